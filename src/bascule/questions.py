@@ -18,15 +18,15 @@ from bascule.system.net.netns import Namespace
 from bascule.system.openvswitch import passes
 from bascule.topology.trace.rules.openflow_tables import untold
 from bascule.verify.reachability.gather import THIS_HOST, gather
-from bascule.verify.reachability.live import AskedHost, Why
+from bascule.verify.reachability.live import AskedHost, WhyAnswer
 from bascule.verify.reachability.live import why as ask_why
+from bascule.verify.reachability.model_verdict import ModelVerdict, model_says
 from bascule.verify.reachability.question import party_of
-from bascule.verify.reachability.said import Said, model_says
 
 if TYPE_CHECKING:
-    from bascule.apply.prepare import Prepared
+    from bascule.apply.prepare import PreparedPlan
     from bascule.verify.checks import Check
-    from bascule.verify.reachability.frames import FramesSaid
+    from bascule.verify.reachability.frames import FrameVerdict
     from bascule.verify.reachability.matrix import Matrix
 
 # what plans, and what sends frames, is imported where it is used: most questions need neither, and it takes longer
@@ -57,7 +57,7 @@ def asked_host(
     return gather(_as_it_runs(found), host, networks, state=found.wanted, where=f"what {site.source.path} wants")
 
 
-def _as_it_runs(made: Prepared) -> Site:
+def _as_it_runs(made: PreparedPlan) -> Site:
     """The site with the MACs and taps that the guests of a prepared host have."""
     from bascule.plan.make import site_as_it_runs
 
@@ -99,7 +99,7 @@ def why(
     state: HostState | None = None,
     wanted: bool = False,
     root: str = "/",
-) -> Why:
+) -> WhyAnswer:
     """Whether one reaches another by a service, and everything that is in the way.
 
     ``state`` is asked about instead of this host; ``root`` is the folder above the files of firewalls.
@@ -116,7 +116,7 @@ def why(
     return found
 
 
-def probed(found: Why) -> FramesSaid:
+def probed(found: WhyAnswer) -> FrameVerdict:
     """The same question with real frames, from this host itself."""
     from bascule.verify.reachability.frames import ask_frames
 
@@ -145,7 +145,7 @@ def _wanted_hosts(site: Site) -> tuple[AskedHost, ...]:
         return ()
 
 
-def said_of_way(site: Site, source: str, target: str, service: Service, *, live: Host | None = None) -> Said:
+def said_of_way(site: Site, source: str, target: str, service: Service, *, live: Host | None = None) -> ModelVerdict:
     """What the model says of one way: on ``live``, which is this host as it is, else on the hosts as the file wants."""
     hosts = _wanted_hosts(site) if live is None else (asked_host(site, live, here=True),)
     return model_says(hosts, Expectation(source=source, target=target, service=service, verdict=Verdict.REACH))

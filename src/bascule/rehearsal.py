@@ -11,8 +11,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.apply.engine import execute
-from bascule.apply.prepare import Prepared, earlier_changes, look, prepare_from
-from bascule.apply.ready import FILES, with_listed_files
+from bascule.apply.prepare import PreparedPlan, earlier_changes, look, prepare_from
+from bascule.apply.request import FILES, with_listed_files
 from bascule.apply.rollback.passes import apply_or_roll_back, roll_back
 from bascule.apply.state_directory import here as state_folder
 from bascule.errors import BasculeError
@@ -97,7 +97,7 @@ def in_the_twin(
         hosts = {name: LiveHost(twin.host(name)) for name in names}
         looks = {name: partial(look, site, site.hosts[name], twin.host(name)) for name in names}
 
-        def prepared(name: str, state: HostState) -> Prepared:
+        def prepared(name: str, state: HostState) -> PreparedPlan:
             here = found.get(name)
             line, earlier = (here.line, here.earlier) if here is not None else (None, NOTHING)
             made = backend.by_libvirt

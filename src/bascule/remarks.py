@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from bascule.apply.taken import asking_notes
+from bascule.apply.address_conflicts import asking_notes
 from bascule.host.identity import is_here
 from bascule.observe.firewall import read_firewall
 from bascule.plan.change import Note
 
 if TYPE_CHECKING:
-    from bascule.apply.prepare import Prepared
+    from bascule.apply.prepare import PreparedPlan
 
 
-def with_remarks(prepared: Prepared, *, nobody_asked: bool = False) -> Prepared:
+def with_remarks(prepared: PreparedPlan, *, nobody_asked: bool = False) -> PreparedPlan:
     """The same, its plan with a note for each thing.
 
     ``nobody_asked``: also for the new addresses, whose wires are asked only by an apply.
@@ -26,7 +26,7 @@ def with_remarks(prepared: Prepared, *, nobody_asked: bool = False) -> Prepared:
     return replace(prepared, plan=replace(prepared.plan, notes=(*prepared.plan.notes, *notes))) if notes else prepared
 
 
-def memory_notes(prepared: Prepared) -> tuple[Note, ...]:
+def memory_notes(prepared: PreparedPlan) -> tuple[Note, ...]:
     """What the guests' memory says to this host, if this is the host and any guest declares its memory."""
     site, host = prepared.site, prepared.host
     if not any(guest.memory for guest in site.guests_on(host.name)):
@@ -39,7 +39,7 @@ def memory_notes(prepared: Prepared) -> tuple[Note, ...]:
     return tuple(Note(kind="warning", subject=host.name, text=text) for text in dict.fromkeys(account.warnings))
 
 
-def firewall_notes(prepared: Prepared) -> tuple[Note, ...]:
+def firewall_notes(prepared: PreparedPlan) -> tuple[Note, ...]:
     """What others' rules will do to the frames of the file's bridges and networks, once the plan is made."""
     network = read_firewall(prepared.wanted, prepared.observed.tables)
     if not network.rules.filters:
@@ -50,7 +50,7 @@ def firewall_notes(prepared: Prepared) -> tuple[Note, ...]:
     return tuple(Note(kind="warning", subject=one.subject, text=one.words) for one in found)
 
 
-def reach_notes(prepared: Prepared) -> tuple[Note, ...]:
+def reach_notes(prepared: PreparedPlan) -> tuple[Note, ...]:
     """Which guests, machines and hosts reach each other only after the change, and which do no more."""
     if not prepared.plan.changes:
         return ()

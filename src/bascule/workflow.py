@@ -16,11 +16,11 @@ from bascule.system.clock import Clock, Progress, unseen
 if TYPE_CHECKING:
     from mmap import mmap
 
-    from bascule.apply.commit import Undone
+    from bascule.apply.commit import UndoResult
     from bascule.apply.host_status import HostStatus
     from bascule.apply.options import DriverChoice
-    from bascule.apply.prepare import Prepared
-    from bascule.apply.ready import Ready
+    from bascule.apply.prepare import PreparedPlan
+    from bascule.apply.request import ApplyRequest
     from bascule.apply.rollback.preview import UndoPreview
     from bascule.apply.transaction import ApplyResult
     from bascule.draw import SeenHost
@@ -83,7 +83,7 @@ def plan(
     root: str | None = None,
     observed: HostState | None = None,
     choice: DriverChoice | None = None,
-) -> Prepared:
+) -> PreparedPlan:
     """What would change on this host and in its files (those below ``root``), or on the one whose state was saved.
 
     ``here`` insists that this machine is that host, where neither its name nor its hardware says so. ``choice`` says
@@ -92,7 +92,7 @@ def plan(
     """
     from bascule.apply.options import ANY_DRIVER
     from bascule.apply.prepare import prepare, prepare_from, runnable
-    from bascule.apply.ready import with_listed_files
+    from bascule.apply.request import with_listed_files
     from bascule.providers.observe import begin
     from bascule.remarks import with_remarks
 
@@ -153,7 +153,7 @@ def ready(
     survey_s: float | None = None,
     progress: Heard | None = None,
     choice: DriverChoice | None = None,
-) -> Iterator[Ready]:
+) -> Iterator[ApplyRequest]:
     """Everything that can say no before anything is changed; within, the kernel's word is kept that nothing moved.
 
     A machine that is not known to be the host (``here`` insists that it is), a change that waits to be confirmed, a
@@ -163,7 +163,7 @@ def ready(
     from bascule.apply.options import ANY_DRIVER
     from bascule.apply.pending import refuse_if_waiting
     from bascule.apply.prepare import prepare, refuse_unmakable
-    from bascule.apply.ready import Ready
+    from bascule.apply.request import ApplyRequest
     from bascule.apply.rollback.watchdog import standby
     from bascule.apply.state_directory import here as state_directory
     from bascule.persist.persister import find_persister
@@ -185,10 +185,10 @@ def ready(
         persister, not_kept = find_persister(prepared.site, prepared.host, root=root)
         if survey_s is not None:  # last, because it takes its time
             remarks = gate(prepared, seconds=survey_s, progress=progress)
-        yield Ready.of(prepared, persister, not_kept=not_kept, remarks=remarks, waiting=waiting)
+        yield ApplyRequest.of(prepared, persister, not_kept=not_kept, remarks=remarks, waiting=waiting)
 
 
-def gate(prepared: Prepared, *, seconds: float, progress: Heard | None = None) -> tuple[str, ...]:
+def gate(prepared: PreparedPlan, *, seconds: float, progress: Heard | None = None) -> tuple[str, ...]:
     """Listen on the wires first: raises BasculeError where one is another than the file says, or closes a loop."""
     from bascule.survey.run import gate_live
 
@@ -197,10 +197,10 @@ def gate(prepared: Prepared, *, seconds: float, progress: Heard | None = None) -
 
 
 def apply(
-    given: Ready,
+    given: ApplyRequest,
     *,
     window_s: float | None,
-    agree: Callable[[Prepared], bool] = lambda _: True,
+    agree: Callable[[PreparedPlan], bool] = lambda _: True,
     tell: Callable[[str], None] = print,
     probes: Sequence[str] = (),
     progress: Progress = unseen,
@@ -243,7 +243,7 @@ def confirm(tell: Callable[[str], None] = print, progress: Progress = unseen) ->
     return folder.number
 
 
-def undo(tell: Callable[[str], None] = print, *, leave: bool = False, progress: Progress = unseen) -> Undone:
+def undo(tell: Callable[[str], None] = print, *, leave: bool = False, progress: Progress = unseen) -> UndoResult:
     """Take the last change back, confirmed or not; with ``leave`` it is closed even where something still differs."""
     from bascule.apply import commit
 
@@ -368,7 +368,7 @@ def seen(site: SiteLike | None = None, *, host: str | None = None) -> tuple[Site
     if site is None:
         made, found = as_found(host)
         return made, {found.name: SeenHost(state=observe())}
-    from bascule.seen import seen_host
+    from bascule.live_picture import seen_host
 
     read, chosen = load_for(site, host)
     return read, {chosen.name: seen_host(read, chosen)}

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from bascule import workflow
-from bascule.apply.prepare import Prepared, again, prepare
+from bascule.apply.prepare import PreparedPlan, again, prepare
 from bascule.apply.state_directory import here
 from bascule.providers.observe import observe
 from bascule.system import run as programs
@@ -38,7 +38,7 @@ MOVES = {
 }
 
 
-def _prepared(bed: Bed, monitor: NetlinkMonitor) -> Prepared:
+def _prepared(bed: Bed, monitor: NetlinkMonitor) -> PreparedPlan:
     site = workflow.load(str(bed.site))
     return prepare(site, site.hosts["h"], monitor=monitor)
 
@@ -63,7 +63,7 @@ def test_where_nothing_moved_no_program_runs(addition: Bed, monkeypatch: pytest.
             _nothing_moved(_prepared(addition, monitor), monkeypatch)
 
 
-def _nothing_moved(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+def _nothing_moved(prepared: PreparedPlan, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "find_tool", lambda name: pytest.fail(f"{name} was run"))
     assert again(prepared, here()) is prepared
     with pytest.raises(pytest.fail.Exception):  # as it would without the monitor

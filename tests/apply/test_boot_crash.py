@@ -27,7 +27,7 @@ from bascule.apply.transaction import ApplyOptions
 from bascule.errors import BasculeError
 from bascule.model.site import Site
 from bascule.model.state import HostState
-from bascule.persist.writer import ASIDE, Writing
+from bascule.persist.writer import ASIDE, WritePlan
 from bascule.persist.writer import commit as commit_files
 from bascule.plan.change import Note
 from bascule.plan.diff import diff
@@ -66,7 +66,7 @@ class Writer:
 
     def write(self, wanted: HostState) -> Sequence[str]:
         changes = self.changes(wanted)
-        commit_files(Writing(root=self.folder, changes=tuple(changes)))
+        commit_files(WritePlan(root=self.folder, changes=tuple(changes)))
         return [one.path for one in changes]
 
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from bascule.apply.engine import execute
-from bascule.apply.rollback.passes import Back, roll_back
+from bascule.apply.rollback.passes import RollbackResult, roll_back
 from bascule.model.links import Bridge, BridgePort
-from bascule.model.moment import Lifetime
 from bascule.model.state import MARK, Address, HostState, Link, Route
 from bascule.model.values import IfName, Mac
+from bascule.model.volatile import Lifetime
 from bascule.plan.diff import diff
 from bascule.providers.observe import observe
 from bascule.providers.protocol import ThreeWay
@@ -168,7 +168,7 @@ def test_the_order_of_addresses_comes_back(bare: Bed) -> None:
             assert difference(before, bare.raw()) == []
 
 
-def back_from(before: HostState, wanted: HostState, applied: HostState | None) -> Back:
+def back_from(before: HostState, wanted: HostState, applied: HostState | None) -> RollbackResult:
     """The way back, as undo goes it."""
     change = ThreeWay(before=before, wanted=wanted, now=before, applied=applied)
     return roll_back(change, lambda: observe(sysctls=KEYS))

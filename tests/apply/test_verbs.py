@@ -12,7 +12,7 @@ import time
 import pytest
 
 from bascule import workflow
-from bascule.apply.prepare import Prepared, prepare
+from bascule.apply.prepare import PreparedPlan, prepare
 from bascule.apply.transaction import ApplyOptions, apply
 from bascule.errors import BasculeError
 from tests.apply.hosts import ADDITION, Bed, difference, environment, wait_for
@@ -273,7 +273,7 @@ def test_a_plan_that_is_out_of_date_is_made_again(bed: Bed) -> None:
     told: list[str] = []
     asked: list[list[str]] = []
 
-    def agree(fresh: Prepared) -> bool:
+    def agree(fresh: PreparedPlan) -> bool:
         asked.append([change.subject for change in fresh.plan.changes])
         return len(asked) > 1
 

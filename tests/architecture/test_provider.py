@@ -20,12 +20,12 @@ from bascule.plan.batch import Batch, script
 from bascule.plan.change import Command, Note
 from bascule.plan.make import make_plan
 from bascule.plan.step import Phase, Step, step
-from bascule.providers.effects import Scope
+from bascule.providers.effects import ObserveScope
 from bascule.providers.json import from_json, to_json
 from bascule.providers.merging import merge_mapping
 from bascule.providers.observe import look
 from bascule.providers.plain import PlainProvider
-from bascule.providers.protocol import Merged, Surroundings, ThreeWay, Wanted
+from bascule.providers.protocol import Merged, PlanInputs, ThreeWay, Wanted
 from tests.lab import Lab
 
 
@@ -38,9 +38,7 @@ class Notices(PlainProvider):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def want(
-        self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: Surroundings
-    ) -> Wanted:
+    def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
         return Wanted(part={**observed.parts[self.name], "motd": f"this is {host.name} of {site.name}"})
 
     def diff(self, before: HostState, after: HostState) -> Iterable[Step]:
@@ -74,7 +72,7 @@ class NoticeEffects:
     def programs(self) -> tuple[tuple[str, ...], ...]:
         return ()
 
-    def read(self, texts: Callable[[], Sequence[str]], scope: Scope) -> Mapping[str, str]:
+    def read(self, texts: Callable[[], Sequence[str]], scope: ObserveScope) -> Mapping[str, str]:
         return {path.name: path.read_text() for path in sorted(self.folder.iterdir())}
 
     def execute(self, batch: Batch, *, where: LiveHost, keep: Sequence[int]) -> tuple[Note, ...]:
@@ -104,7 +102,7 @@ def test_one_entry_makes_a_provider(folder: Path, lab: Lab) -> None:
     site = Site(name="t", hosts={"h": host})
 
     def seen() -> HostState:
-        return look(Scope(site=site, host=host, where=where))
+        return look(ObserveScope(site=site, host=host, where=where))
 
     before = seen()
     plan, wanted = make_plan(site, host, before)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from bascule.cli.show import look
+from bascule.cli.show import output_style
 from bascule.cli.show.folding import folded, ranges
-from bascule.cli.show.look import colored, plain
+from bascule.cli.show.output_style import OutputStyle, colored, plain
 
 ROOT = Path(__file__).parents[2]
 SLIP = "examples/slip.yaml"
@@ -114,7 +114,7 @@ def test_who_gets_colours(
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(look, "_look", look.Look(color=said))  # type: ignore[arg-type]  # one of the three words
+    monkeypatch.setattr(output_style, "_style", OutputStyle(color=said))  # type: ignore[arg-type]  # one of the three words
     assert colored(io.StringIO()) is expected
 
 

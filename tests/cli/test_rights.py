@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bascule.guests import accel
-from bascule.verify.doctor.finding import Facts
+from bascule.guests import accelerator
+from bascule.verify.doctor.finding import DoctorFacts
 from bascule.verify.doctor.kvm import look
 from tests.lab import Lab
 
@@ -36,12 +36,12 @@ def test_verify_without_rights_says_what_is_left_out(lab: Lab) -> None:
 def test_kvm_that_is_for_others_names_the_group(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.access", lambda *_: False)
     monkeypatch.setattr("pathlib.Path.exists", lambda _: True)
-    accel.accel.cache_clear()
-    found = accel.accel()
-    accel.accel.cache_clear()
+    accelerator.accel.cache_clear()
+    found = accelerator.accel()
+    accelerator.accel.cache_clear()
     assert (found.is_kvm, found.forbidden) == (False, True)
     assert "members of the group kvm" in found.reason
     (finding,) = look(
-        Facts(guests_wanted=True, kvm_device=True, kvm_works=False, kvm_reason=found.reason, kvm_forbidden=True)
+        DoctorFacts(guests_wanted=True, kvm_device=True, kvm_works=False, kvm_reason=found.reason, kvm_forbidden=True)
     )
     assert "usermod -aG kvm" in (finding.fix or "")

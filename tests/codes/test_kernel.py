@@ -20,7 +20,7 @@ from bascule.model.state import PortVlans
 from bascule.model.values import IfName
 from bascule.system.net import rtnetlink
 from bascule.system.run import run, run_all
-from bascule.twin.services import Offer, Services
+from bascule.twin.services import ServiceOffer, Services
 from tests.codes.call import BASCULE, assert_error, bascule
 from tests.guests.values import nic
 from tests.lab import Lab
@@ -191,7 +191,7 @@ def test_a_survey_on_a_kernel_without_packet_sockets(lab: Lab) -> None:
 @pytest.mark.kernel
 def test_services_of_the_twin_whose_process_is_killed(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bascule.twin.services._serve", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
-    offer = Offer(endpoint="dmz", namespace=lab.namespace("dmz"), services=(Service("tcp", 21, 21),))
+    offer = ServiceOffer(endpoint="dmz", namespace=lab.namespace("dmz"), services=(Service("tcp", 21, 21),))
     said = r"error\[SERVICES\]: the process that plays the services did not start"
     with pytest.raises(BasculeError, match=said):
         Services([offer])

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from bascule import api
 
 VALUES = (  # what the functions give, by the module where each stands
-    "bascule.plan.change:Plan", "bascule.plan.change:Change", "bascule.apply.prepare:Prepared",
-    "bascule.apply.ready:Ready", "bascule.rehearsal:Rehearsal", "bascule.verify.live:Verified",
+    "bascule.plan.change:Plan", "bascule.plan.change:Change", "bascule.apply.prepare:PreparedPlan",
+    "bascule.apply.request:ApplyRequest", "bascule.rehearsal:Rehearsal", "bascule.verify.live:Verified",
     "bascule.verify.checks:Check", "bascule.verify.expectations:Outcome", "bascule.persist.rendering:Rendered",
-    "bascule.verify.reachability.live:Why", "bascule.verify.reachability.matrix:Matrix",
+    "bascule.verify.reachability.live:WhyAnswer", "bascule.verify.reachability.matrix:Matrix",
     "bascule.guests.inventory:Inventory", "bascule.guests.inventory:GuestRow", "bascule.model.site:Site",
     "bascule.model.state:HostState", "bascule.errors:Problem",
 )  # fmt: skip

@@ -18,7 +18,9 @@ def faults(scene: Scene, layout: Layout, m: Metrics, *, networks: bool = False) 
 
     Wires to one element may share a lane; with ``networks`` only those of one network may.
     """
-    boxes = [box for box in layout.boxes if box.shape != "frame"] + [rail.label for rail in layout.rails]
+    boxes = [box for box in layout.boxes if box.shape != "frame"] + [
+        network_line.label for network_line in layout.network_lines
+    ]
     found = [f"{a.node} lies on {b.node}" for a, b in combinations(boxes, 2) if _overlap(a, b)]
     page = Box(node="", x=0, y=0, w=layout.width, h=layout.height)
     found += [f"{box.node or 'the frame'} is off the page" for box in layout.boxes if not _inside(box, page)]
@@ -93,8 +95,10 @@ def crossings(scene: Scene, layout: Layout, *, networks: bool = False) -> int:
     for edge in scene.edges:
         net = edge.upper if scene.nodes[edge.upper].layer is Layer.NETWORK else edge.lower
         nets.setdefault(net, set()).update(pairwise(layout.wires.get(edge.id, [])))
-    for rail in layout.rails if networks else ():
-        nets.setdefault(rail.node, set()).add(((rail.left, rail.y), (rail.right, rail.y)))
+    for network_line in layout.network_lines if networks else ():
+        nets.setdefault(network_line.node, set()).add(
+            ((network_line.left, network_line.y), (network_line.right, network_line.y))
+        )
     places = set()
     for (one, segments), (other, others) in combinations(nets.items(), 2):
         for a, b in product(segments, others):

@@ -27,10 +27,10 @@ class Picture:
         self.lines = text.partition("\nfrom the top:")[0].splitlines()
         self.boxes: dict[Cell, str] = {}
         self.ports: list[tuple[Cell, tuple[int, int]]] = []
-        self.rails: dict[int, str] = {}
+        self.network_lines: dict[int, str] = {}
         for row, line in enumerate(self.lines):
             if "●" in line:
-                self.rails[row] = "".join(re.findall(r" ([\w.-]+) ", line)[:1])
+                self.network_lines[row] = "".join(re.findall(r" ([\w.-]+) ", line)[:1])
             for found in BOX.finditer(line):
                 self._box(row, found.start(), found.end())
 
@@ -62,8 +62,8 @@ class Picture:
             char = self.at(row, column)
             if (row, column) in self.boxes:
                 found.add(self.boxes[row, column])
-            elif char == "●" and row in self.rails:
-                found.add(self.rails[row])
+            elif char == "●" and row in self.network_lines:
+                found.add(self.network_lines[row])
             else:
                 assert char != " ", f"a wire of {self.boxes[port]} ends in line {row}"
                 back = (-way[0], -way[1])

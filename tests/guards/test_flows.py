@@ -15,13 +15,13 @@ from bascule.frames.guarding.attacks import ATTACKS
 from bascule.frames.guarding.legitimate import LEGITIMATE
 from bascule.model.guarding import GuardLevel
 from bascule.policy.guards.flows import guard_flows, level_of, port_number
+from bascule.policy.guards.openflow_gaps import UNSEEN, UNSEEN_BY_MAC
 from bascule.policy.guards.ports import guarded_ports
 from bascule.policy.guards.reasons import GuardReason
-from bascule.policy.guards.unseen import UNSEEN, UNSEEN_BY_MAC
 from bascule.providers.boot_flows.state import BootFlows, rules_text, script_text
 from bascule.providers.ovs.effects import bind_ports
 from bascule.providers.ovs.flows import by_name, concrete, read_flows
-from bascule.providers.ovs.look import observe, stopped_by_flows
+from bascule.providers.ovs.observe import observe, stopped_by_flows
 from bascule.providers.ovs.state import BridgeRow, FlowTable, SwitchState
 from tests.guards.segment import PARTIES, ROUTER, site
 from tests.guards.switch import OPEN, Switch, switch

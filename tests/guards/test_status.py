@@ -17,7 +17,7 @@ from bascule.policy.guards.table import KEY
 from bascule.providers.observe import observe
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
-from bascule.verify.doctor import Facts, examine
+from bascule.verify.doctor import DoctorFacts, examine
 from tests.guards.segment import PARTIES, site_text
 from tests.lab import open_lab
 
@@ -102,7 +102,7 @@ def _left_by_a_killed_attack(host: Namespace, file: Path, env: dict[str, str]) -
     one.kill()
     one.wait()
     with host.entered():
-        found = examine(Facts(state=observe()))
+        found = examine(DoctorFacts(state=observe()))
     return next(x.evidence[0] for x in found if x.id == "guards" and x.subject == "bascule-attack")
 
 

@@ -15,15 +15,15 @@ from bascule.model.links import Tap
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
 from bascule.observe.firewall import read_firewall
+from bascule.policy.guards.loaded import loaded_guards
 from bascule.policy.guards.ports import guarded_ports
 from bascule.policy.guards.rules import guard_table
-from bascule.policy.guards.standing import standing_guards
 from bascule.policy.guards.table import KEY
 from bascule.providers.observe import observe
 from bascule.questions import why
 from bascule.site.parsers import read_service
 from bascule.system.run import run
-from bascule.verify.doctor import Facts, Finding, examine
+from bascule.verify.doctor import DoctorFacts, Finding, examine
 from tests.guards.segment import Segment, segment, site
 
 pytestmark = pytest.mark.kernel
@@ -55,7 +55,7 @@ def told(bridge: Segment, **more: object) -> dict[str, Finding]:
     """What the doctor says of guards, by its subject."""
     with bridge.host.entered():
         state = observe()
-        found = examine(Facts(state=state, network=read_firewall(state), site=site("strict"), host="h", **more))  # type: ignore[arg-type]
+        found = examine(DoctorFacts(state=state, network=read_firewall(state), site=site("strict"), host="h", **more))  # type: ignore[arg-type]
     return {one.subject: one for one in found if one.id == "guards"}
 
 
@@ -88,7 +88,7 @@ def test_a_guest_list_shows_the_guard_that_stands_and_the_one_that_should(bridge
     links = {IfName(name): Link(name=IfName(name), options=Tap(type="tap"), master=IfName("br0"), up=True)
              for name in ("web.0", "db.0")}  # fmt: skip
     state = HostState(links=links, tables={KEY: table})
-    assert standing_guards(state.tables) == {"web.0": "strict"}
+    assert loaded_guards(state.tables) == {"web.0": "strict"}
     domains = [
         Domain(name=name, running=True, nics=(DomainNic(index=0, kind="bridge", into="br0", tap=f"{name}.0"),))
         for name in ("web", "db")

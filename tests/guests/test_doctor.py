@@ -15,7 +15,7 @@ from bascule.model.links import Bridge, Physical
 from bascule.model.site import PlugKind
 from bascule.model.state import Address, HostState, Link, Route
 from bascule.model.values import IfName, Mac
-from bascule.verify.doctor import Facts, Finding, Severity, examine, gather
+from bascule.verify.doctor import DoctorFacts, Finding, Severity, examine, gather
 from bascule.workflow import load
 from tests.guests.values import guest, nic, site
 from tests.lab import Lab
@@ -37,7 +37,7 @@ def host(*links: Link, routes: tuple[Route, ...] = ()) -> HostState:
 
 def found(name: str, **facts: object) -> list[Finding]:
     given = {"tools": ALL, "kvm_works": True, **facts}
-    return [finding for finding in examine(Facts(**given)) if finding.id == name]  # type: ignore[arg-type]
+    return [finding for finding in examine(DoctorFacts(**given)) if finding.id == name]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

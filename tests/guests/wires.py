@@ -25,7 +25,7 @@ from bascule.plan.virtual_network import resolved_networks
 from bascule.providers.protocol import ThreeWay
 from bascule.system.net import rtnetlink
 from bascule.system.net.netns import Namespace
-from bascule.system.net.rtnetlink import End, Rtnetlink
+from bascule.system.net.rtnetlink import Rtnetlink, VethEnd
 from bascule.system.run import run
 from bascule.twin.networks import NetworkServer
 from tests.lab import Lab
@@ -44,7 +44,7 @@ class Street(Struct, frozen=True):
 def street(lab: Lab, *names: str) -> Street:
     host, lan = lab.namespace("host"), lab.namespace("lan")
     with Rtnetlink(host) as door:
-        door.send([rtnetlink.add_veth(End(name="eth0"), End(name="eth0", namespace=lan))])
+        door.send([rtnetlink.add_veth(VethEnd(name="eth0"), VethEnd(name="eth0", namespace=lan))])
     for room, address in ((host, HOST), (lan, LAN)):
         lab.ip(room, f"addr add {address}/24 dev eth0")
         lab.ip(room, "link set eth0 up")

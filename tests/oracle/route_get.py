@@ -7,12 +7,12 @@ import subprocess
 from collections.abc import Iterator
 from random import Random
 
-from bascule.topology.trace.ends import Ends
 from bascule.topology.trace.forwarding import HostRouting
 from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.packet import Connection, Traffic, request
 from bascule.topology.trace.passage import PacketPath
 from bascule.topology.trace.rules.values import address
+from bascule.topology.trace.wire_ends import WireEnds
 from tests.oracle.lab import GUESTS, HOST4, SEGMENTS, Room, in_namespace
 
 QUESTIONS = 24
@@ -55,7 +55,7 @@ def _answers(told: str, failed: str, number: int) -> list[str]:
 
 def _modelled(network: HostNetwork, to: str, source: str, link: str, mark: int) -> str | None:
     """The same by the model; None where it leaves it open."""
-    passage = PacketPath(Ends(network, ()), request(Traffic(), 4, address(source), address(to)), Connection())
+    passage = PacketPath(WireEnds(network, ()), request(Traffic(), 4, address(source), address(to)), Connection())
     passage.fields["meta mark"] = mark
     hop = HostRouting(passage).inwards(link)
     if passage.unsure:

@@ -10,11 +10,11 @@ import pytest
 
 from bascule.observe.packet_path import read_network
 from bascule.topology.trace.answer import Certainty
-from bascule.topology.trace.ends import Ends
 from bascule.topology.trace.packet import Connection, Traffic, reply, request
 from bascule.topology.trace.passage import PacketPath
 from bascule.topology.trace.rules.values import address
 from bascule.topology.trace.walk import Walks
+from bascule.topology.trace.wire_ends import WireEnds
 from tests.lab import open_lab
 from tests.oracle.asking import Probe, checksum
 from tests.oracle.compare import ENDS, predict, words
@@ -102,7 +102,7 @@ def test_t8_half_a_connection_is_new_or_invalid(room: Room, flags: int, is_first
     connection = Connection()
     connection.is_reply = not is_first  # whose first packet went another way, so that nothing is tracked
     passage = PacketPath(
-        Ends(network, ENDS), there if is_first else {**reply(reply(there)), "tcp flags": flags}, connection
+        WireEnds(network, ENDS), there if is_first else {**reply(reply(there)), "tcp flags": flags}, connection
     )
     passage.ip_hook("prerouting", iif="br0")
     assert passage.fields["ct state"] == {"new": 8, "invalid": 1}[state]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bascule.providers.ovs.look import observe
+from bascule.providers.ovs.observe import observe
 from bascule.providers.ovs.state import SwitchState
 from bascule.system.run import run
 from bascule.twin.openvswitch import TOOLS, start

@@ -14,7 +14,7 @@ import pytest
 from msgspec.structs import replace
 
 from bascule.errors import CommandFailed
-from bascule.providers.ovs.look import observe
+from bascule.providers.ovs.observe import observe
 from bascule.providers.ovs.state import BridgeRow, InterfaceRow, PortRow, SwitchState
 from bascule.providers.ovs.transaction import transaction
 from bascule.system import openvswitch

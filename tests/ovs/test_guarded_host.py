@@ -21,7 +21,7 @@ pytestmark = pytest.mark.kernel
 
 def test_a_guarded_switch_from_apply_to_undo(tmp_path: Path) -> None:
     require()
-    from bascule.providers.ovs.look import observe
+    from bascule.providers.ovs.observe import observe
     from bascule.twin.openvswitch import start
 
     file = tmp_path / "site.yaml"

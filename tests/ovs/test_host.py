@@ -18,7 +18,8 @@ from bascule.errors import CommandFailed
 from bascule.guests.runtimes.runtime import bring
 from bascule.host.live import HERE
 from bascule.model.state import HostState
-from bascule.providers.ovs import OVS, look
+from bascule.providers.ovs import OVS
+from bascule.providers.ovs import observe as ovs_observe
 from bascule.providers.ovs.state import BridgeRow, InterfaceRow, PortRow, SwitchState
 from bascule.system import openvswitch
 from bascule.system.run import run
@@ -255,7 +256,7 @@ def test_a_plan_reads_the_data_base_once(bed: Bed, monkeypatch: pytest.MonkeyPat
         asked.append(len(parameters))
         return openvswitch.ask(path, parameters)
 
-    monkeypatch.setattr(look, "ask", counted)
+    monkeypatch.setattr(ovs_observe, "ask", counted)
     monkeypatch.setenv("BASCULE_STATE_DIR", str(bed.state))
     with bed.host.entered():
         made = prepare(site, site.hosts["h"], choice=ANY_DRIVER)

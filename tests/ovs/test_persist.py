@@ -13,7 +13,7 @@ from bascule.persist.dialect import dialect
 from bascule.persist.formats.gaps import Inexpressible
 from bascule.persist.rendering import render_files
 from bascule.persist.wanted import wanted_config
-from bascule.persist.writer import Stamp, prepare
+from bascule.persist.writer import FileHeader, prepare
 from bascule.site import parse
 from tests.ovs.stage import require
 from tests.persist.readers import ask
@@ -74,7 +74,7 @@ def test_netplan_leaves_to_the_data_base_what_it_has_no_words_for() -> None:
 def test_files_of_others_are_no_obstacle_where_there_are_none(name: str, tmp_path: Path) -> None:
     """What the data base keeps is not missed in the files."""
     hardware = {IfName(f"eth{number}"): None for number in range(1, 6)}
-    stamp = Stamp("s", "h", "0")
+    stamp = FileHeader("s", "h", "0")
     writing = prepare(dialect(name), config(), {}, stamp=stamp, root=tmp_path, hardware=hardware)
     assert {change.action for change in writing.changes} == {"write"}
 

@@ -14,7 +14,7 @@ from bascule.providers.json import from_json, to_json
 from bascule.providers.ovs.merge import merge
 from bascule.providers.ovs.overlay import columns_of, ranges, vlans_of
 from bascule.providers.ovs.read import from_answer, reading
-from bascule.providers.ovs.state import BridgeRow, InterfaceRow, MirrorRow, PortRow, SwitchMoment, SwitchState
+from bascule.providers.ovs.state import BridgeRow, InterfaceRow, MirrorRow, PortRow, SwitchCounters, SwitchState
 from bascule.providers.ovs.transaction import transaction
 
 OWN = {"bascule": "s"}
@@ -30,7 +30,7 @@ def state(*ports: PortRow, **rest: Any) -> SwitchState:
     uuids |= {f"Port/{one.name}": f"uuid-{one.name}" for one in ports} | {
         f"Bridge/{name}": f"b-{name}" for name in bridges
     }
-    seen = SwitchMoment(root="root", uuids=uuids)
+    seen = SwitchCounters(root="root", uuids=uuids)
     return SwitchState(socket="/x", bridges=bridges, ports={one.name: one for one in ports}, seen=seen, **rest)
 
 

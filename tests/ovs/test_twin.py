@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bascule.frames.guarding.attacks import ATTACKS
-from bascule.policy.guards.unseen import UNSEEN
+from bascule.policy.guards.openflow_gaps import UNSEEN
 from tests.ovs.stage import require
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ from bascule.errors import BasculeError
 from bascule.model.site import Site
 from bascule.persist.detect import detect
 from bascule.site import parse
-from bascule.verify.doctor import Facts, Finding, Severity, examine
+from bascule.verify.doctor import DoctorFacts, Finding, Severity, examine
 
 WANTS = "etc/systemd/system/multi-user.target.wants"
 
@@ -83,7 +83,7 @@ def test_the_loopback_alone_configures_nothing(tmp_path: Path) -> None:
 
 
 def doctor(root: Path, site: Site | None = None) -> Finding:
-    facts = Facts(managers=detect(root), site=site, host="h" if site else "")
+    facts = DoctorFacts(managers=detect(root), site=site, host="h" if site else "")
     (finding,) = [finding for finding in examine(facts) if finding.id == "managers"]
     return finding
 

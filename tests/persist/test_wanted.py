@@ -8,9 +8,9 @@ from bascule.importer.running import running_config
 from bascule.model.dialects import persistent
 from bascule.model.host_links import Ipv6
 from bascule.model.links import Bond, Bridge, Physical, Veth, Vlan
-from bascule.model.moment import Lifetime
 from bascule.model.state import Address, HostState, Link, PortVlans, Route
 from bascule.model.values import IfName, Mac
+from bascule.model.volatile import Lifetime
 from bascule.persist.config import NetworkConfig, StaticRoute
 from bascule.persist.dialect import dialect
 from bascule.persist.wanted import unpinned, wanted_config

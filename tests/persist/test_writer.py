@@ -18,14 +18,14 @@ from bascule.persist.formats.gaps import Inexpressible
 from bascule.system.disk.files import replace_file
 from tests.persist.configs import bridge, nic, recipe
 
-STAMP = writer.Stamp("production", "vmserver", "ab" * 32)
+STAMP = writer.FileHeader("production", "vmserver", "ab" * 32)
 
 
 def on_disk(root: Path, name: str) -> dict[str, str]:
     return read_tree(root, dialect(name).reads).files
 
 
-def prepare(root: Path, name: str, config: NetworkConfig) -> writer.Writing:
+def prepare(root: Path, name: str, config: NetworkConfig) -> writer.WritePlan:
     return writer.prepare(dialect(name), config, on_disk(root, name), stamp=STAMP, root=root)
 
 

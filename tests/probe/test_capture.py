@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bascule.probe.ask import ask
-from bascule.probe.capture import CapturedFrame, Track, Tracker, Watch
+from bascule.probe.capture import CapturedFrame, CaptureSession, FrameTrack, Tracker
 from bascule.probe.question import Protocol, Question
 from tests.domains import Builder, building, production
 
@@ -27,12 +27,14 @@ def scene() -> Iterator[Builder]:
         yield builder
 
 
-def follow(scene: Builder, name: str, protocol: str, address: str, port: int = 0, patience_s: float = 1.5) -> Track:
+def follow(
+    scene: Builder, name: str, protocol: str, address: str, port: int = 0, patience_s: float = 1.5
+) -> FrameTrack:
     question = Question(
         source=scene.probe_domain.attachments[name][0],
         protocol=Protocol(protocol), address=ip_address(address), port=port, patience_s=patience_s,
     )  # fmt: skip
-    with Watch(scene.probe_domain.points, [question]) as watch:
+    with CaptureSession(scene.probe_domain.points, [question]) as watch:
         answers = ask([question], watch=watch)
         return Tracker(watch.captured).follow(answers[0])
 
@@ -66,7 +68,7 @@ def test_two_questions_alike_are_told_apart(scene: Builder) -> None:
         Question(source=attachment, protocol=Protocol.ICMP, address=ip_address("192.168.1.33"), size=size)
         for size in (100, 200)
     ]
-    with Watch(scene.probe_domain.points, questions) as watch:
+    with CaptureSession(scene.probe_domain.points, questions) as watch:
         answers = ask(questions, watch=watch)
         tracker = Tracker(watch.captured)
     tracks = [tracker.follow(answer) for answer in answers]

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from bascule.model.values import IfName, Mac
 from bascule.probe import guest_agent
 from bascule.probe.ask import ask
-from bascule.probe.capture import Tracker, Watch
+from bascule.probe.capture import CaptureSession, Tracker
 from bascule.probe.domain import CapturePoint, GuestAgent, ProbeAttachment, ProbeDomain
 from bascule.probe.question import Answer, Protocol, Question, Response
 from bascule.system.net.netns import Namespace
@@ -163,7 +163,7 @@ def test_its_frames_are_followed_behind_nat_and_back(
             port=port,
         )
         ask([made])  # the neighbours and switches learn the way
-        with Watch(probe_domain.points, [made]) as watch:
+        with CaptureSession(probe_domain.points, [made]) as watch:
             (answer,) = ask([made], watch=watch)
             track = Tracker(watch.captured).follow(answer)
     assert answer.ok

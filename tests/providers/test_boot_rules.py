@@ -19,10 +19,10 @@ from bascule.plan.step import Step
 from bascule.providers.boot_rules import BOOT_RULES, SUBJECT
 from bascule.providers.boot_rules.effects import BootRulesEffects
 from bascule.providers.boot_rules.state import UNIT_NAME, BootRules
-from bascule.providers.effects import Scope
+from bascule.providers.effects import ObserveScope
 from bascule.providers.nft import NFT
 from bascule.providers.observe import observe
-from bascule.providers.protocol import Surroundings, ThreeWay
+from bascule.providers.protocol import PlanInputs, ThreeWay
 from bascule.system.run import run
 from tests.guards.segment import site as guarded_site
 from tests.guests.values import SSH, guest, nic, site, virtual_network
@@ -45,8 +45,8 @@ def forwarding(*names: str) -> Site:
 def wanted(told: Site, observed: HostState, *, lasting: bool = True) -> HostState:
     """libvirt makes the networks; nft's part, and the rules at boot behind it."""
     host = told.hosts["h"]
-    _, state = make_plan(told, host, replace(observed, parts={}), Surroundings(networks_are_made=True))
-    found = BOOT_RULES.want(told, host, observed, state, Surroundings(lasting=lasting))
+    _, state = make_plan(told, host, replace(observed, parts={}), PlanInputs(networks_are_made=True))
+    found = BOOT_RULES.want(told, host, observed, state, PlanInputs(lasting=lasting))
     return BOOT_RULES.with_part(state, found.part)
 
 
@@ -149,13 +149,13 @@ def test_files_are_seen_and_those_of_another_state_folder_are_not(
     (tmp_path / "rules.nft").write_text("table inet x {}\n")
     (tmp_path / UNIT_NAME).write_text(f"[Unit]\nConditionPathExists={tmp_path}/rules.nft\n")
     effects = BootRulesEffects()
-    seen = effects.read(tuple, Scope(state=tmp_path))
+    seen = effects.read(tuple, ObserveScope(state=tmp_path))
     assert seen is not None
     assert (seen.rules, seen.unit is not None) == ("table inet x {}\n", True)
-    other = effects.read(tuple, Scope(state=tmp_path / "other"))
+    other = effects.read(tuple, ObserveScope(state=tmp_path / "other"))
     assert other is not None
     assert (other.rules, other.unit) == (None, None)
-    assert effects.read(tuple, Scope()) is None
+    assert effects.read(tuple, ObserveScope()) is None
 
 
 def test_the_option_of_a_guarded_bridge_is_set_by_udev_whoever_makes_the_bridge() -> None:
@@ -164,10 +164,8 @@ def test_the_option_of_a_guarded_bridge_is_set_by_udev_whoever_makes_the_bridge(
     before = HostState.of([Link(name=IfName("up.0"), options=Physical(), mac=Mac("52:54:00:00:00:99"))])
     before = BOOT_RULES.with_part(before, NONE)
     host = told.hosts["h"]
-    _, state = make_plan(told, host, replace(before, parts={}), Surroundings())
-    with_guards = BOOT_RULES.with_part(
-        state, BOOT_RULES.want(told, host, before, state, Surroundings(lasting=True)).part
-    )
+    _, state = make_plan(told, host, replace(before, parts={}), PlanInputs())
+    with_guards = BOOT_RULES.with_part(state, BOOT_RULES.want(told, host, before, state, PlanInputs(lasting=True)).part)
     (one,) = steps(before, with_guards)
     (udev,) = [command for command in one.commands if "udev" in str(command)]
     assert 'KERNEL=="br0", RUN+="/sbin/ip link set dev br0 type bridge no_linklocal_learn 1"' in udev.stdin

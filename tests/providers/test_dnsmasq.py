@@ -17,7 +17,7 @@ from bascule.providers.dnsmasq import DNSMASQ, SYMLINK
 from bascule.providers.dnsmasq.observe import observe
 from bascule.providers.dnsmasq.old import parts_from_besides
 from bascule.providers.dnsmasq.state import DnsmasqState, Server
-from bascule.providers.protocol import Surroundings, ThreeWay
+from bascule.providers.protocol import PlanInputs, ThreeWay
 from tests.guests.values import SSH, guest, nic, site, virtual_network
 
 EMPTY = DnsmasqState(folder="/state/networks", program="/usr/sbin/dnsmasq")
@@ -32,7 +32,7 @@ def wanted(told: Site, observed: HostState, *, lasting: bool = False) -> HostSta
     """The kernel's part and the servers' behind it."""
     host = told.hosts["h"]
     _, state = make_plan(told, host, replace(observed, parts={}))
-    found = DNSMASQ.want(told, host, observed, state, Surroundings(lasting=lasting))
+    found = DNSMASQ.want(told, host, observed, state, PlanInputs(lasting=lasting))
     return with_part(state, found.part)
 
 
@@ -115,7 +115,7 @@ def test_a_unit_of_version_0_1_0_that_loads_the_rules_of_libvirts_network_goes(d
     old = Server(script="#!/bin/sh\nset -e\nnft -f - <<'.'\ntable inet bascule_lab\n.\n", unit="[Unit]\n")
     bridge = Link(name=IfName("vn-lab"), options=Bridge())  # libvirt's
     before = HostState.of([bridge], parts={"libvirt": object(), "dnsmasq": replace(EMPTY, servers={"lab": old})})
-    found = DNSMASQ.want(told, host, before, before, Surroundings(lasting=True))
+    found = DNSMASQ.want(told, host, before, before, PlanInputs(lasting=True))
     (one,) = steps(before, DNSMASQ.with_part(before, found.part))
     assert (one.subject, one.action) == ("start of lab", "not made again when the machine starts")
     assert lines(one) == [
@@ -125,7 +125,7 @@ def test_a_unit_of_version_0_1_0_that_loads_the_rules_of_libvirts_network_goes(d
         "systemctl daemon-reload",
     ]
     assert found.reasons["start of lab"] == "bascule-rules.service loads all rules"
-    assert DNSMASQ.want(told, host, before, before, Surroundings()).part == DNSMASQ.part(before)
+    assert DNSMASQ.want(told, host, before, before, PlanInputs()).part == DNSMASQ.part(before)
 
 
 @pytest.mark.parametrize("lasting", [True, False])

@@ -17,7 +17,7 @@ from bascule.plan.change import Risk
 from bascule.plan.step import Step
 from bascule.providers.libvirt import LIBVIRT, domain_xml, edit, network_xml
 from bascule.providers.libvirt.state import LibvirtState
-from bascule.providers.protocol import Surroundings, ThreeWay
+from bascule.providers.protocol import PlanInputs, ThreeWay
 from tests.guests.test_libvirt_networks import lab_network
 from tests.guests.values import guest, nic, site, virtual_network
 
@@ -46,7 +46,7 @@ def state(*domains: DomainText, networks: Iterable[NetworkText] = ()) -> HostSta
 
 
 def wanted(told: Site, observed: HostState) -> HostState:
-    found = LIBVIRT.want(told, told.hosts["h"], observed, observed, Surroundings())
+    found = LIBVIRT.want(told, told.hosts["h"], observed, observed, PlanInputs())
     return LIBVIRT.with_part(observed, found.part)
 
 
@@ -89,7 +89,7 @@ def test_what_would_change(there: DomainText | None, words: list[str] | None, ri
     if words is not None:
         assert found[0].risk is risk
         subject = found[0].subject
-        said = LIBVIRT.want(site(G1), site(G1).hosts["h"], observed, observed, Surroundings())
+        said = LIBVIRT.want(site(G1), site(G1).hosts["h"], observed, observed, PlanInputs())
         assert said.guests[subject] == ("g1",)
         assert subject in said.reasons
 
@@ -111,7 +111,7 @@ def test_what_needs_a_restart_says_so_and_is_no_change_afterwards() -> None:
     assert "from its next start on (a macvtap cannot be moved while the guest runs)" in one.action
     after = wanted(site(G1), observed)
     assert steps(site(G1), after) == []
-    told = LIBVIRT.want(site(G1), site(G1).hosts["h"], after, after, Surroundings())
+    told = LIBVIRT.want(site(G1), site(G1).hosts["h"], after, after, PlanInputs())
     (note,) = told.notes
     assert note.text.startswith("NIC 0 is on direct eth4 until it is shut down and started again (a macvtap cannot be")
 
@@ -186,7 +186,7 @@ def test_a_restart_cuts_its_guests_and_plugs_them_in_again_and_an_update_does_no
         "virsh -c qemu:///system update-device g1 /dev/stdin --live",
     ]
     told = in_lab(Mode.ROUTED, on_it)
-    found = LIBVIRT.want(told, told.hosts["h"], observed, observed, Surroundings())
+    found = LIBVIRT.want(told, told.hosts["h"], observed, observed, PlanInputs())
     assert found.guests == {"network lab": ("g1",)}
     assert "its mode is nat and shall be route" in found.reasons["network lab"]
     (update,) = steps(in_lab(Mode.NAT, on_it), observed)

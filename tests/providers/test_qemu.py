@@ -19,7 +19,7 @@ from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
 from bascule.plan.change import Plan, Risk
 from bascule.plan.step import Context, Step
-from bascule.providers.protocol import Surroundings, ThreeWay
+from bascule.providers.protocol import PlanInputs, ThreeWay
 from bascule.providers.qemu import QEMU
 from bascule.providers.qemu.effects import observe
 from bascule.providers.qemu.old import parts_from_besides
@@ -50,7 +50,7 @@ def runs(made: Guest, *bridges: str) -> QemuGuest:
 
 
 def wanted(told: Site, observed: HostState) -> HostState:
-    found = QEMU.want(told, told.hosts["h"], observed, observed, Surroundings())
+    found = QEMU.want(told, told.hosts["h"], observed, observed, PlanInputs())
     return QEMU.with_part(observed, found.part)
 
 
@@ -102,7 +102,7 @@ def test_what_would_change(there: QemuGuest | None, told: Guest, words: list[str
     ]
     if words is not None:
         assert found[0].risk is risk
-        said = QEMU.want(site(told), site(told).hosts["h"], observed, observed, Surroundings())
+        said = QEMU.want(site(told), site(told).hosts["h"], observed, observed, PlanInputs())
         assert said.guests[found[0].subject] == ("g1",)
         assert found[0].subject in said.reasons
         assert steps(site(told), wanted(site(told), observed)) == []

@@ -17,7 +17,7 @@ from bascule.plan.step import Context
 from bascule.providers.libvirt import LIBVIRT, domain_xml, edit
 from bascule.providers.libvirt.observe import observe
 from bascule.providers.libvirt.state import LibvirtState
-from bascule.providers.protocol import Surroundings, ThreeWay
+from bascule.providers.protocol import PlanInputs, ThreeWay
 from bascule.system.process.sandbox import sandboxed
 from bascule.twin.test_guest.kernel import GuestImage
 from tests.guests.test_libvirt import Place, answers, image, place, wait
@@ -41,7 +41,7 @@ def part(state: HostState) -> LibvirtState:
 
 
 def wanted(told: Site, observed: HostState) -> HostState:
-    return LIBVIRT.with_part(observed, LIBVIRT.want(told, told.hosts["h"], observed, observed, Surroundings()).part)
+    return LIBVIRT.with_part(observed, LIBVIRT.want(told, told.hosts["h"], observed, observed, PlanInputs()).part)
 
 
 def go(there: Place, before: HostState, after: HostState) -> Plan:

@@ -13,13 +13,13 @@ from bascule.plan.batch import script
 from bascule.plan.diff import diff
 from bascule.plan.make import make_plan
 from bascule.plan.merge import way_back
-from bascule.providers.effects import Scope
+from bascule.providers.effects import ObserveScope
 from bascule.providers.json import from_json, to_json
 from bascule.providers.observe import look
 from bascule.providers.protocol import ThreeWay
-from bascule.providers.wake_on_lan import Wake
+from bascule.providers.wake_on_lan import WakeOnLan
 from bascule.site import parse
-from bascule.verify.state import StateFacts, check_links
+from bascule.verify.state import StateChecks, check_links
 from tests.lab import Lab
 
 SITE = b"""
@@ -29,14 +29,14 @@ hosts:
     nics: {eth0: {wol: magic}, eth1: {wol: off}, eth2: {wol: [magic, arp]}, eth3: {wol: magic}, eth4: {}}
 """
 SEEN = {
-    "eth0": Wake((), ("magic", "unicast")),
-    "eth1": Wake(("magic",), ("magic",)),
-    "eth2": Wake((), ("magic",)),
-    "eth3": Wake(None),
+    "eth0": WakeOnLan((), ("magic", "unicast")),
+    "eth1": WakeOnLan(("magic",), ("magic",)),
+    "eth2": WakeOnLan((), ("magic",)),
+    "eth3": WakeOnLan(None),
 }
 
 
-def observed(part: dict[str, Wake] | None = None) -> HostState:
+def observed(part: dict[str, WakeOnLan] | None = None) -> HostState:
     names = [IfName(f"eth{number}") for number in range(5)]
     return HostState.of(
         [Link(name=name, options=Physical(), up=True) for name in names],
@@ -59,13 +59,13 @@ def test_it_is_set_where_the_driver_can_and_told_where_it_cannot_and_taken_back(
 def test_what_cannot_be_asked_is_unproven_and_never_holds() -> None:
     site = parse(SITE, "site.yaml")
     host = site.hosts["h"]
-    done = observed({**SEEN, "eth0": Wake(("magic",), ("magic",)), "eth1": Wake((), ("magic",))})
+    done = observed({**SEEN, "eth0": WakeOnLan(("magic",), ("magic",)), "eth1": WakeOnLan((), ("magic",))})
     plan, _ = make_plan(site, host, done)
-    checks = {c.subject: c.ok for c in check_links(site, host, done, StateFacts(plan)) if c.id == "wake-on-lan"}
+    checks = {c.subject: c.ok for c in check_links(site, host, done, StateChecks(plan)) if c.id == "wake-on-lan"}
     assert checks == {"eth0": True, "eth1": True, "eth2": None, "eth3": None}
     unasked = HostState.of(done.links.values())
     plan, _ = make_plan(site, host, unasked)
-    assert {c.ok for c in check_links(site, host, unasked, StateFacts(plan)) if c.id == "wake-on-lan"} == {None}
+    assert {c.ok for c in check_links(site, host, unasked, StateChecks(plan)) if c.id == "wake-on-lan"} == {None}
 
 
 @pytest.mark.kernel
@@ -73,8 +73,8 @@ def test_a_veth_is_asked_and_has_none(lab: Lab) -> None:
     """The kernel is asked for real: a veth pair has no wake-on-LAN, and says so."""
     site = parse(SITE, "site.yaml")
     where = LiveHost(lab.host(*site.hosts["h"].nics))
-    seen = look(Scope(site=site, host=site.hosts["h"], where=where))
-    assert seen.parts["wake_on_lan"] == {f"eth{number}": Wake(None) for number in range(4)}
+    seen = look(ObserveScope(site=site, host=site.hosts["h"], where=where))
+    assert seen.parts["wake_on_lan"] == {f"eth{number}": WakeOnLan(None) for number in range(4)}
 
 
 @pytest.mark.parametrize(

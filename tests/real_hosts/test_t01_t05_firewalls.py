@@ -11,7 +11,7 @@ from bascule.model.site import Site
 from bascule.observe.firewall import read_firewall
 from bascule.providers.observe import observe
 from bascule.system.net.netns import Namespace
-from bascule.verify.doctor.finding import Facts, Finding
+from bascule.verify.doctor.finding import DoctorFacts, Finding
 from bascule.verify.doctor.firewall.bridge_filter import look
 from bascule.workflow import load as load_site
 from tests.lab import open_lab
@@ -92,7 +92,7 @@ class Scene(Struct):
         with self.field.host.entered():
             state = observe()
             site = site or load_site(self.path)
-            return list(look(Facts(state=state, network=read_firewall(state), site=site, host="kvm")))
+            return list(look(DoctorFacts(state=state, network=read_firewall(state), site=site, host="kvm")))
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 
 from bascule import workflow
 from bascule.apply.options import NO_DRIVER
-from bascule.apply.prepare import Prepared
+from bascule.apply.prepare import PreparedPlan
 from bascule.apply.transaction import ApplyOptions, apply
 from bascule.cli.show.plan import headline, show_plan
 from bascule.errors import BasculeError
@@ -112,7 +112,7 @@ def test_a_tap_that_appears_between_plan_and_apply(dmz: Field) -> None:
     path = dmz.site(OTHER % "br9")
     asked: list[str] = []
 
-    def agree(fresh: Prepared) -> bool:
+    def agree(fresh: PreparedPlan) -> bool:
         asked.append(headline("kvm", fresh.plan))
         return False
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 from bascule.observe.firewall import read_firewall
 from bascule.providers.observe import observe
 from bascule.system.net.netns import Namespace
-from bascule.verify.doctor.finding import Facts, Finding
+from bascule.verify.doctor.finding import DoctorFacts, Finding
 from bascule.verify.doctor.firewall import traps
 from tests.lab import Lab, open_lab
 from tests.real_hosts.firewalls import clear, feed
@@ -111,7 +111,7 @@ def place() -> Iterator[tuple[Lab, Namespace]]:
 def findings(host: Namespace) -> list[Finding]:
     with host.entered():
         state = observe()
-        return list(traps.look(Facts(state=state, network=read_firewall(state))))
+        return list(traps.look(DoctorFacts(state=state, network=read_firewall(state))))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda one: one.name)

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from bascule import workflow
 from bascule.cli.show.report import show_report
 from bascule.cli.verbs.rehearse import _in_words
-from bascule.draw.answers import Answered
+from bascule.draw.answers import AnsweredExpectation
 from bascule.draw.formats.style import STYLE
 from bascule.draw.report.page import CheckRow, PlanPart, PlanRow, Report, report
 from bascule.draw.report.style import COLOURS
@@ -182,7 +182,7 @@ HOSTILE = "</style></svg><script>alert(1)</script><img src=x onerror=alert(1)>\"
 
 def test_hostile_words_stay_words(seen: Rehearsal) -> None:
     site = replace(seen.site, name=HOSTILE)
-    answered = Answered(
+    answered = AnsweredExpectation(
         source="customer",
         target="guest_01",
         service=HOSTILE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bascule.model.site import Host, Site
 from bascule.site import parse
-from bascule.survey.evidence import Collector, Heard
+from bascule.survey.evidence import Collector, NicTraffic
 from bascule.survey.verdicts import NicVerdict, Survey, judge
 from tests.survey.frames import arp
 
@@ -31,7 +31,7 @@ def site(text: str = SITE) -> tuple[Site, Host]:
     return read, next(iter(read.hosts.values()))
 
 
-def hear(nic: str, *frames: bytes, times: int = 3, own: str = "", driver: str = "", carrier: bool = True) -> Heard:
+def hear(nic: str, *frames: bytes, times: int = 3, own: str = "", driver: str = "", carrier: bool = True) -> NicTraffic:
     """These frames, so many times each."""
     collector = Collector(nic)
     for frame in frames:
@@ -55,11 +55,11 @@ def many(
     ]
 
 
-def judged(*heard: Heard, text: str = SITE) -> Survey:
+def judged(*heard: NicTraffic, text: str = SITE) -> Survey:
     """The survey of these NICs against the site."""
     return judge({ear.nic: ear for ear in heard}, *site(text))
 
 
-def one(heard: Heard, text: str = SITE) -> NicVerdict:
+def one(heard: NicTraffic, text: str = SITE) -> NicVerdict:
     """The verdict of a single NIC."""
     return judged(heard, text=text).nics[heard.nic]

@@ -10,7 +10,7 @@ import sys
 
 from bascule.cli.show.survey import show_survey, survey_as_json
 from bascule.survey.draft import draft
-from bascule.survey.evidence import Collector, Heard
+from bascule.survey.evidence import Collector, NicTraffic
 from bascule.survey.verdicts import judge
 from tests.survey import fuzz
 from tests.survey.frames import arp
@@ -21,7 +21,7 @@ TAGS = ((), (), (), (30,), (40,), (30, 7), (30, 8), (4095,))
 SPEAKERS = (*many("192.168.1", 4, "192.168.1.0"), *many("10.0.4", 4, "10.0.7.255"), arp("10.0.0.1", "10.0.0.2"))
 
 
-def capture(nic: str, chance: random.Random) -> Heard:
+def capture(nic: str, chance: random.Random) -> NicTraffic:
     """What a NIC heard of up to thirty frames, most of them damaged."""
     collector = Collector(nic)
     for _ in range(chance.randrange(30)):

@@ -17,7 +17,7 @@ import yaml
 
 from bascule.cli.show.survey import show_survey, survey_as_json
 from bascule.errors import UsageFault
-from bascule.survey.evidence import Collector, Heard
+from bascule.survey.evidence import Collector, NicTraffic
 from bascule.survey.run import survey_captures
 from bascule.survey.verdicts import Survey, judge
 from tests.survey.hearing import SITE, site
@@ -27,7 +27,7 @@ FOLDER = Path(__file__).parent / "corpus"
 CASES = {path.stem: yaml.safe_load(path.read_text()) for path in sorted(FOLDER.glob("*.yaml"))}
 
 
-def heard(nic: str, frames: Sequence[bytes]) -> Heard:
+def heard(nic: str, frames: Sequence[bytes]) -> NicTraffic:
     collector = Collector(nic)
     for frame in frames:
         collector.add(frame)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bascule.cli.show.survey import survey_as_json
 from bascule.frames.codecs import arp as arp_codec
 from bascule.survey.draft import draft
-from bascule.survey.evidence import Collector, Heard
+from bascule.survey.evidence import Collector, NicTraffic
 from bascule.survey.run import survey_captures
 from bascule.survey.verdicts import judge
 from tests.frames.test_pcap import pcap, pcapng
@@ -30,7 +30,7 @@ OFFER = st.builds(dhcp_offer, st.sampled_from(["10.0.0.9", "10.0.1.9"]), st.samp
 FRAME = st.one_of(st.sampled_from([sample.frame for sample in SAMPLES]), SENDER, OFFER)
 
 
-def heard(nic: str, frames: list[bytes]) -> Heard:
+def heard(nic: str, frames: list[bytes]) -> NicTraffic:
     collector = Collector(nic)
     for frame in frames:
         collector.add(frame)

@@ -11,7 +11,7 @@ from bascule.model.values import IfName, Mac
 from bascule.survey.cabling import is_port
 from bascule.survey.draft import draft, propose
 from bascule.survey.neighbours import Port
-from bascule.survey.shared_segment import Proof
+from bascule.survey.shared_segment import ActiveProof
 from bascule.survey.verdicts import Survey, judge
 from bascule.survey.wire_gate import wire_gate
 from bascule.topology.layer2 import CableEnd
@@ -100,7 +100,7 @@ def test_one_tree_without_a_vlan_makes_no_network_known() -> None:
 
 def test_a_frame_that_went_round_proves_the_wire() -> None:
     ears = {nic: hear(nic, arp("10.0.0.9", "10.0.0.1")) for nic in ("eth1", "eth2")}
-    (wire,) = judge(ears, proofs=[Proof(CableEnd("eth1", ()), CableEnd("eth2", (30,)))]).wires
+    (wire,) = judge(ears, proofs=[ActiveProof(CableEnd("eth1", ()), CableEnd("eth2", (30,)))]).wires
     assert wire.nics == ("eth1", "eth2")
     assert wire.reasons[0] == "a frame sent on eth1 came in on eth2 (VLAN 30)"
 

@@ -8,7 +8,7 @@ import pytest
 
 from bascule.model.values import IfName
 from bascule.site import parse
-from bascule.topology.graph import Spot, Topology
+from bascule.topology.graph import FramePosition, Topology
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted([*ROOT.glob("examples/*.yaml"), *ROOT.glob("tests/cases/*/site.yaml"), *ROOT.glob("tests/site/*.yaml")])
@@ -24,9 +24,9 @@ def test_the_graph_leads_where_the_file_says(file: Path) -> None:
             named = site.network_of_link(host, bond)
             if named is not None and named.vlan is not None and not host.tags(link.name):
                 continue  # a trunk's own network: what is untagged there is on none
-            found = graph.networks_at(Spot("link", host.name, link.name))
+            found = graph.networks_at(FramePosition("link", host.name, link.name))
             assert found == ((named.name,) if named is not None else ()), link.name
         for nic in site.guest_nics(host.name):
             named = site.network_of(nic)
-            found = graph.networks_at(Spot("link", host.name, IfName(nic.tap)))
+            found = graph.networks_at(FramePosition("link", host.name, IfName(nic.tap)))
             assert found == ((named.name,) if named is not None else ()), nic.tap

@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from bascule.errors import BasculeError, CommandFailed, MissingTool, NotPermitted, Problem
-from bascule.guests.accel import Accel
+from bascule.guests.accelerator import Accelerator
 from bascule.plan.capacity import Memory
 from bascule.twin import BackendChoice, backend_choice, virtual_machines
 from bascule.twin.test_guest import init, kernel, libvirtd
@@ -96,7 +96,7 @@ IMAGE = GuestImage(kernel=Path("/boot/vmlinuz"), initrd=Path("/initrd"), origin=
 
 
 def test_the_cast_says_on_what_it_runs() -> None:
-    made = BackendChoice(kind="qemu", accel=Accel(name="tcg", reason="there is no /dev/kvm"), image=IMAGE)
+    made = BackendChoice(kind="qemu", accel=Accelerator(name="tcg", reason="there is no /dev/kvm"), image=IMAGE)
     assert "bare QEMU on TCG, QEMU's own processor (there is no /dev/kvm); kernel vmlinuz" in made.words
     accelerator = {"name": "tcg", "reason": "there is no /dev/kvm"}
     assert made.as_json() == {"guests": "qemu", "accelerator": accelerator, "kernel": "/boot/vmlinuz"}
@@ -106,7 +106,7 @@ def test_more_guests_than_the_memory_holds_are_refused(monkeypatch: pytest.Monke
     free = Memory(total=1 << 30, available=400 << 20, swap=0, hugepages={}, nodes=(), source="a test")
     monkeypatch.setattr(virtual_machines, "observe_memory", lambda: free)
     site = production()
-    made = BackendChoice(kind="qemu", accel=Accel(name="tcg", reason=""), image=IMAGE)
+    made = BackendChoice(kind="qemu", accel=Accelerator(name="tcg", reason=""), image=IMAGE)
     ((code, words),) = problems(lambda: made.play(site, wire(site, ["vmserver"], {}), {}, tmp_path))
     assert code == "GUESTS-MEMORY"
     assert words.startswith("3 virtual machines want 0.5 GiB, and 0.4 GiB are available; ")
@@ -122,7 +122,7 @@ def test_more_than_a_command_line_holds_is_refused() -> None:
 def test_a_guest_of_many_ports_serves_those_that_are_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(virtual_machines, "observe_memory", lambda: replace(FREE))
     site = production(guests=by_name(guest("wide", "br3", "192.168.1.5/24", serves=("tcp/1000-60000", "udp/7"))))
-    made = BackendChoice(kind="qemu", accel=Accel(name="tcg", reason=""), image=IMAGE)
+    made = BackendChoice(kind="qemu", accel=Accelerator(name="tcg", reason=""), image=IMAGE)
     played = made.play(site, wire(site, ["vmserver"], {}), {"vmserver": None}, tmp_path)  # type: ignore[dict-item]
     (notes,) = [note.text for note in played._notes]  # type: ignore[attr-defined]
     assert notes == "serves 2 of its 59,001 ports: those that are asked"

@@ -21,7 +21,7 @@ from bascule.model.values import Mac
 from bascule.probe.dhcp_client import DhcpNic, acquire, discover
 from bascule.system.net import rtnetlink
 from bascule.system.net.netns import Namespace
-from bascule.system.net.rtnetlink import End
+from bascule.system.net.rtnetlink import VethEnd
 from tests.twin.stage import inside
 
 pytestmark = pytest.mark.kernel
@@ -50,7 +50,7 @@ def server(behaviour: Behaviour) -> Iterator[tuple[Namespace, list[dhcp.DhcpMess
     heard: list[dhcp.DhcpMessage] = []
     stop = threading.Event()
     with Namespace.new("client") as client, Namespace.new("server") as far:
-        rtnetlink.change(client, [rtnetlink.add_veth(End(name="eth0", mac=MAC), End(name="s", namespace=far))])
+        rtnetlink.change(client, [rtnetlink.add_veth(VethEnd(name="eth0", mac=MAC), VethEnd(name="s", namespace=far))])
         rtnetlink.change(far, [rtnetlink.set_link("s", up=True)])
         rtnetlink.change(client, [rtnetlink.set_link("eth0", up=True)])
         with far.entered():

@@ -13,11 +13,11 @@ from bascule.model.dhcp import KINDS, DhcpClient, Handover
 from bascule.model.host_links import Bridge, Nic
 from bascule.model.links import Bridge as BridgeOptions
 from bascule.model.links import Veth
-from bascule.model.moment import Lifetime
 from bascule.model.site import Host
 from bascule.model.state import Address, HostState, Link
 from bascule.model.values import IfName
-from bascule.plan.leases import Move, Names, leases, moves
+from bascule.model.volatile import Lifetime
+from bascule.plan.leases import AddressMove, NameServers, leases, moves
 from bascule.system.net.resolved import link_names
 from bascule.system.process.programs import Program
 
@@ -110,7 +110,7 @@ def test_a_lease_changes_its_link() -> None:
 def told(
     client: DhcpClient | None, *, to: IfName | None = BR0, daemon: DhcpClient | None = None
 ) -> tuple[list[str], int]:
-    move = Move(link=ETH0, to=to, addresses=(LEASED,))
+    move = AddressMove(link=ETH0, to=to, addresses=(LEASED,))
     found = leases([move], [client] if client else [], {ETH0: daemon} if daemon else {})
     return [f"{note.kind}: {note.text}" for note in found.notes], len(found.handovers)
 
@@ -135,7 +135,7 @@ def test_what_the_plan_says() -> None:
         "warning: 10.0.0.5/24 has a lifetime, and no DHCP client was found that keeps it: on br0 it ends in 600 s "
         "unless one is started there"
     )
-    nobody = leases([Move(link=ETH0, to=BR0, addresses=(LEASED,))], [], {}, sees_all=False)
+    nobody = leases([AddressMove(link=ETH0, to=BR0, addresses=(LEASED,))], [], {}, sees_all=False)
     assert nobody.notes == (), "an ordinary user does not see who keeps it"
     elsewhere = DhcpClient(kind="dhclient", links=("eth5",), argv=("dhclient", "eth5"), pid=9)
     assert told(elsewhere)[1] == 0
@@ -179,7 +179,7 @@ def test_name_servers_go_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     facts = {"dns": "10.0.0.53 fd00::53", "domain": "example.org ~corp", "default-route": "yes"}
     assert link_names("eth0") == facts
     assert link_names("br0") == {}
-    going = Names(link=ETH0, to=BR0, facts=facts)
+    going = NameServers(link=ETH0, to=BR0, facts=facts)
     (note,) = leases([], [], {}, [going]).notes
     assert note.text == "its name servers in systemd-resolved (10.0.0.53 fd00::53) are br0's as well"
     assert give_names([going]) == ()

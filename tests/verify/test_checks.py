@@ -18,7 +18,7 @@ from bascule.probe.live import live_domain
 from bascule.system.run import run
 from bascule.verify.checks import Check
 from bascule.verify.host import check_host
-from bascule.verify.state import StateFacts, check_links
+from bascule.verify.state import StateChecks, check_links
 from tests import sites
 from tests.domains import HOST, Builder, building, production, read_state
 
@@ -50,7 +50,7 @@ def wrong(change: str = "eth2", without: str = "", **values: Any) -> list[tuple[
     links: dict[IfName, Link] = {**state.links, IfName(change): replace(state.links[IfName(change)], **values)}
     links.pop(IfName(without), None)
     seen = replace(state, links=links)
-    facts = StateFacts(make_plan(SITE, SITE.hosts[HOST], seen)[0])
+    facts = StateChecks(make_plan(SITE, SITE.hosts[HOST], seen)[0])
     checks = [*check_links(SITE, SITE.hosts[HOST], seen, facts), *facts.rest()]
     return [(check.id, check.subject, check.detail) for check in checks if check.ok is not True]
 
@@ -110,7 +110,7 @@ def test_each_fault_is_named_with_what_the_plan_would_do(
 def test_a_port_that_nobody_declared_is_told() -> None:
     state = good()
     seen = replace(state, links={**state.links, IfName("other"): link("other", master="br3")})
-    checks = check_links(SITE, SITE.hosts[HOST], seen, StateFacts(Plan()))
+    checks = check_links(SITE, SITE.hosts[HOST], seen, StateChecks(Plan()))
     found = [(check.subject, check.ok, check.detail) for check in checks if check.id == "other-ports"]
     assert found == [("br3", None, "not in the file, left alone: other")]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from bascule.cli.show import look
+from bascule.cli.show import output_style
 from bascule.cli.show.verdicts import show_failures, show_outcomes
 from bascule.model.site import Expectation, Service, Verdict
 from bascule.rehearsal import Rehearsal
@@ -13,7 +13,7 @@ from bascule.site import parse
 from bascule.topology.trace.answer import Certainty
 from bascule.twin import BackendChoice
 from bascule.verify.expectations import Outcome
-from bascule.verify.reachability.said import Said
+from bascule.verify.reachability.model_verdict import ModelVerdict
 from bascule.verify.witness import Hop, Witness
 
 ARRIVED = (Hop("db", "eth0", "in"),)
@@ -22,7 +22,7 @@ WISH = Expectation(source="web", target="db", service=Service("tcp", 5432, 5432)
 
 def outcome(observed: str, result: Certainty, hops: tuple[Hop, ...] = ()) -> Outcome:
     witness = Witness(sentence="left web", hops=hops)
-    said = Said(result=result, words="policy DROP of ip filter FORWARD (Docker)")
+    said = ModelVerdict(result=result, words="policy DROP of ip filter FORWARD (Docker)")
     wish = WISH if observed == "reach" else replace(WISH, verdict=Verdict.NO_REACH)
     return Outcome(expectation=wish, observed=observed, ok=True, witness=witness, model=said)
 
@@ -58,7 +58,7 @@ def test_a_contradiction_fails_the_rehearsal(
         timings={},
     )
     assert seen.ok is not apart
-    monkeypatch.setattr(look, "_look", look.Look(detail=1))
+    monkeypatch.setattr(output_style, "_style", output_style.OutputStyle(detail=1))
     shown = show_failures([], [one], columns=200) + show_outcomes([one], columns=200, model=True)
     assert shown.count(f"model said {result.value}") == shown.count(f"frames said {observed}") == 1
     assert ("DISAGREE" in shown) is apart

@@ -9,12 +9,12 @@ import pytest
 from bascule.errors import BasculeError, UsageFault
 from bascule.system.net.counters import Count
 from bascule.system.net.listen import listen
+from bascule.web.access import AccessControl
 from bascule.web.address import Listen, host_of, parse_listen
-from bascule.web.guard import Guard
 from bascule.web.server import open_door
 from bascule.web.view import rates
 
-LOCAL = Guard(names=parse_listen("127.0.0.1:8474").names())
+LOCAL = AccessControl(names=parse_listen("127.0.0.1:8474").names())
 SELF = {"host": "localhost:9000", "sec-fetch-site": "same-origin", "origin": "http://localhost:9000"}
 
 
@@ -101,13 +101,13 @@ def test_a_link_elsewhere_may_lead_to_the_page_but_no_frame() -> None:
 
 
 def test_on_every_address_any_number_is_ours_and_no_name() -> None:
-    guard = Guard(names=parse_listen("0.0.0.0:1").names("vm.example.org"), any_ip=True, token="t")
+    guard = AccessControl(names=parse_listen("0.0.0.0:1").names("vm.example.org"), any_ip=True, token="t")
     for host, ok in (("10.9.8.7:1", True), ("[fd00::1]:1", True), ("VM.example.org", True), ("evil.example", False)):
         assert (guard.refusal("GET", "/", {"host": host}) is None) == ok
 
 
 def test_the_token() -> None:
-    guard = Guard(names=frozenset(), token="right", cookie="bascule-1")
+    guard = AccessControl(names=frozenset(), token="right", cookie="bascule-1")
     assert guard.knows({"cookie": "other=1; bascule-1=right"})
     assert guard.knows({"authorization": "Bearer right"})
     for headers in (
@@ -121,7 +121,7 @@ def test_the_token() -> None:
         {"authorization": ""},
     ):
         assert not guard.knows(dict(headers))
-    assert not Guard(names=frozenset()).is_token("")
+    assert not AccessControl(names=frozenset()).is_token("")
 
 
 def test_a_port_that_is_taken_and_an_address_that_is_not_here() -> None:

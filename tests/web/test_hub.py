@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from bascule.web.hub import MOST, Full, Hub
+from bascule.web.hub import MOST, Hub, HubFull
 
 
 async def settle() -> None:
@@ -63,7 +63,7 @@ def test_there_is_an_end_of_the_room() -> None:
     async def run() -> None:
         hub = Hub()
         boxes = [hub.join() for _ in range(MOST)]
-        with pytest.raises(Full):
+        with pytest.raises(HubFull):
             hub.join()
         hub.leave(boxes[0])
         hub.join()

@@ -12,7 +12,7 @@ from bascule.apply.rollback import boot_unit
 from bascule.apply.rollback import checkpoint as checkpoints
 from bascule.apply.rollback.checkpoint import Folder, Status
 from bascule.apply.rollback.go_back import go_back
-from bascule.apply.rollback.passes import Back
+from bascule.apply.rollback.passes import RollbackResult
 from bascule.apply.rollback.watchdog import stand_down
 from bascule.apply.state_directory import StateDirectory, here, refused
 from bascule.errors import BasculeError, Problem
@@ -24,12 +24,12 @@ from bascule.system.process.rights import require_rights
 PATIENCE_S = 30.0  # for an apply or a dead-man that is just at it
 
 
-class Undone(Struct, frozen=True, kw_only=True):
+class UndoResult(Struct, frozen=True, kw_only=True):
     """What was taken back, and how it went."""
 
     number: int
     was: Status
-    back: Back
+    back: RollbackResult
     closed: bool = True
 
 
@@ -93,7 +93,7 @@ def _not_confirmed(folder: Folder, status: Status | None) -> Problem:
     )
 
 
-def take_back(place: StateDirectory | None = None, *, leave: bool = False, progress: Progress = unseen) -> Undone:
+def take_back(place: StateDirectory | None = None, *, leave: bool = False, progress: Progress = unseen) -> UndoResult:
     """Take the last change back, confirmed or not; with ``leave`` it is closed even where something still differs.
 
     Raises BasculeError when there is none.
@@ -118,7 +118,7 @@ def take_back(place: StateDirectory | None = None, *, leave: bool = False, progr
                     boot_unit.remove(folder)
                 if leave or back.ok:
                     stand_down(entry.guard)
-        return Undone(number=folder.number, was=entry.status, back=back, closed=leave or back.ok)
+        return UndoResult(number=folder.number, was=entry.status, back=back, closed=leave or back.ok)
 
 
 def _guard_boot(place: StateDirectory, folder: Folder) -> None:
@@ -131,7 +131,7 @@ def _guard_boot(place: StateDirectory, folder: Folder) -> None:
             boot_unit.install(place, folder, checkpoint)
 
 
-def undo(tell: Callable[[str], None], *, leave: bool = False, progress: Progress = unseen) -> Undone:
+def undo(tell: Callable[[str], None], *, leave: bool = False, progress: Progress = unseen) -> UndoResult:
     """Take the last change back, confirmed or not, and let the configuration system follow."""
     with at_rest():
         undone = take_back(leave=leave, progress=progress)

@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
     if not charge:
         return 0  # there was no change to watch over
     folder, lock_path = Folder(Path(charge[0])), Path(charge[1])
-    told = _Told()
+    told = _Termination()
     facts = folder.facts()
     parts.load(facts.parts if facts else ())
     if ready >= 0:
@@ -70,7 +70,7 @@ def _write_to(path: Path) -> None:
         os.close(log)
 
 
-class _Told:
+class _Termination:
     """SIGTERM means that the machine or the session ends: to go back at once is the only promise that can be kept."""
 
     def __init__(self) -> None:
@@ -83,7 +83,7 @@ class _Told:
         self.now = True
 
 
-def wait(folder: Folder, alive: int, told: _Told) -> str:
+def wait(folder: Folder, alive: int, told: _Termination) -> str:
     """Until it is decided; why the change must be taken back, empty when it need not."""
     while True:
         entry = _last(folder)

@@ -19,8 +19,8 @@ from bascule.model.state import HostState
 from bascule.plan.diff import diff
 from bascule.plan.drift import drift_goal
 from bascule.providers import PROVIDERS
-from bascule.providers.effects import Scope
-from bascule.providers.guards_standing import guards_of
+from bascule.providers.effects import ObserveScope
+from bascule.providers.loaded_guards import guards_of
 from bascule.providers.observe import observe
 from bascule.system import boot
 from bascule.system.disk.lockfile import Holder, holder
@@ -63,7 +63,7 @@ def host_status(place: StateDirectory | None = None) -> HostStatus:
     if folder is None or entry is None:
         found = HostStatus(words=_none(place), busy=busy if busy.is_alive else None)
     else:
-        found = _Story(folder, entry, folder.read(), busy).tell()
+        found = _StatusReport(folder, entry, folder.read(), busy).tell()
         if entry.status is Status.CONFIRMED and (later := _taken_back(place, after=folder.number)):
             found = replace(found, words=f"nothing is armed; {later}; change {folder.number} stands")
     servers = _servers(place)
@@ -105,7 +105,7 @@ def _taken_back(place: StateDirectory, *, after: int = 0) -> str:
     return f"change {folder.number} was taken back at {clock_words(entry.at)} by {entry.by}"
 
 
-class _Story(Struct):
+class _StatusReport(Struct):
     folder: Folder
     entry: LogEntry
     checkpoint: Checkpoint
@@ -184,7 +184,7 @@ def drift(checkpoint: Checkpoint, now: HostState | None = None) -> tuple[str, ..
     seen = now if now is not None else observe(sysctls=keys)
     again = [one for one in PROVIDERS if one.drifts and one.part(checkpoint.wanted) is not None]
     for one in again:
-        seen = one.lay_over(one.with_part(seen, one.effects().read(list, Scope(known=checkpoint.wanted.parts))))
+        seen = one.lay_over(one.with_part(seen, one.effects().read(list, ObserveScope(known=checkpoint.wanted.parts))))
     goal = drift_goal(checkpoint.before, checkpoint.wanted, seen)
     for one in again:
         goal = one.with_part(goal, one.put_right(checkpoint.before, checkpoint.wanted, seen))

@@ -30,11 +30,11 @@ from bascule.plan.make import make_plan, site_as_it_runs
 from bascule.plan.target.sysctls import sysctl_keys
 from bascule.plan.warnings.named_links import leaving, notes_of
 from bascule.providers import PROVIDERS
-from bascule.providers.effects import Scope
+from bascule.providers.effects import ObserveScope
 from bascule.providers.kernel.observe import read_parameters
 from bascule.providers.observe import look as look_at
 from bascule.providers.observe import look_at_parts
-from bascule.providers.protocol import Surroundings
+from bascule.providers.protocol import PlanInputs
 from bascule.system.boot import has_systemd
 from bascule.system.net.fdb import read_fdb
 from bascule.system.net.monitor import NetlinkMonitor
@@ -42,7 +42,7 @@ from bascule.system.net.netns import Namespace, is_machines_own
 from bascule.system.run import Running, require_tools
 
 
-class Prepared(Struct, frozen=True, kw_only=True):
+class PreparedPlan(Struct, frozen=True, kw_only=True):
     """A plan for this host with what it was made from and what it leads to."""
 
     site: Site
@@ -61,7 +61,7 @@ class Prepared(Struct, frozen=True, kw_only=True):
         """Whether it is dangerous enough to insist on a confirmation."""
         return self.plan.must_be_confirmed
 
-    def does_what(self, shown: Prepared) -> bool:
+    def does_what(self, shown: PreparedPlan) -> bool:
         """Whether the same would be done to the same guests as by a plan that was shown before.
 
         The seconds that are left of a lease may differ, and an address that is to go may have gone by itself: a manager
@@ -94,7 +94,7 @@ def prepare(
     begun: Running | None = None,
     monitor: NetlinkMonitor | None = None,
     must_be_here: bool = False,
-) -> Prepared:
+) -> PreparedPlan:
     """Observe this host and plan; with ``choice`` also for whoever runs its guests.
 
     ``begun`` is a look at the host that was begun while the site file was read, ``monitor`` was made before it.
@@ -123,7 +123,7 @@ def prepare_from(
     line: Management | None = None,
     earlier: EarlierChanges = NOTHING,
     networks_are_made: bool = False,
-) -> Prepared:
+) -> PreparedPlan:
     """Plan from a state that was observed before or elsewhere, in a file or in a twin; nobody is asked.
 
     ``networks_are_made``: somebody else makes the virtual networks. Raises BasculeError as ``prepare`` does.
@@ -131,7 +131,7 @@ def prepare_from(
     return _planned(site, host, observed, line=line, earlier=earlier, networks_are_made=networks_are_made)
 
 
-def with_files(prepared: Prepared, writer: Writer | None) -> Prepared:
+def with_files(prepared: PreparedPlan, writer: Writer | None) -> PreparedPlan:
     """The same with the files that will keep it over a restart. Raises BasculeError for what no file can say."""
     if writer is None:
         return prepared
@@ -143,7 +143,7 @@ def with_files(prepared: Prepared, writer: Writer | None) -> Prepared:
     return replace(prepared, plan=replace(prepared.plan, files=files, notes=notes))
 
 
-def again(prepared: Prepared, place: StateDirectory) -> Prepared:
+def again(prepared: PreparedPlan, place: StateDirectory) -> PreparedPlan:
     """The same, observed anew; planned anew only if anything that the plan was made from is another now."""
     site, host, choice = prepared.site, prepared.host, prepared.choice
     earlier = earlier_changes(site, host, place)
@@ -158,7 +158,7 @@ def again(prepared: Prepared, place: StateDirectory) -> Prepared:
     return _planned(site, host, observed, choice=choice, line=line, earlier=earlier, notes=notes, is_here=True)
 
 
-def _is_still(prepared: Prepared, place: StateDirectory) -> bool:
+def _is_still(prepared: PreparedPlan, place: StateDirectory) -> bool:
     """Whether the kernel has told of no change since it was observed; of its parameters it tells nothing."""
     if prepared.monitor is None or prepared.monitor.changed():
         return False
@@ -182,9 +182,9 @@ def _planned(
     notes: Sequence[Note] = (),
     networks_are_made: bool = False,
     is_here: bool = False,
-) -> Prepared:
+) -> PreparedPlan:
     """The one place that makes plans from a site file."""
-    surroundings = Surroundings(
+    surroundings = PlanInputs(
         earlier=earlier,
         management=line.links if line else frozenset(),
         learned={entry.mac: entry for entry in read_fdb()} if is_here and _guests_run(observed) else {},
@@ -196,7 +196,7 @@ def _planned(
     found = leases_here(host, observed, wanted) if plan and is_here else Leases()
     named = _named_links(host, observed, wanted) if plan and is_here else ()
     told = _told(replace(plan, notes=(*plan.notes, *notes, *found.notes, *named)), line, wanted)
-    return Prepared(
+    return PreparedPlan(
         site=site,
         host=host,
         observed=observed,
@@ -240,8 +240,8 @@ def look_here(
     return look_at(replace(_scope(site, host, place, choice), notes=[] if notes is None else notes), begun)
 
 
-def _scope(site: Site, host: Host, place: StateDirectory, choice: DriverChoice) -> Scope:
-    return Scope(
+def _scope(site: Site, host: Host, place: StateDirectory, choice: DriverChoice) -> ObserveScope:
+    return ObserveScope(
         site=site,
         host=host,
         parameters=lambda seen: _keys(site_as_it_runs(site, host, seen), host),
@@ -254,7 +254,7 @@ def _scope(site: Site, host: Host, place: StateDirectory, choice: DriverChoice) 
 
 def look(site: Site, host: Host, namespace: Namespace | None = None) -> HostState:
     """What kernel and nft show of a host, with the kernel parameters that its plan looks at."""
-    return look_at(Scope(where=LiveHost(namespace), sysctls=_keys(site, host)))
+    return look_at(ObserveScope(where=LiveHost(namespace), sysctls=_keys(site, host)))
 
 
 def _keys(site: Site, host: Host) -> tuple[str, ...]:
@@ -283,7 +283,7 @@ def earlier_changes(site: Site, host: Host, place: StateDirectory) -> EarlierCha
     return EarlierChanges(added=added, isolated=frozenset(facts.isolated))
 
 
-def added_by(prepared: Prepared, place: StateDirectory) -> dict[str, tuple[str, ...]]:
+def added_by(prepared: PreparedPlan, place: StateDirectory) -> dict[str, tuple[str, ...]]:
     """The addresses on each link that Bascule has put there, this change included; one that moved was not added."""
     before = earlier_changes(prepared.site, prepared.host, place).added
     had = {address.ip for link in prepared.observed.links.values() for address in link.addresses}
@@ -295,7 +295,7 @@ def added_by(prepared: Prepared, place: StateDirectory) -> dict[str, tuple[str, 
     return found
 
 
-def isolated_by(prepared: Prepared, place: StateDirectory) -> tuple[str, ...]:
+def isolated_by(prepared: PreparedPlan, place: StateDirectory) -> tuple[str, ...]:
     """The guests' ports that Bascule has isolated, this change included; one that somebody else did is not ours."""
     before = earlier_changes(prepared.site, prepared.host, place).isolated
     found = []
@@ -326,14 +326,14 @@ def address_place(state: HostState, address: str) -> str:
     return ""
 
 
-def refuse_unmakable(prepared: Prepared) -> None:
+def refuse_unmakable(prepared: PreparedPlan) -> None:
     """Raise MissingTool for a program of the plan that is not here, or a kind of link that this kernel cannot make."""
     require_tools(tools(prepared.plan))
     if refused := tuple(not_made_here(prepared.observed, prepared.wanted)):
         raise MissingTool(*refused)
 
 
-def runnable(prepared: Prepared) -> Prepared:
+def runnable(prepared: PreparedPlan) -> PreparedPlan:
     """See that the plan's programs are here. Raises MissingTool.
 
     What this kernel cannot make, and what an ordinary user could not see, is a note.

@@ -16,7 +16,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bascule.apply.prepare import Prepared, address_place
+from bascule.apply.prepare import PreparedPlan, address_place
 from bascule.errors import BasculeError, CommandFailed, Problem, UsageFault
 from bascule.model.site import GuestNic
 from bascule.model.state import HostState
@@ -47,7 +47,7 @@ class Probe(Struct, frozen=True):
 class Probes:
     """The probes that passed before the change, and those that it brings; ``hopes`` are brought, and only told of."""
 
-    def __init__(self, prepared: Prepared, named: Sequence[str] = ()) -> None:
+    def __init__(self, prepared: PreparedPlan, named: Sequence[str] = ()) -> None:
         """Ask them all once. Raises UsageFault for a ``--probe`` that is no HOST:PORT."""
         after = _with_leases(prepared)
         gateways = list(_gateways(prepared.observed))
@@ -85,7 +85,7 @@ class Probes:
         return tuple(f"{probe.name}: {words}" for probe, words in zip(self.hopes, answers, strict=True) if words)
 
 
-def dhcp_answers(prepared: Prepared) -> bool:
+def dhcp_answers(prepared: PreparedPlan) -> bool:
     """Whether a DHCP server answers now on each link whose client is to go on elsewhere; nothing is taken from it."""
     links = dict.fromkeys(handover.link for handover in prepared.leases.handovers)
     if not links:
@@ -95,7 +95,7 @@ def dhcp_answers(prepared: Prepared) -> bool:
         return all(discover(clients, wait_s=BEFORE_S).values())
 
 
-def _patience_s(prepared: Prepared) -> float:
+def _patience_s(prepared: PreparedPlan) -> float:
     host = prepared.host
     waits = any(link.dhcp for link in host.links())
     return AFTER_S + (DHCP_S if waits else 0.0)
@@ -158,7 +158,7 @@ def _route_to(address: IpAddress) -> Callable[[HostState], IfName | None]:
     return link
 
 
-def _with_leases(prepared: Prepared) -> HostState:
+def _with_leases(prepared: PreparedPlan) -> HostState:
     """The wanted state as it will be when a DHCP client has its lease again, on another link."""
     wanted, observed = prepared.wanted, prepared.observed
     home = {handover.link: handover.to for handover in prepared.leases.handovers}
@@ -195,7 +195,7 @@ def _neighbour(name: str, address: str, dst: str) -> Probe:
     return Probe(name, Protocol.ARP, ip_address(address), link)
 
 
-def _peer(prepared: Prepared, after: HostState) -> Iterator[Probe]:
+def _peer(prepared: PreparedPlan, after: HostState) -> Iterator[Probe]:
     line = prepared.line
     if line is None:
         return
@@ -206,7 +206,7 @@ def _peer(prepared: Prepared, after: HostState) -> Iterator[Probe]:
     yield Probe(name, Protocol.ARP, ip_address(neighbour), _route_to(ip_address(neighbour)))
 
 
-def _guests(prepared: Prepared) -> Iterator[Probe]:
+def _guests(prepared: PreparedPlan) -> Iterator[Probe]:
     """Running guests: an address of theirs is in the file, or in the host's neighbour table."""
     nics = [nic for nic in prepared.site.guest_nics(prepared.host.name) if _runs(nic, prepared.observed)]
     known = _neighbours() if any(not nic.addresses for nic in nics) else {}

@@ -11,14 +11,14 @@ from bascule.apply.engine import execute
 from bascule.apply.lock import lock
 from bascule.apply.options import Writer
 from bascule.apply.pending import LOCK_S, refuse_if_pending
-from bascule.apply.prepare import Prepared, added_by, again, isolated_by, with_files
+from bascule.apply.prepare import PreparedPlan, added_by, again, isolated_by, with_files
 from bascule.apply.probes import Probes, dhcp_answers
 from bascule.apply.rollback import boot_unit
 from bascule.apply.rollback import checkpoint as checkpoints
 from bascule.apply.rollback.checkpoint import ChangeFacts, Checkpoint, Folder, Status
 from bascule.apply.rollback.files import back_up_for
 from bascule.apply.rollback.go_back import go_back
-from bascule.apply.rollback.passes import Back, differences
+from bascule.apply.rollback.passes import RollbackResult, differences
 from bascule.apply.rollback.watchdog import StandbyWatchdog, Watchdog, arm, stand_down
 from bascule.apply.state_directory import StateDirectory, here, refused
 from bascule.dhcp import lease
@@ -31,7 +31,7 @@ from bascule.plan.dynamic_state import with_what_came
 from bascule.plan.file_change import FileChange
 from bascule.plan.step import Phase
 from bascule.plan.warnings.spanning_tree import settling_s
-from bascule.providers.effects import Scope
+from bascule.providers.effects import ObserveScope
 from bascule.providers.observe import look as look_at
 from bascule.system import boot
 from bascule.system.clock import Progress, unseen
@@ -55,7 +55,7 @@ class ApplyOptions(Struct, frozen=True, kw_only=True):
     """
 
     window_s: float | None = WINDOW_S
-    agree: Callable[[Prepared], bool] = lambda _: True
+    agree: Callable[[PreparedPlan], bool] = lambda _: True
     tell: Callable[[str], None] = lambda _: None
     probes: Sequence[str] = ()
     verify: Verify | None = None
@@ -67,14 +67,14 @@ class ApplyOptions(Struct, frozen=True, kw_only=True):
 class ApplyResult(Struct, frozen=True, kw_only=True):
     """A change that was made."""
 
-    prepared: Prepared
+    prepared: PreparedPlan
     folder: Folder
     window_s: float | None
     written: tuple[str, ...] = ()
     checked: tuple[str, ...] = ()  # what answered before the change and answers after it
 
 
-def apply(prepared: Prepared, options: ApplyOptions) -> ApplyResult:
+def apply(prepared: PreparedPlan, options: ApplyOptions) -> ApplyResult:
     """Make the change; the dead-man watches until it is confirmed, or only until it is made when no window is wanted.
 
     Raises TakenBack when a step or a check failed and the host is as before; BasculeError when it is not, or when
@@ -95,7 +95,7 @@ class _Transaction:
     probes: Probes
     checkpoint: Checkpoint
 
-    def __init__(self, place: StateDirectory, held: Lock, prepared: Prepared, options: ApplyOptions) -> None:
+    def __init__(self, place: StateDirectory, held: Lock, prepared: PreparedPlan, options: ApplyOptions) -> None:
         self.place, self.held, self.options = place, held, options
         self.prepared = prepared if prepared.plan.files else with_files(prepared, options.writer)
         self.files: tuple[FileChange, ...] = ()  # that will be written, moved or removed, as they are now
@@ -273,7 +273,7 @@ class _Transaction:
     def _look(self) -> HostState:
         prepared = self.prepared
         keys = tuple(sorted({*prepared.observed.sysctls, *prepared.wanted.sysctls}))
-        return look_at(Scope(sysctls=keys, known=prepared.observed.parts, state=self.place.state))
+        return look_at(ObserveScope(sysctls=keys, known=prepared.observed.parts, state=self.place.state))
 
     def _missing(self, applied: HostState) -> Plan:
         """What the plan asked for and kernel and nft do not have; what others do meanwhile is not our concern.
@@ -286,7 +286,7 @@ class _Transaction:
         goal = with_what_came(self.prepared.wanted, self.prepared.observed, applied, theirs)
         return diff(replace(applied, parts={}), replace(goal, parts={})).only(subjects)
 
-    def _require_leases(self, begun: lease.Begun) -> None:
+    def _require_leases(self, begun: lease.HandoverResult) -> None:
         """A server that did not answer before need not answer now."""
         lost = begun.failed + (begun.waiting if self.dhcp_answers else ())
         _require(f"the lease does not go on: {words}" for words in lost)
@@ -306,7 +306,7 @@ def _require(faults: Iterable[str]) -> None:
         raise CommandFailed(*problems)
 
 
-def told(failed: BaseException, back: Back) -> BaseException:
+def told(failed: BaseException, back: RollbackResult) -> BaseException:
     """What failed, and whether the host is as before."""
     if isinstance(failed, BasculeError):
         problems = failed.problems

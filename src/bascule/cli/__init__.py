@@ -10,7 +10,7 @@ import sys
 import click
 
 from bascule import __version__
-from bascule.cli.show.look import add_options
+from bascule.cli.show.output_style import add_options
 from bascule.errors import Problem, UsageFault
 
 VARIABLE = "_BASCULE_COMPLETE"  # click's word for: the shell asks

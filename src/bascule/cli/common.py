@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 import click
 
-from bascule.cli.show.look import look, plain
-from bascule.cli.show.paint import painted
+from bascule.cli.show.colours import painted
+from bascule.cli.show.output_style import output_style, plain
 from bascule.system.clock import Progress, unseen
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -88,7 +88,7 @@ def count(number: int, noun: str, plural: str = "") -> str:
 
 def wrapped(text: str, *, indent: int, columns: int) -> str:
     """Text in lines of at most ``columns``, each but the first indented."""
-    if look().ascii:
+    if output_style().ascii:
         text = plain(text)
     room = max(columns - indent, 20)
     if len(text) <= room and text.isprintable():

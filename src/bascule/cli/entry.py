@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from bascule.cli.common import say
-from bascule.cli.show.look import begin
+from bascule.cli.show.output_style import begin
 from bascule.errors import BasculeError, NotPermitted, Problem, UsageFault
 
 # between two looks for cyclic garbage; a large host is some 100,000 objects that stay, and Python's own 700 would have

@@ -12,7 +12,7 @@ import click
 
 from bascule.cli.common import json_option, say, seconds, show, steps
 from bascule.cli.show.folding import ranges
-from bascule.cli.show.look import look
+from bascule.cli.show.output_style import output_style
 
 if TYPE_CHECKING:
     from bascule.guests.runtimes.runtime import GuestRuntime
@@ -172,7 +172,7 @@ def console(*, name: str, driver: str | None, connect: str | None) -> int:
     if not domain.running:
         raise BasculeError.of("GUEST-OFF", f"'{name}' does not run", hint=f"start it: bascule guest start {name}")
     words = runtime.console(name)
-    if not look().quiet:
+    if not output_style().quiet:
         end = "Ctrl-] ends it" if runtime.name == "libvirt" else "read only; Ctrl-C ends it"
         say(f"the console of {name} ({end})")
     sys.stdout.flush()
@@ -208,7 +208,7 @@ def report(verb: str, words: str, notes: Iterable[Note], *, as_json: bool) -> No
         listed = [{"kind": note.kind, "subject": note.subject, "text": note.text} for note in notes]
         emit(verb, {"ok": True, "done": words, "notes": listed})
         return
-    if not look().quiet:
+    if not output_style().quiet:
         show(words)
     for note in notes:
         say(f"{note.kind}: {note.subject}: {note.text}")

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from bascule.dhcp.clients import dhcp_clients
 from bascule.errors import BasculeError, MissingTool
-from bascule.model.dhcp import KINDS, DhcpClient, Handover, Start
+from bascule.model.dhcp import KINDS, ClientStart, DhcpClient, Handover
 from bascule.system.boot import has_systemd
 from bascule.system.disk import durable
 from bascule.system.net.managers import in_first_namespace
@@ -25,7 +25,7 @@ from bascule.system.process.programs import end_with_children, programs, spawn_d
 from bascule.system.run import find_tool, run
 
 if TYPE_CHECKING:
-    from bascule.plan.leases import Names
+    from bascule.plan.leases import NameServers
 
 BOUND_S = 15.0  # for a client to hear from its server again: RFC 2131's first three tries, and STP
 PAUSE_S = 0.1  # between two looks at an address that is still checked for duplicates
@@ -33,7 +33,7 @@ HOME_S = 5.0  # the same on the way back, which waits for nobody
 FOREVER = 0xFFFFFFFF  # RFC 2131: a lease without an end
 
 
-class Begun(Struct, frozen=True, kw_only=True):
+class HandoverResult(Struct, frozen=True, kw_only=True):
     """How it went: what could not be started or got another address, and what still waits for its server."""
 
     failed: tuple[str, ...] = ()
@@ -54,7 +54,7 @@ def end(handovers: Iterable[Handover]) -> None:
                     Path(path).unlink(missing_ok=True)
 
 
-def begin(handovers: Iterable[Handover], folder: Path, *, patience_s: float) -> Begun:
+def begin(handovers: Iterable[Handover], folder: Path, *, patience_s: float) -> HandoverResult:
     """Start them on the links that they go to, where they do not run already, and wait until they have their leases.
 
     ``folder`` is that of the change: what they print stands there, and beside it the scripts that they run.
@@ -78,7 +78,7 @@ def begin(handovers: Iterable[Handover], folder: Path, *, patience_s: float) -> 
         words, final = begun.wait(until)
         if words:
             (failed if final else waiting).append(f"{begun.handover.kind} on {begun.handover.to} {words}")
-    return Begun(failed=tuple(failed), waiting=tuple(waiting))
+    return HandoverResult(failed=tuple(failed), waiting=tuple(waiting))
 
 
 def _await_link_local(link: str, until: float) -> None:
@@ -94,7 +94,7 @@ def _await_link_local(link: str, until: float) -> None:
         time.sleep(PAUSE_S)
 
 
-def give_names(names: Iterable[Names]) -> tuple[str, ...]:
+def give_names(names: Iterable[NameServers]) -> tuple[str, ...]:
     """Tell systemd-resolved the name servers of links that have none yet; what could not be told.
 
     On the way back there is nothing to do: it forgets a link that goes, and has kept what it knew for the other one.
@@ -116,7 +116,7 @@ def _is(client: DhcpClient, handover: Handover, link: str) -> bool:
 
 class _StartedClient(Struct, kw_only=True):
     handover: Handover
-    start_: Start
+    start_: ClientStart
     log: Path
     process: subprocess.Popen[bytes]
 
@@ -162,7 +162,7 @@ class _StartedClient(Struct, kw_only=True):
                      "preferred_lft", lifetime))  # fmt: skip
 
 
-def _carry(start: Start) -> None:
+def _carry(start: ClientStart) -> None:
     """The lease files of the link that is left, as those of the new one."""
     for source, target in start.carry:
         path = Path(source)
@@ -173,7 +173,7 @@ def _carry(start: Start) -> None:
         durable.write_whole(Path(target), data, mode=status.st_mode & 0o7777, owner=(status.st_uid, status.st_gid))
 
 
-def _script(handover: Handover, start: Start, folder: Path) -> str:
+def _script(handover: Handover, start: ClientStart, folder: Path) -> str:
     """A script of ours between a client and its own, for as long as the client runs."""
     if not start.script:
         return ""

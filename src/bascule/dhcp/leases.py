@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from bascule.dhcp.clients import daemons_of, dhcp_clients
 from bascule.model.site import Host
 from bascule.model.state import HostState
-from bascule.plan.leases import Leases, Move, Names, leases, moves
+from bascule.plan.leases import AddressMove, Leases, NameServers, leases, moves
 from bascule.system.net.resolved import link_names
 
 
@@ -21,7 +21,7 @@ def leases_here(host: Host, observed: HostState, wanted: HostState) -> Leases:
     return leases(moved, dhcp_clients(), daemons, tuple(_names(moved)), sees_all=os.geteuid() == 0)
 
 
-def _names(moved: Iterable[Move]) -> Iterator[Names]:
+def _names(moved: Iterable[AddressMove]) -> Iterator[NameServers]:
     for move in moved:
         if move.to is not None and (facts := link_names(move.link)):
-            yield Names(link=move.link, to=move.to, facts=facts)
+            yield NameServers(link=move.link, to=move.to, facts=facts)

@@ -41,7 +41,7 @@ class OutcomeLike(Protocol):
     def witness(self) -> WitnessLike: ...  # noqa: D102
 
 
-class Answered(Struct, frozen=True, kw_only=True):
+class AnsweredExpectation(Struct, frozen=True, kw_only=True):
     """An expectation in words, with its witness; ``hops`` are the (node, link) places where the frame was seen."""
 
     source: str
@@ -63,10 +63,10 @@ class Answered(Struct, frozen=True, kw_only=True):
         return f"{self.source} → {self.target} {self.service}"
 
 
-def answers(outcomes: Iterable[OutcomeLike]) -> tuple[Answered, ...]:
+def answers(outcomes: Iterable[OutcomeLike]) -> tuple[AnsweredExpectation, ...]:
     """Expectations with what was observed, in words."""
     return tuple(
-        Answered(
+        AnsweredExpectation(
             source=one.expectation.source,
             target=one.expectation.target,
             service=str(one.expectation.service),
@@ -84,7 +84,7 @@ def answers(outcomes: Iterable[OutcomeLike]) -> tuple[Answered, ...]:
     )
 
 
-def ways_of(scene: Scene, answered: Sequence[Answered]) -> dict[str, Path]:
+def ways_of(scene: Scene, answered: Sequence[AnsweredExpectation]) -> dict[str, Path]:
     """The way of each question's frame, by key; those that nobody asked or saw have none."""
     ways = {}
     for place, one in enumerate(answered):
@@ -97,7 +97,7 @@ def ways_of(scene: Scene, answered: Sequence[Answered]) -> dict[str, Path]:
     return ways
 
 
-def rightness(answered: Sequence[Answered]) -> dict[str, bool | None]:
+def rightness(answered: Sequence[AnsweredExpectation]) -> dict[str, bool | None]:
     """Whether each question came out as it should, by the key of its way."""
     return {f"w{place}": one.ok for place, one in enumerate(answered)}
 

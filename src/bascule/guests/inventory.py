@@ -15,9 +15,9 @@ from bascule.model.site import Site
 from bascule.model.state import HostState
 from bascule.model.values import IfName, IpAddress, Mac, parse_mac
 from bascule.policy.guards.ports import is_guarded
-from bascule.providers.guards_standing import guards_of
 from bascule.providers.guest_identity import conflicts
 from bascule.providers.guest_nics import find_nic
+from bascule.providers.loaded_guards import guards_of
 
 
 class GuestRow(Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from bascule.model.values import IfName, Mac, tap_mac
 from bascule.plan.change import Note
 from bascule.system.net import links, rtnetlink
 from bascule.system.net.netns import Namespace
-from bascule.system.net.rtnetlink import End, Message, Rtnetlink
+from bascule.system.net.rtnetlink import Message, Rtnetlink, VethEnd
 
 
 class NamespaceDriver:
@@ -75,8 +75,8 @@ class NamespaceDriver:
 
     def _pair(self, nic: GuestNic, mtu: int, mac: Mac | None = None) -> Message:
         return rtnetlink.add_veth(
-            End(name=nic.tap, mac=mac or tap_mac(nic.mac), mtu=mtu),
-            End(name=f"eth{nic.index}", mac=nic.mac, mtu=mtu, namespace=self._guests[nic.guest]),
+            VethEnd(name=nic.tap, mac=mac or tap_mac(nic.mac), mtu=mtu),
+            VethEnd(name=f"eth{nic.index}", mac=nic.mac, mtu=mtu, namespace=self._guests[nic.guest]),
         )
 
     def _plug_in(self, plug: Plug, master: int, *, set_mtu: bool) -> list[Message]:

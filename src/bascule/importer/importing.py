@@ -11,13 +11,13 @@ from msgspec.structs import replace
 
 from bascule.importer import libvirt
 from bascule.importer.compare import by_programs, conflicts, together, without_leases
+from bascule.importer.completeness import untold
 from bascule.importer.fitting import fitting
-from bascule.importer.nothing_lost import untold
+from bascule.importer.not_in_file import declared, unsaid
 from bascule.importer.pins import pin_nics
 from bascule.importer.put_under_bridge import NewBridge, put_under_bridge
 from bascule.importer.running import running_config
 from bascule.importer.to_site import host_entry
-from bascule.importer.unsaid import declared, unsaid
 from bascule.model.bandwidth import Bandwidth, rate_words
 from bascule.model.host_links import Ipv6
 from bascule.model.route_tables import numbers, table_names
@@ -27,7 +27,7 @@ from bascule.model.values import IfName
 from bascule.persist.config import NetworkConfig
 from bascule.persist.dialect import dialect
 from bascule.persist.formats.values import named_tables
-from bascule.persist.parsed import Files, Left, Parsed, printable
+from bascule.persist.parsed import Files, Parsed, Unparsed, printable
 from bascule.persist.wanted import GUEST_TAPS
 from bascule.plan.target.ipv6 import hears_routers
 from bascule.site.write import flow, site_text
@@ -46,7 +46,7 @@ class Imported(Struct, frozen=True, kw_only=True):
     site: Site
     dialect: str | None
     conflicts: tuple[str, ...] = ()
-    left: tuple[Left, ...] = ()
+    left: tuple[Unparsed, ...] = ()
     notes: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
 
@@ -107,7 +107,7 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
         notes += _modes_of_the_kernel(entry.host, parsed.config)
         pin_nics(entry.host.get("nics", {}), sources.state, notes)
     document = _document(sources, entry.networks, entry.host, virtual, notes, as_found=as_found)
-    left = (*parsed.left, *virtual.left, *(Left(path, 0, "", f"not read: {why}") for path, why in sources.skipped))
+    left = (*parsed.left, *virtual.left, *(Unparsed(path, 0, "", f"not read: {why}") for path, why in sources.skipped))
     site, refused = fitting(document)
     said = declared(site, site.hosts[sources.host])
     notes += refused
@@ -190,7 +190,7 @@ def _virtual(sources: Sources, notes: list[str]) -> libvirt.LibvirtFiles:
     return virtual
 
 
-def _beside(left: tuple[Left, ...], passed: Iterable[Left]) -> tuple[Left, ...]:
+def _beside(left: tuple[Unparsed, ...], passed: Iterable[Unparsed]) -> tuple[Unparsed, ...]:
     """Lines that were passed over and of which nothing else is told."""
     told = {(each.file, each.line) for each in left}
     return tuple(sorted({each for each in passed if (each.file, each.line) not in told}))
@@ -212,13 +212,15 @@ def _parsed(sources: Sources) -> Parsed:
         return dialect(sources.dialect).parse(sources.files, hardware)
 
 
-def _named_tables(config: NetworkConfig, sources: Sources) -> Iterator[Left]:
+def _named_tables(config: NetworkConfig, sources: Sources) -> Iterator[Unparsed]:
     """The lines that name a routing table of which the configuration says the number."""
     used = {route.table for link in config.links.values() for route in link.routes}
     used |= {rule.table for rule in config.rules}
     for each in table_names(sources.tables):
         if each.number in used:
-            yield Left(each.file, each.line, f"{each.number} {each.name}", "a table's name; its number stands below")
+            yield Unparsed(
+                each.file, each.line, f"{each.number} {each.name}", "a table's name; its number stands below"
+            )
 
 
 def _document(
@@ -270,8 +272,8 @@ def _comments(
     sources: Sources,
     told: tuple[str, ...],
     notes: list[str],
-    left: tuple[Left, ...],
-    default: tuple[Left, ...],
+    left: tuple[Unparsed, ...],
+    default: tuple[Unparsed, ...],
     kept: Sequence[str],
     others: Sequence[str],
 ) -> list[str]:

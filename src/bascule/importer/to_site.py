@@ -31,7 +31,7 @@ def host_entry(config: NetworkConfig, unsure: Collection[IfName] = (), of_ipv6: 
 
     ``unsure`` are bridges and bonds with ports that nobody can tell, ``of_ipv6`` links whose IPv6 mode is known for
     good. What there is no word for is left out; the
-    comparison in :mod:`bascule.importer.unsaid` tells it.
+    comparison in :mod:`bascule.importer.not_in_file` tells it.
     """
     return _Writer(config, unsure, of_ipv6).write()
 

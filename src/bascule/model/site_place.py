@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bascule.errors import Place
-from bascule.model.moment import Moment
+from bascule.model.volatile import Volatile
 
 
 class SitePlace(Place):
@@ -21,7 +21,7 @@ class SitePlace(Place):
 NOWHERE = SitePlace("", 0, 0)
 
 
-class SiteSource(Moment, frozen=True, kw_only=True):
+class SiteSource(Volatile, frozen=True, kw_only=True):
     """The file that a site was read from, with the SHA-256 of its bytes."""
 
     path: str = ""

@@ -16,9 +16,9 @@ from msgspec import Struct, field
 from msgspec.structs import force_setattr
 
 from bascule.model.links import Bridge, BridgePort, LinkOptions
-from bascule.model.moment import FOREVER, Lifetime, Moment
 from bascule.model.ruleset.rules import AnyTable
 from bascule.model.values import IfName, Mac
+from bascule.model.volatile import FOREVER, Lifetime, Volatile
 
 MARK = "bascule:"  # the alias of every link that Bascule made starts with it; nothing without it is ever deleted
 OWN_PROTOCOL = "66"  # of routes and rules that Bascule makes (rtm_protocol; unassigned in iproute2's rt_protos)
@@ -103,7 +103,7 @@ class PortVlans(Struct, frozen=True, kw_only=True, order=True):
     untagged: bool = False
 
 
-class LinkFacts(Moment, frozen=True, kw_only=True):
+class LinkFacts(Volatile, frozen=True, kw_only=True):
     """What a link shows of itself at the moment, and of its hardware.
 
     ``temporaries`` are its temporary IPv6 addresses (RFC 8981): the kernel makes and ends them beside their parent.

@@ -12,11 +12,11 @@ from typing import Any
 import msgspec
 
 from bascule.model.links import KINDS, BridgePort, LinkOptions, Other
-from bascule.model.moment import Lifetime, Moment
 from bascule.model.ruleset.rules import AnyTable
 from bascule.model.ruleset.text_0_1_0 import read_0_1_0
 from bascule.model.state import Address, FixedNeighbour, HostState, Link, LinkFacts, PortVlans, Route, RoutingRule
 from bascule.model.structs import defaults_of
+from bascule.model.volatile import Lifetime, Volatile
 
 SCHEMA = "bascule/state/1"
 
@@ -86,7 +86,7 @@ def _tuples(entry: Mapping[str, Any]) -> Json:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
 
 
-def _split(entry: Mapping[str, Any], moment: type[Moment]) -> tuple[Json, Json]:
+def _split(entry: Mapping[str, Any], moment: type[Volatile]) -> tuple[Json, Json]:
     """What belongs to the moment, and the rest; both stand side by side in the document."""
     names = moment.__struct_fields__
     return {k: v for k, v in entry.items() if k in names}, {k: v for k, v in entry.items() if k not in names}

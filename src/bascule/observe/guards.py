@@ -5,7 +5,7 @@ from __future__ import annotations
 from bascule.errors import CommandFailed
 from bascule.policy.guards.counters import StoppedFrames, read_counters
 from bascule.policy.guards.table import KEY
-from bascule.providers.ovs.look import stopped_by_flows
+from bascule.providers.ovs.observe import stopped_by_flows
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
 

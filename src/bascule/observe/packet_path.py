@@ -15,7 +15,7 @@ from bascule.model.ruleset.rules import AnyTable
 from bascule.model.state import HostState
 from bascule.observe.firewall import calls_of, nft_savers, read_firewall, read_saves
 from bascule.providers.kernel.observe import PROGRAMS, read
-from bascule.providers.ovs.look import all_rules, look
+from bascule.providers.ovs.observe import all_rules, look
 from bascule.providers.ovs.overlay import lay_over
 from bascule.system.net.monitor import NetlinkMonitor
 from bascule.system.net.netns import Namespace

@@ -22,7 +22,7 @@ Files = Mapping[str, str]  # a path without leading slash ("etc/sysconfig/networ
 Hardware = Mapping[IfName, Mac | None]  # the NICs that are known to be there, with their MACs
 
 
-class Left(Struct, frozen=True, order=True):
+class Unparsed(Struct, frozen=True, order=True):
     """Something in a file that could not be taken over; ``line`` counts from 1, 0 stands for the whole file."""
 
     file: str
@@ -44,39 +44,39 @@ class Parsed(Struct, frozen=True, kw_only=True):
     """
 
     config: NetworkConfig
-    left: tuple[Left, ...] = ()
+    left: tuple[Unparsed, ...] = ()
     places: Mapping[IfName, tuple[str, int]] = field(default_factory=dict)
     unsure: frozenset[IfName] = frozenset()
-    passed: tuple[Left, ...] = ()
+    passed: tuple[Unparsed, ...] = ()
     unmanaged: tuple[str, ...] = ()
 
 
-class Leftovers:
+class UnparsedLines:
     """Collects what a parser could not take."""
 
     __slots__ = ("found", "passed")
 
     def __init__(self) -> None:
-        self.found: list[Left] = []
-        self.passed: list[Left] = []
+        self.found: list[Unparsed] = []
+        self.passed: list[Unparsed] = []
 
     def passes(self, file: str, line: int, text: str) -> None:
         """A line that says something to the configuration system and nothing of what the network is."""
         shown = printable(without_secrets(text.strip())[:LONGEST])
-        self.passed.append(Left(file, line, shown, "says nothing of what the network is"))
+        self.passed.append(Unparsed(file, line, shown, "says nothing of what the network is"))
 
     def add(self, file: str, line: int, text: str, why: str) -> None:
         """One line of a file, shortened if it is huge."""
         text = without_secrets(text.strip())
         shown = text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
-        self.found.append(Left(file, line, printable(shown), why))
+        self.found.append(Unparsed(file, line, printable(shown), why))
 
     def add_all(self, file: str, lines: Iterable[tuple[int, str]], why: str) -> None:
         """Several lines that belong together, as one thing: its place is that of the first."""
         found = sorted(lines)
         self.add(file, found[0][0], "; ".join(text.strip() for _, text in found), why)
 
-    def done(self) -> tuple[Left, ...]:
+    def done(self) -> tuple[Unparsed, ...]:
         """All of them in the order of files and lines, each once."""
         return tuple(sorted(set(self.found)))
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # where nothing is kept, as in a namespace, no dialect is imp
     from bascule.persist.config import NetworkConfig
     from bascule.persist.dialect import Dialect
     from bascule.persist.parsed import Files, Hardware
-    from bascule.persist.writer import Writing
+    from bascule.persist.writer import WritePlan
     from bascule.plan.change import Note
     from bascule.plan.file_change import FileChange
 
@@ -35,7 +35,7 @@ class Persister(Struct):
     root: str = "/"
     unread: tuple[tuple[str, str], ...] = ()  # files that could not be read when it was decided, and why
     notes: Sequence[Note] = ()  # what else is kept, and what is not
-    _writing: Writing | None = None
+    _writing: WritePlan | None = None
     _ids: Mapping[IfName, ClientId | None] = {}
 
     def changes(self, wanted: HostState) -> tuple[FileChange, ...]:
@@ -59,14 +59,14 @@ class Persister(Struct):
         from bascule.persist.foreign.carried import as_said_by, hook_notes, with_carried
         from bascule.persist.formats.openvswitch import unsaid
         from bascule.persist.wanted import wanted_config
-        from bascule.persist.writer import Stamp, prepare
+        from bascule.persist.writer import FileHeader, prepare
         from bascule.plan.change import Note
 
         chosen = dialect(self.dialect, persistent)
         patterns = (*chosen.reads, sysctls.PATH, *cloud_init.READS)
         tree = read_tree(self.root, patterns, chosen.includes)
         existing, self.unread = tree.files, tree.skipped
-        stamp = Stamp(self.site.name, self.host.name, self.site.source.digest)
+        stamp = FileHeader(self.site.name, self.host.name, self.site.source.digest)
         config = wanted_config(self.site, self.host, wanted)
         nics = _nics(config, wanted)
         config = self._as_before(config, chosen, existing, nics)

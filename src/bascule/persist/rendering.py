@@ -15,7 +15,7 @@ from bascule.persist import sysctls
 from bascule.persist.dialect import dialect
 from bascule.persist.formats.openvswitch import unsaid as switch_notes
 from bascule.persist.wanted import unpinned, unsaid, wanted_config
-from bascule.persist.writer import Stamp, is_edited, is_ours, mode_of
+from bascule.persist.writer import FileHeader, is_edited, is_ours, mode_of
 from bascule.system.disk.files import replace_file
 
 
@@ -33,7 +33,7 @@ def render_files(site: Site, host: Host, dialect_name: str, wanted: HostState | 
     spoken = dialect(dialect_name, writable)
     config = wanted_config(site, host, wanted)
     besides = sysctls.render(site, host, wanted) if spoken.own else {}  # commands are read by nobody at boot
-    stamp = Stamp(site.name, host.name, site.source.digest)
+    stamp = FileHeader(site.name, host.name, site.source.digest)
     files = {path: stamp.on(text) for path, text in {**spoken.render(config), **besides}.items()}
     switches = (f"{name}: {words}" for name, words in switch_notes(host, config, spoken.name, spoken.openvswitch))
     return Rendered(host, files, unpinned(host, config), (*unsaid(host, dialect_name), *switches))

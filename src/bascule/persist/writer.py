@@ -32,7 +32,7 @@ SHEBANG = "#!/bin/sh\n"
 SECRET = ("etc/NetworkManager/system-connections/", "etc/netplan/")  # NetworkManager and netplan want them closed
 
 
-class Writing(Struct, frozen=True, kw_only=True):
+class WritePlan(Struct, frozen=True, kw_only=True):
     """What will be written, moved aside and removed, decided before anything is touched.
 
     ``kept`` are links that foreign files configure already, exactly as wanted. The paths of the changes are those of
@@ -47,7 +47,7 @@ class Writing(Struct, frozen=True, kw_only=True):
         return bool(self.changes)
 
 
-class Stamp(Struct, frozen=True):
+class FileHeader(Struct, frozen=True):
     """The first line of every file that Bascule writes: for whom, from which site file, and what stands below it."""
 
     site: str
@@ -87,11 +87,11 @@ def prepare(
     config: NetworkConfig,
     existing: Files,
     *,
-    stamp: Stamp,
+    stamp: FileHeader,
     root: str | Path = "/",
     besides: Files | None = None,
     hardware: Hardware | None = None,
-) -> Writing:
+) -> WritePlan:
     """Decide what to write. ``existing`` are the files of the dialect on the host (persist.files.read_tree).
 
     ``besides`` are further files that go with it in any dialect, ``hardware`` the NICs that the host has. A foreign
@@ -120,11 +120,11 @@ class _Decision(Struct, frozen=True):
     existing: Files
     foreign: Files
     hardware: Hardware
-    stamp: Stamp
+    stamp: FileHeader
     root: Path
     besides: Mapping[str, str]
 
-    def without(self, kept: Collection[IfName]) -> Writing:
+    def without(self, kept: Collection[IfName]) -> WritePlan:
         """With some links left to the files that have them. Raises BasculeError."""
         mine = NetworkConfig.of(
             (link for link in self.config.links.values() if link.name not in kept),
@@ -151,7 +151,7 @@ class _Decision(Struct, frozen=True):
             raise BasculeError(*problems)
         for path in self._changed(after):
             _refuse_link(self.root, path)
-        return Writing(root=self.root, changes=tuple(self._changes(after, taken, before)), kept=tuple(sorted(kept)))
+        return WritePlan(root=self.root, changes=tuple(self._changes(after, taken, before)), kept=tuple(sorted(kept)))
 
     def _meant(self, rendered: Files) -> NetworkConfig:
         """What our files are to mean; of bridges of Open vSwitch what they say, for its data base has the rest."""
@@ -232,7 +232,7 @@ def _refuse_link(top: Path, path: str) -> None:
         )
 
 
-def commit(writing: Writing) -> None:
+def commit(writing: WritePlan) -> None:
     """Put the files in place. Raises OSError; the checkpoint then puts back what was done."""
     written = []
     for change in writing.changes:

@@ -49,7 +49,7 @@ class Memory(Struct, frozen=True, kw_only=True):
     source: str = ""
 
 
-class Need(Struct, frozen=True, kw_only=True):
+class MemoryNeed(Struct, frozen=True, kw_only=True):
     """What one guest needs, in bytes. ``measured`` is what its process has resident now beside the guest's memory."""
 
     name: str
@@ -87,7 +87,7 @@ class UplinkLoad(Struct, frozen=True, kw_only=True):
         return self.speed / len(self.guests) if self.speed and self.guests else None
 
 
-class Room(Struct, frozen=True, kw_only=True):
+class Headroom(Struct, frozen=True, kw_only=True):
     """Whether one more guest of a size fits: ``left`` bytes would remain (negative: are missing)."""
 
     size: int
@@ -105,7 +105,7 @@ class Capacity(Struct, frozen=True, kw_only=True):
     host: str
     memory: Memory
     reserve: int
-    needs: tuple[Need, ...]
+    needs: tuple[MemoryNeed, ...]
     uplinks: tuple[UplinkLoad, ...]
     warnings: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()  # what this user could not see
@@ -137,9 +137,9 @@ class Capacity(Struct, frozen=True, kw_only=True):
             return "fits"
         return "over-limit" if self.used <= self.memory.total - self.reserved_hugepages else "over-memory"
 
-    def next_guests(self, sizes: Sequence[int] = NEXT_SIZES) -> tuple[Room, ...]:
+    def next_guests(self, sizes: Sequence[int] = NEXT_SIZES) -> tuple[Headroom, ...]:
         """What one more guest of each size would do."""
-        return tuple(Room(size=size, left=self.left - guest_need("", size).ordinary) for size in sizes)
+        return tuple(Headroom(size=size, left=self.left - guest_need("", size).ordinary) for size in sizes)
 
 
 def reserve(total: int) -> int:
@@ -161,14 +161,14 @@ def guest_need(
     running: bool = False,
     declared: bool = True,
     measured: int | None = None,
-) -> Need:
+) -> MemoryNeed:
     """The account of one guest; ``measured`` overhead in bytes takes the place of the estimate where it is larger."""
     overhead = QEMU_BASE + QEMU_PER_VCPU * vcpus + (QEMU_VIDEO if video else 0) + (QEMU_TCG if emulated else 0)
     source = OVERHEAD_SOURCE
     if measured is not None and measured > overhead:
         overhead, source = measured, "measured: resident memory of its process beside the guest's own"
     tables = 0 if hugepage is not None else 2 * memory // PAGE_TABLES  # the host's page tables and KVM's
-    return Need(
+    return MemoryNeed(
         name=name,
         memory=memory,
         overhead=overhead,
@@ -184,7 +184,7 @@ def guest_need(
 def capacity(
     host: str,
     memory: Memory,
-    needs: Iterable[Need],
+    needs: Iterable[MemoryNeed],
     uplinks: Iterable[UplinkLoad] = (),
 ) -> Capacity:
     """The account, with everything that deserves a warning."""
@@ -236,19 +236,19 @@ def _node_warnings(account: Capacity) -> Iterable[str]:
             yield f"a guest of {human(biggest)} does not fit into NUMA node {node.number} ({human(node.memory)})"
 
 
-def needs_of_site(site: Site, host: Host) -> tuple[Need, ...]:
+def needs_of_site(site: Site, host: Host) -> tuple[MemoryNeed, ...]:
     """The declared guests of a host; one without memory counts with what the drivers would give it, 1 GiB."""
     return tuple(_declared(guest) for guest in site.guests_on(host.name))
 
 
-def _declared(guest: Guest) -> Need:
+def _declared(guest: Guest) -> MemoryNeed:
     video = bool(guest.disks or guest.iso)
     return guest_need(guest.name, guest.memory or GIB, vcpus=guest.vcpus, video=video)
 
 
 def needs_of_domains(
     domains: Iterable[Domain], measured: Mapping[str, int] | None = None, *, declared: Iterable[str] = ()
-) -> tuple[Need, ...]:
+) -> tuple[MemoryNeed, ...]:
     """What runs or is defined on the host, with the overhead of its process where it was measured."""
     names = set(declared)
     return tuple(
@@ -268,7 +268,7 @@ def needs_of_domains(
     )
 
 
-def merged(declared: Sequence[Need], found: Sequence[Need]) -> tuple[Need, ...]:
+def merged(declared: Sequence[MemoryNeed], found: Sequence[MemoryNeed]) -> tuple[MemoryNeed, ...]:
     """Declared guests first, each with the larger of what the file and the host say; then what else runs there.
 
     Domains that are shut off and not declared take nothing and are left out.

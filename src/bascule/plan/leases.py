@@ -13,7 +13,7 @@ from bascule.model.values import IfName
 from bascule.plan.change import Note
 
 
-class Move(Struct, frozen=True, kw_only=True):
+class AddressMove(Struct, frozen=True, kw_only=True):
     """Where a link's addresses go to; ``to`` is empty where they go away and the link becomes a silent port."""
 
     link: IfName
@@ -21,7 +21,7 @@ class Move(Struct, frozen=True, kw_only=True):
     addresses: tuple[Address, ...]
 
 
-class Names(Struct, frozen=True, kw_only=True):
+class NameServers(Struct, frozen=True, kw_only=True):
     """What systemd-resolved knows for a link, in resolvectl(1)'s words, and the link that shall have it as well."""
 
     link: IfName
@@ -33,16 +33,16 @@ class Leases(Struct, frozen=True, kw_only=True):
     """The clients that go on elsewhere, the name servers that go along, and what the plan says about that."""
 
     handovers: tuple[Handover, ...] = ()
-    names: tuple[Names, ...] = ()
+    names: tuple[NameServers, ...] = ()
     notes: tuple[Note, ...] = ()
 
 
-def moves(host: Host, observed: HostState, wanted: HostState) -> tuple[Move, ...]:
+def moves(host: Host, observed: HostState, wanted: HostState) -> tuple[AddressMove, ...]:
     """Every link that loses addresses to another one, or becomes a port."""
     return tuple(_moves(host, observed, wanted))
 
 
-def _moves(host: Host, observed: HostState, wanted: HostState) -> Iterator[Move]:
+def _moves(host: Host, observed: HostState, wanted: HostState) -> Iterator[AddressMove]:
     for name, link in observed.links.items():
         later = wanted.links.get(name)
         kept = {address.ip for address in later.addresses} if later is not None else set()
@@ -55,7 +55,7 @@ def _moves(host: Host, observed: HostState, wanted: HostState) -> Iterator[Move]
             master = host.link(later.master)
             to = master.name if master is not None and master.dhcp else None
         if to is not None or enslaved:
-            yield Move(link=name, to=to, addresses=gone)
+            yield AddressMove(link=name, to=to, addresses=gone)
 
 
 def _successor(name: IfName, gone: Iterable[Address], wanted: HostState) -> IfName | None:
@@ -65,10 +65,10 @@ def _successor(name: IfName, gone: Iterable[Address], wanted: HostState) -> IfNa
 
 
 def leases(
-    moved: Iterable[Move],
+    moved: Iterable[AddressMove],
     clients: Iterable[DhcpClient],
     daemons: Mapping[IfName, DhcpClient],
-    names: Iterable[Names] = (),
+    names: Iterable[NameServers] = (),
     *,
     sees_all: bool = True,
 ) -> Leases:
@@ -97,7 +97,7 @@ def leases(
     return Leases(handovers=tuple(handovers), names=going, notes=tuple(notes))
 
 
-def _handover(client: DhcpClient, move: Move) -> Handover | None:
+def _handover(client: DhcpClient, move: AddressMove) -> Handover | None:
     if move.to is None or client.daemon or not client.links:
         return None
     own = [a for a in move.addresses if (":" in a.ip) == ("-6" in client.argv)]
@@ -111,7 +111,7 @@ def _handover(client: DhcpClient, move: Move) -> Handover | None:
     )
 
 
-def _told(client: DhcpClient, move: Move, handover: Handover | None) -> Note:
+def _told(client: DhcpClient, move: AddressMove, handover: Handover | None) -> Note:
     which = next((a.ip.partition("/")[0] for a in move.addresses if a.dynamic), "its address")
     if handover is not None:
         words = f"{client.name} goes on with its lease on {handover.to}; here it ends without giving it back"
@@ -127,7 +127,7 @@ def _told(client: DhcpClient, move: Move, handover: Handover | None) -> Note:
     return Note(kind="warning", subject=move.link, text=words)
 
 
-def _ending_leases(move: Move) -> Iterator[Note]:
+def _ending_leases(move: AddressMove) -> Iterator[Note]:
     for address in move.addresses:
         if address.dynamic and ":" not in address.ip:
             words = f"{address.ip} has a lifetime, and no DHCP client was found that keeps it: on {move.to} it ends "

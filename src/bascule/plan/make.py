@@ -14,24 +14,24 @@ from bascule.model.values import IfName
 from bascule.plan.change import Note, Plan
 from bascule.plan.diff import diff
 from bascule.plan.guest_ports import refuse_stranded, with_losses
-from bascule.plan.own_line import OwnLine
+from bascule.plan.host_connectivity import HostConnectivity
 from bascule.plan.step import Context
 from bascule.plan.target import target
 from bascule.plan.warnings.mtu import mtu_notes
 from bascule.plan.warnings.overlaps import notes_of, overlaps, problems_of
 from bascule.plan.warnings.spanning_tree import spanning_tree_notes
 from bascule.providers import PROVIDERS
-from bascule.providers.protocol import Surroundings
+from bascule.providers.protocol import PlanInputs
 from bascule.topology.loops import loop_problems
 from bascule.topology.wires import declared_wires
 
-NOWHERE = Surroundings()
+NOWHERE = PlanInputs()
 NO_CARRIER = {"DOWN", "LOWERLAYERDOWN"}  # operstate of a link that is up (RFC 2863)
 EMPTY: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
 def make_plan(
-    site: Site, host: Host, observed: HostState, surroundings: Surroundings = NOWHERE
+    site: Site, host: Host, observed: HostState, surroundings: PlanInputs = NOWHERE
 ) -> tuple[Plan, HostState]:
     """The plan and the state that it leads to.
 
@@ -64,7 +64,7 @@ def make_plan(
     notes += mtu_notes(site, host, state)
     context = Context(reasons=reasons, guests=guests, running=running, management=surroundings.management)
     refuse_stranded(observed, state, host.nics, host.place)
-    line = OwnLine(observed, state, host.nics)
+    line = HostConnectivity(observed, state, host.nics)
     notes += line.warnings()
     names = {nic.tap: nic.guest for nic in told.guest_nics(host.name)}
     plan = with_losses(diff(observed, state, context), observed, state, host.nics, names)

@@ -40,13 +40,15 @@ from bascule.system.net.sockets import close_all
 from bascule.system.process import rights
 
 if TYPE_CHECKING:
-    from bascule.probe.capture import Watch
+    from bascule.probe.capture import CaptureSession
 
 AT_ONCE = 256  # questions in flight: well below the usual limit of 1,024 descriptors, and of 1,024 neighbours
 ICMP_FILTER, SOL_RAW, ICMPV6_FILTER = 1, 255, 1  # linux/icmp.h, linux/icmpv6.h
 
 
-def ask(questions: Sequence[Question], *, watch: Watch | None = None, patience: float = 1.0) -> tuple[Answer, ...]:
+def ask(
+    questions: Sequence[Question], *, watch: CaptureSession | None = None, patience: float = 1.0
+) -> tuple[Answer, ...]:
     """Put all questions, as many at once as is sensible, and wait for each ``patience`` times as long as it says.
 
     The answers come in the order of the questions. A ``watch`` is read in the same loop, so that nothing it sees is
@@ -61,7 +63,7 @@ def ask(questions: Sequence[Question], *, watch: Watch | None = None, patience: 
 class _Loop:
     """The state of one call: selector, shared sockets, timers."""
 
-    def __init__(self, watch: Watch | None) -> None:
+    def __init__(self, watch: CaptureSession | None) -> None:
         self.selector = selectors.DefaultSelector()
         self.timers: list[tuple[float, int, Callable[[], None]]] = []
         self.ticket = 0

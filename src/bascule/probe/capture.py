@@ -39,7 +39,7 @@ class CapturedFrame(Struct, frozen=True, kw_only=True):
     frame: Frame
 
 
-class Watch:
+class CaptureSession:
     """Sockets at all points, one per namespace, that hear what belongs to the questions. A context manager."""
 
     def __init__(self, points: Iterable[CapturePoint], questions: Sequence[Question]) -> None:
@@ -140,7 +140,7 @@ def _spans(ports: set[int]) -> list[tuple[int, int]]:
     return [(row[start], row[end - 1]) for start, end in pairwise(cuts)]
 
 
-class Track(Struct, frozen=True):
+class FrameTrack(Struct, frozen=True):
     """Where a question's frames, their replies, and the search for the next neighbour were seen, in order of time."""
 
     asked: tuple[CapturedFrame, ...] = ()
@@ -193,7 +193,7 @@ class Tracker:
                 echo = (seen.point.node, packet.dst, packet.payload[4:8])
                 self._agent_echoes.setdefault(echo, set()).add(packet.payload[:8])
 
-    def follow(self, answer: Answer) -> Track:
+    def follow(self, answer: Answer) -> FrameTrack:
         """All captured of one question."""
         question = answer.question
         if question.protocol is Protocol.ARP:
@@ -209,7 +209,7 @@ class Tracker:
                 for seen in self._marked.get(token, ()):
                     (asked if _is_question(question, seen) else replied).append(seen)
         is_lost = not asked and answer.response is not Response.NO_ROUTE
-        return Track(tuple(asked), tuple(replied), tuple(self._search(question)) if is_lost else ())
+        return FrameTrack(tuple(asked), tuple(replied), tuple(self._search(question)) if is_lost else ())
 
     def _sequences(self, answer: Answer) -> set[int]:
         """The sequence numbers with which the asker opened its connection, seen at its own NIC."""
@@ -228,7 +228,7 @@ class Tracker:
             return self._agent_echoes.get((question.source.endpoint, question.address, answer.filling * 4), set())
         return {question.token.mark[:4] if question.protocol is Protocol.DHCP else question.token.mark}
 
-    def _link_layer(self, question: Question) -> Track:
+    def _link_layer(self, question: Question) -> FrameTrack:
         asked: list[CapturedFrame] = []
         replied: list[CapturedFrame] = []
         for seen in self._neighbours:
@@ -237,7 +237,7 @@ class Tracker:
                 asked.append(seen)
             elif not is_request and target == question.address:
                 replied.append(seen)
-        return Track(tuple(asked), tuple(replied))
+        return FrameTrack(tuple(asked), tuple(replied))
 
     def _search(self, question: Question) -> Iterator[CapturedFrame]:
         """Requests for a neighbour that left the asker: the question itself could not follow them."""

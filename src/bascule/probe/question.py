@@ -8,9 +8,9 @@ from ipaddress import IPv4Address
 
 from msgspec import Struct, field
 
-from bascule.model.moment import Moment
 from bascule.model.site import Service
 from bascule.model.values import IfName, IpAddress, Mac
+from bascule.model.volatile import Volatile
 from bascule.probe.domain import ProbeAttachment
 
 PATIENCE_S = 1.5  # for a question that should be answered: long enough for a second ARP or SYN of the kernel (1 s)
@@ -39,7 +39,7 @@ class Response(StrEnum):
     NOT_ASKED = "could not be asked"
 
 
-class Token(Moment, frozen=True):
+class Token(Volatile, frozen=True):
     """What marks the frames of one question; two questions that ask the same compare equal whatever their marks."""
 
     mark: bytes

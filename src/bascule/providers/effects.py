@@ -15,7 +15,7 @@ from bascule.plan.batch import Batch
 from bascule.plan.change import Note
 
 
-class Scope(Struct, frozen=True, kw_only=True):
+class ObserveScope(Struct, frozen=True, kw_only=True):
     """What to look at, and where.
 
     ``where`` is the host that is looked at, ``sysctls`` are paths below /proc/sys. ``state`` is Bascule's folder for
@@ -52,7 +52,7 @@ class Effects(Protocol):
         Those of all providers run side by side, while the site file is read.
         """
 
-    def read(self, texts: Callable[[], Sequence[str]], scope: Scope) -> Any:
+    def read(self, texts: Callable[[], Sequence[str]], scope: ObserveScope) -> Any:
         """The part as it is, from the programs' output and from what it asks itself; None leaves no entry.
 
         ``texts`` waits for the programs: what takes time of its own is better done before.

@@ -11,7 +11,7 @@ from bascule.errors import BasculeError
 from bascule.host.live import LiveHost
 from bascule.model.state import HostState
 from bascule.providers import PROVIDERS
-from bascule.providers.effects import Scope
+from bascule.providers.effects import ObserveScope
 from bascule.providers.kernel import KERNEL
 from bascule.providers.nft import NFT
 from bascule.system.net.netns import Namespace
@@ -26,10 +26,10 @@ def observe(*, sysctls: Iterable[str] = (), namespace: Namespace | None = None) 
 
     ``sysctls`` names the files below /proc/sys to read. Raises MissingTool, NotPermitted, CommandFailed.
     """
-    return look(Scope(where=LiveHost(namespace), sysctls=tuple(sysctls)))
+    return look(ObserveScope(where=LiveHost(namespace), sysctls=tuple(sysctls)))
 
 
-def look(scope: Scope, begun: Running | None = None) -> HostState:
+def look(scope: ObserveScope, begun: Running | None = None) -> HostState:
     """The state of a host, of every provider that is asked; ``begun`` is what ``begin`` gave.
 
     The kernel comes last: which of its parameters count follows from what the others say, and its programs run
@@ -50,7 +50,7 @@ def look(scope: Scope, begun: Running | None = None) -> HostState:
     return state
 
 
-def look_at_parts(scope: Scope) -> HostState:
+def look_at_parts(scope: ObserveScope) -> HostState:
     """Only what those say who are no programs: files, servers, whoever runs the guests."""
     state = HostState()
     for provider in PROVIDERS:

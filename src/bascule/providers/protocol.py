@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bascule.providers.effects import Effects
 
 
-class Surroundings(Struct, frozen=True, kw_only=True):
+class PlanInputs(Struct, frozen=True, kw_only=True):
     """What a plan is made from beside the site file and the host's state.
 
     ``earlier`` is what changes of Bascule put there before, ``management`` the links on which the
@@ -124,9 +124,7 @@ class Provider(Protocol):
     def as_it_runs(self, site: Site, host: Host, observed: HostState) -> Site:
         """The site with what running guests have now in place of derived names (a tap of libvirt's choice)."""
 
-    def want(
-        self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: Surroundings
-    ) -> Wanted:
+    def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
         """The part that the site file asks for; ``wanted`` has the parts of the providers before it in PROVIDERS.
 
         Raises BasculeError for what cannot be made.

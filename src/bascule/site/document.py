@@ -146,7 +146,7 @@ class Also(Entry):
         return {"address": value} if isinstance(value, str) else super()._mapping(value)  # type: ignore[operator]  # pydantic wraps it
 
 
-class OrAlone:
+class AddressShorthand:
     """An address alone stands for an entry with nothing else."""
 
     @staticmethod
@@ -195,7 +195,9 @@ class GuestNic(Entry):
         description="static: its MACs stand in the bridge's table, its port learns none and nothing unknown is flooded "
         "to it; learned: as any port; left as it is if not given.",
     )
-    also: Many[Annotated[Also, OrAlone]] = Field((), description="Further addresses that it may use behind a guard.")
+    also: Many[Annotated[Also, AddressShorthand]] = Field(
+        (), description="Further addresses that it may use behind a guard."
+    )
     macs: Many[s.MacOrNumber] = Field(
         (), description="Further MACs that it may use behind a guard, of guests inside it; or only how many there are."
     )
@@ -281,7 +283,7 @@ def _as_flows(value: object) -> object:
     return as_list(value)
 
 
-class OrAllOrNone:
+class AllOrNoneShorthand:
     """``all`` and ``none`` stand for every flow and for no flow."""
 
     @staticmethod
@@ -289,7 +291,7 @@ class OrAllOrNone:
         return {"anyOf": [{"type": "string", "enum": [EVERYBODY, NOBODY]}, handler(schema)]}
 
 
-Flows = Annotated[tuple[Flow, ...], BeforeValidator(_as_flows), OrAllOrNone]
+Flows = Annotated[tuple[Flow, ...], BeforeValidator(_as_flows), AllOrNoneShorthand]
 
 
 class Machine(Entry):

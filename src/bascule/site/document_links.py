@@ -260,7 +260,7 @@ class DeclaredPort(Entry):
         return not self.vlans and self.pvid is None
 
 
-class OrLinkAlone:
+class LinkShorthand:
     """A name alone stands for a port with nothing else."""
 
     @staticmethod
@@ -281,7 +281,7 @@ class Bridge(HostLink):
         description="The NIC, bond or VLAN link under it, or 'none' for a bridge without a NIC on purpose. "
         "'unknown' (from an import) must be named before a plan is made.",
     )
-    ports: Many[Annotated[DeclaredPort, OrLinkAlone]] = Field(
+    ports: Many[Annotated[DeclaredPort, LinkShorthand]] = Field(
         (), description="Further NICs, bonds or VLAN links under it, on the same network as the uplink."
     )
     address: Many[s.BridgeAddress] = Field(

@@ -35,7 +35,7 @@ _RESERVED = {
 }
 
 
-class Wrong(ValueError):
+class Invalid(ValueError):
     """A parser's complaint that brings its own hint or code."""
 
     def __init__(self, message: str, hint: str | None = None, code: str | None = None) -> None:
@@ -47,31 +47,31 @@ class Wrong(ValueError):
 def read_number(text: str, noun: str) -> int:
     """A whole number of up to nine digits."""
     if not re.fullmatch(r"[0-9]{1,9}", text):
-        raise Wrong(f"{shown(text)} is not {noun}")
+        raise Invalid(f"{shown(text)} is not {noun}")
     return int(text)
 
 
 def read_label(text: str) -> str:
     """A name of a site, network, host, guest or machine."""
     if len(text) > 63:
-        raise Wrong(f"{shown(text)} is {len(text)} characters long; a name has at most 63")
+        raise Invalid(f"{shown(text)} is {len(text)} characters long; a name has at most 63")
     return parse_label(text)
 
 
 def read_ifname(text: str) -> IfName:
     """A link's name; 'none' is kept for a bridge without NIC."""
     if len(text.encode()) > IFNAME_MAX:
-        raise Wrong(
+        raise Invalid(
             f"{shown(text)} has {len(text.encode())} bytes; the kernel takes at most {IFNAME_MAX} for a link's name",
             "shorten it",
             "NAME-LONG",
         )
     if text in _RESERVED:
-        raise Wrong(f"{shown(text)} cannot name a link: it {_RESERVED[text]}", "take another name")
+        raise Invalid(f"{shown(text)} cannot name a link: it {_RESERVED[text]}", "take another name")
     name = parse_ifname(text)
     bad = re.search(r"[^A-Za-z0-9_.~+=@-]|^[-.]", name)
     if bad:
-        raise Wrong(
+        raise Invalid(
             f"{shown(text)} holds '{bad.group()}' where a link's name in a site file has none",
             "ip, nft and the configuration systems read it as more than a letter; rename the link",
         )
@@ -88,9 +88,9 @@ def read_guest_mac(text: str) -> Mac:
     try:
         mac = parse_mac(text)
     except ValueError as wrong:
-        raise Wrong(str(wrong), "leave 'mac' out to get a stable one") from None
+        raise Invalid(str(wrong), "leave 'mac' out to get a stable one") from None
     if mac.startswith("fe"):
-        raise Wrong(
+        raise Invalid(
             f"{shown(text)} begins with fe, which is kept for the host's end of taps; libvirt refuses it for a guest",
             f"write 52:54:00:{mac[9:]}, or leave 'mac' out to get a stable one",
         )
@@ -106,7 +106,7 @@ def _usable(address: IpAddress, text: str) -> None:
         ("the broadcast address", address == IPv4Address("255.255.255.255")),
     ):
         if is_kind:
-            raise Wrong(f"{shown(text)} is {kind}, not an address of one NIC")
+            raise Invalid(f"{shown(text)} is {kind}, not an address of one NIC")
 
 
 def read_address(text: str) -> IpAddress:
@@ -115,11 +115,11 @@ def read_address(text: str) -> IpAddress:
         address = ip_address(text.replace("%", "/"))  # a zone ("%eth0") is no part of an address here
     except ValueError:
         if "/" in text:
-            raise Wrong(
+            raise Invalid(
                 f"{shown(text)} has a prefix length, but a plain address was expected",
                 f"write {text.split('/', maxsplit=1)[0]}",
             ) from None
-        raise Wrong(f"{shown(text)} is not an IPv4 or IPv6 address") from None
+        raise Invalid(f"{shown(text)} is not an IPv4 or IPv6 address") from None
     _usable(address, text)
     return address
 
@@ -128,19 +128,19 @@ def read_interface(text: str) -> IpInterface:
     """An address with its prefix length in digits; netmasks are refused with the right length as hint."""
     plain, slash, prefix = text.partition("/")
     if "%" in text:
-        raise Wrong(f"{shown(text)} names a link with '%', which belongs to no address in a file", "leave it out")
+        raise Invalid(f"{shown(text)} names a link with '%', which belongs to no address in a file", "leave it out")
     try:
         address = ip_address(plain)
     except ValueError:
-        raise Wrong(f"{shown(text)} is not an address like 192.168.1.33/24 or 2001:db8::33/64") from None
+        raise Invalid(f"{shown(text)} is not an address like 192.168.1.33/24 or 2001:db8::33/64") from None
     if not slash:
         example = 24 if address.version == 4 else 64
-        raise Wrong(f"{shown(text)} has no prefix length", f"write it with its subnet's, like {plain}/{example}")
+        raise Invalid(f"{shown(text)} has no prefix length", f"write it with its subnet's, like {plain}/{example}")
     if not re.fullmatch(r"[0-9]{1,3}", prefix) or int(prefix) > address.max_prefixlen:
         hint = None
         with contextlib.suppress(ValueError):  # a netmask, perhaps
             hint = f"write {plain}/{ip_network(f'0.0.0.0/{prefix}').prefixlen}" if address.version == 4 else None
-        raise Wrong(f"{shown(text)} has no prefix length between 0 and {address.max_prefixlen} behind the '/'", hint)
+        raise Invalid(f"{shown(text)} has no prefix length between 0 and {address.max_prefixlen} behind the '/'", hint)
     _usable(address, text)
     return ip_interface(text)
 
@@ -153,7 +153,7 @@ def read_interface_or_dhcp(text: str) -> IpInterface | HostWord:
     if text == "dhcp":
         return "dhcp"
     if text == "from-uplink":
-        raise Wrong("'from-uplink' is for a bridge's own address only", "give the address, or 'dhcp'")
+        raise Invalid("'from-uplink' is for a bridge's own address only", "give the address, or 'dhcp'")
     return _with_words(text, ("dhcp",))
 
 
@@ -169,10 +169,10 @@ def read_bridge_address(text: str) -> IpInterface | HostWord:
 def _with_words(text: str, words: tuple[str, ...]) -> IpInterface:
     try:
         return read_interface(text)
-    except Wrong as wrong:
+    except Invalid as wrong:
         close = None if "/" in text or "." in text or ":" in text else nearest(text, words)
         if close:
-            raise Wrong(str(wrong), f"did you mean '{close}'?") from None
+            raise Invalid(str(wrong), f"did you mean '{close}'?") from None
         raise
 
 
@@ -180,17 +180,17 @@ def read_subnet(text: str) -> IpNetwork:
     """A subnet; an address inside one is refused with the subnet as hint."""
     if not re.fullmatch(r"[0-9A-Fa-f.:]+/[0-9]{1,3}", text):
         if re.fullmatch(r"[0-9A-Fa-f.:]*[.:][0-9A-Fa-f.:]*", text):
-            raise Wrong(f"{shown(text)} has no prefix length", f"write it like {text}/{64 if ':' in text else 24}")
-        raise Wrong(f"{shown(text)} is not a subnet like 192.168.1.0/24 or 2001:db8::/64")
+            raise Invalid(f"{shown(text)} has no prefix length", f"write it like {text}/{64 if ':' in text else 24}")
+        raise Invalid(f"{shown(text)} is not a subnet like 192.168.1.0/24 or 2001:db8::/64")
     try:
         network = ip_network(text, strict=False)
     except ValueError:
-        raise Wrong(f"{shown(text)} is not a subnet like 192.168.1.0/24 or 2001:db8::/64") from None
+        raise Invalid(f"{shown(text)} is not a subnet like 192.168.1.0/24 or 2001:db8::/64") from None
     if str(network.network_address) != str(ip_address(text.partition("/")[0])):
-        raise Wrong(f"{shown(text)} is an address inside a subnet, not a subnet", f"did you mean {network}?")
+        raise Invalid(f"{shown(text)} is an address inside a subnet, not a subnet", f"did you mean {network}?")
     if network.is_multicast or network.is_loopback:
         kind = "multicast" if network.is_multicast else "loopback"
-        raise Wrong(f"{shown(text)} is a {kind} range, not a subnet of hosts")
+        raise Invalid(f"{shown(text)} is a {kind} range, not a subnet of hosts")
     return network
 
 
@@ -205,7 +205,7 @@ def read_vid_range(text: str) -> tuple[Vid, Vid]:
     low = read_vid(first.strip())
     high = read_vid(last.strip()) if dash else low
     if low > high:
-        raise Wrong(f"{shown(text)} runs backwards", f"write {high}-{low}")
+        raise Invalid(f"{shown(text)} runs backwards", f"write {high}-{low}")
     return low, high
 
 
@@ -216,7 +216,7 @@ def read_count(text: str) -> int:
     """How many virtual processors."""
     count = read_number(text, "a number of processors")
     if not 1 <= count <= COUNT_MAX:
-        raise Wrong(f"{count} is not in 1–{COUNT_MAX}", "a guest has at least one processor")
+        raise Invalid(f"{count} is not in 1–{COUNT_MAX}", "a guest has at least one processor")
     return count
 
 
@@ -224,7 +224,7 @@ def read_mtu(text: str) -> int:
     """An MTU in bytes."""
     mtu = read_number(text, "an MTU in bytes")
     if not MTU_MIN <= mtu <= MTU_MAX:
-        raise Wrong(f"MTU {mtu} is not in {MTU_MIN}–{MTU_MAX}", "Ethernet's own is 1500, jumbo frames have 9000")
+        raise Invalid(f"MTU {mtu} is not in {MTU_MIN}–{MTU_MAX}", "Ethernet's own is 1500, jumbo frames have 9000")
     return mtu
 
 
@@ -238,13 +238,13 @@ def read_size(text: str) -> int:
         size = int(float(match[1]) * (1 << _UNITS[match[2]]))
         if size:
             return size
-        raise Wrong(f"{shown(text)} is no memory at all", "write a size like 8GiB")
+        raise Invalid(f"{shown(text)} is no memory at all", "write a size like 8GiB")
     hint = "write a number with KiB, MiB, GiB or TiB (powers of 1,024), like 8GiB"
     if match and match[2]:
         unit = next((unit for unit in _UNITS if unit[0] == match[2][0].upper()), None)
         hint = f"write {match[1]}{unit} (units are powers of 1,024)" if unit else hint
-        raise Wrong(f"{shown(text)} has a unit that means 1,000 to some and 1,024 to others", hint)
-    raise Wrong(f"{shown(text)} has no unit" if match else f"{shown(text)} is not a size of memory", hint)
+        raise Invalid(f"{shown(text)} has a unit that means 1,000 to some and 1,024 to others", hint)
+    raise Invalid(f"{shown(text)} has no unit" if match else f"{shown(text)} is not a size of memory", hint)
 
 
 _SERVICE_HINT = "write tcp/80, tcp/8000-8100, udp/53, icmp or arp"
@@ -258,14 +258,14 @@ def read_address_or_subnet(text: str) -> IpNetwork:
 def read_group(text: str) -> int:
     """The number of a group of routers that share an address (VRID of VRRP and CARP, group of HSRP)."""
     if (number := read_number(text, "the number of a group")) > 255:
-        raise Wrong(f"{shown(text)} is not the number of a group", "they go up to 255")
+        raise Invalid(f"{shown(text)} is not the number of a group", "they go up to 255")
     return number
 
 
 def read_milliseconds(text: str) -> int:
     """A time of a bond, up to a minute."""
     if (number := read_number(text, "a time in milliseconds")) > 60_000:
-        raise Wrong(f"{shown(text)} ms are more than a minute", "a bond's times are some hundred milliseconds")
+        raise Invalid(f"{shown(text)} ms are more than a minute", "a bond's times are some hundred milliseconds")
     return number
 
 
@@ -273,7 +273,7 @@ def read_frame_rate(text: str) -> int:
     """Frames in a second."""
     match = re.fullmatch(r"([0-9]{1,7})/(?:s|second)", text)
     if not match or not int(match[1]):
-        raise Wrong(f"{shown(text)} is not a rate of frames", "write frames in a second, like 100/s")
+        raise Invalid(f"{shown(text)} is not a rate of frames", "write frames in a second, like 100/s")
     return int(match[1])
 
 
@@ -285,7 +285,8 @@ def read_bit_rate(text: str) -> int:
         tenths = int(match[1]) * 10 + int(match[2] or 0)
         rate = tenths * {"k": 10**2, "m": 10**5, "g": 10**8}[match[3]]
     if not LEAST_RATE <= rate <= MOST_RATE:
-        raise Wrong(f"{shown(text)} is not a rate of bits", "write bits in a second, like 500kbit, 100Mbit or 2.5Gbit")
+        hint = "write bits in a second, like 500kbit, 100Mbit or 2.5Gbit"
+        raise Invalid(f"{shown(text)} is not a rate of bits", hint)
     return rate
 
 
@@ -303,13 +304,13 @@ def read_service(text: str) -> Service:
         turned = re.fullmatch(r"([0-9-]+)/?(tcp|udp)?", text.lower())
         if turned:
             hint = f"write {turned[2] or 'tcp'}/{turned[1]}"
-        raise Wrong(f"{shown(text)} is not a service", hint)
+        raise Invalid(f"{shown(text)} is not a service", hint)
     first, last = int(match[2]), int(match[3] or match[2])
     for port in (first, last):
         if not 1 <= port <= 65535:
-            raise Wrong(f"port {port} in {shown(text)} is not in 1–65535")
+            raise Invalid(f"port {port} in {shown(text)} is not in 1–65535")
     if first > last:
-        raise Wrong(f"the ports in {shown(text)} run backwards", f"write {match[1]}/{last}-{first}")
+        raise Invalid(f"the ports in {shown(text)} run backwards", f"write {match[1]}/{last}-{first}")
     return Service("tcp" if match[1] == "tcp" else "udp", first, last)
 
 
@@ -325,7 +326,7 @@ def read_served(text: str) -> Service:
     """A service that has ports."""
     service = read_service(text)
     if not service.first:
-        raise Wrong(f"{shown(text)} is answered by whoever has an address and is not a port", "leave it out")
+        raise Invalid(f"{shown(text)} is answered by whoever has an address and is not a port", "leave it out")
     return service
 
 
@@ -333,7 +334,7 @@ def read_port(text: str) -> int:
     """A port from 1 to 65535."""
     port = read_number(text, "a port number")
     if not 1 <= port <= 65535:
-        raise Wrong(f"port {port} is not in 1–65535")
+        raise Invalid(f"port {port} is not in 1–65535")
     return port
 
 
@@ -346,17 +347,17 @@ def read_span(text: str) -> Span:
     try:
         ends = ip_address(first), ip_address(last)
     except ValueError:
-        raise Wrong(
+        raise Invalid(
             f"{shown(text)} is not a range of addresses", "write FIRST-LAST, like 192.168.1.100-192.168.1.199"
         ) from None
     low, high = ends
     if not isinstance(low, IPv4Address) or not isinstance(high, IPv4Address):
-        raise Wrong(
+        raise Invalid(
             f"{shown(text)} is not an IPv4 range; Bascule asks and plays DHCP for IPv4 only",
             "IPv6 guests take router advertisements or a static address",
         )
     if low > high:
-        raise Wrong(f"{shown(text)} runs backwards", f"write {last}-{first}")
+        raise Invalid(f"{shown(text)} runs backwards", f"write {last}-{first}")
     return low, high
 
 
@@ -366,7 +367,7 @@ _BOOLEANS = {"true": True, "false": False, "on": True, "off": False, "yes": True
 def read_boolean(text: str) -> bool:
     """A truth value, in YAML's words of all ages."""
     if text.lower() not in _BOOLEANS:
-        raise Wrong(f"{shown(text)} is neither true nor false", "write true or false")
+        raise Invalid(f"{shown(text)} is neither true nor false", "write true or false")
     return _BOOLEANS[text.lower()]
 
 
@@ -375,7 +376,7 @@ def read_mac_or_number(text: str) -> Mac | int:
     if not text.isdigit():
         return read_mac(text)
     if not 1 <= int(text) <= 1024:
-        raise Wrong(f"{shown(text)} is no number of MACs", "write 1 to 1024, or the MACs themselves")
+        raise Invalid(f"{shown(text)} is no number of MACs", "write 1 to 1024, or the MACs themselves")
     return int(text)
 
 
@@ -395,5 +396,5 @@ def read_uplink(text: str) -> IfName:
 def read_text(text: str) -> str:
     """Any text that is not empty."""
     if not text.strip():
-        raise Wrong("an empty text stands here")
+        raise Invalid("an empty text stands here")
     return text

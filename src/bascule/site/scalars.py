@@ -54,7 +54,7 @@ class Scalar(Struct, frozen=True):
             raise fault("TYPE", f"{shown(value)} is {len(value)} characters long, not {self.noun}")
         try:
             return self.parse(value)
-        except p.Wrong as wrong:
+        except p.Invalid as wrong:
             raise fault(wrong.code or self.code, str(wrong), wrong.hint) from None
         except ValueError as wrong:
             raise fault(self.code, str(wrong), None) from None
@@ -73,7 +73,7 @@ def choice(*words: str, noun: str) -> Scalar:
         if text in words:
             return text
         close = nearest(text, words)
-        raise p.Wrong(
+        raise p.Invalid(
             f"{shown(text)} is not {noun}", f"did you mean '{close}'?" if close else f"one of {', '.join(words)}"
         )
 
@@ -84,9 +84,9 @@ def read_ticks(text: str) -> int:
     """A time of a bridge in seconds, up to a day, as hundredths."""
     found = re.fullmatch(r"([0-9]{1,5}(?:\.[0-9]{1,2})?) ?s?", text)
     if found is None:
-        raise p.Wrong(f"{shown(text)} is not a time in seconds", "write it as 15s or 0.5s")
+        raise p.Invalid(f"{shown(text)} is not a time in seconds", "write it as 15s or 0.5s")
     if (ticks := round(float(found[1]) * 100)) > 8_640_000:
-        raise p.Wrong(f"{shown(text)} is more than a day", "a bridge's times are seconds or minutes")
+        raise p.Invalid(f"{shown(text)} is more than a day", "a bridge's times are seconds or minutes")
     return ticks
 
 
@@ -112,7 +112,7 @@ def read_port_priority(text: str) -> int:
 
 def _within(text: str, what: str, low: int, high: int) -> int:
     if not low <= (number := p.read_number(text, what)) <= high:
-        raise p.Wrong(f"{what} {number} is not in {low}–{high}", "see its bounds in 'bascule schema'")
+        raise p.Invalid(f"{what} {number} is not in {low}–{high}", "see its bounds in 'bascule schema'")
     return number
 
 
@@ -120,7 +120,7 @@ def read_metric(text: str) -> int:
     """The rank of a route; 0 is what no metric means."""
     metric = p.read_number(text, "a metric")
     if not 1 <= metric <= 0xFFFFFFFF:
-        raise p.Wrong(f"metric {metric} is not in 1–4294967295", "leave the key out where the kernel may choose")
+        raise p.Invalid(f"metric {metric} is not in 1–4294967295", "leave the key out where the kernel may choose")
     return metric
 
 
@@ -131,7 +131,8 @@ def read_table(text: str) -> int:
     """A routing table by its number, or one of the kernel's own two; the kernel keeps the local one itself."""
     table = TABLES[text] if text in TABLES else p.read_number(text, "the number of a routing table")
     if not 1 <= table <= 0xFFFFFFFF or table == 255:
-        raise p.Wrong(f"{table} is not in 1–4294967295, or is the kernel's own table", "take a number from 1 to 252")
+        hint = "take a number from 1 to 252"
+        raise p.Invalid(f"{table} is not in 1–4294967295, or is the kernel's own table", hint)
     return table
 
 
@@ -139,7 +140,7 @@ def read_priority(text: str) -> int:
     """The place of a policy rule; the kernel's own have 0, 32766 and 32767."""
     priority = p.read_number(text, "the priority of a rule")
     if not 1 <= priority <= 0xFFFFFFFF:
-        raise p.Wrong(
+        raise p.Invalid(
             f"priority {priority} is not in 1–4294967295", "the lowest is asked first; the main table has 32766"
         )
     return priority
@@ -150,7 +151,7 @@ def read_fwmark(text: str) -> str:
     match = re.fullmatch(r"(0x[0-9a-fA-F]{1,8}|[0-9]{1,10})(?:/(0x[0-9a-fA-F]{1,8}|[0-9]{1,10}))?", text)
     numbers = [int(part, 0) for part in match.groups() if part] if match else []
     if not numbers or max(numbers) > 0xFFFFFFFF:
-        raise p.Wrong(f"{shown(text)} is not a mark", "write a number like 0x10, or 0x10/0xff")
+        raise p.Invalid(f"{shown(text)} is not a mark", "write a number like 0x10, or 0x10/0xff")
     return "/".join(f"{number:#x}" for number in numbers if number != 0xFFFFFFFF or number == numbers[0])
 
 

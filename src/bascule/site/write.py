@@ -21,7 +21,7 @@ _RESOLVER = yaml.resolver.Resolver()
 _TEXT = "tag:yaml.org,2002:str"
 
 
-class Bare(str):
+class PlainScalar(str):
     """A word that stands without quotes because it is meant as a number or a boolean."""
 
     __slots__ = ()
@@ -43,7 +43,7 @@ def scalar(value: object) -> str:
         return "true" if value else "false"
     if value is None:
         return "null"
-    if isinstance(value, int | float | Bare):
+    if isinstance(value, int | float | PlainScalar):
         return str(value)
     return _quoted(str(value))
 

@@ -18,9 +18,9 @@ from bascule.frames.control_filter import control_filter
 from bascule.frames.envelope import Tags, unwrap
 from bascule.model.state import HostState
 from bascule.model.values import IfName
-from bascule.survey.evidence import Collector, Heard
+from bascule.survey.evidence import Collector, NicTraffic
 from bascule.survey.listen_up import SIGNALS, brought_up, why_not
-from bascule.survey.shared_segment import Proof
+from bascule.survey.shared_segment import ActiveProof
 from bascule.system.net.ethtool import driver
 from bascule.system.net.packet import Listener, send_frame
 from bascule.topology.layer2 import CableEnd
@@ -36,8 +36,8 @@ Progress = Callable[[float, Mapping[str, int]], None]
 class Listening(Struct):
     """What a capture brought: the summaries, the proofs, and the signal that ended it early (0: none)."""
 
-    heard: dict[str, Heard] = field(default_factory=dict)
-    proofs: tuple[Proof, ...] = ()
+    heard: dict[str, NicTraffic] = field(default_factory=dict)
+    proofs: tuple[ActiveProof, ...] = ()
     stopped_by: int = 0
 
 
@@ -138,7 +138,7 @@ class _Capture:
         self.stop = stop
         self.troubles: dict[str, list[str]] = {nic: [] for nic in listeners}
         self.marks: dict[bytes, CableEnd] = {}
-        self.proofs: list[Proof] = []
+        self.proofs: list[ActiveProof] = []
 
     def hear(self, until: float, progress: Progress | None) -> None:
         """Until the time is over or a signal came."""
@@ -182,12 +182,12 @@ class _Capture:
         sent = self.marks.get(data[at : at + len(MARK) + 16])
         if packet is None or sent is None or packet.key != ("ether", ethernet.EXPERIMENTAL):
             return False
-        proof = Proof(sent, CableEnd(nic, packet.tags))
+        proof = ActiveProof(sent, CableEnd(nic, packet.tags))
         if proof not in self.proofs:
             self.proofs.append(proof)
         return True
 
-    def prove(self, state: HostState) -> tuple[Proof, ...]:
+    def prove(self, state: HostState) -> tuple[ActiveProof, ...]:
         """Send one frame out of each NIC, and on a trunk one for each tag that was heard; see where they come in."""
         for nic, collector in self.collectors.items():
             mac = state.links[IfName(nic)].mac

@@ -21,7 +21,7 @@ UNTAGGED: Tags = ()
 F = TypeVar("F", bound=Finding)
 
 
-class Fact(Struct, frozen=True):
+class CountedFinding(Struct, frozen=True):
     """A finding, who sent it (a MAC), and in how many frames."""
 
     finding: Finding
@@ -29,11 +29,11 @@ class Fact(Struct, frozen=True):
     frames: int
 
 
-def _empty() -> Mapping[Tags, tuple[Fact, ...]]:
+def _empty() -> Mapping[Tags, tuple[CountedFinding, ...]]:
     return MappingProxyType({})
 
 
-class Heard(Struct, frozen=True, kw_only=True):
+class NicTraffic(Struct, frozen=True, kw_only=True):
     """Everything that one NIC heard.
 
     ``facts`` are kept per tag: () is untagged, (30,) came with tag 30, (100, 30) with two; ``sizes`` says how many
@@ -42,7 +42,7 @@ class Heard(Struct, frozen=True, kw_only=True):
     """
 
     nic: str
-    facts: Mapping[Tags, tuple[Fact, ...]] = field(default_factory=_empty)
+    facts: Mapping[Tags, tuple[CountedFinding, ...]] = field(default_factory=_empty)
     sizes: Mapping[Tags, int] = field(default_factory=dict)
     frames: int = 0
     ignored: int = 0
@@ -66,7 +66,7 @@ class Heard(Struct, frozen=True, kw_only=True):
                 if type(fact.finding) is kind:  # findings have no subclasses, and there are many
                     yield fact.finding, fact.src, fact.frames
 
-    def without(self, macs: Collection[str]) -> Heard:
+    def without(self, macs: Collection[str]) -> NicTraffic:
         """The same, but deaf to these senders."""
         if not any(fact.src in macs for facts in self.facts.values() for fact in facts):
             return self
@@ -128,18 +128,18 @@ class Collector:
         raised: bool = False,
         own_macs: frozenset[str] = frozenset(),
         notes: tuple[str, ...] = (),
-    ) -> Heard:
+    ) -> NicTraffic:
         """The summary of all frames so far."""
         self._digest()
-        segments: dict[Tags, list[Fact]] = {tags: [] for tags in sorted(self._segments)}
+        segments: dict[Tags, list[CountedFinding]] = {tags: [] for tags in sorted(self._segments)}
         for (tags, src, finding), frames in self._facts.items():
-            segments[tags].append(Fact(finding, src, frames))
+            segments[tags].append(CountedFinding(finding, src, frames))
         if self._overflow:
             notes = (
                 *notes,
                 f"more than {FACT_LIMIT} different facts were heard; {self._overflow} frames were not used",
             )
-        return Heard(
+        return NicTraffic(
             nic=self.nic,
             facts=MappingProxyType({tags: tuple(facts) for tags, facts in segments.items()}),
             sizes=MappingProxyType(dict(self._segments)),

@@ -16,7 +16,7 @@ from bascule.frames.envelope import Tags
 from bascule.frames.findings import DIRECTED, Asks, Bpdu, Gateway, HeardServer, Name, Sender, Subnet
 from bascule.frames.vendors import maker
 from bascule.model.values import IpAddress, IpNetwork
-from bascule.survey.evidence import UNTAGGED, Heard
+from bascule.survey.evidence import UNTAGGED, NicTraffic
 from bascule.survey.neighbours import SWITCH, Device, bpdus
 
 BRIDGE_ID = "STP bridge id"  # its system id extension is the VLAN (IEEE 802.1t), which Cisco's access ports fill in
@@ -91,14 +91,14 @@ def _address(text: str) -> IpAddress | None:
     return None if useless or (ip.version == 4 and (int(ip) == 0xFFFFFFFF or int(ip) >> 24 == 0)) else ip
 
 
-def segments(heard: Heard, devices: Iterable[Device]) -> dict[Tags, WireSegment]:
+def segments(heard: NicTraffic, devices: Iterable[Device]) -> dict[Tags, WireSegment]:
     """Every segment of a NIC; the untagged one is there even if nothing was heard on it."""
     known = tuple(devices)
     names = {vid: name for device in known for vid, name in device.said.vlan_names if name}
     return {tags: _segment(heard, tags, known, names) for tags in sorted({UNTAGGED, *heard.facts})}
 
 
-def _segment(heard: Heard, tags: Tags, devices: Iterable[Device], vlan_names: Mapping[int, str]) -> WireSegment:
+def _segment(heard: NicTraffic, tags: Tags, devices: Iterable[Device], vlan_names: Mapping[int, str]) -> WireSegment:
     senders: Counter[IpAddress] = Counter()
     heard_by: dict[IpAddress, set[str]] = defaultdict(set)
     asked: Counter[IpAddress] = Counter()
@@ -141,14 +141,14 @@ def _segment(heard: Heard, tags: Tags, devices: Iterable[Device], vlan_names: Ma
     )
 
 
-def _count(heard: Heard, tags: Tags, kind: type[HeardServer] | type[Name]) -> Mapping[tuple[str, str], int]:
+def _count(heard: NicTraffic, tags: Tags, kind: type[HeardServer] | type[Name]) -> Mapping[tuple[str, str], int]:
     counted: Counter[tuple[str, str]] = Counter()
     for said, _, frames in heard.of(kind, tags):
         counted[(said.kind, said.ip) if isinstance(said, HeardServer) else (said.text, said.how)] += frames
     return counted
 
 
-def _native(heard: Heard, devices: Iterable[Device]) -> Mapping[tuple[int, str], int]:
+def _native(heard: NicTraffic, devices: Iterable[Device]) -> Mapping[tuple[int, str], int]:
     found: Counter[tuple[int, str]] = Counter()
     for bpdu, _, frames, tags in bpdus(heard):
         if bpdu.vlan is not None and tags == UNTAGGED:

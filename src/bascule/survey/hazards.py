@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from bascule.frames.envelope import Tags
 from bascule.frames.findings import Lacp, Neighbour, Sender
-from bascule.survey.evidence import UNTAGGED, Heard
+from bascule.survey.evidence import UNTAGGED, NicTraffic
 from bascule.survey.facts import WireSegment
 from bascule.survey.neighbours import Port, bpdus, is_guest_mac, nested, same_switch
 from bascule.survey.words import listed
@@ -17,7 +17,7 @@ HELLOS_S = 6.0  # three hellos of a spanning tree
 FORWARDING_S = 45.0  # twice the usual forward delay of IEEE 802.1D, and some time to hear somebody
 
 
-def hazards(heard: Heard, port: Port | None, segments: Mapping[Tags, WireSegment]) -> Iterator[str]:
+def hazards(heard: NicTraffic, port: Port | None, segments: Mapping[Tags, WireSegment]) -> Iterator[str]:
     """Each as one sentence with what to do."""
     yield from heard.notes
     if heard.raised and heard.seconds < FORWARDING_S and bpdus(heard) and not any(s.senders for s in segments.values()):
@@ -55,7 +55,7 @@ def hazards(heard: Heard, port: Port | None, segments: Mapping[Tags, WireSegment
         )
 
 
-def cut_wires(heard: Mapping[str, Heard], ports: Mapping[str, Port | None]) -> Mapping[str, str]:
+def cut_wires(heard: Mapping[str, NicTraffic], ports: Mapping[str, Port | None]) -> Mapping[str, str]:
     """A warning for each NIC that hears a switch by name and nothing else, while another hears its spanning tree.
 
     A port that the tree has closed sends no BPDU and no data, but goes on sending LLDP and CDP.

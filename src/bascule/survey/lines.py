@@ -11,7 +11,7 @@ from msgspec import Struct
 from bascule.frames.findings import Lacp, Remark, Routing, Sender
 from bascule.frames.vendors import hypervisor, maker
 from bascule.model.values import IpNetwork
-from bascule.survey.evidence import Heard
+from bascule.survey.evidence import NicTraffic
 from bascule.survey.facts import WireSegment, clusters
 from bascule.survey.neighbours import SWITCH, Device, bpdus, nested, port_words
 from bascule.survey.words import listed, several
@@ -29,7 +29,7 @@ class Evidence(Struct, frozen=True):
 
 
 def evidence(
-    heard: Heard,
+    heard: NicTraffic,
     devices: Iterable[Device],
     segments: Iterable[WireSegment],
     declared: Iterable[IpNetwork] = (),
@@ -99,7 +99,7 @@ def _taken_for(role: str) -> str:
     )
 
 
-def _trees(heard: Heard, makers: Mapping[str, str]) -> Iterator[Evidence]:
+def _trees(heard: NicTraffic, makers: Mapping[str, str]) -> Iterator[Evidence]:
     trees: Counter[tuple[str, str, str, int, str]] = Counter()
     vlans: dict[tuple[str, str, str, int, str], set[int]] = {}
     for bpdu, _, frames, tags in bpdus(heard):
@@ -122,7 +122,7 @@ def _trees(heard: Heard, makers: Mapping[str, str]) -> Iterator[Evidence]:
         yield Evidence("stp", f"from bridge {inner}: a virtual machine's, not the switch's", frames)
 
 
-def _makers(heard: Heard, seg: WireSegment, makers: Mapping[str, str]) -> Iterator[Evidence]:
+def _makers(heard: NicTraffic, seg: WireSegment, makers: Mapping[str, str]) -> Iterator[Evidence]:
     """Whose the senders' MACs are: guests of which hypervisor, NICs of which maker."""
     machines: dict[str, int] = defaultdict(int)
     for _, src, frames in heard.of(Sender, seg.tags):
@@ -139,7 +139,7 @@ def _makers(heard: Heard, seg: WireSegment, makers: Mapping[str, str]) -> Iterat
     yield Evidence("makers", f"{several(len(machines), 'machine')}: {listed(words)}{where}", sum(machines.values()))
 
 
-def _lags(heard: Heard) -> Iterator[Evidence]:
+def _lags(heard: NicTraffic) -> Iterator[Evidence]:
     ends: Counter[str] = Counter()
     for said, _, frames in heard.of(Lacp):
         ends[f"aggregated link of system {said.system[5:]}, key {said.key}, port {said.port}"] += frames
@@ -147,7 +147,7 @@ def _lags(heard: Heard) -> Iterator[Evidence]:
         yield Evidence("lacp", words, frames)
 
 
-def _segment(heard: Heard, seg: WireSegment, declared: tuple[IpNetwork, ...]) -> Iterator[Evidence]:
+def _segment(heard: NicTraffic, seg: WireSegment, declared: tuple[IpNetwork, ...]) -> Iterator[Evidence]:
     where = f" ({tag_words(seg.tags)})" if seg.tags else ""
     for (net, how), frames in sorted(seg.stated.items(), key=lambda item: -item[1])[:MOST]:
         yield Evidence(how.split()[0].lower(), f"{how} states {net}{where}", frames)

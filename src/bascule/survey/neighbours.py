@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from bascule.frames.findings import Bpdu, Neighbour
 from bascule.frames.vendors import hypervisor
-from bascule.survey.evidence import UNTAGGED, Heard
+from bascule.survey.evidence import UNTAGGED, NicTraffic
 
 # protocols that end at the next device; the others are forwarded, or only explain
 DIRECT = ("LLDP", "CDP", "EDP", "FDP", "SONMP", "UDLD", "PAgP")
@@ -81,7 +81,7 @@ def is_guest_mac(mac: str) -> bool:
     return bool(hypervisor(mac))
 
 
-def bpdus(heard: Heard) -> list[tuple[Bpdu, str, int, tuple[int, ...]]]:
+def bpdus(heard: NicTraffic) -> list[tuple[Bpdu, str, int, tuple[int, ...]]]:
     """The BPDUs of real bridges with sender, frames and tags; a nested libvirt bridge's are left out."""
     return [
         (bpdu, src, frames, tags)
@@ -91,7 +91,7 @@ def bpdus(heard: Heard) -> list[tuple[Bpdu, str, int, tuple[int, ...]]]:
     ]
 
 
-def nested(heard: Heard) -> Mapping[str, int]:
+def nested(heard: NicTraffic) -> Mapping[str, int]:
     """The bridges of virtual machines and their hosts on this wire, each with its sender and its number of BPDUs."""
     found: Counter[str] = Counter()
     for bpdu, src, frames in heard.of(Bpdu):
@@ -101,7 +101,7 @@ def nested(heard: Heard) -> Mapping[str, int]:
     return found
 
 
-def devices(heard: Heard) -> tuple[Device, ...]:
+def devices(heard: NicTraffic) -> tuple[Device, ...]:
     """Everybody who named himself, and what each was taken for."""
     bridges = {src for _, src, _, _ in bpdus(heard)} | {bpdu.bridge[5:] for bpdu, _, _, _ in bpdus(heard)}
     found = []
@@ -117,7 +117,7 @@ def devices(heard: Heard) -> tuple[Device, ...]:
     return tuple(sorted(found, key=lambda device: (device.role != SWITCH, -device.frames, device.said.name)))
 
 
-def _whole(heard: Heard) -> Iterator[tuple[Neighbour, str, int]]:
+def _whole(heard: NicTraffic) -> Iterator[tuple[Neighbour, str, int]]:
     """Each neighbour with what it says in a second frame: EDP sends the VLANs without the name and the port."""
     every = list(heard.of(Neighbour))
     parts: dict[tuple[str, str], list[tuple[Neighbour, int]]] = defaultdict(list)
@@ -169,7 +169,7 @@ def _is_general(said: Neighbour) -> bool:
     return bool(_GENERAL_OS.search(said.platform)) and not _NETWORK_OS.search(said.platform)
 
 
-def switch_port(heard: Heard, seen: tuple[Device, ...]) -> tuple[Port | None, tuple[str, ...]]:
+def switch_port(heard: NicTraffic, seen: tuple[Device, ...]) -> tuple[Port | None, tuple[str, ...]]:
     """The switch and its port, with warnings: None where nobody, or more than one, can be it."""
     tree = sorted((item for item in bpdus(heard) if item[0].bridge), key=lambda item: (item[3] != UNTAGGED, -item[2]))
     bridge, stp_port = (tree[0][0].bridge, tree[0][0].port) if tree else ("", 0)

@@ -17,7 +17,7 @@ from bascule.model.state import HostState
 from bascule.providers.observe import observe
 from bascule.survey.capture import Progress, listen
 from bascule.survey.choose import choose
-from bascule.survey.evidence import Collector, Heard
+from bascule.survey.evidence import Collector, NicTraffic
 from bascule.survey.verdicts import Survey, judge
 from bascule.survey.wire_gate import wire_gate
 from bascule.system.disk import registry
@@ -94,7 +94,7 @@ def survey_captures(
                 for nic in strangers
             )
         )
-    heard: dict[str, Heard] = {}
+    heard: dict[str, NicTraffic] = {}
     problems = []
     for nic, captures in files.items():
         collector, notes = Collector(nic), []
@@ -118,13 +118,13 @@ def survey_captures(
     return SurveyRun(survey=judge(heard, site, host, makers=_makers(heard)))
 
 
-def _makers(heard: Mapping[str, Heard]) -> Mapping[str, str]:
+def _makers(heard: Mapping[str, NicTraffic]) -> Mapping[str, str]:
     """Who made the NICs that are heard, for those whom the table of common makers does not have."""
     macs = {fact.src for ear in heard.values() for facts in ear.facts.values() for fact in facts}
     return registry.makers({prefix(mac) for mac in macs if not hypervisor(mac) and not maker(mac)} - {""})
 
 
-def _own_macs(heard: Heard, host: Host) -> frozenset[str]:
+def _own_macs(heard: NicTraffic, host: Host) -> frozenset[str]:
     """Who speaks with an address of the host: a capture has what went out, too."""
     addresses = [a for link in host.links() for a in link.addresses]
     mine = {str(address.ip) for address in addresses}

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from bascule.frames.envelope import Tags
 from bascule.frames.findings import Lacp, Sender
-from bascule.survey.evidence import Heard
+from bascule.survey.evidence import NicTraffic
 from bascule.survey.facts import BELIEVED, WireSegment, clusters, native_vlan
 from bascule.survey.judge import SegmentVerdict
 from bascule.survey.neighbours import Port, bpdus, is_guest_mac, same_switch
@@ -25,14 +25,14 @@ MANY = 50  # subnets on one segment that are compared with another's, the most p
 FEW = 8  # VLANs in which one sender or one network may be and still say something
 
 
-class Proof(Struct, frozen=True):
+class ActiveProof(Struct, frozen=True):
     """A frame that left one NIC and came in at another (``--active``)."""
 
     sent: CableEnd
     heard: CableEnd
 
 
-class Tie(NamedTuple):
+class SharedSegmentReason(NamedTuple):
     """Why two ends are in one broadcast domain, and whether that is proven or only presumed."""
 
     reason: str
@@ -42,7 +42,7 @@ class Tie(NamedTuple):
 class NicEvidence(Struct, frozen=True, kw_only=True):
     """All that is known of one NIC before the wires are compared."""
 
-    heard: Heard
+    heard: NicTraffic
     port: Port | None
     verdicts: Mapping[Tags, SegmentVerdict]
     segments: Mapping[Tags, WireSegment]
@@ -53,7 +53,7 @@ class NicEvidence(Struct, frozen=True, kw_only=True):
     @classmethod
     def of(
         cls,
-        heard: Heard,
+        heard: NicTraffic,
         port: Port | None,
         verdicts: Mapping[Tags, SegmentVerdict],
         segments: Mapping[Tags, WireSegment],
@@ -80,12 +80,14 @@ class NicEvidence(Struct, frozen=True, kw_only=True):
         )
 
 
-def shared_segments(nics_evidence: Mapping[str, NicEvidence], proofs: Iterable[Proof] = ()) -> tuple[Wire, ...]:
+def shared_segments(nics_evidence: Mapping[str, NicEvidence], proofs: Iterable[ActiveProof] = ()) -> tuple[Wire, ...]:
     """The wires on which more than one NIC hangs."""
-    ties: dict[frozenset[CableEnd], Tie] = {}
+    ties: dict[frozenset[CableEnd], SharedSegmentReason] = {}
     for proof in proofs:
         if proof.sent.nic != proof.heard.nic:
-            ties[frozenset((proof.sent, proof.heard))] = Tie(f"a frame sent on {proof.sent} came in on {proof.heard}")
+            ties[frozenset((proof.sent, proof.heard))] = SharedSegmentReason(
+                f"a frame sent on {proof.sent} came in on {proof.heard}"
+            )
     for one, two in combinations(sorted(nics_evidence), 2):
         for pair, tie in _compare(nics_evidence[one], nics_evidence[two]):
             ties.setdefault(pair, tie)
@@ -136,7 +138,7 @@ def _lags(nics_evidence: Mapping[str, NicEvidence]) -> dict[tuple[str, ...], str
     return {tuple(sorted(nics)): words for (words, _), nics in sorted(ends.items(), key=str) if len(nics) > 1}
 
 
-def _compare(one: NicEvidence, two: NicEvidence) -> Iterable[tuple[frozenset[CableEnd], Tie]]:
+def _compare(one: NicEvidence, two: NicEvidence) -> Iterable[tuple[frozenset[CableEnd], SharedSegmentReason]]:
     for tags, other in _candidates(one, two):
         ends = frozenset((CableEnd(one.heard.nic, tags), CableEnd(two.heard.nic, other)))
         tie = _tie(one, tags, two, other)
@@ -177,31 +179,33 @@ def _networks(ear: NicEvidence) -> dict[Tags, frozenset[str]]:
     return {tags: frozenset({found.network}) for tags, found in ear.verdicts.items() if found.network is not None}
 
 
-def _tie(one: NicEvidence, tags: Tags, two: NicEvidence, other: Tags) -> Tie | None:
+def _tie(one: NicEvidence, tags: Tags, two: NicEvidence, other: Tags) -> SharedSegmentReason | None:
     """Why two ends are in one broadcast domain; None where they are not, or nobody knows."""
     heard = _hears_itself(one, tags, two, other) or _hears_itself(two, other, one, tags)
     if heard:
-        return Tie(heard)
+        return SharedSegmentReason(heard)
     shared = one.senders[tags] & two.senders[other]
     fewest = min(len(one.senders[tags]), len(two.senders[other]))
     if (len(shared) >= 2 and len(shared) >= 0.3 * fewest) or (len(shared) == 1 and fewest <= 3):
         which = listed((ip for _, ip in sorted(shared)), most=3)
-        return Tie(f"both hear {several(len(shared), 'sender')} alike: {which}")
+        return SharedSegmentReason(f"both hear {several(len(shared), 'sender')} alike: {which}")
     vid, other_vid = _vid(one, tags), _vid(two, other)
     tree = one.roots[tags] & two.roots[other]
     if vid is not None and vid == other_vid and (tree or _same_switch(one, two)):
         if _are_apart(one, tags, two, other):
             return None
         if tree:
-            return Tie(f"both hear the spanning tree of root {sorted(tree)[0][5:]} and are in VLAN {vid}")
-        return Tie(f"both are in VLAN {vid} of {one.port.name if one.port else ''}")
+            return SharedSegmentReason(
+                f"both hear the spanning tree of root {sorted(tree)[0][5:]} and are in VLAN {vid}"
+            )
+        return SharedSegmentReason(f"both are in VLAN {vid} of {one.port.name if one.port else ''}")
     here, there = one.verdicts.get(tags), two.verdicts.get(other)
     if here and there and here.network and here.network == there.network:
-        return Tie(f"both carry {here.network}")
+        return SharedSegmentReason(f"both carry {here.network}")
     if tags or other or not tree or (vid is not None and other_vid is not None) or _disagree(one, two):
         return None
     words = f"both hear the spanning tree of root {sorted(tree)[0][5:]}, and nothing speaks against one VLAN"
-    return Tie(words, proven=False)
+    return SharedSegmentReason(words, proven=False)
 
 
 def _hears_itself(one: NicEvidence, tags: Tags, two: NicEvidence, other: Tags) -> str:

@@ -11,8 +11,8 @@ from bascule.frames.envelope import Tags
 from bascule.model.host_links import Nic
 from bascule.model.site import Host, Site
 from bascule.model.values import IfName, Vid
-from bascule.survey.cabling import Cabling, check_cabling
-from bascule.survey.evidence import UNTAGGED, Heard
+from bascule.survey.cabling import CablingCheck, check_cabling
+from bascule.survey.evidence import UNTAGGED, NicTraffic
 from bascule.survey.facts import BRIDGE_ID, WireSegment, native_vlan, segments
 from bascule.survey.hazards import cut_wires, hazards
 from bascule.survey.judge import (
@@ -27,7 +27,7 @@ from bascule.survey.judge import (
 )
 from bascule.survey.lines import Evidence, evidence
 from bascule.survey.neighbours import Device, Port, devices, switch_port
-from bascule.survey.shared_segment import NicEvidence, Proof, shared_segments
+from bascule.survey.shared_segment import ActiveProof, NicEvidence, shared_segments
 from bascule.survey.words import several
 from bascule.topology.layer2 import CableEnd, tag_words
 from bascule.topology.wires import Wire
@@ -42,7 +42,7 @@ class NicVerdict(Struct, frozen=True, kw_only=True):
     """
 
     nic: str
-    heard: Heard
+    heard: NicTraffic
     declared: str | None = None
     network: str | None = None
     confidence: float = 0.0
@@ -55,7 +55,7 @@ class NicVerdict(Struct, frozen=True, kw_only=True):
     segments: Mapping[Tags, WireSegment] = field(default_factory=dict)
     evidence: tuple[Evidence, ...] = ()
     warnings: tuple[str, ...] = ()
-    cabling: Cabling | None = None
+    cabling: CablingCheck | None = None
 
     @property
     def words(self) -> str:
@@ -92,10 +92,10 @@ class Survey(Struct, frozen=True, kw_only=True):
 
 
 def judge(
-    heard: Mapping[str, Heard],
+    heard: Mapping[str, NicTraffic],
     site: Site | None = None,
     host: Host | None = None,
-    proofs: Iterable[Proof] = (),
+    proofs: Iterable[ActiveProof] = (),
     makers: Mapping[str, str] = MappingProxyType({}),
 ) -> Survey:
     """Judge all NICs: each for itself, then the wires, then again with what the other NICs of a wire know.
@@ -180,7 +180,7 @@ def _from_others(
 
 
 def _nic(
-    heard: Heard,
+    heard: NicTraffic,
     site: Site | None,
     host: Host | None,
     seen: tuple[Device, ...],
@@ -188,7 +188,7 @@ def _nic(
     verdicts: Mapping[Tags, SegmentVerdict],
     segments: Mapping[Tags, WireSegment],
     contradiction: str,
-    cabling: Cabling | None,
+    cabling: CablingCheck | None,
     makers: Mapping[str, str],
 ) -> NicVerdict:
     port, warnings = found
@@ -248,7 +248,7 @@ def _choose(verdicts: Mapping[Tags, SegmentVerdict], nic: Nic | None, site: Site
 
 
 def _contradiction(
-    heard: Heard,
+    heard: NicTraffic,
     host: Host | None,
     site: Site | None,
     verdicts: Mapping[Tags, SegmentVerdict],
@@ -308,7 +308,7 @@ def _mixed(verdicts: Mapping[Tags, SegmentVerdict], site: Site, nic: Nic | None)
     return said
 
 
-def _why(heard: Heard, chosen: SegmentVerdict | None, segments: Mapping[Tags, WireSegment]) -> str:
+def _why(heard: NicTraffic, chosen: SegmentVerdict | None, segments: Mapping[Tags, WireSegment]) -> str:
     if chosen is not None and chosen.network is not None:
         return ""
     if heard.frames + heard.ignored == 0:

@@ -13,7 +13,7 @@ from bascule.model.site import GuestNic, Host, Mode, Network, Site, virtual_segm
 from bascule.model.site_place import NOWHERE
 from bascule.model.state import HostState
 from bascule.model.values import ETHERNET_MTU, IfName, IpAddress, IpInterface, IpNetwork, Mac, bridge_name, derive_mac
-from bascule.topology.virtual_networks import host_address, standing_bridge
+from bascule.topology.virtual_networks import existing_bridge, host_address
 
 NO_MAC = Mac("00:00:00:00:00:00")  # of a host's own NIC: its hardware says it
 
@@ -149,7 +149,7 @@ def host_endpoint(site: Site, host: Host, observed: HostState | None = None) -> 
     if observed is None:
         return Endpoint(name=host.name, kind=EndpointKind.HOST, nics=tuple(_host_nics(site, host)))
     declared = {nic.link: nic for nic in _host_nics(site, host)}
-    names = {link.name: name for name, one in host.virtual_networks.items() if (link := standing_bridge(one, observed))}
+    names = {link.name: name for name, one in host.virtual_networks.items() if (link := existing_bridge(one, observed))}
     nics = []
     for link in observed.links.values():
         own = tuple(ip_interface(address.ip) for address in link.addresses if not address.is_link_local)

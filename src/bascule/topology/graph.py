@@ -23,10 +23,10 @@ from bascule.topology.endpoints import (
     machine_endpoint,
 )
 from bascule.topology.layer2 import Tags, inside, outside, passes, switch_kind
-from bascule.topology.virtual_networks import standing_bridge
+from bascule.topology.virtual_networks import existing_bridge
 
 
-class Spot(NamedTuple):
+class FramePosition(NamedTuple):
     """Where a frame is: on a ``link`` of a host with tags, inside a ``switch``, in a ``network`` or at a ``machine``.
 
     In a network, ``name`` is the network, and ``host`` and ``link`` are where the frame came in: a switch does not send
@@ -69,7 +69,7 @@ class Topology(Struct, frozen=True, kw_only=True, dict=True):
         found: dict[tuple[str, str], str] = {}
         for host in self.site.hosts.values():
             for network in host.virtual_networks.values():
-                link = standing_bridge(network, self.states[host.name])
+                link = existing_bridge(network, self.states[host.name])
                 found[host.name, link.name if link is not None else bridge_name(network.name)] = network.name
         return found
 
@@ -84,35 +84,35 @@ class Topology(Struct, frozen=True, kw_only=True, dict=True):
         return {key: tuple(links) for key, links in found.items()}
 
     @cached_property
-    def _cables(self) -> Mapping[str, tuple[Spot, ...]]:
+    def _cables(self) -> Mapping[str, tuple[FramePosition, ...]]:
         """Where each network of the building comes in: NICs of hosts with the tags there, and machines."""
-        found: dict[str, list[Spot]] = {name: [] for name in self.site.networks}
+        found: dict[str, list[FramePosition]] = {name: [] for name in self.site.networks}
         for host in self.site.hosts.values():
             for nic in host.nics:
                 native, tagged = networks_on(self.site, host, nic)
                 if native is not None:
-                    found[native.name].append(Spot("link", host.name, nic))
+                    found[native.name].append(FramePosition("link", host.name, nic))
                 for network in tagged:
-                    found[network.name].append(Spot("link", host.name, nic, (int(network.vlan or 0),)))
+                    found[network.name].append(FramePosition("link", host.name, nic, (int(network.vlan or 0),)))
         for machine in self.site.machines.values():
             for index, machine_nic in enumerate(machine.nics):
                 if machine_nic.network in found:
-                    found[machine_nic.network].append(Spot("machine", machine.name, f"eth{index}"))
+                    found[machine_nic.network].append(FramePosition("machine", machine.name, f"eth{index}"))
         return {name: tuple(spots) for name, spots in found.items()}
 
     @cached_property
-    def _network_at(self) -> Mapping[Spot, str]:
+    def _network_at(self) -> Mapping[FramePosition, str]:
         return {spot: name for name, spots in self._cables.items() for spot in spots}
 
-    def spot(self, endpoint: Endpoint, nic: EndpointNic) -> Spot:
+    def spot(self, endpoint: Endpoint, nic: EndpointNic) -> FramePosition:
         """Where an endpoint's NIC hangs: a guest's at its tap, a machine's in its network, a host's at the link."""
         if nic.plug is not None:
-            return Spot("link", self.site.guests[endpoint.name].host, nic.plug.tap)
-        return Spot("machine" if endpoint.kind is EndpointKind.MACHINE else "link", endpoint.name, nic.link)
+            return FramePosition("link", self.site.guests[endpoint.name].host, nic.plug.tap)
+        return FramePosition("machine" if endpoint.kind is EndpointKind.MACHINE else "link", endpoint.name, nic.link)
 
-    def reach(self, start: Spot) -> Mapping[Spot, Spot | None]:
+    def reach(self, start: FramePosition) -> Mapping[FramePosition, FramePosition | None]:
         """Every spot that a frame from one comes to, each with the one before it: the whole broadcast domain."""
-        came: dict[Spot, Spot | None] = {start: None}
+        came: dict[FramePosition, FramePosition | None] = {start: None}
         queue = deque([start])
         while queue:
             here = queue.popleft()
@@ -122,7 +122,7 @@ class Topology(Struct, frozen=True, kw_only=True, dict=True):
                     queue.append(there)
         return came
 
-    def beside(self, here: Spot, *, first: bool = False) -> Iterator[Spot]:
+    def beside(self, here: FramePosition, *, first: bool = False) -> Iterator[FramePosition]:
         """Where a frame goes on from a spot. ``first``: it was sent there, so it does not come up to a macvtap."""
         if here.kind == "network":
             for spot in self._cables.get(here.name, ()):
@@ -130,41 +130,41 @@ class Topology(Struct, frozen=True, kw_only=True, dict=True):
                     yield spot
         elif here.kind == "machine":
             if (network := self._network_at.get(here)) is not None:
-                yield Spot("network", here.host, here.link, name=network)
+                yield FramePosition("network", here.host, here.link, name=network)
         elif here.kind == "switch":
             yield from self._out_of_switch(here)
         elif here.link in self.states[here.host].links:
             yield from self._from_link(here, self.states[here.host].links[IfName(here.link)], first=first)
 
-    def _from_link(self, here: Spot, link: Link, *, first: bool) -> Iterator[Spot]:
+    def _from_link(self, here: FramePosition, link: Link, *, first: bool) -> Iterator[FramePosition]:
         host, tags, state = here.host, here.tags, self.states[here.host]
         if self.stopped(host, link.name):
             return
         if isinstance(link.options, Vlan) and link.parent is not None:
-            yield Spot("link", host, link.parent, (link.options.id, *tags))
+            yield FramePosition("link", host, link.parent, (link.options.id, *tags))
         elif isinstance(link.options, Macvtap | Veth) and link.parent is not None:
-            yield Spot("link", host, link.parent, tags)
+            yield FramePosition("link", host, link.parent, tags)
         for above in self._upper.get((host, link.name), ()):
             if isinstance(above.options, Vlan):
                 if tags and tags[0] == above.options.id:
-                    yield Spot("link", host, above.name, tags[1:])
+                    yield FramePosition("link", host, above.name, tags[1:])
             elif not first:
-                yield Spot("link", host, above.name, tags)
+                yield FramePosition("link", host, above.name, tags)
         master = state.links.get(link.master) if link.master else None
         if master is not None and switch_kind(master) is not None:
             if passes(link, tags) and not self.held(host, link.name):
                 apart = link.port is not None and link.port.isolated
-                yield Spot("switch", host, master.name, inside(link, tags), isolated=apart)
+                yield FramePosition("switch", host, master.name, inside(link, tags), isolated=apart)
         elif master is not None:
-            yield Spot("link", host, master.name, tags)
+            yield FramePosition("link", host, master.name, tags)
         if switch_kind(link) is not None and passes(link, tags):
-            yield Spot("switch", host, link.name, inside(link, tags))
+            yield FramePosition("switch", host, link.name, inside(link, tags))
         if isinstance(link.options, Bond):
-            yield from (Spot("link", host, port.name, tags) for port in state.ports(link.name))
+            yield from (FramePosition("link", host, port.name, tags) for port in state.ports(link.name))
         if (network := self._network_at.get(here)) is not None:
-            yield Spot("network", host, link.name, name=network)
+            yield FramePosition("network", host, link.name, name=network)
 
-    def _out_of_switch(self, here: Spot) -> Iterator[Spot]:
+    def _out_of_switch(self, here: FramePosition) -> Iterator[FramePosition]:
         state = self.states[here.host]
         for port in (*state.ports(here.link), state.links[IfName(here.link)]):
             tags = outside(port, here.tags)
@@ -172,7 +172,7 @@ class Topology(Struct, frozen=True, kw_only=True, dict=True):
             if apart or self.held(here.host, port.name) or self.stopped(here.host, port.name):
                 continue
             if passes(port, tags) and inside(port, tags) == here.tags:
-                yield Spot("link", here.host, port.name, tags)
+                yield FramePosition("link", here.host, port.name, tags)
 
     def stopped(self, host: str, link: str) -> str:
         """Why nothing passes a link at the moment, or nothing; of a host that nobody looked at, all passes."""
@@ -188,11 +188,11 @@ class Topology(Struct, frozen=True, kw_only=True, dict=True):
         held = {"blocking": "is blocked by STP", "listening": "waits for STP", "learning": "waits for STP"}
         return held.get(seen.facts.stp_port_state.lower(), "") if seen is not None else ""
 
-    def networks_at(self, start: Spot) -> tuple[str, ...]:
+    def networks_at(self, start: FramePosition) -> tuple[str, ...]:
         """The building's networks in a spot's broadcast domain."""
         return tuple(dict.fromkeys(spot.name for spot in self.reach(start) if spot.kind == "network"))
 
-    def unwired(self, start: Spot) -> Iterator[tuple[str, IfName, Tags]]:
+    def unwired(self, start: FramePosition) -> Iterator[tuple[str, IfName, Tags]]:
         """NICs by which a frame leaves for a wire of which the file says nothing, each with its host and tags there."""
         for spot in self.reach(start):
             link = self.states[spot.host].links.get(IfName(spot.link)) if spot.kind == "link" else None

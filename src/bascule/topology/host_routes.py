@@ -27,7 +27,7 @@ CONDITIONS = {
 ENDS = {"blackhole", "unreachable", "prohibit"}
 
 
-class Way(Struct, frozen=True, kw_only=True):
+class RouteChoice(Struct, frozen=True, kw_only=True):
     """The best routes to an address (several where nothing decides between them) and the rule that leads to them."""
 
     routes: tuple[Route, ...]
@@ -50,7 +50,7 @@ class HostRoutes(Struct, frozen=True, dict=True):
 
     state: HostState
 
-    def way_to(self, address: IpAddress) -> Way | None:
+    def way_to(self, address: IpAddress) -> RouteChoice | None:
         """The way to an address; None where there is none."""
         rules = [rule for rule in self.state.rules if rule.ipv6 == (address.version == 6)]
         for rule in sorted([*rules, MAIN], key=lambda one: one.priority):
@@ -58,10 +58,12 @@ class HostRoutes(Struct, frozen=True, dict=True):
                 continue
             words = dict(zip(rule.words, rule.words[1:], strict=False))
             if ENDS & set(rule.words):
-                return Way(routes=(Route(dst="everything", kind=next(iter(ENDS & set(rule.words)))),), rule=rule)
+                return RouteChoice(
+                    routes=(Route(dst="everything", kind=next(iter(ENDS & set(rule.words)))),), rule=rule
+                )
             best = self._best(words.get("lookup", ""), address, int(words.get("suppress_prefixlength", -1)))
             if best and best[0].kind != "throw":
-                return Way(routes=best, rule=rule)
+                return RouteChoice(routes=best, rule=rule)
         return None
 
     def _best(self, table: str, address: IpAddress, suppressed: int) -> tuple[Route, ...]:

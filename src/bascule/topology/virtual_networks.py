@@ -15,7 +15,7 @@ def host_address(subnet: IpNetwork) -> IpInterface:
     return ip_interface(f"{first}/{subnet.prefixlen}")
 
 
-def standing_bridge(network: VirtualNetwork, observed: HostState) -> Link | None:
+def existing_bridge(network: VirtualNetwork, observed: HostState) -> Link | None:
     """The bridge that carries a virtual network: Bascule's own, else one of others (libvirt names its own virbr0…).
 
     Another's is known by the host's address in the network's subnet, or by any address of that subnet.

@@ -16,8 +16,8 @@ from bascule.probe.domain import CapturePoint, ProbeAttachment
 from bascule.system.net.netns import Namespace
 from bascule.topology.endpoints import Endpoint, EndpointNic
 from bascule.twin import fabric, macvtap, networks
-from bascule.twin.services import Offer, Services
-from bascule.twin.wiring import StandingTap, Wiring
+from bascule.twin.services import ServiceOffer, Services
+from bascule.twin.wiring import ExistingTap, Wiring
 
 Addresses = Mapping[tuple[str, IfName], tuple[IpInterface, ...]]  # by endpoint and link
 
@@ -27,7 +27,7 @@ class GuestBackend(Protocol):
 
     patience: float  # how many times longer than usual their answers may take
 
-    def create(self, host: str, standing: Sequence[StandingTap]) -> None:
+    def create(self, host: str, standing: Sequence[ExistingTap]) -> None:
         """The taps that a host has already, on no bridge and down."""
 
     def plug(self, host: str, plugs: Sequence[Plug]) -> Iterable[Note]:
@@ -68,7 +68,7 @@ class NamespaceGuests:
         self._folder = folder
         self._stack = contextlib.ExitStack()
 
-    def create(self, host: str, standing: Sequence[StandingTap]) -> None:
+    def create(self, host: str, standing: Sequence[ExistingTap]) -> None:
         """The standing taps, each one end of a veth pair."""
         self._driver(host).create([(tap.nic, tap.mac, tap.mtu) for tap in standing])
 
@@ -89,7 +89,7 @@ class NamespaceGuests:
             if len(end.nics) > 1:
                 fabric.set_forwarding(self._namespaces[name], on=False)
         services = Services(
-            Offer(endpoint=name, namespace=self._namespaces[name], services=self._site.guests[name].serves)
+            ServiceOffer(endpoint=name, namespace=self._namespaces[name], services=self._site.guests[name].serves)
             for name in self._guests
         )
         self._stack.callback(services.stop)

@@ -17,7 +17,7 @@ from bascule.twin.backend import GuestBackend, NamespaceGuests
 from bascule.twin.wiring import Wiring
 
 if TYPE_CHECKING:  # real guests bring much with them that a rehearsal with namespaces does not wait for
-    from bascule.guests.accel import Accel
+    from bascule.guests.accelerator import Accelerator
     from bascule.twin.test_guest.kernel import GuestImage
 
 BackendKind = Literal["namespace", "qemu", "libvirt"]
@@ -29,7 +29,7 @@ class BackendChoice(Struct, frozen=True, kw_only=True):
     """``accel`` and ``image`` are those of virtual machines."""
 
     kind: BackendKind = "namespace"
-    accel: Accel | None = None
+    accel: Accelerator | None = None
     image: GuestImage | None = None
 
     @classmethod
@@ -37,7 +37,7 @@ class BackendChoice(Struct, frozen=True, kw_only=True):
         """Find what such guests need. Raises MissingTool or NotPermitted with what to install, or who to be."""
         if kind == "namespace":
             return cls()
-        from bascule.guests.accel import accel
+        from bascule.guests.accelerator import accel
         from bascule.twin.test_guest import libvirtd
         from bascule.twin.test_guest.kernel import busybox, guest_image
 

@@ -71,8 +71,8 @@ def _vlan_link(parent: int) -> Message:
 def _cable(cable: Cable, masters: Mapping[str, int], namespace: Namespace) -> Message:
     master = masters[cable.native] if cable.native else None
     return rtnetlink.add_veth(
-        rtnetlink.End(name=cable.port, mtu=cable.passes, master=master),
-        rtnetlink.End(name=cable.link, mac=cable.mac, mtu=cable.mtu, namespace=namespace),
+        rtnetlink.VethEnd(name=cable.port, mtu=cable.passes, master=master),
+        rtnetlink.VethEnd(name=cable.link, mac=cable.mac, mtu=cable.mtu, namespace=namespace),
     )
 
 

@@ -20,7 +20,7 @@ from bascule.twin.wiring import Wiring
 NOBODY_S = 1.0  # how long to ask where the file names no server
 
 
-class Asker(Struct, frozen=True, kw_only=True):
+class DhcpRequester(Struct, frozen=True, kw_only=True):
     """A NIC that takes its address by DHCP, and the network whose server should answer."""
 
     endpoint: str
@@ -30,18 +30,24 @@ class Asker(Struct, frozen=True, kw_only=True):
     segment: str | None
 
 
-def askers(site: Site, hosts: Iterable[str], wiring: Wiring, namespaces: Mapping[str, Namespace]) -> Iterator[Asker]:
+def askers(
+    site: Site, hosts: Iterable[str], wiring: Wiring, namespaces: Mapping[str, Namespace]
+) -> Iterator[DhcpRequester]:
     """Every NIC whose address is ``dhcp`` and whose namespace is ours."""
     for end in (*wiring.guests.values(), *wiring.machines.values()):
         namespace = namespaces.get(end.name)
         for nic in end.nics if namespace else ():
             if nic.dhcp and namespace:
-                yield Asker(endpoint=end.name, namespace=namespace, link=nic.link, mac=nic.mac, segment=nic.segment)
+                yield DhcpRequester(
+                    endpoint=end.name, namespace=namespace, link=nic.link, mac=nic.mac, segment=nic.segment
+                )
     for name in hosts:
         for at in host_endpoint(site, site.hosts[name]).nics:
             mac = links.mac_of(namespaces[name], at.link) if at.dhcp else None
             if mac is not None:
-                yield Asker(endpoint=name, namespace=namespaces[name], link=at.link, mac=mac, segment=at.segment)
+                yield DhcpRequester(
+                    endpoint=name, namespace=namespaces[name], link=at.link, mac=mac, segment=at.segment
+                )
 
 
 def served_segments(site: Site, wiring: Wiring) -> set[str]:
@@ -52,11 +58,13 @@ def served_segments(site: Site, wiring: Wiring) -> set[str]:
     }
 
 
-def acquire(site: Site, wiring: Wiring, wanting: Iterable[Asker], *, timeout_s: float) -> dict[Asker, DhcpLease | None]:
+def acquire(
+    site: Site, wiring: Wiring, wanting: Iterable[DhcpRequester], *, timeout_s: float
+) -> dict[DhcpRequester, DhcpLease | None]:
     """Real exchanges, all at once. Where the file names no server they end sooner."""
     served = served_segments(site, wiring)
-    found: dict[Asker, DhcpLease | None] = {}
-    groups: dict[bool, dict[dhcp_client.DhcpNic, Asker]] = {True: {}, False: {}}
+    found: dict[DhcpRequester, DhcpLease | None] = {}
+    groups: dict[bool, dict[dhcp_client.DhcpNic, DhcpRequester]] = {True: {}, False: {}}
     for asker in wanting:
         client = dhcp_client.DhcpNic(namespace=asker.namespace, link=asker.link, mac=asker.mac, hostname=asker.endpoint)
         groups[asker.segment in served][client] = asker
@@ -67,7 +75,7 @@ def acquire(site: Site, wiring: Wiring, wanting: Iterable[Asker], *, timeout_s: 
     return found
 
 
-def nothing(asker: Asker) -> Note:
+def nothing(asker: DhcpRequester) -> Note:
     """What to tell about a NIC that got no lease."""
     where = f"network '{asker.segment}'" if asker.segment else f"the network behind {asker.link}"
     text = f"{asker.endpoint} got no DHCP lease on {asker.link}: no server answered on {where}"

@@ -32,9 +32,9 @@ def share(wiring: Wiring, hosts: Mapping[str, str], namespaces: Mapping[str, Nam
             continue
         host = hosts[guest]
         parent = links.index_of(namespaces[host], nic.plug.into)
-        end = rtnetlink.End(name=nic.link, mac=nic.mac, namespace=namespaces[guest])
+        end = rtnetlink.VethEnd(name=nic.link, mac=nic.mac, namespace=namespaces[guest])
         messages.setdefault(host, []).append(rtnetlink.add_macvlan(end, parent))
-    if messages and not kernel_makes(lambda parent: rtnetlink.add_macvlan(rtnetlink.End(name=IfName("m")), parent)):
+    if messages and not kernel_makes(lambda parent: rtnetlink.add_macvlan(rtnetlink.VethEnd(name=IfName("m")), parent)):
         raise MissingTool(
             Problem(
                 code="KERNEL-MACVLAN",

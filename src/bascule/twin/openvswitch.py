@@ -17,7 +17,7 @@ from bascule.host.live import HERE
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.providers.ovs import OVS
-from bascule.providers.ovs.look import observe
+from bascule.providers.ovs.observe import observe
 from bascule.providers.ovs.state import BridgeRow, InterfaceRow, PortRow, SwitchState
 from bascule.system.net import rtnetlink
 from bascule.system.net.netns import Namespace

@@ -36,7 +36,7 @@ WIDE = 512  # ports: a longer range is led to one socket by nft, which costs a p
 DNS = 53
 
 
-class Offer(Struct, frozen=True, kw_only=True):
+class ServiceOffer(Struct, frozen=True, kw_only=True):
     """What one endpoint serves; ``others`` are ports that a program of its own answers on."""
 
     endpoint: str
@@ -48,7 +48,7 @@ class Offer(Struct, frozen=True, kw_only=True):
 class Services:
     """The sockets and the process that answers on them."""
 
-    def __init__(self, offers: Iterable[Offer]) -> None:
+    def __init__(self, offers: Iterable[ServiceOffer]) -> None:
         """Open all of them, then answer until ``stop``.
 
         Raises CommandFailed with one problem per service that could not be opened.
@@ -73,7 +73,7 @@ class Services:
             self._worker.stop()
 
 
-def _open_offer(offer: Offer, doors: list[socket.socket]) -> Iterator[Problem]:
+def _open_offer(offer: ServiceOffer, doors: list[socket.socket]) -> Iterator[Problem]:
     """Open an endpoint's sockets into ``doors``; what could not be opened, each as a problem."""
     wanted = [service for service in offer.services if service.protocol in {"tcp", "udp"}]
     wide = [service for service in wanted if len(service.ports) > WIDE]
@@ -98,7 +98,7 @@ def _socket_of(service: Service, others: frozenset[tuple[str, int]]) -> int:
     return next(port for port in service.ports if (service.protocol, port) not in others)
 
 
-def _problem(offer: Offer, protocol: str, port: int, refusal: OSError) -> Problem:
+def _problem(offer: ServiceOffer, protocol: str, port: int, refusal: OSError) -> Problem:
     hint = None
     if refusal.errno == errno.EMFILE:
         hint = (

@@ -31,7 +31,7 @@ from bascule.twin import dnsmasq, fabric, leases, openvswitch
 from bascule.twin.backend import GuestBackend
 from bascule.twin.backend_choice import BackendChoice
 from bascule.twin.fabric import FABRIC
-from bascule.twin.services import Offer, Services
+from bascule.twin.services import ServiceOffer, Services
 from bascule.twin.view import look
 from bascule.twin.wiring import wire
 
@@ -133,7 +133,7 @@ class Twin:
         for daemon in self._daemons:
             self._stack.callback(daemon.stop)
         self._serve(
-            Offer(
+            ServiceOffer(
                 endpoint=machine.name,
                 namespace=self._namespaces[machine.name],
                 services=machine.serves,
@@ -189,7 +189,7 @@ class Twin:
         if table is not None:
             run(["nft", "-f", "-"], stdin=replacing_text(table), namespace=self._namespaces[machine.name])
 
-    def _serve(self, offers: Iterable[Offer]) -> None:
+    def _serve(self, offers: Iterable[ServiceOffer]) -> None:
         services = Services(offers)
         self._stack.callback(services.stop)
 
@@ -232,7 +232,7 @@ class Twin:
         """
         self.notes += self.backend.start()
         self._serve(
-            Offer(endpoint=name, namespace=self._namespaces[name], services=self.site.hosts[name].serves)
+            ServiceOffer(endpoint=name, namespace=self._namespaces[name], services=self.site.hosts[name].serves)
             for name in self.hosts
         )
         for node, link in links.wait_until_running(self._ports()):

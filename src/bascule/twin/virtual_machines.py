@@ -25,7 +25,7 @@ from bascule.twin.backend import Addresses
 from bascule.twin.test_guest import init
 from bascule.twin.test_guest.kernel import GuestImage
 from bascule.twin.test_guest.pool import LibvirtPool, QemuPool, VmPool
-from bascule.twin.wiring import StandingTap, Wiring
+from bascule.twin.wiring import ExistingTap, Wiring
 
 EMULATED_PATIENCE = 5.0  # an emulated processor is some twenty times slower, and shared by all guests
 OVERHEAD = 64 << 20  # bytes that QEMU takes beside a guest's own memory, measured
@@ -117,7 +117,7 @@ class VirtualMachines:
         self._notes.append(Note(kind="unsupported", subject=guest.name, text=text))
         return tuple(served)
 
-    def create(self, host: str, standing: Sequence[StandingTap]) -> None:
+    def create(self, host: str, standing: Sequence[ExistingTap]) -> None:
         """Persistent taps, which the virtual machines open later."""
         if standing:
             self._hosts[host].create([(tap.nic, tap.mac, tap.mtu) for tap in standing])
@@ -162,7 +162,7 @@ class VirtualMachines:
                 has = said.get(nic.mac, ())
                 self._found[name, nic.mac] = has
                 if nic.dhcp and nic.bridge and not has:
-                    asker = leases.Asker(
+                    asker = leases.DhcpRequester(
                         endpoint=name, namespace=self._room(name), link=nic.link, mac=nic.mac, segment=nic.segment
                     )
                     notes.append(leases.nothing(asker))

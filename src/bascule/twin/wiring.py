@@ -35,7 +35,7 @@ class Cable(Struct, frozen=True, kw_only=True):
     tagged: tuple[str, ...] = ()
 
 
-class StandingTap(Struct, frozen=True, kw_only=True):
+class ExistingTap(Struct, frozen=True, kw_only=True):
     """A guest's tap that an observed host has already."""
 
     host: str
@@ -53,7 +53,7 @@ class Wiring(Struct, frozen=True, kw_only=True):
     resolved_networks: Mapping[str, tuple[ResolvedNetwork, ...]] = field(default_factory=dict)  # of each host
     guests: Mapping[str, Endpoint] = field(default_factory=dict)
     machines: Mapping[str, Endpoint] = field(default_factory=dict)
-    taps: tuple[StandingTap, ...] = ()
+    taps: tuple[ExistingTap, ...] = ()
     notes: tuple[Note, ...] = ()
 
 
@@ -89,13 +89,13 @@ def wire(site: Site, hosts: Iterable[str], observed: Mapping[str, HostState]) ->
     machines = {name: machine_endpoint(site, name) for name in site.machines}
     played = {(site.guests[end.name].host, nic.tap): nic for end in guests.values() for nic, *_ in end.plugs}
     cables: list[Cable] = []
-    taps: list[StandingTap] = []
+    taps: list[ExistingTap] = []
     for host in chosen:
         state = observed.get(host.name)
         for cable in _host_cables(site, host, state, names):
             if nic := played.get((host.name, cable.link)):
                 mac = cable.mac or tap_mac(nic.mac)
-                taps.append(StandingTap(host=host.name, nic=nic, mac=mac, mtu=cable.mtu or 1500))
+                taps.append(ExistingTap(host=host.name, nic=nic, mac=mac, mtu=cable.mtu or 1500))
             else:
                 cables.append(cable)
     for name, end in machines.items():

@@ -16,7 +16,7 @@ from bascule.model.site import Expectation, Flow, Machine, Site, Verdict
 from bascule.model.site_place import NOWHERE
 from bascule.model.values import IpAddress
 from bascule.probe.ask import ask
-from bascule.probe.capture import Track, Tracker, Watch
+from bascule.probe.capture import CaptureSession, FrameTrack, Tracker
 from bascule.probe.domain import ProbeDomain
 from bascule.probe.protocols import ANSWERED_BY_ALL
 from bascule.probe.question import Answer, Protocol, Question, Response
@@ -26,8 +26,8 @@ from bascule.verify.endpoints import Endpoints
 from bascule.verify.nat_boundary import NatBoundaries
 from bascule.verify.path_trace import PathTraces
 from bascule.verify.reachability.live import AskedHost
-from bascule.verify.reachability.said import Said, model_says
-from bascule.verify.unsaid_routers import UnsaidRouters
+from bascule.verify.reachability.model_verdict import ModelVerdict, model_says
+from bascule.verify.undeclared_routers import UndeclaredRouters
 from bascule.verify.witness import Hop, Witness
 
 UNPROVEN, NOT_ASKED = "unproven", "not asked"
@@ -43,7 +43,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     observed: str
     ok: bool | None
     witness: Witness
-    model: Said | None = None  # what the model says of it, where it was asked
+    model: ModelVerdict | None = None  # what the model says of it, where it was asked
 
     @property
     def disagrees(self) -> bool:
@@ -90,7 +90,7 @@ def with_model(outcomes: Sequence[Outcome], hosts: Sequence[AskedHost]) -> tuple
 
 class _Reply(Struct, frozen=True):
     answer: Answer
-    track: Track
+    track: FrameTrack
 
     @property
     def is_unsaid(self) -> bool:
@@ -126,7 +126,7 @@ def _ask(probe_domain: ProbeDomain, boundaries: NatBoundaries, questions: Sequen
     unique = list(dict.fromkeys(questions))  # equal questions are asked once: their tokens do not count
     if not unique:
         return {}
-    with Watch(probe_domain.points, [*unique, *boundaries.led_on(unique)]) as watch:
+    with CaptureSession(probe_domain.points, [*unique, *boundaries.led_on(unique)]) as watch:
         answers = ask(unique, watch=watch, patience=probe_domain.patience)
         tracker = Tracker(watch.captured)
     replies = {}
@@ -152,7 +152,7 @@ class _Judging:
         self.site = site
         self.endpoints = endpoints
         self.boundaries = boundaries
-        self.routers = UnsaidRouters(site, endpoints)
+        self.routers = UndeclaredRouters(site, endpoints)
         self.replies = replies
         self.traces = PathTraces(site, probe_domain, boundaries)
 

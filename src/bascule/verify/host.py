@@ -12,7 +12,7 @@ from bascule.verify.doctor.firewall.all_looks import check_firewall
 from bascule.verify.endpoints import Endpoints
 from bascule.verify.guests import check_guests
 from bascule.verify.networks import check_networks, check_servers
-from bascule.verify.state import StateFacts, check_links
+from bascule.verify.state import StateChecks, check_links
 from bascule.verify.wire.mirrors import check_mirrors
 from bascule.verify.wire.routing import check_routing
 
@@ -44,7 +44,7 @@ def check_state(
     site: Site, host: Host, state: HostState, plan: Plan, off: frozenset[str] = frozenset()
 ) -> tuple[Check, ...]:
     """The half that needs no frames: a host's state held against ``plan``, which is made from it."""
-    facts = StateFacts(plan, off)
+    facts = StateChecks(plan, off)
     half = (*check_links(site, host, state, facts), *check_networks(site, host, state, facts))
     return (*half, *facts.rest())
 

@@ -11,18 +11,18 @@ from bascule.plan.virtual_network import ResolvedNetwork, needs_server, resolved
 from bascule.policy.network_rules import network_table, table_key
 from bascule.probe.domain import ProbeDomain
 from bascule.probe.names import look_up
-from bascule.topology.virtual_networks import standing_bridge
+from bascule.topology.virtual_networks import existing_bridge
 from bascule.verify.checks import Check
-from bascule.verify.state import StateFacts, bridge_up, has_address, tap_on_bridge
+from bascule.verify.state import StateChecks, bridge_up, has_address, tap_on_bridge
 
 Asked = tuple[str, int]  # a name, and the IP version of the address that is wanted
 DNS_S = 1.0  # to wait for the server: it is on this host
 
 
-def check_networks(site: Site, host: Host, state: HostState, facts: StateFacts) -> Iterator[Check]:
+def check_networks(site: Site, host: Host, state: HostState, facts: StateChecks) -> Iterator[Check]:
     """The bridge, addresses, rules and routing of every virtual network. Pure."""
     for one in resolved_networks(site, host):
-        link = standing_bridge(host.virtual_networks[one.name], state)
+        link = existing_bridge(host.virtual_networks[one.name], state)
         name = link.name if link else one.bridge
         yield bridge_up(name, link, facts)
         if link is None:
@@ -44,19 +44,19 @@ def check_networks(site: Site, host: Host, state: HostState, facts: StateFacts) 
 def check_servers(site: Site, host: Host, state: HostState, probe_domain: ProbeDomain) -> Iterator[Check]:
     """The name server of every virtual network that has one, by asking it. Raises NotPermitted where one cannot ask."""
     for one in resolved_networks(site, host):
-        link = standing_bridge(host.virtual_networks[one.name], state)
+        link = existing_bridge(host.virtual_networks[one.name], state)
         if needs_server(one) and one.addresses and link is not None:
             yield from _check_server(host, one, link.name, probe_domain)
 
 
-def _rules(one: ResolvedNetwork, link: Link, state: HostState, facts: StateFacts) -> Check:
+def _rules(one: ResolvedNetwork, link: Link, state: HostState, facts: StateChecks) -> Check:
     name = table_key(one.name)
     none = "none" if network_table(one, "") is None else f"nft {name} is not there"
     seen = f"nft {name}" if name in state.tables else none
     return facts.check("rules", link.name, f"{seen}, as mode {one.mode} has it", "ruleset", of=f"nft {name}")
 
 
-def _forwarding(name: str, keys: list[str], facts: StateFacts) -> Check:
+def _forwarding(name: str, keys: list[str], facts: StateChecks) -> Check:
     words = {key: f"IPv{version}" for version, key in FORWARDING.items()}
     checks = [facts.check("forwarding", name, words[key], "parameter", of=key) for key in keys]
     off = [check.detail for check in checks if not check.ok]

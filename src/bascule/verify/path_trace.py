@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bascule.model.host_links import Nic
 from bascule.model.site import Site
-from bascule.probe.capture import CapturedFrame, Track
+from bascule.probe.capture import CapturedFrame, FrameTrack
 from bascule.probe.domain import ProbeDomain
 from bascule.probe.question import Answer, Response
 from bascule.verify.nat_boundary import NatBoundaries
@@ -173,7 +173,7 @@ class PathTraces:
             return ["which did not answer" if not answer.detail else f"which answered: {said}"]
         return ["not forwarded" + (f" ({said})" if answer.detail else "")]
 
-    def lost_reply(self, sentence: str, track: Track, answer: Answer) -> str:
+    def lost_reply(self, sentence: str, track: FrameTrack, answer: Answer) -> str:
         """The target answered, but the answer did not arrive: where that was last seen."""
         source = answer.question.source.endpoint
         hops = self.hops(track.replied, source)

@@ -23,7 +23,7 @@ from bascule.verify.checks import Check
 LINK: tuple[About, ...] = ("existence", "up")
 
 
-class StateFacts:
+class StateChecks:
     """The facts of a host, each held against the plan; ``rest`` are the changes that no fact has told of yet.
 
     ``off`` are the guests that do not run: of their taps nothing is asked.
@@ -66,7 +66,7 @@ class StateFacts:
         return Check(id=what, subject=subject, ok=not found, detail=detail)
 
 
-def check_links(site: Site, host: Host, state: HostState, facts: StateFacts) -> Iterator[Check]:
+def check_links(site: Site, host: Host, state: HostState, facts: StateChecks) -> Iterator[Check]:
     """The host's bridges, and the other links on which it speaks. Pure."""
     for bridge in host.bridges.values():
         yield from _bridge(site, host, bridge, state, facts)
@@ -83,7 +83,7 @@ def check_links(site: Site, host: Host, state: HostState, facts: StateFacts) -> 
             yield _woken(nic.name, nic.wol, state, facts)
 
 
-def _woken(name: IfName, modes: Modes, state: HostState, facts: StateFacts) -> Check:
+def _woken(name: IfName, modes: Modes, state: HostState, facts: StateChecks) -> Check:
     """What wakes the machine by a NIC; unproven where its driver cannot be asked."""
     if state.parts.get("wake_on_lan") is None:
         return Check(id="wake-on-lan", subject=name, ok=None, detail="what wakes the machine by it was not asked")
@@ -92,7 +92,7 @@ def _woken(name: IfName, modes: Modes, state: HostState, facts: StateFacts) -> C
     return facts.check("wake-on-lan", name, f"the file says {wake_words(modes)}", "wake-on-lan")
 
 
-def _bridge(site: Site, host: Host, bridge: Bridge, state: HostState, facts: StateFacts) -> Iterator[Check]:
+def _bridge(site: Site, host: Host, bridge: Bridge, state: HostState, facts: StateChecks) -> Iterator[Check]:
     link = state.links.get(bridge.name)
     yield bridge_up(bridge.name, link, facts)
     if link is None:
@@ -129,12 +129,12 @@ def _bridge(site: Site, host: Host, bridge: Bridge, state: HostState, facts: Sta
         yield Check(id="other-ports", subject=bridge.name, ok=None, detail=detail)
 
 
-def bridge_up(name: str, link: Link | None, facts: StateFacts) -> Check:
+def bridge_up(name: str, link: Link | None, facts: StateChecks) -> Check:
     """Whether a bridge is there and up."""
     return facts.check("bridge-up", name, _up_words(link), *LINK)
 
 
-def nic_up(name: IfName, link: Link | None, facts: StateFacts) -> Check:
+def nic_up(name: IfName, link: Link | None, facts: StateChecks) -> Check:
     """Whether a NIC, bond or VLAN link is there, up, and has a carrier."""
     check = facts.check("nic-up", name, _up_words(link), *LINK)
     if link is None or (link.up and not link.facts.carrier):
@@ -147,14 +147,14 @@ def _up_words(link: Link | None) -> str:
     return "is not there" if link is None else "up" if link.up else "is down"
 
 
-def _no_address(link: Link, facts: StateFacts) -> Check:
+def _no_address(link: Link, facts: StateChecks) -> Check:
     found = [address.ip for address in link.addresses]
     foreign = [address.ip for address in link.addresses if not address.is_link_local]
     seen = "none" if not found else ("only " if not foreign else "") + ", ".join(foreign or found)
     return facts.check("no-address", link.name, seen, "addresses")
 
 
-def has_address(name: str, address: str, link: Link | None, facts: StateFacts) -> Check:
+def has_address(name: str, address: str, link: Link | None, facts: StateChecks) -> Check:
     """Whether a link has an address of the host."""
     found = [a.ip for a in link.addresses if not a.is_link_local] if link else []
     seen = address if address in found else f"{address} is missing" + (f", has {', '.join(found)}" if found else "")
@@ -166,11 +166,11 @@ def _lease(name: str, link: Link | None) -> Check:
     return Check(id="address", subject=name, ok=bool(found), detail=", ".join(found) or "has none: no lease yet")
 
 
-def _member(what: str, link: Link, facts: StateFacts) -> Check:
+def _member(what: str, link: Link, facts: StateChecks) -> Check:
     return facts.check(what, link.name, f"port of {link.master or 'nothing'}", "master")
 
 
-def tap_on_bridge(nic: GuestNic, bridge: str, link: Link | None, facts: StateFacts) -> Check:
+def tap_on_bridge(nic: GuestNic, bridge: str, link: Link | None, facts: StateChecks) -> Check:
     """Whether a guest's tap is a port of its bridge; of a guest that is off, it need not be."""
     if link is None:
         detail = f"is not there; should be a port of {bridge}"
@@ -181,13 +181,13 @@ def tap_on_bridge(nic: GuestNic, bridge: str, link: Link | None, facts: StateFac
     return _member("tap-on-bridge", link, facts)
 
 
-def _mtu(site: Site, host: Host, bridge: Bridge, state: HostState, facts: StateFacts) -> Iterator[Check]:
+def _mtu(site: Site, host: Host, bridge: Bridge, state: HostState, facts: StateChecks) -> Iterator[Check]:
     """What the bridge sends and what is below it cannot take; nothing where all of it fits."""
     if (found := narrows(site, host, bridge, state)) is not None:
         yield replace(facts.check("mtu", bridge.name, found.words, "mtu"), ok=False)
 
 
-def _spanning_tree(link: Link, facts: StateFacts) -> Check:
+def _spanning_tree(link: Link, facts: StateChecks) -> Check:
     options = link.options
     if not isinstance(options, BridgeOptions):
         return facts.check("stp", link.name, f"is no bridge but {options.kind or 'a NIC'}", "existence")

@@ -12,12 +12,12 @@ from starlette.routing import Route
 
 from bascule.draw.formats.style import STYLE
 from bascule.draw.report.style import BASE, COLOURS
-from bascule.web.guard import App, Guard, Guarded
-from bascule.web.hub import MOST, Full, Hub
+from bascule.web.access import AccessControl, AccessMiddleware, App
+from bascule.web.hub import MOST, Hub, HubFull
 from bascule.web.watch import Watcher
 
 
-def make_app(guard: Guard, hub: Hub, watcher: Watcher) -> App:
+def make_app(guard: AccessControl, hub: Hub, watcher: Watcher) -> App:
     """The application behind its guard."""
     static = files("bascule.web") / "static"
     page = (static / "page.html").read_bytes()
@@ -34,7 +34,7 @@ def make_app(guard: Guard, hub: Hub, watcher: Watcher) -> App:
     async def events(_: Request) -> Response:
         try:
             box = hub.join()
-        except Full:
+        except HubFull:
             words = f"{MOST} browsers watch already; close one\n"
             return PlainTextResponse(words, status_code=503, headers={"retry-after": "5"})
 
@@ -59,4 +59,4 @@ def make_app(guard: Guard, hub: Hub, watcher: Watcher) -> App:
         Route("/events", events, methods=["GET"]),
         Route("/ask", ask, methods=["POST"]),
     ]
-    return Guarded(Starlette(routes=routes), guard)
+    return AccessMiddleware(Starlette(routes=routes), guard)

@@ -15,7 +15,7 @@ MOST = 64  # who may watch at once
 BEAT_S = 15.0  # a line now and then shows that a client has gone, and keeps proxies from closing
 
 
-class Full(Exception):
+class HubFull(Exception):
     """Nobody more may watch."""
 
 
@@ -84,7 +84,7 @@ class Hub:
     def join(self) -> Mailbox:
         """A mailbox with all that the others know. Raises Full."""
         if len(self._boxes) >= MOST or self._closed:
-            raise Full
+            raise HubFull
         box = Mailbox()
         for kind, event in self._latest.items():
             box.put(kind, event)

@@ -13,9 +13,9 @@ import uvicorn
 from msgspec import Struct
 
 from bascule.system.net.listen import listen
+from bascule.web.access import AccessControl
 from bascule.web.address import Listen
 from bascule.web.app import make_app
-from bascule.web.guard import Guard
 from bascule.web.hub import Hub
 from bascule.web.source import Source
 from bascule.web.watch import Watcher
@@ -24,16 +24,18 @@ GOODBYE_S = 2  # how long requests may take to end
 TOKEN_BYTES = 24
 
 
-class Door(Struct, frozen=True, kw_only=True):
+class OpenListener(Struct, frozen=True, kw_only=True):
     """An open socket, the address to open in a browser, and the token that it wants, if any."""
 
     sock: socket.socket
     url: str
     token: str | None
-    guard: Guard
+    guard: AccessControl
 
 
-def open_door(where: Listen, *, names: Sequence[str] = (), host_name: str = "", is_secret: bool = False) -> Door:
+def open_door(
+    where: Listen, *, names: Sequence[str] = (), host_name: str = "", is_secret: bool = False
+) -> OpenListener:
     """Listen. Beyond loopback, behind a name (a proxy's), or where ``is_secret`` asks for it, a token is made up.
 
     Raises BasculeError, NotPermitted.
@@ -43,14 +45,14 @@ def open_door(where: Listen, *, names: Sequence[str] = (), host_name: str = "", 
     is_reachable = bool(names) or not where.is_loopback
     token = secrets.token_urlsafe(TOKEN_BYTES) if is_secret or is_reachable else None
     more = () if where.is_loopback else (host_name,)
-    guard = Guard(
+    guard = AccessControl(
         names=where.names(*names, *more),
         any_ip=where.address.is_unspecified,
         token=token,
         cookie=f"bascule-{port}",  # browsers share cookies among the ports of a host
     )
     name = names[0] if names else host_name
-    return Door(sock=sock, url=where.url(port, name=name, token=token), token=token, guard=guard)
+    return OpenListener(sock=sock, url=where.url(port, name=name, token=token), token=token, guard=guard)
 
 
 class _QuietServer(uvicorn.Server):
@@ -61,12 +63,12 @@ class _QuietServer(uvicorn.Server):
         yield
 
 
-def serve(source: Source, door: Door, *, ready: Callable[[], None]) -> None:
+def serve(source: Source, door: OpenListener, *, ready: Callable[[], None]) -> None:
     """Serve until SIGINT, SIGTERM or SIGHUP; ``ready`` is called when browsers may come."""
     asyncio.run(_serve(source, door, ready))
 
 
-async def _serve(source: Source, door: Door, ready: Callable[[], None]) -> None:
+async def _serve(source: Source, door: OpenListener, ready: Callable[[], None]) -> None:
     hub = Hub()
     watcher = Watcher(source, hub)
     config = uvicorn.Config(

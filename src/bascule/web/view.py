@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from bascule.draw import make_scene
-from bascule.draw.answers import Answered, answers, chain, rightness, ways_of
+from bascule.draw.answers import AnsweredExpectation, answers, chain, rightness, ways_of
 from bascule.draw.formats.embed import embed
 from bascule.draw.scene.compare import SeenHost, link_state
 from bascule.draw.scene.elements import Path, Scene, link_id
@@ -27,7 +27,7 @@ COLLAPSE = 12  # from how many alike guests on one box stands for all
 MIN_S = 0.05  # below this, two readings of the counters tell no rate
 
 
-class Asking(Struct, frozen=True, kw_only=True):
+class LastAnswers(Struct, frozen=True, kw_only=True):
     """The last time that the questions were asked: ``at`` is when, in words; ``digest`` is of the file then."""
 
     at: str = ""
@@ -45,7 +45,7 @@ def state_document(
     *,
     plan: Plan | None,
     problems: Sequence[str],
-    asking: Asking,
+    asking: LastAnswers,
 ) -> dict[str, Any]:
     """All but the learned MACs, the traffic and what guards stop, which change all the time."""
     seen = SeenHost(state=observed, changes=plan.changes if plan else ())
@@ -89,7 +89,9 @@ def _changes(plan: Plan | None) -> list[dict[str, Any]]:
     return found
 
 
-def _asks(site: Site, scene: Scene, answered: Sequence[Answered], ways: Mapping[str, Path]) -> list[dict[str, Any]]:
+def _asks(
+    site: Site, scene: Scene, answered: Sequence[AnsweredExpectation], ways: Mapping[str, Path]
+) -> list[dict[str, Any]]:
     listed = []
     for place, wish in enumerate(site.expectations):
         answer = answered[place] if place < len(answered) else None

@@ -22,13 +22,13 @@ from bascule.model.state import HostState
 from bascule.observe.guards import stopped_frames
 from bascule.plan.change import Plan
 from bascule.policy.guards.counters import StoppedFrames
-from bascule.providers.guards_standing import guards_of
+from bascule.providers.loaded_guards import guards_of
 from bascule.system.net.counters import Count, read_counters
 from bascule.system.net.fdb import learned_by_port, read_fdb
 from bascule.system.net.monitor import NetlinkMonitor
 from bascule.web.hub import Hub
 from bascule.web.source import Source, first
-from bascule.web.view import Asking, rates, state_document
+from bascule.web.view import LastAnswers, rates, state_document
 
 TICK_S = 1.0
 REST = 4  # after a look, pause this many times as long as it took: a storm of changes gets a fifth of a core at most
@@ -42,7 +42,7 @@ class Watcher:
     def __init__(self, source: Source, hub: Hub) -> None:
         self.source = source
         self.hub = hub
-        self._asking = Asking()
+        self._asking = LastAnswers()
         self._guarded = False  # whether any guard stood at the last look
         self._one = threading.Lock()
         self._modelling = threading.Lock()
@@ -73,11 +73,11 @@ class Watcher:
         now = datetime.now().astimezone().strftime("%H:%M:%S")
         try:
             seen = workflow.verify(site_file, host=self.source.host.name)
-            self._asking = Asking(at=now, digest=digest, checks=seen.checks, outcomes=seen.outcomes)
+            self._asking = LastAnswers(at=now, digest=digest, checks=seen.checks, outcomes=seen.outcomes)
         except (BasculeError, OSError) as error:
-            self._asking = Asking(at=now, digest=digest, problem=first(error))
+            self._asking = LastAnswers(at=now, digest=digest, problem=first(error))
         except Exception as fault:  # the page says so; the server goes on
-            self._asking = Asking(at=now, digest=digest, problem=f"Bascule itself is at fault: {fault}")
+            self._asking = LastAnswers(at=now, digest=digest, problem=f"Bascule itself is at fault: {fault}")
         finally:
             self._one.release()
             self._renew.set()

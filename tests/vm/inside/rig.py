@@ -47,7 +47,7 @@ class Rig:
 
     def cable(self, name: str, far: Namespace) -> None:
         """A link of the host whose other end, up and with carrier, is in another namespace."""
-        ends = rtnetlink.End(name=name), rtnetlink.End(name=name, namespace=far)
+        ends = rtnetlink.VethEnd(name=name), rtnetlink.VethEnd(name=name, namespace=far)
         rtnetlink.change(self.room, [rtnetlink.add_veth(*ends)])
         rtnetlink.change(far, [*rtnetlink.quiet(name), rtnetlink.set_link(name, up=True)])
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from bascule.apply.rollback import boot_unit, parts
 from bascule.apply.rollback.checkpoint import Checkpoint, Folder, Status
 from bascule.apply.rollback.files import restore
-from bascule.apply.rollback.passes import Back, roll_back
+from bascule.apply.rollback.passes import RollbackResult, roll_back
 from bascule.dhcp import lease
 from bascule.plan.diff import moved_links
 from bascule.providers.protocol import ThreeWay
@@ -18,7 +18,7 @@ from bascule.system import boot
 from bascule.system.clock import Progress, unseen
 
 
-def go_back(folder: Folder, *, by: str, keep: Sequence[int] = (), progress: Progress = unseen) -> Back:
+def go_back(folder: Folder, *, by: str, keep: Sequence[int] = (), progress: Progress = unseen) -> RollbackResult:
     """Take the change back and write down how it went. The caller holds the lock.
 
     Raises BasculeError when the checkpoint cannot be read.
@@ -50,7 +50,7 @@ def three_way(folder: Folder, checkpoint: Checkpoint) -> ThreeWay:
     return replace(change, elapsed_s=boot.boottime_s() - checkpoint.boottime_s, moved=moved)
 
 
-def _here(folder: Folder, checkpoint: Checkpoint, keep: Sequence[int], progress: Progress) -> Back:
+def _here(folder: Folder, checkpoint: Checkpoint, keep: Sequence[int], progress: Progress) -> RollbackResult:
     """The host, and the DHCP clients around it: they leave before their link goes, and come when theirs is back."""
     homeward = [handover.back for handover in checkpoint.leases]
     lease.end(homeward)
@@ -68,20 +68,22 @@ def _here(folder: Folder, checkpoint: Checkpoint, keep: Sequence[int], progress:
     )
 
 
-def _all_parts(folder: Folder, checkpoint: Checkpoint, keep: Sequence[int], progress: Progress) -> Back:
+def _all_parts(folder: Folder, checkpoint: Checkpoint, keep: Sequence[int], progress: Progress) -> RollbackResult:
     before, wanted = checkpoint.before, checkpoint.wanted
-    look = parts.Looker(checkpoint, folder)
+    look = parts.CheckpointObserver(checkpoint, folder)
     back = roll_back(three_way(folder, checkpoint), look, keep=keep, progress=progress)
     besides = parts.names(before, wanted, without=look.missed)
     return replace(back, left=(*back.left, *look.faults), besides=besides)
 
 
-def after_reboot(folder: Folder, checkpoint: Checkpoint, keep: Sequence[int] = (), progress: Progress = unseen) -> Back:
+def after_reboot(
+    folder: Folder, checkpoint: Checkpoint, keep: Sequence[int] = (), progress: Progress = unseen
+) -> RollbackResult:
     """What outlives a restart goes back after one, too: definitions of guests, servers and units of networks."""
     before, wanted = checkpoint.before, checkpoint.wanted
     if not before.parts:
-        return Back(after_reboot=True)
-    look = parts.Looker(checkpoint, folder)
+        return RollbackResult(after_reboot=True)
+    look = parts.CheckpointObserver(checkpoint, folder)
     back = roll_back(three_way(folder, checkpoint), look, keep=keep, progress=progress)
     besides = parts.names(before, wanted, without=look.missed)
     return replace(back, left=(*back.left, *look.faults), besides=besides, after_reboot=True)

@@ -8,11 +8,11 @@ from bascule.apply.rollback.checkpoint import Checkpoint, Folder
 from bascule.apply.rollback.files import FileBackup
 from bascule.model.state import HostState
 from bascule.providers import PROVIDERS
-from bascule.providers.effects import Scope
+from bascule.providers.effects import ObserveScope
 from bascule.providers.observe import look
 
 
-class Looker:
+class CheckpointObserver:
     """Looks at the host, again and again, at all that a checkpoint knows.
 
     ``faults`` says what could not be seen; it is not looked for again.
@@ -27,7 +27,7 @@ class Looker:
 
     def __call__(self) -> HostState:
         """The host as it is now."""
-        state = look(Scope(sysctls=self._keys, known=self._known, state=self._state, faults=self.faults))
+        state = look(ObserveScope(sysctls=self._keys, known=self._known, state=self._state, faults=self.faults))
         self.missed |= self._known.keys() - state.parts.keys()
         self._known = {name: part for name, part in self._known.items() if name not in self.missed}
         return state

@@ -29,7 +29,7 @@ PAUSE_S = 0.3  # before a way back that failed is tried again
 Look = Callable[[], HostState]
 
 
-class Back(Struct, frozen=True, kw_only=True):
+class RollbackResult(Struct, frozen=True, kw_only=True):
     """How the way back went: ``left`` still differs from before, ``kept`` differs because others wanted it so."""
 
     left: tuple[str, ...] = ()
@@ -47,13 +47,13 @@ class Back(Struct, frozen=True, kw_only=True):
 
 def roll_back(
     change: ThreeWay, look: Look, *, where: LiveHost = HERE, keep: Sequence[int] = (), progress: Progress = unseen
-) -> Back:
+) -> RollbackResult:
     """Go to what the merge says, in as many looks as it takes, and then compare.
 
     Guests and servers go back first, while what they are plugged into is there, old and new; what the kernel then
     shows is merged. ``look`` observes the host anew; what ``change`` says of now is not read.
     """
-    run = _Passes(look, where, keep, progress)
+    run = _RollbackPasses(look, where, keep, progress)
     change = replace(change, now=look())
     run.goal = change.now
     kept: tuple[str, ...] = ()
@@ -72,7 +72,7 @@ def roll_back(
     left = [*differences(diff(change.now, run.goal))]
     if left:
         left += [problem.message for error in run.failed for problem in error.problems]
-    return Back(left=tuple(left), kept=tuple(dict.fromkeys(kept)), changes=run.changes)
+    return RollbackResult(left=tuple(left), kept=tuple(dict.fromkeys(kept)), changes=run.changes)
 
 
 def _with_missing(goal: HostState, now: HostState) -> Mapping[IfName, Link]:
@@ -85,7 +85,7 @@ def _settle_parts(goal: HostState, change: ThreeWay) -> HostState:
     return replace(change.now, parts=settle(replace(change.now, parts=goal.parts), change).parts)
 
 
-class _Passes:
+class _RollbackPasses:
     """Looks, changes, and looks again. ``failed`` is what the last change could not do."""
 
     def __init__(self, look: Look, where: LiveHost, keep: Sequence[int], progress: Progress) -> None:
@@ -131,7 +131,7 @@ def apply_or_roll_back(plan: Plan, change: ThreeWay, look: Look, *, where: LiveH
         raise type(failed)(*failed.problems, *_told(back)) from failed
 
 
-def _told(back: Back) -> tuple[Problem, ...]:
+def _told(back: RollbackResult) -> tuple[Problem, ...]:
     if back.ok:
         return ()
     return (

@@ -59,7 +59,7 @@ def preview(place: StateDirectory) -> UndoPreview | None:
 
 def _plan(folder: Folder, checkpoint: Checkpoint) -> tuple[Plan, tuple[tuple[str, str], ...], tuple[str, ...]]:
     change = three_way(folder, checkpoint)
-    now = parts.Looker(checkpoint, folder)()
+    now = parts.CheckpointObserver(checkpoint, folder)()
     change = replace(change, now=now)
     if change.rebooted:
         merged = way_back(parts_alone(change))

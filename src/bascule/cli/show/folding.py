@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from msgspec import Struct
 
-from bascule.cli.show.look import look
+from bascule.cli.show.output_style import output_style
 
 RANGE_FROM = 3  # names that follow each other
 FOLD_FROM = 3  # lines that say the same of things that make a range, or
@@ -51,7 +51,7 @@ def folded(rows: Iterable[Sequence[str]], names: Collection[str] = ()) -> list[t
     Alike but for that first cell, for ``names`` and for lines of files; the row stands in the place of the first.
     """
     listed = [tuple(row) for row in rows]
-    if look().verbose:
+    if output_style().verbose:
         return listed
     groups: dict[tuple[str, ...], list[int]] = {}
     words = re.compile("|".join(rf"(?<![\w-]){re.escape(n)}(?![\w-])" for n in sorted(names, key=len, reverse=True)))

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 from bascule.cli.common import show, width, wrapped
 
 if TYPE_CHECKING:
-    from bascule.verify.reachability.frames import FramesSaid
-    from bascule.verify.reachability.live import Why
+    from bascule.verify.reachability.frames import FrameVerdict
+    from bascule.verify.reachability.live import WhyAnswer
 
 AGREEMENT = {True: "agree with the model", False: "DISAGREE with the model", None: "prove nothing"}
 
 
-def show_frames(said: FramesSaid | None, found: Why) -> None:
+def show_frames(said: FrameVerdict | None, found: WhyAnswer) -> None:
     """One line; a disagreement says what it means."""
     if said is None:
         return
@@ -27,7 +27,7 @@ def show_frames(said: FramesSaid | None, found: Why) -> None:
         show("        " + wrapped(words, indent=8, columns=width() - 8))
 
 
-def frames_as_json(said: FramesSaid | None) -> dict[str, Any]:
+def frames_as_json(said: FrameVerdict | None) -> dict[str, Any]:
     """``frames``, where they were asked."""
     if said is None:
         return {}

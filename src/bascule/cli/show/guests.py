@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bascule.cli.common import table, width, wrapped
-from bascule.cli.show.look import look
+from bascule.cli.show.output_style import output_style
 
 if TYPE_CHECKING:
     from bascule.guests.inventory import GuestRow, Inventory
@@ -51,7 +51,7 @@ def _row_document(row: GuestRow) -> dict[str, Any]:
 
 def as_text(found: Inventory) -> str:
     """The inventory for people; with -q what is wrong alone."""
-    lines = [] if look().quiet else _table(found.rows) if found.rows else ["no guest is defined on this host"]
+    lines = [] if output_style().quiet else _table(found.rows) if found.rows else ["no guest is defined on this host"]
     for row in found.rows:
         lines += [f"remark  {row.domain.name}, NIC {row.nic.index if row.nic else '-'}: {text}" for text in row.remarks]
     lines += [str(problem) for problem in found.problems]
@@ -62,7 +62,7 @@ def _table(found: Sequence[GuestRow]) -> list[str]:
     """A row for each NIC, with the columns that there is room for on a terminal; all with -v and where nobody looks."""
     rows = [COLUMNS, *map(_row_text, found)]
     columns = width()
-    if look().verbose or not (sys.stdout.isatty() or "COLUMNS" in os.environ):
+    if output_style().verbose or not (sys.stdout.isatty() or "COLUMNS" in os.environ):
         return table(rows, indent=0, columns=max(columns, 160))
     widest = [max(len(row[place]) for row in rows) for place in range(len(COLUMNS))]
     empty = {name for place, name in enumerate(COLUMNS) if all(row[place] in {"", "-"} for row in rows[1:])}

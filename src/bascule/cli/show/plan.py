@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from bascule.cli.common import count, seconds, table, wrapped
 from bascule.cli.show.folding import folded, ranges
-from bascule.cli.show.look import look
+from bascule.cli.show.output_style import output_style
 from bascule.plan.change import Change, Note, Plan, Risk
 from bascule.plan.file_change import FileChange
 from bascule.plan.step import Phase
@@ -31,16 +31,16 @@ WRONG = {"unsupported", "warning"}  # the kinds of notes that -q shows
 def show_plan(host: str, plan: Plan, *, columns: int) -> str:
     """The plan of one host for people; with -q what it warns of alone."""
     names = _guests(plan)
-    lines = [] if look().quiet else [wrapped(headline(host, plan), indent=0, columns=columns)]
-    if plan and not look().quiet:
+    lines = [] if output_style().quiet else [wrapped(headline(host, plan), indent=0, columns=columns)]
+    if plan and not output_style().quiet:
         lines += ["", *_changes(plan.changes, names, columns)]
         outages = folded(outages_of(plan.changes), names)
         if outages:
             lines += ["", "lost frames, expected", *table(outages, indent=2, columns=columns)]
-    if plan.files and not look().quiet:
+    if plan.files and not output_style().quiet:
         lines += ["", "files", *_files(plan.files, columns)]
     for kind, words in NOTE_WORDS.items():
-        if look().quiet and kind not in WRONG:
+        if output_style().quiet and kind not in WRONG:
             continue
         rows = _note_rows(note for note in plan.notes if note.kind == kind)
         rows += _lost_rows(plan.files) if kind == "warning" else []
@@ -130,7 +130,7 @@ def rows_of(changes: Iterable[Change]) -> list[PlanLine]:
             actions = ", ".join(dict.fromkeys(change.action for change in group))
             named = group[0].reason.split()
             unnamed = [guest for guest in group[0].guests if guest not in named]
-            guests = f"; carries {', '.join(unnamed) if look().verbose else ranges(unnamed)}" if unnamed else ""
+            guests = f"; carries {', '.join(unnamed) if output_style().verbose else ranges(unnamed)}" if unnamed else ""
             words = "" if risk is Risk.ADDITION else risk.words
             rows.append(PlanLine(subject, actions, words, f"{group[0].reason}{guests}"))
     return rows

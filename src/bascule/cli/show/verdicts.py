@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from bascule.cli.common import count, table, wrapped
 from bascule.cli.show.folding import folded, ranges
-from bascule.cli.show.look import look
+from bascule.cli.show.output_style import output_style
 from bascule.verify.checks import Check
 from bascule.verify.expectations import UNPROVEN, Outcome
 from bascule.verify.words import WORDS
@@ -44,7 +44,7 @@ def show_checks(checks: Sequence[Check], *, columns: int) -> str:
     fine = [check for check in checks if check.ok]
     rest = [check for check in checks if check.ok is None]
     lines = []
-    if look().verbose:
+    if output_style().verbose:
         lines += ["checks", *table(_each([*fine, *rest]), indent=2, columns=columns)] if fine or rest else []
         return "\n".join(lines)
     if fine:
@@ -82,7 +82,7 @@ def show_outcomes(outcomes: Sequence[Outcome], *, columns: int, model: bool = Fa
 
     The witness names the question that proves that the other side lives. ``model`` says of each what the model said.
     """
-    if look().verbose:
+    if output_style().verbose:
         return "\n".join(["expectations", *_witnessed(outcomes, columns=columns, model=model)])
     fine = [outcome for outcome in outcomes if outcome.ok]
     lines = [f"expectations: {len(fine)} hold"] if fine else []

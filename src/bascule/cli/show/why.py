@@ -11,7 +11,7 @@ from bascule.verify.reachability.question import as_read
 if TYPE_CHECKING:
     from bascule.topology.trace.answer import Blocker, Leg, Stage
     from bascule.verify.reachability.fixes import Fix
-    from bascule.verify.reachability.live import Why
+    from bascule.verify.reachability.live import WhyAnswer
 
 LEGS = {"l2": "the search for the neighbour", "new": "the first packet", "reply": "the answer"}
 ANSWERS = {
@@ -24,7 +24,7 @@ SHOWN_PAIRS = 4
 ANYWHERE = "not from a known file"
 
 
-def show_why(found: Why, *, everything: bool, brief: bool, columns: int) -> str:
+def show_why(found: WhyAnswer, *, everything: bool, brief: bool, columns: int) -> str:
     """The verdict first, then what is in the way, whose it is and where it stands, then what would open it."""
     lines = [_verdict(found)]
     if brief:
@@ -43,7 +43,7 @@ def show_why(found: Why, *, everything: bool, brief: bool, columns: int) -> str:
     return "\n".join(lines)
 
 
-def _verdict(found: Why) -> str:
+def _verdict(found: WhyAnswer) -> str:
     answer = found.asked.answer
     head = f"{found.asked.by.name} → {found.asked.of.name} {found.service}: {answer.result.value.upper()}"
     first = next((leg for leg in answer.legs if leg.name == "new"), None)
@@ -57,7 +57,7 @@ def _verdict(found: Why) -> str:
     return f"{head}   ({words})" + (f"   {'; '.join(reasons)}" if reasons else "")
 
 
-def _heading(found: Why, leg: Leg) -> str:
+def _heading(found: WhyAnswer, leg: Leg) -> str:
     """What is known of a leg: where rules could not be read, one of them may stop what else passes."""
     result = as_read(leg.result, found.network)
     read = "" if result is leg.result else f" (by the rules that were read: {leg.result.value})"
@@ -73,7 +73,7 @@ def _allows(stage: Stage) -> bool:
     return any(hit.verdict == "accept" for hit in stage.hits)
 
 
-def _stage(found: Why, number: int, stage: Stage, columns: int) -> Iterator[str]:
+def _stage(found: WhyAnswer, number: int, stage: Stage, columns: int) -> Iterator[str]:
     mark = {"ok": "ok", "no": "NO", "perhaps": "perhaps", "changed": "!", "unknown": "?"}.get(stage.verdict, "")
     words = stage.words
     if not words and not stage.blockers:
@@ -88,7 +88,7 @@ def _stage(found: Why, number: int, stage: Stage, columns: int) -> Iterator[str]
             yield from _rule(found, blocker, columns)
 
 
-def _rule(found: Why, blocker: Blocker, columns: int) -> Iterator[str]:
+def _rule(found: WhyAnswer, blocker: Blocker, columns: int) -> Iterator[str]:
     chain = blocker.hit.chain if blocker.hit else blocker.chain
     assert chain is not None
     backend = "" if chain.backend == "nft" else f" of {chain.backend}"
@@ -105,7 +105,7 @@ def _rule(found: Why, blocker: Blocker, columns: int) -> Iterator[str]:
         yield f"        perhaps: {wrapped(words, indent=17, columns=columns)}"
 
 
-def _end(found: Why, columns: int) -> Iterator[str]:
+def _end(found: WhyAnswer, columns: int) -> Iterator[str]:
     for word, fix in zip(("fix", *("or",) * 9), found.fixes, strict=False):
         for place, command in enumerate(fix.commands):
             yield f"{word if not place else '':<7} {command}"  # whole, to be pasted
@@ -129,7 +129,7 @@ def _opens(fix: Fix) -> str:
     return f"{words}; {fix.remark}" if fix.remark else words
 
 
-def why_as_json(found: Why) -> dict[str, Any]:
+def why_as_json(found: WhyAnswer) -> dict[str, Any]:
     """DESIGN.md, section 6."""
     answer = found.asked.answer
     return {
@@ -164,7 +164,7 @@ def why_as_json(found: Why) -> dict[str, Any]:
     }
 
 
-def _stage_as_json(found: Why, stage: Stage) -> Iterator[dict[str, Any]]:
+def _stage_as_json(found: WhyAnswer, stage: Stage) -> Iterator[dict[str, Any]]:
     told = {"stage": stage.name, "where": stage.where, "family": stage.family, "hook": stage.hook}
     if not stage.chains:
         yield {**told, "verdict": stage.verdict, "words": stage.words}
@@ -185,7 +185,7 @@ def _stage_as_json(found: Why, stage: Stage) -> Iterator[dict[str, Any]]:
         yield {**told, "verdict": stage.verdict, "words": stage.words}
 
 
-def _blocker_as_json(found: Why, blocker: Blocker) -> dict[str, Any]:
+def _blocker_as_json(found: WhyAnswer, blocker: Blocker) -> dict[str, Any]:
     chain = blocker.hit.chain if blocker.hit else blocker.chain
     told: dict[str, Any] = {
         "code": blocker.code.value,

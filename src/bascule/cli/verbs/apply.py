@@ -22,11 +22,11 @@ from bascule.cli.common import (
     width,
 )
 from bascule.cli.listening import progress, survey_options
-from bascule.cli.show.look import show_questions
+from bascule.cli.show.output_style import show_questions
 
 if TYPE_CHECKING:
-    from bascule.apply.prepare import Prepared
-    from bascule.apply.ready import Ready
+    from bascule.apply.prepare import PreparedPlan
+    from bascule.apply.request import ApplyRequest
     from bascule.apply.transaction import ApplyResult
     from bascule.system.clock import Progress
 
@@ -125,7 +125,7 @@ def command(
         return _make(ready, window_s=window_s, asking=asking, as_json=as_json, probes=probes)
 
 
-def _make(ready: Ready, *, window_s: float | None, asking: bool, as_json: bool, probes: tuple[str, ...]) -> int:
+def _make(ready: ApplyRequest, *, window_s: float | None, asking: bool, as_json: bool, probes: tuple[str, ...]) -> int:
     """Show it, ask, make it; the exit status."""
     from bascule import workflow
     from bascule.cli.common import say
@@ -156,7 +156,7 @@ def _make(ready: Ready, *, window_s: float | None, asking: bool, as_json: bool, 
     return _finish(ready, done, as_json=as_json)
 
 
-def _plan(prepared: Prepared) -> str:
+def _plan(prepared: PreparedPlan) -> str:
     from bascule.cli.show.plan import show_plan
 
     return show_plan(prepared.host.name, prepared.plan, columns=width())
@@ -173,7 +173,7 @@ def _careful(say: Callable[[str], None], doing: Progress) -> Callable[[str], Non
     return tell
 
 
-def _warn(ready: Ready, window_s: float | None, say: Callable[[str], None]) -> None:
+def _warn(ready: ApplyRequest, window_s: float | None, say: Callable[[str], None]) -> None:
     from bascule.cli.show.plan import show_own_line
 
     prepared = ready.prepared
@@ -199,13 +199,13 @@ def _agrees(window_s: float | None) -> bool:
     return click.confirm(f"\nmake this change{rest}?", err=True)
 
 
-def _again(fresh: Prepared, *, asking: bool, window_s: float | None, show: Callable[[str], None]) -> bool:
+def _again(fresh: PreparedPlan, *, asking: bool, window_s: float | None, show: Callable[[str], None]) -> bool:
     """The host moved: the new plan, and the question once more."""
     show(_plan(fresh))
     return not asking or _agrees(window_s)
 
 
-def _finish(ready: Ready, done: ApplyResult | None, *, as_json: bool) -> int:
+def _finish(ready: ApplyRequest, done: ApplyResult | None, *, as_json: bool) -> int:
     from bascule.cli.entry import emit
     from bascule.cli.show.plan import plan_as_json
 
@@ -240,7 +240,7 @@ def _done_json(done: ApplyResult, *, kept: bool) -> dict[str, Any]:
     }
 
 
-def _done_words(ready: Ready, done: ApplyResult) -> str:
+def _done_words(ready: ApplyRequest, done: ApplyResult) -> str:
     from bascule.apply.prepare import address_place
 
     prepared = ready.prepared

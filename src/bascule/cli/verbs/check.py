@@ -8,7 +8,7 @@ import click
 
 from bascule.cli.common import show
 from bascule.cli.entry import emit
-from bascule.cli.show.look import look
+from bascule.cli.show.output_style import output_style
 
 if TYPE_CHECKING:
     from bascule.model.site import Site
@@ -40,7 +40,7 @@ def command(site: str, *, as_json: bool) -> int:
         minded = [remark.as_json() for remark in remarks(right)]
         emit("check", {"ok": True, "site": right.name, "counts": _counts(right), "problems": [], "mind": minded})
         return 0
-    if not look().quiet:
+    if not output_style().quiet:
         told = ", ".join(_count(number, _noun(key)) for key, number in _counts(right).items() if number)
         show(f"{site} is right: site '{right.name}'" + (f" with {told}" if told else ", empty so far"))
     for remark in remarks(right):

@@ -17,11 +17,11 @@ def command(*, as_json: bool) -> int:
     from bascule import workflow
     from bascule.cli.common import say, show, steps
     from bascule.cli.entry import emit
-    from bascule.cli.show.look import look
+    from bascule.cli.show.output_style import output_style
 
     number = workflow.confirm(say, steps(as_json=as_json))
     if as_json:
         emit("confirm", {"ok": True, "change": number})
-    elif not look().quiet:
+    elif not output_style().quiet:
         show(f"change {number} is confirmed; 'bascule undo' still takes it back until the next restart")
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from bascule.cli.common import count, host_option, json_option, show, width, wrapped
-from bascule.cli.show.look import look
+from bascule.cli.show.output_style import output_style
 
 
 @click.command()
@@ -31,8 +31,8 @@ def command(*, site_file: str | None, host: str | None, as_json: bool, connect: 
         emit("doctor", {"ok": not bad, "findings": [finding.as_json() for finding in findings]})
         return 1 if bad else 0
     columns = width()
-    kept = {"problem", "warning"} if look().quiet else {"problem", "warning", "note"}
-    shown = [finding for finding in findings if everything or look().verbose or finding.severity in kept]
+    kept = {"problem", "warning"} if output_style().quiet else {"problem", "warning", "note"}
+    shown = [finding for finding in findings if everything or output_style().verbose or finding.severity in kept]
     lines = []
     for finding in shown:
         told = wrapped(f"{finding.subject}: {finding.text}", indent=9, columns=columns)
@@ -42,7 +42,7 @@ def command(*, site_file: str | None, host: str | None, as_json: bool, connect: 
             lines.append(f"         fix:  {wrapped(finding.fix, indent=15, columns=columns)}")
     found = {kind: sum(f.severity == kind for f in findings) for kind in ("problem", "warning", "note")}
     kinds = [count(number, kind) for kind, number in found.items() if number or kind == "problem"]
-    if look().quiet and not lines:
+    if output_style().quiet and not lines:
         return 0
     lines.append(f"result   {', '.join(kinds)}, {sum(f.severity == 'ok' for f in findings)} ok")
     show("\n".join(lines))

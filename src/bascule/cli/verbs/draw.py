@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bascule.cli.common import NARROWEST, host_option, json_option, put, say, width
-from bascule.cli.show.look import look
+from bascule.cli.show.output_style import output_style
 from bascule.draw.formats import CONVERTED, FORMATS, of_file
 from bascule.errors import Problem, UsageFault
 
@@ -72,7 +72,7 @@ def command(
         width=_columns(columns),
         observed=observed,
         highlight=_way(site, highlight, witness, host=host, live=bool(observed)),
-        ascii=look().ascii if output is None else look().ascii_said,
+        ascii=output_style().ascii if output is None else output_style().ascii_said,
         date=_day(date),
         collapse=None if everyone else "auto",
     )

@@ -20,7 +20,7 @@ from bascule.cli.common import (
 from bascule.cli.listening import progress, survey_options
 
 if TYPE_CHECKING:
-    from bascule.apply.prepare import Prepared
+    from bascule.apply.prepare import PreparedPlan
 
 
 @click.command()
@@ -83,7 +83,7 @@ def command(
     return 2 if exit_code and (planned.plan or planned.plan.files) else 0
 
 
-def _print(planned: Prepared, *, as_json: bool, commands: bool, as_diff: bool) -> None:
+def _print(planned: PreparedPlan, *, as_json: bool, commands: bool, as_diff: bool) -> None:
     from bascule.cli.entry import emit
     from bascule.cli.show.plan import plan_as_json, show_diff, show_own_line, show_plan
     from bascule.plan.batch import script

@@ -21,7 +21,7 @@ from bascule.cli.common import (
     width,
     wrapped,
 )
-from bascule.cli.show.look import look
+from bascule.cli.show.output_style import output_style
 from bascule.errors import Problem, UsageFault
 
 if TYPE_CHECKING:
@@ -86,13 +86,13 @@ def command(
     chosen = _chosen(seen.outcomes, highlight)
     if as_json:
         pass
-    elif look().quiet:
+    elif output_style().quiet:
         show(show_failures(seen.checks, seen.outcomes, columns=width()))
     else:  # before the report, whose file may fail
         show(_in_words(seen, picture=not no_picture, columns=width(), chosen=chosen))
     if report_file is not None:
         _write_report(seen, site_file, report_file, chosen)
-        if not look().quiet:
+        if not output_style().quiet:
             say(f"report  {report_file}")
     if as_json:
         emit("rehearse", {**_as_json(seen), "ok": ok})
@@ -166,9 +166,9 @@ def _picture(seen: Rehearsal, columns: int, chosen: int | None) -> str:
     from bascule.draw import draw
 
     way = None if chosen is None else _way(seen.outcomes[chosen])
-    text = draw(seen.site, width=columns, ascii=look().ascii, highlight=way).rstrip()
+    text = draw(seen.site, width=columns, ascii=output_style().ascii, highlight=way).rstrip()
     lines = text.count("\n") + 1
-    if lines <= PICTURE_LINES or look().verbose or way is not None:
+    if lines <= PICTURE_LINES or output_style().verbose or way is not None:
         return text
     return wrapped(f"picture: left out, it has {lines} lines; -v and 'bascule draw' show it", indent=9, columns=columns)
 

@@ -9,7 +9,7 @@ import click
 
 from bascule.cli.common import json_option, put, show, stay, table, width, wrapped
 from bascule.cli.show.folding import folded
-from bascule.cli.show.look import look
+from bascule.cli.show.output_style import output_style
 
 if TYPE_CHECKING:
     from bascule.apply.host_status import HostStatus
@@ -45,7 +45,7 @@ def _show(now: HostStatus, *, as_json: bool) -> None:
 
     if as_json:
         emit("status", {"ok": now.ok, **_as_json(now)})
-    elif not (look().quiet and now.ok and not now.drift):
+    elif not (output_style().quiet and now.ok and not now.drift):
         show(_words(now))
 
 

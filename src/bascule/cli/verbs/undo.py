@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from bascule.cli.common import count, json_option, say, show, steps, table, width
-from bascule.cli.show.look import look, show_questions
+from bascule.cli.show.output_style import output_style, show_questions
 
 if TYPE_CHECKING:
-    from bascule.apply.commit import Undone
+    from bascule.apply.commit import UndoResult
     from bascule.apply.rollback.preview import UndoPreview
 
 
@@ -57,7 +57,7 @@ def command(*, as_json: bool, yes: bool, leave: bool) -> int:
             },
         )
         return 0 if back.ok else 1
-    if not look().quiet:
+    if not output_style().quiet:
         show("\n".join(_done(undone)))
     if not back.ok:
         say(f"change {undone.number} is NOT completely taken back; what still differs from before:")
@@ -67,7 +67,7 @@ def command(*, as_json: bool, yes: bool, leave: bool) -> int:
     return 0 if back.ok else 1
 
 
-def _done(undone: Undone) -> Iterator[str]:
+def _done(undone: UndoResult) -> Iterator[str]:
     back = undone.back
     if back.after_reboot:
         yield f"change {undone.number} went with the restart; its files: {count(len(back.files), 'file')} put back"
@@ -91,6 +91,6 @@ def _preview(*, as_json: bool) -> UndoPreview | None:
     except (BasculeError, OSError) as error:
         say(f"warning: it cannot be said beforehand what this does: {error}")
         return None
-    if seen is not None and not look().quiet:
+    if seen is not None and not output_style().quiet:
         (say if as_json else show)(show_preview(seen, columns=width()) + "\n")
     return seen

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from bascule.cli.common import host_option, json_option, show, site_argument, steps, width, wrapped
-from bascule.cli.show.look import look
+from bascule.cli.show.output_style import output_style
 
 
 @click.command()
@@ -51,7 +51,7 @@ def command(*, site_file: str, host: str | None, as_json: bool, strict: bool, at
     columns = width()
     asked = [outcome for outcome in seen.outcomes if outcome.ok is not None]
     parts = [show_failures(seen.checks, asked, columns=columns)]
-    if not look().quiet:
+    if not output_style().quiet:
         parts.append(show_checks(seen.checks, columns=columns))
         parts += [show_outcomes(seen.outcomes, columns=columns)] if seen.outcomes else []
         parts.append("result  " + wrapped(tally(seen.checks, seen.outcomes), indent=8, columns=columns))
@@ -70,6 +70,6 @@ def _attacked(site_file: str, host: str | None, guest: str, *, as_json: bool) ->
         emit("verify", {"ok": ok, "checks": [check.as_json() for check in checks], "expectations": []})
     else:
         parts = [show_failures(checks, (), columns=width())]
-        parts += [] if look().quiet else [show_checks(checks, columns=width())]
+        parts += [] if output_style().quiet else [show_checks(checks, columns=width())]
         show("\n\n".join(part for part in parts if part))
     return 0 if ok else 1

@@ -51,11 +51,11 @@ def command(
     from bascule.cli.show.why import show_why, why_as_json
     from bascule.errors import Problem, UsageFault
     from bascule.providers.state_file import read_state
-    from bascule.site.parsers import Wrong, read_service
+    from bascule.site.parsers import Invalid, read_service
 
     try:
         asked = read_service(service)
-    except Wrong as wrong:
+    except Invalid as wrong:
         raise UsageFault(Problem(code="USAGE", message=f"SERVICE: {wrong}", hint=wrong.hint)) from wrong
     if wanted and site_file is None:
         raise UsageFault(

@@ -70,7 +70,7 @@ def _fold(sign: str) -> str:
 
 
 class Canvas:
-    """Rows of cells. Wires first, then rails, then boxes: what is drawn later covers what is under it."""
+    """Rows of cells. Wires first, then network_lines, then boxes: what is drawn later covers what is under it."""
 
     def __init__(self, width: int, height: int) -> None:
         self.width = width
@@ -103,7 +103,7 @@ class Canvas:
             self.heavy.add((x, y))
         self.dashed[x, y] = dashed and self.dashed.get((x, y), True)
 
-    def rail(self, y: int, left: int, right: int, style: str) -> None:
+    def network_line(self, y: int, left: int, right: int, style: str) -> None:
         """A network: its line, with a knot where a wire ends on it and a gap where one only crosses."""
         for x in range(left, right + 1):
             met = self.nets.get((x, y))

@@ -49,7 +49,7 @@ def legend(scene: Scene, layout: Layout, width: int) -> tuple[list[str], int]:
             entries.append((chip + guard_sign(14, -5, level), words))
     if any(node.members and node.kind is Kind.GUEST for node in scene.nodes.values()):
         entries.append(('<rect class="box" x="5" y="-11" width="32" height="16" rx="5"/>' + _BOX, "so many alike (×)"))
-    if layout.rails:
+    if layout.network_lines:
         knot = (
             '<path class="rail" d="M0 0H36"/><path class="w" d="M12 -9V0"/><circle class="dot" cx="12" cy="0" r="4.5"/>'
         )

@@ -24,7 +24,7 @@ from bascule.draw.formats.glyphs import (
 from bascule.draw.formats.legend import entry_width, legend
 from bascule.draw.formats.style import STYLE, network_style
 from bascule.draw.formats.svg_wires import merged, nets
-from bascule.draw.layout.arrange import Layout, Rail, page
+from bascule.draw.layout.arrange import Layout, NetworkLine, page
 from bascule.draw.layout.blocks import Box, Metrics, Points
 from bascule.draw.layout.hostblock import Notes
 from bascule.draw.scene.elements import (
@@ -52,8 +52,8 @@ METRICS = Metrics(
     gap=12,
     drop=16,
     track=10,
-    rail=34,
-    rail_top=32,
+    network_line=34,
+    first_line=32,
     frame_x=12,
     frame_top=34,
     frame_bottom=14,
@@ -168,18 +168,18 @@ def body(scene: Scene, layout: Layout, m: Metrics, *, tag: Tag = _untagged, unde
         if box.shape == "frame":
             yield f'<rect class="frame" x="{box.x}" y="{box.y}" width="{box.w}" height="{box.h}" rx="10"/>'
             yield f'<text class="label ink" x="{box.x + 12}" y="{box.y + 20}">{escape(box.lines[0])}</text>'
-    for rail in layout.rails:
-        look = network_style(scene.style(scene.nodes[rail.node].network))
+    for network_line in layout.network_lines:
+        look = network_style(scene.style(scene.nodes[network_line.node].network))
         yield (
-            f'<g class="rails{" hot" if rail.node in hot else ""}{tag(rail.node)[0]}">'
-            f'<path class="rail {look}" d="M{rail.left} {rail.y}H{rail.right}"/></g>'
+            f'<g class="rails{" hot" if network_line.node in hot else ""}{tag(network_line.node)[0]}">'
+            f'<path class="rail {look}" d="M{network_line.left} {network_line.y}H{network_line.right}"/></g>'
         )
     yield '<g class="wires">'
     yield from _wires(scene, layout)
     yield from _wire_signs(scene, layout, m)
     yield "</g>"
-    for rail in layout.rails:
-        yield from _rail_name(scene, rail, rail.node in hot, tag(rail.node))
+    for network_line in layout.network_lines:
+        yield from _network_label(scene, network_line, network_line.node in hot, tag(network_line.node))
     if scene.path:
         yield from way(scene.path, layout)
     yield from under
@@ -193,18 +193,20 @@ def way(path: Path, layout: Layout) -> Iterable[str]:
     for edge in path.edges:
         if edge in layout.wires and len(set(layout.wires[edge])) > 1:
             yield f'<path class="way" d="{corners(layout.wires[edge])}"/>'
-    for rail in layout.rails:
-        if rail.node not in path.nodes:
+    for network_line in layout.network_lines:
+        if network_line.node not in path.nodes:
             continue
         spots = [
-            p[-1 if e.endswith(f">{rail.node}") else 0][0] for e in path.edges if (p := _touching(layout, e, rail))
+            p[-1 if e.endswith(f">{network_line.node}") else 0][0]
+            for e in path.edges
+            if (p := _touching(layout, e, network_line))
         ]
         if len(spots) > 1:
-            yield f'<path class="way" d="M{min(spots)} {rail.y}H{max(spots)}"/>'
+            yield f'<path class="way" d="M{min(spots)} {network_line.y}H{max(spots)}"/>'
 
 
-def _touching(layout: Layout, edge: str, rail: Rail) -> Points | None:
-    return layout.wires.get(edge) if rail.node in edge.split(">") else None
+def _touching(layout: Layout, edge: str, network_line: NetworkLine) -> Points | None:
+    return layout.wires.get(edge) if network_line.node in edge.split(">") else None
 
 
 def _wires(scene: Scene, layout: Layout) -> Iterable[str]:
@@ -223,9 +225,9 @@ def _wires(scene: Scene, layout: Layout) -> Iterable[str]:
     for (_, look), (columns, _lines, _joints) in groups.items():
         if columns:
             yield f'<path class="w {look}" d="{"".join(f"M{x} {a}V{b}" for x, a, b in columns)}"/>'
-    rails = {rail.node: rail.y for rail in layout.rails}
+    network_lines = {network_line.node: network_line.y for network_line in layout.network_lines}
     for (net, look), (columns, _lines, joints) in groups.items():
-        ends = [(x, y) for x, a, b in columns for y in (a, b) if rails.get(net) == y]
+        ends = [(x, y) for x, a, b in columns for y in (a, b) if network_lines.get(net) == y]
         style = look.split()[0]
         for x, y in (*joints, *ends):
             yield f'<circle class="dot {style}" cx="{x}" cy="{y}" r="{4.5 if (x, y) in ends else 3.4}"/>'
@@ -247,16 +249,17 @@ def _wire_look(scene: Scene, edge: Edge) -> str:
     return " ".join(words)
 
 
-def _rail_name(scene: Scene, rail: Rail, hot: bool, tag: tuple[str, str]) -> Iterable[str]:  # noqa: FBT001 - private
-    node = scene.nodes[rail.node]
+def _network_label(scene: Scene, network_line: NetworkLine, hot: bool, tag: tuple[str, str]) -> Iterable[str]:  # noqa: FBT001 - private
+    node = scene.nodes[network_line.node]
     look = network_style(scene.style(node.network))
-    name, _, rest = rail.label.lines[0].partition(" ")
-    y = rail.label.y + rail.label.h - 4
+    name, _, rest = network_line.label.lines[0].partition(" ")
+    y = network_line.label.y + network_line.label.h - 4
     words = f"node network{' hot' if hot else ''}{tag[0]}"
     yield f'<g class="{words}" role="graphics-symbol" aria-label="{_aria(node)}"{tag[1]}>'
     yield f"<title>{_tooltip(node)}</title>"
     yield (
-        f'<text x="{rail.label.x + 5}" y="{y}"><tspan class="name {look}" font-weight="600">{escape(name)}</tspan>'
+        f'<text x="{network_line.label.x + 5}" y="{y}">'
+        f'<tspan class="name {look}" font-weight="600">{escape(name)}</tspan>'
         f'<tspan class="soft" dx="{NOTE}">{escape(rest)}</tspan></text></g>'
     )
 

@@ -20,8 +20,8 @@ METRICS = Metrics(
     gap=2,
     drop=1,
     track=1,
-    rail=2,
-    rail_top=1,
+    network_line=2,
+    first_line=1,
     frame_x=2,
     frame_top=1,
     frame_bottom=1,
@@ -32,7 +32,7 @@ METRICS = Metrics(
     measure=lambda text, _label: cells(text),
 )
 
-RAILS = "═━─╍┅┄╌╴"
+LINE_STYLES = "═━─╍┅┄╌╴"
 """The line styles of the networks, in their order; ASCII has its own."""
 
 
@@ -73,12 +73,12 @@ def _picture(scene: Scene, layout: Layout) -> Canvas:
         edge = edges[key]
         loose = edge.presence is Presence.WANTED  # a drifted wire is there, though in the wrong place
         canvas.wire(points, net=edge.lower, heavy=key in hot_edges, dashed=loose)
-    for rail in layout.rails:
-        style = RAILS[(scene.style(scene.nodes[rail.node].network) or 0) % len(RAILS)]
-        canvas.rail(rail.y, rail.left, rail.right, style)
-    for rail in layout.rails:
-        words = f" {rail.label.lines[0]} "
-        canvas.write(rail.label.x + (rail.label.w - cells(words)) // 2, rail.y, words)
+    for network_line in layout.network_lines:
+        style = LINE_STYLES[(scene.style(scene.nodes[network_line.node].network) or 0) % len(LINE_STYLES)]
+        canvas.network_line(network_line.y, network_line.left, network_line.right, style)
+    for network_line in layout.network_lines:
+        words = f" {network_line.label.lines[0]} "
+        canvas.write(network_line.label.x + (network_line.label.w - cells(words)) // 2, network_line.y, words)
     canvas.join(layout)
     for box in layout.boxes:
         if box.shape == "chip":
@@ -106,7 +106,7 @@ def _notes(scene: Scene, layout: Layout | None, width: int) -> list[str]:
     ]
     lines += _wrap("; ".join(signs), width) if signs else []
     if layout:
-        drawn = {rail.node: rail.label.lines[0] for rail in layout.rails}
+        drawn = {network_line.node: network_line.label.lines[0] for network_line in layout.network_lines}
         whole = {key: " ".join((scene.nodes[key].label, *scene.nodes[key].notes)) for key in drawn}
         if cut := [words for key, words in whole.items() if words != drawn[key]]:
             lines += ["", *_wrap(f"networks: {', '.join(cut)}", width)]

@@ -1,4 +1,4 @@
-"""Where everything stands: hosts on top, the building's networks as rails under them, machines at the bottom.
+"""Where everything stands: hosts on top, the building's networks as network_lines under them, machines at the bottom.
 
 Pure and deterministic: equal scenes give equal layouts, and a guest that is added at the end of the file takes the
 next free place in its column, so the others stay where they are until another column is needed.
@@ -19,7 +19,7 @@ from bascule.draw.scene.elements import Edge, Layer, Scene
 DEPTHS = (1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 32, 40, 50, 64, 80, 100, 130, 160, 200)
 
 
-class Rail(Struct, frozen=True, kw_only=True):
+class NetworkLine(Struct, frozen=True, kw_only=True):
     """A network of the building: a line from ``left`` to ``right`` at ``y``, and the box that its label fills."""
 
     node: str
@@ -35,7 +35,7 @@ class Layout(Struct, frozen=True, kw_only=True):
     width: int
     height: int
     boxes: tuple[Box, ...] = ()
-    rails: tuple[Rail, ...] = ()
+    network_lines: tuple[NetworkLine, ...] = ()
     wires: dict[str, Points] = field(default_factory=dict)
     unrouted: tuple[Edge, ...] = ()
     depth: int = 1
@@ -53,10 +53,10 @@ def arrange(scene: Scene, m: Metrics, *, depth: int, width: int | None = None, n
     lower.moved(_apart(upper, lower, m), 0)
     total = max([upper.w, *(frame.x + frame.w for frame in lower.boxes)])
     names = in_order([node.id for node in scene.of_layer(Layer.NETWORK)], _spots(upper.exits), _spots(lower.exits))
-    heights = {name: upper.h + m.rail_top + m.rail * place for place, name in enumerate(names)}
+    heights = {name: upper.h + m.first_line + m.network_line * place for place, name in enumerate(names)}
     floor = upper.h
     if names:
-        floor = heights[names[-1]] + m.rail - m.rail // 4
+        floor = heights[names[-1]] + m.network_line - m.network_line // 4
     elif lower.h:
         floor += m.drop
     lower.moved(0, floor)
@@ -70,13 +70,19 @@ def arrange(scene: Scene, m: Metrics, *, depth: int, width: int | None = None, n
         for edge in leaving.edges:
             wires[edge] = [(leaving.x, heights[leaving.key]), *reversed(lower.paths[edge])]
         touch[leaving.key].append(leaving.x)
-    rails, fits = _rails(scene, m, heights, touch, upper.exits, lower.exits, total, notes=notes)
-    total = max([total, *(rail.right + m.edge for rail in rails), *(rail.label.x + rail.label.w for rail in rails)])
+    network_lines, fits = _network_lines(scene, m, heights, touch, upper.exits, lower.exits, total, notes=notes)
+    total = max(
+        [
+            total,
+            *(network_line.right + m.edge for network_line in network_lines),
+            *(network_line.label.x + network_line.label.w for network_line in network_lines),
+        ]
+    )
     return Layout(
         width=total,
         height=floor + lower.h,
         boxes=tuple(upper.boxes + lower.boxes),
-        rails=tuple(rails),
+        network_lines=tuple(network_lines),
         wires=wires,
         unrouted=tuple(edge for layout in layouts for edge in layout.tree.unrouted),
         depth=depth,
@@ -143,7 +149,7 @@ def _machines(scene: Scene, m: Metrics, upper: Block, *, width: int | None, note
     return out
 
 
-def _rails(
+def _network_lines(
     scene: Scene,
     m: Metrics,
     heights: dict[str, int],
@@ -153,9 +159,9 @@ def _rails(
     total: int,
     *,
     notes: Notes,
-) -> tuple[list[Rail], bool]:
-    """The rails, each with its label in a stretch that no wire crosses."""
-    rails: list[Rail] = []
+) -> tuple[list[NetworkLine], bool]:
+    """The network_lines, each with its label in a stretch that no wire crosses."""
+    network_lines: list[NetworkLine] = []
     fits = True
     above, below = list(above), list(below)
     for name, y in heights.items():
@@ -166,7 +172,7 @@ def _rails(
         whole = " ".join((node.label, *node.notes)) if notes is not Notes.NONE else node.label
         for words, tight in ((whole, False), (whole, True), (node.label, False)):
             label = box(name, (words,), m, shape="chip")
-            if m.edge:  # the line of the rail runs on beside the words
+            if m.edge:  # the line runs on beside the words
                 label.w += m.snap(2) if tight else 2 * m.gap
             else:  # they stand above it, on no grid
                 label.w = m.measure(words, False) + m.chip
@@ -181,8 +187,8 @@ def _rails(
         label.x, label.y = found, y - (0 if m.edge else label.h + 2)
         left = max(0, min(*spots, label.x) - m.half())
         right = max(*spots, label.x + label.w) + m.half()
-        rails.append(Rail(node=name, y=y, left=left, right=right, label=label))
-    return rails, fits
+        network_lines.append(NetworkLine(node=name, y=y, left=left, right=right, label=label))
+    return network_lines, fits
 
 
 def _free(crossing: set[int], width: int, total: int, first: int, last: int, m: Metrics) -> int | None:

@@ -27,8 +27,8 @@ class Metrics(Struct, frozen=True, kw_only=True):
     gap: int  # between two boxes in a row
     drop: int  # the shortest wire
     track: int  # between two parallel wires that run sideways
-    rail: int  # between two networks
-    rail_top: int  # above the first network
+    network_line: int  # between two networks
+    first_line: int  # above the first network
     frame_x: int  # between a host's frame and what is in it
     frame_top: int
     frame_bottom: int

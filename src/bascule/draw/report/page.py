@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bascule.draw.answers import Answered, chain, rightness, ways_of
+from bascule.draw.answers import AnsweredExpectation, chain, rightness, ways_of
 from bascule.draw.formats.embed import embed, way_style
 from bascule.draw.formats.style import STYLE
 from bascule.draw.report.reach import reach_table
@@ -72,7 +72,7 @@ class Report(Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     plans: tuple[PlanPart, ...] = ()
     checks: tuple[CheckRow, ...] = ()
-    answers: tuple[Answered, ...] = ()
+    answers: tuple[AnsweredExpectation, ...] = ()
     notes: tuple[tuple[str, str], ...] = ()
     timings: tuple[tuple[str, float], ...] = ()
     reach: tuple[tuple[str, Matrix], ...] = ()  # of each host, who reaches whom by its model
@@ -212,7 +212,7 @@ def _asks(page: Report, scene: Scene, ways: dict[str, Path]) -> Iterable[str]:
     yield "</ul></fieldset>"
 
 
-def _question(one: Answered) -> str:
+def _question(one: AnsweredExpectation) -> str:
     wish = {"reach": "must reach", "no-reach": "must not reach"}.get(one.wish, one.wish)
     sign = f'<span class="sig" aria-hidden="true">{SIGNS[one.ok]}</span>'
     words = [f"<b>{_e(one.source)}</b> {wish} <b>{_e(one.target)}</b>", f'<span class="svc">{_e(one.service)}</span>']

@@ -10,9 +10,9 @@ from bascule.draw.scene.compare import (
     compare,
     without_uplink,
 )
+from bascule.draw.scene.declared_details import IPV6_NOTES, declared_details
 from bascule.draw.scene.elements import Kind, Layer, Node, Presence, link_id, network_id, self_id
 from bascule.draw.scene.guests import add_guests, span_words, vlan_words
-from bascule.draw.scene.said import IPV6_NOTES, said_of
 from bascule.draw.scene.virtual import add_virtual
 from bascule.model.host_links import Bond, Bridge, HostLink, Nic, VlanLink
 from bascule.model.links import Macvtap, Tap
@@ -53,7 +53,7 @@ def _add_nic(builder: SceneBuilder, site: Site, host: Host, nic: Nic, observed: 
     if nic.switch:
         notes.append(f"{nic.switch.name} {nic.switch.port}")
         details.append(f"cabled to port {nic.switch.port} of {nic.switch.name}")
-    details += said_of(nic)
+    details += declared_details(nic)
     reached = list(dict.fromkeys(_networks(site, host, nic)))
     tags = sorted(vlan for name in reached if (vlan := site.networks[name].vlan) is not None)
     if tags:
@@ -97,7 +97,7 @@ def _add_bond(builder: SceneBuilder, site: Site, host: Host, bond: Bond, observe
             kind=Kind.BOND,
             label=bond.name,
             notes=(bond.mode,),
-            details=(f"mode {bond.mode}", *said_of(bond), *look.details),
+            details=(f"mode {bond.mode}", *declared_details(bond), *look.details),
             host=host.name,
             presence=look.presence,
             state=look.state,
@@ -115,7 +115,7 @@ def _add_vlan(builder: SceneBuilder, site: Site, host: Host, vlan: VlanLink, obs
         kind=Kind.VLAN,
         label=vlan.name,
         notes=(f"VLAN {vlan.id}",),
-        details=(*said_of(vlan), *(look.details or (f"VLAN {vlan.id} of {vlan.link}",))),
+        details=(*declared_details(vlan), *(look.details or (f"VLAN {vlan.id} of {vlan.link}",))),
         host=host.name,
         network=network.name if network else None,
         presence=look.presence,
@@ -193,7 +193,7 @@ def _add_bridge(builder: SceneBuilder, site: Site, host: Host, bridge: Bridge, o
         details.append(f"MTU {bridge.mtu} bytes")
     if not bridge.has_address:
         details.append("no address: carries guests only")
-    details += said_of(bridge)
+    details += declared_details(bridge)
     node = Node(
         id=link_id(host.name, bridge.name),
         layer=Layer.SWITCH,

@@ -12,10 +12,10 @@ from bascule.draw.scene.elements import Kind, Layer, Node, Presence, exit_id, li
 from bascule.model.host_links import Bridge, Nic
 from bascule.model.site import Host, Mode, Site, VirtualNetwork
 from bascule.model.values import IpInterface
-from bascule.topology.virtual_networks import standing_bridge
+from bascule.topology.virtual_networks import existing_bridge
 
 
-class WayOut(Struct, frozen=True):
+class Egress(Struct, frozen=True):
     """Where the host's own traffic leaves: the link with its gateway, else the first one with an address."""
 
     link: str
@@ -27,7 +27,7 @@ def add_virtual(
     builder: SceneBuilder, site: Site, host: Host, network: VirtualNetwork, observed: SeenHost | None
 ) -> None:
     """Add a virtual network to the scene, with the step through which it leads out."""
-    link = standing_bridge(network, observed.state) if observed is not None else None
+    link = existing_bridge(network, observed.state) if observed is not None else None
     look = compare(observed, link.name if link else "")
     mode = {Mode.NAT: "NAT", Mode.ROUTED: "routed", Mode.ISOLATED: "isolated", Mode.OPEN: "open"}[network.mode]
     details = [f"virtual network, {mode}", *(f"subnet {subnet}" for subnet in network.subnets)]
@@ -72,7 +72,7 @@ def add_virtual(
         builder.wire(step.id, link_id(host.name, way.link), network=way.network)
 
 
-def _step_notes(network: VirtualNetwork, way: WayOut | None) -> tuple[str, ...]:
+def _step_notes(network: VirtualNetwork, way: Egress | None) -> tuple[str, ...]:
     if way is None:
         return ("no way out: host has no address",)
     if network.mode is Mode.ROUTED:
@@ -84,7 +84,7 @@ def _step_notes(network: VirtualNetwork, way: WayOut | None) -> tuple[str, ...]:
     return (*notes, "all else: no way in" if network.forwards else "in: nothing")
 
 
-def _step_details(network: VirtualNetwork, way: WayOut | None) -> tuple[str, ...]:
+def _step_details(network: VirtualNetwork, way: Egress | None) -> tuple[str, ...]:
     if way is None:
         return ("the host has no address of its own to the outside",)
     if network.mode is Mode.NAT:
@@ -99,14 +99,14 @@ def _step_details(network: VirtualNetwork, way: WayOut | None) -> tuple[str, ...
     return (f"forwarded through {way.link}; nobody but the host's own firewall rules decides what passes",)
 
 
-def way_out(site: Site, host: Host) -> WayOut | None:
+def way_out(site: Site, host: Host) -> Egress | None:
     """The link that the host's default route would use."""
-    links: list[tuple[int, bool, WayOut]] = []
+    links: list[tuple[int, bool, Egress]] = []
     for link in host.speakers():
         said = host.spoken(link)
         rank = 0 if said.gateways else 1 if said.dhcp and not isinstance(link, Bridge) else 2
         network = site.network_of_link(host, link.name)
-        way = WayOut(link.name, _first(said.addresses), network.name if network is not None else None)
+        way = Egress(link.name, _first(said.addresses), network.name if network is not None else None)
         links.append((rank, isinstance(link, Nic), way))
     return min(links, key=lambda found: found[:2], default=(0, False, None))[2]
 

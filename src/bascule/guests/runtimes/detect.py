@@ -33,7 +33,7 @@ def detect(
         find_tool("qemu-system-x86_64")
     except MissingTool as missing:
         raise MissingTool(*silent, *missing.problems) from missing
-    from bascule.guests.accel import accel
+    from bascule.guests.accelerator import accel
     from bascule.guests.runtimes.qemu import QemuRuntime
 
     return QemuRuntime(accel=accel().name, guests=guests)

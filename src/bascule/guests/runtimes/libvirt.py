@@ -7,7 +7,7 @@ from typing import ClassVar
 from msgspec.structs import replace
 
 from bascule.errors import BasculeError, Problem
-from bascule.guests.accel import accel
+from bascule.guests.accelerator import accel
 from bascule.guests.runtimes.runtime import bring, bring_or_take_back
 from bascule.host.live import HERE, LiveHost
 from bascule.model.domain import Domain, DomainNic, DomainText

@@ -14,7 +14,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from bascule.importer.libvirt.nodes import XmlElement, read
-from bascule.persist.parsed import Files, Left, Leftovers
+from bascule.persist.parsed import Files, Unparsed, UnparsedLines
 
 FOLDER = "etc/libvirt/qemu/"
 NETWORKS = f"{FOLDER}networks/"
@@ -44,7 +44,7 @@ class LibvirtFiles(Struct):
     macs: dict[tuple[str, str], str] = field(default_factory=dict)  # network, MAC: the guest with such a NIC
     reserved: dict[tuple[str, str], str] = field(default_factory=dict)  # network, MAC: the address of its own
     kept: list[str] = field(default_factory=list)
-    left: list[Left] = field(default_factory=list)
+    left: list[Unparsed] = field(default_factory=list)
 
 
 def parse(files: Files, host: str) -> LibvirtFiles:
@@ -52,7 +52,7 @@ def parse(files: Files, host: str) -> LibvirtFiles:
     from bascule.importer.libvirt.domains import read_domain
     from bascule.importer.libvirt.networks import read_network
 
-    out, left = LibvirtFiles(), Leftovers()
+    out, left = LibvirtFiles(), UnparsedLines()
     inside = [p for p in files if p.startswith(FOLDER) and p.endswith(".xml") and "/" not in p.removeprefix(FOLDER)]
     if any("<host" in text for path, text in files.items() if path.startswith(NETWORKS)):
         out.macs = _macs(files[path] for path in inside)
@@ -84,7 +84,7 @@ def _macs(domains: Iterable[str]) -> dict[tuple[str, str], str]:
 
 
 def _each(
-    path: str, text: str, tag: str, left: Leftovers, take: Callable[[XmlElement], list[tuple[int, str, str]]]
+    path: str, text: str, tag: str, left: UnparsedLines, take: Callable[[XmlElement], list[tuple[int, str, str]]]
 ) -> None:
     """One file: ``take`` gives what it could not take, each with its line and the reason."""
     try:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bascule.model.dhcp import dhclient, dhcpcd, udhcpc
-from bascule.model.dhcp.client import ClientKind, DhcpClient, Handover, Start
+from bascule.model.dhcp.client import ClientKind, ClientStart, DhcpClient, Handover
 from bascule.model.dhcp.identity import ClientId
 
 KINDS: Mapping[str, ClientKind] = {kind.NAME: kind for kind in (dhclient, dhcpcd, udhcpc)}
 
-__all__ = ["KINDS", "ClientId", "ClientKind", "DhcpClient", "Handover", "Start"]
+__all__ = ["KINDS", "ClientId", "ClientKind", "ClientStart", "DhcpClient", "Handover"]

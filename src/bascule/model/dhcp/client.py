@@ -49,7 +49,7 @@ class Handover(Struct, frozen=True, kw_only=True):
         return replace(self, link=self.to, to=self.link)
 
 
-class Start(Struct, frozen=True, kw_only=True):
+class ClientStart(Struct, frozen=True, kw_only=True):
     """How a client begins on its new link.
 
     ``bound`` finds the address in what the client prints once it has its lease. ``carry`` are lease files and where
@@ -77,7 +77,7 @@ class ClientKind(Protocol):
     def pid_files(self, argv: Sequence[str]) -> tuple[str, ...]:
         """Where it may have written its number. Left there, `dhclient -r` would end whoever has that number next."""
 
-    def start(self, one: Handover) -> Start:
+    def start(self, one: Handover) -> ClientStart:
         """How it goes on where it goes to."""
 
 

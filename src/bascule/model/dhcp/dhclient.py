@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
 
-from bascule.model.dhcp.client import Handover, Start, renamed
+from bascule.model.dhcp.client import ClientStart, Handover, renamed
 
 NAME = "dhclient"
 VALUES = {
@@ -30,14 +30,14 @@ def pid_files(argv: Sequence[str]) -> tuple[str, ...]:
     return named or (f"/run/dhclient{'6' if '-6' in argv else ''}.pid",)
 
 
-def start(one: Handover) -> Start:
+def start(one: Handover) -> ClientStart:
     """On the new link it reads its lease, and asks the server whether it may go on (INIT-REBOOT)."""
     words = [renamed(word, one.home, one.to) for word in one.argv if word not in STAYS]
     named = {option: path for option, path in pairwise(one.argv) if option in {"-lf", "-df"}}
     files = [renamed(path, one.home, one.link) for path in named.values()]
     if "-lf" not in named:
         files += [f"{folder}/dhclient{'6' if '-6' in one.argv else ''}.leases" for folder in FOLDERS]
-    return Start(
+    return ClientStart(
         argv=(words[0], *(() if "-v" in words else ("-v",)), *words[1:]),
         bound="" if "-6" in one.argv else r"bound to ([\d.]+)",
         carry=tuple((path, renamed(path, one.link, one.to)) for path in files),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from bascule.model.dhcp.client import Handover, Start
+from bascule.model.dhcp.client import ClientStart, Handover
 
 NAME = "dhcpcd"
 TITLE = re.compile(r"dhcpcd: (?P<link>[^\s\[]\S*)(?P<families>( \[ip[46]\])*)$")
@@ -27,12 +27,12 @@ def pid_files(argv: Sequence[str]) -> tuple[str, ...]:
     return tuple(path.format(link) for link in links(argv) for path in PID_FILES)
 
 
-def start(one: Handover) -> Start:
+def start(one: Handover) -> ClientStart:
     """With the server's message in its place it asks for the same address (INIT-REBOOT), by the same DUID and IAID."""
     title = TITLE.match(" ".join(one.argv))
     families = title["families"] if title else ""
     only = [f"-{family}" for family, other in (("4", "6"), ("6", "4")) if families and f"ip{other}" not in families]
-    return Start(
+    return ClientStart(
         argv=(NAME, "--lastlease", *only, one.to),  # or it takes the address away while its server is silent
         bound=r"leased ([\d.]+) for",
         carry=tuple((path.format(one.link), path.format(one.to)) for path in FOLDERS),

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 from getopt import GetoptError, gnu_getopt
 
-from bascule.model.dhcp.client import Handover, Start, renamed
+from bascule.model.dhcp.client import ClientStart, Handover, renamed
 
 NAME = "udhcpc"
 SHORT = "CV:F:bi:np:qRr:s:T:t:SA:O:ox:fBvaP:H:h:"
@@ -53,7 +53,7 @@ def pid_files(argv: Sequence[str]) -> tuple[str, ...]:
     return tuple(value for name, value in _options(argv) if name in {"-p", "--pidfile"})
 
 
-def start(one: Handover) -> Start:
+def start(one: Handover) -> ClientStart:
     """It has no lease file, and asks for its address by name."""
     words = []
     script = ""
@@ -64,7 +64,7 @@ def start(one: Handover) -> Start:
             words += [name, renamed(value, one.home, one.to)] if value else [name]
     asked = ("-r", one.addresses[0]) if one.addresses else ()
     own = shlex.quote(script) if script else f'{SCRIPTS[0]}\n[ -x "$script" ] || script={SCRIPTS[1]}'
-    return Start(
+    return ClientStart(
         argv=(one.argv[0], "-i", one.to, "-b", *asked, "-s", "{script}", *words),
         bound=r"lease of ([\d.]+) obtained",
         script=SCRIPT.format(script=own, addresses=" ".join(one.addresses)),

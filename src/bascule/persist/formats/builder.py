@@ -27,7 +27,7 @@ from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.formats.gaps import DOMAIN, PATH
 from bascule.persist.formats.rules import with_priorities
 from bascule.persist.formats.values import default_of, parse_ip
-from bascule.persist.parsed import Left, Leftovers, Parsed
+from bascule.persist.parsed import Parsed, Unparsed, UnparsedLines
 
 KINDS: dict[str, type[LinkOptions]] = {
     kind.kind: kind for kind in (Physical, Bridge, Bond, Vlan, Dummy, OpenVSwitch, OpenVSwitchBond)
@@ -115,7 +115,7 @@ class Builder:
 
     def __init__(self) -> None:
         self.drafts: dict[IfName, LinkDraft] = {}
-        self.left = Leftovers()
+        self.left = UnparsedLines()
         self.implied: dict[str, str] = {}  # masters that are named by their ports, and their kind
         self.unmanaged: list[str] = []
         self.barred: dict[str, str] = {}  # links that are not taken, and why: they are nobody's port and no hardware
@@ -275,6 +275,6 @@ class Builder:
                 below = self.drafts[below].parent
 
 
-def nothing(left: Iterable[Left] = ()) -> Parsed:
+def nothing(left: Iterable[Unparsed] = ()) -> Parsed:
     """An empty configuration."""
     return Parsed(config=NetworkConfig(), left=tuple(left))

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct, field
 
-from bascule.persist.parsed import Leftovers
+from bascule.persist.parsed import UnparsedLines
 
 
 class Item(Struct, frozen=True):
@@ -29,7 +29,7 @@ class Section(Struct):
         return next((item.value for item in reversed(self.items) if item.key == key), default)
 
 
-def read(file: str, text: str, left: Leftovers, *, continued: bool = False) -> list[Section]:
+def read(file: str, text: str, left: UnparsedLines, *, continued: bool = False) -> list[Section]:
     """The sections in their order. ``continued`` joins lines that end in a backslash with the next (systemd)."""
     sections: list[Section] = []
     pending, started = "", 0

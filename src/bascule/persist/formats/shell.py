@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from bascule.persist.formats.bonding import parse_bond_option
 from bascule.persist.formats.builder import Builder
-from bascule.persist.parsed import Leftovers
+from bascule.persist.parsed import UnparsedLines
 
 _PLAIN = re.compile(
     r"[ \t]*([A-Za-z_][A-Za-z0-9_]*)=(?:\"([^\"\\$`]*)\"|'([^']*)'|([^\s\"'\\$`;&|<>()#]*))(?:[ \t]+#.*)?[ \t]*"
@@ -30,7 +30,7 @@ class Assignment(Struct, frozen=True):
     line: int
 
 
-def assignments(file: str, text: str, left: Leftovers) -> Iterator[Assignment]:
+def assignments(file: str, text: str, left: UnparsedLines) -> Iterator[Assignment]:
     """The assignments of a file in their order; commands, expansions and broken quotes are left over."""
     lines = text.split("\n")
     at = 0
@@ -67,7 +67,7 @@ def _words(line: str) -> list[str] | None:
         return None
 
 
-def _from_words(file: str, number: int, line: str, words: list[str], left: Leftovers) -> Iterator[Assignment]:
+def _from_words(file: str, number: int, line: str, words: list[str], left: UnparsedLines) -> Iterator[Assignment]:
     if words and words[0] in {"export", "declare", "typeset"}:
         words = [word for word in words[1:] if not word.startswith("-")]
     if not words:

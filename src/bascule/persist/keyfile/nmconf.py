@@ -9,7 +9,7 @@ from bascule.model.host_links import Ipv6
 from bascule.persist.config import NetworkConfig
 from bascule.persist.formats.ini import Item, read, write
 from bascule.persist.keyfile import UNIT
-from bascule.persist.parsed import Files, Leftovers
+from bascule.persist.parsed import Files, UnparsedLines
 
 FILE = "etc/NetworkManager/conf.d/90-bascule-unmanaged.conf"
 
@@ -44,7 +44,7 @@ def _shut(link: str) -> str:
     return f"ip link set dev {link} addrgenmode none 2>/dev/null"
 
 
-def parse(files: Files, left: Leftovers) -> list[str]:
+def parse(files: Files, left: UnparsedLines) -> list[str]:
     """The names and patterns in all of NetworkManager's configuration files."""
     found: list[str] = []
     for path in sorted(path for path in files if path.startswith("etc/NetworkManager/") and path.endswith(".conf")):
@@ -57,7 +57,7 @@ def parse(files: Files, left: Leftovers) -> list[str]:
     return found
 
 
-def _unmanaged(path: str, item: Item, found: list[str], left: Leftovers) -> None:
+def _unmanaged(path: str, item: Item, found: list[str], left: UnparsedLines) -> None:
     if not item.key.endswith("+"):
         found.clear()
     for word in item.value.replace(",", ";").split(";"):

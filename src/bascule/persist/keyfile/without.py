@@ -9,7 +9,7 @@ from bascule.persist.formats import ini
 from bascule.persist.keyfile import FOLDER
 from bascule.persist.keyfile.parse import parse
 from bascule.persist.keyfile.switches import KINDS
-from bascule.persist.parsed import Files, Hardware, Leftovers
+from bascule.persist.parsed import Files, Hardware, UnparsedLines
 
 
 def without(files: Files, names: Collection[IfName], hardware: Hardware) -> dict[str, str | None]:
@@ -32,12 +32,12 @@ def without(files: Files, names: Collection[IfName], hardware: Hardware) -> dict
 
 def _is_row_of(path: str, text: str, names: Collection[IfName]) -> bool:
     """Whether it is the bridge or the port of Open vSwitch of one of the links."""
-    connection = next((one for one in ini.read(path, text, Leftovers()) if one.name == "connection"), None)
+    connection = next((one for one in ini.read(path, text, UnparsedLines()) if one.name == "connection"), None)
     return connection is not None and connection.get("type") in KINDS and connection.get("interface-name") in names
 
 
 def _fits_any(path: str, text: str) -> bool:
-    sections = {section.name: section for section in ini.read(path, text, Leftovers())}
+    sections = {section.name: section for section in ini.read(path, text, UnparsedLines())}
     connection = sections.get("connection")
     if connection is None or connection.get("type") not in {"ethernet", "802-3-ethernet"}:
         return False

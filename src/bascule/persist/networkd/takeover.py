@@ -15,9 +15,9 @@ from msgspec.structs import replace
 from bascule.apply.engine import execute
 from bascule.errors import BasculeError
 from bascule.model.dhcp.identity import ClientId
-from bascule.model.moment import Lifetime
 from bascule.model.state import Address, HostState
 from bascule.model.values import IfName
+from bascule.model.volatile import Lifetime
 from bascule.persist.manager import Ours, Takeover, concerns
 from bascule.persist.takeover import tell
 from bascule.plan.diff import diff

@@ -24,7 +24,7 @@ from bascule.persist.formats.values import (
     ticks,
     words,
 )
-from bascule.persist.parsed import Files, Hardware, Leftovers, Parsed
+from bascule.persist.parsed import Files, Hardware, Parsed, UnparsedLines
 from bascule.persist.wicked import FOLDER
 
 SKIPPED = ("~", ".bak", ".old", ".orig", ".rpmnew", ".rpmsave", ".scpmbackup", ".template")
@@ -84,7 +84,7 @@ def parse(files: Files, hardware: Hardware | None = None) -> Parsed:  # noqa: AR
 def _name_servers(files: Files, builder: Builder) -> None:
     """Netconfig's name servers are the host's: they are said at the link with the default route, else at the first."""
     path = f"{FOLDER}/config"
-    found = {a.key: a for a in assignments(path, files.get(path, ""), Leftovers())}
+    found = {a.key: a for a in assignments(path, files.get(path, ""), UnparsedLines())}
     servers, domains = (found.get(f"NETCONFIG_DNS_STATIC_{key}") for key in ("SERVERS", "SEARCHLIST"))
     speak = [draft for draft in builder.drafts.values() if draft.master is None and (draft.addresses or draft.dhcp4)]
     speak.sort(key=lambda draft: not any(route.is_plain_default for route in draft.routes))

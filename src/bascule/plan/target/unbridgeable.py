@@ -55,7 +55,7 @@ WHY = "an access point takes frames of the NIC's own MAC only, so no guest is ev
 FIX = "use a wired NIC, or a virtual network (mode: nat or routed)"
 
 
-class Use(Struct, frozen=True):
+class UplinkUse(Struct, frozen=True):
     """A NIC that carries guests' own MACs to the wire: what it is, as ``the uplink of br3``, and where that stands."""
 
     nic: IfName
@@ -68,15 +68,15 @@ def _role(bridge: Bridge, link: IfName) -> str:
     return f"{'the uplink' if link == bridge.port else 'a port'} of {bridge.name}"
 
 
-def uses(site: Site, host: Host) -> Iterator[Use]:
+def uses(site: Site, host: Host) -> Iterator[UplinkUse]:
     """Each NIC under a bridge, and each that guests share."""
     for bridge in host.bridges.values():
         for port in bridge.every_port:
             for nic in host.nics_of(bridge.uplink if port.link == bridge.port else port.link):
-                yield Use(nic.name, _role(bridge, port.link), port.place, bridge.name)
+                yield UplinkUse(nic.name, _role(bridge, port.link), port.place, bridge.name)
     for plug in site.guest_nics(host.name):
         if plug.shared_nic is not None:
-            yield Use(plug.shared_nic, f"what {plug.guest} is plugged into", plug.place)
+            yield UplinkUse(plug.shared_nic, f"what {plug.guest} is plugged into", plug.place)
 
 
 def refuse_wireless(site: Site, host: Host, observed: HostState) -> None:

@@ -16,7 +16,7 @@ from bascule.model.values import ETHERNET_MTU, IfName
 from bascule.plan.change import Note
 
 
-class Narrows(Struct, frozen=True, kw_only=True):
+class MtuBottleneck(Struct, frozen=True, kw_only=True):
     """The narrowest link below a bridge, and what is sent into it; both in bytes of an IP packet."""
 
     bridge: IfName
@@ -34,7 +34,7 @@ class Narrows(Struct, frozen=True, kw_only=True):
         )
 
 
-def narrows(site: Site, host: Host, bridge: Bridge, state: HostState) -> Narrows | None:
+def narrows(site: Site, host: Host, bridge: Bridge, state: HostState) -> MtuBottleneck | None:
     """Where a bridge sends more than a link below it takes; None where all of it fits.
 
     A guest sends 1,500 bytes unless it is told otherwise, which the file does by the MTU of its bridge or network.
@@ -51,7 +51,7 @@ def narrows(site: Site, host: Host, bridge: Bridge, state: HostState) -> Narrows
         return None
     named = ", ".join(guests[:6]) + (f" and {len(guests) - 6} more" if len(guests) > 6 else "")
     senders = f"{bridge.name} with its guests ({named})" if guests else bridge.name
-    return Narrows(bridge=bridge.name, link=below[0], passes=passes, sent=sent, senders=senders)
+    return MtuBottleneck(bridge=bridge.name, link=below[0], passes=passes, sent=sent, senders=senders)
 
 
 def _below(state: HostState, name: IfName | None) -> Iterator[IfName]:

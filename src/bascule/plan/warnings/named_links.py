@@ -14,8 +14,8 @@ from bascule.model.links import Other
 from bascule.model.ruleset.owners import owner_words
 from bascule.model.state import HostState
 from bascule.plan.change import Note
-from bascule.plan.leases import Move
-from bascule.topology.trace.any_frame import FAMILY_OF, Passage, into_host
+from bascule.plan.leases import AddressMove
+from bascule.topology.trace.any_frame import FAMILY_OF, FramePassage, into_host
 from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.rules.lines import Decision
 from bascule.topology.trace.rules.naming import NamingRule, rules_naming
@@ -52,12 +52,12 @@ class LinkUses(Struct, frozen=True, kw_only=True):
     gaps: tuple[str, ...] = ()
 
 
-def leaving(moves: Iterable[Move]) -> tuple[Move, ...]:
+def leaving(moves: Iterable[AddressMove]) -> tuple[AddressMove, ...]:
     """The moves by which a link loses addresses of the host."""
     return tuple(move for move in moves if move.addresses)
 
 
-def notes_of(moves: Iterable[Move], uses: LinkUses, observed: HostState) -> Iterator[Note]:
+def notes_of(moves: Iterable[AddressMove], uses: LinkUses, observed: HostState) -> Iterator[Note]:
     """A line for each thing that still names a link on which the host will not speak any more."""
     for move in moves:
         yield from _lost(move, uses)
@@ -97,11 +97,11 @@ def _tunnels(observed: HostState, link: str) -> Iterator[str]:
             yield f"{name} ({other.options.info_kind})"
 
 
-def _warning(move: Move, text: str) -> Note:
+def _warning(move: AddressMove, text: str) -> Note:
     return Note(kind="warning", subject=move.link, text=text)
 
 
-def _rebind(move: Move) -> str:
+def _rebind(move: AddressMove) -> str:
     return f"; let it use {move.to}, and start it again" if move.to else ""
 
 
@@ -109,7 +109,7 @@ def _where(one: BoundProgram) -> str:
     return f"{one.address} port {one.port}" if one.port else one.address
 
 
-def _rule_words(move: Move, found: NamingRule) -> str:
+def _rule_words(move: AddressMove, found: NamingRule) -> str:
     chain = found.chain
     targets = [part.target for part in found.line.parts if isinstance(part, Decision) and part.target]
     where = owner_words(chain.family, chain.table, chain.name, targets=targets)
@@ -119,7 +119,7 @@ def _rule_words(move: Move, found: NamingRule) -> str:
     return text + (f" (which is about {move.to} from now on)" if found.except_it else f" (not about {move.to})")
 
 
-def _lost(move: Move, uses: LinkUses) -> Iterator[Note]:
+def _lost(move: AddressMove, uses: LinkUses) -> Iterator[Note]:
     """What comes in by the link today and would be lost by the other one, for every port that somebody listens on."""
     if move.to is None:
         return
@@ -141,5 +141,5 @@ def _lost(move: Move, uses: LinkUses) -> Iterator[Note]:
         yield _warning(move, f"{ssh}: {text}" if ssh else text)
 
 
-def _passes(passage: Passage) -> bool:
+def _passes(passage: FramePassage) -> bool:
     return not passage.stops

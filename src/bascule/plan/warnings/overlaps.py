@@ -16,18 +16,18 @@ from bascule.model.state import Address, HostState, Link, Route
 from bascule.model.values import IfName, IpAddress, IpNetwork, bridge_name
 from bascule.plan.change import Note
 from bascule.plan.target.addresses import PROTOCOL
-from bascule.topology.host_routes import HostRoutes, Way, address_of
-from bascule.topology.virtual_networks import host_address, standing_bridge
+from bascule.topology.host_routes import HostRoutes, RouteChoice, address_of
+from bascule.topology.virtual_networks import existing_bridge, host_address
 
 
-class Misled(Struct, frozen=True, kw_only=True):
+class MisroutedSubnet(Struct, frozen=True, kw_only=True):
     """A declared subnet of which the host would look for a member on a link that the file does not give it to."""
 
     link: IfName
     label: str
     subnet: IpNetwork
     member: str
-    way: Way
+    way: RouteChoice
     place: Place
     is_new: bool
 
@@ -43,14 +43,16 @@ class Misled(Struct, frozen=True, kw_only=True):
 HINT = "take another subnet, or take away what else leads there; a route that is meant so belongs into the file"
 
 
-def overlaps(site: Site, host: Host, observed: HostState, wanted: HostState, *, by_libvirt: bool) -> tuple[Misled, ...]:
+def overlaps(
+    site: Site, host: Host, observed: HostState, wanted: HostState, *, by_libvirt: bool
+) -> tuple[MisroutedSubnet, ...]:
     """Every declared subnet whose members the wanted state would not reach over the link that has it."""
     state, labels = _with_networks(host, observed, wanted) if by_libvirt else (wanted, {})
     names = {*(link.name for link in host.links()), *map(bridge_name, host.virtual_networks), *labels}
     had = {address.ip for link in observed.links.values() for address in link.addresses}
     known = partial(_is_known, host, names)
     routes, own = HostRoutes(state), {address_of(a.ip) for link in state.links.values() for a in link.addresses}
-    found: dict[tuple[IpNetwork, frozenset[str]], Misled] = {}
+    found: dict[tuple[IpNetwork, frozenset[str]], MisroutedSubnet] = {}
     for name in sorted(names & state.links.keys()):
         for address in state.links[IfName(name)].addresses:
             subnet = ip_interface(address.ip).network
@@ -66,14 +68,14 @@ def overlaps(site: Site, host: Host, observed: HostState, wanted: HostState, *, 
                 if way is None or all(route.dev == name or known(route) for route in way.routes):
                     continue
                 key = (subnet, frozenset(way.devs))
-                found.setdefault(key, Misled(
+                found.setdefault(key, MisroutedSubnet(
                     link=IfName(name), label=labels.get(name, "") or _label(host, name), subnet=subnet,
                     member=f"{words} {member}".strip(), way=way, place=_place(host, name), is_new=address.ip not in had,
                 ))  # fmt: skip
     return tuple(found.values())
 
 
-def problems_of(found: tuple[Misled, ...]) -> tuple[Problem, ...]:
+def problems_of(found: tuple[MisroutedSubnet, ...]) -> tuple[Problem, ...]:
     """What a plan refuses: what it would bring about itself."""
     return tuple(
         Problem(code="SUBNET-TAKEN", message=one.words, place=one.place if one.place.line else None, hint=HINT)
@@ -82,7 +84,7 @@ def problems_of(found: tuple[Misled, ...]) -> tuple[Problem, ...]:
     )
 
 
-def notes_of(found: tuple[Misled, ...]) -> tuple[Note, ...]:
+def notes_of(found: tuple[MisroutedSubnet, ...]) -> tuple[Note, ...]:
     """What is so already, and stays."""
     return tuple(Note(kind="warning", subject=one.link, text=one.words) for one in found if not one.is_new)
 
@@ -91,7 +93,7 @@ def _with_networks(host: Host, observed: HostState, wanted: HostState) -> tuple[
     """The state with the bridges of the virtual networks that libvirt is to make; and what they are called."""
     links, labels = dict(wanted.links), dict[str, str]()
     for network in host.virtual_networks.values():
-        bridge = standing_bridge(network, observed)
+        bridge = existing_bridge(network, observed)
         name = bridge.name if bridge is not None else bridge_name(network.name)
         labels[name] = f"virtual network '{network.name}'"
         if bridge is None:

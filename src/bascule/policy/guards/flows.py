@@ -4,7 +4,7 @@ Rules of nft see no frame of Open vSwitch. Table 0 says by which guarded port a 
 number); the tables behind it judge source, ARP, IPv4, IPv6 and discovery, and what they let through goes to NORMAL,
 where the switch learns and forwards. What is stopped is counted by port and reason; what it claimed to be is counted by
 rules that the switch learns from it, a little late: by those frames that come after it has. What OpenFlow has no field
-for stands in :mod:`bascule.policy.guards.unseen`.
+for stands in :mod:`bascule.policy.guards.openflow_gaps`.
 """
 
 from __future__ import annotations

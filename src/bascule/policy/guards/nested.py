@@ -22,7 +22,7 @@ from bascule.model.ruleset.rules import (
 )
 from bascule.policy.guards.ports import GuardedPort
 from bascule.policy.guards.reasons import GuardReason
-from bascule.policy.guards.strokes import (
+from bascule.policy.guards.statements import (
     ACCEPT,
     PORT,
     PROTOCOL,

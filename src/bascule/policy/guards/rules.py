@@ -35,7 +35,7 @@ from bascule.policy.guards.nested import nested_chains, nested_sets, nesting, to
 from bascule.policy.guards.ports import GuardedPort
 from bascule.policy.guards.reasons import GuardReason
 from bascule.policy.guards.sets import NESTED_SETS, SETS, elements
-from bascule.policy.guards.strokes import (
+from bascule.policy.guards.statements import (
     ACCEPT,
     DROP,
     PORT,

@@ -12,7 +12,7 @@ from bascule.model.values import IpAddress, IpNetwork, Mac
 from bascule.policy.guards.ports import GuardedPort, link_local
 
 
-class SetForm(Struct, frozen=True):
+class SetDefinition(Struct, frozen=True):
     """A set's name, its type as nft tells it, and its flags."""
 
     name: str
@@ -21,51 +21,51 @@ class SetForm(Struct, frozen=True):
 
 
 SETS = (
-    SetForm("ports", "ifname"),  # behind a guard
-    SetForm("strict", "ifname"),
-    SetForm("loose", "ifname"),  # whose addresses nobody knows
-    SetForm("any_source", "ifname"),  # of IP, for they forward or nobody knows
-    SetForm("isolated", "ifname"),
-    SetForm("routers", "ifname"),  # which may do what the guard forbids others
-    SetForm("servers", "ifname"),
-    SetForm("queriers", "ifname"),
-    SetForm("groups", "ifname"),
-    SetForm("tagged", "ifname"),
-    SetForm("spanning", "ifname"),
-    SetForm("no_advertisements", "ifname"),
-    SetForm("known_routers", "ifname"),
-    SetForm("known_servers", "ifname"),
-    SetForm("known_servers6", "ifname"),
-    SetForm("macs", "ifname . ether_addr"),
-    SetForm("meets", "ifname . ether_addr"),  # the same of ports that are not isolated: for a quick look
-    SetForm("own4", "ifname . integer . ipv4_addr"),  # sender's MAC and type of the frame, as one number
-    SetForm("own6", "ifname . integer . ipv6_addr"),
-    SetForm("apart_own4", "ifname . integer . ipv4_addr"),  # the same of isolated ports
-    SetForm("apart_own6", "ifname . integer . ipv6_addr"),
-    SetForm("behind4", "ifname . ether_addr . ipv4_addr", ("interval",)),
-    SetForm("behind6", "ifname . ether_addr . ipv6_addr", ("interval",)),
-    SetForm("arp_sender", "ifname . ether_addr . ether_addr . ipv4_addr"),
-    SetForm("probed", "ifname . ipv4_addr"),
-    SetForm("announced", "ifname . integer"),
-    SetForm("chaddr", "ifname . integer"),
-    SetForm("target", "ifname . integer"),
-    SetForm("option_mac", "ifname . integer"),
-    SetForm("solicit_mac", "ifname . integer"),
-    SetForm("apart_mac", "ifname . ether_addr"),
-    SetForm("apart4", "ifname . ipv4_addr"),
-    SetForm("apart6", "ifname . ipv6_addr"),
-    SetForm("apart_target", "ifname . integer"),
-    SetForm("answers_from", "ifname . ipv4_addr"),
-    SetForm("answers6_from", "ifname . ether_addr"),
-    SetForm("advertisers", "ifname . ether_addr"),
+    SetDefinition("ports", "ifname"),  # behind a guard
+    SetDefinition("strict", "ifname"),
+    SetDefinition("loose", "ifname"),  # whose addresses nobody knows
+    SetDefinition("any_source", "ifname"),  # of IP, for they forward or nobody knows
+    SetDefinition("isolated", "ifname"),
+    SetDefinition("routers", "ifname"),  # which may do what the guard forbids others
+    SetDefinition("servers", "ifname"),
+    SetDefinition("queriers", "ifname"),
+    SetDefinition("groups", "ifname"),
+    SetDefinition("tagged", "ifname"),
+    SetDefinition("spanning", "ifname"),
+    SetDefinition("no_advertisements", "ifname"),
+    SetDefinition("known_routers", "ifname"),
+    SetDefinition("known_servers", "ifname"),
+    SetDefinition("known_servers6", "ifname"),
+    SetDefinition("macs", "ifname . ether_addr"),
+    SetDefinition("meets", "ifname . ether_addr"),  # the same of ports that are not isolated: for a quick look
+    SetDefinition("own4", "ifname . integer . ipv4_addr"),  # sender's MAC and type of the frame, as one number
+    SetDefinition("own6", "ifname . integer . ipv6_addr"),
+    SetDefinition("apart_own4", "ifname . integer . ipv4_addr"),  # the same of isolated ports
+    SetDefinition("apart_own6", "ifname . integer . ipv6_addr"),
+    SetDefinition("behind4", "ifname . ether_addr . ipv4_addr", ("interval",)),
+    SetDefinition("behind6", "ifname . ether_addr . ipv6_addr", ("interval",)),
+    SetDefinition("arp_sender", "ifname . ether_addr . ether_addr . ipv4_addr"),
+    SetDefinition("probed", "ifname . ipv4_addr"),
+    SetDefinition("announced", "ifname . integer"),
+    SetDefinition("chaddr", "ifname . integer"),
+    SetDefinition("target", "ifname . integer"),
+    SetDefinition("option_mac", "ifname . integer"),
+    SetDefinition("solicit_mac", "ifname . integer"),
+    SetDefinition("apart_mac", "ifname . ether_addr"),
+    SetDefinition("apart4", "ifname . ipv4_addr"),
+    SetDefinition("apart6", "ifname . ipv6_addr"),
+    SetDefinition("apart_target", "ifname . integer"),
+    SetDefinition("answers_from", "ifname . ipv4_addr"),
+    SetDefinition("answers6_from", "ifname . ether_addr"),
+    SetDefinition("advertisers", "ifname . ether_addr"),
 )
 NESTED_SETS = (
-    SetForm("nesting", "ifname"),  # with guests inside, of which only the number is known
-    SetForm("known_macs", "ether_addr"),  # of everybody whom the file knows: nobody learns them
-    SetForm("known_local", "ipv6_addr"),
-    SetForm("nested4", "ifname . ipv4_addr", ("interval",)),
-    SetForm("nested6", "ifname . ipv6_addr", ("interval",)),
-    SetForm("nested_target", "ifname . integer"),
+    SetDefinition("nesting", "ifname"),  # with guests inside, of which only the number is known
+    SetDefinition("known_macs", "ether_addr"),  # of everybody whom the file knows: nobody learns them
+    SetDefinition("known_local", "ipv6_addr"),
+    SetDefinition("nested4", "ifname . ipv4_addr", ("interval",)),
+    SetDefinition("nested6", "ifname . ipv6_addr", ("interval",)),
+    SetDefinition("nested_target", "ifname . integer"),
 )
 _LIBERTIES = {
     "router": "routers", "dhcp-server": "servers", "multicast-querier": "queriers", "tags": "tagged", "bpdu": "spanning"

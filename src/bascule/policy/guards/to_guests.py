@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bascule.model.ruleset.rules import Masked, Payload, Range, RawPayload, Rule, match
 from bascule.policy.guards.reasons import GuardReason
-from bascule.policy.guards.strokes import (
+from bascule.policy.guards.statements import (
     ACCEPT,
     PROTOCOL,
     SOURCE,

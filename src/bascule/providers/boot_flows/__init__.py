@@ -17,7 +17,7 @@ from bascule.providers.files import remove, systemctl, write
 from bascule.providers.ovs import OVS
 from bascule.providers.ovs.state import SwitchState
 from bascule.providers.plain import PlainProvider
-from bascule.providers.protocol import Merged, Surroundings, ThreeWay, Wanted
+from bascule.providers.protocol import Merged, PlanInputs, ThreeWay, Wanted
 
 if TYPE_CHECKING:
     from bascule.providers.effects import Effects
@@ -31,9 +31,7 @@ class BootFlowsProvider(PlainProvider):
     name: ClassVar[str] = "boot_flows"
     tools: ClassVar[frozenset[str]] = frozenset()  # files and systemctl are the tools of another provider
 
-    def want(
-        self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: Surroundings
-    ) -> Wanted:
+    def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
         """The files where a switch has guards; none elsewhere."""
         now: BootFlows | None = self.part(observed)
         if now is None:

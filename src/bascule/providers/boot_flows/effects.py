@@ -11,7 +11,7 @@ from bascule.host.live import LiveHost
 from bascule.plan.batch import Batch
 from bascule.plan.change import Note
 from bascule.providers.boot_flows.state import BootFlows
-from bascule.providers.effects import Scope
+from bascule.providers.effects import ObserveScope
 
 
 class BootFlowsEffects:
@@ -21,7 +21,7 @@ class BootFlowsEffects:
         """None."""
         return ()
 
-    def read(self, texts: Callable[[], Sequence[str]], scope: Scope) -> BootFlows | None:
+    def read(self, texts: Callable[[], Sequence[str]], scope: ObserveScope) -> BootFlows | None:
         """All three; None where what lasts is not asked for."""
         if scope.state is None:
             return None

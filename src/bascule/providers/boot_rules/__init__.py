@@ -17,7 +17,7 @@ from bascule.policy.guards.table import KEY
 from bascule.providers.boot_rules.state import UNIT_NAME, BootRules, udev_text, unit_text
 from bascule.providers.files import remove, systemctl, write
 from bascule.providers.plain import PlainProvider
-from bascule.providers.protocol import Merged, Surroundings, ThreeWay, Wanted
+from bascule.providers.protocol import Merged, PlanInputs, ThreeWay, Wanted
 
 if TYPE_CHECKING:
     from bascule.providers.effects import Effects
@@ -33,9 +33,7 @@ class BootRulesProvider(PlainProvider):
     name: ClassVar[str] = "boot_rules"
     tools: ClassVar[frozenset[str]] = frozenset()  # files and systemctl are the tools of another provider
 
-    def want(
-        self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: Surroundings
-    ) -> Wanted:
+    def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
         """The file with every table of Bascule's, and the unit; neither where there is no table."""
         now: BootRules | None = self.part(observed)
         if now is None:

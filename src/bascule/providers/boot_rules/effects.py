@@ -12,7 +12,7 @@ from bascule.host.live import LiveHost
 from bascule.plan.batch import Batch
 from bascule.plan.change import Note
 from bascule.providers.boot_rules.state import UNITS, BootRules
-from bascule.providers.effects import Scope
+from bascule.providers.effects import ObserveScope
 from bascule.system.run import find_tool
 
 
@@ -23,7 +23,7 @@ class BootRulesEffects:
         """None."""
         return ()
 
-    def read(self, texts: Callable[[], Sequence[str]], scope: Scope) -> BootRules | None:
+    def read(self, texts: Callable[[], Sequence[str]], scope: ObserveScope) -> BootRules | None:
         """Both files; None where what lasts is not asked for, and there is none of an earlier change."""
         if scope.state is None:
             return None

@@ -12,7 +12,7 @@ from bascule.model.state import HostState
 from bascule.plan.step import Step
 from bascule.providers.merging import changed
 from bascule.providers.plain import PlainProvider
-from bascule.providers.protocol import Merged, Surroundings, ThreeWay, Wanted
+from bascule.providers.protocol import Merged, PlanInputs, ThreeWay, Wanted
 
 if TYPE_CHECKING:
     from bascule.providers.dnsmasq.state import DnsmasqState
@@ -28,9 +28,7 @@ class DnsmasqProvider(PlainProvider):
     tools: ClassVar[frozenset[str]] = frozenset({"dnsmasq", "pkill"})
     programs: ClassVar[frozenset[str]] = frozenset({"dnsmasq"})
 
-    def want(
-        self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: Surroundings
-    ) -> Wanted:
+    def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
         """The servers of declared networks, none of those whose bridge goes away."""
         part: DnsmasqState | None = self.part(observed)
         if part is None:

@@ -14,7 +14,7 @@ from bascule.host.live import LiveHost
 from bascule.plan.batch import Batch
 from bascule.plan.change import Note
 from bascule.providers.dnsmasq.state import UNITS, DnsmasqState
-from bascule.providers.effects import Scope
+from bascule.providers.effects import ObserveScope
 from bascule.system.disk import durable
 
 END_S = 3.0  # how long a dnsmasq may take to end
@@ -27,7 +27,7 @@ class DnsmasqEffects:
         """None: their processes are looked up in /proc."""
         return ()
 
-    def read(self, texts: Callable[[], Sequence[str]], scope: Scope) -> DnsmasqState | None:  # no texts
+    def read(self, texts: Callable[[], Sequence[str]], scope: ObserveScope) -> DnsmasqState | None:  # no texts
         """Those that are there; None where no network is declared and none was ever made."""
         known: DnsmasqState | None = scope.known.get("dnsmasq")
         if known is None and scope.state is None:

@@ -10,7 +10,7 @@ from bascule.model.state import HostState
 from bascule.plan.change import Command
 from bascule.plan.step import Step
 from bascule.providers.plain import PlainProvider
-from bascule.providers.protocol import Merged, Surroundings, ThreeWay, Wanted
+from bascule.providers.protocol import Merged, PlanInputs, ThreeWay, Wanted
 
 if TYPE_CHECKING:
     from bascule.providers.effects import Effects
@@ -22,9 +22,7 @@ class FilesProvider(PlainProvider):
     name: ClassVar[str] = "files"
     tools: ClassVar[frozenset[str]] = frozenset({"install", "rm", "systemctl"})
 
-    def want(
-        self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: Surroundings
-    ) -> Wanted:
+    def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
         """Nothing of its own."""
         return Wanted()
 

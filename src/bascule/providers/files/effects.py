@@ -10,7 +10,7 @@ from bascule.errors import CommandFailed, Problem
 from bascule.host.live import LiveHost
 from bascule.plan.batch import Batch
 from bascule.plan.change import Command, Note
-from bascule.providers.effects import Scope
+from bascule.providers.effects import ObserveScope
 from bascule.system.disk import durable
 from bascule.system.disk.files import remove_file
 from bascule.system.run import run
@@ -23,7 +23,7 @@ class FilesEffects:
         """None."""
         return ()
 
-    def read(self, texts: Callable[[], Sequence[str]], scope: Scope) -> None:
+    def read(self, texts: Callable[[], Sequence[str]], scope: ObserveScope) -> None:
         """Nothing of its own."""
 
     def execute(self, batch: Batch, *, where: LiveHost, keep: Sequence[int]) -> tuple[Note, ...]:

@@ -13,7 +13,7 @@ from bascule.model.values import Mac, derive_mac, tap_mac
 from bascule.plan.step import Step
 from bascule.providers.kernel.diff import steps
 from bascule.providers.plain import PlainProvider
-from bascule.providers.protocol import Merged, Surroundings, ThreeWay, Wanted
+from bascule.providers.protocol import Merged, PlanInputs, ThreeWay, Wanted
 
 if TYPE_CHECKING:
     from bascule.providers.effects import Effects
@@ -35,9 +35,7 @@ class KernelProvider(PlainProvider):
         own = {name: getattr(part, name) for name in ("links", "routes", "rules", "neighbours", "sysctls")}
         return replace(state, **own)
 
-    def want(
-        self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: Surroundings
-    ) -> Wanted:
+    def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
         """What the target has laid out."""
         return Wanted(part=wanted)
 

@@ -9,7 +9,7 @@ from bascule.host.live import LiveHost
 from bascule.model.state import HostState
 from bascule.plan.batch import Batch
 from bascule.plan.change import Change, Command, Note, are_plain
-from bascule.providers.effects import Scope
+from bascule.providers.effects import ObserveScope
 from bascule.providers.kernel.observe import PROGRAMS, read
 from bascule.system.net.iproute import batch as run_batch
 from bascule.system.net.netns import Namespace
@@ -23,7 +23,7 @@ class KernelEffects:
         """A link, an address, a route and a rule dump each, whatever their number."""
         return PROGRAMS
 
-    def read(self, texts: Callable[[], Sequence[str]], scope: Scope) -> HostState:
+    def read(self, texts: Callable[[], Sequence[str]], scope: ObserveScope) -> HostState:
         """Links, routes, rules and the parameters of the scope."""
         return read(texts, sysctls=scope.sysctls, namespace=scope.where.namespace)
 

@@ -15,9 +15,9 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from bascule.model.links import Bond
-from bascule.model.moment import Lifetime
 from bascule.model.state import Address, FixedNeighbour, HostState, Link, Route, RoutingRule, link_of
 from bascule.model.values import IfName
+from bascule.model.volatile import Lifetime
 from bascule.plan.address_migration import stand_in
 from bascule.providers.merging import merge_mapping
 from bascule.providers.protocol import Merged, ThreeWay

@@ -12,7 +12,6 @@ from msgspec.structs import replace
 
 from bascule.errors import CommandFailed, Problem
 from bascule.model.links import BridgePort, LinkOptions, Other, read_kind
-from bascule.model.moment import Lifetime
 from bascule.model.route_tables import numbers, table_names
 from bascule.model.state import (
     BY_SECRET,
@@ -29,6 +28,7 @@ from bascule.model.state import (
     secret_key,
 )
 from bascule.model.values import IfName, Mac
+from bascule.model.volatile import Lifetime
 from bascule.providers.shaping.state import is_queue
 from bascule.system.net.links import wireless_links
 from bascule.system.net.neighbours import fixed_neighbours

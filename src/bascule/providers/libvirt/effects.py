@@ -12,7 +12,7 @@ from bascule.errors import BasculeError, NotPermitted
 from bascule.host.live import LiveHost
 from bascule.plan.batch import Batch
 from bascule.plan.change import Note
-from bascule.providers.effects import Scope
+from bascule.providers.effects import ObserveScope
 from bascule.providers.libvirt.state import LibvirtState
 from bascule.system.net.netns import is_machines_own
 
@@ -26,7 +26,7 @@ class LibvirtEffects:
         """None: it is asked through a library."""
         return ()
 
-    def read(self, texts: Callable[[], Sequence[str]], scope: Scope) -> LibvirtState | None:  # no texts
+    def read(self, texts: Callable[[], Sequence[str]], scope: ObserveScope) -> LibvirtState | None:  # no texts
         """Everything that it knows, where it is meant; None where it is not, or does not answer unasked.
 
         Raises NotPermitted or CommandFailed where it was asked for by name; waits for one that is restarting where a
@@ -63,20 +63,20 @@ class LibvirtEffects:
         return notes
 
 
-def _is_concerned(scope: Scope) -> bool:
+def _is_concerned(scope: ObserveScope) -> bool:
     site, host = scope.site, scope.host
     if site is None or host is None:
         return True
     return bool(host.virtual_networks) or any(True for _ in site.guests_on(host.name))
 
 
-def _with_accel(state: LibvirtState, scope: Scope) -> LibvirtState:
+def _with_accel(state: LibvirtState, scope: ObserveScope) -> LibvirtState:
     """What a new guest would run on is found out by running one, which takes a moment, so only if there is one."""
     if scope.site is None or scope.host is None:
         return state
     if all(guest.name in state.domains for guest in scope.site.guests_on(scope.host.name)):
         return state
-    from bascule.guests.accel import accel
+    from bascule.guests.accelerator import accel
 
     return replace(state, accel=accel().name)
 

@@ -15,11 +15,11 @@ from bascule.model.state_json import tables_from_json, tables_to_json
 from bascule.model.values import IfName
 from bascule.plan.change import Command, Risk
 from bascule.plan.step import Phase, Step, ip, step
-from bascule.policy.guards.standing import standing_guards
+from bascule.policy.guards.loaded import loaded_guards
 from bascule.providers.merging import merge_mapping
 from bascule.providers.nft.words import changed_rules
 from bascule.providers.plain import PlainProvider
-from bascule.providers.protocol import Merged, Surroundings, ThreeWay, Wanted
+from bascule.providers.protocol import Merged, PlanInputs, ThreeWay, Wanted
 
 if TYPE_CHECKING:
     from bascule.providers.effects import Effects
@@ -40,9 +40,7 @@ class NftProvider(PlainProvider):
         """The state with other tables."""
         return replace(state, tables=part or {})
 
-    def want(
-        self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: Surroundings
-    ) -> Wanted:
+    def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
         """The tables that the target of the kernel's part has laid out, for they belong to its links."""
         return Wanted(part=wanted.tables)
 
@@ -103,7 +101,7 @@ def _elements(name: str, before: Table, after: Table) -> Iterator[Step]:
 
 def _forgotten(before: HostState, after: HostState) -> Iterator[Step]:
     """What a bridge has learned at a port before it had a guard may be a lie, which would stand for minutes."""
-    guarded = standing_guards(after.tables).keys() - standing_guards(before.tables).keys()
+    guarded = loaded_guards(after.tables).keys() - loaded_guards(before.tables).keys()
     for name in sorted(guarded):
         link = before.links.get(IfName(name))
         bridge = before.links.get(link.master) if link is not None and link.master is not None else None

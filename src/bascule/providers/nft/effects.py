@@ -8,7 +8,7 @@ from bascule.host.live import LiveHost
 from bascule.model.ruleset.rules import AnyTable
 from bascule.plan.batch import Batch
 from bascule.plan.change import Note
-from bascule.providers.effects import Scope
+from bascule.providers.effects import ObserveScope
 from bascule.providers.nft.ownership import tables
 
 
@@ -19,7 +19,7 @@ class NftEffects:
         """All rules of every family."""
         return (("nft", "-j", "list", "ruleset"),)
 
-    def read(self, texts: Callable[[], Sequence[str]], scope: Scope) -> Mapping[str, AnyTable]:
+    def read(self, texts: Callable[[], Sequence[str]], scope: ObserveScope) -> Mapping[str, AnyTable]:
         """Every table, ours and others'."""
         return tables(texts()[0])
 

@@ -10,7 +10,7 @@ from bascule.model.state import HostState
 from bascule.plan.step import Step
 from bascule.providers.merging import changed
 from bascule.providers.plain import PlainProvider
-from bascule.providers.protocol import Merged, Surroundings, ThreeWay, Wanted
+from bascule.providers.protocol import Merged, PlanInputs, ThreeWay, Wanted
 
 if TYPE_CHECKING:
     from bascule.providers.effects import Effects
@@ -34,9 +34,7 @@ class OvsProvider(PlainProvider):
 
         return lay_over(state, part)
 
-    def want(
-        self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: Surroundings
-    ) -> Wanted:
+    def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
         """Rows for the links that the target has put under a bridge of Open vSwitch."""
         part: SwitchState | None = self.part(observed)
         if part is None:

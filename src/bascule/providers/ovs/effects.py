@@ -11,9 +11,9 @@ from bascule.errors import CommandFailed, Problem
 from bascule.host.live import LiveHost
 from bascule.plan.batch import Batch
 from bascule.plan.change import Change, Note
-from bascule.providers.effects import Scope
+from bascule.providers.effects import ObserveScope
 from bascule.providers.ovs.diff import PATIENCE_S
-from bascule.providers.ovs.look import look, observe, rebinding
+from bascule.providers.ovs.observe import look, observe, rebinding
 from bascule.providers.ovs.state import SwitchState
 from bascule.providers.ovs.transaction import interfaces_in
 from bascule.system.net.netns import Namespace
@@ -30,7 +30,7 @@ class OvsEffects:
         """None: it is asked over its socket."""
         return ()
 
-    def read(self, texts: Callable[[], Sequence[str]], scope: Scope) -> SwitchState | None:  # no texts
+    def read(self, texts: Callable[[], Sequence[str]], scope: ObserveScope) -> SwitchState | None:  # no texts
         """All switches; None where nobody keeps any."""
         return look(scope.where.namespace)
 

@@ -14,7 +14,7 @@ from bascule.providers.ovs.state import (
     PortRow,
     QosRow,
     Row,
-    SwitchMoment,
+    SwitchCounters,
     SwitchState,
     plain,
 )
@@ -91,7 +91,7 @@ def from_answer(answer: Iterable[Mapping[str, Any]], socket: str, *, is_running:
             for row in mirrors
             if row["_uuid"] in of_mirrors
         },
-        seen=SwitchMoment(
+        seen=SwitchCounters(
             root=kept["_uuid"],
             uuids=dict(_uuids(tables, of_mirrors))
             | {f"QoS/{row['name']}": uuid for row in ports for uuid in _several(row["qos"])},

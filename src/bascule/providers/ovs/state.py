@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 
 from msgspec import Struct, field
 
-from bascule.model.moment import Moment
 from bascule.model.ruleset.openflow import FlowRule
+from bascule.model.volatile import Volatile
 
 MARK = "bascule"  # the key in external_ids under which the site stands that a row was made for
 RATE, PRIMARY = "lacp-time", "bond-primary"  # keys of a bond in other_config of its port
@@ -120,7 +120,7 @@ class FlowTable(Struct, frozen=True, kw_only=True):
     flows: tuple[FlowRule, ...]
 
 
-class SwitchMoment(Moment, frozen=True, kw_only=True):
+class SwitchCounters(Volatile, frozen=True, kw_only=True):
     """What the data base shows beside its configuration.
 
     ``uuids`` are by TABLE/NAME, ``errors`` what ovs-vswitchd says of an interface that it could not open,
@@ -145,7 +145,7 @@ class SwitchState(Struct, frozen=True, kw_only=True):
     ports: Mapping[str, PortRow] = field(default_factory=dict)
     mirrors: Mapping[str, MirrorRow] = field(default_factory=dict)
     flows: Mapping[str, FlowTable] = field(default_factory=dict)  # of the guards, by bridge
-    seen: SwitchMoment = SwitchMoment()
+    seen: SwitchCounters = SwitchCounters()
 
     def ports_of(self, bridge: str) -> tuple[PortRow, ...]:
         """The ports of a switch, in the order of their names."""

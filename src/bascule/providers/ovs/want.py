@@ -17,8 +17,8 @@ from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
 from bascule.plan.change import Note
 from bascule.policy.guards.flows import guard_flows
+from bascule.policy.guards.openflow_gaps import unseen
 from bascule.policy.guards.ports import guarded_ports
-from bascule.policy.guards.unseen import unseen
 from bascule.providers.ovs.flows import LOCAL, SHOWN_FRAGMENTS
 from bascule.providers.ovs.overlay import columns_of, vlans_of
 from bascule.providers.ovs.state import (

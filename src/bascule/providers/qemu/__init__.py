@@ -12,7 +12,7 @@ from bascule.model.state import HostState
 from bascule.plan.step import Step
 from bascule.providers.merging import changed
 from bascule.providers.plain import PlainProvider
-from bascule.providers.protocol import Merged, Surroundings, ThreeWay, Wanted
+from bascule.providers.protocol import Merged, PlanInputs, ThreeWay, Wanted
 
 if TYPE_CHECKING:
     from bascule.providers.effects import Effects
@@ -39,9 +39,7 @@ class QemuProvider(PlainProvider):
 
         return with_live_taps(site, host, part.seen_domains)
 
-    def want(
-        self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: Surroundings
-    ) -> Wanted:
+    def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
         """The file's guests and NICs over what is there."""
         part = self.part(observed)
         if part is None:

@@ -12,7 +12,7 @@ from bascule.host.live import LiveHost
 from bascule.model.values import IfName, Mac
 from bascule.plan.batch import Batch
 from bascule.plan.change import Command, Note
-from bascule.providers.effects import Scope
+from bascule.providers.effects import ObserveScope
 from bascule.providers.qemu.state import QemuGuest, QemuState
 
 
@@ -23,7 +23,7 @@ class QemuEffects:
         """None: there may be no guest at all."""
         return ()
 
-    def read(self, texts: Callable[[], Sequence[str]], scope: Scope) -> QemuState | None:  # no texts
+    def read(self, texts: Callable[[], Sequence[str]], scope: ObserveScope) -> QemuState | None:  # no texts
         """The guests that were defined; None where libvirt runs the guests, or nobody ever defined one unasked."""
         from bascule.guests.paths import qemu_folder
 

@@ -14,7 +14,7 @@ from bascule.plan.step import Phase, Step, step
 from bascule.providers.files import remove, write
 from bascule.providers.merging import changed, merge_mapping
 from bascule.providers.plain import PlainProvider
-from bascule.providers.protocol import Merged, Surroundings, ThreeWay, Wanted
+from bascule.providers.protocol import Merged, PlanInputs, ThreeWay, Wanted
 from bascule.providers.shaping.state import UDEV_FILE, Shaping, clearing, setting, udev_text
 
 if TYPE_CHECKING:
@@ -31,9 +31,7 @@ class ShapingProvider(PlainProvider):
     programs: ClassVar[frozenset[str]] = frozenset({"tc"})
     drifts: ClassVar[bool] = True
 
-    def want(
-        self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: Surroundings
-    ) -> Wanted:
+    def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
         """The limits of the site file, on the taps that are there."""
         now: Shaping | None = self.part(observed)
         if now is None:

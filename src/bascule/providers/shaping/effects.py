@@ -10,7 +10,7 @@ from pathlib import Path
 from bascule.host.live import LiveHost
 from bascule.plan.batch import Batch
 from bascule.plan.change import Note
-from bascule.providers.effects import Scope
+from bascule.providers.effects import ObserveScope
 from bascule.providers.shaping.state import PREFIX, UDEV_FILE, Shaping, read_limits
 
 
@@ -21,7 +21,7 @@ class ShapingEffects:
         """None: tc is asked where there is something to be told."""
         return ()
 
-    def read(self, texts: Callable[[], Sequence[str]], scope: Scope) -> Shaping | None:  # no texts
+    def read(self, texts: Callable[[], Sequence[str]], scope: ObserveScope) -> Shaping | None:  # no texts
         """The limits that stand; None where nobody asks for limits and none was ever made."""
         with scope.where.entered():
             names = [name for _, name in socket.if_nameindex()]

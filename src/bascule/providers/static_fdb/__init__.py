@@ -16,7 +16,7 @@ from bascule.policy.guards.ports import guarded_ports
 from bascule.providers.files import remove, write
 from bascule.providers.merging import changed, merge_mapping
 from bascule.providers.plain import PlainProvider
-from bascule.providers.protocol import Merged, Surroundings, ThreeWay, Wanted
+from bascule.providers.protocol import Merged, PlanInputs, ThreeWay, Wanted
 from bascule.providers.static_fdb.state import UDEV_FILE, StaticFdb, entering, forgetting, leaving, udev_text
 
 if TYPE_CHECKING:
@@ -33,9 +33,7 @@ class StaticFdbProvider(PlainProvider):
     programs: ClassVar[frozenset[str]] = frozenset({"bridge"})
     drifts: ClassVar[bool] = True
 
-    def want(
-        self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: Surroundings
-    ) -> Wanted:
+    def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
         """The MACs of the guests whose NICs say so, on the taps that are there."""
         now: StaticFdb | None = self.part(observed)
         if now is None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from bascule.host.live import LiveHost
 from bascule.plan.batch import Batch
 from bascule.plan.change import Note
-from bascule.providers.effects import Scope
+from bascule.providers.effects import ObserveScope
 from bascule.providers.static_fdb.state import UDEV_FILE, StaticFdb, read_entries
 
 
@@ -20,7 +20,7 @@ class StaticFdbEffects:
         """None: the table is read where there is something to be told."""
         return ()
 
-    def read(self, texts: Callable[[], Sequence[str]], scope: Scope) -> StaticFdb | None:  # no texts
+    def read(self, texts: Callable[[], Sequence[str]], scope: ObserveScope) -> StaticFdb | None:  # no texts
         """The entries that stand; None where nobody asks for any and none was ever made."""
         nics = scope.site.guest_nics(scope.host.name) if scope.site is not None and scope.host is not None else ()
         declared = any(nic.guarding.fdb for nic in nics)

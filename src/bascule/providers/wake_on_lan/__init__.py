@@ -15,13 +15,13 @@ from bascule.plan.change import Command, Note, Risk
 from bascule.plan.step import Phase, Step, step
 from bascule.providers.merging import merge_mapping
 from bascule.providers.plain import PlainProvider
-from bascule.providers.protocol import Merged, Surroundings, ThreeWay, Wanted
+from bascule.providers.protocol import Merged, PlanInputs, ThreeWay, Wanted
 
 if TYPE_CHECKING:
     from bascule.providers.effects import Effects
 
 
-class Wake(Struct, frozen=True):
+class WakeOnLan(Struct, frozen=True):
     """What wakes the machine by a NIC now, and what could; None: its driver was asked and has no such thing."""
 
     now: Modes | None
@@ -36,18 +36,16 @@ class WakeOnLanProvider(PlainProvider):
     programs: ClassVar[frozenset[str]] = tools
     drifts: ClassVar[bool] = True
 
-    def want(
-        self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: Surroundings
-    ) -> Wanted:
+    def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
         """What the file says, where the NIC can; a note where it cannot."""
-        seen: Mapping[str, Wake] | None = self.part(observed)
+        seen: Mapping[str, WakeOnLan] | None = self.part(observed)
         said = {name: nic for name, nic in host.nics.items() if nic.wol is not None}
         if seen is None or not said:
             return Wanted(part=seen)
         part, notes = dict(seen), []
         reasons: dict[str, str] = {}
         for name, nic in said.items():
-            have = seen.get(name, Wake(None))
+            have = seen.get(name, WakeOnLan(None))
             modes = nic.wol or ()
             if lacking := [word for word in modes if word not in have.able]:
                 notes.append(Note(kind="unsupported", subject=name, text=_cannot(have, lacking)))
@@ -77,8 +75,8 @@ class WakeOnLanProvider(PlainProvider):
 
     def put_right(self, before: HostState, wanted: HostState, now: HostState) -> Any:
         """As the change made it, where a NIC is still there."""
-        seen: Mapping[str, Wake] = self.part(now) or {}
-        made: Mapping[str, Wake] = self.part(wanted) or {}
+        seen: Mapping[str, WakeOnLan] = self.part(now) or {}
+        made: Mapping[str, WakeOnLan] = self.part(wanted) or {}
         return {name: made.get(name, one) for name, one in seen.items()} if self.part(now) is not None else None
 
     def to_json(self, part: Any) -> Any:
@@ -87,7 +85,7 @@ class WakeOnLanProvider(PlainProvider):
 
     def from_json(self, data: Any) -> Any:
         """The same back."""
-        return convert(data, dict[str, Wake])
+        return convert(data, dict[str, WakeOnLan])
 
     def effects(self) -> Effects:
         """The drivers are asked without a program."""
@@ -96,14 +94,14 @@ class WakeOnLanProvider(PlainProvider):
         return WakeOnLanEffects()
 
 
-def _cannot(have: Wake, lacking: list[str]) -> str:
+def _cannot(have: WakeOnLan, lacking: list[str]) -> str:
     if have.now is None:
         return "cannot be woken by the network: its driver has no wake-on-LAN; 'wol' has no effect there"
     able = wake_words(have.able) if have.able else "nothing"
     return f"cannot be woken by {' '.join(lacking)}: its driver can {able}"
 
 
-def _since(name: str, have: Wake) -> str:
+def _since(name: str, have: WakeOnLan) -> str:
     return f"{name} is woken by {wake_words(have.now or ())} by now"
 
 

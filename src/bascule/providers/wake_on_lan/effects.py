@@ -8,8 +8,8 @@ from bascule.host.live import LiveHost
 from bascule.model.links.wake_on_lan import of_bits
 from bascule.plan.batch import Batch
 from bascule.plan.change import Note
-from bascule.providers.effects import Scope
-from bascule.providers.wake_on_lan import Wake
+from bascule.providers.effects import ObserveScope
+from bascule.providers.wake_on_lan import WakeOnLan
 from bascule.system.net.ethtool import wake_on_lan
 
 
@@ -20,17 +20,17 @@ class WakeOnLanEffects:
         """None."""
         return ()
 
-    def read(self, texts: Callable[[], Sequence[str]], scope: Scope) -> Mapping[str, Wake] | None:
+    def read(self, texts: Callable[[], Sequence[str]], scope: ObserveScope) -> Mapping[str, WakeOnLan] | None:
         """The NICs of which the file says something, and those of a checkpoint."""
         said = [name for name, nic in scope.host.nics.items() if nic.wol is not None] if scope.host is not None else []
         names = dict.fromkeys([*said, *(scope.known.get("wake_on_lan") or ())])
         if not names:
             return None
-        found: dict[str, Wake] = {}
+        found: dict[str, WakeOnLan] = {}
         with scope.where.entered():
             for name in names:
                 told = wake_on_lan(name)
-                found[name] = Wake(None) if told is None else Wake(of_bits(told.now), of_bits(told.able))
+                found[name] = WakeOnLan(None) if told is None else WakeOnLan(of_bits(told.now), of_bits(told.able))
         return found
 
     def execute(self, batch: Batch, *, where: LiveHost, keep: Sequence[int]) -> tuple[Note, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Literal
 
-from bascule.system.libvirt.door import Hypervisor
+from bascule.system.libvirt.interface import Hypervisor
 
 __all__ = ["SYSTEM", "Hypervisor", "connect", "default_uri"]
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from bascule.errors import BasculeError, MissingTool
 from bascule.model.domain import DomainText, LeaseText, NetworkText
-from bascule.system.libvirt.door import libvirt_error, no_way_in
+from bascule.system.libvirt.interface import libvirt_error, no_way_in
 from bascule.system.run import run
 
 

@@ -48,7 +48,7 @@ class Message(Struct, frozen=True):
     what: str
 
 
-class End(Struct, frozen=True, kw_only=True):
+class VethEnd(Struct, frozen=True, kw_only=True):
     """One end of a veth pair, down: the kernel refuses to make one that is up before the other is there.
 
     ``namespace`` None is the one that the message is sent in; ``master`` is an index.
@@ -79,7 +79,7 @@ def _ifinfo(*, index: int = 0, up: bool = False, change: bool = False) -> bytes:
     return struct.pack("=BxHiII", socket.AF_UNSPEC, 0, index, flags, _IFF_UP if up or change else 0)
 
 
-def _end(end: End) -> bytes:
+def _end(end: VethEnd) -> bytes:
     body = _ifinfo() + _name(end.name)
     if end.mac:
         body += _attr(_ADDRESS, bytes.fromhex(end.mac.replace(":", "")))
@@ -96,7 +96,7 @@ def _info(kind: str, data: bytes) -> bytes:
     return _attr(_LINKINFO, _attr(_INFO_KIND, kind.encode()) + _attr(_INFO_DATA, data))
 
 
-def add_veth(here: End, there: End) -> Message:
+def add_veth(here: VethEnd, there: VethEnd) -> Message:
     """A cable; both ends are made at once, each in its namespace."""
     body = _end(here) + _info("veth", _attr(_VETH_PEER, _end(there)))
     return Message(NEWLINK, _CREATE | _EXCL, body, f"link add {here.name} type veth peer name {there.name}")
@@ -106,13 +106,13 @@ def add_bridge(name: str) -> Message:
     """A switch: no STP, no forward delay, no multicast snooping (DESIGN.md §7)."""
     options = _u32(_BR_FORWARD_DELAY, 0) + _u32(_BR_STP_STATE, 0) + _attr(_BR_MCAST_SNOOPING, b"\0")
     return Message(
-        NEWLINK, _CREATE | _EXCL, _end(End(name=name)) + _info("bridge", options), f"link add {name} type bridge"
+        NEWLINK, _CREATE | _EXCL, _end(VethEnd(name=name)) + _info("bridge", options), f"link add {name} type bridge"
     )
 
 
 def add_other(name: str, kind: str, options: bytes = b"") -> Message:
     """A link of any kind that needs no other link, as the kernel makes it by itself."""
-    return Message(NEWLINK, _CREATE | _EXCL, _end(End(name=name)) + _info(kind, options), f"link add {name}")
+    return Message(NEWLINK, _CREATE | _EXCL, _end(VethEnd(name=name)) + _info(kind, options), f"link add {name}")
 
 
 def add_filtering_bridge(name: str) -> Message:
@@ -122,12 +122,12 @@ def add_filtering_bridge(name: str) -> Message:
 
 def add_vlan(name: str, parent: int, vid: int, master: int | None) -> Message:
     """An 802.1Q link on the link with index ``parent``."""
-    body = _end(End(name=name, master=master)) + _u32(_IFLA_LINK, parent)
+    body = _end(VethEnd(name=name, master=master)) + _u32(_IFLA_LINK, parent)
     body += _info("vlan", _attr(_VLAN_ID, struct.pack("=H", vid)))
     return Message(NEWLINK, _CREATE | _EXCL, body, f"link add {name} type vlan id {vid}")
 
 
-def add_macvlan(here: End, parent: int) -> Message:
+def add_macvlan(here: VethEnd, parent: int) -> Message:
     """A link in bridge mode on the link with index ``parent``, which stays in the namespace of the socket."""
     body = _end(here) + _u32(_IFLA_LINK, parent) + _info("macvlan", _u32(_MACVLAN_MODE, _MACVLAN_BRIDGE))
     return Message(NEWLINK, _CREATE | _EXCL, body, f"link add {here.name} type macvlan mode bridge")

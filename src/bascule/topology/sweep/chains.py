@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from bascule.topology.sweep.matching import NOTHING, Matcher, Mixed, PacketBox, Rows, bits
+from bascule.topology.sweep.matching import NOTHING, DependsOnBothEnds, Matcher, PacketSet, Rows, bits
 from bascule.topology.trace.rules.evaluate import MOST_JUMPS
 from bascule.topology.trace.rules.lines import (
     Decision,
@@ -21,7 +21,7 @@ from bascule.topology.trace.rules.lines import (
     SetField,
     Translate,
 )
-from bascule.topology.trace.rules.tests import ALWAYS, AnyFlag, Doubt, Field, Test
+from bascule.topology.trace.rules.tests import ALWAYS, AnyFlag, Field, Test, UncertainTest
 
 Changes = frozenset[tuple[str, Any]]
 """What rules have changed in the fields of some packets since they came to the chain."""
@@ -29,7 +29,7 @@ ALIKE: Changes = frozenset()
 OF_SERVICES = ("tcp ", "udp ", "th ", "icmp", "meta l4proto", "meta protocol", "meta nfproto", "ip protocol", "ct ")
 
 
-class OnwardSet(Struct, frozen=True, kw_only=True):
+class ForwardedSet(Struct, frozen=True, kw_only=True):
     """Packets that go on alike: with the same changes, and the same NAT."""
 
     rows: Rows
@@ -43,7 +43,7 @@ class ChainResult(Struct, frozen=True, kw_only=True):
 
     stopped: Rows
     perhaps: Rows
-    ways: tuple[OnwardSet, ...]
+    ways: tuple[ForwardedSet, ...]
     left: Rows
 
 
@@ -93,14 +93,14 @@ class ChainRun:
         kinds = {*run.passed, *((changes, 0) for changes in run.stopped)}
         if len(kinds) == 1 and not left:
             ((changes, nat),) = kinds
-            found.append(OnwardSet(rows=members, changes=changes, nat=run.nats.get(nat), chain=chain))
+            found.append(ForwardedSet(rows=members, changes=changes, nat=run.nats.get(nat), chain=chain))
         else:
             onward: dict[tuple[Changes, int], Rows] = {key: without(rows, left) for key, rows in run.passed.items()}
             for changes, rows in run.stopped.items():
                 add(onward.setdefault((changes, 0), {}), without(without(rows, passed), left))
             for (changes, nat), rows in onward.items():
                 if rows:
-                    found.append(OnwardSet(rows=rows, changes=changes, nat=run.nats.get(nat), chain=chain))
+                    found.append(ForwardedSet(rows=rows, changes=changes, nat=run.nats.get(nat), chain=chain))
         return ChainResult(
             stopped=without(stopped, passed), perhaps=common(stopped, passed), ways=tuple(found), left=left
         )
@@ -177,7 +177,7 @@ class ChainRun:
                 return
             try:
                 sure_match, match = matcher.of(part)
-            except Mixed:
+            except DependsOnBothEnds:
                 add(self.run.left, _hits(low, up, live)[0])
                 return
             if not (match.sources and match.row):
@@ -202,7 +202,7 @@ class ChainRun:
         add(self.run.left, without(hit, sure))
         try:
             effects = self._with(changes).effects(part)
-        except Mixed:
+        except DependsOnBothEnds:
             add(self.run.left, sure)
             return
         own = dict(sure)
@@ -246,7 +246,7 @@ class ChainRun:
                 return
             try:
                 low, up = (NOTHING, matcher.every) if part.moving else matcher.within(part.keys, bounds)
-            except Mixed:
+            except DependsOnBothEnds:
                 add(self.run.left, hit)
                 return
             if not (up.sources and up.row):
@@ -304,7 +304,7 @@ def _is_of_ends(part: Part) -> bool:
 
 
 def _ordered(line: RuleLine) -> tuple[tuple[Part, ...], str]:
-    tests = list(takewhile(lambda part: isinstance(part, Test | AnyFlag | Doubt), line.parts))
+    tests = list(takewhile(lambda part: isinstance(part, Test | AnyFlag | UncertainTest), line.parts))
     parts = (*sorted(tests, key=_is_of_ends), *line.parts[len(tests) :])
     head = parts[0].keys[0] if parts and isinstance(parts[0], Test) else None
     header = head.key if isinstance(head, Field) and not head.key.startswith((*ALWAYS, "@", "th ")) else ""
@@ -314,12 +314,12 @@ def _ordered(line: RuleLine) -> tuple[tuple[Part, ...], str]:
 # ---- sets of packets
 
 
-def _hits(low: PacketBox, up: PacketBox, live: Rows) -> tuple[Rows, Rows]:
+def _hits(low: PacketSet, up: PacketSet, live: Rows) -> tuple[Rows, Rows]:
     hit = _of(up, live)
     return hit, hit if low is up or not hit else _of(low, live)
 
 
-def _of(match: PacketBox, live: Rows) -> Rows:
+def _of(match: PacketSet, live: Rows) -> Rows:
     sources, row, rows = match
     found = {}
     if rows is not None:

@@ -15,7 +15,7 @@ from bascule.topology.trace.rules.tests import (
     Bounds,
     Expr,
     Field,
-    Missing,
+    HeaderMissing,
     Test,
     Value,
     holds,
@@ -28,27 +28,27 @@ Rows = dict[int, int]
 LINKS = {"meta iifname", "meta oifname", "meta iif", "meta oif", "meta physin", "meta physout"}
 
 
-class Mixed(Exception):  # it is no fault
+class DependsOnBothEnds(Exception):  # it is no fault
     """That an expression depends on sender and receiver at once, so that no set tells it."""
 
 
-class PacketBox(NamedTuple):
+class PacketSet(NamedTuple):
     """Packets of the senders in ``sources`` to what ``row`` has; where ``rows`` is given, those in it alone."""
 
     sources: int
     row: int
     rows: Rows | None = None
 
-    def both(self, other: PacketBox) -> PacketBox:
+    def both(self, other: PacketSet) -> PacketSet:
         """What is in both."""
         rows = self.rows if other.rows is None else other.rows
         if self.rows is not None and other.rows is not None:
             rows = {one: row & other.rows[one] for one, row in self.rows.items() if one in other.rows}
-        return PacketBox(self.sources & other.sources, self.row & other.row, rows)
+        return PacketSet(self.sources & other.sources, self.row & other.row, rows)
 
 
-NOTHING = PacketBox(0, 0)
-Answer = tuple[PacketBox, PacketBox]
+NOTHING = PacketSet(0, 0)
+Answer = tuple[PacketSet, PacketSet]
 """Of which packets something holds surely, and of which perhaps, the sure ones among them."""
 
 
@@ -80,7 +80,7 @@ class Matcher:
         self.everybody = everybody
         self.full = full
         self.senders = senders
-        self.every = PacketBox(everybody, full)
+        self.every = PacketSet(everybody, full)
         self._known: dict[int, Answer] = {}
 
     def of(self, test: AnyTest) -> Answer:
@@ -111,7 +111,7 @@ class Matcher:
         recorder = _Recorder(self.fields)
         found = effects_of(part, recorder)
         if next(self._columns(recorder), None) is not None:
-            raise Mixed
+            raise DependsOnBothEnds
         return {key: value for key, value in found.items() if key not in self.fields or self.fields[key] != value}
 
     def is_one(self, nat: Translate) -> bool:
@@ -124,8 +124,8 @@ class Matcher:
 
     # ---- how it is found
 
-    def _side(self, column: Column, mask: int) -> PacketBox:
-        return PacketBox(mask, self.full) if column.is_source else PacketBox(self.everybody, mask)
+    def _side(self, column: Column, mask: int) -> PacketSet:
+        return PacketSet(mask, self.full) if column.is_source else PacketSet(self.everybody, mask)
 
     def _columns(self, recorder: _Recorder) -> Iterator[Column]:
         for key in recorder.asked:
@@ -133,19 +133,19 @@ class Matcher:
             if column is not None:
                 yield column
 
-    def _column(self, key: str, value: Value | Missing) -> Column | None:
+    def _column(self, key: str, value: Value | HeaderMissing) -> Column | None:
         if isinstance(value, Sampled):
             return value.column
         if key in LINKS and isinstance(value, str):
             return self.ports.get(value)
         return None
 
-    def _value(self, key: Expr) -> tuple[Value | Missing, Column | None]:
+    def _value(self, key: Expr) -> tuple[Value | HeaderMissing, Column | None]:
         if not isinstance(key, Field):
             recorder = _Recorder(self.fields)
             value = value_of(key, recorder)
             if next(self._columns(recorder), None) is not None:
-                raise Mixed
+                raise DependsOnBothEnds
             return value, None
         value = read(self.fields, key.key)
         return value, self._column(key.key, value)
@@ -185,7 +185,7 @@ class Matcher:
         if len({column.is_source for column in columns}) == 1 and not _is_joined(test):
             return self._each(test, columns)
         if isinstance(test, AnyFlag) or not isinstance(test, Test):
-            raise Mixed
+            raise DependsOnBothEnds
         if any(self._value(key)[0] is MISSING for key in test.keys):
             return NOTHING, NOTHING
         if test.moving:
@@ -215,11 +215,11 @@ class Matcher:
                 if box.row:
                     for place in bits(box.sources):
                         rows[place] = rows.get(place, 0) | box.row
-        return PacketBox(self.everybody, self.full, low), PacketBox(self.everybody, self.full, up)
+        return PacketSet(self.everybody, self.full, low), PacketSet(self.everybody, self.full, up)
 
-    def _without(self, found: PacketBox) -> PacketBox:
+    def _without(self, found: PacketSet) -> PacketSet:
         assert found.rows is not None
-        return PacketBox(self.everybody, self.full, {one: self.full & ~found.rows.get(one, 0) for one in self.senders})
+        return PacketSet(self.everybody, self.full, {one: self.full & ~found.rows.get(one, 0) for one in self.senders})
 
 
 def _is_joined(test: AnyTest) -> bool:

@@ -11,13 +11,13 @@ from bascule.topology.sweep.chains import ChainResult, ChainRun, add, common, wi
 from bascule.topology.sweep.columns import Column, Sampled
 from bascule.topology.sweep.matching import Matcher, Rows
 from bascule.topology.trace.answer import UNKNOWN, Blocker, Certainty, Leg
-from bascule.topology.trace.ends import Owner
 from bascule.topology.trace.network import WireEnd
 from bascule.topology.trace.packet import Connection, Traffic
 from bascule.topology.trace.passage import PacketPath
-from bascule.topology.trace.rules.evaluate import ChainEnd, Hit
+from bascule.topology.trace.rules.evaluate import ChainEnd, MatchedLine
 from bascule.topology.trace.rules.lines import RuleChain, RuleLine
 from bascule.topology.trace.walk import Walk, Walks
+from bascule.topology.trace.wire_ends import AddressOwner
 
 MOST_WAYS = 200  # of one group; packets on further ones are walked one by one
 GROUPS_OF_NEIGHBOURS = 0xFF02_0000_0000_0000_0000_0001_FF00_0000 >> 24  # ff02::1:ff00:0/104 of RFC 4291
@@ -91,11 +91,11 @@ class Group(Struct, frozen=True, kw_only=True):
         return Matcher(fields, self.ports, everybody, self.full, senders)
 
 
-class _NothingLeft(Exception):  # it is no fault
+class _WalkOneByOne(Exception):  # it is no fault
     """That every packet of this way must be walked on its own."""
 
 
-class _Stops(Struct, kw_only=True):
+class _ChainDrops(Struct, kw_only=True):
     """What one chain stopped; ``stage`` is where it stands in its packet's way."""
 
     stage: int
@@ -109,16 +109,16 @@ class SetPath(PacketPath):
     def __init__(self, walk: SetWalk, fields: dict[str, Any], connection: Connection) -> None:
         super().__init__(walk.walks.ends, fields, connection)
         self.walk = walk
-        self.stops: list[_Stops] = []
+        self.stops: list[_ChainDrops] = []
 
     def _meet(self, chain: RuleChain) -> tuple[ChainEnd, Blocker | None]:
         result, number = self.walk.choose(chain, self.fields)
         if result.stopped or result.perhaps:
-            self.stops.append(_Stops(stage=len(self.stages), certain=result.stopped, perhaps=result.perhaps))
+            self.stops.append(_ChainDrops(stage=len(self.stages), certain=result.stopped, perhaps=result.perhaps))
         way = result.ways[number]
         if way.changes:
             self.fields = {**self.fields, **dict(way.changes)}
-        hit = Hit(chain, RuleLine(parts=()), "accept") if way.nat else None
+        hit = MatchedLine(chain, RuleLine(parts=()), "accept") if way.nat else None
         return ChainEnd(verdict="accept", fields=self.fields, by=hit, nat=way.nat), None
 
     def unordered(self, before: int) -> None:
@@ -186,7 +186,7 @@ class SetWalk(Walk):
             add(self.lost, result.left)
             self.others += [(*self.taken, other) for other in range(1, len(result.ways))]
         if not result.ways:
-            raise _NothingLeft
+            raise _WalkOneByOne
         self.taken = (*self.taken, number)
         self.members = result.ways[number].rows
         return result, number
@@ -196,14 +196,16 @@ class SetWalk(Walk):
         if end.passes is None and not self.relays.passed:
             return super()._handed_on(passage, end)
         add(self.lost, self.members)
-        raise _NothingLeft
+        raise _WalkOneByOne
 
     def _leg(self, name: str, passage: PacketPath, end: WireEnd | None, wanted: WireEnd | None) -> Leg:
         if isinstance(passage, SetPath):
             (self.request if name == "new" else self.back).append(passage)
         return super()._leg(name, passage, end, wanted)
 
-    def _neighbour_frame(self, fields: dict[str, Any], end: WireEnd | None, segment: str, owner: Owner) -> PacketPath:
+    def _neighbour_frame(
+        self, fields: dict[str, Any], end: WireEnd | None, segment: str, owner: AddressOwner
+    ) -> PacketPath:
         about, group = fields.get("icmpv6 taddr"), fields.get("ip6 daddr")
         if isinstance(about, Sampled) and isinstance(group, int) and group >> 24 == GROUPS_OF_NEIGHBOURS:
             first = group >> 24 << 24
@@ -228,7 +230,7 @@ def walked(walks: Walks, group: Group) -> Answers:
         gone += 1
         try:
             walk.answer()
-        except _NothingLeft:
+        except _WalkOneByOne:
             walk.members = {}
         scripts += walk.others
         add(answers.left, walk.lost)

@@ -7,8 +7,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bascule.topology.sweep.alike import Alike
 from bascule.topology.sweep.columns import Column, Sampled
+from bascule.topology.sweep.equivalence import EquivalenceClasses
 from bascule.topology.sweep.matching import Rows, bits
 from bascule.topology.sweep.paths import Answers, Group, walked
 from bascule.topology.trace.answer import Certainty, Leg, Reachability, worst
@@ -96,7 +96,7 @@ class Sweep:
     def __init__(self, network: HostNetwork, ends: Sequence[WireEnd], traffics: Sequence[Traffic]) -> None:
         self.network = network
         self.walks = Walks(network, ends)
-        self._alike = Alike(network, ends)
+        self._alike = EquivalenceClasses(network, ends)
         self._classes: dict[tuple[str, str, int], int] = {}
         self._ways: dict[int, list[int]] = {}
         self._way_of: list[int] = []
@@ -262,4 +262,4 @@ class Sweep:
             members=members,
             full=full,
         )
-        return group, Walks(self.network, self.walks.ends.standing_in(pairs))
+        return group, Walks(self.network, self.walks.ends.with_pairs(pairs))

@@ -8,7 +8,7 @@ from enum import StrEnum
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from bascule.topology.trace.rules.evaluate import Doubted, Hit
+from bascule.topology.trace.rules.evaluate import MatchedLine, UncertainLine
 from bascule.topology.trace.rules.lines import RuleChain
 from bascule.topology.trace.rules.tests import Fields
 
@@ -69,8 +69,8 @@ class Blocker(Struct, frozen=True, kw_only=True):
     text: str
     certain: bool = True
     chain: RuleChain | None = None
-    hit: Hit | None = None
-    doubts: tuple[Doubted, ...] = ()
+    hit: MatchedLine | None = None
+    doubts: tuple[UncertainLine, ...] = ()
     fields: Fields = field(default_factory=dict)
 
 
@@ -84,7 +84,7 @@ class Stage(Struct, frozen=True, kw_only=True):
     verdict: str = "ok"
     words: str = ""
     chains: tuple[RuleChain, ...] = ()
-    hits: tuple[Hit, ...] = ()
+    hits: tuple[MatchedLine, ...] = ()
     blockers: tuple[Blocker, ...] = ()
 
 

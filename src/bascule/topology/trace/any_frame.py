@@ -16,7 +16,7 @@ from bascule.model.state import HostState
 from bascule.model.values import IpNetwork
 from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.packet import ARP, INVALID, IPV4, IPV6, NEW, TCP, UDP
-from bascule.topology.trace.rules.evaluate import Hit, every_end, plain_end
+from bascule.topology.trace.rules.evaluate import MatchedLine, every_end, plain_end
 from bascule.topology.trace.rules.lines import RuleChain, Rules, SetField
 from bascule.topology.trace.rules.naming import fits, names_of_links
 from bascule.topology.trace.rules.tests import MISSING
@@ -49,7 +49,7 @@ class RuleVerdict(Struct, frozen=True, kw_only=True):
 
     verdict: str
     base: RuleChain
-    by: Hit | None = None
+    by: MatchedLine | None = None
 
     @property
     def loses(self) -> bool:
@@ -66,7 +66,7 @@ class RuleVerdict(Struct, frozen=True, kw_only=True):
         return f"{said} in {chain_words(self.chain)}"
 
 
-class Passage(Struct, frozen=True, kw_only=True):
+class FramePassage(Struct, frozen=True, kw_only=True):
     """What becomes of new frames of a family.
 
     ``stops`` are the verdicts that a frame meets which no rule speaks of, so that it is lost; ``may_stop`` are rules
@@ -88,7 +88,7 @@ class Passage(Struct, frozen=True, kw_only=True):
         return WORDS[self.family]
 
 
-def bridged_frames(network: HostNetwork, bridge: str) -> tuple[Passage, ...]:
+def bridged_frames(network: HostNetwork, bridge: str) -> tuple[FramePassage, ...]:
     """What becomes of frames between the ports of a bridge, for IPv4, IPv6 and ARP.
 
     They pass the chains of family bridge, and those of ip, ip6 and inet where br_netfilter calls them: there they come
@@ -97,7 +97,7 @@ def bridged_frames(network: HostNetwork, bridge: str) -> tuple[Passage, ...]:
     return tuple(_passage(network, family, _bridged(network, bridge, family)) for family in (*FAMILIES, "arp"))
 
 
-def into_host(network: HostNetwork, link: str, family: str, protocol: str, port: int) -> Passage:
+def into_host(network: HostNetwork, link: str, family: str, protocol: str, port: int) -> FramePassage:
     """What becomes of a guest's question to a port of the host itself, coming in by a link."""
     ip = family
     known = _plain(network, family) | {
@@ -125,7 +125,7 @@ def into_host(network: HostNetwork, link: str, family: str, protocol: str, port:
     return _passage(network, family, ways)
 
 
-def routed(network: HostNetwork, family: str, *, into: str = "", out: str = "", state: int = NEW) -> Passage:
+def routed(network: HostNetwork, family: str, *, into: str = "", out: str = "", state: int = NEW) -> FramePassage:
     """What becomes of packets that the host forwards from a link, or to one; the other side is any other link.
 
     ``state`` is what connection tracking says of them: NEW, or ESTABLISHED for the answers.
@@ -269,7 +269,7 @@ def _pairs(ports: Sequence[str | None]) -> list[tuple[str | None, str | None]]:
 # ---- what comes of it
 
 
-def _passage(network: HostNetwork, family: str, ways: Sequence[Way]) -> Passage:
+def _passage(network: HostNetwork, family: str, ways: Sequence[Way]) -> FramePassage:
     """What the ways say together: what stops a frame on some of them only may stop it."""
     told = [_outcome(network.rules, way) for way in ways]
     always = [one for one in told[0].stops if all(one in other.stops for other in told)]
@@ -279,7 +279,7 @@ def _passage(network: HostNetwork, family: str, ways: Sequence[Way]) -> Passage:
     result = Possibility.NO if all(lost) else Possibility.YES
     if result is Possibility.YES and (stops or may_stop or network.rules.unread):
         result = Possibility.PERHAPS
-    return Passage(
+    return FramePassage(
         family=family,
         result=result,
         stops=_once(stops),
@@ -290,7 +290,7 @@ def _passage(network: HostNetwork, family: str, ways: Sequence[Way]) -> Passage:
     )
 
 
-def _outcome(rules: Rules, way: Way) -> Passage:
+def _outcome(rules: Rules, way: Way) -> FramePassage:
     stops: list[RuleVerdict] = []
     may_stop: list[RuleVerdict] = []
     lets: list[RuleVerdict] = []
@@ -309,7 +309,7 @@ def _outcome(rules: Rules, way: Way) -> Passage:
             lets.append(default)
         may_stop += [one for one in possible if one.loses and one != default]
     result = Possibility.NO if surely_lost else Possibility.PERHAPS if stops or may_stop else Possibility.YES
-    return Passage(
+    return FramePassage(
         family="", result=result, stops=tuple(stops), may_stop=tuple(may_stop), lets=tuple(lets), chains=len(way)
     )
 

@@ -6,13 +6,13 @@ from bascule.model.links import Bridge
 from bascule.model.state import Link
 from bascule.topology.layer2 import Tags, inside, outside, passes, tag_words
 from bascule.topology.trace.answer import Code
-from bascule.topology.trace.ends import Owner
 from bascule.topology.trace.forwarding import HostRouting
 from bascule.topology.trace.packet import FOR_THE_HOST, key, tag
 from bascule.topology.trace.passage import PacketPath
 from bascule.topology.trace.rules.lines import RuleChain
 from bascule.topology.trace.rules.openflow_tables import meet_flows
 from bascule.topology.trace.sizes import cut, size_of
+from bascule.topology.trace.wire_ends import AddressOwner
 
 HOST = ""  # where a frame goes that a bridge hands up
 BR_NETFILTER = 0  # NF_BR_PRI_BRNF in linux/netfilter_bridge.h
@@ -30,7 +30,7 @@ class Bridging:
         self.detour = False  # whether br_netfilter has shown the packet to the IP chains already
         self.tags: Tags = ()
         self.next_mac: int | None = None  # that NAT gives the frame after the last hook of prerouting
-        self.searched: list[tuple[Owner, int]] = []  # whose MACs the host has to know to send a frame on
+        self.searched: list[tuple[AddressOwner, int]] = []  # whose MACs the host has to know to send a frame on
 
     # ---- in by a port
 

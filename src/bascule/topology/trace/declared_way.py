@@ -14,7 +14,7 @@ from bascule.model.site import Forward, Mode, Service, VirtualNetwork
 from bascule.model.values import IpAddress, IpNetwork
 from bascule.topology.elements import Element, Trace, label
 from bascule.topology.endpoints import Endpoint, EndpointKind, EndpointNic, default_routes
-from bascule.topology.graph import Spot, Topology
+from bascule.topology.graph import FramePosition, Topology
 from bascule.topology.layer2 import tag_words
 from bascule.topology.routers import Forwarding, forwarding, no_door
 
@@ -330,12 +330,12 @@ class _Tracer:
             return None
         return _once([self._element(one, nic), *map(self._at, reversed(spots)), self._element(other, into)])
 
-    def _is_shared(self, before: Spot, spot: Spot) -> bool:
+    def _is_shared(self, before: FramePosition, spot: FramePosition) -> bool:
         """Whether a frame came up from a macvtap, which hands nothing to the host's own stack on the NIC."""
         link = self.topology.states[spot.host].links.get(before.link) if before.kind == spot.kind == "link" else None  # type: ignore[call-overload]  # a name of a link
         return link is not None and link.options.kind == "macvtap"
 
-    def _at(self, spot: Spot) -> Element:
+    def _at(self, spot: FramePosition) -> Element:
         if spot.kind == "network":
             return ("network", spot.name)
         if spot.kind == "machine":

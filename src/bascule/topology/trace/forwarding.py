@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from bascule.topology.trace.answer import Code
-from bascule.topology.trace.ends import Owner
 from bascule.topology.trace.packet import key, text_of
 from bascule.topology.trace.passage import PacketPath
 from bascule.topology.trace.routing import REFUSING, NextHop, RouteTables
 from bascule.topology.trace.rules.values import address, prefix
+from bascule.topology.trace.wire_ends import AddressOwner
 
 LOOPBACK = 127
 
@@ -21,10 +21,10 @@ class HostRouting:
         self.passage = passage
         self.network = passage.network
 
-    def owner(self, link: str, version: int, number: int) -> Owner | None:
+    def owner(self, link: str, version: int, number: int) -> AddressOwner | None:
         """Who has an address behind a link, as the passage's ends have it."""
         end = self.passage.ends.at(link, version, number)
-        return Owner(end.port, end.mac, end) if end is not None else None
+        return AddressOwner(end.port, end.mac, end) if end is not None else None
 
     def _fib(self) -> RouteTables:
         return self.passage.fib(self.passage.version)

@@ -6,7 +6,6 @@ from typing import Any
 
 from bascule.topology.trace.answer import Code, Leg, recoded, worst
 from bascule.topology.trace.bridging import HOST, Bridging
-from bascule.topology.trace.ends import Ends, Owner
 from bascule.topology.trace.forwarding import asks_as
 from bascule.topology.trace.network import WireEnd
 from bascule.topology.trace.packet import (
@@ -20,12 +19,13 @@ from bascule.topology.trace.packet import (
 )
 from bascule.topology.trace.passage import PacketPath
 from bascule.topology.trace.sizes import refuse
+from bascule.topology.trace.wire_ends import AddressOwner, WireEnds
 
 
 class NeighbourSearch:
     """What the packets of one exchange have found out: who knows whose MAC, and what the bridges have learned."""
 
-    def __init__(self, ends: Ends, version: int) -> None:
+    def __init__(self, ends: WireEnds, version: int) -> None:
         self._ends = ends
         self.network = ends.network
         self.version = version
@@ -62,7 +62,7 @@ class NeighbourSearch:
             text = f"{port} is down" if not link.up else f"{port} has no carrier"
             passage.stop(Code.LINK_DOWN, port, text, name="port", where=port)
 
-    def _host_searches(self, passage: PacketPath, link: str, owner: Owner, number: int) -> None:
+    def _host_searches(self, passage: PacketPath, link: str, owner: AddressOwner, number: int) -> None:
         """The host asks for the MAC of an address behind a link, if it does not know it."""
         known = self.network.neighbour(link, number)
         if (known is not None and not known.failed) or (self._name(None), number) in self.heard:
@@ -73,7 +73,7 @@ class NeighbourSearch:
             passage.stop(Code.ARP_SILENT, link, text, name="neighbour", where=link)
         self._search(None, link, owner, number, by)
 
-    def _search(self, end: WireEnd | None, segment: str, owner: Owner, number: int, by: int = 0) -> None:
+    def _search(self, end: WireEnd | None, segment: str, owner: AddressOwner, number: int, by: int = 0) -> None:
         """Ask for the MAC of an address, and hear the answer: a leg of its own."""
         if (self._name(end), number) in self.heard:
             return
@@ -84,7 +84,7 @@ class NeighbourSearch:
         question = neighbour_frame(self.version, 1, mine, own, EVERYBODY, number)
         out = self._neighbour_frame(question, end, segment, owner)
         answer = neighbour_frame(self.version, 2, owner.mac, number, mine, own)
-        back = self._neighbour_frame(answer, owner.end, segment, Owner(end.port if end else HOST, mine, end))
+        back = self._neighbour_frame(answer, owner.end, segment, AddressOwner(end.port if end else HOST, mine, end))
         code = Code.ARP_FILTERED if self.version == 4 else Code.NDP_FILTERED
         stages = recoded((*out.stages, *back.stages), code)
         result = worst([out.result, back.result])
@@ -99,7 +99,9 @@ class NeighbourSearch:
             return self.network.address_of(self.version, segment)
         return next((one[0] for one in end.addresses if one[1] == self.version), 0)
 
-    def _neighbour_frame(self, fields: dict[str, Any], end: WireEnd | None, segment: str, owner: Owner) -> PacketPath:
+    def _neighbour_frame(
+        self, fields: dict[str, Any], end: WireEnd | None, segment: str, owner: AddressOwner
+    ) -> PacketPath:
         passage = self._passage(fields, Connection())
         found = self.network.link(segment)
         bridged = found is not None and found.is_bridge

@@ -45,7 +45,7 @@ class AddressGroup(Struct, frozen=True, kw_only=True):
     ranges: tuple[tuple[int, int, int], ...] = ()
 
 
-class PassedOn(Struct, frozen=True, kw_only=True):
+class ForwardedTraffic(Struct, frozen=True, kw_only=True):
     """What a machine hands on: from some (None: from all) to some, by a service; ``hides``: under its own address."""
 
     sources: AddressGroup | None = None
@@ -74,7 +74,7 @@ class WireEnd(Struct, frozen=True, kw_only=True):
     router: tuple[tuple[int, int, int], ...] = ()  # the addresses of the router that it is behind, on the wire
     outside: bool = False  # a machine of the building, or what lies behind it: no guest of this host
     routes: tuple[tuple[int, int, int, int], ...] = ()
-    passes: tuple[PassedOn, ...] | None = None
+    passes: tuple[ForwardedTraffic, ...] | None = None
     mtu: int = 0  # of its own NIC in bytes; 0 where it is taken to be that of the link that it is behind
 
     def owns(self, version: int, number: int) -> bool:

@@ -12,7 +12,6 @@ from typing import Any
 from msgspec.structs import replace
 
 from bascule.topology.trace.answer import UNKNOWN, Blocker, Certainty, Code, Stage
-from bascule.topology.trace.ends import Ends
 from bascule.topology.trace.fib_questions import fib_fields
 from bascule.topology.trace.packet import (
     ESTABLISHED,
@@ -31,9 +30,10 @@ from bascule.topology.trace.packet import (
     with_port,
 )
 from bascule.topology.trace.routing import RouteTables
-from bascule.topology.trace.rules.evaluate import ChainEnd, Doubted, Hit, run
+from bascule.topology.trace.rules.evaluate import ChainEnd, MatchedLine, UncertainLine, run
 from bascule.topology.trace.rules.lines import RuleChain
 from bascule.topology.trace.rules.tests import MISSING, looked_up, value_of
+from bascule.topology.trace.wire_ends import WireEnds
 
 SNAT, DNAT, STOPS = 16, 32, {"drop", "reject"}  # bits of ct status, and verdicts
 # doubts that a word or a clock decides, so the code says that it is only limited
@@ -43,7 +43,7 @@ LIMITS = ("limit", "quota", "ct count", "numgen", "meta time", "meta hour", "met
 class PacketPath:
     """The way of one packet so far."""
 
-    def __init__(self, ends: Ends, fields: dict[str, Any], connection: Connection) -> None:
+    def __init__(self, ends: WireEnds, fields: dict[str, Any], connection: Connection) -> None:
         self.ends, self.network = ends, ends.network
         self.fields = fields
         self.connection = connection
@@ -186,7 +186,7 @@ class PacketPath:
     def _chains(self, name: str, family: str, hook: str, chains: Sequence[RuleChain], *, where: str) -> None:
         if not chains:
             return
-        hits, blockers = list[Hit](), list[Blocker]()
+        hits, blockers = list[MatchedLine](), list[Blocker]()
         for chain in chains:
             if family in {"ip", "ip6"}:
                 self.fields |= self._fib_fields(str(self.fields["meta iifname"]))
@@ -396,5 +396,5 @@ def _unordered(blocker: Blocker) -> Blocker:
     text = f"{blocker.text}, unless br_netfilter skips it: at priority 0 that depends on which was there first"
     doubts = blocker.doubts
     if blocker.chain is not None and blocker.hit is not None:
-        doubts = (*doubts, Doubted(blocker.chain, blocker.hit.line, "the order of loading"))
+        doubts = (*doubts, UncertainLine(blocker.chain, blocker.hit.line, "the order of loading"))
     return replace(blocker, code=Code.ORDER, text=text, certain=False, doubts=doubts)

@@ -8,10 +8,10 @@ from typing import Any
 from msgspec import Struct
 
 from bascule.topology.trace.answer import Code
-from bascule.topology.trace.ends import Ends
-from bascule.topology.trace.network import AddressGroup, PassedOn, WireEnd
+from bascule.topology.trace.network import AddressGroup, ForwardedTraffic, WireEnd
 from bascule.topology.trace.packet import INVALID, Connection, Traffic, key, text_of
 from bascule.topology.trace.rules.tests import MISSING
+from bascule.topology.trace.wire_ends import WireEnds
 
 MOST = 8  # routers one after another; more of them send it round in a ring
 # nothing of it is known
@@ -30,7 +30,7 @@ class NextWire(Struct, frozen=True, kw_only=True):
 class Relays:
     """The machines that one exchange was handed on by, and the connections before and behind each."""
 
-    def __init__(self, ends: Ends, version: int, traffic: Traffic) -> None:
+    def __init__(self, ends: WireEnds, version: int, traffic: Traffic) -> None:
         self.ends = ends
         self.version = version
         self.traffic = traffic
@@ -79,7 +79,7 @@ class Relays:
         bits = 32 if self.version == 4 else 128
         return any(v == self.version and n >> bits - size == number >> bits - size for n, v, size in foot.addresses)
 
-    def _fits(self, flow: PassedOn, came: WireEnd, foot: WireEnd, source: int, target: int) -> bool:
+    def _fits(self, flow: ForwardedTraffic, came: WireEnd, foot: WireEnd, source: int, target: int) -> bool:
         network = self.ends.network
         if flow.protocol and (
             flow.protocol != self.traffic.protocol or not flow.first <= self.traffic.port <= flow.last

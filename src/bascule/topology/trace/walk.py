@@ -9,15 +9,15 @@ from msgspec.structs import replace
 
 from bascule.topology.trace.answer import Certainty, Code, Leg, Reachability, recoded, worst
 from bascule.topology.trace.bridging import HOST, Bridging
-from bascule.topology.trace.ends import Ends, Owner
 from bascule.topology.trace.forwarding import HostRouting, source_address
 from bascule.topology.trace.neighbour_search import NeighbourSearch
 from bascule.topology.trace.network import HostNetwork, WireEnd
-from bascule.topology.trace.owners import Owners
+from bascule.topology.trace.owner_lookup import OwnerLookup
 from bascule.topology.trace.packet import OTHER_HOST, Connection, Traffic, key, refusal, reply, request, tag, text_of
 from bascule.topology.trace.passage import PacketPath
 from bascule.topology.trace.relays import Relays
 from bascule.topology.trace.sizes import cut, refuse
+from bascule.topology.trace.wire_ends import AddressOwner, WireEnds
 
 LONGEST = 200  # stages; a packet that has more runs in a ring
 
@@ -25,9 +25,9 @@ LONGEST = 200  # stages; a packet that has more runs in a ring
 class Walks:
     """Questions about one host and those on its wires."""
 
-    def __init__(self, network: HostNetwork, ends: Sequence[WireEnd] | Ends) -> None:
+    def __init__(self, network: HostNetwork, ends: Sequence[WireEnd] | WireEnds) -> None:
         self.network = network
-        self.ends = ends if isinstance(ends, Ends) else Ends(network, ends)
+        self.ends = ends if isinstance(ends, WireEnds) else WireEnds(network, ends)
 
     def ask(
         self,
@@ -66,7 +66,7 @@ class Walk(NeighbourSearch):
         self.address = address
         self.traffic = traffic
         self.spoofed = spoofed
-        self.owners = Owners(walks.ends, version)
+        self.owners = OwnerLookup(walks.ends, version)
         self.relays = Relays(walks.ends, version, traffic)
 
     def answer(self) -> Reachability:
@@ -196,7 +196,7 @@ class Walk(NeighbourSearch):
 
     # ---- in by a link
 
-    def _arrive(self, passage: PacketPath, port: str, owner: Owner) -> WireEnd | None:
+    def _arrive(self, passage: PacketPath, port: str, owner: AddressOwner) -> WireEnd | None:
         """A frame comes in by a link of the host, for ``owner``."""
         passage.routed = False
         self._came_in(passage, port)
@@ -229,7 +229,11 @@ class Walk(NeighbourSearch):
             behind = next((end for end in on_it if end.mac == mac), None)
             if behind is not None or self.network.mac_of(segment) == mac:
                 passage.note("wire", f"over {self.network.wires[port]} to {other}", where=f"{port} → {other}")
-                owner = Owner(behind.port, behind.mac, behind) if behind else Owner(HOST, self.network.mac_of(segment))
+                owner = (
+                    AddressOwner(behind.port, behind.mac, behind)
+                    if behind
+                    else AddressOwner(HOST, self.network.mac_of(segment))
+                )
                 return self._arrive(passage, other, owner)
         text = f"whose MAC it is behind {port} is not known"
         passage.stop(Code.UNKNOWN_OUTSIDE, port, text, name="wire", where=port)

@@ -16,10 +16,10 @@ from bascule.verify.doctor import (
     switches,
     wireless,
 )
-from bascule.verify.doctor.finding import Facts, Finding, Severity
+from bascule.verify.doctor.finding import DoctorFacts, Finding, Severity
 from bascule.verify.doctor.firewall import bridge_filter, firewalld_zone, forward_policy, network_services, traps
 
-__all__ = ["LOOKS", "Facts", "Finding", "Severity", "examine"]
+__all__ = ["LOOKS", "DoctorFacts", "Finding", "Severity", "examine"]
 
 LOOKS = (
     packages.look,
@@ -44,7 +44,7 @@ LOOKS = (
 _ORDER = (Severity.PROBLEM, Severity.WARNING, Severity.NOTE, Severity.OK)
 
 
-def examine(facts: Facts) -> tuple[Finding, ...]:
+def examine(facts: DoctorFacts) -> tuple[Finding, ...]:
     """All findings, the worst first."""
     found = [finding for look in LOOKS for finding in look(facts)]
     return tuple(sorted(found, key=lambda finding: _ORDER.index(finding.severity)))

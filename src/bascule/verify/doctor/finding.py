@@ -1,4 +1,4 @@
-"""What the doctor finds, and what it looks at. Every look is a pure function over ``Facts``."""
+"""What the doctor finds, and what it looks at. Every look is a pure function over ``DoctorFacts``."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Finding(Struct, frozen=True, kw_only=True):
         }
 
 
-class Facts(Struct, frozen=True, kw_only=True):
+class DoctorFacts(Struct, frozen=True, kw_only=True):
     """Everything that the looks need, observed once. None means that it could not be seen."""
 
     distribution: str = ""  # ID of /etc/os-release

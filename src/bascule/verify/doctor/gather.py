@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 
 from bascule.errors import BasculeError
-from bascule.guests.accel import accel
+from bascule.guests.accelerator import accel
 from bascule.model.site import Site
 from bascule.observe.firewall import read_firewall
 from bascule.persist.detect import detect
@@ -19,12 +19,12 @@ from bascule.system.libvirt import connect
 from bascule.system.net.links import wireless_links
 from bascule.system.net.netns import is_machines_own
 from bascule.system.run import find_tool, run
-from bascule.verify.doctor.finding import Facts
+from bascule.verify.doctor.finding import DoctorFacts
 
 TOOLS = ("ip", "nft", "qemu-system-x86_64", "virsh", "libvirtd", "virtqemud", "dnsmasq")
 
 
-def gather(site: Site | None = None, host: str = "", *, uri: str | None = None, root: Path = Path("/")) -> Facts:
+def gather(site: Site | None = None, host: str = "", *, uri: str | None = None, root: Path = Path("/")) -> DoctorFacts:
     """Observe. ``root`` is for the files of /etc, /proc and /sys of another tree, in tests."""
     tools = {name: _has(name) for name in TOOLS}
     release = _os_release(root)
@@ -34,7 +34,7 @@ def gather(site: Site | None = None, host: str = "", *, uri: str | None = None, 
     state = None
     with contextlib.suppress(BasculeError):
         state = observe()
-    return Facts(
+    return DoctorFacts(
         distribution=release.get("ID", ""),
         like=tuple(release.get("ID_LIKE", "").split()),
         tools=tools,

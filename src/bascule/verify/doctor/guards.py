@@ -12,9 +12,9 @@ from bascule.model.values import IfName
 from bascule.observe.firewall import SWITCHES
 from bascule.policy.guards.ports import is_guarded
 from bascule.policy.guards.table import KEY
-from bascule.providers.guards_standing import guards_of
+from bascule.providers.loaded_guards import guards_of
 from bascule.topology.trace.network import HostNetwork
-from bascule.verify.doctor.finding import Facts, Finding, Severity
+from bascule.verify.doctor.finding import DoctorFacts, Finding, Severity
 from bascule.verify.guards.live import ATTACKER, left_over
 
 ID = "guards"
@@ -22,7 +22,7 @@ NAMED = 6  # ports that a line names
 FILTERS = ("bridge", "netdev")  # the families that see frames between ports
 
 
-def look(facts: Facts) -> Iterator[Finding]:
+def look(facts: DoctorFacts) -> Iterator[Finding]:
     """Where guards are wanted or stand; a host without any has nothing to be said of."""
     if facts.state is None:
         return
@@ -51,14 +51,14 @@ def _left(state: HostState) -> Iterator[Finding]:
         )
 
 
-def _wanted(facts: Facts) -> dict[str, str]:
+def _wanted(facts: DoctorFacts) -> dict[str, str]:
     """The guarded ports of the file, each with its guest."""
     if facts.site is None or not facts.host:
         return {}
     return {str(nic.tap): nic.guest for nic in facts.site.guest_nics(facts.host) if is_guarded(nic)}
 
 
-def _missing(facts: Facts, missing: set[str], wanted: dict[str, str]) -> Iterator[Finding]:
+def _missing(facts: DoctorFacts, missing: set[str], wanted: dict[str, str]) -> Iterator[Finding]:
     """Guards that the file wants and that the kernel does not have, of guests that are on the host."""
     there = [name for name in sorted(missing) if facts.state is not None and name in facts.state.links]
     if there:
@@ -73,7 +73,7 @@ def _missing(facts: Facts, missing: set[str], wanted: dict[str, str]) -> Iterato
         )
 
 
-def _open(facts: Facts, guarded: set[str]) -> Iterator[Finding]:
+def _open(facts: DoctorFacts, guarded: set[str]) -> Iterator[Finding]:
     """Ports of guests on a bridge with guarded ones, which have no guard themselves."""
     assert facts.state is not None
     host = facts.site.hosts[facts.host] if facts.site is not None and facts.host else None
@@ -98,7 +98,7 @@ def _open(facts: Facts, guarded: set[str]) -> Iterator[Finding]:
             )
 
 
-def _of_the_file(facts: Facts, ports: list[str]) -> str:
+def _of_the_file(facts: DoctorFacts, ports: list[str]) -> str:
     if facts.site is None or not facts.host:
         return ""
     known = {str(nic.tap) for nic in facts.site.guest_nics(facts.host)}
@@ -123,7 +123,7 @@ def _slow(network: HostNetwork) -> Iterator[Finding]:
             )
 
 
-def _others(facts: Facts, guarded: set[str]) -> Iterator[Finding]:
+def _others(facts: DoctorFacts, guarded: set[str]) -> Iterator[Finding]:
     """Filters of others that name the same ports: libvirt's nwfilter, Proxmox VE, Incus and the administrator's own."""
     assert facts.state is not None
     for domain in facts.domains:

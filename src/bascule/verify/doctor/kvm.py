@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bascule.verify.doctor.finding import Facts, Finding, Severity
+from bascule.verify.doctor.finding import DoctorFacts, Finding, Severity
 
 
-def look(facts: Facts) -> Iterator[Finding]:
+def look(facts: DoctorFacts) -> Iterator[Finding]:
     """KVM, or why not."""
     if not facts.guests_wanted:
         return

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bascule.plan.target.macvtap import FIX, TRAP
-from bascule.verify.doctor.finding import Facts, Finding, Severity
+from bascule.verify.doctor.finding import DoctorFacts, Finding, Severity
 
 
-def look(facts: Facts) -> Iterator[Finding]:
+def look(facts: DoctorFacts) -> Iterator[Finding]:
     """Each guest with a direct NIC."""
     for nic in facts.site.guest_nics(facts.host) if facts.site and facts.host else ():
         if nic.shared_nic:

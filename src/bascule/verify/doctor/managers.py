@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bascule.model.dialects import persistent
-from bascule.verify.doctor.finding import Facts, Finding, Severity
+from bascule.verify.doctor.finding import DoctorFacts, Finding, Severity
 
 
-def look(facts: Facts) -> Iterator[Finding]:
+def look(facts: DoctorFacts) -> Iterator[Finding]:
     """The configuration systems that act at boot and have something to configure."""
     if facts.managers is None:
         return  # in a network namespace of our own nobody does

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bascule.verify.doctor.finding import Facts, Finding, Severity
+from bascule.verify.doctor.finding import DoctorFacts, Finding, Severity
 
 _ALWAYS = {"tun": "taps", "bridge": "bridges"}
 
 
-def look(facts: Facts) -> Iterator[Finding]:
+def look(facts: DoctorFacts) -> Iterator[Finding]:
     """Those that are neither loaded nor built in; most are loaded on first use."""
     if facts.modules is None:
         return

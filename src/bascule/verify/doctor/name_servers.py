@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bascule.verify.doctor.finding import Facts, Finding, Severity
+from bascule.verify.doctor.finding import DoctorFacts, Finding, Severity
 
 _EVERYWHERE = ("0.0.0.0:", "*:", "[::]:")
 
 
-def look(facts: Facts) -> Iterator[Finding]:
+def look(facts: DoctorFacts) -> Iterator[Finding]:
     """Sockets on port 53 or 67 that are bound to every address and have no link of their own."""
     taken = [(address, owner) for address, owner in facts.dns_sockets if address.startswith(_EVERYWHERE)]
     if not taken:

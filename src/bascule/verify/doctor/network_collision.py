@@ -6,10 +6,10 @@ import ipaddress
 from collections.abc import Iterator
 
 from bascule.model.values import IpNetwork
-from bascule.verify.doctor.finding import Facts, Finding, Severity
+from bascule.verify.doctor.finding import DoctorFacts, Finding, Severity
 
 
-def look(facts: Facts) -> Iterator[Finding]:
+def look(facts: DoctorFacts) -> Iterator[Finding]:
     """Each overlap of a libvirt network with the building's networks or the host's routes."""
     for network in facts.networks:
         for address in network.addresses:
@@ -29,14 +29,14 @@ def look(facts: Facts) -> Iterator[Finding]:
             )
 
 
-def _building(facts: Facts, subnet: IpNetwork) -> Iterator[str]:
+def _building(facts: DoctorFacts, subnet: IpNetwork) -> Iterator[str]:
     for network in facts.site.networks.values() if facts.site else ():
         for other in network.subnets:
             if other.version == subnet.version and other.overlaps(subnet):
                 yield f"network '{network.name}' of the site file is {other}"
 
 
-def _routes(facts: Facts, subnet: IpNetwork, bridge: str) -> Iterator[str]:
+def _routes(facts: DoctorFacts, subnet: IpNetwork, bridge: str) -> Iterator[str]:
     if facts.state is None:
         return
     for link in facts.state.links.values():

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from bascule.model.host_links import Nic
 from bascule.model.links import Physical, Veth
 from bascule.model.state import HostState, Link
-from bascule.verify.doctor.finding import Facts, Finding, Severity
+from bascule.verify.doctor.finding import DoctorFacts, Finding, Severity
 
 
-def look(facts: Facts) -> Iterator[Finding]:
+def look(facts: DoctorFacts) -> Iterator[Finding]:
     """Each declared NIC that is not there, or that is another one than its MAC says."""
     if facts.site is None or not facts.host or facts.state is None:
         return

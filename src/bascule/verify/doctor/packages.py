@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bascule.verify.doctor.finding import Facts, Finding, Severity
+from bascule.verify.doctor.finding import DoctorFacts, Finding, Severity
 
 _PROGRAMS = {  # program: package of Debian and Ubuntu, Fedora and RHEL, SUSE
     "ip": ("iproute2", "iproute", "iproute2"),
@@ -19,7 +19,7 @@ _OPTIONAL = {"virsh", "libvirtd", "dnsmasq"}
 _SEPARATE = "virtqemud"  # where libvirt's daemons are separate there is no libvirtd
 
 
-def look(facts: Facts) -> Iterator[Finding]:
+def look(facts: DoctorFacts) -> Iterator[Finding]:
     """What is missing, with one line that installs all of it."""
     if not facts.guests_wanted:
         return
@@ -42,7 +42,7 @@ def look(facts: Facts) -> Iterator[Finding]:
     )
 
 
-def install_line(facts: Facts, programs: list[str]) -> str:
+def install_line(facts: DoctorFacts, programs: list[str]) -> str:
     """The command for this distribution; all three where it is not known."""
     family = family_of(facts)
     ways = [_INSTALL[family]] if family else list(_INSTALL.values())
@@ -53,7 +53,7 @@ def install_line(facts: Facts, programs: list[str]) -> str:
     return " | ".join(lines)
 
 
-def family_of(facts: Facts) -> str | None:
+def family_of(facts: DoctorFacts) -> str | None:
     """Which of the three package families the distribution belongs to."""
     words = (facts.distribution, *facts.like)
     for family, names in {

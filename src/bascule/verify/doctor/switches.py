@@ -8,12 +8,12 @@ from bascule.model.state import HostState
 from bascule.model.values import IfName
 from bascule.providers.ovs import OVS
 from bascule.providers.ovs.state import PortRow, SwitchState
-from bascule.verify.doctor.finding import Facts, Finding, Severity
+from bascule.verify.doctor.finding import DoctorFacts, Finding, Severity
 
 SHOWN = 6  # ports that are named
 
 
-def look(facts: Facts) -> Iterator[Finding]:
+def look(facts: DoctorFacts) -> Iterator[Finding]:
     """The data base of this host, where there is one."""
     part: SwitchState | None = OVS.part(facts.state) if facts.state is not None else None
     if part is None or facts.state is None:

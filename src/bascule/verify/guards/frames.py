@@ -20,8 +20,8 @@ from bascule.frames.guarding.sample import Sample
 from bascule.model.guarding import GuardLevel
 from bascule.model.site import Host, Site
 from bascule.model.values import IpAddress, Mac
+from bascule.policy.guards.openflow_gaps import unseen
 from bascule.policy.guards.ports import GuardedPort, guarded_ports, link_local
-from bascule.policy.guards.unseen import unseen
 from bascule.probe.domain import ProbeAttachment, ProbeDomain
 from bascule.system.net.fdb import read_fdb
 from bascule.system.net.netns import Namespace

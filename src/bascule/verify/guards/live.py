@@ -22,12 +22,12 @@ from bascule.model.site import GuestNic, Host, Site
 from bascule.model.state import HostState
 from bascule.model.values import IfName, Mac
 from bascule.plan.diff import diff
+from bascule.policy.guards.loaded import loaded_guards
 from bascule.policy.guards.ports import GuardedPort, guarded_ports, link_local
 from bascule.policy.guards.sets import elements
-from bascule.policy.guards.standing import standing_guards
 from bascule.policy.guards.table import ATTACK_PORT, KEY
 from bascule.probe.domain import ProbeAttachment
-from bascule.providers.guards_standing import guards_of
+from bascule.providers.loaded_guards import guards_of
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
 from bascule.verify.checks import Check
@@ -63,7 +63,7 @@ def check_attacks(site: Site, host: Host, state: HostState, guest: str) -> Itera
         message = f"host '{host.name}' has no guest '{guest}' with a guard in the site file"
         raise UsageFault(Problem(code="GUEST-UNKNOWN", message=message, hint=f"guests with a guard: {known}"))
     table = _swept(state)
-    standing = standing_guards(state.tables)
+    standing = loaded_guards(state.tables)
     for port in ports:
         if port.by_flows:
             yield _on_a_switch(port, guards_of(state))
@@ -82,7 +82,7 @@ def left_over(state: HostState) -> list[str]:
     """What an attack that was killed has left on the host, by name; empty where none was, and where nothing is left."""
     ports = [str(name) for name in (ATTACKER, LISTENER) if name in state.links]
     tables = [f"table bridge {TABLE}"] if f"bridge {TABLE}" in state.tables else []
-    guard = [f"elements of {KEY}"] if ATTACKER in standing_guards(state.tables) else []
+    guard = [f"elements of {KEY}"] if ATTACKER in loaded_guards(state.tables) else []
     return [*ports, *tables, *guard]
 
 
@@ -104,7 +104,7 @@ def _swept(state: HostState) -> AnyTable | None:
     for port in (ATTACKER, LISTENER):
         if port in state.links:
             run(("ip", "link", "del", "dev", port), check=False)
-    if not isinstance(table, Table) or ATTACKER not in standing_guards(state.tables):
+    if not isinstance(table, Table) or ATTACKER not in loaded_guards(state.tables):
         return table
     clean = replace(table, sets=tuple(_without(one) for one in table.sets))
     _load(HostState(tables={KEY: table}), HostState(tables={KEY: clean}))

@@ -12,8 +12,8 @@ from bascule.topology.graph import Topology
 from bascule.topology.trace.answer import UNKNOWN, Blocker, Certainty
 from bascule.topology.trace.declared_way import trace
 from bascule.verify.reachability.live import AskedHost, rule_places
-from bascule.verify.reachability.question import Asked
-from bascule.verify.reachability.said import Said, blocker_words, model_says
+from bascule.verify.reachability.model_verdict import ModelVerdict, blocker_words, model_says
+from bascule.verify.reachability.question import AnsweredQuestion
 
 CODE = "EXPECT-CONTRADICTED"
 HINT = "one of the two is not what you mean; 'bascule why {} {} {} --wanted --site {}' shows the way"
@@ -48,7 +48,7 @@ def contradicted(site: Site, hosts: Sequence[AskedHost]) -> Iterator[Problem]:
         )
 
 
-def _cause(site: Site, places: Mapping[str, Mapping[str, Place]], wish: Expectation, said: Said) -> Cause:
+def _cause(site: Site, places: Mapping[str, Mapping[str, Place]], wish: Expectation, said: ModelVerdict) -> Cause:
     """What of the file decides, and its line."""
     for asked in said.asked:
         for blocker in (one for one in asked.answer.blockers if one.certain and one.code not in UNKNOWN):
@@ -60,7 +60,7 @@ def _cause(site: Site, places: Mapping[str, Mapping[str, Place]], wish: Expectat
     return _plugged(site, wish)
 
 
-def _routers(site: Site, asked: Asked) -> Iterator[Machine]:
+def _routers(site: Site, asked: AnsweredQuestion) -> Iterator[Machine]:
     """The machines that hand the first packet on."""
     stages = (stage for leg in asked.answer.legs if leg.name == "new" for stage in leg.stages)
     return (site.machines[stage.where] for stage in stages if stage.name == "router" and stage.where in site.machines)

@@ -16,8 +16,8 @@ from bascule.topology.trace.rules.lines import Rules
 from bascule.topology.trace.rules.model_reader import rules_of
 from bascule.verify.reachability.live import AskedHost, scene
 from bascule.verify.reachability.matrix import Matrix, matrix
+from bascule.verify.reachability.model_verdict import blocker_words
 from bascule.verify.reachability.question import ask
-from bascule.verify.reachability.said import blocker_words
 
 SHOWN = 4  # pairs that are named
 FORWARD = "net/ipv4/ip_forward"

@@ -21,7 +21,7 @@ from bascule.verify import firewalld
 from bascule.verify.reachability.participant import Participant
 from bascule.verify.reachability.places import LibvirtForward
 from bascule.verify.reachability.program_edits import Edit, is_firewallds, of_firewalld, of_libvirt
-from bascule.verify.reachability.question import Asked, ask
+from bascule.verify.reachability.question import AnsweredQuestion, ask
 
 MOST_PARTIES = 24  # with whom it is tried what else an edit opens
 WIDTH = ("meta iifname", "meta oifname")
@@ -43,7 +43,7 @@ class Fix(Struct, frozen=True, kw_only=True):
 def fixes(
     network: HostNetwork,
     known: Mapping[str, Participant],
-    asked: Asked,
+    asked: AnsweredQuestion,
     service: Service,
     forward: Callable[[str], LibvirtForward | None] = lambda _: None,
 ) -> tuple[Fix, ...]:
@@ -99,7 +99,7 @@ def _remark(edits: Sequence[Edit]) -> str:
 
 
 def _all_pairs(
-    network: HostNetwork, known: Mapping[str, Participant], asked: Asked, service: Service
+    network: HostNetwork, known: Mapping[str, Participant], asked: AnsweredQuestion, service: Service
 ) -> Iterator[tuple[Pair, Certainty]]:
     """Everybody to everybody, those who were asked for among them."""
     everybody = {asked.by.name: asked.by, asked.of.name: asked.of}
@@ -119,7 +119,7 @@ def _all_pairs(
 
 
 def _exactly(
-    asked: Asked, rules: Rules, keys: Sequence[str], own: Callable[[Blocker], Edit | None] = lambda _: None
+    asked: AnsweredQuestion, rules: Rules, keys: Sequence[str], own: Callable[[Blocker], Edit | None] = lambda _: None
 ) -> list[Edit]:
     """An edit for each thing in the way; none at all where one has no edit that could work."""
     edits: list[Edit] = []
@@ -176,7 +176,7 @@ def _up(network: HostNetwork, name: str) -> HostNetwork:
     return replace(network, state=replace(network.state, links=links))
 
 
-def _unbridged(network: HostNetwork, asked: Asked) -> list[Edit]:
+def _unbridged(network: HostNetwork, asked: AnsweredQuestion) -> list[Edit]:
     """Leave bridged frames out of the IP chains, where nothing else is in the way than these."""
     version = asked.version
     name = "iptables" if version == 4 else "ip6tables"

@@ -14,12 +14,12 @@ from bascule.probe.domain import ProbeAttachment
 from bascule.probe.question import Protocol, Question, Response
 from bascule.system.net.netns import Namespace
 from bascule.topology.trace.answer import Certainty
-from bascule.verify.reachability.live import Why
+from bascule.verify.reachability.live import WhyAnswer
 
 REFUSING = {Response.REFUSED, Response.NO_ROUTE, Response.UNREACHABLE}
 
 
-class FramesSaid(Struct, frozen=True, kw_only=True):
+class FrameVerdict(Struct, frozen=True, kw_only=True):
     """What came of real frames. ``response`` is the probe's word for it; ``result`` is unknown where it proves nothing.
 
     ``agrees`` is None where there is nothing to compare: the frames or the model left it open.
@@ -31,21 +31,21 @@ class FramesSaid(Struct, frozen=True, kw_only=True):
     agrees: bool | None = None
 
 
-def ask_frames(found: Why, here: Namespace) -> FramesSaid:
+def ask_frames(found: WhyAnswer, here: Namespace) -> FrameVerdict:
     """Put the question from this host itself; nobody else's NIC can ask from here. Raises NotPermitted."""
     asked, service = found.asked, found.service
     if asked.source is not None:
         words = f"only this host itself can ask from here: run it in {asked.by.name}, or rehearse the file"
-        return FramesSaid(response=Response.NOT_ASKED, result=Certainty.UNKNOWN, words=words)
+        return FrameVerdict(response=Response.NOT_ASKED, result=Certainty.UNKNOWN, words=words)
     if asked.target is None:
         words = "what this host sends to itself is on no wire"
-        return FramesSaid(response=Response.NOT_ASKED, result=Certainty.UNKNOWN, words=words)
+        return FrameVerdict(response=Response.NOT_ASKED, result=Certainty.UNKNOWN, words=words)
     address = IPv4Address(asked.address) if asked.version == 4 else IPv6Address(asked.address)
     near = [(link, on_wire(link, address)) for link in found.network.state.links.values() if _speaks(link)]
     near.sort(key=lambda one: not one[1])
     if not near:
         words = "no link of this host is up and has an address"
-        return FramesSaid(response=Response.NOT_ASKED, result=Certainty.UNKNOWN, words=words)
+        return FrameVerdict(response=Response.NOT_ASKED, result=Certainty.UNKNOWN, words=words)
     (link, is_beside), protocol = near[0], Protocol(service.protocol)
     questions = [
         Question(source=_attachment(found, link, here), protocol=protocol, address=address, port=service.first)
@@ -66,7 +66,7 @@ def on_wire(link: Link, address: IpAddress) -> bool:
     return any(address in ip_interface(one.ip).network for one in link.addresses)
 
 
-def _attachment(found: Why, link: Link, here: Namespace) -> ProbeAttachment:
+def _attachment(found: WhyAnswer, link: Link, here: Namespace) -> ProbeAttachment:
     assert link.mac is not None  # _speaks() has seen one
     addresses = tuple(ip_interface(one.ip) for one in link.addresses if not one.is_link_local)
     return ProbeAttachment(
@@ -74,7 +74,7 @@ def _attachment(found: Why, link: Link, here: Namespace) -> ProbeAttachment:
     )
 
 
-def _judged(found: Why, response: Response, detail: str, *, is_there: bool) -> FramesSaid:
+def _judged(found: WhyAnswer, response: Response, detail: str, *, is_there: bool) -> FrameVerdict:
     target, model = found.asked.of.name, found.result
     rejected = any(one.hit is not None and one.hit.verdict == "reject" for one in found.asked.answer.blockers)
     result, words = Certainty.UNKNOWN, f"{response}{': ' if detail else ''}{detail}"
@@ -95,4 +95,4 @@ def _judged(found: Why, response: Response, detail: str, *, is_there: bool) -> F
         result = Certainty.NO
         words += f": something that is not in the model drops it, be it {target} itself"
     decided = {result, model} <= {Certainty.YES, Certainty.NO}
-    return FramesSaid(response=response, result=result, words=words, agrees=result is model if decided else None)
+    return FrameVerdict(response=response, result=result, words=words, agrees=result is model if decided else None)

@@ -12,7 +12,7 @@ from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.observe.packet_path import read_network
 from bascule.verify.reachability.live import AskedHost, of_state, scene
-from bascule.verify.reachability.parties import Seen
+from bascule.verify.reachability.parties import ObservedGuest
 
 THIS_HOST = "this host"
 
@@ -31,11 +31,11 @@ def gather(
     return scene(network, name, where, site, host, _guests(networks, network.state))
 
 
-def _guests(networks: Path, state: HostState) -> tuple[Seen, ...]:
+def _guests(networks: Path, state: HostState) -> tuple[ObservedGuest, ...]:
     """The guests that run here, by whoever runs them."""
     with contextlib.suppress(BasculeError):
         return tuple(
-            Seen(
+            ObservedGuest(
                 name=row.domain.name,
                 tap=row.nic.tap,
                 mac=row.nic.mac,

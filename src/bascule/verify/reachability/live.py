@@ -14,7 +14,7 @@ from bascule.model.site import Host, Service, Site
 from bascule.model.state import HostState, Link
 from bascule.model.values import Mac, bridge_name
 from bascule.policy.guards.flows import COOKIE
-from bascule.providers.guards_standing import rules_on_switches
+from bascule.providers.loaded_guards import rules_on_switches
 from bascule.topology.declared import declared_links
 from bascule.topology.trace.answer import Blocker, Certainty
 from bascule.topology.trace.network import HostNetwork
@@ -23,17 +23,17 @@ from bascule.topology.trace.rules.model_reader import rules_of
 from bascule.topology.trace.rules.openflow_tables import OWNER
 from bascule.verify.reachability.fixes import Fix, fixes
 from bascule.verify.reachability.participant import Participant
-from bascule.verify.reachability.parties import Seen, parties, wires
+from bascule.verify.reachability.parties import ObservedGuest, parties, wires
 from bascule.verify.reachability.places import UNKNOWN, Places
-from bascule.verify.reachability.question import Asked, ask, party_of
+from bascule.verify.reachability.question import AnsweredQuestion, ask, party_of
 
 YOU = "you"
 
 
-class Why(Struct, frozen=True, kw_only=True):
+class WhyAnswer(Struct, frozen=True, kw_only=True):
     """An answer with what belongs to it: fixes, and how long the model took, in seconds."""
 
-    asked: Asked
+    asked: AnsweredQuestion
     service: Service
     fixes: tuple[Fix, ...]
     network: HostNetwork
@@ -83,7 +83,12 @@ class AskedHost(Struct, frozen=True, kw_only=True):
 
 
 def scene(
-    network: HostNetwork, here: str, where: str, site: Site | None, host: Host | None, seen: Iterable[Seen] = ()
+    network: HostNetwork,
+    here: str,
+    where: str,
+    site: Site | None,
+    host: Host | None,
+    seen: Iterable[ObservedGuest] = (),
 ) -> AskedHost:
     """Put together who is who on a host."""
     if site is not None and host is not None:
@@ -123,7 +128,7 @@ def _with_mac(link: Link, number: int) -> Link:
     return link if link.mac is not None else replace(link, mac=Mac(f"02:00:5e:00:{number >> 8:02x}:{number & 255:02x}"))
 
 
-def why(given: AskedHost, source: str, target: str, service: Service, *, root: str = "/") -> Why:
+def why(given: AskedHost, source: str, target: str, service: Service, *, root: str = "/") -> WhyAnswer:
     """Ask. Raises UsageFault for somebody who is nobody here."""
     by = party_of(source, given.known, given.network, given.here)
     of = party_of(target, given.known, given.network, given.here)
@@ -131,7 +136,7 @@ def why(given: AskedHost, source: str, target: str, service: Service, *, root: s
     begun = time.perf_counter()
     asked = ask(given.network, given.known, by, of, service)
     took = time.perf_counter() - begun
-    return Why(
+    return WhyAnswer(
         asked=asked,
         service=service,
         fixes=fixes(given.network, given.known, asked, service, places.libvirt_forward),

@@ -26,7 +26,7 @@ UNKNOWN_MAC = 0x02_00_00_00_00_00
 Addresses = Mapping[Mac, tuple[IpInterface, ...]]
 
 
-class Seen(Struct, frozen=True, kw_only=True):
+class ObservedGuest(Struct, frozen=True, kw_only=True):
     """A guest that is on this host, as whoever runs it tells."""
 
     name: str
@@ -36,7 +36,11 @@ class Seen(Struct, frozen=True, kw_only=True):
 
 
 def parties(
-    network: HostNetwork, here: str, site: Site | None = None, host: Host | None = None, seen: Iterable[Seen] = ()
+    network: HostNetwork,
+    here: str,
+    site: Site | None = None,
+    host: Host | None = None,
+    seen: Iterable[ObservedGuest] = (),
 ) -> dict[str, Participant]:
     """Everybody who is known, by name."""
     found = {here: host_party(network, here)}
@@ -182,7 +186,7 @@ def wires(network: HostNetwork, site: Site, host: Host) -> dict[str, str]:
 # ---- of what is seen
 
 
-def _seen(network: HostNetwork, guest: Seen) -> Participant:
+def _seen(network: HostNetwork, guest: ObservedGuest) -> Participant:
     bridge = network.bridge_of(guest.tap)
     learned = learned_addresses(network).get(mac_number(guest.mac), ())
     numbers: list[tuple[int, int]] = []

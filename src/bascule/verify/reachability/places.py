@@ -10,7 +10,7 @@ from xml.etree.ElementTree import ParseError, fromstring
 
 from msgspec import Struct
 
-from bascule.topology.trace.rules.evaluate import Hit
+from bascule.topology.trace.rules.evaluate import MatchedLine
 from bascule.topology.trace.rules.lines import RuleChain
 
 UNKNOWN = "not from a known file"
@@ -45,7 +45,7 @@ class Places:
     def __init__(self, root: str = "/") -> None:
         self.root = Path(root)
 
-    def of(self, chain: RuleChain, hit: Hit | None) -> str:
+    def of(self, chain: RuleChain, hit: MatchedLine | None) -> str:
         """``/etc/nftables.conf:17`` of a line, or of the policy of a base chain where no line is given."""
         own = hit.chain if hit is not None else chain
         text = hit.line.text if hit is not None else ""

@@ -25,7 +25,7 @@ BEST = (Certainty.YES, Certainty.PERHAPS, Certainty.UNKNOWN, Certainty.NO)
 Known = Mapping[str, Participant]
 
 
-class Asked(Struct, frozen=True, kw_only=True):
+class AnsweredQuestion(Struct, frozen=True, kw_only=True):
     """A question with its answer; ``source`` and ``target`` are the NICs between which it was asked, None the host."""
 
     by: Participant
@@ -104,13 +104,13 @@ def _at(word: str, version: int, number: int, known: Known, network: HostNetwork
     return Participant(name=word, ends=(end,), addresses=((version, number),))
 
 
-def ask(network: HostNetwork, known: Known, by: Participant, of: Participant, service: Service) -> Asked:
+def ask(network: HostNetwork, known: Known, by: Participant, of: Participant, service: Service) -> AnsweredQuestion:
     """The best of all ways between two: of their NICs and addresses. Raises UsageFault where neither has an address."""
     traffic = Traffic(protocol=service.protocol, port=service.first)
     everybody = [end for party in (*known.values(), by, of) for end in party.ends]
     walks = Walks(network, distinct(everybody))
     found = [
-        Asked(
+        AnsweredQuestion(
             by=by,
             of=of,
             traffic=traffic,

@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from bascule.model.site import Machine, Mode, Site
-from bascule.topology.trace.network import AddressGroup, PassedOn
+from bascule.topology.trace.network import AddressGroup, ForwardedTraffic
 from bascule.verify.reachability.participant import Participant
 
 
-def handed_on(site: Site, machine: Machine, known: Mapping[str, Participant]) -> tuple[PassedOn, ...] | None:
+def handed_on(site: Site, machine: Machine, known: Mapping[str, Participant]) -> tuple[ForwardedTraffic, ...] | None:
     """What a machine lets through; None where the file does not say whether it routes at all."""
     rule = machine.masquerade
     if rule is None and machine.forwards is None:
         return None
-    found: list[PassedOn] = []
+    found: list[ForwardedTraffic] = []
     if rule is not None:
         to = AddressGroup(networks=frozenset({rule.to}))
-        found.append(PassedOn(sources=_group(site, rule.sources, known), targets=to, hides=True))
+        found.append(ForwardedTraffic(sources=_group(site, rule.sources, known), targets=to, hides=True))
     for flow in machine.forwards or ():
         service = flow.service
         found.append(
-            PassedOn(
+            ForwardedTraffic(
                 sources=_group(site, flow.sources, known) if flow.sources else None,
                 targets=_group(site, flow.targets, known) if flow.targets else None,
                 protocol=service.protocol if service else "",

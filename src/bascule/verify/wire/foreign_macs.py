@@ -28,7 +28,7 @@ from bascule.model.values import IfName, IpInterface, Mac
 from bascule.system.net.netns import Namespace
 from bascule.system.net.packet import open_packet
 from bascule.verify.checks import Check, read_neighbours
-from bascule.verify.wire.astray import MACS_AT_MOST, ROUNDS, arrivals
+from bascule.verify.wire.misdirected import MACS_AT_MOST, ROUNDS, arrivals
 
 LISTEN_S = 1.0  # after everybody was asked to speak
 AT_MOST = 3  # frames that are described

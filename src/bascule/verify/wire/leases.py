@@ -12,7 +12,7 @@ from bascule.model.values import Mac
 from bascule.plan.virtual_network import ResolvedNetwork, needs_server, resolved_networks
 from bascule.providers.dnsmasq.observe import leases_in
 from bascule.system.net.netns import Namespace
-from bascule.topology.virtual_networks import standing_bridge
+from bascule.topology.virtual_networks import existing_bridge
 from bascule.verify.checks import Check, ports_of_macs
 
 
@@ -31,7 +31,7 @@ def check_leases(
     given = {(lease.network, lease.mac): lease for lease in leases}
     seen: frozenset[Mac] | None = None
     for one in resolved_networks(site, host):
-        link = standing_bridge(host.virtual_networks[one.name], state)
+        link = existing_bridge(host.virtual_networks[one.name], state)
         if link is None or not link.is_ours or not needs_server(one) or not one.ranges:
             continue
         for nic in site.guest_nics(host.name):

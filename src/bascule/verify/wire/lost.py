@@ -13,7 +13,7 @@ from bascule.model.values import IfName
 from bascule.observe.counters import dropped_packets
 from bascule.observe.firewall import read_firewall
 from bascule.probe.ask import ask
-from bascule.probe.capture import CapturedFrame, Tracker, Watch
+from bascule.probe.capture import CapturedFrame, CaptureSession, Tracker
 from bascule.probe.domain import ProbeDomain
 from bascule.probe.question import Answer, Question, Response
 from bascule.system.net.netns import Namespace
@@ -45,7 +45,7 @@ def where_lost(
     namespace = probe_domain.hosts[host.name]
     points = [point for point in probe_domain.points if point.node == host.name]
     before = dropped_packets(state, namespace)
-    with Watch(points, asked) as watch:
+    with CaptureSession(points, asked) as watch:
         answers = ask(asked, watch=watch, patience=probe_domain.patience)
         tracker = Tracker(watch.captured)
     moved = {words: count for words, count in dropped_packets(state, namespace).items() if count > before.get(words, 0)}

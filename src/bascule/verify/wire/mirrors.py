@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from bascule.model.host_links import Bridge, Mirror
 from bascule.model.site import GuestNic, Host, Site
 from bascule.probe.ask import ask
-from bascule.probe.capture import Watch
+from bascule.probe.capture import CaptureSession
 from bascule.probe.domain import CapturePoint, ProbeDomain
 from bascule.probe.question import Protocol, Question
 from bascule.verify.checks import Check
@@ -31,7 +31,7 @@ def _check(site: Site, host: Host, bridge: Bridge, mirror: Mirror, endpoints: En
         detail = "not asked, because no guest whose frames it copies can be asked from here"
         return Check(id="mirror", subject=subject, ok=None, detail=detail)
     point = CapturePoint(node=host.name, namespace=endpoints.probe_domain.hosts[host.name], link=mirror.to)
-    with Watch([point], [question]) as watch:
+    with CaptureSession([point], [question]) as watch:
         ask([question], watch=watch, patience=endpoints.probe_domain.patience)
         watch.drain()
         copies = [seen for seen in watch.captured if question.source.mac in {seen.frame.src, seen.frame.dst}]

@@ -21,13 +21,23 @@ from bascule.topology.trace.rules.lines import (
     SetField,
     Translate,
 )
-from bascule.topology.trace.rules.tests import MISSING, AnyFlag, Doubt, Fields, Test, all_of, holds, read, value_of
+from bascule.topology.trace.rules.tests import (
+    MISSING,
+    AnyFlag,
+    Fields,
+    Test,
+    UncertainTest,
+    all_of,
+    holds,
+    read,
+    value_of,
+)
 
 MOST = 24  # ways that are followed at once; beyond these the answer is unknown, not wrong
 MOST_JUMPS = 16  # the kernel's own limit, NFT_JUMP_STACK_SIZE
 
 
-class Hit(Struct, frozen=True):
+class MatchedLine(Struct, frozen=True):
     """A line that a packet met whole."""
 
     chain: RuleChain
@@ -35,7 +45,7 @@ class Hit(Struct, frozen=True):
     verdict: str
 
 
-class Doubted(Struct, frozen=True):
+class UncertainLine(Struct, frozen=True):
     """A line of which it is unknown whether it meets the packet."""
 
     chain: RuleChain
@@ -55,16 +65,16 @@ class ChainEnd(Struct, frozen=True, kw_only=True):
 
     verdict: str
     fields: Fields
-    by: Hit | None = None
-    hits: tuple[Hit, ...] = ()
-    doubts: tuple[Doubted, ...] = ()
+    by: MatchedLine | None = None
+    hits: tuple[MatchedLine, ...] = ()
+    doubts: tuple[UncertainLine, ...] = ()
     nat: Translate | None = None
 
 
 class _Case(Struct, frozen=True):
     fields: Fields
-    hits: tuple[Hit, ...] = ()
-    doubts: tuple[Doubted, ...] = ()
+    hits: tuple[MatchedLine, ...] = ()
+    doubts: tuple[UncertainLine, ...] = ()
     plain: bool = False  # it meets no line that it does not meet for certain
     brief: bool = False  # doubts are not kept: of a frame about which little is known, nearly every line is one
 
@@ -180,15 +190,15 @@ def _jumped(
 
 
 def _with(case: _Case, chain: RuleChain, line: RuleLine, verdict: str) -> _Case:
-    return replace(case, hits=(*case.hits, Hit(chain, line, verdict)))
+    return replace(case, hits=(*case.hits, MatchedLine(chain, line, verdict)))
 
 
 def _doubting(case: _Case, chain: RuleChain, line: RuleLine, reason: str) -> _Case:
-    return case if case.brief else replace(case, doubts=(*case.doubts, Doubted(chain, line, reason)))
+    return case if case.brief else replace(case, doubts=(*case.doubts, UncertainLine(chain, line, reason)))
 
 
 def _end(verdict: str, case: _Case, chain: RuleChain, line: RuleLine, nat: Translate | None = None) -> ChainEnd:
-    hit = Hit(chain, line, verdict)
+    hit = MatchedLine(chain, line, verdict)
     return ChainEnd(verdict=verdict, fields=case.fields, by=hit, hits=(*case.hits, hit), doubts=case.doubts, nat=nat)
 
 
@@ -222,7 +232,7 @@ def _steps(chain: RuleChain, line: RuleLine, case: _Case) -> Iterator[Step]:
                 return
             case = _doubting(case, chain, line, _asked(part))
             yield "next", replace(case, fields=fields), None
-        elif isinstance(part, Doubt):
+        elif isinstance(part, UncertainTest):
             case = _doubting(case, chain, line, part.reason)
             yield "next", replace(case, fields=fields), None
             if case.plain:

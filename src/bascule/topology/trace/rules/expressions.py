@@ -7,7 +7,7 @@ from typing import Any
 
 from bascule.model.ruleset.nft_json import NotUnderstood
 from bascule.topology.trace.rules.lines import Decision, DecisionMap, NoTrack, Part, SetField, Translate
-from bascule.topology.trace.rules.tests import AnyFlag, Bits, Bounds, Constant, Doubt, Expr, Field, Lookup, Test
+from bascule.topology.trace.rules.tests import AnyFlag, Bits, Bounds, Constant, Expr, Field, Lookup, Test, UncertainTest
 from bascule.topology.trace.rules.values import LARGEST, atom, bounds, element, is_flags, joined, split
 
 Json = Mapping[str, Any]
@@ -59,10 +59,10 @@ class TableReader:
         if kind == "notrack":
             return [NoTrack()]
         if kind == "set":  # what it limits by ends the rule or lets it go on
-            return [Doubt(next(iter(one))) for one in told.get("stmt", ()) if next(iter(one)) not in SILENT]
+            return [UncertainTest(next(iter(one))) for one in told.get("stmt", ()) if next(iter(one)) not in SILENT]
         if kind in {"queue", "synproxy", "tproxy", "fwd"}:
             return [Decision("unknown", kind)]
-        return [Doubt(_words(kind, told))]
+        return [UncertainTest(_words(kind, told))]
 
     def _implied(self, word: str) -> list[Part]:
         """The test that a reason or a family implies, and that nft leaves out for it: of two versions or of TCP."""
@@ -183,7 +183,7 @@ class TableReader:
         if kind == "tcp option" or (kind == "meta" and words["key"] in NO_EFFECT):
             return []
         if kind not in {"meta", "ct", "payload"}:
-            return [Doubt(f"{kind} set")]
+            return [UncertainTest(f"{kind} set")]
         key = _name(self.expression(told["key"]))
         try:
             value: Expr | None = self._value(told["value"], key)

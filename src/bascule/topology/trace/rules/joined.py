@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from bascule.topology.trace.rules.lines import Part, RuleLine
 from bascule.topology.trace.rules.raw import ARP, ETHERNET, TRANSPORT
-from bascule.topology.trace.rules.tests import Doubt, Field, Test
+from bascule.topology.trace.rules.tests import Field, Test, UncertainTest
 
 PLACES = {name: (offset, offset + length) for layout in (ETHERNET, ARP) for offset, length, name in layout}
 PLACES |= {f"{header} {str(name)[3:]}": (offset, offset + length)
@@ -30,7 +30,7 @@ def spread(line: RuleLine) -> Iterator[RuleLine]:
             before, after = parts[:place], parts[place + 2 :]
             yield line
             for first, second in ((_same(one), other), (one, _same(other))):
-                unsure: tuple[Part, ...] = (*before, first, second, Doubt(WHY), *after)
+                unsure: tuple[Part, ...] = (*before, first, second, UncertainTest(WHY), *after)
                 yield replace(line, parts=unsure)
             return
     yield line

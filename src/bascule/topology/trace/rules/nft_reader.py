@@ -14,7 +14,7 @@ from bascule.model.ruleset.nft_json import NotUnderstood
 from bascule.topology.trace.rules.expressions import TableReader
 from bascule.topology.trace.rules.joined import spread
 from bascule.topology.trace.rules.lines import Base, RuleChain, RuleLine
-from bascule.topology.trace.rules.tests import Doubt
+from bascule.topology.trace.rules.tests import UncertainTest
 
 XT_TABLES = {"filter", "nat", "mangle", "raw", "security"}  # the names that iptables-nft gives to its tables
 Json = Mapping[str, Any]
@@ -100,7 +100,7 @@ def _line(reader: TableReader, told: Json, words: str) -> RuleLine:
         try:
             parts += reader.parts(statement)
         except (NotUnderstood, KeyError, TypeError, ValueError, AttributeError) as error:
-            parts.append(Doubt(f"{' '.join(statement)} {error}".strip()))
+            parts.append(UncertainTest(f"{' '.join(statement)} {error}".strip()))
     return RuleLine(parts=tuple(parts), handle=told.get("handle", 0), text=words, comment=str(told.get("comment", "")))
 
 

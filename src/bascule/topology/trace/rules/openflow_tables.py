@@ -43,7 +43,7 @@ _LOAD = re.compile(r"load:(0x[0-9a-f]+|\d+)->NXM_NX_REG(\d)\[\]")
 _RESUBMIT = re.compile(r"resubmit\(,(\d+)\)")
 
 
-class TableWay(Struct, frozen=True, kw_only=True):
+class FlowTableResult(Struct, frozen=True, kw_only=True):
     """What becomes of a frame: ``passes`` None is not known. ``rule`` decided; ``registers`` are the frame's then."""
 
     passes: bool | None
@@ -117,7 +117,7 @@ def untold(blockers: Iterable[Blocker]) -> set[tuple[str, str]]:
     return {(one.subject, flow_words(str(one.fields["meta iifname"]), one.fields)) for one in some}
 
 
-def through_tables(rules: Iterable[LoadedRule], ours: int, port: str, fields: Fields) -> TableWay:
+def through_tables(rules: Iterable[LoadedRule], ours: int, port: str, fields: Fields) -> FlowTableResult:
     """The way of a frame that came in by a port; ``ours`` is the cookie of the rules that are understood."""
     tables: dict[int, list[LoadedRule]] = {}
     for one in sorted(rules, key=lambda each: -each.rule.priority):
@@ -126,18 +126,18 @@ def through_tables(rules: Iterable[LoadedRule], ours: int, port: str, fields: Fi
     for _ in range(MOST_TABLES):
         met, is_sure = _met(tables.get(table, ()), port, fields, registers)
         if met is None:
-            return TableWay(passes=False, table=table, registers=registers)
+            return FlowTableResult(passes=False, table=table, registers=registers)
         if not is_sure or (met.cookie != ours and met.rule.actions != "NORMAL"):
-            return TableWay(passes=None, rule=met, table=table, registers=registers)
+            return FlowTableResult(passes=None, rule=met, table=table, registers=registers)
         actions = met.rule.actions
         if actions == "NORMAL":
-            return TableWay(passes=True, rule=met, table=table, registers=registers)
+            return FlowTableResult(passes=True, rule=met, table=table, registers=registers)
         registers |= {int(register): int(value, 0) for value, register in _LOAD.findall(actions)}
         further = _RESUBMIT.findall(actions)
         if not further:
-            return TableWay(passes=False, rule=met, table=table, registers=registers)
+            return FlowTableResult(passes=False, rule=met, table=table, registers=registers)
         table = int(further[0])
-    return TableWay(passes=None, table=table, registers=registers)
+    return FlowTableResult(passes=None, table=table, registers=registers)
 
 
 def _met(

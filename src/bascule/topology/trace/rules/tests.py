@@ -20,13 +20,13 @@ Bounds = tuple[int, int] | str
 """Numbers from one to another, both included, or a name; ``eth*`` stands for all that begin so."""
 
 
-class Missing(Enum):
+class HeaderMissing(Enum):
     """That a packet has no such header."""
 
     HEADER = "header"
 
 
-MISSING: Final = Missing.HEADER
+MISSING: Final = HeaderMissing.HEADER
 Value = int | str | tuple[int, int] | None
 Fields = Mapping[str, Value]
 
@@ -34,7 +34,7 @@ Fields = Mapping[str, Value]
 ALWAYS = ("meta", "ct", "fib", "unknown")
 
 
-def read(fields: Fields, key: str) -> Value | Missing:
+def read(fields: Fields, key: str) -> Value | HeaderMissing:
     """A field of a packet, None where it is unknown."""
     if key in fields:
         return fields[key]
@@ -46,7 +46,7 @@ def read(fields: Fields, key: str) -> Value | Missing:
     return None if key.split(" ", 1)[0] in ALWAYS else MISSING
 
 
-def _ports_of_an_echo(fields: Fields, key: str) -> Value | Missing:
+def _ports_of_an_echo(fields: Fields, key: str) -> Value | HeaderMissing:
     """What stands where others have ports, which ``th`` reads of each protocol: type and code, and the checksum."""
     for name in ("icmp", "icmpv6"):
         kind, code = fields.get(f"{name} type"), fields.get(f"{name} code")
@@ -93,7 +93,7 @@ _SIGNS = {
 }
 
 
-def value_of(expression: Expr, fields: Fields) -> Value | Missing:
+def value_of(expression: Expr, fields: Fields) -> Value | HeaderMissing:
     """What an expression is of a packet."""
     if isinstance(expression, Field):
         return read(fields, expression.key)
@@ -112,7 +112,7 @@ def value_of(expression: Expr, fields: Fields) -> Value | Missing:
 
 def looked_up(
     keys: Sequence[Expr], entries: Sequence[tuple[tuple[Bounds, ...], tuple[Atom, ...]]], fields: Fields
-) -> tuple[Atom, ...] | Missing | None:
+) -> tuple[Atom, ...] | HeaderMissing | None:
     """What a map has for a packet; MISSING where it has nothing, None where that is unknown."""
     values = [value_of(key, fields) for key in keys]
     if any(value is MISSING for value in values):
@@ -137,7 +137,7 @@ def all_of(answers: object) -> bool | None:
     return found
 
 
-def holds(bounds: Bounds, value: Value | Missing) -> bool | None:
+def holds(bounds: Bounds, value: Value | HeaderMissing) -> bool | None:
     """Whether a value lies within bounds."""
     if value is None:
         return None
@@ -179,7 +179,7 @@ class Test(Struct, frozen=True):
         found = self._among(values)
         return None if found is None else found is not self.negated
 
-    def _among(self, values: tuple[Value | Missing, ...]) -> bool | None:
+    def _among(self, values: tuple[Value | HeaderMissing, ...]) -> bool | None:
         found: bool | None = False
         for bounds in self.ranged:
             match = all_of(map(holds, bounds, values))
@@ -212,7 +212,7 @@ class AnyFlag(Struct, frozen=True):
         return bool(value & self.flags) is not self.negated
 
 
-class Doubt(Struct, frozen=True):
+class UncertainTest(Struct, frozen=True):
     """A test that nothing here answers: a limit, a quota, a time of day, or a word that is not understood."""
 
     reason: str
@@ -222,4 +222,4 @@ class Doubt(Struct, frozen=True):
         return None
 
 
-AnyTest = Test | AnyFlag | Doubt
+AnyTest = Test | AnyFlag | UncertainTest

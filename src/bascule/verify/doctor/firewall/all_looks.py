@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from bascule.model.site import Host, Site
 from bascule.topology.trace.network import HostNetwork
 from bascule.verify.checks import Check
-from bascule.verify.doctor.finding import Facts, Finding, Severity
+from bascule.verify.doctor.finding import DoctorFacts, Finding, Severity
 from bascule.verify.doctor.firewall import bridge_filter, forward_policy, network_services
 
 LOOKS = (bridge_filter.look, forward_policy.look, network_services.look)
@@ -16,7 +16,7 @@ BAD = {Severity.PROBLEM, Severity.WARNING}
 
 def firewall_findings(site: Site, host: Host, network: HostNetwork) -> tuple[Finding, ...]:
     """What others' rules do to the frames of a host's bridges and virtual networks, where that is bad or unproven."""
-    facts = Facts(state=network.state, network=network, site=site, host=host.name)
+    facts = DoctorFacts(state=network.state, network=network, site=site, host=host.name)
     return tuple(finding for look in LOOKS for finding in look(facts) if finding.severity in BAD)
 
 

@@ -5,21 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bascule.observe.firewall import SWITCHES
-from bascule.topology.trace.any_frame import FAMILIES, VERSION_OF, Passage, Possibility, RuleVerdict, bridged_frames
+from bascule.topology.trace.any_frame import (
+    FAMILIES,
+    VERSION_OF,
+    FramePassage,
+    Possibility,
+    RuleVerdict,
+    bridged_frames,
+)
 from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.rules.lines import keys_of
-from bascule.verify.doctor.finding import Facts, Finding, Severity
+from bascule.verify.doctor.finding import DoctorFacts, Finding, Severity
 from bascule.verify.doctor.firewall.fixes import bridge_fix, whose_rules
 
 ID = "bridge-filter"
 
 
-def look(facts: Facts) -> Iterator[Finding]:
+def look(facts: DoctorFacts) -> Iterator[Finding]:
     """Each bridge of the file (of the host, where there is no file), with what becomes of its frames."""
     network = facts.network
     if network is None:
         return
-    told: dict[tuple[object, ...], tuple[list[str], list[Passage]]] = {}
+    told: dict[tuple[object, ...], tuple[list[str], list[FramePassage]]] = {}
     for bridge in facts.own_bridges:
         passages = [one for one in bridged_frames(network, bridge) if _counts(network, bridge, one)]
         for kind in (_lost, _unproven, _passing):
@@ -36,25 +43,27 @@ def look(facts: Facts) -> Iterator[Finding]:
             yield make(network, bridges, passages)
 
 
-def _counts(network: HostNetwork, bridge: str, passage: Passage) -> bool:
+def _counts(network: HostNetwork, bridge: str, passage: FramePassage) -> bool:
     """Whether any chain is passed at all, as far as it is known."""
     unread = passage.gaps and passage.family in FAMILIES and network.filters_bridged(bridge, VERSION_OF[passage.family])
     return bool(passage.chains or unread)
 
 
-def _lost(passage: Passage) -> bool:
+def _lost(passage: FramePassage) -> bool:
     return bool(passage.stops) or passage.result is Possibility.NO
 
 
-def _unproven(passage: Passage) -> bool:
+def _unproven(passage: FramePassage) -> bool:
     return not _lost(passage) and passage.result is Possibility.PERHAPS
 
 
-def _passing(passage: Passage) -> bool:
+def _passing(passage: FramePassage) -> bool:
     return passage.result is Possibility.YES
 
 
-def _lost_finding(facts: Facts, network: HostNetwork, bridges: Sequence[str], passages: Sequence[Passage]) -> Finding:
+def _lost_finding(
+    facts: DoctorFacts, network: HostNetwork, bridges: Sequence[str], passages: Sequence[FramePassage]
+) -> Finding:
     stops = [stop for one in passages for stop in one.stops or one.may_stop]
     whose = whose_rules(network, stops)
     whose = f" by {whose}" if whose else ""
@@ -84,7 +93,7 @@ def _reverse_path(stops: Sequence[RuleVerdict], bridges: Sequence[str]) -> str:
     )
 
 
-def _unproven_finding(network: HostNetwork, bridges: Sequence[str], passages: Sequence[Passage]) -> Finding:
+def _unproven_finding(network: HostNetwork, bridges: Sequence[str], passages: Sequence[FramePassage]) -> Finding:
     rules = dict.fromkeys(str(one) for passage in passages for one in passage.may_stop)
     gaps = tuple(dict.fromkeys(gap for one in passages for gap in one.gaps))
     unread = f"whether others' rules let them pass is unproven: {'; '.join(gaps)}" if gaps else ""
@@ -101,7 +110,7 @@ def _unproven_finding(network: HostNetwork, bridges: Sequence[str], passages: Se
     )
 
 
-def _passing_finding(network: HostNetwork, bridges: Sequence[str], passages: Sequence[Passage]) -> Finding:
+def _passing_finding(network: HostNetwork, bridges: Sequence[str], passages: Sequence[FramePassage]) -> Finding:
     chains = max(one.chains for one in passages)
     lets = _lets(passages)
     return Finding(
@@ -115,24 +124,24 @@ def _passing_finding(network: HostNetwork, bridges: Sequence[str], passages: Seq
     )
 
 
-def _families(passages: Sequence[Passage]) -> str:
+def _families(passages: Sequence[FramePassage]) -> str:
     return " and ".join(dict.fromkeys(one.words for one in passages))
 
 
-def _evidence(network: HostNetwork, passages: Sequence[Passage]) -> tuple[str, ...]:
+def _evidence(network: HostNetwork, passages: Sequence[FramePassage]) -> tuple[str, ...]:
     """The switches that lead these frames to the chains of their family."""
     families = [one.family for one in passages if one.family in FAMILIES and network.number(SWITCHES[one.family])]
     return tuple(f"{SWITCHES[family].replace('/', '.')} = 1" for family in families)
 
 
-def _lets(passages: Sequence[Passage]) -> tuple[str, ...]:
+def _lets(passages: Sequence[FramePassage]) -> tuple[str, ...]:
     found = dict.fromkeys(str(one) for passage in passages for one in passage.lets)
     return tuple(f"let through: {words}" for words in list(found)[:4]) + (
         (f"and {len(found) - 4} more rules that let some through",) if len(found) > 4 else ()
     )
 
 
-def _declared(facts: Facts, bridges: Sequence[str]) -> frozenset[str]:
+def _declared(facts: DoctorFacts, bridges: Sequence[str]) -> frozenset[str]:
     """The families that the file's networks behind some bridges have; all where it does not say."""
     everything = frozenset({*FAMILIES, "arp"})
     if facts.site is None or not facts.host:

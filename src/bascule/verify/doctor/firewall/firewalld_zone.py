@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bascule.verify.doctor.finding import Facts, Finding, Severity
+from bascule.verify.doctor.finding import DoctorFacts, Finding, Severity
 
 _LIBVIRT_ZONES = {"libvirt", "libvirt-routed"}
 
 
-def look(facts: Facts) -> Iterator[Finding]:
+def look(facts: DoctorFacts) -> Iterator[Finding]:
     """Bridges in no zone of their own, and libvirt's bridges outside of libvirt's zones."""
     if facts.zones is None:
         return

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from bascule.model.ruleset.owners import owner
-from bascule.topology.trace.any_frame import Passage, RuleVerdict
+from bascule.topology.trace.any_frame import FramePassage, RuleVerdict
 from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.rules.lines import RuleChain, Rules
 from bascule.topology.trace.rules.words import makers, tool_of
 from bascule.verify import firewalld
-from bascule.verify.doctor.finding import Facts
+from bascule.verify.doctor.finding import DoctorFacts
 
 DOCKERS = "DOCKER-USER"  # the chain that Docker leaves to the administrator, before its own
 
@@ -24,7 +24,9 @@ def whose_rules(network: HostNetwork, stops: Iterable[RuleVerdict]) -> str:
     return f"the rules of {' and '.join(dict.fromkeys(owners))}" if owners else ""
 
 
-def bridge_fix(facts: Facts, network: HostNetwork, bridges: Sequence[str], passages: Sequence[Passage]) -> str:
+def bridge_fix(
+    facts: DoctorFacts, network: HostNetwork, bridges: Sequence[str], passages: Sequence[FramePassage]
+) -> str:
     """What lets frames between the ports of these bridges through: a command for every stop.
 
     An accept elsewhere repairs no drop.
@@ -34,7 +36,7 @@ def bridge_fix(facts: Facts, network: HostNetwork, bridges: Sequence[str], passa
     return "; ".join(dict.fromkeys(lines))
 
 
-def _lines(facts: Facts, network: HostNetwork, bridges: Sequence[str], stop: RuleVerdict) -> Iterator[str]:
+def _lines(facts: DoctorFacts, network: HostNetwork, bridges: Sequence[str], stop: RuleVerdict) -> Iterator[str]:
     chain = stop.base
     if _is_firewalld(chain):
         yield from _firewalld(facts, bridges, chain)
@@ -52,7 +54,7 @@ def _lines(facts: Facts, network: HostNetwork, bridges: Sequence[str], stop: Rul
             yield f"{tool} {table}-I {where} {devices} -j ACCEPT"
 
 
-def _firewalld(facts: Facts, bridges: Sequence[str], chain: RuleChain) -> Iterator[str]:
+def _firewalld(facts: DoctorFacts, bridges: Sequence[str], chain: RuleChain) -> Iterator[str]:
     if _hook(chain) == "prerouting":
         yield from firewalld.NO_REVERSE_PATH
         return
@@ -62,7 +64,7 @@ def _firewalld(facts: Facts, bridges: Sequence[str], chain: RuleChain) -> Iterat
     yield firewalld.RELOAD
 
 
-def _nft(facts: Facts, bridges: Sequence[str], chain: RuleChain) -> Iterator[str]:
+def _nft(facts: DoctorFacts, bridges: Sequence[str], chain: RuleChain) -> Iterator[str]:
     for name in bridges:
         names = f'"{name}"'
         if chain.family == "bridge":  # there a frame comes in by a port; `meta ibrname` is not in every kernel
@@ -73,7 +75,7 @@ def _nft(facts: Facts, bridges: Sequence[str], chain: RuleChain) -> Iterator[str
         yield f"nft insert rule {chain.family} {chain.table} {chain.name} '{test} accept'"
 
 
-def routed_fix(network: HostNetwork, bridge: str, lost: Sequence[tuple[str, Passage]]) -> str:
+def routed_fix(network: HostNetwork, bridge: str, lost: Sequence[tuple[str, FramePassage]]) -> str:
     """What lets the packets of a virtual network through where others' chains drop them, each way alone."""
     lines = []
     for way, passage in lost:
@@ -94,7 +96,9 @@ def routed_fix(network: HostNetwork, bridge: str, lost: Sequence[tuple[str, Pass
     return "; ".join(dict.fromkeys(lines))
 
 
-def input_fix(facts: Facts, network: HostNetwork, bridge: str, lost: Sequence[tuple[Passage, str, int]]) -> str:
+def input_fix(
+    facts: DoctorFacts, network: HostNetwork, bridge: str, lost: Sequence[tuple[FramePassage, str, int]]
+) -> str:
     """What lets guests ask these ports of the host, from this bridge alone."""
     lines, reload = list[str](), list[str]()
     for passage, protocol, port in lost:

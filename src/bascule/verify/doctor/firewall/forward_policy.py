@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 from bascule.model.site import Mode
 from bascule.plan.virtual_network import resolved_networks
-from bascule.topology.trace.any_frame import FAMILY_OF, WORDS, Passage, routed
+from bascule.topology.trace.any_frame import FAMILY_OF, WORDS, FramePassage, routed
 from bascule.topology.trace.packet import ESTABLISHED, NEW
-from bascule.topology.virtual_networks import standing_bridge
-from bascule.verify.doctor.finding import Facts, Finding, Severity
+from bascule.topology.virtual_networks import existing_bridge
+from bascule.verify.doctor.finding import DoctorFacts, Finding, Severity
 from bascule.verify.doctor.firewall.fixes import routed_fix, whose_rules
 
 
-def look(facts: Facts) -> Iterator[Finding]:
+def look(facts: DoctorFacts) -> Iterator[Finding]:
     """Each network whose packets have to pass such a chain: what one table accepts, another may still drop."""
     if facts.site is None or not facts.host or facts.network is None or facts.state is None:
         return
@@ -21,10 +21,10 @@ def look(facts: Facts) -> Iterator[Finding]:
     for one in resolved_networks(facts.site, host):
         if one.mode is Mode.ISOLATED:
             continue
-        link = standing_bridge(host.virtual_networks[one.name], facts.state)
+        link = existing_bridge(host.virtual_networks[one.name], facts.state)
         bridge = str(link.name if link else one.bridge)
         back = ESTABLISHED if one.mode is Mode.NAT else NEW
-        passages: list[tuple[str, Passage]] = []
+        passages: list[tuple[str, FramePassage]] = []
         for family in dict.fromkeys(FAMILY_OF[subnet.version] for subnet in one.subnets):
             passages += [("-i", routed(facts.network, family, into=bridge)),
                          ("-o", routed(facts.network, family, out=bridge, state=back))]  # fmt: skip

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bascule.plan.virtual_network import needs_server, resolved_networks
-from bascule.topology.trace.any_frame import FAMILY_OF, Passage, Possibility, into_host
-from bascule.topology.virtual_networks import standing_bridge
-from bascule.verify.doctor.finding import Facts, Finding, Severity
+from bascule.topology.trace.any_frame import FAMILY_OF, FramePassage, Possibility, into_host
+from bascule.topology.virtual_networks import existing_bridge
+from bascule.verify.doctor.finding import DoctorFacts, Finding, Severity
 from bascule.verify.doctor.firewall.fixes import input_fix
 
 SERVICES = (("DHCP", 4, "udp", 67), ("DHCP", 6, "udp", 547), ("DNS", 4, "udp", 53), ("DNS", 6, "udp", 53))
 
 
-def look(facts: Facts) -> Iterator[Finding]:
+def look(facts: DoctorFacts) -> Iterator[Finding]:
     """Each virtual network with a server of its own, whose guests cannot ask it."""
     if facts.site is None or not facts.host or facts.network is None or facts.state is None:
         return
@@ -21,10 +21,10 @@ def look(facts: Facts) -> Iterator[Finding]:
     for one in resolved_networks(facts.site, host):
         if not needs_server(one):
             continue
-        link = standing_bridge(host.virtual_networks[one.name], facts.state)
+        link = existing_bridge(host.virtual_networks[one.name], facts.state)
         bridge = str(link.name if link else one.bridge)
         versions = {address.version for address in one.addresses}
-        lost: list[tuple[str, Passage, str, int]] = []
+        lost: list[tuple[str, FramePassage, str, int]] = []
         for name, version, protocol, port in SERVICES:
             serves = name != "DHCP" or any(first.version == version for first, _ in one.ranges)
             if version in versions and serves:

@@ -9,15 +9,15 @@ from bascule.model.ruleset.owners import owner
 from bascule.topology.trace.any_frame import FAMILIES, VERSION_OF, bridged_frames, translations
 from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.rules.lines import RuleChain
-from bascule.topology.trace.rules.unmet import lost_links, unmet
+from bascule.topology.trace.rules.shadowed import lost_links, unmet
 from bascule.topology.trace.rules.words import chain_words, tool_of
-from bascule.verify.doctor.finding import Facts, Finding, Severity
+from bascule.verify.doctor.finding import DoctorFacts, Finding, Severity
 
 VLAN_TAGGED = "net/bridge/bridge-nf-filter-vlan-tagged"
 SAYS = 6  # lines of evidence of a kind
 
 
-def look(facts: Facts) -> Iterator[Finding]:
+def look(facts: DoctorFacts) -> Iterator[Finding]:
     """Each trap that this host's rules stand in."""
     network = facts.network
     if network is None:
@@ -76,7 +76,7 @@ def _vlan_zero(network: HostNetwork, bridges: list[str]) -> Iterator[Finding]:
         )
 
 
-def _masqueraded(facts: Facts, network: HostNetwork, bridges: list[str]) -> Iterator[Finding]:
+def _masqueraded(facts: DoctorFacts, network: HostNetwork, bridges: list[str]) -> Iterator[Finding]:
     """Masquerading without a device catches frames that only cross the bridge: guests see each other as the host."""
     for name in bridges:
         for family in FAMILIES:

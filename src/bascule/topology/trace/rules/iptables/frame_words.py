@@ -9,7 +9,7 @@ from bascule.model.ruleset.nft_json import NotUnderstood
 from bascule.topology.trace.rules.lines import Decision, Part, RuleLine, SetField
 from bascule.topology.trace.rules.names import ARP_OPERATIONS, ETHER_TYPES, ICMP6_TYPES, ICMP_TYPES, PACKET_TYPES
 from bascule.topology.trace.rules.names import PROTOCOLS as IP_PROTOCOLS
-from bascule.topology.trace.rules.tests import AnyTest, Bits, Bounds, Constant, Doubt, Field, Test
+from bascule.topology.trace.rules.tests import AnyTest, Bits, Bounds, Constant, Field, Test, UncertainTest
 from bascule.topology.trace.rules.values import address, mac, prefix
 
 VERDICTS = {"ACCEPT": "accept", "DROP": "drop", "CONTINUE": "continue", "RETURN": "return"}
@@ -36,7 +36,7 @@ def read_line(words: str, number: int = 0) -> RuleLine:
     try:
         parts = list(_parts(shlex.split(words)[2:]))
     except (NotUnderstood, ValueError, IndexError, KeyError) as error:
-        parts = [Doubt(f"{error}"), Decision("unknown", "ebtables")]
+        parts = [UncertainTest(f"{error}"), Decision("unknown", "ebtables")]
     return RuleLine(parts=tuple(parts), handle=number, text=words)
 
 
@@ -86,12 +86,12 @@ def _option(word: str, value: str, *, negated: bool) -> AnyTest:
         left = Bits("&", Field("meta mark"), Constant(int(mask, 0) if mask else 0xFFFFFFFF))
         return Test((left,), frozenset({(int(bits, 0),)}), negated=negated)
     if word.startswith(("--802_3-", "--stp-")):  # frames of LLC, which have a length where others have a type
-        return Doubt(f"{word} {value}") if negated else Test((Field("ether type"),), ranged=(((0, 1535),),))
+        return UncertainTest(f"{word} {value}") if negated else Test((Field("ether type"),), ranged=(((0, 1535),),))
     if word in {"--ip-icmp-type", "--ip6-icmp-type"}:
         return _icmp(word, value, negated=negated)
     read = _OPTIONS.get(word)
     if read is None:
-        return Doubt(f"{word} {value}")
+        return UncertainTest(f"{word} {value}")
     key, found = read(value)
     return Test((Field(key),), ranged=tuple((one,) for one in found), negated=negated)
 

@@ -15,7 +15,7 @@ from bascule.model.ruleset.nft_json import NotUnderstood
 from bascule.topology.trace.rules.iptables.frame_words import read_line as ebtables_line
 from bascule.topology.trace.rules.iptables.words import parts_of
 from bascule.topology.trace.rules.lines import Base, Decision, RuleChain, RuleLine
-from bascule.topology.trace.rules.tests import Doubt
+from bascule.topology.trace.rules.tests import UncertainTest
 
 Key = tuple[str, str, str]
 
@@ -103,7 +103,7 @@ def read_line(words: str, number: int = 0) -> RuleLine:
     try:
         parts, comment = parts_of(shlex.split(words)[2:])
     except (NotUnderstood, ValueError, IndexError, KeyError) as error:
-        return RuleLine(parts=(Doubt(f"{error}"), Decision("unknown", "iptables")), handle=number, text=words)
+        return RuleLine(parts=(UncertainTest(f"{error}"), Decision("unknown", "iptables")), handle=number, text=words)
     return RuleLine(parts=tuple(parts), handle=number, text=words, comment=comment)
 
 
@@ -152,7 +152,7 @@ def _is_policy(chain: RuleChain, more: Sequence[RuleLine]) -> bool:
 
 
 def _is_hidden(line: RuleLine) -> bool:
-    return any(isinstance(part, Doubt) and part.reason.endswith("of iptables") for part in line.parts)
+    return any(isinstance(part, UncertainTest) and part.reason.endswith("of iptables") for part in line.parts)
 
 
 def opaque_chains(chains: Mapping[Key, RuleChain]) -> tuple[Key, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from bascule.model.ruleset.nft_json import NotUnderstood
 from bascule.topology.trace.rules.lines import Decision, NoTrack, Part, SetField, Translate
 from bascule.topology.trace.rules.names import CT_STATE, CT_STATUS, ICMP6_TYPES, ICMP_TYPES, PROTOCOLS, TCP_FLAGS
-from bascule.topology.trace.rules.tests import AnyFlag, AnyTest, Bits, Bounds, Constant, Doubt, Field, Test
+from bascule.topology.trace.rules.tests import AnyFlag, AnyTest, Bits, Bounds, Constant, Field, Test, UncertainTest
 from bascule.topology.trace.rules.values import address, mac, prefix
 
 # options that say nothing of the packet
@@ -64,7 +64,7 @@ def _option(word: str, value: str, module: str, *, negated: bool) -> AnyTest:
     if word in {"--mark"}:
         return _mark("ct mark" if module == "connmark" else "meta mark", value, negated=negated)
     read = _OPTIONS.get(word)
-    return read(value, negated) if read is not None else Doubt(f"{word} {value}")
+    return read(value, negated) if read is not None else UncertainTest(f"{word} {value}")
 
 
 def _ranges(key: str, found: Sequence[Bounds], *, negated: bool) -> Test:
@@ -114,7 +114,7 @@ def _ports(*keys: str) -> Callable[[str, bool], AnyTest]:
             low, colon, high = one.partition(":")
             found.append((int(low or 0), int(high or 65535) if colon else int(low)))
         if len(keys) > 1:
-            return Doubt("--ports")
+            return UncertainTest("--ports")
         return _ranges(keys[0], found, negated=negated)
 
     return read
@@ -207,7 +207,7 @@ def _switch(word: str, *, negated: bool) -> list[Part]:
         key = "meta physin" if word.endswith("in") else "meta physout"
         return [Test((Field(key),), frozenset({("",)}), negated=not negated)]
     if word.startswith("--limit-iface"):
-        return [Doubt(word)]
+        return [UncertainTest(word)]
     return []
 
 

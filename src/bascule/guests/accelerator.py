@@ -21,7 +21,7 @@ PROOF_S = (
 )
 
 
-class Accel(Struct, frozen=True, kw_only=True):
+class Accelerator(Struct, frozen=True, kw_only=True):
     """What guests run on: ``kvm``, or ``tcg`` (QEMU's own emulation) with the reason."""
 
     name: str
@@ -35,19 +35,19 @@ class Accel(Struct, frozen=True, kw_only=True):
 
 
 @cache
-def accel() -> Accel:
+def accel() -> Accelerator:
     """KVM where a probe guest ran on it, else TCG. Raises MissingTool where there is no QEMU."""
     if not Path("/dev/kvm").exists():
-        return Accel(
+        return Accelerator(
             name="tcg", reason="there is no /dev/kvm: no virtualisation extension, or the module is not loaded"
         )
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         words = "/dev/kvm is there, but this user may not open it; it is for the members of the group kvm"
-        return Accel(name="tcg", reason=words, forbidden=True)
+        return Accelerator(name="tcg", reason=words, forbidden=True)
     said = runs_on("kvm")
     if said is None:
-        return Accel(name="kvm", reason="a probe guest ran on it")
-    return Accel(name="tcg", reason=f"/dev/kvm is there, but a probe guest did not run on it: {said}")
+        return Accelerator(name="kvm", reason="a probe guest ran on it")
+    return Accelerator(name="tcg", reason=f"/dev/kvm is there, but a probe guest did not run on it: {said}")
 
 
 def runs_on(name: str) -> str | None:

@@ -12,7 +12,7 @@ from bascule.probe.capture import CapturedFrame
 from bascule.verify.endpoints import Endpoints
 
 
-class UnsaidRouters:
+class UndeclaredRouters:
     """The machines and guests of a site on several networks that we play, and that may or may not route."""
 
     def __init__(self, site: Site, endpoints: Endpoints) -> None:

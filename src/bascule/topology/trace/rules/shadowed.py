@@ -17,14 +17,14 @@ from bascule.topology.trace.rules.lines import (
     SetField,
     keys_of,
 )
-from bascule.topology.trace.rules.tests import AnyFlag, AnyTest, Bounds, Doubt, Field, Test
+from bascule.topology.trace.rules.tests import AnyFlag, AnyTest, Bounds, Field, Test, UncertainTest
 
 LAST = {"accept", "drop", "reject", "return", "goto"}  # after which nothing of the chain is met
 MOST = 400  # lines of a chain in which every one is held against every other; of longer ones equal tests are found
 INDEXES = frozenset({"meta iif", "meta oif"})
 
 
-class Unmet(Struct, frozen=True):
+class ShadowedLine(Struct, frozen=True):
     """A line that never matches, and the earlier one that takes whatever it asks for."""
 
     chain: RuleChain
@@ -32,7 +32,7 @@ class Unmet(Struct, frozen=True):
     by: RuleLine
 
 
-def unmet(chain: RuleChain) -> Iterator[Unmet]:
+def unmet(chain: RuleChain) -> Iterator[ShadowedLine]:
     """The lines of a chain that an earlier one leaves nothing for."""
     taking: list[tuple[frozenset[AnyTest], RuleLine]] = []
     equal: dict[frozenset[AnyTest], RuleLine] = {}
@@ -45,8 +45,8 @@ def unmet(chain: RuleChain) -> Iterator[Unmet]:
         if by is None and len(chain.lines) <= MOST:
             by = next((other for wide, other in taking if _covers(wide, tests)), None)
         if by is not None:
-            yield Unmet(chain, line, by)
-        elif _ends(line) and not any(isinstance(one, Doubt) or _moves(one) for one in tests):
+            yield ShadowedLine(chain, line, by)
+        elif _ends(line) and not any(isinstance(one, UncertainTest) or _moves(one) for one in tests):
             taking.append((tests, line))
             equal[tests] = line
 

@@ -14,7 +14,7 @@ from ipaddress import ip_address, ip_network
 from msgspec import Struct
 
 from bascule.persist.config import NetworkConfig
-from bascule.persist.parsed import Files, Left, Leftovers, printable, without_secrets
+from bascule.persist.parsed import Files, Unparsed, UnparsedLines, printable, without_secrets
 
 _MAC = re.compile(r"(?<![0-9A-Fa-f:-])(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}(?![0-9A-Fa-f:-])")
 _V4 = re.compile(r"(?<![0-9A-Za-z.])[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?![0-9A-Za-z.])")
@@ -52,16 +52,16 @@ _DEFAULTS = (  # of the kernel, where a key says what would be so without it
 )
 
 
-class Untold(Struct, frozen=True):
+class LostLines(Struct, frozen=True):
     """Lines with something that was not written: ``left`` is lost, ``default`` is so without a word."""
 
-    left: tuple[Left, ...]
-    default: tuple[Left, ...]
+    left: tuple[Unparsed, ...]
+    default: tuple[Unparsed, ...]
 
 
 def untold(
-    files: Files, said: Iterable[str], notes: Iterable[str], left: Iterable[Left], config: NetworkConfig
-) -> Untold:
+    files: Files, said: Iterable[str], notes: Iterable[str], left: Iterable[Unparsed], config: NetworkConfig
+) -> LostLines:
     """The lines with something that stands neither in the site file nor in any of the notes.
 
     ``said`` is the site file, and the names of links that follow from it; ``config`` is what it means, defaults
@@ -74,7 +74,7 @@ def untold(
     whole |= {path for path in files if path.startswith("etc/systemd/system/")}  # of services, not of links
     shown = {(each.file, each.line): each.text for each in left}
     kept = {line for link in config.links.values() for line in link.hooks}
-    lost, default = Leftovers(), Leftovers()
+    lost, default = UnparsedLines(), UnparsedLines()
     seen: dict[str, list[str]] = {}  # the files of a large host are the same lines again and again
     for path, text in files.items():
         for number, line in enumerate(text.split("\n") if path not in whole else (), 1):
@@ -91,7 +91,7 @@ def untold(
                 default.add(path, number, line, "so it is by default")
             elif words:
                 lost.add(path, number, line, f"not said above: {', '.join(dict.fromkeys(words))}")
-    return Untold(lost.done(), default.done())
+    return LostLines(lost.done(), default.done())
 
 
 class _Words:

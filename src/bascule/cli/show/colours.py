@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TextIO
 
-from bascule.cli.show.look import colored
+from bascule.cli.show.output_style import colored
 
 RED, GREEN, YELLOW, CYAN, BOLD, DIM = "31", "32", "33", "36", "1", "2"
 MARKS = tuple(  # the first that fits a line; what its group has is coloured

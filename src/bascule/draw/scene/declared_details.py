@@ -14,7 +14,7 @@ _BOND = ("miimon", "updelay", "downdelay", "hash_policy", "lacp_rate", "primary"
 _UNITS = {"miimon": " ms", "updelay": " ms", "downdelay": " ms"}
 
 
-def said_of(link: HostLink) -> Iterator[str]:
+def declared_details(link: HostLink) -> Iterator[str]:
     """One line for each key that has a value."""
     if link.ipv6 is not None:
         yield f"IPv6 mode {link.ipv6}"

@@ -6,14 +6,14 @@ from bascule.model.guarding import GuardLevel
 from bascule.model.ruleset.openflow import LoadedRule
 from bascule.model.state import HostState
 from bascule.policy.guards.flows import COOKIE, level_of
-from bascule.policy.guards.standing import standing_guards
+from bascule.policy.guards.loaded import loaded_guards
 from bascule.providers.ovs import OVS
 from bascule.providers.ovs.state import GUARDS, SwitchState
 
 
 def guards_of(state: HostState) -> dict[str, GuardLevel]:
     """The guard of each port that has one, by the port's name."""
-    found = standing_guards(state.tables)
+    found = loaded_guards(state.tables)
     part: SwitchState | None = OVS.part(state)
     if part is None:
         return found

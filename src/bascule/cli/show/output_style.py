@@ -22,7 +22,7 @@ ASCII = str.maketrans(
 PLAIN = "bascule-plain"  # the error handler of streams that take ASCII alone
 
 
-class Look(Struct, frozen=True):
+class OutputStyle(Struct, frozen=True):
     """``detail`` is 1 for -v, -1 for -q; ``color`` as the option says; ``ascii`` where nothing else may be printed.
 
     ``ascii_said``: by --ascii, and so for files as well.
@@ -44,34 +44,34 @@ class Look(Struct, frozen=True):
         return self.detail < 0
 
 
-_look = Look()
+_style = OutputStyle()
 
 
-def look() -> Look:
+def output_style() -> OutputStyle:
     """The setting of this process."""
-    return _look
+    return _style
 
 
 def settle(**said: Any) -> None:
     """Set what an option says; the rest stays."""
-    global _look  # noqa: PLW0603  # one process prints in one way
-    _look = replace(_look, **said)
+    global _style  # noqa: PLW0603  # one process prints in one way
+    _style = replace(_style, **said)
 
 
 def show_questions() -> None:
     """Whoever is asked must see what about: -q hides nothing then."""
-    settle(detail=max(0, _look.detail))
+    settle(detail=max(0, _style.detail))
 
 
 def begin() -> None:
     """Take over what the environment says: whether the locale has other characters than ASCII."""
-    global _look  # noqa: PLW0603
-    _look = Look(ascii=is_ascii(sys.stdout, _first_environment()))
+    global _style  # noqa: PLW0603
+    _style = OutputStyle(ascii=is_ascii(sys.stdout, _first_environment()))
     codecs.register_error(PLAIN, _plain)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a character that a stream does not take is replaced, never a traceback
             stream.reconfigure(errors=PLAIN)
-    if _look.ascii:
+    if _style.ascii:
         narrow()
 
 
@@ -123,8 +123,8 @@ def _plain(error: UnicodeError) -> tuple[str, int]:
 
 def colored(stream: TextIO) -> bool:
     """Whether a stream gets colours: as --color says, else NO_COLOR, FORCE_COLOR, else on a terminal that has them."""
-    if _look.color != "auto":
-        return _look.color == "always"
+    if _style.color != "auto":
+        return _style.color == "always"
     if os.environ.get("NO_COLOR"):
         return False
     if os.environ.get("FORCE_COLOR"):

@@ -9,7 +9,7 @@ from msgspec import Struct
 from bascule.topology.trace.network import HostNetwork, WireEnd
 
 
-class Owner(Struct, frozen=True):
+class AddressOwner(Struct, frozen=True):
     """Who has an address on a segment: the port that leads there (empty: the host itself) and the MAC."""
 
     port: str
@@ -17,7 +17,7 @@ class Owner(Struct, frozen=True):
     end: WireEnd | None = None
 
 
-class Ends:
+class WireEnds:
     """Who stands on the wires of a host, by address and by port."""
 
     def __init__(self, network: HostNetwork, ends: Sequence[WireEnd]) -> None:
@@ -30,9 +30,9 @@ class Ends:
             for number, version, _ in (*end.addresses, *end.router):
                 self._by_address.setdefault((version, number), []).append(end)
 
-    def standing_in(self, pairs: Iterable[tuple[WireEnd, WireEnd]]) -> Ends:
+    def with_pairs(self, pairs: Iterable[tuple[WireEnd, WireEnd]]) -> WireEnds:
         """The same ends, with others that stand in for some of them."""
-        found = Ends(self.network, ())
+        found = WireEnds(self.network, ())
         found._by_address, found._by_mac, ends = {**self._by_address}, {**self._by_mac}, list(self.ends)
         for end, other in pairs:
             ends = [other if one is end else one for one in ends]

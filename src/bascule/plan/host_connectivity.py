@@ -18,7 +18,7 @@ ABOUT = {"existence", "up", "mac", "mtu", "options", "master", "port", "vlans"} 
 VERSIONS = {"0.0.0.0/0": 4, "::/0": 6}  # of the default routes
 
 
-class OwnLine:
+class HostConnectivity:
     """The host's own addresses and routes before a change and after it.
 
     ``nics`` are the links that the file calls NICs: in a namespace they look like a guest's. A bridge that has no NIC

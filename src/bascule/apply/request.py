@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bascule.apply.prepare import Prepared, with_files
+from bascule.apply.address_conflicts import refuse_taken
+from bascule.apply.prepare import PreparedPlan, with_files
 from bascule.apply.rollback import boot_unit
 from bascule.apply.rollback.watchdog import StandbyWatchdog
 from bascule.apply.state_directory import here
-from bascule.apply.taken import refuse_taken
 from bascule.errors import BasculeError, Problem
 from bascule.persist.persister import Persister, find_persister
 from bascule.plan.change import Note
@@ -20,7 +20,7 @@ from bascule.system.process.rights import require_rights
 FILES = "files"  # the subject of what a plan says about them
 
 
-def with_listed_files(prepared: Prepared, root: str | None) -> Prepared:
+def with_listed_files(prepared: PreparedPlan, root: str | None) -> PreparedPlan:
     """A plan that is only looked at, with the files that an apply would write and move; what stops one is a note."""
     try:
         persister = find_persister(prepared.site, prepared.host, root=root)[0]
@@ -44,13 +44,13 @@ def _words(problem: Problem) -> str:
     return f"{problem.code}: {problem.message}" + (f"; {problem.hint}" if problem.hint else "")
 
 
-class Ready(Struct, frozen=True, kw_only=True):
+class ApplyRequest(Struct, frozen=True, kw_only=True):
     """A change that may be made: the plan, who keeps it over a restart (or why nobody), and what to mind.
 
     ``no_boot_rollback`` says why a machine that loses its power before the new files are confirmed would boot them.
     """
 
-    prepared: Prepared
+    prepared: PreparedPlan
     persister: Persister | None
     not_kept: str = ""
     no_boot_rollback: str = ""
@@ -60,13 +60,13 @@ class Ready(Struct, frozen=True, kw_only=True):
     @classmethod
     def of(
         cls,
-        prepared: Prepared,
+        prepared: PreparedPlan,
         persister: Persister | None,
         *,
         not_kept: str,
         remarks: Iterable[str],
         waiting: StandbyWatchdog | None,
-    ) -> Ready:
+    ) -> ApplyRequest:
         """With the files that the persister will touch. Raises NotPermitted, and BasculeError for what no file can say.
 
         Last, because it takes its time, the wires are asked: an address that somebody has already is an error, too.

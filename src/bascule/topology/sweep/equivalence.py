@@ -15,7 +15,7 @@ Value = TypeVar("Value", bound=Hashable)
 PLAIN = ("meta mark", "ct ", "tcp flags", "meta priority")  # what may be masked without telling ends apart
 
 
-class Alike:
+class EquivalenceClasses:
     """Of each end what its packets' way depends on (``way``), and what rules know of it (``told``)."""
 
     def __init__(self, network: HostNetwork, ends: Sequence[WireEnd]) -> None:

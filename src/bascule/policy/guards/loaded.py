@@ -9,7 +9,7 @@ from bascule.model.ruleset.rules import AnyTable, NamedSet, Table
 from bascule.policy.guards.table import KEY
 
 
-def standing_guards(tables: Mapping[str, AnyTable]) -> dict[str, GuardLevel]:
+def loaded_guards(tables: Mapping[str, AnyTable]) -> dict[str, GuardLevel]:
     """The guard of each port that has one, by the port's name."""
     table = tables.get(KEY)
     if not isinstance(table, Table):

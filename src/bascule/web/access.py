@@ -59,7 +59,7 @@ class Refusal(Struct, frozen=True):
     html: bool = False
 
 
-class Guard(Struct, frozen=True):
+class AccessControl(Struct, frozen=True):
     """``names`` are the hosts that a browser may have in its address bar; ``any_ip`` allows every address in numbers.
 
     An address in numbers cannot be rebound: it takes a name to lead a browser from one server to another.
@@ -116,10 +116,10 @@ class Guard(Struct, frozen=True):
         return self.token is not None and secrets.compare_digest(offered.encode(), self.token.encode())
 
 
-class Guarded:
+class AccessMiddleware:
     """The guard before an application."""
 
-    def __init__(self, app: App, guard: Guard) -> None:
+    def __init__(self, app: App, guard: AccessControl) -> None:
         self.app = app
         self.guard = guard
 

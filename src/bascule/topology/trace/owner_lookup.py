@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bascule.topology.trace.bridging import HOST
-from bascule.topology.trace.ends import Ends, Owner
 from bascule.topology.trace.forwarding import HostRouting
 from bascule.topology.trace.packet import Connection
 from bascule.topology.trace.passage import PacketPath
+from bascule.topology.trace.wire_ends import AddressOwner, WireEnds
 
 
-class Owners:
+class OwnerLookup:
     """Asks for addresses of one IP version."""
 
-    def __init__(self, ends: Ends, version: int) -> None:
+    def __init__(self, ends: WireEnds, version: int) -> None:
         self.ends = ends
         self.network = ends.network
         self.version = version
@@ -23,24 +23,24 @@ class Owners:
         """The way of no packet, to ask the routes by."""
         return PacketPath(self.ends, {}, Connection())
 
-    def find(self, segment: str, number: int, asker: int = 0) -> Owner | None:
+    def find(self, segment: str, number: int, asker: int = 0) -> AddressOwner | None:
         """Who answers for an address on a segment: an end, the host itself, or somebody over the wire."""
         end = self.ends.at(segment, self.version, number)
         if end is not None:
-            return Owner(end.port, end.mac, end)
+            return AddressOwner(end.port, end.mac, end)
         links = self.network.own_addresses.get((self.version, number), ())
         if links and self._answers(segment, links, number, asker):
-            return Owner(HOST, self.network.mac_of(segment))
+            return AddressOwner(HOST, self.network.mac_of(segment))
         ports = [str(one.name) for one in self.network.state.ports(segment)] or [segment]
         for port in ports:
             for _, other in self.network.beside(port):
                 end = self.ends.at(other, self.version, number)
                 if end is not None:
-                    return Owner(port, end.mac, end)
+                    return AddressOwner(port, end.mac, end)
                 if other in links:
-                    return Owner(port, self.network.mac_of(other))
+                    return AddressOwner(port, self.network.mac_of(other))
         if self.version == 4 and self._proxies(segment, number):
-            return Owner(HOST, self.network.mac_of(segment))
+            return AddressOwner(HOST, self.network.mac_of(segment))
         return None
 
     def _answers(self, segment: str, links: Sequence[str], number: int, asker: int) -> bool:

@@ -12,7 +12,7 @@ from ipaddress import ip_interface
 
 from msgspec import Struct
 
-from bascule.apply.prepare import Prepared
+from bascule.apply.prepare import PreparedPlan
 from bascule.errors import BasculeError, Place, Problem
 from bascule.frames.vendors import hypervisor, maker, virtual_gateway
 from bascule.model.values import IfName, IpInterface, Mac
@@ -37,7 +37,7 @@ class NewAddress(Struct, frozen=True):
     place: Place | None
 
 
-def new_addresses(prepared: Prepared) -> Iterator[NewAddress]:
+def new_addresses(prepared: PreparedPlan) -> Iterator[NewAddress]:
     """The addresses that are on no link of the host yet."""
     observed, wanted, host = prepared.observed, prepared.wanted, prepared.host
     had = {a.ip.partition("/")[0] for link in observed.links.values() for a in link.addresses}
@@ -50,7 +50,7 @@ def new_addresses(prepared: Prepared) -> Iterator[NewAddress]:
             yield NewAddress(ip_interface(address.ip), name, _asked_on(prepared, name), place)
 
 
-def _asked_on(prepared: Prepared, name: IfName) -> IfName | None:
+def _asked_on(prepared: PreparedPlan, name: IfName) -> IfName | None:
     """The link itself, or, for a bridge that is only to be made, the NIC that will be its uplink."""
     below = sorted(wires_of(prepared.wanted, name, prepared.host.nics))
     ports = [port for port in below if (link := prepared.wanted.links.get(IfName(port))) and link.master == name]
@@ -61,12 +61,12 @@ def _asked_on(prepared: Prepared, name: IfName) -> IfName | None:
     return None
 
 
-def _has_wires(prepared: Prepared, link: IfName) -> bool:
+def _has_wires(prepared: PreparedPlan, link: IfName) -> bool:
     """Whether anybody outside can have an address of a link: not on a bridge without a port, a virtual network's."""
     return not prepared.wanted.links[link].is_bridge or bool(wires_of(prepared.wanted, link, prepared.host.nics))
 
 
-def asking_notes(prepared: Prepared) -> tuple[Note, ...]:
+def asking_notes(prepared: PreparedPlan) -> tuple[Note, ...]:
     """What a plan, which sends nothing, leaves unproven: which new addresses `apply` asks for, and which it cannot."""
     by_link: dict[tuple[IfName, IfName | None], list[str]] = {}
     for one in new_addresses(prepared):
@@ -82,7 +82,7 @@ def asking_notes(prepared: Prepared) -> tuple[Note, ...]:
     return tuple(notes)
 
 
-def refuse_taken(prepared: Prepared) -> tuple[str, ...]:
+def refuse_taken(prepared: PreparedPlan) -> tuple[str, ...]:
     """Ask for every new address; what could not be asked, a line for each. Raises BasculeError where one is taken."""
     new = list(new_addresses(prepared))
     if (asked := [(one, one.asked_on) for one in new if one.asked_on is not None]) and (
@@ -93,7 +93,7 @@ def refuse_taken(prepared: Prepared) -> tuple[str, ...]:
     return tuple(f"nobody could be asked whether {x.address.ip} is taken: {NO_WIRE.format(x.link)}" for x in lost)
 
 
-def _problems(prepared: Prepared, asked: list[tuple[NewAddress, IfName]]) -> Iterator[Problem]:
+def _problems(prepared: PreparedPlan, asked: list[tuple[NewAddress, IfName]]) -> Iterator[Problem]:
     from bascule.probe.ask import ask
 
     links = prepared.observed.links
@@ -120,7 +120,7 @@ def _problems(prepared: Prepared, asked: list[tuple[NewAddress, IfName]]) -> Ite
             )
 
 
-def _who(prepared: Prepared, mac: Mac) -> str:
+def _who(prepared: PreparedPlan, mac: Mac) -> str:
     """What is known of a MAC: whose NIC it is, who made it, and where the bridges have heard it."""
     guest = next((f"guest {nic.guest}" for nic in prepared.site.guest_nics(prepared.host.name) if nic.mac == mac), "")
     router = virtual_gateway(mac)

@@ -12,27 +12,27 @@ from bascule.model.site import Expectation, Service
 from bascule.topology.trace.answer import Blocker, Certainty
 from bascule.verify.reachability.live import AskedHost
 from bascule.verify.reachability.participant import Participant
-from bascule.verify.reachability.question import Asked, ask
+from bascule.verify.reachability.question import AnsweredQuestion, ask
 
 SHOWN = 3  # things in the way that are named
 
 
-class Said(Struct, frozen=True, kw_only=True):
+class ModelVerdict(Struct, frozen=True, kw_only=True):
     """Whether one reaches another by the model, and what it names: what is in the way, or why it cannot tell."""
 
     result: Certainty
     words: str = ""
-    asked: tuple[Asked, ...] = ()
+    asked: tuple[AnsweredQuestion, ...] = ()
 
     def as_json(self) -> dict[str, object]:
         """For ``--json``."""
         return {"result": self.result.value, "words": self.words}
 
 
-UNTOLD = Said(result=Certainty.UNKNOWN, words="it leads over what no host of the file sees")
+UNTOLD = ModelVerdict(result=Certainty.UNKNOWN, words="it leads over what no host of the file sees")
 
 
-def model_says(hosts: Sequence[AskedHost], wish: Expectation) -> Said:
+def model_says(hosts: Sequence[AskedHost], wish: Expectation) -> ModelVerdict:
     """The model's answer to an expectation, from the host that both ends are at."""
     told = [one for given in hosts if (one := _by(given, wish)) is not None]
     for result in (Certainty.YES, Certainty.NO, Certainty.PERHAPS, Certainty.UNKNOWN):
@@ -42,7 +42,7 @@ def model_says(hosts: Sequence[AskedHost], wish: Expectation) -> Said:
     return UNTOLD
 
 
-def _by(given: AskedHost, wish: Expectation) -> Said | None:
+def _by(given: AskedHost, wish: Expectation) -> ModelVerdict | None:
     """What one host's model says; None where that is not this host's to say."""
     by, of = given.known.get(wish.source), given.known.get(wish.target)
     if by is None or of is None or wish.service.protocol == "arp":
@@ -52,11 +52,11 @@ def _by(given: AskedHost, wish: Expectation) -> Said | None:
     try:
         told = [ask(given.network, given.known, by, of, service) for service in _asked(wish.service)]
     except UsageFault as fault:  # no address of one family is known
-        return Said(result=Certainty.UNKNOWN, words=fault.problems[0].message)
+        return ModelVerdict(result=Certainty.UNKNOWN, words=fault.problems[0].message)
     results = [one.answer.result for one in told]
     result = results[0] if len(set(results)) == 1 else Certainty.PERHAPS
     words = "; ".join(given.network.rules.unread) if result is Certainty.UNKNOWN else ""
-    return Said(result=result, words=words or _words(told), asked=tuple(told))
+    return ModelVerdict(result=result, words=words or _words(told), asked=tuple(told))
 
 
 def _asked(service: Service) -> Iterator[Service]:
@@ -74,7 +74,7 @@ def _outside(party: Participant) -> bool:
     return bool(party.ends) and all(end.outside for end in party.ends)
 
 
-def _words(told: Sequence[Asked]) -> str:
+def _words(told: Sequence[AnsweredQuestion]) -> str:
     words = [blocker_words(blocker) for one in told for blocker in one.answer.blockers]
     words += [unsure for one in told for leg in one.answer.legs for unsure in leg.unsure]
     return "; ".join(list(dict.fromkeys(words))[:SHOWN])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 
-class Moment(Struct, frozen=True, eq=False):
+class Volatile(Struct, frozen=True, eq=False):
     """What is seen with a value and says nothing of its configuration: two of a kind always compare equal."""
 
     def __eq__(self, other: object) -> bool:
@@ -22,7 +22,7 @@ class Moment(Struct, frozen=True, eq=False):
         return hash(type(self))
 
 
-class Lifetime(Moment, frozen=True, kw_only=True):
+class Lifetime(Volatile, frozen=True, kw_only=True):
     """The seconds that an address or a route still has, None for ever."""
 
     valid_s: int | None = None
