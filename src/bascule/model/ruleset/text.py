@@ -46,6 +46,7 @@ from bascule.model.ruleset.rules import (
 
 MARK_CHAIN = "bascule"  # holds the mark of a table, see Table
 SHORT_RANGE = 4  # numbers
+BLOCK = 32  # values that are compared at once
 BARE = {"iif", "iifname", "iiftype", "oif", "oifname", "oiftype", "mark"}  # need no `meta` before them
 NAMES = {Meta("iifname"), Meta("oifname")}  # whose values are names of links, and stand in quotes
 
@@ -106,25 +107,22 @@ def _held(one: NamedSet | NamedMap) -> tuple[Any, ...]:
 
 
 def _differing(some: tuple[Any, ...], others: tuple[Any, ...]) -> tuple[Sequence[Any], Sequence[Any]]:
-    """What is in one of them alone: both are sorted, so that one value more leaves what is around it alike."""
-    start = _alike(some, others)
-    left, right = some[start:], others[start:]
-    end = _alike(left[::-1], right[::-1])
-    left, right = left[: len(left) - end], right[: len(right) - end]
+    """What is in one of them alone.
+
+    Both are sorted, so that one value more leaves what is around it alike: that is passed over block by block, each
+    value compared once, for tuples are compared faster than each of their values.
+    """
+    size, length = len(some), len(others)
+    start, tail, most = 0, 0, min(size, length)
+    while start < most and some[start : start + BLOCK] == others[start : start + BLOCK]:
+        start += BLOCK
+    while tail + BLOCK <= most - start and (
+        some[size - tail - BLOCK : size - tail] == others[length - tail - BLOCK : length - tail]
+    ):
+        tail += BLOCK
+    left, right = some[start : size - tail], others[start : length - tail]
     here, there = set(left), set(right)
     return [one for one in left if one not in there], [one for one in right if one not in here]
-
-
-def _alike(some: tuple[Any, ...], others: tuple[Any, ...]) -> int:
-    """How many of the first are the same; by halves, for tuples are compared faster than each of their values."""
-    low, high = 0, min(len(some), len(others))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if some[low:middle] == others[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
 
 
 def _elements(one: NamedSet | NamedMap, some: Sequence[Any]) -> list[str]:

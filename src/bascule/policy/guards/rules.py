@@ -12,13 +12,10 @@ from collections.abc import Iterable
 
 from bascule.model.ruleset.rules import (
     Chain,
-    Concatenation,
-    Counter,
     ExtensionHeader,
     Hook,
     Masked,
     Meta,
-    NamedSet,
     Payload,
     Range,
     RateLimit,
@@ -26,7 +23,6 @@ from bascule.model.ruleset.rules import (
     Rule,
     SetUpdate,
     Table,
-    Value,
     VerdictStatement,
     match,
     named_set,
@@ -37,21 +33,26 @@ from bascule.policy.guards.reasons import GuardReason
 from bascule.policy.guards.sets import NESTED_SETS, SETS, elements
 from bascule.policy.guards.statements import (
     ACCEPT,
-    DROP,
     PORT,
+    PORT_FROM,
+    PORT_TO,
     PROTOCOL,
     RETURN,
+    SERVERS,
     SOURCE,
-    TO_PORT,
+    TCP,
     TYPE,
+    UDP,
     equal,
     goto,
+    none_of,
     not_equal,
     not_within,
     rule,
     stop_for,
     within,
 )  # fmt: skip
+from bascule.policy.guards.stopping import counting_sets, limited, rates, stop, storm_set
 from bascule.policy.guards.table import FAMILY, TABLE
 from bascule.policy.guards.to_guests import EGRESS, TO_GUESTS
 
@@ -60,15 +61,9 @@ FIRST = -300  # before br_netfilter (0) and before anybody's filter (-200)
 NEXT = Payload("ip6", "nexthdr")
 EXTENSIONS = ("ip", "ipv6-route", "ipv6-opts", "mobility-header", "shim6", 253, 254)  # RFC 7045; ip is hop-by-hop (0)
 HIDING = (*EXTENSIONS, "ah", "ipv6-frag")  # what a fragment must not begin with
-# what must not be behind an authentication header, into which no rule looks
 TAKEOVER_PORTS = (1985, 2029, 3222)  # HSRP, HSRP for IPv6, GLBP
+# what must not be behind an authentication header, into which no rule looks
 NEVER_BEHIND_AH = (0, 2, 43, 44, 51, 58, 60, 103, 112, 135)
-CLAIMS: dict[GuardReason, Payload | RawPayload] = {
-    GuardReason.ARP: Payload("arp", "saddr ip"),
-    GuardReason.ND: RawPayload("th", 64, 128),
-    GuardReason.TYPE: TYPE,
-    GuardReason.UNDECLARED: SOURCE,
-}
 
 
 def guard_table(ports: Iterable[GuardedPort], mark: str) -> Table | None:
@@ -81,16 +76,16 @@ def guard_table(ports: Iterable[GuardedPort], mark: str) -> Table | None:
     sets = [named_set(one.name, one.type, one.flags, found.get(one.name, ())) for one in forms]
     sets += nested_sets(ports)
     storms = sorted({(kind, rate) for port in ports for kind, rate in rates(port)})
-    sets += [named_set(_storm_set(*storm), "ifname", (), _limited(ports, *storm)) for storm in storms]
+    sets += [named_set(storm_set(*storm), "ifname", (), limited(ports, *storm)) for storm in storms]
     chains = (
         Chain("ingress", _ingress(storms), Hook("filter", "prerouting", FIRST, "accept")),
         Chain("local", (rule(within(PORT, "ports"), goto("control")),), Hook("filter", "input", FIRST, "accept")),
         Chain("egress", EGRESS, _LAST),
         *(Chain(name, _with_nested(name, rules, ports)) for name, rules in (_CHAINS | TO_GUESTS).items()),
         *nested_chains(ports),
-        *(_stop(reason) for reason in GuardReason),
+        *(stop(reason) for reason in GuardReason),
     )
-    counting = tuple(_counting_sets(storms))
+    counting = tuple(counting_sets(storms))
     return Table(FAMILY, TABLE, chains, (*sets, *counting), mark)
 
 
@@ -104,23 +99,18 @@ def _with_nested(name: str, rules: tuple[Rule, ...], ports: tuple[GuardedPort, .
     return (rules[0], *to_nested(ports), *rules[1:]) if name == "to_guest" else rules
 
 
-def rates(port: GuardedPort) -> Iterable[tuple[str, int]]:
-    """The limits of a port: what kind of frames, and how many in a second."""
-    for kind, rate in (("broadcast", port.guarding.broadcast), ("multicast", port.guarding.multicast)):
-        if rate is not None:
-            yield kind, rate
-
-
 # ---- the chains
 
 _SENDER = RawPayload("ll", 48, 64)  # MAC and type in one load: the kernel pays for each load of this header
-_OWN4 = (PORT, _SENDER, Payload("ip", "saddr"), "own4")
-_OWN6 = (PORT, _SENDER, Payload("ip6", "saddr"), "own6")
-_UDP_FROM, _UDP_TO, _PROTOCOL4 = Payload("udp", "sport"), Payload("udp", "dport"), Payload("ip", "protocol")
-# no DHCP and no group of routers; nft 1.0.6 makes one test of two plain ones of neighbouring fields, and "not both" of
-# "neither", so that one of them looks into a set or a range
-_PLAIN_UDP4 = (not_equal(_UDP_TO, 67, 68, *TAKEOVER_PORTS), not_equal(_UDP_FROM, 67))
-_PLAIN_UDP6 = (equal(NEXT, "udp"), not_equal(_UDP_TO, 546, *TAKEOVER_PORTS), not_equal(_UDP_FROM, 547))
+# the address by its place, for nft asks for the packet's protocol before a field of IP, and the type says it already
+_OWN4 = (PORT, _SENDER, RawPayload("nh", 96, 32), "own4")
+_OWN6 = (PORT, _SENDER, RawPayload("nh", 64, 128), "own6")
+_UDP_FROM, _UDP_TO = Payload("udp", "sport"), Payload("udp", "dport")
+# The first look asks for bits by their place: nft asks nothing else before them, and a number beside them costs the
+# kernel a tenth of a set or a range. The look-up of the sender says that the frame is IPv4, or IPv6.
+_PROTOCOL4, _PROTOCOL6 = RawPayload("nh", 72, 8), RawPayload("nh", 48, 8)
+# no DHCP and no group of routers; what comes from a server's port was sent the longer way before
+_SPECIAL4, _SPECIAL6 = (67, 68, *TAKEOVER_PORTS), (546, *TAKEOVER_PORTS)
 _CHADDR, _TARGET = RawPayload("th", 288, 48), RawPayload("th", 64, 128)
 _OPTION, _OPTION_MAC = RawPayload("th", 192, 16), RawPayload("th", 208, 48)  # of NS and NA
 _RS_OPTION, _RS_OPTION_MAC = RawPayload("th", 64, 16), RawPayload("th", 80, 48)
@@ -143,7 +133,7 @@ _TO = Payload("ether", "daddr")
 def _ingress(storms: Iterable[tuple[str, int]]) -> tuple[Rule, ...]:
     limits = tuple(
         rule(
-            within(PORT, _storm_set(kind, rate)),
+            within(PORT, storm_set(kind, rate)),
             equal(Meta("pkttype"), kind),
             SetUpdate("update", f"rate_{kind}_{rate}", PORT, (RateLimit(rate, "second", rate, over=True),)),
             stop_for(GuardReason.STORM),
@@ -153,10 +143,11 @@ def _ingress(storms: Iterable[tuple[str, int]]) -> tuple[Rule, ...]:
     return (
         *limits,
         # most frames end at one of these, after one look-up
-        rule(equal(_PROTOCOL4, "udp"), *_PLAIN_UDP4, within(*_OWN4), ACCEPT),
-        rule(equal(_PROTOCOL4, "tcp"), within(*_OWN4), ACCEPT),
-        rule(*_PLAIN_UDP6, within(*_OWN6), ACCEPT),
-        rule(equal(NEXT, "tcp"), within(*_OWN6), ACCEPT),
+        rule(equal(_PROTOCOL4, TCP), within(*_OWN4), ACCEPT),
+        rule(equal(_PROTOCOL6, TCP), within(*_OWN6), ACCEPT),
+        *(rule(equal(PORT_FROM, server), within(PORT, "ports"), goto("guarded")) for server in SERVERS),
+        rule(equal(_PROTOCOL4, UDP), *none_of(PORT_TO, *_SPECIAL4), within(*_OWN4), ACCEPT),
+        rule(equal(_PROTOCOL6, UDP), *none_of(PORT_TO, *_SPECIAL6), within(*_OWN6), ACCEPT),
         rule(within(PORT, "ports"), goto("guarded")),
     )
 
@@ -168,6 +159,16 @@ _ARP_HEAD = (
     equal(Payload("arp", "plen"), 4),
     equal(Payload("arp", "operation"), "request", "reply"),
 )
+
+
+def _unless_own(address: RawPayload) -> tuple[Rule, ...]:
+    """What ends neighbour discovery of IPv6 with an address that is not the sender's own."""
+    return (
+        rule(within(PORT, _SENDER, address, "own6"), RETURN),
+        rule(within(PORT, _SENDER, address, "apart_own6"), RETURN),
+        rule(stop_for(GuardReason.ND)),
+    )
+
 
 _CHAINS: dict[str, tuple[Rule, ...]] = {
     # what did not pass at the first look
@@ -192,7 +193,7 @@ _CHAINS: dict[str, tuple[Rule, ...]] = {
     # IPv4 from an address that it may use
     "from4": (
         rule(equal(PROTOCOL, "tcp"), ACCEPT),
-        rule(*_PLAIN_UDP4, ACCEPT),
+        rule(not_equal(_UDP_TO, *_SPECIAL4), not_equal(_UDP_FROM, 67), ACCEPT),
         rule(_LATER_FRAGMENT, ACCEPT),  # has no header; the first one is judged, and nothing is whole without it
         rule(equal(PROTOCOL, "udp"), goto("udp4")),
         rule(equal(PROTOCOL, "igmp"), goto("groups4")),
@@ -214,7 +215,7 @@ _CHAINS: dict[str, tuple[Rule, ...]] = {
         rule(equal(_UDP_TO, *TAKEOVER_PORTS), not_within(PORT, "groups"), stop_for(GuardReason.VRRP)),
         rule(not_equal(_UDP_TO, 67), ACCEPT),
         rule(within(PORT, "servers"), ACCEPT),
-        rule(within(PORT, _CHADDR, "chaddr"), ACCEPT),
+        rule(within(PORT, _CHADDR, "mac_bits"), ACCEPT),
         rule(stop_for(GuardReason.CHADDR)),
     ),
     "groups4": (
@@ -260,29 +261,29 @@ _CHAINS: dict[str, tuple[Rule, ...]] = {
         rule(not_equal(NEXT, "ipv6-icmp"), stop_for(GuardReason.HEADERS)),
         rule(not_equal(Payload("ip6", "hoplimit"), 255), stop_for(GuardReason.ND)),
         rule(equal(_ICMP6, "nd-router-solicit"), goto("router_solicitation")),
-        rule(
-            not_within(PORT, "loose"), not_equal(_FROM6, "::"), not_within(*_OWN6),
-            not_within(*_OWN6[:-1], "apart_own6"), stop_for(GuardReason.ND),
-        ),
+        rule(not_within(PORT, "loose"), not_equal(_FROM6, "::"), VerdictStatement("jump", "own_source6")),
         rule(not_equal(_LENGTH6, 24, 32), stop_for(GuardReason.ND)),
         rule(equal(_ICMP6, "nd-neighbor-advert"), goto("advertisement")),
         rule(equal(_FROM6, "::"), goto("detection")),
         rule(equal(_LENGTH6, 24), ACCEPT),
-        rule(equal(_OPTION, 0x0101), within(PORT, _OPTION_MAC, "option_mac"), ACCEPT),
+        rule(equal(_OPTION, 0x0101), within(PORT, _OPTION_MAC, "mac_bits"), ACCEPT),
         rule(stop_for(GuardReason.ND)),
     ),
+    # chains of their own, for nft tells these bits as fields once the same rule has asked for one of IPv6
+    "own_source6": _unless_own(RawPayload("nh", 64, 128)),
+    "own_target6": _unless_own(_TARGET),
     # duplicate address detection (RFC 4862), with a nonce (RFC 7527) or without
     "detection": (
-        rule(not_within(PORT, "loose"), not_within(PORT, _TARGET, "target"), stop_for(GuardReason.ND)),
+        rule(not_within(PORT, "loose"), VerdictStatement("jump", "own_target6")),
         rule(equal(_LENGTH6, 24), ACCEPT),
         rule(equal(_OPTION, 0x0E01), ACCEPT),
         rule(stop_for(GuardReason.ND)),
     ),
     "advertisement": (
         rule(equal(_FROM6, "::"), stop_for(GuardReason.ND)),
-        rule(not_within(PORT, "loose"), not_within(PORT, _TARGET, "target"), stop_for(GuardReason.ND)),
+        rule(not_within(PORT, "loose"), VerdictStatement("jump", "own_target6")),
         rule(equal(_LENGTH6, 24), ACCEPT),
-        rule(equal(_OPTION, 0x0201), within(PORT, _OPTION_MAC, "option_mac"), ACCEPT),
+        rule(equal(_OPTION, 0x0201), within(PORT, _OPTION_MAC, "mac_bits"), ACCEPT),
         rule(stop_for(GuardReason.ND)),
     ),
     "router_solicitation": (
@@ -291,7 +292,7 @@ _CHAINS: dict[str, tuple[Rule, ...]] = {
             not_equal(_FROM6, "::"),
             equal(_LENGTH6, 16),
             equal(_RS_OPTION, 0x0101),
-            within(PORT, _RS_OPTION_MAC, "solicit_mac"),
+            within(PORT, _RS_OPTION_MAC, "mac_bits"),
             ACCEPT,
         ),
         rule(stop_for(GuardReason.ND)),
@@ -316,7 +317,7 @@ _CHAINS: dict[str, tuple[Rule, ...]] = {
         # who has no address yet asks for its own (RFC 5227); a probe for another's keeps that one from it
         rule(
             *_ARP_HEAD[:4], equal(Payload("arp", "operation"), "request"), equal(_ARP_IP, "0.0.0.0"),
-            within(PORT, _ARP_MAC, "macs"), within(PORT, Payload("arp", "daddr ip"), "probed"), ACCEPT,
+            within(PORT, SOURCE, _ARP_MAC, Payload("arp", "daddr ip"), "arp_sender"), ACCEPT,
         ),
         rule(  # one that is cut off has no target
             *_ARP_HEAD, within(PORT, "loose"), within(PORT, _ARP_MAC, "macs"),
@@ -328,8 +329,8 @@ _CHAINS: dict[str, tuple[Rule, ...]] = {
     "announcement": (
         rule(
             equal(_TO, "ff:ff:ff:ff:ff:ff"), equal(RawPayload("nh", 0, 64), 0x0001_0800_0604_0003),
-            within(PORT, RawPayload("nh", 64, 48), "announced"),
-            within(PORT, RawPayload("nh", 144, 48), "announced"), ACCEPT,
+            within(PORT, RawPayload("nh", 64, 48), "mac_bits"),
+            within(PORT, RawPayload("nh", 144, 48), "mac_bits"), ACCEPT,
         ),
         rule(stop_for(GuardReason.TYPE)),
     ),
@@ -337,7 +338,7 @@ _CHAINS: dict[str, tuple[Rule, ...]] = {
     "unknown4": (
         rule(
             equal(_FROM4, "0.0.0.0"), equal(Payload("ip", "daddr"), "255.255.255.255"),
-            equal(_UDP_FROM, 68), equal(_UDP_TO, 67), within(PORT, _CHADDR, "chaddr"), ACCEPT,
+            equal(_UDP_FROM, 68), equal(_UDP_TO, 67), within(PORT, _CHADDR, "mac_bits"), ACCEPT,
         ),
         rule(equal(_FROM4, "0.0.0.0"), equal(TYPE, "ip"), equal(_IGMP, *_REPORTS), ACCEPT),
         rule(within(PORT, SOURCE, _FROM4, "behind4"), goto("from4")),
@@ -354,33 +355,3 @@ _CHAINS: dict[str, tuple[Rule, ...]] = {
         rule(equal(_TO, Range("01:80:c2:00:00:00", "01:80:c2:00:00:0f")), stop_for(GuardReason.TYPE)),
     ),
 }  # fmt: skip
-
-
-def _stop(reason: GuardReason) -> Chain:
-    port = TO_PORT if reason in {GuardReason.OTHERS, GuardReason.UNDECLARED} else PORT
-    rules = [rule(SetUpdate("update", f"stopped_{reason}", port, (Counter(),)))]
-    if (claimed := CLAIMS.get(reason)) is not None:
-        key = Concatenation((port, claimed))
-        rules.append(rule(SetUpdate("update", f"claimed_{reason}", key, (Counter(),))))
-    return Chain(f"stop_{reason}", (*rules, rule(DROP)))
-
-
-def _storm_set(kind: str, rate: int) -> str:
-    return f"limit_{kind}_{rate}"
-
-
-def _limited(ports: Iterable[GuardedPort], kind: str, rate: int) -> list[Value]:
-    return [port.name for port in ports if (kind, rate) in rates(port)]
-
-
-_CLAIM_TYPES = {GuardReason.ARP: "ipv4_addr", GuardReason.ND: "integer", GuardReason.TYPE: "ether_type",
-                GuardReason.UNDECLARED: "ether_addr"}  # fmt: skip
-
-
-def _counting_sets(storms: Iterable[tuple[str, int]]) -> Iterable[NamedSet]:
-    for kind, rate in storms:
-        yield named_set(f"rate_{kind}_{rate}", "ifname", ["dynamic"])
-    for reason in GuardReason:
-        yield named_set(f"stopped_{reason}", "ifname", ["dynamic"])
-        if reason in _CLAIM_TYPES:
-            yield named_set(f"claimed_{reason}", f"ifname . {_CLAIM_TYPES[reason]}", ["dynamic"])

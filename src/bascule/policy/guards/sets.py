@@ -38,19 +38,15 @@ SETS = (
     SetDefinition("known_servers6", "ifname"),
     SetDefinition("macs", "ifname . ether_addr"),
     SetDefinition("meets", "ifname . ether_addr"),  # the same of ports that are not isolated: for a quick look
-    SetDefinition("own4", "ifname . integer . ipv4_addr"),  # sender's MAC and type of the frame, as one number
-    SetDefinition("own6", "ifname . integer . ipv6_addr"),
-    SetDefinition("apart_own4", "ifname . integer . ipv4_addr"),  # the same of isolated ports
-    SetDefinition("apart_own6", "ifname . integer . ipv6_addr"),
+    # the sender's MAC and the type of the frame as one number, and its address as another
+    SetDefinition("own4", "ifname . integer . integer"),
+    SetDefinition("own6", "ifname . integer . integer"),
+    SetDefinition("apart_own4", "ifname . integer . integer"),  # the same of isolated ports
+    SetDefinition("apart_own6", "ifname . integer . integer"),
     SetDefinition("behind4", "ifname . ether_addr . ipv4_addr", ("interval",)),
     SetDefinition("behind6", "ifname . ether_addr . ipv6_addr", ("interval",)),
     SetDefinition("arp_sender", "ifname . ether_addr . ether_addr . ipv4_addr"),
-    SetDefinition("probed", "ifname . ipv4_addr"),
-    SetDefinition("announced", "ifname . integer"),
-    SetDefinition("chaddr", "ifname . integer"),
-    SetDefinition("target", "ifname . integer"),
-    SetDefinition("option_mac", "ifname . integer"),
-    SetDefinition("solicit_mac", "ifname . integer"),
+    SetDefinition("mac_bits", "ifname . integer"),  # the MACs as numbers, for where they stand inside of a packet
     SetDefinition("apart_mac", "ifname . ether_addr"),
     SetDefinition("apart4", "ifname . ipv4_addr"),
     SetDefinition("apart6", "ifname . ipv6_addr"),
@@ -97,8 +93,7 @@ def _of(port: GuardedPort) -> Iterator[Element]:
         yield "macs", (mac,)
         if not port.other_macs:
             yield "meets", (mac,)
-        for name in ("chaddr", "announced", "option_mac", "solicit_mac"):
-            yield name, (_bits(mac),)
+        yield "mac_bits", (_bits(mac),)
     if port.is_strict:
         yield from _addresses(port)
     if port.guarding.nested and port.is_strict:
@@ -143,14 +138,10 @@ def _memberships(port: GuardedPort) -> Iterator[str]:
 
 def _addresses(port: GuardedPort) -> Iterator[Element]:
     for address in port.addresses:
-        if address.version == 6:
-            yield "target", (number(int(address)),)
-        else:
-            yield "probed", (str(address),)
         for mac in port.every_mac:
             own = _by_family(address, "own4", "own6")
             sender = number(_bits(mac) << 16 | (0x0800 if address.version == 4 else 0x86DD))
-            yield f"apart_{own}" if port.guarding.isolated else own, (sender, str(address))
+            yield f"apart_{own}" if port.guarding.isolated else own, (sender, number(int(address)))
             for arp_mac in port.every_mac if address.version == 4 else ():
                 yield "arp_sender", (mac, arp_mac, str(address))
     for subnet in port.prefixes:

@@ -9,12 +9,15 @@ from bascule.model.ruleset.rules import Masked, Payload, Range, RawPayload, Rule
 from bascule.policy.guards.reasons import GuardReason
 from bascule.policy.guards.statements import (
     ACCEPT,
-    PROTOCOL,
+    PORT_FROM,
+    PORT_TO,
+    SERVERS,
     SOURCE,
     TO_PORT,
     TYPE,
     equal,
     goto,
+    none_of,
     not_equal,
     not_within,
     rule,
@@ -29,21 +32,14 @@ _IS_ADVERTISEMENT = equal(Payload("icmpv6", "type"), "nd-router-advert")
 _SHARED = Range("00:00:5e:00:02:00", "00:00:5e:00:02:ff")
 _HAS_HEADER = match(Masked(Payload("ip", "frag-off"), 0x1FFF), 0)  # no later fragment, which may look like one
 
-_DHCP, _DHCP6 = Range(67, 68), Range(546, 547)
+_KIND = RawPayload("th", 0, 8)  # of ICMPv6; whatever else has this byte there takes the longer way
 
-EGRESS = (  # nearly all frames for a guest end at the first three
+EGRESS = (
+    *(rule(equal(PORT_FROM, server), within(TO_PORT, "ports"), goto("to_guest")) for server in SERVERS),
+    # nearly all frames for a guest end here: they are no DHCP and no advertisement of either family
     rule(
-        equal(Payload("ip", "protocol"), "udp"),
-        not_equal(_UDP_TO, _DHCP),
-        not_equal(_UDP_FROM, _DHCP),
-        within(TO_PORT, _TO, "meets"),
-        ACCEPT,
-    ),
-    rule(equal(PROTOCOL, "tcp"), within(TO_PORT, _TO, "meets"), ACCEPT),
-    rule(
-        equal(Payload("ip6", "nexthdr"), "udp"),
-        not_equal(_UDP_TO, _DHCP6),
-        not_equal(_UDP_FROM, _DHCP6),
+        *none_of(_KIND, 134),
+        *none_of(PORT_TO, 67, 68, 546, 547),
         within(TO_PORT, _TO, "meets"),
         ACCEPT,
     ),
