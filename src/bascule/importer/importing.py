@@ -13,6 +13,7 @@ from bascule.importer import libvirt
 from bascule.importer.compare import by_programs, conflicts, together, without_leases
 from bascule.importer.completeness import untold
 from bascule.importer.fitting import fitting
+from bascule.importer.libvirt.plugs import name_vlans, plugged
 from bascule.importer.not_in_file import declared, unsaid
 from bascule.importer.pins import pin_nics
 from bascule.importer.put_under_bridge import NewBridge, put_under_bridge
@@ -30,7 +31,7 @@ from bascule.persist.formats.values import named_tables
 from bascule.persist.parsed import Files, Parsed, Unparsed, printable
 from bascule.persist.wanted import GUEST_TAPS
 from bascule.plan.target.ipv6 import hears_routers
-from bascule.site.write import flow, site_text
+from bascule.site.write import site_text
 
 
 class Imported(Struct, frozen=True, kw_only=True):
@@ -106,8 +107,13 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
     if sources.state is not None:
         notes += _modes_of_the_kernel(entry.host, parsed.config)
         pin_nics(entry.host.get("nics", {}), sources.state, notes)
-    document = _document(sources, entry.networks, entry.host, virtual, notes, as_found=as_found)
-    left = (*parsed.left, *virtual.left, *(Unparsed(path, 0, "", f"not read: {why}") for path, why in sources.skipped))
+    document, unplugged = _document(sources, entry.networks, entry.host, virtual, as_found=as_found)
+    left = (
+        *parsed.left,
+        *virtual.left,
+        *unplugged,
+        *(Unparsed(path, 0, "", f"not read: {why}") for path, why in sources.skipped),
+    )
     site, refused = fitting(document)
     said = declared(site, site.hosts[sources.host])
     notes += refused
@@ -228,35 +234,27 @@ def _document(
     networks: dict[str, Any],
     host: dict[str, Any],
     virtual: libvirt.LibvirtFiles,
-    notes: list[str],
     *,
     as_found: bool,
-) -> dict[str, Any]:
-    """The whole file as a tree; NICs of guests that hang on nothing here are left out with a note."""
+) -> tuple[dict[str, Any], tuple[Unparsed, ...]]:
+    """The whole file as a tree, and the NICs of guests that hang on nothing here."""
     entry: dict[str, Any] = {"persist": sources.dialect} if sources.dialect and sources.chosen else {}
     if as_found:
         entry["as_found"] = True
     entry |= host
     if virtual.networks:
         entry["virtual_networks"] = virtual.networks
-    guests = {}
-    for name, guest in virtual.guests.items():
-        there = {"bridge": host.get("bridges", {}), "network": virtual.networks, "direct": host.get("nics", {})}
-        nics = []
-        for nic in guest.get("nics", ()):
-            missing = next((f"{key} {nic[key]}" for key in there if key in nic and nic[key] not in there[key]), "")
-            if missing:
-                notes.append(f"guest {name}: NIC {flow(nic)}: left out, {missing} is not there")
-            else:
-                nics.append(nic | _limit(sources.state, nic))
-        guests[name] = {key: value for key, value in guest.items() if key != "nics"} | ({"nics": nics} if nics else {})
+    guests, unplugged = plugged(virtual, host)
+    for nic in (nic for guest in guests.values() for nic in guest.get("nics", ())):
+        nic.update(_limit(sources.state, nic))
+    name_vlans(guests, host, networks)
     document: dict[str, Any] = {"site": sources.site}
     if networks:
         document["networks"] = networks
     document["hosts"] = {sources.host: entry}
     if guests:
         document["guests"] = guests
-    return document
+    return document, unplugged
 
 
 def _limit(state: HostState | None, nic: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from bascule.importer.words import all_of, route_words
-from bascule.model.links import Bridge, BridgePort, Vlan
+from bascule.model.links import Bridge, BridgePort, OpenVSwitch, Vlan
 from bascule.model.links.wake_on_lan import wake_words
 from bascule.model.site import Host, Site
 from bascule.model.structs import defaults_of
@@ -122,6 +122,8 @@ def _options(have: LinkConfig, said: LinkConfig, *, is_here: bool) -> Iterator[s
 
 def _is_idle(options: Any, key: str) -> bool:
     """What nobody would miss: a delay without STP, an option that the kernel has anyway."""
+    if isinstance(options, OpenVSwitch) and key == "vlan_filtering":
+        return True  # follows from the VLANs of its ports
     if not isinstance(options, Bridge):
         return key == "miimon" and not options.miimon
     if key == "forward_delay":

@@ -25,18 +25,36 @@ READS = (f"{FOLDER}*.xml", f"{NETWORKS}*.xml", f"{AUTOSTART}*.xml")
 Told = list[tuple[int, str, str]]  # what is not taken: line, text, why
 
 
+class PortGroup(Struct, frozen=True):
+    """What a network gives the NICs of one of its port groups: their VLANs, and whether they are on Open vSwitch."""
+
+    vlans: dict[str, Any] = {}
+    switched: bool = False
+
+
 class PlainBridge(Struct, frozen=True):
     """A network of libvirt that stands for a bridge of the host, or for one of its NICs (macvtap)."""
 
     key: str  # "bridge" or "direct"
     name: str
-    groups: dict[str, dict[str, Any]] = {}  # the VLANs that a port group gives its NICs; "" for those without one
+    groups: dict[str, PortGroup] = {}  # by name; "" for the NICs that name none
+
+
+class LibvirtNic(Struct, frozen=True):
+    """A guest's NIC as an entry of a site file, and where it stands; ``switched``: as a port of Open vSwitch."""
+
+    entry: dict[str, Any]
+    line: int
+    said: str
+    switched: bool = False
+    file: str = ""
 
 
 class LibvirtFiles(Struct):
     """Guests and virtual networks as entries of a site file, by name; ``kept`` says what libvirt keeps."""
 
-    guests: dict[str, dict[str, Any]] = field(default_factory=dict)
+    guests: dict[str, dict[str, Any]] = field(default_factory=dict)  # without their NICs
+    nics: dict[str, list[LibvirtNic]] = field(default_factory=dict)  # of each guest, in their order
     networks: dict[str, dict[str, Any]] = field(default_factory=dict)
     aliases: dict[str, PlainBridge] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)  # networks that are not taken, and what they are
@@ -61,7 +79,7 @@ def parse(files: Files, host: str) -> LibvirtFiles:
     started = {path.removeprefix(AUTOSTART) for path in files if path.startswith(AUTOSTART)}
     for path in sorted(inside):
         by_itself = path.removeprefix(FOLDER) in started
-        _each(path, files[path], "domain", left, partial(read_domain, host=host, out=out, starts=by_itself))
+        _each(path, files[path], "domain", left, partial(read_domain, path, host=host, out=out, starts=by_itself))
     out.left = list(left.done())
     return out
 

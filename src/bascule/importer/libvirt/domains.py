@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from bascule.importer.libvirt import LibvirtFiles, Told
+from msgspec.structs import replace
+
+from bascule.importer.libvirt import LibvirtFiles, LibvirtNic, PortGroup, Told
 from bascule.importer.libvirt.filters import filter_of
-from bascule.importer.libvirt.networks import vlans_of
+from bascule.importer.libvirt.networks import is_switched, vlans_of
 from bascule.importer.libvirt.nodes import XmlElement
 from bascule.model.values import parse_ifname, parse_label, parse_mac
 
 UNITS = {"b": 1, "bytes": 1, "kib": 2**10, "k": 2**10, "mib": 2**20, "m": 2**20, "gib": 2**30, "g": 2**30}
-_HARDWARE = ("model", "driver", "alias", "address", "boot", "rom", "acpi", "backend", "coalesce", "script")
+_HARDWARE = ("model", "driver", "alias", "address", "boot", "rom", "acpi", "backend")
 
 
-def read_domain(root: XmlElement, host: str, out: LibvirtFiles, *, starts: bool) -> Told:
+def read_domain(path: str, root: XmlElement, host: str, out: LibvirtFiles, *, starts: bool) -> Told:
     """Enter one guest; whether it ``starts`` with the host is libvirt's to know."""
     try:
         name = parse_label(root.text_of("name"))
@@ -37,17 +39,23 @@ def read_domain(root: XmlElement, host: str, out: LibvirtFiles, *, starts: bool)
         if device.tag not in {"interface", "hostdev"}:
             device.take_all()
     told: Told = []
-    nics = []
+    out.guests[name], out.nics[name] = guest, []
     for interface in interfaces:
         try:
-            nics.append(_interface(interface, out))
-            told += filter_of(interface)
+            out.nics[name].append(replace(_interface(interface, out), file=path))
+            told += [*filter_of(interface), *_untaken(interface)]
         except ValueError as wrong:
             told.append((interface.line, str(interface), f"{name}: {wrong}"))
             interface.take_all()
-    if nics:
-        guest["nics"] = nics
-    out.guests[name] = guest
+    return told
+
+
+def _untaken(interface: XmlElement) -> Told:
+    """What stands in an interface and nobody took, as a whole: ``<frames max='7'/>`` alone says nothing."""
+    found = [child for child in interface.children if child.is_untouched]
+    told = [(child.line, str(child), "a site file has no word for it") for child in found]
+    for child in found:
+        child.take_all()
     return told
 
 
@@ -71,57 +79,56 @@ def _kept(root: XmlElement, name: str, *, starts: bool) -> str:
     return f"guest {name}: {'; '.join(words)}"
 
 
-def _interface(interface: XmlElement, out: LibvirtFiles) -> dict[str, Any]:
+def _interface(interface: XmlElement, out: LibvirtFiles) -> LibvirtNic:
     """A NIC. Raises ValueError where it is plugged into something that is not taken."""
-    port = interface.first("virtualport")
-    switched = port is not None and port.attributes.get("type") == "openvswitch"
-    if port is not None and switched:
-        port.take("type")
-        for parameters in port.all("parameters"):
-            parameters.take("interfaceid")  # libvirt's own choice, or OVN's, and it stays
-    nic = _plug(interface, out)
+    nic, group = _plug(interface, out)
+    switched = is_switched(interface) or group.switched
     mac = interface.first("mac")
     if mac is not None:
         nic["mac"] = parse_mac(mac.take("address"))
         if (fixed := out.reserved.get((nic.get("network", ""), nic["mac"]))) is not None:
             nic["address"] = fixed
-    nic |= vlans_of(interface, switched=switched)
+    nic |= vlans_of(interface, switched=switched) or group.vlans
     tap = interface.first("target")
     if tap is not None and tap.attributes.get("dev"):
         name = tap.take("dev")
         if not name.startswith(("vnet", "macvtap")):
             nic["tap"] = parse_ifname(name)
     isolated = interface.first("port")
-    if isolated is not None and isolated.attributes.get("isolated") == "yes":
-        isolated.take("isolated")
+    if isolated is not None and isolated.take("isolated") == "yes":
         nic["isolated"] = True
     for child in interface.children:
-        if child.tag in _HARDWARE:
+        if child.tag in _HARDWARE or (child.tag == "link" and child.attributes == {"state": "up"}):
             child.take_all()
-    return nic
+    return LibvirtNic(entry=nic, line=interface.line, said=str(interface), switched=switched)
 
 
-def _plug(interface: XmlElement, out: LibvirtFiles) -> dict[str, Any]:
+def _plug(interface: XmlElement, out: LibvirtFiles) -> tuple[dict[str, Any], PortGroup]:
+    """What it is plugged into, and what the network there gives it."""
     kind, source = interface.attributes.get("type", ""), interface.first("source")
     if source is None or kind not in {"bridge", "network", "direct"}:
         raise ValueError(f"an interface of type '{kind}' is not taken")
     into = source.attributes.get({"direct": "dev"}.get(kind, kind), "")
-    if kind == "direct" and source.attributes.get("mode", "bridge") != "bridge":
-        raise ValueError(f"a direct interface of mode '{source.attributes['mode']}' is not taken")
+    if kind == "direct" and (mode := source.attributes.get("mode", "vepa")) != "bridge":  # libvirt's default
+        raise ValueError(f"a direct interface of mode '{mode}' is not taken")
     alias = out.aliases.get(into) if kind == "network" else None
     if kind == "network" and into in out.refused:
         raise ValueError(f"its network {into} is {out.refused[into]}")
+    port = interface.first("virtualport")
+    if port is not None and port.attributes.get("type") == "midonet":
+        raise ValueError("a port of MidoNet is not taken")
     nic: dict[str, Any] = {kind: parse_label(into) if kind == "network" else parse_ifname(into)}
+    group = PortGroup()
     if alias is not None:
-        group = source.attributes.get("portgroup", "")
-        nic = {alias.key: alias.name} | alias.groups.get(group, {})
-        if group in alias.groups:
+        name = source.attributes.get("portgroup", "")
+        nic, group = {alias.key: alias.name}, alias.groups.get(name, group)
+        if name in alias.groups:
             source.take("portgroup")
     interface.take("type")
     source.take({"direct": "dev"}.get(kind, kind))
     for key in ("mode", "portid", "index"):
         source.take(key)
-    return nic
+    return nic, group
 
 
 def _size(size: int) -> str:

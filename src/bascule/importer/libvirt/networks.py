@@ -6,7 +6,7 @@ from copy import deepcopy
 from ipaddress import ip_address, ip_interface
 from typing import Any
 
-from bascule.importer.libvirt import LibvirtFiles, PlainBridge, Told
+from bascule.importer.libvirt import LibvirtFiles, PlainBridge, PortGroup, Told
 from bascule.importer.libvirt.nodes import XmlElement
 from bascule.model.values import IpInterface, parse_ifname, parse_label, parse_vid
 
@@ -21,9 +21,10 @@ def read_network(root: XmlElement, out: LibvirtFiles) -> Told:
     forward = root.first("forward")
     mode = forward.take("mode", "nat") if forward is not None else ""
     port = root.first("virtualport")
-    if port is not None and port.attributes.get("type") == "openvswitch":
-        out.refused[name] = "on Open vSwitch, which is not taken yet"
-        raise ValueError(f"network {name} is {out.refused[name]}")
+    kind = port.attributes.get("type") if port is not None else None
+    if kind == "midonet" or (kind == "openvswitch" and mode != "bridge"):
+        out.refused[name] = "of MidoNet" if kind == "midonet" else f"on Open vSwitch, of mode '{mode or 'isolated'}'"
+        raise ValueError(f"network {name} is {out.refused[name]}, which is not taken")
     if mode == "bridge":
         _host_side(root, forward, name, out)
         return []
@@ -47,12 +48,13 @@ def read_network(root: XmlElement, out: LibvirtFiles) -> Told:
 
 def _host_side(root: XmlElement, forward: XmlElement | None, name: str, out: LibvirtFiles) -> None:
     """A network that is a bridge of the host under another name, or a pool of NICs that guests share."""
-    groups = {}
-    if vlans := vlans_of(root):
-        groups[""] = vlans
-    for group in root.all("portgroup"):
-        found = vlans_of(deepcopy(group))  # it is told, whether a guest uses it or not
-        if found:
+    switched = is_switched(root)
+    own = PortGroup(vlans_of(root, switched=switched), switched)
+    groups = {"": own}
+    for group in root.all("portgroup"):  # it is told, whether a guest uses it or not
+        on_switch = switched or is_switched(deepcopy(group))
+        found = PortGroup(vlans_of(deepcopy(group), switched=on_switch) or own.vlans, on_switch)
+        if found != PortGroup():
             groups[group.attributes.get("name", "")] = found
             groups |= {"": found} if group.attributes.get("default") == "yes" else {}
     bridge = root.first("bridge")
@@ -116,6 +118,17 @@ def _reserved(dhcp: XmlElement, own: IpInterface, span: str, network: str, out: 
             out.reserved[key] = f"{address}/{own.network.prefixlen}"
             for word in ("mac", "ip", "name"):
                 host.take(word)
+
+
+def is_switched(node: XmlElement) -> bool:
+    """Whether ``<virtualport>`` in an element makes a port of Open vSwitch."""
+    port = node.first("virtualport")
+    if port is None or port.attributes.get("type") != "openvswitch":
+        return False
+    port.take("type")
+    for parameters in port.all("parameters"):
+        parameters.take("interfaceid")  # libvirt's own choice, or OVN's, and it stays
+    return True
 
 
 def vlans_of(node: XmlElement, *, switched: bool = False) -> dict[str, Any]:
