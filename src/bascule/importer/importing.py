@@ -108,12 +108,7 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
         notes += _modes_of_the_kernel(entry.host, parsed.config)
         pin_nics(entry.host.get("nics", {}), sources.state, notes)
     document, unplugged = _document(sources, entry.networks, entry.host, virtual, as_found=as_found)
-    left = (
-        *parsed.left,
-        *virtual.left,
-        *unplugged,
-        *(Unparsed(path, 0, "", f"not read: {why}") for path, why in sources.skipped),
-    )
+    left = (*parsed.left, *virtual.left, *unplugged, *_skipped(sources))
     site, refused = fitting(document)
     said = declared(site, site.hosts[sources.host])
     notes += refused
@@ -147,6 +142,10 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
 
 
 _OF_IPV6 = re.compile(r"ipv6|inet6|link.?local|accept.?ra|dhcp6|dhcpv6|dhcp *= *(?:yes|both|true)", re.IGNORECASE)
+
+
+def _skipped(sources: Sources) -> Iterator[Unparsed]:
+    yield from (Unparsed(path, 0, "", f"not read: {why}") for path, why in sources.skipped)
 
 
 def _no_files(sources: Sources) -> Iterator[str]:

@@ -292,7 +292,7 @@ def _carried(vlans: Iterable[PortVlans], native: int = 1) -> dict[str, Any]:
     entries = tuple(vlans)
     is_tagged = native == 0 and any(one.pvid and not one.untagged for one in entries)
     tagged = [one for one in entries if not one.untagged and not (is_tagged and one.pvid) and one.last]
-    own = next((one.first for one in entries if one.pvid), native)
+    own: Any = next((one.first for one in entries if one.pvid), "none" if entries else native)
     out: dict[str, Any] = {"pvid": own} if own != native else {}
     out |= {"native": "tagged"} if is_tagged else {}
     if tagged and not (own == native == 0 and sum(one.last - one.first + 1 for one in tagged) >= ALL_TAGGED):

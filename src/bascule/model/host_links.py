@@ -181,7 +181,7 @@ class DeclaredPort(Struct, frozen=True, kw_only=True):
     """A link of the host under a bridge, and what the bridge keeps for it; the VLANs count on a VLAN-aware one.
 
     ``vlans`` are ranges that it carries tagged, ``pvid`` is the VLAN of what arrives untagged (None: the bridge's own
-    choice); ``for_guests``: it carries the VLANs of the bridge's guests as well.
+    choice, NO_VLAN: it is not taken); ``for_guests``: it carries the VLANs of the bridge's guests as well.
     """
 
     link: IfName
@@ -209,7 +209,7 @@ class Bridge(HostLink, frozen=True, kw_only=True):
     vlan: Vid | None = None
     vlan_aware: bool = False
     vlans: tuple[tuple[Vid, Vid], ...] = ()  # ranges that the uplink's port carries tagged beside those of guests
-    pvid: Vid | None = None  # the VLAN of what arrives untagged there; None: 1
+    pvid: Vid | None = None  # the VLAN of what arrives untagged there; None: 1, NO_VLAN: it is not taken
     native_tagged: bool = False  # frames of that VLAN leave with its tag
     stp: bool = False
     priority: int | None = None

@@ -50,6 +50,9 @@ def parse_ifname(text: str) -> IfName:
     return IfName(text)
 
 
+NO_VLAN = Vid(0)  # of what bears no tag, where it is taken into none (`pvid: none`)
+
+
 def parse_vid(text: str | int) -> Vid:
     """A VLAN identifier from 1 to 4094 (802.1Q keeps 0 and 4095 for itself)."""
     if not str(text).isascii() or not str(text).isdigit():

@@ -84,8 +84,9 @@ def _bond(**fields: Any) -> NetworkConfig:
     return NetworkConfig.of([bond, LinkConfig(name=ETH, master=bond.name)])
 
 
-def _vlan_aware() -> NetworkConfig:
-    vlans = (PortVlans(first=1, last=1, pvid=True, untagged=True), PortVlans(first=20, last=29))
+def _vlan_aware(*, untagged: bool = True) -> NetworkConfig:
+    own = (PortVlans(first=1, last=1, pvid=True, untagged=True),) if untagged else ()
+    vlans = (*own, PortVlans(first=20, last=29))
     bridge = LinkConfig(name=BR, options=Bridge(vlan_filtering=1))
     return NetworkConfig.of([bridge, LinkConfig(name=ETH, master=BR, vlans=vlans)])
 
@@ -148,6 +149,7 @@ def probes() -> Iterator[tuple[str, NetworkConfig]]:
     yield "bridge: VLAN filtering", _bridge(vlan_filtering=1)
     yield "bridge: another default PVID", _bridge(vlan_filtering=1, vlan_default_pvid=99)
     yield "bridge: VLANs of a port", _vlan_aware()
+    yield "bridge: a port that takes nothing without a tag (`pvid: none`)", _vlan_aware(untagged=False)
     default = BridgePort()
     for name in BridgePort.__struct_fields__:
         before = getattr(default, name)

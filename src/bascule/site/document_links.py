@@ -245,7 +245,9 @@ class DeclaredPort(Entry):
     vlans: Many[s.VlanRange] = Field(
         (), description="VLANs that it carries tagged; those of the uplink if neither this nor `pvid` is given."
     )
-    pvid: s.VlanId | None = Field(None, description="The VLAN of what arrives untagged here; 1 beside `vlans`.")
+    pvid: s.Pvid | None = Field(
+        None, description="The VLAN of what arrives untagged here, or 'none' where that is not taken; 1 beside `vlans`."
+    )
     path_cost: s.PathCost | None = Field(None, description="What the way through it costs in the spanning tree.")
     port_priority: s.PortPriority | None = Field(None, description="Its rank among ports to the same switch.")
 
@@ -292,7 +294,11 @@ class Bridge(HostLink):
     vlans: Many[s.VlanRange] = Field(
         (), description="VLANs that the uplink of a VLAN-aware bridge carries tagged, beside those of its guests."
     )
-    pvid: s.VlanId | None = Field(None, description="The VLAN of what arrives untagged at that uplink; 1 if not given.")
+    pvid: s.Pvid | None = Field(
+        None,
+        description="The VLAN of what arrives untagged at that uplink, or 'none' where that is not taken; 1 if not "
+        "given.",
+    )
     native: Native | None = Field(
         None, description="Whether frames of the VLAN `pvid` leave there untagged, as usual, or tagged (Open vSwitch)."
     )

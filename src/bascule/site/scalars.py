@@ -16,6 +16,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from bascule.model.host_links import DEFAULT_TABLE, MAIN_TABLE
 from bascule.model.site import Service
 from bascule.model.values import (
+    NO_VLAN,
     IfName,
     IpAddress,
     IpInterface,
@@ -224,6 +225,15 @@ Subnet = Annotated[
 VlanId = Annotated[
     Vid,
     Scalar("VLAN-RANGE", "a VLAN number", p.read_vid, _integer(1, 4094, 30)),
+]
+Pvid = Annotated[
+    Vid,
+    Scalar(
+        "VLAN-RANGE",
+        "a VLAN number, or 'none'",
+        lambda text: NO_VLAN if text == "none" else p.read_vid(text),
+        {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 4094}, {"const": "none"}], "examples": [30, "none"]},
+    ),
 ]
 VlanRange = Annotated[
     tuple[Vid, Vid],

@@ -9,7 +9,7 @@ from bascule.model.host_links import DeclaredPort
 from bascule.model.links import Bond, Bridge, Macvtap, Physical, Tap, Vlan
 from bascule.model.site import GuestNic, Host, Network, Site
 from bascule.model.state import HostState, Link, PortVlans
-from bascule.model.values import IfName, Vid, bridge_name
+from bascule.model.values import NO_VLAN, IfName, Vid, bridge_name
 from bascule.topology.layer2 import ALL_VLANS, UNTAGGED
 
 
@@ -49,11 +49,13 @@ def declared_links(site: Site, host: Host) -> HostState:
 
 def _port_vlans(port: DeclaredPort) -> tuple[PortVlans, ...]:
     """All of them where it carries what the guests need, else those that the file says."""
-    if port.for_guests:
+    if port.for_guests and port.pvid != NO_VLAN:
         return ALL_VLANS
-    native = port.pvid or 1
-    tagged = (PortVlans(first=first, last=last) for first, last in port.vlans)
-    return (PortVlans(first=native, last=native, pvid=True, untagged=True), *tagged)
+    if port.for_guests:
+        return (PortVlans(first=1, last=4094),)
+    native = 1 if port.pvid is None else port.pvid
+    own = () if native == NO_VLAN else (PortVlans(first=native, last=native, pvid=True, untagged=True),)
+    return (*own, *(PortVlans(first=first, last=last) for first, last in port.vlans))
 
 
 def access_vlans(nic: GuestNic) -> tuple[PortVlans, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from bascule.model.host_links import Bond, Bridge, HostLink, Ipv6, Nic
 from bascule.model.links.wake_on_lan import wake_words
+from bascule.model.values import NO_VLAN
 
 IPV6_NOTES = {Ipv6.AUTO: "IPv6 auto", Ipv6.DHCP: "DHCPv6", Ipv6.MANUAL: "IPv6 manual", Ipv6.OFF: "IPv6 off"}
 _TICKS = ("forward_delay", "hello", "max_age", "ageing")  # hundredths of a second
@@ -33,7 +34,9 @@ def declared_details(link: HostLink) -> Iterator[str]:
     keys = _BRIDGE if isinstance(link, Bridge) else _BOND if isinstance(link, Bond) else ()
     for key in keys:
         value = getattr(link, key)
-        if value is not None:
+        if key == "pvid" and value == NO_VLAN:
+            yield "nothing untagged comes in"
+        elif value is not None:
             shown = f"{value / 100:g} s" if key in _TICKS else str(value) + _UNITS.get(key, "")
             yield f"{key.replace('_', ' ')} {'on' if value is True else 'off' if value is False else shown}"
     if isinstance(link, Bridge) and link.vlans:

@@ -152,7 +152,7 @@ def _ports(link: LinkConfig, members: list[LinkConfig]) -> Lines:
         if member.port is not None:
             words = " ".join(member.port.arguments())
             out.append(f"ip link set dev {_q(member.name)} type bridge_slave {words}")
-        out += bridge_commands(member, _q(member.name))
+        out += bridge_commands(member, _q(member.name), link)
     return out + bridge_commands(link, _q(link.name))
 
 

@@ -64,6 +64,8 @@ class LinkDraft(Struct):
     ipv6: Ipv6 = Ipv6.OFF
     ipv6_privacy: Ipv6Privacy | None = None
     onboot: bool = True
+    drops_untagged: bool = False  # as a port
+    no_vlan: set[int] = field(default_factory=set)  # that are taken away from it as a port
 
     def build(self) -> LinkConfig:
         """The frozen link."""
@@ -173,6 +175,7 @@ class Builder:
                 self.left.add(draft.file, 0, f"{draft.name}: {what}", f"it is a port of {draft.master}")
             self._check_options(draft)
             self._check_words(draft)
+            self._keep_default_vlan(draft)
             links.append(draft.build())
         return Parsed(
             config=NetworkConfig.of(links, self.unmanaged, with_priorities(self.rules)),
@@ -245,6 +248,16 @@ class Builder:
         for word in [word for word in draft.search if not DOMAIN.fullmatch(word)]:
             self.left.add(draft.file, draft.line, word, "not a domain")
             draft.search.remove(word)
+
+    def _keep_default_vlan(self, draft: LinkDraft) -> None:
+        """The kernel puts a port into the bridge's default VLAN, and it stays there until somebody takes it out."""
+        master = self.drafts.get(draft.master) if draft.master else None
+        if master is None or master.kind != Bridge.kind or not master.options.get("vlan_filtering") or not draft.vlans:
+            return
+        default = int(master.options.get("vlan_default_pvid", Bridge().vlan_default_pvid))
+        has = any(vlan.pvid or vlan.first <= default <= vlan.last for vlan in draft.vlans)
+        if default and not has and not draft.drops_untagged and default not in draft.no_vlan:
+            draft.vlans.append(PortVlans(first=default, last=default, pvid=True, untagged=True))
 
     def _drop(self, draft: LinkDraft) -> None:
         self.drafts.pop(draft.name, None)

@@ -18,6 +18,11 @@ _TABLES: ContextVar[Mapping[str, int]] = ContextVar("names of routing tables")
 _FALSE = {"no", "false", "off", "0", "n", "f"}
 
 
+def is_false(text: str) -> bool:
+    """Whether it is one of the words for no."""
+    return text.lower() in _FALSE
+
+
 def parse_bool(text: str) -> bool:
     """yes/no in any of the usual spellings."""
     word = text.strip().lower()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
+from bascule.model.links import Bridge
 from bascule.model.state import PortVlans
-from bascule.persist.config import LinkConfig
+from bascule.persist.config import LinkConfig, NetworkConfig
+from bascule.persist.formats.gaps import Gaps
 
 
 def span(vlan: PortVlans) -> str:
@@ -19,10 +21,41 @@ def with_flags(vlan: PortVlans) -> str:
     return span(vlan) + " pvid" * vlan.pvid + " untagged" * vlan.untagged
 
 
-def bridge_commands(link: LinkConfig, name: str) -> list[str]:
-    """What gives a port, or the bridge itself, its VLANs; ``name`` as the shell takes it."""
+def bridge_commands(link: LinkConfig, name: str, bridge: LinkConfig | None = None) -> list[str]:
+    """What gives a port of a bridge, or a bridge itself, its VLANs; ``name`` as the shell takes it."""
     of_bridge = " self" if link.is_bridge else ""
-    return [f"bridge vlan add dev {name} vid {with_flags(vlan)}{of_bridge}" for vlan in link.vlans]
+    out = [f"bridge vlan add dev {name} vid {with_flags(vlan)}{of_bridge}" for vlan in link.vlans]
+    unwanted = unwanted_vlan(link, bridge)
+    return [*out, f"bridge vlan del dev {name} vid {unwanted}"] if unwanted else out
+
+
+def unwanted_vlan(link: LinkConfig, bridge: LinkConfig | None) -> int:
+    """The VLAN that the kernel gives a port beside those that are wanted there, the bridge's default; 0 for none."""
+    if bridge is None or not isinstance(bridge.options, Bridge) or not bridge.options.by_kernel or not link.vlans:
+        return 0
+    default = bridge.options.vlan_default_pvid
+    return 0 if any(vlan.first <= default <= vlan.last for vlan in link.vlans) else default
+
+
+def check_untagged(config: NetworkConfig, gaps: Gaps) -> None:
+    """Ports that take nothing untagged, for who adds VLANs to a port and takes none away.
+
+    So do systemd-networkd up to 255 (networkd-bridge-vlan.c) and NetworkManager (nm-device-bridge.c).
+    """
+    for link in config.links.values():
+        bridge = config.links.get(link.master) if link.master else None
+        default = unwanted_vlan(link, bridge)
+        if default and not any(vlan.pvid for vlan in link.vlans):
+            gaps.add(link.name, "pvid", "none", f"it leaves VLAN {default}, the bridge's own, on every port")
+
+
+def lingering(config: NetworkConfig, dialect: str) -> Iterator[tuple[str, str]]:
+    """Ports with a PVID of their own that keep the bridge's as well, once such a program has made them: a sentence."""
+    for link in config.links.values() if dialect in {"networkd", "netplan", "keyfile"} else ():
+        bridge = config.links.get(link.master) if link.master else None
+        if default := unwanted_vlan(link, bridge):
+            manager = "NetworkManager" if dialect == "keyfile" else "systemd-networkd before 256"
+            yield link.name, f"VLAN {default} leaves it untagged as well after a restart: {manager} takes no VLAN away"
 
 
 def from_name(name: str) -> tuple[str, str]:

@@ -27,6 +27,7 @@ from bascule.persist.formats.values import (
     parse_route_words,
     ticks,
 )
+from bascule.persist.formats.vlans import without
 from bascule.persist.parsed import without_secrets
 
 _BRD = ("brd", "broadcast")
@@ -71,6 +72,8 @@ def _understood(builder: Builder, draft: LinkDraft, part: str, file: str, line: 
         return True
     if tool == "bridge" and rest[:2] == ["vlan", "add"]:
         return _vlan(builder, rest[2:], file, line)
+    if tool == "bridge" and rest[:2] == ["vlan", "del"]:
+        return _no_vlan(builder, rest[2:], file, line)
     if tool == "brctl":
         return _brctl(builder, rest, file, line)
     if tool == "ifconfig" and len(rest) > 1:
@@ -219,6 +222,17 @@ def _vlan(builder: Builder, words: list[str], file: str, line: int) -> bool:
     if set(values) != {"dev", "vid"}:
         return False
     builder.draft(values["dev"], file, line).vlans.append(vlan_range(values["vid"], flags))
+    return True
+
+
+def _no_vlan(builder: Builder, words: list[str], file: str, line: int) -> bool:
+    """``bridge vlan del dev eth4 vid 1``: a port leaves a VLAN."""
+    values = dict(zip(words[::2], words[1::2], strict=False))
+    if len(words) != 4 or set(values) != {"dev", "vid"}:
+        return False
+    draft, vid = builder.draft(values["dev"], file, line), int(parse_vid(values["vid"]))
+    draft.no_vlan.add(vid)
+    draft.vlans = [part for vlan in draft.vlans for part in without(vlan, vid)]
     return True
 
 

@@ -349,7 +349,7 @@ class InterfacesFiles:
             draft.options[field_name] = parse(text)
         elif key in {"bridge-pathcosts", "bridge-portprios", "bridge-pathcost", "bridge-portprio"}:
             per_port(self.builder, key, line)
-        elif key in {"bridge-vids", "bridge-access", "bridge-pvid"}:
+        elif key in {"bridge-vids", "bridge-access", "bridge-pvid", "bridge-allow-untagged"}:
             self.vlans.take(self.builder, draft, key, line)
         elif key == "bridge-ports-condone-regex":
             self.builder.unmanaged += patterns(text)

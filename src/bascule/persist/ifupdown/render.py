@@ -18,7 +18,7 @@ from bascule.persist.formats.neighbours import command, on_link
 from bascule.persist.formats.openvswitch import bridge_columns, is_switch, port_columns
 from bascule.persist.formats.rules import by_link, rule_words
 from bascule.persist.formats.values import route_words, seconds
-from bascule.persist.formats.vlans import bridge_commands
+from bascule.persist.formats.vlans import bridge_commands, unwanted_vlan
 from bascule.persist.ifupdown import FILE, MAIN, SCAFFOLD
 from bascule.persist.ifupdown.words import SECONDS
 
@@ -169,6 +169,9 @@ def _low(link: LinkConfig, config: NetworkConfig, members: list[LinkConfig], gap
             gaps.add(link.name, "name", link.name, f"a VLAN is called {link.parent}.{options.id} or vlan{options.id}")
         if options.protocol != "802.1Q":
             gaps.add(link.name, "protocol", options.protocol, "ifupdown2 knows it, ifupdown does not")
+    bridge = config.links.get(link.master) if link.master else None
+    if unwanted_vlan(link, bridge) and not any(vlan.pvid for vlan in link.vlans):
+        out.append("bridge-allow-untagged no")  # for ifupdown2, at every reload; to ifupdown it says nothing
     if link.mac:
         out.append(f"hwaddress {link.mac}")
     if link.mtu is not None:
@@ -224,7 +227,7 @@ def _hooks(link: LinkConfig, members: list[LinkConfig]) -> Lines:
         for member in members:
             if member.port is not None:
                 out.append(f"up ip link set dev {member.name} type bridge_slave {' '.join(member.port.arguments())}")
-            out += [f"up {command}" for command in bridge_commands(member, member.name)]
+            out += [f"up {command}" for command in bridge_commands(member, member.name, link)]
         out += [f"up {command}" for command in bridge_commands(link, link.name)]
     if link.wol is not None:
         out.append(f"up ethtool -s {link.name} wol {letters(link.wol)} || true")

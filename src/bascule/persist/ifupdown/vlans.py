@@ -5,6 +5,7 @@ from __future__ import annotations
 from bascule.model.state import PortVlans
 from bascule.model.values import parse_vid
 from bascule.persist.formats.builder import Builder, LinkDraft
+from bascule.persist.formats.values import parse_bool
 from bascule.persist.formats.vlans import without
 from bascule.persist.ifupdown.hooks import vlan_range
 from bascule.persist.ifupdown.includes import Line
@@ -16,6 +17,7 @@ class VlanWords:
     def __init__(self) -> None:
         self.vids: dict[str, list[PortVlans]] = {}
         self.pvids: dict[str, int] = {}
+        self.tagged_alone: dict[str, Line] = {}  # ports that take nothing untagged
 
     def take(self, builder: Builder, draft: LinkDraft, key: str, line: Line) -> None:
         """One option. Raises ValueError for a number that is none."""
@@ -28,22 +30,31 @@ class VlanWords:
         elif key == "bridge-access":
             vid = parse_vid(line.words[1] if len(line.words) > 1 else "")
             self.vids[draft.name] = [PortVlans(first=vid, last=vid, pvid=True, untagged=True)]
+        elif key == "bridge-allow-untagged":
+            if not parse_bool(line.words[1] if len(line.words) > 1 else ""):
+                self.tagged_alone[draft.name] = line
         else:
             self.pvids[draft.name] = parse_vid(line.words[1] if len(line.words) > 1 else "")
 
     def settle(self, builder: Builder) -> None:
-        """ifupdown2: a port has its own VLANs, or else those of its bridge; the PVID is untagged."""
-        for draft in builder.drafts.values():
-            if draft.kind == "bridge" and draft.name in self.pvids:
-                draft.options["vlan_default_pvid"] = self.pvids[draft.name]
+        """ifupdown2: a port has its own VLANs and PVID, or else those of its bridge; the PVID is untagged.
+
+        The bridge itself stays in VLAN 1 (ifupdown2's addons/bridge.py).
+        """
         for draft in builder.drafts.values():
             master = builder.drafts.get(draft.master) if draft.master else None
             if master is None or master.kind != "bridge" or draft.vlans:
                 continue
             ranges = self.vids.get(draft.name, self.vids.get(master.name, []))
-            pvid = self.pvids.get(draft.name, int(master.options.get("vlan_default_pvid", 1)))
+            default = int(master.options.get("vlan_default_pvid", 1))
+            pvid = self.pvids.get(draft.name, self.pvids.get(master.name, default or 1))
             if any(vlan.pvid for vlan in ranges):
                 draft.vlans += ranges
-            elif ranges or draft.name in self.pvids:
+            elif (refuses := self.tagged_alone.get(draft.name)) is not None:
+                draft.vlans += ranges
+                draft.drops_untagged = True
+                if not ranges:
+                    builder.left.add(refuses.file, refuses.number, refuses.text, "the port would carry no VLAN at all")
+            elif ranges or {draft.name, master.name} & self.pvids.keys():
                 draft.vlans += [PortVlans(first=pvid, last=pvid, pvid=True, untagged=True)]
                 draft.vlans += [part for vlan in ranges for part in without(vlan, pvid)]

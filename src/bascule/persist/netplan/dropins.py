@@ -13,6 +13,7 @@ from bascule.persist.networkd.parse import UnitReader
 from bascule.persist.networkd.words import (
     DHCP4,
     FLAG_FIELD,
+    drops_untagged,
     parse_bridge_vlan,
     parse_networkd_privacy,
     parse_rule,
@@ -50,6 +51,7 @@ def _port_dropin(path: str, section: Section, draft: LinkDraft, reader: UnitRead
         try:
             if section.name == "BridgeVLAN":
                 draft.vlans += parse_bridge_vlan(section)
+                draft.drops_untagged |= drops_untagged(section)
             else:
                 reader.builder.rules.append(parse_rule(section))
         except ValueError as wrong:

@@ -27,6 +27,7 @@ from bascule.persist.networkd.words import (
     FLAG_FIELD,
     NETDEV,
     SILENT,
+    drops_untagged,
     parse_bridge_vlan,
     parse_networkd_privacy,
     parse_rule,
@@ -347,6 +348,7 @@ class _Network:
 
     def _bridgevlan(self, section: Section) -> None:
         self.draft.vlans += parse_bridge_vlan(section)
+        self.draft.drops_untagged |= drops_untagged(section)
 
 
 def matches(sections: list[Located], name: str, mac: Mac | None) -> bool:

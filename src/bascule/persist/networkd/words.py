@@ -16,7 +16,7 @@ from bascule.persist.formats.bonding import parse_bond_option
 from bascule.persist.formats.builder import LinkDraft
 from bascule.persist.formats.ini import Item, Section
 from bascule.persist.formats.rules import parse_rule_words
-from bascule.persist.formats.values import parse_bool, parse_mtu, parse_number, words
+from bascule.persist.formats.values import is_false, parse_bool, parse_mtu, parse_number, words
 
 TIMES = {
     "forward_delay": "ForwardDelaySec",
@@ -85,7 +85,7 @@ def span_ticks(text: str) -> int:
 
 
 def parse_bridge_vlan(section: Section) -> list[PortVlans]:
-    """A [BridgeVLAN]: ranges, the untagged ones among them, and the PVID."""
+    """A [BridgeVLAN]: ranges, the untagged ones among them, and the PVID (``no`` from systemd 256 on)."""
     ranges: dict[tuple[int, int], bool] = {}
     pvid = 0
     for item in section.items:
@@ -96,7 +96,7 @@ def parse_bridge_vlan(section: Section) -> list[PortVlans]:
                 raise ValueError(f"'{item.value}' is not a range of VLANs")
             ranges[span] = ranges.get(span, False) or item.key == "EgressUntagged"
         elif item.key == "PVID":
-            pvid = int(parse_vid(item.value))
+            pvid = 0 if is_false(item.value) else int(parse_vid(item.value))
         else:
             raise ValueError(f"'{item.key}' of a VLAN is not taken")
     if pvid and not any(first == pvid for first, _ in ranges):
@@ -105,6 +105,11 @@ def parse_bridge_vlan(section: Section) -> list[PortVlans]:
         PortVlans(first=first, last=last, pvid=first == pvid, untagged=untagged)
         for (first, last), untagged in ranges.items()
     ]
+
+
+def drops_untagged(section: Section) -> bool:
+    """Whether a [BridgeVLAN] takes the PVID away, as systemd can from 256 on."""
+    return is_false(section.get("PVID"))
 
 
 def put_client_id(draft: LinkDraft, section: Section, item: Item) -> None:

@@ -10,7 +10,7 @@ from bascule.model.host_links import Bridge as DeclaredBridge
 from bascule.model.host_links import DeclaredPort
 from bascule.model.site import GuestNic
 from bascule.model.state import PortVlans
-from bascule.model.values import IfName
+from bascule.model.values import NO_VLAN, IfName
 from bascule.plan.target.builder import TargetBuilder
 
 UNTAGGED = (PortVlans(first=1, last=1, pvid=True, untagged=True),)  # what the kernel gives to every port
@@ -27,7 +27,7 @@ def learn_vlans(build: TargetBuilder, bridge: IfName) -> None:
 def lay_trunk(build: TargetBuilder, bridge: DeclaredBridge, declared: DeclaredPort) -> None:
     """A link of the host under a VLAN-aware bridge carries the VLANs of its guests and of the file, tagged.
 
-    What bears no tag there is in the untagged one.
+    What bears no tag there is in the untagged one, or not taken.
     On a host that is taken as found it keeps what it carries there already: others may have guests on it.
     """
     port, vids = declared.link, _numbers(declared.vlans)
@@ -35,13 +35,16 @@ def lay_trunk(build: TargetBuilder, bridge: DeclaredBridge, declared: DeclaredPo
         if nic.bridge == bridge.name and declared.for_guests:
             vids |= {nic.vlan} if nic.vlan is not None else set()
             vids |= _numbers(nic.vlans)
-    native, tagged = declared.pvid or bridge.native, bridge.native_tagged and declared.for_guests
-    wanted = (PortVlans(first=native, last=native, pvid=True, untagged=not tagged), *_ranges(vids - {native}))
+    native = bridge.native if declared.pvid is None else declared.pvid
+    tagged, takes_all = bridge.native_tagged and declared.for_guests, declared.pvid != NO_VLAN
+    own = (PortVlans(first=native, last=native, pvid=True, untagged=not tagged),) if takes_all else ()
+    wanted = (*own, *_ranges(vids - {native}))
     before = build.observed.links.get(port)
     if build.host.as_found and before is not None and before.master == bridge.name and before.vlans:
-        held = _numbers((one.first, one.last) for one in before.vlans)
-        said = wanted[:1] if declared.pvid is not None and native not in held else ()
-        wanted = (*before.vlans, *said, *_ranges(vids - held - {native}))
+        kept = [one for one in before.vlans if takes_all or not one.pvid]
+        held = _numbers((one.first, one.last) for one in kept)
+        said = own if declared.pvid is not None and native not in held else ()
+        wanted = (*kept, *said, *_ranges(vids - held - {native}))
     build.set(port, vlans=tuple(sorted(wanted, key=lambda one: one.first)))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bascule.model.values import IfName
+from bascule.model.values import NO_VLAN, IfName
 from bascule.site import document as d
 from bascule.site.findings import Path, suggest
 from bascule.site.parsers import NO_UPLINK
@@ -21,6 +21,7 @@ def check_ports(wiring: DocumentWiring) -> None:
                 _exists(wiring, host, name, port, (*path, "ports", index))
             _without_uplink(wiring, name, bridge, path)
             _unaware(wiring, name, bridge, path)
+            _idle(wiring, host, name, bridge, path)
             _one_network(wiring, host, name, bridge)
         _takers(wiring, entry, top)
 
@@ -59,6 +60,20 @@ def _unaware(wiring: DocumentWiring, name: IfName, bridge: d.Bridge, path: Path)
             message = f"'{key}' is what a port of a VLAN-aware bridge carries, and '{name}' is none"
             hint = f"add 'vlan_aware: true' to '{name}', or remove '{key}'"
             wiring.found.add("VLAN-UNAWARE", message, (*path, "ports", index), hint=hint)
+
+
+def _idle(wiring: DocumentWiring, host: str, name: IfName, bridge: d.Bridge, path: Path) -> None:
+    """A port that takes nothing without a tag carries some VLAN, its own or that of a guest."""
+    guests = (guest for guest in wiring.document.guests.values() if guest.host == host)
+    tagged = any(nic.bridge == name and (nic.vlan or nic.vlans) for guest in guests for nic in guest.nics)
+    places: list[tuple[d.Bridge | d.DeclaredPort, Path, bool]] = [(bridge, path, tagged)]
+    places += [(port, (*path, "ports", index), False) for index, port in enumerate(bridge.ports)]
+    for port, where, carries in places:
+        if bridge.vlan_aware and port.pvid == NO_VLAN and not port.vlans and not carries:
+            subject = f"port '{port.link}'" if isinstance(port, d.DeclaredPort) else f"the uplink of bridge '{name}'"
+            message = f"{subject} carries nothing: 'pvid: none' takes nothing untagged, and no VLAN is named"
+            hint = "add 'vlans: [10, 20-29]', or remove 'pvid'"
+            wiring.found.add("BRIDGE-VLAN", message, (*where, "pvid"), hint=hint)
 
 
 def _one_network(wiring: DocumentWiring, host: str, name: IfName, bridge: d.Bridge) -> None:
@@ -103,14 +118,16 @@ def _segments(
     aware = bridge.vlan_aware
     if bridge.uplink is not None and bridge.uplink not in NO_UPLINK:
         segment = _named(wiring, host, bridge.uplink) if bridge.vlan is None or aware else None
-        yield bridge.uplink, ("uplink",), segment, (bridge.pvid or 1) if aware else None
+        if bridge.pvid != NO_VLAN:
+            yield bridge.uplink, ("uplink",), segment, (bridge.pvid or 1) if aware else None
     before = {bridge.uplink}
     for index, port in enumerate(bridge.ports):
         if port.link in before or port.link in wiring.document.hosts[host].bridges:
             continue  # a problem of its own
         before.add(port.link)
         inside = bridge.pvid if port.is_like_uplink else port.pvid
-        yield port.link, ("ports", index), _named(wiring, host, port.link), (inside or 1) if aware else None
+        if inside != NO_VLAN:
+            yield port.link, ("ports", index), _named(wiring, host, port.link), (inside or 1) if aware else None
 
 
 def _named(wiring: DocumentWiring, host: str, link: str) -> BroadcastDomain | None:

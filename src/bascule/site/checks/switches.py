@@ -31,7 +31,7 @@ def check_switches(wiring: DocumentWiring) -> None:
                 _no_openvswitch(wiring, name, bridge, path)
                 continue
             _no_kernel(wiring, name, bridge, path)
-            if bridge.native is not None and bridge.pvid is None:
+            if bridge.native is not None and not bridge.pvid:
                 message = f"'native' of bridge '{name}' says how a VLAN is sent, and no 'pvid' says which"
                 wiring.found.add("SWITCH", message, (*path, "native"), hint="add 'pvid: 10', or remove 'native'")
             _guards(wiring, host, name, bridge)

@@ -119,7 +119,7 @@ class _Host:
             self.mtu(name, bridge, path)
         self.tree(name, bridge, path)
         for key in ("vlans", "pvid"):
-            if getattr(bridge, key) and not bridge.vlan_aware:
+            if getattr(bridge, key) not in {None, ()} and not bridge.vlan_aware:
                 self.found.add(
                     "VLAN-UNAWARE",
                     f"'{key}' is what the uplink of a VLAN-aware bridge carries, and '{name}' is none",

@@ -73,5 +73,6 @@ def _expected(host: Host, state: HostState, nic: GuestNic, port: str) -> Tags | 
         return (link.options.id,)
     if bridge is None or nic.vlan is None or port == bridge.name:
         return ()
-    pvid = next((each.pvid for each in bridge.every_port if each.link == port), None) or bridge.native
+    said = next((each.pvid for each in bridge.every_port if each.link == port), None)
+    pvid = bridge.native if said is None else said
     return () if nic.vlan == pvid else (nic.vlan,)
