@@ -148,8 +148,7 @@ def probes() -> Iterator[tuple[str, NetworkConfig]]:
     yield "bridge: multicast querier", _bridge(mcast_querier=1)
     yield "bridge: VLAN filtering", _bridge(vlan_filtering=1)
     yield "bridge: another default PVID", _bridge(vlan_filtering=1, vlan_default_pvid=99)
-    yield "bridge: VLANs of a port", _vlan_aware()
-    yield "bridge: a port that takes nothing without a tag (`pvid: none`)", _vlan_aware(untagged=False)
+    yield from _ports()
     default = BridgePort()
     for name in BridgePort.__struct_fields__:
         before = getattr(default, name)
@@ -177,6 +176,11 @@ def can_say(name: str, config: NetworkConfig) -> bool:
     if parsed.config != config or parsed.left:
         raise AssertionError(f"{name} does not read what it wrote: {config}")
     return True
+
+
+def _ports() -> Iterator[tuple[str, NetworkConfig]]:
+    yield "bridge: VLANs of a port", _vlan_aware()
+    yield "bridge: a port that takes nothing without a tag (`pvid: none`)", _vlan_aware(untagged=False)
 
 
 def _rarer() -> Iterator[tuple[str, NetworkConfig]]:

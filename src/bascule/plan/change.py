@@ -35,7 +35,7 @@ class Risk(IntEnum):
 class Command(Struct, frozen=True):
     """One call of a tool: the words behind its name, and what it reads from its standard input.
 
-    The words of ``sysctl`` are a key and its value.
+    The words of ``sysctl`` are a key and its value, those of ``sysfs`` a path below /sys and what is written to it.
     """
 
     tool: str
@@ -47,6 +47,9 @@ class Command(Struct, frozen=True):
         if self.tool == "sysctl":
             key, value = self.words
             return f"sysctl -q -w {shlex.quote(f'{key}={value}')}"
+        if self.tool == "sysfs":
+            path, value = self.words
+            return " ".join(("echo", *([shlex.quote(value)] if value else []), ">", shlex.quote(f"/sys/{path}")))
         line = f"{self.tool} {' '.join(self.words) if are_plain(self.words) else shlex.join(self.words)}"
         return f"{line} <<'.'\n{self.stdin.rstrip(chr(10))}\n." if self.stdin else line
 

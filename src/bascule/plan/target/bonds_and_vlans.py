@@ -31,8 +31,8 @@ def lay_bond(build: TargetBuilder, bond: DeclaredBond) -> None:
     options = Bond(miimon=MIIMON_MS)
     if before is not None and isinstance(before.options, Bond):
         seen = before.options
-        options = replace(  # the kernel changes these only while the bond is down, and forgets no primary
-            options, ad_lacp_rate=seen.ad_lacp_rate, ad_select=seen.ad_select, primary=seen.primary
+        options = replace(  # the kernel changes these only while the bond is down
+            options, ad_lacp_rate=seen.ad_lacp_rate, ad_select=seen.ad_select
         )
         options = options if build.made(before) else seen
     made = before or Link(name=bond.name, options=options, mac=first.mac, alias=build.mark)

@@ -24,7 +24,9 @@ class KernelProvider(PlainProvider):
 
     name: ClassVar[str] = "kernel"
     programs: ClassVar[frozenset[str]] = frozenset({"ip", "bridge"})
-    tools: ClassVar[frozenset[str]] = frozenset({"ip", "ip -6", "bridge", "sysctl"})  # sysctl is written by ourselves
+    tools: ClassVar[frozenset[str]] = frozenset(
+        {"ip", "ip -6", "bridge", "sysctl", "sysfs"}
+    )  # the last two by ourselves
 
     def part(self, state: HostState) -> HostState:
         """The state, for all of it but the other providers' parts is the kernel's."""

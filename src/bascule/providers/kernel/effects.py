@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 from bascule.errors import CommandFailed, NotPermitted, Problem
 from bascule.host.live import LiveHost
@@ -11,6 +12,7 @@ from bascule.plan.batch import Batch
 from bascule.plan.change import Change, Command, Note, are_plain
 from bascule.providers.effects import ObserveScope
 from bascule.providers.kernel.observe import PROGRAMS, read
+from bascule.system.net import rtnetlink
 from bascule.system.net.iproute import batch as run_batch
 from bascule.system.net.netns import Namespace
 from bascule.system.net.sysctl import Parameters
@@ -32,6 +34,8 @@ class KernelEffects:
         for part in batch.by_tool():
             if part.commands[0].tool == "sysctl":
                 _through_sysctl(part, where.namespace)
+            elif part.commands[0].tool == "sysfs":
+                _without_primary(part, where.namespace)
             else:
                 _through_iproute(part, where.namespace, keep)
         return ()
@@ -72,6 +76,14 @@ def _through_sysctl(batch: Batch, namespace: Namespace | None) -> None:
                 parameters.write(*command.words)
             except OSError as error:
                 raise _failed(change, command, error.strerror or str(error)) from error
+
+
+def _without_primary(batch: Batch, namespace: Namespace | None) -> None:
+    """Take bonds' primaries away: by netlink, for sysfs shows the namespace in which it was mounted."""
+    for command in batch.commands:
+        bond = command.words[0].split("/")[2]
+        with Namespace.current() if namespace is None else nullcontext(namespace) as room:
+            rtnetlink.change(room, [rtnetlink.no_primary(bond)])
 
 
 def _failed(change: Change, command: Command, reason: str) -> CommandFailed | NotPermitted:

@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from bascule.model.links import Bond
 from bascule.model.state import Address, FixedNeighbour, HostState, Link, Route, RoutingRule, link_of
 from bascule.model.values import IfName
 from bascule.model.volatile import Lifetime
@@ -98,7 +97,6 @@ class _Merge(Struct, kw_only=True):
         for name, link in links.items():
             if link.master is not None and link.master not in links:
                 links[name] = replace(link, master=None, port=None, vlans=())
-        self._primaries(links)
         state = HostState(
             links=links,
             routes=tuple(self._routes(links)),
@@ -107,16 +105,6 @@ class _Merge(Struct, kw_only=True):
             sysctls=self._sysctls(links),
         )
         return Merged(part=state, kept=tuple(self.kept))
-
-    def _primaries(self, links: dict[IfName, Link]) -> None:
-        """A bond that had no primary keeps the one that it was given: ip(8) has no words to take one away."""
-        for name, link in links.items():
-            seen = self.now.links.get(name)
-            now = seen.options.primary if seen is not None and isinstance(seen.options, Bond) else None
-            if now and isinstance(link.options, Bond) and not link.options.primary and link.options.by_kernel:
-                links[name] = replace(link, options=replace(link.options, primary=now))
-                by_hand = f"echo > /sys/class/net/{name}/bonding/primary"
-                self.kept.append(f"{name} keeps its primary {now}, which ip cannot take away: '{by_hand}' does")
 
     def _after(self) -> HostState:
         return self.applied if self.applied is not None else self.wanted

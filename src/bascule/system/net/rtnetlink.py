@@ -30,6 +30,7 @@ _INFO_KIND, _INFO_DATA = 1, 2
 _VETH_PEER = 1
 _BR_FORWARD_DELAY, _BR_STP_STATE, _BR_VLAN_FILTERING, _BR_MCAST_SNOOPING = 1, 5, 7, 23
 _VLAN_ID = 1
+_BOND_PRIMARY = 11  # IFLA_BOND_PRIMARY
 _MACVLAN_MODE, _MACVLAN_BRIDGE = 1, 4
 _ADDR_GEN_MODE, _MODE_NONE = 8, 1  # IFLA_INET6_ADDR_GEN_MODE
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST, _IFA_FLAGS = 1, 2, 4, 8
@@ -156,6 +157,12 @@ def set_link(
     if up is not None:
         words.append("up" if up else "down")
     return Message(SETLINK, 0, body, " ".join(words))
+
+
+def no_primary(bond: str) -> Message:
+    """A bond without a primary; ip(8) takes none but the name of a link, and the kernel the index 0."""
+    body = _ifinfo() + _name(bond) + _info("bond", _u32(_BOND_PRIMARY, 0))
+    return Message(NEWLINK, 0, body, f"{bond}: no primary")
 
 
 def quiet(name: str) -> tuple[Message, ...]:

@@ -139,6 +139,9 @@ def _settings(old: Link, new: Link, *, released: bool) -> Iterator[Step]:
             risk=_option_risk(old, new),
             about="options",
         )
+    if _loses_primary(old, new):
+        command = Command("sysfs", (f"class/net/{name}/bonding/primary", ""))
+        yield step(Phase.SETTINGS, name, "no primary", command, about="options")
     if new.mac is not None and new.mac != old.mac:
         yield step(
             own,
@@ -174,6 +177,12 @@ def _settings(old: Link, new: Link, *, released: bool) -> Iterator[Step]:
             yield step(
                 Phase.SETTINGS, name, f"add the name {altname}", _altname("add", name, altname), about="altnames"
             )
+
+
+def _loses_primary(old: Link, new: Link) -> bool:
+    """Whether a bond of the kernel has a primary that it shall not have, for which ip(8) has no word."""
+    had, has = (link.options.primary if isinstance(link.options, Bond) else None for link in (old, new))
+    return had is not None and has is None and type(old.options) is type(new.options) and new.options.by_kernel
 
 
 def _altname(verb: str, name: str, altname: str) -> Command:
