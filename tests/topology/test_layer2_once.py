@@ -1,4 +1,4 @@
-"""Which network a NIC stands on is said by the file's names and followed by the graph: both lead to the same."""
+"""Frames end on the network that the file's names say: the graph lays its cables by the same rule."""
 
 from __future__ import annotations
 

@@ -71,22 +71,20 @@ def networks_on(
 ) -> tuple[Network | None, tuple[Network, ...]]:
     """The network that a NIC's cable carries untagged, and those that it carries with their tags, by name.
 
-    Tagged are those that the bridges and VLAN links on the NIC ask for (a VLAN-aware bridge for all, or with ``used``
-    for those of its guests), and the one that the NIC, its bond or another member of that names where it has a VLAN.
+    They are those on which the file has the links that use the cable: the NIC, its bond, the bridges and VLAN links on
+    it. A VLAN-aware bridge uses all that have a VLAN, or with ``used`` those of its guests.
     """
-    bonds = [bond for bond in host.bonds.values() if nic in bond.nics]
-    members = (member for bond in bonds for member in bond.nics)
-    names = [host.nics[name].network for name in (nic, *members) if name in host.nics]
-    names += [bond.network for bond in bonds]
-    named = next((site.networks[name] for name in names if name is not None), None)
-    vids: set[Vid] = {named.vlan} if named is not None and named.vlan is not None else set()
+    bonds = (bond.name for bond in host.bonds.values() if nic in bond.nics)
+    untagged = (site.network_of_link(host, each) for each in (nic, *bonds))
+    named = next((network for network in untagged if network is not None), None)
+    carried = [named]
     for link in host.above(nic):
-        if len(tags := host.tags(link.name)) == 1:
-            vids.add(tags[0])
-        if isinstance(link, SiteBridge) and link.vlan_aware and not tags:
-            known = (network.vlan for network in site.networks.values() if network.vlan is not None)
-            vids |= {vid for vid in known if not used or _is_used(site, host, link.name, vid)}
-    tagged = {found.name: found for vid in vids if (found := site.network_of_vlan(vid)) is not None}
+        if host.tags(link.name):
+            carried.append(site.network_of_link(host, link.name))
+        elif isinstance(link, SiteBridge) and link.vlan_aware:
+            known = (network for network in site.networks.values() if network.vlan is not None)
+            carried += [one for one in known if not used or _is_used(site, host, link.name, Vid(int(one.vlan or 0)))]
+    tagged = {network.name: network for network in carried if network is not None and network.vlan is not None}
     native = named if named is not None and named.vlan is None else None
     return native, tuple(tagged[name] for name in sorted(tagged))
 

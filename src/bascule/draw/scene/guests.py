@@ -16,17 +16,25 @@ from bascule.draw.scene.elements import (
     Presence,
     guest_id,
     link_id,
-    virtual_id,
 )
 from bascule.model.guarding import GuardLevel
 from bascule.model.site import Guest, GuestNic, Host, MachineNic, Service, Site
+from bascule.model.state import HostState, Link
 from bascule.policy.guards.ports import is_guarded
 
 
 def add_guests(
-    builder: SceneBuilder, site: Site, host: Host, groups: Iterable[Sequence[Guest]], observed: SeenHost | None
+    builder: SceneBuilder,
+    site: Site,
+    host: Host,
+    groups: Iterable[Sequence[Guest]],
+    observed: SeenHost | None,
+    declared: HostState,
 ) -> None:
-    """Add the guests to the scene; alike ones that the host shows in different states stand apart again."""
+    """Add the guests to the scene; alike ones that the host shows in different states stand apart again.
+
+    Each tap is wired as ``declared`` has it, the graph's links of the host.
+    """
     for group in groups:
         by_look: dict[object, list[Guest]] = {}
         for guest in group:
@@ -35,11 +43,16 @@ def add_guests(
                 tuple((look.presence, look.state, look.isolated, bool(look.drift)) for look in looks), []
             ).append(guest)
         for members in by_look.values():
-            _add_guest(builder, site, host, members, observed)
+            _add_guest(builder, site, host, members, observed, declared)
 
 
 def _add_guest(
-    builder: SceneBuilder, site: Site, host: Host, members: Sequence[Guest], observed: SeenHost | None
+    builder: SceneBuilder,
+    site: Site,
+    host: Host,
+    members: Sequence[Guest],
+    observed: SeenHost | None,
+    declared: HostState,
 ) -> None:
     guest = members[0]
     many = len(members) > 1
@@ -63,7 +76,7 @@ def _add_guest(
     )
     for place, nic in enumerate(guest.nics):
         taps = [member.nics[place].tap for member in members]
-        _add_tap(builder, site, host, nic, looks[place], taps, observed)
+        _add_tap(builder, site, host, nic, looks[place], taps, observed, declared.links[nic.tap])
 
 
 def _addresses(members: Sequence[Guest]) -> list[str]:
@@ -136,6 +149,7 @@ def _add_tap(
     look: Comparison,
     taps: Sequence[str],
     observed: SeenHost | None,
+    declared: Link,
 ) -> None:
     network = site.network_of(nic)
     name = network.name if network and not nic.vlans else None
@@ -167,7 +181,8 @@ def _add_tap(
         builder.aliases[link_id(host.name, tap)] = node.id
     there = Presence.PRESENT if look.presence is Presence.DRIFTED else look.presence  # what drifted is the other end
     builder.wire(guest_id(nic.guest), node.id, network=name, presence=there)
-    into = virtual_id(host.name, nic.into) if nic.virtual_network else link_id(host.name, nic.into)
+    end = link_id(host.name, str(declared.master or declared.parent or nic.into))  # a mirror's copies are no frames
+    into = builder.aliases.get(end, end)
     link = observed.state.links.get(nic.tap) if observed else None
     actual = None
     if look.misplaced and link is not None and (link.master or link.parent):

@@ -17,6 +17,7 @@ from bascule.draw.scene.virtual import add_virtual
 from bascule.model.host_links import Bond, Bridge, HostLink, Nic, VlanLink
 from bascule.model.links import Macvtap, Tap
 from bascule.model.site import Guest, Host, Site
+from bascule.model.state import HostState
 from bascule.model.values import IfName
 from bascule.topology.declared import declared_links, networks_on
 
@@ -33,10 +34,11 @@ def add_host(
         _add_vlan(builder, site, host, vlan, observed)
     for bridge in host.bridges.values():
         _add_bridge(builder, site, host, bridge, observed)
-    _wire_links(builder, site, host, observed)
+    declared = declared_links(site, host)
+    _wire_links(builder, declared, host, observed)
     for virtual in host.virtual_networks.values():
         add_virtual(builder, site, host, virtual, observed)
-    add_guests(builder, site, host, groups, observed)
+    add_guests(builder, site, host, groups, observed, declared)
 
 
 def _add_nic(builder: SceneBuilder, site: Site, host: Host, nic: Nic, observed: SeenHost | None) -> None:
@@ -235,9 +237,9 @@ def _add_tagged(
     )
 
 
-def _wire_links(builder: SceneBuilder, site: Site, host: Host, observed: SeenHost | None) -> None:
+def _wire_links(builder: SceneBuilder, declared: HostState, host: Host, observed: SeenHost | None) -> None:
     """The wires between a host's own links, as the graph has them: a port and its master, a link and its parent."""
-    for link in declared_links(site, host).links.values():
+    for link in declared.links.values():
         own = builder.nodes.get(link_id(host.name, link.name))
         if own is None or isinstance(link.options, Tap | Macvtap):
             continue  # a guest's is drawn with the guest

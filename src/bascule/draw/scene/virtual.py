@@ -11,7 +11,7 @@ from bascule.draw.scene.compare import SeenHost, compare, without_uplink
 from bascule.draw.scene.elements import Kind, Layer, Node, Presence, exit_id, link_id, virtual_id
 from bascule.model.host_links import Bridge, Nic
 from bascule.model.site import Host, Mode, Site, VirtualNetwork
-from bascule.model.values import IpInterface
+from bascule.model.values import IpInterface, bridge_name
 from bascule.topology.virtual_networks import existing_bridge
 
 
@@ -36,7 +36,8 @@ def add_virtual(
     notes = [mode, *(str(subnet) for subnet in network.subnets)]
     if link:
         notes.insert(0, link.name)
-        builder.aliases[link_id(host.name, link.name)] = virtual_id(host.name, network.name)
+    for bridge in {bridge_name(network.name), *([link.name] if link else [])}:
+        builder.aliases[link_id(host.name, bridge)] = virtual_id(host.name, network.name)
     if network.mode is Mode.ISOLATED:
         notes.append("no way out")
     node = Node(
