@@ -160,9 +160,15 @@ def say(text: str) -> None:
     print(painted(fitted(text), sys.stderr), file=sys.stderr, flush=True)
 
 
+def say_fine(text: str) -> None:
+    """What goes well, to stderr; nothing with -q."""
+    if not output_style().quiet:
+        say(text)
+
+
 def steps(*, as_json: bool) -> Progress:
     """Where a person watches: what goes on, in one line on stderr that is written over, and gone at the end."""
-    if as_json or not sys.stderr.isatty():
+    if as_json or output_style().quiet or not sys.stderr.isatty():
         return unseen
 
     def tell(step: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from bascule.cli.common import say, width
+from bascule.cli.show.output_style import output_style
 
 if TYPE_CHECKING:
     from bascule.survey.capture import Progress
@@ -35,9 +36,9 @@ def survey_options(function: F) -> F:
 
 
 def progress(seconds: float, *, as_json: bool) -> Progress | None:
-    """A line that is rewritten on a terminal, else one now and every ten seconds; none where a machine reads."""
+    """A line that is rewritten on a terminal, else one now and every ten seconds; none with -q or for a machine."""
     terminal = sys.stderr.isatty()
-    if as_json and not terminal:
+    if (as_json and not terminal) or output_style().quiet:
         return None
     last = [seconds]
     begun: list[bool] = []

@@ -18,16 +18,16 @@ SIGNS = {"yes": "yes", "no": "-", "perhaps": "perhaps", "unknown": "?"}
 
 
 def show_reach(found: Matrix, *, columns: int) -> str:
-    """Violations, one row for each class and target, and what could not be told."""
+    """Violations (with -q they alone), one row for each class and target, and what could not be told."""
     lines = [line for one in found.violations for line in _violation(one, columns)]
-    if lines and not output_style().quiet:
+    if output_style().quiet:
+        return "\n".join(lines)
+    if lines:
         lines.append("")
     names = {group[0]: _named(group) for group in found.classes}
     rows = [("from", "to", *map(str, found.services)), *_rows(found, names)]
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    if output_style().quiet:
-        pass
-    elif sum(widths) + 2 * len(widths) - 2 > columns:
+    if sum(widths) + 2 * len(widths) - 2 > columns:
         lines += _stacked(rows, columns)
     else:
         lines += ["  ".join(f"{cell:<{wide}}" for cell, wide in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -36,8 +36,7 @@ def show_reach(found: Matrix, *, columns: int) -> str:
     tally = found.tally()
     kinds = [f"{number} {kind.value}" for kind, number in tally.items()]
     asked = f"{count(sum(tally.values()), 'question')}: {', '.join(kinds)}"
-    if not output_style().quiet:
-        lines.append("\nresult   " + wrapped(f"{asked}; by the model of {found.where}", indent=9, columns=columns))
+    lines.append("\nresult   " + wrapped(f"{asked}; by the model of {found.where}", indent=9, columns=columns))
     return "\n".join(lines)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from bascule.cli.common import count, table, wrapped
+from bascule.cli.show.output_style import output_style
 from bascule.survey.draft import draft, propose
 from bascule.survey.neighbours import Port, port_words
 from bascule.survey.verdicts import NicVerdict, Survey
@@ -18,17 +19,22 @@ DASH = "-"
 
 
 def show_survey(survey: Survey, *, columns: int, host: str, loops: Iterable[Loop] = ()) -> str:
-    """The table, then each NIC with its evidence, the wires that are shared, and a draft where there is no site."""
-    parts = [_table(survey, columns)]
-    parts += [_nic(nic, columns, declared=survey.site is not None) for nic in survey.nics.values()]
+    """The table, each NIC with its evidence, the wires that are shared, and a draft where there is no site.
+
+    With -q the NICs of which something is wrong, and the loops.
+    """
+    quiet = output_style().quiet
+    parts = [] if quiet else [_table(survey, columns)]
+    shown = [nic for nic in survey.nics.values() if not quiet or nic.contradicted or nic.warnings]
+    parts += [_nic(nic, columns, declared=survey.site is not None) for nic in shown]
     for title, presumed in (("One wire:", False), ("Perhaps one wire ('survey --active' proves it):", True)):
         wires = [wire for wire in survey.wires if wire.presumed is presumed]
-        if wires:
+        if wires and not quiet:
             parts.append("\n".join([title, *(_wire(wire, columns) for wire in wires)]))
     for loop in loops:
         words = f"warning: a loop is closed: {loop.drawn} ({loop.why})"
         parts.append(wrapped(words, indent=2, columns=columns))
-    if survey.site is None:
+    if survey.site is None and not quiet:
         parts.append("A draft of the site file:\n\n" + draft(survey, host).rstrip())
     return "\n\n".join(parts)
 

@@ -22,7 +22,7 @@ from bascule.cli.common import (
     width,
 )
 from bascule.cli.listening import progress, survey_options
-from bascule.cli.show.output_style import show_questions
+from bascule.cli.show.output_style import output_style, show_questions
 
 if TYPE_CHECKING:
     from bascule.apply.prepare import PreparedPlan
@@ -179,7 +179,7 @@ def _warn(ready: ApplyRequest, window_s: float | None, say: Callable[[str], None
     prepared = ready.prepared
     for remark in ready.remarks:
         say(f"\nmind: {remark}")
-    if ready.persister is not None:
+    if ready.persister is not None and not output_style().quiet:
         files = prepared.plan.files
         words = count(len(files), "file") if files else "its files say so already"
         say(f"\nkept over a restart by: {ready.persister.dialect}, below {ready.persister.root} ({words})")
@@ -223,7 +223,7 @@ def _finish(ready: ApplyRequest, done: ApplyResult | None, *, as_json: bool) -> 
                     **(_done_json(done, kept=ready.persister is not None) if done else {}),
                 },
             )
-        elif done is not None:
+        elif done is not None and (done.window_s or not output_style().quiet):  # a change that waits must be said
             show(_done_words(ready, done))
     except OSError:
         pass  # the line may have been cut by the change itself; the dead-man watches all the same

@@ -23,7 +23,7 @@ def command(*, nics: tuple[str, ...], seconds: int, every: bool, as_json: bool) 
     Example: bascule blink --all --seconds 5
     """
     from bascule import workflow
-    from bascule.cli.common import say
+    from bascule.cli.common import say, say_fine
     from bascule.cli.entry import emit
     from bascule.errors import BasculeError, MissingTool, Problem, UsageFault
     from bascule.providers.observe import observe
@@ -39,7 +39,7 @@ def command(*, nics: tuple[str, ...], seconds: int, every: bool, as_json: bool) 
     problems: list[Problem] = []
     for nic in chosen:
         try:
-            workflow.blink(nic, seconds, begun=partial(say, f"{nic}: blinking for {seconds} s …"))
+            workflow.blink(nic, seconds, begun=partial(say_fine, f"{nic}: blinking for {seconds} s …"))
             results.append({"nic": nic, "ok": True})
         except MissingTool as cannot:
             if cannot.problems[0].code == "TOOL-MISSING":

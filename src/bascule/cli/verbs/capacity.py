@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bascule.cli.common import count, host_option, json_option, show, site_argument, table, width, wrapped
+from bascule.cli.show.output_style import output_style
 
 if TYPE_CHECKING:
     from bascule.plan.capacity import Capacity
@@ -77,10 +78,15 @@ def as_document(found: Capacity) -> dict[str, Any]:
 
 
 def as_text(found: Capacity) -> str:
-    """The account for people."""
+    """The account for people; with -q the warnings, and the result where it is too little."""
     from bascule.plan.capacity import human
 
     columns = width()
+    warnings = [f"warning {text}" for text in found.warnings]
+    words = {"fits": "all guests fit", "over-limit": "too tight", "over-memory": "they do not fit"}
+    result = f"result  {words[found.verdict]}, {human(found.left)} left"
+    if output_style().quiet:
+        return "\n".join(warnings + [result] * (found.verdict != "fits"))
     rows: list[tuple[str, ...]] = [("guest", "memory", "overhead", "tables", "total", "")]
     for need in found.needs:
         state = "runs" if need.running else "declared"
@@ -104,14 +110,12 @@ def as_text(found: Capacity) -> str:
         )
         share = f", {load.share:.0f} Mbit/s each when all send ({load.speed} Mbit/s)" if load.share else ""
         lines.append(f"uplink  {where}: {count(len(load.guests), 'guest')}: {', '.join(load.guests)}{share}")
-    lines += [f"warning {text}" for text in found.warnings]
+    lines += warnings
     sources = dict.fromkeys(need.source for need in found.needs)
     lines += ["", *(f"overhead: {source}" for source in sources)]
     lines += ["left out: " + wrapped(text, indent=10, columns=columns) for text in found.left_out]
     lines.append("left out: what KSM merges and swap holds, which guests may want back at any time")
-    words = {"fits": "all guests fit", "over-limit": "too tight", "over-memory": "they do not fit"}
-    lines.append(f"result  {words[found.verdict]}, {human(found.left)} left")
-    return "\n".join(lines)
+    return "\n".join([*lines, result])
 
 
 def _account(found: Capacity) -> list[tuple[str, ...]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from bascule.cli.common import count, host_option, json_option, say, show, site_argument
+from bascule.cli.common import count, host_option, json_option, say, say_fine, show, site_argument
+from bascule.cli.show.output_style import output_style
 from bascule.model.dialects import writable
 
 
@@ -47,9 +48,9 @@ def command(*, site_file: str, host: str | None, as_json: bool, dialect: str, ou
         )
         return 0
     if output is not None:
-        for path in sorted(rendered.files):
+        for path in () if output_style().quiet else sorted(rendered.files):
             show(f"{output.rstrip('/')}/{path}")
-        say(f"{count(len(rendered.files), 'file')} for {rendered.host.name}, dialect {dialect}")
+        say_fine(f"{count(len(rendered.files), 'file')} for {rendered.host.name}, dialect {dialect}")
     else:
         for path, text in sorted(rendered.files.items()):
             show(f"==> {path} <==\n{text}")

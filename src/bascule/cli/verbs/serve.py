@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from bascule.cli.common import host_option, json_option, say, stay
+from bascule.cli.common import host_option, json_option, say, say_fine, stay
 from bascule.errors import MissingTool, Problem
 
 LISTEN = "127.0.0.1:8474"
@@ -53,14 +53,14 @@ def command(
         port = door.sock.getsockname()[1]
         if place.is_loopback and not names:
             to = f"[{place.address}]" if place.address.version == 6 else str(place.address)
-            say(f"only this machine can open it; from another: ssh -L {port}:{to}:{port} {own}")
+            say_fine(f"only this machine can open it; from another: ssh -L {port}:{to}:{port} {own}")
         else:
             say(BEYOND)
-        say("it reads only; Ctrl-C ends it")
+        say_fine("it reads only; Ctrl-C ends it")
 
     stay()
     serve(source, door, ready=ready)
-    say("ended")
+    say_fine("ended")
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from bascule.cli.common import here_option, host_option, json_option, show, width
+from bascule.cli.show.output_style import output_style
 
 
 @click.command()
@@ -73,6 +74,9 @@ def command(
     if as_json:
         emit("why", {"ok": ok, **why_as_json(found), **frames_as_json(said)})
     else:
-        show(show_why(found, everything=everything, brief=brief, columns=width()))
-        show_frames(said, found)
+        quiet = output_style().quiet
+        if not (quiet and found.result.value == "yes"):
+            show(show_why(found, everything=everything, brief=brief or quiet, columns=width()))
+        if not (quiet and ok):
+            show_frames(said, found)
     return 0 if ok else 1
