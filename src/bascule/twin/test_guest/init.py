@@ -27,7 +27,7 @@ LINE_MAX = 2047  # bytes of a kernel's command line on x86 (COMMAND_LINE_SIZE)
 _QUICKLY = ("mitigations=off", "nokaslr", "cryptomgr.notests")  # a tenth of an emulated boot, measured
 READY = "BASCULE-READY"  # on the console when all static addresses are up and all ports are open
 SPEAKS = frozenset({"arp", "dhcp", "icmp", "tcp"})  # what it can ask and answer: busybox has nothing for UDP
-MODULES = ("virtio_pci", "virtio_net")  # what it loads; dependencies follow
+MODULES = ("virtio_pci", "virtio_net", "button", "evdev")  # what it loads; dependencies follow
 
 QUESTION = r"""
 # questions come over the second serial port, one in a line with its number, and are asked side by side; the other half
@@ -68,6 +68,9 @@ export PATH=/bin
 echo 0 > /proc/sys/kernel/printk
 while read -r module; do insmod "/modules/$module" || echo "no $module"; done < /modules/order
 word() { tr ' ' '\n' < /proc/cmdline | sed -n "s/^$1=//p"; }
+mkdir -p /etc/acpi/PWRF  # the power button is obeyed, as by any server
+ln -s /off /etc/acpi/PWRF/00000080
+acpid -d -c /etc/acpi >/dev/null 2>&1 &
 hostname "$(word bascule.name)"
 ip link set lo up
 dhcp() {  # a lease at each carrier: a re-plugged guest renews, as NetworkManager and networkd do
@@ -144,7 +147,9 @@ read -t 1 -r line
 echo "open $line" >&2
 """
 
-SCRIPTS = {"init": _INIT, "dhcp": _DHCP, "offer": _OFFER, "answer": _ANSWER, "heard": _HEARD}
+_OFF = "#!/bin/sh\npoweroff -f\n"
+
+SCRIPTS = {"init": _INIT, "dhcp": _DHCP, "offer": _OFFER, "answer": _ANSWER, "heard": _HEARD, "off": _OFF}
 
 
 def archive(busybox: bytes, modules: Mapping[str, bytes]) -> bytes:
@@ -154,16 +159,7 @@ def archive(busybox: bytes, modules: Mapping[str, bytes]) -> bytes:
     entries += [cpio.file(f"modules/{name}.ko", content) for name, content in modules.items()]
     order = "".join(f"{name}.ko\n" for name in modules)
     entries.append(cpio.file("modules/order", order.encode()))
-    entries += [
-        cpio.file(name, content.encode(), executable=True)
-        for name, content in (
-            ("init", _INIT),
-            ("dhcp", _DHCP),
-            ("offer", _OFFER),
-            ("answer", _ANSWER),
-            ("heard", _HEARD),
-        )
-    ]
+    entries += [cpio.file(name, content.encode(), executable=True) for name, content in SCRIPTS.items()]
     return cpio.archive(entries)
 
 

@@ -25,7 +25,7 @@ BUSYBOXES = (Path("/usr/bin/busybox"), Path("/bin/busybox"))
 _PACKAGE = "linux-image-cloud-amd64"
 _NEEDED = (
     *("virtio", "virtio_ring", "virtio_pci", "virtio_pci_legacy_dev", "virtio_pci_modern_dev"),
-    *("virtio_net", "net_failover", "failover"),
+    *("virtio_net", "net_failover", "failover", "button", "evdev"),
 )
 
 
@@ -55,16 +55,20 @@ def guest_image(*, fetch: bool = True) -> GuestImage:
     """
     tools = busybox()
     folder = cache_folder() / "guest"
-    for kernel, modules in _candidates(folder):
-        return _image(kernel, modules, tools, folder, origin=str(kernel))
+    found, kept = next(_candidates(folder), None), folder / "kept"
+    if found is not None and not (found[0].is_relative_to(folder) and _lacks_modules(kept)):
+        return _image(*found, tools, folder, origin=str(found[0]))
     refusal = ""
     if fetch and shutil.which("apt-get"):
         try:
             _fetch(folder)
         except BasculeError as error:
             refusal = f", and {_PACKAGE} could not be fetched: {error.problems[0].message.splitlines()[-1]}"
-        for kernel, modules in _candidates(folder):
-            return _image(kernel, modules, tools, folder, origin=_PACKAGE)
+        with contextlib.suppress(OSError):
+            kept.write_text(" ".join(_NEEDED))  # also where nothing could be fetched: it is tried once
+        found = next(_candidates(folder), None)
+    if found is not None:
+        return _image(*found, tools, folder, origin=_PACKAGE)
     raise MissingTool(
         Problem(
             code="GUEST-KERNEL-MISSING",
@@ -73,6 +77,11 @@ def guest_image(*, fetch: bool = True) -> GuestImage:
             hint=f"apt-get install {_PACKAGE}; elsewhere the host's own kernel in /boot will do",
         )
     )
+
+
+def _lacks_modules(kept: Path) -> bool:
+    """Whether a kernel in the cache was fetched when fewer of its modules were kept."""
+    return not kept.exists() or kept.read_text() != " ".join(_NEEDED)
 
 
 def busybox() -> bytes:
