@@ -21,9 +21,11 @@ from bascule.frames.guarding.link_layer import (
     ethertype,
     flood,
     multicast_source,
+    other_types,
     router_advertisement,
     snap,
     spanning_tree,
+    without_type,
 )
 from bascule.frames.guarding.more_attacks import MORE_ATTACKS
 from bascule.frames.guarding.sample import Sample
@@ -193,7 +195,8 @@ def _irdp(p: Parties) -> Iterable[bytes]:
 def _dhcp_server(p: Parties) -> Iterable[bytes]:
     offer = b.dhcp(2, p.other.raw, 2)
     for dst, to in ((BROADCAST, b.BROADCAST4), (p.other.raw, p.other.ip4)):
-        yield b.ipv4(p.me.raw, dst, p.me.ip4, to, b.UDP, b.udp(p.me.ip4, to, 67, 68, offer))
+        for options in (b"", b.ROUTER_ALERT):
+            yield b.ipv4(p.me.raw, dst, p.me.ip4, to, b.UDP, b.udp(p.me.ip4, to, 67, 68, offer), options=options)
 
 
 def _dhcp6_server(p: Parties) -> Iterable[bytes]:
@@ -208,6 +211,21 @@ def _starvation(p: Parties) -> Iterable[bytes]:
         yield b.ipv4(
             p.me.raw, BROADCAST, b.UNSPECIFIED4, b.BROADCAST4, b.UDP, b.udp(b.UNSPECIFIED4, b.BROADCAST4, 68, 67, body)
         )
+    # servers tell clients apart by the kind and the length of the address as well, and believe a relay
+    for odd in (
+        b.dhcp(1, p.me.raw + STRANGER, 1, length=12),
+        b.dhcp(1, p.me.raw, 1, hardware=6),
+        b.dhcp(1, p.me.raw, 1, length=0),
+        b.dhcp(1, p.me.raw, 1, relay=p.router.ip4),
+    ):
+        body = b.udp(b.UNSPECIFIED4, b.BROADCAST4, 68, 67, odd)
+        yield b.ipv4(p.me.raw, BROADCAST, b.UNSPECIFIED4, b.BROADCAST4, b.UDP, body)
+        body = b.udp(p.me.ip4, p.router.ip4, 68, 67, odd)
+        yield b.ipv4(p.me.raw, p.router.raw, p.me.ip4, p.router.ip4, b.UDP, body)
+    for kind in (12, 13):  # relays of DHCPv6, from whatever port
+        relayed = bytes([kind, 0]) + p.router.ip6.packed + p.other.local.packed
+        body = b.udp(p.me.local, p.router.local, 4000, 547, relayed)
+        yield b.ipv6(p.me.raw, p.router.raw, p.me.local, p.router.local, b.UDP, body)
     renewal = b.udp(p.me.ip4, p.router.ip4, 68, 67, b.dhcp(1, p.other.raw, 7))  # a release in another's name
     yield b.ipv4(p.me.raw, p.router.raw, p.me.ip4, p.router.ip4, b.UDP, renewal)
 
@@ -222,7 +240,9 @@ def _starvation_in_fragments(p: Parties) -> Iterable[bytes]:
 def _querier4(p: Parties) -> Iterable[bytes]:
     for kind, to in ((0x11, HOSTS4), (0x30, HOSTS4), (0x31, ROUTERS4), (0x32, ALL_SNOOPERS)):
         for source in (p.me.ip4, b.UNSPECIFIED4):
-            yield b.ipv4(p.me.raw, b.group_mac(to), source, to, b.IGMP, b.igmp(kind, b.UNSPECIFIED4))
+            for options in (b"", b.ROUTER_ALERT):
+                query = b.igmp(kind, b.UNSPECIFIED4)
+                yield b.ipv4(p.me.raw, b.group_mac(to), source, to, b.IGMP, query, options=options)
 
 
 def _querier6(p: Parties) -> Iterable[bytes]:
@@ -324,6 +344,8 @@ ATTACKS = (
     Sample("loop test frames (ECTP)", ethertype(0x9000), "type"),
     Sample("MPLS", ethertype(0x8847), "type"),
     Sample("TRILL", ethertype(0x22F3), "type"),
+    Sample("frames with a length instead of a type", without_type, "type"),
+    Sample("other protocols", other_types, "type"),
     Sample("a protocol for experiments", ethertype(0x88B5), "type"),
     *MORE_ATTACKS,
 )

@@ -79,10 +79,12 @@ def rarp(me: bytes, inner: bytes) -> bytes:
 
 
 def ipv4(
-    me: bytes, dst: bytes, src: IPv4Address, to: IPv4Address, protocol: int, body: bytes, *, fragment: int = 0
-) -> bytes:
-    """IPv4; ``fragment`` is the field of flags and offset."""
-    head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(body), 7, fragment, 64, protocol, 0, src.packed, to.packed)
+    me: bytes, dst: bytes, src: IPv4Address, to: IPv4Address, protocol: int, body: bytes,
+    *, fragment: int = 0, options: bytes = b"",
+) -> bytes:  # fmt: skip
+    """IPv4; ``fragment`` is the field of flags and offset, options are a multiple of four bytes."""
+    first, whole = 0x45 + len(options) // 4, 20 + len(options) + len(body)
+    head = struct.pack("!BBHHHBBH4s4s", first, 0, whole, 7, fragment, 64, protocol, 0, src.packed, to.packed) + options
     head = head[:10] + struct.pack("!H", ip.checksum(head)) + head[12:]
     return ether(dst, me, IPV4, head + body)
 
@@ -92,9 +94,11 @@ def udp(src: IPv4Address | IPv6Address, to: IPv4Address | IPv6Address, sport: in
     return ip.udp(src, to, sport, dport, body)
 
 
-def dhcp(operation: int, mac: bytes, kind: int) -> bytes:
-    """A DHCP message of a client (1) or a server (2)."""
-    head = struct.pack("!BBBBIHH", operation, 1, 6, 0, 0xBA5C, 0, 0x8000) + bytes(16)
+def dhcp(
+    operation: int, mac: bytes, kind: int, *, hardware: int = 1, length: int = 6, relay: IPv4Address = UNSPECIFIED4
+) -> bytes:
+    """A DHCP message of a client (1) or a server (2), with the kind and the length of the hardware address."""
+    head = struct.pack("!BBBBIHH", operation, hardware, length, 0, 0xBA5C, 0, 0x8000) + bytes(12) + relay.packed
     return head + mac.ljust(16, b"\0") + bytes(192) + b"\x63\x82\x53\x63" + bytes([53, 1, kind, 255])
 
 
@@ -140,6 +144,7 @@ def option(kind: int, mac: bytes) -> bytes:
     return bytes([kind, 1]) + mac
 
 
+ROUTER_ALERT = b"\x94\x04\0\0"  # RFC 2113, in all of IGMP since version 2
 NONCE = b"\x0e\x01bascul"  # RFC 7527
 
 

@@ -21,7 +21,9 @@ def _arp_probe(p: Parties) -> Iterable[bytes]:
 
 
 def _arp_request(p: Parties) -> Iterable[bytes]:
+    """To all, and to one whose entry has grown old."""
     yield b.arp(p.me.raw, 1, p.me.raw, p.me.ip4, p.other.ip4)
+    yield b.arp(p.me.raw, 1, p.me.raw, p.me.ip4, p.other.ip4, dst=p.other.raw)
 
 
 def _arp_reply(p: Parties) -> Iterable[bytes]:
@@ -44,13 +46,22 @@ def _dhcp(p: Parties) -> Iterable[bytes]:
 
 
 def _dhcp_renewal(p: Parties) -> Iterable[bytes]:
-    body = b.udp(p.me.ip4, p.router.ip4, 68, 67, b.dhcp(1, p.me.raw, 3))
-    yield b.ipv4(p.me.raw, p.router.raw, p.me.ip4, p.router.ip4, b.UDP, body)
+    for kind in (3, 7, 8):  # request, release, inform
+        body = b.udp(p.me.ip4, p.router.ip4, 68, 67, b.dhcp(1, p.me.raw, kind))
+        yield b.ipv4(p.me.raw, p.router.raw, p.me.ip4, p.router.ip4, b.UDP, body)
 
 
 def _dhcp6(p: Parties) -> Iterable[bytes]:
-    body = b.udp(p.me.local, DHCP6, 546, 547, b"\x01\0\0\1")
-    yield b.ipv6(p.me.raw, b.group_mac(DHCP6), p.me.local, DHCP6, b.UDP, body, hops=1)
+    for kind in (
+        b"\x01",
+        b"\x03",
+        b"\x05",
+        b"\x06",
+        b"\x08",
+        b"\x0b",
+    ):  # solicit, request, renew, rebind, release, information
+        body = b.udp(p.me.local, DHCP6, 546, 547, kind + b"\0\0\1")
+        yield b.ipv6(p.me.raw, b.group_mac(DHCP6), p.me.local, DHCP6, b.UDP, body, hops=1)
 
 
 def _plain4(protocol: int, body: bytes) -> Sample:
@@ -137,7 +148,8 @@ def _router_solicitation(p: Parties) -> Iterable[bytes]:
 
 def _reports4(p: Parties) -> Iterable[bytes]:
     for kind, to in ((0x12, MDNS4), (0x16, MDNS4), (0x17, ROUTERS4), (0x22, V3ROUTERS)):
-        yield b.ipv4(p.me.raw, b.group_mac(to), p.me.ip4, to, b.IGMP, b.igmp(kind, MDNS4))
+        for options in (b"", b.ROUTER_ALERT):  # version 2 and later have it
+            yield b.ipv4(p.me.raw, b.group_mac(to), p.me.ip4, to, b.IGMP, b.igmp(kind, MDNS4), options=options)
 
 
 def _reports_from_nobody(p: Parties) -> Iterable[bytes]:
@@ -202,7 +214,7 @@ LEGITIMATE = (
     Sample("the RARP announcement after a move", _rarp),
     Sample("DHCP discover and request", _dhcp),
     Sample("the renewal of a lease", _dhcp_renewal),
-    Sample("DHCPv6 solicit", _dhcp6),
+    Sample("DHCPv6 of a client", _dhcp6),
     _plain4(b.TCP, struct.pack("!HHIIBBHHH", 1, 2, 3, 0, 0x50, 2, 9, 0, 0)),
     _plain4(b.UDP, struct.pack("!HHHH", 9, 9, 8, 0)),
     _plain4(132, bytes(16)),

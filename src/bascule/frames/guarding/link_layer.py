@@ -62,6 +62,10 @@ def snap(p: Parties) -> Iterable[bytes]:
     yield b.snap(p.other.raw, p.me.raw, b.ARP, b.arp(p.me.raw, 2, p.me.raw, p.router.ip4, p.other.ip4)[14:42])
     (ra,) = router_advertisement()(p)
     yield b.snap(b.group_mac(b.ALL_NODES), p.me.raw, b.IPV6, ra[14:])
+    claim = b.advertisement(p.router.ip6, b.option(2, p.me.raw))
+    body = b.icmp6(p.me.ip6, b.ALL_NODES, 136, claim)
+    na = b.ipv6(p.me.raw, b.group_mac(b.ALL_NODES), p.me.ip6, b.ALL_NODES, b.ICMPV6, body)
+    yield b.snap(b.group_mac(b.ALL_NODES), p.me.raw, b.IPV6, na[14:])
 
 
 def spanning_tree(p: Parties) -> Iterable[bytes]:
@@ -86,6 +90,22 @@ def bridge_groups(p: Parties) -> Iterable[bytes]:
     yield b.ether(bytes.fromhex("0180c2000002"), p.me.raw, 0x8809, b"\x01\x01" + bytes(50))  # LACP
     yield b.ether(bytes.fromhex("0180c2000001"), p.me.raw, 0x8808, b"\0\1\xff\xff")  # pause
     yield b.ether(bytes.fromhex("0180c200000e"), p.me.raw, 0x88CC, b"\x02\x07\x04" + p.me.raw + bytes(4))  # LLDP
+
+
+def without_type(p: Parties) -> Iterable[bytes]:
+    """What has a length instead of a type: XID and TEST, IPX as Novell sent it, NetBEUI, IS-IS."""
+    for group, body in (
+        (BROADCAST, b"\0\1\xaf\x81\1\2"), (BROADCAST, b"\0\0\xf3"), (BROADCAST, b"\xff\xff" + bytes(32)),
+        (BROADCAST, b"\xf0\xf0\x03" + bytes(9)), (bytes.fromhex("0180c2000014"), b"\xfe\xfe\x03\x83" + bytes(30)),
+    ):  # fmt: skip
+        yield b.llc(group, p.me.raw, body)
+
+
+def other_types(p: Parties) -> Iterable[bytes]:
+    """Wake-on-LAN, AoE, FCoE, RoCE, field buses, redundant rings, service headers, Ethernet in Ethernet, old ones."""
+    for kind in (0x0842, 0x88A2, 0x8906, 0x8914, 0x8915, 0x8892, 0x88B8, 0x88BA, 0x892F, 0x88FB, 0x894F, 0x6558,
+                 0x8137, 0x809B, 0x80F3, 0x22EA, 0x6003, 0x876B):  # fmt: skip
+        yield b.ether(p.other.raw, p.me.raw, kind, bytes(46))
 
 
 def ethertype(kind: int) -> Recipe:

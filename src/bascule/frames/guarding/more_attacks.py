@@ -23,8 +23,9 @@ def _server_from_any_port(p: Parties) -> Iterable[bytes]:
         offer = b.udp(p.me.ip4, b.BROADCAST4, source, 68, b.dhcp(2, p.other.raw, 2))
         yield b.ipv4(p.me.raw, BROADCAST, p.me.ip4, b.BROADCAST4, b.UDP, offer)
     for source in (546, 4000):
-        body = b.udp(p.me.local, p.other.local, source, 546, b"\x07\0\0\1")
-        yield b.ipv6(p.me.raw, p.other.raw, p.me.local, p.other.local, b.UDP, body)
+        for kind in (b"\x07", b"\x0a"):  # a reply, and what makes clients ask (reconfigure)
+            body = b.udp(p.me.local, p.other.local, source, 546, kind + b"\0\0\1")
+            yield b.ipv6(p.me.raw, p.other.raw, p.me.local, p.other.local, b.UDP, body)
 
 
 def _request_from_any_port(p: Parties) -> Iterable[bytes]:
@@ -38,13 +39,15 @@ def _advert(p: Parties) -> bytes:
 
 def _takeover6(p: Parties) -> Iterable[bytes]:
     yield b.ipv6(p.me.raw, b.group_mac(VRRP6), p.me.local, VRRP6, b.VRRP, _advert(p))
+    yield b.ipv6(p.me.raw, b.group_mac(VRRP6), p.me.ip6, VRRP6, b.VRRP, bytes(36))  # as CARP
     hello = b.udp(p.me.local, HSRP6, 2029, 2029, bytes(20))
     yield b.ipv6(p.me.raw, b.group_mac(HSRP6), p.me.local, HSRP6, b.UDP, hello)
 
 
 def _glbp(p: Parties) -> Iterable[bytes]:
-    body = b.udp(p.me.ip4, GLBP4, 3222, 3222, bytes(20))
-    yield b.ipv4(p.me.raw, b.group_mac(GLBP4), p.me.ip4, GLBP4, b.UDP, body)
+    for port in (3222, 1985):  # and the second version of HSRP
+        body = b.udp(p.me.ip4, GLBP4, port, port, bytes(40))
+        yield b.ipv4(p.me.raw, b.group_mac(GLBP4), p.me.ip4, GLBP4, b.UDP, body)
 
 
 def _authenticated(protocol: int, body: bytes) -> bytes:
@@ -70,9 +73,9 @@ def _old_multicast_routing(p: Parties) -> Iterable[bytes]:
 
 
 def _of_routers(p: Parties) -> Iterable[bytes]:
-    """Renumbering, inverse discovery, certification path, fast handover, RPL."""
+    """Renumbering, inverse discovery, home agents, certification path, fast handover, RPL."""
     to = b.ALL_NODES
-    for kind in (138, 141, 142, 149, 154, 155):
+    for kind in (138, 141, 142, 145, 147, 149, 154, 155):
         body = b.icmp6(p.me.local, to, kind, bytes(20))
         yield b.ipv6(p.me.raw, b.group_mac(to), p.me.local, to, b.ICMPV6, body)
 
@@ -110,10 +113,11 @@ def _rarp_reply(p: Parties) -> Iterable[bytes]:
 
 
 def _impossible_sources(p: Parties) -> Iterable[bytes]:
-    """Everybody's, a group's and the loopback's address send nothing."""
-    for four in map(IPv4Address, ("255.255.255.255", "224.0.0.1", "127.0.0.1")):
+    """Everybody's, a group's and the loopback's address send nothing; 6to4, Teredo, ISATAP and NAT64 name somebody."""
+    for four in map(IPv4Address, ("255.255.255.255", "224.0.0.1", "127.0.0.1", "10.0.0.255", "240.0.0.1")):
         yield b.ipv4(p.me.raw, p.other.raw, four, p.other.ip4, b.UDP, b.udp(four, p.other.ip4, 9, 9, b"x"))
-    for six in map(IPv6Address, ("ff02::1", "::1", "::ffff:10.0.0.1")):
+    tunnels = ("2002:a00:1::1", "2001:0:a00:1::1", "fe80::5efe:a00:1", "fec0::1", "64:ff9b::a00:1")
+    for six in map(IPv6Address, ("ff02::1", "::1", "::ffff:10.0.0.1", *tunnels)):
         yield b.ipv6(p.me.raw, p.other.raw, six, p.other.ip6, b.UDP, b.udp(six, p.other.ip6, 9, 9, b"x"))
 
 
@@ -167,11 +171,32 @@ def _runts(p: Parties) -> Iterable[bytes]:
         yield frame[:kept]
 
 
+def _no_sender(p: Parties) -> Iterable[bytes]:
+    """Nobody's MAC."""
+    body = b.udp(p.me.ip4, p.other.ip4, 9, 9, b"x")
+    yield b.ipv4(bytes(6), p.other.raw, p.me.ip4, p.other.ip4, b.UDP, body)
+    yield b.arp(bytes(6), 1, p.me.raw, p.me.ip4, p.other.ip4)
+
+
+def _another_version(p: Parties) -> Iterable[bytes]:
+    """A type that says one version of IP before a packet of the other, and a header shorter than any."""
+    four = b.ipv4(p.me.raw, p.other.raw, p.router.ip4, p.other.ip4, b.UDP, b.udp(p.router.ip4, p.other.ip4, 9, 9, b"x"))
+    body = b.udp(p.router.ip6, p.other.ip6, 9, 9, b"x")
+    six = b.ipv6(p.me.raw, p.other.raw, p.router.ip6, p.other.ip6, b.UDP, body)
+    yield b.ether(p.other.raw, p.me.raw, b.IPV6, four[14:])
+    yield b.ether(p.other.raw, p.me.raw, b.IPV4, six[14:])
+    offer = b.udp(p.me.ip4, p.other.ip4, 67, 68, b.dhcp(2, p.other.raw, 2))
+    packet = b.ipv4(p.me.raw, p.other.raw, p.me.ip4, p.other.ip4, b.UDP, offer)
+    yield packet[:14] + b"\x44" + packet[15:]
+
+
 MORE_ATTACKS = (
+    Sample("a sender without a MAC", _no_sender, "mac"),
+    Sample("IP of another version than its type, or with too short a header", _another_version, "ip4"),
     Sample("a DHCP server that answers from any port", _server_from_any_port, "dhcp", "dhcp-server"),
     Sample("a DHCP request in another's name from any port", _request_from_any_port, "chaddr", "dhcp-server"),
     Sample("VRRP and HSRP of IPv6", _takeover6, "vrrp", "group"),
-    Sample("GLBP", _glbp, "vrrp", "group"),
+    Sample("GLBP and HSRP of version 2", _glbp, "vrrp", "group"),
     Sample("VRRP, PIM and RA behind an authentication header", _behind_authentication, "headers", "group"),
     Sample("DVMRP, PIMv1 and RGMP", _old_multicast_routing, "querier", "multicast-querier"),
     Sample("other ICMPv6 of routers", _of_routers, "router", "router"),

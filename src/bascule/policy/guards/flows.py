@@ -26,7 +26,7 @@ NUMBERS = {reason: number for number, reason in enumerate(GuardReason, 1)}  # in
 TAGGED, BRIDGE_GROUPS = "vlan_tci=0x1000/0x1000", "dl_dst=01:80:c2:00:00:00/ff:ff:ff:ff:ff:f0"
 TAKEOVER_PORTS = (1985, 2029, 3222)  # HSRP, HSRP for IPv6, GLBP
 HIDING = (0, 43, 51, 60, 135, 140, 253, 254)  # headers behind which no flow can look (RFC 7045)
-OF_ROUTERS, OF_QUERIERS = (134, 137, 138, 141, 142, 149, 154, 155), (130, 151, 152, 153)
+OF_ROUTERS, OF_QUERIERS = (134, 137, 138, 141, 142, 145, 147, 149, 154, 155), (130, 151, 152, 153)
 WHOLE_IN_FRAGMENTS = (1, 2, 3, 4, 128, 129)  # errors and pings: discovery is never fragmented (RFC 6980)
 LOCAL_GROUPS4 = ("224.0.0.1", "224.0.0.4", "224.0.0.13", "224.0.0.106")  # of queries, DVMRP, PIM, router discovery
 NO_MAC = "00:00:00:00:00:00"

@@ -24,6 +24,8 @@ from bascule.policy.guards.ports import GuardedPort
 from bascule.policy.guards.reasons import GuardReason
 from bascule.policy.guards.statements import (
     ACCEPT,
+    ASKS_FOR_ITSELF,
+    CHADDR,
     PORT,
     PROTOCOL,
     SOURCE,
@@ -120,15 +122,15 @@ def _arp(number: int, port: GuardedPort) -> Iterator[Rule]:
 
 def _ip(number: int, port: GuardedPort) -> Iterator[Rule]:
     asks = (equal(Payload("udp", "sport"), 68), equal(Payload("udp", "dport"), 67))
-    own = _learned(RawPayload("th", 288, 48), number)
-    yield rule(equal(FROM4, "0.0.0.0"), *asks, own, ACCEPT)
+    own = (*ASKS_FOR_ITSELF, _learned(CHADDR, number))
+    yield rule(equal(FROM4, "0.0.0.0"), *asks, *own, ACCEPT)
     yield rule(equal(FROM4, "0.0.0.0"), stop_for(GuardReason.IPV4))
     if port.is_strict:
-        yield rule(within(PORT, FROM4, "nested4"), *asks, own, ACCEPT)
+        yield rule(within(PORT, FROM4, "nested4"), *asks, *own, ACCEPT)
         yield rule(within(PORT, FROM4, "nested4"), goto("from4"))
         yield rule(stop_for(GuardReason.IPV4))
     else:
-        yield rule(*asks, own, ACCEPT)
+        yield rule(*asks, *own, ACCEPT)
         yield rule(goto("from4"))
 
 

@@ -9,7 +9,8 @@ UNSEEN = {
     "the same split behind destination options": "of a later fragment OpenFlow does not see what it belongs to; "
     "the first one is stopped, so that nothing is whole",
     "IPv6 behind headers that hide": "Open vSwitch reads past extension headers, and tells its rules of none",
-    "DHCP requests and a release in others' names": "OpenFlow does not see the client's MAC inside of DHCP",
+    "DHCP requests and a release in others' names": "OpenFlow does not see the client's MAC inside "
+    "of DHCP, nor that a message is a relay's",
     "IGMP queries and multicast router discovery": "OpenFlow does not see the type of IGMP; what goes to the groups of "
     "queriers is stopped, what goes to 224.0.0.2 is not, for guests leave groups by it",
     "DVMRP, PIMv1 and RGMP": "OpenFlow does not see the type of IGMP, and guests leave groups by 224.0.0.2",

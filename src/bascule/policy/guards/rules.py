@@ -33,6 +33,8 @@ from bascule.policy.guards.reasons import GuardReason
 from bascule.policy.guards.sets import NESTED_SETS, SETS, elements
 from bascule.policy.guards.statements import (
     ACCEPT,
+    ASKS_FOR_ITSELF,
+    CHADDR,
     PORT,
     PORT_FROM,
     PORT_TO,
@@ -110,18 +112,18 @@ _UDP_FROM, _UDP_TO = Payload("udp", "sport"), Payload("udp", "dport")
 # kernel a tenth of a set or a range. The look-up of the sender says that the frame is IPv4, or IPv6.
 _PROTOCOL4, _PROTOCOL6 = RawPayload("nh", 72, 8), RawPayload("nh", 48, 8)
 # no DHCP and no group of routers; what comes from a server's port was sent the longer way before
-_SPECIAL4, _SPECIAL6 = (67, 68, *TAKEOVER_PORTS), (546, *TAKEOVER_PORTS)
-_CHADDR, _TARGET = RawPayload("th", 288, 48), RawPayload("th", 64, 128)
+_SPECIAL4, _SPECIAL6 = (67, 68, *TAKEOVER_PORTS), (546, 547, *TAKEOVER_PORTS)
+_TARGET, _MESSAGE6 = RawPayload("th", 64, 128), RawPayload("th", 64, 8)  # of DHCPv6
 _OPTION, _OPTION_MAC = RawPayload("th", 192, 16), RawPayload("th", 208, 48)  # of NS and NA
 _RS_OPTION, _RS_OPTION_MAC = RawPayload("th", 64, 16), RawPayload("th", 80, 48)
 _ICMP6, _ICMP4, _IGMP = Payload("icmpv6", "type"), Payload("icmp", "type"), Payload("igmp", "type")
 _REPORTS = ("membership-report-v1", "membership-report-v2", "membership-report-v3", "leave-group")
 # queries, DVMRP, PIM version 1, multicast router discovery, RGMP
 _ROUTING_GROUPS = ("membership-query", Range(0x13, 0x14), Range(0x30, 0x32), Range(0xFC, 0xFF))
-# advertisement, redirect, renumbering, inverse discovery, certification path, fast handover, RPL
+# advertisement, redirect, renumbering, inverse discovery, home agents, certification path, fast handover, RPL
 _OF_ROUTERS = (
     "nd-router-advert", "nd-redirect", "router-renumbering", "ind-neighbor-solicit", "ind-neighbor-advert",
-    149, 154, 155,
+    145, 147, 149, 154, 155,
 )  # fmt: skip
 _LATER_FRAGMENT = match(Masked(Payload("ip", "frag-off"), 0x1FFF), 0, operator="!=")
 _BEHIND_AH = RawPayload("th", 0, 8)
@@ -215,7 +217,7 @@ _CHAINS: dict[str, tuple[Rule, ...]] = {
         rule(equal(_UDP_TO, *TAKEOVER_PORTS), not_within(PORT, "groups"), stop_for(GuardReason.VRRP)),
         rule(not_equal(_UDP_TO, 67), ACCEPT),
         rule(within(PORT, "servers"), ACCEPT),
-        rule(within(PORT, _CHADDR, "mac_bits"), ACCEPT),
+        rule(*ASKS_FOR_ITSELF, within(PORT, CHADDR, "mac_bits"), ACCEPT),
         rule(stop_for(GuardReason.CHADDR)),
     ),
     "groups4": (
@@ -229,6 +231,8 @@ _CHAINS: dict[str, tuple[Rule, ...]] = {
         rule(equal(PROTOCOL, "ipv6-icmp"), goto("control6")),
         rule(equal(_UDP_FROM, 547), not_within(PORT, "servers"), stop_for(GuardReason.DHCP)),
         rule(equal(_UDP_TO, 546), not_within(PORT, "servers"), stop_for(GuardReason.DHCP)),
+        # a relay asks in everybody's name
+        rule(equal(_UDP_TO, 547), equal(_MESSAGE6, 12, 13), not_within(PORT, "servers"), stop_for(GuardReason.CHADDR)),
         rule(equal(_UDP_TO, *TAKEOVER_PORTS), not_within(PORT, "groups"), stop_for(GuardReason.VRRP)),
         rule(equal(NEXT, *EXTENSIONS), stop_for(GuardReason.HEADERS)),
         rule(equal(PROTOCOL, "pim"), not_within(PORT, "queriers"), stop_for(GuardReason.QUERIER)),
@@ -338,7 +342,7 @@ _CHAINS: dict[str, tuple[Rule, ...]] = {
     "unknown4": (
         rule(
             equal(_FROM4, "0.0.0.0"), equal(Payload("ip", "daddr"), "255.255.255.255"),
-            equal(_UDP_FROM, 68), equal(_UDP_TO, 67), within(PORT, _CHADDR, "mac_bits"), ACCEPT,
+            equal(_UDP_FROM, 68), equal(_UDP_TO, 67), *ASKS_FOR_ITSELF, within(PORT, CHADDR, "mac_bits"), ACCEPT,
         ),
         rule(equal(_FROM4, "0.0.0.0"), equal(TYPE, "ip"), equal(_IGMP, *_REPORTS), ACCEPT),
         rule(within(PORT, SOURCE, _FROM4, "behind4"), goto("from4")),

@@ -10,6 +10,7 @@ from bascule.model.ruleset.rules import (
     Match,
     Meta,
     Payload,
+    RawPayload,
     Rule,
     SetReference,
     Statement,
@@ -25,6 +26,7 @@ SOURCE, TYPE, PROTOCOL = Payload("ether", "saddr"), Payload("ether", "type"), Me
 PORT_FROM, PORT_TO = Payload("th", "sport"), Payload("th", "dport")  # of whichever protocol has ports
 SERVERS = (67, 547)  # ports of DHCP servers of either family
 TCP, UDP = 6, 17
+CHADDR = RawPayload("th", 288, 48)  # the client's MAC in DHCP
 
 
 def rule(*statements: Statement) -> Rule:
@@ -74,3 +76,8 @@ def none_of(left: Expression, *values: int) -> Iterator[Match]:
     Of one field alone: nft 1.0.6 makes one test of those of neighbouring fields, and "not both" of "neither".
     """
     yield from (match(left, value, operator="!=") for value in values)
+
+
+# A client's message (1) for hardware of Ethernet (1) with a MAC of 6 bytes and not by way of a relay (giaddr): servers
+# tell clients apart by the kind and the length of their hardware addresses as well (RFC 2131, 4.2)
+ASKS_FOR_ITSELF = (equal(RawPayload("th", 64, 24), 0x01_01_06), equal(RawPayload("th", 256, 32), 0))
