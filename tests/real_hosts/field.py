@@ -39,7 +39,10 @@ hosts:
 
 
 class Field(Struct, kw_only=True):
-    """The host and what is around it. ``environment`` is what every call of Bascule gets besides the usual."""
+    """The host and what is around it. ``environment`` is what every call of Bascule gets besides the usual.
+
+    ``guests`` are those that run, by name.
+    """
 
     lab: Lab
     folder: Path
@@ -48,6 +51,7 @@ class Field(Struct, kw_only=True):
     router: Namespace
     pc: Namespace
     environment: dict[str, str] = field(default_factory=dict)
+    guests: dict[str, Namespace] = field(default_factory=dict)
 
     # ---- the building
 
@@ -95,7 +99,7 @@ class Field(Struct, kw_only=True):
         """
         nics = (nic for one in parse(site.encode(), "site.yaml").guests.values() for nic in one.nics)
         mac = next((nic.mac for nic in nics if nic.tap == tap), derive_mac("foreign", name, 0))
-        where = self.lab.namespace(name)
+        where = self.guests[name] = self.lab.namespace(name)
         self.cable(where, "eth0", self.host, tap, mac=mac)
         self.batch(f"link set {tap} up {f'master {bridge}' if bridge else ''}\n")
         lines = [f"addr add {address} dev eth0{' nodad' if ':' in address else ''}" for address in addresses]

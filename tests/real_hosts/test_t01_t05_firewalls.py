@@ -28,6 +28,18 @@ BRIDGE_DROP = (
     "table bridge f { chain c { type filter hook forward priority -1; policy drop; ether type arp accept; }; }"
 )
 SIX_ONLY = "*filter\n:FORWARD DROP\nCOMMIT\n"
+AT_A_LINK = (
+    'table {} f {{ chain c {{ type filter hook {} device "{}" priority 0; policy drop; ether type arp accept; }}; }}'
+)
+PORT_SET = (
+    'table bridge f { set wires { type ifname; elements = { "eth1", "eth9" }; };'
+    " chain c { type filter hook prerouting priority 5; iifname @wires ether type { ip, ip6 } drop; }; }"
+)
+SUBNETS = (
+    "table inet f { chain c { type filter hook forward priority 0;"
+    " ip daddr vmap { 192.168.1.0/24 : drop, 10.0.0.0/8 : accept }; }; }"
+)
+TWO_DEEP = "*filter\n:FORWARD ACCEPT\n:a -\n:b -\n-A FORWARD -j a\n-A a -i br+ -j b\n-A b -j DROP\nCOMMIT\n"
 PHYSDEV = "*filter\n:FORWARD DROP\n-A FORWARD -m physdev --physdev-is-bridged -j ACCEPT\nCOMMIT\n"
 NFT_SETS = """table inet site {
  map zones { type ifname : verdict; elements = { "br0" : goto lan, "eth0" : accept }; }
@@ -60,6 +72,12 @@ SITUATIONS = [
     Situation("T1: the same, legacy", text=("iptables-legacy-restore", REJECT_AT_END), passes=(False, True)),
     Situation("T1: reverse path filter", text=("nft", RPFILTER)),
     Situation("T1: bridge family", text=("nft", BRIDGE_DROP)),
+    Situation("T1: at the NIC itself", text=("nft", AT_A_LINK.format("netdev", "ingress", "eth1"))),
+    Situation("T1: at the guest's tap", text=("nft", AT_A_LINK.format("netdev", "egress", "web.0"))),
+    Situation("T1: at the NIC, family inet", text=("nft", AT_A_LINK.format("inet", "ingress", "eth1"))),
+    Situation("T1: a set of ports", text=("nft", PORT_SET)),
+    Situation("T1: a map of subnets", text=("nft", SUBNETS), passes=(False, True)),
+    Situation("T1: two jumps deep", text=("ip6tables-legacy-restore", TWO_DEEP), passes=(True, False)),
     Situation("T4: only ip6tables -P FORWARD DROP", text=("ip6tables-nft-restore", SIX_ONLY), passes=(True, False)),
     Situation("only ip6tables-legacy", text=("ip6tables-legacy-restore", SIX_ONLY), passes=(True, False)),
     Situation("physdev lets bridged frames through", text=("iptables-nft-restore", PHYSDEV), passes=(True, True)),
@@ -146,13 +164,18 @@ def test_t03_a_zone_of_firewalld_that_forwards_is_well_for_ipv4(scene: Scene) ->
 
 
 def test_t04_without_a_site_file_other_programs_bridges_are_left_alone(scene: Scene) -> None:
+    """By their names, and by the rules of Docker and Incus where somebody has named them."""
     scene.furnish(SITUATIONS[0])
-    for name in ("docker0", "br-0123456789ab", "virbr0"):
+    named = "iptables-nft -A FORWARD -o shop -j DOCKER; iptables-nft -A DOCKER-USER -i br0 -j RETURN"
+    assert scene.field.run("bash", "-ec", named).returncode == 0
+    feed(scene.field.host, 'table inet incus { chain fwd.lan { iifname "lan" accept; }; }')
+    others = ("docker0", "br-0123456789ab", "virbr0", "cni0", "shop", "lan")
+    for name in others:
         scene.field.ip(f"link add {name} type bridge")
     try:
         said = scene.field.document("doctor")
     finally:
-        for name in ("docker0", "br-0123456789ab", "virbr0"):
+        for name in others:
             scene.field.ip(f"link del {name}")
     (bad,) = [one for one in said["findings"] if one["id"] == "bridge-filter" and one["severity"] == "problem"]
     assert bad["subject"] == "br0"

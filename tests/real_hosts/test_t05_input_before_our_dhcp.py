@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 
 import pytest
 
+from bascule.observe.firewall import read_firewall
 from bascule.plan.virtual_network import resolved_networks
+from bascule.providers.observe import observe
 from bascule.site import parse
+from bascule.verify.doctor.finding import DoctorFacts, Finding
+from bascule.verify.doctor.firewall import network_services
+from bascule.workflow import load as load_site
 from tests.lab import open_lab
 from tests.real_hosts.field import BASE, Field, furnished
 from tests.real_hosts.firewalls import clear, feed, load
@@ -61,6 +67,53 @@ def test_t05_input_that_drops_dhcp_and_dns_is_said(field: Field, rules: str) -> 
     (lease,) = [one for one in said["checks"] if one["id"] == "lease" and one["subject"] == "inside"]
     assert (lease["ok"], "the server there has given it no lease" in lease["detail"]) == (False, True)
     assert not said["ok"]
+
+
+def base(family: str, hook: str, *rules: str, policy: str = "accept", device: str = "") -> str:
+    head = f"type filter hook {hook}{f' device {device}' if device else ''} priority -150; policy {policy};"
+    return f"table {family} t {{ chain c {{ {head} {'; '.join(rules)}{'; ' if rules else ''}}}; }}"
+
+
+ASKED, ANSWERED = "what guests ask the network's server on vn-lab", "what the network's server answers on vn-lab"
+OTHERS = {  # chains that are not INPUT, and what of the server's they drop
+    "its answers at output": (base("inet", "output", 'oifname != "vn-lab" accept', policy="drop"), ANSWERED),
+    "its answers at postrouting": (base("ip", "postrouting", "udp dport 68 drop"), ANSWERED),
+    "its answers at the bridge's ports": (base("bridge", "output", "ether type ip udp dport 68 drop"), ANSWERED),
+    "at prerouting": (base("ip", "prerouting", "udp dport 67 drop"), ASKED),
+    "who has no address of the subnet": (base("ip", "input", 'iifname "vn-lab" ip saddr != 10.77.0.0/24 drop'), ASKED),
+    "at the bridge's input": (base("bridge", "input", "ip protocol udp udp dport 67 drop"), ASKED),
+    "at the guest's tap": (base("netdev", "ingress", "udp dport 67 drop", device="inside.0"), ASKED),
+}
+
+
+@pytest.mark.parametrize("where", OTHERS)
+def test_t05_whatever_chain_it_is_that_stands_before_the_server(field: Field, where: str) -> None:
+    rules, what = OTHERS[where]
+    site, inside = load_site(field.site(SITE)), field.guests["inside"]
+
+    def found() -> list[Finding]:
+        with field.host.entered():
+            state = observe()
+            return list(
+                network_services.look(DoctorFacts(state=state, network=read_firewall(state), site=site, host="kvm"))
+            )
+
+    def leased() -> bool:
+        words = ["udhcpc", "-i", "eth0", "-n", "-q", "-t", "2", "-T", "1", "-s", "/bin/true"]
+        return field.run("busybox", *words, where=inside).returncode == 0
+
+    if shutil.which("busybox") is None:
+        pytest.skip("busybox is not installed")
+    assert found() == []
+    feed(field.host, rules)
+    try:
+        (bad,) = found()
+        assert f"{what}: udp/67 (DHCP, IPv4)" in bad.text
+        assert field.run("bash", "-ec", bad.fix).returncode == 0
+        assert found() == []
+        assert leased()
+    finally:
+        field.run("nft", "delete", "table", rules.split()[1], "t")
 
 
 def test_a_lease_is_held_against_the_reservation(field: Field) -> None:

@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from bascule.model.links import Bridge, BridgePort, Veth, Vlan
+from bascule.model.site import Host
 from bascule.model.state import HostState, Link, PortVlans
 from bascule.model.values import IfName, Mac, Vid
 from bascule.site import parse
@@ -48,7 +49,9 @@ def state(guest: str, tap: str, uplink: str = "1Pu 30", bridge: str = "1Pu", *, 
     return HostState.of([*ports, own, above, alone])
 
 
-def told(guest: str, found: HostState, asked: str, replied: str = "", source: str = "eth0", **stp: str) -> str:
+def told(
+    guest: str, found: HostState, asked: str, replied: str = "", source: str = "eth0", host: Host = HOST, **stp: str
+) -> str:
     """The sentence; ``asked`` and ``replied`` say where frames were seen: ``<eth1`` came in, ``>eth1`` left."""
     (nic,) = SITE.guests[guest].nics
     came, left = (
@@ -56,7 +59,7 @@ def told(guest: str, found: HostState, asked: str, replied: str = "", source: st
         for words in (asked, replied)
     )
     states = {name.replace("_", "."): word for name, word in stp.items()}
-    return LossReasons(HOST, found, stp=states).told(nic, "h", source, came, left, family="ip")
+    return LossReasons(host, found, stp=states).told(nic, "h", source, came, left, family="ip")
 
 
 GOOD = {"plain": "1Pu", "access": "30Pu"}
@@ -148,3 +151,53 @@ def test_d15_the_flags_of_ports() -> None:
     ):
         links = [replace(x, port=replace(x.port, **flags)) if x.port else x for x in found.links.values()]
         assert told("plain", HostState.of(links), IN) == f"it never left br0 by plain.0: {words}"
+
+
+TWO = parse(
+    b"""\
+site: two
+networks: {office: {subnet: 10.0.0.0/24}}
+hosts:
+  h:
+    nics: {eth0: {network: office, address: 10.0.0.2/24}, eth1: {network: office}, eth2: {}}
+    bridges: {br0: {uplink: eth1, ports: [eth2]}}
+guests: {plain: {host: h, nics: [{bridge: br0, address: 10.0.0.5/24}]}}
+""",
+    "site.yaml",
+).hosts["h"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "replied", "words"),
+    [
+        (">eth0 <eth2", "", "it never left br0 by plain.0: eth2 and plain.0 are both isolated (port flag)"),
+        (">eth0", "", f"it left by eth0, and nothing of it came in by eth1 or eth2: {OUTSIDE}"),
+        (
+            ">eth0 <eth2 >plain.0",
+            "<plain.0 >eth2",
+            f"its answer left by eth2, and nothing came back by eth0: {OUTSIDE}",
+        ),
+        (
+            ">eth0 <eth2 >plain.0",
+            "<plain.0 >eth1",
+            (
+                "its answer left br0 by eth1, and not by eth2, where it was asked: "
+                "plain.0 and eth2 are both isolated (port flag)"
+            ),
+        ),
+        (
+            ">eth0 <eth2 >plain.0",
+            "<plain.0",
+            "its answer came in by plain.0 and never left br0: plain.0 and eth2 are both isolated (port flag)",
+        ),
+    ],
+)
+def test_d15_a_bridge_with_several_wires(asked: str, replied: str, words: str) -> None:
+    isolated = {name: BridgePort(isolated=name != "eth1") for name in ("eth1", "eth2", "plain.0")}
+    links = [
+        Link(name=IfName(name), options=Veth(), up=True, master=IfName("br0"), port=port)
+        for name, port in isolated.items()
+    ]
+    own = Link(name=IfName("br0"), options=Bridge(), up=True)
+    found = HostState.of([*links, own, Link(name=IfName("eth0"), options=Veth(), up=True)])
+    assert told("plain", found, asked, replied, host=TWO) == words

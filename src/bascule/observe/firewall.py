@@ -16,6 +16,7 @@ from bascule.system.run import run
 from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.rules.iptables.frame_words import saved_of_ebtables
 from bascule.topology.trace.rules.model_reader import rules_of
+from bascule.topology.trace.rules.nft_reader import read_text
 from bascule.topology.trace.rules.reading import Listings, needs_extensions, with_saves
 
 SWITCHES = {  # the family whose chains bridged frames have to pass, and the parameter that has it so
@@ -44,7 +45,8 @@ def read_firewall(state: HostState, tables: Mapping[str, AnyTable] | None = None
     given = state.tables if tables is None else tables
     others = {key: one for key, one in given.items() if isinstance(one, ForeignTable)}
     programs = nft_savers({one.family for one in others.values() if needs_extensions(one.content)})
-    rules = with_saves(rules_of(given if own else others, gaps), read_saves(programs))
+    devices = _devices(gaps) if any(map(_hangs_on_links, others.values())) else {}
+    rules = with_saves(rules_of(given if own else others, gaps, devices), read_saves(programs))
     filters = rules.filters
     on = switches()
     return HostNetwork(
@@ -53,6 +55,19 @@ def read_firewall(state: HostState, tables: Mapping[str, AnyTable] | None = None
         sysctls=read_sysctls((*SWITCHES.values(), VLAN_TAGGED)) if on else {},
         calls=_bridges_that_call() if filters and on else {},
     )
+
+
+def _hangs_on_links(table: ForeignTable) -> bool:
+    return any(f'"hook":"{hook}"' in table.content for hook in ("ingress", "egress"))
+
+
+def _devices(gaps: list[str]) -> Mapping[tuple[str, str, str], str]:
+    """The links of chains at the hooks ingress and egress, which nft's JSON leaves out (measured, nft 1.0.6)."""
+    try:
+        return read_text(run(("nft", "list", "chains")).stdout)[1]
+    except BasculeError as error:
+        gaps.append(f"which links nft's chains hang on: {error.problems[0].message}")
+        return {}
 
 
 def nft_savers(families: Collection[str]) -> tuple[str, ...]:

@@ -14,6 +14,9 @@ from bascule.model.state import HostState
 from bascule.observe.firewall import read_firewall
 from bascule.plan.warnings.named_links import BoundProgram, LinkUses
 from bascule.system.run import run
+from bascule.topology.trace.network import HostNetwork
+from bascule.topology.trace.rules.lines import RuleChain
+from bascule.topology.trace.rules.words import chain_words
 
 PROC = Path("/proc")
 CLIENTS = {"dhclient", "dhcpcd", "udhcpc", "busybox", "NetworkManager", "systemd-network"}  # told with their leases
@@ -35,7 +38,6 @@ ALL_HOSTS = IPv4Address("224.0.0.1")
 SOLICITED = IPv6Network("ff02::1:ff00:0/104")  # RFC 4291, 2.7.1, as are all nodes and all routers of a scope
 NODES = {number.to_bytes(14, "big") for number in (1, 2)}
 ORDINARY_QDISC = "0:"  # the handle of one that the kernel made itself
-DEVICE = re.compile(r"chain (\S+) \{\s*type \S+ hook (?:ingress|egress) devices? ?=? ?\{?([^;]*?)\}? priority")
 
 
 def read_uses(links: Iterable[str], state: HostState) -> LinkUses:
@@ -49,7 +51,7 @@ def read_uses(links: Iterable[str], state: HostState) -> LinkUses:
         listeners=tuple(_listeners(gaps)),
         programs={link: tuple(dict.fromkeys(_programs(link))) for link in wanted},
         traffic_control={link: tuple(_traffic_control(link, gaps)) for link in wanted},
-        ingress_chains=_ingress_chains(wanted, state, gaps),
+        chains_at={link: tuple(f"nft's {chain_words(one)}" for one in _at(network, link)) for link in wanted},
         groups={link: tuple(_groups(link)) for link in wanted},
         ssh_port=_ssh_port(),
         gaps=(*gaps, *network.rules.unread),
@@ -184,15 +186,6 @@ def _groups(link: str) -> Iterator[str]:
             yield str(found)
 
 
-def _ingress_chains(links: tuple[str, ...], state: HostState, gaps: list[str]) -> dict[str, tuple[str, ...]]:
-    """Chains that see a link's frames as they come: nft's JSON does not say whose, its text does."""
-    found: dict[str, list[str]] = {}
-    if any(table.family in {"netdev", "inet"} for table in state.tables.values()):
-        table = ""
-        for line in _ask(("nft", "list", "chains"), gaps).replace("\n\t\t", " ").splitlines():
-            if line.startswith("table "):
-                table = " ".join(line.split()[1:3])
-            elif match := DEVICE.search(line):
-                for link in re.findall(r'[^\s",]+', match[2]):
-                    found.setdefault(link, []).append(f"nft's chain {match[1]} of table {table}")
-    return {link: tuple(found.get(link, ())) for link in links}
+def _at(network: HostNetwork, link: str) -> tuple[RuleChain, ...]:
+    """The chains that see a link's frames as they come and go."""
+    return tuple(chain for hook in ("ingress", "egress") for chain in network.rules.at("netdev", hook, link))

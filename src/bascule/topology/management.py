@@ -1,6 +1,8 @@
-"""Over which links of a host the administrator's own line runs. Pure."""
+"""Which links of a host carry which: what the administrator's own line runs over, what is below a link. Pure."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from bascule.model.links import Tap
 from bascule.model.state import HostState
@@ -24,3 +26,16 @@ def management_path(state: HostState, device: IfName) -> frozenset[str]:
         if link.master is not None and switch_kind(link) is None:
             waiting.append(link.master)
     return frozenset(found)
+
+
+def below(state: HostState, name: IfName | None) -> Iterator[IfName]:
+    """A link with what carries it: what a VLAN sits on, the members of a bond."""
+    link = state.links.get(name) if name is not None else None
+    if link is None:
+        return
+    yield link.name
+    if link.options.kind == "bond":
+        for port in state.ports(link.name):
+            yield from below(state, port.name)
+    elif link.options.kind == "vlan":
+        yield from below(state, link.parent)

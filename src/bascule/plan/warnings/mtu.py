@@ -14,6 +14,7 @@ from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.model.values import ETHERNET_MTU, IfName
 from bascule.plan.change import Note
+from bascule.topology.management import below
 
 
 class MtuBottleneck(Struct, frozen=True, kw_only=True):
@@ -40,31 +41,18 @@ def narrows(site: Site, host: Host, bridge: Bridge, state: HostState) -> MtuBott
     A guest sends 1,500 bytes unless it is told otherwise, which the file does by the MTU of its bridge or network.
     """
     link = state.links.get(bridge.name)
-    every = (name for port in bridge.every_port for name in _below(state, port.link))
-    below = sorted(every, key=lambda name: state.links[name].mtu)
-    if link is None or not below:
+    every = (name for port in bridge.every_port for name in below(state, port.link))
+    carriers = sorted(every, key=lambda name: state.links[name].mtu)
+    if link is None or not carriers:
         return None
     guests = sorted({nic.guest for nic in site.guest_nics(host.name) if nic.bridge == bridge.name})
     own = bridge.mtu or (ETHERNET_MTU if guests else 0)
-    sent, passes = max(link.mtu, own), state.links[below[0]].mtu
+    sent, passes = max(link.mtu, own), state.links[carriers[0]].mtu
     if passes >= sent:
         return None
     named = ", ".join(guests[:6]) + (f" and {len(guests) - 6} more" if len(guests) > 6 else "")
     senders = f"{bridge.name} with its guests ({named})" if guests else bridge.name
-    return MtuBottleneck(bridge=bridge.name, link=below[0], passes=passes, sent=sent, senders=senders)
-
-
-def _below(state: HostState, name: IfName | None) -> Iterator[IfName]:
-    """A link with what carries it: what a VLAN sits on, the members of a bond."""
-    link = state.links.get(name) if name is not None else None
-    if link is None:
-        return
-    yield link.name
-    if link.options.kind == "bond":
-        for port in state.ports(link.name):
-            yield from _below(state, port.name)
-    elif link.options.kind == "vlan":
-        yield from _below(state, link.parent)
+    return MtuBottleneck(bridge=bridge.name, link=carriers[0], passes=passes, sent=sent, senders=senders)
 
 
 def mtu_notes(site: Site, host: Host, state: HostState) -> Iterator[Note]:

@@ -15,7 +15,7 @@ from bascule.model.ruleset.owners import owner_words
 from bascule.model.state import HostState
 from bascule.plan.change import Note
 from bascule.plan.leases import AddressMove
-from bascule.topology.trace.any_frame import FAMILY_OF, FramePassage, into_host
+from bascule.topology.trace.any_frame.passages import FAMILY_OF, FramePassage, into_host
 from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.rules.lines import Decision
 from bascule.topology.trace.rules.naming import NamingRule, rules_naming
@@ -46,7 +46,7 @@ class LinkUses(Struct, frozen=True, kw_only=True):
     listeners: tuple[BoundProgram, ...] = ()
     programs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     traffic_control: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    ingress_chains: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    chains_at: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     ssh_port: int = 22
     gaps: tuple[str, ...] = ()
@@ -72,7 +72,7 @@ def notes_of(moves: Iterable[AddressMove], uses: LinkUses, observed: HostState) 
             yield _warning(move, f"{text}: nothing more comes in there{_rebind(move)}")
         for line in uses.programs.get(move.link, ()):
             yield _warning(move, f"is named by {line}{_rebind(move)}")
-        if kept := (*uses.traffic_control.get(move.link, ()), *uses.ingress_chains.get(move.link, ())):
+        if kept := (*uses.traffic_control.get(move.link, ()), *uses.chains_at.get(move.link, ())):
             verb = "stays on it, and acts" if len(kept) == 1 else "stay on it, and act"
             yield _warning(move, f"{', '.join(kept)} {verb} on the guests' frames as well from now on")
         if groups := uses.groups.get(move.link):

@@ -13,8 +13,9 @@ from bascule.model.site import Site
 from bascule.model.state import HostState
 from bascule.model.values import IpNetwork
 from bascule.persist.manager import Managers
-from bascule.topology.trace.any_frame import own_bridges
 from bascule.topology.trace.network import HostNetwork
+from bascule.topology.trace.rules.lines import Rules
+from bascule.verify.doctor.own_bridges import own_bridges
 
 
 class Severity(StrEnum):
@@ -96,7 +97,8 @@ class DoctorFacts(Struct, frozen=True, kw_only=True):
         """The bridges of the file; without a file those of the host that no other program keeps for itself."""
         if self.site is not None and self.host:
             return self._declared
-        return tuple(own_bridges(self.state)) if self.state else ()
+        rules = self.network.rules if self.network is not None else Rules()
+        return tuple(own_bridges(self.state, rules, self.networks)) if self.state else ()
 
     def subnets(self, bridge: str, version: int) -> tuple[IpNetwork, ...]:
         """The subnets that guests on a bridge have: as the file says, else those of the host's own addresses there."""

@@ -18,7 +18,7 @@ from bascule.probe.domain import ProbeDomain
 from bascule.probe.question import Answer, Question, Response
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
-from bascule.topology.trace.any_frame import FAMILY_OF, bridged_frames
+from bascule.topology.trace.any_frame.passages import FAMILY_OF, bridged_frames
 from bascule.verify.wire.wrong_vlan import is_above, lost_inside, wrong_tag
 
 AT_MOST = 12  # questions that are asked again: a dead guest loses dozens of them for one reason
@@ -105,32 +105,40 @@ class LossReasons:
     def told(self, nic: GuestNic, asker: str, source: str, asked: SeenOn, replied: SeenOn, family: str) -> str:
         """The same, from the links on which the question and its answer were seen."""
         tap, bridge = str(nic.tap), self._bridge(nic)
-        uplink = self._uplink(bridge)
+        wires = self._wires(bridge)
         is_above = self._is_above(source, bridge)
-        came = source if is_above else uplink
+        by = next((wire for wire in wires if wire in asked.came), "")  # where the question came in
+        came = source if is_above else by or next(iter(wires), "")
         if not asked.left:
             return f"it never left {asker} by {source}"
         if tap not in asked.left:
-            if is_above or uplink in asked.came:
+            if is_above or by:
                 return f"it never left {bridge} by {tap}: {self.why(nic, bridge, came, tap, family)}"
-            return f"it left by {source}, and nothing of it came in by {uplink or bridge}: {OUTSIDE}"
+            return f"it left by {source}, and nothing of it came in by {' or '.join(wires) or bridge}: {OUTSIDE}"
         if tap not in replied.came:
             tag = [f": {words}" for words in wrong_tag(self._host, self._state, nic, bridge, came, tap)]
             return f"it went out by {tap}, and its answer never left {nic.guest}{''.join(tag)}"
         if source in replied.came:
             return f"its answer came back by {source} and was not delivered: {self._not_delivered(source)}"
-        if is_above or uplink not in replied.left:
+        left = [wire for wire in wires if wire in replied.left]
+        if is_above or not left:
             return f"its answer came in by {tap} and never left {bridge}: {self.why(nic, bridge, tap, came, family)}"
-        tag = list(wrong_tag(self._host, self._state, nic, bridge, tap, uplink))
-        return f"its answer left by {uplink}, and nothing came back by {source}: {'; '.join(tag) or OUTSIDE}"
+        if by and by not in left:
+            why = self.why(nic, bridge, tap, by, family)
+            return f"its answer left {bridge} by {' and '.join(left)}, and not by {by}, where it was asked: {why}"
+        tag = [words for wire in left for words in wrong_tag(self._host, self._state, nic, bridge, tap, wire)]
+        return (
+            f"its answer left by {' and '.join(left)}, and nothing came back by {source}: {'; '.join(tag) or OUTSIDE}"
+        )
 
     def _bridge(self, nic: GuestNic) -> str:
         link = self._state.links.get(nic.tap)
         return str((link.master if link else None) or nic.into)
 
-    def _uplink(self, bridge: str) -> str:
+    def _wires(self, bridge: str) -> list[str]:
+        """The ports of a bridge that lead out of the host: its uplink and what the file names beside it."""
         declared = next((one for one in self._host.bridges.values() if one.name == bridge), None)
-        return str(declared.port) if declared is not None and declared.port else ""
+        return [str(port.link) for port in declared.every_port] if declared is not None else []
 
     def _is_above(self, source: str, bridge: str) -> bool:
         """Whether the host asks by the bridge itself, or by a VLAN link on it."""

@@ -16,8 +16,15 @@ from bascule.topology.trace.rules.words import rule_words
 Json = dict[str, Any]
 
 
-def rules_of(tables: Mapping[str, nft.AnyTable], unread: Iterable[str] = ()) -> Rules:
-    """The rules of a saved state or of one that is wanted; handles are not kept there, so a line has its number."""
+def rules_of(
+    tables: Mapping[str, nft.AnyTable],
+    unread: Iterable[str] = (),
+    devices: Mapping[tuple[str, str, str], str] | None = None,
+) -> Rules:
+    """The rules of a saved state or of one that is wanted; handles are not kept there, so a line has its number.
+
+    ``devices`` has the links that chains hang on, which nft's JSON does not tell.
+    """
     objects: list[Json] = []
     texts: dict[tuple[str, str, int], str] = {}
     for table in tables.values():
@@ -31,7 +38,7 @@ def rules_of(tables: Mapping[str, nft.AnyTable], unread: Iterable[str] = ()) -> 
             objects.append({kind: {"handle": number, **told}} if kind == "rule" else entry)
             if kind == "rule":
                 texts.setdefault((table.family, table.name, number), rule_words(told["expr"]))
-    return Rules(read_nft(objects, texts), tuple(unread))
+    return Rules(read_nft(objects, texts, devices), tuple(unread))
 
 
 def _objects(table: nft.Table, texts: dict[tuple[str, str, int], str]) -> Iterator[Json]:

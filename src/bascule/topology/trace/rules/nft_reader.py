@@ -7,6 +7,7 @@ implies (``meta l4proto`` of ``tcp dport``) are left out of the JSON; of a dynam
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -127,5 +128,6 @@ def read_text(listing: str) -> tuple[dict[tuple[str, str, int], str], dict[Key, 
 
 
 def _devices(line: str) -> str:
-    told = line.partition("device")[2].partition(" priority")[0]
-    return ",".join(part.strip(' "{}=s') for part in told.split(",") if part.strip(' "{}=s'))
+    """``device "e0"`` or ``devices = { e0, e1 }``."""
+    told = re.split(r" devices? =? ?", line, maxsplit=1)[1].partition(" priority")[0]
+    return ",".join(re.findall(r'[^\s",{}]+', told))

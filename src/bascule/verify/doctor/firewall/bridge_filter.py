@@ -5,20 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bascule.observe.firewall import SWITCHES
-from bascule.topology.trace.any_frame import (
-    FAMILIES,
-    VERSION_OF,
-    FramePassage,
-    Possibility,
-    RuleVerdict,
-    bridged_frames,
-)
+from bascule.topology.trace.any_frame.passages import FramePassage, Possibility, RuleVerdict, bridged_frames
+from bascule.topology.trace.any_frame.ways import FAMILIES, VERSION_OF
 from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.rules.lines import keys_of
 from bascule.verify.doctor.finding import DoctorFacts, Finding, Severity
 from bascule.verify.doctor.firewall.fixes import bridge_fix, whose_rules
 
 ID = "bridge-filter"
+KINDS = (LOST, CUT, UNPROVEN, PASSING) = ("lost", "cut", "unproven", "passing")
 
 
 def look(facts: DoctorFacts) -> Iterator[Finding]:
@@ -28,18 +23,20 @@ def look(facts: DoctorFacts) -> Iterator[Finding]:
         return
     told: dict[tuple[object, ...], tuple[list[str], list[FramePassage]]] = {}
     for bridge in facts.own_bridges:
-        passages = [one for one in bridged_frames(network, bridge) if _counts(network, bridge, one)]
-        for kind in (_lost, _unproven, _passing):
-            some = [one for one in passages if kind(one)]
-            if some:
-                verdicts = (str(one) for passage in some for one in (*passage.stops, *passage.may_stop))
-                key = (kind.__name__, *((one.family, one.chains) for one in some), *verdicts)
-                told.setdefault(key, ([], some))[0].append(bridge)
+        subnets = [*facts.subnets(bridge, 4), *facts.subnets(bridge, 6)]
+        passages = [one for one in bridged_frames(network, bridge, subnets) if _counts(network, bridge, one)]
+        for kind in sorted({_kind(one) for one in passages}, key=_place):
+            some = [one for one in passages if _kind(one) == kind]
+            verdicts = (str(one) for passage in some for one in (*passage.losing, *passage.may_stop))
+            key = (*kind, *((one.family, one.chains) for one in some), *verdicts)
+            told.setdefault(key, ([], some))[0].append(bridge)
     for (kind_name, *_), (bridges, passages) in told.items():
-        if kind_name == _lost.__name__:
+        if kind_name == LOST:
             yield _lost_finding(facts, network, bridges, passages)
+        elif kind_name == CUT:
+            yield _cut_finding(facts, network, bridges, passages)
         else:
-            make = _passing_finding if kind_name == _passing.__name__ else _unproven_finding
+            make = _passing_finding if kind_name == PASSING else _unproven_finding
             yield make(network, bridges, passages)
 
 
@@ -49,16 +46,38 @@ def _counts(network: HostNetwork, bridge: str, passage: FramePassage) -> bool:
     return bool(passage.chains or unread)
 
 
-def _lost(passage: FramePassage) -> bool:
-    return bool(passage.stops) or passage.result is Possibility.NO
+def _kind(passage: FramePassage) -> tuple[str, ...]:
+    """What becomes of a family's frames, in a word; with which ones, where only some are lost for certain."""
+    if passage.stops or passage.result is Possibility.NO:
+        return (LOST,)
+    if passage.cuts:
+        return (CUT, *(cut.which for cut in passage.cuts))
+    return (UNPROVEN,) if passage.result is Possibility.PERHAPS else (PASSING,)
 
 
-def _unproven(passage: FramePassage) -> bool:
-    return not _lost(passage) and passage.result is Possibility.PERHAPS
+def _place(kind: tuple[str, ...]) -> int:
+    return KINDS.index(kind[0])
 
 
-def _passing(passage: FramePassage) -> bool:
-    return passage.result is Possibility.YES
+def _cut_finding(
+    facts: DoctorFacts, network: HostNetwork, bridges: Sequence[str], passages: Sequence[FramePassage]
+) -> Finding:
+    """Some are lost for certain: all that comes from a port, or goes to one, or is of a subnet."""
+    cuts = passages[0].cuts  # the same of each
+    stops = [stop for one in passages for stop in one.losing]
+    whose = whose_rules(network, stops)
+    wanted = _declared(facts, bridges)
+    is_bad = any(cut.whole for cut in cuts) and any(one.family in wanted for one in passages)
+    return Finding(
+        id=ID,
+        severity=Severity.PROBLEM if is_bad else Severity.WARNING,
+        subject=", ".join(bridges),
+        text=f"{_families(passages)} frames {'; '.join(cut.which for cut in cuts)} are dropped"
+        f"{f' by {whose}' if whose else ''}{_reverse_path(stops, bridges)}",
+        evidence=(*_evidence(network, passages), *dict.fromkeys(map(str, stops)), *_lets(passages)),
+        fix=bridge_fix(facts, network, bridges, passages),
+        bridges=tuple(bridges),
+    )
 
 
 def _lost_finding(

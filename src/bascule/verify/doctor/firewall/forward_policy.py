@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from bascule.model.site import Mode
 from bascule.plan.virtual_network import resolved_networks
-from bascule.topology.trace.any_frame import FAMILY_OF, WORDS, FramePassage, routed
+from bascule.topology.trace.any_frame.passages import FAMILY_OF, WORDS, FramePassage, Possibility, routed
 from bascule.topology.trace.packet import ESTABLISHED, NEW
 from bascule.topology.virtual_networks import existing_bridge
 from bascule.verify.doctor.finding import DoctorFacts, Finding, Severity
@@ -28,10 +28,10 @@ def look(facts: DoctorFacts) -> Iterator[Finding]:
         for family in dict.fromkeys(FAMILY_OF[subnet.version] for subnet in one.subnets):
             passages += [("-i", routed(facts.network, family, into=bridge)),
                          ("-o", routed(facts.network, family, out=bridge, state=back))]  # fmt: skip
-        lost = [(way, passage) for way, passage in passages if passage.stops]
+        lost = [(way, one) for way, one in passages if one.stops or one.result is Possibility.NO]
         if not lost:
             continue
-        stops = [stop for _, passage in lost for stop in passage.stops]
+        stops = [stop for _, passage in lost for stop in passage.losing]
         owners = whose_rules(facts.network, stops)
         whose = f"{owners}, which drop" if owners else "a chain that drops"
         families = " and ".join(dict.fromkeys(WORDS[passage.family] for _, passage in lost))
@@ -42,6 +42,6 @@ def look(facts: DoctorFacts) -> Iterator[Finding]:
             text=f"what its guests send out or get from outside by {families} meets {whose} what no rule lets through;"
             " where that lets it through, the network's own rules still decide",
             evidence=tuple(dict.fromkeys(map(str, stops))),
-            fix=routed_fix(facts.network, bridge, lost),
+            fix=routed_fix(facts, facts.network, bridge, lost),
             bridges=(bridge,),
         )

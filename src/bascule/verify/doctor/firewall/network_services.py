@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bascule.plan.virtual_network import needs_server, resolved_networks
-from bascule.topology.trace.any_frame import FAMILY_OF, FramePassage, Possibility, into_host
+from bascule.topology.trace.any_frame.passages import FAMILY_OF, Possibility, from_host, into_host
 from bascule.topology.virtual_networks import existing_bridge
 from bascule.verify.doctor.finding import DoctorFacts, Finding, Severity
-from bascule.verify.doctor.firewall.fixes import input_fix
+from bascule.verify.doctor.firewall.fixes import LostService, input_fix
 
 SERVICES = (("DHCP", 4, "udp", 67), ("DHCP", 6, "udp", 547), ("DNS", 4, "udp", 53), ("DNS", 6, "udp", 53))
 
@@ -24,26 +24,33 @@ def look(facts: DoctorFacts) -> Iterator[Finding]:
         link = existing_bridge(host.virtual_networks[one.name], facts.state)
         bridge = str(link.name if link else one.bridge)
         versions = {address.version for address in one.addresses}
-        lost: list[tuple[str, FramePassage, str, int]] = []
+        lost: list[LostService] = []
         for name, version, protocol, port in SERVICES:
             serves = name != "DHCP" or any(first.version == version for first, _ in one.ranges)
             if version in versions and serves:
-                passage = into_host(facts.network, bridge, FAMILY_OF[version], protocol, port)
-                if passage.stops or passage.result is Possibility.NO:
-                    lost.append((name, passage, protocol, port))
+                family = FAMILY_OF[version]
+                asked = into_host(facts.network, bridge, family, protocol, port)
+                answered = from_host(facts.network, bridge, family, protocol, port)
+                for passage, is_answer in ((asked, False), (answered, True)):
+                    if passage.stops or passage.result is Possibility.NO:
+                        lost.append(LostService(name, passage, protocol, port, is_answer))
         if not lost:
             continue
-        stops = dict.fromkeys(str(stop) for _, passage, _, _ in lost for stop in passage.stops or passage.may_stop)
-        ports = ", ".join(f"{protocol}/{port} ({name}, {passage.words})" for name, passage, protocol, port in lost)
-        means = "its guests get no lease" if any(name == "DHCP" for name, *_ in lost) else "its guests get no names"
+        stops = dict.fromkeys(str(stop) for service in lost for stop in service.passage.losing)
+        means = (
+            "its guests get no lease" if any(service.name == "DHCP" for service in lost) else "its guests get no names"
+        )
+        words = [
+            f"what {whom} on {bridge}: {', '.join(ports)}"
+            for whom, is_answer in (("guests ask the network's server", False), ("the network's server answers", True))
+            if (ports := [str(service) for service in lost if service.is_answer is is_answer])
+        ]
         yield Finding(
             id="network-services",
             severity=Severity.PROBLEM,
             subject=one.name,
-            text=f"the host's own firewall drops what guests ask the network's server on {bridge}: {ports}; {means}",
+            text=f"the host's own firewall drops {'; and '.join(words)}; {means}",
             evidence=tuple(stops),
-            fix=input_fix(
-                facts, facts.network, bridge, [(passage, protocol, port) for _, passage, protocol, port in lost]
-            ),
+            fix=input_fix(facts, facts.network, bridge, lost),
             bridges=(bridge,),
         )

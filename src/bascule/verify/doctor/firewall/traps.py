@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from bascule.model.links import Bridge
 from bascule.model.ruleset.owners import owner
-from bascule.topology.trace.any_frame import FAMILIES, VERSION_OF, bridged_frames, translations
+from bascule.topology.trace.any_frame.passages import bridged_frames, translations
+from bascule.topology.trace.any_frame.ways import FAMILIES, VERSION_OF
 from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.rules.lines import RuleChain
 from bascule.topology.trace.rules.shadowed import lost_links, unmet

@@ -1,0 +1,304 @@
+"""Whether rules let frames pass of which only some things are known: between a bridge's ports, into the host, routed.
+
+Where a walk follows one packet from one sender, this asks for all of a kind: whoever sends them, by whatever service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from bascule.model.values import IpNetwork
+from bascule.topology.trace.any_frame.ways import (
+    FAMILIES,
+    VERSION_OF,
+    FramePath,
+    alike,
+    bridged,
+    devices_of,
+    fib,
+    inward,
+    ip_hook,
+    outward,
+    plain,
+)
+from bascule.topology.trace.network import HostNetwork
+from bascule.topology.trace.packet import NEW, TCP, UDP
+from bascule.topology.trace.rules.evaluate import MatchedLine, every_end, plain_end
+from bascule.topology.trace.rules.lines import RuleChain, Rules
+from bascule.topology.trace.rules.words import chain_words
+
+WORDS = {"ip": "IPv4", "ip6": "IPv6", "arp": "ARP"}
+FAMILY_OF = {4: "ip", 6: "ip6"}  # by the version of IP
+LOSES = {"drop", "reject"}
+BROADCASTS = {("udp", 67): 0xFFFFFFFF, ("udp", 547): 0xFF02000000000000_0000000000010002}  # who has no address asks so
+LINK_LOCAL = (0xFE80 << 112, (0xFEC0 << 112) - 1)
+ASKS_FROM: Mapping[tuple[str, int], int | tuple[int, int]] = {("udp", 67): 0, ("udp", 547): LINK_LOCAL}
+CLIENTS = {("udp", 67): 68, ("udp", 547): 546}  # RFC 2131, 4.1; RFC 8415, 7.2
+NAMED = 4  # links that are named, of those that are alike
+
+
+class Possibility(StrEnum):
+    """Whether frames pass: yes, no, or some of them (or nothing is known for certain)."""
+
+    YES = "yes"
+    NO = "no"
+    PERHAPS = "perhaps"
+
+
+class RuleVerdict(Struct, frozen=True, kw_only=True):
+    """A verdict, the base chain that it was met in, and the line that says so: None where it is the chain's policy."""
+
+    verdict: str
+    base: RuleChain
+    by: MatchedLine | None = None
+
+    @property
+    def loses(self) -> bool:
+        """Whether the frame ends here."""
+        return self.verdict in LOSES
+
+    @property
+    def chain(self) -> RuleChain:
+        """The chain that the line stands in."""
+        return self.base if self.by is None else self.by.chain
+
+    def __str__(self) -> str:
+        said = f"policy {self.verdict.upper()}" if self.by is None else f"'{self.by.line.text}'"
+        return f"{said} in {chain_words(self.chain)}"
+
+
+class FrameLoss(Struct, frozen=True, kw_only=True):
+    """Some frames that are lost for certain, where others are not: ``which`` says which, ``stops`` what loses them.
+
+    ``whole``: nothing else comes from a port, or to it, or of a subnet at all.
+    """
+
+    which: str
+    stops: tuple[RuleVerdict, ...]
+    whole: bool
+
+
+class FramePassage(Struct, frozen=True, kw_only=True):
+    """What becomes of new frames of a family.
+
+    ``stops`` are the verdicts that a frame meets which no rule speaks of, so that it is lost; ``cuts`` the same of
+    those from or to some ports, or of a subnet. ``may_stop`` are rules that lose some frames or whose test is not
+    understood, ``lets`` rules that let some through, ``gaps`` what could not be read. ``chains`` says how many they
+    pass.
+    """
+
+    family: str
+    result: Possibility
+    stops: tuple[RuleVerdict, ...] = ()
+    cuts: tuple[FrameLoss, ...] = ()
+    may_stop: tuple[RuleVerdict, ...] = ()
+    lets: tuple[RuleVerdict, ...] = ()
+    chains: int = 0
+    gaps: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """The family as people say it."""
+        return WORDS[self.family]
+
+    @property
+    def losing(self) -> tuple[RuleVerdict, ...]:
+        """What has to be mended, the most certain first."""
+        return self.stops or _once(stop for cut in self.cuts for stop in cut.stops) or self.may_stop
+
+
+def bridged_frames(network: HostNetwork, bridge: str, subnets: Collection[IpNetwork] = ()) -> tuple[FramePassage, ...]:
+    """What becomes of frames between the ports of a bridge, for IPv4, IPv6 and ARP; ``subnets`` are those of guests.
+
+    They pass the chains at each port, those of family bridge, and those of ip, ip6 and inet where br_netfilter calls
+    them: there they come in and go out by the bridge itself.
+    """
+    found, ports = [], alike(network, bridge)
+    for family in (*FAMILIES, "arp"):
+        told = _told(network.rules, bridged(network, bridge, family))
+        passage = _passage(network, family, [one for _, one in told])
+        cuts = list(_cuts(told, ports))
+        for subnet in subnets if family in FAMILIES and passage.may_stop else ():
+            if subnet.version == VERSION_OF[family]:
+                inside = _told(network.rules, bridged(network, bridge, family, subnet))
+                known = [*passage.stops, *(stop for cut in cuts for stop in cut.stops)]
+                cuts += _cuts(inside, ports, within=f" from and to {subnet}", known=known)
+        found.append(replace(passage, cuts=tuple(cuts)) if passage.result is Possibility.PERHAPS else passage)
+    return tuple(found)
+
+
+def into_host(network: HostNetwork, link: str, family: str, protocol: str, port: int) -> FramePassage:
+    """What becomes of a guest's question to a port of the host itself, coming in by a link."""
+    known = _of_protocol(network, family, protocol) | dict.fromkeys(("th dport", f"{protocol} dport"), port)
+    group = BROADCASTS.get((protocol, port))
+    kind = "local" if group is None else "broadcast" if family == "ip" else "multicast"
+    known |= fib(network, family, link, daddr=kind)
+    if group is not None:
+        known |= {f"{family} daddr": group, "meta pkttype": 1 if family == "ip" else 2}
+        known |= {f"{family} saddr": ASKS_FROM[protocol, port]}
+        known |= dict.fromkeys(("th sport", f"{protocol} sport"), CLIENTS[protocol, port])
+        known |= {name: link for name in known if name.startswith("fib ") and "saddr" in name}  # it has no address yet
+    ways = inward(network, link, family, known)
+    up = tuple(ip_hook(network, family, "input", known, iif=link))
+    return _of_all(network, family, [replace(way, stations=way.stations + up) for way in ways])
+
+
+def from_host(network: HostNetwork, link: str, family: str, protocol: str, port: int) -> FramePassage:
+    """What becomes of the answer that a port of the host itself sends to a guest by a link."""
+    known = _of_protocol(network, family, protocol) | dict.fromkeys(("th sport", f"{protocol} sport"), port)
+    known |= fib(network, family, link, daddr="unicast")
+    known |= {"ct state": None, "ct status": None}  # an answer, but for those to who has no address yet
+    known |= dict.fromkeys(("th dport", f"{protocol} dport"), CLIENTS.get((protocol, port)))
+    down = tuple(ip_hook(network, family, "output", known, oif=link))
+    ways = outward(network, link, family, known)
+    return _of_all(network, family, [replace(way, stations=down + way.stations) for way in ways])
+
+
+def _of_protocol(network: HostNetwork, family: str, protocol: str) -> dict[str, Any]:
+    number = {"tcp": TCP, "udp": UDP}[protocol]
+    known = plain(network, family) | {
+        "meta l4proto": number,
+        {"ip": "ip protocol", "ip6": "ip6 nexthdr"}[family]: number,
+    }
+    others = tuple(f"{other} " for other in ("tcp", "udp", "icmp", "icmpv6") if other != protocol)
+    return {key: value for key, value in known.items() if not key.startswith(others)}
+
+
+def routed(network: HostNetwork, family: str, *, into: str = "", out: str = "", state: int = NEW) -> FramePassage:
+    """What becomes of packets that the host forwards from a link, or to one; the other side is any other link.
+
+    ``state`` is what connection tracking says of them: NEW, or ESTABLISHED for the answers.
+    """
+    known = plain(network, family) | {"ct state": state}
+    known |= {"ct status": 0 if state == NEW else None}
+    asked = fib(network, family, into, daddr="unicast")
+    across = tuple(ip_hook(network, family, "forward", known, iif=into, oif=out))
+    if into:
+        ways = inward(network, into, family, known | asked)
+        return _of_all(network, family, [replace(way, stations=way.stations + across) for way in ways])
+    ways = outward(network, out, family, known)
+    return _of_all(network, family, [replace(way, stations=across + way.stations) for way in ways])
+
+
+def translations(network: HostNetwork, bridge: str, subnet: IpNetwork) -> tuple[RuleVerdict, ...]:
+    """The rules that give another source to frames of a subnet which only cross a bridge, where br_netfilter calls."""
+    family = FAMILY_OF[subnet.version]
+    bounds = (int(subnet[0]), int(subnet[-1]))
+    known = plain(network, family) | {"meta physbridged": 1, f"{family} saddr": bounds, f"{family} daddr": bounds}
+    known |= {**fib(network, family, bridge, daddr="unicast"), **devices_of("", bridge), "meta physin": None}
+    chains = (one for one in network.rules.at(family, "postrouting") if one.base is not None and one.base.type == "nat")
+    ends = ((chain, end) for chain in chains for end in every_end(network.rules, chain, known))
+    found = (RuleVerdict(verdict=end.nat.kind, base=chain, by=end.by) for chain, end in ends if end.nat is not None)
+    return _once(found)
+
+
+# ---- what comes of it
+
+
+Told = list[tuple[FramePath, FramePassage]]
+
+
+def _told(rules: Rules, ways: Iterable[FramePath]) -> Told:
+    return [(way, _outcome(rules, way)) for way in ways]
+
+
+def _of_all(network: HostNetwork, family: str, ways: Iterable[FramePath]) -> FramePassage:
+    return _passage(network, family, [one for _, one in _told(network.rules, ways)])
+
+
+def _cuts(
+    told: Told, ports: Sequence[Sequence[str]], *, within: str = "", known: Collection[RuleVerdict] = ()
+) -> Iterator[FrameLoss]:
+    """What is lost for certain on some of the ways only, beside what is ``known``; within a subnet, on all as well."""
+    lost = {(way.came, way.left): one for way, one in told if one.stops or one.result is Possibility.NO}
+    fresh = [one for one in lost.values() if any(stop not in known for stop in one.stops or one.may_stop)]
+    if not fresh:
+        return
+    if len(lost) == len(told):
+        if within:
+            yield _cut(within.lstrip(), fresh, whole=True)
+        return
+    pairs = dict(lost)
+    for side, words in ((0, "that come in by"), (1, "that leave by")):
+        ends = dict.fromkeys((way.came, way.left)[side] for way, _ in told)
+        shut = [one for one in ends if one and all(key in lost for key in _keys(told) if key[side] == one)]
+        if any(key[side] in shut for key in pairs):
+            some = [one for key, one in lost.items() if key[side] in shut]
+            pairs = {key: one for key, one in pairs.items() if key[side] not in shut}
+            yield _cut(f"{words} {_names(shut, ports)}{within}", some, whole=True)
+    for (came, left), one in pairs.items():
+        ends_of = (_names([name], ports) if name else "any other port" for name in (came, left))
+        yield _cut(f"{' '.join(('from', next(ends_of), 'to', next(ends_of)))}{within}", [one], whole=False)
+
+
+def _keys(told: Told) -> Iterator[tuple[str | None, str | None]]:
+    return ((way.came, way.left) for way, _ in told)
+
+
+def _cut(which: str, some: Iterable[FramePassage], *, whole: bool) -> FrameLoss:
+    return FrameLoss(which=which, stops=_once(stop for one in some for stop in one.stops or one.may_stop), whole=whole)
+
+
+def _names(shut: Sequence[str], ports: Sequence[Sequence[str]]) -> str:
+    """These ports and those that are like them."""
+    every = [name for kind in ports if set(kind) & set(shut) for name in kind]
+    more = f" and {len(every) - NAMED} more" if len(every) > NAMED else ""
+    return ", ".join(every[:NAMED]) + more
+
+
+def _passage(network: HostNetwork, family: str, told: Sequence[FramePassage]) -> FramePassage:
+    """What the ways say together: what stops a frame on some of them only may stop it."""
+    always = [one for one in told[0].stops if all(one in other.stops for other in told)]
+    stops = always or (list(told[0].stops) if len(told) == 1 else [])
+    may_stop = [one for each in told for one in (*each.may_stop, *each.stops) if one not in stops]
+    lost = [each.result is Possibility.NO for each in told]
+    result = Possibility.NO if all(lost) else Possibility.YES
+    if result is Possibility.YES and (stops or may_stop or network.rules.unread):
+        result = Possibility.PERHAPS
+    return FramePassage(
+        family=family,
+        result=result,
+        stops=_once(stops),
+        may_stop=_once(may_stop),
+        lets=_once(one for each in told for one in each.lets),
+        chains=max(each.chains for each in told),
+        gaps=network.rules.unread,
+    )
+
+
+def _outcome(rules: Rules, way: FramePath) -> FramePassage:
+    stops: list[RuleVerdict] = []
+    may_stop: list[RuleVerdict] = []
+    lets: list[RuleVerdict] = []
+    surely_lost = False
+    for chain, facts in way.stations:
+        ends = every_end(rules, chain, facts)
+        possible = [RuleVerdict(verdict=end.verdict, base=chain, by=end.by) for end in ends]
+        end = plain_end(rules, chain, facts)
+        default = RuleVerdict(verdict=end.verdict, base=chain, by=end.by)
+        passing = [one for one in possible if not one.loses]
+        surely_lost = surely_lost or not passing
+        if default.loses:
+            stops.append(default)
+            lets += [one for one in passing if one.by is not None]
+        elif default.by is not None:
+            lets.append(default)
+        may_stop += [one for one in possible if one.loses and one != default]
+    result = Possibility.NO if surely_lost else Possibility.PERHAPS if stops or may_stop else Possibility.YES
+    return FramePassage(
+        family="",
+        result=result,
+        stops=tuple(stops),
+        may_stop=tuple(may_stop),
+        lets=tuple(lets),
+        chains=len(way.stations),
+    )
+
+
+def _once(verdicts: Iterable[RuleVerdict]) -> tuple[RuleVerdict, ...]:
+    return tuple({str(one): one for one in verdicts}.values())

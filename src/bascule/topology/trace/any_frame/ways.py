@@ -1,0 +1,235 @@
+"""The chains that frames of a kind meet on their way, each with what is known of the frame there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from bascule.model.state import HostState
+from bascule.model.values import IfName, IpNetwork
+from bascule.topology.management import below
+from bascule.topology.trace.network import HostNetwork
+from bascule.topology.trace.packet import ARP, INVALID, IPV4, IPV6, NEW
+from bascule.topology.trace.rules.lines import RuleChain, Rules, SetField
+from bascule.topology.trace.rules.naming import fits, names_of_links
+from bascule.topology.trace.rules.tests import MISSING
+
+FAMILIES = ("ip", "ip6")
+VERSION_OF = {"ip": 4, "ip6": 6}
+DEFAULT_ROUTES = {"0.0.0.0/0", "::/0"}
+CONNTRACK = -200  # NF_IP_PRI_CONNTRACK in linux/netfilter_ipv4.h: before it everything is of state invalid
+BR_NETFILTER = 0  # NF_BR_PRI_BRNF in linux/netfilter_bridge.h
+
+HookFields = Mapping[str, Any]  # as :func:`packet.request` makes them; None: it may be whatever
+Station = tuple[RuleChain, HookFields]
+
+
+class FramePath(Struct, frozen=True):
+    """The chains from one link to another in their order; a name is None where it may be any link."""
+
+    came: str | None
+    left: str | None
+    stations: tuple[Station, ...]
+
+
+def bridged(network: HostNetwork, bridge: str, family: str, within: IpNetwork | None = None) -> list[FramePath]:
+    """Between the ports of a bridge, both ways; ``within`` narrows it to frames from and to a subnet."""
+    calls = family in FAMILIES and network.filters_bridged(bridge, VERSION_OF[family])
+    known = plain(network, family) | {"meta physbridged": 1}
+    if family in FAMILIES:
+        known |= fib(network, family, bridge, daddr="unicast")
+    if within is not None:
+        known |= dict.fromkeys((f"{family} saddr", f"{family} daddr"), (int(within[0]), int(within[-1])))
+    return [
+        FramePath(iif, oif, tuple(_across(network, bridge, family, known, iif, oif, calls=calls)))
+        for iif, oif in pairs(ports_of(network, bridge))
+    ]
+
+
+def _across(
+    network: HostNetwork, bridge: str, family: str, known: HookFields, iif: str | None, oif: str | None, *, calls: bool
+) -> Iterator[Station]:
+    inside = {**known, "meta physin": iif, "meta physout": oif}
+    yield from _devices_hook(network, "ingress", iif, known)
+    for hook, names in (
+        ("prerouting", {"iif": iif}),
+        ("forward", {"iif": iif, "oif": oif}),
+        ("postrouting", {"oif": oif}),
+    ):
+        own = list(bridge_hook(network, hook, known, bridge=bridge, **names))
+        if calls and hook == "forward" and network.bridge_first:
+            own = [one for one in own if one[0].base is None or one[0].base.priority != BR_NETFILTER]
+        yield from own
+        if calls:
+            yield from ip_hook(network, family, hook, inside, **dict.fromkeys(names, bridge))
+    yield from _devices_hook(network, "egress", oif, known)
+
+
+def inward(network: HostNetwork, link: str, family: str, known: HookFields) -> list[FramePath]:
+    """From a link up to where the host routes; of a bridge from each kind of its ports."""
+    found = []
+    for entry in ports_of(network, link) if is_bridge(network, link) else [""]:
+        way = list(_devices_hook(network, "ingress", entry or link, known))
+        if entry:
+            way += bridge_hook(network, "prerouting", known, iif=entry, bridge=link)
+        way += ip_hook(network, family, "prerouting", known, iif=link)
+        if entry:  # br_netfilter has the packet meet the chains of prerouting but once
+            way += bridge_hook(network, "input", known, iif=entry, bridge=link)
+            way += _device_hook(network, "ingress", link, known)
+        found.append(FramePath(entry or link, None, tuple(way)))
+    return found
+
+
+def outward(network: HostNetwork, link: str, family: str, known: HookFields) -> list[FramePath]:
+    """From where the host has routed a packet out by a link; of a bridge to each kind of its ports."""
+    found = []
+    for out in ports_of(network, link) if is_bridge(network, link) else [""]:
+        way = list(ip_hook(network, family, "postrouting", known, oif=link))
+        if out:
+            way += _device_hook(network, "egress", link, known)
+            way += bridge_hook(network, "output", known, oif=out, bridge=link)
+            way += bridge_hook(network, "postrouting", known, oif=out, bridge=link)
+        way += _devices_hook(network, "egress", out or link, known)
+        found.append(FramePath(None, out or link, tuple(way)))
+    return found
+
+
+def bridge_hook(
+    network: HostNetwork, hook: str, known: HookFields, *, bridge: str, iif: str | None = "", oif: str | None = ""
+) -> Iterator[Station]:
+    """The chains of family bridge at a hook."""
+    devices = {**devices_of(iif, oif), "meta ibrname": bridge if iif != "" else "", "meta nfproto": 7}
+    devices |= {"meta obrname": bridge if oif != "" else "", "ct state": None, "ct status": None}
+    for chain in network.rules.at("bridge", hook):
+        yield chain, {**known, **devices}
+
+
+def ip_hook(
+    network: HostNetwork, family: str, hook: str, known: HookFields, *, iif: str = "", oif: str = ""
+) -> Iterator[Station]:
+    """The chains of ip or ip6 and of inet at a hook, but for those that translate."""
+    open_side = None if hook == "forward" else ""
+    devices = devices_of(iif or open_side, oif or open_side)
+    for chain in network.rules.at(family, hook):
+        if chain.base is not None and chain.base.type != "nat":
+            early = hook in {"prerouting", "output"} and chain.base.priority <= CONNTRACK
+            yield chain, {**known, **devices, **({"ct state": INVALID} if early else {})}
+
+
+def _devices_hook(network: HostNetwork, hook: str, link: str | None, known: HookFields) -> Iterator[Station]:
+    """The chains at a link and at those below it, in the order in which a frame comes by them."""
+    if not link or not _guarded(network.rules):
+        return
+    tagged = dict.fromkeys(known)  # what carries a link has frames of others as well, and with their tags
+    order = [(str(one), known if one == link else tagged) for one in below(network.state, IfName(link))]
+    for device, facts in order if hook == "egress" else reversed(order):
+        yield from _device_hook(network, hook, device, facts)
+
+
+def _device_hook(network: HostNetwork, hook: str, device: str, known: HookFields) -> Iterator[Station]:
+    names = devices_of(device, "") if hook == "ingress" else devices_of("", device)
+    for chain in network.rules.at("netdev", hook, device):
+        yield chain, {**known, **names, "meta nfproto": 5, "ct state": None, "ct status": None}
+
+
+def _guarded(rules: Rules) -> frozenset[str]:
+    """The links that chains hang on."""
+    kept: frozenset[str] | None = rules.__dict__.get("_guarded")
+    if kept is None:
+        bases = (chain.base for chain in rules.chains.values() if chain.base is not None)
+        names = (name for base in bases for name in base.device.split(","))
+        kept = rules.__dict__["_guarded"] = frozenset(filter(None, names))
+    return kept
+
+
+def devices_of(iif: str | None, oif: str | None) -> dict[str, Any]:
+    """The links that a packet came in and goes out by, as rules ask for them."""
+    return {"meta iifname": iif, "meta iif": iif, "meta oifname": oif, "meta oif": oif}
+
+
+def plain(network: HostNetwork, family: str) -> dict[str, Any]:
+    """What is known of any first frame of a family: None stands for whatever it may be."""
+    kind = {"ip": IPV4, "ip6": IPV6, "arp": ARP}[family]
+    found: dict[str, Any] = {"ether type": kind, "meta protocol": kind, "meta nftrace": 0}
+    found |= dict.fromkeys(("ether saddr", "ether daddr", "meta length", "meta pkttype"), None)
+    if family == "arp":
+        fields = ("operation", "htype", "ptype", "hlen", "plen", "saddr ether", "saddr ip", "daddr ether", "daddr ip")
+        found |= dict.fromkeys((f"arp {field}" for field in fields), None)
+        return found | {"arp ptype": IPV4, "meta l4proto": MISSING, "meta mark": 0}
+    four = family == "ip"
+    ports = [f"{name} {end}port" for name in ("th", "tcp", "udp") for end in "sd"]
+    icmp = "icmp" if four else "icmpv6"
+    keys = [*ports, "tcp flags", f"{icmp} type", f"{icmp} code", *(f"{family} {header}" for header in HEADERS)]
+    found |= dict.fromkeys((*keys, "meta l4proto", "ct direction"), None)
+    marked = _marks(network.rules)
+    found |= {"meta nfproto": 2 if four else 10, "ct state": NEW, "ct status": 0, "meta physbridged": 0}
+    found |= {"meta physin": "", "meta physout": "", **{key: None if key in marked else 0 for key in MARKS}}
+    return found
+
+
+HEADERS = ("saddr", "daddr", "protocol", "length", "ttl", "frag-off", "dscp", "id", "hdrlength", "nexthdr", "hoplimit")
+MARKS = ("meta mark", "ct mark")
+
+
+def _marks(rules: Rules) -> frozenset[str]:
+    """The marks that any rule sets."""
+    lines = (line for chain in rules.chains.values() for line in chain.lines)
+    return frozenset(part.key for line in lines for part in line.parts if isinstance(part, SetField))
+
+
+def fib(network: HostNetwork, family: str, link: str, *, daddr: str) -> dict[str, Any]:
+    """What rules ask of routes, where that is the same for every sender behind a link."""
+    found: dict[str, Any] = {}
+    for name in network.rules.fib_keys:
+        _, flags, result = name.split(" ")
+        words = flags.split(",")
+        found[name] = None
+        if result == "type" and "daddr" in words:
+            found[name] = daddr
+        elif result == "oif" and "saddr" in words:
+            near = link if "iif" in words else ""
+            found[name] = {"all": near or "any", "none": "", "some": None}[routes_over(network.state, family, near)]
+    return found
+
+
+# ---- ports
+
+
+def is_bridge(network: HostNetwork, name: str) -> bool:
+    """Whether a link is a bridge of this host."""
+    link = network.link(name)
+    return link is not None and link.is_bridge
+
+
+def ports_of(network: HostNetwork, bridge: str) -> list[str | None]:
+    """One port for each kind that rules tell apart, two of a kind that has several; None: it may be any."""
+    return [name for names in alike(network, bridge) for name in names[:2]] or [None]
+
+
+def alike(network: HostNetwork, bridge: str) -> list[list[str]]:
+    """The ports of a bridge, those together that no rule tells apart."""
+    asked, guarded = names_of_links(network.rules), _guarded(network.rules)
+    kinds: dict[frozenset[str], list[str]] = {}
+    for link in network.state.ports(bridge):
+        name = str(link.name)
+        own = {f"at {one}" for one in below(network.state, link.name) if one in guarded} if guarded else set()
+        kinds.setdefault(frozenset(one for one in asked if fits(one, name)) | own, []).append(name)
+    return list(kinds.values())
+
+
+def pairs(ports: Sequence[str | None]) -> list[tuple[str | None, str | None]]:
+    """The ways between ports; of one port those to and from any other."""
+    found = [(one, other) for one in ports for other in ports if one != other]
+    return found or [(ports[0], None), (None, ports[0])]
+
+
+def routes_over(state: HostState, family: str, link: str = "") -> str:
+    """Whether the host has a default route (``all``), another one (``some``), or ``none``; over a link, if named."""
+    is_ipv6 = family == "ip6"
+    mine = [one for one in state.routes if one.is_ipv6 == is_ipv6 and (not link or one.dev == link)]
+    links = [one for one in state.links.values() if not link or one.name == link]
+    if any(route.dst in DEFAULT_ROUTES for route in mine):
+        return "all"
+    return "some" if mine or any((":" in a.ip) == is_ipv6 for one in links for a in one.addresses) else "none"
