@@ -50,16 +50,26 @@ def state(guest: str, tap: str, uplink: str = "1Pu 30", bridge: str = "1Pu", *, 
 
 
 def told(
-    guest: str, found: HostState, asked: str, replied: str = "", source: str = "eth0", host: Host = HOST, **stp: str
+    guest: str,
+    found: HostState,
+    asked: str,
+    replied: str = "",
+    source: str = "eth0",
+    *,
+    host: Host = HOST,
+    stp: str = "",
 ) -> str:
-    """The sentence; ``asked`` and ``replied`` say where frames were seen: ``<eth1`` came in, ``>eth1`` left."""
+    """The sentence; ``asked`` and ``replied`` say where frames were seen: ``<eth1`` came in, ``>eth1`` left.
+
+    ``stp`` is a port and its state.
+    """
     (nic,) = SITE.guests[guest].nics
     came, left = (
         SeenOn(*(frozenset(one[1:] for one in words.split() if one[0] == way) for way in "<>"))
         for words in (asked, replied)
     )
-    states = {name.replace("_", "."): word for name, word in stp.items()}
-    return LossReasons(host, found, stp=states).told(nic, "h", source, came, left, family="ip")
+    states = [stp.split()] if stp else []
+    return LossReasons(host, found, stp=dict(states)).told(nic, "h", source, came, left, family="ip")
 
 
 GOOD = {"plain": "1Pu", "access": "30Pu"}
@@ -137,7 +147,7 @@ def test_d15_an_answer_that_the_bridge_itself_does_not_get() -> None:
 @pytest.mark.parametrize("port", ["eth1", "plain.0"])
 @pytest.mark.parametrize("stp", ["disabled", "blocking", "listening", "learning"])
 def test_d15_each_state_of_the_spanning_tree(port: str, stp: str) -> None:
-    words = told("plain", state("plain", "1Pu"), IN, **{port.replace(".", "_"): stp})
+    words = told("plain", state("plain", "1Pu"), IN, stp=f"{port} {stp}")
     assert words == f"it never left br0 by plain.0: {port} is {stp} (STP state of the port)"
 
 
