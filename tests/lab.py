@@ -16,6 +16,7 @@ import pytest
 
 from bascule.system.net.netns import Namespace, call
 from bascule.system.run import run
+from tests import prefork
 
 TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 0x0002, 0x1000  # linux/if_tun.h
 CLONE_NEWUTS = 0x04000000  # linux/sched.h
@@ -86,16 +87,8 @@ class Lab:
         self, namespace: Namespace, *words: str, env: dict[str, str] | None = None, hostname: str = ""
     ) -> subprocess.CompletedProcess[str]:
         """Run the command line in a namespace, as an administrator would on a machine of that name."""
-        import sys
-
         with namespace.entered(), called(hostname) if hostname else on_its_host(*words):
-            return subprocess.run(
-                (sys.executable, "-m", "bascule", *words),
-                capture_output=True,
-                text=True,
-                env={**os.environ, **(env or {})},
-                stdin=subprocess.DEVNULL,
-            )
+            return prefork.run(*words, env={**os.environ, **(env or {})})
 
     def close(self) -> None:
         """Let go of everything."""

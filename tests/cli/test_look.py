@@ -14,6 +14,7 @@ import pytest
 from bascule.cli.show import output_style
 from bascule.cli.show.folding import folded, ranges
 from bascule.cli.show.output_style import OutputStyle, colored, plain
+from tests import prefork
 
 ROOT = Path(__file__).parents[2]
 SLIP = "examples/slip.yaml"
@@ -21,14 +22,7 @@ CLEAN = {name: value for name, value in os.environ.items() if name not in {"NO_C
 
 
 def bascule(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        (sys.executable, "-m", "bascule", *words),
-        cwd=ROOT,
-        capture_output=True,
-        encoding="utf-8",
-        env=CLEAN | environment,
-        stdin=subprocess.DEVNULL,
-    )
+    return prefork.run(*words, cwd=ROOT, env=CLEAN | environment)
 
 
 SIXTY = f"""site: sixty

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests import prefork
 from tests.patience import HUNG_S, patient
 
 ROOT = Path(__file__).parents[2]
@@ -22,15 +23,7 @@ BASCULE = (sys.executable, "-m", "bascule")
 
 
 def bascule(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        (*BASCULE, *words),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        env={**os.environ, **environment},
-        stdin=subprocess.DEVNULL,
-    )
+    return prefork.run(*words, cwd=ROOT, env={**os.environ, **environment})
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bascule.system.net.netns import Namespace
+from tests import prefork
 from tests.lab import on_its_host
+from tests.patience import HUNG_S
 
 Done = subprocess.CompletedProcess[str]
 BASCULE = (sys.executable, "-m", "bascule")
@@ -23,11 +25,14 @@ def bascule(
     *words: str, namespace: Namespace | None = None, before: Sequence[str] = (), env: dict[str, str] | None = None
 ) -> Done:
     """``before`` is a command that starts it, such as setpriv."""
+    env = {**os.environ, "COLUMNS": "200", **(env or {})}
     enter = (f"--net=/proc/{os.getpid()}/fd/{namespace.fd}",) if namespace else ()
     with on_its_host(*words):
+        if not before:
+            return prefork.run(*words, env=env, namespace=namespace)
         return subprocess.run(
             (*(("nsenter", *enter) if enter else ()), *before, *BASCULE, *words), capture_output=True, text=True,
-            stdin=subprocess.DEVNULL, env={**os.environ, "COLUMNS": "200", **(env or {})}, timeout=100,
+            stdin=subprocess.DEVNULL, env=env, timeout=HUNG_S,
         )  # fmt: skip
 
 

@@ -7,8 +7,6 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import pytest
 import yaml
 
 from bascule.site import parse
+from tests import prefork
 
 ROOT = Path(__file__).parents[2]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
@@ -86,14 +85,7 @@ def test_command(place: str, command: str, output: str) -> None:
     status = 0
     if " || " in command or ";" in command:
         pytest.fail("show one command at a time")
-    done = subprocess.run(
-        (sys.executable, "-m", *words),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "COLUMNS": "80", "PYTHONUTF8": "1"},
-        stdin=subprocess.DEVNULL,
-    )
+    done = prefork.run(*words[1:], cwd=ROOT, env={**os.environ, "COLUMNS": "80"})
     if not output:
         assert done.returncode == status, done.stderr
         return

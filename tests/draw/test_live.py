@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from tests import prefork
 from tests.lab import Lab, open_lab
 
 SITE = str(Path(__file__).parents[2] / "examples" / "production.yaml")
@@ -93,11 +94,7 @@ def test_a_terminal_without_utf8_gets_ascii_without_question_marks(lab: Lab, loc
     ],
 )
 def test_wrong_words_get_a_sentence(words: list[str], status: int, message: str) -> None:
-    import subprocess
-    import sys
-
-    line = (sys.executable, "-m", "bascule", "draw", SITE, *words)
-    done = subprocess.run(line, capture_output=True, text=True, env={**os.environ, "COLUMNS": "80"})
+    done = prefork.run("draw", SITE, *words, env={**os.environ, "COLUMNS": "80"})
     assert done.returncode == status
     assert message in done.stderr
     assert "Traceback" not in done.stderr

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from bascule.frames.pcap import Capture, NotACapture, Record
+from tests import prefork
 from tests.survey.frames import arp, dhcp_offer, lldp
 from tests.survey.hearing import many
 
@@ -106,7 +107,7 @@ def test_what_is_no_capture_is_named(data: bytes, words: str) -> None:
 
 
 def bascule(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run((sys.executable, "-m", "bascule", *words), capture_output=True, text=True)
+    return prefork.run(*words)
 
 
 def test_captures_are_judged_by_the_command_line(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from bascule.system.net.netns import Namespace
 from bascule.system.run import run
 from bascule.twin.test_guest.kernel import GuestImage
 from bascule.twin.test_guest.libvirtd import PrivateLibvirt
+from tests import prefork
 from tests.guests.values import guest, nic
 from tests.lab import Lab, on_its_host
 from tests.patience import patient
@@ -89,12 +89,8 @@ class LibvirtHost(Struct):
     def run(self, *words: str, connect: bool = True) -> subprocess.CompletedProcess[str]:
         end = ("--connect", self.libvirt.uri) if connect else ()
         # not `entered`: we are process 1 of the sandbox, whose namespace counts as the machine's own
-        enter = ("nsenter", f"--net=/proc/{os.getpid()}/fd/{self.host.fd}")
         with on_its_host(*words):
-            return subprocess.run(
-                (*enter, sys.executable, "-m", "bascule", *words, *end), capture_output=True, text=True, env=self.env,
-                stdin=subprocess.DEVNULL,
-            )  # fmt: skip
+            return prefork.run(*words, *end, env=self.env, namespace=self.host)
 
     def ok(self, *words: str, connect: bool = True) -> str:
         done = self.run(*words, connect=connect)

@@ -19,6 +19,7 @@ from bascule.plan.make import make_plan
 from bascule.providers.protocol import ThreeWay
 from bascule.site import parse
 from bascule.system.net.netns import Namespace
+from tests import prefork
 from tests.lab import Lab
 
 PRODUCTION = Path(__file__).parents[2] / "examples" / "production.yaml"
@@ -146,17 +147,11 @@ def test_no_ip_in_path(lab: Lab, tmp_path: Path) -> None:
 
 
 def test_a_damaged_state_file_is_one_error(tmp_path: Path) -> None:
-    import subprocess
-    import sys
 
     for text in ("", "{}", "[]", '{"schema": "bascule/state/1"}', '{"schema": "bascule/state/1", "links": [1]}'):
         file = tmp_path / "observed.json"
         file.write_text(text)
-        done = subprocess.run(
-            (sys.executable, "-m", "bascule", "plan", str(PRODUCTION), "--observed", str(file)),
-            capture_output=True,
-            text=True,
-        )
+        done = prefork.run("plan", str(PRODUCTION), "--observed", str(file))
         assert done.returncode == 1, text
         assert done.stderr.startswith("error[STATE-FILE]"), done.stderr
 

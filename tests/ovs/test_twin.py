@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 
 from bascule.frames.guarding.attacks import ATTACKS
 from bascule.policy.guards.openflow_gaps import UNSEEN
+from tests import prefork
 from tests.ovs.stage import require
 
 ROOT = Path(__file__).parents[2]
@@ -20,8 +20,7 @@ EXAMPLE = "examples/open-vswitch.yaml"
 
 
 def bascule(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    argv = (sys.executable, "-m", "bascule", *words)
-    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, env={**os.environ, **environment})
+    return prefork.run(*words, cwd=ROOT, env={**os.environ, **environment})
 
 
 @pytest.fixture(scope="module")

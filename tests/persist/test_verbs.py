@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests import prefork
 from tests.persist.test_samples import SAMPLES, dialect_of
 
 TOP = Path(__file__).parents[2]
@@ -17,7 +18,7 @@ SITE = str(TOP / "examples" / "production.yaml")
 
 
 def bascule(*words: str, status: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([sys.executable, "-m", "bascule", *words], capture_output=True, text=True)
+    done = prefork.run(*words)
     assert done.returncode == status, done.stderr
     assert "Traceback" not in done.stderr
     return done

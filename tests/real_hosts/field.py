@@ -21,6 +21,7 @@ from bascule.model.values import derive_mac
 from bascule.plan.change import Plan
 from bascule.site import parse
 from bascule.system.net.netns import Namespace
+from tests import prefork
 from tests.apply.hosts import environment
 from tests.lab import Lab, called
 
@@ -132,10 +133,7 @@ class Field(Struct, kw_only=True):
     def bascule(self, *words: str, hostname: str = "kvm", ssh: str = "") -> subprocess.CompletedProcess[str]:
         """Run the command line on the host. ``ssh`` is the SSH_CONNECTION that it is run over, none without it."""
         with self.host.entered(), called(hostname):
-            return subprocess.run(
-                (sys.executable, "-m", "bascule", *words), capture_output=True, text=True, stdin=subprocess.DEVNULL,
-                env=self.env(ssh),
-            )  # fmt: skip
+            return prefork.run(*words, env=self.env(ssh))
 
     def start(self, *words: str, hostname: str = "kvm", ssh: str = "", **rest: Any) -> subprocess.Popen[str]:
         """The same, while it runs; its words on stderr come with those on stdout."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from html import escape
@@ -24,6 +23,7 @@ from bascule.draw.report.page import CheckRow, PlanPart, PlanRow, Report, report
 from bascule.draw.report.style import COLOURS
 from bascule.rehearsal import Rehearsal
 from bascule.site import parse
+from tests import prefork
 
 ROOT = Path(__file__).parents[2]
 SLIP = "examples/slip.yaml"
@@ -249,9 +249,7 @@ def test_contrast_is_at_least_that_of_wcag_aa(name: str, colours: dict[str, str]
 
 
 def bascule(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        (sys.executable, "-m", "bascule", *words), cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL
-    )
+    return prefork.run(*words, cwd=ROOT)
 
 
 def test_from_the_command_line(tmp_path: Path) -> None:

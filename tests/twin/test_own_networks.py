@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from bascule.host.live import LiveHost
 from bascule.model.site import Mode
 from bascule.site import parse
 from bascule.workflow import rehearse
+from tests import prefork
 from tests.guests.test_virtual_network import ADDRESSES, ALWAYS, EXPECTED, FORWARDED
 from tests.guests.wires import HOST, LAN
 from tests.twin.stage import inside
@@ -98,13 +97,7 @@ def test_the_contrary_of_each_verdict_is_broken_and_names_the_line(mode: Mode, t
 
 
 def example(name: str) -> Any:
-    done = subprocess.run(
-        (sys.executable, "-m", "bascule", "rehearse", f"examples/{name}.yaml", "--json"),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-    )
+    done = prefork.run("rehearse", f"examples/{name}.yaml", "--json", cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout)
 

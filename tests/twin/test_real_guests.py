@@ -24,6 +24,7 @@ from bascule.twin.backend_choice import BackendKind
 from bascule.twin.test_guest import libvirtd
 from bascule.twin.test_guest.kernel import GuestImage
 from bascule.verify.witness import Witness
+from tests import prefork
 from tests.patience import HUNG_S, patient
 
 ROOT = Path(__file__).parents[2]
@@ -82,8 +83,7 @@ def test_real_guests_and_namespaces_agree(site: str, kind: BackendKind) -> None:
 
 def test_the_production_scenario_holds_with_real_guests() -> None:
     backend("qemu")
-    argv = (sys.executable, "-m", "bascule", "rehearse", "examples/production.yaml", "--guests", "qemu", "--json")
-    done = subprocess.run(argv, capture_output=True, text=True, cwd=ROOT, check=False)
+    done = prefork.run("rehearse", "examples/production.yaml", "--guests", "qemu", "--json", cwd=ROOT)
     told = json.loads(done.stdout)
     assert (done.returncode, told["ok"], told["guests"]) == (0, True, "qemu"), done.stderr
     assert told["accelerator"]["name"] in {"kvm", "tcg"}
