@@ -45,3 +45,19 @@ def test_kvm_that_is_for_others_names_the_group(monkeypatch: pytest.MonkeyPatch)
         DoctorFacts(guests_wanted=True, kvm_device=True, kvm_works=False, kvm_reason=found.reason, kvm_forbidden=True)
     )
     assert "usermod -aG kvm" in (finding.fix or "")
+
+
+def test_undo_of_what_may_not_be_read_is_refused_once(tmp_path: Path) -> None:
+    """Another user's folder of changes: there is nothing to foresee, and one error."""
+    closed = tmp_path / "state"
+    (closed / "checkpoints").mkdir(parents=True)
+    closed.chmod(0o700)
+    os.chown(closed, 65534, 65534)
+    done = subprocess.run(
+        ("setpriv", "--bounding-set=-dac_override,-dac_read_search", sys.executable, "-m", "bascule", "undo"),
+        capture_output=True, text=True, env={**os.environ, "BASCULE_STATE_DIR": str(closed)}, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert done.returncode == 77, done.stderr
+    assert done.stderr.startswith("error[SYSTEM]: "), done.stderr
+    assert "hint: run it as root" in done.stderr
+    assert "Errno" not in done.stderr

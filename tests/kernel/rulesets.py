@@ -6,6 +6,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from hypothesis import strategies as st
 
+from bascule.model.ruleset.normal_form import entries, match, named_set
 from bascule.model.ruleset.rules import (
     Chain,
     Concatenation,
@@ -30,9 +31,6 @@ from bascule.model.ruleset.rules import (
     Tuple,
     Value,
     VerdictMap,
-    entries,
-    match,
-    named_set,
 )
 from bascule.model.ruleset.rules import VerdictStatement as Verdict
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from bascule.model.ruleset.nft_json import read_ruleset, read_table
+from bascule.model.ruleset.normal_form import match
 from bascule.model.ruleset.numbers import NUMBERS
 from bascule.model.ruleset.rules import (
     Chain,
@@ -25,7 +26,6 @@ from bascule.model.ruleset.rules import (
     Table,
     Value,
     VerdictStatement,
-    match,
 )
 from bascule.model.ruleset.text import replacing_text
 from bascule.policy.guards.ports import guarded_ports

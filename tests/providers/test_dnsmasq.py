@@ -13,10 +13,11 @@ from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
 from bascule.plan.make import make_plan
 from bascule.plan.step import Phase, Step
-from bascule.providers.dnsmasq import DNSMASQ, SYMLINK
+from bascule.providers.dnsmasq import DNSMASQ
 from bascule.providers.dnsmasq.observe import observe
 from bascule.providers.dnsmasq.old import parts_from_besides
 from bascule.providers.dnsmasq.state import DnsmasqState, Server
+from bascule.providers.files import SYMLINK
 from bascule.providers.protocol import PlanInputs, ThreeWay
 from tests.guests.values import SSH, guest, nic, site, virtual_network
 

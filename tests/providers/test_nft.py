@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bascule.model.ruleset.rules import AnyTable, Chain, ForeignTable, Hook, Meta, Rule, Table, VerdictStatement, match
+from bascule.model.ruleset.normal_form import match
+from bascule.model.ruleset.rules import AnyTable, Chain, ForeignTable, Hook, Meta, Rule, Table, VerdictStatement
 from bascule.model.state import HostState
 from bascule.providers.nft import NFT
 from bascule.providers.protocol import ThreeWay

@@ -11,6 +11,7 @@ from ipaddress import ip_network
 
 from msgspec import Struct
 
+from bascule.model.ruleset.normal_form import match, named_set
 from bascule.model.ruleset.rules import (
     Chain,
     Ct,
@@ -24,8 +25,6 @@ from bascule.model.ruleset.rules import (
     SetReference,
     Statement,
     Table,
-    match,
-    named_set,
 )
 from bascule.model.site import Machine, Mode, Service, Site
 from bascule.model.values import IpNetwork

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from bascule.model.ruleset.normal_form import match
 from bascule.model.ruleset.rules import (
     Chain,
     Ct,
@@ -26,7 +27,6 @@ from bascule.model.ruleset.rules import (
     Statement,
     Table,
     VerdictStatement,
-    match,
 )
 from bascule.model.site import Mode
 from bascule.model.values import IpAddress, IpNetwork

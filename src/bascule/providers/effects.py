@@ -67,3 +67,23 @@ class Effects(Protocol):
         descriptors that a program inherits: the lock holds as long as one of them still runs.
         Raises CommandFailed or NotPermitted with the change's subject and action and the reason.
         """
+
+
+class FilesAlone:
+    """The effects of a provider whose part is files: the provider of files writes them, and systemd reads them."""
+
+    def programs(self) -> tuple[tuple[str, ...], ...]:
+        """None."""
+        return ()
+
+    def execute(self, batch: Batch, *, where: LiveHost, keep: Sequence[int]) -> tuple[Note, ...]:
+        """It has no tool of its own."""
+        raise NotImplementedError
+
+
+def text_of_file(path: str) -> str | None:
+    """What stands in a file; None where it cannot be read."""
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
@@ -14,6 +14,7 @@ FOLD_FROM = 3  # lines that say the same of things that make a range, or
 FOLD_ANY_FROM = 6  # of any
 _NUMBERED = re.compile(r"^(.*?)(\d+)(\D*(?:\.\d+)?)$")
 _LINE_OF_FILE = re.compile(r"(?<=:)\d+(?=\)|:\d+\)|$)")
+_WORD = re.compile(r"[\w-]+")
 _THING, _NAME, _LINE = "\ue000", "\ue001", "\ue002"  # stand for what differs from line to line
 
 
@@ -54,9 +55,9 @@ def folded(rows: Iterable[Sequence[str]], names: Collection[str] = ()) -> list[t
     if output_style().verbose:
         return listed
     groups: dict[tuple[str, ...], list[int]] = {}
-    words = re.compile("|".join(rf"(?<![\w-]){re.escape(n)}(?![\w-])" for n in sorted(names, key=len, reverse=True)))
+    words = _Names(names)
     for place, row in enumerate(listed):
-        one = len({name for cell in row for name in words.findall(cell)}) == 1 if names else False
+        one = len({name for cell in row for name in words.of(cell)}) == 1
         groups.setdefault(tuple(_shape(cell, row[0], words if one else None) for cell in row), []).append(place)
     made: list[tuple[int, tuple[str, ...]]] = []
     for shape, places in groups.items():
@@ -65,18 +66,56 @@ def folded(rows: Iterable[Sequence[str]], names: Collection[str] = ()) -> list[t
         if len(places) < (FOLD_FROM if "…" in things else FOLD_ANY_FROM):
             made += [(place, listed[place]) for place in places]
             continue
-        named = ranges(name for row in some for cell in row for name in (words.findall(cell) if names else ()))
+        named = ranges(name for row in some for cell in row for name in words.of(cell))
         put = {ord(_THING): things, ord(_NAME): named, ord(_LINE): _lines(some)}
         made.append((places[0], tuple(cell.translate(put) for cell in shape)))
     return [row for _, row in sorted(made, key=lambda one: one[0])]
 
 
-def _shape(cell: str, thing: str, names: re.Pattern[str] | None) -> str:
+class _Names:
+    """Names as they stand in a text, as words of their own; where two begin alike it is the longer one.
+
+    What a text costs follows from its length alone, however many names there are.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._by_word: dict[str, list[str]] = {}
+        for name in sorted(filter(None, names), key=len, reverse=True):
+            self._by_word.setdefault(_first_word(name), []).append(name)
+
+    def of(self, text: str) -> list[str]:
+        return [name for _, name in self._found(text)]
+
+    def marked(self, text: str, mark: str) -> str:
+        """The text with a mark in the place of each of them."""
+        parts, end = [], 0
+        for start, name in self._found(text):
+            parts += [text[end:start], mark]
+            end = start + len(name)
+        return "".join((*parts, text[end:]))
+
+    def _found(self, text: str) -> Iterator[tuple[int, str]]:
+        end = 0
+        for word in _WORD.finditer(text):
+            for name in self._by_word.get(word[0], ()):
+                start = word.start() - name.index(word[0])
+                if start >= end and text.startswith(name, start) and not _WORD.match(text, start + len(name)):
+                    yield start, name
+                    end = start + len(name)
+                    break
+
+
+def _first_word(name: str) -> str:
+    word = _WORD.search(name)
+    return word[0] if word else name
+
+
+def _shape(cell: str, thing: str, names: _Names | None) -> str:
     """A cell with marks for what differs; a line that names several stays as it is but for its own thing."""
     shape = _LINE_OF_FILE.sub(_LINE, cell)
-    if thing:
-        shape = re.sub(rf"(?<![\w-]){re.escape(thing)}(?![\w-])", _THING, shape)
-    return names.sub(_NAME, shape) if names is not None else shape
+    if thing and thing in shape:
+        shape = _Names((thing,)).marked(shape, _THING)
+    return names.marked(shape, _NAME) if names is not None else shape
 
 
 def _lines(rows: Iterable[Sequence[str]]) -> str:

@@ -88,6 +88,8 @@ def _preview(*, as_json: bool) -> UndoPreview | None:
 
     try:
         seen = workflow.undo_preview()
+    except PermissionError:  # neither may it be taken back, which is said once
+        raise
     except (BasculeError, OSError) as error:
         say(f"warning: it cannot be said beforehand what this does: {error}")
         return None

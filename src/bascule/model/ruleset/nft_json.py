@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from bascule.model.ruleset import normal_form
 from bascule.model.ruleset import rules as nft
 from bascule.model.ruleset.numbers import number
 from bascule.model.ruleset.text import MARK_CHAIN
@@ -141,15 +142,15 @@ def _set(entry: Json, filled: Container[str]) -> nft.NamedSet | nft.NamedMap:
     words = type_ if isinstance(type_, str) else " . ".join(type_)
     flags, elements = _words(told.get("flags", ())), told.get("elem", ())
     if told["name"] in filled:  # nft 1.0.6 does not tell that it is dynamic
-        grown = nft.named_set(told["name"], words, {*flags, "dynamic"})
+        grown = normal_form.named_set(told["name"], words, {*flags, "dynamic"})
         timeout = told.get("timeout", 0)
         return msgspec.structs.replace(grown, size=told.get("size", 0), timeout_s=timeout) if timeout else grown
     if kind == "set":
-        return nft.named_set(told["name"], words, flags, (_value(_element(one)) for one in elements))
+        return normal_form.named_set(told["name"], words, flags, (_value(_element(one)) for one in elements))
     if told["map"] != "verdict":
         raise NotUnderstood(f"map {told['name']}")
     pairs = ((_value(_element(value)), _verdict(verdict)) for value, verdict in elements)
-    return nft.NamedMap(told["name"], words, tuple(sorted(flags)), nft.entries(pairs))
+    return nft.NamedMap(told["name"], words, tuple(sorted(flags)), normal_form.entries(pairs))
 
 
 def _element(told: Any) -> Any:
@@ -187,19 +188,21 @@ def _statements(told: Iterable[Json], family: str) -> Iterator[nft.Statement]:
 def _match(told: Json) -> nft.Match:
     right = told["right"]
     if isinstance(right, bool):
-        return nft.match(_expression(told["left"]), "exists" if right else "missing", operator=told["op"])
+        return normal_form.match(_expression(told["left"]), "exists" if right else "missing", operator=told["op"])
     if isinstance(right, dict) and "set" in right:
         values = [_value(_element(one)) for one in right["set"]]
     else:
         values = [_value(one) for one in (right if isinstance(right, list) else (right,))]
-    return nft.match(_expression(told["left"]), *values, operator=told["op"])
+    return normal_form.match(_expression(told["left"]), *values, operator=told["op"])
 
 
 def _vmap(told: Json) -> nft.VerdictMap:
     key, data = _expression(told["key"]), told["data"]
     if isinstance(data, str):
         return nft.VerdictMap(key, map=data.removeprefix("@"))
-    return nft.VerdictMap(key, nft.entries((_value(_element(value)), _verdict(one)) for value, one in data["set"]))
+    return nft.VerdictMap(
+        key, normal_form.entries((_value(_element(value)), _verdict(one)) for value, one in data["set"])
+    )
 
 
 def _verdict(told: Json) -> nft.VerdictStatement:

@@ -8,9 +8,9 @@ from typing import Any
 
 from msgspec import Struct
 
+from bascule.model.ruleset.normal_form import PROTOCOLS
 from bascule.model.ruleset.numbers import word_of
 from bascule.model.ruleset.rules import (
-    PROTOCOLS,
     Chain,
     Concatenation,
     Counter,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from bascule.model.ruleset.normal_form import match
 from bascule.model.ruleset.rules import (
     Chain,
     Ct,
@@ -22,7 +23,6 @@ from bascule.model.ruleset.rules import (
     Table,
     Value,
     VerdictStatement,
-    match,
 )
 
 _HOOK = re.compile(r"type (\w+) hook (\w+) priority (-?\d+); policy (\w+);")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from bascule.model.ruleset.normal_form import match
 from bascule.model.ruleset.rules import (
     Chain,
     Masked,
@@ -18,7 +19,6 @@ from bascule.model.ruleset.rules import (
     Rule,
     SetReference,
     SetUpdate,
-    match,
 )
 from bascule.policy.guards.ports import GuardedPort
 from bascule.policy.guards.reasons import GuardReason

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from bascule.model.ruleset.normal_form import match, named_set
 from bascule.model.ruleset.rules import (
     Chain,
     ExtensionHeader,
@@ -24,8 +25,6 @@ from bascule.model.ruleset.rules import (
     SetUpdate,
     Table,
     VerdictStatement,
-    match,
-    named_set,
 )
 from bascule.policy.guards.nested import nested_chains, nested_sets, nesting, to_nested
 from bascule.policy.guards.ports import GuardedPort

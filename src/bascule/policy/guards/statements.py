@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from bascule.model.ruleset.normal_form import match
 from bascule.model.ruleset.rules import (
     Concatenation,
     Expression,
@@ -16,7 +17,6 @@ from bascule.model.ruleset.rules import (
     Statement,
     Value,
     VerdictStatement,
-    match,
 )
 from bascule.policy.guards.reasons import GuardReason
 

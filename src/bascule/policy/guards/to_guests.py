@@ -5,7 +5,8 @@ Rules at the port of a guest see all that is flooded, whoever sent it: a neighbo
 
 from __future__ import annotations
 
-from bascule.model.ruleset.rules import Masked, Payload, Range, RawPayload, Rule, match
+from bascule.model.ruleset.normal_form import match
+from bascule.model.ruleset.rules import Masked, Payload, Range, RawPayload, Rule
 from bascule.policy.guards.reasons import GuardReason
 from bascule.policy.guards.statements import (
     ACCEPT,

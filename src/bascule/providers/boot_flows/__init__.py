@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.plan.step import Phase, Step, step
+from bascule.providers.boot_files import BootFilesProvider
 from bascule.providers.boot_flows.state import UNIT_NAME, BootFlows, rules_text, script_text, unit_text
-from bascule.providers.boot_rules import SYMLINK
-from bascule.providers.files import remove, systemctl, write
+from bascule.providers.files import SYMLINK, remove, systemctl, write
 from bascule.providers.ovs import OVS
 from bascule.providers.ovs.state import SwitchState
-from bascule.providers.plain import PlainProvider
-from bascule.providers.protocol import Merged, PlanInputs, ThreeWay, Wanted
+from bascule.providers.protocol import PlanInputs, Wanted
 
 if TYPE_CHECKING:
     from bascule.providers.effects import Effects
@@ -25,11 +24,11 @@ if TYPE_CHECKING:
 SUBJECT = "guards of switches at boot"
 
 
-class BootFlowsProvider(PlainProvider):
+class BootFlowsProvider(BootFilesProvider):
     """It stands behind ovs, for it writes down the rules that its switches shall have."""
 
     name: ClassVar[str] = "boot_flows"
-    tools: ClassVar[frozenset[str]] = frozenset()  # files and systemctl are the tools of another provider
+    kind: ClassVar[type[Struct]] = BootFlows
 
     def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
         """The files where a switch has guards; none elsewhere."""
@@ -73,15 +72,6 @@ class BootFlowsProvider(PlainProvider):
         words = "are loaded behind ovs-vswitchd and follow its ports" if old.unit is None else "are the new ones"
         yield step(Phase.OLD_RULES, SUBJECT, words, *commands, about="ruleset")
 
-    def merge(self, change: ThreeWay) -> Merged:
-        """As they were: nobody but Bascule writes these files."""
-        before = self.part(change.before)
-        return Merged(part=self.part(change.now) if before is None else before)
-
-    def lasts(self, before: HostState, wanted: HostState) -> bool:
-        """Whether the change altered what the next boot loads."""
-        return bool(self.part(before) != self.part(wanted))
-
     def files(self, state: HostState) -> Mapping[str, tuple[str, int]]:
         """What systemd reads, and what its unit does."""
         part: BootFlows | None = self.part(state)
@@ -90,14 +80,6 @@ class BootFlowsProvider(PlainProvider):
         enabled = {f"{part.units}/multi-user.target.wants/{UNIT_NAME}": (part.unit_path, SYMLINK)}
         texts = {part.unit_path: (part.unit, 0o644), part.file: (part.rules, 0o600)}
         return {**texts, part.script_path: (part.script, 0o700), **enabled}
-
-    def to_json(self, part: Any) -> Any:
-        """Its texts and paths."""
-        return msgspec.to_builtins(part)
-
-    def from_json(self, data: Any) -> Any:
-        """The same back. Raises ValueError for what is none."""
-        return msgspec.convert(data, BootFlows)
 
     def effects(self) -> Effects:
         """The files are read."""

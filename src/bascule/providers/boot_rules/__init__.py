@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.model.ruleset.rules import Table, owned
@@ -14,24 +14,23 @@ from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.plan.step import Phase, Step, step
 from bascule.policy.guards.table import KEY
+from bascule.providers.boot_files import BootFilesProvider
 from bascule.providers.boot_rules.state import UNIT_NAME, BootRules, udev_text, unit_text
-from bascule.providers.files import remove, systemctl, write
-from bascule.providers.plain import PlainProvider
-from bascule.providers.protocol import Merged, PlanInputs, ThreeWay, Wanted
+from bascule.providers.files import SYMLINK, remove, systemctl, write
+from bascule.providers.protocol import PlanInputs, Wanted
 
 if TYPE_CHECKING:
     from bascule.providers.effects import Effects
 
-SYMLINK = 0o120777  # the mode of a file of ``files`` whose text is where it leads
 HEADER = "# Bascule writes this file and takes it away again\n"
 SUBJECT = "rules at boot"
 
 
-class BootRulesProvider(PlainProvider):
+class BootRulesProvider(BootFilesProvider):
     """It stands behind nft, for it writes down the tables that nft shall have."""
 
     name: ClassVar[str] = "boot_rules"
-    tools: ClassVar[frozenset[str]] = frozenset()  # files and systemctl are the tools of another provider
+    kind: ClassVar[type[Struct]] = BootRules
 
     def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
         """The file with every table of Bascule's, and the unit; neither where there is no table."""
@@ -66,15 +65,6 @@ class BootRulesProvider(PlainProvider):
         words = "are loaded before the network comes up" if old.unit is None else "are the new ones"
         yield step(Phase.OLD_RULES, SUBJECT, words, *commands, about="ruleset")
 
-    def merge(self, change: ThreeWay) -> Merged:
-        """As they were, and what others have changed since is overwritten: nobody but Bascule writes these files."""
-        before = self.part(change.before)
-        return Merged(part=self.part(change.now) if before is None else before)
-
-    def lasts(self, before: HostState, wanted: HostState) -> bool:
-        """Whether the change altered what the next boot loads."""
-        return bool(self.part(before) != self.part(wanted))
-
     def files(self, state: HostState) -> Mapping[str, tuple[str, int]]:
         """What systemd reads, and what its unit does."""
         part: BootRules | None = self.part(state)
@@ -83,14 +73,6 @@ class BootRulesProvider(PlainProvider):
         enabled = {f"{part.units}/sysinit.target.wants/{UNIT_NAME}": (part.unit_path, SYMLINK)}
         udev = {} if part.udev is None else {part.udev_path: (part.udev, 0o644)}
         return {part.unit_path: (part.unit, 0o644), part.file: (part.rules, 0o600), **udev, **enabled}
-
-    def to_json(self, part: Any) -> Any:
-        """Its texts and paths."""
-        return msgspec.to_builtins(part)
-
-    def from_json(self, data: Any) -> Any:
-        """The same back. Raises ValueError for what is none."""
-        return msgspec.convert(data, BootRules)
 
     def effects(self) -> Effects:
         """Both files are read."""

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.plan.step import Step
+from bascule.providers.files import SYMLINK
 from bascule.providers.merging import changed
 from bascule.providers.plain import PlainProvider
 from bascule.providers.protocol import Merged, PlanInputs, ThreeWay, Wanted
@@ -17,8 +18,6 @@ from bascule.providers.protocol import Merged, PlanInputs, ThreeWay, Wanted
 if TYPE_CHECKING:
     from bascule.providers.dnsmasq.state import DnsmasqState
     from bascule.providers.effects import Effects
-
-SYMLINK = 0o120777  # the mode of a file of ``files`` whose text is where it leads
 
 
 class DnsmasqProvider(PlainProvider):

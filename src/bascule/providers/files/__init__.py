@@ -15,6 +15,8 @@ from bascule.providers.protocol import Merged, PlanInputs, ThreeWay, Wanted
 if TYPE_CHECKING:
     from bascule.providers.effects import Effects
 
+SYMLINK = 0o120777  # the mode of a file of ``files`` whose text is where it leads
+
 
 class FilesProvider(PlainProvider):
     """It keeps no part of its own: what a file says belongs to whoever has it written."""

@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import msgspec
+from msgspec import Struct
 
+from bascule.model.bandwidth import Bandwidth
 from bascule.model.site import Host, PlugKind, Site
 from bascule.model.state import HostState
 from bascule.plan.change import Command
 from bascule.plan.step import Phase, Step, step
-from bascule.providers.files import remove, write
-from bascule.providers.merging import changed, merge_mapping
-from bascule.providers.plain import PlainProvider
-from bascule.providers.protocol import Merged, PlanInputs, ThreeWay, Wanted
+from bascule.providers.merging import changed
+from bascule.providers.protocol import PlanInputs, Wanted
 from bascule.providers.shaping.state import UDEV_FILE, Shaping, clearing, setting, udev_text
+from bascule.providers.tap_settings import TapSettingsProvider
 
 if TYPE_CHECKING:
     from bascule.providers.effects import Effects
 
-SUBJECT = "limits at boot"
 
-
-class ShapingProvider(PlainProvider):
+class ShapingProvider(TapSettingsProvider):
     """A tap that is not there gets its limit when its guest starts, or from udev."""
 
     name: ClassVar[str] = "shaping"
     tools: ClassVar[frozenset[str]] = frozenset({"tc"})
     programs: ClassVar[frozenset[str]] = frozenset({"tc"})
-    drifts: ClassVar[bool] = True
+    kind: ClassVar[type[Struct]] = Shaping
+    field: ClassVar[str] = "limits"
+    udev_file: ClassVar[str] = UDEV_FILE
+    boot: ClassVar[str] = "limits at boot"
+    verb: ClassVar[str] = "set"
 
     def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
         """The limits of the site file, on the taps that are there."""
@@ -45,7 +47,7 @@ class ShapingProvider(PlainProvider):
         reasons |= {name: "the site file has no limit for it" for name in now.limits if name not in declared}
         return Wanted(
             part=Shaping(limits=limits, udev=text),
-            reasons={**reasons, SUBJECT: "the kernel forgets limits with the tap"},
+            reasons={**reasons, self.boot: "the kernel forgets limits with the tap"},
             guests={name: (nic.guest,) for name, nic in declared.items()},
         )
 
@@ -61,47 +63,11 @@ class ShapingProvider(PlainProvider):
                 calls = [calls[-1]]  # with the tap its queues have gone
             words = f"limit to {shall}" if shall else "no limit any more"
             yield step(Phase.LATE_PORT, name, words, *(Command(call[0], call[1:]) for call in calls), about="options")
-        if old.udev != new.udev:
-            command = remove(UDEV_FILE) if new.udev is None else write(UDEV_FILE, new.udev)
-            words = "none are set any more" if new.udev is None else "are set whenever a tap appears"
-            yield step(Phase.LATE_PORT, SUBJECT, words, command, about="options")
+        yield from self.udev_steps(old, new)
 
-    def merge(self, change: ThreeWay) -> Merged:
-        """Tap by tap."""
-        before, wanted, now = self.part(change.before), self.part(change.wanted), self.part(change.now)
-        if before is None or now is None:
-            return Merged(part=now)
-        kept: list[str] = []
-        after = self.part(change.applied) if change.applied is not None else wanted
-        limits = merge_mapping(
-            before.limits, wanted.limits if wanted else {}, now.limits, (after or now).limits, kept=kept,
-            words="the limit of {} is now {}".format,
-        )  # fmt: skip
-        limits = {name: one for name, one in limits.items() if name in change.now.links}
-        return Merged(part=Shaping(limits=limits, udev=before.udev), kept=tuple(kept))
-
-    def put_right(self, before: HostState, wanted: HostState, now: HostState) -> Shaping:  # by marks
-        """The limits of taps that are there."""
-        shall, part = self.part(wanted), self.part(now)
-        return Shaping(limits={name: one for name, one in shall.limits.items() if name in now.links}, udev=part.udev)
-
-    def lasts(self, before: HostState, wanted: HostState) -> bool:
-        """Whether udev's rule is another one."""
-        old, new = self.part(before), self.part(wanted)
-        return (old.udev if old else None) != (new.udev if new else None)
-
-    def files(self, state: HostState) -> dict[str, tuple[str, int]]:
-        """Udev's rule."""
-        part: Shaping | None = self.part(state)
-        return {} if part is None or part.udev is None else {UDEV_FILE: (part.udev, 0o644)}
-
-    def to_json(self, part: Any) -> Any:
-        """Rates by tap."""
-        return msgspec.to_builtins(part)
-
-    def from_json(self, data: Any) -> Any:
-        """The same back. Raises ValueError for what is none."""
-        return msgspec.convert(data, Shaping)
+    def since(self, tap: str, value: Bandwidth) -> str:
+        """A limit that others have set."""
+        return f"the limit of {tap} is now {value}"
 
     def effects(self) -> Effects:
         """Tc tells all queues in one call."""

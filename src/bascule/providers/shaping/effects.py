@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from bascule.host.live import LiveHost
 from bascule.plan.batch import Batch
 from bascule.plan.change import Note
-from bascule.providers.effects import ObserveScope
+from bascule.providers.effects import ObserveScope, text_of_file
 from bascule.providers.shaping.state import PREFIX, UDEV_FILE, Shaping, read_limits
 
 
@@ -31,7 +30,7 @@ class ShapingEffects:
             and any(nic.bandwidth and nic.openvswitch is None for nic in scope.site.guest_nics(scope.host.name))
         )
         stands = any(name.startswith(PREFIX) for name in names)
-        udev = _udev() if scope.state is not None else None
+        udev = text_of_file(UDEV_FILE) if scope.state is not None else None
         if not (declared or stands or udev or "shaping" in scope.known):
             return None
         if not stands:
@@ -44,10 +43,3 @@ class ShapingEffects:
         for command in batch.commands:
             where.run((command.tool, *command.words), keep=keep)
         return ()
-
-
-def _udev() -> str | None:
-    try:
-        return Path(UDEV_FILE).read_text()
-    except OSError:
-        return None

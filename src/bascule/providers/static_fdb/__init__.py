@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import msgspec
+from msgspec import Struct
 
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
@@ -13,25 +13,26 @@ from bascule.model.values import IfName
 from bascule.plan.change import Command
 from bascule.plan.step import Phase, Step, step
 from bascule.policy.guards.ports import guarded_ports
-from bascule.providers.files import remove, write
-from bascule.providers.merging import changed, merge_mapping
-from bascule.providers.plain import PlainProvider
-from bascule.providers.protocol import Merged, PlanInputs, ThreeWay, Wanted
+from bascule.providers.merging import changed
+from bascule.providers.protocol import PlanInputs, Wanted
 from bascule.providers.static_fdb.state import UDEV_FILE, StaticFdb, entering, forgetting, leaving, udev_text
+from bascule.providers.tap_settings import TapSettingsProvider
 
 if TYPE_CHECKING:
     from bascule.providers.effects import Effects
 
-SUBJECT = "static FDB entries at boot"
 
-
-class StaticFdbProvider(PlainProvider):
+class StaticFdbProvider(TapSettingsProvider):
     """The entries go with the tap, and come again from udev. Those of ports that the file says nothing of stay."""
 
     name: ClassVar[str] = "static_fdb"
     tools: ClassVar[frozenset[str]] = frozenset()
     programs: ClassVar[frozenset[str]] = frozenset({"bridge"})
-    drifts: ClassVar[bool] = True
+    kind: ClassVar[type[Struct]] = StaticFdb
+    field: ClassVar[str] = "entries"
+    udev_file: ClassVar[str] = UDEV_FILE
+    boot: ClassVar[str] = "static FDB entries at boot"
+    verb: ClassVar[str] = "made"
 
     def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
         """The MACs of the guests whose NICs say so, on the taps that are there."""
@@ -50,7 +51,7 @@ class StaticFdbProvider(PlainProvider):
         reasons = {_subject(name): f"{nic.guest} has fdb: {nic.guarding.fdb}" for name, nic in said.items()}
         return Wanted(
             part=StaticFdb(entries=kept | there, udev=text),
-            reasons={**reasons, SUBJECT: "the kernel forgets them with the tap"},
+            reasons={**reasons, self.boot: "the kernel forgets them with the tap"},
             guests={_subject(name): (nic.guest,) for name, nic in said.items()},
         )
 
@@ -70,48 +71,11 @@ class StaticFdbProvider(PlainProvider):
                 words = f"static entries: {', '.join(sorted(has)) or 'none any more'}"
                 commands = (Command(call[0], call[1:]) for call in calls)
                 yield step(Phase.LATE_PORT, _subject(name), words, *commands, about="port")
-        if old.udev != new.udev:
-            command = remove(UDEV_FILE) if new.udev is None else write(UDEV_FILE, new.udev)
-            words = "none are made any more" if new.udev is None else "are made whenever a tap appears"
-            yield step(Phase.LATE_PORT, SUBJECT, words, command, about="options")
+        yield from self.udev_steps(old, new)
 
-    def merge(self, change: ThreeWay) -> Merged:
-        """Port by port."""
-        before, wanted, now = self.part(change.before), self.part(change.wanted), self.part(change.now)
-        if before is None or now is None:
-            return Merged(part=now)
-        kept: list[str] = []
-        after = self.part(change.applied) if change.applied is not None else wanted
-        entries = merge_mapping(
-            before.entries, wanted.entries if wanted else {}, now.entries, (after or now).entries, kept=kept,
-            words=lambda port, macs: f"the static FDB entries of {port} are now {', '.join(macs)}",
-        )  # fmt: skip
-        entries = {name: one for name, one in entries.items() if IfName(name) in change.now.links}
-        return Merged(part=StaticFdb(entries=entries, udev=before.udev), kept=tuple(kept))
-
-    def put_right(self, before: HostState, wanted: HostState, now: HostState) -> StaticFdb:  # by marks
-        """The entries of taps that are there."""
-        shall, part = self.part(wanted), self.part(now)
-        entries = {name: one for name, one in shall.entries.items() if IfName(name) in now.links}
-        return StaticFdb(entries=entries, udev=part.udev)
-
-    def lasts(self, before: HostState, wanted: HostState) -> bool:
-        """Whether udev's rule is another one."""
-        old, new = self.part(before), self.part(wanted)
-        return (old.udev if old else None) != (new.udev if new else None)
-
-    def files(self, state: HostState) -> dict[str, tuple[str, int]]:
-        """Udev's rule."""
-        part: StaticFdb | None = self.part(state)
-        return {} if part is None or part.udev is None else {UDEV_FILE: (part.udev, 0o644)}
-
-    def to_json(self, part: Any) -> Any:
-        """MACs by port."""
-        return msgspec.to_builtins(part)
-
-    def from_json(self, data: Any) -> Any:
-        """The same back. Raises ValueError for what is none."""
-        return msgspec.convert(data, StaticFdb)
+    def since(self, tap: str, value: tuple[str, ...]) -> str:
+        """Entries that others have made."""
+        return f"the static FDB entries of {tap} are now {', '.join(value)}"
 
     def effects(self) -> Effects:
         """One call of bridge(8) tells them."""

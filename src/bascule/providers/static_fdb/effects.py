@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from bascule.host.live import LiveHost
 from bascule.plan.batch import Batch
 from bascule.plan.change import Note
-from bascule.providers.effects import ObserveScope
+from bascule.providers.effects import ObserveScope, text_of_file
 from bascule.providers.static_fdb.state import UDEV_FILE, StaticFdb, read_entries
 
 
@@ -24,7 +23,7 @@ class StaticFdbEffects:
         """The entries that stand; None where nobody asks for any and none was ever made."""
         nics = scope.site.guest_nics(scope.host.name) if scope.site is not None and scope.host is not None else ()
         declared = any(nic.guarding.fdb for nic in nics)
-        udev = _udev() if scope.state is not None else None
+        udev = text_of_file(UDEV_FILE) if scope.state is not None else None
         if not (declared or udev or "static_fdb" in scope.known):
             return None
         listing = scope.where.run(("bridge", "-j", "fdb", "show")).stdout
@@ -33,10 +32,3 @@ class StaticFdbEffects:
     def execute(self, batch: Batch, *, where: LiveHost, keep: Sequence[int]) -> tuple[Note, ...]:
         """Nothing is its own: ip and bridge are the kernel's tools."""
         return ()
-
-
-def _udev() -> str | None:
-    try:
-        return Path(UDEV_FILE).read_text()
-    except OSError:
-        return None

@@ -1,0 +1,35 @@
+"""What the providers share whose part is a few files that a unit of systemd reads when the machine starts."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from msgspec import Struct, convert, to_builtins
+
+from bascule.model.state import HostState
+from bascule.providers.plain import PlainProvider
+from bascule.providers.protocol import Merged, ThreeWay
+
+
+class BootFilesProvider(PlainProvider):
+    """Nobody but Bascule writes these files. ``kind`` is what a part is."""
+
+    kind: ClassVar[type[Struct]]
+    tools: ClassVar[frozenset[str]] = frozenset()  # files and systemctl are the tools of another provider
+
+    def merge(self, change: ThreeWay) -> Merged:
+        """As they were; what others have changed since is overwritten."""
+        before = self.part(change.before)
+        return Merged(part=self.part(change.now) if before is None else before)
+
+    def lasts(self, before: HostState, wanted: HostState) -> bool:
+        """Whether the change altered what the next boot loads."""
+        return bool(self.part(before) != self.part(wanted))
+
+    def to_json(self, part: Any) -> Any:
+        """Its texts and paths."""
+        return to_builtins(part)
+
+    def from_json(self, data: Any) -> Any:
+        """The same back. Raises ValueError for what is none."""
+        return convert(data, self.kind)

@@ -1,0 +1,82 @@
+"""What two providers share: a value for each tap, which goes with it, and udev's rule that sets it again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+from msgspec import Struct, convert, to_builtins
+
+from bascule.model.state import HostState
+from bascule.plan.step import Phase, Step, step
+from bascule.providers.files import remove, write
+from bascule.providers.merging import merge_mapping
+from bascule.providers.plain import PlainProvider
+from bascule.providers.protocol import Merged, ThreeWay
+
+
+class TapSettingsProvider(PlainProvider):
+    """Its part is a ``kind`` with the values by tap in ``field``, and the text of udev's rule in ``udev``.
+
+    ``boot`` is what a plan calls the rule, ``verb`` what it does to the values.
+    """
+
+    kind: ClassVar[type[Struct]]
+    field: ClassVar[str]
+    udev_file: ClassVar[str]
+    boot: ClassVar[str]
+    verb: ClassVar[str]
+    drifts: ClassVar[bool] = True
+
+    def since(self, tap: str, value: Any) -> str:
+        """What others have made of a value meanwhile, as a sentence."""
+        raise NotImplementedError
+
+    def udev_steps(self, old: Any, new: Any) -> Iterator[Step]:
+        """The rule written, or taken away."""
+        if old.udev == new.udev:
+            return
+        command = remove(self.udev_file) if new.udev is None else write(self.udev_file, new.udev)
+        words = f"none are {self.verb} any more" if new.udev is None else f"are {self.verb} whenever a tap appears"
+        yield step(Phase.LATE_PORT, self.boot, words, command, about="options")
+
+    def merge(self, change: ThreeWay) -> Merged:
+        """Tap by tap."""
+        before, wanted, now = self.part(change.before), self.part(change.wanted), self.part(change.now)
+        if before is None or now is None:
+            return Merged(part=now)
+        kept: list[str] = []
+        after = self.part(change.applied) if change.applied is not None else wanted
+        parts = (before, wanted, now, after or now)
+        values = merge_mapping(*map(self._values, parts), kept=kept, words=self.since)
+        return Merged(part=self._on_taps(values, change.now, before.udev), kept=tuple(kept))
+
+    def put_right(self, before: HostState, wanted: HostState, now: HostState) -> Any:  # by marks
+        """The values of taps that are there."""
+        return self._on_taps(self._values(self.part(wanted)), now, self.part(now).udev)
+
+    def lasts(self, before: HostState, wanted: HostState) -> bool:
+        """Whether udev's rule is another one."""
+        old, new = self.part(before), self.part(wanted)
+        return (old.udev if old else None) != (new.udev if new else None)
+
+    def files(self, state: HostState) -> dict[str, tuple[str, int]]:
+        """Udev's rule."""
+        part = self.part(state)
+        return {} if part is None or part.udev is None else {self.udev_file: (part.udev, 0o644)}
+
+    def to_json(self, part: Any) -> Any:
+        """Values by tap, and the rule."""
+        return to_builtins(part)
+
+    def from_json(self, data: Any) -> Any:
+        """The same back. Raises ValueError for what is none."""
+        return convert(data, self.kind)
+
+    def _values(self, part: Any) -> Mapping[str, Any]:
+        values: Mapping[str, Any] = getattr(part, self.field) if part is not None else {}
+        return values
+
+    def _on_taps(self, values: Mapping[str, Any], state: HostState, udev: str | None) -> Any:
+        there = {name: value for name, value in values.items() if name in state.links}
+        return self.kind(**{self.field: there, "udev": udev})
