@@ -44,6 +44,8 @@ class _Builder:
         machines = self.document.machines.values()
         self.macs: set[Mac | None] = {nic.mac for guest in guests for nic in guest.nics}
         self.macs |= {nic.mac for machine in machines for nic in machine.nics}
+        tagged = ((g.host, nic.bridge) for g in guests for nic in g.nics if nic.vlan is not None or nic.vlans)
+        self.tagged = frozenset(tagged)  # the bridges on which a guest uses a VLAN
         for host in self.document.hosts.values():
             tables = (host.nics, host.bonds, host.vlans, host.bridges)
             self.macs |= {link.mac for table in tables for link in table.values()}
@@ -219,13 +221,11 @@ class _Builder:
         """Whether it keeps VLANs apart; Open vSwitch always can, and does where the file uses one."""
         if not bridge.is_openvswitch:
             return bridge.vlan_aware
-        nics = (nic for guest in self.document.guests.values() if guest.host == host for nic in guest.nics)
-        tagged = any(nic.bridge == name and (nic.vlan is not None or nic.vlans) for nic in nics)
         said = ("hosts", host, "bridges", name, "vlan_aware") in self.found.values
-        return tagged or said or bool(bridge.vlans) or bridge.pvid is not None
+        return (host, name) in self.tagged or said or bool(bridge.vlans) or bridge.pvid is not None
 
     def openvswitch(self, host: str, name: IfName, bridge: d.Bridge, path: Path) -> links.OpenVSwitch:
-        ports = switch_ports(self.document, host, name, bridge)
+        ports = switch_ports(self.document, host, name, bridge) if bridge.mirror else {}
         return links.OpenVSwitch(
             rstp=bridge.rstp,
             fail_mode=bridge.fail_mode,

@@ -61,7 +61,7 @@ def check_guests(
     every = list(site.guest_nics(host.name))
     for name in dict.fromkeys(nic.guest for nic in every if nic.guest in off):
         yield Check(id="running", subject=name, ok=None, detail="is off: nothing of it can be asked")
-    nics = [nic for nic in every if nic.guest not in off and nic.tap not in host.listeners]
+    nics = [nic for nic in every if nic.guest not in off and not host.is_listener(nic.tap, nic.bridge)]
     if not nics:
         return
     namespace = probe_domain.hosts[host.name]

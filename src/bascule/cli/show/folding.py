@@ -52,7 +52,7 @@ def folded(rows: Iterable[Sequence[str]], names: Collection[str] = ()) -> list[t
     Alike but for that first cell, for ``names`` and for lines of files; the row stands in the place of the first.
     """
     listed = [tuple(row) for row in rows]
-    if output_style().verbose:
+    if output_style().verbose or len(listed) < FOLD_FROM:
         return listed
     groups: dict[tuple[str, ...], list[int]] = {}
     words = _Names(names)

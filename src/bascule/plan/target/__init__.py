@@ -28,6 +28,7 @@ from bascule.plan.target.macvtap import macvtap_notes
 from bascule.plan.target.networks import lay_networks
 from bascule.plan.target.nics import lay_nics
 from bascule.plan.target.unbridgeable import refuse_unbridgeable, refuse_wireless
+from bascule.policy.guards.ports import guarded_bridges
 
 
 class Target(Struct, frozen=True, kw_only=True):
@@ -67,6 +68,7 @@ def target(
         observed=observed,
         earlier=earlier,
         by_libvirt=by_libvirt,
+        guarded=guarded_bridges(site, host),
         links={name: link for name, link in observed.links.items() if name not in outdated},
         routes=[route for route in observed.routes if route.protocol != PROTOCOL],
         sysctls=dict(observed.sysctls),

@@ -19,7 +19,6 @@ from bascule.plan.target.ipv6 import lay_ipv6
 from bascule.plan.target.openvswitch import lay_listeners, refuse_kind, switch_options
 from bascule.plan.target.port_vlans import lay_trunk, learn_vlans
 from bascule.plan.target.sysctls import arp_ignore
-from bascule.policy.guards.ports import guards_on
 
 
 def lay_bridge(build: TargetBuilder, bridge: DeclaredBridge) -> None:
@@ -79,7 +78,7 @@ def _bridge_link(
         vlan_filtering=int(bridge.vlan_aware),
         mcast_snooping=snooping,
         # frames to 01:80:c2:00:00:0x teach the bridge their sender before any rule sees them
-        no_linklocal_learn=1 if guards_on(build.site, build.host, bridge.name) else known.no_linklocal_learn,
+        no_linklocal_learn=1 if bridge.name in build.guarded else known.no_linklocal_learn,
     )
     if bridge.openvswitch is not None:
         options = switch_options(replace(options, mcast_snooping=known.mcast_snooping), bridge)

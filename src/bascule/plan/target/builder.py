@@ -22,8 +22,9 @@ from bascule.plan.target.sysctls import accept_ra
 class TargetBuilder(Struct, kw_only=True):
     """What was asked (``site`` to ``by_libvirt``), which stays as it is, and what has been laid so far.
 
-    ``guests`` are those that a link shall carry, ``running`` those whose frames cross it now, ``moved`` the links that
-    the host no longer speaks on, each with the one that it speaks on instead.
+    ``guarded`` are the kernel's bridges that have ports with guards, ``guests`` those that a link shall carry,
+    ``running`` those whose frames cross it now, ``moved`` the links that the host no longer speaks on, each with the
+    one that it speaks on instead.
     """
 
     site: Site
@@ -31,6 +32,7 @@ class TargetBuilder(Struct, kw_only=True):
     observed: HostState
     earlier: EarlierChanges
     by_libvirt: bool = False
+    guarded: frozenset[IfName | None] = frozenset()
 
     links: dict[IfName, Link]
     routes: list[Route]

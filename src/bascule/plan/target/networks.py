@@ -17,7 +17,6 @@ from bascule.plan.change import Note
 from bascule.plan.target.builder import TargetBuilder
 from bascule.plan.target.sysctls import REDIRECTS, accept_ra
 from bascule.plan.virtual_network import ResolvedNetwork, bridge_link, resolved_networks, sysctls
-from bascule.policy.guards.ports import guards_on
 from bascule.policy.host_tables import host_tables
 
 FORWARD4, FORWARD6 = FORWARDING[4], FORWARDING[6]
@@ -42,7 +41,7 @@ def lay_networks(build: TargetBuilder) -> tuple[ResolvedNetwork, ...]:
         return resolved
     for one in resolved:
         network = networks[one.name]
-        is_guarded = guards_on(build.site, build.host, one.bridge)
+        is_guarded = one.bridge in build.guarded
         build.links[one.bridge] = _bridge(one, network, build.observed, build.mark, is_guarded=is_guarded)
         if build.observed.has_ipv6:
             build.sysctls[accept_ra(one.bridge)] = "0"  # a guest must not become the host's router

@@ -43,7 +43,7 @@ def narrows(site: Site, host: Host, bridge: Bridge, state: HostState) -> MtuBott
     link = state.links.get(bridge.name)
     every = (name for port in bridge.every_port for name in below(state, port.link))
     carriers = sorted(every, key=lambda name: state.links[name].mtu)
-    if link is None or not carriers:
+    if link is None or not carriers or state.links[carriers[0]].mtu >= max(link.mtu, bridge.mtu or ETHERNET_MTU):
         return None
     guests = sorted({nic.guest for nic in site.guest_nics(host.name) if nic.bridge == bridge.name})
     own = bridge.mtu or (ETHERNET_MTU if guests else 0)

@@ -57,10 +57,10 @@ def is_guarded(nic: GuestNic) -> bool:
     return nic.plug is not PlugKind.DIRECT and nic.guarding.level is not GuardLevel.OFF
 
 
-def guards_on(site: Site, host: Host, bridge: IfName) -> bool:
-    """Whether a bridge of the kernel has ports with guards."""
+def guarded_bridges(site: Site, host: Host) -> frozenset[IfName | None]:
+    """The bridges of the kernel that have ports with guards."""
     nics = site.guest_nics(host.name)
-    return any(nic.master == bridge and is_guarded(nic) and nic.openvswitch is None for nic in nics)
+    return frozenset(nic.master for nic in nics if is_guarded(nic) and nic.openvswitch is None)
 
 
 def guarded_ports(site: Site, host: Host) -> tuple[GuardedPort, ...]:

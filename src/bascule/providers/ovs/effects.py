@@ -13,7 +13,7 @@ from bascule.plan.batch import Batch
 from bascule.plan.change import Change, Note
 from bascule.providers.effects import ObserveScope
 from bascule.providers.ovs.diff import PATIENCE_S
-from bascule.providers.ovs.observe import look, observe, rebinding
+from bascule.providers.ovs.observe import look, rebinding
 from bascule.providers.ovs.state import SwitchState
 from bascule.providers.ovs.transaction import interfaces_in
 from bascule.system.net.netns import Namespace
@@ -102,25 +102,33 @@ def _subject(wait: dict[str, Any]) -> str:
 
 def _await(path: str, number: int, made: Iterable[str], change: Change) -> None:
     """Until ovs-vswitchd has seen the change; then see that it could open what was made."""
-    end = time.monotonic() + PATIENCE_S
-    select = {"op": "select", "table": "Open_vSwitch", "where": [], "columns": ["cur_cfg"]}
-    while True:
-        try:
-            answer = ask(path, ["Open_vSwitch", select])
-        except (OSError, ValueError) as error:
-            raise failed(path, error) from error
-        if answer[0]["rows"][0]["cur_cfg"] >= number:
-            break
-        if time.monotonic() > end:
+    begun = time.monotonic()
+    while _rows(path, "Open_vSwitch", "cur_cfg")[0]["cur_cfg"] < number:
+        waited = time.monotonic() - begun
+        if waited > PATIENCE_S:
             message = f"{change.subject}: {change.action}: ovs-vswitchd did not do it within {PATIENCE_S} s"
             raise CommandFailed(Problem("OPENVSWITCH-DEAD", message, hint="see 'systemctl status openvswitch-switch'"))
-        time.sleep(PAUSE_S)
+        time.sleep(max(PAUSE_S, waited / 20))  # each question keeps the data base from what it shall do
     wanted = set(made)
-    errors = observe(path).seen.errors if wanted else {}
+    refused = [row for row in _rows(path, "Interface", "name", "error") if row["name"] in wanted] if wanted else []
     problems = [
-        Problem("OPENVSWITCH-DEVICE", f"{name}: Open vSwitch says '{words}'", hint=f"see 'ip -d link show {name}'")
-        for name, words in errors.items()
-        if name in wanted
+        Problem(
+            "OPENVSWITCH-DEVICE",
+            f"{row['name']}: Open vSwitch says '{row['error']}'",
+            hint=f"see 'ip -d link show {row['name']}'",
+        )
+        for row in refused
+        if isinstance(row["error"], str) and row["error"]  # an empty set where it could be opened
     ]
     if problems:
         raise CommandFailed(*problems)
+
+
+def _rows(path: str, table: str, *columns: str) -> list[dict[str, Any]]:
+    """Columns of all rows of a table. Raises BasculeError where nobody answers."""
+    select = {"op": "select", "table": table, "where": [], "columns": list(columns)}
+    try:
+        rows: list[dict[str, Any]] = ask(path, ["Open_vSwitch", select])[0]["rows"]
+    except (OSError, ValueError) as error:
+        raise failed(path, error) from error
+    return rows

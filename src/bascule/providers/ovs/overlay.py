@@ -94,11 +94,19 @@ def vlans_of(port: PortRow) -> tuple[PortVlans, ...]:
     native = port.tag or NATIVE
     if mode in {"access", "dot1q-tunnel"}:
         return (PortVlans(first=native, last=native, pvid=True, untagged=True),)
-    carried = set(port.trunks) or set(range(NATIVE, LAST + 1))
     own = [PortVlans(first=native, last=native, pvid=True, untagged=mode != "native-tagged")]
-    if mode == "trunk" and NATIVE not in carried:
+    if mode == "trunk" and port.trunks and NATIVE not in port.trunks:
         own = []
-    return tuple(sorted([*own, *ranges(carried - {native})], key=lambda one: one.first))
+    tagged = ranges(set(port.trunks) - {native}) if port.trunks else _all_but(native)
+    return tuple(sorted([*own, *tagged], key=lambda one: one.first))
+
+
+def _all_but(vid: int) -> Iterator[PortVlans]:
+    """Every VLAN but one, as a port carries them that names no trunks."""
+    if vid > NATIVE:
+        yield PortVlans(first=NATIVE, last=vid - 1)
+    if vid < LAST:
+        yield PortVlans(first=vid + 1, last=LAST)
 
 
 def columns_of(vlans: Iterable[PortVlans]) -> dict[str, object]:

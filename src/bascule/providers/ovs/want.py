@@ -72,7 +72,8 @@ class _Wanted:
         self.named = {*self.protected, *(str(port.link) for b in declared.values() for port in b.every_port)}
         self.members = {one.name: row.name for row in now.ports.values() for one in row.interfaces}  # of bonds, too
         masters = {name: nic.master for nic in site.guest_nics(host.name) for name in (nic.tap, nic.next_tap)}
-        self.guarded = {name: [p for p in guarded_ports(site, host) if masters[p.name] == name] for name in declared}
+        guarded = guarded_ports(site, host)
+        self.guarded = {name: [p for p in guarded if masters[p.name] == name] for name in declared}
         self.notes: list[Note] = []
 
     def wanted(self) -> Wanted:

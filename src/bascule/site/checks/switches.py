@@ -34,7 +34,6 @@ def check_switches(wiring: DocumentWiring) -> None:
             if bridge.native is not None and not bridge.pvid:
                 message = f"'native' of bridge '{name}' says how a VLAN is sent, and no 'pvid' says which"
                 wiring.found.add("SWITCH", message, (*path, "native"), hint="add 'pvid: 10', or remove 'native'")
-            _guards(wiring, host, name, bridge)
             if bridge.stp and bridge.rstp:
                 message = f"bridge '{name}' has both 'stp' and 'rstp'"
                 hint = "Open vSwitch runs one of them: take 'rstp', which forwards within seconds"
@@ -48,15 +47,19 @@ def check_switches(wiring: DocumentWiring) -> None:
                     hint = "name all whose frames it shall get in one 'from'"
                     wiring.found.add("MIRROR", message, (*path, "mirror", index, "to"), hint=hint, also=also)
                 seen.setdefault(mirror.to, index)
+    _guards(wiring)
 
 
-def _guards(wiring: DocumentWiring, host: str, name: IfName, bridge: d.Bridge) -> None:
+def _guards(wiring: DocumentWiring) -> None:
     """What flows cannot hold: guests inside of which only the number is known, and limits."""
     for guest_name, guest in wiring.document.guests.items():
-        for index, nic in enumerate(guest.nics if guest.host == host else ()):
-            if nic.bridge != name:
+        entry = wiring.document.hosts.get(guest.host)
+        for index, nic in enumerate(guest.nics):
+            name = nic.bridge
+            bridge = entry.bridges.get(name) if entry is not None and name is not None else None
+            if bridge is None or not bridge.is_openvswitch:
                 continue
-            level = nic.guard or default_guard(wiring.document, host, nic)
+            level = nic.guard or default_guard(wiring.document, guest.host, nic)
             path: Path = ("guests", guest_name, "nics", index)
             number = next((one for one in nic.macs if isinstance(one, int)), None)
             if number is not None and level != "off":
