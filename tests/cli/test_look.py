@@ -54,6 +54,13 @@ def test_names_become_ranges(names: list[str], shown: str) -> None:
     assert ranges(names) == shown
 
 
+def test_many_names_without_order_are_some_and_a_number() -> None:
+    odd = [f"web-{number}" for number in range(1, 20, 2)]
+    assert ranges(odd, most=3) == "web-1, web-3, web-5 and 7 more"
+    assert ranges([*odd[:2], "db-1", "db-2", "db-3", "x"], most=3) == "web-1, web-3, db-1…db-3 and 1 more"
+    assert ranges(odd[:3], most=3) == "web-1, web-3, web-5"
+
+
 def test_only_lines_that_say_the_same_become_one() -> None:
     rows = [(f"web-{n}.0", f"is on br{1 if n < 5 else 2}, for web-{n} (s.yaml:{10 + n})") for n in range(1, 8)]
     assert folded(rows, {f"web-{n}" for n in range(1, 8)}) == [

@@ -12,6 +12,7 @@ from bascule.cli.show.output_style import output_style
 RANGE_FROM = 3  # names that follow each other
 FOLD_FROM = 3  # lines that say the same of things that make a range, or
 FOLD_ANY_FROM = 6  # of any
+MOST_PIECES = 5  # names and ranges, where only the kind of thing matters
 _NUMBERED = re.compile(r"^(.*?)(\d+)(\D*(?:\.\d+)?)$")
 _LINE_OF_FILE = re.compile(r"(?<=:)\d+(?=\)|:\d+\)|$)")
 _WORD = re.compile(r"[\w-]+")
@@ -24,8 +25,11 @@ class _NameRange(Struct):
     names: list[str]
 
 
-def ranges(names: Iterable[str]) -> str:
-    """``web-01…web-40, db``: names in their order, those that are numbered without a gap as a range."""
+def ranges(names: Iterable[str], *, most: int | None = None) -> str:
+    """``web-01…web-40, db``: names in their order, those that are numbered without a gap as a range.
+
+    Of more than ``most`` names and ranges the last are a number, which -v unfolds.
+    """
     runs: list[_NameRange] = []
     for name in dict.fromkeys(names):
         found = _NUMBERED.match(name)
@@ -36,9 +40,16 @@ def ranges(names: Iterable[str]) -> str:
             last.names.append(name)
         else:
             runs.append(_NameRange(stem, number, [name]))
-    return ", ".join(
-        f"{run.names[0]}…{run.names[-1]}" if len(run.names) >= RANGE_FROM else ", ".join(run.names) for run in runs
-    )
+    pieces: list[tuple[str, int]] = []
+    for run in runs:
+        if len(run.names) >= RANGE_FROM:
+            pieces.append((f"{run.names[0]}…{run.names[-1]}", len(run.names)))
+        else:
+            pieces += [(name, 1) for name in run.names]
+    if most is None or len(pieces) <= most:
+        return ", ".join(piece for piece, _ in pieces)
+    more = sum(number for _, number in pieces[most:])
+    return f"{', '.join(piece for piece, _ in pieces[:most])} and {more} more"
 
 
 def _same(one: tuple[str, int, str], other: tuple[str, int, str]) -> bool:
@@ -46,10 +57,13 @@ def _same(one: tuple[str, int, str], other: tuple[str, int, str]) -> bool:
     return one[::2] == other[::2]
 
 
-def folded(rows: Iterable[Sequence[str]], names: Collection[str] = ()) -> list[tuple[str, ...]]:
+def folded(
+    rows: Iterable[Sequence[str]], names: Collection[str] = (), *, most: int | None = None
+) -> list[tuple[str, ...]]:
     """Rows of cells of which the first says what each is about; alike ones are one row, as they are with -v.
 
     Alike but for that first cell, for ``names`` and for lines of files; the row stands in the place of the first.
+    ``most`` names and ranges stand in such a row, as in ``ranges``: where each of them matters, all.
     """
     listed = [tuple(row) for row in rows]
     if output_style().verbose or len(listed) < FOLD_FROM:
@@ -62,11 +76,11 @@ def folded(rows: Iterable[Sequence[str]], names: Collection[str] = ()) -> list[t
     made: list[tuple[int, tuple[str, ...]]] = []
     for shape, places in groups.items():
         some = [listed[place] for place in places]
-        things = ranges(row[0] for row in some)
+        things = ranges((row[0] for row in some), most=most)
         if len(places) < (FOLD_FROM if "…" in things else FOLD_ANY_FROM):
             made += [(place, listed[place]) for place in places]
             continue
-        named = ranges(name for row in some for cell in row for name in words.of(cell))
+        named = ranges((name for row in some for cell in row for name in words.of(cell)), most=most)
         put = {ord(_THING): things, ord(_NAME): named, ord(_LINE): _lines(some)}
         made.append((places[0], tuple(cell.translate(put) for cell in shape)))
     return [row for _, row in sorted(made, key=lambda one: one[0])]

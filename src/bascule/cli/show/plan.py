@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from bascule.cli.common import count, seconds, table, wrapped
-from bascule.cli.show.folding import folded, ranges
+from bascule.cli.show.folding import MOST_PIECES, folded, ranges
 from bascule.cli.show.output_style import output_style
 from bascule.plan.change import Change, Note, Plan, Risk
 from bascule.plan.file_change import FileChange
@@ -45,7 +45,7 @@ def show_plan(host: str, plan: Plan, *, columns: int) -> str:
         rows = _note_rows(note for note in plan.notes if note.kind == kind)
         rows += _lost_rows(plan.files) if kind == "warning" else []
         if rows:
-            lines += ["", words, *table(folded(rows, names), indent=2, columns=columns)]
+            lines += ["", words, *table(folded(rows, names, most=MOST_PIECES), indent=2, columns=columns)]
     return "\n".join(lines).lstrip("\n")
 
 
@@ -130,7 +130,8 @@ def rows_of(changes: Iterable[Change]) -> list[PlanLine]:
             actions = ", ".join(dict.fromkeys(change.action for change in group))
             named = group[0].reason.split()
             unnamed = [guest for guest in group[0].guests if guest not in named]
-            guests = f"; carries {', '.join(unnamed) if output_style().verbose else ranges(unnamed)}" if unnamed else ""
+            names = ", ".join(unnamed) if output_style().verbose else ranges(unnamed, most=MOST_PIECES)
+            guests = f"; carries {names}" if unnamed else ""
             words = "" if risk is Risk.ADDITION else risk.words
             rows.append(PlanLine(subject, actions, words, f"{group[0].reason}{guests}"))
     return rows
@@ -141,7 +142,7 @@ def _changes(changes: Iterable[Change], names: set[str], columns: int) -> list[s
     rows: list[PlanLine] = []
     for _, some in groupby(changes, key=_stage):
         told = [(row.subject, row.action, row.risk, row.reason) for row in rows_of(some)]
-        rows += [PlanLine(*cells) for cells in folded(told, names)]
+        rows += [PlanLine(*cells) for cells in folded(told, names, most=MOST_PIECES)]
     digits, longest = len(str(len(rows))), max(len(row.subject) for row in rows)
     longest = min(longest, max(8, columns // 3))  # a longer one pushes its own words to the right
     indent = 2 + digits + 2 + longest + 2

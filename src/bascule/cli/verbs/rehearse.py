@@ -135,7 +135,7 @@ def _write_report(seen: Rehearsal, site_file: str, report_file: str, chosen: int
 
 
 def _in_words(seen: Rehearsal, *, picture: bool, columns: int, chosen: int | None = None) -> str:
-    from bascule.cli.show.folding import folded
+    from bascule.cli.show.folding import MOST_PIECES, folded
     from bascule.cli.show.plan import show_plan
     from bascule.cli.show.verdicts import show_checks, show_failures, show_outcomes, tally
 
@@ -149,7 +149,7 @@ def _in_words(seen: Rehearsal, *, picture: bool, columns: int, chosen: int | Non
         parts.append(_picture(seen, columns, chosen))
     parts += [show_plan(name, plan, columns=columns) for name, plan in seen.plans.items()]
     if seen.notes:
-        notes = folded(((note.subject, note.text) for note in seen.notes), tuple(seen.site.guests))
+        notes = folded(((note.subject, note.text) for note in seen.notes), tuple(seen.site.guests), most=MOST_PIECES)
         parts.append("\n".join(["in the twin", *table(notes, indent=2, columns=columns)]))
     parts.append(show_checks(seen.checks, columns=columns))
     if seen.outcomes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from bascule.model.ruleset.normal_form import named_set
 from bascule.model.ruleset.rules import (
     Chain,
     Concatenation,
@@ -13,7 +14,6 @@ from bascule.model.ruleset.rules import (
     RawPayload,
     SetUpdate,
     Value,
-    named_set,
 )
 from bascule.policy.guards.ports import GuardedPort
 from bascule.policy.guards.reasons import GuardReason
