@@ -7,7 +7,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 # most tests wait for a kernel, a daemon or a guest most of the time; a container may see more processors than it has
-JOBS   ?= $(shell n=$$(nproc); echo $$((n < 4 ? 2 * n : 8)))
+JOBS   ?= $(shell n=$$(nproc); echo $$((n < 3 ? 3 * n : 8)))
+# each worker of the tests would compile all of them anew
+unexport PYTHONDONTWRITEBYTECODE
 VM_JOBS ?= 2
 # as pip does for an installed package: a verb of a tree in place must not compile itself each time it is run
 COMPILE = @$(BIN)/python -m compileall -q src

@@ -3,14 +3,26 @@ from __future__ import annotations
 import compileall
 import os
 import signal
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from tests.lab import Lab, open_lab
 
-SRC = Path(__file__).parents[1] / "src"
+T = TypeVar("T")
+TESTS = Path(__file__).parent
+SRC = TESTS.parent / "src"
+LONGEST = (  # files that take a worker half a minute and more, the longest first: real guests, leases, kill points
+    "guards/test_real_guests.py", "twin/test_real_guests.py", "apply/test_guests.py", "persist/test_leases.py",
+    "guests/test_verbs.py", "persist/test_takeover.py", "apply/test_lease.py", "apply/test_crash.py",
+    "survey/test_live.py", "codes/test_guests.py", "apply/test_old_guests.py", "guests/test_libvirt.py",
+    "apply/test_random.py", "real_hosts/test_d10_spanning_tree.py", "oracle/test_random_hosts.py",
+    "docs/test_commands.py", "apply/test_boot_crash.py", "apply/test_verbs.py", "persist/test_readers.py",
+    "providers/test_real_libvirt.py", "guests/test_virtual_network.py", "guests/test_libvirt_networks.py",
+)  # fmt: skip
 
 # the programs that tests start keep their bytecode, as a user's do: without it each of them compiles the whole project
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -25,12 +37,34 @@ def pytest_configure(config: pytest.Config) -> None:
         compileall.compile_dir(str(SRC), quiet=2)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(trylast=True)  # in the order that fixtures want
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What boots machines or builds packages takes minutes: `make test` leaves it to `make vm-test`."""
     later = pytest.mark.skip(reason="boots machines or builds packages, which takes minutes: `make vm-test` runs it")
     for item in items if not os.environ.get("BASCULE_VM") else ():
         if item.get_closest_marker("vm"):
             item.add_marker(later)
+    if hasattr(config, "workerinput"):
+        items[:] = dealt(items, lambda item: str(item.path.relative_to(TESTS)), config.workerinput["workercount"])
+
+
+def dealt(items: Sequence[T], file_of: Callable[[T], str], workers: int) -> list[T]:
+    """The items in an order in which each worker has its share of what takes longest, and begins with it.
+
+    The scheduler deals them out by number, in their order, and moves what is left when one has nothing more to do.
+    """
+    long: dict[str, list[T]] = {file: [] for file in LONGEST}
+    rest: deque[T] = deque()
+    for item in items:
+        long.get(file_of(item), rest).append(item)
+    found: list[T] = []
+    files = list(long.values())
+    for worker in range(workers):
+        share = [item for file in files[worker::workers] for item in file]
+        left = len(items) - len(found)
+        found += share
+        found += [rest.popleft() for _ in range(min(len(rest), left // (workers - worker) - len(share)))]
+    return [*found, *rest]
 
 
 @pytest.fixture
