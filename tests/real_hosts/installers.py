@@ -18,9 +18,13 @@ class Installed(Struct, frozen=True, kw_only=True):
     keeps: str = ""  # empty: nothing stands there, or a file of ours
     cloud_init: bool = False
     besides: dict[str, str] = {}
+    leads_to: str = ""  # the file is a symbolic link to this path, which has the text
 
     def lay(self, root: Path) -> Path:
         """Put it below a root; its path."""
+        if self.leads_to:
+            (root / self.path).parent.mkdir(parents=True, exist_ok=True)
+            (root / self.path).symlink_to(self.leads_to)
         for path, text in {self.path: self.text, **self.besides}.items():
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             (root / path).write_text(text)
@@ -141,6 +145,13 @@ DNS1=192.168.1.1
 TYPE=Ethernet
 """,
     ),
+    "Debian, with a link to its file": Installed(
+        dialect="ifupdown",
+        path="etc/network/interfaces",
+        leads_to="interfaces.static",
+        text=DEBIAN,
+        keeps="iface lo inet loopback\n\n# The primary network interface\n",
+    ),
     "networkd": Installed(
         dialect="networkd",
         path="etc/systemd/network/20-wired.network",
@@ -148,3 +159,110 @@ TYPE=Ethernet
         keeps="Name=eth1\n",
     ),
 }
+
+
+class Others(Struct, frozen=True, kw_only=True):
+    """Files of others for eth0 as they are found, and what becomes of them when eth0 comes under br0.
+
+    ``goes`` are those that are moved, each with what must be left of it, or nothing where it goes whole; ``refused``
+    is what is said where one cannot be moved; ``told`` is a word of warning.
+    """
+
+    dialect: str
+    files: dict[str, str]
+    goes: dict[str, str] = {}
+    refused: str = ""
+    told: str = ""
+
+
+UNITS, NETPLAN, STANZAS, PROFILES, SCRIPTS = (
+    "etc/systemd/network/", "etc/netplan/", "etc/network/", "etc/NetworkManager/system-connections/",
+    "etc/sysconfig/network-scripts/",
+)  # fmt: skip
+UNIT = "[Match]\nName=eth0\n[Network]\nAddress=192.168.1.10/24\n"
+ANY = "[Match]\nName=eth*\n[Network]\nDHCP=yes\n"
+PLAN = "network: {version: 2, ethernets: {eth0: {addresses: [192.168.1.10/24]}}}\n"
+ALL = "network:\n  version: 2\n  ethernets:\n    %s:\n      match: {name: 'eth*'}\n      dhcp4: true\n"
+STATIC = " inet static\n  address 192.168.1.10/24\n"
+LOOPBACK = "auto lo\niface lo inet loopback\n"
+PROFILE = "[connection]\nid=lan\ntype=ethernet\n%s[ipv4]\nmethod=auto\n"
+SCRIPT = "%s\nONBOOT=yes\nIPADDR=192.168.1.10\nPREFIX=24\n"
+NETWORKING = "etc/systemd/system/multi-user.target.wants/networking.service"
+
+OTHERS = {
+    "a drop-in of its unit": Others(
+        dialect="networkd", files={f"{UNITS}20-lan.network": UNIT, f"{UNITS}20-lan.network.d/a.conf": "[Link]\n"},
+        goes={f"{UNITS}20-lan.network": "", f"{UNITS}20-lan.network.d/a.conf": ""}),
+    "a drop-in of a unit that is only to come": Others(
+        dialect="networkd", files={f"{UNITS}10-br0.network.d/a.conf": "[Network]\nDNS=9.9.9.9\n"},
+        goes={f"{UNITS}10-br0.network.d/a.conf": ""}),
+    "a pattern that comes first": Others(
+        dialect="networkd", files={f"{UNITS}05-any.network": ANY}, refused=f"'/{UNITS}05-any.network' would change"),
+    "a pattern that comes later": Others(dialect="networkd", files={f"{UNITS}20-any.network": ANY}),
+    "a package's unit that comes first": Others(
+        dialect="networkd", files={"usr/lib/systemd/network/05-any.network": ANY},
+        refused="'/usr/lib/systemd/network/05-any.network' would change"),
+    "one that is turned off": Others(
+        dialect="networkd", files={"usr/lib/systemd/network/05-any.network": ANY, f"{UNITS}05-any.network": "[Match]\n"
+                                   "Name=none\n"}),
+    "a generator's unit that comes first": Others(
+        dialect="networkd", files={"run/systemd/network/05-initrd.network": UNIT},
+        refused="'/run/systemd/network/05-initrd.network' would change"),
+    "a drop-in beside netplan's unit": Others(
+        dialect="netplan", files={f"{NETPLAN}a.yaml": PLAN, f"{UNITS}10-netplan-eth0.network.d/a.conf": "[Link]\n"},
+        goes={f"{NETPLAN}a.yaml": "", f"{UNITS}10-netplan-eth0.network.d/a.conf": ""}),
+    "two files that are merged": Others(
+        dialect="netplan", files={f"{NETPLAN}a.yaml": PLAN, f"{NETPLAN}b.yaml": "network:\n  ethernets:\n    eth0:\n"
+                                  "      mtu: 1500\n    # storage\n    eth1:\n      dhcp4: true\n"},
+        goes={f"{NETPLAN}a.yaml": "", f"{NETPLAN}b.yaml": "    # storage\n    eth1:\n      dhcp4: true\n"}),
+    "an id whose unit comes first": Others(
+        dialect="netplan", files={f"{NETPLAN}a.yaml": ALL % "all"}, refused=f"'/{NETPLAN}a.yaml' would change"),
+    "an id whose unit comes later": Others(dialect="netplan", files={f"{NETPLAN}a.yaml": ALL % "zz"}),
+    "a generator's file for netplan": Others(
+        dialect="netplan", files={"run/netplan/eth0.yaml": PLAN.replace("addresses: [192.168.1.10/24]", "mtu: 1400")},
+        refused="'/run/netplan/eth0.yaml' would change what Bascule writes for eth0 (MTU"),
+    "another system that starts as well": Others(
+        dialect="netplan", files={"usr/sbin/netplan": "", f"{NETPLAN}a.yaml": PLAN, NETWORKING: "",
+                                  f"{STANZAS}interfaces": f"auto eth0\niface eth0{STATIC}"},
+        goes={f"{NETPLAN}a.yaml": ""}, told="eth0: ifupdown has it in its files as well (starts at boot: /"),
+    "a stanza by another name": Others(
+        dialect="ifupdown", files={f"{STANZAS}interfaces": f"auto lo eth0=home\niface home{STATIC}"},
+        goes={f"{STANZAS}interfaces": "auto lo\n"}),
+    "a mapping": Others(
+        dialect="ifupdown", files={f"{STANZAS}interfaces": f"auto eth0\nmapping eth0\n  script /x\niface home{STATIC}"},
+        goes={f"{STANZAS}interfaces": f"iface home{STATIC}"}),
+    "an alias, and comments": Others(
+        dialect="ifupdown", files={f"{STANZAS}interfaces": f"auto eth0 eth0:1\niface eth0{STATIC}iface eth0:1 inet "
+                                   f"static\n  address 192.168.1.11/24\n# the loopback\n{LOOPBACK}"},
+        goes={f"{STANZAS}interfaces": f"# the loopback\n{LOOPBACK}"}),
+    "a stanza of an included file": Others(
+        dialect="ifupdown", files={f"{STANZAS}interfaces": "source-directory interfaces.d\n",
+                                   f"{STANZAS}interfaces.d/eth0": f"auto eth0\niface eth0{STATIC}"},
+        goes={f"{STANZAS}interfaces.d/eth0": ""}),
+    "a stanza that others inherit": Others(
+        dialect="ifupdown", files={f"{STANZAS}interfaces": f"auto eth0\niface eth0{STATIC}iface eth1 inet static "
+                                   "inherits eth0\n"},
+        refused="would also change eth1"),
+    "a profile by MAC": Others(
+        dialect="keyfile", files={f"{PROFILES}Wired": PROFILE % "[ethernet]\nmac-address=02:00:00:00:00:10\n"},
+        goes={f"{PROFILES}Wired": ""}),
+    "a profile by a pattern": Others(
+        dialect="keyfile", files={f"{PROFILES}lan": PROFILE % "[match]\ninterface-name=eth*\n"},
+        goes={f"{PROFILES}lan": "[match]\ninterface-name=eth*;&!br0;&!eth0;\n[ipv4]\n"}),
+    "a profile by a pattern that fits it alone": Others(
+        dialect="keyfile", files={f"{PROFILES}lan": PROFILE % "[match]\ninterface-name=!eth1\n"},
+        goes={f"{PROFILES}lan": ""}),
+    "a package's profile": Others(
+        dialect="keyfile", files={"usr/lib/NetworkManager/system-connections/lan": PROFILE % "interface-name=eth0\n"},
+        refused="'/usr/lib/NetworkManager/system-connections/lan' would change"),
+    "routes and rules beside a file of another name": Others(
+        dialect="ifcfg", files={f"{SCRIPTS}ifcfg-lan": SCRIPT % "HWADDR=02:00:00:00:00:10",
+                                f"{SCRIPTS}route-lan": "10.8.0.0/16 via 192.168.1.50\n",
+                                f"{SCRIPTS}rule-lan": "from 192.168.1.10 table 77\n"},
+        goes={f"{SCRIPTS}ifcfg-lan": "", f"{SCRIPTS}route-lan": "", f"{SCRIPTS}rule-lan": ""}),
+    "an alias and its like": Others(
+        dialect="ifcfg", files={f"{SCRIPTS}ifcfg-eth0": SCRIPT % "DEVICE=eth0", f"{SCRIPTS}ifcfg-eth0.bak": "",
+                                f"{SCRIPTS}ifcfg-eth0:1": "DEVICE=eth0:1\nIPADDR=192.168.1.11\nPREFIX=24\n",
+                                f"{SCRIPTS}ifcfg-eth1": "DEVICE=eth1\nBOOTPROTO=dhcp\n"},
+        goes={f"{SCRIPTS}ifcfg-eth0": "", f"{SCRIPTS}ifcfg-eth0:1": ""}),
+}  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -15,15 +16,19 @@ from typing import Any
 import pytest
 
 from bascule import workflow
+from bascule.apply.prepare import prepare
 from bascule.errors import BasculeError
+from bascule.model.state import HostState
 from bascule.persist.dialect import dialect
 from bascule.persist.files import read_tree
 from bascule.persist.foreign import cloud_init
 from bascule.persist.persister import find_persister
 from bascule.persist.wanted import declared_state
+from bascule.site import parse
+from tests.lab import called
 from tests.patience import patient
 from tests.real_hosts.field import ONE_NIC, Field
-from tests.real_hosts.installers import INSTALLED, Installed
+from tests.real_hosts.installers import INSTALLED, OTHERS, Installed
 
 SWITCH = cloud_init.FILE
 # the option of a bridge that a guard needs is in no dialect's words, and no reason to refuse any of them
@@ -76,9 +81,9 @@ class OnDisk:
 
     def wait(self, good: Any, seconds: float = 20) -> None:
         deadline = time.monotonic() + patient(seconds)
-        while not good() and time.monotonic() < deadline:
+        while not (found := good()) and time.monotonic() < deadline:
             time.sleep(0.1)
-        assert good()
+        assert found
 
 
 def attributes(path: Path) -> dict[str, bytes]:
@@ -143,6 +148,39 @@ def test_d1_what_the_files_say_afterwards_is_the_bridge_and_the_rest(name: str, 
     done = host.run("undo")
     assert done.returncode == 0, done.stdout + done.stderr
     assert host.tree() == before
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_d1_files_of_others_for_the_nic(what: str, state: HostState, tmp_path: Path) -> None:
+    case = OTHERS[what]
+    for path, text in case.files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    site = parse(ONE_NIC.replace("  kvm:\n", f"  kvm:\n    persist: {case.dialect}\n").encode(), "one.yaml")
+    persister, _ = find_persister(site, site.hosts["kvm"], root=str(tmp_path))
+    assert persister is not None
+    if case.refused:
+        with pytest.raises(BasculeError, match=re.escape(case.refused)):
+            persister.changes(state)
+        return
+    moved = {one.path.removeprefix(f"{tmp_path}/"): one for one in persister.changes(state) if one.action == "move"}
+    assert moved.keys() == case.goes.keys()
+    for path, left in case.goes.items():
+        assert left in (moved[path].new or "")
+        assert moved[path].reason.startswith(("it configures eth0", "it configures br0"))
+    persister.write(state)
+    again, _ = find_persister(site, site.hosts["kvm"], root=str(tmp_path))
+    assert again is not None and again.changes(state) == ()
+    notes = [f"{note.subject}: {note.text}" for note in persister.notes if note.kind == "warning"]
+    assert [note[: len(case.told)] for note in notes] == ([case.told] if case.told else [])
+
+
+@pytest.fixture(scope="module")
+def state(shared_host: Field) -> HostState:
+    """What the change of the one NIC leads to."""
+    site = parse(ONE_NIC.encode(), "one.yaml")
+    with shared_host.host.entered(), called("kvm"):
+        return prepare(site, site.hosts["kvm"]).wanted
 
 
 def test_t11_a_relative_root_is_taken_back_from_another_folder(settled: Field, tmp_path: Path) -> None:

@@ -139,7 +139,8 @@ def with_files(prepared: PreparedPlan, writer: Writer | None) -> PreparedPlan:
     moved = (before.rules, before.neighbours) != (after.rules, after.neighbours) or any(
         f.action == "move" for f in files
     )
-    notes = (*prepared.plan.notes, *(writer.notes if moved else ()))
+    told = [note for note in writer.notes if moved or (files and note.kind == "warning")]
+    notes = (*prepared.plan.notes, *told)
     return replace(prepared, plan=replace(prepared.plan, files=files, notes=notes))
 
 

@@ -43,6 +43,8 @@ class Dialect(Struct, frozen=True, kw_only=True):
     ``readers`` say in the reference which files it writes and who reads them, ``notes`` what else is to be known.
     ``neighbours`` are the kinds of set neighbours that it has words for (persist.formats.neighbours). ``openvswitch``
     is what it has no words for of bridges of Open vSwitch, whose data base keeps that; None where it has none at all.
+    ``below`` are folders of packages and generators, whose files its manager reads besides those of ``reads``; each
+    with the path that a file of it counts as, unless one stands there.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     notes: str = ""
     neighbours: frozenset[str] = frozenset()
     openvswitch: tuple[str, ...] | None = None
+    below: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     def detect(self, root: Root) -> Iterable[Manager]:
         """The managers that look after a host's network by such files."""

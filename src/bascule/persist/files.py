@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from msgspec import Struct
@@ -17,6 +18,39 @@ class FileTree(Struct, frozen=True):
 
     files: dict[str, str]
     skipped: tuple[tuple[str, str], ...]
+
+
+def read_moved(
+    root: str, folder: str, patterns: Iterable[str], includes: Callable[[str, str], list[str]] | None
+) -> dict[str, str]:
+    """The files that were moved to a folder, by their old paths; a link leads where it led from its old place."""
+    tree = read_tree(Path(root, folder), patterns, includes)
+    links = {path: Path(root, folder, path) for path, _ in tree.skipped}
+    led = {
+        path: os.path.normpath(Path("/", path).parent / link.readlink()).lstrip("/")
+        for path, link in links.items()
+        if link.is_symlink()
+    }
+    found = {path: read_tree(root, [target]).files.get(target) for path, target in led.items()}
+    return tree.files | {path: text for path, text in found.items() if text is not None}
+
+
+def read_from_below(
+    root: str | Path, folders: Mapping[str, str], patterns: Iterable[str], known: FileTree
+) -> dict[str, tuple[str, str]]:
+    """Files of packages and generators, each with its path and text, by the path that it counts as.
+
+    ``folders`` has those paths, and ``patterns`` is what the dialect reads. Nothing where a file is ``known`` there;
+    one that somebody has turned off by a link to /dev/null is known.
+    """
+    taken = {*known.files, *(path for path, _ in known.skipped)}
+    found: dict[str, tuple[str, str]] = {}
+    for folder, stands_for in folders.items():
+        top = stands_for.rpartition("/")[0] + "/"
+        tree = read_tree(root, [folder + one.removeprefix(top) for one in patterns if one.startswith(top)])
+        for path, text in tree.files.items():
+            found.setdefault(stands_for + path.removeprefix(folder), (path, text))
+    return {path: one for path, one in found.items() if path not in taken}
 
 
 def read_tree(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # where nothing is kept, as in a namespace, no dialect is imp
     from bascule.model.values import IfName, Mac
     from bascule.persist.config import NetworkConfig
     from bascule.persist.dialect import Dialect
+    from bascule.persist.manager import Manager
     from bascule.persist.parsed import Files, Hardware
     from bascule.persist.writer import WritePlan
     from bascule.plan.change import Note
@@ -35,6 +36,7 @@ class Persister(Struct):
     root: str = "/"
     unread: tuple[tuple[str, str], ...] = ()  # files that could not be read when it was decided, and why
     notes: Sequence[Note] = ()  # what else is kept, and what is not
+    rivals: Sequence[Manager] = ()  # others that configure links of this host when it starts
     _writing: WritePlan | None = None
     _ids: Mapping[IfName, ClientId | None] = {}
 
@@ -54,7 +56,7 @@ class Persister(Struct):
     def _changes(self, wanted: HostState) -> tuple[FileChange, ...]:
         from bascule.persist import sysctls
         from bascule.persist.dialect import dialect
-        from bascule.persist.files import read_tree
+        from bascule.persist.files import read_from_below, read_tree
         from bascule.persist.foreign import cloud_init
         from bascule.persist.foreign.carried import as_said_by, hook_notes, with_carried
         from bascule.persist.formats.openvswitch import unsaid
@@ -72,6 +74,7 @@ class Persister(Struct):
         nics = _nics(config, wanted)
         config = self._as_before(config, chosen, existing, nics)
         config, self.notes = with_carried(config, wanted, self._rules_aside(config, chosen, existing, nics), chosen)
+        self.notes += tuple(self._rival_notes(config, nics))
         foreign = chosen.parse(self._own_files(chosen, existing)[0], nics).config
         self.notes += tuple(hook_notes(config, foreign, self.dialect))
         config = as_said_by(config, chosen.name)
@@ -79,8 +82,25 @@ class Persister(Struct):
         switches = (*unsaid(self.host, config, chosen.name, chosen.openvswitch), *lingering(config, chosen.name))
         self.notes = (*self.notes, *(Note(kind="along", subject=name, text=text) for name, text in switches))
         besides = sysctls.render(self.site, self.host, wanted)
-        self._writing = prepare(chosen, config, existing, stamp=stamp, root=self.root, besides=besides, hardware=nics)
+        below = read_from_below(self.root, chosen.below, chosen.reads, tree)
+        self._writing = prepare(
+            chosen, config, existing, stamp=stamp, root=self.root, besides=besides, hardware=nics, below=below
+        )
         return self._writing.changes
+
+    def _rival_notes(self, config: NetworkConfig, nics: Hardware) -> Iterator[Note]:
+        """Who else has files for links of ours, and acts by them when the machine starts."""
+        from bascule.persist.dialect import dialect
+        from bascule.persist.files import read_tree
+        from bascule.plan.change import Note
+
+        for rival in self.rivals:
+            other = dialect(rival.dialect)
+            files = read_tree(self.root, other.reads, other.includes).files
+            for name in sorted(other.parse(files, nics).config.links.keys() & config.links.keys()):
+                text = f"{rival.dialect} has it in its files as well ({'; '.join(rival.evidence)}): both act when the "
+                text += "machine starts; turn one of them off, or take the link out of its files"
+                yield Note(kind="warning", subject=name, text=text)
 
     def _as_before(self, config: NetworkConfig, chosen: Dialect, existing: Files, nics: Hardware) -> NetworkConfig:
         """What the files know and neither the site file nor the kernel does; decided once, before the change.
@@ -99,10 +119,10 @@ class Persister(Struct):
 
     def _own_files(self, chosen: Dialect, existing: Files) -> tuple[Files, Files]:
         """The host's own files: those that stand there, and those that earlier changes moved aside."""
-        from bascule.persist.files import read_tree
+        from bascule.persist.files import read_moved
         from bascule.persist.writer import ASIDE, is_ours
 
-        moved = read_tree(Path(self.root, ASIDE), chosen.reads, chosen.includes).files
+        moved = read_moved(self.root, ASIDE, chosen.reads, chosen.includes)
         return {path: text for path, text in existing.items() if not is_ours(text)}, moved
 
     def _rules_aside(
@@ -163,9 +183,11 @@ def find_persister(site: Site, host: Host, *, root: str | None = None) -> tuple[
         return None, "this is a network namespace of its own, which no configuration system makes again"
     from bascule.persist.detect import detect
 
-    chosen = detect(root or "/").choose(host.persist)
+    managers = detect(root or "/")
+    chosen = managers.choose(host.persist)
     if chosen is None:
         return None, "no configuration system was found on this host (write 'persist: NAME' under it to choose one)"
     if chosen not in persistent():
         return None, f"{chosen} looks after this host's network, and Bascule reads its files but does not write them"
-    return Persister(site, host, chosen, str(Path(root or "/").resolve())), ""
+    rivals = [one for one in managers.rivals if one.dialect != chosen]
+    return Persister(site, host, chosen, str(Path(root or "/").resolve()), rivals=rivals), ""

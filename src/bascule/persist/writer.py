@@ -17,7 +17,7 @@ from bascule.model.values import IfName
 from bascule.persist.config import NetworkConfig
 from bascule.persist.dialect import Dialect
 from bascule.persist.foreign import cloud_init
-from bascule.persist.foreign.in_the_way import left_alone, lost_lines, lost_words, not_as_wanted, of_others
+from bascule.persist.foreign.in_the_way import Below, left_alone, lost_lines, lost_words, not_as_wanted, of_others
 from bascule.persist.formats.openvswitch import is_switch
 from bascule.persist.parsed import Files, Hardware, Parsed
 from bascule.plan.file_change import FileChange
@@ -28,6 +28,7 @@ from bascule.system.run import run
 ASIDE = f"etc/bascule/{FOLDER}"
 MARK = "# Written by bascule "
 SHEBANG = "#!/bin/sh\n"
+ONE_BY_ONE_MAX = 100  # links that are looked at one by one for the sentence why a file is moved
 
 SECRET = ("etc/NetworkManager/system-connections/", "etc/netplan/")  # NetworkManager and netplan want them closed
 
@@ -91,18 +92,20 @@ def prepare(
     root: str | Path = "/",
     besides: Files | None = None,
     hardware: Hardware | None = None,
+    below: Below | None = None,
 ) -> WritePlan:
     """Decide what to write. ``existing`` are the files of the dialect on the host (persist.files.read_tree).
 
-    ``besides`` are further files that go with it in any dialect, ``hardware`` the NICs that the host has. A foreign
-    file that speaks for a link of ours is moved aside, and what it says of others stays in its place.
+    ``besides`` are further files that go with it in any dialect, ``hardware`` the NICs that the host has, ``below`` the
+    files of packages and generators (persist.files.read_from_below). A foreign file that speaks for a link of ours is
+    moved aside, and what it says of others stays in its place.
 
     Raises Inexpressible for what the dialect cannot say, and BasculeError where a foreign file speaks for our links and
     for others, and not only the one can be taken out of it.
     """
     nics = hardware or {name: link.pin_mac for name, link in config.links.items() if not link.options.kind}
     foreign = {path: text for path, text in existing.items() if not is_ours(text)}
-    decision = _Decision(dialect, config, existing, foreign, nics, stamp, Path(root), dict(besides or {}))
+    decision = _Decision(dialect, config, existing, foreign, nics, stamp, Path(root), besides or {}, below or {})
     kept = left_alone(config, dialect.parse(foreign, nics).config)
     try:
         return decision.without(kept)
@@ -122,7 +125,8 @@ class _Decision(Struct, frozen=True):
     hardware: Hardware
     stamp: FileHeader
     root: Path
-    besides: Mapping[str, str]
+    besides: Files
+    below: Below
 
     def without(self, kept: Collection[IfName]) -> WritePlan:
         """With some links left to the files that have them. Raises BasculeError."""
@@ -143,14 +147,17 @@ class _Decision(Struct, frozen=True):
         ]
         if not problems:
             before = self.dialect.parse(self.existing, self.hardware)
-            problems = not_as_wanted(self.dialect, self._meant(rendered), after, self.hardware)
+            foreign = [path for path, text in after.items() if not is_ours(text)]
+            meant = self._meant(rendered)
+            problems = not_as_wanted(self.dialect, meant, after, self.hardware, self.below, foreign)
             problems += of_others(
                 self.dialect, self.config, self.dialect.parse(self.foreign, self.hardware), after, self.hardware, taken
             )
         if problems:
             raise BasculeError(*problems)
         for path in self._changed(after):
-            _refuse_link(self.root, path)
+            if path not in taken:
+                _refuse_link(self.root, path)
         return WritePlan(root=self.root, changes=tuple(self._changes(after, taken, before)), kept=tuple(sorted(kept)))
 
     def _meant(self, rendered: Files) -> NetworkConfig:
@@ -197,9 +204,18 @@ class _Decision(Struct, frozen=True):
 
     def _reason(self, path: str, new: str | None) -> str:
         """Why a foreign file is moved."""
-        spoken = self.dialect.parse({path: self.foreign[path]}, self.hardware).config.subjects
+        spoken = set(self.dialect.parse({path: self.foreign[path]}, self.hardware).config.links)
+        if not spoken & self.config.links.keys() and len(self.config.links) < ONE_BY_ONE_MAX:
+            spoken = {  # what it says alone is not all: others include it, or it goes with them
+                name
+                for name in self.config.links
+                if path in self.dialect.without(self.foreign, (name,), self.hardware)
+                and self.foreign[path].rstrip() not in (new or "")
+            }
         mine = ", ".join(sorted(spoken & self.config.links.keys()))
-        said = f"it configures {mine}" if mine else "it stands where a file must be written, or does not include it"
+        said = f"it configures {mine}" if mine else "it stands where a file must be written"
+        if not mine and new is not None and new.startswith(self.foreign[path].rstrip()):
+            return "it does not include the files that are written, and will; what it says stays"
         if new is None:
             return said
         return f"{said}; {'ours takes its name' if is_ours(new) else 'what it says of others stays'}"

@@ -98,7 +98,15 @@ def back_up(path: str) -> FileBackup:
 
 def back_up_for(changes: Iterable[FileChange]) -> tuple[FileBackup, ...]:
     """The files of a change as they are before it. Raises OSError."""
-    return tuple(replace(back_up(one.path), aside=one.place, made=_digest(one.content)) for one in changes)
+    return tuple(replace(_back_up_for(one), aside=one.place, made=_digest(one.content)) for one in changes)
+
+
+def _back_up_for(change: FileChange) -> FileBackup:
+    """What is moved is the link, where the file is one: what it leads to stays."""
+    path = Path(change.path)
+    if change.action != "move" or not path.is_symlink():
+        return back_up(change.path)
+    return FileBackup(path=change.path, content=str(path.readlink()).encode(), mode=stat.S_IFLNK | 0o777)
 
 
 class _Restoring:
@@ -119,9 +127,11 @@ class _Restoring:
     def _restore(self, file: FileBackup) -> bool:
         """A file, or a link, as it was; whether it was not. Raises OSError."""
         path = Path(file.path)
-        if stat.S_ISLNK(file.mode):
-            return _restore_link(file, path)
         now = _now(file.path)
+        if stat.S_ISLNK(file.mode):
+            if now is not None and not path.is_symlink():
+                self._keep_foreign(file, now)
+            return _restore_link(file, path)
         if file.is_as(now) and not (file.content is None and path.is_symlink()):  # one that leads nowhere is there
             self._forget_aside(file)
             return False
@@ -157,8 +167,7 @@ class _Restoring:
         if _is_aside(file):
             Path(file.aside).unlink()
         place = Path(file.aside)
-        top = next((folder.parent.parent for folder in place.parents if folder.name == aside.FOLDER), place.parent)
-        aside.remove_empty(place.parent, top)
+        aside.remove_empty(place.parent, _top_of(place))
 
 
 def restore(files: Iterable[FileBackup]) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
@@ -197,13 +206,24 @@ def _now(path: str) -> FileBackup | None:
         return None
 
 
+def _top_of(place: Path) -> Path:
+    """The folder below which what was moved aside is kept in folders that go when they are empty."""
+    return next((folder.parent.parent for folder in place.parents if folder.name == aside.FOLDER), place.parent)
+
+
 def _restore_link(file: FileBackup, path: Path) -> bool:
     target = Path((file.content or b"").decode())
-    if path.is_symlink() and path.readlink() == target:
-        return False
-    durable.make_folder(path.parent, mode=0o755)
-    durable.link(path, target)
-    return True
+    place = Path(file.aside) if file.aside else None
+    is_aside = place is not None and place.is_symlink() and place.readlink() == target
+    is_back = path.is_symlink() and path.readlink() == target
+    if not is_back and not (is_aside and place is not None and aside.bring_back(place, path)):
+        durable.make_folder(path.parent, mode=0o755)
+        durable.link(path, target)
+    if place is not None:
+        if is_aside:
+            place.unlink(missing_ok=True)
+        aside.remove_empty(place.parent, _top_of(place))
+    return not is_back
 
 
 def _write(file: FileBackup, path: Path) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from types import MappingProxyType
 
 from bascule.errors import Problem
 from bascule.model.values import IfName
@@ -10,6 +11,13 @@ from bascule.persist.compare import differences
 from bascule.persist.config import LinkConfig, NetworkConfig
 from bascule.persist.dialect import Dialect
 from bascule.persist.parsed import Files, Hardware, Parsed
+
+EMPTY: Below = MappingProxyType({})
+CULPRITS_MAX = 50  # files that are looked at one by one for the one that is in the way
+
+
+Below = Mapping[str, tuple[str, str]]  # persist.files.read_from_below
+CULPRITS_MAX = 50  # files that are looked at one by one for the one that is in the way
 
 
 def left_alone(config: NetworkConfig, theirs: NetworkConfig) -> frozenset[IfName]:
@@ -28,9 +36,21 @@ def _neighbours(link: LinkConfig, config: NetworkConfig) -> set[str]:
     return near | {other.name for other in config.links.values() if link.name in {other.master, other.parent}}
 
 
-def not_as_wanted(dialect: Dialect, config: NetworkConfig, after: Files, hardware: Hardware) -> list[Problem]:
-    """Read everything as it will lie there, and name each link that would not come out as wanted."""
-    result = dialect.parse(after, hardware).config
+def not_as_wanted(
+    dialect: Dialect,
+    config: NetworkConfig,
+    after: Files,
+    hardware: Hardware,
+    below: Below = EMPTY,
+    foreign: Collection[str] = (),
+) -> list[Problem]:
+    """Read everything as it will lie there, and name each link that would not come out as wanted.
+
+    ``below`` are the files of packages and generators that are read with them, ``foreign`` the paths of those of
+    others among them.
+    """
+    everything = {**{path: text for path, (_, text) in below.items()}, **after}
+    result = dialect.parse(everything, hardware).config
     problems = []
     for name, want in config.links.items():
         have = result.links.get(name)
@@ -41,9 +61,15 @@ def not_as_wanted(dialect: Dialect, config: NetworkConfig, after: Files, hardwar
             hint = f"see that /{next(iter(dialect.scaffold), 'etc')} includes it: source /etc/network/interfaces.d/*"
         else:
             told = list(differences(name, want, have, "wanted", "with the other files that are there"))
-            message = f"other files would change what Bascule writes for {name}"
+            rest = ((path, {**everything}) for path in sorted({*foreign, *below} & everything.keys())[:CULPRITS_MAX])
+            alone = {path: dialect.parse(files, hardware) for path, files in rest if files.pop(path)}
+            culprits = [path for path, said in alone.items() if said.config.links.get(name) == want]
+            who = " or ".join(f"'/{below[path][0] if path in below else path}'" for path in culprits) or "other files"
+            message = f"{who} would change what Bascule writes for {name}"
             message += f" ({told[0].partition(': ')[2]})" if told else ""
-            hint = "they speak for more than this link, and cannot be moved for it: bascule import shows what they say"
+            hint = "it speaks for more than this link, and cannot be moved for it: bascule import shows what it says"
+            if any(path in below for path in culprits):
+                hint = f"it is a package's or a generator's, so it is not moved: remove it, or take {name} out of it"
         problems.append(Problem(code="FILE-FOREIGN", message=message, hint=hint))
     return problems
 

@@ -68,6 +68,7 @@ def parse(files: Files, hardware: Hardware | None = None) -> Parsed:
     gateways: list[tuple[Assignment, str]] = []
     settings = _global(files, builder, gateways)
     switches = SwitchKeys()
+    called: dict[str, str] = {}  # what the files are named after, and their links
     for path in sorted(path for path in files if path.startswith(f"{FOLDER}/ifcfg-")):
         suffix = path.removeprefix(f"{FOLDER}/ifcfg-")
         if suffix.endswith(SKIPPED):
@@ -75,9 +76,9 @@ def parse(files: Files, hardware: Hardware | None = None) -> Parsed:
         elif re.search(r"-range[0-9]+$", suffix):
             builder.left.add_all(path, enumerate(files[path].strip().split("\n"), 1), "a range of aliases, not taken")
         elif suffix != "lo":
-            _IfcfgFile(builder, path, suffix, names, settings, switches).read(files[path])
+            called[suffix] = _IfcfgFile(builder, path, suffix, names, settings, switches).read(files[path])
     for path in sorted(path for path in files if re.match(rf"{FOLDER}/(route|rule)6?-", path)):
-        read_routes(path, files[path], builder)
+        read_routes(path, files[path], builder, called)
     _implied(builder)
     switches.settle(builder)
     for assignment, device in gateways:
@@ -134,11 +135,12 @@ class _IfcfgFile(AssignmentFile):
         self.settings = settings
         self.switches = switches
 
-    def read(self, text: str) -> None:
+    def read(self, text: str) -> str:
+        """The name of its link."""
         self.load(text)
         kind = self._kind()
         if kind is None or not self.found:
-            return
+            return self.suffix
         hwaddr = self.take("HWADDR", parse_mac)
         name = self.value("DEVICE") or self.names.get(hwaddr, "") or self.suffix
         base, colon, _ = name.partition(":")  # eth0:1 is an alias: an address of eth0
@@ -147,10 +149,10 @@ class _IfcfgFile(AssignmentFile):
             draft = self.builder.draft(base, self.path, line)
         except ValueError as wrong:
             self.builder.left.add(self.path, line, name, str(wrong))
-            return
+            return name
         if colon:
             self._addresses(draft)
-            return
+            return name
         draft.kind = kind or draft.kind
         if draft.kind == "":
             draft.pin_mac = hwaddr
@@ -167,6 +169,7 @@ class _IfcfgFile(AssignmentFile):
         self._ip(draft)
         self._rules()
         self._rest()
+        return name
 
     def _kind(self) -> str | None:
         """The kind of link; None for one that is not taken."""

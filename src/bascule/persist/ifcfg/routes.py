@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from bascule.persist.config import StaticRoute
 from bascule.persist.formats.builder import Builder, LinkDraft
@@ -12,10 +13,14 @@ from bascule.persist.formats.values import parse_ip, parse_number, parse_prefix,
 from bascule.persist.ifcfg import FOLDER, SKIPPED
 
 
-def read_routes(path: str, text: str, builder: Builder) -> None:
-    """One file ``route-NAME`` or ``route6-NAME``; those of rules are left over."""
+def read_routes(path: str, text: str, builder: Builder, called: Mapping[str, str]) -> None:
+    """One file ``route-NAME`` or ``route6-NAME``; those of rules are left over.
+
+    NAME is the link's, or what its ifcfg file is named after (ifup-routes, network-scripts); ``called`` has the link.
+    """
     kind, _, name = path.removeprefix(f"{FOLDER}/").partition("-")
     left = builder.left
+    name = called.get(name, name)
     if name.endswith(SKIPPED):
         left.add(path, 0, "", "passed over, as the scripts do with such a name")
         return

@@ -16,15 +16,17 @@ from bascule.persist.parsed import Files, Hardware
 KEYWORDS = frozenset({"source", "source-directory", "mapping", "rename", "template", "no-auto-down", "no-scripts"})
 
 
-def without(files: Files, names: Collection[IfName], hardware: Hardware) -> dict[str, str | None]:  # noqa: ARG001
+def without(files: Files, names: Collection[IfName], hardware: Hardware) -> dict[str, str | None]:
     """What is left of each file with a stanza of one of the links; the first file includes ours in any case."""
     if MAIN not in files:
         return {}
     reader = InterfacesFiles(Builder(), files)
     reader.file(MAIN, ())
+    others = [name for name in (*hardware, *reader.named) if name not in names]
+    mine = {*names, *(logical for logical, link in reader.called.items() if link in names)}
     found: dict[str, str | None] = {}
     for path in sorted(reader.seen):
-        left = "".join(_left(files[path], names))
+        left = "".join(_left(files[path], mine, others))
         if left != files[path]:
             found[path] = left if path == MAIN or _says_something(left) else None
     patterns = [pattern for path in reader.seen for pattern in includes(path, files[path])]
@@ -34,7 +36,7 @@ def without(files: Files, names: Collection[IfName], hardware: Hardware) -> dict
     return found
 
 
-def _left(text: str, names: Collection[IfName]) -> Iterator[str]:
+def _left(text: str, names: Collection[str], others: Collection[str]) -> Iterator[str]:
     skipping = False
     waiting: list[str] = []  # comments behind a stanza that goes: they belong to the next one
     for lines in _logical(text):
@@ -49,6 +51,7 @@ def _left(text: str, names: Collection[IfName]) -> Iterator[str]:
         if first == "iface" or first in KEYWORDS or first == "auto" or first.startswith("allow-"):
             yield from waiting
             skipping = first == "iface" and _is_of(words[1] if len(words) > 1 else "", names)
+            skipping |= first == "mapping" and all(_maps(pattern, names, others) for pattern in words[1:])
             if not skipping:
                 yield from _shorter(lines, words, names)
         elif not skipping:
@@ -57,7 +60,12 @@ def _left(text: str, names: Collection[IfName]) -> Iterator[str]:
     yield from waiting
 
 
-def _shorter(lines: list[str], words: list[str], names: Collection[IfName]) -> Iterator[str]:
+def _maps(pattern: str, names: Collection[str], others: Collection[str]) -> bool:
+    """Whether a mapping is about links of ours alone: it would give their stanzas other names."""
+    return any(fnmatchcase(name, pattern) for name in names) and not any(fnmatchcase(name, pattern) for name in others)
+
+
+def _shorter(lines: list[str], words: list[str], names: Collection[str]) -> Iterator[str]:
     """A line that lists links, without ours; nothing where no other is listed."""
     if words[0] in {"iface", "mapping"} or words[0] in KEYWORDS - {"no-auto-down", "no-scripts"}:
         yield from lines
@@ -69,9 +77,9 @@ def _shorter(lines: list[str], words: list[str], names: Collection[IfName]) -> I
         yield f"{words[0]} {' '.join(left)}\n"
 
 
-def _is_of(word: str, names: Collection[IfName]) -> bool:
-    """Whether a name, or the alias of one (eth0:1), is among them."""
-    return word.partition(":")[0] in names
+def _is_of(word: str, names: Collection[str]) -> bool:
+    """Whether a name, or the alias of one (eth0:1), or one with its stanza (eth0=home), is among them."""
+    return word.partition("=")[0].partition(":")[0] in names
 
 
 def _logical(text: str) -> Iterator[list[str]]:

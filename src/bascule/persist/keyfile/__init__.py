@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 from bascule.persist.dialect import Dialect
 from bascule.persist.formats import LINK_FILES, NETWORK_MANAGER_CONF
 
@@ -12,6 +14,8 @@ DIALECT = Dialect(
     name="keyfile",
     reads=(f"{FOLDER}/*", *NETWORK_MANAGER_CONF, UNIT, *LINK_FILES),
     own=(f"{FOLDER}/*",),
+    # of two profiles that fit alike the one wins that was used last, which nobody can tell: "!" comes before ours
+    below=MappingProxyType({"usr/lib/NetworkManager/system-connections/": f"{FOLDER}/!"}),
     files=f"`/{FOLDER}/*.nmconnection`",
     readers="NetworkManager",
     openvswitch=(),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
+from fnmatch import fnmatchcase
 
 from bascule.model.values import IfName
 from bascule.persist.formats import ini
 from bascule.persist.keyfile import FOLDER
+from bascule.persist.keyfile.lists import split_list
 from bascule.persist.keyfile.parse import parse
 from bascule.persist.keyfile.switches import KINDS
 from bascule.persist.parsed import Files, Hardware, UnparsedLines
@@ -25,8 +28,8 @@ def without(files: Files, names: Collection[IfName], hardware: Hardware) -> dict
             continue
         if parse({path: text}, hardware).config.subjects & set(names) or _is_row_of(path, text, names):
             found[path] = None
-        elif _fits_any(path, text):
-            found[path] = _leaving(text, names) if others else None
+        elif (patterns := _patterns(path, text)) is not None and any(_fits(name, patterns) for name in names):
+            found[path] = _leaving(text, names) if any(_fits(name, patterns) for name in others) else None
     return found
 
 
@@ -36,18 +39,39 @@ def _is_row_of(path: str, text: str, names: Collection[IfName]) -> bool:
     return connection is not None and connection.get("type") in KINDS and connection.get("interface-name") in names
 
 
-def _fits_any(path: str, text: str) -> bool:
+def _patterns(path: str, text: str) -> list[str] | None:
+    """The names that a profile for ethernet fits, [] for any.
+
+    None where it names one link or MAC, or is another's port, or does not start by itself.
+    """
     sections = {section.name: section for section in ini.read(path, text, UnparsedLines())}
     connection = sections.get("connection")
     if connection is None or connection.get("type") not in {"ethernet", "802-3-ethernet"}:
-        return False
+        return None
     named = connection.get("interface-name") or connection.get("master") or connection.get("controller")
     pins = [sections[name] for name in ("ethernet", "802-3-ethernet") if name in sections]
     starts = connection.get("autoconnect", "true").lower() not in {"false", "no", "0"}
-    return starts and not named and "match" not in sections and not any(pin.get("mac-address") for pin in pins)
+    if not starts or named or any(pin.get("mac-address") for pin in pins):
+        return None
+    match = sections.get("match")
+    return split_list(match.get("interface-name")) if match is not None else []
+
+
+def _fits(name: str, patterns: list[str]) -> bool:
+    """Whether a link has such a name: each with & must hold, one of the others must (nm-settings(5), match)."""
+    must = [pattern[1:] for pattern in patterns if pattern.startswith("&")]
+    may = [pattern.removeprefix("|") for pattern in patterns if not pattern.startswith("&")]
+    return all(_holds(name, each) for each in must) and (not may or any(_holds(name, each) for each in may))
+
+
+def _holds(name: str, pattern: str) -> bool:
+    return fnmatchcase(name, pattern.lstrip("!")) is not pattern.startswith("!")
 
 
 def _leaving(text: str, names: Collection[IfName]) -> str:
     """With a [match] of every name but these: elements that must all hold, turned round (nm-settings(5), match)."""
     words = "".join(f"&!{name};" for name in sorted(names))
+    said = re.search(r"^\[match\]\n(?:(?!\[).*\n)*?interface-name=(.*)$", text, re.MULTILINE)
+    if said:
+        return f"{text[: said.end()].rstrip(';')};{words}{text[said.end() :]}"
     return f"{text.rstrip()}\n\n[match]\ninterface-name={words}\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 from bascule.persist.dialect import Dialect
 from bascule.persist.formats import LINK_FILES
 from bascule.persist.formats.neighbours import PERMANENT, PROXY_NDP
@@ -19,6 +21,7 @@ DIALECT = Dialect(
         *LINK_FILES,
     ),
     own=(f"{FOLDER}/*.yaml",),
+    below=MappingProxyType({f"{folder}/netplan/": f"{FOLDER}/" for folder in ("run", "usr/lib", "lib")}),
     files=f"`/{FOLDER}/60-bascule.yaml`, drop-ins for networkd",
     readers="netplan with networkd",
     notes="""\

@@ -74,6 +74,7 @@ def parse(files: Files, hardware: Hardware | None = None) -> Parsed:
     reader = NetplanFiles(builder, hardware or {})
     for path, network in documents:
         reader.names(path, network)
+    reader.choose()
     for path, network in documents:
         reader.read(path, network)
     reader.enslave()
@@ -93,6 +94,7 @@ class NetplanFiles:
         self.hardware = hardware
         self.called: dict[str, list[str]] = {}  # netplan's ids and the links that they stand for
         self.matched: dict[str, dict[str, Node]] = {}
+        self.speaker: dict[str, str] = {}  # of each link the id that networkd goes by
         self.members: list[tuple[str, str, str, int]] = []
         self.local: dict[str, bool] = {}
         self.accept: dict[str, bool] = {}
@@ -119,6 +121,12 @@ class NetplanFiles:
                 known = self.matched.setdefault(ident, {})
                 known.update({key: keys[key] for key in ("match", "set-name") if key in keys})
                 self.called[ident] = self._names(ident, known) if known else [ident]
+
+    def choose(self) -> None:
+        """Of several ids for one link networkd takes the first unit by its name; netplan makes one of each id."""
+        for ident in sorted(self.called, key=lambda ident: f"{ident}.network"):
+            for name in self.called[ident]:
+                self.speaker.setdefault(name, ident)
 
     def _names(self, ident: str, known: dict[str, Node]) -> list[str]:
         if isinstance(known.get("set-name"), yaml.ScalarNode):
@@ -166,6 +174,10 @@ class NetplanFiles:
             why = "its match fits no known NIC, and it has no set-name"
             self.leave(path, ident, f"{ident.value}: {in_words(body)}", why)
         for name in names:
+            if self.speaker[name] != ident.value:
+                why = f"networkd takes the unit of {self.speaker[name]} for {name}, whose name comes first"
+                self.leave(path, ident, f"{ident.value}: {in_words(body)}", why)
+                continue
             try:
                 draft = self.builder.draft(name, path, ident.start_mark.line + 1)
             except ValueError as wrong:
@@ -329,7 +341,8 @@ class NetplanFiles:
                 self.builder.doubt(master)
                 self.builder.left.add(path, line, f"{ident} under {master}", "its match fits no known NIC")
             for name in names:
-                self.builder.enslave(name, master, path, line)
+                if ident not in self.called or self.speaker[name] == ident:  # another unit knows of no master
+                    self.builder.enslave(name, master, path, line)
 
     def settle(self, draft: LinkDraft) -> None:
         """What follows from several keys together."""

@@ -10,8 +10,10 @@ import yaml
 from bascule.model.values import IfName
 from bascule.persist.formats.builder import Builder
 from bascule.persist.netplan import FOLDER
+from bascule.persist.netplan.dropins import UNIT
 from bascule.persist.netplan.nodes import network_of, pairs
 from bascule.persist.netplan.parse import KINDS, NetplanFiles
+from bascule.persist.networkd import FOLDER as UNITS
 from bascule.persist.parsed import Files, Hardware
 
 Entry = tuple[yaml.ScalarNode, yaml.Node]
@@ -29,7 +31,9 @@ def without(files: Files, names: Collection[IfName], hardware: Hardware) -> dict
             reader.names(path, network)
     ids = {ident for ident, links in reader.called.items() if links and set(links) <= set(names)}
     found = {path: _cut(files[path], network, ids) for path, network in networks.items()}
-    return {path: left for path, left in found.items() if left != files[path]}
+    units = tuple(f"{UNITS}/{UNIT}{name}.{kind}.d/" for name in (*names, *ids) for kind in ("netdev", "network"))
+    dropins: dict[str, str | None] = {path: None for path in files if path.startswith(units)}
+    return {path: left for path, left in found.items() if left != files[path]} | dropins
 
 
 def _cut(text: str, network: yaml.MappingNode, ids: Collection[str]) -> str | None:

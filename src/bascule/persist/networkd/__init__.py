@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 from bascule.persist.dialect import Dialect
 from bascule.persist.formats import LINK_FILES, SWITCH_WORDS
 from bascule.persist.formats.neighbours import PERMANENT, PROXY_NDP
@@ -17,6 +19,9 @@ DIALECT = Dialect(
         f"{FOLDER}/*.netdev.d/*.conf",
         f"{FOLDER}/*.network.d/*.conf",
         *LINK_FILES,
+    ),
+    below=MappingProxyType(
+        {f"{folder}/systemd/network/": f"{FOLDER}/" for folder in ("run", "usr/local/lib", "usr/lib", "lib")}
     ),
     own=(f"{FOLDER}/*.netdev", f"{FOLDER}/*[!d].network"),
     files=f"`/{FOLDER}/*.netdev`, `*.network`",

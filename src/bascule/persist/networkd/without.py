@@ -19,7 +19,8 @@ def without(files: Files, names: Collection[IfName], hardware: Hardware) -> dict
     A pattern is only in the way where it is read before ours; one that other NICs need as well is left alone.
     """
     reader = UnitReader(Builder(), files)
-    found: dict[str, str | None] = {}
+    ours = (f"{FOLDER}/10-{name}.{kind}" for name in names for kind in ("netdev", "network"))
+    found: dict[str, str | None] = {path: None for unit in ours for path in reader.dropins.get(unit, ())}
     for path in reader.units(".netdev"):
         heads = [section for _, section in reader.unit(path) if section.name == "NetDev"]
         if any(section.get("Name") in names for section in heads):
