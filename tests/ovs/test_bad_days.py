@@ -14,6 +14,7 @@ import pytest
 from msgspec.structs import replace
 
 from bascule.errors import CommandFailed
+from bascule.providers.ovs.effects import IDLE_S
 from bascule.providers.ovs.observe import observe
 from bascule.providers.ovs.state import BridgeRow, InterfaceRow, PortRow, SwitchState
 from bascule.providers.ovs.transaction import transaction
@@ -69,6 +70,14 @@ def test_an_older_version_is_read_without_what_it_lacks(base: tuple[str, int]) -
     protected = replace(seen, ports={**seen.ports, "p1": replace(seen.ports["p1"], protected=True)})
     assert "protected" in str(ask(path, transaction(seen, protected)))
     assert observe(path).ports == seen.ports
+
+
+def test_nobody_waits_for_one_who_has_ended(base: tuple[str, int]) -> None:
+    """The data base takes the change, and ovs-vswitchd, which would do it, is not there any more."""
+    begun = time.monotonic()
+    empty = observe(base[0])
+    assert told(empty, with_ports(empty, 3)) == "OPENVSWITCH-DEAD"
+    assert time.monotonic() - begun < IDLE_S
 
 
 def test_a_data_base_that_does_not_answer(base: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,15 +26,34 @@ RUN = "/var/run/openvswitch"
 USUAL = f"{RUN}/db.sock"
 
 
-def ask(path: str, parameters: list[Any]) -> list[dict[str, Any]]:
-    """The results of one transaction. Raises OSError, ValueError."""
-    results: list[dict[str, Any]] = _call(path, "transact", parameters)
+def ask(path: str, parameters: list[Any], *, wait_s: float = 0.0) -> list[dict[str, Any]]:
+    """The results of one transaction, which itself waits ``wait_s`` at most. Raises OSError, ValueError."""
+    results: list[dict[str, Any]] = _call(path, "transact", parameters, wait_s)
     return results
 
 
-def _call(path: str, method: str, parameters: list[Any]) -> Any:
+def is_done(path: str, number: int, *, wait_s: float) -> bool:
+    """Whether ovs-vswitchd has done what the data base said at its change of this number; waits for that.
+
+    The data base answers when it is so (RFC 7047, 5.2.6): to ask again and again would take ovs-vswitchd's time.
+    Raises OSError, ValueError.
+    """
+    behind = {
+        "op": "wait", "timeout": round(1000 * wait_s), "table": "Open_vSwitch", "where": [["cur_cfg", "<", number]],
+        "columns": ["cur_cfg"], "until": "==", "rows": [],
+    }  # fmt: skip
+    return not ask(path, ["Open_vSwitch", behind], wait_s=wait_s)[0].get("error")
+
+
+def refused_links(path: str) -> dict[str, str]:
+    """The interfaces that ovs-vswitchd could not open, with what it says. Raises OSError, ValueError."""
+    wrong = {**_select("Interface", ["name", "error"]), "where": [["error", "!=", ["set", []]]]}
+    return {row["name"]: str(row["error"]) for row in ask(path, ["Open_vSwitch", wrong])[0]["rows"]}
+
+
+def _call(path: str, method: str, parameters: list[Any], wait_s: float = 0.0) -> Any:
     with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as door:
-        door.settimeout(ANSWER_S)
+        door.settimeout(ANSWER_S + wait_s)
         door.connect(path)
         door.sendall(json.dumps({"method": method, "params": parameters, "id": 0}).encode())
         decoder, text = json.JSONDecoder(), b""
@@ -56,11 +75,21 @@ def _call(path: str, method: str, parameters: list[Any]) -> Any:
 class Daemons(NamedTuple):
     """Who keeps the switches of a network namespace: the socket of the data base, and that of ovs-vswitchd.
 
-    ``control`` is None where ovs-vswitchd does not run.
+    ``control`` is None where ovs-vswitchd does not run; ``pid`` is its process, "" where that is not seen.
     """
 
     socket: str
     control: str | None
+    pid: str = ""
+
+    @property
+    def worked(self) -> int:
+        """The time that ovs-vswitchd has worked so far, in ticks of the kernel; 0 where it is not seen."""
+        with contextlib.suppress(OSError):
+            if not self.pid:
+                return 0
+            return sum(map(int, Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[11:13]))
+        return 0
 
 
 def daemons(namespace: Namespace | None) -> Daemons | None:
@@ -84,7 +113,7 @@ def daemons(namespace: Namespace | None) -> Daemons | None:
         if (status.st_dev, status.st_ino) == wanted:
             found[name] = pid
     if SERVER in found and (path := _socket(found[SERVER])) is not None:
-        return Daemons(path, _control(found[SWITCH]) if SWITCH in found else None)
+        return Daemons(path, _control(found[SWITCH]), found[SWITCH]) if SWITCH in found else Daemons(path, None)
     if hidden and namespace is None and is_machines_own() and Path(USUAL).exists():
         return Daemons(USUAL, "")
     return None

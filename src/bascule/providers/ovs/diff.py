@@ -14,10 +14,10 @@ from bascule.plan.change import Command, Risk
 from bascule.plan.step import PLUG_S, Phase, Step, step
 from bascule.providers.ovs.guard_steps import guard_steps
 from bascule.providers.ovs.overlay import vlans_of
-from bascule.providers.ovs.state import BridgeRow, MirrorRow, PortRow, SwitchState
+from bascule.providers.ovs.state import LIMIT, BridgeRow, InterfaceRow, MirrorRow, PortRow, SwitchState
 from bascule.providers.ovs.transaction import transaction
 
-PATIENCE_S = 20  # how long ovs-vswitchd may take to do what its data base says
+PATIENCE_S = 100  # how long ovs-vswitchd may take to do what its data base says
 DONE = (f"--timeout={PATIENCE_S}", "wait-until", "Open_vSwitch", ".")
 
 
@@ -117,7 +117,7 @@ def _altered(before: PortRow, after: PortRow) -> Iterator[Step]:
         yield step(Phase.SWITCH, name, words, risk=Risk.CHANGES, about="options")
     for old, new in zip(before.interfaces, after.interfaces, strict=False):
         rate = new.ingress_policing_rate
-        if old.name == new.name and old.ingress_policing_rate != rate:
+        if old.name == new.name and _policing(old) != _policing(new):
             burst = rate_words(1000 * new.ingress_policing_burst)
             words = f"limit what it sends to {rate_words(1000 * rate)}, {burst} at once"
             words = words if rate else "no limit of what it sends"
@@ -125,6 +125,16 @@ def _altered(before: PortRow, after: PortRow) -> Iterator[Step]:
         if old.name == new.name and old.mtu_request != new.mtu_request:
             words = f"MTU {new.mtu_request} bytes" if new.mtu_request else "MTU of the smallest port"
             yield step(Phase.SWITCH, name, words, risk=Risk.CHANGES, about="mtu")
+        limited = _policing(old) != _policing(new) or before.qos != after.qos  # and told above
+        for column in ("type", "options", "external_ids") if old.name == new.name else ():
+            was, value = getattr(old, column), getattr(new, column)
+            if was != value and not (limited and column != "type" and {**was, LIMIT: ""} == {**value, LIMIT: ""}):
+                words = f"set {column} to {_value(value)}"
+                yield step(Phase.SWITCH, new.name, words, risk=Risk.CHANGES, about="options")
+
+
+def _policing(one: InterfaceRow) -> tuple[int, int]:
+    return one.ingress_policing_rate, one.ingress_policing_burst
 
 
 def _vlan_words(port: PortRow) -> str:

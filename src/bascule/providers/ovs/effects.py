@@ -17,10 +17,11 @@ from bascule.providers.ovs.observe import look, rebinding
 from bascule.providers.ovs.state import SwitchState
 from bascule.providers.ovs.transaction import interfaces_in
 from bascule.system.net.netns import Namespace
-from bascule.system.openvswitch import OFCTL, ask, door, failed, settle
+from bascule.system.openvswitch import OFCTL, ask, daemons, door, failed, is_done, refused_links, settle
 from bascule.system.run import run
 
-PAUSE_S = 0.002  # between two looks at whether ovs-vswitchd is done
+LOOK_S = 1.0  # between two looks at whether ovs-vswitchd still runs and works
+IDLE_S = 20  # how long it may do nothing at all: on a busy machine hundreds of ports take it longer than that
 
 
 class OvsEffects:
@@ -49,7 +50,8 @@ class OvsEffects:
                 loaded = True
             else:
                 path = command.words[0].removeprefix("--db=unix:")
-                _await(path, int(command.words[-1].removeprefix("cur_cfg>=")), made, change)
+                _await(path, int(command.words[-1].removeprefix("cur_cfg>=")), change, where.namespace)
+                _see(path, made)
         if loaded:
             settle(where.namespace)
         return ()
@@ -100,35 +102,39 @@ def _subject(wait: dict[str, Any]) -> str:
     return f"{kind} '{named}' of Open vSwitch" if named else f"a {kind} of Open vSwitch ({columns})"
 
 
-def _await(path: str, number: int, made: Iterable[str], change: Change) -> None:
-    """Until ovs-vswitchd has seen the change; then see that it could open what was made."""
-    begun = time.monotonic()
-    while _rows(path, "Open_vSwitch", "cur_cfg")[0]["cur_cfg"] < number:
-        waited = time.monotonic() - begun
-        if waited > PATIENCE_S:
-            message = f"{change.subject}: {change.action}: ovs-vswitchd did not do it within {PATIENCE_S} s"
-            raise CommandFailed(Problem("OPENVSWITCH-DEAD", message, hint="see 'systemctl status openvswitch-switch'"))
-        time.sleep(max(PAUSE_S, waited / 20))  # each question keeps the data base from what it shall do
+def _await(path: str, number: int, change: Change, namespace: Namespace | None) -> None:
+    """Until ovs-vswitchd has done the change. Raises CommandFailed at once where it runs no more."""
+    begun = active = time.monotonic()
+    worked = 0
+    try:
+        while not is_done(path, number, wait_s=LOOK_S):
+            now, found = time.monotonic(), daemons(namespace)
+            if found is not None and found.worked != worked:
+                worked, active = found.worked, now
+            why = ""
+            if found is not None and found.control is None:
+                why = "ovs-vswitchd has ended"
+            elif now - active > IDLE_S or now - begun > PATIENCE_S:
+                why = f"ovs-vswitchd did not do it within {now - begun:.0f} s"
+            if why:
+                message = f"{change.subject}: {change.action}: {why}"
+                hint = "see 'systemctl status openvswitch-switch'"
+                raise CommandFailed(Problem("OPENVSWITCH-DEAD", message, hint=hint))
+    except (OSError, ValueError) as error:
+        raise failed(path, error) from error
+
+
+def _see(path: str, made: Iterable[str]) -> None:
+    """See that ovs-vswitchd could open what was made. Raises CommandFailed with what it says."""
     wanted = set(made)
-    refused = [row for row in _rows(path, "Interface", "name", "error") if row["name"] in wanted] if wanted else []
+    try:
+        errors = refused_links(path) if wanted else {}
+    except (OSError, ValueError) as error:
+        raise failed(path, error) from error
     problems = [
-        Problem(
-            "OPENVSWITCH-DEVICE",
-            f"{row['name']}: Open vSwitch says '{row['error']}'",
-            hint=f"see 'ip -d link show {row['name']}'",
-        )
-        for row in refused
-        if isinstance(row["error"], str) and row["error"]  # an empty set where it could be opened
+        Problem("OPENVSWITCH-DEVICE", f"{name}: Open vSwitch says '{words}'", hint=f"see 'ip -d link show {name}'")
+        for name, words in errors.items()
+        if name in wanted
     ]
     if problems:
         raise CommandFailed(*problems)
-
-
-def _rows(path: str, table: str, *columns: str) -> list[dict[str, Any]]:
-    """Columns of all rows of a table. Raises BasculeError where nobody answers."""
-    select = {"op": "select", "table": table, "where": [], "columns": list(columns)}
-    try:
-        rows: list[dict[str, Any]] = ask(path, ["Open_vSwitch", select])[0]["rows"]
-    except (OSError, ValueError) as error:
-        raise failed(path, error) from error
-    return rows

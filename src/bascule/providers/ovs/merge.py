@@ -8,7 +8,7 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from bascule.providers.ovs.guard_steps import merged_flows, righted_flows
-from bascule.providers.ovs.state import MirrorRow, PortRow, Row, SwitchState
+from bascule.providers.ovs.state import MARK, MirrorRow, PortRow, Row, SwitchState
 from bascule.providers.protocol import Merged
 
 R = TypeVar("R", bound=Row)
@@ -113,7 +113,7 @@ def _righted(before: Mapping[str, R], wanted: Mapping[str, R], now: Mapping[str,
             if old is not None and getattr(old, field) == mine:
                 mine = there
             elif isinstance(mine, Mapping):
-                mine = {**there, **mine}
+                mine = {**{key: value for key, value in there.items() if not key.startswith(MARK)}, **mine}
             values[field] = mine
         found[name] = type(row)(**values)
     return found

@@ -6,6 +6,7 @@ The names of fields are those of the columns (ovs-vswitchd.conf.db(5)); None and
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, ClassVar
 
 from msgspec import Struct, field
@@ -137,7 +138,7 @@ class SwitchCounters(Volatile, frozen=True, kw_only=True):
     is_running: bool = True
 
 
-class SwitchState(Struct, frozen=True, kw_only=True):
+class SwitchState(Struct, frozen=True, kw_only=True, dict=True):
     """All switches of one data base, behind the socket ``socket``."""
 
     socket: str
@@ -149,7 +150,14 @@ class SwitchState(Struct, frozen=True, kw_only=True):
 
     def ports_of(self, bridge: str) -> tuple[PortRow, ...]:
         """The ports of a switch, in the order of their names."""
-        return tuple(port for _, port in sorted(self.ports.items()) if port.bridge == bridge)
+        return self._by_bridge.get(bridge, ())
+
+    @cached_property
+    def _by_bridge(self) -> Mapping[str, tuple[PortRow, ...]]:
+        found: dict[str, list[PortRow]] = {}
+        for _, port in sorted(self.ports.items()):
+            found.setdefault(port.bridge, []).append(port)
+        return {bridge: tuple(ports) for bridge, ports in found.items()}
 
 
 def plain(value: Any) -> Any:

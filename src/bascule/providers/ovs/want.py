@@ -18,7 +18,7 @@ from bascule.model.values import IfName
 from bascule.plan.change import Note
 from bascule.policy.guards.flows import guard_flows
 from bascule.policy.guards.openflow_gaps import unseen
-from bascule.policy.guards.ports import guarded_ports
+from bascule.policy.guards.ports import GuardedPort, guarded_ports
 from bascule.providers.ovs.flows import LOCAL, SHOWN_FRAGMENTS
 from bascule.providers.ovs.overlay import columns_of, vlans_of
 from bascule.providers.ovs.state import (
@@ -72,8 +72,9 @@ class _Wanted:
         self.named = {*self.protected, *(str(port.link) for b in declared.values() for port in b.every_port)}
         self.members = {one.name: row.name for row in now.ports.values() for one in row.interfaces}  # of bonds, too
         masters = {name: nic.master for nic in site.guest_nics(host.name) for name in (nic.tap, nic.next_tap)}
-        guarded = guarded_ports(site, host)
-        self.guarded = {name: [p for p in guarded if masters[p.name] == name] for name in declared}
+        self.guarded: dict[str, list[GuardedPort]] = {name: [] for name in declared}
+        for port in guarded_ports(site, host):
+            self.guarded.get(masters[port.name] or "", []).append(port)
         self.notes: list[Note] = []
 
     def wanted(self) -> Wanted:
@@ -153,28 +154,39 @@ class _Wanted:
 
     def _own_port(self, bridge: Bridge, row: PortRow | None) -> PortRow:
         """The internal port, on which the host speaks."""
-        if row is None:
-            own = InterfaceRow(name=bridge.name, type="internal", external_ids=self.mark)
-            row = PortRow(name=bridge.name, bridge=bridge.name, interfaces=(own,), external_ids=self.mark)
+        row = self._as_made(row, bridge.name, "internal")
         mtu = bridge.mtu or row.interfaces[0].mtu_request
         return replace(row, bridge=bridge.name, interfaces=(replace(row.interfaces[0], mtu_request=mtu),))
 
+    def _as_made(self, row: PortRow | None, bridge: str, kind: str = "", name: str = "") -> PortRow:
+        """A new port; one of ours without what others set beside the file; one that was found as it is."""
+        if row is None:
+            own = InterfaceRow(name=name or bridge, type=kind, external_ids=self.mark)
+            return PortRow(name=name or bridge, bridge=bridge, interfaces=(own,), external_ids=self.mark)
+        if row.site != self.site.name:
+            return row
+        members = tuple(
+            replace(one, type=kind, options={}, mtu_request=None) if one.site == row.site else one
+            for one in row.interfaces
+        )
+        maps = {name: getattr(row, name) for name in ("name", "bridge", "external_ids", "other_config")}
+        return PortRow(interfaces=members, qos=row.qos, **maps)  # a limit that somebody else set is his
+
     def _port(self, link: Link, bridge: str, row: PortRow | None) -> PortRow:
         """One under a declared bridge; of a port that no file names nothing is altered."""
-        known = row
-        if row is None:
-            own = InterfaceRow(name=link.name, external_ids=self.mark)
-            row = PortRow(name=link.name, bridge=bridge, interfaces=(own,), external_ids=self.mark)
+        known, row = row, self._as_made(row, bridge, name=link.name)
         if isinstance(link.options, OpenVSwitchBond) and link.name in self.named:
             there = {one.name: one for one in row.interfaces}
             members = sorted(member.name for member in self.links.ports(link.name))
             own_rows = (there.get(name) or InterfaceRow(name=name, external_ids=self.mark) for name in members)
             row = replace(row, interfaces=tuple(own_rows), **_bond_columns(link.options, row))
         if known is not None and link.name not in self.named:
-            return row
+            return known
         vlans = link.vlans
         if vlans_of(row) != vlans and (vlans or row.tag is not None or row.trunks):
             row = replace(row, **columns_of(vlans))
+            if known is not None and known.site == self.site.name and vlans_of(known) == vlans:
+                row = replace(row, tag=known.tag, trunks=known.trunks, vlan_mode=known.vlan_mode)  # said another way
         if (limit := self.limits.get(link.name)) is not None:
             row = limited(row, limit, self.mark)
         isolated = self.protected.get(link.name)
