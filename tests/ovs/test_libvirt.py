@@ -7,12 +7,10 @@ from uuid import uuid5
 import pytest
 from msgspec.structs import replace
 
-from bascule.errors import BasculeError
 from bascule.model.domain import DomainText
 from bascule.providers.guest_nics import is_at, restart_reason
 from bascule.providers.libvirt import domain_xml, edit
 from bascule.providers.libvirt import parse as libvirt
-from bascule.providers.qemu.want import refuse_macvtap
 from bascule.site import parse
 
 SITE = """
@@ -105,9 +103,3 @@ def test_another_vlan_is_written_into_the_definition() -> None:
     right = domain_xml.build(guest)
     made = libvirt.domain(replace(domain, now=right, next=right))
     assert all(is_at(one, nic) for one, nic in zip(made.nics, guest.nics, strict=True))
-
-
-def test_bare_qemu_is_not_plugged_into_it() -> None:
-    nic = parse(SITE.encode(), "s.yaml").guests["g"].nics[0]
-    with pytest.raises(BasculeError, match="PLUG-UNSUPPORTED"):
-        refuse_macvtap(nic)

@@ -50,7 +50,7 @@ def quiet(plugs: Sequence[Plug], host: Namespace) -> None:
         raise CommandFailed(Problem(code="TAP-FAILED", message=message))
 
 
-def silence(plugs: Sequence[Plug], host: Namespace) -> None:
+def silence(plugs: Sequence[Plug], host: Namespace | None) -> None:
     """Router advertisements are the guest's business, not the host's (DESIGN.md §7)."""
     with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
         write_sysctls({f"net/ipv6/conf/{plug.nic.tap}/accept_ra": "0" for plug in plugs}, namespace=host)

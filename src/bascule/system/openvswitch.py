@@ -45,6 +45,20 @@ def is_done(path: str, number: int, *, wait_s: float) -> bool:
     return not ask(path, ["Open_vSwitch", behind], wait_s=wait_s)[0].get("error")
 
 
+def switch_ports(namespace: Namespace | None) -> dict[str, str]:
+    """The bridge of each port; none where nobody is, or he cannot be asked."""
+    found = daemons(namespace)
+    if found is None:
+        return {}
+    tables = (_select("Bridge", ["name", "ports"]), _select("Port", ["_uuid", "name"]))
+    try:
+        bridges, ports = (each["rows"] for each in ask(found.socket, ["Open_vSwitch", *tables]))
+    except (OSError, ValueError):
+        return {}
+    names = {row["_uuid"][1]: row["name"] for row in ports}
+    return {names[uuid]: row["name"] for row in bridges for uuid in _uuids(row["ports"])}
+
+
 def refused_links(path: str) -> dict[str, str]:
     """The interfaces that ovs-vswitchd could not open, with what it says. Raises OSError, ValueError."""
     wrong = {**_select("Interface", ["name", "error"]), "where": [["error", "!=", ["set", []]]]}

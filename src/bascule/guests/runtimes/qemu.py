@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from msgspec.structs import replace
@@ -15,16 +15,21 @@ from bascule.guests.runtimes.qemu_process import QemuDriver
 from bascule.guests.runtimes.runtime import bring, bring_or_take_back, run
 from bascule.host.live import HERE
 from bascule.model.domain import Domain, DomainNic
-from bascule.model.site import Attachment, Guest, GuestNic
+from bascule.model.links import OpenVSwitch
+from bascule.model.site import Attachment, Guest, GuestNic, SwitchedNic
 from bascule.model.state import HostState
 from bascule.model.values import IfName, Mac, derive_mac, derive_tap
-from bascule.plan.change import Change, Note
+from bascule.plan.change import Change, Command, Note
+from bascule.plan.step import ip
 from bascule.providers.observe import observe as observe_host
+from bascule.providers.ovs import OVS
+from bascule.providers.ovs.guest_port import join, leave
+from bascule.providers.ovs.state import SwitchState
 from bascule.providers.qemu import QEMU
 from bascule.providers.qemu.command_line import Files
 from bascule.providers.qemu.diff import monitor
 from bascule.providers.qemu.effects import observe, process_of
-from bascule.providers.qemu.state import QemuGuest, QemuState, definition, guest_of
+from bascule.providers.qemu.state import QemuGuest, QemuState, definition, guest_of, nic_of
 from bascule.providers.qemu.want import attach, detach, refuse_macvtap, replug
 from bascule.system.run import find_tool
 
@@ -73,12 +78,19 @@ class QemuRuntime:
             mtu = links[bridge].mtu if bridge in links else 1500
             plugs.append(Plug(nic=nic, bridge=bridge, mtu=mtu, by_kernel=by_kernel))
         driver.attach(plugs)
-        driver.start([name])
+        switched = [plug.nic for plug in plugs if not plug.by_kernel]
+        _on_switch(switched)
+        try:
+            driver.start([name])
+        except BasculeError:
+            _off_switch([nic.tap for nic in switched])
+            raise
 
     def stop(self, name: str) -> None:
         """Pull the plug, taps away."""
         known = {one: guest_of(guest.definition) for one, guest in self._state().guests.items()}
         QemuDriver(qemu_folder(), known, accel=self._accel).stop(name)
+        _off_switch([nic.tap for nic in known[name].nics])
 
     def shutdown(self, name: str, mode: str) -> None:
         """Press the power button. Raises BasculeError for an agent, which such a guest has no channel for."""
@@ -107,15 +119,25 @@ class QemuRuntime:
 
     def replug(self, domain: Domain, nic: DomainNic, to: Attachment) -> tuple[Note, ...]:
         """Move a NIC, or put its cable in again."""
-        other = _nic(domain.name, nic, to)
-        refuse_macvtap(other)
         before = self._look()
+        other = _nic(domain.name, nic, to, before)
+        refuse_macvtap(other)
         part: QemuState = QEMU.part(before)
         guest = part.guests[domain.name]
         moved = _with(part, replug(guest, nic.index, other))
-        if guest.bridges.get(nic.tap) == other.master:
+        was, to_bridge = guest.bridges.get(nic.tap), other.master
+        if was == to_bridge:
             moved = replace(moved, again=(nic.tap,))
-        return self._change(before, moved)
+        switches: SwitchState | None = OVS.part(before)
+        if was is None or was == to_bridge or switches is None or not {was, str(to_bridge)} & switches.bridges.keys():
+            return self._change(before, moved)
+        _carry(switches, other, str(to_bridge), was)
+        try:
+            return self._change(before, moved)
+        except BasculeError:
+            old = next(row for row in guest.rows if row["index"] == nic.index)
+            _carry(switches, nic_of(domain.name, old), was, str(to_bridge))
+            raise
 
     def unplug(self, domain: Domain, nic: DomainNic) -> None:
         """Pull the cable; nobody would remember that of a guest that does not run."""
@@ -137,7 +159,7 @@ class QemuRuntime:
             tap=tap or derive_tap(domain.name, index),
             model=model,
         )
-        nic = _nic(domain.name, made, to)
+        nic = _nic(domain.name, made, to, self._look())
         refuse_macvtap(nic)
         self._edit(domain.name, lambda guest: attach(guest, nic))
         return made
@@ -159,6 +181,49 @@ def _with(state: QemuState, guest: QemuGuest) -> QemuState:
     return replace(state, guests={**state.guests, guest.definition["name"]: guest})
 
 
-def _nic(guest: str, nic: DomainNic, to: Attachment) -> GuestNic:
+def _nic(guest: str, nic: DomainNic, to: Attachment, host: HostState) -> GuestNic:
+    """The NIC at its new place; on a switch that keeps VLANs apart it is in none, until a site file says one."""
     assert nic.mac is not None, "a definition has a MAC for each NIC"
-    return GuestNic(guest=guest, index=nic.index, plug=to.kind, into=to.into, mac=nic.mac, tap=IfName(nic.tap))
+    made = GuestNic(guest=guest, index=nic.index, plug=to.kind, into=to.into, mac=nic.mac, tap=IfName(nic.tap))
+    bridge = host.links.get(made.master) if made.master is not None else None
+    if bridge is None or not isinstance(bridge.options, OpenVSwitch):
+        return made
+    return replace(made, openvswitch=SwitchedNic(untagged=0 if bridge.options.vlan_filtering else None))
+
+
+def _carry(part: SwitchState, nic: GuestNic, into: str, was: str) -> None:
+    """A running guest's tap from one bridge to another, where one of them is Open vSwitch's."""
+    away = leave(part.socket, nic.tap) if was in part.bridges else ip("link", "set", "dev", nic.tap, "nomaster")
+    joined = ip("link", "set", "dev", nic.tap, "master", into)
+    if into in part.bridges:
+        switch = nic.openvswitch or SwitchedNic()
+        joined = join(part.socket, into, nic.tap, switch, isolated=bool(nic.guarding.port_flag))
+    _tell(f"leave {was} for {into}", away, joined)
+
+
+def _on_switch(nics: Sequence[GuestNic]) -> None:
+    """Put taps into Open vSwitch, which the kernel cannot; back out if one is refused."""
+    part: SwitchState | None = OVS.part(observe_host())
+    if part is None:
+        return
+    joined = (
+        join(part.socket, nic.into, nic.tap, nic.openvswitch or SwitchedNic(), isolated=bool(nic.guarding.port_flag))
+        for nic in nics
+    )
+    try:
+        _tell(f"become ports of {', '.join(sorted({nic.into for nic in nics}))}", *joined)
+    except BasculeError:
+        _off_switch([nic.tap for nic in nics])
+        raise
+
+
+def _off_switch(taps: Sequence[str]) -> None:
+    """Take taps out of Open vSwitch, those that are ports of it."""
+    part: SwitchState | None = OVS.part(observe_host())
+    if part is not None:
+        _tell("are no ports any more", *(leave(part.socket, tap) for tap in taps if tap in part.ports))
+
+
+def _tell(action: str, *commands: Command) -> None:
+    if commands:
+        run((Change(subject="taps", action=action, reason="", commands=commands),), HERE)

@@ -38,7 +38,7 @@ class OvsEffects:
     def execute(self, batch: Batch, *, where: LiveHost, keep: Sequence[int]) -> tuple[Note, ...]:
         """The transaction, and wait until ovs-vswitchd has done it. Raises CommandFailed with what it says."""
         made: list[str] = []
-        loaded = False
+        loaded = plugged = False
         for command, change in zip(batch.commands, batch.changes, strict=True):
             if command.tool == "ovsdb-client":
                 _, remote, words = command.words
@@ -48,11 +48,16 @@ class OvsEffects:
             elif command.tool == "ovs-ofctl":
                 where.run((command.tool, *command.words), stdin=command.stdin, keep=keep)
                 loaded = True
+            elif "wait-until" not in command.words:  # a guest's port, beside the plan's transaction
+                where.run((command.tool, *command.words), keep=keep)
+                plugged = True
             else:
                 path = command.words[0].removeprefix("--db=unix:")
                 _await(path, int(command.words[-1].removeprefix("cur_cfg>=")), change, where.namespace)
                 _see(path, made)
-        if loaded:
+        if plugged:
+            bind_ports(where.namespace)
+        if loaded or plugged:
             settle(where.namespace)
         return ()
 

@@ -6,13 +6,17 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from bascule.model.site import SwitchedNic
 from bascule.model.state import HostState
 from bascule.model.values import IfName, Mac, tap_mac
 from bascule.plan.change import Command, Risk
 from bascule.plan.step import Phase, Step, ip, step
 from bascule.providers.files import remove_folder, write
+from bascule.providers.ovs import OVS
+from bascule.providers.ovs.guest_port import join, leave
+from bascule.providers.ovs.state import SwitchState
 from bascule.providers.qemu.command_line import device, device_id, netdev, netdev_id
-from bascule.providers.qemu.state import QemuGuest, QemuState
+from bascule.providers.qemu.state import QemuGuest, QemuState, switched
 
 REPLUG_S = 0.1  # measured: below 20 ms between link down and up; the guest's own renewal comes on top
 
@@ -49,6 +53,8 @@ class _Guest:
         self.rows_before = {row["tap"]: row for row in old.rows}
         self.rows = {row["tap"]: row for row in new.rows}
         self.monitor = f"{state.folder}/{name}/qmp"
+        part: SwitchState | None = OVS.part(host)
+        self.switches = dict.fromkeys(part.bridges, part.socket) if part is not None else {}
 
     def steps(self) -> Iterator[Step]:
         """NIC by NIC; the definition is written with the first of them."""
@@ -76,6 +82,7 @@ class _Guest:
         row = new or old or {}
         was, now = self.old.bridges.get(tap), self.new.bridges.get(tap)
         commands, words, cuts = list(files), "", False
+        moves: tuple[str, ...] = ()
         if old is None:
             words = f"gets a NIC on {_where(row)}"
             commands += self._come(tap, row, now) if self.live and now is not None else []
@@ -86,7 +93,8 @@ class _Guest:
             before = _where(old) if old != new else f"bridge {was}"
             words = f"re-plugged from {before} to {_where(new)}: link down, over, link up"
             words = f"its cable is put into {_where(new)} again" if was == now else words
-            commands += self._over(tap, new, now)
+            moves = () if {was, now} & self.switches.keys() else (tap,)  # there the plan of the switch moves it
+            commands += self._over(tap, new, now, moves=bool(moves))
             cuts = True
         else:
             words = f"its definition says {_where(row)} in place of {_where(old)}"
@@ -98,7 +106,7 @@ class _Guest:
             risk=Risk.DETACHES if cuts else Risk.ADDITION,
             outage_s=REPLUG_S if cuts else 0.0,
             about="guest",
-            moves=(tap,) if cuts else (),
+            moves=moves,
         )
 
     def _mtu(self, bridge: str) -> str:
@@ -111,7 +119,11 @@ class _Guest:
         yield ip("tuntap", "add", "dev", tap, "mode", "tap")
         mtu = self._mtu(bridge)
         yield ip("link", "set", "dev", tap, "address", tap_mac(mac), "mtu", mtu, "addrgenmode", "none")
-        yield ip("link", "set", "dev", tap, "master", bridge)
+        if bridge in self.switches:
+            nic = switched(row) or SwitchedNic()
+            yield join(self.switches[bridge], bridge, tap, nic, isolated=bool(row.get("isolated")))
+        else:
+            yield ip("link", "set", "dev", tap, "master", bridge)
         yield ip("link", "set", "dev", tap, "up")
         yield monitor(self.monitor, "netdev_add", **netdev(IfName(tap), index))
         yield monitor(self.monitor, "device_add", **device(mac, index))
@@ -119,12 +131,15 @@ class _Guest:
     def _go(self, tap: str, row: Mapping[str, Any]) -> Iterator[Command]:
         yield monitor(self.monitor, "device_del", id=device_id(row["index"]))
         yield monitor(self.monitor, "netdev_del", id=netdev_id(row["index"]))
+        if (was := self.old.bridges.get(tap, "")) in self.switches:
+            yield leave(self.switches[was], tap)
         yield ip("link", "del", "dev", tap)
 
-    def _over(self, tap: str, row: Mapping[str, Any], bridge: str) -> Iterator[Command]:
+    def _over(self, tap: str, row: Mapping[str, Any], bridge: str, *, moves: bool) -> Iterator[Command]:
         name = device_id(row["index"])
         yield monitor(self.monitor, "set_link", name=name, up=False)
-        yield ip("link", "set", "dev", tap, "mtu", self._mtu(bridge), "master", bridge)
+        master = ("master", bridge) if moves else ()
+        yield ip("link", "set", "dev", tap, "mtu", self._mtu(bridge), *master)
         yield monitor(self.monitor, "set_link", name=name, up=True)
 
 

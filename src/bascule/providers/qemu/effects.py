@@ -14,6 +14,7 @@ from bascule.plan.batch import Batch
 from bascule.plan.change import Command, Note
 from bascule.providers.effects import ObserveScope
 from bascule.providers.qemu.state import QemuGuest, QemuState
+from bascule.system.openvswitch import switch_ports
 
 
 class QemuEffects:
@@ -59,9 +60,10 @@ def observe(folder: Path, where: LiveHost) -> QemuState:
 
 
 def _masters(where: LiveHost) -> dict[str, str]:
-    """The master of each link, "" where it has none."""
+    """The master of each link, the bridge of Open vSwitch that it is a port of, "" where it has none."""
     rows = json.loads(where.run(("ip", "-j", "link", "show")).stdout)
-    return {row["ifname"]: row.get("master", "") for row in rows}
+    found = {row["ifname"]: row.get("master", "") for row in rows}
+    return found | {port: bridge for port, bridge in switch_ports(where.namespace).items() if port in found}
 
 
 def process_of(folder: Path) -> int | None:

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from msgspec import Struct, field
+from msgspec import Struct, convert, field, to_builtins
 
 from bascule.model.domain import Domain, DomainNic
-from bascule.model.site import Guest, GuestNic, PlugKind
+from bascule.model.guarding import Guarding
+from bascule.model.site import Guest, GuestNic, PlugKind, SwitchedNic
 from bascule.model.values import IfName, bridge_name
 
 DEFAULT_MEMORY = 1 << 30  # bytes; where the site file says nothing
@@ -43,8 +44,21 @@ class QemuState(Struct, frozen=True, kw_only=True, dict=True):
 
 
 def row(nic: GuestNic) -> dict[str, Any]:
-    """A NIC as a definition keeps it."""
-    return {"index": nic.index, "plug": nic.plug.value, "into": nic.into, "mac": nic.mac, "tap": nic.tap}
+    """A NIC as a definition keeps it; on Open vSwitch with what its port has from its first frame on."""
+    own = {"index": nic.index, "plug": nic.plug.value, "into": nic.into, "mac": nic.mac, "tap": nic.tap}
+    return own | port_facts(nic)
+
+
+def port_facts(nic: GuestNic) -> dict[str, Any]:
+    """What a definition keeps of a port of Open vSwitch: its VLANs, and whether it is kept apart."""
+    if nic.openvswitch is None:
+        return {}
+    return {"openvswitch": to_builtins(nic.openvswitch), "isolated": nic.guarding.port_flag}
+
+
+def switched(row: Mapping[str, Any]) -> SwitchedNic | None:
+    """How a NIC of a definition stands on a bridge of Open vSwitch; None on another one."""
+    return convert(row["openvswitch"], SwitchedNic) if "openvswitch" in row else None
 
 
 def definition(guest: Guest) -> dict[str, Any]:
@@ -79,6 +93,8 @@ def nic_of(guest: str, one: Mapping[str, Any]) -> GuestNic:
         into=one["into"],
         mac=one["mac"],
         tap=IfName(one["tap"]),
+        openvswitch=switched(one),
+        guarding=Guarding(isolated=one.get("isolated")),
     )
 
 
@@ -100,7 +116,7 @@ def domain(guest: QemuGuest, accel: str = "") -> Domain:
 def _nic(one: Mapping[str, Any], bridges: Mapping[str, str]) -> DomainNic:
     """A NIC where its tap is now; one whose tap is not there, where it will be plugged."""
     meant = bridge_name(one["into"]) if one["plug"] == PlugKind.NETWORK else one["into"]
-    master = bridges.get(one["tap"], meant)
+    master, switch = bridges.get(one["tap"], meant), switched(one)
     return DomainNic(
         index=one["index"],
         kind=one["plug"] if master == meant else PlugKind.BRIDGE.value,
@@ -109,4 +125,6 @@ def _nic(one: Mapping[str, Any], bridges: Mapping[str, str]) -> DomainNic:
         tap=one["tap"],
         bridge=master if one["tap"] in bridges else "",
         model="virtio",
+        switch="openvswitch" if switch is not None else "",
+        vlans=switch.words if switch is not None else "",
     )

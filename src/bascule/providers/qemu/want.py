@@ -16,7 +16,7 @@ from bascule.plan.change import Note
 from bascule.providers.guest_identity import alive_elsewhere, conflicts, taken
 from bascule.providers.guest_nics import find_nic, is_at, waiting
 from bascule.providers.protocol import Wanted
-from bascule.providers.qemu.state import QemuGuest, QemuState, definition, row
+from bascule.providers.qemu.state import QemuGuest, QemuState, definition, port_facts, row
 
 
 def want(site: Site, host: Host, observed: HostState, state: QemuState, learned: Iterable[FdbEntry]) -> Wanted:
@@ -60,14 +60,7 @@ def want(site: Site, host: Host, observed: HostState, state: QemuState, learned:
 
 
 def refuse_macvtap(nic: GuestNic) -> None:
-    """Raise a problem for a NIC that only libvirt can plug: into one of the host's, or into Open vSwitch."""
-    if nic.openvswitch is not None:
-        raise BasculeError.of(
-            "PLUG-UNSUPPORTED",
-            f"'{nic.guest}', NIC {nic.index}: bare QEMU cannot be plugged into '{nic.into}', which is of Open vSwitch",
-            place=nic.place if nic.place.line else None,
-            hint="let libvirt run it (--driver libvirt)",
-        )
+    """Raise a problem for a NIC that only libvirt can plug, into one of the host's."""
     if nic.shared_nic:
         raise BasculeError(
             Problem(
@@ -111,7 +104,10 @@ def replug(guest: QemuGuest, index: int, to: GuestNic, *, live: bool = True) -> 
     """
 
     def other(one: Mapping[str, Any]) -> Mapping[str, Any]:
-        return {**one, "plug": to.plug.value, "into": to.into} if one["index"] == index else one
+        if one["index"] != index:
+            return one
+        kept = {key: value for key, value in one.items() if key not in {"openvswitch", "isolated"}}
+        return {**kept, "plug": to.plug.value, "into": to.into, **port_facts(to)}
 
     taps = [one["tap"] for one in guest.rows if one["index"] == index] if live and guest.running else []
     if gone := [tap for tap in taps if tap not in guest.bridges]:
