@@ -7,6 +7,7 @@ from bascule.model.values import IFNAME_MAX, IfName
 from bascule.site import document as d
 from bascule.site.checks.bonds import KERNEL_KEYS
 from bascule.site.findings import Path, suggest
+from bascule.site.parsers import NO_CABLE
 from bascule.site.wiring import DocumentWiring
 
 TREE_TIMES = {"forward_delay": (200, 3000), "hello": (100, 1000), "max_age": (600, 4000)}  # hundredths of a second
@@ -109,7 +110,7 @@ class _Host:
             if dot and base in links:
                 hint = f"write uplink: {base}, vlan: {tag}"
             elif bridge.uplink in self.entry.bridges:
-                hint = f"'{bridge.uplink}' is a bridge; an uplink is a NIC, a bond or a VLAN link"
+                hint = f"'{bridge.uplink}' is a bridge; {NO_CABLE}; an uplink is a NIC, a bond or a VLAN link"
             words = "neither a NIC nor a bond nor a VLAN link"
             message = f"uplink '{bridge.uplink}' of bridge '{name}' is {words} of host '{self.name}'"
             self.found.add("UNKNOWN-NAME", message, (*path, "uplink"), hint=hint)
