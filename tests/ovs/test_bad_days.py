@@ -14,6 +14,7 @@ import pytest
 from msgspec.structs import replace
 
 from bascule.errors import CommandFailed
+from bascule.providers.ovs import effects
 from bascule.providers.ovs.effects import IDLE_S
 from bascule.providers.ovs.observe import observe
 from bascule.providers.ovs.state import BridgeRow, InterfaceRow, PortRow, SwitchState
@@ -90,8 +91,13 @@ def test_a_data_base_that_does_not_answer(base: tuple[str, int], monkeypatch: py
     assert "timed out" in error.value.problems[0].message
 
 
-def test_a_full_disk_and_a_port_of_another_bridge(lab: Lab, tmp_path: Path) -> None:
-    """The transaction is refused with the data base's own words, and nothing of it is done."""
+def test_a_full_disk_a_port_of_another_bridge_and_a_lock(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The transaction is refused with the data base's own words, and nothing of it is done.
+
+    Where somebody else has ovs-vswitchd's lock, it stands still, and that is said.
+    """
     folder = tmp_path / "ovs"
     folder.mkdir()
     subprocess.run(("mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", folder), check=True)
@@ -111,3 +117,12 @@ def test_a_full_disk_and_a_port_of_another_bridge(lab: Lab, tmp_path: Path) -> N
     assert told(seen, replace(seen, ports={**seen.ports, **more})) in {"OPENVSWITCH-REFUSED", "OPENVSWITCH"}
     (folder / "full").unlink()
     assert rows(bed).ports == seen.ports
+    monkeypatch.setattr(effects, "IDLE_S", 1)
+    with subprocess.Popen(
+        ("ovsdb-client", "steal", f"unix:{folder}/db.sock", "ovs_vswitchd"), stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        assert "locked" in holder.stdout.readline()
+        one = PortRow(name="vnet2", bridge="br-int", interfaces=(InterfaceRow(name="vnet2"),))
+        assert told(rows(bed), replace(seen, ports={**seen.ports, "vnet2": one})) == "OPENVSWITCH-DEAD"
+        holder.terminate()
