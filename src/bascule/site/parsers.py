@@ -385,8 +385,6 @@ def read_isolation(text: str) -> bool | str:
     return _BOOLEANS[text.lower()] if text.lower() in _BOOLEANS else read_label(text)
 
 
-# a veth pair or a patch port: each bridge alone looks right then
-NO_CABLE = "no cable is laid between two bridges (a veth pair, a patch port), for a loop through both stays unseen"
 NO_UPLINK = ("none", "unknown")  # on purpose, and not said yet
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from bascule.model.values import NO_VLAN, IfName
 from bascule.site import document as d
+from bascule.site.checks.uplinks import NO_CABLE
 from bascule.site.findings import Path, suggest
-from bascule.site.parsers import NO_CABLE, NO_UPLINK
+from bascule.site.parsers import NO_UPLINK
 from bascule.site.wiring import BroadcastDomain, DocumentWiring
 
 

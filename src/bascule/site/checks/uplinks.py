@@ -7,9 +7,9 @@ from bascule.model.values import IFNAME_MAX, IfName
 from bascule.site import document as d
 from bascule.site.checks.bonds import KERNEL_KEYS
 from bascule.site.findings import Path, suggest
-from bascule.site.parsers import NO_CABLE
 from bascule.site.wiring import DocumentWiring
 
+NO_CABLE = "no cable is laid between two bridges (a veth pair, a patch port), for a loop through both stays unseen"
 TREE_TIMES = {"forward_delay": (200, 3000), "hello": (100, 1000), "max_age": (600, 4000)}  # hundredths of a second
 
 
