@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -166,6 +167,21 @@ def test_the_order_of_addresses_comes_back(bare: Bed) -> None:
             back = back_from(start, wanted, observe(sysctls=KEYS) if applied else None)
             assert back.left == ()
             assert difference(before, bare.raw()) == []
+
+
+def test_the_route_to_a_prefix_lasts_as_long_as_its_address(bare: Bed) -> None:
+    """Linux 6.18 lets it end 200 days ago where an address that was to stay gets a lifetime, and drops it some time."""
+    bare.batch("link set n1 up\naddr add fd01::1/64 dev n1 nodad\n")
+    with bare.host.entered():
+        start = observe(sysctls=KEYS)
+        n1 = start.links[IfName("n1")]
+        limited = tuple(
+            replace(a, dynamic=True, lifetime=Lifetime(valid_s=5000, preferred_s=5000)) if a.ip == "fd01::1/64" else a
+            for a in n1.addresses
+        )
+        execute(diff(start, replace(start, links={**start.links, n1.name: replace(n1, addresses=limited)})))
+    (route,) = json.loads(bare.ip("-6 -j route show fd01::/64"))
+    assert 4000 < route["expires"] <= 5000
 
 
 def back_from(before: HostState, wanted: HostState, applied: HostState | None) -> RollbackResult:

@@ -44,6 +44,9 @@ def address_steps(
         if ":" in address.ip and address.ip not in had and address.ip in elsewhere and "nodad" not in address.flags:
             at_once = replace(address, flags=(*address.flags, "nodad"))
             commands.insert(0, ip(*_address_words("replace", new.name, at_once)))
+        if _gets_an_end(old, address):
+            # Linux gives the prefix's route an end in the past, and soon drops it; the second time it is right
+            commands *= 2
         yield step(fresh, new.name, f"address {address.ip}", *commands, about="addresses")
     if old.facts.temporaries and not any(":" in a.ip and not a.is_link_local for a in new.addresses):
         words = ("address", "flush", "dev", new.name, "temporary")  # they change by the hour: whichever there are then
@@ -63,6 +66,12 @@ def address_steps(
         # the kernel leaves a leased prefix behind, and would look for neighbours where the address no longer is
         commands = [Command("ip -6", ("route", "flush", *p, "dev", new.name, "proto", "kernel")) for p in prefixes]
         yield step(stale, new.name, "no longer the advertised prefixes", *commands, about="addresses")
+
+
+def _gets_an_end(old: Link, address: Address) -> bool:
+    """Whether an IPv6 address of the link that was to stay for ever gets a lifetime."""
+    forever = any(one.ip == address.ip and one.lifetime.valid_s is None for one in old.addresses)
+    return ":" in address.ip and forever and address.lifetime.valid_s is not None
 
 
 def _stale_prefixes(old: Link, new: Link) -> list[tuple[str, ...]]:
