@@ -339,6 +339,9 @@ def _of(match: PacketSet, live: Rows) -> Rows:
 
 def add(rows: Rows, more: Rows) -> None:
     """Put packets into a set."""
+    if not rows:
+        rows.update(more)
+        return
     for place, row in more.items():
         rows[place] = rows.get(place, 0) | row
 
@@ -360,6 +363,8 @@ def without(rows: Rows, less: Rows) -> Rows:
 
 def common(rows: Rows, others: Rows) -> Rows:
     """The packets that are in both sets."""
+    if not (rows and others):
+        return {}
     return {place: both for place, row in rows.items() if (both := row & others.get(place, 0))}
 
 

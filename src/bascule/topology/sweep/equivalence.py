@@ -65,7 +65,7 @@ class EquivalenceClasses:
             port in network.traffic_control,
             None
             if link is None
-            else (link.up, link.mtu, repr(link.port), repr(link.vlans), link.facts.carrier, link.facts.stp_port_state),
+            else (link.up, link.mtu, link.port, link.vlans, link.facts.carrier, link.facts.stp_port_state),
             link is not None and not link.facts.index,
             tuple((where, to if to != port else "", *rest) for where, to, *rest in self._entries.get(end.mac, ())),
             tuple(
@@ -185,7 +185,7 @@ def _is_masked(line: RuleLine) -> bool:
     asked: list[Expr] = []
     for part in line.parts:
         if isinstance(part, Test | DecisionMap):
-            asked += [key for key in part.keys if not isinstance(key, Field) or key.key.startswith("@")]
+            asked += [key for key in part.keys if not isinstance(key, Field) or key.key[:1] == "@"]
         elif isinstance(part, AnyFlag):
             asked.append(part.key)
         elif isinstance(part, SetField) and part.value is not None:

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct, field
 from msgspec.structs import force_setattr
 
-from bascule.topology.trace.rules.tests import AnyFlag, AnyTest, Atom, Bits, Bounds, Expr, Field, Fields, Test
+from bascule.topology.trace.rules.tests import (
+    AnyFlag,
+    AnyTest,
+    Atom,
+    Bits,
+    Bounds,
+    Expr,
+    Field,
+    Fields,
+    Test,
+    is_missing,
+)
 
 LONG = 50  # lines from which on an index is quicker than going through all of them
 CONNTRACK, NAT_DESTINATION, NAT_SOURCE = -200, -100, 100  # priorities in linux/netfilter_ipv4.h
@@ -112,25 +124,36 @@ class Base(Struct, frozen=True, kw_only=True):
 
 
 class LineIndex(Struct, frozen=True):
-    """Of a long chain the numbers of lines by a value that a field must have; ``rest`` are those without such a one."""
+    """Of a long chain the numbers of lines by what a field must be.
+
+    ``by_key`` has them by a value, ``spans`` by bounds; ``rest`` are those without such a test.
+    """
 
     by_key: Mapping[str, Mapping[Atom, Sequence[int]]]
+    spans: Mapping[str, Sequence[tuple[int, int, int]]]
     rest: Sequence[int]
 
     @classmethod
     def of(cls, lines: Sequence[RuleLine]) -> LineIndex:
-        """By that test of each line which has the fewest values."""
+        """By that test of each line whose values the fewest lines ask for: nearly all ask for TCP, few for one port."""
         by_key: dict[str, dict[Atom, list[int]]] = {}
+        spans: dict[str, list[tuple[int, int, int]]] = {}
         rest = []
-        for number, line in enumerate(lines):
-            plain = [guard for guard in line.guards if not guard[4] and guard[2] > guard[3]]
-            if not plain:
+        tests = [[guard for guard in line.guards if not guard[4]] for line in lines]
+        asking = Counter((key, value) for guards in tests for key, values, *_ in guards for value in values)
+        for number, guards in enumerate(tests):
+            exact = [guard for guard in guards if guard[2] > guard[3]]
+            wide = [guard for guard in guards if guard[2] <= guard[3] and not guard[1]]
+            if exact:
+                key, values, *_ = min(exact, key=lambda guard: sum(asking[guard[0], value] for value in guard[1]))
+                for value in values:
+                    by_key.setdefault(key, {}).setdefault(value, []).append(number)
+            elif wide:
+                key, _, low, high, _ = min(wide, key=lambda guard: guard[3] - guard[2])
+                spans.setdefault(key, []).append((low, high, number))
+            else:
                 rest.append(number)
-                continue
-            key, values, *_ = min(plain, key=lambda guard: len(guard[1]))
-            for value in values:
-                by_key.setdefault(key, {}).setdefault(value, []).append(number)
-        return cls(by_key, rest)
+        return cls(by_key, spans, rest)
 
     def numbers(self, fields: Fields) -> list[int]:
         """The lines that a packet may meet."""
@@ -139,8 +162,14 @@ class LineIndex(Struct, frozen=True):
             value = fields.get(key)
             if value.__class__ is int or value.__class__ is str:
                 found += by_value.get(value, ())
-            else:
+            elif not is_missing(fields, key):
                 found += {number for numbers in by_value.values() for number in numbers}
+        for key, spans in self.spans.items():
+            value = fields.get(key)
+            if value.__class__ is int:
+                found += [number for low, high, number in spans if low <= value <= high]
+            elif not is_missing(fields, key):
+                found += [number for _, _, number in spans]
         found.sort()
         return found
 

@@ -46,6 +46,11 @@ def read(fields: Fields, key: str) -> Value | HeaderMissing:
     return None if key.split(" ", 1)[0] in ALWAYS else MISSING
 
 
+def is_missing(fields: Fields, key: str) -> bool:
+    """Whether a packet has no such header, so that no test of it holds."""
+    return key not in fields and read(fields, key) is MISSING
+
+
 def _ports_of_an_echo(fields: Fields, key: str) -> Value | HeaderMissing:
     """What stands where others have ports, which ``th`` reads of each protocol: type and code, and the checksum."""
     for name in ("icmp", "icmpv6"):
