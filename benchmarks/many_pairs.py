@@ -77,7 +77,6 @@ def host(guests: int, read: Rules) -> tuple[HostNetwork, list[WireEnd]]:
         rules=read,
         sysctls=sysctls,
         neighbours=tuple(neighbours),
-        bridge_first=True,
     )
     return network, ends
 

@@ -13,6 +13,7 @@ from bascule.system.run import run_all
 from bascule.topology.trace.answer import Certainty, Leg, Reachability, worst
 from bascule.topology.trace.network import HostNetwork, KnownNeighbour, WireEnd
 from bascule.topology.trace.packet import Traffic, text_of
+from bascule.topology.trace.rules.lines import Rules
 from bascule.topology.trace.rules.reading import Listings, read_rules
 from bascule.topology.trace.rules.values import address, mac
 from bascule.topology.trace.walk import Walks
@@ -80,15 +81,21 @@ def look(room: Room, calls: dict[str, frozenset[str]], host: RandomHost | None =
             listings = replace(listings, ebtables_nft=run_all((("ebtables-nft-save",),))[0])
         if "iptables-legacy" in wanted:
             listings = replace(listings, iptables_legacy=run_all((("iptables-legacy-save",),))[0])
+    rules = read_rules(listings)
     return HostNetwork(
         state=read(lambda: room.texts, namespace=room.host),
-        rules=read_rules(listings),
+        rules=rules,
         sysctls=read_sysctls(SYSCTLS, namespace=room.host),
         calls=calls,
         fdb=fdb,
         neighbours=() if host is not None and host.searches else NEIGHBOURS,
-        bridge_first=True,
+        passed_over=loaded_later(rules),
     )
+
+
+def loaded_later(rules: Rules) -> dict[tuple[str, str, str], bool]:
+    """That br_netfilter skips no chain of bridges, for its own hooks were there first: the lab's bridges are."""
+    return {key: False for key, chain in rules.chains.items() if chain.family == "bridge"}
 
 
 def predict(walks: Walks, probe: Probe, sender_port: int = 40000) -> Reachability:

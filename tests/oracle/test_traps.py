@@ -19,7 +19,7 @@ from bascule.topology.trace.answer import Certainty
 from bascule.topology.trace.walk import Walks
 from tests.lab import open_lab
 from tests.oracle.asking import Probe, ask
-from tests.oracle.compare import ENDS, differences, predict, words
+from tests.oracle.compare import ENDS, differences, loaded_later, predict, words
 from tests.oracle.lab import Room, batch, load, opened, write_all
 
 CALL = {"net/bridge/bridge-nf-call-iptables": "1"}
@@ -422,7 +422,7 @@ def test_kernel_and_model_tell_the_same_truth(room: Room, name: str) -> None:
         if case.perhaps:
             assert first.delivered is Certainty.PERHAPS, words(answer)
             assert answer.blockers[0].code == "order"
-            answer = predict(Walks(replace(network, bridge_first=True), ENDS), case.probe, port)
+            answer = predict(Walks(replace(network, passed_over=loaded_later(network.rules)), ENDS), case.probe, port)
             first = next(leg for leg in answer.legs if leg.name == "new")
         truth = {Certainty.YES if case.arrives else Certainty.NO}
         if name.startswith("T24") and not case.arrives:  # whether later fragments look as if they had the port

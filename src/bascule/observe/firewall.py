@@ -8,16 +8,20 @@ import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from bascule.errors import BasculeError
 from bascule.model.ruleset.rules import AnyTable, ForeignTable
 from bascule.model.state import HostState
 from bascule.system.net.sysctl import read_sysctls
 from bascule.system.run import run
-from bascule.topology.trace.network import HostNetwork
+from bascule.topology.trace.network import BalancedService, HostNetwork
+from bascule.topology.trace.rules.hooks import read_hooks
 from bascule.topology.trace.rules.iptables.frame_words import saved_of_ebtables
 from bascule.topology.trace.rules.model_reader import rules_of
 from bascule.topology.trace.rules.nft_reader import read_text
 from bascule.topology.trace.rules.reading import Listings, needs_extensions, with_saves
+from bascule.topology.trace.rules.values import address
 
 SWITCHES = {  # the family whose chains bridged frames have to pass, and the parameter that has it so
     "ip": "net/bridge/bridge-nf-call-iptables",
@@ -31,6 +35,8 @@ LEGACY = {"ip_tables_names": "iptables-legacy-save", "ip6_tables_names": "ip6tab
 EBTABLES = "ebtable_"  # modules of the tables of ebtables' old kernel side; the program itself would load them
 MODULES = Path("/sys/module")
 TABLES = Path("/proc/thread-self/net")  # of the namespace that this thread is in
+HOOKS = ("nft", "list", "hooks")
+PROTOCOLS = {"TCP": 6, "UDP": 17, "SCTP": 132}
 
 
 def read_firewall(state: HostState, tables: Mapping[str, AnyTable] | None = None, *, own: bool = False) -> HostNetwork:
@@ -68,6 +74,15 @@ def _devices(gaps: list[str]) -> Mapping[tuple[str, str, str], str]:
     except BasculeError as error:
         gaps.append(f"which links nft's chains hang on: {error.problems[0].message}")
         return {}
+
+
+def with_hooks(network: HostNetwork) -> HostNetwork:
+    """The same with what netfilter calls in the namespace that we are in beside all tables, where the kernel tells."""
+    try:
+        found = read_hooks(run(HOOKS, check=False).stdout)
+    except BasculeError:
+        return network
+    return replace(network, called=found.others, passed_over=found.passed_over, balanced=balanced_services())
 
 
 def nft_savers(families: Collection[str]) -> tuple[str, ...]:
@@ -108,6 +123,19 @@ def legacy_tables(names: str) -> tuple[str, ...]:
     with contextlib.suppress(OSError):
         return tuple((TABLES / names).read_text().split())
     return ()
+
+
+def balanced_services() -> tuple[BalancedService, ...]:
+    """The services of IPVS in the namespace that we are in, as the kernel lists them: in hexadecimal numbers."""
+    found = []
+    with contextlib.suppress(OSError):
+        for line in (TABLES / "ip_vs").read_text().splitlines():
+            words = line.split()
+            if len(words) > 1 and words[0] in PROTOCOLS:
+                where, _, port = words[1].rpartition(":")
+                number = address(where.strip("[]")) if ":" in where else int(where, 16)
+                found.append(BalancedService(protocol=PROTOCOLS[words[0]], address=number, port=int(port, 16)))
+    return tuple(found)
 
 
 def switches() -> dict[str, str]:

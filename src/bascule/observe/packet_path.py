@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from bascule.errors import BasculeError
 from bascule.model.ruleset.rules import AnyTable
 from bascule.model.state import HostState
-from bascule.observe.firewall import calls_of, nft_savers, read_firewall, read_saves
+from bascule.observe.firewall import HOOKS, balanced_services, calls_of, nft_savers, read_firewall, read_saves
 from bascule.providers.kernel.observe import PROGRAMS, read
 from bascule.providers.ovs.observe import all_rules, look
 from bascule.providers.ovs.overlay import lay_over
@@ -23,6 +23,7 @@ from bascule.system.net.sysctl import read_sysctls
 from bascule.system.openvswitch import forwarding
 from bascule.system.run import Running, run
 from bascule.topology.trace.network import HostNetwork, KnownNeighbour, LearnedMac
+from bascule.topology.trace.rules.hooks import read_hooks
 from bascule.topology.trace.rules.lines import Rules
 from bascule.topology.trace.rules.reading import Listings, needs_extensions, read_rules
 from bascule.topology.trace.rules.values import address, mac
@@ -33,8 +34,9 @@ OWN = (
     ("bridge", "-j", "fdb", "show"),
     ("ip", "-j", "neigh", "show"),
     ("tc", "-j", "qdisc", "show"),
+    HOOKS,
 )
-OPTIONAL = {"nft", "tc", "bridge"}
+OPTIONAL = {"nft", "tc", "bridge", HOOKS}  # nft 0.9.8 and older know of no hooks
 EVERYWHERE = (
     "net/ipv4/ip_forward",
     "net/ipv6/conf/all/forwarding",
@@ -74,10 +76,12 @@ def _read_once(namespace: Namespace | None) -> HostNetwork:
     state = read(lambda: texts[: len(PROGRAMS)], namespace=namespace)
     if (switches := look(namespace)) is not None:
         state = lay_over(state, switches)
-    nft, words, fdb, neighbours, queues = texts[len(PROGRAMS) :]
+    nft, words, fdb, neighbours, queues, called = texts[len(PROGRAMS) :]
+    hooks = read_hooks(called)
     links = listed(texts[0])
     with namespace.entered() if namespace else contextlib.nullcontext():
         listings = _listings(nft, words)
+        balanced = balanced_services()
     try:
         rules = read_rules(listings)
     except ValueError as error:
@@ -91,6 +95,9 @@ def _read_once(namespace: Namespace | None) -> HostNetwork:
         flows=all_rules(namespace, switches) if switches is not None else {},
         neighbours=tuple(_neighbours(listed(neighbours))),
         traffic_control=_filters(listed(queues), namespace),
+        called=hooks.others,
+        passed_over=hooks.passed_over,
+        balanced=balanced,
     )
 
 

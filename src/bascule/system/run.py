@@ -154,13 +154,18 @@ def run_all(
 class Running:
     """Programs that run side by side; they print into memory and never wait for us.
 
-    Those that still run are killed on the way out. A tool that is missing is told when its text is asked for.
+    Those that still run are killed on the way out. A tool that is missing is told when its text is asked for, unless
+    it is ``optional``; of a command that is, the whole line, nothing is told that it says against it.
     """
 
     __slots__ = ("_optional", "_programs")
 
     def __init__(
-        self, commands: Iterable[Sequence[str]], *, namespace: Namespace | None = None, optional: Container[str] = ()
+        self,
+        commands: Iterable[Sequence[str]],
+        *,
+        namespace: Namespace | None = None,
+        optional: Container[str | Sequence[str]] = (),
     ) -> None:
         self._optional = optional
         self._programs: list[tuple[Sequence[str], _Started | MissingTool]] = []
@@ -183,7 +188,7 @@ class Running:
                 raise program
             return ""
         status, stdout, stderr = program.end(until - time.monotonic())
-        if status:
+        if status and tuple(argv) not in self._optional:
             error = failure(Result(tuple(argv), status, stdout, stderr))
             if argv[0] not in self._optional or not (isinstance(error, NotPermitted) or UNKNOWN_TO_KERNEL in stderr):
                 raise error

@@ -35,6 +35,7 @@ class EquivalenceClasses:
         """Addresses that a way leads over: gateways, and what NAT names."""
         found = {gateway for end in self.ends for gateway in end.gateways.values()}
         found |= {gateway for end in self.ends for *_, gateway in end.routes}
+        found |= {one.address for one in self.network.balanced}
         for routes in self.routes.values():
             found |= {entry.hop.gateway for entries in routes.fib.tables.values() for entry in entries}
         for line in _lines(self.network):

@@ -12,7 +12,7 @@ from bascule.topology.sweep.columns import Column, Sampled
 from bascule.topology.sweep.matching import Matcher, Rows
 from bascule.topology.trace.answer import UNKNOWN, Blocker, Certainty, Leg
 from bascule.topology.trace.network import WireEnd
-from bascule.topology.trace.packet import Connection, Traffic
+from bascule.topology.trace.packet import Connection, Traffic, key
 from bascule.topology.trace.passage import PacketPath
 from bascule.topology.trace.rules.evaluate import ChainEnd, MatchedLine
 from bascule.topology.trace.rules.lines import RuleChain, RuleLine
@@ -120,6 +120,12 @@ class SetPath(PacketPath):
             self.fields = {**self.fields, **dict(way.changes)}
         hit = MatchedLine(chain, RuleLine(parts=()), "accept") if way.nat else None
         return ChainEnd(verdict="accept", fields=self.fields, by=hit, nat=way.nat), None
+
+    def _balanced(self) -> None:
+        """What IPVS takes depends on each address and service: every packet is walked on its own."""
+        if any(one.address == self.fields[key(self.version, "daddr")] for one in self.network.balanced):
+            add(self.walk.lost, self.walk.members)
+            raise _WalkOneByOne
 
     def unordered(self, before: int) -> None:
         """As of one packet: what was stopped surely is stopped perhaps."""

@@ -145,14 +145,14 @@ class Bridging:
     def _at_zero(self, bridge: str, iif: str, oif: str) -> None:
         """Chains of priority 0 itself: br_netfilter skips those that were there before its own hook."""
         chains = [chain for chain in self.network.rules.at("bridge", "forward") if _at(chain, BR_NETFILTER)]
-        first = self.network.bridge_first
-        if not chains or first is False:
-            return
-        before = len(self.passage.stages)
-        self.passage.bridge_hook("forward", bridge, iif=iif, oif=oif, low=BR_NETFILTER - 1, high=BR_NETFILTER)
-        if first:
-            return
-        self.passage.unordered(before)
+        for chain in chains:
+            if (skipped := self.network.skipped(chain)) is True:
+                self.passage.note("bridge forward", f"br_netfilter skips {chain}", where=bridge, verdict="changed")
+                continue
+            before = len(self.passage.stages)
+            self.passage.bridge_hook("forward", bridge, iif=iif, oif=oif, only=chain)
+            if skipped is None:
+                self.passage.unordered(before)
 
     # ---- br_netfilter
 

@@ -11,7 +11,7 @@ from bascule.model.links import Bridge
 from bascule.model.ruleset.openflow import LoadedRule
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
-from bascule.topology.trace.rules.lines import Rules
+from bascule.topology.trace.rules.lines import RuleChain, Rules
 from bascule.topology.trace.rules.values import address, mac
 
 
@@ -36,6 +36,18 @@ class KnownNeighbour(Struct, frozen=True, kw_only=True):
     link: str
     mac: int
     failed: bool = False
+
+
+class BalancedService(Struct, frozen=True, kw_only=True):
+    """A service of IPVS: ``protocol`` is the number in the IP header; ``port`` 0 stands for all."""
+
+    protocol: int
+    address: int
+    port: int
+
+    def takes(self, protocol: object, address: object, port: object) -> bool:
+        """Whether a packet is for it."""
+        return (protocol, address) == (self.protocol, self.address) and self.port in {0, port}
 
 
 class AddressGroup(Struct, frozen=True, kw_only=True):
@@ -97,7 +109,9 @@ class HostNetwork(Struct, frozen=True, kw_only=True, dict=True):
     """A host as a packet finds it.
 
     ``calls`` has for each bridge which of br_netfilter's switches it has on itself (``iptables``, ``ip6tables``).
-    ``bridge_first`` says whether br_netfilter's hooks were registered before every chain; None where nobody knows.
+    ``passed_over`` says of chains of bridges at priority 0 whether br_netfilter skips them, as far as that is known.
+    ``called`` names by family and hook what netfilter calls there that no table shows; what it does is not read.
+    ``balanced`` are the services that IPVS hands on to servers of its own choice.
     ``flows`` are the rules of OpenFlow on each bridge that does not only learn as a switch.
     ``traced`` says whether a frame passes a bridge's rules, by both, as far as Open vSwitch itself was asked.
     ``wires`` has the building's network that comes out at a link: two links of one network see each other there.
@@ -109,7 +123,9 @@ class HostNetwork(Struct, frozen=True, kw_only=True, dict=True):
     calls: Mapping[str, frozenset[str]] = field(default_factory=dict)
     fdb: tuple[LearnedMac, ...] = ()
     neighbours: tuple[KnownNeighbour, ...] = ()
-    bridge_first: bool | None = None
+    passed_over: Mapping[tuple[str, str, str], bool] = field(default_factory=dict)
+    called: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    balanced: tuple[BalancedService, ...] = ()
     wires: Mapping[str, str] = field(default_factory=dict)
     traffic_control: Mapping[str, str] = field(default_factory=dict)  # the kinds of tc's filters on a link, not read
     flows: Mapping[str, tuple[LoadedRule, ...]] = field(default_factory=dict)
@@ -171,6 +187,10 @@ class HostNetwork(Struct, frozen=True, kw_only=True, dict=True):
             if not vlan or not one.vlan or one.vlan == vlan:
                 return one
         return None
+
+    def skipped(self, chain: RuleChain) -> bool | None:
+        """Whether br_netfilter skips a chain of bridges at its own priority; None where nobody knows."""
+        return self.passed_over.get(chain.key)
 
     @cached_property
     def _fdb(self) -> Mapping[tuple[str, int], list[LearnedMac]]:

@@ -11,8 +11,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from bascule.topology.trace.answer import UNKNOWN, Blocker, Certainty, Code, Stage
+from bascule.topology.trace.answer import Blocker, Code, Stage
 from bascule.topology.trace.fib_questions import fib_fields
+from bascule.topology.trace.kernel_calls import balanced_words, balancing, unread_calls
 from bascule.topology.trace.packet import (
     ESTABLISHED,
     FOR_THE_HOST,
@@ -26,76 +27,37 @@ from bascule.topology.trace.packet import (
     Connection,
     key,
     text_of,
-    version_of,
     with_port,
 )
-from bascule.topology.trace.routing import RouteTables
+from bascule.topology.trace.packet_record import PacketRecord
 from bascule.topology.trace.rules.evaluate import ChainEnd, MatchedLine, UncertainLine, run
 from bascule.topology.trace.rules.lines import RuleChain
 from bascule.topology.trace.rules.tests import MISSING, looked_up, value_of
-from bascule.topology.trace.wire_ends import WireEnds
 
 SNAT, DNAT, STOPS = 16, 32, {"drop", "reject"}  # bits of ct status, and verdicts
 # doubts that a word or a clock decides, so the code says that it is only limited
 LIMITS = ("limit", "quota", "ct count", "numgen", "meta time", "meta hour", "meta day", "--limit", "--hashlimit")
 
 
-class PacketPath:
-    """The way of one packet so far."""
-
-    def __init__(self, ends: WireEnds, fields: dict[str, Any], connection: Connection) -> None:
-        self.ends, self.network = ends, ends.network
-        self.fields = fields
-        self.connection = connection
-        self.stages, self.unsure = list[Stage](), list[str]()
-        self.learned: list[tuple[str, int, str]] = []
-        self.piece = 0  # the largest fragment that it was cut into, in bytes; 0 where it was not
-        self.in_pieces = False  # whether chains see the fragments, of which the first one alone has ports
-        self.whole = False  # whether nobody may cut it (DF)
-        self.routed_on = False  # whether the host hands it on for another
-        self.routed, self.routed_mark = False, self.fields.get("meta mark", 0)  # by a hook, before its time or anew
-
-    @property
-    def version(self) -> int:
-        """4 or 6; 0 of a frame that is no IP."""
-        return version_of(self.fields)
-
-    def fib(self, version: int) -> RouteTables:
-        """The host's routes of an IP version."""
-        kept: dict[int, RouteTables] = self.network.__dict__.setdefault("_fibs", {})
-        if version not in kept:
-            kept[version] = RouteTables(self.network.state, version)
-        return kept[version]
-
-    @property
-    def result(self) -> Certainty:
-        """What stands in the packet's way, in a word."""
-        blockers = [one for stage in self.stages for one in stage.blockers]
-        certain = [one for one in blockers if one.certain]
-        if any(one.code not in UNKNOWN for one in certain):
-            return Certainty.PERHAPS if self.unsure else Certainty.NO
-        if certain:
-            return Certainty.UNKNOWN
-        return Certainty.PERHAPS if blockers or self.unsure else Certainty.YES
-
-    # ---- what is written down
-
-    def note(self, name: str, words: str = "", *, where: str = "", verdict: str = "ok") -> None:
-        """A station without rules."""
-        self.stages.append(Stage(name=name, words=words, where=where, verdict=verdict))
-
-    def stop(self, code: Code, subject: str, text: str, *, name: str, where: str = "", certain: bool = True) -> None:
-        """Something that is no rule stands in the way."""
-        why = (Blocker(code=code, subject=subject, text=text, certain=certain),)
-        verdict = "unknown" if code in UNKNOWN else "no" if certain else "perhaps"
-        self.stages.append(Stage(name=name, where=where, verdict=verdict, words=text, blockers=why))
+class PacketPath(PacketRecord):
+    """The way of one packet through hooks."""
 
     # ---- hooks
 
     def bridge_hook(
-        self, hook: str, bridge: str, *, iif: str = "", oif: str = "", low: int | None = None, high: int | None = None
+        self,
+        hook: str,
+        bridge: str,
+        *,
+        iif: str = "",
+        oif: str = "",
+        low: int | None = None,
+        high: int | None = None,
+        only: RuleChain | None = None,
     ) -> None:
-        """The chains of the bridge family at a hook, of priorities above ``low`` and up to ``high``."""
+        """The bridge family's chains at a hook, of priorities above ``low`` and up to ``high``; or ``only`` one."""
+        if low is None and only is None:
+            self.unsure += unread_calls(self.network, "bridge", hook)
         chains = [
             chain
             for chain in self.network.rules.at("bridge", hook)
@@ -103,6 +65,7 @@ class PacketPath:
             and not self.network.is_switched(bridge)
             and (low is None or chain.base.priority > low)
             and (high is None or chain.base.priority <= high)
+            and only in {None, chain}
         ]
         if not chains:
             return
@@ -125,6 +88,7 @@ class PacketPath:
     def device_hook(self, hook: str, device: str) -> None:
         """The chains at a link itself, before or after everything else."""
         chains = self.network.rules.at("netdev", hook, device)
+        self.unsure += unread_calls(self.network, "netdev", hook)
         if device in self.network.traffic_control:
             self.unsure.append(f"tc has filters on {device}: {self.network.traffic_control[device]}")
         if not chains:
@@ -146,6 +110,9 @@ class PacketPath:
         version = self.version
         family = "ip" if version == 4 else "ip6"
         self._at(iif, oif)
+        self.unsure += unread_calls(self.network, family, hook)
+        if hook in {"input", "output"}:
+            self._balanced()
         self.fields |= {"meta nfproto": 2 if version == 4 else 10}
         kind = self.fields.get("meta pkttype", FOR_THE_HOST)
         self.fields["meta pkttype"] = (
@@ -175,6 +142,9 @@ class PacketPath:
         if hook in {"postrouting", "input"}:
             self._confirm()
         self.fields["meta pkttype"] = kind
+
+    def _balanced(self) -> None:
+        self.unsure += (balanced_words(one) for one in balancing(self.network, self.version, self.fields))
 
     def route_now(self) -> None:
         """A hook has it routed, by the mark that it has here; a mark that it gets later changes nothing."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from bascule.errors import BasculeError
 from bascule.guests.accelerator import accel
 from bascule.model.site import Site
-from bascule.observe.firewall import read_firewall
+from bascule.observe.firewall import read_firewall, with_hooks
 from bascule.persist.detect import detect
 from bascule.providers.libvirt import observe as libvirt
 from bascule.providers.libvirt.state import LibvirtState
@@ -44,7 +44,7 @@ def gather(site: Site | None = None, host: str = "", *, uri: str | None = None, 
         kvm_reason=reason,
         kvm_forbidden=forbidden,
         modules=_modules(root),
-        network=read_firewall(state) if state is not None else None,
+        network=with_hooks(read_firewall(state)) if state is not None else None,
         state=state,
         libvirt_error=error,
         domains=seen.seen_domains,

@@ -59,12 +59,16 @@ def _across(
         ("postrouting", {"oif": oif}),
     ):
         own = list(bridge_hook(network, hook, known, bridge=bridge, **names))
-        if calls and hook == "forward" and network.bridge_first:
-            own = [one for one in own if one[0].base is None or one[0].base.priority != BR_NETFILTER]
+        if calls and hook == "forward":
+            own = [one for one in own if not (_is_at_zero(one[0]) and network.skipped(one[0]))]
         yield from own
         if calls:
             yield from ip_hook(network, family, hook, inside, **dict.fromkeys(names, bridge))
     yield from _devices_hook(network, "egress", oif, known)
+
+
+def _is_at_zero(chain: RuleChain) -> bool:
+    return chain.base is not None and chain.base.priority == BR_NETFILTER
 
 
 def inward(network: HostNetwork, link: str, family: str, known: HookFields) -> list[FramePath]:

@@ -28,6 +28,7 @@ def look(facts: DoctorFacts) -> Iterator[Finding]:
         yield from _skipped(network, calling)
         yield from _vlan_zero(network, calling)
         yield from _masqueraded(facts, network, calling)
+    yield from _beside_tables(network)
     yield from _lost_links(network)
     yield from _two_firewalls(network)
     yield from _unmet(network)
@@ -37,14 +38,16 @@ def _skipped(network: HostNetwork, bridges: list[str]) -> Iterator[Finding]:
     """A bridge chain at priority 0, which br_netfilter passes over where it was there before the first bridge."""
     chains = [one for one in network.rules.at("bridge", "forward") if one.base is not None and one.base.priority == 0]
     chains = [one for one in chains if one.lines or (one.base is not None and one.base.policy == "drop")]
-    if not chains or network.bridge_first is False:
+    chains = [one for one in chains if network.skipped(one) is not False]
+    if not chains:
         return
     first = chains[0]
+    may = "are" if all(map(network.skipped, chains)) else "may be"
     yield Finding(
         id="bridge-chain-order",
         severity=Severity.WARNING,
         subject=", ".join(bridges),
-        text="rules of the bridge family at priority 0 may be skipped silently: br_netfilter is on, and it passes over "
+        text=f"rules of the bridge family at priority 0 {may} skipped silently: br_netfilter is on, and it passes over "
         "a chain of its own priority that was there before the first bridge",
         evidence=tuple(f"{chain_words(one)}: hook forward, priority 0" for one in chains),
         fix=f"give chain {first.name} of table bridge {first.table} 'priority filter' (-200) where it is written",
@@ -97,6 +100,21 @@ def _masqueraded(facts: DoctorFacts, network: HostNetwork, bridges: list[str]) -
                     fix=f'say in that rule that it is not for {name}: oifname != "{name}" (iptables: ! -o {name})',
                     bridges=(name,),
                 )
+
+
+def _beside_tables(network: HostNetwork) -> Iterator[Finding]:
+    """What netfilter calls that no table shows, as a program of BPF: it may drop whatever rules let through."""
+    called = [f"{name}: {family} {hook}" for (family, hook), names in network.called.items() for name in names]
+    if called:
+        yield Finding(
+            id="hooks-beside-rules",
+            severity=Severity.NOTE,
+            subject="firewall",
+            text="netfilter calls something that no table of rules shows; what it does to packets is not known, and "
+            "'why' says perhaps of those that meet it",
+            evidence=tuple(called[:SAYS]),
+            fix="'nft list hooks' shows its place; 'bpftool link' and 'lsmod' say whose it is",
+        )
 
 
 def _lost_links(network: HostNetwork) -> Iterator[Finding]:
