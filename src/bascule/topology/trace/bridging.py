@@ -8,10 +8,10 @@ from bascule.topology.layer2 import Tags, inside, outside, passes, tag_words
 from bascule.topology.trace.answer import Code
 from bascule.topology.trace.forwarding import HostRouting
 from bascule.topology.trace.packet import FOR_THE_HOST, key, tag
+from bascule.topology.trace.packet_record import cut, size_of
 from bascule.topology.trace.passage import PacketPath
 from bascule.topology.trace.rules.lines import RuleChain
 from bascule.topology.trace.rules.openflow_tables import meet_flows
-from bascule.topology.trace.sizes import cut, size_of
 from bascule.topology.trace.wire_ends import AddressOwner
 
 HOST = ""  # where a frame goes that a bridge hands up

@@ -17,8 +17,8 @@ from bascule.topology.trace.packet import (
     Connection,
     neighbour_frame,
 )
+from bascule.topology.trace.packet_record import refuse
 from bascule.topology.trace.passage import PacketPath
-from bascule.topology.trace.sizes import refuse
 from bascule.topology.trace.wire_ends import AddressOwner, WireEnds
 
 

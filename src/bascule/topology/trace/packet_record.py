@@ -1,13 +1,19 @@
-"""What is written down of one packet: its fields as they change, its stations, what stands in its way."""
+"""What is written down of one packet: its fields as they change, its stations, its size, what stands in its way."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from bascule.topology.trace.answer import UNKNOWN, Blocker, Certainty, Code, Stage
-from bascule.topology.trace.packet import Connection, version_of
+from bascule.topology.trace.network import BalancedService, HostNetwork
+from bascule.topology.trace.packet import Connection, key, text_of, version_of
 from bascule.topology.trace.routing import RouteTables
+from bascule.topology.trace.rules.tests import Fields
 from bascule.topology.trace.wire_ends import WireEnds
+
+TAG = 4  # bytes beyond the MTU that is_skb_forwardable() allows
+HEADERS = {4: 20, 6: 48}  # of a fragment; that of IPv6 has one of its own
 
 
 class PacketRecord:
@@ -59,3 +65,61 @@ class PacketRecord:
         why = (Blocker(code=code, subject=subject, text=text, certain=certain),)
         verdict = "unknown" if code in UNKNOWN else "no" if certain else "perhaps"
         self.stages.append(Stage(name=name, where=where, verdict=verdict, words=text, blockers=why))
+
+
+# ---- what no rule says
+
+
+def unread_calls(network: HostNetwork, family: str, hook: str) -> Iterator[str]:
+    """What is called at a hook that no table of rules shows: it may do anything."""
+    for name in network.called.get((family, hook), ()):
+        yield f"{name} is called at {family} {hook}, and what it does is in no table of rules"
+
+
+def balancing(network: HostNetwork, version: int, fields: Fields) -> Iterator[BalancedService]:
+    """The services of IPVS that a packet is for."""
+    asked = fields.get("meta l4proto"), fields.get(key(version, "daddr")), fields.get("th dport")
+    return (one for one in network.balanced if one.takes(*asked))
+
+
+def balanced_words(one: BalancedService) -> str:
+    """That IPVS chooses who gets it (ipvsadm(8))."""
+    version = 4 if one.address < 1 << 32 else 6
+    where = f"{text_of(version, one.address)} port {one.port or 'any'}"
+    return f"IPVS hands what is for {where} on to a server that it chooses"
+
+
+# ---- how large it is on a wire, and who cuts it where it does not fit
+
+
+def size_of(passage: PacketRecord) -> int:
+    """The bytes of the largest packet of IP that it is at the moment; 0 where nobody knows."""
+    size = passage.fields.get("meta length")
+    return min(passage.piece or size, size) if isinstance(size, int) and passage.version else 0
+
+
+def cut(passage: PacketRecord, mtu: int, link: str, *, sender: bool = True) -> None:
+    """Whoever sends it by a link cuts it into fragments, if it is larger than the link takes.
+
+    Of IPv6 only its first sender does so, of IPv4 nobody where it says DF; who may not says "too big" instead.
+    """
+    size = size_of(passage)
+    if not mtu or size <= mtu:
+        passage.in_pieces = bool(size and passage.piece)  # as it came, also where it was put together meanwhile
+    elif passage.version == 6 and passage.piece and not sender and not passage.in_pieces:
+        passage.unsure.append(f"whether fragments of {size} bytes that were put together are cut anew for {link}")
+        passage.in_pieces = True
+    elif passage.whole or (passage.version == 6 and not sender):
+        text = f"a packet of {size} bytes does not fit {link}, whose MTU is {mtu}, and may not be cut"
+        passage.stop(Code.MTU, link, text, name="port", where=link)
+    else:
+        header = HEADERS[passage.version]
+        passage.piece, passage.in_pieces = header + (mtu - header) // 8 * 8, True
+
+
+def refuse(passage: PacketRecord, who: str, mtu: int) -> None:
+    """What takes frames takes none that is larger than its MTU and a tag."""
+    size = size_of(passage)
+    if mtu and size > mtu + TAG:
+        text = f"{who} takes no packet of {size} bytes: its MTU is {mtu}"
+        passage.stop(Code.MTU, who, text, name="port", where=who)

@@ -13,7 +13,6 @@ from msgspec.structs import replace
 
 from bascule.topology.trace.answer import Blocker, Code, Stage
 from bascule.topology.trace.fib_questions import fib_fields
-from bascule.topology.trace.kernel_calls import balanced_words, balancing, unread_calls
 from bascule.topology.trace.packet import (
     ESTABLISHED,
     FOR_THE_HOST,
@@ -29,7 +28,7 @@ from bascule.topology.trace.packet import (
     text_of,
     with_port,
 )
-from bascule.topology.trace.packet_record import PacketRecord
+from bascule.topology.trace.packet_record import PacketRecord, balanced_words, balancing, unread_calls
 from bascule.topology.trace.rules.evaluate import ChainEnd, MatchedLine, UncertainLine, run
 from bascule.topology.trace.rules.lines import RuleChain
 from bascule.topology.trace.rules.tests import MISSING, looked_up, value_of

@@ -14,9 +14,9 @@ from bascule.topology.trace.neighbour_search import NeighbourSearch
 from bascule.topology.trace.network import HostNetwork, WireEnd
 from bascule.topology.trace.owner_lookup import OwnerLookup
 from bascule.topology.trace.packet import OTHER_HOST, Connection, Traffic, key, refusal, reply, request, tag, text_of
+from bascule.topology.trace.packet_record import cut, refuse
 from bascule.topology.trace.passage import PacketPath
 from bascule.topology.trace.relays import Relays
-from bascule.topology.trace.sizes import cut, refuse
 from bascule.topology.trace.wire_ends import AddressOwner, WireEnds
 
 LONGEST = 200  # stages; a packet that has more runs in a ring

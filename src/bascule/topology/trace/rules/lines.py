@@ -19,6 +19,7 @@ from bascule.topology.trace.rules.tests import (
     Field,
     Fields,
     Test,
+    UncertainTest,
     is_missing,
 )
 
@@ -288,13 +289,19 @@ class Rules(Struct, frozen=True, dict=True):
 
 
 def keys_of(line: RuleLine) -> Iterator[str]:
-    """The fields that a line asks for."""
+    """The fields that a line asks for, and those of a connection that it sets, which needs tracking as well."""
     expressions: list[Any] = []
     for part in line.parts:
         if isinstance(part, Test | DecisionMap):
             expressions += part.keys
         elif isinstance(part, AnyFlag):
             expressions.append(part.key)
+        elif isinstance(part, SetField):
+            expressions += [one for one in (part.value,) if one is not None]
+            if part.key.startswith("ct "):
+                yield part.key
+        elif isinstance(part, UncertainTest) and part.reason.startswith("ct count"):
+            yield "ct count"
     while expressions:
         one = expressions.pop()
         if isinstance(one, Field):
