@@ -64,7 +64,7 @@ class PacketPath(PacketRecord):
             and not self.network.is_switched(bridge)
             and (low is None or chain.base.priority > low)
             and (high is None or chain.base.priority <= high)
-            and only in {None, chain}
+            and (only is None or chain is only)
         ]
         if not chains:
             return
