@@ -83,6 +83,9 @@ def test_entries_stand_are_mended_and_taken_back(stage: Stage) -> None:
     stage.apply(f"fdb: static, macs: ['{INSIDE}']")
     assert (stage.static(), stage.flags()) == ([ME.mac, INSIDE], (False, False))
     stage.bascule("plan", str(stage.file), "--exit-code")
+    imported = stage.bascule("import")
+    assert f"web.0: static entries in its bridge's table: {ME.mac}, {INSIDE}; 'fdb: static' at the" in imported
+    assert "db.0: has a guard (strict); 'guard: strict' at the guest's NIC keeps it" in imported
     body = b.udp(OTHER.ip4, ME.ip4, 9, 9, b"x")
     assert stage.heard(b.ipv4(OTHER.raw, ME.raw, OTHER.ip4, ME.ip4, b.UDP, body))  # though web has never sent anything
     run(("nft", "delete", "table", "bridge", "bascule_guards"), namespace=stage.host)

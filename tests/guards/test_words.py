@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -107,6 +108,16 @@ def test_a_picture_has_a_sign_at_each_guarded_port() -> None:
     assert draw(some, format="svg").count('d="M') > 10
     plain = draw(some, format="text", ascii=True)
     assert "# web.0" in plain and "% lease.0" in plain
+
+
+def test_a_picture_has_a_sign_at_a_port_with_static_entries() -> None:
+    some = site("strict", "fdb: static")
+    text = draw(some, format="text")
+    assert "◆≡ web.0" in text and "◆ db.0" in text
+    assert "≡ its MACs stand in the bridge's table, it learns none" in " ".join(text.split())
+    assert "#= web.0" in draw(some, format="text", ascii=True)
+    assert "≡" in draw(some, format="svg")
+    assert [one["label"] for one in json.loads(draw(some, format="json"))["nodes"] if "fdb" in one] == ["web.0"]
 
 
 def test_why_lets_honest_guests_pass_and_blames_the_line_of_the_site_file(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -19,8 +20,11 @@ from bascule.persist.files import read_tree
 from bascule.plan.target.sysctls import accept_ra, disable_ipv6, use_tempaddr
 from bascule.providers.libvirt.effects import may_be_here as libvirt_may_be_here
 from bascule.providers.observe import observe
+from bascule.providers.static_fdb import STATIC_FDB
+from bascule.providers.static_fdb.state import StaticFdb, read_entries
 from bascule.system.net.route_tables import table_files
 from bascule.system.net.sysctl import read_sysctls
+from bascule.system.run import run
 
 
 def gather(*, root: str | None, dialect_name: str | None, host: str | None, site_name: str | None) -> Sources:
@@ -58,11 +62,15 @@ def gather(*, root: str | None, dialect_name: str | None, host: str | None, site
 
 
 def _observed() -> HostState:
-    """What is here, with how each link that may have addresses comes by those of IPv6."""
+    """What is here, with how each link that may have addresses comes by those of IPv6, and with the static entries."""
     state = observe()
     names = ("default", *(name for name, link in state.links.items() if link.master is None))
     keys = [key(name) for name in names for key in (accept_ra, disable_ipv6, use_tempaddr)]
-    return replace(state, sysctls={**state.sysctls, **read_sysctls(keys)})
+    state = replace(state, sysctls={**state.sysctls, **read_sysctls(keys)})
+    if not any(link.is_bridge for link in state.links.values()):
+        return state
+    listing = run(("bridge", "-j", "fdb", "show"), check=False).stdout
+    return STATIC_FDB.with_part(state, StaticFdb(entries=read_entries(json.loads(listing or "[]"))))
 
 
 def _with_files(root: str) -> list[str]:

@@ -16,10 +16,10 @@ from bascule.importer.fitting import fitting
 from bascule.importer.libvirt.plugs import name_vlans, plugged
 from bascule.importer.not_in_file import declared, unsaid
 from bascule.importer.pins import pin_nics
+from bascule.importer.ports_of_guests import limit_of, unsaid_at_ports
 from bascule.importer.put_under_bridge import NewBridge, put_under_bridge
 from bascule.importer.running import running_config
 from bascule.importer.to_site import host_entry
-from bascule.model.bandwidth import Bandwidth, rate_words
 from bascule.model.host_links import Ipv6
 from bascule.model.route_tables import numbers, table_names
 from bascule.model.site import Site
@@ -95,7 +95,7 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
     if sources.state is not None:
         running = running_config(sources.state, virtual.bridges)
         kernel, leased = without_leases(running.config, config, sources.asking)
-        notes, others = [*notes, *running.notes], (*others, *running.others, *leased)
+        notes, others = [*notes, *running.notes, *unsaid_at_ports(sources.state)], (*others, *running.others, *leased)
         unsure = frozenset()  # the kernel knows its ports
         if sources.dialect is not None:
             told = tuple(conflicts(kernel, config, sources.state.links))
@@ -245,7 +245,7 @@ def _document(
         entry["virtual_networks"] = virtual.networks
     guests, unplugged = plugged(virtual, host)
     for nic in (nic for guest in guests.values() for nic in guest.get("nics", ())):
-        nic.update(_limit(sources.state, nic))
+        nic.update(limit_of(sources.state, nic))
     name_vlans(guests, host, networks)
     document: dict[str, Any] = {"site": sources.site}
     if networks:
@@ -254,15 +254,6 @@ def _document(
     if guests:
         document["guests"] = guests
     return document, unplugged
-
-
-def _limit(state: HostState | None, nic: dict[str, Any]) -> dict[str, Any]:
-    """How much a guest NIC may carry, where a limit of Bascule's stands at its tap."""
-    shaping = state.parts.get("shaping") if state is not None else None
-    found: Bandwidth | None = shaping.limits.get(str(nic.get("tap", ""))) if shaping is not None else None
-    rates = (("up", found.up), ("down", found.down)) if found is not None else ()
-    limit = {way: rate_words(rate) for way, rate in rates if rate is not None}
-    return {"limit": limit} if limit else {}
 
 
 def _comments(

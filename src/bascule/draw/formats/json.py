@@ -24,6 +24,7 @@ def _document(scene: Scene, date: str | None) -> dict[str, Any]:
                 "presence": str(node.presence),
                 "state": str(node.state),
                 "guard": "" if node.guard is GuardLevel.OFF else str(node.guard),
+                "fdb": "static" if node.static_fdb else "",
                 "notes": list(node.notes),
                 "details": list(node.details),
                 "drift": list(node.drift),

@@ -8,7 +8,18 @@ from bascule.draw.formats.canvas import cells
 from bascule.draw.formats.glyphs import BAD, guard_sign, socket, state_class, wire_sign
 from bascule.draw.formats.style import network_style
 from bascule.draw.layout.arrange import Layout
-from bascule.draw.scene.elements import CUT, GUARD_WORDS, HELD, Kind, LinkState, Presence, Scene, network_id
+from bascule.draw.scene.elements import (
+    CUT,
+    FDB_SIGN,
+    FDB_WORDS,
+    GUARD_WORDS,
+    HELD,
+    Kind,
+    LinkState,
+    Presence,
+    Scene,
+    network_id,
+)
 
 STEP = 24
 _NOTE = 6.7
@@ -47,6 +58,8 @@ def legend(scene: Scene, layout: Layout, width: int) -> tuple[list[str], int]:
         if any(node.guard is level for node in scene.nodes.values()):
             chip = '<rect class="chip" x="2" y="-7" width="32" height="14" rx="3"/>'
             entries.append((chip + guard_sign(14, -5, level), words))
+    if any(node.static_fdb for node in scene.nodes.values()):
+        entries.append((f'<text class="soft" x="14" y="4">{FDB_SIGN}</text>', FDB_WORDS))
     if any(node.members and node.kind is Kind.GUEST for node in scene.nodes.values()):
         entries.append(('<rect class="box" x="5" y="-11" width="32" height="16" rx="5"/>' + _BOX, "so many alike (×)"))
     if layout.network_lines:

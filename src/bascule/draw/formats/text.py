@@ -7,7 +7,17 @@ from bascule.draw.formats.canvas import Canvas, cells, plain
 from bascule.draw.formats.outline import outline
 from bascule.draw.layout.arrange import Layout, fit
 from bascule.draw.layout.blocks import Metrics
-from bascule.draw.scene.elements import GUARD_SIGNS, GUARD_WORDS, Kind, Layer, LinkState, Presence, Scene
+from bascule.draw.scene.elements import (
+    FDB_SIGN,
+    FDB_WORDS,
+    GUARD_SIGNS,
+    GUARD_WORDS,
+    Kind,
+    Layer,
+    LinkState,
+    Presence,
+    Scene,
+)
 
 MIN_WIDTH = 40
 
@@ -104,6 +114,7 @@ def _notes(scene: Scene, layout: Layout | None, width: int) -> list[str]:
     signs = [
         f"{GUARD_SIGNS[x]} {GUARD_WORDS[x]}" for x in GUARD_SIGNS if any(n.guard is x for n in scene.nodes.values())
     ]
+    signs += [f"{FDB_SIGN} {FDB_WORDS}"] if any(n.static_fdb for n in scene.nodes.values()) else []
     lines += _wrap("; ".join(signs), width) if signs else []
     if layout:
         drawn = {network_line.node: network_line.label.lines[0] for network_line in layout.network_lines}

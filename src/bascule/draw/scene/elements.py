@@ -68,6 +68,7 @@ class LinkState(StrEnum):
 
 
 GUARD_SIGNS = {GuardLevel.STRICT: "◆", GuardLevel.MAC: "◇"}
+FDB_SIGN, FDB_WORDS = "≡", "its MACs stand in the bridge's table, it learns none"
 GUARD_WORDS = {GuardLevel.STRICT: "guard: own MAC and addresses only", GuardLevel.MAC: "guard: own MAC only"}
 
 CUT = {LinkState.NO_CARRIER, LinkState.DOWN}
@@ -88,6 +89,7 @@ class Node(Struct, frozen=True, kw_only=True):
     presence: Presence = Presence.DECLARED
     state: LinkState = LinkState.UNKNOWN
     guard: GuardLevel = GuardLevel.OFF  # of the guest's NIC behind a port
+    static_fdb: bool = False  # the MACs of the guest behind a port stand in the bridge's table
     isolated: bool = False  # its bridge passes nothing on to the other isolated ports
     drift: tuple[str, ...] = ()  # what the plan would change of it, in the plan's words
     members: tuple[str, ...] = ()  # the names behind one element that stands for many alike
@@ -95,9 +97,9 @@ class Node(Struct, frozen=True, kw_only=True):
 
     @property
     def title(self) -> str:
-        """The label, behind the sign of its guard."""
-        sign = GUARD_SIGNS.get(self.guard, "")
-        return f"{sign} {self.label}" if sign else self.label
+        """The label, behind the signs of its guard and of static entries."""
+        signs = GUARD_SIGNS.get(self.guard, "") + FDB_SIGN * self.static_fdb
+        return f"{signs} {self.label}" if signs else self.label
 
     @property
     def marks(self) -> tuple[str, ...]:

@@ -26,7 +26,9 @@ def groups(guests: Iterable[Guest], *, from_count: int | None, apart: Iterable[s
     by_key: dict[object, list[Guest]] = {}
     order: dict[str, int] = {}
     for guest in guests:
-        plugs = tuple((nic.plug, nic.into, nic.vlan, nic.vlans, nic.guarding.level) for nic in guest.nics)
+        plugs = tuple(
+            (nic.plug, nic.into, nic.vlan, nic.vlans, nic.guarding.level, nic.guarding.fdb) for nic in guest.nics
+        )
         key: object = (stem(guest.name), plugs, guest.serves, guest.memory)
         if guest.name in apart or stem(guest.name) == guest.name:
             key = guest.name

@@ -8,6 +8,7 @@ from bascule.draw.scene import grouping
 from bascule.draw.scene.builder import SceneBuilder
 from bascule.draw.scene.compare import Comparison, SeenHost, compare
 from bascule.draw.scene.elements import (
+    FDB_WORDS,
     GUARD_WORDS,
     Kind,
     Layer,
@@ -138,6 +139,7 @@ def _guard_details(nic: GuestNic) -> list[str]:
     told = [GUARD_WORDS[guarding.level]]
     also = [*map(str, guarding.also), *(f"{one.protocol} {one.group}" for one in guarding.routers)]
     told += [f"also {', '.join(also)}"] if also else []
+    told += [FDB_WORDS] if guarding.fdb == "static" else []
     return told + ([f"may {', '.join(sorted(guarding.may))}"] if guarding.may else [])
 
 
@@ -172,6 +174,7 @@ def _add_tap(
         presence=look.presence,
         state=look.state if look.presence is not Presence.WANTED else LinkState.UNKNOWN,
         guard=nic.guarding.level if is_guarded(nic) else GuardLevel.OFF,
+        static_fdb=nic.guarding.fdb == "static",
         isolated=look.isolated,
         drift=look.drift,
         members=tuple(taps) if len(taps) > 1 else (),

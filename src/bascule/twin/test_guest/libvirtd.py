@@ -42,7 +42,9 @@ cat > /etc/libvirt/libvirtd.conf <<.
 unix_sock_dir = "$1"
 auth_unix_rw = "none"
 auth_unix_ro = "none"
+host_uuid = "$(cat /proc/sys/kernel/random/uuid)"
 .
+if [ -n "$3" ]; then hostname "$3"; fi
 cat > /etc/libvirt/qemu.conf <<.
 user = "root"
 group = "root"
@@ -84,9 +86,10 @@ def require() -> None:
 class PrivateLibvirt:
     """libvirtd and virtlogd in a host's namespace. ``uri`` is what to connect to."""
 
-    def __init__(self, namespace: Namespace, folder: Path, switches: Path | None = None) -> None:
+    def __init__(self, namespace: Namespace, folder: Path, switches: Path | None = None, *, hostname: str = "") -> None:
         """Start them, with the sockets of Open vSwitch that are in ``switches``, and wait until they answer.
 
+        Guests move between two of them on one machine where each has a ``hostname`` of its own.
         Raises MissingTool, NotPermitted or CommandFailed.
         """
         require()
@@ -95,7 +98,7 @@ class PrivateLibvirt:
         self._folder = folder
         self.uri = f"qemu+unix:///system?socket={folder}/libvirt-sock"
         self._logger = Daemon(
-            ("unshare", "--mount", "sh", "-c", _ROOM, "sh", str(folder), str(switches or "")),
+            ("unshare", "--mount", "--uts", "sh", "-c", _ROOM, "sh", str(folder), str(switches or ""), hostname),
             namespace,
             folder / "virtlogd.log",
         )
@@ -104,7 +107,8 @@ class PrivateLibvirt:
             self._wait((folder / "virtlogd.pid").exists, self._logger)
             # libvirt closes every possible descriptor one by one before it starts a guest: few are quicker
             start = f"ulimit -n 1024; exec libvirtd --pid-file {shlex.quote(str(self._pid_file))}"
-            argv = ("nsenter", f"--mount=/proc/{self._logger.pid}/ns/mnt", "sh", "-c", start)
+            own = (f"--{kind}=/proc/{self._logger.pid}/ns/{name}" for kind, name in (("mount", "mnt"), ("uts", "uts")))
+            argv = ("nsenter", *own, "sh", "-c", start)
             self._subreaper = Subreaper(argv, namespace, folder / "libvirtd.log")
         except BaseException:
             self._logger.stop()

@@ -1,0 +1,36 @@
+"""What stands at the ports of guests by Bascule or by hand, and in no configuration: limits, guards, static entries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from bascule.importer.words import few
+from bascule.model.bandwidth import Bandwidth, rate_words
+from bascule.model.links import Physical
+from bascule.model.state import HostState
+from bascule.model.values import IfName
+from bascule.policy.guards.loaded import loaded_guards
+from bascule.providers.static_fdb.state import StaticFdb
+
+
+def limit_of(state: HostState | None, nic: dict[str, Any]) -> dict[str, Any]:
+    """How much a guest NIC may carry, where a limit of Bascule's stands at its tap."""
+    shaping = state.parts.get("shaping") if state is not None else None
+    found: Bandwidth | None = shaping.limits.get(str(nic.get("tap", ""))) if shaping is not None else None
+    rates = (("up", found.up), ("down", found.down)) if found is not None else ()
+    limit = {way: rate_words(rate) for way, rate in rates if rate is not None}
+    return {"limit": limit} if limit else {}
+
+
+def unsaid_at_ports(state: HostState) -> Iterator[str]:
+    """Guards, whose addresses a table has in another form, and the MACs in the tables of bridges."""
+    for port, level in sorted(loaded_guards(state.tables).items()):
+        yield f"{port}: has a guard ({level}); 'guard: {level}' at the guest's NIC keeps it"
+    static: StaticFdb | None = state.parts.get("static_fdb")
+    for port, macs in static.entries.items() if static is not None else ():
+        link = state.links.get(IfName(port))
+        keeps = "'fdb: static' at the guest's NIC keeps them"
+        if link is not None and isinstance(link.options, Physical):
+            keeps = "a site file has no word for those of a NIC"
+        yield f"{port}: static entries in its bridge's table: {', '.join(few(macs, 'MACs'))}; {keeps}"
