@@ -163,7 +163,12 @@ def scenario(image: GuestImage) -> dict[str, Any]:
             there.move(here)
         found = {"leaked": there.leaked[:3], "announced": there.announced}
         run(("nft", "delete", "table", *KEY.split()), namespace=there.hosts["left"].host)
-        wait_until(lambda: (there.hear(), bool(there.leaked))[1], 60, "a hostile frame without a guard")
+
+        def leaks() -> bool:
+            there.hear()
+            return bool(there.leaked)
+
+        wait_until(leaks, 60, "a hostile frame without a guard")
         return found
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Iterator
 
 import pytest
 
+from bascule.frames import bpf
 from bascule.frames.codecs.ethernet import VLAN
 from bascule.frames.guarding import build as b
 from bascule.frames.guarding.attacks import ATTACKS
@@ -13,8 +16,10 @@ from bascule.frames.guarding.legitimate import LEGITIMATE
 from bascule.model.site import Site
 from bascule.model.values import Mac
 from bascule.site import parse
+from bascule.system.net.packet import Listener, open_packet
 from bascule.system.run import run
 from tests.guards.segment import PARTIES, ROUTER, Segment, segment, site_text
+from tests.guards.test_outside_judges import Wire, changes_nothing_but_without_a_guard, guarded_wire
 
 ME, OTHER = PARTIES.me, PARTIES.other
 
@@ -43,6 +48,38 @@ def test_an_access_port_is_guarded_as_any_other(bridge: Segment, called: str) ->
     passed = [one.name for one in ATTACKS if any(ports for _, ports in bridge.send(one.frames(PARTIES)))]
     assert (passed, bridge.where(ROUTER), bridge.where(OTHER.mac)) == ([], "up.0", "db.0")
     assert [x.name for x in LEGITIMATE if not all(ports for _, ports in bridge.send(x.frames(PARTIES)))] == []
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["plain", "VLANs"])
+def wire(request: pytest.FixtureRequest) -> Iterator[Wire]:
+    with guarded_wire(with_vlans=request.param) as one:
+        yield one
+
+
+@pytest.mark.parametrize("called", ["0", "1"])
+def test_nothing_that_a_victim_knows_changes(wire: Wire, called: str) -> None:
+    """ARP cache, ND cache, routes, and where the bridge sends; without the guards each of them does."""
+    for family in ("iptables", "ip6tables", "arptables"):
+        run(("sysctl", "-qw", f"net.bridge.bridge-nf-call-{family}={called}"), namespace=wire.host, check=False)
+    changes_nothing_but_without_a_guard(wire)
+
+
+def test_a_tag_beside_the_frame_is_a_tag(wire: Wire) -> None:
+    """The guest's own VLAN link leaves the tag to the card, and the kernel hands it on beside the frame."""
+    claim = b.arp(ME.raw, 2, ME.raw, PARTIES.router.ip4, OTHER.ip4, dst=OTHER.raw, target=OTHER.raw)
+    own = b.arp(ME.raw, 2, ME.raw, ME.ip4, OTHER.ip4, dst=OTHER.raw, target=OTHER.raw)
+    for vid in ("0", "5", "30"):
+        run(("ip", "link", "add", "link", "eth0", "name", f"v{vid}", "type", "vlan", "id", vid), namespace=wire.web)
+        run(("ip", "link", "set", f"v{vid}", "up"), namespace=wire.web)
+        with wire.db.entered():
+            ear = Listener("eth0", bpf.any_of([]))
+        with contextlib.closing(ear), wire.web.entered():
+            for link, frame in ((f"v{vid}", claim), (f"v{vid}", own), ("eth0", own)):
+                with open_packet(link, protocol=0) as raw:
+                    raw.send(frame)
+            time.sleep(0.2)
+            assert [(data[:42], tci) for data, tci in ear.frames(64) if data[6:12] == ME.raw] == [(own[:42], None)]
+        run(("ip", "link", "del", f"v{vid}"), namespace=wire.web)
 
 
 def test_a_trunk_port_may_tag_and_keeps_to_its_mac(bridge: Segment) -> None:
