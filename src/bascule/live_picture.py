@@ -16,4 +16,4 @@ def seen_host(site: Site, host: Host) -> SeenHost:
     except BasculeError as error:
         problems = tuple(problem.message for problem in error.problems)
         return SeenHost(state=look(site, host), problems=problems)
-    return SeenHost(state=found.observed, changes=found.plan.changes)
+    return SeenHost(state=found.observed, changes=found.plan.changes, notes=found.plan.notes)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeVar
+
 from msgspec.structs import replace
 
 from bascule.model.state import HostState, Link
 
+T = TypeVar("T")
 OTHERS = {"ra", "dhcp", "kernel"}  # protocols of routes that come and go by themselves
 
 
@@ -31,11 +35,16 @@ def drift_goal(before: HostState, wanted: HostState, now: HostState) -> HostStat
     return HostState(
         links=links,
         routes=now.routes + missing,
-        rules=now.rules,
-        neighbours=now.neighbours,
+        rules=_with_missing(before.rules, wanted.rules, now.rules),
+        neighbours=_with_missing(before.neighbours, wanted.neighbours, now.neighbours),
         sysctls=dict(now.sysctls) | {k: v for k, v in wanted.sysctls.items() if before.sysctls.get(k) != v},
         tables=dict(now.tables) | {k: v for k, v in wanted.tables.items() if before.tables.get(k) != v},
     )
+
+
+def _with_missing(before: Sequence[T], wanted: Sequence[T], now: Sequence[T]) -> tuple[T, ...]:
+    """What is there now, with what the change brought and somebody took away."""
+    return (*now, *(one for one in wanted if one not in before and one not in now))
 
 
 def _put_right(link: Link, seen: Link, now: HostState) -> Link:

@@ -59,6 +59,7 @@ def _rules(one: ResolvedNetwork, link: Link, state: HostState, facts: StateCheck
 def _forwarding(name: str, keys: list[str], facts: StateChecks) -> Check:
     words = {key: f"IPv{version}" for version, key in FORWARDING.items()}
     checks = [facts.check("forwarding", name, words[key], "parameter", of=key) for key in keys]
+    checks.append(facts.check("forwarding", name, "its own switch", "parameter", words="forward "))
     off = [check.detail for check in checks if not check.ok]
     detail = f"{' and '.join(words[key] for key in keys)} routed" if not off else "; ".join(off)
     return Check(id="forwarding", subject=name, ok=not off, detail=detail)

@@ -7,19 +7,29 @@ from msgspec import Struct
 from bascule.draw.scene.elements import LinkState, Presence
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
-from bascule.plan.change import Change
+from bascule.plan.change import Change, Note
 
 
 class SeenHost(Struct, frozen=True, kw_only=True):
-    """What was seen of a host, and what the plan would change on it; ``problems`` say why no plan could be made."""
+    """What was seen of a host, and what the plan would change on it; ``problems`` say why no plan could be made.
+
+    ``notes`` are the plan's own, of which those count that name what is there beside the file.
+    """
 
     state: HostState
     changes: tuple[Change, ...] = ()
     problems: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
+
+    @property
+    def drift(self) -> tuple[tuple[str, str], ...]:
+        """What the plan would do to what, and what it leaves that the file does not say, in its words."""
+        changed = tuple((change.subject, change.action) for change in self.changes)
+        return changed + tuple((note.subject, note.text) for note in self.notes if note.kind == "extra")
 
     def drift_of(self, name: str) -> tuple[str, ...]:
-        """What the plan would do to a link, in its words."""
-        return tuple(f"{name}: {change.action}" for change in self.changes if change.subject == name)
+        """The same of one link."""
+        return tuple(f"{name}: {words}" for subject, words in self.drift if subject == name)
 
 
 class Comparison(Struct, frozen=True, kw_only=True):

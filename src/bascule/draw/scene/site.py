@@ -60,7 +60,7 @@ def _drift(builder: SceneBuilder, observed: Mapping[str, SeenHost]) -> tuple[str
     """What the plan would change: of the elements in their order, then what no element stands for."""
     drawn = [words for node in builder.nodes.values() for words in node.drift]
     told = set(drawn)
-    rest = [f"{change.subject}: {change.action}" for seen in observed.values() for change in seen.changes]
+    rest = [f"{subject}: {words}" for seen in observed.values() for subject, words in seen.drift]
     problems = [f"no plan can be made: {words}" for seen in observed.values() for words in seen.problems]
     return (*problems, *drawn, *(words for words in rest if words not in told))
 

@@ -12,6 +12,8 @@ from bascule.plan.target.builder import TargetBuilder
 from bascule.plan.target.port_vlans import port_vlans
 from bascule.plan.target.sysctls import arp_ignore
 
+CUTTING = ("isolated", "locked", "learning", "flood", "mcast_flood", "bcast_flood")  # frames, as bridge(8) has them
+
 
 def lay_guest(build: TargetBuilder, nic: GuestNic) -> None:
     """A guest's NIC on its bridge, on its virtual network, or directly on a NIC of the host."""
@@ -78,8 +80,20 @@ def _plug(build: TargetBuilder, nic: GuestNic, bridge: IfName, way: set[IfName |
     if nic.guarding.fdb is not None and by_kernel:
         learns, port = nic.guarding.fdb == "learned", build.links[nic.tap].port or BridgePort()
         build.set(nic.tap, port=replace(port, learning=learns, flood=learns))
+    if by_kernel and tap is not None and tap.master == bridge and not build.host.as_found:
+        _note_flags(build, nic)
     build.because(nic.tap, f"{nic.guest} is plugged into {bridge}", nic.place)
     return True
+
+
+def _note_flags(build: TargetBuilder, nic: GuestNic) -> None:
+    """Say which flags that keep frames from a guest or its own from others the port has beside the file."""
+    port, usual = build.links[nic.tap].port or BridgePort(), BridgePort()
+    named = {"isolated": nic.guarding.port_flag, "learning": nic.guarding.fdb, "flood": nic.guarding.fdb}
+    for flag in CUTTING:
+        if named.get(flag) is None and (value := getattr(port, flag)) != getattr(usual, flag):
+            text = f"the port flag '{flag} {'on' if value else 'off'}' is not in the file: it stays as it is"
+            build.note("extra", nic.tap, text)
 
 
 def count_foreign(build: TargetBuilder) -> None:

@@ -15,7 +15,7 @@ from bascule.model.state import FORWARDING, HostState, Link
 from bascule.model.values import BRIDGE_PREFIX, IfName, bridge_name
 from bascule.plan.change import Note
 from bascule.plan.target.builder import TargetBuilder
-from bascule.plan.target.sysctls import REDIRECTS, accept_ra
+from bascule.plan.target.sysctls import REDIRECTS, accept_ra, forwarding
 from bascule.plan.virtual_network import ResolvedNetwork, bridge_link, resolved_networks, sysctls
 from bascule.policy.host_tables import host_tables
 
@@ -49,6 +49,10 @@ def lay_networks(build: TargetBuilder) -> tuple[ResolvedNetwork, ...]:
     changed, notes = _forwarding(resolved, build.host, build.observed, build.links)
     build.sysctls |= changed
     build.notes += (*notes, *_left_behind(build.observed, build.mark, resolved))
+    for one in resolved:
+        key = forwarding(one.bridge)  # that of all turns each on when it is turned on itself, and not again
+        if FORWARD4 in sysctls(one) and FORWARD4 not in changed and build.observed.sysctls.get(key) == "0":
+            build.sysctls[key] = "1"
     for key in changed:
         if (needing := _why_forwarding(key, resolved, networks)) is not None:
             build.because(key, f"virtual network {needing.name} is reached by routing", needing.place)

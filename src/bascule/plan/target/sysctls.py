@@ -40,6 +40,11 @@ def rp_filter(name: str) -> str:
     return f"net/ipv4/conf/{name}/rp_filter"
 
 
+def forwarding(name: str) -> str:
+    """The key that says whether the host forwards the IPv4 packets that come in by a link."""
+    return f"net/ipv4/conf/{name}/forwarding"
+
+
 def sysctl_keys(host: Host, taps: tuple[IfName, ...] = ()) -> tuple[str, ...]:
     """All that a plan for this host looks at."""
     quiet = dict.fromkeys((*host.bridges, *host.nics, *_ports(host), *taps))
@@ -51,7 +56,7 @@ def sysctl_keys(host: Host, taps: tuple[IfName, ...] = ()) -> tuple[str, ...]:
         *(key for name in dict.fromkeys((*moving, "default")) if moving for key in carried_keys(name)),
         *(key(link.name) for link in host.links() if link.ipv6 for key in (accept_ra, disable_ipv6)),
         *(use_tempaddr(link.name) for link in host.links() if link.ipv6_privacy),
-        *(accept_ra(bridge_name(name)) for name in host.virtual_networks),
+        *(key(bridge_name(name)) for name in host.virtual_networks for key in (accept_ra, forwarding)),
         *(key(name) for name in _in_userspace(host) for key in (arp_ignore, rp_filter)),
         *FORWARDING.values(),
         REDIRECTS,
