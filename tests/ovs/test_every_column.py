@@ -13,9 +13,11 @@ import pytest
 from msgspec import NODEFAULT, structs
 from msgspec.structs import replace
 
-from bascule.apply.host_status import host_status
+from bascule.apply.host_status import drift
 from bascule.apply.options import ANY_DRIVER
 from bascule.apply.prepare import prepare
+from bascule.apply.rollback import checkpoint
+from bascule.apply.state_directory import here
 from bascule.model.state import HostState
 from bascule.plan.diff import diff
 from bascule.providers.ovs.state import (
@@ -157,9 +159,10 @@ def test_a_hand_at_it_is_seen(bed: Bed, table: str, column: str) -> None:
         site = load(str(bed.site))
         with environment(bed.env), bed.host.entered():
             found = prepare(site, site.hosts["h"], choice=ANY_DRIVER)
-            drift = host_status().drift
+            change = checkpoint.latest(here())
+            assert change is not None
+            assert drift(change.read(), found.observed), "status"
         assert found.plan.changes, "plan, verify and draw"
-        assert drift, "status"
         page = state_document(site, site.hosts["h"], found.observed, plan=found.plan, problems=(), asking=LastAnswers())
         assert page["changes"], "serve"
     finally:
