@@ -317,7 +317,7 @@ def test_the_units_of_networks_go_back_as_files_and_the_rest_later(
     assert not (wants / "bascule-network-fresh.service").is_symlink()
     assert said.read_text().splitlines()[-1] == "systemctl daemon-reload"
     assert machine.status() == "taking-back"
-    said_so = machine.bed.run("status").stdout
+    said_so = " ".join(machine.bed.run("status").stdout.split())
     assert "the boot after it has put its files back" in said_so
     assert "until" not in said_so, "its time counted from another boot"
     machine.bed.lab.ip(machine.bed.host, "link add vn-fresh type bridge")  # its unit did, at a boot that came before
