@@ -72,6 +72,14 @@ def named(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
     )
     field.run("tc", "qdisc", "add", "dev", "eth0", "clsact")
     field.ip("link add vx7 type vxlan id 7 dev eth0 remote 192.168.1.1 dstport 4789")
+    ipsec = (
+        "xfrm policy add src 10.1.0.0/24 dst 10.2.0.0/24 dev {} dir out tmpl src 192.168.1.10 dst 192.168.1.1 proto esp"
+    )
+    field.ip(ipsec.format("eth0"))
+    field.ip(ipsec.format("eth1").replace("10.2.", "10.3."))
+    endpoint = "mptcp endpoint add 192.168.1.10 dev eth0 id 3 subflow signal"
+    mptcp = field.run("ip", *endpoint.split()).returncode == 0
+    field.environment["HAS_MPTCP"] = "yes" if mptcp else ""
     with field.host.entered():
         for version, option, group in (
             (socket.AF_INET, socket.IP_ADD_MEMBERSHIP, "239.1.2.3"),
@@ -112,6 +120,8 @@ def test_d11_everything_that_names_the_nic_is_said_with_its_owner_and_line(named
         "enp3s0",
         "programs have joined 239.1.2.3, ff02::5 on it",
         "the tunnel vx7 (vxlan) sends by this link alone",
+        "IPsec's policy 10.1.0.0/24 → 10.2.0.0/24 is for this link alone, and does nothing to packets by br0",
+        "192.168.1.10 (id 3, subflow, signal) is bound to it: no subflow" if named.environment["HAS_MPTCP"] else "",
     ):
         assert words in said, words
     assert "eth1" not in said, "a rule about another NIC is none of this plan's"

@@ -53,6 +53,8 @@ def read_uses(links: Iterable[str], state: HostState) -> LinkUses:
         traffic_control={link: tuple(_traffic_control(link, gaps)) for link in wanted},
         chains_at={link: tuple(f"nft's {chain_words(one)}" for one in _at(network, link)) for link in wanted},
         groups={link: tuple(_groups(link)) for link in wanted},
+        endpoints=_by_link(_mptcp_endpoints(gaps) if wanted else ()),
+        ipsec=_by_link(_ipsec(gaps) if wanted else ()),
         ssh_port=_ssh_port(),
         gaps=(*gaps, *network.rules.unread),
     )
@@ -189,3 +191,33 @@ def _groups(link: str) -> Iterator[str]:
 def _at(network: HostNetwork, link: str) -> tuple[RuleChain, ...]:
     """The chains that see a link's frames as they come and go."""
     return tuple(chain for hook in ("ingress", "egress") for chain in network.rules.at("netdev", hook, link))
+
+
+def _by_link(found: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
+    kept: dict[str, tuple[str, ...]] = {}
+    for link, words in found:
+        kept[link] = (*kept.get(link, ()), words)
+    return kept
+
+
+def _mptcp_endpoints(gaps: list[str]) -> Iterator[tuple[str, str]]:
+    """The link and the words of each endpoint of MPTCP that is bound to one (ip-mptcp(8))."""
+    if not (PROC / "sys/net/mptcp").exists():
+        return
+    for row in json.loads(_ask(("ip", "-j", "mptcp", "endpoint", "show"), gaps) or "[]"):
+        if "dev" in row:
+            flags = [flag for flag in ("subflow", "signal", "backup", "fullmesh") if row.get(flag)]
+            yield row["dev"], " ".join((row["address"], f"(id {row['id']}{''.join(f', {flag}' for flag in flags)})"))
+
+
+def _ipsec(gaps: list[str]) -> Iterator[tuple[str, str]]:
+    """The link and the words of each policy of IPsec that is for one, and of each state that its hardware handles."""
+    for kind in ("policy", "state"):
+        about = ""
+        for line in _ask(("ip", "xfrm", kind), gaps).splitlines():
+            cells = line.split()
+            if line.startswith("src "):
+                about = f"{kind} {cells[1]} → {cells[3]}"
+            if "dev" in cells[:-1]:
+                offload = " in hardware" if "offload" in cells else ""
+                yield cells[cells.index("dev") + 1], f"{about}{offload}"

@@ -20,6 +20,11 @@ from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.rules.lines import Decision
 from bascule.topology.trace.rules.naming import NamingRule, rules_naming
 
+ROUTED_TUNNELS = {  # kinds of links whose own packets take a route of the host's
+    *("gre", "gretap", "erspan", "ipip", "sit", "vti", "xfrm"),
+    *("ip6gre", "ip6gretap", "ip6erspan", "ip6tnl", "vti6"),
+}
+
 
 class BoundProgram(Struct, frozen=True, kw_only=True):
     """A program that takes connections or packets on a port; ``link`` is the one that its socket is bound to."""
@@ -39,7 +44,8 @@ class LinkUses(Struct, frozen=True, kw_only=True):
 
     ``programs`` and ``traffic_control`` are by link: lines such as ``dnsmasq (/etc/dnsmasq.conf:3: interface=eth0)``
     and ``qdisc tbf 1:``; ``ssh_port`` is where new SSH connections come in, ``groups`` are the multicast
-    groups that programs have joined on a link; ``gaps`` what could not be asked.
+    groups that programs have joined on a link, ``endpoints`` those of MPTCP that are bound to it, ``ipsec`` the
+    policies and offloads that are for it alone; ``gaps`` what could not be asked.
     """
 
     network: HostNetwork
@@ -48,6 +54,8 @@ class LinkUses(Struct, frozen=True, kw_only=True):
     traffic_control: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     chains_at: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    endpoints: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    ipsec: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     ssh_port: int = 22
     gaps: tuple[str, ...] = ()
 
@@ -78,6 +86,12 @@ def notes_of(moves: Iterable[AddressMove], uses: LinkUses, observed: HostState) 
         if groups := uses.groups.get(move.link):
             text = f"programs have joined {', '.join(groups)} on it: multicast to them comes in there no more"
             yield _warning(move, text + (f"; start them again, so that they join on {move.to}" if move.to else ""))
+        for words in uses.endpoints.get(move.link, ()):
+            text = f"the MPTCP endpoint {words} is bound to it: no subflow goes by it then"
+            yield _warning(move, text + (f"; make it anew on {move.to} (ip mptcp endpoint)" if move.to else ""))
+        for words in uses.ipsec.get(move.link, ()):
+            text = f"IPsec's {words} is for this link alone, and does nothing to packets by {move.to or 'another one'}"
+            yield _warning(move, text + (f"; say 'dev {move.to}' there" if move.to else ""))
         for name in _tunnels(observed, move.link):
             text = f"the tunnel {name} sends by this link alone, which has no route then"
             yield _warning(move, text + (f"; make it anew on {move.to}" if move.to else ""))
@@ -91,9 +105,12 @@ def notes_of(moves: Iterable[AddressMove], uses: LinkUses, observed: HostState) 
 
 
 def _tunnels(observed: HostState, link: str) -> Iterator[str]:
-    """Links of kinds that are only seen, whose packets go out by a link: ip(8) says so as ``link eth0``."""
+    """Links of kinds that are only seen, whose packets go out by a link: ``link eth0`` or ``@eth0`` in ip(8)."""
     for name, other in observed.links.items():
-        if isinstance(other.options, Other) and ("link", link) in pairwise(other.facts.unread.split()):
+        if not isinstance(other.options, Other):
+            continue
+        by_address = other.options.info_kind in ROUTED_TUNNELS and other.parent == link
+        if by_address or ("link", link) in pairwise(other.facts.unread.split()):
             yield f"{name} ({other.options.info_kind})"
 
 
