@@ -28,6 +28,7 @@ PACKAGES = (
         "vlan",
         "ifenslave",
         "isc-dhcp-client",
+        "openvswitch-switch",
     ),
 )
 UNITS_OFF = (
@@ -36,7 +37,7 @@ UNITS_OFF = (
     *("networking.service", "ifupdown-pre.service", "wpa_supplicant.service", "ModemManager.service"),
     *("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "fstrim.timer", "e2scrub_all.timer"),
     *("e2scrub_reap.service", "systemd-tmpfiles-clean.timer", "systemd-timesyncd.service", "console-setup.service"),
-    *("keyboard-setup.service", "systemd-pstore.service"),
+    *("keyboard-setup.service", "systemd-pstore.service", "openvswitch-switch.service"),
 )
 MASKED = (
     *("systemd-journal-flush.service", "systemd-update-utmp.service", "systemd-update-utmp-runlevel.service"),
