@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,18 @@ def test_frames_are_put_beside_the_model(lab: Lab, tmp_path: Path) -> None:
 
     other = asked(stage, "web", "db")["frames"]
     assert (other["response"], other["agrees"]) == ("could not be asked", None)
-    assert "only this host itself can ask" in other["words"]
+    assert "web is no namespace of this machine that can be entered" in other["words"]
+    with stage.guests["web"].entered():  # as a container's process does
+        inside = subprocess.Popen(("sleep", "600"))
+    lab.keep(inside.wait)
+    lab.keep(inside.kill)  # which comes first
+    found = asked(stage, "web", "h")
+    assert (found["result"], found["frames"]["response"], found["frames"]["agrees"]) == ("yes", "reply", True)
+    refused = asked(stage, "web", "db", "tcp/5432")["frames"]
+    assert (refused["response"], refused["agrees"]) == ("refused", True)
+    stage.nft(DROP % "input")
+    found = asked(stage, "web", "h")
+    assert (found["result"], found["frames"]["result"], found["frames"]["agrees"]) == ("no", "no", True)
 
 
 def test_what_a_file_wants_cannot_be_asked_with_frames(lab: Lab) -> None:

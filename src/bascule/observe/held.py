@@ -30,7 +30,7 @@ def holders(indexes: Mapping[int, str], proc: Path = PROC) -> dict[str, tuple[st
     What cannot be looked into (another user's processes) is left out.
     """
     found: dict[str, tuple[str, ...]] = {}
-    for path, process in _others(proc) if indexes else ():
+    for path, process in other_namespaces(proc) if indexes else ():
         for index, words in _links_in(path):
             if index in indexes:
                 name = indexes[index]
@@ -38,7 +38,7 @@ def holders(indexes: Mapping[int, str], proc: Path = PROC) -> dict[str, tuple[st
     return found
 
 
-def _others(proc: Path) -> Iterator[tuple[Path, Path | None]]:
+def other_namespaces(proc: Path = PROC) -> Iterator[tuple[Path, Path | None]]:
     """Each other namespace by a path to it, and the first process in it; those that only have a name come last."""
     seen = {_inode(proc / "thread-self/ns/net")}
     processes = sorted((one for one in proc.glob("[0-9]*")), key=lambda one: int(one.name))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from ipaddress import IPv4Address, IPv6Address, ip_interface
 
 from msgspec import Struct
 
 from bascule.model.links import Loopback
 from bascule.model.state import Link
-from bascule.model.values import IpAddress
+from bascule.model.values import IpAddress, Mac
+from bascule.observe.guest_namespaces import behind_veth
 from bascule.probe.ask import ask
 from bascule.probe.domain import ProbeAttachment
 from bascule.probe.question import Protocol, Question, Response
@@ -32,29 +34,47 @@ class FrameVerdict(Struct, frozen=True, kw_only=True):
 
 
 def ask_frames(found: WhyAnswer, here: Namespace) -> FrameVerdict:
-    """Put the question from this host itself; nobody else's NIC can ask from here. Raises NotPermitted."""
+    """Put the question from this host itself, or from a guest whose inside is a namespace here. Raises NotPermitted."""
     asked, service = found.asked, found.service
-    if asked.source is not None:
-        words = f"only this host itself can ask from here: run it in {asked.by.name}, or rehearse the file"
-        return FrameVerdict(response=Response.NOT_ASKED, result=Certainty.UNKNOWN, words=words)
-    if asked.target is None:
-        words = "what this host sends to itself is on no wire"
-        return FrameVerdict(response=Response.NOT_ASKED, result=Certainty.UNKNOWN, words=words)
+    if asked.source is None and asked.target is None:
+        return _not_asked("what this host sends to itself is on no wire")
     address = IPv4Address(asked.address) if asked.version == 4 else IPv6Address(asked.address)
-    near = [(link, on_wire(link, address)) for link in found.network.state.links.values() if _speaks(link)]
-    near.sort(key=lambda one: not one[1])
-    if not near:
-        words = "no link of this host is up and has an address"
-        return FrameVerdict(response=Response.NOT_ASKED, result=Certainty.UNKNOWN, words=words)
-    (link, is_beside), protocol = near[0], Protocol(service.protocol)
-    questions = [
-        Question(source=_attachment(found, link, here), protocol=protocol, address=address, port=service.first)
-    ]
-    if is_beside and protocol is not Protocol.ARP:  # silence of one who is not there proves nothing
-        questions.append(Question(source=questions[0].source, protocol=Protocol.ARP, address=address))
-    answers = ask(questions)
+    with contextlib.ExitStack() as held:
+        source = _of_host(found, address, here) if asked.source is None else _inside(found, held)
+        if isinstance(source, str):
+            return _not_asked(source)
+        protocol = Protocol(service.protocol)
+        questions = [Question(source=source, protocol=protocol, address=address, port=service.first)]
+        is_beside = any(address in one.network for one in source.addresses)
+        if is_beside and protocol is not Protocol.ARP:  # silence of one who is not there proves nothing
+            questions.append(Question(source=source, protocol=Protocol.ARP, address=address))
+        answers = ask(questions)
     is_there = len(answers) < 2 or answers[1].response is Response.REPLY
     return _judged(found, answers[0].response, answers[0].detail, is_there=is_there)
+
+
+def _not_asked(words: str) -> FrameVerdict:
+    return FrameVerdict(response=Response.NOT_ASKED, result=Certainty.UNKNOWN, words=words)
+
+
+def _of_host(found: WhyAnswer, address: IpAddress, here: Namespace) -> ProbeAttachment | str:
+    """The link of this host that is nearest to an address; why there is none."""
+    near = [link for link in found.network.state.links.values() if _speaks(link)]
+    near.sort(key=lambda link: not on_wire(link, address))
+    return _attachment(found, near[0], here) if near else "no link of this host is up and has an address"
+
+
+def _inside(found: WhyAnswer, held: contextlib.ExitStack) -> ProbeAttachment | str:
+    """The NIC of a guest that is a namespace of this machine; why nothing here can send from inside of another."""
+    end, name = found.asked.source, found.asked.by.name
+    assert end is not None  # the caller has seen it
+    link = found.network.link(end.port)
+    inner = behind_veth(link.facts.index) if link is not None and link.options.kind == "veth" else None
+    if inner is None:
+        return f"{name} is no namespace of this machine that can be entered: run it in {name}, or rehearse the file"
+    namespace = held.enter_context(inner.namespace)
+    mac = Mac(end.mac.to_bytes(6, "big").hex(":"))
+    return ProbeAttachment(endpoint=name, namespace=namespace, link=inner.link, mac=mac, addresses=inner.addresses)
 
 
 def _speaks(link: Link) -> bool:
