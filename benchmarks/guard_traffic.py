@@ -20,7 +20,7 @@ SECONDS = 1
 
 
 class Swapped(Struct, frozen=True):
-    """Pairs of frames that were sent, hostile ones that got through, and honest ones that did not."""
+    """Pairs of frames that were sent, hostile ones that got through, and legitimate ones that did not."""
 
     sent: int
     leaked: int
@@ -28,7 +28,7 @@ class Swapped(Struct, frozen=True):
 
 
 def swapped(bridge: Segment, text: str, times: int) -> Swapped:
-    """Replace the table so many times, while a guest sends one hostile and one honest frame after the other."""
+    """Replace the table so many times, while a guest sends one hostile and one legitimate frame after the other."""
     spoofed = b.arp(ME.raw, 2, ME.raw, ROUTER.ip4, OTHER.ip4)
     own = b.arp(ME.raw, 2, ME.raw, ME.ip4, OTHER.ip4, dst=OTHER.raw, target=OTHER.raw)
     run(("nft", "-f", "-"), stdin=text, namespace=bridge.host)

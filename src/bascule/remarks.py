@@ -1,4 +1,4 @@
-"""What to mind about this machine beside what a plan changes: its memory, and others' firewall rules."""
+"""What to know of this machine beside what a plan changes: its memory, and others' firewall rules."""
 
 from __future__ import annotations
 

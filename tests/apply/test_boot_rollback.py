@@ -111,7 +111,7 @@ def test_the_boot_after_a_loss_of_power_takes_it_back(machine: Machine) -> None:
     machine.bed.site.write_text(SITE)
     done = machine.run(apply(machine, "--confirm-within", "60s"))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "mind: a loss of power" not in done.stderr
+    assert "warning: a loss of power" not in done.stderr
     changed = machine.files()
     assert "systemd/network/10-br3.netdev" in changed
     assert "systemd/system/bascule-boot.service" in changed
@@ -203,7 +203,7 @@ def test_where_it_cannot_be_installed_nothing_is_changed(machine: Machine) -> No
 def test_without_systemd_it_says_what_a_loss_of_power_means(machine: Machine) -> None:
     done = machine.run(apply(machine, "--confirm-within", "60s"), systemd=False)
     assert done.returncode == 0, done.stderr
-    words = "mind: a loss of power before 'bascule confirm' would boot the new files; systemd, which would take them"
+    words = "warning: a loss of power before 'bascule confirm' would boot the new files; systemd, which would take them"
     assert words in done.stderr
     assert machine.started() == ""
     machine.restart()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -110,3 +111,19 @@ def test_a_docstring_says_what_the_thing_does(kind: type[ast.AST]) -> None:
         and " says" in words.partition("\n")[0]
     ]
     assert [words for words in empty if words.partition(":")[0] not in NOT_YET] == []
+
+
+def test_the_pages_about_the_house_name_what_is_there() -> None:
+    """Every room has its line in the design's list, and each file and folder that CONTRIBUTING names is in the tree."""
+    repository = ROOT.parents[1]
+    listed = (
+        (repository / "docs/explanation/design.md").read_text().partition("\nsrc/bascule/\n")[2].partition("```")[0]
+    )
+    names = {line.split()[0] for line in listed.splitlines()}
+    rooms = {f"{path.name}/" for path in ROOT.iterdir() if (path / "__init__.py").exists()}
+    assert {name for name in names if name.endswith("/")} == rooms
+    assert [name for name in names if not (ROOT / name).exists()] == []
+    text = (repository / "CONTRIBUTING.md").read_text()
+    paths = {word for word in re.findall(r"`([\w./-]+)`", text) if "/" in word and "NAME" not in word}
+    places = (ROOT, repository)
+    assert [path for path in sorted(paths) if not any((place / path).exists() for place in places)] == []

@@ -80,7 +80,7 @@ class Switch:
         return [(one, {name for name, got in heard.items() if one in got}) for one in sent]
 
     def drain(self) -> dict[str, list[bytes]]:
-        """What leaves by each port until the honest frame that each port sends last has left by the others."""
+        """What leaves by each port until the legitimate frame that each port sends last has left by the others."""
         self._sent += 1
         marks = {}
         for name, who in (("web.0", PARTIES.me), ("up.0", PARTIES.router), ("db.0", PARTIES.other)):

@@ -1,4 +1,4 @@
-"""Daemons that nobody here wrote, honest and not, behind guards: what the file lets them do works, and nothing else."""
+"""Daemons that nobody here wrote, forging or not, behind guards: what the file lets them do works, and nothing else."""
 
 from __future__ import annotations
 
@@ -228,7 +228,7 @@ def test_dnsmasq_gives_leases_where_the_file_says_dhcp_server(wire: Wire, tmp_pa
     assert ("lease 10.0.0.2" in answer) is declared
 
 
-def test_honest_tools_work_behind_a_guard_and_dishonest_options_do_not(wire: Wire) -> None:
+def test_legitimate_tools_work_behind_a_guard_and_forging_options_do_not(wire: Wire) -> None:
     wire.guard()
     if shutil.which("arp-scan") is None:
         pytest.skip("arp-scan is not installed")

@@ -61,7 +61,7 @@ def test_hostile_frames_are_stopped_and_teach_the_switch_nothing(strict: Switch)
     assert not strict.where("02:ba:d0:ba:d0:ba")
 
 
-def test_honest_frames_pass(strict: Switch) -> None:
+def test_legitimate_frames_pass(strict: Switch) -> None:
     strict.greet()
     lost = [one.name for one in LEGITIMATE if not all(ports for _, ports in strict.send(one.frames(PARTIES)))]
     assert lost == []
@@ -106,16 +106,16 @@ def test_what_was_stopped_is_counted_by_port_and_reason(strict: Switch) -> None:
 def test_a_guest_that_starts_later_is_guarded_from_its_first_frame(strict: Switch) -> None:
     """By its MAC until its port is bound, and a port that no file names passes nothing."""
     strict.guard(site("strict"), present=("db.0", "up.0", "br0"))
-    honest, spoofed = (b.arp(who.raw, 1, who.raw, who.ip4, who.ip4) for who in (PARTIES.me, PARTIES.router))
+    legitimate, spoofed = (b.arp(who.raw, 1, who.raw, who.ip4, who.ip4) for who in (PARTIES.me, PARTIES.router))
     claim = b.arp(PARTIES.me.raw, 1, PARTIES.me.raw, PARTIES.router.ip4, PARTIES.other.ip4)
     as_other = b.arp(PARTIES.other.raw, 1, PARTIES.other.raw, PARTIES.other.ip4, PARTIES.other.ip4)
-    arrived = [bool(ports) for _, ports in strict.send([spoofed, claim, honest, as_other])]
+    arrived = [bool(ports) for _, ports in strict.send([spoofed, claim, legitimate, as_other])]
     assert arrived == [False, False, True, False]
     strict.vsctl("set", "bridge", "br0", "external_ids:bascule-guards=web.0 db.0")
     bind_ports(strict.host)
     dump = strict.ofctl("dump-flows", "br0", "table=0")
     assert "in_port=web.0" in dump.replace('"', "") and f"dl_src={PARTIES.me.mac}" not in dump
-    assert [bool(ports) for _, ports in strict.send([spoofed, claim, honest])] == [False, False, True]
+    assert [bool(ports) for _, ports in strict.send([spoofed, claim, legitimate])] == [False, False, True]
 
 
 def test_the_boot_script_loads_the_same_rules_and_follows_ports(strict: Switch) -> None:

@@ -104,7 +104,7 @@ def test_so_many_guests_inside_and_no_more_and_never_as_somebody_else(bridge: Se
     to = b.solicited(own6)
     local = link_local(Mac("52:54:00:00:22:00"))
     probe = b.icmp6(b.UNSPECIFIED6, b.solicited(local), 135, b.solicitation(local, b.NONCE))
-    honest = [
+    legitimate = [
         b.arp(one, 1, one, b.UNSPECIFIED4, own4),
         b.ipv4(one, OTHER.raw, own4, OTHER.ip4, b.TCP, bytes(20)),
         b.ipv4(one, BROADCAST, b.UNSPECIFIED4, b.BROADCAST4, b.UDP,
@@ -115,7 +115,7 @@ def test_so_many_guests_inside_and_no_more_and_never_as_somebody_else(bridge: Se
         b.ipv6(one, OTHER.raw, own6, OTHER.ip6, b.TCP, bytes(20)),
         b.rarp(one, one),
     ]  # fmt: skip
-    assert [bool(ports) for _, ports in bridge.send(honest)] == [True] * len(honest)
+    assert [bool(ports) for _, ports in bridge.send(legitimate)] == [True] * len(legitimate)
     for mac in (OTHER.raw, *(() if level == "mac" else (one,))):
         bad = [
             b.arp(mac, 2, mac, ROUTER.ip4, OTHER.ip4),

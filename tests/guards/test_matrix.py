@@ -1,4 +1,4 @@
-"""Every hostile frame is stopped before the bridge learns from it, and every honest one passes."""
+"""Every hostile frame is stopped before the bridge learns from it, and every legitimate one passes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_hostile_frame_is_stopped_and_teaches_the_bridge_nothing(strict: Segme
 
 
 @pytest.mark.parametrize("sample", LEGITIMATE, ids=[one.name for one in LEGITIMATE])
-def test_an_honest_frame_passes(strict: Segment, sample: Sample) -> None:
+def test_a_legitimate_frame_passes(strict: Segment, sample: Sample) -> None:
     strict.greet()
     assert all(ports for _, ports in strict.send(sample.frames(PARTIES)))
 

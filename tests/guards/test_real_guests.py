@@ -109,7 +109,7 @@ def called_by(number: int) -> list[str]:
 
 
 def after(name: str) -> bytes:
-    """What a guest says when a call of a tool has ended: an honest question, for an address of this tool."""
+    """What a guest says when a call of a tool has ended: an legitimate question, for an address of this tool."""
     me = PEOPLE[ATTACKERS[name]]
     return b.arp(me.raw, 1, me.raw, me.ip4, IPv4Address(f"10.0.0.{200 + list(TOOLS).index(name)}"))
 
@@ -175,7 +175,7 @@ def hostile(number: int) -> list[bytes]:
     return [frame.ljust(60, b"\0") for one in ATTACKS for frame in one.frames(parties(number))]
 
 
-def honest(number: int) -> bytes:
+def legitimate(number: int) -> bytes:
     me = PEOPLE[number]
     return b.arp(me.raw, 1, me.raw, me.ip4, me.ip4)
 
@@ -196,7 +196,7 @@ def attackers(image: GuestImage, folder: Path) -> GuestImage:
     )
     entries = [cpio.file("init", script.encode(), executable=True), cpio.directory("frames")]
     entries += [cpio.file("sender", (folder / "sender").read_bytes(), executable=True)]
-    entries += [cpio.file(f"frames/g{number + 1}", packed([*hostile(number), honest(number)])) for number in range(3)]
+    entries += [cpio.file(f"frames/g{number + 1}", packed([*hostile(number), legitimate(number)])) for number in range(3)]
     entries += [cpio.file(f"frames/{name}", packed([after(name)])) for name in installed()]
     entries += tools()
     entries += [cpio.file(f"tools/g{number + 1}", script_of(number).encode()) for number in range(3)]
@@ -239,7 +239,7 @@ class Ears:
     def __init__(self, there: LibvirtHost, names: Iterable[str]) -> None:
         sends = {f"g{n + 1}": {key(frame) for frame in hostile(n)} for n in range(3)}
         self.bad = {place: set().union(*sends.values()) - sends.get(place, set()) for place in ("wire", *names)}
-        self.fine = {key(honest(n)) for n in range(3)} | {key(after(name)) for name in installed()}
+        self.fine = {key(legitimate(n)) for n in range(3)} | {key(after(name)) for name in installed()}
         self.there, self.open = there, {}  # type: ignore[var-annotated]  # listeners by place
         self.leaked, self.good, self.claims = [], set(), set()  # type: ignore[var-annotated]  # of frames, and of words
 

@@ -120,7 +120,7 @@ def test_a_picture_has_a_sign_at_a_port_with_static_entries() -> None:
     assert [one["label"] for one in json.loads(draw(some, format="json"))["nodes"] if "fdb" in one] == ["web.0"]
 
 
-def test_why_lets_honest_guests_pass_and_blames_the_line_of_the_site_file(tmp_path: Path) -> None:
+def test_why_lets_well_behaved_guests_pass_and_blames_the_line_of_the_site_file(tmp_path: Path) -> None:
     file = "examples/guarded.yaml"
     assert why("web", "desk", read_service("icmp"), site=file).result == "yes"
     found = why("red", "blue", read_service("icmp"), site=file)

@@ -85,7 +85,7 @@ def test_no_confirm_says_so_aloud(shared_host: Field) -> None:
 def test_mind_says_that_the_only_address_goes(shared_host: Field) -> None:
     text = ONE_NIC.replace(", address: from-uplink", "")
     assert shared_host.document("plan", shared_host.site(text))["mind"] == [
-        "eth0: with 192.168.1.10/24 this host loses all that it has of IPv4: nobody reaches it there",
+        "eth0: with 192.168.1.10/24 this host loses its last IPv4 address: nobody reaches it by IPv4 any more",
         "eth0: the only default route of IPv4 (via 192.168.1.1 dev eth0) goes: it reaches its own subnets alone",
     ]
     shared_host.ip("addr add 10.5.0.1/24 dev eth1")

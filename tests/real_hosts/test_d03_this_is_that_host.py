@@ -83,7 +83,7 @@ def test_plan_and_apply_refuse_and_here_insists(shared_host: Field) -> None:
         done = shared_host.bascule(*verb, path)
         assert done.returncode == 1
         assert "error[HOST-OTHER]: nothing says that this machine is 'other': it is called 'kvm'" in done.stderr
-        assert f"insist with --here, or let the file say it for good, as in eth0: {{mac: {MACS['eth0']}}}" in " ".join(
+        assert f"insist with --here, or say it in the file, as in eth0: {{mac: {MACS['eth0']}}}" in " ".join(
             done.stderr.split()
         )
     assert "mtu 1500" in shared_host.ip("link show eth0")

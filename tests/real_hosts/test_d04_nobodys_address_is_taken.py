@@ -151,4 +151,4 @@ def test_a_wire_that_is_not_there_yet_is_told(real_host: Field) -> None:
     real_host.ip("link set eth1 down")
     done = real_host.bascule("apply", path, "--yes", "--no-confirm")
     assert done.returncode == 0
-    assert "mind: nobody could be asked whether 192.168.1.77 is taken: eth1 has no wire yet" in done.stderr
+    assert "warning: nobody could be asked whether 192.168.1.77 is taken: eth1 has no wire yet" in done.stderr

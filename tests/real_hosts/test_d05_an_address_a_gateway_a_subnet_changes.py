@@ -67,7 +67,7 @@ def test_a_gateway_where_none_answered_before_is_only_told_of(host: Field) -> No
     host.ip("link set eth0 down", host.router)
     done = host.bascule("apply", host.site(NIC % (OWN, "192.168.1.9")), "--yes")
     assert done.returncode == 0, done.stderr
-    assert "mind: gateway 192.168.1.9: no answer within 1 s; none answered before the change either" in done.stderr
+    assert "warning: gateway 192.168.1.9: no answer within 1 s; none answered before the change either" in done.stderr
 
 
 def test_the_host_is_renumbered_over_its_own_ssh_line(host: Field, tmp_path: Path) -> None:

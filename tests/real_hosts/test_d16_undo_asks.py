@@ -29,7 +29,7 @@ def test_it_shows_asks_and_obeys(changed: Field) -> None:
     assert "change 1 (confirmed; made " in shown
     assert "br0 delete bridge" in shown
     assert "address 192.168.1.10/24" in shown
-    assert "mind vnet6 loses its bridge br0, which goes vnet7 loses its bridge br0, which goes" in shown
+    assert "warnings vnet6 loses its bridge br0, which goes vnet7 loses its bridge br0, which goes" in shown
     assert "take it back? [y/N]" in shown
     assert "nothing was changed" in shown
     assert "master br0" in changed.ip("link show vnet7")

@@ -242,7 +242,7 @@ def test_bad_day_cloud_init_writes_its_file_anew_in_the_window(settled: Field, t
     host.apply("--confirm-within", "60s")
     newer = "network: {version: 2, ethernets: {eth0: {dhcp4: true, mtu: 1400}}}\n"
     host.file.write_text(newer)
-    assert f"mind: {host.file} was written by somebody else since the change" in host.run("confirm").stderr
+    assert f"warning: {host.file} was written by somebody else since the change" in host.run("confirm").stderr
     done = host.run("undo")
     assert done.returncode == 0, done.stderr
     assert "changed by others meanwhile" in done.stdout

@@ -48,9 +48,9 @@ def inside(there: Field) -> Iterator[None]:
 
 def test_a_nic_that_is_taken_for_another_bridge_takes_their_wire(dmz: Field) -> None:
     plan = dmz.plan(OTHER % "br9")
-    assert headline("kvm", plan).endswith("risk: detaches ports; vnet7, www.0 lose their wire for good")
+    assert headline("kvm", plan).endswith("risk: detaches ports; vnet7, www.0 lose their connection permanently")
     said = show_plan("kvm", plan, columns=100)
-    assert "vnet7  for good  eth1: become a port of br9 (from br-dmz)" in said
+    assert "vnet7  permanent  eth1: become a port of br9 (from br-dmz)" in said
     assert plan.must_be_confirmed
     (change,) = (change for change in plan.changes if change.for_good)
     assert (change.subject, set(change.cuts)) == ("eth1", {"vnet7", "www.0"})
@@ -67,7 +67,7 @@ def test_a_tunnel_that_is_left_is_no_wire_in_place_of_the_nic(dmz: Field) -> Non
     dmz.ip("link add vx9 type vxlan id 9 remote 192.0.2.9 dstport 4789")
     dmz.ip("link set vx9 up master br-dmz")
     plan = dmz.plan(OTHER % "br9")
-    assert headline("kvm", plan).endswith("vnet7, www.0 lose their wire for good")
+    assert headline("kvm", plan).endswith("vnet7, www.0 lose their connection permanently")
     assert ("vx9", "port of br-dmz, not in the file: left alone") in [(n.subject, n.text) for n in plan.notes]
 
 
@@ -122,7 +122,7 @@ def test_a_tap_that_appears_between_plan_and_apply(dmz: Field) -> None:
         with pytest.raises(BasculeError, match="HOST-MOVED"):
             apply(ready.prepared, ApplyOptions(agree=agree))
     assert len(asked) == 1
-    assert "vnet7, vnet8, www.0 lose their wire for good" in asked[0]
+    assert "vnet7, vnet8, www.0 lose their connection permanently" in asked[0]
     assert "master br-dmz" in dmz.ip("link show eth1")
 
 

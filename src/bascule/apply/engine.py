@@ -14,7 +14,7 @@ from bascule.system.run import require_tools
 def execute(
     plan: Plan, *, where: LiveHost = HERE, keep: Sequence[int] = (), faults: list[BasculeError] | None = None
 ) -> tuple[Note, ...]:
-    """Run the commands in order and stop at the first that fails; what somebody should mind.
+    """Run the commands in order and stop at the first that fails; what somebody should know.
 
     ``keep`` are descriptors that the programs inherit: the lock holds as long as one of them still runs. Where
     ``faults`` is given, what fails is put there and does not stop the other providers.

@@ -25,8 +25,6 @@ def follow(folder: Folder, so_far: str, tell: Callable[[str], None], progress: P
     for fault in faults:
         tell(f"warning: {so_far}, but their reader does not follow yet: {fault}")
     for path in changed_since(backups):
-        tell(
-            f"mind: {path} was written by somebody else since the change; 'bascule plan' says whether it is in the way"
-        )
+        tell(f"warning: {path} was written by somebody else since the change; 'bascule plan' says if it is in the way")
     for line in swept:
-        tell(f"mind: set again on a port by others, and taken off: {line}")
+        tell(f"warning: set again on a port by others, and taken off: {line}")

@@ -1,4 +1,4 @@
-"""A change that may be made: what would be done, who keeps it over a restart, and what to mind."""
+"""A change that may be made: what would be done, who keeps it over a restart, and what to look out for."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _words(problem: Problem) -> str:
 
 
 class ApplyRequest(Struct, frozen=True, kw_only=True):
-    """A change that may be made: the plan, who keeps it over a restart (or why nobody), and what to mind.
+    """A change that may be made: the plan, who keeps it over a restart (or why nobody), and what to look out for.
 
     ``no_boot_rollback`` says why a machine that loses its power before the new files are confirmed would boot them.
     """

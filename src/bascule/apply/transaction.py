@@ -51,7 +51,7 @@ class ApplyOptions(Struct, frozen=True, kw_only=True):
     ``window_s`` None keeps the change without a confirmation. ``agree`` is asked once more when the host moved while
     the administrator read the plan. ``probes`` are HOST:PORT that must still answer, besides those that are asked
     anyway; ``verify`` says what does not hold after the change. ``waiting`` is a dead-man that was standby before.
-    ``progress`` is told what goes on, ``tell`` what to mind.
+    ``progress`` is told what goes on, ``tell`` the warnings.
     """
 
     window_s: float | None = WINDOW_S
@@ -233,7 +233,7 @@ class _Transaction:
         begun = lease.begin(leases, self.folder.path, patience_s=lease.BOUND_S)
         self._require_leases(begun)
         for fault in lease.give_names(self.prepared.leases.names):
-            self.options.tell(f"mind: {fault}")
+            self.options.tell(f"warning: {fault}")
         self._execute(plan.since(Phase.END_SERVER))
         self._await_spanning_tree()
         applied = self._look()
@@ -246,7 +246,7 @@ class _Transaction:
         progress(f"asks what answered before the change, {self.probes.patience_s:.0f} s at most")
         _require(self.probes(applied))
         for words in self.probes.disappointed(applied):
-            self.options.tell(f"mind: {words}; none answered before the change either")
+            self.options.tell(f"warning: {words}; none answered before the change either")
         if self.options.verify is not None:
             _require(f"a check does not hold: {words}" for words in self.options.verify())
         written = tuple(self.options.writer.write(self.prepared.wanted)) if self.options.writer else ()
@@ -264,7 +264,7 @@ class _Transaction:
             return
         settled = await_forwarding(self.prepared.host.bridges, progress=self.options.progress)
         for _, forwards, words in settled.lines():
-            self.options.tell(f"{'spanning tree' if forwards else 'mind'}: {words}")
+            self.options.tell(f"{'spanning tree' if forwards else 'warning'}: {words}")
 
     def _execute(self, plan: Plan) -> None:
         for note in execute(plan, keep=(self.held.fd,)):
@@ -291,7 +291,7 @@ class _Transaction:
         lost = begun.failed + (begun.waiting if self.dhcp_answers else ())
         _require(f"the lease does not go on: {words}" for words in lost)
         for words in begun.waiting:
-            self.options.tell(f"mind: {words}; it did not answer before the change either")
+            self.options.tell(f"warning: {words}; it did not answer before the change either")
 
     def _take_back(self, failed: BaseException) -> BaseException:
         with signals.undisturbed():

@@ -1,1 +1,1 @@
-"""Virtual servers: one file per driver behind one protocol."""
+"""Virtual servers: who runs them (runtimes/), who is who, and what their memory is."""

@@ -109,7 +109,7 @@ def require_here(site: Site, host: Host, state: HostState) -> None:
         return
     unpinned = [(n.name, state.links.get(n.name)) for n in host.nics.values() if not (n.mac or n.path)]
     pin = next((f"{name}: {{mac: {link.hardware_mac}}}" for name, link in unpinned if link and link.mac), "")
-    hint = "if it is, insist with --here" + (f", or let the file say it for good, as in {pin}" if pin else "")
+    hint = "if it is, insist with --here" + (f", or say it in the file, as in {pin}" if pin else "")
     raise BasculeError(
         Problem(
             code="HOST-OTHER",

@@ -86,7 +86,7 @@ class RoutingRule(Struct, frozen=True, kw_only=True, order=True):
 
 
 class FixedNeighbour(Struct, frozen=True, kw_only=True, order=True):
-    """A neighbour that somebody has set for good, or one for whom a link answers (``proxy``, which has no MAC)."""
+    """A permanent neighbour, or one for whom a link answers (``proxy``, which has no MAC)."""
 
     ip: str
     dev: str
@@ -163,7 +163,7 @@ def _frozen(mapping: Mapping[Any, Any]) -> Mapping[Any, Any]:
 class HostState(Struct, frozen=True, kw_only=True, dict=True):
     """A host's network: links by name, routes, rules, the sysctls that were asked for, nft's tables, and more.
 
-    ``neighbours`` are those alone that somebody has set for good: what the kernel learns is of the moment.
+    ``neighbours`` are the permanent ones alone: what the kernel learns is of the moment.
 
     ``sysctls`` maps a path below /proc/sys with slashes (``net/ipv4/ip_forward``) to its text. ``tables`` maps
     ``family name`` of each table of nftables to its rules, or to what is seen of a table of others. ``parts`` has what

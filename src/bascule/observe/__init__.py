@@ -1,1 +1,1 @@
-"""What is there: kernel, libvirt and configuration files, read into a HostState."""
+"""What is there beside what providers read: memory, neighbours, others' rules, the administrator's connection."""

@@ -1,1 +1,1 @@
-"""Keep it: a host's network as the files of its configuration system, and back. One small pure file per dialect."""
+"""Keep it: a host's network as the files of its configuration system, and back. One folder a dialect."""

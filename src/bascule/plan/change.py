@@ -132,7 +132,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     @property
     def mind(self) -> tuple[str, ...]:
-        """What somebody should mind, a line for each."""
+        """What somebody should know, a line for each."""
         return tuple(f"{note.subject}: {note.text}" for note in self.notes if note.kind in {"warning", "extra"})
 
     def before(self, stage: int) -> Plan:

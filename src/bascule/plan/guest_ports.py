@@ -103,7 +103,7 @@ def losses(before: HostState, after: HostState, nics: Collection[str] = ()) -> t
 def with_losses(
     plan: Plan, before: HostState, after: HostState, nics: Collection[str], names: Mapping[IfName, str]
 ) -> Plan:
-    """The plan whose changes say which guests lose their wire for good; ``names`` are the guests of taps.
+    """The plan whose changes say which guests lose their connection permanently; ``names`` are the guests of taps.
 
     It is said of the changes that take the wire from the bridge, or the bridge from the port.
     """

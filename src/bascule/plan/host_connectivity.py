@@ -40,7 +40,8 @@ class HostConnectivity:
         for version in (4, 6):
             old, new = ([ip for ip in found if ip_interface(ip).version == version] for found in (had, has))
             if old and not new:
-                text = f"with {', '.join(old)} this host loses all that it has of IPv{version}: nobody reaches it there"
+                text = f"with {', '.join(old)} this host loses its last IPv{version} address: "
+                text += f"nobody reaches it by IPv{version} any more"
                 yield Note(kind="warning", subject=had[old[0]], text=text)
         ways, left = _defaults(self.before), {VERSIONS[route.dst] for route in _defaults(self.after)}
         for version in sorted({VERSIONS[route.dst] for route in ways} - left):

@@ -61,7 +61,7 @@ class Effects(Protocol):
         """
 
     def execute(self, batch: Batch, *, where: LiveHost, keep: Sequence[int]) -> tuple[Note, ...]:
-        """Run the commands in order and stop at the first that fails; what somebody should mind.
+        """Run the commands in order and stop at the first that fails; what somebody should know.
 
         A command says all that it takes: connection, names and texts stand in its words and its input. ``keep`` are
         descriptors that a program inherits: the lock holds as long as one of them still runs.

@@ -12,7 +12,7 @@ MARKS = tuple(  # the first that fits a line; what its group has is coloured
     (re.compile(pattern), style)
     for pattern, style in (
         (r"^ *(FAIL|broken:?|differs|problem|error\[[^]]*\]:|NO)(?= )", f"{BOLD};{RED}"),
-        (r"^ *(warning:?|mind:?|remark|unknown|unproven|-(?=   ))(?= |$)", YELLOW),
+        (r"^ *(warnings?:?|remark|unknown|unproven|-(?=   ))(?= |$)", YELLOW),
         (r"^ *(ok|checks: \d+ ok|expectations: \d+ hold|fits)(?= |$)", GREEN),
         (r"^(hint:| *fix:?)(?= )", CYAN),
         (r"^(result)(?= )", BOLD),

@@ -20,9 +20,9 @@ NOTE_WORDS = {
     "foreign": "left alone",
     "waiting": "waits",
     "unsupported": "not done by this plan",
-    "along": "goes along",
-    "extra": "beside the file",
-    "warning": "mind",
+    "along": "moves with the addresses",
+    "extra": "not in the file",
+    "warning": "warnings",
 }
 
 WRONG = {"unsupported", "warning"}  # the kinds of notes that -q shows
@@ -96,7 +96,7 @@ def headline(host: str, plan: Plan) -> str:
     lost = sorted({guest for change in plan.changes if change.for_good for guest in change.cuts})
     loss = f"a guest loses frames for up to {seconds(worst)}" if worst else "no running guest loses a frame"
     if lost:
-        loss = f"{ranges(lost)} {'loses its' if len(lost) == 1 else 'lose their'} wire for good"
+        loss = f"{ranges(lost)} {'loses its' if len(lost) == 1 else 'lose their'} connection permanently"
     return f"{host}: {count(len(plan.changes), 'change')}; risk: {plan.risk.words}; {loss}"
 
 
@@ -167,7 +167,7 @@ def outages_of(changes: Iterable[Change]) -> list[tuple[str, str, str]]:
             if _loss(change) > (_loss(worst[guest]) if guest in worst else 0.0):
                 worst[guest] = change
     return [
-        (guest, "for good" if change.for_good else seconds(change.outage_s), f"{change.subject}: {change.action}")
+        (guest, "permanent" if change.for_good else seconds(change.outage_s), f"{change.subject}: {change.action}")
         for guest, change in worst.items()
     ]
 

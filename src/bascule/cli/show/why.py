@@ -114,9 +114,9 @@ def _end(found: WhyAnswer, columns: int) -> Iterator[str]:
         yield "fix     no single change opens this"
     for party in (found.asked.by, found.asked.of):
         if party.note:
-            yield f"mind    {wrapped(party.note, indent=8, columns=columns)}"
+            yield f"note    {wrapped(party.note, indent=8, columns=columns)}"
     for words in found.network.rules.unread:
-        yield f"mind    {wrapped(words, indent=8, columns=columns)}"
+        yield f"note    {wrapped(words, indent=8, columns=columns)}"
     yield f"proved  by the model of {found.where}, {seconds(found.model_s)}"
 
 

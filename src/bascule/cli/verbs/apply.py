@@ -178,13 +178,13 @@ def _warn(ready: ApplyRequest, window_s: float | None, say: Callable[[str], None
 
     prepared = ready.prepared
     for remark in ready.remarks:
-        say(f"\nmind: {remark}")
+        say(f"\nwarning: {remark}")
     if ready.persister is not None and not output_style().quiet:
         files = prepared.plan.files
         words = count(len(files), "file") if files else "its files say so already"
         say(f"\nkept over a restart by: {ready.persister.dialect}, below {ready.persister.root} ({words})")
     if window_s is not None and ready.no_boot_rollback:
-        say(f"mind: a loss of power before 'bascule confirm' would boot the new files; {ready.no_boot_rollback}")
+        say(f"warning: a loss of power before 'bascule confirm' would boot the new files; {ready.no_boot_rollback}")
     if prepared.line is not None and prepared.crossing:
         what = ", ".join(dict.fromkeys(change.subject for change in prepared.crossing))
         say(f"\nyour own connection (from {prepared.line.peer}) runs over {what}")

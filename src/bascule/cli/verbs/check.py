@@ -44,7 +44,7 @@ def command(site: str, *, as_json: bool) -> int:
         told = ", ".join(_count(number, _noun(key)) for key, number in _counts(right).items() if number)
         show(f"{site} is right: site '{right.name}'" + (f" with {told}" if told else ", empty so far"))
     for remark in remarks(right):
-        show(f"\nmind: {remark.subject} {remark.text}\n --> {remark.place}")
+        show(f"\nwarning: {remark.subject} {remark.text}\n --> {remark.place}")
     return 0
 
 

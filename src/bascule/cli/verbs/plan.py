@@ -78,7 +78,7 @@ def command(
     if survey:
         tell = progress(survey_seconds, as_json=as_json)
         for remark in workflow.gate(planned, seconds=survey_seconds, progress=tell):
-            say(f"mind: {remark}")
+            say(f"warning: {remark}")
     _print(planned, as_json=as_json, commands=commands, as_diff=as_diff)
     return 2 if exit_code and (planned.plan or planned.plan.files) else 0
 

@@ -129,7 +129,7 @@ def _head(page: Report) -> Iterable[str]:
         f"<strong>{word}</strong> <span>{_e(page.result)}</span></p>"
     )
     for words in page.warnings:
-        yield f'<p class="warning" role="note"><strong>mind</strong> {_e(words)}</p>'
+        yield f'<p class="warning" role="note"><strong>warning</strong> {_e(words)}</p>'
     yield '<dl class="facts">'
     for name, value in page.facts:
         long = ' class="digest"' if len(value) == 64 else ""

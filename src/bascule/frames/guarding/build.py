@@ -1,4 +1,4 @@
-"""Strokes for frames as a hostile or an honest guest sends them; pure.
+"""Frames as a hostile or a well-behaved guest sends them; pure.
 
 The project's codecs write what is right; these write what is wrong as well, so that every field can be given.
 """

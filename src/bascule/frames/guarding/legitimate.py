@@ -1,4 +1,4 @@
-"""What an honest guest sends, each as one row: a guard that stops one of these breaks the guest's network."""
+"""What a well-behaved guest sends, each as one row: a guard that stops one of these breaks the guest's network."""
 
 from __future__ import annotations
 

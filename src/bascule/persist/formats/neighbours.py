@@ -1,4 +1,4 @@
-"""Neighbours that somebody has set for good (ip-neighbour(8)), where a dialect has words for them."""
+"""Permanent neighbours (ip-neighbour(8)), where a dialect has words for them."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from bascule.model.site import GuestNic, Host, Site
 from bascule.plan.change import Note
 
-TRAP = "host and guest cannot talk to each other there, for the NIC never turns a frame around"
+TRAP = "host and guest cannot talk to each other there, for macvtap sends no frame back to its own host"
 FIX = "plug it into a bridge, or give guest and host a second NIC on an isolated virtual network"
 
 

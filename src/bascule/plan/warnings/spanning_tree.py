@@ -38,7 +38,7 @@ def spanning_tree_notes(bridges: Iterable[DeclaredBridge], before: HostState, af
         wait_s = deaf_s(link)
         if link is None or not wait_s or not _begins(link, before, after):
             continue
-        text = f"speaks the spanning tree protocol: each port that comes up passes no frame for {wait_s:g} s, "
+        text = f"runs the spanning tree protocol: each port that comes up passes no frame for {wait_s:g} s, "
         text += "a guest's at every start"
         if link.addresses or bridge.has_address:
             text += "; so long the host does not answer on it either"

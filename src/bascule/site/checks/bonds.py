@@ -68,6 +68,6 @@ def _switched(wiring: DocumentWiring, host: str, entry: d.Host) -> None:
             wiring.found.add("BOND", message, (*path, "mode"), hint=hint)
         for key in KERNEL_KEYS:
             if getattr(bond, key) is not None:
-                message = f"'{key}' is what a bond of the kernel can have, and '{name}' is one of Open vSwitch"
+                message = f"'{key}' is an option of bonds of the kernel, and '{name}' is one of Open vSwitch"
                 hint = f"remove '{key}', or set what Open vSwitch has for it with ovs-vsctl"
                 wiring.found.add("BOND", message, (*path, key), hint=hint)

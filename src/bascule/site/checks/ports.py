@@ -58,7 +58,7 @@ def _unaware(wiring: DocumentWiring, name: IfName, bridge: d.Bridge, path: Path)
     for index, port in enumerate(bridge.ports):
         if not port.is_like_uplink and not bridge.vlan_aware:
             key = "vlans" if port.vlans else "pvid"
-            message = f"'{key}' is what a port of a VLAN-aware bridge carries, and '{name}' is none"
+            message = f"'{key}' is an option of ports of VLAN-aware bridges, and '{name}' is not VLAN-aware"
             hint = f"add 'vlan_aware: true' to '{name}', or remove '{key}'"
             wiring.found.add("VLAN-UNAWARE", message, (*path, "ports", index), hint=hint)
 

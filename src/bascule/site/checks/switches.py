@@ -96,14 +96,14 @@ def switch_ports(document: d.Document, host: str, name: IfName, bridge: d.Bridge
 def _no_kernel(wiring: DocumentWiring, name: IfName, bridge: d.Bridge, path: Path) -> None:
     for key in KERNEL_KEYS:
         if getattr(bridge, key) is not None:
-            message = f"'{key}' is what a bridge of the kernel can have, and '{name}' is one of Open vSwitch"
+            message = f"'{key}' is an option of Linux bridges, and '{name}' is a bridge of Open vSwitch"
             wiring.found.add("SWITCH", message, (*path, key), hint=f"remove '{key}', or set it with ovs-vsctl")
 
 
 def _no_openvswitch(wiring: DocumentWiring, name: IfName, bridge: d.Bridge, path: Path) -> None:
     for key in OPENVSWITCH_KEYS:
         if getattr(bridge, key):
-            message = f"'{key}' is what a bridge of Open vSwitch can have, and '{name}' is one of the kernel"
+            message = f"'{key}' is an option of bridges of Open vSwitch, and '{name}' is a Linux bridge"
             hint = f"add 'kind: openvswitch' to '{name}', or remove '{key}'"
             wiring.found.add("SWITCH", message, (*path, key), hint=hint)
 

@@ -1,4 +1,4 @@
-"""The neighbours that somebody has set for good, and those for whom links answer (ip-neighbour(8)), by rtnetlink.
+"""The permanent neighbours, and those for whom links answer (ip-neighbour(8)), by rtnetlink.
 
 Two programs for each look at a host would be too much for what most hosts have none of.
 """

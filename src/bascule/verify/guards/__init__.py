@@ -1,1 +1,1 @@
-"""Whether guards hold: hostile and honest frames, from each guest of a rehearsal or beside one on the live host."""
+"""Whether guards hold: hostile and legitimate frames, from each guest of a rehearsal or beside one on the live host."""

@@ -1,4 +1,4 @@
-"""Whether the guards hold: every kind of hostile frame is sent from each guarded port, and every kind of honest one."""
+"""Whether the guards hold: each kind of hostile and of legitimate frame is sent from each guarded port."""
 
 from __future__ import annotations
 
@@ -105,18 +105,18 @@ def _party(mac: Mac, addresses: Iterable[IpAddress]) -> Party:
 def attack_from(stand: AttackedPort) -> Check:
     """Send every kind of frame by the port, and judge what arrived at the others and what the bridge learned."""
     hostile = [one for one in ATTACKS if _is_forbidden(one, stand.port)]
-    honest = [one for one in LEGITIMATE if _can_be_sent(one, stand.parties)]
+    legitimate = [one for one in LEGITIMATE if _can_be_sent(one, stand.parties)]
     if stand.port.guarding.nested:
         _send(stand, [_guests_inside(stand.port.guarding.nested)])
     got_through = [one.name for one, arrived in _send(stand, hostile) if arrived]
     learned = _learned(stand)
-    lost = [one.name for one, arrived in _send(stand, honest) if not arrived]
+    lost = [one.name for one, arrived in _send(stand, legitimate) if not arrived]
     known = unseen(stand.port.guarding.level) if stand.port.by_flows else {}
     untold = [name for name in got_through if name in known]
     got_through = [name for name in got_through if name not in known]
     stopped = len(hostile) - len(got_through) - len(untold)
     words = f"guard {stand.port.guarding.level}: {stopped} of {len(hostile)} kinds of hostile "
-    words += f"frames stopped, {len(honest) - len(lost)} of {len(honest)} kinds of honest ones passed"
+    words += f"frames stopped, {len(legitimate) - len(lost)} of {len(legitimate)} kinds of legitimate ones passed"
     for what, names in (("not stopped", got_through), ("lost", lost)):
         words += f"; {what}: {', '.join(names)}" if names else ""
     words += f"; Open vSwitch cannot tell (plan says why): {', '.join(untold)}" if untold else ""
@@ -152,7 +152,7 @@ def _can_be_sent(sample: Sample, parties: Parties) -> bool:
 
 
 def _send(stand: AttackedPort, samples: Sequence[Sample]) -> list[tuple[Sample, bool]]:
-    """Each sample, and whether a frame of it (of an honest one: every frame) arrived at somebody else's."""
+    """Each sample, and whether a frame of it (of a legitimate one: every frame) arrived at somebody else's."""
     made = [(one, list(one.frames(stand.parties))) for one in samples]
     with contextlib.ExitStack() as stack:
         ears = []

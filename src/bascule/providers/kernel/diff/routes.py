@@ -112,7 +112,7 @@ def rule_steps(before: HostState, after: HostState) -> Iterator[Step]:
 
 
 def neighbour_steps(before: HostState, after: HostState, lost: Collection[IfName]) -> Iterator[Step]:
-    """Neighbours for good that are new or went with their link, then those that are no more.
+    """Permanent neighbours that are new or went with their link, then those that are no more.
 
     These must go first: with the last IPv4 address of a link the kernel forgets all of them (arp_ifdown).
     """
