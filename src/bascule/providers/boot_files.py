@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from msgspec import Struct, convert, to_builtins
+from msgspec import Struct, convert
 
 from bascule.model.state import HostState
 from bascule.providers.plain import PlainProvider
@@ -25,10 +25,6 @@ class BootFilesProvider(PlainProvider):
     def lasts(self, before: HostState, wanted: HostState) -> bool:
         """Whether the change altered what the next boot loads."""
         return bool(self.part(before) != self.part(wanted))
-
-    def to_json(self, part: Any) -> Any:
-        """Its texts and paths."""
-        return to_builtins(part)
 
     def from_json(self, data: Any) -> Any:
         """The same back. Raises ValueError for what is none."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from msgspec import convert, to_builtins
 from msgspec.structs import replace
 
 from bascule.model.site import Host, Site
@@ -20,6 +22,7 @@ class PlainProvider:
     """A provider whose part stands in ``HostState.parts`` under its name."""
 
     name: ClassVar[str]
+    state: ClassVar[str] = ""  # the class of its part, in the file state.py of its folder
     tools: ClassVar[frozenset[str]]
     programs: ClassVar[frozenset[str]] = frozenset()
     runs_guests: ClassVar[bool] = False
@@ -70,6 +73,14 @@ class PlainProvider:
     def files(self, state: HostState) -> Mapping[str, tuple[str, int]]:  # for others
         """It has none."""
         return MappingProxyType({})
+
+    def to_json(self, part: Any) -> Any:
+        """The part as plain values."""
+        return to_builtins(part)
+
+    def from_json(self, data: Any) -> Any:
+        """The same back. Raises ValueError for what is none."""
+        return convert(data, getattr(import_module(f"bascule.providers.{self.name}.state"), self.state))
 
     def load(self) -> None:
         """Its effects bring in what it needs."""

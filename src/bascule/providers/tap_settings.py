@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from msgspec import Struct, convert, to_builtins
+from msgspec import Struct, convert
 
 from bascule.model.state import HostState
 from bascule.plan.step import Phase, Step, step
@@ -64,10 +64,6 @@ class TapSettingsProvider(PlainProvider):
         """Udev's rule."""
         part = self.part(state)
         return {} if part is None or part.udev is None else {self.udev_file: (part.udev, 0o644)}
-
-    def to_json(self, part: Any) -> Any:
-        """Values by tap, and the rule."""
-        return to_builtins(part)
 
     def from_json(self, data: Any) -> Any:
         """The same back. Raises ValueError for what is none."""

@@ -11,6 +11,8 @@ from bascule.cli.common import WholeHelp, json_option, show
 from bascule.cli.guest_power import POWER, driver_options, report
 
 if TYPE_CHECKING:
+    from bascule.guests.runtimes.runtime import GuestRuntime
+    from bascule.model.domain import Domain, DomainNic
     from bascule.model.site import Attachment
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -163,12 +165,9 @@ def replug(
     Example: bascule guest replug guest_01 --bridge br4
     """
     from bascule.guests.checks import refuse_unknown
-    from bascule.guests.runtimes.detect import detect, find_domain, find_nic
 
     to = _source(bridge, network, direct)
-    runtime = detect(driver, uri=connect)
-    domain = find_domain(runtime.domains(), name)
-    found = find_nic(domain, nic)
+    runtime, domain, found = _nic(name, nic, driver, connect)
     refuse_unknown(runtime, to.kind.value, to.into)
     notes = runtime.replug(domain, found, to)
     later = any(note.kind == "waiting" for note in notes) or not domain.running
@@ -186,11 +185,7 @@ def replug(
 @json_option
 def unplug(*, name: str, nic: str | None, driver: str | None, connect: str | None, as_json: bool) -> int:
     """Pull the cable: the guest sees its link go down, the NIC stays. `replug` puts it in again."""
-    from bascule.guests.runtimes.detect import detect, find_domain, find_nic
-
-    runtime = detect(driver, uri=connect)
-    domain = find_domain(runtime.domains(), name)
-    found = find_nic(domain, nic)
+    runtime, domain, found = _nic(name, nic, driver, connect)
     runtime.unplug(domain, found)
     report(
         "guest-unplug", f"{name}, NIC {found.index} ({found.mac}): unplugged from {found.where}", (), as_json=as_json
@@ -245,14 +240,19 @@ def attach(
 @json_option
 def detach(*, name: str, nic: str | None, driver: str | None, connect: str | None, as_json: bool) -> int:
     """Take a NIC out of a guest, now and for every start."""
+    runtime, domain, found = _nic(name, nic, driver, connect)
+    runtime.detach(domain, found)
+    report("guest-detach", f"{name}, NIC {found.index} ({found.mac}): taken out", (), as_json=as_json)
+    return 0
+
+
+def _nic(name: str, nic: str | None, driver: str | None, connect: str | None) -> tuple[GuestRuntime, Domain, DomainNic]:
+    """Who runs the guest, the guest, and the NIC that is meant."""
     from bascule.guests.runtimes.detect import detect, find_domain, find_nic
 
     runtime = detect(driver, uri=connect)
     domain = find_domain(runtime.domains(), name)
-    found = find_nic(domain, nic)
-    runtime.detach(domain, found)
-    report("guest-detach", f"{name}, NIC {found.index} ({found.mac}): taken out", (), as_json=as_json)
-    return 0
+    return runtime, domain, find_nic(domain, nic)
 
 
 def _source(bridge: str | None, network: str | None, direct: str | None) -> Attachment:

@@ -8,12 +8,12 @@ from msgspec.structs import replace
 
 from bascule.errors import BasculeError, Problem
 from bascule.guests.accelerator import accel
-from bascule.guests.runtimes.runtime import bring, bring_or_take_back
+from bascule.guests.runtimes.runtime import bring, bring_or_take_back, next_nic
 from bascule.host.live import HERE, LiveHost
 from bascule.model.domain import Domain, DomainNic, DomainText
 from bascule.model.site import Attachment, Guest, PlugKind
 from bascule.model.state import HostState
-from bascule.model.values import IfName, Mac, derive_mac, derive_tap
+from bascule.model.values import IfName, Mac
 from bascule.plan.change import Note
 from bascule.providers.libvirt import LIBVIRT, domain_xml, edit
 from bascule.providers.libvirt.merge import plugged_anew
@@ -131,15 +131,7 @@ class LibvirtRuntime:
     def attach(self, domain: Domain, to: Attachment, *, mac: Mac | None, tap: IfName | None, model: str) -> DomainNic:
         """Give a guest one more NIC, now and at every start."""
         state = self.state()
-        index = max((nic.index for nic in domain.nics), default=-1) + 1
-        made = DomainNic(
-            index=index,
-            kind=to.kind.value,
-            into=to.into,
-            mac=mac or derive_mac("", domain.name, index),
-            tap=tap or derive_tap(domain.name, index),
-            model=model,
-        )
+        made = next_nic(domain, to, mac=mac, tap=tap, model=model)
         _refuse_unknown_network(state, to)
         _refuse_taken(state, domain.name, _mac(made))
         element = domain_xml.new_interface(to, mac=_mac(made), tap=IfName(made.tap), model=model)

@@ -12,13 +12,13 @@ from bascule.errors import BasculeError
 from bascule.guests.paths import qemu_folder
 from bascule.guests.plug import Plug
 from bascule.guests.runtimes.qemu_process import QemuDriver
-from bascule.guests.runtimes.runtime import bring, bring_or_take_back, run
+from bascule.guests.runtimes.runtime import bring, bring_or_take_back, next_nic, run
 from bascule.host.live import HERE
 from bascule.model.domain import Domain, DomainNic
 from bascule.model.links import OpenVSwitch
 from bascule.model.site import Attachment, Guest, GuestNic, SwitchedNic
 from bascule.model.state import HostState
-from bascule.model.values import IfName, Mac, derive_mac, derive_tap
+from bascule.model.values import IfName, Mac
 from bascule.plan.change import Change, Command, Note
 from bascule.plan.step import ip
 from bascule.providers.observe import observe as observe_host
@@ -150,15 +150,7 @@ class QemuRuntime:
 
     def attach(self, domain: Domain, to: Attachment, *, mac: Mac | None, tap: IfName | None, model: str) -> DomainNic:
         """Give a guest one more NIC, now and at every start."""
-        index = max((nic.index for nic in domain.nics), default=-1) + 1
-        made = DomainNic(
-            index=index,
-            kind=to.kind.value,
-            into=to.into,
-            mac=mac or derive_mac("", domain.name, index),
-            tap=tap or derive_tap(domain.name, index),
-            model=model,
-        )
+        made = next_nic(domain, to, mac=mac, tap=tap, model=model)
         nic = _nic(domain.name, made, to, self._look())
         refuse_macvtap(nic)
         self._edit(domain.name, lambda guest: attach(guest, nic))

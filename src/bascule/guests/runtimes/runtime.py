@@ -10,11 +10,24 @@ from bascule.host.live import LiveHost
 from bascule.model.domain import Domain, DomainNic
 from bascule.model.site import Attachment, Guest
 from bascule.model.state import HostState
-from bascule.model.values import IfName, Mac
+from bascule.model.values import IfName, Mac, derive_mac, derive_tap
 from bascule.plan.batch import batches
 from bascule.plan.change import Change, Note, Plan
 from bascule.plan.step import Context
 from bascule.providers.protocol import Provider, ThreeWay
+
+
+def next_nic(domain: Domain, to: Attachment, *, mac: Mac | None, tap: IfName | None, model: str) -> DomainNic:
+    """One more NIC of a guest, not made yet; MAC and tap are derived where they are not given."""
+    index = max((nic.index for nic in domain.nics), default=-1) + 1
+    return DomainNic(
+        index=index,
+        kind=to.kind.value,
+        into=to.into,
+        mac=mac or derive_mac("", domain.name, index),
+        tap=tap or derive_tap(domain.name, index),
+        model=model,
+    )
 
 
 class GuestRuntime(Protocol):

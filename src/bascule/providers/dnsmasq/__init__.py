@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from msgspec.structs import replace
 
@@ -24,6 +24,7 @@ class DnsmasqProvider(PlainProvider):
     """Where systemd starts the machine, each network is a unit of its own; elsewhere its dnsmasq is a plain daemon."""
 
     name: ClassVar[str] = "dnsmasq"
+    state: ClassVar[str] = "DnsmasqState"
     tools: ClassVar[frozenset[str]] = frozenset({"dnsmasq", "pkill"})
     programs: ClassVar[frozenset[str]] = frozenset({"dnsmasq"})
 
@@ -87,20 +88,6 @@ class DnsmasqProvider(PlainProvider):
                 link = f"{part.units}/multi-user.target.wants/{part.unit_name(name)}"
                 found[link] = (part.unit_path(name), SYMLINK)
         return found
-
-    def to_json(self, part: Any) -> Any:
-        """Words and texts."""
-        from msgspec import to_builtins
-
-        return to_builtins(part)
-
-    def from_json(self, data: Any) -> Any:
-        """The same back."""
-        from msgspec import convert
-
-        from bascule.providers.dnsmasq.state import DnsmasqState
-
-        return convert(data, DnsmasqState)
 
     def effects(self) -> Effects:
         """Processes by their pid files."""

@@ -20,6 +20,7 @@ class LibvirtProvider(PlainProvider):
     """An XML parser is loaded only where libvirt was asked."""
 
     name: ClassVar[str] = "libvirt"
+    state: ClassVar[str] = "LibvirtState"
     runs_guests: ClassVar[bool] = True
     makes_networks: ClassVar[bool] = True
     tools: ClassVar[frozenset[str]] = frozenset({"virsh"})  # its binding does the same, so no program is needed
@@ -80,20 +81,6 @@ class LibvirtProvider(PlainProvider):
     def lasts(self, before: HostState, wanted: HostState) -> bool:
         """Definitions of guests and networks do."""
         return bool(self.part(before) != self.part(wanted))
-
-    def to_json(self, part: Any) -> Any:
-        """The documents in their order."""
-        from msgspec import to_builtins
-
-        return to_builtins(part)
-
-    def from_json(self, data: Any) -> Any:
-        """The same back."""
-        from msgspec import convert
-
-        from bascule.providers.libvirt.state import LibvirtState
-
-        return convert(data, LibvirtState)
 
     def effects(self) -> Effects:
         """Libvirt's own library, or ``virsh``."""

@@ -21,6 +21,7 @@ class OvsProvider(PlainProvider):
     """Rows by their names. What the kernel shows of its switches and ports is read as links of the host."""
 
     name: ClassVar[str] = "ovs"
+    state: ClassVar[str] = "SwitchState"
     drifts: ClassVar[bool] = True
     tools: ClassVar[frozenset[str]] = frozenset({"ovsdb-client", "ovs-vsctl", "ovs-ofctl"})
     programs: ClassVar[frozenset[str]] = frozenset({"ovs-ofctl"})  # the others' words go over a socket of our own
@@ -80,20 +81,6 @@ class OvsProvider(PlainProvider):
     def lasts(self, before: HostState, wanted: HostState) -> bool:
         """Its data base is a file."""
         return bool(self.part(before) != self.part(wanted))
-
-    def to_json(self, part: Any) -> Any:
-        """Rows as they are."""
-        from msgspec import to_builtins
-
-        return to_builtins(part)
-
-    def from_json(self, data: Any) -> Any:
-        """The same back."""
-        from msgspec import convert
-
-        from bascule.providers.ovs.state import SwitchState
-
-        return convert(data, SwitchState)
 
     def effects(self) -> Effects:
         """The data base's socket."""

@@ -22,6 +22,7 @@ class QemuProvider(PlainProvider):
     """What is said to a monitor is printed as what socat would bring there."""
 
     name: ClassVar[str] = "qemu"
+    state: ClassVar[str] = "QemuState"
     runs_guests: ClassVar[bool] = True
     tools: ClassVar[frozenset[str]] = frozenset({"socat"})  # the words go over a socket of our own
 
@@ -77,20 +78,6 @@ class QemuProvider(PlainProvider):
     def lasts(self, before: HostState, wanted: HostState) -> bool:
         """Definitions do."""
         return bool(self.part(before) != self.part(wanted))
-
-    def to_json(self, part: Any) -> Any:
-        """Definitions as they stand in their files."""
-        from msgspec import to_builtins
-
-        return to_builtins(part)
-
-    def from_json(self, data: Any) -> Any:
-        """The same back."""
-        from msgspec import convert
-
-        from bascule.providers.qemu.state import QemuState
-
-        return convert(data, QemuState)
 
     def effects(self) -> Effects:
         """Files, processes and monitors."""
