@@ -33,7 +33,7 @@ from bascule.system.run import run
 from bascule.twin.test_guest import cpio, init, libvirtd
 from bascule.twin.test_guest.kernel import GuestImage, guest_image
 from bascule.twin.test_guest.libvirtd import PrivateLibvirt
-from tests.guards.test_real_guests import PEOPLE, SENDER, WIRE, honest, hostile, key, packed
+from tests.guards.test_real_guests import PEOPLE, SENDER, WIRE, hostile, key, legitimate, packed
 from tests.guests.libvirt_host import LibvirtHost, wait_until
 from tests.lab import Lab
 
@@ -56,7 +56,7 @@ class Building:
 
     def __init__(self, lab: Lab, hosts: dict[str, LibvirtHost], wire: Namespace, ear: Listener) -> None:
         self.lab, self.hosts, self.wire, self.ear = lab, hosts, wire, ear
-        self.bad, self.good = {key(frame) for frame in hostile(0)}, key(honest(0))
+        self.bad, self.good = {key(frame) for frame in hostile(0)}, key(legitimate(0))
         self.leaked: list[str] = []
         self.fine = self.announced = 0
 
@@ -113,7 +113,7 @@ def sender(image: GuestImage, folder: Path) -> GuestImage:
     entries = [
         cpio.file("init", script.encode(), executable=True),
         cpio.file("sender", (folder / "sender").read_bytes(), executable=True),
-        cpio.file("frames", packed([*hostile(0), honest(0)])),
+        cpio.file("frames", packed([*hostile(0), legitimate(0)])),
     ]
     initrd = folder / "initrd"
     initrd.write_bytes(image.initrd.read_bytes() + gzip.compress(cpio.archive(entries), 1))

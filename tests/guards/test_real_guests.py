@@ -196,7 +196,9 @@ def attackers(image: GuestImage, folder: Path) -> GuestImage:
     )
     entries = [cpio.file("init", script.encode(), executable=True), cpio.directory("frames")]
     entries += [cpio.file("sender", (folder / "sender").read_bytes(), executable=True)]
-    entries += [cpio.file(f"frames/g{number + 1}", packed([*hostile(number), legitimate(number)])) for number in range(3)]
+    entries += [
+        cpio.file(f"frames/g{number + 1}", packed([*hostile(number), legitimate(number)])) for number in range(3)
+    ]
     entries += [cpio.file(f"frames/{name}", packed([after(name)])) for name in installed()]
     entries += tools()
     entries += [cpio.file(f"tools/g{number + 1}", script_of(number).encode()) for number in range(3)]
