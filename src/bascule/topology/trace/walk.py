@@ -17,6 +17,7 @@ from bascule.topology.trace.packet import OTHER_HOST, Connection, Traffic, key, 
 from bascule.topology.trace.packet_record import cut, refuse
 from bascule.topology.trace.passage import PacketPath
 from bascule.topology.trace.relays import Relays
+from bascule.topology.trace.shared_nics import passed, shared_nic
 from bascule.topology.trace.wire_ends import AddressOwner, WireEnds
 
 LONGEST = 200  # stages; a packet that has more runs in a ring
@@ -71,8 +72,8 @@ class Walk(NeighbourSearch):
 
     def answer(self) -> Reachability:
         """The legs that were walked, and what they come to."""
-        if (off := self._off()) is not None:
-            return Reachability(result=off.result, legs=(off,))
+        if legs := self._beside_host():
+            return Reachability(result=legs[0].result, legs=legs)
         first, end = self._first()
         self.legs.append(first)
         fields = first.fields
@@ -82,18 +83,25 @@ class Walk(NeighbourSearch):
             self.legs.append(back)
         return Reachability(result=worst([leg.result for leg in self.legs]), legs=tuple(self.legs))
 
-    def _off(self) -> Leg | None:
-        """What is said where one of the two is not on this host at the moment: nothing tells how it would be."""
+    def _beside_host(self) -> tuple[Leg, ...]:
+        """What is said where nothing is walked: one of the two is not there, or its frames go past the host."""
         passage = self._passage({})
         for end in filter(None, (self.source, self.target)):
             link = self.network.link(end.port)
             if link is None:
                 text = f"{end.name} is off: its link {end.port} is not there"
                 passage.stop(Code.OFF, end.name, text, name="port", where=end.port)
-            elif link.options.kind == "macvtap":
-                text = f"{end.name} shares a NIC by {end.port}, a macvtap, and how frames pass that is not walked"
-                passage.stop(Code.UNKNOWN_OUTSIDE, end.name, text, name="port", where=end.port)
-        return self._leg("new", passage, self.target, self.target) if passage.stages else None
+        nic = shared_nic(self.network, self.source) or shared_nic(self.network, self.target)
+        if passage.stages or not nic:
+            return (self._leg("new", passage, self.target, self.target),) if passage.stages else ()
+        result, text = passed(self.network, self.source, self.target, self.version, self.address)
+        if result is not Certainty.YES:
+            code = Code.NOT_ONE_SEGMENT if result is Certainty.NO else Code.UNKNOWN_OUTSIDE
+            passage.stop(code, nic, text, name="macvtap", where=nic)
+            return (self._leg("new", passage, self.target, self.target),)
+        passage.note("macvtap", text, where=nic)
+        ways = (("new", self.target), ("reply", self.source))
+        return tuple(self._leg(name, passage, end, end) for name, end in ways)
 
     # ---- the two packets
 

@@ -128,8 +128,6 @@ def _declared(
                     outside=own != host.name,
                 )
             )
-        if nic.plug is not None and nic.plug.shared_nic is not None:
-            note = f"{endpoint.name} shares {nic.plug.shared_nic} by macvtap, which is not walked"
         if own and own != host.name:
             note = f"{endpoint.name} is on host {own}: what that host does is not walked"
     own_addresses = dict.fromkeys((kind, value) for end in ends for value, kind, _ in end.addresses)
