@@ -60,7 +60,7 @@ class Persister(Struct):
         from bascule.persist.foreign import cloud_init
         from bascule.persist.foreign.carried import as_said_by, hook_notes, with_carried
         from bascule.persist.formats.openvswitch import unsaid
-        from bascule.persist.formats.vlans import lingering
+        from bascule.persist.reader_notes import reader_notes
         from bascule.persist.wanted import wanted_config
         from bascule.persist.writer import FileHeader, prepare
         from bascule.plan.change import Note
@@ -79,7 +79,7 @@ class Persister(Struct):
         self.notes += tuple(hook_notes(config, foreign, self.dialect))
         config = as_said_by(config, chosen.name)
         chosen.check_switches(self.host, config, self.root)
-        switches = (*unsaid(self.host, config, chosen.name, chosen.openvswitch), *lingering(config, chosen.name))
+        switches = (*unsaid(self.host, config, chosen.name, chosen.openvswitch), *reader_notes(config, chosen.name))
         self.notes = (*self.notes, *(Note(kind="along", subject=name, text=text) for name, text in switches))
         besides = sysctls.render(self.site, self.host, wanted)
         below = read_from_below(self.root, chosen.below, chosen.reads, tree)

@@ -14,7 +14,7 @@ from bascule.model.state import HostState
 from bascule.persist import sysctls
 from bascule.persist.dialect import dialect
 from bascule.persist.formats.openvswitch import unsaid as switch_notes
-from bascule.persist.formats.vlans import lingering
+from bascule.persist.reader_notes import reader_notes
 from bascule.persist.wanted import unpinned, unsaid, wanted_config
 from bascule.persist.writer import FileHeader, is_edited, is_ours, mode_of
 from bascule.system.disk.files import replace_file
@@ -37,7 +37,7 @@ def render_files(site: Site, host: Host, dialect_name: str, wanted: HostState | 
     stamp = FileHeader(site.name, host.name, site.source.digest)
     files = {path: stamp.on(text) for path, text in {**spoken.render(config), **besides}.items()}
     switches = (f"{name}: {words}" for name, words in switch_notes(host, config, spoken.name, spoken.openvswitch))
-    ports = (f"{name}: {words}" for name, words in lingering(config, spoken.name))
+    ports = (f"{name}: {words}" for name, words in reader_notes(config, spoken.name))
     return Rendered(host, files, unpinned(host, config), (*unsaid(host, dialect_name), *switches, *ports))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from bascule.model.links import Bridge
 from bascule.model.state import PortVlans
@@ -47,15 +47,6 @@ def check_untagged(config: NetworkConfig, gaps: Gaps) -> None:
         default = unwanted_vlan(link, bridge)
         if default and not any(vlan.pvid for vlan in link.vlans):
             gaps.add(link.name, "pvid", "none", f"it leaves VLAN {default}, the bridge's own, on every port")
-
-
-def lingering(config: NetworkConfig, dialect: str) -> Iterator[tuple[str, str]]:
-    """Ports with a PVID of their own that keep the bridge's as well, once such a program has made them: a sentence."""
-    for link in config.links.values() if dialect in {"networkd", "netplan", "keyfile"} else ():
-        bridge = config.links.get(link.master) if link.master else None
-        if default := unwanted_vlan(link, bridge):
-            manager = "NetworkManager" if dialect == "keyfile" else "systemd-networkd before 256"
-            yield link.name, f"VLAN {default} leaves it untagged as well after a restart: {manager} takes no VLAN away"
 
 
 def from_name(name: str) -> tuple[str, str]:

@@ -28,6 +28,7 @@ from bascule.persist.formats.values import (
     ticks,
 )
 from bascule.persist.formats.vlans import without
+from bascule.persist.ifupdown.words import wait_for_link_local
 from bascule.persist.parsed import without_secrets
 
 _BRD = ("brd", "broadcast")
@@ -41,6 +42,9 @@ _NOTHING = re.compile(
 
 def hook(builder: Builder, draft: LinkDraft, file: str, line: int, option: str, text: str) -> None:
     """One command line; what is not understood is left over."""
+    if f"{option} {text}" in wait_for_link_local(draft.name):
+        builder.left.passes(file, line, f"{option} {text}")
+        return
     command = re.sub(r"\$\{?IFACE\}?|--", lambda m: draft.name if m[0] != "--" else "", text)
     command = re.sub(r"\s*\|\|\s*(true|:)\s*$", "", command)
     for number, part in enumerate(re.split(r"\s*(?:&&|;)\s*", command.strip())):

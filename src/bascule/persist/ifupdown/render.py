@@ -20,7 +20,7 @@ from bascule.persist.formats.rules import by_link, rule_words
 from bascule.persist.formats.values import route_words, seconds
 from bascule.persist.formats.vlans import bridge_commands, unwanted_vlan
 from bascule.persist.ifupdown import FILE, MAIN, SCAFFOLD
-from bascule.persist.ifupdown.words import SECONDS
+from bascule.persist.ifupdown.words import SECONDS, wait_for_link_local
 
 NAME = "ifupdown"
 
@@ -76,12 +76,12 @@ def _link(
     if link.dhcp4:
         heads.append(("inet dhcp", [f"metric {link.metric}"] if link.metric is not None else []))
     heads += [("inet static", [f"address {address}"]) for address in v4]
-    if not heads:
+    if link.ipv6 is Ipv6.DHCP:  # ifupdown2 takes the method of the first stanza for all of a link's (iface.py, squash)
+        heads.append(("inet6 dhcp", wait_for_link_local(link.name) if not link.options.kind else []))
+    elif not heads:
         heads.append(("inet manual", []))
     heads[0] = (heads[0][0], low + heads[0][1])
-    if link.ipv6 is Ipv6.DHCP:
-        heads.append(("inet6 dhcp", []))
-    elif link.ipv6 is Ipv6.AUTO:
+    if link.ipv6 is Ipv6.AUTO:
         heads.append(("inet6 manual", ["accept_ra 1"]))  # ifupdown2 has no `inet6 auto`
     elif link.ipv6 is Ipv6.MANUAL and not v6:
         heads.append(("inet6 manual", []))

@@ -12,6 +12,16 @@ from bascule.persist.formats.values import parse_bool, parse_ip, parse_mtu, pars
 from bascule.persist.ifupdown.includes import Line
 
 
+def wait_for_link_local(name: str) -> list[str]:
+    """What a DHCPv6 client needs of a NIC: dhclient ends at once where its address is still tentative.
+
+    ifupdown waits by itself; ifupdown2 waits for an address, tentative or not (addons/dhcp.py).
+    """
+    there = f"ip -6 addr show dev {name} scope link -tentative | grep -q inet6"
+    wait = f"timeout 10 sh -c 'until {there}; do sleep 0.1; done' || true"
+    return [f"pre-up ip link set dev {name} up", f"pre-up {wait}"]
+
+
 def patterns(regex: str) -> list[str]:
     """``^(tap.*|vnet.*)$`` back to names. Raises ValueError for any other expression."""
     inner = re.fullmatch(r"\^\((.*)\)\$", regex)
