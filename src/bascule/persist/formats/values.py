@@ -152,6 +152,23 @@ def route_words(route: StaticRoute, dev: str) -> str:
     return " ".join(out)
 
 
+TUNING = words(  # of a route, by ip-route(8): how packets go by it, not where
+    """
+    mtu advmss window rtt rttvar rto_min cwnd ssthresh initcwnd initrwnd hoplimit quickack congctl features pref
+    """
+)
+
+
+def tuning_words(given: list[str]) -> list[str]:
+    """What the words behind ``ip route add`` say beside the route itself, each with its value."""
+    pairs = zip(given, given[1:], [*given[2:], ""], strict=False)
+    return [
+        " ".join((key, *([value, third] if value == "lock" else [value])))
+        for key, value, third in pairs
+        if key in TUNING
+    ]
+
+
 def parse_route_words(given: list[str], *, ipv6: bool = False) -> tuple[StaticRoute, str]:
     """The words behind ``ip route add`` as a route and its ``dev`` ("" if none is named)."""
     dst, rest = "", list(given)
@@ -163,8 +180,10 @@ def parse_route_words(given: list[str], *, ipv6: bool = False) -> tuple[StaticRo
             onlink = True
         elif key in {"via", "dev", "metric", "table", "src"} and rest:
             values[key] = rest.pop(0)
-        elif key in {"proto", "scope"} and rest:
-            rest.pop(0)  # who made it, and what follows from the gateway
+        elif key in {"proto", "scope", *TUNING} and rest:
+            value = rest.pop(0)  # who made it, what follows from the gateway, and tuning
+            if value == "lock" and rest:
+                rest.pop(0)
         elif not dst:
             dst = key
         else:

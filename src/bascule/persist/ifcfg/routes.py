@@ -9,7 +9,7 @@ from bascule.persist.config import StaticRoute
 from bascule.persist.formats.builder import Builder, LinkDraft
 from bascule.persist.formats.rules import parse_rule_words
 from bascule.persist.formats.shell import assignments
-from bascule.persist.formats.values import parse_ip, parse_number, parse_prefix, parse_route_words
+from bascule.persist.formats.values import parse_ip, parse_number, parse_prefix, parse_route_words, tuning_words
 from bascule.persist.ifcfg import FOLDER, SKIPPED
 
 
@@ -53,6 +53,8 @@ def read_routes(path: str, text: str, builder: Builder, called: Mapping[str, str
             left.add(path, number, line, f"a route on {dev} in the file of {name}")
         else:
             draft.routes.append(route)
+            for said in tuning_words(route_words):
+                left.add(path, number, f"route {route.dst}: {said}", "not taken")
 
 
 def _old_routes(path: str, text: str, draft: LinkDraft, builder: Builder) -> None:

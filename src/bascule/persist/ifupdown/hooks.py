@@ -26,6 +26,7 @@ from bascule.persist.formats.values import (
     parse_privacy,
     parse_route_words,
     ticks,
+    tuning_words,
 )
 from bascule.persist.formats.vlans import without
 from bascule.persist.ifupdown.words import wait_for_link_local
@@ -103,6 +104,8 @@ def _ip(builder: Builder, draft: LinkDraft, rest: list[str], file: str, line: in
         route, dev = parse_route_words(rest[2:], ipv6=ipv6)
         target = builder.draft(dev, file, line) if dev else draft
         target.routes.append(route)
+        for said in tuning_words(rest[2:]):
+            builder.left.add(file, line, f"route {route.dst}: {said}", "not taken")
         return True
     if rest[:2] == ["rule", "add"]:
         builder.rules.append(parse_rule_words(rest[2:], ipv6=ipv6))

@@ -210,6 +210,8 @@ class InterfacesFiles:
                 continue
             if not colon:
                 draft.onboot = base in self.autos
+            elif stanza.name not in self.autos:
+                self.leave(stanza.head, "nothing brings this address up; the site file does")
             self._kind(draft, stanza)
         for stanza in self.stanzas:
             draft_or_none = self.builder.drafts.get(stanza.name.partition(":")[0])  # type: ignore[call-overload]

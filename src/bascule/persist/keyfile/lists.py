@@ -14,6 +14,12 @@ def split_list(text: str) -> list[str]:
     return [word.strip() for word in text.split(";") if word.strip()]
 
 
+def only_name(patterns: str) -> str:
+    """The one link that interface-name= of [match] names outright, whatever it leaves out beside that; else nothing."""
+    words = [word for word in split_list(patterns) if word[0] not in "!|&"]
+    return words[0] if len(words) == 1 and not set(words[0]) & set("*?[\\") else ""
+
+
 def parse_vlans(text: str) -> list[PortVlans]:
     """``10 pvid untagged, 20-29``."""
     found = []

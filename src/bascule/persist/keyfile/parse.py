@@ -19,6 +19,7 @@ from bascule.persist.formats.ini import Section
 from bascule.persist.formats.openvswitch import BRIDGE
 from bascule.persist.formats.rules import parse_rule_words
 from bascule.persist.formats.values import (
+    TUNING,
     default_of,
     parse_address,
     parse_bool,
@@ -30,7 +31,7 @@ from bascule.persist.formats.values import (
     parse_table,
 )
 from bascule.persist.keyfile import FOLDER, nmconf
-from bascule.persist.keyfile.lists import merged, parse_vlans, split_list
+from bascule.persist.keyfile.lists import merged, only_name, parse_vlans, split_list
 from bascule.persist.keyfile.switches import KINDS, Switches
 from bascule.persist.keyfile.words import IDENTITY, IPV6_METHODS, SILENT, SILENT_SECTIONS, TIMES, TYPES
 from bascule.persist.parsed import Files, Hardware, Parsed
@@ -130,7 +131,7 @@ class _Profile:
             return
         pin = self.take("ethernet", "mac-address", parse_mac)
         name = self.value("connection", "interface-name") or self.value(kind, "interface-name")  # the latter of old
-        name = name or self.names.get(pin, "")
+        name = name or only_name(self.value("match", "interface-name")) or self.names.get(pin, "")
         if not name and kind == "vlan":
             parent = self.value("vlan", "parent")
             name = f"{self.called.get(parent, parent)}.{self.value('vlan', 'id')}"
@@ -360,8 +361,8 @@ class _Profile:
         parts = [part.strip() for part in item.value.rstrip(";").split(",")]
         try:
             unknown = set(extra) - {"table", "src", "onlink"}
-            if unknown:
-                raise ValueError(f"the route's option '{min(unknown)}' is not taken")
+            if odd := {word for word in unknown if word.removeprefix("lock-") not in TUNING}:
+                raise ValueError(f"the route's option '{min(odd)}' is not taken")
             gateway = parse_ip(parts[1]) if len(parts) > 1 and parts[1] else ""
             draft.routes.append(
                 StaticRoute(
@@ -373,6 +374,8 @@ class _Profile:
                     onlink=parse_bool(extra.get("onlink", "no")),
                 )
             )
+            for word in sorted(unknown):
+                self.builder.left.add(self.path, item.line, f"{item.key}_options {word}={extra[word]}", "not taken")
         except ValueError as wrong:
             said = f"[{family}] {item.key}={item.value} {self.sections[family].get(f'{item.key}_options')}"
             self.builder.left.add(self.path, item.line, said, str(wrong))

@@ -27,7 +27,7 @@ from bascule.persist.formats.values import (
 from bascule.persist.netplan import FOLDER
 from bascule.persist.netplan.dropins import read_dropins
 from bascule.persist.netplan.nodes import Node, in_words, network_of, pairs, text_of, texts_of
-from bascule.persist.netplan.routes import route_of, with_prefix
+from bascule.persist.netplan.routes import route_of, tuning_of, with_prefix
 from bascule.persist.netplan.switches import KINDS as SWITCHES
 from bascule.persist.netplan.switches import SwitchRows, is_switched
 from bascule.persist.networkd.words import (
@@ -311,6 +311,8 @@ class NetplanFiles:
         for item in node.value:
             try:
                 draft.routes.append(route_of(item))
+                for said in tuning_of(item):
+                    self.leave(path, item, f"{draft.name}: route {draft.routes[-1].dst}: {said}", "not taken")
             except ValueError as wrong:
                 self.leave(path, item, f"{draft.name}: route {in_words(item)}", str(wrong))
 

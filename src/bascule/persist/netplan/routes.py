@@ -14,10 +14,18 @@ def with_prefix(text: str) -> str:
     return text
 
 
+TUNING = {"mtu", "congestion-window", "advertised-receive-window", "advertised-mss"}
+
+
+def tuning_of(node: Node) -> list[str]:
+    """What a route says beside where it leads."""
+    return [f"{key.value}: {text_of(value)}" for key, value in pairs(node) if key.value in TUNING]
+
+
 def route_of(node: Node) -> StaticRoute:
     """A route. Raises ValueError for one that is not taken."""
     values = {str(key.value): text_of(value) for key, value in pairs(node)}
-    unknown = set(values) - {"to", "via", "metric", "table", "from", "on-link", "scope", "type"}
+    unknown = set(values) - {"to", "via", "metric", "table", "from", "on-link", "scope", "type", *TUNING}
     if unknown or values.get("type", "unicast") != "unicast":
         raise ValueError(f"'{min(unknown, default='type')}' of a route is not taken")
     gateway = parse_ip(values["via"]) if values.get("via", "0.0.0.0") not in {"0.0.0.0", "::"} else ""

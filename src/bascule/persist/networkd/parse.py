@@ -27,6 +27,7 @@ from bascule.persist.networkd.words import (
     FLAG_FIELD,
     NETDEV,
     SILENT,
+    TUNING,
     drops_untagged,
     parse_bridge_vlan,
     parse_networkd_privacy,
@@ -227,6 +228,8 @@ class _Network:
             if section.name in {"Route", "Address", "BridgeVLAN", "RoutingPolicyRule"}:
                 try:
                     getattr(self, f"_{section.name.lower()}")(section)
+                    for item in (item for item in section.items if section.name == "Route" and item.key in TUNING):
+                        self.reader.leave(path, section, item, "not taken")
                 except ValueError as wrong:
                     said = " ".join(f"{item.key}={item.value}" for item in section.items)
                     self.reader.builder.left.add(path, section.line, f"[{section.name}] {said}", str(wrong))
@@ -326,7 +329,11 @@ class _Network:
             "PreferredSource",
             "GatewayOnLink",
             "Scope",
+            "Type",
+            *TUNING,
         }
+        if values.get("Type", "unicast") != "unicast":
+            unknown |= {"Type"}
         if unknown:
             raise ValueError(f"'{min(unknown)}' of a route is not taken")
         gateway = parse_ip(values["Gateway"]) if "Gateway" in values else ""

@@ -18,6 +18,12 @@ from bascule.persist.formats.ini import Item, Section
 from bascule.persist.formats.rules import parse_rule_words
 from bascule.persist.formats.values import is_false, parse_bool, parse_mtu, parse_number, words
 
+TUNING = words(  # of a [Route]: how packets go by it, not where
+    """
+    MTUBytes InitialCongestionWindow InitialAdvertisedReceiveWindow QuickAck FastOpenNoCookie TTLPropagate HopLimit
+    TCPAdvertisedMaximumSegmentSize TCPRetransmissionTimeoutSec TCPCongestionControlAlgorithm IPv6Preference Protocol
+    """
+)
 TIMES = {
     "forward_delay": "ForwardDelaySec",
     "hello_time": "HelloTimeSec",

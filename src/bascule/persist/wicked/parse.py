@@ -99,6 +99,9 @@ def _name_servers(files: Files, builder: Builder) -> None:
                 builder.left.add(path, said.line, f"{said.key}: {word}", str(wrong))
 
 
+PER_PORT = {"BRIDGE_PATHCOSTS": "cost", "BRIDGE_PORTPRIORITIES": "priority"}
+
+
 class _WickedFile(AssignmentFile):
     """One file."""
 
@@ -150,6 +153,8 @@ class _WickedFile(AssignmentFile):
                 self.builder.enslave(self.value(key), draft.name, self.path, self.found[key].line)
         elif key == "BONDING_MODULE_OPTS":
             self.bond_options(key, draft.options)
+        elif key in PER_PORT:
+            self._per_port(key)
         elif key in BRIDGE:
             field, parse = BRIDGE[key]
             value = self.take(key, parse)
@@ -157,6 +162,16 @@ class _WickedFile(AssignmentFile):
                 draft.options[field] = value
         elif self.value(key) and key not in SILENT and not _OF_ADDRESS.match(key):
             self.leave(key, "not taken")
+
+    def _per_port(self, key: str) -> None:
+        """A number for each of the ports in their order, a dash for none."""
+        for port, text in zip(self.value("BRIDGE_PORTS").split(), self.value(key).split(), strict=False):
+            try:
+                if text != "-":
+                    number = parse_number(text, 0, 65535)
+                    self.builder.draft(port, self.path, self.found[key].line).port[PER_PORT[key]] = number
+            except ValueError as wrong:
+                self.leave(key, str(wrong))
 
     def _vlan(self) -> None:
         draft = self.draft
