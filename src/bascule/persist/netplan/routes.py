@@ -17,9 +17,9 @@ def with_prefix(text: str) -> str:
 TUNING = {"mtu", "congestion-window", "advertised-receive-window", "advertised-mss"}
 
 
-def tuning_of(node: Node) -> list[str]:
+def tuning_of(node: Node) -> str:
     """What a route says beside where it leads."""
-    return [f"{key.value}: {text_of(value)}" for key, value in pairs(node) if key.value in TUNING]
+    return ", ".join(f"{key.value}: {text_of(value)}" for key, value in pairs(node) if key.value in TUNING)
 
 
 def route_of(node: Node) -> StaticRoute:
