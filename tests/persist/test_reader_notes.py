@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bascule.persist.reader_notes import reader_notes
+from bascule.persist.formats.reader_notes import reader_notes
 from bascule.persist.wanted import wanted_config
 from bascule.site import parse
 

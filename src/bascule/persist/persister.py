@@ -60,7 +60,7 @@ class Persister(Struct):
         from bascule.persist.foreign import cloud_init
         from bascule.persist.foreign.carried import as_said_by, hook_notes, with_carried
         from bascule.persist.formats.openvswitch import unsaid
-        from bascule.persist.reader_notes import reader_notes
+        from bascule.persist.formats.reader_notes import reader_notes
         from bascule.persist.wanted import wanted_config
         from bascule.persist.writer import FileHeader, prepare
         from bascule.plan.change import Note

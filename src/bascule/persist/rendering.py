@@ -14,7 +14,7 @@ from bascule.model.state import HostState
 from bascule.persist import sysctls
 from bascule.persist.dialect import dialect
 from bascule.persist.formats.openvswitch import unsaid as switch_notes
-from bascule.persist.reader_notes import reader_notes
+from bascule.persist.formats.reader_notes import reader_notes
 from bascule.persist.wanted import unpinned, unsaid, wanted_config
 from bascule.persist.writer import FileHeader, is_edited, is_ours, mode_of
 from bascule.system.disk.files import replace_file
