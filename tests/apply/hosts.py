@@ -131,21 +131,22 @@ def furnish(lab: Lab, tmp_path: Path, site: str = SITE, *, dad: bool = False) ->
                 Path("/proc/sys/net/ipv6/conf/default/accept_dad").write_text("0")
     bed = Bed(lab, host, wire, tmp_path / "state", tmp_path / "site.yaml")
     bed.site.write_text(site)
-    for nic, mac in MACS.items():
-        lab.ip(host, f"link add {nic} address {mac} type veth peer name {nic}w")
-        with wire.entered():
-            fd = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-        with host.entered():
-            subprocess.run(("ip", "link", "set", f"{nic}w", "netns", f"/proc/{os.getpid()}/fd/{fd}"), check=True)
-        os.close(fd)
-        lab.ip(wire, f"link set {nic}w up")
-        lab.ip(host, f"link set {nic} up")
-    bed.batch("addr add 10.0.0.1/24 dev eth0w\naddr add fd00::1/64 dev eth0w nodad\n", wire)
+    away = f"netns /proc/{os.getpid()}/fd/{wire.fd}"
+    bed.batch("".join(f"link add {n} address {m} type veth peer name {n}w {away}\n" for n, m in MACS.items()))
+    up = "".join(f"link set {nic}w up\n" for nic in MACS)
+    bed.batch(f"{up}addr add 10.0.0.1/24 dev eth0w\naddr add fd00::1/64 dev eth0w nodad\n", wire)
     for tap in ("vnet1", "vnet2"):
         lab.tap(host, tap)
-    bed.batch(FURNITURE)
-    wait_for(bed.raw, lambda state: {"eth0", "eth4", "old0"} <= {a["dev"] for a in state["addresses"] if _own(a)})
+    bed.batch("".join(f"link set {nic} up\n" for nic in MACS) + FURNITURE)
+    with host.entered():
+        wait_for(_with_own_address, lambda links: {"eth0", "eth4", "old0"} <= links)
     return bed
+
+
+def _with_own_address() -> set[str]:
+    """The links of this namespace that have the IPv6 address that the kernel gives them."""
+    rows = [line.split() for line in Path("/proc/thread-self/net/if_inet6").read_text().splitlines()]
+    return {link for _, _, _, scope, _, link in rows if scope == "20"}  # IPV6_ADDR_LINKLOCAL
 
 
 def _own(address: dict[str, Any]) -> bool:
