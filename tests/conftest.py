@@ -19,8 +19,9 @@ LONGEST = (  # files that take a worker half a minute and more, the longest firs
     "guards/test_real_guests.py", "twin/test_real_guests.py", "apply/test_guests.py", "persist/test_leases.py",
     "guests/test_verbs.py", "persist/test_takeover.py", "apply/test_lease.py", "apply/test_crash.py",
     "survey/test_live.py", "codes/test_guests.py", "apply/test_old_guests.py", "guests/test_libvirt.py",
-    "apply/test_random.py", "real_hosts/test_d10_spanning_tree.py", "oracle/test_random_hosts.py",
-    "docs/test_commands.py", "apply/test_boot_crash.py", "apply/test_verbs.py", "persist/test_readers.py",
+    "apply/test_random.py", "guards/test_migration.py", "real_hosts/test_d10_spanning_tree.py",
+    "oracle/test_random_hosts.py", "docs/test_commands.py",
+    "apply/test_boot_crash.py", "apply/test_verbs.py", "persist/test_readers.py",
     "providers/test_real_libvirt.py", "guests/test_virtual_network.py", "guests/test_libvirt_networks.py",
 )  # fmt: skip
 

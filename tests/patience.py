@@ -1,7 +1,7 @@
 """How long tests wait for something. It costs nothing to wait long: a wait ends when what it waits for has come.
 
-A limit says that something hangs, never that a machine is slow. What must be quick is compared with something else that
-was measured in the same test.
+A limit says that something hangs, never that a machine is slow. That work is linear is counted (tests/work.py), and how
+fast it is stands in benchmarks/.
 """
 
 from __future__ import annotations

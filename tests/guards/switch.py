@@ -20,9 +20,10 @@ from bascule.twin.openvswitch import start
 from tests.guards.segment import PARTIES
 from tests.lab import Lab, open_lab
 from tests.ovs.stage import require
+from tests.patience import patient
 
 OPEN = ("up.0", "LOCAL")
-PATIENCE_S = 5.0  # for a frame to cross the switch
+PATIENCE_S = patient(5)  # for a frame to cross the switch
 
 
 class Switch:
