@@ -56,7 +56,7 @@ def load(site: SiteLike) -> Site:
 
 
 def check(site_file: str) -> tuple[Problem, ...]:
-    """Every problem of a site file, none where it is right."""
+    """Every problem of a site file, none where it is valid."""
     try:
         load(site_file)
     except SiteFault as fault:

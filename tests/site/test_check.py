@@ -25,7 +25,7 @@ def test_a_right_file_is_one_quiet_line() -> None:
     done = bascule("check", "examples/production.yaml")
     assert done.returncode == 0
     assert done.stdout.decode() == (
-        "examples/production.yaml is right: site 'production' with 2 networks, 1 host, 4 NICs, 2 bridges, "
+        "examples/production.yaml is valid: site 'production' with 2 networks, 1 host, 4 NICs, 2 bridges, "
         "3 guests, 3 machines, 6 expectations\n"
     )
 

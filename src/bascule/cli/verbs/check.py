@@ -42,7 +42,7 @@ def command(site: str, *, as_json: bool) -> int:
         return 0
     if not output_style().quiet:
         told = ", ".join(_count(number, _noun(key)) for key, number in _counts(right).items() if number)
-        show(f"{site} is right: site '{right.name}'" + (f" with {told}" if told else ", empty so far"))
+        show(f"{site} is valid: site '{right.name}'" + (f" with {told}" if told else ", empty so far"))
     for remark in remarks(right):
         show(f"\nwarning: {remark.subject} {remark.text}\n --> {remark.place}")
     return 0
