@@ -117,3 +117,58 @@ def test_t10_groups_stand_for_their_members_and_strict_wants_a_proof(shared_host
 def test_t10_the_picture_says_what_is_known(shared_host: Field, says: str, words: str) -> None:
     text = UNSAID.replace("10.0.0.1/24}]", f"10.0.0.1/24}}]{says}")
     assert words in shared_host.bascule("draw", shared_host.site(text)).stdout
+
+
+HOST = """\
+site: gw
+networks:
+  red: {subnet: [10.1.0.0/24, 'fd00:1::/64'], gateway: [10.1.0.1, 'fd00:1::1']}
+  blue: {subnet: [10.2.0.0/24, 'fd00:2::/64'], gateway: [10.2.0.1, 'fd00:2::1']}
+  six: {subnet: 'fd00:6::/64', gateway: 'fd00:6::1'}
+hosts:
+  far:
+    nics:
+      eth0: {network: red, address: [10.1.0.1/24, 'fd00:1::1/64']}
+      eth1: {network: blue, address: [10.2.0.1/24, 'fd00:2::1/64']}
+machines:
+  r: {nics: [{network: six, address: 'fd00:6::1/64'}, {network: red, address: 'fd00:1::66/64'}], forwards: all}
+  pc:
+    nics:
+      - network: red
+        address: [10.1.0.50/24, 'fd00:1::50/64']
+        routes: [{to: 'fd00:6::/64', via: 'fd00:1::66'}]
+  db: {nics: [{network: blue, address: [10.2.0.50/24, 'fd00:2::50/64']}]}
+  p6: {nics: [{network: six, address: 'fd00:6::5/64'}]}
+expect:
+  - {from: pc, to: db, verdict: no-reach}
+  - {from: p6, to: pc, verdict: reach}
+"""
+
+
+def test_t10_a_host_that_nobody_has_looked_at_may_route_as_well(shared_host: Field) -> None:
+    """It is the gateway of both; and a router finds by IPv6 whom it hands packets to."""
+    path = shared_host.site(HOST.replace("eth0:", "eno1:").replace("eth1:", "eno2:"))
+    said = shared_host.document("rehearse", path)
+    one, other = said["expectations"]
+    assert (one["observed"], one["ok"]) == ("unproven", None)
+    assert "does not say whether far routes between blue and red (net.ipv4.ip_forward" in one["witness"]["sentence"]
+    assert other["ok"] is True, other
+    drawn = shared_host.bascule("draw", path, "--highlight", "pc:db").stdout
+    assert "the file does not say whether far forwards" in " ".join(drawn.split())
+
+
+@pytest.mark.parametrize(("ipv4", "ipv6"), [("1", "0"), ("0", "1")])
+def test_t10_a_rehearsal_on_the_host_plays_what_it_does(shared_host: Field, ipv4: str, ipv6: str) -> None:
+    """Of each IP version by itself."""
+    text = HOST.replace("  far:", "  kvm:").partition("expect:")[0].replace("address: [10.2.0.50/24, ", "address: [")
+    text += "  d4: {nics: [{network: blue, address: 10.2.0.60/24}]}\nexpect:\n"
+    text += "".join(f"  - {{from: pc, to: {to}, verdict: no-reach}}\n" for to in ("d4", "db"))
+    keys = ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding")
+    shared_host.run("sysctl", "-qw", *(f"{key}={value}" for key, value in zip(keys, (ipv4, ipv6), strict=True)))
+    try:
+        said = shared_host.document("rehearse", shared_host.site(text))
+    finally:
+        shared_host.run("sysctl", "-qw", *(f"{key}=0" for key in keys))
+    assert [x["observed"] for x in said["expectations"]] == [
+        {"1": "reach", "0": "no-reach"}[value] for value in (ipv4, ipv6)
+    ]

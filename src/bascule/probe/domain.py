@@ -64,6 +64,7 @@ class CapturePoint(Struct, frozen=True, kw_only=True):
 class ProbeDomain(Struct, frozen=True, kw_only=True):
     """All attachments by endpoint, all points, and the namespace of each host.
 
+    ``unseen`` are hosts of a twin that stand for machines which nobody has looked at.
     ``live``: these are the machine itself and its real wires, no twin: who is not attached may be there all the same.
     ``patience`` is how many times longer than usual one waits for an answer: whose processor is played is slow.
     """
@@ -72,4 +73,5 @@ class ProbeDomain(Struct, frozen=True, kw_only=True):
     points: tuple[CapturePoint, ...] = ()
     hosts: Mapping[str, Namespace] = field(default_factory=dict)
     live: bool = False
+    unseen: frozenset[str] = frozenset()
     patience: float = 1.0

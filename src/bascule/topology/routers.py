@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from bascule.model.site import Mode, Service, Site
+from bascule.model.state import FORWARDING
 from bascule.topology.endpoints import Endpoint, EndpointKind, EndpointNic
 from bascule.topology.graph import Topology
 
@@ -88,7 +89,10 @@ def _host_forwards(
         if any(one.mode is not Mode.ISOLATED for one in known.values()):
             why = f"{host.name} routes for its virtual networks; whether for others the file does not say"
             return Forwarding(allowed=None, why=why)
-        return Forwarding(allowed=False, why="it is not said to forward anything")
+        state = topology.states.get(host.name) if host.name in topology.observed else None
+        if state is not None and all(state.sysctls.get(key, "0") == "0" for key in FORWARDING.values()):
+            return Forwarding(allowed=False, why="its forwarding is off")
+        return Forwarding(allowed=None, why=f"the file does not say whether {host.name} forwards")
     if outer is not None and outer.mode is Mode.NAT and outer is not inner:
         return Forwarding(allowed=False, why=no_door(goal.name, service))
     return Forwarding(allowed=True, hides=inner is not None and inner.mode is Mode.NAT and inner is not outer)

@@ -10,6 +10,7 @@ from typing import Protocol
 from bascule.guests.namespace import NamespaceDriver
 from bascule.guests.plug import Plug
 from bascule.model.site import Site
+from bascule.model.state import FORWARDING
 from bascule.model.values import IfName, IpInterface
 from bascule.plan.change import Note
 from bascule.probe.domain import CapturePoint, ProbeAttachment
@@ -87,7 +88,7 @@ class NamespaceGuests:
         for name, end in self._guests.items():
             fabric.settle(end, self._namespaces[name])
             if len(end.nics) > 1:
-                fabric.set_forwarding(self._namespaces[name], on=False)
+                fabric.set_forwarding(self._namespaces[name], dict.fromkeys(FORWARDING, False))
         services = Services(
             ServiceOffer(endpoint=name, namespace=self._namespaces[name], services=self._site.guests[name].serves)
             for name in self._guests

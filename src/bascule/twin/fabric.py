@@ -100,8 +100,11 @@ def _lay_vlans(wiring: Wiring, building: Namespace, door: Rtnetlink, masters: Ma
     door.send(messages)
 
 
-def settle(end: Endpoint, namespace: Namespace) -> None:
-    """Bring an end's links up and give it its declared addresses and default routes."""
+def settle(end: Endpoint, namespace: Namespace, *, routes: bool = False) -> None:
+    """Bring an end's links up and give it its declared addresses and default routes.
+
+    One that ``routes`` has link-local addresses, too: by them it looks for whom it hands IPv6 packets to.
+    """
     if not end.nics:
         return
     with Rtnetlink(namespace) as door:
@@ -112,7 +115,8 @@ def settle(end: Endpoint, namespace: Namespace) -> None:
             if nic.link not in present:
                 continue
             indexes[nic.link] = links.index_of(namespace, nic.link)
-            messages += rtnetlink.quiet(nic.link)
+            if not (routes and any(address.version == 6 for address in nic.addresses)):
+                messages += rtnetlink.quiet(nic.link)
             messages.append(rtnetlink.set_link(nic.link, up=True))
             messages += [rtnetlink.add_address(indexes[nic.link], address) for address in nic.addresses]
         messages += [rtnetlink.add_route(indexes[link], gateway) for link, gateway in end.routes if link in indexes]
@@ -135,13 +139,16 @@ def trust_addresses(namespace: Namespace) -> None:
             write_sysctl(f"net/ipv6/conf/{whose}/accept_dad", "0", namespace=namespace)
 
 
-def set_forwarding(namespace: Namespace, *, on: bool) -> None:
-    """Said either way, because a new namespace takes over what the machine around it has.
+def set_forwarding(namespace: Namespace, on: Mapping[int, bool]) -> None:
+    """Whether it routes, by IP version.
+
+    Said either way, because a new namespace takes over what the machine around it has.
 
     Raises NotPermitted where /proc/sys is read-only and the value is not right already.
     """
-    value = "1" if on else "0"
-    for key, now in read_sysctls(FORWARDING.values(), namespace=namespace).items():
+    values = {FORWARDING[version]: str(int(routes)) for version, routes in on.items()}
+    for key, now in read_sysctls(values, namespace=namespace).items():
+        value = values[key]
         if now == value:
             continue  # not written, so a read-only /proc/sys only hurts where it must
         try:

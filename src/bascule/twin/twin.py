@@ -8,10 +8,12 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Self
 
+from msgspec.structs import replace
+
 from bascule.guests.plug import Plug
 from bascule.model.ruleset.text import replacing_text
 from bascule.model.site import Machine, Site
-from bascule.model.state import HostState
+from bascule.model.state import FORWARDING, HostState
 from bascule.model.values import IfName, IpInterface, IpNetwork
 from bascule.observe.spanning_tree import await_forwarding
 from bascule.plan.change import Note
@@ -120,7 +122,8 @@ class Twin:
         for host in self.hosts:
             self._furnish(host)
         for name, end in wiring.machines.items():
-            fabric.settle(end, self._namespaces[name])
+            machine = self.site.machines[name]
+            fabric.settle(end, self._namespaces[name], routes=_routes(machine))
             if len(end.nics) > 1:
                 self._make_router(name)
         self._daemons = dnsmasq.start(
@@ -171,14 +174,14 @@ class Twin:
         rtnetlink.change(self._namespaces[host], [rtnetlink.set_link("lo", up=True)])
         self.backend.create(host, [tap for tap in self.wiring.taps if tap.host == host])
         state = self.observed.get(host)
-        forwards = state is not None and state.sysctls.get("net/ipv4/ip_forward") == "1"
-        fabric.set_forwarding(self._namespaces[host], on=forwards)
+        seen = state.sysctls if state is not None else {}
+        on = {version: seen.get(key) not in {None, "0"} for version, key in FORWARDING.items()}
+        fabric.set_forwarding(self._namespaces[host], on)
 
     def _make_router(self, name: str) -> None:
         machine = self.site.machines[name]
-        routes = machine.masquerade is not None or bool(machine.forwards)
-        fabric.set_forwarding(self._namespaces[name], on=routes)
-        if routes:
+        fabric.set_forwarding(self._namespaces[name], dict.fromkeys(FORWARDING, _routes(machine)))
+        if _routes(machine):
             self._load_rules(machine, {})
 
     def _load_rules(self, machine: Machine, given: Mapping[str, list[IpNetwork]]) -> None:
@@ -247,7 +250,8 @@ class Twin:
 
     def probe_domain(self) -> ProbeDomain:
         """From where one can ask and where one can listen, with the addresses that the leases gave."""
-        return look(self.site, self.hosts, self.wiring, self._namespaces, self.given, self.backend)
+        found = look(self.site, self.hosts, self.wiring, self._namespaces, self.given, self.backend)
+        return replace(found, unseen=frozenset(self.hosts) - self.observed.keys())
 
     def _ports(self) -> dict[Namespace, list[str]]:
         """Both ends of every cable whose host's end is up, and of every tap."""
@@ -291,3 +295,8 @@ class Twin:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _routes(machine: Machine) -> bool:
+    """Whether the file says of a machine that it hands anything on."""
+    return machine.masquerade is not None or bool(machine.forwards)

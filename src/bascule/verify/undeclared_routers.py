@@ -1,4 +1,4 @@
-"""Machines between networks of which nobody has said whether they route: what depends on one is proven by nothing.
+"""Machines and hosts between networks of which nobody has said whether they route: what depends on one is unproven.
 
 The twin plays such a machine without forwarding. A real one may forward, so silence across it shows nothing.
 """
@@ -7,19 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bascule.model.site import Expectation, Site
+from bascule.model.site import Expectation, Mode, Site
 from bascule.probe.capture import CapturedFrame
 from bascule.verify.endpoints import Endpoints
 
 
 class UndeclaredRouters:
-    """The machines and guests of a site on several networks that we play, and that may or may not route."""
+    """The machines, guests and unseen hosts of a site on several networks that we play, and that may or may not route.
+
+    A host is met only: that it stands on two networks makes it nobody's gateway.
+    """
 
     def __init__(self, site: Site, endpoints: Endpoints) -> None:
         self._endpoints = endpoints
         stands = {name: {nic.network for nic in one.nics} for name, one in site.machines.items() if one.may_route}
         guests = {name: {site.segment_of(nic) for nic in one.nics} for name, one in site.guests.items()}
         stands |= {name: {on for on in some if on} for name, some in guests.items() if len(some - {None}) > 1}
+        unseen = (site.hosts[name] for name in endpoints.probe_domain.unseen)
+        quiet = [one for one in unseen if all(x.mode is Mode.ISOLATED for x in one.virtual_networks.values())]
+        self._hosts = {one.name: {x.network for x in endpoints.attachments(one.name) if x.network} for one in quiet}
+        stands |= {name: on for name, on in self._hosts.items() if len(on) > 1}
         self._stands = {name: on for name, on in stands.items() if endpoints.attachments(name)}
         self._machines = frozenset(self._stands) & frozenset(site.machines)
 
@@ -54,4 +61,6 @@ class UndeclaredRouters:
         where = " and ".join(f"{name} routes between {' and '.join(sorted(self._stands[name]))}" for name in names)
         machine = next((name for name in names if name in self._machines), None)
         hint = f" ('forwards' of {machine} says it)" if machine else ""
+        if host := next((name for name in names if name in self._hosts), None):
+            hint = f" (net.ipv4.ip_forward and net.ipv6.conf.all.forwarding of {host} say it: rehearse it there)"
         return f"the file does not say whether {where}{hint}"
