@@ -10,6 +10,11 @@ from pathlib import Path
 import pytest
 
 from bascule.guests import accelerator
+from bascule.guests.gather import unread_state
+from bascule.providers.boot_flows.effects import BootFlowsEffects
+from bascule.providers.dnsmasq.effects import DnsmasqEffects
+from bascule.providers.effects import ObserveScope
+from bascule.providers.qemu.effects import QemuEffects
 from bascule.verify.doctor.finding import DoctorFacts
 from bascule.verify.doctor.kvm import look
 from tests.lab import Lab
@@ -31,6 +36,31 @@ def test_verify_without_rights_says_what_is_left_out(lab: Lab) -> None:
     assert "FAIL br3, up" in words or "FAIL br3, as declared" in words
     assert "left out whether guests, gateway and name servers answer" in words
     assert "6 questions: not asked: that needs CAP_NET_ADMIN and CAP_NET_RAW; run it as root" in words
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone has what others may not look at")
+def test_state_that_only_root_may_look_at_is_left_out_and_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = tmp_path / "state"
+    (state / "host/networks").mkdir(parents=True)
+    (state / "guests").mkdir()
+    state.chmod(0o700)
+    monkeypatch.setenv("BASCULE_STATE_DIR", str(state))
+    scope = ObserveScope(state=state / "host", driver="")
+    assert unread_state(state / "host/networks") == ()
+    os.seteuid(65534)
+    try:
+        parts = [each.read(tuple, scope) for each in (DnsmasqEffects(), QemuEffects(), BootFlowsEffects())]
+        told = unread_state(state / "host/networks")
+    finally:
+        os.seteuid(0)
+    assert parts == [None, None, None]
+    assert [note.text.partition(": ")[2] for note in scope.notes] == [
+        "which of Bascule's own name servers run, and what earlier changes did, is not known",
+        "which guests of bare QEMU there are is not known",
+    ]
+    assert [words.partition(" is shown")[0] for words in told] == [f"'{state}/guests'", f"'{state}/host/networks'"]
 
 
 def test_kvm_that_is_for_others_names_the_group(monkeypatch: pytest.MonkeyPatch) -> None:

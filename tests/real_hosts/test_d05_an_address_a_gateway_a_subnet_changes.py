@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.apply.hosts import wait_for
+from tests.apply.hosts import difference, raw, wait_for
 from tests.patience import HUNG_S
-from tests.real_hosts.field import Field
+from tests.real_hosts.field import ONE_NIC, Field
 from tests.sshd import sshd
 
 NIC = """\
@@ -68,6 +68,40 @@ def test_a_gateway_where_none_answered_before_is_only_told_of(host: Field) -> No
     done = host.bascule("apply", host.site(NIC % (OWN, "192.168.1.9")), "--yes")
     assert done.returncode == 0, done.stderr
     assert "warning: gateway 192.168.1.9: no answer within 1 s; none answered before the change either" in done.stderr
+
+
+def test_only_the_prefix_lengths_change(host: Field) -> None:
+    """The same address with another length stands in its place: the kernel would keep two of IPv4, and one of IPv6."""
+    text = (NIC % ("[192.168.1.10/16, 'fd00::10/48']", BOTH)).replace("192.168.1.0/24", "192.168.0.0/16")
+    path = host.site(text.replace("'fd00::/64'", "'fd00::/48'"))
+    before = raw(host.host)
+    done = host.document("apply", path, "--yes")
+    assert done["ok"], done
+    assert {"gateway 192.168.1.1", "gateway fd00::1"} <= {*done["checked"]}
+    shown = host.ip("-br addr show eth0 scope global")
+    assert "192.168.1.10/16" in shown and "fd00::10/48" in shown
+    assert "192.168.1.10/24" not in shown and "fd00::10/64" not in shown
+    assert host.document("plan", path)["changes"] == []
+    assert host.bascule("undo").returncode == 0
+    assert difference(before, raw(host.host)) == []
+
+
+def test_an_address_that_is_not_to_be_used_any_more_stays_so(host: Field) -> None:
+    """A deprecated address that lasts and a link-local one that somebody set move to the bridge and back.
+
+    A token stays behind, which is said.
+    """
+    host.batch("addr add fd00::66/64 dev eth0 nodad preferred_lft 0\naddr add fe80::10/64 dev eth0 nodad\n"
+               "token set ::77 dev eth0\n")  # fmt: skip
+    before = raw(host.host)
+    path = host.site(ONE_NIC.replace("subnet: 192.168.1.0/24", "subnet: [192.168.1.0/24, 'fd00::/64']"))
+    applied = host.bascule("apply", path, "--yes", "--confirm-within", "60s")
+    assert applied.returncode == 0, applied.stderr
+    assert "makes IPv6 addresses that end in ::77, which stays behind: br0" in " ".join(applied.stdout.split())
+    shown = " ".join(host.ip("addr show br0").split())
+    assert "fd00::66/64 scope global nodad deprecated" in shown and "fe80::10/64" in shown
+    assert host.bascule("undo").returncode == 0
+    assert difference(before, raw(host.host)) == []
 
 
 def test_the_host_is_renumbered_over_its_own_ssh_line(host: Field, tmp_path: Path) -> None:

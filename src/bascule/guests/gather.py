@@ -7,6 +7,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from bascule.errors import BasculeError
 from bascule.guests.inventory import Inventory, agent_sightings, join, lease_sightings
 from bascule.guests.paths import qemu_folder
@@ -16,6 +18,7 @@ from bascule.observe.neighbours import sightings
 from bascule.providers.dnsmasq.observe import leases_in
 from bascule.providers.libvirt.effects import may_be_here
 from bascule.providers.qemu.effects import observe as bare_guests
+from bascule.system.disk.files import is_closed
 from bascule.system.libvirt import Hypervisor, connect
 from bascule.system.net.fdb import read_fdb
 
@@ -56,7 +59,8 @@ def gather(
         from bascule.probe.sniff import sniff
 
         said = sniff([name for name, link in state.links.items() if link.is_bridge and link.up], listen_s)
-    own = chain.from_iterable(leases_in(file, file.stem) for file in sorted(networks.glob("*.leases")))
+    files = [] if is_closed(networks) else sorted(networks.glob("*.leases"))
+    own = chain.from_iterable(leases_in(file, file.stem) for file in files)
     known = (
         *sightings(),
         *said,
@@ -64,7 +68,16 @@ def gather(
         *lease_sightings(given, now=time.time()),
         *chain.from_iterable(agents),
     )
-    return join((*domains, *bare), state=state, sightings=known, fdb=read_fdb(), site=site)
+    found = join((*domains, *bare), state=state, sightings=known, fdb=read_fdb(), site=site)
+    return replace(found, unread=unread_state(networks))
+
+
+def unread_state(networks: Path) -> tuple[str, ...]:
+    """What of Bascule's own state this user may not look at: guests of bare QEMU, and leases of its own networks."""
+    kept = {qemu_folder(): "which guests of bare QEMU there are", networks: "which leases Bascule's own networks gave"}
+    return tuple(
+        f"'{path}' is shown to root alone: {what} is not known" for path, what in kept.items() if is_closed(path)
+    )
 
 
 def _everything(hypervisor: Hypervisor) -> tuple[tuple[Domain, ...], tuple[Lease, ...]]:

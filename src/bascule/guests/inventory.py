@@ -34,10 +34,11 @@ class GuestRow(Struct, frozen=True, kw_only=True):
 
 
 class Inventory(Struct, frozen=True, kw_only=True):
-    """All rows, and the MACs that are not one NIC's alone."""
+    """All rows, and the MACs that are not one NIC's alone; ``unread`` is what this user may not look at."""
 
     rows: tuple[GuestRow, ...] = ()
     problems: tuple[Problem, ...] = ()
+    unread: tuple[str, ...] = ()
 
 
 def lease_sightings(leases: Iterable[Lease], *, now: float, lease_s: float = 3600.0) -> tuple[Sighting, ...]:

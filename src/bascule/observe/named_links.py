@@ -55,6 +55,7 @@ def read_uses(links: Iterable[str], state: HostState) -> LinkUses:
         groups={link: tuple(_groups(link)) for link in wanted},
         endpoints=_by_link(_mptcp_endpoints(gaps) if wanted else ()),
         ipsec=_by_link(_ipsec(gaps) if wanted else ()),
+        tokens=_tokens(gaps) if state.has_ipv6 else {},
         ssh_port=_ssh_port(),
         gaps=(*gaps, *network.rules.unread),
     )
@@ -186,6 +187,12 @@ def _groups(link: str) -> Iterator[str]:
         found = IPv6Address(bytes.fromhex(digits))
         if device == link and found not in SOLICITED and found.packed[2:] not in NODES:
             yield str(found)
+
+
+def _tokens(gaps: list[str]) -> dict[str, str]:
+    """The second halves of IPv6 addresses that somebody has set, by link; ip(8) shows "::" where nobody has."""
+    rows = json.loads(_ask(("ip", "-j", "token"), gaps) or "[]")
+    return {row["ifname"]: row["token"] for row in rows if row.get("token", "::") != "::"}
 
 
 def _at(network: HostNetwork, link: str) -> tuple[RuleChain, ...]:

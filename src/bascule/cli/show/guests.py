@@ -24,6 +24,7 @@ def as_document(found: Inventory) -> dict[str, Any]:
         "ok": not found.problems,
         "nics": [_row_document(row) for row in found.rows],
         "problems": [problem.as_json() for problem in found.problems],
+        "unread": list(found.unread),
     }
 
 
@@ -51,10 +52,12 @@ def _row_document(row: GuestRow) -> dict[str, Any]:
 
 def as_text(found: Inventory) -> str:
     """The inventory for people; with -q what is wrong alone."""
-    lines = [] if output_style().quiet else _table(found.rows) if found.rows else ["no guest is defined on this host"]
+    none = "no guest is seen" if found.unread else "no guest is defined on this host"
+    lines = [] if output_style().quiet else _table(found.rows) if found.rows else [none]
     for row in found.rows:
         lines += [f"remark  {row.domain.name}, NIC {row.nic.index if row.nic else '-'}: {text}" for text in row.remarks]
     lines += [str(problem) for problem in found.problems]
+    lines += [f"not asked  {text}; run it as root" for text in found.unread]
     return "\n".join(lines)
 
 

@@ -17,6 +17,7 @@ from bascule.plan.change import Note
 from bascule.plan.target.builder import TargetBuilder
 from bascule.plan.target.ipv6 import lay_ipv6
 from bascule.plan.target.sysctls import accept_ra, arp_announce, arp_ignore
+from bascule.policy.guards.ports import link_local
 
 PROTOCOL = OWN_PROTOCOL
 OWN_RULE = ("protocol", PROTOCOL)  # the last words of the rules that Bascule makes
@@ -64,7 +65,9 @@ def add_addresses(build: TargetBuilder, said: HostLink) -> None:
     name, link = said.name, build.links[said.name]
     have = {address.ip for address in link.addresses}
     new = tuple(Address(ip=str(ip)) for ip in said.addresses if str(ip) not in have)
-    build.links[name] = replace(link, addresses=link.addresses + new)
+    other_length = {str(ip.ip) for ip in said.addresses if str(ip) not in have}  # the same address, and not one more
+    rest = tuple(a for a in link.addresses if a.ip.partition("/")[0] not in other_length or a.dynamic or a.peer)
+    build.links[name] = replace(link, addresses=rest + new)
     for gateway in said.gateways:
         _default_route(build, said, gateway)
     for route in said.routes:
@@ -153,14 +156,16 @@ def wait_for_dhcp(build: TargetBuilder, name: IfName) -> None:
 def take_over(build: TargetBuilder, bridge: IfName, uplink: Link) -> None:
     """The host's own addresses move from the NIC to the bridge, with its routes, leases and how it hears routers.
 
-    Link-local addresses stay behind, unless the NIC's were not made by the kernel (NetworkManager makes its own).
+    Link-local addresses stay behind, unless the kernel did not make them: NetworkManager makes its own, and people set
+    some by hand.
     """
     if uplink.master == bridge:
         return  # they have moved already
     link = build.links[bridge]
     there = {address.ip for address in link.addresses}
-    by_hand = uplink.addrgenmode == "none"
-    moved = tuple(a for a in uplink.addresses if a.ip not in there and (by_hand or not a.is_link_local))
+    own = f"{link_local(uplink.mac)}/64" if uplink.addrgenmode == "eui64" and uplink.mac is not None else ""
+    is_kept = {a.ip for a in uplink.addresses if a.is_link_local and uplink.addrgenmode != "none" and own in {"", a.ip}}
+    moved = tuple(a for a in uplink.addresses if a.ip not in there | is_kept)
     build.links[bridge] = replace(link, addresses=link.addresses + moved, addrgenmode=uplink.addrgenmode)
     build.routes = moved_routes(build.routes, uplink.name, bridge)
     carry(build, uplink, bridge)

@@ -45,7 +45,8 @@ class LinkUses(Struct, frozen=True, kw_only=True):
     ``programs`` and ``traffic_control`` are by link: lines such as ``dnsmasq (/etc/dnsmasq.conf:3: interface=eth0)``
     and ``qdisc tbf 1:``; ``ssh_port`` is where new SSH connections come in, ``groups`` are the multicast
     groups that programs have joined on a link, ``endpoints`` those of MPTCP that are bound to it, ``ipsec`` the
-    policies and offloads that are for it alone; ``gaps`` what could not be asked.
+    policies and offloads that are for it alone, ``tokens`` the second halves that somebody set for the IPv6 addresses
+    that a link makes (ip-token(8)); ``gaps`` what could not be asked.
     """
 
     network: HostNetwork
@@ -56,6 +57,7 @@ class LinkUses(Struct, frozen=True, kw_only=True):
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     endpoints: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     ipsec: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    tokens: Mapping[str, str] = field(default_factory=dict)
     ssh_port: int = 22
     gaps: tuple[str, ...] = ()
 
@@ -92,6 +94,10 @@ def notes_of(moves: Iterable[AddressMove], uses: LinkUses, observed: HostState) 
         for words in uses.ipsec.get(move.link, ()):
             text = f"IPsec's {words} is for this link alone, and does nothing to packets by {move.to or 'another one'}"
             yield _warning(move, text + (f"; say 'dev {move.to}' there" if move.to else ""))
+        if token := uses.tokens.get(move.link):
+            text = f"makes IPv6 addresses that end in {token}, which stays behind"
+            then = f": {move.to} makes its own with the next advertisement, until 'ip token set {token} dev {move.to}'"
+            yield _warning(move, text + (then if move.to else ""))
         for name in _tunnels(observed, move.link):
             text = f"the tunnel {name} sends by this link alone, which has no route then"
             yield _warning(move, text + (f"; make it anew on {move.to}" if move.to else ""))

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from bascule.providers.boot_flows.state import BootFlows
 from bascule.providers.effects import FilesAlone, ObserveScope, text_of_file
+from bascule.system.disk.files import is_closed
 
 
 class BootFlowsEffects(FilesAlone):
@@ -15,7 +16,7 @@ class BootFlowsEffects(FilesAlone):
 
     def read(self, texts: Callable[[], Sequence[str]], scope: ObserveScope) -> BootFlows | None:
         """All three; None where what lasts is not asked for."""
-        if scope.state is None:
+        if scope.state is None or is_closed(scope.state):
             return None
         part = BootFlows(file=str(scope.state / "switches.flows"))
         unit = text_of_file(part.unit_path)

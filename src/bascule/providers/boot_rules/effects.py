@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from bascule.errors import MissingTool
 from bascule.providers.boot_rules.state import UNITS, BootRules
 from bascule.providers.effects import FilesAlone, ObserveScope, text_of_file
+from bascule.system.disk.files import is_closed
 from bascule.system.run import find_tool
 
 
@@ -17,7 +18,7 @@ class BootRulesEffects(FilesAlone):
 
     def read(self, texts: Callable[[], Sequence[str]], scope: ObserveScope) -> BootRules | None:
         """Both files; None where what lasts is not asked for, and there is none of an earlier change."""
-        if scope.state is None:
+        if scope.state is None or is_closed(scope.state):
             return None
         part = BootRules(file=str(scope.state / "rules.nft"), program=_program(), units=UNITS)
         unit = text_of_file(part.unit_path)

@@ -16,6 +16,7 @@ from bascule.plan.change import Note
 from bascule.providers.dnsmasq.state import UNITS, DnsmasqState
 from bascule.providers.effects import ObserveScope
 from bascule.system.disk import durable
+from bascule.system.disk.files import is_closed
 
 END_S = 3.0  # how long a dnsmasq may take to end
 
@@ -33,6 +34,12 @@ class DnsmasqEffects:
         if known is None and scope.state is None:
             return None
         folder = Path(known.folder) if known is not None else Path(str(scope.state)) / "networks"
+        if known is None and is_closed(folder):
+            text = (
+                f"'{folder}' is shown to root alone: which of Bascule's own name servers run, and what earlier changes "
+            )
+            scope.notes.append(Note(kind="warning", subject="not asked", text=f"{text}did, is not known"))
+            return None
         declared = scope.host is not None and bool(scope.host.virtual_networks)
         if known is None and not declared and not folder.is_dir():
             return None

@@ -14,6 +14,7 @@ from bascule.plan.batch import Batch
 from bascule.plan.change import Command, Note
 from bascule.providers.effects import ObserveScope
 from bascule.providers.qemu.state import QemuGuest, QemuState
+from bascule.system.disk.files import is_closed
 from bascule.system.openvswitch import switch_ports
 
 
@@ -34,6 +35,10 @@ class QemuEffects:
         if scope.driver not in {"", "qemu"} or (not scope.driver and scope.uri is not None):
             return None
         folder = qemu_folder()
+        if is_closed(folder):
+            text = f"'{folder}' is shown to root alone: which guests of bare QEMU there are is not known"
+            scope.notes.append(Note(kind="warning", subject="not asked", text=text))
+            return None
         if not scope.driver and ("libvirt" in scope.seen.parts or not any(folder.glob("*/guest.json"))):
             return None
         return observe(folder, scope.where)
@@ -47,7 +52,7 @@ class QemuEffects:
 
 def observe(folder: Path, where: LiveHost) -> QemuState:
     """All guests with a definition below a folder."""
-    files = sorted(folder.glob("*/guest.json"))
+    files = [] if is_closed(folder) else sorted(folder.glob("*/guest.json"))
     links = _masters(where) if files else {}
     guests = {}
     for path in files:

@@ -87,6 +87,17 @@ def below(root: Path, path: str) -> Path:
     return done
 
 
+def is_closed(folder: Path) -> bool:
+    """Whether this user may not look into a folder; what is in it, and whether it is there, is not known then."""
+    try:
+        folder.stat()
+        return not os.access(folder, os.R_OK | os.X_OK)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+
+
 def find_below(root: Path, pattern: str) -> Iterator[str]:
     """The paths below ``root`` that fit a pattern, without leading slash, in the order of their names.
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from bascule.errors import BasculeError
 from bascule.guests.gather import gather as inventory
+from bascule.guests.gather import unread_state
 from bascule.host.identity import own_name
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
@@ -28,6 +31,8 @@ def gather(
     if state is not None:
         return scene(of_state(state, site, host), name, where, site, host)
     network = read_network()
+    if closed := unread_state(networks):
+        network = replace(network, rules=replace(network.rules, unread=(*network.rules.unread, *closed)))
     return scene(network, name, where, site, host, _guests(networks, network.state))
 
 

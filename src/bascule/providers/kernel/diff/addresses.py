@@ -29,6 +29,7 @@ def address_steps(
     kept = set(old.addresses)  # remaining lifetimes do not take part in comparison
     had = {address.ip for address in old.addresses}
     ips = {address.ip for address in new.addresses}
+    longer = _other_lengths(old, new)
     again = out_of_order(old, new)
     if again:
         commands = [_delete(new.name, a) for a in reversed(old.addresses) if a.ip in again]
@@ -41,18 +42,23 @@ def address_steps(
         if (address in kept and not raised) or address.ip in again:
             continue  # of a link that was down, the kernel knows no route to a leased address's prefix
         commands = [ip(*_address_words("replace", new.name, address))]
-        if ":" in address.ip and address.ip not in had and address.ip in elsewhere and "nodad" not in address.flags:
+        is_ours = address.ip in elsewhere or address.ip in longer
+        if ":" in address.ip and address.ip not in had and is_ours and "nodad" not in address.flags:
             at_once = replace(address, flags=(*address.flags, "nodad"))
             commands.insert(0, ip(*_address_words("replace", new.name, at_once)))
         if _gets_an_end(old, address):
             # Linux gives the prefix's route an end in the past, and soon drops it; the second time it is right
             commands *= 2
-        yield step(fresh, new.name, f"address {address.ip}", *commands, about="addresses")
+        instead = f" instead of {longer[address.ip].ip}" if address.ip in longer else ""
+        commands[:0] = [_delete(new.name, longer[address.ip])] if instead else []
+        risk = Risk.CHANGES if instead else Risk.ADDITION
+        yield step(fresh, new.name, f"address {address.ip}{instead}", *commands, risk=risk, about="addresses")
     if old.facts.temporaries and not any(":" in a.ip and not a.is_link_local for a in new.addresses):
         words = ("address", "flush", "dev", new.name, "temporary")  # they change by the hour: whichever there are then
         yield step(stale, new.name, "no longer its temporary addresses", Command("ip -6", words), about="addresses")
     for address in reversed(old.addresses):  # the kernel deletes an IPv4 subnet's other addresses with its first one
-        if address.ip in ips or address.ip in again or (address.is_link_local and new.addrgenmode != "none"):
+        stays = address.ip in ips or address.ip in again or address in longer.values()
+        if stays or (address.is_link_local and new.addrgenmode != "none"):
             continue  # the kernel would make its own link-local address again
         yield step(
             stale,
@@ -72,6 +78,14 @@ def _gets_an_end(old: Link, address: Address) -> bool:
     """Whether an IPv6 address of the link that was to stay for ever gets a lifetime."""
     forever = any(one.ip == address.ip and one.lifetime.valid_s is None for one in old.addresses)
     return ":" in address.ip and forever and address.lifetime.valid_s is not None
+
+
+def _other_lengths(old: Link, new: Link) -> dict[str, Address]:
+    """IPv6 addresses that get another prefix length, with what they are now: the kernel has each address once."""
+    ips = {address.ip for address in new.addresses}
+    gone = {a.ip.partition("/")[0]: a for a in old.addresses if ":" in a.ip and a.ip not in ips}
+    had = {address.ip for address in old.addresses}
+    return {ip: gone[ip.partition("/")[0]] for ip in ips - had if ip.partition("/")[0] in gone}
 
 
 def _stale_prefixes(old: Link, new: Link) -> list[tuple[str, ...]]:
@@ -121,6 +135,7 @@ def _address_words(verb: str, name: str, address: Address) -> list[str]:
     if address.metric:
         words += ["metric", str(address.metric)]
     words += [flag for flag in address.flags if flag in {"noprefixroute", "nodad", "home", "mngtmpaddr", "autojoin"}]
-    if address.lifetime.valid_s is not None:
-        words += ["valid_lft", str(address.lifetime.valid_s), "preferred_lft", str(address.lifetime.preferred_s or 0)]
+    valid_s, preferred_s = address.lifetime.valid_s, address.lifetime.preferred_s
+    if (valid_s, preferred_s) != (None, None):  # one that lasts may be deprecated: the host sends from others then
+        words += ["valid_lft", "forever" if valid_s is None else str(valid_s), "preferred_lft", str(preferred_s or 0)]
     return words
