@@ -184,10 +184,15 @@ def test_d7_a_gateway_outside_the_prefix_is_on_the_link(name: str, address: str,
 
 
 @pytest.mark.parametrize(
-    ("address", "waits"), [("", False), (", address: dhcp", True), (", address: 10.0.0.5/24", True)]
-)
-def test_d12_a_bridge_is_waited_for_where_the_host_has_its_address_there(address: str, waits: bool) -> None:
-    found = config(f"{{nics: {{eth4: {{}}}}, bridges: {{br3: {{uplink: eth4{address}}}}}}}")
+    ("said", "waits"),
+    [
+        ("eth4", False), ("eth4, address: dhcp", True), ("eth4, address: 10.0.0.5/24", True),
+        ("eth4, ipv6: auto", True), ("eth4, ipv6: dhcp", True), ("eth4, ipv6: off", False),
+        ("none, address: 10.0.0.5/24", False),  # without a wire it has no carrier until a guest runs
+    ],
+)  # fmt: skip
+def test_d12_a_bridge_is_waited_for_where_the_host_has_its_address_there(said: str, waits: bool) -> None:
+    found = config(f"{{nics: {{eth4: {{}}}}, bridges: {{br3: {{uplink: {said}}}}}}}")
     networkd = dialect("networkd").render(found)["etc/systemd/network/10-br3.network"]
     assert ("RequiredForOnline=no" in networkd) is not waits
     assert ("optional: true" in dialect("netplan").render(found)["etc/netplan/60-bascule.yaml"]) is not waits
