@@ -34,6 +34,7 @@ from bascule.system.net.netns import CLONE_NEWNET, Namespace, call
 ROOT = Path(__file__).parents[1]
 CLONE_NEWUTS = 0x04000000  # linux/sched.h
 AT_START = ("PYTHON", "LC_", "LANG", "LD_")  # the variables that an interpreter reads when it starts
+READY = b"+"
 FIRST = 2  # so many runs of a process are started as ever: one that runs few needs nothing beside it
 
 Done = subprocess.CompletedProcess[str]
@@ -54,10 +55,15 @@ def run(
     return beside.run(words, given, cwd or Path.cwd(), namespace)
 
 
+def is_here() -> bool:
+    """Whether the next run of this process will be a fork: not one of the first, and not where we may too little."""
+    return _Beside.mine() is not None
+
+
 class _Beside:
     """The process beside this one, as its parent sees it."""
 
-    _of: ClassVar[dict[int, _Beside]] = {}  # by process: what a fork of this one inherits is not its own
+    _of: ClassVar[dict[int, _Beside | None]] = {}  # by process: what a fork of this one inherits is not its own
     _runs: ClassVar[dict[int, int]] = {}
 
     def __init__(self) -> None:
@@ -79,7 +85,8 @@ class _Beside:
         if runs <= FIRST or os.geteuid() != 0:
             return None
         if pid not in cls._of:
-            cls._of[pid] = cls()
+            beside = cls()
+            cls._of[pid] = beside if beside.door.recv(1) == READY else None
         return cls._of[pid]
 
     def is_alike(self, env: Mapping[str, str]) -> bool:
@@ -216,7 +223,10 @@ def main() -> None:
     """Import all of it, then be each run that is asked for."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests; the end of the door is for us
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who wait for a run
-    call("unshare", CLONE_NEWNET)  # no test's namespace lives on with us
+    try:
+        call("unshare", CLONE_NEWNET)  # no test's namespace lives on with us
+    except PermissionError:
+        return  # a root that may not: whoever asks starts its runs as ever
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # as the program does before it imports pydantic
     for module in pkgutil.walk_packages(bascule.__path__, "bascule."):
         if not module.name.endswith("__main__"):
@@ -224,6 +234,7 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     with socket.socket(fileno=int(sys.argv[1])) as door:
+        door.send(READY)
         asked = serve(door)
     if asked:
         become(*asked)
