@@ -86,8 +86,16 @@ class _Beside:
             return None
         if pid not in cls._of:
             beside = cls()
-            cls._of[pid] = beside if beside.door.recv(1) == READY else None
+            cls._of[pid] = beside if beside.is_ready() else None
         return cls._of[pid]
+
+    def is_ready(self) -> bool:
+        """Wait until it has imported all; False where it may not do what a run needs, and has ended."""
+        if self.door.recv(1) == READY:
+            return True
+        self.door.close()
+        self.process.wait()
+        return False
 
     def is_alike(self, env: Mapping[str, str]) -> bool:
         """Whether an interpreter with these variables would start like the one that is there."""
