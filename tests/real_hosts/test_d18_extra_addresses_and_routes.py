@@ -7,16 +7,19 @@ import pytest
 from bascule import workflow
 from tests.apply.hosts import environment
 from tests.lab import called
-from tests.real_hosts.field import BASE, Field
+from tests.real_hosts.field import BASE, ONE_NIC, Field
 
 EXTRA = """\
 addr add 192.168.1.99/24 dev eth0
 addr add fd00::99/64 dev eth0 nodad
 route add 10.8.0.0/16 via 192.168.1.50 dev eth0
 route add 10.9.0.0/16 via 192.168.1.50 dev eth0 table 77
+route add 10.7.0.0/16 nexthop via 192.168.1.50 dev eth0 weight 2 nexthop via 192.168.1.1 dev eth0
 """
 SAID = {"192.168.1.99/24", "fd00::99/64", "the route 10.8.0.0/16 via 192.168.1.50",
-        "the route 10.9.0.0/16 via 192.168.1.50 in table 77"}  # fmt: skip
+        "the route 10.9.0.0/16 via 192.168.1.50 in table 77",
+        "the route 10.7.0.0/16 nexthop via 192.168.1.50 dev eth0 weight 2 nexthop via 192.168.1.1 dev eth0",
+        }  # fmt: skip
 
 
 @pytest.fixture
@@ -47,14 +50,23 @@ def test_what_comes_by_itself_is_not_extra_nor_is_anything_as_found(field: Field
     named = named.replace("subnet: 192.168.1.0/24", "subnet: [192.168.1.0/24, 'fd00::/64']")
     named = named.replace("gateway: 192.168.1.1}\n      eth1", "gateway: 192.168.1.1, "
                           "routes: [{to: 10.8.0.0/16, via: 192.168.1.50}]}\n      eth1")  # fmt: skip
-    field.batch("addr add fd00::77/64 dev eth0 nodad valid_lft 900 preferred_lft 900\nroute flush table 77\n")
+    field.batch("addr add fd00::77/64 dev eth0 nodad valid_lft 900 preferred_lft 900\nroute flush table 77\n"
+                "route del 10.7.0.0/16\n")  # fmt: skip
     plan = field.plan(named)
     assert not [note for note in plan.notes if note.kind == "extra"], plan.notes
 
 
 def test_an_import_of_it_has_no_extras(field: Field) -> None:
-    """What it can write it writes; the route in a table of its own is the one thing that it may leave to a note."""
+    """What it can write it writes; routes in a table of their own and by several ways it may leave to a note."""
     with field.host.entered(), called("kvm"), environment(field.env()):
         text = workflow.import_host().text
+    assert "10.7.0.0/16" in text
     extra = {note.text for note in field.plan(text).notes if note.kind == "extra"}
-    assert not [words for words in extra if "table 77" not in words]
+    assert not [words for words in extra if "table 77" not in words and "nexthop" not in words]
+
+
+def test_a_route_by_several_ways_moves_with_the_address(field: Field) -> None:
+    plan = field.plan(ONE_NIC)
+    (moved,) = (change for change in plan.changes if change.subject == "10.7.0.0/16")
+    assert moved.reason == "eth0 hands its addresses to br0"
+    assert "nexthop via 192.168.1.50 dev br0 weight 2" in moved.action

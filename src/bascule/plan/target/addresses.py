@@ -167,6 +167,9 @@ def take_over(build: TargetBuilder, bridge: IfName, uplink: Link) -> None:
     is_kept = {a.ip for a in uplink.addresses if a.is_link_local and uplink.addrgenmode != "none" and own in {"", a.ip}}
     moved = tuple(a for a in uplink.addresses if a.ip not in there | is_kept)
     build.links[bridge] = replace(link, addresses=link.addresses + moved, addrgenmode=uplink.addrgenmode)
+    for route in build.routes:  # one of several ways is told of by where it leads
+        if any(uplink.name in hop.split() for hop in route.nexthops):
+            build.reasons[route.dst] = f"{uplink.name} hands its addresses to {bridge}"
     build.routes = moved_routes(build.routes, uplink.name, bridge)
     carry(build, uplink, bridge)
 

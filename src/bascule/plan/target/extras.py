@@ -37,9 +37,11 @@ def _routes(build: TargetBuilder, said: HostLink) -> Iterator[str]:
     declared = {(ZERO[gateway.version], str(gateway)) for gateway in said.gateways}
     declared |= {(str(route.to), str(route.via or "")) for route in said.routes}
     for route in build.routes:
-        if route.dev != said.name or route.protocol in BY_ITSELF or route.kind != "unicast":
+        several = [hop for hop in route.nexthops if said.name in hop.split()]
+        if (route.dev != said.name and not several) or route.protocol in BY_ITSELF or route.kind != "unicast":
             continue
         if route in build.observed.routes and (route.dst, route.gateway) not in declared:
             dst = "default" if route.dst in ZERO.values() else route.dst
             table = f" in table {route.table}" if route.table != "main" else ""
-            yield f"the route {dst}{f' via {route.gateway}' if route.gateway else ''}{table}"
+            via = f" via {route.gateway}" if route.gateway else "".join(f" {hop}" for hop in route.nexthops)
+            yield f"the route {dst}{via}{table}"
