@@ -195,6 +195,12 @@ guests: {plain: {host: h, nics: [{bridge: br0, address: 10.0.0.5/24}]}}
                 "plain.0 and eth2 are both isolated (port flag)"
             ),
         ),
+        (">eth0 <other.0", "", "it never left br0 by plain.0: other.0 and plain.0 are both isolated (port flag)"),
+        (
+            ">eth0 <other.0 >plain.0",
+            "<plain.0 >eth1",
+            "its answer came in by plain.0 and never left br0: plain.0 and other.0 are both isolated (port flag)",
+        ),
         (
             ">eth0 <eth2 >plain.0",
             "<plain.0",
@@ -203,7 +209,7 @@ guests: {plain: {host: h, nics: [{bridge: br0, address: 10.0.0.5/24}]}}
     ],
 )
 def test_d15_a_bridge_with_several_wires(asked: str, replied: str, words: str) -> None:
-    isolated = {name: BridgePort(isolated=name != "eth1") for name in ("eth1", "eth2", "plain.0")}
+    isolated = {name: BridgePort(isolated=name != "eth1") for name in ("eth1", "eth2", "plain.0", "other.0")}
     links = [
         Link(name=IfName(name), options=Veth(), up=True, master=IfName("br0"), port=port)
         for name, port in isolated.items()

@@ -107,7 +107,8 @@ class LossReasons:
         tap, bridge = str(nic.tap), self._bridge(nic)
         wires = self._wires(bridge)
         is_above = self._is_above(source, bridge)
-        by = next((wire for wire in wires if wire in asked.came), "")  # where the question came in
+        others = (str(port.name) for port in self._state.ports(bridge) if port.name != tap)  # guests ask as well
+        by = next((port for port in (*wires, *others) if port in asked.came), "")  # where the question came in
         came = source if is_above else by or next(iter(wires), "")
         if not asked.left:
             return f"it never left {asker} by {source}"
@@ -120,7 +121,7 @@ class LossReasons:
             return f"it went out by {tap}, and its answer never left {nic.guest}{''.join(tag)}"
         if source in replied.came:
             return f"its answer came back by {source} and was not delivered: {self._not_delivered(source)}"
-        left = [wire for wire in wires if wire in replied.left]
+        left = [port for port in (wires if by in (*wires, "") else [by]) if port in replied.left]
         if is_above or not left:
             return f"its answer came in by {tap} and never left {bridge}: {self.why(nic, bridge, tap, came, family)}"
         if by and by not in left:
