@@ -12,8 +12,8 @@ ROOT = Path(__file__).parents[2]
 CODE = re.compile(r"[A-Z][A-Z0-9]*(?:-[A-Z0-9]+)*")
 IN_A_TABLE = re.compile(r"[A-Z][A-Z0-9]+(?:-[A-Z0-9]+)+")
 TOLD = re.compile(r"error\\?\[([A-Z][A-Z0-9-]*)\\?\]")  # as it is printed, or as a pattern of it
-# words in capitals with a hyphen that are no codes: a chain of nft, and what the test guest says when it is up
-OTHERS = {"DOCKER-USER", "BASCULE-READY"}
+# words in capitals with a hyphen that are no codes: chains of nft, and what the test guest says when it is up
+OTHERS = {"DOCKER-USER", "CNI-ADMIN", "NETAVARK-ADMIN", "BASCULE-READY"}
 TABLE = "src/bascule/site/codes.py"  # the codes of the site file, with their meaning
 
 
