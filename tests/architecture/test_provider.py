@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-import bascule.providers
+import bascule.providers.registry
 from bascule.apply.engine import execute
 from bascule.apply.rollback.passes import roll_back
 from bascule.host.live import LiveHost
@@ -86,12 +86,12 @@ class NoticeEffects:
 @pytest.fixture
 def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """One entry in the list, wherever it has been imported already."""
-    known = bascule.providers.PROVIDERS
+    known = bascule.providers.registry.PROVIDERS
     made = (*known, Notices(tmp_path))
     for name, module in list(sys.modules.items()):
         if name.startswith("bascule.") and getattr(module, "PROVIDERS", None) is known:
             monkeypatch.setattr(module, "PROVIDERS", made)
-    monkeypatch.setitem(bascule.providers._BY_TOOL, "notice", made[-1])
+    monkeypatch.setitem(bascule.providers.registry._BY_TOOL, "notice", made[-1])
     return tmp_path
 
 

@@ -18,10 +18,10 @@ from bascule.errors import CommandFailed
 from bascule.model.state import HostState
 from bascule.plan.diff import diff
 from bascule.plan.drift import drift_goal
-from bascule.providers import PROVIDERS
 from bascule.providers.effects import ObserveScope
 from bascule.providers.loaded_guards import guards_of
 from bascule.providers.observe import observe
+from bascule.providers.registry import PROVIDERS
 from bascule.system import boot
 from bascule.system.disk.lockfile import Holder, holder
 

@@ -29,12 +29,12 @@ from bascule.plan.leases import Leases, moves
 from bascule.plan.make import make_plan, site_as_it_runs
 from bascule.plan.target.sysctls import sysctl_keys
 from bascule.plan.warnings.named_links import leaving, notes_of
-from bascule.providers import PROVIDERS
 from bascule.providers.effects import ObserveScope
 from bascule.providers.kernel.observe import read_parameters
 from bascule.providers.observe import look as look_at
 from bascule.providers.observe import look_at_parts
 from bascule.providers.protocol import PlanInputs
+from bascule.providers.registry import PROVIDERS
 from bascule.system.boot import has_systemd
 from bascule.system.net.fdb import read_fdb
 from bascule.system.net.monitor import NetlinkMonitor

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from bascule.dhcp.clients import dhcp_clients
 from bascule.errors import Problem, UsageFault
 from bascule.host.identity import name_for_site
 from bascule.importer.importing import Sources
@@ -17,14 +16,10 @@ from bascule.model.values import IfName
 from bascule.persist.detect import detect
 from bascule.persist.dialect import dialect, dialects
 from bascule.persist.files import read_tree
-from bascule.plan.target.sysctls import accept_ra, disable_ipv6, use_tempaddr
-from bascule.providers.libvirt.effects import may_be_here as libvirt_may_be_here
-from bascule.providers.observe import observe
-from bascule.providers.static_fdb import STATIC_FDB
-from bascule.providers.static_fdb.state import StaticFdb, read_entries
 from bascule.system.net.route_tables import table_files
 from bascule.system.net.sysctl import read_sysctls
 from bascule.system.run import run
+from bascule.topology.ipv6_modes import accept_ra, disable_ipv6, use_tempaddr
 
 
 def gather(*, root: str | None, dialect_name: str | None, host: str | None, site_name: str | None) -> Sources:
@@ -43,7 +38,7 @@ def gather(*, root: str | None, dialect_name: str | None, host: str | None, site
         tree = read_tree(top, known.reads, known.includes)
     else:
         tree = read_tree(top, ())
-    return Sources(
+    files = Sources(
         host=name,
         site=site_name or name,
         dialect=chosen,
@@ -51,18 +46,32 @@ def gather(*, root: str | None, dialect_name: str | None, host: str | None, site
         skipped=tree.skipped,
         tables=table_files(top),
         libvirt=read_tree(top, LIBVIRT).files,
-        state=None if root else _observed(),
+        state=None,
         others=() if tree.files else tuple(_with_files(top)),
-        chosen=root is None and dialect_name is not None,
-        libvirt_rests=root is None and not libvirt_may_be_here(),
-        asking=frozenset(IfName(link) for client in dhcp_clients() for link in client.links)
-        if root is None
-        else frozenset(),
+    )
+    return files if root else _with_what_runs(files, chosen=dialect_name is not None)
+
+
+def _with_what_runs(files: Sources, *, chosen: bool) -> Sources:
+    """Beside the files of this host what its kernel shows, and who asks for addresses."""
+    from bascule.dhcp.clients import dhcp_clients
+    from bascule.providers.libvirt.effects import may_be_here
+
+    return replace(
+        files,
+        state=_observed(),
+        chosen=chosen,
+        libvirt_rests=not may_be_here(),
+        asking=frozenset(IfName(link) for client in dhcp_clients() for link in client.links),
     )
 
 
 def _observed() -> HostState:
     """What is here, with how each link that may have addresses comes by those of IPv6, and with the static entries."""
+    from bascule.providers.observe import observe
+    from bascule.providers.static_fdb import STATIC_FDB
+    from bascule.providers.static_fdb.state import StaticFdb, read_entries
+
     state = observe()
     names = ("default", *(name for name, link in state.links.items() if link.master is None))
     keys = [key(name) for name in names for key in (accept_ra, disable_ipv6, use_tempaddr)]

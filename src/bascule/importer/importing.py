@@ -30,8 +30,8 @@ from bascule.persist.dialect import dialect
 from bascule.persist.formats.values import named_tables
 from bascule.persist.parsed import Files, Parsed, Unparsed, printable
 from bascule.persist.wanted import GUEST_TAPS
-from bascule.plan.target.ipv6 import hears_routers
 from bascule.site.write import site_text
+from bascule.topology.ipv6_modes import hears_routers
 
 
 class Imported(Struct, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bascule.importer.words import few
 from bascule.model.bandwidth import Bandwidth, rate_words
@@ -11,7 +11,9 @@ from bascule.model.links import Physical
 from bascule.model.state import HostState
 from bascule.model.values import IfName
 from bascule.policy.guards.loaded import loaded_guards
-from bascule.providers.static_fdb.state import StaticFdb
+
+if TYPE_CHECKING:
+    from bascule.providers.static_fdb.state import StaticFdb
 
 
 def limit_of(state: HostState | None, nic: dict[str, Any]) -> dict[str, Any]:

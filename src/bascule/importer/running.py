@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from ipaddress import ip_interface
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -18,8 +19,9 @@ from bascule.persist.config import LinkConfig, NetworkConfig
 from bascule.persist.formats.rules import kernel_rule
 from bascule.persist.formats.vlans import span
 from bascule.persist.running import is_written, link_config, routes_by_link, table_of
-from bascule.providers.ovs.diff import mirror_words
-from bascule.providers.ovs.state import SwitchState
+
+if TYPE_CHECKING:
+    from bascule.providers.ovs.state import SwitchState
 
 FOREIGN = re.compile(  # bridges that other programs make, name and remove as they please
     r"docker[0-9]+|docker_gwbridge|br-[0-9a-f]{12}|virbr[0-9]+(-nic)?|lxcbr[0-9]+|lxdbr[0-9]+|incusbr[0-9]+|cni[0-9]+"
@@ -106,7 +108,11 @@ def _of_others(links: dict[IfName, LinkConfig], state: HostState) -> Iterator[st
 def _mirrors(links: Mapping[IfName, LinkConfig], state: HostState) -> Iterator[str]:
     """Copies of frames that a switch makes: a site file names guests for them, and these are ports."""
     part: SwitchState | None = state.parts.get("ovs")
-    for row in part.mirrors.values() if part is not None else ():
+    if part is None or not part.mirrors:
+        return
+    from bascule.providers.ovs.diff import mirror_words
+
+    for row in part.mirrors.values():
         if row.bridge in links:
             yield f"{row.bridge}: {mirror_words(row)}: it stays as it is; name the guests under 'mirror' to keep it"
 

@@ -22,7 +22,7 @@ from bascule.model.values import ETHERNET_MTU, IfName, IpAddress, Mac
 from bascule.persist.config import NetworkConfig, StaticRoute, replace_fields
 from bascule.persist.running import link_config, routes_by_link
 from bascule.plan.target import target
-from bascule.plan.target.ipv6 import hears_routers, makes_no_ipv6
+from bascule.topology.ipv6_modes import hears_routers, makes_no_ipv6
 
 GUEST_TAPS = ("macvtap*", "tap*", "vnet*")  # what libvirt and QEMU call the host's end of a guest's NIC
 

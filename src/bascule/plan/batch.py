@@ -8,8 +8,8 @@ from itertools import groupby
 from msgspec import Struct
 
 from bascule.plan.change import Change, Command, Plan
-from bascule.providers import PROVIDERS, of_tool
 from bascule.providers.protocol import Provider
+from bascule.providers.registry import PROVIDERS, of_tool
 
 
 class Batch(Struct, frozen=True):

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from bascule.model.state import HostState
 from bascule.plan.change import Plan
 from bascule.plan.step import Context, Phase, Step
-from bascule.providers import PROVIDERS
+from bascule.providers.registry import PROVIDERS
 
 PLAIN = Context()
 

@@ -20,8 +20,8 @@ from bascule.plan.target import target
 from bascule.plan.warnings.mtu import mtu_notes
 from bascule.plan.warnings.overlaps import notes_of, overlaps, problems_of
 from bascule.plan.warnings.spanning_tree import spanning_tree_notes
-from bascule.providers import PROVIDERS
 from bascule.providers.protocol import PlanInputs
+from bascule.providers.registry import PROVIDERS
 from bascule.topology.loops import loop_problems
 from bascule.topology.wires import declared_wires
 

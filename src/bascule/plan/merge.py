@@ -5,8 +5,8 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from bascule.model.state import HostState
-from bascule.providers import PROVIDERS
 from bascule.providers.protocol import Merged, ThreeWay
+from bascule.providers.registry import PROVIDERS
 
 
 def way_back(change: ThreeWay) -> Merged:

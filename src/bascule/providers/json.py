@@ -11,7 +11,7 @@ from bascule.model.state import HostState
 from bascule.model.state_json import Json
 from bascule.model.state_json import from_json as flat_from_json
 from bascule.model.state_json import to_json as flat_to_json
-from bascule.providers import PROVIDERS
+from bascule.providers.registry import PROVIDERS
 
 
 def to_json(state: HostState) -> Json:

@@ -10,10 +10,10 @@ from msgspec.structs import replace
 from bascule.errors import BasculeError
 from bascule.host.live import LiveHost
 from bascule.model.state import HostState
-from bascule.providers import PROVIDERS
 from bascule.providers.effects import ObserveScope
 from bascule.providers.kernel import KERNEL
 from bascule.providers.nft import NFT
+from bascule.providers.registry import PROVIDERS
 from bascule.system.net.netns import Namespace
 from bascule.system.run import Running
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bascule.model.links import Tap
 from bascule.model.site import GuestNic, Host, Site
 from bascule.model.state import HostState
-from bascule.providers import PROVIDERS
+from bascule.providers.registry import PROVIDERS
 
 
 def guests_off(site: Site, host: Host, state: HostState) -> frozenset[str]:

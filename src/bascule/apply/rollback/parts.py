@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from bascule.apply.rollback.checkpoint import Checkpoint, Folder
 from bascule.apply.rollback.files import FileBackup
 from bascule.model.state import HostState
-from bascule.providers import PROVIDERS
 from bascule.providers.effects import ObserveScope
 from bascule.providers.observe import look
+from bascule.providers.registry import PROVIDERS
 
 
 class CheckpointObserver:

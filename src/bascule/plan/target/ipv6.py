@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from bascule.model.host_links import LISTENING, TEMPORARY, HostLink, Ipv6
-from bascule.model.state import FORWARDING, Address, HostState, Link, Route
+from bascule.model.state import FORWARDING, Address, Link
 from bascule.model.values import IfName
 from bascule.plan.target.builder import TargetBuilder
-from bascule.plan.target.sysctls import accept_ra, disable_ipv6, use_tempaddr
 from bascule.policy.guards.ports import link_local
+from bascule.topology.ipv6_modes import accept_ra, disable_ipv6, hears_routers, ipv6_mode, makes_no_ipv6, use_tempaddr
 
 WAITING = {
     Ipv6.AUTO: "its IPv6 address comes with the next router advertisement",
@@ -76,25 +74,6 @@ def _link_local(build: TargetBuilder, link: Link) -> tuple[Address, ...]:
     if not makes_no_ipv6(before):
         return tuple(address for address in before.addresses if address.is_link_local)
     return (Address(ip=f"{link_local(link.mac)}/64", scope="link"),)
-
-
-def ipv6_mode(link: Link, state: HostState) -> Ipv6:
-    """How a link comes by its IPv6 addresses, by what the kernel shows of it."""
-    if makes_no_ipv6(link) or state.sysctls.get(disable_ipv6(link.name)) == "1":
-        return Ipv6.OFF
-    listens = state.sysctls.get(accept_ra(link.name), "1") != "0"
-    return Ipv6.AUTO if listens or hears_routers(link, state.routes) else Ipv6.MANUAL
-
-
-def makes_no_ipv6(link: Link) -> bool:
-    """Whether the link makes itself no IPv6 address. NetworkManager keeps the kernel from it and makes its own."""
-    return link.addrgenmode == "none" and not any(address.is_link_local for address in link.addresses)
-
-
-def hears_routers(link: Link, routes: Iterable[Route]) -> bool:
-    """Whether the link has learnt from a router: networkd and NetworkManager listen with the kernel's ear shut."""
-    learnt = any(a.dynamic and ":" in a.ip and not a.is_link_local for a in link.addresses)
-    return learnt or any(route.dev == link.name and route.protocol == "ra" for route in routes)
 
 
 def _stays(build: TargetBuilder, name: IfName, mode: Ipv6) -> bool:

@@ -6,23 +6,9 @@ from bascule.model.site import Host
 from bascule.model.state import FORWARDING
 from bascule.model.values import IfName, bridge_name
 from bascule.plan.address_migration import carried_keys, slaac_keys
+from bascule.topology.ipv6_modes import accept_ra, disable_ipv6, use_tempaddr
 
 REDIRECTS = "net/ipv4/conf/all/accept_redirects"  # the kernel sets it along with ip_forward (ip-sysctl)
-
-
-def accept_ra(name: str) -> str:
-    """The key that says whether a link takes router advertisements."""
-    return f"net/ipv6/conf/{name}/accept_ra"
-
-
-def disable_ipv6(name: str) -> str:
-    """The key that says whether a link has no IPv6 at all."""
-    return f"net/ipv6/conf/{name}/disable_ipv6"
-
-
-def use_tempaddr(name: str) -> str:
-    """The key that says whether a link makes itself temporary IPv6 addresses (0), has them (1) and prefers them (2)."""
-    return f"net/ipv6/conf/{name}/use_tempaddr"
 
 
 def arp_ignore(name: str) -> str:

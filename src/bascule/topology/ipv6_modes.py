@@ -1,0 +1,45 @@
+"""How a link comes by its IPv6 addresses, by what the kernel shows, and the kernel parameters that say so; pure.
+
+The keys are paths below /proc/sys (Documentation/networking/ip-sysctl.rst).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bascule.model.host_links import Ipv6
+from bascule.model.state import HostState, Link, Route
+
+
+def accept_ra(name: str) -> str:
+    """The key that says whether a link takes router advertisements."""
+    return f"net/ipv6/conf/{name}/accept_ra"
+
+
+def disable_ipv6(name: str) -> str:
+    """The key that says whether a link has no IPv6 at all."""
+    return f"net/ipv6/conf/{name}/disable_ipv6"
+
+
+def use_tempaddr(name: str) -> str:
+    """The key that says whether a link makes itself temporary IPv6 addresses (0), has them (1) and prefers them (2)."""
+    return f"net/ipv6/conf/{name}/use_tempaddr"
+
+
+def ipv6_mode(link: Link, state: HostState) -> Ipv6:
+    """How a link comes by its IPv6 addresses, by what the kernel shows of it."""
+    if makes_no_ipv6(link) or state.sysctls.get(disable_ipv6(link.name)) == "1":
+        return Ipv6.OFF
+    listens = state.sysctls.get(accept_ra(link.name), "1") != "0"
+    return Ipv6.AUTO if listens or hears_routers(link, state.routes) else Ipv6.MANUAL
+
+
+def makes_no_ipv6(link: Link) -> bool:
+    """Whether the link makes itself no IPv6 address. NetworkManager keeps the kernel from it and makes its own."""
+    return link.addrgenmode == "none" and not any(address.is_link_local for address in link.addresses)
+
+
+def hears_routers(link: Link, routes: Iterable[Route]) -> bool:
+    """Whether the link has learnt from a router: networkd and NetworkManager listen with the kernel's ear shut."""
+    learnt = any(a.dynamic and ":" in a.ip and not a.is_link_local for a in link.addresses)
+    return learnt or any(route.dev == link.name and route.protocol == "ra" for route in routes)
