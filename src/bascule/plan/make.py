@@ -17,7 +17,7 @@ from bascule.plan.guest_ports import refuse_stranded, with_losses
 from bascule.plan.host_connectivity import HostConnectivity
 from bascule.plan.step import Context
 from bascule.plan.target import target
-from bascule.plan.warnings.mtu import mtu_notes
+from bascule.plan.warnings.mtu import mtu_notes, mtu_problems
 from bascule.plan.warnings.overlaps import notes_of, overlaps, problems_of
 from bascule.plan.warnings.spanning_tree import spanning_tree_notes
 from bascule.providers.protocol import PlanInputs
@@ -37,13 +37,16 @@ def make_plan(
 
     Where a provider makes the virtual networks (libvirt, where it was asked), bridge, rules and forwarding are its own.
     Raises BasculeError with every NIC that the file names and the host does not have, for a NIC that a macvtap holds,
-    for every loop that would be closed, as far as the file knows the wires, and for what a provider cannot make.
+    for every loop that would be closed, as far as the file knows the wires, for VLAN links with a larger MTU than the
+    link below them, and for what a provider cannot make.
     """
     told = site_as_it_runs(site, host, observed)
     made = surroundings.networks_are_made or any(one.makes_networks and one.part(observed) for one in PROVIDERS)
     wanted = target(told, host, observed, surroundings.earlier, by_libvirt=made)
     refuse_shared(observed, wanted.state, surroundings.held)
     if problems := loop_problems(wanted.state, declared_wires(site, host), observed):
+        raise BasculeError(*problems)
+    if problems := tuple(mtu_problems(host, wanted.state)):
         raise BasculeError(*problems)
     astray = overlaps(told, host, observed, wanted.state, by_libvirt=made)
     if problems := problems_of(astray):

@@ -91,6 +91,8 @@ def _lay(build: TargetBuilder, name: IfName, options: Vlan, below: IfName, place
     elif (before.options, before.parent) != (options, below):
         what = f"'{name}' exists on this host and is not VLAN {options.id} of {below}"
         raise occupied("NOT-THE-VLAN", what, None, place)
+    else:
+        build.set(name, mtu=min(before.mtu, build.links[below].mtu))  # the kernel lowers it with the link below
 
 
 def occupied(code: str, message: str, what: str | None, place: Place) -> BasculeError:

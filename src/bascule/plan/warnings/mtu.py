@@ -9,7 +9,9 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
+from bascule.errors import Problem
 from bascule.model.host_links import Bridge
+from bascule.model.links import Vlan
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.model.values import ETHERNET_MTU, IfName
@@ -53,6 +55,20 @@ def narrows(site: Site, host: Host, bridge: Bridge, state: HostState) -> MtuBott
     named = ", ".join(guests[:6]) + (f" and {len(guests) - 6} more" if len(guests) > 6 else "")
     senders = f"{bridge.name} with its guests ({named})" if guests else bridge.name
     return MtuBottleneck(bridge=bridge.name, link=carriers[0], passes=passes, sent=sent, senders=senders)
+
+
+def mtu_problems(host: Host, wanted: HostState) -> Iterator[Problem]:
+    """VLAN links of the file for which the link below is too narrow: the kernel refuses them (8021q, vlan_dev.c)."""
+    places = {bridge.port: bridge.place for bridge in host.bridges.values() if bridge.port}
+    places |= {vlan.name: vlan.place for vlan in host.vlans.values()}
+    for name, place in places.items():
+        link = wanted.links.get(name)
+        below = wanted.links.get(link.parent) if link is not None and link.parent is not None else None
+        if link is None or below is None or not isinstance(link.options, Vlan) or link.mtu <= below.mtu:
+            continue
+        message = f"VLAN link '{name}' cannot have MTU {link.mtu}: '{below.name}' below it has {below.mtu}"
+        hint = f"write 'mtu: {link.mtu}' at '{below.name}', if its switch passes that, or lower the VLAN link"
+        yield Problem(code="MTU", message=message, place=place, hint=hint)
 
 
 def mtu_notes(site: Site, host: Host, state: HostState) -> Iterator[Note]:

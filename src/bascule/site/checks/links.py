@@ -5,6 +5,7 @@ from __future__ import annotations
 from bascule.model.links.wake_on_lan import OFF
 from bascule.model.values import IfName, derive_tap
 from bascule.site import document as d
+from bascule.site.checks.mtus import said_mtu
 from bascule.site.findings import Path, suggest
 from bascule.site.wiring import DocumentWiring
 
@@ -82,10 +83,10 @@ def _carrier(wiring: DocumentWiring, host: str, entry: d.Host, name: IfName, pat
     if bond is not None:
         message = f"VLAN link '{name}' is on '{link}', which is a member of bond '{bond}'"
         found.add("VLAN-LINK", message, (*path, "link"), hint=f"write link: {bond}")
-    mtu = entry.vlans[name].mtu
-    if mtu and below.mtu and mtu > below.mtu:
-        message = f"VLAN link '{name}' has MTU {mtu}, but '{link}' below it passes only {below.mtu}"
-        found.add("MTU", message, (*path, "mtu"), hint=f"raise '{link}' to {mtu}, or lower the VLAN link")
+    mtu, narrow = entry.vlans[name].mtu, said_mtu(entry, link)
+    if mtu and narrow and mtu > narrow[1]:
+        message = f"VLAN link '{name}' has MTU {mtu}, but '{narrow[0]}' below it passes only {narrow[1]}"
+        found.add("MTU", message, (*path, "mtu"), hint=f"raise '{narrow[0]}' to {mtu}, or lower the VLAN link")
     if name in _stack(entry, link):
         message = f"VLAN link '{name}' would sit on itself"
         found.add("VLAN-LINK", message, (*path, "link"), hint="a VLAN link stands, in the end, on a NIC or on a bridge")

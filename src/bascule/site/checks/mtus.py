@@ -30,6 +30,23 @@ def check_mtus(wiring: DocumentWiring) -> None:
                 _too_large(wiring, f"machine '{machine}'", nic.mtu, path, (nic.network, known.mtu))
 
 
+def said_mtu(entry: d.Host, name: IfName) -> tuple[IfName, int] | None:
+    """The MTU of a link with the link where it is said: a VLAN or a bond that says none has that of what it stands on.
+
+    None where the file says none, or where it depends on what the host has.
+    """
+    seen: set[IfName] = set()
+    while (link := entry.link(name)) is not None and name not in seen:
+        if link.mtu:
+            return name, link.mtu
+        below = (link.link,) if isinstance(link, d.VlanLink) else link.nics if isinstance(link, d.Bond) else ()
+        if not below:
+            return None
+        seen.add(name)
+        name = below[0]
+    return None
+
+
 def _below(entry: d.Host, name: str) -> Iterator[tuple[str, str, IfName, d.HostLink]]:
     """The links below a link: what carries it, and the members of a bond."""
     link = entry.link(name)

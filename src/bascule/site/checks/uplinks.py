@@ -6,6 +6,7 @@ from bascule.model.host_links import LISTENING
 from bascule.model.values import IFNAME_MAX, IfName
 from bascule.site import document as d
 from bascule.site.checks.bonds import KERNEL_KEYS
+from bascule.site.checks.mtus import said_mtu
 from bascule.site.findings import Path, suggest
 from bascule.site.wiring import DocumentWiring
 
@@ -246,16 +247,17 @@ class _Host:
     def mtu(self, name: IfName, bridge: d.Bridge, path: Path) -> None:
         """A bridge cannot pass what a link below it cannot."""
         for below in bridge.below:
-            link = self.entry.link(below)
-            if bridge.mtu and link is not None and link.mtu and link.mtu < bridge.mtu:
-                kind, noun = next((key, noun) for key, noun, name, _ in self.entry.links() if name == below)
+            narrow = said_mtu(self.entry, below)
+            if bridge.mtu and narrow and narrow[1] < bridge.mtu:
+                noun = next(noun for _, noun, name, _ in self.entry.links() if name == below)
+                said = next(key for key, _, name, _ in self.entry.links() if name == narrow[0])
                 what = "uplink" if below == bridge.uplink else noun
                 self.found.add(
                     "MTU",
-                    f"bridge '{name}' has MTU {bridge.mtu}, but its {what} '{below}' passes only {link.mtu}",
+                    f"bridge '{name}' has MTU {bridge.mtu}, but its {what} '{below}' passes only {narrow[1]}",
                     (*path, "mtu"),
                     hint=f"raise the {what} to {bridge.mtu}, and the switch port with it, or lower the bridge",
-                    also=[(f"the {what}", (*self.top, kind, below, "mtu"))],
+                    also=[(f"the {what}", (*self.top, said, narrow[0], "mtu"))],
                 )
 
     def free_nics(self) -> list[str]:
