@@ -64,6 +64,16 @@ BARS = (
         "persist",
         "import of that host",
     ),
+    Bar("configuration files", "small ones imported within 2 times the interpreter", "persist", "small configurations"),
+    *(
+        Bar(
+            "configuration files",
+            f"100,000 lines of {name} within {8 if name == 'ifupdown' else 3} times configparser",
+            "persist",
+            f"100,000 lines in one file of {name}",
+        )
+        for name in ("ifcfg", "keyfile", "networkd", "netplan", "ifupdown", "wicked")
+    ),
     Bar("guests", "re-plug loses at most 3 frames of a ping at 5 ms", "guests", "re-plug of a running guest"),
     Bar("guests", "guest list of 200 domains within 3 times interpreter and virsh", "guests", "guest list"),
     Bar(
