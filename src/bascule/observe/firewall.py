@@ -15,7 +15,7 @@ from bascule.model.ruleset.rules import AnyTable, ForeignTable
 from bascule.model.state import HostState
 from bascule.system.net.sysctl import read_sysctls
 from bascule.system.run import run
-from bascule.topology.trace.network import BalancedService, HostNetwork
+from bascule.topology.trace.network import VLAN_TAGGED, BalancedService, HostNetwork
 from bascule.topology.trace.rules.hooks import read_hooks
 from bascule.topology.trace.rules.iptables.frame_words import saved_of_ebtables
 from bascule.topology.trace.rules.model_reader import rules_of
@@ -29,7 +29,6 @@ SWITCHES = {  # the family whose chains bridged frames have to pass, and the par
     "arp": "net/bridge/bridge-nf-call-arptables",
 }
 OF_A_BRIDGE = {"ip": "nf_call_iptables", "ip6": "nf_call_ip6tables", "arp": "nf_call_arptables"}
-VLAN_TAGGED = "net/bridge/bridge-nf-filter-vlan-tagged"
 SAVERS = {"ip": "iptables-nft-save", "ip6": "ip6tables-nft-save", "bridge": "ebtables-nft-save"}
 LEGACY = {"ip_tables_names": "iptables-legacy-save", "ip6_tables_names": "ip6tables-legacy-save"}
 EBTABLES = "ebtable_"  # modules of the tables of ebtables' old kernel side; the program itself would load them

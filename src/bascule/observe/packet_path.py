@@ -22,7 +22,7 @@ from bascule.system.net.netns import Namespace
 from bascule.system.net.sysctl import read_sysctls
 from bascule.system.openvswitch import forwarding
 from bascule.system.run import Running, run
-from bascule.topology.trace.network import HostNetwork, KnownNeighbour, LearnedMac
+from bascule.topology.trace.network import AS_VLAN, VLAN_TAGGED, HostNetwork, KnownNeighbour, LearnedMac
 from bascule.topology.trace.rules.hooks import read_hooks
 from bascule.topology.trace.rules.lines import Rules
 from bascule.topology.trace.rules.reading import Listings, needs_extensions, read_rules
@@ -42,7 +42,8 @@ EVERYWHERE = (
     "net/ipv6/conf/all/forwarding",
     "net/bridge/bridge-nf-call-iptables",
     "net/bridge/bridge-nf-call-ip6tables",
-    "net/bridge/bridge-nf-filter-vlan-tagged",
+    VLAN_TAGGED,
+    AS_VLAN,
 )
 OF_A_LINK = (
     *("forwarding", "rp_filter", "arp_ignore", "arp_filter", "proxy_arp", "proxy_arp_pvlan", "accept_local"),

@@ -77,7 +77,7 @@ class EquivalenceClasses:
             tuple(sorted(end.gateways.items())),
             end.routes,
             end.router,
-            (end.routes_known, end.static_neighbours, end.outside),
+            (end.routes_known, end.static_neighbours, end.outside, end.vlan),
         )
 
     # ---- what rules know

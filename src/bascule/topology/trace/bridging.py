@@ -7,6 +7,7 @@ from bascule.model.state import Link
 from bascule.topology.layer2 import Tags, inside, outside, passes, tag_words
 from bascule.topology.trace.answer import Code
 from bascule.topology.trace.forwarding import HostRouting
+from bascule.topology.trace.network import AS_VLAN
 from bascule.topology.trace.packet import FOR_THE_HOST, key, tag
 from bascule.topology.trace.packet_record import cut, size_of
 from bascule.topology.trace.passage import PacketPath
@@ -122,6 +123,8 @@ class Bridging:
             text = f"{link.name} and {toward} are isolated ports: nothing passes between them"
             passage.stop(Code.ISOLATED, f"{link.name} {toward}", text, name="bridge", where=bridge)
         self._port_state(out, "out")
+        # br_nf_forward() looks for what br_nf_pre_routing() has left, and at the tag with which the frame leaves
+        self.detour = self.detour and self._seen_as_ip(out.name, "forward")
         self._forward_hooks(bridge, link, out)
         passage.bridge_hook("postrouting", bridge, oif=out.name)
         if self.detour:
@@ -132,14 +135,13 @@ class Bridging:
 
     def _forward_hooks(self, bridge: str, link: Link, out: Link) -> None:
         passage, iif, oif = self.passage, str(link.name), str(out.name)
-        detours = self.detour or self._detours(bridge)
-        if not detours:
+        if not self.detour:
             passage.bridge_hook("forward", bridge, iif=iif, oif=oif)
             return
         passage.bridge_hook("forward", bridge, iif=iif, oif=oif, high=BR_NETFILTER - 1)
         self._at_zero(bridge, iif, oif)
         passage.fields |= {"meta physin": link.name, "meta physout": out.name, "meta physbridged": 1}
-        passage.ip_hook("forward", iif=bridge, oif=bridge)
+        passage.ip_hook("forward", iif=self._shown_as(bridge), oif=bridge)
         passage.bridge_hook("forward", bridge, iif=iif, oif=oif, low=BR_NETFILTER)
 
     def _at_zero(self, bridge: str, iif: str, oif: str) -> None:
@@ -160,9 +162,22 @@ class Bridging:
         passage = self.passage
         if not passage.version or not self.network.filters_bridged(bridge, passage.version):
             return False
-        return not (self.tags or "vlan id" in passage.fields) or bool(
-            self.network.number("net/bridge/bridge-nf-filter-vlan-tagged")
-        )
+        return self._seen_as_ip(bridge, "prerouting")
+
+    def _seen_as_ip(self, where: str, hook: str) -> bool:
+        """Whether br_netfilter takes the frame for one of IP: what bears a VLAN tag there is none to it."""
+        seen = self.network.meets_ip_chains(tagged="vlan id" in self.passage.fields)
+        if not seen:
+            text = f"with a VLAN tag it does not meet the IP chains of {hook} (bridge-nf-filter-vlan-tagged = 0)"
+            self.passage.note("br_netfilter", text, where=where, verdict="changed")
+        return seen
+
+    def _shown_as(self, bridge: str) -> str:
+        """By which link a bridged frame came in to the IP chains: the bridge, or a VLAN's on it (see ip-sysctl)."""
+        vid = self.passage.fields.get("vlan id")
+        if not vid or not self.network.number(AS_VLAN):
+            return bridge
+        return self.network.vlan_link(bridge, vid) or bridge
 
     def _ip_prerouting(self, bridge: str, port: str, toward: str) -> str:
         """The IP chains at prerouting see a bridged frame as one that came in by the bridge."""
@@ -174,7 +189,7 @@ class Bridging:
         passage.note("br_netfilter", f"bridged frames meet the IP chains: {cause}", where=bridge, verdict="changed")
         passage.fields |= {"meta physin": port}
         before = passage.fields[key(version, "daddr")]
-        passage.ip_hook("prerouting", iif=bridge)
+        passage.ip_hook("prerouting", iif=self._shown_as(bridge))
         after = passage.fields[key(version, "daddr")]
         return toward if after == before else self._translated(bridge, version, after, toward)
 
@@ -275,14 +290,10 @@ class Bridging:
     def _vlan(self) -> int:
         return self.tags[0] if self.tags else 0
 
-    def _filters(self, bridge: str) -> bool:
-        link = self.network.link(bridge)
-        return link is not None and isinstance(link.options, Bridge) and bool(link.options.vlan_filtering)
-
     def _vlan_in(self, bridge: str, link: Link) -> None:
         own = self.passage.fields.get("vlan id")
         self.tags = (own,) if isinstance(own, int) and own else ()
-        if not self._filters(bridge):
+        if not self.network.is_vlan_aware(bridge):
             return
         if not passes(link, self.tags):
             text = f"{link.name} does not take frames {_tagged(self.tags)}"
@@ -292,7 +303,7 @@ class Bridging:
     def _vlan_up(self, bridge: str) -> None:
         """The host gets frames of those VLANs that its bridge itself is in (br_pass_frame_up())."""
         own = self.network.link(bridge)
-        if own is None or not self._filters(bridge):
+        if own is None or not self.network.is_vlan_aware(bridge):
             return
         leaves = outside(own, self.tags)
         if not passes(own, leaves) or inside(own, leaves) != self.tags:
@@ -300,7 +311,7 @@ class Bridging:
             self.passage.stop(Code.VLAN, bridge, text, name="bridge", where=bridge)
 
     def _vlan_out(self, bridge: str, out: Link) -> None:
-        if not self._filters(bridge):
+        if not self.network.is_vlan_aware(bridge):
             return
         own = self.network.link(bridge)
         if not self.tags and own is not None and isinstance(own.options, Bridge):

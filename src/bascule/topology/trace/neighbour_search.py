@@ -16,6 +16,7 @@ from bascule.topology.trace.packet import (
     OTHER_HOST,
     Connection,
     neighbour_frame,
+    tag,
 )
 from bascule.topology.trace.packet_record import refuse
 from bascule.topology.trace.passage import PacketPath
@@ -115,6 +116,8 @@ class NeighbourSearch:
             if bridged:
                 Bridging(passage).leave(segment, owner.port)
             return passage
+        if end.vlan:
+            tag(passage.fields, end.vlan)
         self._came_in(passage, str(end.port))
         passage.device_hook("ingress", end.port)
         detour = False

@@ -7,12 +7,15 @@ from functools import cached_property
 
 from msgspec import Struct, field
 
-from bascule.model.links import Bridge
+from bascule.model.links import Bridge, Vlan
 from bascule.model.ruleset.openflow import LoadedRule
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
 from bascule.topology.trace.rules.lines import RuleChain, Rules
 from bascule.topology.trace.rules.values import address, mac
+
+VLAN_TAGGED = "net/bridge/bridge-nf-filter-vlan-tagged"
+AS_VLAN = "net/bridge/bridge-nf-pass-vlan-input-dev"
 
 
 class LearnedMac(Struct, frozen=True, kw_only=True):
@@ -72,6 +75,7 @@ class WireEnd(Struct, frozen=True, kw_only=True):
     """Somebody on this host's wires: a guest behind its tap, or a machine behind a NIC.
 
     ``port`` is the host's link that it is behind. ``addresses`` are numbers with their IP version and prefix length.
+    ``vlan`` is the tag that its frames bear on the wire there, 0 for none.
     ``gateways`` are by version, ``routes`` have version, first and last address and gateway; ``routes_known`` says
     that these are all. ``passes`` is what it hands on between its NICs; None: nobody has said.
     """
@@ -88,6 +92,7 @@ class WireEnd(Struct, frozen=True, kw_only=True):
     routes: tuple[tuple[int, int, int, int], ...] = ()
     passes: tuple[ForwardedTraffic, ...] | None = None
     mtu: int = 0  # of its own NIC in bytes; 0 where it is taken to be that of the link that it is behind
+    vlan: int = 0
 
     def owns(self, version: int, number: int) -> bool:
         """Whether an address is its own."""
@@ -157,6 +162,22 @@ class HostNetwork(Struct, frozen=True, kw_only=True, dict=True):
         """Whether br_netfilter hands bridged frames of an IP version to the IP chains."""
         name = "iptables" if version == 4 else "ip6tables"
         return bool(self.number(f"net/bridge/bridge-nf-call-{name}") or name in self.calls.get(bridge, ()))
+
+    def is_vlan_aware(self, bridge: str) -> bool:
+        """Whether a link is a bridge that keeps VLANs apart."""
+        link = self.link(bridge)
+        return link is not None and isinstance(link.options, Bridge) and bool(link.options.vlan_filtering)
+
+    def meets_ip_chains(self, *, tagged: bool) -> bool:
+        """Whether br_netfilter takes a frame for one of IP at all: with a VLAN tag only where a switch has it so."""
+        return not tagged or bool(self.number(VLAN_TAGGED))
+
+    def vlan_link(self, below: str, vid: int) -> str:
+        """The link of a VLAN on another link, empty where there is none."""
+        for one in self.state.links.values():
+            if one.parent == below and isinstance(one.options, Vlan) and one.options.id == vid:
+                return one.name
+        return ""
 
     def is_switched(self, bridge: str) -> bool:
         """Whether Open vSwitch moves the frames of a bridge, past the kernel's hooks for bridges."""

@@ -188,6 +188,8 @@ class Walk(NeighbourSearch):
             passage.stop(code, text_of(self.version, next_hop), text, name="neighbour", where=segment)
             return end
         passage.fields |= {"ether saddr": end.mac, "ether daddr": owner.mac}
+        if end.vlan:
+            tag(passage.fields, end.vlan)
         if end.outside and owner.end is not None and owner.port == end.port:
             handed_on = owner.end.passes is not None and not owner.end.owns(self.version, to)
             if handed_on or self.relays.met or self.relays.hides(owner.end, to):
@@ -229,6 +231,7 @@ class Walk(NeighbourSearch):
         end = self.walks.ends.behind(port, mac)
         if end is not None:
             refuse(passage, end.name, end.mtu)
+            self._untagged_by(passage, end)
             return self._taken(passage, end)
         for other, segment in self.network.beside(port):
             if len(passage.stages) > LONGEST:
@@ -246,6 +249,14 @@ class Walk(NeighbourSearch):
         text = f"whose MAC it is behind {port} is not known"
         passage.stop(Code.UNKNOWN_OUTSIDE, port, text, name="wire", where=port)
         return None
+
+    def _untagged_by(self, passage: PacketPath, end: WireEnd) -> None:
+        """The receiver takes the tag off, if it has a link for that VLAN; that of a priority goes anyway."""
+        came = passage.fields.get("vlan id") or 0
+        if came != end.vlan:
+            words = f"with the tag of VLAN {came}" if came else f"without the tag of VLAN {end.vlan}"
+            text = f"it leaves by {end.port} {words}, and whether {end.name} takes it so is not known"
+            passage.stop(Code.VLAN, end.port, text, name="receiver", where=end.name, certain=False)
 
     def _taken(self, passage: PacketPath, end: WireEnd) -> WireEnd | None:
         version = self.version

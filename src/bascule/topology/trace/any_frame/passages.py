@@ -26,7 +26,7 @@ from bascule.topology.trace.any_frame.ways import (
     outward,
     plain,
 )
-from bascule.topology.trace.network import HostNetwork
+from bascule.topology.trace.network import VLAN_TAGGED, HostNetwork
 from bascule.topology.trace.packet import NEW, TCP, UDP
 from bascule.topology.trace.rules.evaluate import MatchedLine, every_end, plain_end
 from bascule.topology.trace.rules.lines import RuleChain, Rules
@@ -132,6 +132,29 @@ def bridged_frames(network: HostNetwork, bridge: str, subnets: Collection[IpNetw
     return tuple(found)
 
 
+def passed_by(network: HostNetwork, bridge: str) -> tuple[tuple[str, ...], tuple[RuleVerdict, ...]]:
+    """Where frames cross a bridge with a VLAN tag, and what IP chains would stop of them if they were asked.
+
+    The first are ports in words; both are empty where br_netfilter is off, or asks them of tagged frames as well.
+    """
+    ports = alike(network, bridge)
+    pairs, stops = list[str](), list[RuleVerdict]()
+    closed = replace(network, sysctls={**network.sysctls, VLAN_TAGGED: "1"})
+    for family in FAMILIES:
+        if network.meets_ip_chains(tagged=True) or not network.filters_bridged(bridge, VERSION_OF[family]):
+            continue
+        ways = (bridged(one, bridge, family) for one in (network, closed))
+        for way, other in zip(*ways, strict=True):
+            met = [chain.key for chain, _ in way.stations]
+            further = tuple(one for one in other.stations if one[0].key not in met)
+            passage = _outcome(network.rules, FramePath(way.came, way.left, further))
+            if passage.losing:
+                names = (_names([name], ports) if name else "any" for name in (way.came, way.left))
+                pairs.append(" to ".join(names))
+                stops += [*passage.stops, *passage.may_stop]
+    return tuple(dict.fromkeys(pairs)), _once(stops)
+
+
 def into_host(network: HostNetwork, link: str, family: str, protocol: str, port: int) -> FramePassage:
     """What becomes of a guest's question to a port of the host itself, coming in by a link."""
     known = _of_protocol(network, family, protocol) | dict.fromkeys(("th dport", f"{protocol} dport"), port)
@@ -216,10 +239,13 @@ def _cuts(
 ) -> Iterator[FrameLoss]:
     """What is lost for certain on some of the ways only, beside what is ``known``; within a subnet, on all as well."""
     lost = {(way.came, way.left): one for way, one in told if one.stops or one.result is Possibility.NO}
+    for way, one in told:  # with a tag they may pass where others do not
+        if not (one.stops or one.result is Possibility.NO):
+            lost.pop((way.came, way.left), None)
     fresh = [one for one in lost.values() if any(stop not in known for stop in one.stops or one.may_stop)]
     if not fresh:
         return
-    if len(lost) == len(told):
+    if len(lost) == len({*_keys(told)}):
         if within:
             yield _cut(within.lstrip(), fresh, whole=True)
         return
@@ -253,6 +279,8 @@ def _names(shut: Sequence[str], ports: Sequence[Sequence[str]]) -> str:
 
 def _passage(network: HostNetwork, family: str, told: Sequence[FramePassage]) -> FramePassage:
     """What the ways say together: what stops a frame on some of them only may stop it."""
+    if not told:  # no two ports have a VLAN in common
+        return FramePassage(family=family, result=Possibility.YES)
     always = [one for one in told[0].stops if all(one in other.stops for other in told)]
     stops = always or (list(told[0].stops) if len(told) == 1 else [])
     may_stop = [one for each in told for one in (*each.may_stop, *each.stops) if one not in stops]

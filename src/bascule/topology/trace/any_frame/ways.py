@@ -11,7 +11,7 @@ from bascule.model.state import HostState
 from bascule.model.values import IfName, IpNetwork
 from bascule.topology.management import below
 from bascule.topology.trace.network import HostNetwork
-from bascule.topology.trace.packet import ARP, INVALID, IPV4, IPV6, NEW
+from bascule.topology.trace.packet import ARP, INVALID, IPV4, IPV6, NEW, TAGGED
 from bascule.topology.trace.rules.lines import RuleChain, Rules, SetField
 from bascule.topology.trace.rules.naming import fits, names_of_links
 from bascule.topology.trace.rules.tests import MISSING
@@ -43,28 +43,63 @@ def bridged(network: HostNetwork, bridge: str, family: str, within: IpNetwork | 
     if within is not None:
         known |= dict.fromkeys((f"{family} saddr", f"{family} daddr"), (int(within[0]), int(within[-1])))
     return [
-        FramePath(iif, oif, tuple(_across(network, bridge, family, known, iif, oif, calls=calls)))
+        FramePath(iif, oif, tuple(_across(network, bridge, family, known, iif, oif, tags, calls=calls)))
         for iif, oif in pairs(ports_of(network, bridge))
+        for tags in crossings(network, bridge, iif, oif)
     ]
 
 
+def crossings(network: HostNetwork, bridge: str, iif: str | None, oif: str | None) -> list[tuple[bool, bool]]:
+    """Whether frames from a port to another bear a VLAN tag as they come in, and as they leave: each way that they may.
+
+    None where the two ports have no VLAN in common. A tag of VLAN 0, which any sender may set, is left out.
+    """
+    came, left = network.link(iif or ""), network.link(oif or "")
+    if not network.is_vlan_aware(bridge) or came is None or left is None or not came.vlans or not left.vlans:
+        return [(False, False)]
+    found = dict.fromkeys(
+        (not one.pvid, not other.untagged)
+        for one in came.vlans
+        for other in left.vlans
+        if max(one.first, other.first) <= min(one.last, other.last)
+    )
+    return list(found)
+
+
 def _across(
-    network: HostNetwork, bridge: str, family: str, known: HookFields, iif: str | None, oif: str | None, *, calls: bool
+    network: HostNetwork,
+    bridge: str,
+    family: str,
+    known: HookFields,
+    iif: str | None,
+    oif: str | None,
+    tags: tuple[bool, bool],
+    *,
+    calls: bool,
 ) -> Iterator[Station]:
     inside = {**known, "meta physin": iif, "meta physout": oif}
-    yield from _devices_hook(network, "ingress", iif, known)
-    for hook, names in (
-        ("prerouting", {"iif": iif}),
-        ("forward", {"iif": iif, "oif": oif}),
-        ("postrouting", {"oif": oif}),
+    came, left = (_tagged(known) if tag else known for tag in tags)
+    before = calls and network.meets_ip_chains(tagged=tags[0])
+    after = before and network.meets_ip_chains(tagged=tags[1])
+    yield from _devices_hook(network, "ingress", iif, came)
+    for hook, names, facts, shown in (
+        ("prerouting", {"iif": iif}, came, before),
+        ("forward", {"iif": iif, "oif": oif}, left, after),
+        ("postrouting", {"oif": oif}, left, after),
     ):
-        own = list(bridge_hook(network, hook, known, bridge=bridge, **names))
-        if calls and hook == "forward":
+        own = list(bridge_hook(network, hook, facts, bridge=bridge, **names))
+        if shown and hook == "forward":
             own = [one for one in own if not (_is_at_zero(one[0]) and network.skipped(one[0]))]
         yield from own
-        if calls:
+        if shown:
             yield from ip_hook(network, family, hook, inside, **dict.fromkeys(names, bridge))
-    yield from _devices_hook(network, "egress", oif, known)
+    yield from _devices_hook(network, "egress", oif, left)
+
+
+def _tagged(known: HookFields) -> HookFields:
+    """A frame of these with a VLAN tag: nft sees the tag's type, and what of IP it matches is left open."""
+    headers = (name for name in known if name.partition(" ")[0] in {"ip", "ip6", "arp", "th", "tcp", "udp"})
+    return {**known, **dict.fromkeys(headers), "ether type": TAGGED, "vlan id": None, "vlan type": known["ether type"]}
 
 
 def _is_at_zero(chain: RuleChain) -> bool:
@@ -213,12 +248,14 @@ def ports_of(network: HostNetwork, bridge: str) -> list[str | None]:
 
 
 def alike(network: HostNetwork, bridge: str) -> list[list[str]]:
-    """The ports of a bridge, those together that no rule tells apart."""
+    """The ports of a bridge, those together that no rule and no VLAN tells apart."""
     asked, guarded = names_of_links(network.rules), _guarded(network.rules)
+    aware = network.is_vlan_aware(bridge)
     kinds: dict[frozenset[str], list[str]] = {}
     for link in network.state.ports(bridge):
         name = str(link.name)
         own = {f"at {one}" for one in below(network.state, link.name) if one in guarded} if guarded else set()
+        own |= {f"in {link.vlans}"} if aware else set()
         kinds.setdefault(frozenset(one for one in asked if fits(one, name)) | own, []).append(name)
     return list(kinds.values())
 

@@ -1,20 +1,18 @@
-"""Rules that do not do what they say: the kernel's order, VLAN 0, masquerading on a bridge, links made again."""
+"""Rules that do not do what they say: the kernel's order, VLAN tags, masquerading on a bridge, links made again."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bascule.model.links import Bridge
 from bascule.model.ruleset.owners import owner
-from bascule.topology.trace.any_frame.passages import bridged_frames, translations
+from bascule.topology.trace.any_frame.passages import RuleVerdict, bridged_frames, passed_by, translations
 from bascule.topology.trace.any_frame.ways import FAMILIES, VERSION_OF
-from bascule.topology.trace.network import HostNetwork
+from bascule.topology.trace.network import VLAN_TAGGED, HostNetwork
 from bascule.topology.trace.rules.lines import RuleChain
 from bascule.topology.trace.rules.shadowed import lost_links, unmet
 from bascule.topology.trace.rules.words import chain_words, tool_of
 from bascule.verify.doctor.finding import DoctorFacts, Finding, Severity
 
-VLAN_TAGGED = "net/bridge/bridge-nf-filter-vlan-tagged"
 SAYS = 6  # lines of evidence of a kind
 
 
@@ -26,7 +24,7 @@ def look(facts: DoctorFacts) -> Iterator[Finding]:
     calling = [one for one in facts.own_bridges if any(network.filters_bridged(one, version) for version in (4, 6))]
     if calling:
         yield from _skipped(network, calling)
-        yield from _vlan_zero(network, calling)
+        yield from _tagged(network, calling)
         yield from _masqueraded(facts, network, calling)
     yield from _beside_tables(network)
     yield from _lost_links(network)
@@ -55,28 +53,39 @@ def _skipped(network: HostNetwork, bridges: list[str]) -> Iterator[Finding]:
     )
 
 
-def _vlan_zero(network: HostNetwork, bridges: list[str]) -> Iterator[Finding]:
-    """Frames with a tag of VLAN 0 go past the IP chains, and their receiver takes them for untagged ones."""
-    if network.number(VLAN_TAGGED):
+def _tagged(network: HostNetwork, bridges: list[str]) -> Iterator[Finding]:
+    """Frames with a VLAN tag go past the IP chains: those of a trunk's VLANs, and what a sender tags with VLAN 0."""
+    if network.meets_ip_chains(tagged=True):
         return
-    open_ones = []
+    zero: list[tuple[str, RuleVerdict]] = []
+    key = VLAN_TAGGED.replace("/", ".")
     for name in bridges:
-        link = network.link(name)
-        aware = link is not None and isinstance(link.options, Bridge) and link.options.vlan_filtering
+        pairs, passed = passed_by(network, name)
         passages = [one for one in bridged_frames(network, name) if one.family in FAMILIES]
         stops = [stop for one in passages for stop in (*one.stops, *one.may_stop) if stop.base.family != "bridge"]
-        if stops and not aware:
-            open_ones.append((name, stops[0]))
-    if open_ones:
+        if pairs:
+            yield Finding(
+                id="vlan-tagged",
+                severity=Severity.WARNING,
+                subject=name,
+                text="the IP rules do not guard its VLANs: what comes in or leaves with a VLAN tag passes by them, "
+                f"though they would drop it; so do frames from {'; '.join(pairs[:SAYS])}",
+                evidence=(f"{key} = 0", *map(str, passed[:SAYS])),
+                fix=f"sysctl -w {key}=1, or say it in rules of the bridge family",
+                bridges=(name,),
+            )
+        elif stops:
+            zero.append((name, stops[0]))
+    if zero:
         yield Finding(
             id="vlan-0",
             severity=Severity.WARNING,
-            subject=", ".join(name for name, _ in open_ones),
+            subject=", ".join(name for name, _ in zero),
             text="what the IP chains drop between its ports passes with a VLAN tag of number 0: they do not see such "
             "frames, and the receiver takes them as untagged",
-            evidence=(f"{VLAN_TAGGED.replace('/', '.')} = 0", *dict.fromkeys(str(stop) for _, stop in open_ones)),
-            fix=f"sysctl -w {VLAN_TAGGED.replace('/', '.')}=1",
-            bridges=tuple(name for name, _ in open_ones),
+            evidence=(f"{key} = 0", *dict.fromkeys(str(stop) for _, stop in zero)),
+            fix=f"sysctl -w {key}=1",
+            bridges=tuple(name for name, _ in zero),
         )
 
 
