@@ -112,7 +112,7 @@ def ask(
     tail = "; ".join(f"echo @@@; ip {words}" for words in asked)
     (room / "script").write_text(f"{textwrap.dedent(script)}\n{tail}\n")
     done = subprocess.run(
-        ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "sh", "-c", ROOM],
+        ["unshare", "--mount", "--net", "--uts", "--pid", "--fork", "--kill-child", "sh", "-c", ROOM],
         env={
             **os.environ,
             "TOP": str(TOP),

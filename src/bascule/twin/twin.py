@@ -110,8 +110,8 @@ class Twin:
         self._namespaces = fabric.make_namespaces(names)
         for namespace in self._namespaces.values():
             self._stack.callback(namespace.close)
-        for host in self.hosts:
-            fabric.trust_addresses(self._namespaces[host])
+        for name in (*self.hosts, *wiring.machines):
+            fabric.trust_addresses(self._namespaces[name])
         switched = self._start_switches()
         self.backend = self.guests.play(self.site, wiring, self._namespaces, FOLDER)
         self._stack.callback(self.backend.close)

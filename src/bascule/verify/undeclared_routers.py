@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bascule.model.site import Expectation, Mode, Site
+from bascule.model.site import Expectation, Mode, Site, virtual_segment
 from bascule.probe.capture import CapturedFrame
 from bascule.verify.endpoints import Endpoints
 
@@ -25,13 +25,23 @@ class UndeclaredRouters:
         stands |= {name: {on for on in some if on} for name, some in guests.items() if len(some - {None}) > 1}
         unseen = (site.hosts[name] for name in endpoints.probe_domain.unseen)
         quiet = [one for one in unseen if all(x.mode is Mode.ISOLATED for x in one.virtual_networks.values())]
-        self._hosts = {one.name: {x.network for x in endpoints.attachments(one.name) if x.network} for one in quiet}
+        networks = ((host.name, one) for host in site.hosts.values() for one in host.virtual_networks.values())
+        self._closed = {virtual_segment(host, one.name) for host, one in networks if one.mode is Mode.ISOLATED}
+        self._hosts = {
+            one.name: {x.network for x in endpoints.attachments(one.name) if x.network} - self._closed for one in quiet
+        }
         stands |= {name: on for name, on in self._hosts.items() if len(on) > 1}
         self._stands = {name: on for name, on in stands.items() if endpoints.attachments(name)}
         self._machines = frozenset(self._stands) & frozenset(site.machines)
 
     def met(self, wish: Expectation, captured: Iterable[CapturedFrame]) -> str:
-        """The first of them that a question or its reply was sent to on its way; nothing where none was."""
+        """The first of them that a question or its reply was sent to on its way; nothing where none was.
+
+        Nor where an end stands on an isolated network: our own rules let nothing through, whoever forwards.
+        """
+        ends = ({one.network for one in self._endpoints.attachments(name)} for name in (wish.source, wish.target))
+        if any(on and on <= self._closed for on in ends):
+            return ""
         for seen in captured:
             node = seen.point.node
             is_for_it = not seen.outgoing and seen.addressed and not int(seen.frame.dst[:2], 16) & 1

@@ -51,8 +51,12 @@ def lay_networks(build: TargetBuilder) -> tuple[ResolvedNetwork, ...]:
     build.sysctls |= changed
     build.notes += (*notes, *_left_behind(build.observed, build.mark, resolved))
     for one in resolved:
-        key = forwarding(one.bridge)  # that of all turns each on when it is turned on itself, and not again
-        if FORWARD4 in sysctls(one) and FORWARD4 not in changed and build.observed.sysctls.get(key) == "0":
+        key = forwarding(one.bridge)
+        if FORWARD4 not in sysctls(one) or build.observed.sysctls.get(key) != "0":
+            continue
+        if FORWARD4 in changed:
+            del build.sysctls[key]  # the kernel turns each on with all, and it must not be turned back
+        else:
             build.sysctls[key] = "1"
     for key in changed:
         if (needing := _why_forwarding(key, resolved, networks)) is not None:

@@ -21,7 +21,7 @@ def script(name: str, wanted: HostState) -> str:
 
     bridge = bridge_name(name)
     forwarding = {k: v for k, v in wanted.sysctls.items() if k in FORWARDING.values() and v == "1"}
-    own = {k: v for k, v in wanted.sysctls.items() if link_of(k) == bridge}
+    own = {k: v for k, v in wanted.sysctls.items() if link_of(k) == bridge and not k.endswith("/forwarding")}
     lines = ["#!/bin/sh", MARK, "set -e", *_lines(KERNEL.diff(HostState(), HostState(sysctls=forwarding)))]
     link = wanted.links[bridge]
     bare = replace(link, addresses=tuple(a for a in link.addresses if not a.is_link_local))  # the kernel makes those
