@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from bascule.model.links import Bridge, BridgePort, Tap
-from bascule.model.state import HostState, Link, LinkFacts, PortVlans
-from bascule.model.values import IfName, Mac
+from bascule.model.links import Bridge, BridgePort, Tap, Vlan
+from bascule.model.state import Address, HostState, Link, LinkFacts, PortVlans, Route
+from bascule.model.values import IfName, Mac, Vid
 from bascule.topology.sweep.sweep import Sweep, exchange_of
 from bascule.topology.trace.answer import Certainty
 from bascule.topology.trace.network import VLAN_TAGGED, HostNetwork, WireEnd
@@ -87,6 +87,39 @@ def test_a_priority_tag_passes_by_the_rules_of_access_ports_as_well() -> None:
     given, tagged = network(ACCESS, ACCESS, "forward", CALLS), Traffic(protocol="udp", port=80, vlan=0)
     assert first_packet(given, (0, 0), tagged)[0] is Certainty.YES
     assert first_packet(replace(given, sysctls=CLOSED), (0, 0), tagged)[0] is Certainty.NO
+
+
+@pytest.mark.parametrize(
+    ("own", "above", "result"),
+    [
+        (TRUNK, 7, Certainty.YES),
+        (ACCESS, 0, Certainty.YES),
+        (TRUNK, 0, Certainty.NO),  # its frames come up with a tag for which the host has no link
+        (OTHER, 0, Certainty.NO),
+        (OTHER, 7, Certainty.NO),
+    ],
+)
+def test_the_host_hears_and_speaks_by_the_link_of_its_vlan(
+    own: tuple[PortVlans, ...], above: int, result: Certainty
+) -> None:
+    """A guest at an access port and the host, each asking the other; rp_filter looks at the VLAN's link."""
+    given = network(ACCESS, ACCESS, "forward", {"net/ipv4/conf/all/rp_filter": "1"})
+    address, guest = (Address(ip="10.9.0.1/24"),), end("a", 11, 0)
+    bridge = replace(given.state.links[IfName("br0")], vlans=own, addresses=() if above else address)
+    links = [*given.state.links.values(), bridge]
+    if above:
+        links.append(
+            Link(name=IfName("br0.7"), options=Vlan(id=Vid(7)), parent=bridge.name, up=True, mac=bridge.mac, mtu=1500,
+                 addresses=address)
+        )  # fmt: skip
+    route = Route(dst="10.9.0.0/24", dev=IfName("br0.7" if above else "br0"))
+    state = replace(HostState.of(links), routes=(route,))
+    walks, traffic = Walks(replace(given, state=state), [guest]), Traffic(protocol="udp", port=80)
+    for source, target, number in ((guest, None, 0x0A090001), (None, guest, 0x0A09000B)):
+        answer = walks.ask(source, target, number, 4, traffic)
+        assert answer.result is result, answer.blockers
+        swept = Sweep(walks.network, [guest], [traffic]).answer(source, target, 4, number, traffic)
+        assert swept == exchange_of(answer)
 
 
 @pytest.mark.parametrize(

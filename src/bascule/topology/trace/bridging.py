@@ -97,6 +97,12 @@ class Bridging:
             return
         self.passage.fields |= {"meta physin": "", "meta physout": "", "meta physbridged": 0}
         meet_flows(self.passage, bridge, None)
+        own = self.passage.fields.get("vlan id")
+        self.tags = (own,) if isinstance(own, int) and own else ()
+        host = self.network.link(bridge)
+        if host is not None and self.network.is_vlan_aware(bridge) and not passes(host, self.tags):
+            text = f"{bridge} takes no frames {_tagged(self.tags)} from the host itself"
+            self.passage.stop(Code.VLAN, bridge, text, name="bridge", where=bridge)
         self._vlan_out(bridge, link)
         self._known(bridge, link)
         self._port_state(link, "out")
@@ -309,6 +315,9 @@ class Bridging:
         if not passes(own, leaves) or inside(own, leaves) != self.tags:
             text = f"the host itself is not in {tag_words(self.tags)} of {bridge}"
             self.passage.stop(Code.VLAN, bridge, text, name="bridge", where=bridge)
+            return
+        self.tags = leaves
+        tag(self.passage.fields, leaves[0] if leaves else None)  # br_handle_vlan(), before the hook
 
     def _vlan_out(self, bridge: str, out: Link) -> None:
         if not self.network.is_vlan_aware(bridge):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bascule.model.links import Vlan
 from bascule.topology.trace.answer import Code, Leg, recoded, worst
 from bascule.topology.trace.bridging import HOST, Bridging
 from bascule.topology.trace.forwarding import asks_as
@@ -63,6 +64,34 @@ class NeighbourSearch:
             text = f"{port} is down" if not link.up else f"{port} has no carrier"
             passage.stop(Code.LINK_DOWN, port, text, name="port", where=port)
 
+    def _up(self, passage: PacketPath, link: str) -> str:
+        """The link by which the host gets what a link hands up: with a tag that of the VLAN on it."""
+        vid = passage.fields.get("vlan id")
+        if not vid:
+            return link
+        above = self.network.vlan_link(link, vid)
+        if not above:
+            text = f"the host has no link for VLAN {vid} on {link}"
+            passage.stop(Code.VLAN, link, text, name="host", where=link)
+            return link
+        tag(passage.fields, None)
+        self._port_up(passage, above)
+        passage.device_hook("ingress", above)
+        return above
+
+    def _down(self, passage: PacketPath, link: str, port: str) -> None:
+        """The host sends by a link what leaves by a port: a VLAN's link on a bridge puts its tag on."""
+        found = self.network.link(link)
+        bridge = self.network.bridge_of(port)
+        if link != bridge:
+            self._port_up(passage, link)
+        passage.device_hook("egress", link)
+        if bridge and found is not None and isinstance(found.options, Vlan) and found.parent == bridge:
+            tag(passage.fields, found.options.id)
+            passage.device_hook("egress", bridge)
+        if bridge:
+            Bridging(passage).leave(bridge, port)
+
     def _host_searches(self, passage: PacketPath, link: str, owner: AddressOwner, number: int) -> None:
         """The host asks for the MAC of an address behind a link, if it does not know it."""
         known = self.network.neighbour(link, number)
@@ -104,35 +133,33 @@ class NeighbourSearch:
         self, fields: dict[str, Any], end: WireEnd | None, segment: str, owner: AddressOwner
     ) -> PacketPath:
         passage = self._passage(fields, Connection())
-        found = self.network.link(segment)
-        bridged = found is not None and found.is_bridge
+        bridge = self.network.bridge_of(end.port if end is not None else owner.port)
         if end is None:
             if self.version == 4:
                 passage.arp_hook("output", oif=segment)
             else:
                 passage.ip_hook("output", oif=segment)
                 passage.ip_hook("postrouting", iif=segment, oif=segment)  # ndisc_alloc_skb() has set the device
-            passage.device_hook("egress", segment)
-            if bridged:
-                Bridging(passage).leave(segment, owner.port)
+            self._down(passage, segment, owner.port)
             return passage
         if end.vlan:
             tag(passage.fields, end.vlan)
         self._came_in(passage, str(end.port))
         passage.device_hook("ingress", end.port)
         detour = False
-        if bridged:
+        if bridge:
             bridging = Bridging(passage)
-            left = bridging.enter(segment, end.port, owner.port)
+            left = bridging.enter(bridge, end.port, owner.port)
             if left != owner.port:
                 text = f"a rule gives it to {left or 'the host'} instead of {owner.port or 'the host'}"
                 passage.stop(Code.NAT_ELSEWHERE, segment, text, name="bridge", where=segment)
             if left != HOST:
                 return passage
             detour = bridging.detour
-            passage.device_hook("ingress", segment)
+            passage.device_hook("ingress", bridge)
         else:
             self._port_up(passage, end.port)
+        segment = self._up(passage, bridge or str(end.port))
         if self.version == 4:
             passage.arp_hook("input", iif=segment)
         else:

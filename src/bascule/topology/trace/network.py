@@ -11,6 +11,7 @@ from bascule.model.links import Bridge, Vlan
 from bascule.model.ruleset.openflow import LoadedRule
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
+from bascule.topology.layer2 import Tags, inside, outside
 from bascule.topology.trace.rules.lines import RuleChain, Rules
 from bascule.topology.trace.rules.values import address, mac
 
@@ -178,6 +179,16 @@ class HostNetwork(Struct, frozen=True, kw_only=True, dict=True):
             if one.parent == below and isinstance(one.options, Vlan) and one.options.id == vid:
                 return one.name
         return ""
+
+    def host_side(self, end: WireEnd) -> str:
+        """The link by which the host itself hears an end: that of a VLAN, where its frames come up with a tag."""
+        port = self.link(end.port)
+        below = self.bridge_of(end.port) or end.port
+        own = self.link(below)
+        tags: Tags = (end.vlan,) if end.vlan else ()
+        if port is not None and own is not None and self.is_vlan_aware(below):
+            tags = outside(own, inside(port, tags))
+        return (self.vlan_link(below, tags[0]) if tags else "") or below
 
     def is_switched(self, bridge: str) -> bool:
         """Whether Open vSwitch moves the frames of a bridge, past the kernel's hooks for bridges."""

@@ -23,14 +23,18 @@ class OwnerLookup:
         """The way of no packet, to ask the routes by."""
         return PacketPath(self.ends, {}, Connection())
 
-    def find(self, segment: str, number: int, asker: int = 0) -> AddressOwner | None:
-        """Who answers for an address on a segment: an end, the host itself, or somebody over the wire."""
+    def find(self, segment: str, number: int, asker: int = 0, own: str = "") -> AddressOwner | None:
+        """Who answers for an address on a segment: an end, the host itself, or somebody over the wire.
+
+        ``own`` is the link by which the host hears the question, where it is another: a VLAN's on the segment.
+        """
+        own = own or segment
         end = self.ends.at(segment, self.version, number)
         if end is not None:
             return AddressOwner(end.port, end.mac, end)
         links = self.network.own_addresses.get((self.version, number), ())
-        if links and self._answers(segment, links, number, asker):
-            return AddressOwner(HOST, self.network.mac_of(segment))
+        if links and self._answers(own, links, number, asker):
+            return AddressOwner(HOST, self.network.mac_of(own))
         ports = [str(one.name) for one in self.network.state.ports(segment)] or [segment]
         for port in ports:
             for _, other in self.network.beside(port):
@@ -39,8 +43,8 @@ class OwnerLookup:
                     return AddressOwner(port, end.mac, end)
                 if other in links:
                     return AddressOwner(port, self.network.mac_of(other))
-        if self.version == 4 and self._proxies(segment, number):
-            return AddressOwner(HOST, self.network.mac_of(segment))
+        if self.version == 4 and self._proxies(own, number):
+            return AddressOwner(HOST, self.network.mac_of(own))
         return None
 
     def _answers(self, segment: str, links: Sequence[str], number: int, asker: int) -> bool:

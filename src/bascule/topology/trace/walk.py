@@ -177,7 +177,8 @@ class Walk(NeighbourSearch):
         segment = bridge or end.port
         knows = end.static_neighbours or (end.name, next_hop) in self.heard
         asker = 0 if knows else passage.fields[key(self.version, "saddr")]
-        owner = self.owners.find(segment, next_hop, asker)
+        own = self.network.host_side(end)
+        owner = self.owners.find(segment, next_hop, asker, own)
         if owner is None:
             text = f"nobody that is known has {text_of(self.version, next_hop)} behind {segment}"
             code = Code.ARP_SILENT if end.routes_known else Code.UNKNOWN_OUTSIDE
@@ -199,7 +200,7 @@ class Walk(NeighbourSearch):
             passage.stop(Code.UNKNOWN_OUTSIDE, end.name, text, name="wire", where=end.port)
             return owner.end
         if not end.static_neighbours:
-            self._search(end, segment, owner, next_hop)
+            self._search(end, segment if owner.port else own, owner, next_hop)
         if (by := self.network.link(end.port)) is not None:
             cut(passage, end.mtu or by.mtu, end.name)
         return self._arrive(passage, end.port, owner)
@@ -215,7 +216,7 @@ class Walk(NeighbourSearch):
         bridge = self.network.bridge_of(port)
         if not bridge:
             self._port_up(passage, port)
-            return self._into_host(passage, port, Bridging(passage))
+            return self._into_host(passage, self._up(passage, port), Bridging(passage))
         bridging = Bridging(passage)
         left = bridging.enter(bridge, port, owner.port)
         for found, number in bridging.searched:
@@ -223,7 +224,7 @@ class Walk(NeighbourSearch):
         if left != HOST:
             return self._delivered(passage, left)
         passage.device_hook("ingress", bridge)
-        return self._into_host(passage, bridge, bridging)
+        return self._into_host(passage, self._up(passage, bridge), bridging)
 
     def _delivered(self, passage: PacketPath, port: str) -> WireEnd | None:
         """Who gets a frame that left by a port; what it does with a packet that is not for it."""
@@ -344,10 +345,5 @@ class Walk(NeighbourSearch):
         passage.fields |= {"ether saddr": self.network.mac_of(link), "ether daddr": owner.mac}
         found = self.network.link(link)
         cut(passage, found.mtu if found is not None else 0, link, sender=not passage.routed_on)
-        if found is not None and found.is_bridge:
-            passage.device_hook("egress", link)
-            Bridging(passage).leave(link, owner.port)
-        else:
-            self._port_up(passage, link)
-            passage.device_hook("egress", link)
+        self._down(passage, link, owner.port)
         return self._delivered(passage, owner.port)

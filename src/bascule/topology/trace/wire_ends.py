@@ -48,8 +48,8 @@ class WireEnds:
         return self._by_mac.get((port, mac))
 
     def at(self, link: str, version: int, number: int) -> WireEnd | None:
-        """Who has an address behind a link: on a bridge behind any of its ports."""
+        """Who has an address behind a link: on a bridge, or a VLAN of it, behind any of its ports."""
         for end in self._by_address.get((version, number), ()):
-            if link in {end.port, self.network.bridge_of(end.port)}:
+            if link in {end.port, self.network.bridge_of(end.port)} or link == self.network.host_side(end):
                 return end
         return None
