@@ -25,7 +25,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SiteFile |
 
 
 class SiteFile(pytest.File):
-    """The tests of one file: that it is right, that the twin passes its checks, and each expectation."""
+    """The tests of one file: that it is valid, that the twin passes its checks, and each expectation."""
 
     def collect(self) -> Iterator[pytest.Item]:
         """Nothing is rehearsed yet; of a file that is wrong there is nothing to expect."""

@@ -133,7 +133,7 @@ def in_the_twin(
         if any(guarded_ports(site, site.hosts[name]) for name in names):
             clock.lap("attacking the guards")
             checks += [check for name in names for check in check_guards(site, site.hosts[name], probe_domain)]
-        clock.lap("going the way back")
+        clock.lap("taking the change back")
         checks += [way_back(n, roll_back(change, looks[n], where=hosts[n]).left) for n, change in made.items()]
         clock.end()
         return {

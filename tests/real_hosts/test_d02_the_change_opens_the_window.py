@@ -77,7 +77,7 @@ def test_it_waits_for_it_without_any_ssh(shared_host: Field) -> None:
 def test_no_confirm_says_so_aloud(shared_host: Field) -> None:
     done = shared_host.bascule("apply", shared_host.site(ONE_NIC), "--yes", "--no-confirm")
     assert done.returncode == 0
-    assert "this will NOT come back by itself: --no-confirm was given" in done.stderr
+    assert "this will NOT be taken back by itself: --no-confirm was given" in done.stderr
     assert "192.168.1.10/24 moves from eth0 to br0" in done.stderr
     assert shared_host.bascule("undo").returncode == 0
 

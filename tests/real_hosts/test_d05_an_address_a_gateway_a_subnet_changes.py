@@ -43,9 +43,11 @@ def host(real_host: Field) -> Field:
 
 
 def test_the_gateways_are_other_ones(host: Field) -> None:
-    done = host.document("apply", host.site(NIC % (OWN, "[192.168.1.50, 'fd00::50']")), "--yes")
-    assert done["ok"], done
-    assert {"gateway 192.168.1.50", "gateway fd00::50"} <= {*done["checked"]}
+    done = host.bascule("apply", host.site(NIC % (OWN, "[192.168.1.50, 'fd00::50']")), "--yes")
+    assert done.returncode == 0, done.stderr
+    (new,) = [line for line in done.stdout.splitlines() if line.startswith("new, and answering: ")]
+    assert {"gateway 192.168.1.50", "gateway fd00::50"} == {*new.removeprefix("new, and answering: ").split(", ")}
+    assert "still answering: gateway 192.168.1.50" not in done.stdout
     assert "default via 192.168.1.50" in host.ip("route")
     assert "default via fd00::50" in host.ip("-6 route")
     assert host.bascule("undo").returncode == 0

@@ -36,9 +36,12 @@ def test_t14_counts_name_what_did_not_hold_and_of_how_many() -> None:
     assert tally(checks, outcomes) == "2 of 6 expectations and 0 of 38 checks did not hold"
     off = [Outcome(expectation=wishes[0], observed=UNPROVEN, ok=None, witness=Witness(sentence=""))]
     unasked = [Check(id="x", subject="y", ok=None, detail="")]
-    assert tally(checks + unasked, off) == (
-        "38 checks and 0 expectations hold; 1 unproven; 1 could not be asked from here"
-    )
+    assert tally(checks + unasked, off) == "38 checks hold; 1 unproven; 1 could not be asked from here"
+    failed = [Check(id="x", subject="y", ok=False, detail="")]
+    assert tally(checks + failed, off) == "1 of 39 checks did not hold; 1 unproven"
+    assert tally([], outcomes[:1]) == "1 of 1 expectation did not hold"
+    assert tally([], outcomes[2:3]) == "1 expectation holds"
+    assert tally([], off) == "nothing was checked; 1 unproven"
 
 
 @pytest.mark.kernel

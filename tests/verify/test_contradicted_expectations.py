@@ -92,4 +92,4 @@ def test_no_example_contradicts_itself_but_the_slip(path: Path, monkeypatch: pyt
     assert result.return_value == (65 if slip else 0), result.stdout
     if slip:
         assert "'guest_03' must not reach 'customer' by icmp, and by this file it does" in result.stdout
-        assert " --> examples/slip.yaml:34:12 what lets it" in result.stdout
+        assert " --> examples/slip.yaml:34:12 what lets it through" in result.stdout

@@ -18,14 +18,14 @@ options:
     type: path
     default: /etc/bascule/site.yaml
   host:
-    description: The host meant, where the file has several. The default is that its name or hardware says so.
+    description: The host meant, where the file has several. By default it is found by the machine's name or hardware.
     type: str
   confirm_within:
     description: How long the host waits for the new connection, in seconds.
     type: int
     default: 60
   here:
-    description: This machine is that host, though neither its name nor its hardware says so.
+    description: Take the machine for that host, even if its name and its hardware do not match.
     type: bool
     default: false
   driver:
@@ -60,7 +60,7 @@ changes:
   type: list
   returned: success
 mind:
-  description: What the administrator should know.
+  description: Warnings, as C(bascule plan) prints them; what the administrator should know.
   type: list
   returned: success
 confirmed:

@@ -66,11 +66,6 @@ class Probes:
         self.brought = [probe for probe in brought if probe.address.version in replaced]
         self.hopes = [probe for probe in brought if probe.address.version not in replaced]
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """What must answer again."""
-        return tuple(probe.name for probe in (*self.passed, *self.brought))
-
     def __call__(self, state: HostState) -> tuple[str, ...]:
         """Ask in the state after the change those that passed, and those that it brings; what does not answer."""
         answers = _ask([*self.passed, *self.brought], state, self.patience_s)

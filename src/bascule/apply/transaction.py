@@ -72,6 +72,7 @@ class ApplyResult(Struct, frozen=True, kw_only=True):
     window_s: float | None
     written: tuple[str, ...] = ()
     checked: tuple[str, ...] = ()  # what answered before the change and answers after it
+    brought: tuple[str, ...] = ()  # what the change brings in place of one that answered, and that answers
 
 
 def apply(prepared: PreparedPlan, options: ApplyOptions) -> ApplyResult:
@@ -122,7 +123,8 @@ class _Transaction:
                 folder=self.folder,
                 window_s=self.options.window_s,
                 written=written,
-                checked=self.probes.names,
+                checked=tuple(probe.name for probe in self.probes.passed),
+                brought=tuple(probe.name for probe in self.probes.brought),
             )
         finally:
             self.options.progress("")

@@ -18,7 +18,7 @@ VERBS = {  # verb: what it does, what it changes
     "check": "Every problem of the site file, with its place and a hint. Reads only.",
     "plan": "What would change, in order, why, and which guests it touches. Reads only.",
     "rehearse": "Build the twin, apply the plan in it, ask every question. Throw-away namespaces only.",
-    "apply": "Change this host, and come back by itself unless it is confirmed.",
+    "apply": "Change this host; the change is taken back unless it is confirmed.",
     "confirm": "Keep the change that `apply` made.",
     "undo": "Take the last change back, and prove it.",
     "status": "What is armed, unfinished or drifted. Reads only.",
@@ -34,7 +34,7 @@ VERBS = {  # verb: what it does, what it changes
     "doctor": "What causes trouble on this host, each with its evidence and a fix. Reads only.",
     "survey": "Which network is on which wire, with the evidence. Listens only.",
     "blink": "Find a port with its LED. Changes nothing.",
-    "completion": "What makes bash, zsh or fish complete verbs, options and names. Reads only.",
+    "completion": "The completion script for bash, zsh or fish: verbs, options and names. Reads only.",
     "schema": "The JSON schema of the site file. Reads only.",
 }
 

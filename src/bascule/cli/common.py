@@ -39,7 +39,7 @@ def host_option(function: F) -> F:
 
 def here_option(function: F) -> F:
     """Insist that this machine is the host, whatever its name and hardware say."""
-    words = "This machine is that host, though neither its name nor its hardware says so."
+    words = "Take this machine for that host, even if its name and hardware do not match."
     return click.option("--here", is_flag=True, help=words)(function)
 
 

@@ -112,11 +112,11 @@ def stop(*, names: tuple[str, ...], yes: bool, driver: str | None, connect: str 
 
 @click.command()
 @_guests
-@click.option("--disable", is_flag=True, help="From now on they do not start with the host.")
+@click.option("--disable", is_flag=True, help="Do not start them when the host boots any more.")
 @driver_options
 @json_option
 def autostart(*, names: tuple[str, ...], disable: bool, driver: str | None, connect: str | None, as_json: bool) -> int:
-    """Have guests start with the host, by libvirt. A site file that says `autostart:` is followed by the next apply."""
+    """Start guests when the host boots, by libvirt. The next apply follows `autostart:` in the site file."""
     runtime, _ = _found(names, driver, connect)
     for name in names:
         runtime.autostart(name, on=not disable)

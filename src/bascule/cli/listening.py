@@ -23,7 +23,9 @@ PLAIN_PROGRESS_S = 10.0  # how often a line is printed where there is no termina
 def survey_options(function: F) -> F:
     """``--survey`` and how long it takes; the function is given ``survey`` and ``survey_seconds``."""
     listen = click.option(
-        "--survey", is_flag=True, help="Listen on the NICs first, and refuse when a wire is another than the file says."
+        "--survey",
+        is_flag=True,
+        help="Listen on the NICs first, and refuse when a NIC is on another network than the file says.",
     )
     long = click.option(
         "--survey-seconds",

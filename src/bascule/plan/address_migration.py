@@ -122,7 +122,7 @@ def _renamed(words: tuple[str, ...], moved: Mapping[str, IfName]) -> tuple[str, 
 def moved_neighbours(
     neighbours: Iterable[FixedNeighbour], moved: Mapping[str, IfName], links: Container[str]
 ) -> tuple[FixedNeighbour, ...]:
-    """Neighbours that are set for good, on the link on which the host speaks from now on."""
+    """Permanent neighbours, on the link on which the host speaks from now on."""
     found = (replace(one, dev=moved.get(one.dev, one.dev)) for one in neighbours)
     return tuple(dict.fromkeys(one for one in found if one.dev in links))
 

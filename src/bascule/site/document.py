@@ -230,7 +230,7 @@ class Guest(Entry):
 
 
 class MachineNic(Entry):
-    """A machine's foot in a network."""
+    """A machine's connection to a network."""
 
     model_config = ConfigDict(title="a NIC of a machine")
 

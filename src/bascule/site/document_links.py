@@ -158,7 +158,7 @@ HASH_POLICIES = ("layer2", "layer2+3", "layer3+4", "encap2+3", "encap3+4", "vlan
 
 
 class Bond(WiredLink):
-    """Several NICs as one, usable as an uplink; the host can speak on it as on a NIC."""
+    """Several NICs as one, usable as an uplink; the host can have addresses on it as on a NIC."""
 
     model_config = ConfigDict(title="a bond")
 

@@ -159,7 +159,7 @@ class _Capture:
                 self._drain(nic)
 
     def _drain(self, nic: str) -> bool:
-        """Take what waits; False when the link is gone for good."""
+        """Take what waits; False when the link is gone."""
         collector = self.collectors[nic]
         try:
             for data, tci in self.listeners[nic].frames():

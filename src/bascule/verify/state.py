@@ -51,7 +51,7 @@ class StateChecks:
         return next((n.text for n in self._plan.notes if (n.kind, n.subject) == ("unsupported", subject)), None)
 
     def rest(self) -> Iterator[Check]:
-        """A failed check for every change that no other check has told of, and for what is there beside the file."""
+        """A failed check for every change that no other check has told of, and for what is not in the file."""
         for change in self._plan.changes:
             if id(change) not in self._told:
                 yield self._check("as-declared", change.subject, "", [change])

@@ -146,7 +146,7 @@ def _tell(_: click.Context, param: click.Parameter, value: Any) -> Any:
 
 
 OPTIONS: tuple[tuple[list[str], dict[str, Any]], ...] = (
-    (["-v", "--verbose", "look_more"], {"is_flag": True, "help": "Show also each thing that is fine."}),
+    (["-v", "--verbose", "look_more"], {"is_flag": True, "help": "Show also what is in order."}),
     (["-q", "--quiet", "look_less"], {"is_flag": True, "help": "Show only what is wrong."}),
     (
         ["--color", "look_color"],
@@ -155,7 +155,7 @@ OPTIONS: tuple[tuple[list[str], dict[str, Any]], ...] = (
             "help": "Colours; auto: on a terminal, unless NO_COLOR is set.",
         },
     ),
-    (["--ascii", "look_ascii"], {"is_flag": True, "help": "ASCII alone; by itself where the locale is C."}),
+    (["--ascii", "look_ascii"], {"is_flag": True, "help": "Use ASCII only; the default where the locale is C."}),
 )
 
 

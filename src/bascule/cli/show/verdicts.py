@@ -168,7 +168,11 @@ def tally(checks: Sequence[Check], outcomes: Sequence[Outcome]) -> str:
     unasked = len(checks) + len(outcomes) - len(asked[0]) - len(asked[1]) - unproven
     rest = f"; {unproven} unproven" if unproven else ""
     rest += f"; {unasked} could not be asked from here" if unasked else ""
+    rows = [row for row, some in zip(zip(bad, counted, strict=True), asked, strict=True) if some]
+    if not rows:
+        return f"nothing was checked{rest}"
     if any(bad):
-        rows = sorted(zip(bad, counted, strict=True), key=lambda row: row[0] == 0)
+        rows.sort(key=lambda row: row[0] == 0)
         return " and ".join(f"{number} of {words}" for number, words in rows) + f" did not hold{rest}"
-    return f"{' and '.join(counted)} hold{rest}"
+    hold = "holds" if len(asked[0]) + len(asked[1]) == 1 else "hold"
+    return f"{' and '.join(words for _, words in rows)} {hold}{rest}"

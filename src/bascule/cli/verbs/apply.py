@@ -1,4 +1,4 @@
-"""``bascule apply``: change this host, and come back by itself unless somebody confirms."""
+"""``bascule apply``: change this host, and take it back by itself unless somebody confirms."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def command(
     driver: str | None,
     connect: str | None,
 ) -> int:
-    """Change this host as the site file says; it comes back by itself unless you run `bascule confirm`.
+    """Change this host as the site file says; the change is taken back unless you run `bascule confirm`.
 
     That holds for its configuration files, too, if the machine loses its power before (where systemd starts it).
 
@@ -191,7 +191,7 @@ def _warn(ready: ApplyRequest, window_s: float | None, say: Callable[[str], None
     if why := show_own_line(prepared.plan, columns=width()):
         say(f"\n{why}")
     if window_s is None and prepared.must_be_confirmed:
-        say("\nthis will NOT come back by itself: --no-confirm was given")
+        say("\nthis will NOT be taken back by itself: --no-confirm was given")
 
 
 def _agrees(window_s: float | None) -> bool:
@@ -236,7 +236,7 @@ def _done_json(done: ApplyResult, *, kept: bool) -> dict[str, Any]:
         "confirm_within_s": done.window_s,
         "written": list(done.written),
         "survives_reboot": kept,
-        "checked": list(done.checked),
+        "checked": [*done.checked, *done.brought],
     }
 
 
@@ -247,6 +247,8 @@ def _done_words(ready: ApplyRequest, done: ApplyResult) -> str:
     lines = ["", f"change {done.folder.number} is made"]
     if done.checked:
         lines.append(f"still answering: {', '.join(done.checked)}")
+    if done.brought:
+        lines.append(f"new, and answering: {', '.join(done.brought)}")
     line = prepared.line
     again = ""
     if line is not None and prepared.crossing:
@@ -270,5 +272,5 @@ def _done_words(ready: ApplyRequest, done: ApplyResult) -> str:
         moved = [f"{file.path} (kept as {file.place})" for file in prepared.plan.files if file.action == "move"]
         lines += [f"moved aside: {', '.join(moved)}"] if moved else []
     else:
-        lines.append(f"the files of {ready.persister.dialect} said so already")
+        lines.append(f"no file was written: the files of {ready.persister.dialect} say it already")
     return "\n".join(lines)

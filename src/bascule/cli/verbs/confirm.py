@@ -10,7 +10,7 @@ from bascule.cli.common import json_option
 @click.command()
 @json_option
 def command(*, as_json: bool) -> int:
-    """Keep the change that `bascule apply` made; without it the change comes back by itself.
+    """Keep the change that `bascule apply` made; without it the change is taken back.
 
     Exit status: 0 kept, 1 nothing waits for it (taken back already, or confirmed before).
     """

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @json_option
 @click.option("--root", metavar="DIR", help="Read the files below DIR (DIR/etc/...) alone, not this host's kernel.")
 @click.option("--dialect", metavar="DIALECT", help=f"One of {', '.join(readable())}; found if not given.")
-@click.option("--host", metavar="NAME", help="What the site file shall call the host.")
+@click.option("--host", metavar="NAME", help="The host's name in the site file.")
 @click.option("--site", "site_name", metavar="NAME", help="The site's name; the host's if not given.")
 @click.option("--bridge", metavar="NIC", help="Put this NIC or bond under a new bridge, which takes over its address.")
 @click.option("--as", "bridge_name", metavar="NAME", help="What that bridge is called; br0 if that is free.")

@@ -16,7 +16,7 @@ from bascule.cli.show.output_style import output_style
 @click.option(
     "--attack",
     metavar="GUEST",
-    help="Ask one thing alone: whether the guest's guard stops every hostile frame, sent from a port of our own beside "
+    help="Ask only whether the guest's guard stops every hostile frame, sent from a port of our own beside "
     "its tap; nobody else gets one.",
 )
 def command(*, site_file: str, host: str | None, as_json: bool, strict: bool, attack: str | None) -> int:

@@ -16,7 +16,7 @@ from bascule.cli.show.output_style import output_style
 @host_option
 @here_option
 @json_option
-@click.option("--wanted", is_flag=True, help="Ask what the file wants to be, not what is.")
+@click.option("--wanted", is_flag=True, help="Ask about the state that the file declares, not the running one.")
 @click.option("--observed", metavar="FILE", help="Ask about a saved state instead of this host.")
 @click.option("--all", "everything", is_flag=True, help="Show every stage, also where nothing happens.")
 @click.option("--brief", is_flag=True, help="Print the verdict alone, in one line.")

@@ -13,7 +13,7 @@ from bascule.plan.change import Change, Note
 class SeenHost(Struct, frozen=True, kw_only=True):
     """What was seen of a host, and what the plan would change on it; ``problems`` say why no plan could be made.
 
-    ``notes`` are the plan's own, of which those count that name what is there beside the file.
+    ``notes`` are the plan's own, of which those count that name what is there and not in the file.
     """
 
     state: HostState

@@ -1,4 +1,4 @@
-"""What goes along with the host's addresses when they change their link, and is kept for the next boot with them. Pure.
+"""What moves with the host's addresses when they change their link, and is kept for the next boot with them. Pure.
 
 No key of a site file says these: policy rules that name a link of ours or that stood in a file that is moved aside, and
 permanent neighbours. They are on the host now, and so they are what the next boot must make.

@@ -110,7 +110,7 @@ def _ip(builder: Builder, draft: LinkDraft, rest: list[str], file: str, line: in
     if rest[:2] == ["rule", "add"]:
         builder.rules.append(parse_rule_words(rest[2:], ipv6=ipv6))
         return True
-    if rest[:1] in (["neigh"], ["neighbour"], ["neighbor"]):  # goes along by what the kernel has (persist.foreign)
+    if rest[:1] in (["neigh"], ["neighbour"], ["neighbor"]):  # moves by what the kernel has (persist.foreign)
         raise ValueError("a neighbour that is set, of which a site file says nothing")
     if rest[:1] in (["addr"], ["address"], ["a"]) and rest[1:2] == ["add"] and len(rest) > 2:
         return _address(builder, rest[2], rest[3:], file, line)

@@ -176,7 +176,7 @@ def take_over(build: TargetBuilder, bridge: IfName, uplink: Link) -> None:
 
 
 def hand_over_advertised(build: TargetBuilder, bridge: IfName, uplink: Link) -> None:
-    """What routers and DHCPv6 gave to the NIC goes along to a bridge whose own addresses the file names.
+    """What routers and DHCPv6 gave to the NIC moves to a bridge whose own addresses the file names.
 
     It hears the same routers, and would have the same addresses in a minute; until then the host had no IPv6.
     """
@@ -190,7 +190,7 @@ def hand_over_advertised(build: TargetBuilder, bridge: IfName, uplink: Link) -> 
 
 
 def carry(build: TargetBuilder, uplink: Link, bridge: IfName) -> None:
-    """What else knows the NIC as the one on which the host speaks goes along with its addresses."""
+    """What else knows the NIC as the one on which the host speaks moves with its addresses."""
     build.sysctls |= moved_parameters(build.observed, uplink.name, bridge)
     build.moved[uplink.name] = bridge
     if uplink.addrgenmode in BY_SECRET:
@@ -206,7 +206,7 @@ def carry(build: TargetBuilder, uplink: Link, bridge: IfName) -> None:
 
 
 def _tell_carried(build: TargetBuilder, old: str, new: str) -> None:
-    """What goes along; what of it the files keep, whoever writes them says."""
+    """What moves with the addresses; what of it the files keep, whoever writes them says."""
     names = [f"rule {rule.priority} ({' '.join(rule.words)})" for rule in build.observed.rules if old in rule.words]
     names += [f"neighbour {one.ip}" for one in build.observed.neighbours if one.dev == old]
     if names:

@@ -46,7 +46,7 @@ def _lay_macvtap(build: TargetBuilder, nic: GuestNic) -> None:
         build.reasons[tap.name] = f"{nic.guest} is plugged into {nic.into}"
         build.running.setdefault(nic.into, []).append(nic.guest)
     else:
-        build.note("waiting", nic.tap, f"is plugged into {nic.into} when {nic.guest} starts")
+        build.note("waiting", nic.tap, f"will be plugged into {nic.into} at the start of {nic.guest}")
 
 
 def _lay_on_network(build: TargetBuilder, nic: GuestNic) -> None:
@@ -66,7 +66,7 @@ def _plug(build: TargetBuilder, nic: GuestNic, bridge: IfName, way: set[IfName |
         if tap is not None and tap.master is not None and (name == nic.tap or tap.master == bridge):
             build.running.setdefault(name, []).append(nic.guest)
     if nic.tap not in build.links:
-        build.note("waiting", nic.tap, f"is plugged into {bridge} when {nic.guest} starts")
+        build.note("waiting", nic.tap, f"will be plugged into {bridge} at the start of {nic.guest}")
         return False
     build.set(nic.tap, mtu=build.links[bridge].mtu)
     by_kernel = build.links[bridge].options.by_kernel
@@ -87,7 +87,7 @@ def _plug(build: TargetBuilder, nic: GuestNic, bridge: IfName, way: set[IfName |
 
 
 def _note_flags(build: TargetBuilder, nic: GuestNic) -> None:
-    """Say which flags that keep frames from a guest or its own from others the port has beside the file."""
+    """Say which flags that keep frames from a guest or its own from others the port has that are not in the file."""
     port, usual = build.links[nic.tap].port or BridgePort(), BridgePort()
     named = {"isolated": nic.guarding.port_flag, "learning": nic.guarding.fdb, "flood": nic.guarding.fdb}
     for flag in CUTTING:

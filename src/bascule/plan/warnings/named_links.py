@@ -1,6 +1,6 @@
 """Who else on a host knows a link by its name, told before the host's addresses leave it. Pure.
 
-What can go along goes along with the addresses (see :mod:`bascule.plan.address_migration`); this is what stays behind.
+What can move, moves with the addresses (see :mod:`bascule.plan.address_migration`); this is what stays behind.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def settle(goal: HostState, now: HostState, wanted: HostState) -> HostState:
 def with_bridges_left(goal: HostState, now: HostState) -> HostState:
     """The goal for the first pass: a bridge that is not ours keeps its MAC and MTU until its ports are back.
 
-    Such a bridge may follow its ports in both, and then finds back by itself; to set them would pin them for good.
+    Such a bridge may follow its ports in both, and then finds back by itself; to set them would pin them permanently.
     """
     links = dict(goal.links)
     for name, link in goal.links.items():

@@ -159,7 +159,7 @@ class _Wanted:
         return replace(row, bridge=bridge.name, interfaces=(replace(row.interfaces[0], mtu_request=mtu),))
 
     def _as_made(self, row: PortRow | None, bridge: str, kind: str = "", name: str = "") -> PortRow:
-        """A new port; one of ours without what others set beside the file; one that was found as it is."""
+        """A new port; one of ours without what others set that is not in the file; one that was found as it is."""
         if row is None:
             own = InterfaceRow(name=name or bridge, type=kind, external_ids=self.mark)
             return PortRow(name=name or bridge, bridge=bridge, interfaces=(own,), external_ids=self.mark)

@@ -13,7 +13,7 @@ from bascule.site.wiring import DocumentWiring, SpeakerNic
 from bascule.topology.virtual_networks import host_address
 
 Known = tuple[tuple[IpAddress, str], ...]  # addresses that stand on a subnet, and whose they are
-SAME_HINT = "an address must belong to one network only, or no route to it is right"
+SAME_HINT = "an address must belong to one network only, or no route to it can be right"
 NESTED_HINT = "the longest prefix decides: what lies in both is looked for in the smaller one; give one of them another"
 
 

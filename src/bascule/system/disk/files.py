@@ -212,7 +212,7 @@ def replace_file(path: Path, data: bytes, *, mode: int, owner: tuple[int, int] |
 
 
 def remove_file(path: Path) -> None:
-    """Take a file away for good; one that is not there is no error."""
+    """Remove a file; one that is not there is no error."""
     path.unlink(missing_ok=True)
     if path.parent.is_dir():
         sync_folder(path.parent)

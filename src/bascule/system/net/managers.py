@@ -73,7 +73,7 @@ def networkmanager_release(link: str, *, attempt: bool) -> None:
 
 
 def networkmanager_take(link: str, *, manage: bool) -> None:
-    """Tell NetworkManager to leave a link alone, or to mind it again, until the next boot. Raises CommandFailed."""
+    """Tell NetworkManager to leave a link alone, or to manage it again, until the next boot. Raises CommandFailed."""
     run(("nmcli", "device", "set", link, "managed", "yes" if manage else "no"))
 
 

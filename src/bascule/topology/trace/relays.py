@@ -52,7 +52,7 @@ class Relays:
             return NextWire(foot=None, text=f"by which wire {end.name} sends on {words} is not known")
         flow = next((one for one in end.passes if self._fits(one, end, foot, source, target)), None)
         if flow is None:
-            return NextWire(foot=None, code=Code.NOT_FORWARDING, text=f"{end.name} does not hand on {words}")
+            return NextWire(foot=None, code=Code.NOT_FORWARDING, text=f"{end.name} does not forward {words}")
         shown = source
         if flow.hides:
             shown = next((number for number, version, _ in foot.addresses if version == self.version), source)

@@ -38,12 +38,12 @@ def contradicted(site: Site, hosts: Sequence[AskedHost]) -> Iterator[Problem]:
         else:
             continue
         does = "must reach" if wants else "must not reach"
-        but = "this file keeps it from that" if wants else "by this file it does"
+        but = "this file prevents it" if wants else "by this file it does"
         yield Problem(
             code=CODE,
             message=f"'{wish.source}' {does} '{wish.target}' by {wish.service}, and {but}: {words}",
             place=wish.place,
-            also=((but if wants else "what lets it", place),) if place != NOWHERE else (),
+            also=((but if wants else "what lets it through", place),) if place != NOWHERE else (),
             hint=HINT.format(wish.source, wish.target, wish.service, site.source.path or "SITE"),
         )
 

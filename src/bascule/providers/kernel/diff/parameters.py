@@ -22,7 +22,7 @@ _WORDS = {
     ("arp_announce", "1"): "prefer an address of its own subnet in ARP requests",
     ("arp_announce", "2"): "name an address of its own in ARP requests",
     ("rp_filter", "0"): "take packets from any source",
-    ("rp_filter", "1"): "take packets only by the way that answers go",
+    ("rp_filter", "1"): "filter by strict reverse path (rp_filter)",
     ("rp_filter", "2"): "take packets only from sources that a route leads to",
     ("ip_forward", "1"): "route IPv4 between all links",
     ("ip_forward", "0"): "route no IPv4",
