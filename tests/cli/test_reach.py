@@ -98,3 +98,9 @@ def test_the_wanted_state_of_another_host_needs_no_rights_and_names_no_differenc
     assert results["customer", "guest_02", "tcp/3389"] == "no"  # dmz forwards nothing to it
     assert results["guest_02", "customer", "icmp"] == "yes"  # dmz masquerades it, and not guest_03
     assert results["guest_03", "customer", "icmp"] == "no"
+
+
+def test_a_table_without_a_row_has_no_head(lab: Lab) -> None:
+    done = lab.bascule(lab.namespace("h"), "reach", "examples/cabling.yaml", "--wanted")
+    assert done.stdout.startswith("unknown  vmserver: no address of it is known here\n")
+    assert "0 questions" in done.stdout

@@ -27,7 +27,9 @@ def show_reach(found: Matrix, *, columns: int) -> str:
     names = {group[0]: _named(group) for group in found.classes}
     rows = [("from", "to", *map(str, found.services)), *_rows(found, names)]
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    if sum(widths) + 2 * len(widths) - 2 > columns:
+    if len(rows) == 1:
+        pass  # no pair could be asked: there is no table
+    elif sum(widths) + 2 * len(widths) - 2 > columns:
         lines += _stacked(rows, columns)
     else:
         lines += ["  ".join(f"{cell:<{wide}}" for cell, wide in zip(row, widths, strict=True)).rstrip() for row in rows]
