@@ -167,6 +167,8 @@ def _receive(door: socket.socket) -> tuple[int, int | None] | None:
         data, extra, _, address = door.recvmsg(2000, 64)
     except OSError:  # said once to whoever listens on a link that went down
         return None
+    while data[12:14] == b"\x81\x00":  # a tag behind the outer one, which the kernel has taken off
+        data = data[:12] + data[16:]
     if address[2] == OUTGOING or data[12:14] != struct.pack("!H", ETHERTYPE):
         return None
     for level, kind, content in extra:
