@@ -43,12 +43,12 @@ def base(tmp_path: Path) -> Iterator[tuple[str, int]]:
     path = f"{tmp_path}/db.sock"
     words = ("ovsdb-server", f"--remote=punix:{path}", f"--unixctl={tmp_path}/ctl", "-vconsole:off", f"{tmp_path}/db")
     with subprocess.Popen(words) as server:
-        while not Path(path).exists():
-            time.sleep(0.01)
-        subprocess.run(("ovs-vsctl", f"--db=unix:{path}", "--no-wait", "init"), check=True)
-        yield path, server.pid
-        server.send_signal(signal.SIGCONT)
-        server.terminate()
+        try:  # its socket is there a moment before it listens
+            subprocess.run(("ovs-vsctl", "--retry", f"--db=unix:{path}", "--no-wait", "init"), check=True)
+            yield path, server.pid
+        finally:
+            server.send_signal(signal.SIGCONT)
+            server.terminate()
 
 
 def with_ports(state: SwitchState, number: int) -> SwitchState:

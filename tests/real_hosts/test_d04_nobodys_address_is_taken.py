@@ -143,7 +143,7 @@ def test_what_moves_is_not_new_and_takes_no_time(real_host: Field) -> None:
     """And nobody is asked: whoever answers for the host's own address elsewhere is another matter."""
     done = real_host.bascule("apply", real_host.site(ONE_NIC), "--yes", "--no-confirm")
     assert done.returncode == 0, done.stderr
-    assert "taken" not in done.stderr
+    assert "is taken" not in done.stderr
 
 
 def test_a_wire_that_is_not_there_yet_is_told(real_host: Field) -> None:
