@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import re
+import signal
 import socket
 import struct
 import subprocess
@@ -52,10 +53,12 @@ class Lab:
 
     def __init__(self) -> None:
         self._stack = contextlib.ExitStack()
+        self._made: set[tuple[int, int]] = set()
 
     def namespace(self, name: str) -> Namespace:
         """An empty namespace with its loopback up."""
         fresh = self._stack.enter_context(Namespace.new(name))
+        self._made.add(fresh.identity)
         self.ip(fresh, "link set lo up")
         return fresh
 
@@ -91,8 +94,13 @@ class Lab:
             return prefork.run(*words, env={**os.environ, **(env or {})})
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Let go of everything, and end what outlives a change: the name servers of virtual networks."""
         self._stack.close()
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                status = (process / "ns/net").stat()
+                if (status.st_dev, status.st_ino) in self._made and int(process.name) != os.getpid():
+                    os.kill(int(process.name), signal.SIGKILL)
 
 
 @contextlib.contextmanager

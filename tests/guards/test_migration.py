@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import gzip
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,6 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from bascule.errors import BasculeError
 from bascule.frames import bpf
 from bascule.frames.codecs.ethernet import mac_bytes
 from bascule.frames.guarding import build as b
@@ -30,10 +28,10 @@ from bascule.system.net.netns import Namespace
 from bascule.system.net.packet import Listener
 from bascule.system.process.sandbox import sandboxed
 from bascule.system.run import run
-from bascule.twin.test_guest import cpio, init, libvirtd
-from bascule.twin.test_guest.kernel import GuestImage, guest_image
+from bascule.twin.test_guest import cpio, init
+from bascule.twin.test_guest.kernel import GuestImage
 from bascule.twin.test_guest.libvirtd import PrivateLibvirt
-from tests.guards.test_real_guests import PEOPLE, SENDER, WIRE, hostile, key, legitimate, packed
+from tests.guards.test_real_guests import PEOPLE, SENDER, WIRE, hostile, image_or_skip, key, legitimate, packed
 from tests.guests.libvirt_host import LibvirtHost, wait_until
 from tests.lab import Lab
 
@@ -173,14 +171,6 @@ def scenario(image: GuestImage) -> dict[str, Any]:
 
 
 def test_a_guest_finds_its_guard_where_it_goes_and_leaves_none_behind() -> None:
-    if why := libvirtd.missing():
-        pytest.skip(why)
-    if shutil.which("cc") is None:
-        pytest.skip("there is no C compiler to make the attacker's program with")
-    try:
-        image = guest_image()
-    except BasculeError as error:
-        pytest.skip(str(error).splitlines()[0])
-    found = sandboxed(scenario, image)
+    found = sandboxed(scenario, image_or_skip())
     assert found["leaked"] == []
     assert found["announced"]  # by QEMU, as RARP, through the guard of the new host

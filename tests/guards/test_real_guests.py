@@ -294,16 +294,20 @@ def attack(there: LibvirtHost, names: list[str]) -> dict[str, Any]:
     return {"guarded": guarded, "fdb": fdb, "status": status, "bare": bare}
 
 
-def test_three_guests_attack_each_other_in_vain() -> None:
+def image_or_skip() -> GuestImage:
+    """What guests boot that libvirt starts and that send frames of ours; a skip with what is missing for that."""
     if why := libvirtd.missing():
         pytest.skip(why)
     if shutil.which("cc") is None:
         pytest.skip("there is no C compiler to make the attacker's program with")
     try:
-        image = guest_image()
+        return guest_image()
     except BasculeError as error:
         pytest.skip(str(error).splitlines()[0])
-    found = sandboxed(scenario, image)
+
+
+def test_three_guests_attack_each_other_in_vain() -> None:
+    found = sandboxed(scenario, image_or_skip())
     assert found["named"] == {"g1": True, "g2": True, "g3": True}
     assert found["guarded"] == {"leaked": [], "unheard": 0, "claims": []}  # they do send
     assert found["bare"]["leaked"] > 0

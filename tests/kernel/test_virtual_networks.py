@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -60,7 +60,7 @@ def host(lab: Lab) -> Namespace:
 
 
 @pytest.fixture
-def bascule(lab: Lab, host: Namespace, tmp_path: Path) -> Iterator[Call]:
+def bascule(lab: Lab, host: Namespace, tmp_path: Path) -> Call:
     file = tmp_path / "site.yaml"
     file.write_text(FILE)
 
@@ -71,12 +71,11 @@ def bascule(lab: Lab, host: Namespace, tmp_path: Path) -> Iterator[Call]:
         assert done.returncode == status, done.stdout + done.stderr
         return done.stdout + done.stderr
 
-    yield call
-    stop_servers(tmp_path)
+    return call
 
 
 def stop_servers(tmp_path: Path) -> None:
-    """End the name servers that an apply has started: they outlive it."""
+    """End the name servers that an apply has started."""
     for file in tmp_path.glob("state/**/*.pid"):
         with contextlib.suppress(ValueError, ProcessLookupError):
             os.kill(int(file.read_text()), signal.SIGKILL)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
-from msgspec import Struct, convert
+from typing import ClassVar
 
 from bascule.model.state import HostState
 from bascule.providers.plain import PlainProvider
@@ -12,9 +10,8 @@ from bascule.providers.protocol import Merged, ThreeWay
 
 
 class BootFilesProvider(PlainProvider):
-    """Nobody but Bascule writes these files. ``kind`` is what a part is."""
+    """Nobody but Bascule writes these files."""
 
-    kind: ClassVar[type[Struct]]
     tools: ClassVar[frozenset[str]] = frozenset()  # files and systemctl are the tools of another provider
 
     def merge(self, change: ThreeWay) -> Merged:
@@ -25,7 +22,3 @@ class BootFilesProvider(PlainProvider):
     def lasts(self, before: HostState, wanted: HostState) -> bool:
         """Whether the change altered what the next boot loads."""
         return bool(self.part(before) != self.part(wanted))
-
-    def from_json(self, data: Any) -> Any:
-        """The same back. Raises ValueError for what is none."""
-        return convert(data, self.kind)

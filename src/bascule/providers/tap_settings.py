@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from msgspec import Struct, convert
+from msgspec.structs import replace
 
 from bascule.model.state import HostState
 from bascule.plan.step import Phase, Step, step
@@ -16,12 +16,11 @@ from bascule.providers.protocol import Merged, ThreeWay
 
 
 class TapSettingsProvider(PlainProvider):
-    """Its part is a ``kind`` with the values by tap in ``field``, and the text of udev's rule in ``udev``.
+    """Its part has the values by tap in ``field``, and the text of udev's rule in ``udev``.
 
     ``boot`` is what a plan calls the rule, ``verb`` what it does to the values.
     """
 
-    kind: ClassVar[type[Struct]]
     field: ClassVar[str]
     udev_file: ClassVar[str]
     boot: ClassVar[str]
@@ -49,11 +48,12 @@ class TapSettingsProvider(PlainProvider):
         after = self.part(change.applied) if change.applied is not None else wanted
         parts = (before, wanted, now, after or now)
         values = merge_mapping(*map(self._values, parts), kept=kept, words=self.since)
-        return Merged(part=self._on_taps(values, change.now, before.udev), kept=tuple(kept))
+        return Merged(part=self._on_taps(now, values, change.now, before.udev), kept=tuple(kept))
 
     def put_right(self, before: HostState, wanted: HostState, now: HostState) -> Any:  # by marks
         """The values of taps that are there."""
-        return self._on_taps(self._values(self.part(wanted)), now, self.part(now).udev)
+        part = self.part(now)
+        return self._on_taps(part, self._values(self.part(wanted)), now, part.udev)
 
     def lasts(self, before: HostState, wanted: HostState) -> bool:
         """Whether udev's rule is another one."""
@@ -65,14 +65,10 @@ class TapSettingsProvider(PlainProvider):
         part = self.part(state)
         return {} if part is None or part.udev is None else {self.udev_file: (part.udev, 0o644)}
 
-    def from_json(self, data: Any) -> Any:
-        """The same back. Raises ValueError for what is none."""
-        return convert(data, self.kind)
-
     def _values(self, part: Any) -> Mapping[str, Any]:
         values: Mapping[str, Any] = getattr(part, self.field) if part is not None else {}
         return values
 
-    def _on_taps(self, values: Mapping[str, Any], state: HostState, udev: str | None) -> Any:
+    def _on_taps(self, part: Any, values: Mapping[str, Any], state: HostState, udev: str | None) -> Any:
         there = {name: value for name, value in values.items() if name in state.links}
-        return self.kind(**{self.field: there, "udev": udev})
+        return replace(part, **{self.field: there, "udev": udev})

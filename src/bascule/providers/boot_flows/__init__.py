@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.model.site import Host, Site
@@ -28,7 +27,7 @@ class BootFlowsProvider(BootFilesProvider):
     """It stands behind ovs, for it writes down the rules that its switches shall have."""
 
     name: ClassVar[str] = "boot_flows"
-    kind: ClassVar[type[Struct]] = BootFlows
+    state: ClassVar[str] = "BootFlows"
 
     def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
         """The files where a switch has guards; none elsewhere."""

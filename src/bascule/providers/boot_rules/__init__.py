@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.model.ruleset.rules import Table, owned
@@ -30,7 +29,7 @@ class BootRulesProvider(BootFilesProvider):
     """It stands behind nft, for it writes down the tables that nft shall have."""
 
     name: ClassVar[str] = "boot_rules"
-    kind: ClassVar[type[Struct]] = BootRules
+    state: ClassVar[str] = "BootRules"
 
     def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
         """The file with every table of Bascule's, and the unit; neither where there is no table."""

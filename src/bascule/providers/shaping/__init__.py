@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
-from msgspec import Struct
-
 from bascule.model.bandwidth import Bandwidth
 from bascule.model.site import Host, PlugKind, Site
 from bascule.model.state import HostState
@@ -27,7 +25,7 @@ class ShapingProvider(TapSettingsProvider):
     name: ClassVar[str] = "shaping"
     tools: ClassVar[frozenset[str]] = frozenset({"tc"})
     programs: ClassVar[frozenset[str]] = frozenset({"tc"})
-    kind: ClassVar[type[Struct]] = Shaping
+    state: ClassVar[str] = "Shaping"
     field: ClassVar[str] = "limits"
     udev_file: ClassVar[str] = UDEV_FILE
     boot: ClassVar[str] = "limits at boot"

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
-from msgspec import Struct
-
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.model.values import IfName
@@ -28,7 +26,7 @@ class StaticFdbProvider(TapSettingsProvider):
     name: ClassVar[str] = "static_fdb"
     tools: ClassVar[frozenset[str]] = frozenset()
     programs: ClassVar[frozenset[str]] = frozenset({"bridge"})
-    kind: ClassVar[type[Struct]] = StaticFdb
+    state: ClassVar[str] = "StaticFdb"
     field: ClassVar[str] = "entries"
     udev_file: ClassVar[str] = UDEV_FILE
     boot: ClassVar[str] = "static FDB entries at boot"

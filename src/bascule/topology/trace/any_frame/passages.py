@@ -17,7 +17,6 @@ from bascule.topology.trace.any_frame.ways import (
     FAMILIES,
     VERSION_OF,
     FramePath,
-    alike,
     bridged,
     devices_of,
     fib,
@@ -25,6 +24,7 @@ from bascule.topology.trace.any_frame.ways import (
     ip_hook,
     outward,
     plain,
+    ports_by_kind,
 )
 from bascule.topology.trace.network import VLAN_TAGGED, HostNetwork
 from bascule.topology.trace.packet import NEW, TCP, UDP
@@ -39,7 +39,7 @@ BROADCASTS = {("udp", 67): 0xFFFFFFFF, ("udp", 547): 0xFF02000000000000_00000000
 LINK_LOCAL = (0xFE80 << 112, (0xFEC0 << 112) - 1)
 ASKS_FROM: Mapping[tuple[str, int], int | tuple[int, int]] = {("udp", 67): 0, ("udp", 547): LINK_LOCAL}
 CLIENTS = {("udp", 67): 68, ("udp", 547): 546}  # RFC 2131, 4.1; RFC 8415, 7.2
-NAMED = 4  # links that are named, of those that are alike
+NAMED = 4  # links that are named, of those that are ports_by_kind
 
 
 class Possibility(StrEnum):
@@ -118,7 +118,7 @@ def bridged_frames(network: HostNetwork, bridge: str, subnets: Collection[IpNetw
     They pass the chains at each port, those of family bridge, and those of ip, ip6 and inet where br_netfilter calls
     them: there they come in and go out by the bridge itself.
     """
-    found, ports = [], alike(network, bridge)
+    found, ports = [], ports_by_kind(network, bridge)
     for family in (*FAMILIES, "arp"):
         told = _told(network.rules, bridged(network, bridge, family))
         passage = _passage(network, family, [one for _, one in told])
@@ -137,7 +137,7 @@ def passed_by(network: HostNetwork, bridge: str) -> tuple[tuple[str, ...], tuple
 
     The first are ports in words; both are empty where br_netfilter is off, or asks them of tagged frames as well.
     """
-    ports = alike(network, bridge)
+    ports = ports_by_kind(network, bridge)
     pairs, stops = list[str](), list[RuleVerdict]()
     closed = replace(network, sysctls={**network.sysctls, VLAN_TAGGED: "1"})
     for family in FAMILIES:

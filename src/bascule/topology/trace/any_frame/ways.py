@@ -13,7 +13,7 @@ from bascule.topology.management import below
 from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.packet import ARP, INVALID, IPV4, IPV6, NEW, TAGGED
 from bascule.topology.trace.rules.lines import RuleChain, Rules, SetField
-from bascule.topology.trace.rules.naming import fits, names_of_links
+from bascule.topology.trace.rules.naming import fits, links_with_chains, names_of_links
 from bascule.topology.trace.rules.tests import MISSING
 
 FAMILIES = ("ip", "ip6")
@@ -159,7 +159,7 @@ def ip_hook(
 
 def _devices_hook(network: HostNetwork, hook: str, link: str | None, known: HookFields) -> Iterator[Station]:
     """The chains at a link and at those below it, in the order in which a frame comes by them."""
-    if not link or not _guarded(network.rules):
+    if not link or not links_with_chains(network.rules):
         return
     tagged = dict.fromkeys(known)  # what carries a link has frames of others as well, and with their tags
     order = [(str(one), known if one == link else tagged) for one in below(network.state, IfName(link))]
@@ -171,16 +171,6 @@ def _device_hook(network: HostNetwork, hook: str, device: str, known: HookFields
     names = devices_of(device, "") if hook == "ingress" else devices_of("", device)
     for chain in network.rules.at("netdev", hook, device):
         yield chain, {**known, **names, "meta nfproto": 5, "ct state": None, "ct status": None}
-
-
-def _guarded(rules: Rules) -> frozenset[str]:
-    """The links that chains hang on."""
-    kept: frozenset[str] | None = rules.__dict__.get("_guarded")
-    if kept is None:
-        bases = (chain.base for chain in rules.chains.values() if chain.base is not None)
-        names = (name for base in bases for name in base.device.split(","))
-        kept = rules.__dict__["_guarded"] = frozenset(filter(None, names))
-    return kept
 
 
 def devices_of(iif: str | None, oif: str | None) -> dict[str, Any]:
@@ -244,17 +234,17 @@ def is_bridge(network: HostNetwork, name: str) -> bool:
 
 def ports_of(network: HostNetwork, bridge: str) -> list[str | None]:
     """One port for each kind that rules tell apart, two of a kind that has several; None: it may be any."""
-    return [name for names in alike(network, bridge) for name in names[:2]] or [None]
+    return [name for names in ports_by_kind(network, bridge) for name in names[:2]] or [None]
 
 
-def alike(network: HostNetwork, bridge: str) -> list[list[str]]:
+def ports_by_kind(network: HostNetwork, bridge: str) -> list[list[str]]:
     """The ports of a bridge, those together that no rule and no VLAN tells apart."""
-    asked, guarded = names_of_links(network.rules), _guarded(network.rules)
+    asked, hung = names_of_links(network.rules), links_with_chains(network.rules)
     aware = network.is_vlan_aware(bridge)
     kinds: dict[frozenset[str], list[str]] = {}
     for link in network.state.ports(bridge):
         name = str(link.name)
-        own = {f"at {one}" for one in below(network.state, link.name) if one in guarded} if guarded else set()
+        own = {f"at {one}" for one in below(network.state, link.name) if one in hung} if hung else set()
         own |= {f"in {link.vlans}"} if aware else set()
         kinds.setdefault(frozenset(one for one in asked if fits(one, name)) | own, []).append(name)
     return list(kinds.values())

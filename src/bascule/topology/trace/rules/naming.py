@@ -48,6 +48,16 @@ def names_of_links(rules: Rules) -> frozenset[str]:
     return kept
 
 
+def links_with_chains(rules: Rules) -> frozenset[str]:
+    """The links that chains of family netdev hang on."""
+    kept: frozenset[str] | None = rules.__dict__.get("_links_with_chains")
+    if kept is None:
+        bases = (chain.base for chain in rules.chains.values() if chain.base is not None)
+        names = (name for base in bases for name in base.device.split(","))
+        kept = rules.__dict__["_links_with_chains"] = frozenset(filter(None, names))
+    return kept
+
+
 def fits(pattern: str, link: str) -> bool:
     """Whether a name is that of a link, or a pattern that it fits."""
     return pattern == link or ("*" in pattern and fnmatchcase(link, pattern))

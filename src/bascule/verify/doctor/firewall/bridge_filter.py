@@ -65,36 +65,49 @@ def _cut_finding(
     """Some are lost for certain: all that comes from a port, or goes to one, or is of a subnet."""
     cuts = passages[0].cuts  # the same of each
     stops = [stop for one in passages for stop in one.losing]
-    whose = whose_rules(network, stops)
-    wanted = _declared(facts, bridges)
-    is_bad = any(cut.whole for cut in cuts) and any(one.family in wanted for one in passages)
-    return Finding(
-        id=ID,
-        severity=Severity.PROBLEM if is_bad else Severity.WARNING,
-        subject=", ".join(bridges),
-        text=f"{_families(passages)} frames {'; '.join(cut.which for cut in cuts)} are dropped"
-        f"{f' by {whose}' if whose else ''}{_reverse_path(stops, bridges)}",
-        evidence=(*_evidence(network, passages), *dict.fromkeys(map(str, stops)), *_lets(passages)),
-        fix=bridge_fix(facts, network, bridges, passages),
-        bridges=tuple(bridges),
-    )
+    by = f" by {whose}" if (whose := whose_rules(network, stops)) else ""
+    is_bad = any(cut.whole for cut in cuts) and _is_of_the_site(facts, bridges, passages)
+    severity = Severity.PROBLEM if is_bad else Severity.WARNING
+    text = f"{_families(passages)} frames {'; '.join(cut.which for cut in cuts)} are dropped{by}"
+    return _dropping(facts, network, bridges, passages, stops, severity, text)
 
 
 def _lost_finding(
     facts: DoctorFacts, network: HostNetwork, bridges: Sequence[str], passages: Sequence[FramePassage]
 ) -> Finding:
+    """All between its ports are lost, but for what a rule lets through."""
     stops = [stop for one in passages for stop in one.stops or one.may_stop]
-    whose = whose_rules(network, stops)
-    whose = f" by {whose}" if whose else ""
+    by = f" by {whose}" if (whose := whose_rules(network, stops)) else ""
     some = any(one.result is not Possibility.NO for one in passages)
     but = ", but for what a rule lets through" if some else ""
+    severity = Severity.PROBLEM if _is_of_the_site(facts, bridges, passages) else Severity.NOTE
+    text = (
+        f"{_families(passages)} frames between its ports are dropped{by}{but}: guests cannot be reached from the wire "
+        "so, nor one by the other"
+    )
+    return _dropping(facts, network, bridges, passages, stops, severity, text)
+
+
+def _is_of_the_site(facts: DoctorFacts, bridges: Sequence[str], passages: Sequence[FramePassage]) -> bool:
+    """Whether the site uses a family that is concerned."""
     wanted = _declared(facts, bridges)
+    return any(one.family in wanted for one in passages)
+
+
+def _dropping(
+    facts: DoctorFacts,
+    network: HostNetwork,
+    bridges: Sequence[str],
+    passages: Sequence[FramePassage],
+    stops: Sequence[RuleVerdict],
+    severity: Severity,
+    text: str,
+) -> Finding:
     return Finding(
         id=ID,
-        severity=Severity.PROBLEM if any(one.family in wanted for one in passages) else Severity.NOTE,
+        severity=severity,
         subject=", ".join(bridges),
-        text=f"{_families(passages)} frames between its ports are dropped{whose}{but}: guests cannot be reached "
-        f"from the wire so, nor one by the other{_reverse_path(stops, bridges)}",
+        text=f"{text}{_reverse_path(stops, bridges)}",
         evidence=(*_evidence(network, passages), *dict.fromkeys(map(str, stops)), *_lets(passages)),
         fix=bridge_fix(facts, network, bridges, passages),
         bridges=tuple(bridges),
