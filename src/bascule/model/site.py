@@ -368,6 +368,17 @@ class Site(Struct, frozen=True, kw_only=True):
         network = self.network_of(nic)
         return network.name if network else None
 
+    def kept_apart(self, nic: GuestNic) -> Iterator[GuestNic]:
+        """The NICs of isolated guests that it must not meet, on whatever host: all but those of its own group."""
+        if not nic.guarding.isolated:
+            return
+        segment, group = self.segment_of(nic), nic.guarding.group
+        for guest in self.guests.values():
+            for other in guest.nics if guest.name != nic.guest else ():
+                shares = bool(group) and other.guarding.group == group
+                if other.guarding.isolated and not shares and self.segment_of(other) == segment:
+                    yield other
+
 
 def virtual_segment(host: str, network: str) -> str:
     """What the broadcast domain of a virtual network is called; no network of the building can be called so."""

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from bascule.errors import Place
+from bascule.model.guarding import GuardLevel
 from bascule.model.same_subnet import twins
-from bascule.model.site import Site
+from bascule.model.site import GuestNic, Site
 
 WIRELESS_NAME = re.compile(r"(wl[a-z]*\d|wlan|wifi|ath\d|ra\d)")  # systemd.net-naming-scheme(7), and older drivers'
 
@@ -42,3 +43,39 @@ def remarks(site: Site) -> Iterator[SiteRemark]:
             yield SiteRemark(
                 subject=pair.second.name, text=f"is the second of two: {pair.words}", place=pair.second.place
             )
+        for nic in site.guest_nics(host.name):
+            yield from _by_way_of_a_router(site, nic)
+
+
+def _by_way_of_a_router(site: Site, nic: GuestNic) -> Iterator[SiteRemark]:
+    """An isolated guest can hand a router of its segment what is meant for another one: a guard alone stops that.
+
+    The port flag sees both frames as allowed, and a guard goes by the others' addresses.
+    """
+    apart, segment = list(site.kept_apart(nic)), site.segment_of(nic)
+    is_off = nic.guarding.level is GuardLevel.OFF
+    met = dict.fromkeys(other.guest for other in apart if is_off or not other.addresses)
+    router = next(_routers(site, segment or ""), "")
+    if not met or not router:
+        return
+    names, whose = ", ".join(met), "them" if len(met) > 1 else "it"
+    if is_off:
+        why, what = "it has no guard, and the port flag does not see that", "'guard: strict' or 'guard: mac'"
+    else:
+        why, what = f"no rule knows the address of {whose}", f"a static address for {whose}"
+    text = f"is isolated from {names}, and can reach {whose} by way of {router} on {segment}: {why}; {what} stops it"
+    yield SiteRemark(subject=str(nic.tap), text=text, place=nic.place)
+
+
+def _routers(site: Site, segment: str) -> Iterator[str]:
+    """Who on a segment may hand packets on: machines and guests that do, its gateway, its host."""
+    for machine in site.machines.values():
+        hands_on = machine.may_route or machine.masquerade is not None or bool(machine.forwards)
+        if hands_on and any(nic.network == segment for nic in machine.nics):
+            yield machine.name
+    for guest in site.guests.values():
+        if any("router" in nic.guarding.may and site.segment_of(nic) == segment for nic in guest.nics):
+            yield guest.name
+    network = site.networks.get(segment)
+    if network is not None and network.gateways:
+        yield f"the gateway {network.gateways[0]}"

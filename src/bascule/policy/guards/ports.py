@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from ipaddress import IPv6Address
 
 from msgspec import Struct
@@ -83,7 +83,7 @@ def _port(site: Site, nic: GuestNic) -> GuardedPort:
     shared = [one for router in guarding.routers for one in router.addresses]
     further = [*guarding.also, *shared]
     single = [one.network_address for one in further if one.num_addresses == 1]
-    apart = tuple(kept_apart(site, nic))
+    apart = tuple(site.kept_apart(nic))
     segment = site.segment_of(nic)
     network = site.networks.get(segment or "")
     return GuardedPort(
@@ -115,18 +115,6 @@ def link_local(mac: Mac) -> IPv6Address:
     """The address that a NIC gives itself from its MAC (RFC 4291, appendix A)."""
     octets = bytes.fromhex(str(mac).replace(":", ""))
     return IPv6Address(b"\xfe\x80" + bytes(6) + bytes([octets[0] ^ 2]) + octets[1:3] + b"\xff\xfe" + octets[3:])
-
-
-def kept_apart(site: Site, nic: GuestNic) -> Iterator[GuestNic]:
-    """The NICs of isolated guests that it must not meet, on whatever host: all but those of its own group."""
-    if not nic.guarding.isolated:
-        return
-    segment, group = site.segment_of(nic), nic.guarding.group
-    for guest in site.guests.values():
-        for other in guest.nics if guest.name != nic.guest else ():
-            shares = bool(group) and other.guarding.group == group
-            if other.guarding.isolated and not shares and site.segment_of(other) == segment:
-                yield other
 
 
 def _known_macs(site: Site) -> tuple[Mac, ...]:
