@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from bascule.errors import NotPermitted
 from bascule.guests import accelerator
 from bascule.guests.gather import unread_state
+from bascule.guests.runtimes.qemu import QemuRuntime
 from bascule.providers.boot_flows.effects import BootFlowsEffects
 from bascule.providers.dnsmasq.effects import DnsmasqEffects
 from bascule.providers.effects import ObserveScope
@@ -53,6 +55,8 @@ def test_state_that_only_root_may_look_at_is_left_out_and_told_of(
     try:
         parts = [each.read(tuple, scope) for each in (DnsmasqEffects(), QemuEffects(), BootFlowsEffects())]
         told = unread_state(state / "host/networks")
+        with pytest.raises(NotPermitted, match="which guests of bare QEMU there are is not known"):
+            QemuRuntime(accel="tcg").domains()  # "there is no such guest" would be a guess
     finally:
         os.seteuid(0)
     assert parts == [None, None, None]

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from msgspec.structs import replace
 
-from bascule.errors import BasculeError
+from bascule.errors import BasculeError, NotPermitted, Problem
 from bascule.guests.paths import qemu_folder
 from bascule.guests.plug import Plug
 from bascule.guests.runtimes.qemu_process import QemuDriver
@@ -31,6 +31,7 @@ from bascule.providers.qemu.diff import monitor
 from bascule.providers.qemu.effects import observe, process_of
 from bascule.providers.qemu.state import QemuGuest, QemuState, definition, guest_of, nic_of
 from bascule.providers.qemu.want import attach, detach, refuse_macvtap, replug
+from bascule.system.disk.files import is_closed
 from bascule.system.run import find_tool
 
 
@@ -46,10 +47,14 @@ class QemuRuntime:
 
     def _look(self, _: BasculeError | None = None) -> HostState:
         """The links too, for a tap takes its MTU from its bridge."""
-        return QEMU.with_part(observe_host(), observe(qemu_folder(), HERE))
+        return QEMU.with_part(observe_host(), self._state())
 
     def _state(self) -> QemuState:
-        return observe(qemu_folder(), HERE)
+        """Raises NotPermitted where this user may not see which guests there are."""
+        if is_closed(folder := qemu_folder()):
+            message = f"'{folder}' is shown to root alone: which guests of bare QEMU there are is not known"
+            raise NotPermitted(Problem("NOT-PERMITTED", message, hint="run it as root"))
+        return observe(folder, HERE)
 
     def domains(self) -> tuple[Domain, ...]:
         """All guests that were defined."""
