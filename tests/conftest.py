@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import compileall
+import contextlib
 import os
 import signal
+import socket
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -10,7 +12,8 @@ from typing import TypeVar
 
 import pytest
 
-from tests.lab import Lab, open_lab
+from bascule.system.net.netns import call
+from tests.lab import CLONE_NEWUTS, Lab, open_lab
 
 T = TypeVar("T")
 TESTS = Path(__file__).parent
@@ -32,10 +35,33 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+NAME = "tests-run-here"  # of the machine that the tests are on: no site file has it
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Compile the project once, before hundreds of programs start from it; the workers find it done."""
+    """Compile the project once, before hundreds of programs start from it; the workers find it done.
+
+    What a site file says of a host must not meet a machine that happens to be called so.
+    """
     if not hasattr(config, "workerinput"):
         compileall.compile_dir(str(SRC), quiet=2)
+    if os.geteuid() == 0:
+        with contextlib.suppress(PermissionError):  # a root that may not
+            call("unshare", CLONE_NEWUTS)
+            socket.sethostname(NAME)
+
+
+@pytest.fixture(autouse=True)
+def _stays_where_it_is() -> Iterator[None]:
+    """A test leaves this process on the machine and in the network where it was, for the next one."""
+    before = _whereabouts()
+    yield
+    assert _whereabouts() == before, "the test did not come back from where it went"
+
+
+def _whereabouts() -> list[str]:
+    kinds = [str(Path("/proc/thread-self/ns", kind).readlink()) for kind in ("net", "uts", "mnt")]
+    return [*kinds, os.uname().nodename]
 
 
 @pytest.hookimpl(trylast=True)  # in the order that fixtures want
