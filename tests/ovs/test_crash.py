@@ -9,7 +9,7 @@ from unittest import mock
 import pytest
 
 from bascule import workflow
-from bascule.apply import probes
+from bascule.apply import deadman, probes, transaction
 from bascule.providers.kernel import effects as kernel
 from bascule.providers.ovs import effects as ovs
 from bascule.system import openvswitch
@@ -99,3 +99,14 @@ def test_the_deadman_takes_a_half_made_switch_back(bed: Bed) -> None:
             assert kills.undo(bed)[0] == 0
         kills.assert_before(bed, before, f"apply killed at point {at} of {total}, dead-man")
         assert rows(bed).bridges == {}, at
+
+
+def test_the_dead_man_waits_as_long_as_the_change_waits_for_the_switch(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However little time is left for all the rest, a slow ovs-vswitchd is not taken for a dead apply."""
+    monkeypatch.setattr(transaction, "GUARD_S", 0.0)
+    monkeypatch.setattr(deadman, "STUCK_S", 0.0)
+    assert kills.attempt(bed, None, watched=True, window_s=None)[0] == 0
+    assert kills.state_of(bed) == "confirmed"
+    assert rows(bed).bridges.keys() == {"ovs0", "ovs3"}

@@ -40,7 +40,7 @@ from bascule.system.disk.lockfile import Lock
 from bascule.system.process import signals
 
 WINDOW_S = 60.0  # to confirm in, unless told otherwise
-GUARD_S = 120.0  # how long a change and its checks may take before the dead-man takes it for dead
+GUARD_S = 120.0  # how long a change and its checks may take before the dead-man takes it for dead, beside its waits
 
 Verify = Callable[[], Sequence[str]]  # what does not hold, a line for each; empty when all is well
 
@@ -186,9 +186,9 @@ class _Transaction:
         )
 
     def _arm(self) -> None:
-        limit_s = (
-            GUARD_S + (self.options.window_s or 0.0) + 2 * settling_s(self.prepared.observed, self.prepared.wanted)
-        )
+        plan = self.prepared.plan
+        waits_s = plan.patience_s + settling_s(self.prepared.observed, self.prepared.wanted)
+        limit_s = GUARD_S + (self.options.window_s or 0.0) + 2 * waits_s  # there, and back where that fails
         deadline_s = boot.boottime_s() + limit_s
         prepared = self.prepared
         facts = ChangeFacts(

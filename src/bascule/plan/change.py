@@ -36,11 +36,13 @@ class Command(Struct, frozen=True):
     """One call of a tool: the words behind its name, and what it reads from its standard input.
 
     The words of ``sysctl`` are a key and its value, those of ``sysfs`` a path below /sys and what is written to it.
+    ``patience_s`` is how long it waits at most for somebody else to do what was said.
     """
 
     tool: str
     words: tuple[str, ...]
     stdin: str = ""
+    patience_s: float = 0.0
 
     def __str__(self) -> str:
         """A line that an administrator can paste."""
@@ -119,6 +121,11 @@ class Plan(Struct, frozen=True, kw_only=True):
     def commands(self) -> tuple[Command, ...]:
         """All commands, in order."""
         return tuple(command for change in self.changes for command in change.commands)
+
+    @property
+    def patience_s(self) -> float:
+        """How long its commands wait for others at most, all together."""
+        return sum(command.patience_s for command in self.commands)
 
     @property
     def risk(self) -> Risk:

@@ -30,9 +30,10 @@ def steps(old: SwitchState, new: SwitchState, before: HostState, after: HostStat
     successors = (after.links.get(IfName(name)) for name in old.bridges.keys() - new.bridges.keys())
     phase = Phase.REMAKE if any(link is not None and link.options.by_kernel for link in successors) else Phase.SWITCH
     words = json.dumps(transaction(old, new), separators=(",", ":"))
+    done = (f"--db=unix:{old.socket}", *DONE, f"cur_cfg>={old.seen.next_cfg + 1}")
     commands = (
         Command("ovsdb-client", ("transact", f"unix:{old.socket}", words)),
-        Command("ovs-vsctl", (f"--db=unix:{old.socket}", *DONE, f"cur_cfg>={old.seen.next_cfg + 1}")),
+        Command("ovs-vsctl", done, patience_s=PATIENCE_S),
     )
     found = [replace(one, phase=phase) for one in found]
     return [*found[:-1], replace(found[-1], commands=commands), *rules]
