@@ -20,6 +20,8 @@ from tests.oracle.nft_library import Nft
 
 PORTS = (53, 80, 443)
 TCP_PORTS = (80, 443)  # at 443 nobody listens: the answer is a RST
+TRACKED_S = 20  # how long a connection is known: an answer that a busy machine sends late is still its own; no host
+# is asked from a port again so soon
 IP_PKTINFO = 8  # linux/in.h; Python 3.11 has no name for it
 
 
@@ -137,7 +139,7 @@ def build(lab: Lab) -> Room:
         setup.append("route add 172.16.0.0/16 via 10.9.2.16")
         _batch(setup)
         for key in ("udp_timeout", "udp_timeout_stream", "icmp_timeout", "icmpv6_timeout", "tcp_timeout_syn_sent"):
-            _write(f"net/netfilter/nf_conntrack_{key}", "2", missing=True)
+            _write(f"net/netfilter/nf_conntrack_{key}", str(TRACKED_S), missing=True)
         _write("net/ipv4/ping_group_range", "0 0")
         _impatient([link for link, _ in SEGMENTS])
     for guest in GUESTS:
