@@ -96,6 +96,7 @@ class _Names:
         self._by_word: dict[str, list[str]] = {}
         for name in sorted(filter(None, names), key=len, reverse=True):
             self._by_word.setdefault(_first_word(name), []).append(name)
+        self._seen: dict[str, list[tuple[int, str]]] = {}
 
     def of(self, text: str) -> list[str]:
         return [name for _, name in self._found(text)]
@@ -108,7 +109,13 @@ class _Names:
             end = start + len(name)
         return "".join((*parts, text[end:]))
 
-    def _found(self, text: str) -> Iterator[tuple[int, str]]:
+    def _found(self, text: str) -> list[tuple[int, str]]:
+        """Each name and where it begins; the cells of many rows say the same."""
+        if (found := self._seen.get(text)) is None:
+            found = self._seen[text] = list(self._look(text))
+        return found
+
+    def _look(self, text: str) -> Iterator[tuple[int, str]]:
         end = 0
         for word in _WORD.finditer(text):
             for name in self._by_word.get(word[0], ()):

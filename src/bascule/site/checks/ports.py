@@ -65,12 +65,14 @@ def _unaware(wiring: DocumentWiring, name: IfName, bridge: d.Bridge, path: Path)
 
 def _idle(wiring: DocumentWiring, host: str, name: IfName, bridge: d.Bridge, path: Path) -> None:
     """A port that takes nothing without a tag carries some VLAN, its own or that of a guest."""
+    if not bridge.vlan_aware or all(port.pvid != NO_VLAN for port in (bridge, *bridge.ports)):
+        return
     guests = (guest for guest in wiring.document.guests.values() if guest.host == host)
     tagged = any(nic.bridge == name and (nic.vlan or nic.vlans) for guest in guests for nic in guest.nics)
     places: list[tuple[d.Bridge | d.DeclaredPort, Path, bool]] = [(bridge, path, tagged)]
     places += [(port, (*path, "ports", index), False) for index, port in enumerate(bridge.ports)]
     for port, where, carries in places:
-        if bridge.vlan_aware and port.pvid == NO_VLAN and not port.vlans and not carries:
+        if port.pvid == NO_VLAN and not port.vlans and not carries:
             subject = f"port '{port.link}'" if isinstance(port, d.DeclaredPort) else f"the uplink of bridge '{name}'"
             message = f"{subject} carries nothing: 'pvid: none' takes nothing untagged, and no VLAN is named"
             hint = "add 'vlans: [10, 20-29]', or remove 'pvid'"
