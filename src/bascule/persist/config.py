@@ -212,6 +212,14 @@ class NetworkConfig(Struct, frozen=True, kw_only=True):
                 found.setdefault(link.master, []).append(name)
         return found
 
+    def above(self) -> dict[IfName, list[LinkConfig]]:
+        """The links that stand on each, as VLANs do, in the order of their names."""
+        found: dict[IfName, list[LinkConfig]] = {}
+        for link in self.links.values():
+            if link.parent is not None:
+                found.setdefault(link.parent, []).append(link)
+        return found
+
 
 _ALL = (PortVlans(first=0, last=0, pvid=True, untagged=True), PortVlans(first=1, last=4094))  # of Open vSwitch
 

@@ -5,7 +5,7 @@ What neither has a word for stands as an ``up`` line with the ``ip`` command tha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from bascule.model.host_links import TEMPORARY, Ipv6, PolicyRule
 from bascule.model.links import Bond, Bridge, Dummy, OpenVSwitch, Vlan
@@ -31,7 +31,7 @@ def render(config: NetworkConfig) -> dict[str, str]:
     """The files. Raises Inexpressible."""
     gaps = Gaps(NAME)
     gaps.check_names(config)
-    ports, ruled = config.ports(), by_link(config)
+    ports, ruled, above = config.ports(), by_link(config), config.above()
     stanzas = []
     links = config.in_order()  # they come up in the order in which they stand
     for link in sorted(
@@ -40,7 +40,12 @@ def render(config: NetworkConfig) -> dict[str, str]:
         if isinstance(link.options, Dummy):
             gaps.add(link.name, "kind", "dummy")
         members = [config.links[name] for name in ports.get(link.name, ())]
-        stanzas += _link(link, config, members, ruled.get(link.name, []), gaps)
+        when_up = [
+            *_rules(ruled.get(link.name, ())),
+            *(f"up {command(one)} || true" for one in on_link(config, link.name)),
+        ]
+        when_up += _inner_tags(link, above.get(link.name, ()))
+        stanzas += _link(link, config, members, when_up, gaps)
     gaps.check()
     files = {MAIN: SCAFFOLD, FILE: _stays(config, ports) + "\n".join(stanzas)}
     return files | linkfile.render(config)
@@ -65,9 +70,7 @@ def _stays(config: NetworkConfig, ports: Mapping[IfName, Sequence[IfName]]) -> s
     return f"{comment}\nno-auto-down {' '.join(sorted(names))}\n\n"
 
 
-def _link(
-    link: LinkConfig, config: NetworkConfig, members: list[LinkConfig], rules: list[PolicyRule], gaps: Gaps
-) -> Lines:
+def _link(link: LinkConfig, config: NetworkConfig, members: list[LinkConfig], when_up: Lines, gaps: Gaps) -> Lines:
     low = [] if is_switch(link) else _low(link, config, members, gaps)
     low += _switched(link, config, members) if _is_of_switch(link, config) else []
     v4, v6 = link.split()
@@ -98,12 +101,7 @@ def _link(
     if link.search:
         heads[0][1].append("dns-search " + " ".join(link.search))
     heads[0][1].extend(_hooks(link, members) if link.options.is_link else [])  # a bond of Open vSwitch is none
-    for rule in rules:  # a reload of ifupdown2 asks again for what is there
-        ip = "ip -6" if rule.ipv6 else "ip"
-        verbs = (("up", "add"), ("down", "del"))
-        heads[0][1].extend(f"{when} {ip} rule {verb} {rule_words(rule)} || true" for when, verb in verbs)
-    heads[0][1].extend(f"up {command(one)} || true" for one in on_link(config, link.name))
-    heads[0][1].extend(_inner_tags(link, config))
+    heads[0][1].extend(when_up)
     heads[0][1].extend(link.hooks)
     port = _is_of_switch(link, config) and not link.is_bridge
     first = f"auto {link.name}\n" + (f"allow-{link.master} {link.name}\n" if port else "")  # its bridge brings it up
@@ -179,14 +177,22 @@ def _low(link: LinkConfig, config: NetworkConfig, members: list[LinkConfig], gap
     return out
 
 
-def _inner_tags(link: LinkConfig, config: NetworkConfig) -> Iterator[str]:
+def _rules(rules: Iterable[PolicyRule]) -> Iterator[str]:
+    """Policy rules; a reload of ifupdown2 asks again for what is there."""
+    for rule in rules:
+        ip = "ip -6" if rule.ipv6 else "ip"
+        for when, verb in (("up", "add"), ("down", "del")):
+            yield f"{when} {ip} rule {verb} {rule_words(rule)} || true"
+
+
+def _inner_tags(link: LinkConfig, above: Iterable[LinkConfig]) -> Iterator[str]:
     """VLANs on a link whose own name has a point: of eth0.5.6 ifupdown makes VLAN 5 of eth0, whatever the stanza says.
 
     It makes none that is there already, so the link below makes it.
     """
-    for above in config.links.values():
-        if isinstance(above.options, Vlan) and above.parent == link.name and "." in link.name:
-            yield f"up ip link add link {link.name} name {above.name} type vlan id {above.options.id} || true"
+    for each in above if "." in link.name else ():
+        if isinstance(each.options, Vlan):
+            yield f"up ip link add link {link.name} name {each.name} type vlan id {each.options.id} || true"
 
 
 def condone(patterns: tuple[str, ...]) -> str:

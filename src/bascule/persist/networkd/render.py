@@ -8,6 +8,7 @@ from bascule.model.dhcp.identity import ClientId, colons
 from bascule.model.host_links import LISTENING, MAIN_TABLE, Ipv6, PolicyRule
 from bascule.model.links import Bond, Bridge, BridgePort, Vlan
 from bascule.model.links.wake_on_lan import wake_words
+from bascule.model.values import IfName
 from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.formats import ini, linkfile
 from bascule.persist.formats.gaps import Gaps
@@ -30,10 +31,7 @@ def render(config: NetworkConfig) -> dict[str, str]:
     gaps.check_names(config)
     check_untagged(config, gaps)
     _primaries(config, gaps)
-    above: dict[str, list[str]] = {}
-    for link in config.links.values():
-        if link.parent is not None:
-            above.setdefault(link.parent, []).append(link.name)
+    above = config.above()
     files: dict[str, str] = {}
     ruled = by_link(config)
     for link in config.links.values():
@@ -41,7 +39,9 @@ def render(config: NetworkConfig) -> dict[str, str]:
             continue  # Open vSwitch's alone
         if link.options.kind and not is_switch(link):
             files[f"{FOLDER}/10-{link.name}.netdev"] = ini.write(netdev(link))
-        sections = _network(link, config, above.get(link.name, []), gaps) + rules(ruled.get(link.name, ()))
+        sections = _network(link, config, [each.name for each in above.get(link.name, ())], gaps) + rules(
+            ruled.get(link.name, ())
+        )
         sections += neighbours(config, link)
         files[f"{FOLDER}/10-{link.name}.network"] = ini.write(sections)
     gaps.check()
@@ -58,7 +58,7 @@ def _primaries(config: NetworkConfig, gaps: Gaps) -> None:
     """A bond's primary is said at the member itself."""
     for link in config.links.values():
         primary = link.options.primary if isinstance(link.options, Bond) else None
-        member = next((one for one in config.links.values() if one.name == primary), None)
+        member = config.links.get(IfName(primary)) if primary else None
         if primary and (member is None or member.master != link.name):
             gaps.add(link.name, "primary", primary, "that is no member of it")
 

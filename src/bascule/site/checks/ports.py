@@ -65,7 +65,7 @@ def _unaware(wiring: DocumentWiring, name: IfName, bridge: d.Bridge, path: Path)
 
 def _idle(wiring: DocumentWiring, host: str, name: IfName, bridge: d.Bridge, path: Path) -> None:
     """A port that takes nothing without a tag carries some VLAN, its own or that of a guest."""
-    if not bridge.vlan_aware or all(port.pvid != NO_VLAN for port in (bridge, *bridge.ports)):
+    if not bridge.vlan_aware or NO_VLAN not in {bridge.pvid, *(port.pvid for port in bridge.ports)}:
         return
     guests = (guest for guest in wiring.document.guests.values() if guest.host == host)
     tagged = any(nic.bridge == name and (nic.vlan or nic.vlans) for guest in guests for nic in guest.nics)
