@@ -66,4 +66,5 @@ def test_what_was_imported_goes_to_every_dialect_and_back(case: Path, name: str,
         return  # the data base of Open vSwitch says the rest
     site = workflow.load(str(case / "site.yaml"))
     meant = as_said_by(wanted_config(site, site.hosts["h"]), name)
-    assert wanted_config(again.site, again.site.hosts["h"]).links == meant.links
+    found = as_said_by(wanted_config(again.site, again.site.hosts["h"]), name)
+    assert found.links == meant.links

@@ -15,14 +15,14 @@ hosts:
     nics: {{eth2: {{{nic}}}, eth3: {{}}}}
     bridges: {{br0: {{uplink: eth3, vlan_aware: true, vlans: [20-29]{pvid}}}}}
 """
-VLAN = "VLAN 1 leaves it untagged as well after a restart: "
+VLAN = "is written without a default VLAN, and a port that no file names is in none after a restart: "
 
 
 @pytest.mark.parametrize(
     ("nic", "pvid", "dialect", "told"),
     [
-        ("", ", pvid: 10", "networkd", [("eth3", f"{VLAN}systemd-networkd before 256 takes no VLAN away")]),
-        ("", ", pvid: 10", "keyfile", [("eth3", f"{VLAN}NetworkManager takes no VLAN away")]),
+        ("", ", pvid: 10", "networkd", [("br0", f"{VLAN}systemd-networkd before 256 would leave it on every port")]),
+        ("", ", pvid: none", "keyfile", [("br0", f"{VLAN}NetworkManager would leave it on every port")]),
         ("", ", pvid: 10", "ifupdown", []),
         ("", "", "networkd", []),
         ("address: 10.0.0.5/24, ipv6: dhcp", "", "ifupdown",

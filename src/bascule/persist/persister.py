@@ -77,9 +77,10 @@ class Persister(Struct):
         self.notes += tuple(self._rival_notes(config, nics))
         foreign = chosen.parse(self._own_files(chosen, existing)[0], nics).config
         self.notes += tuple(hook_notes(config, foreign, self.dialect))
+        told = tuple(reader_notes(config, chosen.name))
         config = as_said_by(config, chosen.name)
         chosen.check_switches(self.host, config, self.root)
-        switches = (*unsaid(self.host, config, chosen.name, chosen.openvswitch), *reader_notes(config, chosen.name))
+        switches = (*unsaid(self.host, config, chosen.name, chosen.openvswitch), *told)
         self.notes = (*self.notes, *(Note(kind="along", subject=name, text=text) for name, text in switches))
         besides = sysctls.render(self.site, self.host, wanted)
         below = read_from_below(self.root, chosen.below, chosen.reads, tree)

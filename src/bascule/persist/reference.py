@@ -16,6 +16,7 @@ from bascule.model.state import PortVlans
 from bascule.model.values import IfName, Mac
 from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.dialect import dialect, dialects
+from bascule.persist.foreign.carried import as_said_by
 from bascule.persist.formats.gaps import Inexpressible
 from bascule.persist.formats.openvswitch import is_switch
 
@@ -173,7 +174,7 @@ def can_say(name: str, config: NetworkConfig) -> bool:
     except Inexpressible:
         return False
     parsed = dialect(name).parse(files)
-    if parsed.config != config or parsed.left:
+    if parsed.config != as_said_by(config, name) or parsed.left:
         raise AssertionError(f"{name} does not read what it wrote: {config}")
     return True
 

@@ -17,6 +17,7 @@ from bascule.persist.config import NetworkConfig
 from bascule.persist.dialect import Dialect
 from bascule.persist.formats.neighbours import kind_of
 from bascule.persist.formats.rules import kernel_rule
+from bascule.persist.formats.vlans import ADDS_VLANS_ALONE, without_default_vlan
 from bascule.plan.change import Note
 
 
@@ -70,11 +71,12 @@ def hook_notes(config: NetworkConfig, foreign: NetworkConfig, dialect: str) -> I
 
 
 def as_said_by(config: NetworkConfig, dialect: str) -> NetworkConfig:
-    """A configuration without the lines that are ifupdown's alone, for another dialect."""
+    """A configuration as a dialect says it: lines of ifupdown are its alone, and some take no VLAN off a port."""
     if dialect == "ifupdown":
         return config
     links = [replace(link, hooks=()) for link in config.links.values()]
-    return NetworkConfig.of(links, config.unmanaged, config.rules, config.neighbours)
+    said = NetworkConfig.of(links, config.unmanaged, config.rules, config.neighbours)
+    return without_default_vlan(said) if dialect in ADDS_VLANS_ALONE else said
 
 
 def _extended(

@@ -5,10 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from bascule.model.links import Bridge
 from bascule.model.state import PortVlans
 from bascule.persist.config import LinkConfig, NetworkConfig
-from bascule.persist.formats.gaps import Gaps
+
+ADDS_VLANS_ALONE = {"networkd": "systemd-networkd before 256", "netplan": "systemd-networkd before 256"} | {
+    "keyfile": "NetworkManager"
+}  # dialects whose readers give a port VLANs and take none away
 
 
 def span(vlan: PortVlans) -> str:
@@ -37,16 +42,26 @@ def unwanted_vlan(link: LinkConfig, bridge: LinkConfig | None) -> int:
     return 0 if any(vlan.first <= default <= vlan.last for vlan in link.vlans) else default
 
 
-def check_untagged(config: NetworkConfig, gaps: Gaps) -> None:
-    """Ports that take nothing untagged, for who adds VLANs to a port and takes none away.
+def without_default_vlan(config: NetworkConfig) -> NetworkConfig:
+    """The same VLANs for who adds some to a port and takes none away: bridges without a default PVID, every VLAN said.
 
-    So do systemd-networkd up to 255 (networkd-bridge-vlan.c) and NetworkManager (nm-device-bridge.c).
+    So do systemd-networkd up to 255 (networkd-bridge-vlan.c) and NetworkManager (nm-device-bridge.c). Where every port
+    has the default VLAN, nothing changes.
     """
-    for link in config.links.values():
-        bridge = config.links.get(link.master) if link.master else None
-        default = unwanted_vlan(link, bridge)
-        if default and not any(vlan.pvid for vlan in link.vlans):
-            gaps.add(link.name, "pvid", "none", f"it leaves VLAN {default}, the bridge's own, on every port")
+    links = config.links
+    masters = ((link, links.get(link.master) if link.master else None) for link in links.values())
+    bare = {bridge.name: unwanted for link, bridge in masters if bridge and (unwanted := unwanted_vlan(link, bridge))}
+    if not bare:
+        return config
+    out = []
+    for link in links.values():
+        default = bare.get(link.name) or bare.get(link.master or link.name)
+        if default and not link.vlans:
+            link = replace(link, vlans=(PortVlans(first=default, last=default, pvid=True, untagged=True),))
+        if link.name in bare and isinstance(link.options, Bridge):
+            link = replace(link, options=replace(link.options, vlan_default_pvid=0))
+        out.append(link)
+    return NetworkConfig.of(out, config.unmanaged, config.rules, config.neighbours)
 
 
 def from_name(name: str) -> tuple[str, str]:

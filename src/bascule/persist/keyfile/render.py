@@ -18,7 +18,7 @@ from bascule.persist.formats import ini, linkfile
 from bascule.persist.formats.gaps import Gaps
 from bascule.persist.formats.openvswitch import is_switch
 from bascule.persist.formats.rules import by_link, rule_words
-from bascule.persist.formats.vlans import check_untagged, with_flags
+from bascule.persist.formats.vlans import with_flags, without_default_vlan
 from bascule.persist.keyfile import FOLDER, nmconf, switches
 from bascule.persist.keyfile.words import TIMES
 
@@ -34,7 +34,7 @@ def render(config: NetworkConfig) -> dict[str, str]:
     """The files. Raises Inexpressible."""
     gaps = Gaps(NAME)
     gaps.check_names(config)
-    check_untagged(config, gaps)
+    config = without_default_vlan(config)
     ruled = by_link(config)
     files: dict[str, str] = {}
     for link in config.links.values():

@@ -17,7 +17,7 @@ from bascule.persist.formats import ini, linkfile
 from bascule.persist.formats.gaps import Gaps
 from bascule.persist.formats.openvswitch import BOND, BRIDGE, bond_config, is_switch
 from bascule.persist.formats.rules import by_link
-from bascule.persist.formats.vlans import check_untagged
+from bascule.persist.formats.vlans import without_default_vlan
 from bascule.persist.netplan import FOLDER
 from bascule.persist.netplan.dropins import DROPIN, UNIT
 from bascule.persist.networkd import render as networkd
@@ -38,7 +38,7 @@ def render(config: NetworkConfig) -> dict[str, str]:
     """The files. Raises Inexpressible."""
     gaps = Gaps(NAME)
     gaps.check_names(config)
-    check_untagged(config, gaps)
+    config = without_default_vlan(config)
     files: dict[str, str] = {}
     groups: dict[str, dict[str, Any]] = {"ethernets": {}, "bonds": {}, "bridges": {}, "vlans": {}}
     ports, ruled = config.ports(), by_link(config)

@@ -16,7 +16,7 @@ from bascule.persist.formats.neighbours import PROXY_NDP, kind_of, on_link
 from bascule.persist.formats.openvswitch import is_switch
 from bascule.persist.formats.rules import by_link
 from bascule.persist.formats.values import seconds
-from bascule.persist.formats.vlans import check_untagged, span
+from bascule.persist.formats.vlans import span, without_default_vlan
 from bascule.persist.networkd import FOLDER
 from bascule.persist.networkd.words import BOND, DUID_TYPES, PORT_FLAGS, PRIVACY, TIMES
 
@@ -29,7 +29,7 @@ def render(config: NetworkConfig) -> dict[str, str]:
     """The files. Raises Inexpressible."""
     gaps = Gaps(NAME)
     gaps.check_names(config)
-    check_untagged(config, gaps)
+    config = without_default_vlan(config)
     _primaries(config, gaps)
     above = config.above()
     files: dict[str, str] = {}
