@@ -35,7 +35,7 @@ _NO_NUMBER = re.compile(  # netplan's version, the number of an alias, what the 
     r"\bversion\W{0,2}: ?[0-9]\b|\b([a-z][a-z0-9._-]*[0-9]):[0-9]{1,3}(?=[\s,]|$)"
     r"|\b(?:bond[-_])?(?:mode|xmit[-_]hash[-_]policy|lacp[-_]rate|ad[-_]select|fail[-_]over[-_]mac)[= ][0-9]\b"
 )
-_STANDARDS = re.compile(r"802-3-ethernet|802\.(?:3ad|1q|1ad)", re.IGNORECASE)
+_STANDARDS = re.compile(r"802-3-ethernet|(?:ieee)?802[.-](?:3ad|1q|1ad)", re.IGNORECASE)
 SETTINGS = "etc/sysconfig/network/config"  # of SUSE's scripts, where few keys are about the network
 _BY_WORDS = re.compile(  # numbers that a reader takes, and that a site file says by a word
     r"(?:ip6-privacy|privext|IPV6_PRIVACY|net\.ipv6\.conf\.(?P<link>[^\s=]+)\.use_tempaddr)[= ]\"?(?:[0-2]|rfc[0-9]+)\b"

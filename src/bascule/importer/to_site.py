@@ -296,7 +296,8 @@ def _carried(vlans: Iterable[PortVlans], native: int = 1) -> dict[str, Any]:
     out: dict[str, Any] = {"pvid": own} if own != native else {}
     out |= {"native": "tagged"} if is_tagged else {}
     if tagged and not (own == native == 0 and sum(one.last - one.first + 1 for one in tagged) >= ALL_TAGGED):
-        out["vlans"] = [one.first if one.first == one.last else f"{one.first}-{one.last}" for one in tagged]
+        spans = [(max(one.first, 1), one.last) for one in tagged]  # 0 is what bears a tag without a VLAN
+        out["vlans"] = [first if first == last else f"{first}-{last}" for first, last in spans]
     return out
 
 

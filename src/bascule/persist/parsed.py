@@ -11,7 +11,8 @@ from bascule.model.values import IfName, Mac
 from bascule.persist.config import NetworkConfig
 
 _SECRET = re.compile(  # a key of a network or tunnel: a site file is handed round
-    r"((?:psk|pass(?:word|phrase|wd)?|secret|(?:private|preshared|wep|pre-shared)[-_ ]?key[0-9]?)[\"']?\s*[=: ]\s*)"
+    r"((?:psk|pass(?:word|phrase|wd)?|secret|(?:private|preshared|wep|pre-shared)[-_ ]?key[0-9]?)[\"']?\s*[=: ]\s*"
+    r"|\b(?:key|private|shared)[\"']?: +(?!\{))"  # of netplan
     r"[^\s,;}]+",
     re.IGNORECASE,
 )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from msgspec import Struct, field
 
 from bascule.model.dhcp.identity import ClientId
-from bascule.model.host_links import Ipv6, Ipv6Privacy, PolicyRule
+from bascule.model.host_links import MAIN_TABLE, Ipv6, Ipv6Privacy, PolicyRule
 from bascule.model.links import (
     Bond,
     Bridge,
@@ -34,6 +35,18 @@ KINDS: dict[str, type[LinkOptions]] = {
 }
 MASTERS = frozenset(kind.kind for kind in (Bridge, Bond, OpenVSwitch, OpenVSwitchBond))
 OPTIONS = {kind: frozenset(f for f in options.__struct_fields__) for kind, options in KINDS.items()}
+
+
+ODD_NAMES = {
+    **dict.fromkeys(("tap", "vnet", "macvtap"), "a guest's tap"),
+    **dict.fromkeys(("tun", "ppp", "wg", "gre", "sit", "tailscale", "zt"), "a tunnel"),
+}
+
+
+def _stem(name: str) -> str:
+    """``tap`` of ``tap0``; nothing where no number follows."""
+    found = re.fullmatch(r"([a-z]+)[0-9]+", name)
+    return found[1] if found else ""
 
 
 class LinkDraft(Struct):
@@ -161,6 +174,7 @@ class Builder:
 
     def finish(self) -> Parsed:
         """The configuration; what does not fit together is taken out and listed."""
+        self._bar_by_name()
         self._drop_barred()
         for draft in list(self.drafts.values()):
             self._check_master(draft)
@@ -169,9 +183,7 @@ class Builder:
             pass  # a VLAN that is dropped may leave another one without parent
         links = []
         for draft in self.drafts.values():
-            if draft.master is not None and (draft.addresses or draft.dhcp4 or draft.routes or draft.dns):
-                what = ", ".join(draft.addresses) or ("dhcp" if draft.dhcp4 else "routes" if draft.routes else "")
-                what = what or f"name server {', '.join(draft.dns)}"
+            if draft.master is not None and (what := ", ".join(_of_a_speaker(draft))):
                 self.left.add(draft.file, 0, f"{draft.name}: {what}", f"it is a port of {draft.master}")
             self._check_options(draft)
             self._check_words(draft)
@@ -186,6 +198,13 @@ class Builder:
             unmanaged=tuple(dict.fromkeys(self.unmanaged)),
         )
 
+    def _bar_by_name(self) -> None:
+        """Links that are named like a tap or a tunnel, and of which nothing says that they are hardware."""
+        for draft in self.drafts.values():
+            what = "" if draft.kind or draft.pin_mac or draft.pin_path else ODD_NAMES.get(_stem(draft.name), "")
+            if what and draft.name not in self.barred:
+                self.bar(draft.name, f"{what} by its name, which is not taken")
+
     def _drop_barred(self) -> None:
         """Links that are not taken, and the ports of such: a NIC that the site file named would be taken off."""
         for draft in list(self.drafts.values()):
@@ -194,7 +213,9 @@ class Builder:
         for name, why in self.barred.items():
             draft_or_none = self.drafts.get(name)  # type: ignore[call-overload]  # a key is a checked name
             if draft_or_none is not None:
-                self.left.add(draft_or_none.file, draft_or_none.line, name, f"left out, it is {why}")
+                said = ", ".join(_of_a_speaker(draft_or_none))
+                text = f"{name}: {said}" if said else name
+                self.left.add(draft_or_none.file, draft_or_none.line, text, f"left out, it is {why}")
                 if draft_or_none.master is not None:
                     self.doubt(draft_or_none.master)
                 self._drop(draft_or_none)
@@ -286,6 +307,19 @@ class Builder:
                     break
                 seen.add(below)
                 below = self.drafts[below].parent
+
+
+def _of_a_speaker(draft: LinkDraft) -> Iterator[str]:
+    """What a port has no use for, and what is lost with a link that is left out."""
+    hardware = {"NIC": draft.pin_mac, "slot": draft.pin_path, "MAC": draft.mac, "MTU": draft.mtu}
+    yield from (f"{key} {value}" for key, value in hardware.items() if value and draft.master is None)
+    yield from draft.addresses
+    yield from ["dhcp"] if draft.dhcp4 else []
+    for route in draft.routes:
+        more = (("via", route.gateway), ("metric", route.metric), ("table", route.table != MAIN_TABLE and route.table))
+        yield " ".join(["route", route.dst, *(f"{key} {value}" for key, value in more if value)])
+    yield from (f"name server {server}" for server in draft.dns)
+    yield from (f"domain {domain}" for domain in draft.search)
 
 
 def nothing(left: Iterable[Unparsed] = ()) -> Parsed:

@@ -56,11 +56,10 @@ def without_default_vlan(config: NetworkConfig) -> NetworkConfig:
     out = []
     for link in links.values():
         default = bare.get(link.name) or bare.get(link.master or link.name)
-        if default and not link.vlans:
-            link = replace(link, vlans=(PortVlans(first=default, last=default, pvid=True, untagged=True),))
-        if link.name in bare and isinstance(link.options, Bridge):
-            link = replace(link, options=replace(link.options, vlan_default_pvid=0))
-        out.append(link)
+        own = (PortVlans(first=default, last=default, pvid=True, untagged=True),) if default else ()
+        is_bare = link.name in bare and isinstance(link.options, Bridge)
+        options = replace(link.options, vlan_default_pvid=0) if is_bare else link.options
+        out.append(replace(link, vlans=link.vlans or own, options=options))
     return NetworkConfig.of(out, config.unmanaged, config.rules, config.neighbours)
 
 

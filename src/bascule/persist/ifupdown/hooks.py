@@ -70,6 +70,8 @@ def _understood(builder: Builder, draft: LinkDraft, part: str, file: str, line: 
     if "lo" in words and "rule" not in words[:3]:  # to a rule it means what the host itself sends
         raise ValueError("about the loopback, of which a site file says nothing")
     tool, rest = words[0] if words else "", words[1:]
+    if tool == "route" and rest[:1] != ["add"] and "add" in rest[1:3]:  # route -A inet6 add, route -6 add
+        rest = ["add", *(word for word in rest if word != "add")]
     if tool == "ip":
         return _ip(builder, draft, rest, file, line)
     if tool == "route" and rest[:1] == ["add"]:
@@ -274,8 +276,9 @@ def _brctl(builder: Builder, words: list[str], file: str, line: int) -> bool:
 
 
 def _old_route(words: list[str]) -> StaticRoute:
-    """``route add -net 10.0.0.0 netmask 255.0.0.0 gw 192.168.1.1 dev eth0``."""
+    """``route add -net 10.0.0.0 netmask 255.0.0.0 gw 192.168.1.1 dev eth0``; ``route add -A inet6 default gw …``."""
     dst = ""
+    words = words[2:] if words[:2] == ["-A", "inet6"] else words[1:] if words[:1] in (["-6"], ["-4"]) else words
     values: dict[str, str] = {}
     is_host = False
     while words:

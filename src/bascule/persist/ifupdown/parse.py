@@ -26,6 +26,7 @@ from bascule.persist.formats.vlans import from_name
 from bascule.persist.ifupdown import MAIN
 from bascule.persist.ifupdown.hooks import hook
 from bascule.persist.ifupdown.includes import Line, absolute, logical_lines, option_name
+from bascule.persist.ifupdown.makers import made_by
 from bascule.persist.ifupdown.switches import KINDS, SWITCHES, SwitchWords, is_taken
 from bascule.persist.ifupdown.vlans import VlanWords
 from bascule.persist.ifupdown.words import (
@@ -120,6 +121,7 @@ class InterfacesFiles:
                 self.named.update(line.words[1:])
                 self.current, ignoring = None, True
             elif first in {"no-auto-down", "no-scripts"}:
+                self.builder.left.passes(path, number, text)
                 self.current = None
             elif self.current is not None:
                 self.current.options.append(line)
@@ -244,6 +246,10 @@ class InterfacesFiles:
                 kind = ODD_TYPES[option_name(odd)]
                 kind = f"a {odd.words[1]}" if kind == "of another kind" and len(odd.words) > 1 else kind
                 self.builder.bar(stanza.name, f"{kind}, which is not taken")
+            for line in stanza.options if odd is None else ():
+                if option_name(line) in HOOKS and not option_name(line).endswith("down"):
+                    for name, kind in made_by(" ".join(line.words[1:]), stanza.name):
+                        self.builder.bar(name, f"{kind} that a command makes, which is not taken")
         for stanza in [*self.stanzas]:
             if stanza.name in self.builder.barred:
                 self.refused.append((stanza, f"{stanza.name} is {self.builder.barred[stanza.name]}"))
@@ -325,6 +331,7 @@ class InterfacesFiles:
             self.of_ipv6 |= set() if parse_bool(text) else {draft.name}
         elif key == "privext":
             draft.ipv6_privacy = parse_privacy(text)
+            self.builder.left.passes(line.file, line.number, line.text) if draft.ipv6 is Ipv6.MANUAL else None
         elif key == "gateway":
             gateway, rank = parse_ip(text), [o.words[-1] for o in stanza.options if option_name(o) == "metric"]
             metric = parse_number(rank[0]) if rank else 0
@@ -363,6 +370,8 @@ class InterfacesFiles:
                 self.builder.left.passes(line.file, line.number, line.text)
         elif key == "pointopoint" and any(o.words[-1] == text for o in stanza.options if option_name(o) == "gateway"):
             self.builder.left.passes(line.file, line.number, line.text)
+        elif key == "accept_ra" and text == "2":
+            raise ValueError("that a router hears routers too, no site file says")
         elif key not in {"netmask", "accept_ra", "metric"}:
             raise ValueError("not taken")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bascule.model.state import PortVlans
-from bascule.model.values import parse_vid
+from bascule.model.values import IfName, parse_vid
 from bascule.persist.formats.builder import Builder, LinkDraft
 from bascule.persist.formats.values import parse_bool
 from bascule.persist.formats.vlans import without
@@ -18,6 +18,7 @@ class VlanWords:
         self.vids: dict[str, list[PortVlans]] = {}
         self.pvids: dict[str, int] = {}
         self.tagged_alone: dict[str, Line] = {}  # ports that take nothing untagged
+        self.lines: dict[str, list[Line]] = {}  # of each link
 
     def take(self, builder: Builder, draft: LinkDraft, key: str, line: Line) -> None:
         """One option. Raises ValueError for a number that is none."""
@@ -35,12 +36,14 @@ class VlanWords:
                 self.tagged_alone[draft.name] = line
         else:
             self.pvids[draft.name] = parse_vid(line.words[1] if len(line.words) > 1 else "")
+        self.lines.setdefault(draft.name, []).append(line)
 
     def settle(self, builder: Builder) -> None:
         """ifupdown2: a port has its own VLANs and PVID, or else those of its bridge; the PVID is untagged.
 
         The bridge itself stays in VLAN 1 (ifupdown2's addons/bridge.py).
         """
+        self._tell_strays(builder)
         for draft in builder.drafts.values():
             master = builder.drafts.get(draft.master) if draft.master else None
             if master is None or master.kind != "bridge" or draft.vlans:
@@ -58,3 +61,12 @@ class VlanWords:
             elif ranges or {draft.name, master.name} & self.pvids.keys():
                 draft.vlans += [PortVlans(first=pvid, last=pvid, pvid=True, untagged=True)]
                 draft.vlans += [part for vlan in ranges for part in without(vlan, pvid)]
+
+    def _tell_strays(self, builder: Builder) -> None:
+        """VLANs of links that are no port of a bridge that is known, and of bridges without a known port."""
+        masters = {draft.master for draft in builder.drafts.values()}
+        for name, lines in self.lines.items():
+            draft = builder.drafts.get(IfName(name))
+            if draft is not None and draft.master is None and name not in masters:
+                for line in lines:
+                    builder.left.add(line.file, line.number, line.text, "no port is known that would have it")

@@ -5,9 +5,11 @@ And a drop-in for its unit, because it does not leave them alone altogether.
 
 from __future__ import annotations
 
+import re
+
 from bascule.model.host_links import Ipv6
 from bascule.persist.config import NetworkConfig
-from bascule.persist.formats.ini import Item, read, write
+from bascule.persist.formats.ini import Item, Section, read, write
 from bascule.persist.keyfile import UNIT
 from bascule.persist.parsed import Files, UnparsedLines
 
@@ -49,12 +51,26 @@ def parse(files: Files, left: UnparsedLines) -> list[str]:
     found: list[str] = []
     for path in sorted(path for path in files if path.startswith("etc/NetworkManager/") and path.endswith(".conf")):
         for section in read(path, files[path], left):
-            if section.name != "keyfile":
-                continue
+            rest = [item for item in section.items if not _is_unmanaged(section, item)]
+            lines = [(item.line, f"[{section.name}] {item.key}={item.value}") for item in rest]
+            if lines and _ABOUT_LINKS.match(section.name) and not all(item.key.startswith("wifi") for item in rest):
+                left.add_all(
+                    path, lines, "what NetworkManager does with links without a word of their own is not taken"
+                )
+            elif not path.endswith(FILE):
+                for number, text in lines:
+                    left.passes(path, number, text)
             for item in section.items:
-                if item.key.rstrip("+-").rstrip() == "unmanaged-devices":
+                if _is_unmanaged(section, item):
                     _unmanaged(path, item, found, left)
     return found
+
+
+_ABOUT_LINKS = re.compile(r"connection\b|device\b|global-dns\b")
+
+
+def _is_unmanaged(section: Section, item: Item) -> bool:
+    return section.name == "keyfile" and item.key.rstrip("+-").rstrip() == "unmanaged-devices"
 
 
 def _unmanaged(path: str, item: Item, found: list[str], left: UnparsedLines) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from bascule.model.dhcp.identity import ClientId
-from bascule.model.host_links import MAIN_TABLE, Ipv6
+from bascule.model.host_links import LISTENING, MAIN_TABLE, Ipv6
 from bascule.model.links.wake_on_lan import of_manager_flags
 from bascule.model.values import IfName, Mac, parse_mac, parse_vid
 from bascule.persist.config import StaticRoute
@@ -145,6 +145,8 @@ class _Profile:
         except ValueError as wrong:
             self.leave("connection", "interface-name", str(wrong))
             return
+        if set(split_list(self.value("match", "interface-name"))) - {name}:
+            self.leave("match", "interface-name", f"a site file has its name alone, {name}")
         if draft.name in self.configured:
             self._leave_all(f"{name} has a profile that goes before it: {self.configured[draft.name]}")
             return
@@ -298,6 +300,8 @@ class _Profile:
         metric = self.take(family, "route-metric", parse_number)
         if metric is not None and family == "ipv4":
             draft.metric = metric
+        elif metric is not None and draft.ipv6 in LISTENING:
+            self.leave(family, "route-metric", "the metric of what an advertisement brings is not taken")
         table = self.take(family, "route-table", lambda text: parse_table(text) if text != "0" else MAIN_TABLE)
         if table not in {None, MAIN_TABLE} and (draft.dhcp4 if family == "ipv4" else draft.ipv6 is Ipv6.AUTO):
             self.leave(family, "route-table", "what a lease or an advertisement brings is not moved to another table")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 
 import yaml
 
@@ -78,3 +79,14 @@ def in_words(node: Node) -> str:
     if isinstance(node, yaml.MappingNode):
         return "{" + ", ".join(f"{in_words(key)}: {in_words(value)}" for key, value in node.value) + "}"
     return ""
+
+
+def refused_members(
+    group: str, ident: yaml.ScalarNode, body: Node, called: Mapping[str, list[str]]
+) -> Iterator[tuple[str, str]]:
+    """Links that a definition makes or has that is not taken: patch ports of Open vSwitch, and the ports of a VRF."""
+    if (group, ident.value) == ("openvswitch", "ports") and isinstance(body, yaml.SequenceNode):
+        yield from ((port, "a patch port of Open vSwitch") for pair in body.value for port in texts_of(pair))
+    for key, value in pairs(body) if group == "vrfs" else ():
+        for member in texts_of(value) if key.value == "interfaces" else ():
+            yield from ((link, f"in the VRF {ident.value}") for link in called.get(member, [member]))

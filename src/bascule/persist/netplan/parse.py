@@ -16,17 +16,10 @@ from bascule.persist.formats import linkfile
 from bascule.persist.formats.bonding import parse_bond_option
 from bascule.persist.formats.builder import Builder, LinkDraft, add_gateway, setter
 from bascule.persist.formats.rules import parse_rule_words
-from bascule.persist.formats.values import (
-    parse_address,
-    parse_bool,
-    parse_ip,
-    parse_mtu,
-    parse_number,
-    words,
-)
+from bascule.persist.formats.values import parse_address, parse_bool, parse_ip, parse_mtu, parse_number, words
 from bascule.persist.netplan import FOLDER
 from bascule.persist.netplan.dropins import read_dropins
-from bascule.persist.netplan.nodes import Node, in_words, network_of, pairs, text_of, texts_of
+from bascule.persist.netplan.nodes import Node, in_words, network_of, pairs, refused_members, text_of, texts_of
 from bascule.persist.netplan.routes import route_of, tuning_of, with_prefix
 from bascule.persist.netplan.switches import KINDS as SWITCHES
 from bascule.persist.netplan.switches import SwitchRows, is_switched
@@ -157,6 +150,8 @@ class NetplanFiles:
                 kind = {"wifis": "wireless", "openvswitch": "Open vSwitch's"}.get(group.value, f"among {group.value}")
                 for name, body in pairs(definitions):
                     self._bar(path, name, body, kind)
+                    for link, why in refused_members(group.value, name, body, self.called):
+                        self.builder.bar(link, f"{why}, which is not taken")
                 if not pairs(definitions):
                     self.leave(path, group, str(group.value), "such links are not taken")
 
@@ -228,6 +223,8 @@ class NetplanFiles:
             draft.ipv6_privacy = Ipv6Privacy.PREFER_TEMPORARY if is_used else Ipv6Privacy.OFF
         elif key == "link-local":
             self.local[draft.name] = "ipv6" in texts_of(node)
+            if "ipv4" in texts_of(node):
+                raise ValueError("a link-local address of IPv4 is not taken")
         elif key == "link":
             named = self.called.get(text_of(node), [text_of(node)])
             if len(named) != 1:

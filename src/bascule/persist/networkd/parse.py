@@ -211,6 +211,13 @@ class UnitReader:
         return list(drafts.values())
 
 
+MAKES = {  # what [Network] puts on a link, by its name
+    **{key: f"a {key.lower()}" for key in ("MACVLAN", "MACVTAP", "IPVLAN", "IPVTAP", "MACsec")},
+    "VXLAN": "a VXLAN",
+    "Tunnel": "a tunnel",
+}
+
+
 class _Network:
     """One .network for one link."""
 
@@ -306,10 +313,16 @@ class _Network:
             draft.search += text.split()
         elif key == "LinkLocalAddressing":
             self.link_local = text
+            if text.lower() in {"yes", "true", "on", "1", "ipv4"}:
+                raise ValueError("a link-local address of IPv4 is not taken")
         elif key == "IPv6AcceptRA":
             self.accept_ra = parse_bool(text)
         elif key == "IPv6PrivacyExtensions":
             draft.ipv6_privacy = parse_networkd_privacy(text)
+        elif key in MAKES:
+            for name in text.split():
+                self.reader.builder.bar(name, f"{MAKES[key]}, which is not taken")
+            raise ValueError("not taken")
         else:
             raise ValueError("not taken")
 

@@ -8,9 +8,9 @@ FOLDER = "etc/sysconfig/network"
 
 DIALECT = Dialect(
     name="wicked",
-    reads=(f"{FOLDER}/ifcfg-*", f"{FOLDER}/ifroute-*", f"{FOLDER}/routes", f"{FOLDER}/config"),
+    reads=tuple(f"{FOLDER}/{name}" for name in ("ifcfg-*", "ifroute-*", "routes", "ifrule-*", "rules", "config")),
     own=(f"{FOLDER}/ifcfg-[!l]*", f"{FOLDER}/ifcfg-l[!o]*"),
-    files=f"`/{FOLDER}/ifcfg-*`, `ifroute-*`, `routes`, `config`",
+    files=f"`/{FOLDER}/ifcfg-*`, `ifroute-*`, `routes`, `ifrule-*`, `rules`, `config`",
     readers="SUSE: wicked",
     notes="Its files have the stem of RHEL's and other words. `bascule import` reads them; they are not written.",
 )

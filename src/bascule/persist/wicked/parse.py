@@ -11,6 +11,7 @@ from bascule.model.links.wake_on_lan import ethtool_words
 from bascule.model.values import parse_ifname, parse_mac, parse_vid
 from bascule.persist.config import StaticRoute
 from bascule.persist.formats.builder import Builder, LinkDraft
+from bascule.persist.formats.rules import parse_rule_words
 from bascule.persist.formats.shell import AssignmentFile, assignments
 from bascule.persist.formats.values import (
     default_of,
@@ -31,7 +32,8 @@ SKIPPED = ("~", ".bak", ".old", ".orig", ".rpmnew", ".rpmsave", ".scpmbackup", "
 SILENT = words(
     """
     NAME BROADCAST NETWORK REMOTE_IPADDR USERCONTROL _NM_NAME UNIQUE PREFIXLEN NETMASK LABEL INTERFACETYPE BRIDGE VLAN
-    ETHERDEVICE VLAN_ID BONDING_MASTER STARTMODE BOOTPROTO LLADDR MTU ETHTOOL_OPTIONS
+    ETHERDEVICE VLAN_ID VLAN_PROTOCOL DHCLIENT_ROUTE_PRIORITY BONDING_MASTER STARTMODE BOOTPROTO LLADDR MTU
+    ETHTOOL_OPTIONS
     """
 )
 
@@ -48,6 +50,7 @@ ODD_KEYS = {  # keys that only such a link has, and what it is
     "VXLAN_ID": "a VXLAN",
     "DUMMY": "a dummy",
 }
+PROTOCOLS = {"ieee802-1q": "802.1Q", "ieee802-1ad": "802.1ad"}
 STARTS = words("auto boot onboot hotplug nfsroot ifplugd")
 _OF_ADDRESS = re.compile(r"(NETMASK|PREFIXLEN|BROADCAST|LABEL|REMOTE_IPADDR)_")
 
@@ -77,6 +80,8 @@ def parse(files: Files, hardware: Hardware | None = None) -> Parsed:  # noqa: AR
             _WickedFile(builder, path, draft).read(files[path])
     for path in sorted(path for path in files if re.match(rf"{FOLDER}/(ifroute-|routes$)", path)):
         _routes(path, files[path], builder)
+    for path in sorted(path for path in files if re.match(rf"{FOLDER}/(ifrule-|rules$)", path)):
+        _rules(path, files[path], builder)
     _name_servers(files, builder)
     return builder.finish()
 
@@ -132,6 +137,7 @@ class _WickedFile(AssignmentFile):
         boot = self.value("BOOTPROTO").lower()
         draft.dhcp4 = boot in {"dhcp", "dhcp4", "dhcp+autoip"}
         draft.ipv6 = Ipv6.AUTO if boot in {"dhcp", "static"} else Ipv6.DHCP if boot == "dhcp6" else Ipv6.OFF
+        draft.metric = self.take("DHCLIENT_ROUTE_PRIORITY", parse_number) if draft.dhcp4 else None
         if boot not in {"dhcp", "dhcp4", "dhcp6", "dhcp+autoip", "static", "none", ""}:
             self.leave("BOOTPROTO", "neither static nor dhcp")
         for key in self.found:
@@ -160,6 +166,8 @@ class _WickedFile(AssignmentFile):
             value = self.take(key, parse)
             if value is not None and draft.kind == "bridge":
                 draft.options[field] = value
+        elif re.fullmatch(r"LABEL(_.*)?", key):
+            self.builder.left.passes(self.path, self.found[key].line, f"{key}={self.value(key)}")
         elif self.value(key) and key not in SILENT and not _OF_ADDRESS.match(key):
             self.leave(key, "not taken")
 
@@ -180,6 +188,10 @@ class _WickedFile(AssignmentFile):
             draft.options["id"] = parse_vid(self.value("VLAN_ID") or (number[1] if number else ""))
             draft.parent = parse_ifname(self.value("ETHERDEVICE"))
             draft.kind = "vlan"
+            if protocol := self.value("VLAN_PROTOCOL"):
+                draft.options["protocol"] = PROTOCOLS[protocol.lower()]
+        except KeyError:
+            self.leave("VLAN_PROTOCOL", "neither ieee802-1Q nor ieee802-1ad")
         except ValueError as wrong:
             self.leave("ETHERDEVICE", str(wrong))
 
@@ -207,6 +219,17 @@ def _routes(path: str, text: str, builder: Builder) -> None:
             if not name:
                 raise ValueError("no link has the gateway in its subnet")
             builder.draft(name, path, number).routes.append(route)
+        except ValueError as wrong:
+            builder.left.add(path, number, line, str(wrong))
+
+
+def _rules(path: str, text: str, builder: Builder) -> None:
+    """``ipv4 from 10.0.0.0/8 table 52 pref 1000`` (ifrule(5))."""
+    for number, line in enumerate(text.split("\n"), 1):
+        words = line.partition("#")[0].split()
+        family = words.pop(0) if words and words[0] in {"ipv4", "ipv6"} else ""
+        try:
+            builder.rules += [parse_rule_words(words, ipv6=family == "ipv6")] if words else []
         except ValueError as wrong:
             builder.left.add(path, number, line, str(wrong))
 
