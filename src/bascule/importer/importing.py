@@ -16,7 +16,7 @@ from bascule.importer.fitting import fitting
 from bascule.importer.libvirt.plugs import name_vlans, plugged
 from bascule.importer.not_in_file import declared, unsaid
 from bascule.importer.pins import pin_nics
-from bascule.importer.ports_of_guests import limit_of, unsaid_at_ports
+from bascule.importer.ports_of_guests import isolated_of, limit_of, unsaid_at_ports
 from bascule.importer.put_under_bridge import NewBridge, put_under_bridge
 from bascule.importer.running import running_config
 from bascule.importer.to_site import host_entry
@@ -245,7 +245,7 @@ def _document(
         entry["virtual_networks"] = virtual.networks
     guests, unplugged = plugged(virtual, host)
     for nic in (nic for guest in guests.values() for nic in guest.get("nics", ())):
-        nic.update(limit_of(sources.state, nic))
+        nic.update(limit_of(sources.state, nic) | isolated_of(sources.state, nic))
     name_vlans(guests, host, networks)
     document: dict[str, Any] = {"site": sources.site}
     if networks:

@@ -19,7 +19,8 @@ from bascule.persist.parsed import Files, Unparsed, UnparsedLines
 FOLDER = "etc/libvirt/qemu/"
 NETWORKS = f"{FOLDER}networks/"
 AUTOSTART = f"{FOLDER}autostart/"
-READS = (f"{FOLDER}*.xml", f"{NETWORKS}*.xml", f"{AUTOSTART}*.xml")
+FILTERS = "etc/libvirt/nwfilter/"
+READS = (f"{FOLDER}*.xml", f"{NETWORKS}*.xml", f"{AUTOSTART}*.xml", f"{FILTERS}*.xml")
 
 
 Told = list[tuple[int, str, str]]  # what is not taken: line, text, why
@@ -30,6 +31,7 @@ class PortGroup(Struct, frozen=True):
 
     vlans: dict[str, Any] = {}
     switched: bool = False
+    isolated: bool = False
 
 
 class PlainBridge(Struct, frozen=True):
@@ -38,6 +40,7 @@ class PlainBridge(Struct, frozen=True):
     key: str  # "bridge" or "direct"
     name: str
     groups: dict[str, PortGroup] = {}  # by name; "" for the NICs that name none
+    isolated: bool = False  # each port of it
 
 
 class LibvirtNic(Struct, frozen=True):
@@ -59,6 +62,7 @@ class LibvirtFiles(Struct):
     aliases: dict[str, PlainBridge] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)  # networks that are not taken, and what they are
     bridges: set[str] = field(default_factory=set)  # that libvirt makes for its networks
+    filters: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of nwfilter, and the others that each has
     macs: dict[tuple[str, str], str] = field(default_factory=dict)  # network, MAC: the guest with such a NIC
     reserved: dict[tuple[str, str], str] = field(default_factory=dict)  # network, MAC: the address of its own
     kept: list[str] = field(default_factory=list)
@@ -68,6 +72,7 @@ class LibvirtFiles(Struct):
 def parse(files: Files, host: str) -> LibvirtFiles:
     """The definitions among the files; never raises for what stands in them."""
     from bascule.importer.libvirt.domains import read_domain
+    from bascule.importer.libvirt.filters import read_filters
     from bascule.importer.libvirt.networks import read_network
 
     out, left = LibvirtFiles(), UnparsedLines()
@@ -76,6 +81,7 @@ def parse(files: Files, host: str) -> LibvirtFiles:
         out.macs = _macs(files[path] for path in inside)
     for path in sorted(path for path in files if path.startswith(NETWORKS) and path.endswith(".xml")):
         _each(path, files[path], "network", left, partial(read_network, out=out))
+    read_filters(files, inside, out, left)
     started = {path.removeprefix(AUTOSTART) for path in files if path.startswith(AUTOSTART)}
     for path in sorted(inside):
         by_itself = path.removeprefix(FOLDER) in started

@@ -43,7 +43,7 @@ def read_domain(path: str, root: XmlElement, host: str, out: LibvirtFiles, *, st
     for interface in interfaces:
         try:
             out.nics[name].append(replace(_interface(interface, out), file=path))
-            told += [*filter_of(interface), *_untaken(interface)]
+            told += [*filter_of(interface, out.filters), *_untaken(interface)]
         except ValueError as wrong:
             told.append((interface.line, str(interface), f"{name}: {wrong}"))
             interface.take_all()
@@ -95,7 +95,7 @@ def _interface(interface: XmlElement, out: LibvirtFiles) -> LibvirtNic:
         if not name.startswith(("vnet", "macvtap")):
             nic["tap"] = parse_ifname(name)
     isolated = interface.first("port")
-    if isolated is not None and isolated.take("isolated") == "yes":
+    if group.isolated or (isolated is not None and isolated.take("isolated") == "yes"):
         nic["isolated"] = True
     for child in interface.children:
         if child.tag in _HARDWARE or (child.tag == "link" and child.attributes == {"state": "up"}):
@@ -121,7 +121,7 @@ def _plug(interface: XmlElement, out: LibvirtFiles) -> tuple[dict[str, Any], Por
     group = PortGroup()
     if alias is not None:
         name = source.attributes.get("portgroup", "")
-        nic, group = {alias.key: alias.name}, alias.groups.get(name, group)
+        nic, group = {alias.key: alias.name}, replace(alias.groups.get(name, group), isolated=alias.isolated)
         if name in alias.groups:
             source.take("portgroup")
     interface.take("type")

@@ -59,7 +59,9 @@ def _host_side(root: XmlElement, forward: XmlElement | None, name: str, out: Lib
             groups |= {"": found} if group.attributes.get("default") == "yes" else {}
     bridge = root.first("bridge")
     if bridge is not None:
-        out.aliases[name] = PlainBridge("bridge", parse_ifname(bridge.take("name")), groups)
+        port = root.first("port")
+        is_isolated = port is not None and port.take("isolated") == "yes"
+        out.aliases[name] = PlainBridge("bridge", parse_ifname(bridge.take("name")), groups, isolated=is_isolated)
         return
     nics = forward.all("interface") if forward is not None else []
     dev = forward.take("dev") if forward is not None else ""
