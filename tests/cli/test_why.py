@@ -283,3 +283,19 @@ def test_a_wrong_question_is_one_clear_error(stage: Stage, words: tuple[str, ...
     assert done.returncode == 64
     assert done.stderr.startswith(f"error[{code}]")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.kernel
+def test_where_large_packets_die_that_small_ones_pass(stage: Stage) -> None:
+    stage.lab.ip(stage.host, "link set db.0 mtu 1400")
+    found = stage.why("web", "db", "tcp/5432")
+    assert found["result"] == "yes"
+    assert [
+        (one["from"], one["bytes"], one["result"], one["told"]) for one in found["large_packets"]
+    ] == []  # by its MSS
+    found = stage.why("web", "db", "udp/53")
+    told = [(one["from"], one["bytes"], one["result"], one["told"]) for one in found["large_packets"]]
+    assert told == [("web", 1500, "no", None)]
+    assert [one["code"] for one in found["large_packets"][0]["blockers"]] == ["mtu"]
+    stage.lab.ip(stage.host, "link set db.0 mtu 1500")
+    assert stage.why("web", "db", "udp/53")["large_packets"] == []

@@ -52,6 +52,7 @@ class Seen:
     replied: bool = False
     reply_source: str = ""
     error: str = ""
+    told_by: str = ""  # who said that it is too big for the next link
 
 
 def ask(room: Room, probes: Sequence[Probe], quiet_s: float = QUIET_S) -> list[Seen]:
@@ -125,6 +126,8 @@ def _sender(room: Room, probe: Probe) -> socket.socket:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         elif kind == socket.SOCK_DGRAM:
             cutting(sock, probe.version, whole=probe.whole)
+            if probe.kind == "udp" and probe.whole:
+                hearing_errors(sock, probe.version)
         if probe.spoofed:
             sock.setsockopt(socket.SOL_IP, IP_TRANSPARENT, 1)
         sock.bind((probe.spoofed, room.next_port))
@@ -235,7 +238,26 @@ def _answer(sock: socket.socket, data: bytes, ancillary: list[tuple[int, int, by
         sock.sendmsg([b"r" + data[1:]], ancillary, 0, address)  # type: ignore[arg-type]  # as it came
 
 
+def hearing_errors(sock: socket.socket, version: int) -> None:
+    """What anybody says of its packets comes to the socket's queue of errors (ip(7), IP_RECVERR)."""
+    sock.setsockopt(*((socket.IPPROTO_IP, 11) if version == 4 else (socket.IPPROTO_IPV6, 25)), 1)
+
+
+def told_too_big(sock: socket.socket) -> str:
+    """Who has said that a packet is too big for the next link (struct sock_extended_err)."""
+    try:
+        _, ancillary, _, _ = sock.recvmsg(1, 512, socket.MSG_ERRQUEUE)
+    except OSError:
+        return ""
+    for _, _, packed in ancillary:
+        if struct.unpack_from("=I", packed)[0] == errno.EMSGSIZE and len(packed) >= 32:
+            by = packed[20:24] if struct.unpack_from("=H", packed, 16)[0] == socket.AF_INET else packed[24:40]
+            return str(ipaddress.ip_address(by))
+    return ""
+
+
 def _hear(number: int, sock: socket.socket, seen: list[Seen]) -> None:
+    seen[number].told_by = told_too_big(sock) or seen[number].told_by
     while True:
         try:
             data, address = sock.recvfrom(64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -10,7 +11,7 @@ from bascule.observe.packet_path import learned_macs, listed
 from bascule.providers.kernel.observe import PROGRAMS, read
 from bascule.system.net.sysctl import read_sysctls
 from bascule.system.run import run_all
-from bascule.topology.trace.answer import Certainty, Leg, Reachability, worst
+from bascule.topology.trace.answer import Certainty, Code, Leg, Reachability, worst
 from bascule.topology.trace.network import HostNetwork, KnownNeighbour, WireEnd
 from bascule.topology.trace.packet import Traffic, text_of
 from bascule.topology.trace.rules.lines import Rules
@@ -150,7 +151,7 @@ def differences(probe: Probe, seen: Seen, answer: Reachability) -> list[str]:
     if (arrives is Certainty.YES) != bool(seen.receiver):
         return [f"model says the first packet {'arrives' if not seen.receiver else 'is lost'}"]
     if not seen.receiver:
-        return []
+        return _told(probe, seen, answer)
     found = _addresses(probe, seen, first)
     back = next((leg for leg in answer.legs if leg.name == "reply"), None)
     if back is None or probe.spoofed or back.delivered not in DECIDED:
@@ -168,6 +169,21 @@ def differences(probe: Probe, seen: Seen, answer: Reachability) -> list[str]:
         if came != seen.reply_source:
             found.append(f"model says the answer comes from {came}")
     return found
+
+
+def _told(probe: Probe, seen: Seen, answer: Reachability) -> list[str]:
+    """Whether the sender hears that a packet was too big, if nothing but its size is in the way; and from whom."""
+    leg = next((one for one in answer.legs if one.name == "too-big"), None)
+    if not probe.whole or probe.spoofed or (seen.told_by and leg is None):
+        return [] if not seen.told_by else [f"model says nobody tells {probe.source}"]
+    first = next(one for one in answer.legs if one.name == "new")
+    before = itertools.takewhile(lambda one: one.code is not Code.MTU, first.blockers)
+    searches = [one.result for one in answer.legs if one.name == "l2"]
+    if leg is None or leg.delivered not in DECIDED or first.unsure or any(before) or set(searches) - {Certainty.YES}:
+        return []
+    by = text_of(probe.version, leg.fields[f"ip{'' if probe.version == 4 else '6'} saddr"])
+    expected = by if leg.delivered is Certainty.YES and leg.end == probe.source else ""
+    return [f"model says that {expected or 'nobody'} says it is too big"] if expected != seen.told_by else []
 
 
 def arrival(answer: Reachability) -> Certainty:

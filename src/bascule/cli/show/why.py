@@ -10,10 +10,16 @@ from bascule.verify.reachability.question import as_read
 
 if TYPE_CHECKING:
     from bascule.topology.trace.answer import Blocker, Leg, Stage
+    from bascule.topology.trace.large_packets import LargePacket
     from bascule.verify.reachability.fixes import Fix
     from bascule.verify.reachability.live import WhyAnswer
 
-LEGS = {"l2": "the search for the neighbour", "new": "the first packet", "reply": "the answer"}
+LEGS = {
+    "l2": "the search for the neighbour",
+    "new": "the first packet",
+    "reply": "the answer",
+    "too-big": "the word that it is too big",
+}
 ANSWERS = {
     "yes": "the answer would pass",
     "no": "the answer would not pass either",
@@ -39,6 +45,8 @@ def show_why(found: WhyAnswer, *, everything: bool, brief: bool, columns: int) -
             if everything or stage.verdict != "ok" or (leg.name != "l2" and _allows(stage)):
                 lines += _stage(found, number, stage, columns)
         lines += [f"      perhaps: {wrapped(words, indent=15, columns=columns)}" for words in leg.unsure]
+    for one in found.large:
+        lines += _large(found, one, columns)
     lines += ["", *_end(found, columns)]
     return "\n".join(lines)
 
@@ -53,6 +61,8 @@ def _verdict(found: WhyAnswer) -> str:
         words += f"; {ANSWERS[as_read(back.result, found.network).value]}"
         if as_read(first.result, found.network).value == "yes" and back.result.value == "no":
             words = "the first packet arrives, its answer does not"
+    if any(one.result.value == "no" for one in found.large):
+        words += "; large packets get lost"
     reasons = [f"{one.code.value}: {one.subject}" for one in answer.blockers]
     return f"{head}   ({words})" + (f"   {'; '.join(reasons)}" if reasons else "")
 
@@ -62,6 +72,24 @@ def _heading(found: WhyAnswer, leg: Leg) -> str:
     result = as_read(leg.result, found.network)
     read = "" if result is leg.result else f" (by the rules that were read: {leg.result.value})"
     return f"{result.value.upper()}{read}"
+
+
+def _large(found: WhyAnswer, one: LargePacket, columns: int) -> Iterator[str]:
+    """Where the largest packet of a direction dies that small ones pass, and what its sender hears of it."""
+    sender, receiver = found.asked.by.name, found.asked.of.name
+    if one.leg.name == "reply":
+        sender, receiver = receiver, sender
+    words = f"{one.size} bytes from {sender} to {receiver}"
+    if one.result.value == "yes":
+        words += f" do not fit, of which {sender} is told: it sends smaller ones"
+    elif one.told is None:
+        words += f"; nobody tells {sender}, so connections open and then hang"
+    else:
+        words += f"; what the host says of it does not come to {sender}, so connections open and then hang"
+    yield f"\nlarge packets: {one.result.value.upper()}   {wrapped(words, indent=21, columns=columns)}"
+    for number, stage in enumerate((*one.leg.stages, *(one.told.stages if one.told is not None else ())), 1):
+        if stage.blockers:
+            yield from _stage(found, number, stage, columns)
 
 
 def _tells(leg: Leg) -> bool:
@@ -147,6 +175,19 @@ def why_as_json(found: WhyAnswer) -> dict[str, Any]:
             for leg in answer.legs
         ],
         "blockers": [_blocker_as_json(found, one) for one in answer.blockers],
+        "large_packets": [
+            {
+                "from": found.asked.of.name if one.leg.name == "reply" else found.asked.by.name,
+                "bytes": one.size,
+                "result": one.result.value,
+                "told": None if one.told is None else one.told.result.value,
+                "blockers": [
+                    _blocker_as_json(found, blocker)
+                    for blocker in (*one.leg.blockers, *(one.told.blockers if one.told is not None else ()))
+                ],
+            }
+            for one in found.large
+        ],
         "fixes": [
             {
                 "words": "; ".join(fix.commands),

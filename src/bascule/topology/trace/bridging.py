@@ -9,7 +9,7 @@ from bascule.topology.trace.answer import Code
 from bascule.topology.trace.forwarding import HostRouting
 from bascule.topology.trace.network import AS_VLAN
 from bascule.topology.trace.packet import FOR_THE_HOST, key, tag
-from bascule.topology.trace.packet_record import cut, size_of
+from bascule.topology.trace.packet_record import cut, size_of, tell_too_big
 from bascule.topology.trace.passage import PacketPath
 from bascule.topology.trace.rules.lines import RuleChain
 from bascule.topology.trace.rules.openflow_tables import meet_flows
@@ -286,9 +286,14 @@ class Bridging:
                 size = size_of(passage)
             else:
                 most = 0
+                if (
+                    passage.version == 6 and not passage.too_big
+                ):  # ip6_fragment(); of IPv4 br_nf_ip_fragment() is silent
+                    tell_too_big(passage)
         passage.in_pieces = bool(passage.piece)
         if size > most:
-            text = f"a packet of {size} bytes does not fit {out.name}, whose MTU is {out.mtu}: bridges drop it silently"
+            silent = "" if passage.too_big else ": bridges drop it silently"
+            text = f"a packet of {size} bytes does not fit {out.name}, whose MTU is {out.mtu}{silent}"
             passage.stop(Code.MTU, out.name, text, name="port", where=out.name)
 
     # ---- VLANs

@@ -12,7 +12,7 @@ from bascule.topology.trace.rules.tests import MISSING, Fields, Value
 ARP, IPV4, IPV6, TAGGED = 0x0806, 0x0800, 0x86DD, 0x8100
 TCP, UDP, ICMP, ICMP6 = 6, 17, 1, 58
 EVERYBODY = (1 << 48) - 1
-SYN, SYN_ACK = 0x02, 0x12
+SYN, SYN_ACK, PSH_ACK = 0x02, 0x12, 0x18
 FOR_THE_HOST, BROADCAST, MULTICAST, OTHER_HOST = 0, 1, 2, 3  # PACKET_* of linux/if_packet.h
 ANY_PORT = (32768, 60999)  # net.ipv4.ip_local_port_range: what a client's own port lies between
 INVALID, ESTABLISHED, RELATED, NEW, UNTRACKED = 1, 2, 4, 8, 64
@@ -54,6 +54,7 @@ class Connection(Struct):
     mark: Value = 0
     tracked: bool = False
     is_reply: bool = False
+    established: bool = False  # whether both directions have been seen
 
     def answers(self, source: AddressPort, target: AddressPort) -> bool:
         """Whether a packet is of the other direction."""
@@ -126,6 +127,17 @@ def refusal(first: Fields) -> dict[str, Any]:
         | about
         | {"meta l4proto": protocol, f"ip{'' if four else '6'} {'protocol' if four else 'nexthdr'}": protocol}
     )
+
+
+def too_big(lost: Fields, source: int) -> dict[str, Any]:
+    """What a router says of a packet that does not fit the next link (RFC 1191, RFC 8201), from an address of its own.
+
+    It belongs to the packet's connection, if the packet had one (nf_ct_attach()).
+    """
+    error = refusal(lost)
+    four = "ip saddr" in error
+    about = {"icmp code": 4, "ip saddr": source} if four else {"icmpv6 type": 2, "icmpv6 code": 0, "ip6 saddr": source}
+    return error | about | {"meta length": 576 if four else 1280, "ct attached": lost.get("ct entry") or 0}
 
 
 def _plain(version: int, source: Any, target: Any, protocol: Any, size: Any) -> dict[str, Any]:

@@ -28,6 +28,7 @@ class PacketRecord:
         self.piece = 0  # the largest fragment that it was cut into, in bytes; 0 where it was not
         self.in_pieces = False  # whether chains see the fragments, of which the first one alone has ports
         self.whole = False  # whether nobody may cut it (DF)
+        self.too_big: dict[str, Any] = {}  # as it was when the host found it too big to hand on; empty where it did not
         self.routed_on = False  # whether the host hands it on for another
         self.routed, self.routed_mark = False, self.fields.get("meta mark", 0)  # by a hook, before its time or anew
 
@@ -104,17 +105,38 @@ def cut(passage: PacketRecord, mtu: int, link: str, *, sender: bool = True) -> N
     Of IPv6 only its first sender does so, of IPv4 nobody where it says DF; who may not says "too big" instead.
     """
     size = size_of(passage)
+    if passage.too_big:
+        return
     if not mtu or size <= mtu:
         passage.in_pieces = bool(size and passage.piece)  # as it came, also where it was put together meanwhile
     elif passage.version == 6 and passage.piece and not sender and not passage.in_pieces:
         passage.unsure.append(f"whether fragments of {size} bytes that were put together are cut anew for {link}")
         passage.in_pieces = True
     elif passage.whole or (passage.version == 6 and not sender):
-        text = f"a packet of {size} bytes does not fit {link}, whose MTU is {mtu}, and may not be cut"
-        passage.stop(Code.MTU, link, text, name="port", where=link)
+        _may_not_be_cut(passage, size, mtu, link)
     else:
         header = HEADERS[passage.version]
         passage.piece, passage.in_pieces = header + (mtu - header) // 8 * 8, True
+
+
+def hand_on(passage: PacketRecord, mtu: int, link: str) -> None:
+    """The host looks whether it may hand a packet on by a link before any rule does (ip_forward(), ip6_forward())."""
+    size = size_of(passage)
+    together = bool(passage.piece) and not passage.in_pieces
+    if mtu and size > mtu and (passage.whole or passage.version == 6) and not together:
+        tell_too_big(passage)
+        _may_not_be_cut(passage, size, mtu, link)
+
+
+def tell_too_big(passage: PacketRecord) -> None:
+    """The host tells the sender of a packet that it has got that it is too big to go on."""
+    if passage.result in {Certainty.YES, Certainty.PERHAPS}:
+        passage.too_big = dict(passage.fields)
+
+
+def _may_not_be_cut(passage: PacketRecord, size: int, mtu: int, link: str) -> None:
+    text = f"a packet of {size} bytes does not fit {link}, whose MTU is {mtu}, and may not be cut"
+    passage.stop(Code.MTU, link, text, name="port", where=link)
 
 
 def refuse(passage: PacketRecord, who: str, mtu: int) -> None:

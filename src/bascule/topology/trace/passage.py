@@ -247,14 +247,18 @@ class PacketPath(PacketRecord):
             return
         source, target = self._ends(version)
         known = self.connection
-        error = self.fields.get("icmp type") == 3 or self.fields.get("icmpv6 type") == 1
-        about = error and known.concerns(source.address, target.address)
-        if known.is_reply and (about or known.answers(source, target)):
-            nat = SNAT if known.new_source not in {None, known.source} else 0
-            nat |= DNAT if known.new_target not in {None, known.target} else 0
+        error = self.fields.get("icmp type") == 3 or self.fields.get("icmpv6 type") in {1, 2}
+        attached = self.fields.get("ct attached")
+        about = error and bool(known.concerns(source.address, target.address) if attached is None else attached)
+        if attached or (known.is_reply and (about or known.answers(source, target))):
+            nat = _nat_bits(known)
             state = RELATED if about else ESTABLISHED
             # an error does not count as an answer: until there is one, the connection has not seen a reply
-            self.fields |= {"ct state": state, "ct status": 8 | nat | (0 if about else 2), "ct direction": 1}
+            self.fields |= {
+                "ct state": state,
+                "ct status": 8 | nat | (0 if about else 2),
+                "ct direction": int(known.is_reply),
+            }
             self.fields |= {"ct mark": known.mark, "ct entry": 1}
         elif known.is_reply:
             lone = self.fields.get("tcp flags") == SYN_ACK or "icmp type" in self.fields or "icmpv6 type" in self.fields
@@ -266,6 +270,8 @@ class PacketPath(PacketRecord):
             if not known.tracked:
                 known.source, known.target, known.tracked = source, target, True
             self.fields |= {"ct state": NEW, "ct status": 0, "ct direction": 0, "ct entry": 1, "ct mark": 0}
+            if known.established:
+                self.fields |= {"ct state": ESTABLISHED, "ct status": 10 | _nat_bits(known), "ct mark": known.mark}
         if known.source and known.target:
             ip = "ip" if version == 4 else "ip6"
             self.fields |= {f"ct original {ip} saddr": known.source.address, "ct original proto-src": known.source.port}
@@ -286,7 +292,10 @@ class PacketPath(PacketRecord):
             if back is not None and now not in {None, back}:
                 self._write("saddr" if is_source else "daddr", back, f"NAT backwards at {hook}")
             return
-        if (known.new_source if is_source else known.new_target) is not None:
+        made = known.new_source if is_source else known.new_target
+        if made is not None or known.established:
+            if known.established and made not in {None, known.source if is_source else known.target}:
+                self._write("saddr" if is_source else "daddr", made, "NAT as before")
             return
         family = "ip" if version == 4 else "ip6"
         for chain in chains:
@@ -355,6 +364,12 @@ class PacketPath(PacketRecord):
         if to.port is not None:
             self.fields = with_port(self.fields, "sport" if which == "saddr" else "dport", to.port)
         self.note("NAT", f"{words}: {which} {text_of(self.version, to.address)}", verdict="changed")
+
+
+def _nat_bits(known: Connection) -> int:
+    """What ct status says of NAT in a connection."""
+    source = SNAT if known.new_source not in {None, known.source} else 0
+    return source | (DNAT if known.new_target not in {None, known.target} else 0)
 
 
 def _between(iif: str, oif: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ class NextHop(Struct, frozen=True, kw_only=True):
     source: int = 0
     doubt: str = ""
     more: tuple[str, ...] = ()  # the links of further ways of a multipath route
+    mtu: int = 0  # of the route itself; 0: that of the link
 
     @property
     def refuses(self) -> bool:
@@ -127,6 +129,7 @@ class RouteTables:
             source=address(route.prefsrc) if route.prefsrc else 0,
             doubt="several ways of one weight" if more else "a gateway of the other family" if via_other else "",
             more=tuple(more),
+            mtu=_mtu(route.extra),
         )
         self._add(route.table, first, length, hop, route.metric)
 
@@ -189,6 +192,13 @@ def _fits(rule: RouteRule, destination: int, source: int, iif: str, oif: str, ma
         if fits is None:
             found = None
     return None if found is None else not rule.negated
+
+
+def _mtu(extra: Sequence[str]) -> int:
+    """The MTU that a route sets, ``mtu 1400`` or ``mtu lock 1400`` (ip-route(8)); 0 where it sets none."""
+    words = " ".join(extra).replace("mtu lock ", "mtu ").split()
+    told = dict(itertools.pairwise(words)).get("mtu", "")
+    return int(told) if told.isdigit() else 0
 
 
 def _rule(rule: RoutingRule) -> RouteRule:

@@ -13,10 +13,22 @@ from bascule.topology.trace.forwarding import HostRouting, source_address
 from bascule.topology.trace.neighbour_search import NeighbourSearch
 from bascule.topology.trace.network import HostNetwork, WireEnd
 from bascule.topology.trace.owner_lookup import OwnerLookup
-from bascule.topology.trace.packet import OTHER_HOST, Connection, Traffic, key, refusal, reply, request, tag, text_of
-from bascule.topology.trace.packet_record import cut, refuse
+from bascule.topology.trace.packet import (
+    OTHER_HOST,
+    Connection,
+    Traffic,
+    key,
+    refusal,
+    reply,
+    request,
+    tag,
+    text_of,
+    too_big,
+)
+from bascule.topology.trace.packet_record import cut, hand_on, refuse
 from bascule.topology.trace.passage import PacketPath
 from bascule.topology.trace.relays import Relays
+from bascule.topology.trace.routing import NextHop
 from bascule.topology.trace.shared_nics import passed, shared_nic
 from bascule.topology.trace.wire_ends import AddressOwner, WireEnds
 
@@ -67,6 +79,9 @@ class Walk(NeighbourSearch):
         self.address = address
         self.traffic = traffic
         self.spoofed = spoofed
+        self.also: dict[str, Any] = {}  # fields of the packets beside those that the traffic says
+        self.oversized: dict[str, Any] = {}  # the last packet as it was when the host found it too big; else empty
+        self.mtus: list[int] = []  # of the ways by which the host has handed packets on
         self.owners = OwnerLookup(walks.ends, version)
         self.relays = Relays(walks.ends, version, traffic)
 
@@ -76,6 +91,8 @@ class Walk(NeighbourSearch):
             return Reachability(result=legs[0].result, legs=legs)
         first, end = self._first()
         self.legs.append(first)
+        if self.oversized:
+            self.legs.append(self.told_too_big(self.oversized, self.source))
         fields = first.fields
         if end is not None or self.target is None:
             self.connection.is_reply = True
@@ -107,20 +124,23 @@ class Walk(NeighbourSearch):
 
     def _first(self) -> tuple[Leg, WireEnd | None]:
         own = self.spoofed or self._own_address()
-        fields = request(self.traffic, self.version, own, self.address)
+        fields = request(self.traffic, self.version, own, self.address) | self.also
         passage = self._passage(fields)
         passage.whole = self.traffic.whole
         if self.source is not None:
             end = self._from_end(passage, self.source, self.address)
         else:
             end = self._from_host(passage, self.address)
+        self.oversized = passage.too_big
         return self._leg("new", passage, end, self.target), end
 
     def _back(self, first: Any, end: WireEnd | None) -> Leg:
-        fields = refusal(first) if self.traffic.refused else reply(first)
+        fields = (refusal(first) if self.traffic.refused else reply(first)) | self.also
         passage = self._passage(fields)
+        passage.whole = self.connection.established  # what is asked in small has an answer that fits
         to = fields[key(self.version, "daddr")]
         reached = self._from_host(passage, to) if end is None else self._from_end(passage, end, to)
+        self.oversized = passage.too_big
         leg = self._leg("reply", passage, reached, self.source)
         seen = passage.fields[key(self.version, "saddr")]
         if leg.delivered is Certainty.NO or self.spoofed or seen == self.address:
@@ -128,6 +148,18 @@ class Walk(NeighbourSearch):
         words = f"the answer comes from {text_of(self.version, seen)}, not from {text_of(self.version, self.address)}"
         passage.stop(Code.REPLY_ELSEWHERE, self._name(self.source), words, name="receiver")
         return replace(leg, stages=tuple(passage.stages), result=passage.result)
+
+    def told_too_big(self, lost: dict[str, Any], wanted: WireEnd | None) -> Leg:
+        """What the host says to the sender of a packet that does not fit the next link (icmp_send())."""
+        to = lost[key(self.version, "saddr")]
+        hop = HostRouting(self._passage({})).outwards(self.version, to)
+        own = source_address(self._passage({}), self.version, hop)
+        kept, self.connection = self.connection, replace(self.connection, is_reply=not self.connection.is_reply)
+        before, self.relays.passed = self.relays.passed, [*self.relays.passed]
+        passage = self._passage(too_big(lost, own))
+        leg = self._leg("too-big", passage, self._from_host(passage, to), wanted)
+        self.connection, self.relays.passed = kept, before
+        return leg
 
     def _own_address(self) -> int:
         if self.source is None:
@@ -302,15 +334,22 @@ class Walk(NeighbourSearch):
             passage.ip_hook("input", iif=link)
             return None
         passage.routed_on = True
+        hand_on(passage, self._mtu(hop), hop.link)
         passage.ip_hook("forward", iif=link, oif=hop.link)
         passage.ip_hook("postrouting", iif=link, oif=hop.link)
         target = passage.fields[key(self.version, "daddr")]
-        return self._out(passage, hop.link, hop.gateway or target)
+        return self._out(passage, hop, hop.gateway or target)
+
+    def _mtu(self, hop: NextHop) -> int:
+        """How large a packet may be on a way: as its route says, else as its link takes."""
+        found = self.network.link(hop.link)
+        return hop.mtu or (found.mtu if found is not None else 0)
 
     def _from_host(self, passage: PacketPath, to: int) -> WireEnd | None:
         routing = HostRouting(passage)
         source = passage.fields[key(self.version, "saddr")]
-        hop = routing.outwards(self.version, to, source=source if self.connection.is_reply else 0)
+        bound = self.connection.is_reply and "ct attached" not in passage.fields  # icmp_send() asks without a source
+        hop = routing.outwards(self.version, to, source=source if bound else 0)
         if self.traffic.protocol == "tcp" and self.version == 4 and not hop.refuses:
             hop = routing.outwards(self.version, to, source=source)  # ip_route_connect() asks again with its source
         if hop.refuses:
@@ -332,10 +371,11 @@ class Walk(NeighbourSearch):
             passage.ip_hook("input", iif="lo")
             return None
         passage.ip_hook("postrouting", oif=link)
-        return self._out(passage, link, hop.gateway or after)
+        return self._out(passage, hop, hop.gateway or after)
 
-    def _out(self, passage: PacketPath, link: str, next_hop: int) -> WireEnd | None:
+    def _out(self, passage: PacketPath, hop: NextHop, next_hop: int) -> WireEnd | None:
         """The host sends to a neighbour behind a link."""
+        link = hop.link
         owner = self.owners.find(link, next_hop)
         if owner is None or owner.end is None:
             text = f"nobody that is known has {text_of(self.version, next_hop)} behind {link}"
@@ -343,7 +383,7 @@ class Walk(NeighbourSearch):
             return None
         self._host_searches(passage, link, owner, next_hop)
         passage.fields |= {"ether saddr": self.network.mac_of(link), "ether daddr": owner.mac}
-        found = self.network.link(link)
-        cut(passage, found.mtu if found is not None else 0, link, sender=not passage.routed_on)
+        self.mtus.append(self._mtu(hop))
+        cut(passage, self._mtu(hop), link, sender=not passage.routed_on)
         self._down(passage, link, owner.port)
         return self._delivered(passage, owner.port)

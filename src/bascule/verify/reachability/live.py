@@ -17,6 +17,7 @@ from bascule.policy.guards.flows import COOKIE
 from bascule.providers.loaded_guards import rules_on_switches
 from bascule.topology.declared import declared_links
 from bascule.topology.trace.answer import Blocker, Certainty
+from bascule.topology.trace.large_packets import LargePacket
 from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.rules.lines import Decision
 from bascule.topology.trace.rules.model_reader import rules_of
@@ -25,7 +26,7 @@ from bascule.verify.reachability.fixes import Fix, fixes
 from bascule.verify.reachability.participant import Participant
 from bascule.verify.reachability.parties import ObservedGuest, parties, wires
 from bascule.verify.reachability.places import UNKNOWN, Places
-from bascule.verify.reachability.question import AnsweredQuestion, ask, party_of
+from bascule.verify.reachability.question import AnsweredQuestion, ask, large_packets, party_of
 
 YOU = "you"
 
@@ -41,6 +42,7 @@ class WhyAnswer(Struct, frozen=True, kw_only=True):
     model_s: float
     where: str  # this host, the state that the file wants, or a saved one
     declared: Mapping[str, str] = {}  # where the site file declares the NIC or network of a link, by the link
+    large: tuple[LargePacket, ...] = ()  # the largest packets, where small ones pass and those do not fit
 
     @property
     def result(self) -> Certainty:
@@ -135,6 +137,7 @@ def why(given: AskedHost, source: str, target: str, service: Service, *, root: s
     places = Places(root)
     begun = time.perf_counter()
     asked = ask(given.network, given.known, by, of, service)
+    large = large_packets(given.network, given.known, asked)
     took = time.perf_counter() - begun
     return WhyAnswer(
         asked=asked,
@@ -145,4 +148,5 @@ def why(given: AskedHost, source: str, target: str, service: Service, *, root: s
         model_s=took,
         where=given.where,
         declared=given.declared,
+        large=large,
     )

@@ -13,6 +13,7 @@ from bascule.errors import Problem, UsageFault
 from bascule.model.site import Service
 from bascule.model.values import parse_mac
 from bascule.topology.trace.answer import Certainty, Reachability
+from bascule.topology.trace.large_packets import LargePacket, LargePacketWalk
 from bascule.topology.trace.network import HostNetwork, WireEnd
 from bascule.topology.trace.packet import Traffic, text_of
 from bascule.topology.trace.rules.values import mac as mac_number
@@ -129,6 +130,15 @@ def ask(network: HostNetwork, known: Known, by: Participant, of: Participant, se
     best = min(found, key=lambda one: (BEST.index(one.answer.result), len(one.answer.blockers)))
     told = as_read(best.answer.result, network)
     return best if told is best.answer.result else replace(best, answer=replace(best.answer, result=told))
+
+
+def large_packets(network: HostNetwork, known: Known, asked: AnsweredQuestion) -> tuple[LargePacket, ...]:
+    """What becomes of the largest packets, where small ones pass and those do not fit."""
+    if asked.answer.result not in {Certainty.YES, Certainty.PERHAPS}:
+        return ()
+    walks = Walks(network, distinct(end for party in (*known.values(), asked.by, asked.of) for end in party.ends))
+    walk = LargePacketWalk(walks, asked.source, asked.target, asked.address, asked.version, asked.traffic, 0)
+    return walk.large_packets()
 
 
 def as_read(result: Certainty, network: HostNetwork) -> Certainty:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bascule.model.ruleset.nft_json import NotUnderstood
-from bascule.topology.trace.rules.lines import Decision, DecisionMap, NoTrack, Part, SetField, Translate
+from bascule.topology.trace.rules.lines import BY_PATH, MSS, Decision, DecisionMap, NoTrack, Part, SetField, Translate
 from bascule.topology.trace.rules.tests import AnyFlag, Bits, Bounds, Constant, Expr, Field, Lookup, Test, UncertainTest
 from bascule.topology.trace.rules.values import LARGEST, atom, bounds, element, is_flags, joined, split
 
@@ -180,6 +180,11 @@ class TableReader:
 
     def _mangle(self, told: Json) -> list[Part]:
         ((kind, words),) = told["key"].items()
+        if kind == "tcp option" and words.get("name") == "maxseg":
+            size = told["value"]
+            by_path = isinstance(size, dict) and size.get("rt", {}).get("key") == "mtu"
+            known = BY_PATH if by_path else size if isinstance(size, int) else None
+            return [SetField(MSS, Constant(known) if known is not None else None)]
         if kind == "tcp option" or (kind == "meta" and words["key"] in NO_EFFECT):
             return []
         if kind not in {"meta", "ct", "payload"}:

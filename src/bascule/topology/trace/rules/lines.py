@@ -43,6 +43,10 @@ class DecisionMap(Struct, frozen=True):
     moving: bool = False
 
 
+MSS = "tcp mss"  # the maximum segment size that a SYN offers, where somebody asks for it; BY_PATH: as the way takes
+BY_PATH = -1
+
+
 class SetField(Struct, frozen=True):
     """Another value in a field from here on; None where it is unknown which."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from bascule.model.ruleset.nft_json import NotUnderstood
-from bascule.topology.trace.rules.lines import Decision, NoTrack, Part, SetField, Translate
+from bascule.topology.trace.rules.lines import BY_PATH, MSS, Decision, NoTrack, Part, SetField, Translate
 from bascule.topology.trace.rules.names import CT_STATE, CT_STATUS, ICMP6_TYPES, ICMP_TYPES, PROTOCOLS, TCP_FLAGS
 from bascule.topology.trace.rules.tests import AnyFlag, AnyTest, Bits, Bounds, Constant, Field, Test, UncertainTest
 from bascule.topology.trace.rules.values import address, mac, prefix
@@ -15,7 +15,7 @@ IGNORED = {"--limit-burst", "--hashlimit-burst", "--hashlimit-name", "--hashlimi
 SWITCHES = {"--syn", "--physdev-is-bridged", "--physdev-is-in", "--physdev-is-out", "-f", "--limit-iface-in"}
 SWITCHES |= {"--limit-iface-out", "--invert", "--loose", "--validmark", "--accept-local"}
 TERMINAL = {"ACCEPT": "accept", "DROP": "drop", "RETURN": "return", "REJECT": "reject"}
-SILENT_TARGETS = {"LOG", "NFLOG", "ULOG", "TCPMSS", "TOS", "DSCP", "CLASSIFY", "CHECKSUM", "TRACE", "SET", "TTL", "HL"}
+SILENT_TARGETS = {"LOG", "NFLOG", "ULOG", "TOS", "DSCP", "CLASSIFY", "CHECKSUM", "TRACE", "SET", "TTL", "HL"}
 SILENT_TARGETS |= {"AUDIT", "SECMARK", "CONNSECMARK", "TCPOPTSTRIP", "ECN", "RATEEST", "IDLETIMER", "LED"}
 UNKNOWN_TARGETS = {"NFQUEUE", "QUEUE", "TPROXY", "SYNPROXY", "TARPIT", "TEE", "CLUSTERIP", "NETMAP", "DNPT", "SNPT"}
 ADDRESS_TYPES = {"LOCAL", "UNICAST", "BROADCAST", "MULTICAST", "ANYCAST", "BLACKHOLE", "UNREACHABLE", "PROHIBIT"}
@@ -258,6 +258,9 @@ def _target(name: str, options: Sequence[str], *, goto: bool) -> list[Part]:
         return []
     if name in UNKNOWN_TARGETS:
         return [Decision("unknown", name)]
+    if name == "TCPMSS":
+        size = given.get("--set-mss", "")
+        return [SetField(MSS, Constant(int(size)) if size.isdigit() else Constant(BY_PATH))]
     if name == "MARK":
         return [_set_mark("meta mark", given)]
     if name == "CONNMARK":
