@@ -7,12 +7,12 @@ import subprocess
 from collections.abc import Iterator
 from random import Random
 
+from bascule.topology.trace.ends.wire_ends import WireEnds
 from bascule.topology.trace.forwarding import HostRouting
 from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.packet import Connection, Traffic, request
 from bascule.topology.trace.passage import PacketPath
 from bascule.topology.trace.rules.values import address
-from bascule.topology.trace.wire_ends import WireEnds
 from tests.oracle.lab import GUESTS, HOST4, SEGMENTS, Room, in_namespace
 
 QUESTIONS = 24

@@ -10,11 +10,11 @@ import pytest
 
 from bascule.observe.packet_path import read_network
 from bascule.topology.trace.answer import Certainty
+from bascule.topology.trace.ends.wire_ends import WireEnds
 from bascule.topology.trace.packet import Connection, Traffic, reply, request
 from bascule.topology.trace.passage import PacketPath
 from bascule.topology.trace.rules.values import address
 from bascule.topology.trace.walk import Walks
-from bascule.topology.trace.wire_ends import WireEnds
 from tests.lab import open_lab
 from tests.oracle.asking import Probe, checksum
 from tests.oracle.compare import ENDS, predict, words

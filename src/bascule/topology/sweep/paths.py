@@ -11,13 +11,13 @@ from bascule.topology.sweep.chains import ChainResult, ChainRun, add, common, wi
 from bascule.topology.sweep.columns import Column, Sampled
 from bascule.topology.sweep.matching import Matcher, Rows
 from bascule.topology.trace.answer import UNKNOWN, Blocker, Certainty, Leg
+from bascule.topology.trace.ends.wire_ends import AddressOwner
 from bascule.topology.trace.network import WireEnd
 from bascule.topology.trace.packet import Connection, Traffic, key
 from bascule.topology.trace.passage import PacketPath
 from bascule.topology.trace.rules.evaluate import ChainEnd, MatchedLine
 from bascule.topology.trace.rules.lines import RuleChain, RuleLine
 from bascule.topology.trace.walk import Walk, Walks
-from bascule.topology.trace.wire_ends import AddressOwner
 
 MOST_WAYS = 200  # of one group; packets on further ones are walked one by one
 GROUPS_OF_NEIGHBOURS = 0xFF02_0000_0000_0000_0000_0001_FF00_0000 >> 24  # ff02::1:ff00:0/104 of RFC 4291

@@ -6,6 +6,7 @@ from bascule.model.links import Bridge
 from bascule.model.state import Link
 from bascule.topology.layer2 import Tags, inside, outside, passes, tag_words
 from bascule.topology.trace.answer import Code
+from bascule.topology.trace.ends.wire_ends import AddressOwner
 from bascule.topology.trace.forwarding import HostRouting
 from bascule.topology.trace.network import AS_VLAN
 from bascule.topology.trace.packet import FOR_THE_HOST, key, tag
@@ -13,7 +14,6 @@ from bascule.topology.trace.packet_record import cut, size_of, tell_too_big
 from bascule.topology.trace.passage import PacketPath
 from bascule.topology.trace.rules.lines import RuleChain
 from bascule.topology.trace.rules.openflow_tables import meet_flows
-from bascule.topology.trace.wire_ends import AddressOwner
 
 HOST = ""  # where a frame goes that a bridge hands up
 BR_NETFILTER = 0  # NF_BR_PRI_BRNF in linux/netfilter_bridge.h

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from bascule.topology.trace.answer import Code
+from bascule.topology.trace.ends.wire_ends import AddressOwner
 from bascule.topology.trace.packet import key, text_of
 from bascule.topology.trace.passage import PacketPath
 from bascule.topology.trace.routing import REFUSING, NextHop, RouteTables
 from bascule.topology.trace.rules.values import address, prefix
-from bascule.topology.trace.wire_ends import AddressOwner
 
 LOOPBACK = 127
 

@@ -12,10 +12,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.topology.trace.answer import Certainty, Code, Leg
+from bascule.topology.trace.ends.relays import Relays
 from bascule.topology.trace.forwarding import HostRouting
 from bascule.topology.trace.network import WireEnd
 from bascule.topology.trace.packet import PSH_ACK, Connection, key
-from bascule.topology.trace.relays import Relays
 from bascule.topology.trace.rules.lines import BY_PATH, MSS
 from bascule.topology.trace.walk import Walk
 

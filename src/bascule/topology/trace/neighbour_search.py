@@ -7,6 +7,7 @@ from typing import Any
 from bascule.model.links import Vlan
 from bascule.topology.trace.answer import Code, Leg, recoded, worst
 from bascule.topology.trace.bridging import HOST, Bridging
+from bascule.topology.trace.ends.wire_ends import AddressOwner, WireEnds
 from bascule.topology.trace.forwarding import asks_as
 from bascule.topology.trace.network import WireEnd
 from bascule.topology.trace.packet import (
@@ -21,7 +22,6 @@ from bascule.topology.trace.packet import (
 )
 from bascule.topology.trace.packet_record import refuse
 from bascule.topology.trace.passage import PacketPath
-from bascule.topology.trace.wire_ends import AddressOwner, WireEnds
 
 
 class NeighbourSearch:

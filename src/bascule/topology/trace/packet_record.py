@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from bascule.topology.trace.answer import UNKNOWN, Blocker, Certainty, Code, Stage
+from bascule.topology.trace.ends.wire_ends import WireEnds
 from bascule.topology.trace.network import BalancedService, HostNetwork
 from bascule.topology.trace.packet import Connection, key, text_of, version_of
 from bascule.topology.trace.routing import RouteTables
 from bascule.topology.trace.rules.tests import Fields
-from bascule.topology.trace.wire_ends import WireEnds
 
 TAG = 4  # bytes beyond the MTU that is_skb_forwardable() allows
 HEADERS = {4: 20, 6: 48}  # of a fragment; that of IPv6 has one of its own

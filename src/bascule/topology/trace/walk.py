@@ -9,10 +9,12 @@ from msgspec.structs import replace
 
 from bascule.topology.trace.answer import Certainty, Code, Leg, Reachability, recoded, worst
 from bascule.topology.trace.bridging import HOST, Bridging
+from bascule.topology.trace.ends.owner_lookup import OwnerLookup
+from bascule.topology.trace.ends.relays import Relays
+from bascule.topology.trace.ends.wire_ends import AddressOwner, WireEnds
 from bascule.topology.trace.forwarding import HostRouting, source_address
 from bascule.topology.trace.neighbour_search import NeighbourSearch
 from bascule.topology.trace.network import HostNetwork, WireEnd
-from bascule.topology.trace.owner_lookup import OwnerLookup
 from bascule.topology.trace.packet import (
     OTHER_HOST,
     Connection,
@@ -27,10 +29,8 @@ from bascule.topology.trace.packet import (
 )
 from bascule.topology.trace.packet_record import cut, hand_on, refuse
 from bascule.topology.trace.passage import PacketPath
-from bascule.topology.trace.relays import Relays
 from bascule.topology.trace.routing import NextHop
 from bascule.topology.trace.shared_nics import passed, shared_nic
-from bascule.topology.trace.wire_ends import AddressOwner, WireEnds
 
 LONGEST = 200  # stages; a packet that has more runs in a ring
 

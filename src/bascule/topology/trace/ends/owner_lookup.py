@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bascule.topology.trace.bridging import HOST
+from bascule.topology.trace.ends.wire_ends import AddressOwner, WireEnds
 from bascule.topology.trace.forwarding import HostRouting
 from bascule.topology.trace.packet import Connection
 from bascule.topology.trace.passage import PacketPath
-from bascule.topology.trace.wire_ends import AddressOwner, WireEnds
 
 
 class OwnerLookup:

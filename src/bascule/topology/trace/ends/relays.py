@@ -8,10 +8,10 @@ from typing import Any
 from msgspec import Struct
 
 from bascule.topology.trace.answer import Code
+from bascule.topology.trace.ends.wire_ends import WireEnds
 from bascule.topology.trace.network import AddressGroup, ForwardedTraffic, WireEnd
 from bascule.topology.trace.packet import INVALID, Connection, Traffic, key, text_of
 from bascule.topology.trace.rules.tests import MISSING
-from bascule.topology.trace.wire_ends import WireEnds
 
 MOST = 8  # routers one after another; more of them send it round in a ring
 # nothing of it is known
