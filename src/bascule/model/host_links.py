@@ -282,8 +282,8 @@ class HostLinks(Struct, frozen=True, kw_only=True, dict=True):
 
     def link(self, name: str) -> HostLink | None:
         """One of them by its name."""
-        tables = (self.nics, self.bonds, self.vlans, self.bridges)
-        return next((table[IfName(name)] for table in tables if name in table), None)
+        own = IfName(name)
+        return self.nics.get(own) or self.bridges.get(own) or self.bonds.get(own) or self.vlans.get(own)
 
     def speakers(self) -> Iterator[HostLink]:
         """Those on which it speaks: what hands its addresses over to a bridge is silent."""

@@ -40,7 +40,8 @@ def wanted_config(site: Site, host: Host, state: HostState | None = None) -> Net
     for name, own in _file_only(host):
         link = said.links[name]
         now = seen.links.get(name, link)
-        config, found = link_config(link, said, said_routes), link_config(now, seen, seen_routes)
+        config = link_config(link, said, said_routes)
+        found = config if now is link and seen is said else link_config(now, seen, seen_routes)
         told = {route.dst for route in config.routes}
         addresses = (*(a.ip for a in link.addresses), *(found.addresses if own.inherits else ()))
         routes = (*config.routes, *(r for r in found.routes if own.inherits and r.dst not in told))
