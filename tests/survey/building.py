@@ -20,7 +20,10 @@ from pathlib import Path
 
 import pytest
 
+from bascule.frames import bpf
+from bascule.model.values import IfName
 from bascule.system.net.netns import Namespace
+from bascule.system.net.packet import Listener
 from tests.lab import Lab
 from tests.patience import patient
 
@@ -93,6 +96,14 @@ class Building:
         thread.start()
         self._stack.callback(raw.close)
         self._stack.callback(thread.join, 5)
+
+    def awaits(self, space: Namespace, link: str, ethertype: int) -> None:
+        """Wait until a frame of this type arrives on a link: its daemon speaks, however long that took to begin."""
+        with space.entered():
+            heard = Listener(IfName(link), bpf.any_of([]))
+        with contextlib.closing(heard):
+            kind = ethertype.to_bytes(2, "big")
+            wait_for(lambda: any(data[12:14] == kind for data, _ in heard.frames()), timeout_s=20)
 
     def close(self) -> None:
         """End all daemons and threads."""

@@ -26,6 +26,7 @@ from tests.survey.hearing import many
 pytestmark = pytest.mark.kernel
 
 PRODUCTION = Path(__file__).parents[2] / "examples/production.yaml"
+LLDP = 0x88CC
 CLIENT = "00:16:3e:77:00:01"
 DISCOVER = bytes(
     Ether(src=CLIENT, dst="ff:ff:ff:ff:ff:ff")
@@ -164,6 +165,7 @@ def test_lldpd_radvd_and_keepalived_are_understood(building: Building, tmp_path:
         ("lldpcli", "-u", str(control), "configure", "lldp", "tx-interval", "1"), check=True, capture_output=True
     )
     forwarding(building, switch, 2)
+    building.awaits(building.host, "eth2", LLDP)
     site = tmp_path / "site.yaml"
     site.write_text(
         "site: s\nnetworks:\n  office: {subnet: [10.7.0.0/24, '2001:db8:7::/64'], gateway: 10.7.0.1}\n"
@@ -188,6 +190,7 @@ def test_a_host_that_speaks_lldp_is_not_the_switch(building: Building) -> None:
     subprocess.run(
         ("lldpcli", "-u", str(control), "configure", "lldp", "tx-interval", "1"), check=True, capture_output=True
     )
+    building.awaits(building.host, "eth2", LLDP)
     found = survey(building, "eth2")["nics"]["eth2"]
     assert found["switch"] is None
     lines = [line for line in found["evidence"] if line["kind"] in ("lldp", "cdp")]
