@@ -130,6 +130,8 @@ class Columns:
     def command(self, words: Iterable[str]) -> None:
         """``set Bridge ovs0 rstp_enable=true …``. Raises ValueError for any other command."""
         verb, *rest = words
+        if verb == "set-fail-mode" and len(rest) == 2:
+            verb, rest = "set", ["Bridge", rest[0], f"fail_mode={rest[1]}"]
         if verb != "set" or len(rest) < 3 or rest[0].capitalize() not in _KNOWN:
             raise ValueError("only 'set' of a bridge, a port or an interface is taken")
         self.take(rest[0].capitalize(), rest[1], rest[2:])

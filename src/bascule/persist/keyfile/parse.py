@@ -156,9 +156,9 @@ class _Profile:
             self.leave("ethernet", "mac-address", "only hardware is known by its MAC")
         elif pin is not None:
             draft.pin_mac = pin
-        draft.mac = self.take("ethernet", "cloned-mac-address", parse_mac) or self.take(
-            "bridge", "mac-address", parse_mac
-        )
+        if self.value("ethernet", "cloned-mac-address") not in {"permanent", "preserve"}:  # its own
+            draft.mac = self.take("ethernet", "cloned-mac-address", parse_mac)
+        draft.mac = draft.mac or self.take("bridge", "mac-address", parse_mac)
         draft.wol = self.take("ethernet", "wake-on-lan", of_manager_flags)
         draft.mtu = self.take("ethernet", "mtu", lambda text: parse_mtu(text) if text != "0" else None)
         onboot = self.take("connection", "autoconnect", parse_bool)

@@ -22,7 +22,7 @@ from bascule.persist.netplan.dropins import read_dropins
 from bascule.persist.netplan.nodes import Node, in_words, network_of, pairs, refused_members, text_of, texts_of
 from bascule.persist.netplan.routes import route_of, tuning_of, with_prefix
 from bascule.persist.netplan.switches import KINDS as SWITCHES
-from bascule.persist.netplan.switches import SwitchRows, is_switched
+from bascule.persist.netplan.switches import SwitchRows, is_switched, odd_kind
 from bascule.persist.networkd.words import span_ms, span_ticks
 from bascule.persist.parsed import Files, Hardware, Parsed
 
@@ -142,8 +142,8 @@ class NetplanFiles:
             if group.value in KINDS:
                 for name, body in pairs(definitions):
                     kind = KINDS[group.value]
-                    if is_switched(body) and kind == "vlan":
-                        self._bar(path, name, body, "a fake bridge of Open vSwitch")
+                    if odd := odd_kind(kind, body):
+                        self._bar(path, name, body, odd)
                     else:
                         self._definition(path, SWITCHES.get(kind, kind) if is_switched(body) else kind, name, body)
             elif group.value not in {"version", "renderer"}:

@@ -21,6 +21,13 @@ def is_switched(body: Node) -> bool:
     return "openvswitch" in {key.value for key, _ in pairs(body)}
 
 
+def odd_kind(kind: str, body: Node) -> str:
+    """What a definition is that stands among the links of another kind; empty for one that is what it stands among."""
+    if kind == "vlan" and is_switched(body):
+        return "a fake bridge of Open vSwitch"
+    return "InfiniBand" if "infiniband-mode" in {key.value for key, _ in pairs(body)} else ""
+
+
 class SwitchRows(Columns):
     """The rows that all files ask for."""
 

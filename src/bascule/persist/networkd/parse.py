@@ -319,6 +319,8 @@ class _Network:
             self.accept_ra = parse_bool(text)
         elif key == "IPv6PrivacyExtensions":
             draft.ipv6_privacy = parse_networkd_privacy(text)
+        elif key == "VRF":
+            self.reader.builder.bar(draft.name, f"in the VRF {text}, which is not taken")
         elif key in MAKES:
             for name in text.split():
                 self.reader.builder.bar(name, f"{MAKES[key]}, which is not taken")
