@@ -18,9 +18,11 @@ from bascule.system.net.netns import Namespace
 from bascule.system.openvswitch import passes
 from bascule.topology.trace.rules.openflow_tables import untold
 from bascule.verify.reachability.gather import THIS_HOST, gather
-from bascule.verify.reachability.live import AskedHost, WhyAnswer
+from bascule.verify.reachability.live import WhyAnswer, why_between
 from bascule.verify.reachability.live import why as ask_why
 from bascule.verify.reachability.model_verdict import ModelVerdict, model_says
+from bascule.verify.reachability.other_hosts import hosts_between, run_on
+from bascule.verify.reachability.participant import AskedHost
 from bascule.verify.reachability.question import party_of
 
 if TYPE_CHECKING:
@@ -104,6 +106,14 @@ def why(
 
     ``state`` is asked about instead of this host; ``root`` is the folder above the files of firewalls.
     """
+    if wanted and site is not None:
+        from bascule.workflow import load
+
+        site = load(site)
+        hosts = _wanted_hosts(site) if len(site.hosts) > 1 else ()
+        if between := hosts_between(hosts, source, target):
+            return why_between(between, source, target, service, root=root)
+        host = host or run_on(hosts, source, target) or None
     read, chosen = _loaded(site, host)
     given = asked_host(read, chosen, here=here, state=state, wanted=wanted)
     found = ask_why(given, source, target, service, root=root)
@@ -140,7 +150,10 @@ def _wanted_hosts(site: Site) -> tuple[AskedHost, ...]:
         from bascule.apply.prepare import prepare_from
 
         made = [(host, prepare_from(site, host, _bare(site, host))) for host in site.hosts.values()]
-        return tuple(gather(_as_it_runs(one), host, networks, state=one.wanted) for host, one in made)
+        return tuple(
+            gather(_as_it_runs(one), host, networks, state=one.wanted, where=f"what {site.source.path} wants")
+            for host, one in made
+        )
     except BasculeError:
         return ()
 

@@ -37,8 +37,9 @@ from bascule.verify.checks import Check, second_plan, way_back
 from bascule.verify.expectations import Outcome, judge, with_model
 from bascule.verify.guards.frames import check_guards
 from bascule.verify.host import check_host
-from bascule.verify.reachability.live import AskedHost, scene
+from bascule.verify.reachability.live import scene
 from bascule.verify.reachability.matrix import Matrix, matrix
+from bascule.verify.reachability.participant import AskedHost
 
 if TYPE_CHECKING:
     from bascule.apply.rollback.passes import Look

@@ -25,8 +25,8 @@ from bascule.verify.cases import Case, Control, prepare
 from bascule.verify.endpoints import Endpoints
 from bascule.verify.nat_boundary import NatBoundaries
 from bascule.verify.path_trace import PathTraces
-from bascule.verify.reachability.live import AskedHost
 from bascule.verify.reachability.model_verdict import ModelVerdict, model_says
+from bascule.verify.reachability.participant import AskedHost
 from bascule.verify.undeclared_routers import UndeclaredRouters
 from bascule.verify.witness import Hop, Witness
 

@@ -143,7 +143,7 @@ def _end(found: WhyAnswer, columns: int) -> Iterator[str]:
     for party in (found.asked.by, found.asked.of):
         if party.note:
             yield f"note    {wrapped(party.note, indent=8, columns=columns)}"
-    for words in found.network.rules.unread:
+    for words in (*found.notes, *found.network.rules.unread):
         yield f"note    {wrapped(words, indent=8, columns=columns)}"
     yield f"proved  by the model of {found.where}, {seconds(found.model_s)}"
 
@@ -199,7 +199,7 @@ def why_as_json(found: WhyAnswer) -> dict[str, Any]:
             for fix in found.fixes
         ],
         "order_dependent": any(one.code.value == "order" for one in answer.blockers),
-        "notes": [party.note for party in (found.asked.by, found.asked.of) if party.note],
+        "notes": [party.note for party in (found.asked.by, found.asked.of) if party.note] + list(found.notes),
         "unread": list(found.network.rules.unread),
         "timings": {"model": round(found.model_s, 6)},
     }

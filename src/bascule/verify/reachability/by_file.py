@@ -11,8 +11,9 @@ from bascule.model.site_place import NOWHERE
 from bascule.topology.graph import Topology
 from bascule.topology.trace.answer import UNKNOWN, Blocker, Certainty
 from bascule.topology.trace.declared_way import trace
-from bascule.verify.reachability.live import AskedHost, rule_places
+from bascule.verify.reachability.live import rule_places
 from bascule.verify.reachability.model_verdict import ModelVerdict, blocker_words, model_says
+from bascule.verify.reachability.participant import AskedHost
 from bascule.verify.reachability.question import AnsweredQuestion
 
 CODE = "EXPECT-CONTRADICTED"

@@ -14,9 +14,10 @@ from bascule.topology.trace.answer import Certainty
 from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.rules.lines import Rules
 from bascule.topology.trace.rules.model_reader import rules_of
-from bascule.verify.reachability.live import AskedHost, scene
+from bascule.verify.reachability.live import scene
 from bascule.verify.reachability.matrix import Matrix, matrix
 from bascule.verify.reachability.model_verdict import blocker_words
+from bascule.verify.reachability.participant import AskedHost
 from bascule.verify.reachability.question import ask
 
 SHOWN = 4  # pairs that are named

@@ -14,7 +14,8 @@ from bascule.host.identity import own_name
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.observe.packet_path import read_network
-from bascule.verify.reachability.live import AskedHost, of_state, scene
+from bascule.verify.reachability.live import of_state, scene
+from bascule.verify.reachability.participant import AskedHost
 from bascule.verify.reachability.parties import ObservedGuest
 
 THIS_HOST = "this host"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -23,7 +23,8 @@ from bascule.topology.trace.rules.lines import Decision
 from bascule.topology.trace.rules.model_reader import rules_of
 from bascule.topology.trace.rules.openflow_tables import OWNER
 from bascule.verify.reachability.fixes import Fix, fixes
-from bascule.verify.reachability.participant import Participant
+from bascule.verify.reachability.other_hosts import as_seen_here, decisive, parts
+from bascule.verify.reachability.participant import AskedHost
 from bascule.verify.reachability.parties import ObservedGuest, parties, wires
 from bascule.verify.reachability.places import UNKNOWN, Places
 from bascule.verify.reachability.question import AnsweredQuestion, ask, large_packets, party_of
@@ -42,6 +43,7 @@ class WhyAnswer(Struct, frozen=True, kw_only=True):
     model_s: float
     where: str  # this host, the state that the file wants, or a saved one
     declared: Mapping[str, str] = {}  # where the site file declares the NIC or network of a link, by the link
+    notes: tuple[str, ...] = ()  # which host's part of the way this is, where there are two
     large: tuple[LargePacket, ...] = ()  # the largest packets, where small ones pass and those do not fit
 
     @property
@@ -72,16 +74,6 @@ class WhyAnswer(Struct, frozen=True, kw_only=True):
             return next((self.declared[str(link)] for link in links if link in self.declared), UNKNOWN)
         assert blocker.chain is not None  # all else of ours is in tables
         return self.places.of(blocker.chain, blocker.hit)
-
-
-class AskedHost(Struct, frozen=True, kw_only=True):
-    """A host that is asked about: what a packet finds there, and who is known."""
-
-    network: HostNetwork
-    known: Mapping[str, Participant]
-    here: str
-    where: str
-    declared: Mapping[str, str] = {}
 
 
 def scene(
@@ -136,7 +128,28 @@ def why(given: AskedHost, source: str, target: str, service: Service, *, root: s
     of = party_of(target, given.known, given.network, given.here)
     places = Places(root)
     begun = time.perf_counter()
-    asked = ask(given.network, given.known, by, of, service)
+    asked = as_seen_here(ask(given.network, given.known, by, of, service))
+    return answered(given, asked, service, places, begun)
+
+
+def why_between(
+    between: Sequence[AskedHost], source: str, target: str, service: Service, *, root: str = "/"
+) -> WhyAnswer:
+    """Ask two hosts, each for its part of the way; the answer is that of the one that decides. Raises UsageFault."""
+    begun = time.perf_counter()
+    found = parts(between, source, target, service)
+    given, asked = decisive(found)
+    named = replace(asked, by=replace(asked.by, name=source), of=replace(asked.of, name=target))
+    also = tuple(
+        f"host {one.here} passes it" for one, part in found if one is not given and part.answer.result == "yes"
+    )
+    return replace(
+        answered(given, named, service, Places(root), begun), notes=(f"the part of host {given.here}", *also)
+    )
+
+
+def answered(given: AskedHost, asked: AnsweredQuestion, service: Service, places: Places, begun: float) -> WhyAnswer:
+    """An answer with what belongs to it."""
     large = large_packets(given.network, given.known, asked)
     took = time.perf_counter() - begun
     return WhyAnswer(

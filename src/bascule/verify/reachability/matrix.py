@@ -12,8 +12,7 @@ from bascule.model.site import Expectation, Service, Site, Verdict
 from bascule.topology.sweep.sweep import Exchange, Sweep
 from bascule.topology.trace.answer import Blocker, Certainty
 from bascule.topology.trace.packet import Traffic
-from bascule.verify.reachability.live import AskedHost
-from bascule.verify.reachability.participant import Participant
+from bascule.verify.reachability.participant import AskedHost, Participant
 from bascule.verify.reachability.question import BEST, as_read, ask, distinct, ways_between
 
 ORDINARY = (Service("icmp"), Service("tcp", 22, 22), Service("tcp", 443, 443), Service("udp", 53, 53))
@@ -135,15 +134,21 @@ def _cells(
     if of is None or (_is_outside(by) and _is_outside(of)):  # between those is not this host's to say
         return
     ways = list(ways_between(given.network, by, of))
+    there = by.elsewhere or of.elsewhere
+
+    def told(result: Certainty) -> Certainty:  # what the other host of a pair does was not seen
+        passes = result in {Certainty.YES, Certainty.PERHAPS}
+        return Certainty.UNKNOWN if there and passes else as_read(result, given.network)
+
     for service in services if ways else ():
         found = min((sweep.answer(*way, _traffic(service)) for way in ways), key=_order)
         yield Cell(
             source=source,
             target=of.name,
             service=service,
-            result=as_read(found.result, given.network),
-            request=as_read(found.request, given.network),
-            reply=as_read(found.reply, given.network),
+            result=told(found.result),
+            request=told(found.request),
+            reply=told(found.reply),
         )
 
 
@@ -181,6 +186,6 @@ def _alike(sweep: Sweep, speaking: Mapping[str, Participant]) -> tuple[tuple[str
     """Classes of those whom no rule, no port and no route tells apart."""
     found: dict[Any, list[str]] = {}
     for name, party in speaking.items():
-        alone = len(party.ends) != 1 or party.note
+        alone = len(party.ends) != 1 or party.note or party.elsewhere
         found.setdefault(name if alone else sweep.class_of(party.ends[0]), []).append(name)
     return tuple(tuple(names) for names in found.values())

@@ -10,8 +10,8 @@ from bascule.errors import UsageFault
 from bascule.model.ruleset.owners import owner
 from bascule.model.site import Expectation, Service
 from bascule.topology.trace.answer import Blocker, Certainty
-from bascule.verify.reachability.live import AskedHost
-from bascule.verify.reachability.participant import Participant
+from bascule.verify.reachability.other_hosts import decisive, hosts_between, parts
+from bascule.verify.reachability.participant import AskedHost, Participant
 from bascule.verify.reachability.question import AnsweredQuestion, ask
 
 SHOWN = 3  # things in the way that are named
@@ -34,12 +34,25 @@ UNTOLD = ModelVerdict(result=Certainty.UNKNOWN, words="it leads over what no hos
 
 def model_says(hosts: Sequence[AskedHost], wish: Expectation) -> ModelVerdict:
     """The model's answer to an expectation, from the host that both ends are at."""
+    if len(between := hosts_between(hosts, wish.source, wish.target)) > 1 and wish.service.protocol != "arp":
+        return _of_both(between, wish)
     told = [one for given in hosts if (one := _by(given, wish)) is not None]
     for result in (Certainty.YES, Certainty.NO, Certainty.PERHAPS, Certainty.UNKNOWN):
         for one in told:
             if one.result is result:
                 return one
     return UNTOLD
+
+
+def _of_both(between: Sequence[AskedHost], wish: Expectation) -> ModelVerdict:
+    """What the two hosts say together, each of its part of the way."""
+    try:
+        told = [decisive(parts(between, wish.source, wish.target, one))[1] for one in _asked(wish.service)]
+    except UsageFault as fault:
+        return ModelVerdict(result=Certainty.UNKNOWN, words=fault.problems[0].message)
+    results = {one.answer.result for one in told}
+    result = results.pop() if len(results) == 1 else Certainty.PERHAPS
+    return ModelVerdict(result=result, words=_words(told), asked=tuple(told))
 
 
 def _by(given: AskedHost, wish: Expectation) -> ModelVerdict | None:
@@ -67,7 +80,7 @@ def _asked(service: Service) -> Iterator[Service]:
 
 
 def _elsewhere(party: Participant) -> bool:
-    return bool(party.note) and not party.is_host
+    return bool(party.elsewhere)
 
 
 def _outside(party: Participant) -> bool:

@@ -1,10 +1,12 @@
-"""Somebody who may ask or be asked."""
+"""Somebody who may ask or be asked, and the host that is asked about them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec import Struct
 
-from bascule.topology.trace.network import WireEnd
+from bascule.topology.trace.network import HostNetwork, WireEnd
 
 
 class Participant(Struct, frozen=True, kw_only=True):
@@ -18,3 +20,14 @@ class Participant(Struct, frozen=True, kw_only=True):
     addresses: tuple[tuple[int, int], ...] = ()
     is_host: bool = False
     note: str = ""
+    elsewhere: str = ""  # the other host of the file that it runs on, whose part of the way is not this host's to see
+
+
+class AskedHost(Struct, frozen=True, kw_only=True):
+    """A host that is asked about: what a packet finds there, and who is known."""
+
+    network: HostNetwork
+    known: Mapping[str, Participant]
+    here: str
+    where: str
+    declared: Mapping[str, str] = {}

@@ -102,7 +102,7 @@ def _declared(
     learned: Mapping[int, tuple[tuple[int, int], ...]],
 ) -> Participant:
     ends: list[WireEnd] = []
-    note = ""
+    elsewhere = ""
     gateways = {int(gateway.version): int(gateway) for _, gateway in default_routes(endpoint.nics, leased=True)}
     routes = tuple(
         (one.to.version, int(one.to[0]), int(one.to[-1]), int(one.via))
@@ -128,10 +128,9 @@ def _declared(
                     outside=own != host.name,
                 )
             )
-        if own and own != host.name:
-            note = f"{endpoint.name} is on host {own}: what that host does is not walked"
+        elsewhere = own if own != host.name else elsewhere
     own_addresses = dict.fromkeys((kind, value) for end in ends for value, kind, _ in end.addresses)
-    return Participant(name=endpoint.name, ends=tuple(ends), addresses=tuple(own_addresses), note=note)
+    return Participant(name=endpoint.name, ends=tuple(ends), addresses=tuple(own_addresses), elsewhere=elsewhere)
 
 
 def _addresses(nic: EndpointNic, learned: Iterable[tuple[int, int]]) -> tuple[tuple[int, int, int], ...]:
