@@ -8,6 +8,7 @@ from bascule import questions
 from bascule.model.site import Service, Site
 from bascule.site import parse
 from bascule.topology.trace.answer import Certainty, Code
+from bascule.verify.reachability.live import why
 from bascule.verify.reachability.matrix import matrix
 
 TEXT = """\
@@ -66,11 +67,11 @@ def test_check_knows_what_the_file_contradicts_between_hosts(site: Site) -> None
 
 def test_one_host_alone_says_what_passes_there_and_no_more(site: Site) -> None:
     given = questions.asked_host(site, site.hosts["h1"], wanted=True)
-    found = questions.ask_why(given, "web", "db", HTTP)
+    found = why(given, "web", "db", HTTP)
     assert found.result is Certainty.UNKNOWN
     assert [(one.code, one.subject) for one in found.asked.answer.blockers] == [(Code.UNKNOWN_OUTSIDE, "h2")]
     assert "what host h2 does with it was not seen" in found.asked.answer.blockers[0].text
-    assert questions.ask_why(given, "away", "db", HTTP).result is Certainty.NO  # which is lost here already
+    assert why(given, "away", "db", HTTP).result is Certainty.NO  # which is lost here already
     cells = {(one.source, one.target): one.result for one in matrix(given, None, services=[HTTP]).pairs()}
     assert cells["web", "db"] is cells["db", "web"] is Certainty.UNKNOWN
     assert cells["web", "desk"] is Certainty.YES
