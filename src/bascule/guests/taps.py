@@ -34,7 +34,7 @@ def tag(plugs: Sequence[Plug], host: Namespace | None) -> None:
 def shape(plugs: Sequence[Plug], host: Namespace | None) -> None:
     """Give taps the limits of their NICs."""
     for plug in plugs:
-        limit = plug.nic.bandwidth if plug.nic.openvswitch is None else None  # there it is a row of the port
+        limit = plug.nic.bandwidth if plug.nic.by_kernel else None  # else it is a row of the port
         for words in setting(plug.nic.tap, limit) if limit else ():
             run(words, namespace=host)
 

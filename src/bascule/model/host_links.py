@@ -229,6 +229,16 @@ class Bridge(HostLink, frozen=True, kw_only=True):
         return self.uplink is None and self.uplink_unknown is None
 
     @property
+    def mirrors(self) -> tuple[Mirror, ...]:
+        """Whose frames are copied to whom; none of a bridge of the kernel."""
+        return self.openvswitch.mirrors if self.openvswitch is not None else ()
+
+    @property
+    def in_userspace(self) -> bool:
+        """Whether a process moves its frames, while the kernel goes on hearing them."""
+        return self.openvswitch is not None and self.openvswitch.datapath == "netdev"
+
+    @property
     def native(self) -> Vid:
         """The VLAN inside a VLAN-aware bridge of what bears no tag: Open vSwitch keeps it apart from all VLANs."""
         return Vid(1 if self.openvswitch is None else 0)

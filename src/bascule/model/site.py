@@ -192,6 +192,16 @@ class GuestNic(Struct, frozen=True, kw_only=True):
         return IfName(self.into) if self.plug is PlugKind.DIRECT else None
 
     @property
+    def by_kernel(self) -> bool:
+        """Whether the kernel forwards its frames, by its rules and queues; on a bridge of Open vSwitch its rows do."""
+        return self.openvswitch is None
+
+    @property
+    def native_tagged(self) -> bool:
+        """Whether what leaves its trunk in the native VLAN bears its tag."""
+        return self.openvswitch is not None and self.openvswitch.native_tagged
+
+    @property
     def master(self) -> IfName | None:
         """The bridge that its tap is a port of, by Bascule's name for it; None where it shares a NIC."""
         return bridge_name(self.into) if self.plug is PlugKind.NETWORK else self.bridge

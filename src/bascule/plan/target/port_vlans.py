@@ -55,7 +55,7 @@ def _numbers(ranges: Iterable[tuple[int, int]]) -> set[int]:
 def port_vlans(nic: GuestNic, native: int = 1) -> tuple[PortVlans, ...]:
     """The VLANs of a guest's tap on a VLAN-aware bridge: one access VLAN, or a trunk, or the untagged default."""
     if nic.vlans:
-        untagged = nic.openvswitch is None or not nic.openvswitch.native_tagged
+        untagged = not nic.native_tagged
         own = () if nic.vlan is None else (PortVlans(first=nic.vlan, last=nic.vlan, pvid=True, untagged=untagged),)
         tagged = _ranges(_numbers(nic.vlans) - ({nic.vlan} if nic.vlan is not None else set()))
         return tuple(sorted((*own, *tagged), key=lambda one: one.first))

@@ -50,12 +50,12 @@ def sysctl_keys(host: Host, taps: tuple[IfName, ...] = ()) -> tuple[str, ...]:
 
 
 def _in_userspace(host: Host) -> list[IfName]:
-    """The NICs that are ports of Open vSwitch with its datapath in userspace."""
+    """The NICs whose frames a process moves, while the kernel goes on hearing them."""
     names: list[IfName | None] = []
     for bridge in host.bridges.values():
-        if bridge.openvswitch is not None and bridge.openvswitch.datapath == "netdev":
+        if bridge.in_userspace:
             names += [nic.name for nic in host.uplink_nics(bridge)]
-            names += [mirror.to for mirror in bridge.openvswitch.mirrors]
+            names += [mirror.to for mirror in bridge.mirrors]
     return [name for name in names if name in host.nics and name is not None]
 
 

@@ -60,7 +60,7 @@ def is_guarded(nic: GuestNic) -> bool:
 def guarded_bridges(site: Site, host: Host) -> frozenset[IfName | None]:
     """The bridges of the kernel that have ports with guards."""
     nics = site.guest_nics(host.name)
-    return frozenset(nic.master for nic in nics if is_guarded(nic) and nic.openvswitch is None)
+    return frozenset(nic.master for nic in nics if is_guarded(nic) and nic.by_kernel)
 
 
 def guarded_ports(site: Site, host: Host) -> tuple[GuardedPort, ...]:
@@ -99,7 +99,7 @@ def _port(site: Site, nic: GuestNic) -> GuardedPort:
         ),
         other_macs=tuple(mac for other in apart for mac in (other.mac, *other.guarding.macs)),
         known_macs=_known_macs(site) if guarding.nested else (),
-        by_flows=nic.openvswitch is not None,
+        by_flows=not nic.by_kernel,
         servers=servers(site, segment),
         servers6=server_macs(site, segment),
         routers=router_macs(site, segment),

@@ -36,7 +36,7 @@ class ShapingProvider(TapSettingsProvider):
         now: Shaping | None = self.part(observed)
         if now is None:
             return Wanted()
-        nics = [nic for nic in site.guest_nics(host.name) if nic.bandwidth and nic.openvswitch is None]
+        nics = [nic for nic in site.guest_nics(host.name) if nic.bandwidth and nic.by_kernel]
         declared = {str(nic.tap): nic for nic in nics if nic.plug is not PlugKind.DIRECT}
         limits = {name: nic.bandwidth for name, nic in declared.items() if name in observed.links}
         every = {str(nic.next_tap or name): nic.bandwidth for name, nic in declared.items()}

@@ -27,7 +27,7 @@ class ShapingEffects:
         declared = (
             scope.site is not None
             and scope.host is not None
-            and any(nic.bandwidth and nic.openvswitch is None for nic in scope.site.guest_nics(scope.host.name))
+            and any(nic.bandwidth and nic.by_kernel for nic in scope.site.guest_nics(scope.host.name))
         )
         stands = any(name.startswith(PREFIX) for name in names)
         udev = text_of_file(UDEV_FILE) if scope.state is not None else None

@@ -18,7 +18,7 @@ def check_mirrors(site: Site, host: Host, probe_domain: ProbeDomain, off: frozen
     """A check for each mirror: one of its guests asks for a neighbour, and the copies are counted where it leads."""
     endpoints = Endpoints(site, probe_domain)
     for bridge in host.bridges.values():
-        for mirror in bridge.openvswitch.mirrors if bridge.openvswitch is not None else ():
+        for mirror in bridge.mirrors:
             yield _check(site, host, bridge, mirror, endpoints, off)
 
 
