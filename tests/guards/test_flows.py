@@ -128,11 +128,20 @@ def test_the_boot_script_loads_the_same_rules_and_follows_ports(strict: Switch) 
         flows={"br0": FlowTable(fragments="nx-match", flows=wanted)},
     )
     boot = BootFlows(file=f"{strict.folder}/switches.flows")
-    Path(boot.file).write_text(rules_text(part))
+    Path(boot.file).write_text(rules_text(part, {"br0": ("gone.0", "web.0")}))
     Path(boot.script_path).write_text(script_text(boot, part.socket))
     strict.ofctl("del-flows", "br0")
     strict.ofctl("set-frags", "br0", "normal")
-    subprocess.run(("sh", boot.script_path), check=True, timeout=20)
+    strict.vsctl("add-port", "br0", "gone.0", "--", "add-port", "br0", "theirs")
+    with strict.host.entered():
+        subprocess.run(("sh", boot.script_path), check=True, timeout=20)
+    there = observe(part.socket).ports
+    assert "gone.0" not in there, "it was left behind"
+    assert {"web.0", "theirs"} <= there.keys(), "one is there, the other is no guest's of the file"
+    strict.vsctl("del-port", "br0", "theirs")
+    strict.ofctl("del-flows", "br0", "cookie=0/0")
+    with strict.host.entered():
+        subprocess.run(("sh", boot.script_path), check=True, timeout=20)
     assert observe(part.socket).flows == part.flows
     follower = subprocess.Popen(("sh", boot.script_path, "follow"), start_new_session=True)
     try:

@@ -180,6 +180,8 @@ def test_a_guest_that_crashed_leaves_a_port_and_the_plan_takes_it_off(bed: Bed) 
     assert [(one["subject"], one["action"]) for one in plan["changes"]] == [
         ("vnet1", "leave ovs3: there is no such link any more")
     ]
+    (gone,) = plan["changes"]
+    assert (gone["risk"], gone["reason"]) == ("addition", "its guest crashed, or ran when the host went down")
     bed.apply("--confirm-within", "60s")
     assert "vnet1" not in rows(bed).ports
     assert "theirs" in rows(bed).ports

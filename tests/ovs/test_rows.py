@@ -8,11 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from bascule.model.state import HostState, PortVlans
+from bascule.model.links import Other, Physical, Tap
+from bascule.model.state import HostState, Link, PortVlans
+from bascule.model.values import IfName
 from bascule.plan.diff import diff
 from bascule.providers.json import from_json, to_json
 from bascule.providers.ovs.merge import merge
-from bascule.providers.ovs.overlay import columns_of, ranges, vlans_of
+from bascule.providers.ovs.overlay import columns_of, lay_over, ranges, vlans_of
 from bascule.providers.ovs.read import from_answer, reading
 from bascule.providers.ovs.state import BridgeRow, InterfaceRow, MirrorRow, PortRow, SwitchCounters, SwitchState
 from bascule.providers.ovs.transaction import transaction
@@ -107,3 +109,17 @@ def test_a_mirror_is_told_by_its_ends() -> None:
     mirror = MirrorRow(name="m", bridge="ovs0", select_src_port=("a",), select_dst_port=("a",), output_port=("b",))
     plan = diff(HostState(parts={"ovs": old}), HostState(parts={"ovs": replace(old, mirrors={"ovs0/m": mirror})}))
     assert [change.action for change in plan.changes] == ["mirror a → b"]
+
+
+def test_what_a_datapath_makes_for_itself_is_no_link_of_the_host() -> None:
+    datapath, switch, eth0, tunnel = map(IfName, ("ovs-system", "ovs0", "eth0", "vxlan_sys_4789"))
+    links = (
+        Link(name=datapath, options=Other(info_kind="openvswitch")),
+        Link(name=IfName("ovs-netdev"), options=Tap()),
+        Link(name=switch, options=Other(info_kind="openvswitch")),
+        Link(name=eth0, options=Physical(), master=datapath),
+        Link(name=tunnel, options=Other(info_kind="vxlan"), master=datapath),  # of no row
+    )
+    own = PortRow(name="ovs0", bridge="ovs0", interfaces=(InterfaceRow(name="ovs0", type="internal"),))
+    seen = lay_over(HostState(links={one.name: one for one in links}), state(own, port("eth0"))).links
+    assert {name: link.master for name, link in seen.items()} == {switch: None, eth0: switch, tunnel: None}

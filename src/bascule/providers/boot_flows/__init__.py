@@ -41,8 +41,12 @@ class BootFlowsProvider(BootFilesProvider):
             )
         if not surroundings.lasting:
             return Wanted(part=now)
+        taps = {
+            str(bridge): sorted(str(nic.tap) for nic in site.guest_nics(host.name) if nic.master == bridge)
+            for bridge in host.bridges
+        }
         texts = {
-            "rules": rules_text(switches),
+            "rules": rules_text(switches, taps),
             "script": script_text(now, switches.socket),
             "unit": unit_text(now),
         }

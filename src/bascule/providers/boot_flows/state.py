@@ -6,7 +6,7 @@ them: it needs nothing but Open vSwitch's own programs, before Bascule's or anyb
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct
 
@@ -40,15 +40,20 @@ class BootFlows(Struct, frozen=True, kw_only=True):
         return f"{self.units}/{UNIT_NAME}"
 
 
-def rules_text(part: SwitchState) -> str:
-    """The rules of each switch: ``bridge``, then ``port NAME NUMBER MAC…`` for each guarded one, then ``rule``."""
-    return HEADER + "".join(f"{line}\n" for name in sorted(part.flows) for line in _lines(part, name))
+def rules_text(part: SwitchState, taps: Mapping[str, Iterable[str]]) -> str:
+    """The rules of each switch: ``bridge``, ``guest TAP``, ``port NAME NUMBER MAC…`` for guarded ones, then ``rule``.
+
+    ``taps`` are those of the guests of each switch, guarded or not.
+    """
+    lines = (line for name in sorted(part.flows) for line in _lines(part, name, taps.get(name, ())))
+    return HEADER + "".join(f"{line}\n" for line in lines)
 
 
-def _lines(part: SwitchState, bridge: str) -> Iterator[str]:
+def _lines(part: SwitchState, bridge: str, taps: Iterable[str]) -> Iterator[str]:
     flows = part.flows[bridge].flows
     macs = macs_of(flows)
     yield f"bridge {bridge}"
+    yield from (f"guest {tap}" for tap in taps)
     for name in part.bridges[bridge].external_ids.get(GUARDS, "").split():
         number = port_number(name)
         yield " ".join(("port", name, f"{number:#x}", *macs.get(number, ())))
@@ -70,11 +75,24 @@ SCRIPT = r"""#!/bin/sh
 socket=unix:{socket}
 of() {{ verb=$1; bridge=$2; shift 2; ovs-ofctl -O OpenFlow14 $bundle "$verb" "unix:{folder}/$bridge.mgmt" "$@"; }}
 
+vsctl() {{ ovs-vsctl --db="$socket" --timeout=10 "$@"; }}
+
+sweep() {{ # a guest that crashed, or ran when the power went, has left its port behind
+    gone=
+    for name in $(sed -n 's/^bridge //p' "$rules"); do
+        for port in $(vsctl list-ports "$name" 2>/dev/null); do
+            grep -q "^ *$port:" /proc/net/dev && continue
+            grep -qxF "guest $port" "$rules" && gone="$gone -- del-port $name $port"
+        done
+    done
+    [ -z "$gone" ] || vsctl $gone
+}}
+
 load() {{
     for name in $(sed -n 's/^bridge //p' "$rules"); do
         bundle=; ports=$(of show "$name" 2>/dev/null | sed -n 's/^ \([0-9LOCA]*\)(\(.*\)): addr.*/\2 \1/p') || continue
         [ -n "$ports" ] || continue
-        ovs-vsctl --db="$socket" --timeout=10 get bridge "$name" external_ids:{mark} >/dev/null 2>&1 || continue
+        vsctl get bridge "$name" external_ids:{mark} >/dev/null 2>&1 || continue
         whole=$(of dump-aggregate "$name" "cookie={cookie}/-1,table={forward}" | grep -c 'flow_count=1$')
         [ "$whole-$ports" = "$(cat "$seen/$name" 2>/dev/null)" ] && continue
         of set-frags "$name" nx-match
@@ -99,6 +117,7 @@ load() {{
 
 seen=$(mktemp -d) || exit 1
 trap 'trap - EXIT INT TERM; rm -rf "$seen"; kill 0' EXIT INT TERM
+[ "$1" = follow ] || sweep
 load
 [ "$1" = follow ] || {{ trap - EXIT; rm -rf "$seen"; exit 0; }}
 {{

@@ -91,7 +91,8 @@ def _ports(old: SwitchState, new: SwitchState, links: HostState) -> Iterator[Ste
             if on in new.bridges:
                 is_there = any(IfName(one.name) in links.links for one in before.interfaces)
                 gone = f"leave {on}" if is_there else f"leave {on}: there is no such link any more"
-                yield step(Phase.SWITCH, name, gone, risk=Risk.DETACHES, about="master")
+                risk = Risk.DETACHES if is_there else Risk.ADDITION
+                yield step(Phase.SWITCH, name, gone, risk=risk, about="master")
         elif before is not None and after is not None:
             yield from _altered(before, after)
 
@@ -130,7 +131,7 @@ def _altered(before: PortRow, after: PortRow) -> Iterator[Step]:
         for column in ("type", "options", "external_ids") if old.name == new.name else ():
             was, value = getattr(old, column), getattr(new, column)
             if was != value and not (limited and column != "type" and {**was, LIMIT: ""} == {**value, LIMIT: ""}):
-                words = f"set {column} to {_value(value)}"
+                words = f"set {column} of its interface to {_value(value)}"
                 yield step(Phase.SWITCH, new.name, words, risk=Risk.CHANGES, about="options")
 
 

@@ -85,19 +85,24 @@ def _transact(path: str, parameters: list[Any], change: Change) -> None:
 
 
 def _refusals(operations: Sequence[dict[str, Any]], results: Iterable[Any], change: Change) -> Iterator[Problem]:
-    """Why nothing of it was done: a row that is another by now, or what the data base does not take."""
+    """Why nothing of it was done: a row that is another by now, or what the data base does not take or cannot keep."""
     for number, result in enumerate(results):
         if not isinstance(result, dict) or not result.get("error"):
             continue
         words = str(result.get("details") or result["error"])
         told = operations[number] if number < len(operations) else {}
         if told.get("op") == "wait":
-            what = _subject(told)
-            message = f"{what} has been changed since it was looked at; nothing was done"
+            message = f"{_subject(told)} has been changed since it was looked at; nothing was done"
             yield Problem("OPENVSWITCH-CHANGED", message, hint="plan again, and see what is otherwise now")
-        else:
-            message = f"{change.subject}: {change.action}: Open vSwitch says '{words}'"
-            yield Problem("OPENVSWITCH-REFUSED", message, hint="see 'ovs-vsctl show'")
+            continue
+        step, hint = f"{change.subject}: {change.action}", "see 'ovs-vsctl show'"
+        message = f"{step}: Open vSwitch says '{words}'; nothing was done"
+        if why := result.get("io-error"):
+            message = f"{step}: Open vSwitch cannot write its data base ({words}: {why}); nothing was done"
+            hint = f"see 'df -h {words.partition(': ')[0]}' and 'journalctl -u ovsdb-server'"
+        elif result["error"] == "unknown column":
+            hint = "this version of Open vSwitch lacks it: see 'ovs-vsctl --version', and leave the key out of the file"
+        yield Problem("OPENVSWITCH-REFUSED", message, hint=hint)
 
 
 def _subject(wait: dict[str, Any]) -> str:

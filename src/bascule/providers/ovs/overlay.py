@@ -16,13 +16,17 @@ from bascule.model.values import IfName
 from bascule.providers.ovs.state import PRIMARY, RATE, BridgeRow, PortRow, SwitchState
 
 DATAPATH = "ovs-system"  # the kernel's master of every port of Open vSwitch, whichever bridge it is of
+OWN_LINKS = frozenset({IfName(DATAPATH), IfName("ovs-netdev")})  # how a datapath shows itself: always down, nobody's
 NATIVE = 0  # the VLAN inside of a bridge of what bears no tag
 LAST = 4094
 
 
 def lay_over(state: HostState, part: SwitchState) -> HostState:
-    """The state with the bridges of Open vSwitch as switches; one whose link is not there is none yet."""
-    links = dict(state.links)
+    """The state with the bridges of Open vSwitch as switches; one whose link is not there is none yet.
+
+    What its datapaths make for themselves is no link of the host.
+    """
+    links = {name: link for name, link in state.links.items() if name not in OWN_LINKS}
     for name, bridge in part.bridges.items():
         link = links.get(IfName(name))
         if link is not None and not link.is_bridge:
@@ -40,7 +44,8 @@ def lay_over(state: HostState, part: SwitchState) -> HostState:
             if link is not None and link.master in {None, DATAPATH} and not isinstance(link.options, OpenVSwitch):
                 flags = BridgePort(isolated=True) if port.protected else None
                 links[link.name] = replace(link, master=master.name, port=flags, vlans=vlans)
-    return replace(state, links=links)
+    tunnels = {link.name: replace(link, master=None) for link in links.values() if link.master in OWN_LINKS}
+    return replace(state, links=links | tunnels)
 
 
 def _bond(

@@ -51,6 +51,7 @@ def want(site: Site, host: Host, part: SwitchState, observed: HostState, wanted:
     return _Wanted(site, host, part, observed, wanted, declared).wanted()
 
 
+LEFT_BEHIND = "its guest crashed, or ran when the host went down"
 BURST, LEAST_BURST = 10, 80  # a tenth of a second at the rate, and no fewer kbit: TCP needs as much
 
 
@@ -90,14 +91,18 @@ class _Wanted:
                 ports[port] = self._port(link, name, self.now.ports.get(port))
         mirrors = {key: row for key, row in self.now.mirrors.items() if row.bridge in bridges and self._is_foreign(row)}
         for name, bridge in self.declared.items():
-            for mirror in _mirrors(bridge):
+            for mirror in bridge.mirrors:
                 if (row := self._mirror(name, mirror, ports)) is not None:
                     mirrors[f"{name}/{row.name}"] = row
         self.notes += [*self._untold(), *self._unlimited()]
         flows = {name: table for name, table in self.now.flows.items() if name in bridges and name not in self.declared}
         flows |= {name: self._flows(name, ports) for name, some in self.guarded.items() if some}
         part = replace(self.now, bridges=bridges, ports=ports, mirrors=mirrors, flows=flows)
-        return Wanted(part=part, notes=tuple(self.notes))
+        gone = self.now.ports.keys() - ports.keys()
+        left = {
+            name: LEFT_BEHIND for name in gone & self.protected.keys() if not any(self._links_of(self.now.ports[name]))
+        }
+        return Wanted(part=part, notes=tuple(self.notes), reasons=left)
 
     def _untold(self) -> Iterator[Note]:
         """What the guards of switches cannot stop, a line each."""
@@ -110,8 +115,7 @@ class _Wanted:
         """In userspace Open vSwitch takes a frame before the kernel's policer sees it."""
         for nic in self.site.guest_nics(self.host.name):
             bridge = self.declared.get(str(nic.master))
-            said = bridge.openvswitch if bridge is not None else None
-            if said is not None and said.datapath == "netdev" and nic.bandwidth.up is not None:
+            if bridge is not None and bridge.in_userspace and nic.bandwidth.up is not None:
                 text = f"what {nic.guest} sends is not limited: the userspace datapath has no policer"
                 yield Note(kind="unsupported", subject=str(nic.tap), text=text)
 
@@ -196,11 +200,14 @@ class _Wanted:
         """Whether a port is not to be taken off; one that stays under a declared bridge is laid anew as well."""
         if row.bridge not in self.declared or row.name == row.bridge:
             return True
-        there = [self.observed.links.get(IfName(one.name)) for one in row.interfaces]
+        there = self._links_of(row)
         if any(there):
             return not any(link is not None and link.master in {row.bridge, row.name} for link in there)
         stale = any(one.type == "" for one in row.interfaces)  # in userspace ovs-vswitchd may not have noticed
         return not (stale and (row.site == self.site.name or row.name in self.named))
+
+    def _links_of(self, row: PortRow) -> list[Link | None]:
+        return [self.observed.links.get(IfName(one.name)) for one in row.interfaces]
 
     def _is_foreign(self, row: MirrorRow) -> bool:
         return row.site != self.site.name
@@ -254,7 +261,3 @@ def _bond_columns(options: OpenVSwitchBond, row: PortRow) -> dict[str, Any]:
         "bond_downdelay": options.downdelay,
         "other_config": config,
     }
-
-
-def _mirrors(bridge: Bridge) -> tuple[Mirror, ...]:
-    return bridge.openvswitch.mirrors if bridge.openvswitch is not None else ()
