@@ -94,6 +94,61 @@ def test_what_would_change(there: DomainText | None, words: list[str] | None, ri
         assert subject in said.reasons
 
 
+@pytest.mark.parametrize(
+    ("said", "there", "words", "action"),
+    [
+        (True, False, "autostart", "starts with the host"),
+        (False, True, "autostart --disable", "does not start with the host any more"),
+        (True, True, "", ""),
+        (None, True, "", ""),
+        (None, False, "", ""),
+    ],
+)
+def test_a_guest_starts_with_the_host_where_the_file_says_so(
+    said: bool | None,
+    there: bool,
+    words: str,
+    action: str,
+) -> None:
+    observed = state(replace(plugged(PlugKind.BRIDGE, "br4"), autostart=there))
+    told = site(replace(G1, autostart=said))
+    found = steps(told, observed)
+    assert verbs(found) == ([[words]] if words else [])
+    assert [one.action for one in found] == ([action] if action else [])
+    assert steps(told, wanted(told, observed)) == []
+    reasons = LIBVIRT.want(told, told.hosts["h"], observed, observed, PlanInputs()).reasons
+    assert ("autostart" in reasons.get("g1", "")) == bool(words)
+
+
+def test_a_new_guest_starts_with_the_host_where_the_file_says_so() -> None:
+    (one,) = steps(site(replace(G1, autostart=True)), state())
+    assert verbs([one]) == [["define --validate", "autostart"]]
+    assert one.action == "defined, not started; starts with the host"
+
+
+@pytest.mark.parametrize(
+    ("since", "after", "kept"),
+    [
+        (None, False, ()),
+        (False, False, ()),
+    ],
+)
+def test_undo_takes_the_start_with_the_host_back(since: bool | None, after: bool, kept: tuple[str, ...]) -> None:
+    before = state(plugged(PlugKind.BRIDGE, "br4"))
+    made = wanted(site(replace(G1, autostart=True)), before)
+    now = made if since is None else with_domain(made, replace(domain(made, "g1"), autostart=since))
+    found, _ = back(before, made, now)
+    assert (found.kept, found.part.domains["g1"].autostart) == (kept, after)
+
+
+def test_what_somebody_has_said_since_of_the_start_with_the_host_stays() -> None:
+    before = state(replace(plugged(PlugKind.NETWORK, "default"), autostart=True))
+    made = wanted(site(G1), before)
+    found, _ = back(before, made, with_domain(made, replace(domain(made, "g1"), autostart=False)))
+    assert found.kept == ("guest g1: somebody has set since that it does not start with the host",)
+    assert not found.part.domains["g1"].autostart
+
+
 def test_a_command_can_be_pasted() -> None:
     (one,) = steps(site(G1), state(plugged(PlugKind.NETWORK, "default")))
     first, second, last = map(str, one.commands)

@@ -54,6 +54,12 @@ def wanted(told: Site, observed: HostState) -> HostState:
     return QEMU.with_part(observed, found.part)
 
 
+def test_bare_qemu_starts_nothing_with_the_host_and_says_so() -> None:
+    told = site(replace(guest("g1", nic("g1", 0, "br4")), autostart=True))
+    said = QEMU.want(told, told.hosts["h"], state(), state(), PlanInputs())
+    assert [note.subject for note in said.notes if "bare QEMU starts no guest with the host" in note.text] == ["g1"]
+
+
 def steps(told: Site, observed: HostState) -> list[Step]:
     return list(QEMU.diff(observed, wanted(told, observed)))
 

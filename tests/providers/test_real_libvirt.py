@@ -56,11 +56,13 @@ def there_and_back(image: GuestImage) -> None:
         one = replace(there.guest.nics[0], into="br4")
         moved = guest("g1", one, nic("g1", 1, "lab", plug=PlugKind.NETWORK))
         other = guest("g2", nic("g2", 0, "lab", plug=PlugKind.NETWORK))
+        moved, other = replace(moved, autostart=True), replace(other, autostart=True)
         told = site(moved, other, networks=(virtual_network(Mode.NAT),))
         goal = wanted(told, before)
         plan = go(there, before, goal)
-        assert {change.subject for change in plan.changes} == {"network lab", "g1, NIC 0", "g1, NIC 1", "g2"}
+        assert {change.subject for change in plan.changes} == {"network lab", "g1, NIC 0", "g1, NIC 1", "g1", "g2"}
         made = look(there)
+        assert all(domain.autostart for domain in part(made).domains.values())
         assert list(LIBVIRT.diff(made, wanted(told, made))) == [], "the plan is empty now"
         assert there.master() == "br4"
         wait(lambda: answers(there, "br4"), 10, "the guest on br4")
@@ -72,6 +74,7 @@ def there_and_back(image: GuestImage) -> None:
         assert part(after).networks == part(before).networks
         assert part(after).domains.keys() == part(before).domains.keys()
         assert part(after).domains["g1"].next == part(before).domains["g1"].next
+        assert not part(after).domains["g1"].autostart
         assert there.master() == "br3"
         wait(lambda: answers(there, "br3"), 10, "the guest on br3 again")
 

@@ -116,7 +116,7 @@ def stop(*, names: tuple[str, ...], yes: bool, driver: str | None, connect: str 
 @driver_options
 @json_option
 def autostart(*, names: tuple[str, ...], disable: bool, driver: str | None, connect: str | None, as_json: bool) -> int:
-    """Start guests when the host boots, by libvirt. The next apply follows `autostart:` in the site file."""
+    """Start guests when the host boots, by libvirt. Where a site file says `autostart:`, apply follows it."""
     runtime, _ = _found(names, driver, connect)
     for name in names:
         runtime.autostart(name, on=not disable)

@@ -220,6 +220,7 @@ class Guest(Struct, frozen=True, kw_only=True):
     initrd: str | None = None
     cmdline: str = ""
     nics: tuple[GuestNic, ...] = ()
+    autostart: bool | None = None  # with the host, by libvirt; None: as it is
     serves: tuple[Service, ...] = ()
     place: Place = NOWHERE
 

@@ -268,6 +268,7 @@ class _Builder:
             initrd=guest.initrd,
             cmdline=guest.cmdline or "",
             nics=tuple(self.guest_nic(guest.host, name, index, nic) for index, nic in enumerate(guest.nics)),
+            autostart=guest.autostart,
             serves=guest.serves,
             place=self.at(("guests", name)),
         )

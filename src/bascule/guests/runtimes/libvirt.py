@@ -54,10 +54,13 @@ class LibvirtRuntime:
         before = state.domains.get(guest.name)
         if before is None:
             xml = domain_xml.build(guest, accel=self._accelerator or accel().name, nic_model=nic_model)
-            self._change(state, domain_xml.text_of(guest.name, xml))
+            made = domain_xml.text_of(guest.name, xml)
+            self._change(state, replace(made, autostart=bool(guest.autostart)))
             return ()
         xml, unknown = domain_xml.edited(before.next, guest, nic_model=nic_model)
-        self._change(state, replace(before, next=xml, now=before.now if before.running else xml))
+        autostart = before.autostart if guest.autostart is None else guest.autostart
+        now = before.now if before.running else xml
+        self._change(state, replace(before, next=xml, now=now, autostart=autostart))
         notes = [
             Note(kind="foreign", subject=guest.name, text=f"its NIC {nic} is not in the site file") for nic in unknown
         ]

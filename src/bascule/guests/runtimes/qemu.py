@@ -30,7 +30,7 @@ from bascule.providers.qemu.command_line import Files
 from bascule.providers.qemu.diff import monitor
 from bascule.providers.qemu.effects import observe, process_of
 from bascule.providers.qemu.state import QemuGuest, QemuState, definition, guest_of, nic_of
-from bascule.providers.qemu.want import attach, detach, refuse_macvtap, replug
+from bascule.providers.qemu.want import attach, detach, refuse_macvtap, replug, without_autostart
 from bascule.system.disk.files import is_closed
 from bascule.system.run import find_tool
 
@@ -69,7 +69,7 @@ class QemuRuntime:
         if there is not None:
             made = replace(there, definition=definition(guest))
         bring(QEMU, before, _with(part, made), HERE)
-        return ()
+        return tuple(without_autostart([guest]))
 
     def start(self, name: str) -> None:
         """The taps, then the guest."""

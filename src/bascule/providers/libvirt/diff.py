@@ -157,9 +157,11 @@ def _plugged_in_again(state: LibvirtState, network: str, after: NetworkText) -> 
 def _domain(uri: str, before: DomainText | None, after: DomainText) -> Iterator[Step]:
     if before is None:
         words = "defined, started" if after.running else "defined, not started"
+        words += "; starts with the host" if after.autostart else ""
         start = [virsh(uri, "start", after.name)] if after.running else []
         define = virsh(uri, "define", "--validate", FROM_STDIN, xml=after.next)
-        yield step(Phase.GUEST, after.name, words, define, *start, about="guest")
+        with_host = _with_host(uri, False, after)
+        yield step(Phase.GUEST, after.name, words, define, *start, *with_host, about="guest")
         return
     live = _Documents(before.now, after.now) if before.running and after.running else None
     config = _Documents(before.next, after.next) if before.persistent and after.persistent else None
@@ -170,8 +172,17 @@ def _domain(uri: str, before: DomainText | None, after: DomainText) -> Iterator[
     macs = [mac for each in (live, config) if each is not None for mac in each.changed]
     for mac in dict.fromkeys(macs):
         yield _nic(uri, before, after, mac, live, config)
+    if with_host := _with_host(uri, before.autostart, after):
+        words = "starts with the host" if after.autostart else "does not start with the host any more"
+        yield step(Phase.GUEST, after.name, words, *with_host, about="guest")
     if after.running and not before.running:
         yield step(Phase.GUEST, after.name, "started", virsh(uri, "start", after.name), about="guest")
+
+
+def _with_host(uri: str, before: bool, after: DomainText) -> list[Command]:  # noqa: FBT001
+    if after.autostart == before:
+        return []
+    return [virsh(uri, "autostart", after.name, *(() if after.autostart else ("--disable",)))]
 
 
 class _Documents:

@@ -53,6 +53,8 @@ class _LibraryCalls:
             return self._device(verb.removesuffix("-device"), name, command.stdin, live="--live" in words)
         if verb == "net-update":
             self._net_update(words)
+        elif verb == "autostart":
+            self._to.set_domain_autostart(name, on="--disable" not in words)
         elif verb == "net-autostart":
             self._to.set_autostart(name, on="--disable" not in words)
         elif verb in {"define", "net-define"}:

@@ -74,6 +74,7 @@ def _domain(
         if made is not None and now.next != made.next:
             kept.append(f"guest {before.name}: its definition was changed since; only its NICs went back")
             later = merged(now.next, before.next, made.next)
+    now = replace(now, autostart=_autostart(before, made, now, kept))
     missed = rebooted and before.autostart and not now.running and _is_other(now.next, before.next)
     if missed:
         words = "starts with the machine, and did not by its changed definition; it is started now"
@@ -84,6 +85,16 @@ def _domain(
     if now.running:
         return replace(now, next=later)
     return replace(now, running=missed, now=later, next=later)
+
+
+def _autostart(before: DomainText, made: DomainText | None, now: DomainText, kept: list[str]) -> bool:
+    """Whether it starts with the host, as before the change, unless somebody has said so since."""
+    if made is not None and now.autostart != made.autostart:
+        words = "starts with the host" if now.autostart else "does not start with the host"
+        if now.autostart != before.autostart:
+            kept.append(f"guest {before.name}: somebody has set since that it {words}")
+        return now.autostart
+    return before.autostart
 
 
 def _is_other(one: str, other: str) -> bool:

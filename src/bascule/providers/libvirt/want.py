@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from bascule.errors import BasculeError
+from bascule.errors import BasculeError, Place
 from bascule.model.domain import Domain, DomainNic, DomainText, NetworkText
 from bascule.model.sightings import FdbEntry
 from bascule.model.site import Guest, GuestNic, Host, PlugKind, Site
@@ -92,7 +92,8 @@ def _set_network(target: _Target, one: ResolvedNetwork, text: NetworkText, chang
 def _guest(target: _Target, guest: Guest, domain: Domain | None, accel: str) -> None:
     name = guest.name
     if domain is None:
-        target.domains[name] = domain_xml.text_of(name, domain_xml.build(guest, accel=accel))
+        made = domain_xml.text_of(name, domain_xml.build(guest, accel=accel))
+        target.domains[name] = replace(made, autostart=bool(guest.autostart))
         target.reasons[name] = f"the site file declares guest {name} and no domain has this name"
         target.guests[name] = (name,)
         target.new += guest.nics
@@ -104,11 +105,20 @@ def _guest(target: _Target, guest: Guest, domain: Domain | None, accel: str) -> 
             continue
         target.domains[name] = after
         subject = nic_subject(before, after, mac)
-        declared = f" ({nic.place.file}:{nic.place.line})" if nic.place.file else ""
-        target.reasons[subject] = f"{name} is declared on {nic.attachment}{declared}"
+        target.reasons[subject] = f"{name} is declared on {nic.attachment}{_line(nic.place)}"
         target.guests[subject] = (name,)
         if find_nic((*domain.nics, *domain.next_nics), nic) is None:
             target.new.append(nic)
+    there = target.domains[name]
+    if there.persistent and guest.autostart not in {None, there.autostart}:
+        target.domains[name] = replace(there, autostart=bool(guest.autostart))
+        target.guests.setdefault(name, (name,))
+        words = "true" if guest.autostart else "false"
+        target.reasons.setdefault(name, f"{name} is declared with 'autostart: {words}'{_line(guest.place)}")
+
+
+def _line(place: Place) -> str:
+    return f" ({place.file}:{place.line})" if place.file else ""
 
 
 def goes_by_name(nic: GuestNic) -> bool:

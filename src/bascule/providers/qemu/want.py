@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from msgspec.structs import replace
@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from bascule.errors import BasculeError, CommandFailed, Problem
 from bascule.model.domain import Domain
 from bascule.model.sightings import FdbEntry
-from bascule.model.site import GuestNic, Host, Site
+from bascule.model.site import Guest, GuestNic, Host, Site
 from bascule.model.state import HostState
 from bascule.plan.change import Note
 from bascule.providers.guest_identity import alive_elsewhere, conflicts, taken
@@ -55,8 +55,17 @@ def want(site: Site, host: Host, observed: HostState, state: QemuState, learned:
         *(Note(kind="warning", subject=host.name, text=problem.message) for problem in shared),
         *alive_elsewhere(new, learned),
         *waiting(state.seen_domains, site, host.name),
+        *without_autostart(site.guests_on(host.name)),
     ]
     return Wanted(part=replace(state, guests=guests), reasons=reasons, guests=concerned, notes=tuple(notes))
+
+
+def without_autostart(guests: Iterable[Guest]) -> Iterator[Note]:
+    """Guests that the file wants to be started with the host: bare QEMU starts none."""
+    for guest in guests:
+        if guest.autostart:
+            text = "'autostart: true': bare QEMU starts no guest with the host; libvirt would (--driver libvirt)"
+            yield Note(kind="warning", subject=guest.name, text=text)
 
 
 def refuse_macvtap(nic: GuestNic) -> None:
