@@ -313,6 +313,8 @@ class Walk(NeighbourSearch):
             return None
         passage.note("router", step.text, where=end.name, verdict="changed")
         passage.fields = {**passage.fields, **step.fields}
+        if "vlan id" in passage.fields:  # that of the wire by which it came
+            tag(passage.fields, None)
         self.connection = passage.connection = before
         return self._from_end(passage, step.foot, passage.fields[key(self.version, "daddr")])
 

@@ -112,8 +112,9 @@ def _declared(
     )
     for nic in endpoint.nics:
         own = site.guests[endpoint.name].host if endpoint.kind is EndpointKind.GUEST else ""
-        ports = [str(nic.plug.tap)] if nic.plug is not None and own == host.name else _ports_of(network, host, nic)
-        for port in ports:
+        plugged = nic.plug is not None and own == host.name
+        ports = [(str(nic.plug.tap), 0)] if plugged and nic.plug else _ports_of(network, host, nic)
+        for port, vlan in ports:
             number = mac_number(nic.mac)
             addresses = _addresses(nic, learned.get(number, ()))
             ends.append(
@@ -126,6 +127,7 @@ def _declared(
                     routes=routes,
                     routes_known=endpoint.kind is not EndpointKind.HOST,
                     outside=own != host.name,
+                    vlan=vlan,
                 )
             )
         elsewhere = own if own != host.name else elsewhere
@@ -148,23 +150,27 @@ def _addresses(nic: EndpointNic, learned: Iterable[tuple[int, int]]) -> tuple[tu
     return tuple(declared)
 
 
-def _ports_of(network: HostNetwork, host: Host, nic: EndpointNic) -> list[str]:
-    """The links of this host that lead to a network of the building: ports of bridges first."""
+def _ports_of(network: HostNetwork, host: Host, nic: EndpointNic) -> list[tuple[str, int]]:
+    """The links of this host that lead to a network of the building: ports of bridges first, and the tag there.
+
+    On the trunk of a VLAN-aware bridge each network that has a VLAN arrives with its tag.
+    """
     if nic.network is None:
         return []
-    found: list[str] = []
+    found: list[tuple[str, int]] = []
     for bridge in host.bridges.values():
         below = host.uplink_nics(bridge)
+        tagged = int(nic.network.vlan or 0) if bridge.vlan_aware and bridge.vlan is None else 0
         on_it = (
             bridge.vlan == nic.network.vlan
             if bridge.vlan is not None
             else any(one.network == nic.network.name for one in below)
         )
-        found += [str(port.link) for port in bridge.every_port] if on_it else []
-    for name, one in host.nics.items():
+        found += [(str(port.link), 0 if on_it else tagged) for port in bridge.every_port] if on_it or tagged else []
+    for name, one in (*host.nics.items(), *host.bonds.items(), *host.vlans.items()):
         if one.network == nic.network.name and not host.is_enslaved(name):
-            found.append(str(name))
-    return [port for port in found if network.link(port) is not None] or found
+            found.append((str(name), 0))
+    return [port for port in found if network.link(port[0]) is not None] or found
 
 
 def wires(network: HostNetwork, site: Site, host: Host) -> dict[str, str]:

@@ -85,7 +85,8 @@ class Relays:
             flow.protocol != self.traffic.protocol or not flow.first <= self.traffic.port <= flow.last
         ):
             return False
-        if flow.hides and network.wires.get(came.port) == network.wires.get(foot.port):
+        wires = [(network.wires.get(one.port), one.vlan) for one in (came, foot)]
+        if flow.hides and wires[0] == wires[1]:
             return False
         ends = ((flow.sources, came, source), (flow.targets, foot, target))
         return all(self._is_of(group, network.wires.get(one.port), number) for group, one, number in ends)
