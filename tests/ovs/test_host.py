@@ -121,6 +121,8 @@ def test_open_vswitch_refuses_and_says_why(lab: Lab, tmp_path: Path) -> None:
     vsctl(bed, "set", "Port", "b", "tag=7")
     assert told(seen, replace(seen, ports={"b": replace(own, tag=8)})) == "OPENVSWITCH-CHANGED"
     assert rows(bed).ports["b"].tag == 7
+    records = run(("ovsdb-tool", "-m", "show-log", f"{bed.state.parent}/ovs/conf.db")).stdout
+    assert "set Port b tag=7" in records, "there it stands who it was, as the hint says"
 
 
 def told(old: SwitchState, new: SwitchState) -> str:

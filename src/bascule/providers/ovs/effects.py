@@ -20,6 +20,7 @@ from bascule.system.net.netns import Namespace
 from bascule.system.openvswitch import OFCTL, ask, daemons, door, failed, is_done, refused_links, settle
 from bascule.system.run import run
 
+JOURNAL = "/etc/openvswitch/conf.db"  # as packages have it; programs name themselves in its records
 LOOK_S = 1.0  # between two looks at whether ovs-vswitchd still runs and works
 IDLE_S = 20  # how long it may do nothing at all: on a busy machine hundreds of ports take it longer than that
 
@@ -93,7 +94,8 @@ def _refusals(operations: Sequence[dict[str, Any]], results: Iterable[Any], chan
         told = operations[number] if number < len(operations) else {}
         if told.get("op") == "wait":
             message = f"{_subject(told)} has been changed since it was looked at; nothing was done"
-            yield Problem("OPENVSWITCH-CHANGED", message, hint="plan again, and see what is otherwise now")
+            hint = f"plan again; who it was says 'ovsdb-tool -m show-log {JOURNAL}', in its last records"
+            yield Problem("OPENVSWITCH-CHANGED", message, hint=hint)
             continue
         step, hint = f"{change.subject}: {change.action}", "see 'ovs-vsctl show'"
         message = f"{step}: Open vSwitch says '{words}'; nothing was done"
