@@ -184,6 +184,7 @@ ANY = "[Match]\nName=eth*\n[Network]\nDHCP=yes\n"
 PLAN = "network: {version: 2, ethernets: {eth0: {addresses: [192.168.1.10/24]}}}\n"
 ALL = "network:\n  version: 2\n  ethernets:\n    %s:\n      match: {name: 'eth*'}\n      dhcp4: true\n"
 STATIC = " inet static\n  address 192.168.1.10/24\n"
+HOME = f"iface home{STATIC}"
 LOOPBACK = "auto lo\niface lo inet loopback\n"
 PROFILE = "[connection]\nid=lan\ntype=ethernet\n%s[ipv4]\nmethod=auto\n"
 SCRIPT = "%s\nONBOOT=yes\nIPADDR=192.168.1.10\nPREFIX=24\n"
@@ -231,6 +232,13 @@ OTHERS = {
     "a mapping": Others(
         dialect="ifupdown", files={f"{STANZAS}interfaces": f"auto eth0\nmapping eth0\n  script /x\niface home{STATIC}"},
         goes={f"{STANZAS}interfaces": f"iface home{STATIC}"}),
+    "a mapping that fits another NIC as well": Others(
+        dialect="ifupdown", files={f"{STANZAS}interfaces": "auto eth0 eth1\nmapping eth* wlan*\n  script /x\niface home"
+                                   f"{STATIC}"},
+        goes={f"{STANZAS}interfaces": f"auto eth1\nmapping eth1 wlan*\n  script /x\niface home{STATIC}"}),
+    "a mapping whose pattern fits it alone": Others(
+        dialect="ifupdown", files={f"{STANZAS}interfaces": f"auto eth0\nmapping eth0*\n  script /x\n{HOME}"},
+        goes={f"{STANZAS}interfaces": HOME}),
     "an alias, and comments": Others(
         dialect="ifupdown", files={f"{STANZAS}interfaces": f"auto eth0 eth0:1\niface eth0{STATIC}iface eth0:1 inet "
                                    f"static\n  address 192.168.1.11/24\n# the loopback\n{LOOPBACK}"},

@@ -175,6 +175,40 @@ def test_d1_files_of_others_for_the_nic(what: str, state: HostState, tmp_path: P
     assert [note[: len(case.told)] for note in notes] == ([case.told] if case.told else [])
 
 
+@pytest.mark.parametrize(
+    ("dialect_name", "path", "ours", "others"),
+    [
+        (
+            "ifupdown",
+            "etc/network/interfaces",
+            b"auto eth0\r\niface eth0 inet dhcp\r\n",
+            b"# f\xfcr den Z\xe4hler\r\nauto eth1\r\niface eth1 inet dhcp\r\n# Ende\xdf\n",
+        ),
+        (
+            "netplan",
+            "etc/netplan/50-all.yaml",
+            b"    eth0: {dhcp4: true}\n",
+            b"\xef\xbb\xbf# le r\xc3\xa9seau\nnetwork:\r\n  ethernets:\n    eth1: {dhcp4: true} # \xc3\xa9t\xc3\xa9\n",
+        ),
+    ],
+)
+def test_d1_what_stays_of_a_file_keeps_its_bytes(
+    dialect_name: str, path: str, ours: bytes, others: bytes, state: HostState, tmp_path: Path
+) -> None:
+    """Latin-1, a byte order mark, CR LF or both kinds of line ends: no byte of another's lines is written anew."""
+    file = tmp_path / path
+    file.parent.mkdir(parents=True)
+    at = others.index(b"    eth1") if b"    eth1" in others else 0
+    file.write_bytes(others[:at] + ours + others[at:])
+    site = parse(ONE_NIC.replace("  kvm:\n", f"  kvm:\n    persist: {dialect_name}\n").encode(), "one.yaml")
+    persister, _ = find_persister(site, site.hosts["kvm"], root=str(tmp_path))
+    assert persister is not None
+    (moved,) = (one for one in persister.changes(state) if one.action == "move")
+    assert moved.content is not None and moved.content.startswith(others)
+    persister.write(state)
+    assert file.read_bytes() == moved.content
+
+
 @pytest.fixture(scope="module")
 def state(shared_host: Field) -> HostState:
     """What the change of the one NIC leads to."""

@@ -22,7 +22,7 @@ from bascule.persist.formats.openvswitch import is_switch
 from bascule.persist.parsed import Files, Hardware, Parsed
 from bascule.plan.file_change import FileChange
 from bascule.system.disk.aside import FOLDER, extended, keep, set_extended
-from bascule.system.disk.files import remove_file, replace_file
+from bascule.system.disk.files import remove_file, replace_file, text_of
 from bascule.system.run import run
 
 ASIDE = f"etc/bascule/{FOLDER}"
@@ -197,6 +197,7 @@ class _Decision(Struct, frozen=True):
             if path == cloud_init.FILE:
                 one = replace(one, reason="cloud-init would write its file anew at the next boot")
             elif path in taken:
+                one = replace(one, raw=_other_bytes(self.root / path, old) if new is not None else None)
                 lost = lost_lines(before, result, path)
                 one = replace(one, reason=self._reason(path, new), lost=(*lost, *words))
                 words = ()  # told once
@@ -219,6 +220,15 @@ class _Decision(Struct, frozen=True):
         if new is None:
             return said
         return f"{said}; {'ours takes its name' if is_ours(new) else 'what it says of others stays'}"
+
+
+def _other_bytes(path: Path, text: str | None) -> bytes | None:
+    """What a file holds where its text would be written as other bytes: another encoding, a mark in front, CR LF."""
+    try:
+        data = path.read_bytes()
+    except OSError:  # not there but in the text that was given
+        return None
+    return data if text is not None and data != text.encode() and text_of(data) == text else None
 
 
 def _free_place(root: Path, path: str) -> Path:

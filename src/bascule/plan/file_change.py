@@ -17,6 +17,7 @@ class FileChange(Struct, frozen=True, kw_only=True):
 
     ``write`` makes or changes a file of ours, ``remove`` takes one away; ``move`` puts a foreign one aside, whole,
     where ``place`` says, and leaves ``new`` in its place. ``reason`` says why, ``lost`` what nobody takes over of it.
+    ``raw`` is what stands in a file of which a part stays, where that is not what its text would be written as.
     """
 
     path: str
@@ -26,11 +27,18 @@ class FileChange(Struct, frozen=True, kw_only=True):
     place: str = ""  # where it is kept: a foreign file that moves, or what others made of one meanwhile
     reason: str = ""
     lost: tuple[str, ...] = ()
+    raw: bytes | None = None
 
     @property
     def content(self) -> bytes | None:
-        """What the file will hold."""
-        return None if self.new is None else self.new.encode()
+        """What the file will hold: each line that stays has the bytes that it had (another encoding, CR LF)."""
+        if self.new is None or self.old is None or self.raw is None:
+            return None if self.new is None else self.new.encode()
+        before, after, bytes_of = self.old.split("\n"), self.new.split("\n"), self.raw.split(b"\n")
+        found: list[bytes] = []
+        for what, first, last, start, end in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+            found += bytes_of[first:last] if what == "equal" else map(str.encode, after[start:end])
+        return b"\n".join(found)
 
     @property
     def diff(self) -> str:

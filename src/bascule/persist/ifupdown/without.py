@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from bascule.model.values import IfName
@@ -22,7 +22,7 @@ def without(files: Files, names: Collection[IfName], hardware: Hardware) -> dict
         return {}
     reader = InterfacesFiles(Builder(), files)
     reader.file(MAIN, ())
-    others = [name for name in (*hardware, *reader.named) if name not in names]
+    others = [name for name in (*hardware, *reader.named) if name not in names and not set(name) & set("*?[")]
     mine = {*names, *(logical for logical, link in reader.called.items() if link in names)}
     found: dict[str, str | None] = {}
     for path in sorted(reader.seen):
@@ -51,18 +51,26 @@ def _left(text: str, names: Collection[str], others: Collection[str]) -> Iterato
         if first == "iface" or first in KEYWORDS or first == "auto" or first.startswith("allow-"):
             yield from waiting
             skipping = first == "iface" and _is_of(words[1] if len(words) > 1 else "", names)
-            skipping |= first == "mapping" and all(_maps(pattern, names, others) for pattern in words[1:])
+            fits = _others_of(words[1:], names, others) if first == "mapping" else words[1:]
+            skipping |= first == "mapping" and not fits
             if not skipping:
-                yield from _shorter(lines, words, names)
+                yield from _shorter(lines, words, names) if fits == words[1:] else (f"mapping {' '.join(fits)}\n",)
         elif not skipping:
             yield from lines
         waiting = []
     yield from waiting
 
 
-def _maps(pattern: str, names: Collection[str], others: Collection[str]) -> bool:
-    """Whether a mapping is about links of ours alone: it would give their stanzas other names."""
-    return any(fnmatchcase(name, pattern) for name in names) and not any(fnmatchcase(name, pattern) for name in others)
+def _others_of(patterns: Sequence[str], names: Collection[str], others: Collection[str]) -> list[str]:
+    """What a mapping is about beside links of ours, to whose stanzas it would give other names.
+
+    No pattern says all but one, so one that fits a link of ours becomes the names of the others that it fits.
+    """
+    found: list[str] = []
+    for pattern in patterns:
+        is_ours = any(fnmatchcase(name, pattern) for name in names)
+        found += sorted(name for name in others if fnmatchcase(name, pattern)) if is_ours else [pattern]
+    return list(dict.fromkeys(found)) if found != list(patterns) else list(patterns)
 
 
 def _shorter(lines: list[str], words: list[str], names: Collection[str]) -> Iterator[str]:

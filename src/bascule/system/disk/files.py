@@ -138,7 +138,7 @@ def _entries(root: Path, folder: str, name: str, *, depth: int) -> Iterator[str]
 
 
 def read_below(root: Path, path: str, *, folders: dict[str, Path] | None = None, limit: int = CONFIG_FILE_MAX) -> str:
-    """The text of a configuration file. What is not UTF-8 is taken for Latin-1, as old comments are.
+    """The text of a configuration file (``text_of``).
 
     ``folders`` remembers where folders really are, for those who read many files. Raises OSError for what cannot be
     read, ValueError with a sentence for what is no text file.
@@ -154,6 +154,11 @@ def read_below(root: Path, path: str, *, folders: dict[str, Path] | None = None,
         raise OSError(errno.ELOOP, "symbolic links go round in a circle", path)
     if b"\0" in data:
         raise ValueError("binary")
+    return text_of(data)
+
+
+def text_of(data: bytes) -> str:
+    """What is not UTF-8 is taken for Latin-1, as old comments are; a line ends as it does here."""
     try:
         return data.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError:
