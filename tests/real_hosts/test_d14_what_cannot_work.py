@@ -9,15 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from bascule.model.links import read_kind
+from bascule.errors import BasculeError
+from bascule.model.links import Bond, Bridge, Physical, read_kind
 from bascule.model.state import HostState, Link, LinkFacts
-from bascule.model.values import IfName
+from bascule.model.values import IfName, Mac
 from bascule.observe.held import whose
 from bascule.plan.target.unbridgeable import refuse_unbridgeable
 from bascule.site import parse
 from bascule.system.net.netns import Namespace
 from tests.real_hosts.field import BASE, Field
 
+MAC = Mac("02:00:00:00:00:11")
 TWO = """\
 site: two
 networks:
@@ -59,15 +61,43 @@ def test_d14_what_carries_no_ethernet_frames_is_named_by_the_plan(real_host: Fie
         field.ip(f"link del {name}")
 
 
-@pytest.mark.parametrize("kind", ["wireguard", "ipip", "sit", "gre", "vti", "xfrm", "ip6tnl", "ipvlan", "macvlan"])
+KINDS = ("wireguard", "ipip", "sit", "gre", "vti", "xfrm", "ip6tnl", "ipvlan", "macvlan", "vrf", "gtp", "ovpn")
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_d14_every_kind_that_no_bridge_takes(kind: str) -> None:
     site = parse(BASE.encode(), "site.yaml")
     host = site.hosts["kvm"]
     link = Link(name=IfName("eth1"), options=read_kind(kind, {}), facts=LinkFacts(index=7))
     with pytest.raises(Exception, match="NOT-BRIDGEABLE"):
         refuse_unbridgeable(site, host, HostState.of([link]))
-    for fine in ("vxlan", "gretap", "geneve", "dummy", "veth"):
-        refuse_unbridgeable(site, host, HostState.of([Link(name=IfName("eth1"), options=read_kind(fine, {}))]))
+    for fine in ("vxlan", "gretap", "geneve", "dummy", "veth", "macsec", "dsa", "team", "batadv"):
+        there = Link(name=IfName("eth1"), options=read_kind(fine, {}), mac=MAC, facts=LinkFacts(index=7))
+        refuse_unbridgeable(site, host, HostState.of([there]))
+
+
+@pytest.mark.parametrize(
+    ("link", "words"),
+    [
+        (Link(name=IfName("eth1"), options=Bridge(), mac=MAC), "it is a bridge itself"),
+        *(
+            (Link(name=IfName("eth1"), options=Bond(mode=mode), mac=MAC), f"it is a bond of mode {mode}: ")
+            for mode in ("balance-alb", "balance-tlb", "balance-rr")
+        ),
+        (Link(name=IfName("eth1"), options=Physical(), mac=MAC), "it leads to the switch chip of lan1"),
+    ],
+)
+def test_d14_what_has_its_reason_elsewhere(link: Link, words: str) -> None:
+    """A bridge under a bridge; a bond that the file does not name; the NIC through which a switch chip is fed."""
+    site = parse(BASE.encode(), "site.yaml")
+    links = [link]
+    if isinstance(link.options, Physical):
+        links.append(Link(name=IfName("lan1"), options=read_kind("dsa", {}), mac=MAC, parent=link.name))
+    with pytest.raises(BasculeError, match=words):
+        refuse_unbridgeable(site, site.hosts["kvm"], HostState.of(links))
+    for mode in ("active-backup", "802.3ad", "balance-xor", "broadcast"):
+        fine = Link(name=IfName("eth1"), options=Bond(mode=mode), mac=MAC)
+        refuse_unbridgeable(site, site.hosts["kvm"], HostState.of([fine]))
 
 
 def test_d14_a_containers_macvlan_is_in_the_way_with_its_name(real_host: Field) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bascule.model.links.bond import Bond
+from bascule.model.links.bond import LOSES_GUESTS, Bond
 from bascule.model.links.bridge import PORTS_MAX, Bridge, BridgePort
 from bascule.model.links.openvswitch import OpenVSwitch, OpenVSwitchBond
 from bascule.model.links.options import LinkOptions
@@ -14,6 +14,7 @@ from bascule.model.links.vlan import Vlan
 
 __all__ = [
     "KINDS",
+    "LOSES_GUESTS",
     "PORTS_MAX",
     "Bond",
     "Bridge",

@@ -7,6 +7,12 @@ from typing import ClassVar
 
 from bascule.model.links.options import LinkOptions
 
+LOSES_GUESTS = {  # under a bridge, by mode, from Documentation/networking/bonding.rst of the kernel
+    "balance-alb": "it sends under its members' own MACs, and loses the guests'",
+    "balance-tlb": "the switch hears a guest's MAC at two ports by turns",
+    "balance-rr": "the switch hears a guest's MAC at two ports by turns",
+}
+
 
 class Bond(LinkOptions, frozen=True, kw_only=True):
     """The mode and the link monitoring; ``miimon`` is in milliseconds."""

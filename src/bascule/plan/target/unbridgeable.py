@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from bascule.errors import BasculeError, Place, Problem
 from bascule.model.host_links import Bridge
-from bascule.model.links import Physical, Tap
+from bascule.model.links import LOSES_GUESTS, Bond, Tap
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
@@ -17,6 +17,7 @@ LAYER_3 = {
     *("wireguard", "ipip", "sit", "gre", "ip6gre", "ip6tnl", "vti", "vti6", "xfrm", "ppp", "nlmon", "vcan", "can"),
     *("ipoib", "rmnet", "amt", "bareudp", "netdevsim"),
 }
+NO_PORT = {"vrf"}  # IFF_NO_RX_HANDLER in the kernel
 ON_A_NIC = {"macvlan", "macvtap", "ipvlan", "ipvtap"}  # IFF_DONT_BRIDGE in the kernel
 
 
@@ -27,7 +28,7 @@ def refuse_unbridgeable(site: Site, host: Host, observed: HostState) -> None:
     places += [(p.link, _role(b, p.link), p.place) for b in host.bridges.values() for p in b.every_port]
     for name, words, place in dict.fromkeys(places):
         link = observed.links.get(name)
-        if link is None or not (why := _why(link)):
+        if link is None or not (why := _why(link) or _switch_chip(link, observed) or _balances(link, host)):
             continue
         text = f"'{name}' is {words}, and no bridge can have it: {why}"
         fix = "name a link that carries Ethernet frames, or use a virtual network (mode: routed or nat)"
@@ -38,17 +39,38 @@ def refuse_unbridgeable(site: Site, host: Host, observed: HostState) -> None:
 
 def _why(link: Link) -> str:
     """What hinders it; nothing where it is an Ethernet link like others."""
-    kind = getattr(link.options, "info_kind", "") or link.options.kind
+    kind = _info_kind(link)
     if isinstance(link.options, Tap) and link.options.type == "tun":
         return "it is a tun link, which carries IP packets without MACs (a VPN's tunnel: make it a tap there)"
     if kind in LAYER_3:
         return f"it is a {kind} link, which carries packets without MACs"
     if kind in ON_A_NIC and getattr(link.options, "mode", "") != "passthru":
         return f"it is a {kind} of {link.parent or 'a NIC elsewhere'}, which takes frames of its own MAC only"
+    if kind in NO_PORT:
+        return f"it is a {kind}, which has ports itself"
+    if link.is_bridge:
+        return "it is a bridge itself; lay a pair of veth between the two, and name its end"
     seen = link.facts.index > 0  # a NIC that only the site file tells of has no MAC yet
-    if isinstance(link.options, Physical) and link.mac is None and seen:
+    if link.options.is_link and link.mac is None and seen:
         return "it has no Ethernet address (InfiniBand, PPP, a modem)"
     return ""
+
+
+def _switch_chip(link: Link, observed: HostState) -> str:
+    """Whether the ports of a switch chip hang on it (DSA): its frames bear tags that only they understand."""
+    over = [one.name for one in observed.links.values() if one.parent == link.name and _info_kind(one) == "dsa"]
+    return f"it leads to the switch chip of {', '.join(sorted(over))}: name those" if over else ""
+
+
+def _balances(link: Link, host: Host) -> str:
+    """Whether it is a bond that somebody made, and that loses guests' frames; of the file's own ``check`` says it."""
+    if not isinstance(link.options, Bond) or link.name in host.bonds or link.options.mode not in LOSES_GUESTS:
+        return ""
+    return f"it is a bond of mode {link.options.mode}: {LOSES_GUESTS[link.options.mode]}"
+
+
+def _info_kind(link: Link) -> str:
+    return getattr(link.options, "info_kind", "") or link.options.kind
 
 
 WHY = "an access point takes frames of the NIC's own MAC only, so no guest is ever answered"

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bascule.model.host_links import OPENVSWITCH_MODES
+from bascule.model.links import LOSES_GUESTS
 from bascule.site import document as d
 from bascule.site.wiring import DocumentWiring
 
 OWN_MODES = ("active-backup", *OPENVSWITCH_MODES)
 KERNEL_KEYS = ("miimon", "hash_policy", "min_links", "ad_select", "mac", "mtu")
-WHY = {  # of each mode, from Documentation/networking/bonding.rst of the kernel
-    "balance-alb": "it sends under its members' own MACs, and loses the guests'",
-    "balance-tlb": "the switch hears a guest's MAC at two ports by turns",
-    "balance-rr": "the switch hears a guest's MAC at two ports by turns",
-}
 
 
 def check_bonds(wiring: DocumentWiring) -> None:
@@ -23,11 +19,11 @@ def check_bonds(wiring: DocumentWiring) -> None:
         _switched(wiring, host, entry)
         for name, bridge in entry.bridges.items():
             for bond, below in _bonds_below(entry, bridge):
-                if below.mode not in WHY:
+                if below.mode not in LOSES_GUESTS:
                     continue
                 wiring.found.add(
                     "BOND-BRIDGE",
-                    f"bond '{bond}' of mode {below.mode} cannot carry bridge '{name}': {WHY[below.mode]}",
+                    f"bond '{bond}' of mode {below.mode} cannot carry bridge '{name}': {LOSES_GUESTS[below.mode]}",
                     ("hosts", host, "bonds", bond, "mode"),
                     hint="use active-backup, or 802.3ad with LACP on the switch",
                     also=[("the bridge", ("hosts", host, "bridges", name, "uplink"))],
