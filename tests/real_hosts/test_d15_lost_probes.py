@@ -32,7 +32,10 @@ class Bench:
             clear(where)
         for port in ("web.0", "eth1"):
             self.field.run("bridge", "link", "set", "dev", port, "isolated", "off", "state", "3")
-        self.field.ip("neigh flush all")
+        self.field.run("tc", "qdisc", "del", "dev", "web.0", "root")
+        self.field.batch("link set eth1 up\nneigh flush all\n")
+        self.field.ip(f"link set {PORT_OF_ETH1} up", self.field.switch)
+        self.field.ip("link set eth0 up mtu 1500", self.web)
 
     def detail(self, *ids: str) -> str:
         checks = self.field.document("verify", self.field.site(SITE))["checks"]
@@ -86,6 +89,44 @@ CASES = [
         "it never left br0 by web.0: policy DROP in chain FORWARD of table ip filter drops it",
     ),
     (
+        "a rule before the bridge that counts nothing",
+        lambda b: drops(b, b.field.host, "bridge", "prerouting", 'iifname "web.0" drop'),
+        ARP,
+        "its answer came in by web.0 and never left br0: 'iifname web.0 drop' in chain c of table bridge d drops it",
+    ),
+    (
+        "the uplink is down",
+        lambda b: b.field.ip("link set eth1 down"),
+        ARP,
+        "it left by eth0, and nothing of it came in by eth1: eth1 is down",
+    ),
+    (
+        "the switch port is down",
+        lambda b: b.field.ip(f"link set {PORT_OF_ETH1} down", b.field.switch),
+        ARP,
+        "nothing of it came in by eth1: eth1 has no carrier",
+    ),
+    (
+        "the guest's NIC is down",
+        lambda b: b.field.ip("link set eth0 down", b.web),
+        ARP,
+        "it never left br0 by web.0: web.0 has no carrier",
+    ),
+    (
+        "the guest takes small packets only",
+        lambda b: b.field.ip("link set eth0 mtu 1400", b.web),
+        TRAFFIC,
+        "it went out by web.0, and its answer never left web (web may take smaller packets only)",
+    ),
+    (
+        "a queue that is too small for it",
+        lambda b: b.field.run(
+            *["tc", "qdisc", "add", "dev", "web.0", "root", "tbf", "rate", "1mbit", "burst", "1000", "limit", "3000"]
+        ),
+        TRAFFIC,
+        "it never left br0 by web.0: the queue tbf ",
+    ),
+    (
         "port security outside",
         lambda b: drops(b, b.field.switch, "bridge", "prerouting", f'iifname "{PORT_OF_ETH1}" ether saddr {WEB} drop'),
         ARP,
@@ -110,6 +151,8 @@ CASES = [
 def test_d15_a_lost_probe_says_where(bench: Bench, breaks: object, what: str, words: str) -> None:
     bench.clear()
     breaks(bench)  # type: ignore[operator]
+    if "tbf" in words and "tbf" not in bench.field.run("tc", "qdisc", "show", "dev", "web.0").stdout:
+        pytest.skip("this kernel has no such queue")
     try:
         assert words in bench.detail(what)
     finally:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from bascule.errors import BasculeError
 from bascule.model.ruleset.rules import ForeignTable
@@ -52,3 +53,17 @@ def _of_legacy(tool: str, saved: str) -> Iterator[tuple[str, int]]:
         if (found := COUNTED.match(line)) is not None:
             words = f"'{found[2]}'" if found[2] else f"policy DROP of chain {found[3]}"
             yield f"{words} in table {table} of {tool}", int(found[1] or found[4])
+
+
+def queue_drops(namespace: Namespace) -> dict[tuple[str, str], int]:
+    """The packets that each queue of tc has dropped, by its link and in words; a filter of a link counts in its own."""
+    listing = run(("tc", "-j", "-s", "qdisc", "show"), namespace=namespace, check=False).stdout
+    with contextlib.suppress(ValueError, KeyError):
+        return {(one["dev"], _queue_words(one)): one.get("drops", 0) for one in json.loads(listing or "[]")}
+    return {}
+
+
+def _queue_words(queue: Mapping[str, Any]) -> str:
+    kind = queue["kind"]
+    what = "a filter of tc" if kind in {"clsact", "ingress"} else f"the queue {kind} {queue.get('handle', '')}".rstrip()
+    return f"{what} of {queue['dev']} (tc -s qdisc show dev {queue['dev']})"

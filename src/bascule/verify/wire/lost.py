@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from msgspec import Struct
 
 from bascule.model.site import GuestNic, Host
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
-from bascule.observe.counters import dropped_packets
+from bascule.observe.counters import dropped_packets, queue_drops
 from bascule.observe.firewall import read_firewall
 from bascule.probe.ask import ask
 from bascule.probe.capture import CapturedFrame, CaptureSession, Tracker
@@ -18,7 +19,7 @@ from bascule.probe.domain import ProbeDomain
 from bascule.probe.question import Answer, Question, Response
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
-from bascule.topology.trace.any_frame.passages import FAMILY_OF, bridged_frames
+from bascule.topology.trace.any_frame.passages import FAMILY_OF, between
 from bascule.verify.wire.wrong_vlan import is_above, lost_inside, wrong_tag
 
 AT_MOST = 12  # questions that are asked again: a dead guest loses dozens of them for one reason
@@ -44,12 +45,15 @@ def where_lost(
         return {}
     namespace = probe_domain.hosts[host.name]
     points = [point for point in probe_domain.points if point.node == host.name]
-    before = dropped_packets(state, namespace)
+    before, waiting = dropped_packets(state, namespace), queue_drops(namespace)
     with CaptureSession(points, asked) as watch:
         answers = ask(asked, watch=watch, patience=probe_domain.patience)
         tracker = Tracker(watch.captured)
     moved = {words: count for words, count in dropped_packets(state, namespace).items() if count > before.get(words, 0)}
-    reasons = LossReasons(host, state, stp=_port_states(namespace), moved=moved, stops=_stops(state, namespace))
+    queues = {link: words for (link, words), n in queue_drops(namespace).items() if n > waiting.get((link, words), 0)}
+    reasons = LossReasons(
+        host, state, stp=_port_states(namespace), moved=moved, queues=queues, stops=_stops(state, namespace)
+    )
     return {
         question: reasons.sentence(some[question].nic, question, tracker, answer)
         for question, answer in zip(asked, answers, strict=True)
@@ -77,7 +81,8 @@ class LossReasons:
     """What a host's ports, VLANs and chains say of a frame that a bridge did not pass on. Pure.
 
     ``stp`` are the states of its ports that do not forward, ``moved`` the rules of others that dropped packets
-    meanwhile, in words; ``stops`` tells what drops a family's frames on a bridge, where nothing counted them.
+    meanwhile, in words, ``queues`` those queues and filters of tc that did, by their links; ``stops`` tells what drops
+    a family's frames between two ports of a bridge, where nothing counted them.
     """
 
     def __init__(
@@ -87,12 +92,14 @@ class LossReasons:
         *,
         stp: Mapping[str, str],
         moved: Iterable[str] = (),
-        stops: Callable[[str, str], Iterable[str]] = lambda *_: (),
+        queues: Mapping[str, str] = MappingProxyType({}),
+        stops: Callable[[str, str, str, str], Iterable[str]] = lambda *_: (),
     ) -> None:
         self._host = host
         self._state = state
         self._stp = stp
         self._moved = tuple(moved)
+        self._queues = queues
         self._stops = stops
 
     def sentence(self, nic: GuestNic, question: Question, tracker: Tracker, answer: Answer) -> str:
@@ -100,7 +107,21 @@ class LossReasons:
         track = tracker.follow(answer)
         asked, replied = SeenOn.of((*track.asked, *track.sought)), SeenOn.of(track.replied)
         family = FAMILY_OF[question.address.version] if question.address else "ip"
-        return self.told(nic, question.source.endpoint, str(question.source.link), asked, replied, family)
+        words = self.told(nic, question.source.endpoint, str(question.source.link), asked, replied, family)
+        if not question.size or nic.tap in replied.came:
+            return words
+        if nic.tap in asked.left:
+            return f"{words} ({nic.guest} may take smaller packets only)"
+        return self._too_large(question.size, (nic.tap, *self._wires(self._bridge(nic))), words)
+
+    def _too_large(self, size: int, way: Sequence[str], words: str) -> str:
+        """A link that does not pass so large a packet is the reason where no other one was found."""
+        links = [self._state.links[IfName(name)] for name in way if IfName(name) in self._state.links]
+        narrow = min((link for link in links if link.mtu < size), key=lambda link: link.mtu, default=None)
+        if narrow is None or not words.endswith((UNKNOWN, OUTSIDE)):
+            return words
+        why = f"{narrow.name} passes packets of {narrow.mtu:,} bytes only"
+        return f"{words.removesuffix(UNKNOWN).removesuffix(OUTSIDE)}{why}"
 
     def told(self, nic: GuestNic, asker: str, source: str, asked: SeenOn, replied: SeenOn, family: str) -> str:
         """The same, from the links on which the question and its answer were seen."""
@@ -115,7 +136,8 @@ class LossReasons:
         if tap not in asked.left:
             if is_above or by:
                 return f"it never left {bridge} by {tap}: {self.why(nic, bridge, came, tap, family)}"
-            return f"it left by {source}, and nothing of it came in by {' or '.join(wires) or bridge}: {OUTSIDE}"
+            by_any = " or ".join(wires) or bridge
+            return f"it left by {source}, and nothing of it came in by {by_any}: {self._outside(wires)}"
         if tap not in replied.came:
             tag = [f": {words}" for words in wrong_tag(self._host, self._state, nic, bridge, came, tap)]
             return f"it went out by {tap}, and its answer never left {nic.guest}{''.join(tag)}"
@@ -149,7 +171,9 @@ class LossReasons:
     def why(self, nic: GuestNic, bridge: str, came: str, out: str, family: str) -> str:
         """Why a guest's frame that came in by one port does not leave by another."""
         reasons = [*self._ports(bridge, came, out), *lost_inside(self._host, self._state, nic, bridge, came, out)]
-        reasons += [f"{words} dropped packets meanwhile" for words in self._moved] or self._stops(bridge, family)
+        reasons += [f"{words} dropped packets meanwhile" for words in (*self._moved, *self._of_queues(came, out))] or [
+            *self._stops(bridge, family, came, out)
+        ]
         return "; ".join(reasons) or UNKNOWN
 
     def _ports(self, bridge: str, came: str, out: str) -> Iterator[str]:
@@ -159,7 +183,9 @@ class LossReasons:
                 continue
             if link.master != bridge:
                 yield f"{link.name} is a port of {link.master or 'no bridge'}"
-            if (state := self._stp.get(str(link.name), FORWARDING)) != FORWARDING:
+            if _dead(link):
+                yield f"{link.name} {_dead(link)}"
+            elif (state := self._stp.get(str(link.name), FORWARDING)) != FORWARDING:
                 yield f"{link.name} is {state} (STP state of the port)"
         ports = [link for link in links if link.name != bridge and link.port is not None]
         if len(ports) == 2 and all(link.port is not None and link.port.isolated for link in ports):
@@ -170,11 +196,27 @@ class LossReasons:
             if link.port is not None and str(link.name) == came and link.port.locked:
                 yield f"{came} is locked (port flag), and the sender is not in its table"
 
+    def _of_queues(self, *links: str) -> list[str]:
+        return [self._queues[link] for link in links if link in self._queues]
+
+    def _outside(self, wires: Sequence[str]) -> str:
+        """Why nothing comes in by the wires of a bridge, as far as it is not the building's affair."""
+        links = [self._state.links[IfName(wire)] for wire in wires if IfName(wire) in self._state.links]
+        dead = [f"{link.name} {_dead(link)}" for link in links if _dead(link)]
+        return "; ".join(dead) if links and len(dead) == len(links) else OUTSIDE
+
     def _not_delivered(self, link: str) -> str:
         return next(
-            (f"{words} dropped packets meanwhile" for words in self._moved),
+            (f"{words} dropped packets meanwhile" for words in (*self._moved, *self._of_queues(link))),
             f"a rule of the host's own INPUT, or the reverse path filter of {link}",
         )
+
+
+def _dead(link: Link) -> str:
+    """Why no frame can go by a link; nothing where one can. What was never on a host has no carrier to tell of."""
+    if not link.up:
+        return "is down"
+    return "has no carrier: its other end is not up" if link.facts.index and not link.facts.carrier else ""
 
 
 def _port_states(namespace: Namespace) -> dict[str, str]:
@@ -183,14 +225,15 @@ def _port_states(namespace: Namespace) -> dict[str, str]:
     return {row["ifname"]: row.get("state", FORWARDING) for row in json.loads(listing or "[]")}
 
 
-def _stops(state: HostState, namespace: Namespace) -> Callable[[str, str], Iterator[str]]:
+def _stops(state: HostState, namespace: Namespace) -> Callable[[str, str, str, str], Iterator[str]]:
     """What of the rules in force drops frames on a bridge: read when it is asked for."""
 
-    def stops(bridge: str, family: str) -> Iterator[str]:
+    def stops(bridge: str, family: str, came: str, out: str) -> Iterator[str]:
         with namespace.entered():
             network = read_firewall(state)
-        for passage in bridged_frames(network, bridge) if network.rules.filters else ():
-            if passage.family in {family, "arp"}:
-                yield from (f"{stop} drops it" for stop in passage.stops)
+        if network.rules.filters:
+            found = [between(network, bridge, one, came, out) for one in (family, "arp")]
+            sure = [f"{stop} drops it" for passage in found for stop in passage.stops]
+            yield from dict.fromkeys(sure or [f"{stop} may drop it" for passage in found for stop in passage.may_stop])
 
     return stops

@@ -132,6 +132,17 @@ def bridged_frames(network: HostNetwork, bridge: str, subnets: Collection[IpNetw
     return tuple(found)
 
 
+def between(network: HostNetwork, bridge: str, family: str, came: str, left: str) -> FramePassage:
+    """What becomes of frames of a family from one port of a bridge to another; of all where either is no port."""
+    kinds = ports_by_kind(network, bridge)
+    like = [next(({*kind, None} for kind in kinds if name in kind), None) for name in (came, left)]
+    told = _told(network.rules, bridged(network, bridge, family))
+    first, last = like
+    if first is not None and last is not None:
+        told = [(way, one) for way, one in told if way.came in first and way.left in last] or told
+    return _passage(network, family, [one for _, one in told])
+
+
 def passed_by(network: HostNetwork, bridge: str) -> tuple[tuple[str, ...], tuple[RuleVerdict, ...]]:
     """Where frames cross a bridge with a VLAN tag, and what IP chains would stop of them if they were asked.
 
