@@ -147,6 +147,7 @@ def probes() -> Iterator[tuple[str, NetworkConfig]]:
     yield "bridge: priority", _bridge(priority=4096)
     yield "bridge: multicast snooping off", _bridge(mcast_snooping=0)
     yield "bridge: multicast querier", _bridge(mcast_querier=1)
+    yield "bridge: group forward mask (LACP, LLDP and the like between its ports)", _bridge(group_fwd_mask=8)
     yield "bridge: VLAN filtering", _bridge(vlan_filtering=1)
     yield "bridge: another default PVID", _bridge(vlan_filtering=1, vlan_default_pvid=99)
     yield from _ports()

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address, ip_interface
 
-from msgspec.structs import replace
-
 from bascule.model.host_links import DEFAULT_TABLE, MAIN_TABLE, TEMPORARY, Ipv6Privacy
 from bascule.model.links import Bond, Bridge, Physical, Vlan
 from bascule.model.state import Address, HostState, Link, PortVlans, Route
@@ -60,8 +58,9 @@ def _addresses(route: Route, state: HostState) -> Sequence[Address]:
 def link_config(link: Link, state: HostState, written: Mapping[str, Sequence[Route]]) -> LinkConfig:
     """One link of a state as a configuration; ``written`` are the state's routes by link."""
     options = link.options if isinstance(link.options, Bridge | Bond | Vlan) else Physical()
-    if isinstance(options, Bridge) and options.no_linklocal_learn:  # no dialect says it: a rule of udev does
-        options = replace(options, no_linklocal_learn=0)
+    if isinstance(options, Bridge):  # no dialect says them; a rule of udev does for the first
+        unkept = {"no_linklocal_learn", *options.unkept}
+        options = type(options)(**{k: v for k, v in options.as_json().items() if k not in unkept})
     master = state.links.get(link.master) if link.master else None
     own = tuple(a for a in link.addresses if not a.dynamic and not a.is_link_local and a.scope != "link")
     routes = tuple(

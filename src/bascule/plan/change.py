@@ -68,7 +68,7 @@ def are_plain(words: tuple[str, ...]) -> bool:
 
 About = Literal[
     "existence", "up", "mac", "mtu", "options", "master", "port", "vlans", "addresses", "addrgenmode", "mark",
-    "altnames", "group", "routes", "rules", "neighbours", "parameter", "ruleset", "guest", "network", "server",
+    "altnames", "arp", "group", "routes", "rules", "neighbours", "parameter", "ruleset", "guest", "network", "server",
     "wake-on-lan",
 ]  # fmt: skip
 

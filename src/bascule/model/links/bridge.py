@@ -13,10 +13,13 @@ PORTS_MAX = 1023  # of one bridge: port numbers have 10 bits and 0 is none (BR_P
 
 
 class Bridge(LinkOptions, frozen=True, kw_only=True):
-    """A bridge's own options."""
+    """A bridge's own options; ``unkept`` are those that no file of any configuration system has a word for."""
 
     kind: ClassVar[str] = "bridge"
     momentary: ClassVar[frozenset[str]] = frozenset({"ageing_time"})
+    unkept: ClassVar[frozenset[str]] = frozenset(
+        {"mcast_router", "nf_call_iptables", "nf_call_ip6tables", "nf_call_arptables"}
+    )
 
     stp_state: int = 0
     forward_delay: int = 1500
@@ -29,6 +32,11 @@ class Bridge(LinkOptions, frozen=True, kw_only=True):
     mcast_snooping: int = 1
     mcast_querier: int = 0
     no_linklocal_learn: int = 0
+    group_fwd_mask: int = 0  # of 01:80:c2:00:00:0x: the bits of those that are forwarded
+    mcast_router: int = 1  # 0: none, 1: whoever asks, 2: always (linux/if_bridge.h)
+    nf_call_iptables: int = 0  # its frames pass iptables, whatever bridge-nf-call-iptables says
+    nf_call_ip6tables: int = 0
+    nf_call_arptables: int = 0
 
     @classmethod
     def read(cls, info: Mapping[str, Any]) -> Self:
@@ -42,7 +50,10 @@ class BridgePort(LinkOptions, frozen=True, kw_only=True):
     """What a bridge keeps for one port (``ip link set … type bridge_slave``); gone when the port leaves."""
 
     kind: ClassVar[str] = "bridge_slave"
-    argument_names: ClassVar[Mapping[str, str]] = {"fastleave": "mcast_fast_leave"}
+    argument_names: ClassVar[Mapping[str, str]] = {
+        "fastleave": "mcast_fast_leave",
+        "multicast_router": "mcast_router",
+    }
 
     priority: int = 32
     cost: int | None = None
@@ -58,3 +69,6 @@ class BridgePort(LinkOptions, frozen=True, kw_only=True):
     neigh_suppress: bool = False
     isolated: bool = False
     locked: bool = False
+    multicast_router: int = 1
+    group_fwd_mask: int = 0
+    proxy_arp: bool = False

@@ -126,7 +126,7 @@ def _bridge_old(link: LinkConfig, members: list[LinkConfig]) -> Lines:
             out.append(f"brctl {verb} {name} {seconds(getattr(options, field))}")
     if options.priority != default.priority:
         out.append(f"brctl setbridgeprio {name} {options.priority}")
-    for field in ("vlan_default_pvid", "vlan_filtering", "mcast_snooping", "mcast_querier"):
+    for field in ("vlan_default_pvid", "vlan_filtering", "mcast_snooping", "mcast_querier", "group_fwd_mask"):
         value = getattr(options, field)
         if value != getattr(default, field):
             out.append(f"echo {value} > /sys/class/net/{name}/bridge/{sysfs.BRIDGE[field]}")

@@ -11,6 +11,7 @@ BRIDGE = {  # field of model.links.Bridge: file in LINK/bridge/
     "vlan_default_pvid": "default_pvid",
     "mcast_snooping": "multicast_snooping",
     "mcast_querier": "multicast_querier",
+    "group_fwd_mask": "group_fwd_mask",
 }
 
 PORT = {  # field of model.links.BridgePort: file in LINK/brport/
@@ -27,6 +28,9 @@ PORT = {  # field of model.links.BridgePort: file in LINK/brport/
     "mcast_to_unicast": "multicast_to_unicast",
     "neigh_suppress": "neigh_suppress",
     "isolated": "isolated",
+    "multicast_router": "multicast_router",
+    "group_fwd_mask": "group_fwd_mask",
+    "proxy_arp": "proxyarp",
 }
 
 BRIDGE_FIELD = {file: name for name, file in BRIDGE.items()} | {

@@ -43,6 +43,11 @@ def parse_number(text: str, low: int = 0, high: int = 2**32 - 1) -> int:
     return int(text)
 
 
+def parse_mask(text: str) -> int:
+    """A whole number, which may be written in hexadecimal as the kernel takes it: 0x8."""
+    return int(text, 16) if re.fullmatch(r"0x[0-9a-fA-F]{1,8}", text) else parse_number(text)
+
+
 def parse_mtu(text: str) -> int:
     """An MTU in bytes: 68 (RFC 791) to 65,535."""
     return parse_number(text, 68, 65535)

@@ -10,7 +10,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from bascule.model.host_links import Ipv6, Ipv6Privacy, PolicyRule
+from bascule.model.links import BridgePort
 from bascule.model.links.wake_on_lan import ethtool_words
+from bascule.model.structs import defaults_of
 from bascule.model.values import IfName, Mac, parse_ifname, parse_mac, parse_vid
 from bascule.persist.config import StaticRoute
 from bascule.persist.formats import sysfs
@@ -22,6 +24,7 @@ from bascule.persist.formats.values import (
     parse_address,
     parse_bool,
     parse_ip,
+    parse_mask,
     parse_mtu,
     parse_number,
     ticks,
@@ -218,15 +221,14 @@ class _IfcfgFile(AssignmentFile):
             self._vlan(draft)
 
     def _words(self, key: str, fields: dict[str, str], into: dict[str, Any]) -> None:
-        flags = {"hairpin", "guard", "root_block", "fastleave", "learning", "flood", "mcast_flood", "bcast_flood"}
-        flags |= {"mcast_to_unicast", "neigh_suppress", "isolated"}
+        flags = {name for name, default in defaults_of(BridgePort) if isinstance(default, bool)}
         for word in self.value(key).split():
             name, _, text = word.partition("=")
             if name not in fields:
                 self.leave(key, f"the option '{name}' is not taken")
                 continue
             try:
-                number = parse_number(text)
+                number = parse_mask(text)
             except ValueError as wrong:
                 self.leave(key, str(wrong))
                 continue

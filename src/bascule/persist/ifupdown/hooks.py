@@ -13,6 +13,7 @@ from bascule.model.state import PortVlans
 from bascule.model.structs import defaults_of
 from bascule.model.values import parse_ifname, parse_mac, parse_vid
 from bascule.persist.config import StaticRoute
+from bascule.persist.formats import sysfs
 from bascule.persist.formats.builder import Builder, LinkDraft
 from bascule.persist.formats.rules import parse_rule_words
 from bascule.persist.formats.values import (
@@ -20,6 +21,7 @@ from bascule.persist.formats.values import (
     parse_address,
     parse_bool,
     parse_ip,
+    parse_mask,
     parse_mtu,
     parse_number,
     parse_prefix,
@@ -89,6 +91,8 @@ def _understood(builder: Builder, draft: LinkDraft, part: str, file: str, line: 
         target = builder.draft(rest[1], file, line) if rest[0] in {"-s", "--change"} else draft
         target.wol = ethtool_words(" ".join(rest))
         return True
+    if tool == "echo" and rest[1:2] == [">"] and len(rest) == 3:
+        return _sysfs(builder, rest[0], rest[2], file, line)
     if tool == "sysctl":
         return _sysctl(builder, rest, file, line)
     if tool == "vconfig" and rest[:1] == ["add"] and len(rest) == 3:
@@ -210,9 +214,23 @@ def _options(into: dict[str, Any], kind: type[LinkOptions], words: list[str]) ->
         if len(words) < 2 or words[0] not in known:
             raise ValueError(f"'{words[0]}' is not taken")
         field = known[words[0]]
-        values[field] = parse_bool(words[1]) if isinstance(defaults[field], bool) else parse_number(words[1])
+        values[field] = parse_bool(words[1]) if isinstance(defaults[field], bool) else parse_mask(words[1])
         words = words[2:]
     into.update(values)
+    return True
+
+
+def _sysfs(builder: Builder, value: str, path: str, file: str, line: int) -> bool:
+    """``echo 8 > /sys/class/net/br0/bridge/group_fwd_mask``: the option of a bridge, or of a port of one."""
+    found = re.fullmatch(r"/sys/class/net/([^/]+)/(bridge|brport)/(\w+)", path)
+    fields = sysfs.BRIDGE_FIELD if found and found[2] == "bridge" else sysfs.PORT_FIELD
+    if found is None or found[3] not in fields:
+        return False
+    draft, field, number = builder.draft(found[1], file, line), fields[found[3]], parse_mask(value)
+    if found[2] == "bridge":
+        draft.options[field] = number
+    else:
+        draft.port[field] = bool(number) if isinstance(dict(defaults_of(BridgePort))[field], bool) else number
     return True
 
 

@@ -224,7 +224,7 @@ def _hooks(link: LinkConfig, members: list[LinkConfig]) -> Lines:
     options, default = link.options, Bridge()
     if isinstance(options, Bridge) and not is_switch(link):
         words = []
-        for field in (*SECONDS.values(), "vlan_default_pvid", "mcast_snooping", "mcast_querier"):
+        for field in (*SECONDS.values(), "vlan_default_pvid", "mcast_snooping", "mcast_querier", "group_fwd_mask"):
             value = getattr(options, field)
             if value != getattr(default, field) and (field not in SECONDS.values() or value % 100):
                 words += [field, str(value)]

@@ -228,6 +228,7 @@ class _Profile:
             ("priority", "priority", lambda text: parse_number(text, 0, 65535)),
             ("multicast-snooping", "mcast_snooping", lambda text: int(parse_bool(text))),
             ("multicast-querier", "mcast_querier", lambda text: int(parse_bool(text))),
+            ("group-forward-mask", "group_fwd_mask", lambda text: parse_number(text, 0, 65535)),
             ("vlan-filtering", "vlan_filtering", lambda text: int(parse_bool(text))),
             ("vlan-default-pvid", "vlan_default_pvid", lambda text: parse_number(text, 0, 4094)),
         ):

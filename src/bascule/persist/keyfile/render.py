@@ -143,6 +143,8 @@ def _bridge(link: LinkConfig, options: Bridge, gaps: Gaps) -> Items:
         out.append(("multicast-snooping", "false"))
     if options.mcast_querier:
         out.append(("multicast-querier", "true"))
+    if options.group_fwd_mask:
+        out.append(("group-forward-mask", str(options.group_fwd_mask)))
     if options.vlan_filtering:
         out.append(("vlan-filtering", "true"))
     if options.vlan_default_pvid != 1:

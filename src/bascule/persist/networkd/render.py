@@ -106,6 +106,8 @@ def bridge(options: Bridge) -> Items:
         out.append(("MulticastSnooping", "no"))
     if options.mcast_querier:
         out.append(("MulticastQuerier", "yes"))
+    if options.group_fwd_mask:
+        out.append(("GroupForwardMask", str(options.group_fwd_mask)))
     return out
 
 

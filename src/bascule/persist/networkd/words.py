@@ -50,6 +50,7 @@ PORT_FLAGS = {  # field of a port: key, and whether the key says the opposite
     "mcast_to_unicast": ("MulticastToUnicast", False),
     "neigh_suppress": ("NeighborSuppression", False),
     "isolated": ("Isolated", False),
+    "proxy_arp": ("ProxyARP", False),
 }
 FLAG_FIELD = {key: (name, inverse) for name, (key, inverse) in PORT_FLAGS.items()}
 
@@ -186,6 +187,7 @@ NETDEV: dict[tuple[str, str], Callable[[LinkDraft, str], None]] = {
     ("Bridge", "DefaultPVID"): _option("vlan_default_pvid", _pvid),
     ("Bridge", "MulticastSnooping"): _option("mcast_snooping", _flag),
     ("Bridge", "MulticastQuerier"): _option("mcast_querier", _flag),
+    ("Bridge", "GroupForwardMask"): _option("group_fwd_mask", lambda text: parse_number(text, 0, 65535)),
     ("VLAN", "Id"): _option("id", parse_vid),
     ("VLAN", "Protocol"): _option("protocol", _protocol),
     ("Bond", "Mode"): _option("mode", lambda text: parse_bond_option("mode", text)[1]),

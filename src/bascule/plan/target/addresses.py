@@ -37,6 +37,8 @@ def lay_speech(build: TargetBuilder, said: HostLink) -> None:
     """What the host says on a NIC, bond or VLAN link; one that is a port says nothing."""
     if build.host.is_enslaved(said.name):
         return
+    link = build.links[said.name]
+    build.set(said.name, arp=link.arp or build.made(link))
     add_addresses(build, said)
     lay_ipv6(build, said)
     if said.dhcp:

@@ -84,7 +84,17 @@ def _bridge_link(
         options = switch_options(replace(options, mcast_snooping=known.mcast_snooping), bridge)
     options = replace(options, **_said(bridge))
     new = before or Link(name=bridge.name, options=options, alias=build.mark)
-    return replace(new, options=options, up=True, mac=bridge.mac or mac, mtu=mtu)
+    _note_unkept(build, bridge, options)
+    return replace(new, options=options, up=True, mac=bridge.mac or mac, mtu=mtu, arp=build.made(new) or new.arp)
+
+
+def _note_unkept(build: TargetBuilder, bridge: DeclaredBridge, options: Bridge) -> None:
+    """Say which options of a bridge that was found stay as long as it stands, and no longer."""
+    said = {name: value for name, value in options.as_json().items() if name in options.unkept}
+    if said and not build.host.as_found:
+        words = ", ".join(f"{name} {value}" for name, value in said.items())
+        text = f"{words}: not in the file, so it stays as it is, and no file that Bascule writes keeps it"
+        build.note("warning", bridge.name, text)
 
 
 def _said(bridge: DeclaredBridge) -> dict[str, int]:

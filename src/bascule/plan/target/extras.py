@@ -15,6 +15,8 @@ def note_extras(build: TargetBuilder) -> None:
         return
     for said in build.host.links():
         link = build.links.get(said.name)
+        if link is not None and not link.arp and said.has_address:
+            build.note("extra", said.name, "ARP is off, so nobody reaches the host here: it stays as it is")
         from_uplink = isinstance(said, Bridge) and said.from_uplink  # all that its uplink has is wanted there
         if link is None or said.name not in build.observed.links or link.master is not None or from_uplink:
             continue

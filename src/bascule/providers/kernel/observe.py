@@ -60,7 +60,7 @@ _RARE: Mapping[str, Mapping[str, Any]] = {  # options with the kernel's defaults
         "ad_user_port_key": 0,
         "tlb_dynamic_lb": 1,
     },
-    "bridge": {"group_fwd_mask": "0", "vlan_protocol": "802.1Q", "mcast_router": 1, "mcast_igmp_version": 2},
+    "bridge": {"vlan_protocol": "802.1Q", "mcast_igmp_version": 2},
 }
 
 
@@ -217,6 +217,7 @@ def read_link(entry: Json, addresses: Iterable[Json], vlans: tuple[PortVlans, ..
         addrgenmode=entry.get("inet6_addr_gen_mode", "eui64"),
         alias=entry.get("ifalias", ""),
         altnames=tuple(sorted(entry.get("altnames", ()))),
+        arp="NOARP" not in flags,
         group=str(entry.get("group", "default")),
         facts=LinkFacts(
             index=entry.get("ifindex", 0),

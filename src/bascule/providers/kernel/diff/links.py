@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from msgspec.structs import replace
 
 from bascule.model.links import Bond, Bridge
+from bascule.model.links.options import ON_OFF
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
 from bascule.plan.change import Command, Risk
@@ -159,14 +160,12 @@ def _settings(old: Link, new: Link, *, released: bool) -> Iterator[Step]:
         yield step(phase, name, action, ip("link", "set", "dev", name, "mtu", str(new.mtu)), risk=risk, about="mtu")
     if new.alias != old.alias:
         yield step(Phase.SETTINGS, name, "mark", ip("link", "set", "dev", name, "alias", new.alias), about="mark")
+    if new.arp != old.arp:
+        word = ON_OFF[new.arp]
+        yield step(own, name, f"ARP {word}", ip("link", "set", "dev", name, "arp", word), about="arp")
     if new.group != old.group:
-        yield step(
-            Phase.SETTINGS,
-            name,
-            f"group {new.group}",
-            ip("link", "set", "dev", name, "group", new.group),
-            about="group",
-        )
+        command = ip("link", "set", "dev", name, "group", new.group)
+        yield step(Phase.SETTINGS, name, f"group {new.group}", command, about="group")
     for altname in old.altnames:
         if altname not in new.altnames:
             yield step(
