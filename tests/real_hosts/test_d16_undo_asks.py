@@ -7,6 +7,21 @@ import pytest
 from tests.real_hosts.field import ONE_NIC, Field
 from tests.terminal import on_a_terminal
 
+STATIC = "address: 192.168.1.10/24, gateway: 192.168.1.1"
+ABOVE = {
+    "mvl5": "link add link br0 name mvl5 type macvlan mode bridge",
+    "mvt5": "link add link br0 name mvt5 type macvtap mode bridge",
+    "vx5": "link add vx5 type vxlan id 5 dstport 4789 dev br0",
+}
+PROXMOX = """\
+link add fwbr100i0 type bridge
+link add fwpr100p0 type veth peer name fwln100i0
+link set fwln100i0 master fwbr100i0 up
+link set fwpr100p0 master br0 up
+link set fwbr100i0 up
+link set tap100i0 master fwbr100i0 up
+"""
+
 
 @pytest.fixture
 def changed(real_host: Field) -> Field:
@@ -48,3 +63,27 @@ def test_yes_and_no_terminal_ask_nothing(changed: Field) -> None:
     assert {"subject": "br0", "action": "delete bridge"} in document["steps"]
     assert changed.bascule("apply", changed.site(ONE_NIC), "--yes", "--no-confirm").returncode == 0
     assert "is taken back" in typed(changed, "undo", "--yes")
+
+
+def test_what_stands_on_the_bridge_goes_with_it_and_is_named(real_host: Field) -> None:
+    """A container's macvlan, a guest's macvtap, a tunnel, and Proxmox's bridge of one tap behind a cable."""
+    path = real_host.site(ONE_NIC)
+    assert real_host.bascule("apply", path, "--yes", "--no-confirm").returncode == 0
+    above = [name for name, words in ABOVE.items() if real_host.run("ip", *words.split()).returncode == 0]
+    assert above, "this kernel makes none of them"
+    real_host.lab.tap(real_host.host, "tap100i0")
+    real_host.batch(PROXMOX)
+    unbridged = ONE_NIC.partition("    bridges:")[0].replace("office}}", f"office, {STATIC}}}}}")
+    problems = [one["message"] for one in real_host.document("plan", real_host.site(unbridged))["problems"]]
+    assert problems[0].startswith("fwpr100p0 (with tap100i0 behind it) would be left without a bridge: br0 goes")
+    assert problems[1:] == [
+        f"{name} would go with br0, on which it stands, and nobody asked for that" for name in above
+    ]
+    said = real_host.document("undo")
+    assert said["ok"], said
+    lost = {one["port"]: one["text"] for one in said["losses"]}
+    assert lost == {
+        "fwpr100p0": "loses its bridge br0, which goes; tap100i0 behind it as well",
+        **dict.fromkeys(above, "goes with br0, on which it stands"),
+    }
+    assert real_host.pings(real_host.pc, "192.168.1.10")

@@ -24,6 +24,7 @@ MARK = "bascule:"  # the alias of every link that Bascule made starts with it; n
 OWN_PROTOCOL = "66"  # of routes and rules that Bascule makes (rtm_protocol; unassigned in iproute2's rt_protos)
 FORWARDING = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}  # whether a host routes, by IP version
 
+DIES_WITH_ITS_PARENT = {"vlan", "macvlan", "macvtap", "ipvlan", "ipvtap", "macsec", "vxlan"}
 BY_SECRET = {"stable_secret", "random"}  # values of addrgenmode that make addresses from a secret (RFC 7217)
 
 
@@ -137,6 +138,7 @@ class Link(Struct, frozen=True, kw_only=True):
     addrgenmode: str = "eui64"
     alias: str = ""
     altnames: tuple[str, ...] = ()
+    arp: bool = True  # off: it resolves nobody's address and answers nobody, by ARP or by neighbour discovery
     group: str = "default"  # ip-link(8): links of one group can be deleted in one go
     facts: LinkFacts = LinkFacts()
 
@@ -149,6 +151,17 @@ class Link(Struct, frozen=True, kw_only=True):
     def is_bridge(self) -> bool:
         """Whether other links can be its ports."""
         return isinstance(self.options, Bridge)
+
+    @property
+    def stands_on(self) -> IfName | None:
+        """The link without which it cannot be: the kernel deletes both together."""
+        kind = getattr(self.options, "info_kind", "") or self.options.kind
+        if kind not in DIES_WITH_ITS_PARENT or self.parent is not None:
+            return self.parent if kind in DIES_WITH_ITS_PARENT else None
+        words = self.facts.unread.split()  # of a tunnel the kernel tells it among the options
+        return next(
+            (IfName(after) for word, after in zip(words[::2], words[1::2], strict=False) if word == "link"), None
+        )
 
     @property
     def is_ours(self) -> bool:
@@ -207,6 +220,16 @@ class HostState(Struct, frozen=True, kw_only=True, dict=True):
         for link in sorted((x for x in self.links.values() if x.master), key=lambda x: x.name):
             found.setdefault(link.master or "", []).append(link)
         return {master: tuple(links) for master, links in found.items()}
+
+
+def stood_on(gone: Iterable[str], links: Mapping[IfName, Link]) -> dict[IfName, IfName]:
+    """The links that go along where others go, each with the one that it stands on."""
+    lost = set(gone)
+    found: dict[IfName, IfName] = {}
+    while more := {n: x.stands_on for n, x in links.items() if n not in lost and x.stands_on in lost}:
+        lost |= more.keys()
+        found |= {name: below for name, below in more.items() if below is not None}
+    return found
 
 
 def secret_key(link: str) -> str:

@@ -6,13 +6,13 @@ MAC a bridge of ours wears; every other one, a tap or a veth, is a guest's.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from msgspec.structs import replace
 
 from bascule.errors import BasculeError, Place, Problem
 from bascule.model.links import Other
-from bascule.model.state import HostState, Link
+from bascule.model.state import HostState, Link, stood_on
 from bascule.model.values import IfName
 from bascule.plan.change import Plan, Risk
 from bascule.topology.management import management_path
@@ -48,19 +48,30 @@ def wires_of(state: HostState, bridge: IfName, nics: Collection[str]) -> frozens
 
 def refuse_stranded(before: HostState, after: HostState, nics: Collection[str], place: Place | None) -> None:
     """Raise BasculeError with every guest's port that would be left without a bridge, because its own one goes."""
-    left: dict[IfName, list[str]] = {}
+    left: dict[IfName, list[IfName]] = {}
     for name, bridge in guest_ports(before, nics).items():
         if name in after.links and bridge_of(after, name) is None:
             left.setdefault(bridge, []).append(name)
     problems = [
         Problem(
             code="PORT-LEFT",
-            message=f"{', '.join(ports)} would be left without a bridge: {bridge} goes, and no guest of the file has "
-            f"{'that tap' if len(ports) == 1 else 'those taps'}",
+            message=f"{_named(before, ports)} would be left without a bridge: {bridge} goes, and no guest of the file "
+            f"has {'that tap' if len(ports) == 1 else 'those taps'}",
             place=place,
             hint=f"keep {bridge} in the file, name the guest with 'tap: {ports[0]}', or unplug it first",
         )
         for bridge, ports in left.items()
+    ]
+    bridges = {name for name, link in before.links.items() if name not in after.links and link.is_bridge}
+    problems += [
+        Problem(
+            code="PORT-LEFT",
+            message=f"{name} would go with {below}, on which it stands, and nobody asked for that",
+            place=place,
+            hint=f"keep {below} in the file, or remove {name} first (ip link del {name})",
+        )
+        for name, below in stood_on(bridges, before.links).items()
+        if not before.links[name].is_ours
     ]
     if problems:
         raise BasculeError(*problems)
@@ -80,6 +91,19 @@ def lost_wires(before: HostState, after: HostState, nics: Collection[str]) -> Ma
     return found
 
 
+def _behind(state: HostState, name: IfName) -> str:
+    """The guests' ports of a bridge to which a port is the cable, in words: Proxmox has a bridge for each tap."""
+    far = state.links.get(state.links[name].parent or IfName(""))
+    if far is None or far.options.kind != "veth" or bridge_of(state, far.name) is None:
+        return ""
+    return ", ".join(port.name for port in state.ports(far.master or "") if port.name != far.name)
+
+
+def _named(state: HostState, ports: Sequence[IfName]) -> str:
+    behind = [(name, _behind(state, name)) for name in ports]
+    return ", ".join(f"{name} (with {more} behind it)" if more else name for name, more in behind)
+
+
 def _has_cable(state: HostState, bridge: IfName, nics: Collection[str]) -> bool:
     own = state.links[bridge]
     return any(_is_wire(port, own, nics) and not isinstance(port.options, Other) for port in state.ports(bridge))
@@ -93,10 +117,17 @@ def losses(before: HostState, after: HostState, nics: Collection[str] = ()) -> t
         if name not in after.links:
             continue
         if (now := bridge_of(after, name)) is None:
-            found.append((name, f"loses its bridge {bridge}" + ("" if bridge in after.links else ", which goes")))
+            words = f"loses its bridge {bridge}" + ("" if bridge in after.links else ", which goes")
+            behind = _behind(before, name)
+            found.append((name, words + (f"; {behind} behind it as well" if behind else "")))
         elif name in wires:
             gone = ", ".join(sorted(wires[name] - {bridge}))
             found.append((name, f"loses the wire: {now.name} has {gone} no more"))
+    bridges = {name for name, link in before.links.items() if name not in after.links and link.is_bridge}
+    stands = stood_on(bridges, before.links)
+    found += [
+        (n, f"goes with {below}, on which it stands") for n, below in stands.items() if not before.links[n].is_ours
+    ]
     return tuple(found)
 
 

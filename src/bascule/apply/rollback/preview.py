@@ -68,7 +68,9 @@ def _plan(folder: Folder, checkpoint: Checkpoint) -> tuple[Plan, tuple[tuple[str
         merged = way_back(change)
         goal = merged.part
     lost = losses(now, goal)
-    told = tuple(f"{port} {words}" for port, _ in lost for words in ("is new and loses", "was plugged into"))
+    told = tuple(
+        f"{port} {words}" for port, _ in lost for words in ("is new and loses", "was plugged into", "is new and stands")
+    )
     return diff(now, goal, BEFORE), lost, tuple(line for line in merged.kept if not told or not line.startswith(told))
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from bascule.model.state import Address, FixedNeighbour, HostState, Link, Route, RoutingRule, link_of
+from bascule.model.state import Address, FixedNeighbour, HostState, Link, Route, RoutingRule, link_of, stood_on
 from bascule.model.values import IfName
 from bascule.model.volatile import Lifetime
 from bascule.plan.address_migration import stand_in
@@ -23,9 +23,17 @@ from bascule.providers.protocol import Merged, ThreeWay
 
 T = TypeVar("T")
 
-FACETS = ("up", "mac", "mtu", "master", "parent", "addrgenmode", "alias", "altnames", "group", "vlans")
+FACETS = ("up", "mac", "mtu", "master", "parent", "addrgenmode", "alias", "altnames", "arp", "group", "vlans")
 NO_MAC = "00:00:00:00:00:00"  # of a bridge without ports that has none of its own
-WORDS = {"mac": "MAC", "mtu": "MTU", "master": "bridge", "up": "up", "vlans": "VLANs", "addrgenmode": "IPv6 addresses"}
+WORDS = {
+    "arp": "ARP",
+    "mac": "MAC",
+    "mtu": "MTU",
+    "master": "bridge",
+    "up": "up",
+    "vlans": "VLANs",
+    "addrgenmode": "IPv6 addresses",
+}
 
 
 def merge(change: ThreeWay) -> Merged:
@@ -94,6 +102,11 @@ class _Merge(Struct, kw_only=True):
         self.touched = self.moved | frozenset(self._touched() if self.applied is None else ())
         self.now_ips = {address.ip: address for link in self.now.links.values() for address in link.addresses}
         links = dict(self._links())
+        for name, below in stood_on(self.now.links.keys() - links.keys(), self.now.links).items():
+            if name in links and name not in self.before.links:
+                del links[name]
+                self.kept = [line for line in self.kept if line.split(" is new")[0] != name]
+                self.kept.append(f"{name} is new and stands on {below}, with which it goes away")
         for name, link in links.items():
             if link.master is not None and link.master not in links:
                 links[name] = replace(link, master=None, port=None, vlans=())
