@@ -33,7 +33,7 @@ from bascule.persist.formats.values import (
 from bascule.persist.keyfile import FOLDER, nmconf
 from bascule.persist.keyfile.lists import merged, only_name, parse_vlans, split_list
 from bascule.persist.keyfile.switches import KINDS, Switches
-from bascule.persist.keyfile.words import IDENTITY, IPV6_METHODS, SILENT, SILENT_SECTIONS, TIMES, TYPES
+from bascule.persist.keyfile.words import BRIDGE_KEYS, IDENTITY, IPV6_METHODS, SILENT, SILENT_SECTIONS, TIMES, TYPES
 from bascule.persist.parsed import Files, Hardware, Parsed
 
 UNSAID = -1  # the metric of a route that has its profile's
@@ -224,14 +224,7 @@ class _Profile:
         for name, (key, _, high, default) in TIMES.items():
             value = self.take("bridge", key, lambda text, high=high: parse_number(text, 0, high))
             draft.options[name] = 100 * (default if value is None else value)
-        for key, field, parse in (
-            ("priority", "priority", lambda text: parse_number(text, 0, 65535)),
-            ("multicast-snooping", "mcast_snooping", lambda text: int(parse_bool(text))),
-            ("multicast-querier", "mcast_querier", lambda text: int(parse_bool(text))),
-            ("group-forward-mask", "group_fwd_mask", lambda text: parse_number(text, 0, 65535)),
-            ("vlan-filtering", "vlan_filtering", lambda text: int(parse_bool(text))),
-            ("vlan-default-pvid", "vlan_default_pvid", lambda text: parse_number(text, 0, 4094)),
-        ):
+        for key, (field, parse) in BRIDGE_KEYS.items():
             value = self.take("bridge", key, parse)
             if value is not None:
                 draft.options[field] = value
