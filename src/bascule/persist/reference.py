@@ -147,7 +147,6 @@ def probes() -> Iterator[tuple[str, NetworkConfig]]:
     yield "bridge: priority", _bridge(priority=4096)
     yield "bridge: multicast snooping off", _bridge(mcast_snooping=0)
     yield "bridge: multicast querier", _bridge(mcast_querier=1)
-    yield "bridge: group forward mask (LACP, LLDP and the like between its ports)", _bridge(group_fwd_mask=8)
     yield "bridge: VLAN filtering", _bridge(vlan_filtering=1)
     yield "bridge: another default PVID", _bridge(vlan_filtering=1, vlan_default_pvid=99)
     yield from _ports()
@@ -181,6 +180,7 @@ def can_say(name: str, config: NetworkConfig) -> bool:
 
 
 def _ports() -> Iterator[tuple[str, NetworkConfig]]:
+    yield "bridge: group forward mask (LACP, LLDP and the like between its ports)", _bridge(group_fwd_mask=8)
     yield "bridge: VLANs of a port", _vlan_aware()
     yield "bridge: a port that takes nothing without a tag (`pvid: none`)", _vlan_aware(untagged=False)
 
