@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bascule.importer.words import all_of, few
+from bascule.importer.words import all_of, few, spoken
 from bascule.model.links import Bond, Bridge, BridgePort, Loopback, Other, Physical, Tap, Veth, Vlan
-from bascule.model.state import HostState, Link
+from bascule.model.state import HostState, Link, Route
 from bascule.model.values import IfName
 from bascule.persist.config import LinkConfig, NetworkConfig
 from bascule.persist.formats.rules import kernel_rule
@@ -70,12 +70,13 @@ def running_config(state: HostState, taken: Collection[str] = ()) -> RunningConf
         elif isinstance(link.options, Loopback):
             notes += _on_loopback(link)
         elif reason or said.addresses or said.routes:
-            told = "; ".join([*filter(None, [link.facts.unread]), *all_of(replace(said, mac=None)), *_vlan_words(link)])
+            own = _speech(link, state, routes)
+            told = "; ".join([*_of_its_own(link), *all_of(replace(own, mac=None)), *_vlan_words(link)])
             reason = reason or "left to whoever made it"
             notes.append(f"{name}: {reason}{': ' if told else ''}{told}")
         elif not _is_idle(link):
             passed.append(link)
-    notes += _of_others(links, state)
+    notes += _of_others(links, state, routes)
     notes += _mirrors(links, state)
     rules = []
     for rule in state.rules:
@@ -91,17 +92,40 @@ def running_config(state: HostState, taken: Collection[str] = ()) -> RunningConf
     )
 
 
-def _of_others(links: dict[IfName, LinkConfig], state: HostState) -> Iterator[str]:
+def _speech(link: Link, state: HostState, routes: Mapping[str, Sequence[Route]]) -> LinkConfig:
+    """A link with its addresses and routes, which a port has not, and what is in a VRF has."""
+    said = link_config(link, state, routes)
+    master = state.links.get(link.master) if link.master else None
+    if master is None or not isinstance(master.options, Other) or master.options.info_kind != "vrf":
+        return said
+    return link_config(replace(link, master=None), state, routes)
+
+
+def _of_its_own(link: Link) -> Iterator[str]:
+    """What there is to say of a link of a kind that is not taken: where it leads, on what it sits, who is its peer."""
+    kind = link.options.info_kind if isinstance(link.options, Other) else ""
+    if kind in {"macvlan", "ipvlan"} and link.parent:
+        yield f"on {link.parent}"
+    yield from [link.facts.unread] if link.facts.unread else []
+    yield from [f"MAC {link.mac}"] if kind == "macvlan" and link.mac else []
+    yield from (f"peer {address.peer} of {address.ip}" for address in link.addresses if address.peer)
+
+
+def _of_others(
+    links: dict[IfName, LinkConfig], state: HostState, routes: Mapping[str, Sequence[Route]]
+) -> Iterator[str]:
     """Tell of the ports of bridges that are left out, and leave out those that are no hardware."""
     for name, link in list(links.items()):
         master = state.links.get(link.master) if link.master is not None else None
         if master is None or master.name in links:
             continue
+        own = replace(_speech(state.links[name], state, routes), master=None)
         if isinstance(link.options, Physical):  # the host's own hardware, whoever has put it there
-            yield f"{name}: is a port of {master.name}, which another program makes"
+            words = "; ".join(spoken(own))
+            yield f"{name}: is a port of {master.name}, which another program makes{': ' if words else ''}{words}"
             links[name] = replace(link, master=None)
         else:
-            yield f"{name}: left out, another program makes and removes it: {'; '.join(all_of(link))}"
+            yield f"{name}: left out, as is {master.name}, whose port it is: {'; '.join(all_of(own))}"
             del links[name]
 
 
@@ -154,6 +178,8 @@ def _beside(link: Link) -> Iterator[str]:
     """What a link of the configuration has that a site file has no words for; the host keeps it."""
     if link.facts.unread:
         yield f"{link.facts.unread}; the site file does not say it"
+    if isinstance(link.options, Bridge) and link.options.no_linklocal_learn:
+        yield "no_linklocal_learn 1; a guard at one of its ports sets it, and the site file has no word for it"
     for address in link.addresses:
         if address.dynamic or address.is_link_local:
             continue

@@ -44,7 +44,9 @@ DEFAULT_RULES = {(0, "local"), (32766, "main"), (32767, "default")}
 
 Json = Mapping[str, Any]
 
-_ENDS = dict.fromkeys(("id", "link", "group", "group6", "remote", "remote6", "local", "local6", "port", "table"), "any")
+_ENDS = dict.fromkeys(
+    ("id", "link", "group", "group6", "remote", "remote6", "local", "local6", "port", "table", "mode"), "any"
+)
 _RARE: Mapping[str, Mapping[str, Any]] = {  # options with the kernel's defaults (bond_options.c, br_netlink.c)
     "bond": {
         "arp_interval": 0,
@@ -58,8 +60,17 @@ _RARE: Mapping[str, Mapping[str, Any]] = {  # options with the kernel's defaults
         "min_links": 0,
         "ad_select": "stable",
         "ad_user_port_key": 0,
+        "ad_actor_sys_prio": 65535,
+        "ad_actor_system": "00:00:00:00:00:00",
+        "ad_lacp_active": "on",
+        "arp_validate": None,
+        "arp_missed_max": 2,
+        "lp_interval": 1,
+        "packets_per_slave": 1,
+        "peer_notify_delay": 0,
         "tlb_dynamic_lb": 1,
     },
+    "vlan": {"ingress_qos": [], "egress_qos": [], "flags": ["REORDER_HDR"]},
     "bridge": {"vlan_protocol": "802.1Q", "mcast_igmp_version": 2},
 }
 
@@ -236,8 +247,13 @@ def _unread(info: Json, options: LinkOptions) -> Iterator[str]:
     """What is set of a link and no field of its kind holds: where a tunnel leads, a bond's rarer options."""
     for key, default in (_ENDS if isinstance(options, Other) else _RARE.get(options.kind, {})).items():
         value = info.get(key, default)
-        if key not in options.__struct_fields__ and value not in (default, "0x0", "0.0.0.0", "::", []):
-            yield f"{key} {','.join(map(str, value)) if isinstance(value, list) else value}"
+        if key not in options.__struct_fields__ and value not in (default, "none", "0x0", "0.0.0.0", "::", []):
+            yield f"{key} {','.join(map(_text, value)) if isinstance(value, list) else value}"
+
+
+def _text(value: object) -> str:
+    """One of several values; ``1:2`` for a rank of the one side that becomes another on the other."""
+    return f"{value['from']}:{value['to']}" if isinstance(value, Mapping) and {"from", "to"} <= {*value} else str(value)
 
 
 def _permanent(entry: Json, otherwise: str | None) -> str | None:
