@@ -78,3 +78,14 @@ def test_d13_a_file_of_9000_against_a_kernel_of_1500(host: Field) -> None:
         assert checks["mtu", "br0"]["ok"] is False
     finally:
         host.ip("link del br0")
+
+
+def test_d13_a_port_of_others_that_is_narrower_is_named(host: Field) -> None:
+    """The kernel gives a bridge the MTU of its narrowest port; the plan gives it what its own ports pass."""
+    host.batch("link add br0 type bridge\nlink set eth1 master br0\nlink set br0 up\n")
+    host.batch("link add ct0 mtu 1400 type veth peer name ct1\nlink set ct0 master br0\n")
+    try:
+        said = minded(host.document("plan", host.site(BASE)), "br0")
+        assert "ct0, a port that is not in the file, takes packets of 1,400 bytes only, and br0 passes 1,500" in said
+    finally:
+        host.batch("link del br0\nlink del ct0\n")

@@ -84,3 +84,15 @@ def mtu_notes(site: Site, host: Host, state: HostState) -> Iterator[Note]:
             text = f"sends packets of {bridge.mtu:,} bytes; the file does not say that {wire} passes them "
             text += f"('mtu: {bridge.mtu}' there), so its machines are taken to have {ETHERNET_MTU:,}"
             yield Note(kind="warning", subject=bridge.name, text=text)
+        yield from _narrow_ports(site, host, bridge, state)
+
+
+def _narrow_ports(site: Site, host: Host, bridge: Bridge, state: HostState) -> Iterator[Note]:
+    """The ports of others (a container's, a tunnel's end) that take less than the bridge passes."""
+    link, named = state.links.get(bridge.name), {port.link for port in bridge.every_port}
+    named |= {nic.tap for nic in site.guest_nics(host.name)}
+    for port in state.ports(bridge.name) if link is not None else ():
+        if port.name not in named and link is not None and port.mtu < link.mtu:
+            text = f"{port.name}, a port that is not in the file, takes packets of {port.mtu:,} bytes only, and "
+            text += f"{bridge.name} passes {link.mtu:,}: bigger ones are dropped there silently"
+            yield Note(kind="warning", subject=bridge.name, text=text)
