@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.apply.engine import execute
-from bascule.apply.prepare import PreparedPlan, earlier_changes, look, prepare_from
+from bascule.apply.prepare import PreparedPlan, earlier_changes, look, prepare_from, refuse_unmakable
 from bascule.apply.request import FILES, with_listed_files
 from bascule.apply.rollback.passes import apply_or_roll_back, roll_back
 from bascule.apply.state_directory import here as state_folder
@@ -108,11 +108,7 @@ def in_the_twin(
         for name in names:
             _start(twin, looks[name], hosts[name], name, rules.get(name))
         plans = {name: prepared(name, looks[name]()) for name in names}
-        made = {}
-        for name, one in plans.items():
-            change = ThreeWay(before=one.observed, wanted=one.wanted, now=one.observed)
-            apply_or_roll_back(one.plan, change, looks[name], where=hosts[name])
-            made[name] = replace(change, applied=looks[name]())
+        made = {name: _make(one, looks[name], hosts[name]) for name, one in plans.items()}
         clock.lap("starting the guests")
         join = partial(_join_switches, site, hosts, lambda name: prepared(name, looks[name]()).plan)
         twin.plug_guests()
@@ -167,6 +163,14 @@ def _models(site: Site, names: Sequence[str], states: Mapping[str, HostState], t
             network = network_of(states[name])
         found.append(scene(network, name, "the twin", site, site.hosts[name]))
     return tuple(found)
+
+
+def _make(one: PreparedPlan, look_: Callable[[], HostState], where: LiveHost) -> ThreeWay:
+    """Apply a plan. Raises BasculeError."""
+    refuse_unmakable(one)
+    change = ThreeWay(before=one.observed, wanted=one.wanted, now=one.observed)
+    apply_or_roll_back(one.plan, change, look_, where=where)
+    return replace(change, applied=look_())
 
 
 def _start(twin: Twin, look_: Look, where: LiveHost, name: str, rules: ForeignRules | None) -> None:

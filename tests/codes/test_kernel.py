@@ -121,6 +121,24 @@ def test_links_that_this_kernel_does_not_have_are_seen_before_anything_is_change
 
 
 @pytest.mark.kernel
+def test_a_rehearsal_says_so_in_the_same_words(tmp_path: Path) -> None:
+    file = tmp_path / "site.yaml"
+    file.write_text(
+        "site: t\nnetworks: {lan: {subnet: 10.0.0.0/24}}\nhosts:\n  h:\n"
+        "    nics: {eth2: {}, eth3: {}, eth5: {network: lan}}\n"
+        "    bonds: {bond0: {nics: [eth2, eth3]}}\n    bridges: {br5: {uplink: eth5, vlan_aware: true}}\n"
+    )
+    done = subprocess.run(
+        (sys.executable, "-c", WITHOUT_KINDS, "rehearse", str(file)), capture_output=True, text=True,
+        env={**os.environ, "COLUMNS": "200"}, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "error[KERNEL-BOND]: bond0 cannot be made: this kernel has no bonds" in done.stderr
+    assert "error[KERNEL-BRIDGE-VLAN]: br5 cannot be made" in done.stderr
+    assert "error[STEP-FAILED]" not in done.stderr
+
+
+@pytest.mark.kernel
 def test_a_link_that_is_there_already(lab: Lab) -> None:
     host = lab.namespace("host")
     with pytest.raises(BasculeError, match=r"error\[KERNEL-REFUSED\]: .* in namespace host was refused: File exists"):

@@ -16,7 +16,7 @@ from bascule.persist.formats.openvswitch import bridge_columns, is_switch, port_
 from bascule.persist.formats.rules import by_link, rule_words
 from bascule.persist.formats.shell import assign
 from bascule.persist.formats.values import route_words, seconds
-from bascule.persist.formats.vlans import from_name
+from bascule.persist.formats.vlans import from_name, span
 from bascule.persist.ifcfg import FOLDER, SKIPPED
 from bascule.persist.keyfile import nmconf
 
@@ -70,7 +70,7 @@ def _link(link: LinkConfig, config: NetworkConfig, gaps: Gaps) -> Lines:
         out.append(("ETHTOOL_OPTS", f"wol {letters(link.wol)}"))
     out += _port(link, config, gaps) if link.master else _ip(link, gaps)
     if link.vlans and not is_switch(over):
-        gaps.add(link.name, "vlans", ", ".join(f"{v.first}-{v.last}" for v in link.vlans))
+        gaps.add(link.name, "vlans", ", ".join(map(span, link.vlans)))
     return out
 
 
