@@ -176,7 +176,10 @@ class _Writer:
             implied = found.onlink and bool(found.gateway) and _is_told(found.gateway, own)
             route = replace(found, onlink=False) if implied else found
             rank = route.is_ipv6, route.metric
-            if _is_gateway(route) and rank not in self.gateways and metric in {None, route.metric}:
+            fits = metric == route.metric or (
+                metric is None and not (link.dhcp4 and route.metric)
+            )  # a lease has its own
+            if _is_gateway(route) and rank not in self.gateways and fits:
                 self.gateways.add(rank)
                 gateways.append(route.gateway)
                 metric, onlink = route.metric, onlink or route.onlink

@@ -36,7 +36,8 @@ from bascule.persist.ifcfg.routes import classful, read_routes
 from bascule.persist.ifcfg.switches import TYPES as SWITCHES
 from bascule.persist.ifcfg.switches import SwitchKeys
 from bascule.persist.keyfile import nmconf
-from bascule.persist.parsed import Files, Hardware, Parsed
+from bascule.persist.keyfile.lists import parse_vlans
+from bascule.persist.parsed import Files, Hardware, Parsed, UnparsedLines
 
 GLOBAL = "etc/sysconfig/network"
 
@@ -71,6 +72,7 @@ def parse(files: Files, hardware: Hardware | None = None) -> Parsed:
     gateways: list[tuple[Assignment, str]] = []
     settings = _global(files, builder, gateways)
     switches = SwitchKeys()
+    uuids = _uuids(files)
     called: dict[str, str] = {}  # what the files are named after, and their links
     for path in sorted(path for path in files if path.startswith(f"{FOLDER}/ifcfg-")):
         suffix = path.removeprefix(f"{FOLDER}/ifcfg-")
@@ -79,7 +81,7 @@ def parse(files: Files, hardware: Hardware | None = None) -> Parsed:
         elif re.search(r"-range[0-9]+$", suffix):
             builder.left.add_all(path, enumerate(files[path].strip().split("\n"), 1), "a range of aliases, not taken")
         elif suffix != "lo":
-            called[suffix] = _IfcfgFile(builder, path, suffix, names, settings, switches).read(files[path])
+            called[suffix] = _IfcfgFile(builder, path, suffix, names, settings, switches, uuids).read(files[path])
     for path in sorted(path for path in files if re.match(rf"{FOLDER}/(route|rule)6?-", path)):
         read_routes(path, files[path], builder, called)
     _implied(builder)
@@ -88,6 +90,16 @@ def parse(files: Files, hardware: Hardware | None = None) -> Parsed:
         _global_gateway(assignment, device, builder)
     builder.unmanaged += nmconf.parse(files, builder.left)
     return builder.finish()
+
+
+def _uuids(files: Files) -> dict[str, str]:
+    """The links of NetworkManager's profiles in such files, by UUID."""
+    found: dict[str, str] = {}
+    for path in (path for path in files if path.startswith(f"{FOLDER}/ifcfg-") and "UUID" in files[path]):
+        said = {a.key: a.value for a in assignments(path, files[path], UnparsedLines())}
+        if said.get("UUID") and said.get("DEVICE"):
+            found[said["UUID"]] = said["DEVICE"]
+    return found
 
 
 def _global(files: Files, builder: Builder, gateways: list[tuple[Assignment, str]]) -> dict[str, str]:
@@ -131,8 +143,10 @@ class _IfcfgFile(AssignmentFile):
         names: dict[Mac, IfName],
         settings: dict[str, str],
         switches: SwitchKeys,
+        uuids: dict[str, str],
     ) -> None:
         super().__init__(builder, path)
+        self.uuids = uuids
         self.suffix = suffix
         self.names = names
         self.settings = settings
@@ -193,15 +207,24 @@ class _IfcfgFile(AssignmentFile):
         return TYPES.get(text, "")
 
     def _master(self, draft: LinkDraft) -> None:
-        bridge, bond = self.value("BRIDGE"), self.value("MASTER")
+        for key in ("BRIDGE", "MASTER"):  # NetworkManager names them by their UUID, alone or as well
+            if (own := f"{key}_UUID") in self.found and self.value(own) not in self.uuids and not self.value(key):
+                self.leave(own, "no file has this UUID, so nobody can tell of what it is a port")
+        bridge, bond = self._named("BRIDGE"), self._named("MASTER")
         for key, master in (("BRIDGE", bridge), ("MASTER", bond)):
             if master and not (key == "MASTER" and bridge):
-                self.builder.enslave(draft.name, master, self.path, self.found[key].line)
+                line = self.found[key if key in self.found else f"{key}_UUID"].line
+                self.builder.enslave(draft.name, master, self.path, line)
                 self.builder.implied[master] = "bridge" if key == "BRIDGE" else "bond"
             elif master:
                 self.leave(key, f"it is a port of {bridge} as well")
 
+    def _named(self, key: str) -> str:
+        return self.value(key) or self.uuids.get(self.value(f"{key}_UUID"), "")
+
     def _options(self, draft: LinkDraft) -> None:
+        for key in ("BRIDGE_VLANS", "BRIDGE_PORT_VLANS"):
+            draft.vlans += self.take(key, parse_vlans) or []
         if draft.kind == "bridge":
             for key, field, parse in (
                 ("STP", "stp_state", lambda text: int(parse_bool(text))),
@@ -331,7 +354,7 @@ _TAKEN = words(
     DEVICE TYPE DEVICETYPE HWADDR MACADDR MTU ONBOOT BRIDGE MASTER STP DELAY AGEING PRIO BRIDGING_OPTS BONDING_OPTS VLAN
     PHYSDEV VLAN_ID BOOTPROTO DOMAIN IPV6INIT IPV6_AUTOCONF DHCPV6C IPV6ADDR IPV6ADDR_SECONDARIES
     IPV6_DEFAULTGW IPV6_PRIVACY ETHTOOL_OPTS OVS_BRIDGE OVS_OPTIONS OVS_EXTRA BOND_IFACES TEAM_MASTER
-    METRIC IPV4_ROUTE_METRIC
+    METRIC IPV4_ROUTE_METRIC BRIDGE_UUID MASTER_UUID BRIDGE_VLANS BRIDGE_PORT_VLANS
     """
 )
 
