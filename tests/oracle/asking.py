@@ -250,9 +250,10 @@ def told_too_big(sock: socket.socket) -> str:
     except OSError:
         return ""
     for _, _, packed in ancillary:
-        if struct.unpack_from("=I", packed)[0] == errno.EMSGSIZE and len(packed) >= 32:
-            by = packed[20:24] if struct.unpack_from("=H", packed, 16)[0] == socket.AF_INET else packed[24:40]
-            return str(ipaddress.ip_address(by))
+        if struct.unpack_from("=I", packed)[0] == errno.EMSGSIZE and len(packed) >= 24:
+            family = struct.unpack_from("=H", packed, 16)[0]  # none where the own host has said it
+            by = {socket.AF_INET: packed[20:24], socket.AF_INET6: packed[24:40]}.get(family, b"")
+            return str(ipaddress.ip_address(by)) if by else ""
     return ""
 
 

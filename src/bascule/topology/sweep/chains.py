@@ -21,7 +21,7 @@ from bascule.topology.trace.rules.lines import (
     SetField,
     Translate,
 )
-from bascule.topology.trace.rules.tests import ALWAYS, AnyFlag, Field, Test, UncertainTest
+from bascule.topology.trace.rules.tests import ALWAYS, HEADERS, AnyFlag, Field, Test, UncertainTest
 
 Changes = frozenset[tuple[str, Any]]
 """What rules have changed in the fields of some packets since they came to the chain."""
@@ -307,7 +307,8 @@ def _ordered(line: RuleLine) -> tuple[tuple[Part, ...], str]:
     tests = list(takewhile(lambda part: isinstance(part, Test | AnyFlag | UncertainTest), line.parts))
     parts = (*sorted(tests, key=_is_of_ends), *line.parts[len(tests) :])
     head = parts[0].keys[0] if parts and isinstance(parts[0], Test) else None
-    header = head.key if isinstance(head, Field) and not head.key.startswith((*ALWAYS, "@", "th ")) else ""
+    known = isinstance(head, Field) and not head.key.startswith((*ALWAYS, "@", "th "))
+    header = HEADERS.get(head.key.partition(" ")[0], head.key) if isinstance(head, Field) and known else ""
     return parts, header
 
 

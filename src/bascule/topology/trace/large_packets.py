@@ -85,6 +85,13 @@ class LargePacketWalk(Walk):
         passage = self._passage({})
         return self._mtu(HostRouting(passage).outwards(self.version, fields[key(self.version, "daddr")]))
 
+    def _length(self, size: int) -> dict[str, int]:
+        """What the headers say of it."""
+        found = {"ip length": size} if self.version == 4 else {}
+        return found | (
+            {"udp length": size - (20 if self.version == 4 else 40)} if self.traffic.protocol == "udp" else {}
+        )
+
     def _lost_of(
         self, size: int, connection: Connection, answered: tuple[Any, WireEnd | None] | None = None
     ) -> LargePacket | None:
@@ -92,7 +99,9 @@ class LargePacketWalk(Walk):
         if size <= self.small:
             return None
         self.connection, self.relays = connection, Relays(self._ends, self.version, self.traffic)
-        self.also = {"meta length": size} | ({"tcp flags": PSH_ACK} if self.traffic.protocol == "tcp" else {})
+        self.also = {"meta length": size, **self._length(size)} | (
+            {"tcp flags": PSH_ACK} if self.traffic.protocol == "tcp" else {}
+        )
         leg = self._first()[0] if answered is None else self._back(*answered)
         if not any(one.code is Code.MTU for one in leg.blockers):
             return None

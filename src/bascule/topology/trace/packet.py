@@ -52,6 +52,7 @@ class Connection(Struct):
     new_source: AddressPort | None = None
     new_target: AddressPort | None = None
     mark: Value = 0
+    zone: Value = 0
     tracked: bool = False
     is_reply: bool = False
     established: bool = False  # whether both directions have been seen
@@ -153,6 +154,7 @@ def _plain(version: int, source: Any, target: Any, protocol: Any, size: Any) -> 
         "meta length": size,
         "meta mark": 0,
         "ct mark": MISSING,  # there is no connection yet
+        "ct zone": 0,
         "ct state": INVALID,
         "ct status": 0,
         "meta physin": "",
@@ -170,6 +172,8 @@ def _plain(version: int, source: Any, target: Any, protocol: Any, size: Any) -> 
 
 def _ports(fields: dict[str, Any], protocol: str, source: Any, target: Any) -> None:
     fields |= {"th sport": source, "th dport": target, f"{protocol} sport": source, f"{protocol} dport": target}
+    if protocol == "udp" and isinstance(fields["meta length"], int):
+        fields["udp length"] = fields["meta length"] - (20 if "ip saddr" in fields else 40)
 
 
 def arp(operation: int, sender_mac: int, sender: int, target_mac: int, target: int) -> dict[str, Any]:

@@ -246,11 +246,15 @@ class PacketPath(PacketRecord):
             self.fields["ct state"] = UNTRACKED  # nf_conntrack leaves neighbour discovery alone
             return
         source, target = self._ends(version)
-        known = self.connection
+        known, zone = self.connection, self.fields.get("ct zone", 0)
+        if zone is None:
+            self.unsure.append("it is tracked in another zone, which one is not known")
+        elif not known.tracked:
+            known.zone = zone
         error = self.fields.get("icmp type") == 3 or self.fields.get("icmpv6 type") in {1, 2}
         attached = self.fields.get("ct attached")
         about = error and bool(known.concerns(source.address, target.address) if attached is None else attached)
-        if attached or (known.is_reply and (about or known.answers(source, target))):
+        if attached or (known.is_reply and zone in {known.zone, None} and (about or known.answers(source, target))):
             nat = _nat_bits(known)
             state = RELATED if about else ESTABLISHED
             # an error does not count as an answer: until there is one, the connection has not seen a reply

@@ -17,6 +17,7 @@ HIDING = {"snat", "masquerade"}  # whose port is the sender's own, of which noth
 NATS = {"snat", "dnat", "masquerade", "redirect"}
 # what changes nothing that a later rule or the packet's way depends on
 SILENT = {"counter", "log", "comment", "flow", "dup", "last"}
+CHOOSING = {"numgen", "jhash", "symhash"}
 NO_EFFECT = {"nftrace", "priority", "secmark"}
 
 
@@ -142,6 +143,8 @@ class TableReader:
         if kind == "map":
             keys = self._keys(words["key"])
             return Lookup(keys, self._entries(words["data"], tuple(map(_name, keys))))
+        if kind in CHOOSING:  # by chance, in turn, or by a hash: of one it is always that one
+            return Constant(words.get("offset", 0)) if words["mod"] == 1 else Field(f"unknown {kind}")
         if kind == "exthdr":
             return Field(f"exthdr {words.get('name', '')}")
         raise NotUnderstood(kind)
@@ -187,6 +190,8 @@ class TableReader:
             return [SetField(MSS, Constant(known) if known is not None else None)]
         if kind == "tcp option" or (kind == "meta" and words["key"] in NO_EFFECT):
             return []
+        if kind == "ct" and words["key"] == "zone" and "dir" in words:
+            return [SetField("ct zone", None)]
         if kind not in {"meta", "ct", "payload"}:
             return [UncertainTest(f"{kind} set")]
         key = _name(self.expression(told["key"]))
@@ -209,6 +214,10 @@ class TableReader:
         if isinstance(where, dict) and "map" in where:
             keys = self._keys(where["map"]["key"])
             entries = self._entries(where["map"]["data"], tuple(map(_name, keys)))
+            if isinstance(keys[0], Field) and keys[0].key.startswith("unknown "):
+                unsure = "one of several addresses"
+                entries = ((((0, LARGEST),), entries[0][1]),)
+                keys = (Constant(0),)
             if any(len(found) > 1 for _, found in entries):
                 pair = keys, entries
             else:

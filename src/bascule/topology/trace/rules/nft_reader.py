@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bascule.model.ruleset.nft_json import NotUnderstood
-from bascule.topology.trace.rules.expressions import TableReader
+from bascule.topology.trace.rules.expressions import NATS, TableReader
 from bascule.topology.trace.rules.joined import spread
-from bascule.topology.trace.rules.lines import Base, RuleChain, RuleLine
+from bascule.topology.trace.rules.lines import Base, Decision, RuleChain, RuleLine
 from bascule.topology.trace.rules.tests import UncertainTest
 
 XT_TABLES = {"filter", "nat", "mangle", "raw", "security"}  # the names that iptables-nft gives to its tables
@@ -102,6 +102,7 @@ def _line(reader: TableReader, told: Json, words: str) -> RuleLine:
             parts += reader.parts(statement)
         except (NotUnderstood, KeyError, TypeError, ValueError, AttributeError) as error:
             parts.append(UncertainTest(f"{' '.join(statement)} {error}".strip()))
+            parts += [Decision("unknown", one) for one in statement if one == "vmap" or one in NATS]
     return RuleLine(parts=tuple(parts), handle=told.get("handle", 0), text=words, comment=str(told.get("comment", "")))
 
 

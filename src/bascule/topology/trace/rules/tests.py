@@ -31,6 +31,15 @@ Value = int | str | tuple[int, int] | None
 Fields = Mapping[str, Value]
 
 # keys of these kinds are known of every packet: one that the walk does not set is unknown, not absent
+HEADERS = {
+    "ip": "ip saddr",
+    "ip6": "ip6 saddr",
+    "tcp": "tcp dport",
+    "udp": "udp dport",
+    "icmp": "icmp type",
+    "icmpv6": "icmpv6 type",
+    "arp": "arp operation",
+}  # by a field that whatever has this header has: what else stands in it is unknown
 ALWAYS = ("meta", "ct", "fib", "unknown")
 
 
@@ -43,7 +52,8 @@ def read(fields: Fields, key: str) -> Value | HeaderMissing:
         return raw_bits(fields, base, int(offset), int(length))
     if key.startswith("th "):
         return _ports_of_an_echo(fields, key)
-    return None if key.split(" ", 1)[0] in ALWAYS else MISSING
+    header = key.partition(" ")[0]
+    return None if header in ALWAYS or HEADERS.get(header) in fields else MISSING
 
 
 def is_missing(fields: Fields, key: str) -> bool:

@@ -49,7 +49,7 @@ def atom(told: Any, key: str) -> Atom:
     if isinstance(told, bool):
         raise NotUnderstood(str(told))
     if is_named(key):
-        return "" if told in (0, "") and key.startswith("fib") else str(told)
+        return "" if told in (0, "0", "") and key.startswith("fib") else str(told)
     if isinstance(told, int):
         return told
     if isinstance(told, list):
