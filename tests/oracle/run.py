@@ -34,7 +34,6 @@ class Tally:
     open: int = 0  # the model said perhaps or unknown
     swept: int = 0  # answers of the sweep that were compared with a walk's
     wrong: list[int] = field(default_factory=list)
-    once: list[int] = field(default_factory=list)  # what differed on a host and did not when it was made again
 
     def __str__(self) -> str:
         return (
@@ -42,7 +41,6 @@ class Tally:
             f"{self.open} left open by the model, {self.swept} answers of the sweep compared with walks, "
             f"{self.refused} of {self.tables} tables refused by nft, "
             f"{len(self.wrong)} hosts with disagreements {self.wrong[:10]}"
-            + (f", {len(self.once)} that did not come again {self.once[:10]}" if self.once else "")
         )
 
 
@@ -90,17 +88,12 @@ def calls_of(host: RandomHost) -> dict[str, frozenset[str]]:
 
 
 def one_host(room: Room, seed: int, tally: Tally, *, every_pair: bool = False) -> list[Difference | str]:
-    """Everything that a seed's host was asked for; what differs must do so on the same host made again.
-
-    On a machine that gives the tests no time answers come too late, and more so where they go back through NAT.
-    """
+    """Everything that a seed's host was asked for."""
     found = differences_of(room, Generator(seed).host(), tally, seed, every_pair=every_pair)
     tally.hosts += 1
-    if not found:
-        return []
-    again = differences_of(room, Generator(seed).host(), Tally(), seed, every_pair=every_pair, patient=True)
-    (tally.wrong if again else tally.once).append(seed)
-    return again
+    if found:
+        tally.wrong.append(seed)
+    return found
 
 
 def differences_of(
