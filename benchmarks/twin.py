@@ -16,8 +16,8 @@ from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
 
 from bascule.model.host_links import Bridge, Nic
-from bascule.model.site import Guest, GuestNic, Host, Machine, MachineNic, Network, PlugKind, Service, Site
-from bascule.model.values import IfName, derive_mac, derive_tap
+from bascule.model.site import Guest, GuestNic, Host, Machine, MachineNic, Network, PlugKind, Site
+from bascule.model.values import IfName, Service, derive_mac, derive_tap
 from bascule.system.process.sandbox import sandboxed
 from bascule.system.run import run as run_tool
 from bascule.twin import Twin

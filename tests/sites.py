@@ -16,12 +16,11 @@ from bascule.model.site import (
     Masquerade,
     Network,
     PlugKind,
-    Service,
     Site,
     Verdict,
 )
 from bascule.model.site_place import SiteSource
-from bascule.model.values import IfName, Mac
+from bascule.model.values import IfName, Mac, Service
 
 FILE = "production.yaml"
 

@@ -9,9 +9,9 @@ from msgspec.structs import replace
 
 from bascule.apply.state_directory import here as state_directory
 from bascule.errors import BasculeError, Problem
-from bascule.model.site import Expectation, Host, Service, Site, Verdict
+from bascule.model.site import Expectation, Host, Site, Verdict
 from bascule.model.state import HostState
-from bascule.model.values import bridge_name
+from bascule.model.values import Service, bridge_name
 from bascule.providers.ovs import OVS
 from bascule.providers.ovs.state import SwitchState
 from bascule.system.net.netns import Namespace

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bascule.model.site import Service
+from bascule.model.values import Service
 from bascule.observe.packet_path import read_network
 from bascule.site import parse
 from bascule.topology.sweep.sweep import exchange_of

@@ -15,9 +15,8 @@ from bascule.guests.agent import ask
 from bascule.guests.namespace import NamespaceDriver
 from bascule.guests.plug import Plug
 from bascule.guests.taps import tag
-from bascule.model.site import Service
 from bascule.model.state import PortVlans
-from bascule.model.values import IfName
+from bascule.model.values import IfName, Service
 from bascule.system.net import rtnetlink
 from bascule.system.run import run, run_all
 from bascule.twin.services import ServiceOffer, Services

@@ -24,14 +24,13 @@ from bascule.model.site import (
     Mode,
     Network,
     PlugKind,
-    Service,
     Site,
     Verdict,
     VirtualNetwork,
 )
 from bascule.model.site_place import SiteSource
 from bascule.model.state import Address, HostState, Link, LinkFacts
-from bascule.model.values import IfName, Mac, Vid, derive_mac, derive_tap
+from bascule.model.values import IfName, Mac, Service, Vid, derive_mac, derive_tap
 from bascule.plan.make import make_plan
 
 TCP80 = Service("tcp", 80, 80)

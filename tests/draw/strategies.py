@@ -22,13 +22,12 @@ from bascule.model.site import (
     Mode,
     Network,
     PlugKind,
-    Service,
     Site,
     VirtualNetwork,
 )
 from bascule.model.site_place import SiteSource
 from bascule.model.state import Address, HostState, Link, LinkFacts, PortVlans
-from bascule.model.values import IfName, Mac, Vid
+from bascule.model.values import IfName, Mac, Service, Vid
 from tests.draw.sites import guest, plug
 
 SERVICES = [Service("tcp", 80, 80), Service("udp", 5000, 5010), Service("icmp")]

@@ -14,9 +14,9 @@ from bascule.guests.plug import Plug
 from bascule.guests.runtimes import runtime
 from bascule.guests.runtimes.qemu_process import QemuDriver
 from bascule.host.live import LiveHost
-from bascule.model.site import Mode, PlugKind, Service
+from bascule.model.site import Mode, PlugKind
 from bascule.model.state import HostState
-from bascule.model.values import IfName
+from bascule.model.values import IfName, Service
 from bascule.plan.change import Change
 from bascule.providers.protocol import ThreeWay
 from bascule.providers.qemu import QEMU

@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from bascule.errors import BasculeError, SiteFault
 from bascule.model.ruleset.text import replacing_text
-from bascule.model.site import Forward, Mode, PlugKind, Service, Site
-from bascule.model.values import IFNAME_MAX, bridge_name
+from bascule.model.site import Forward, Mode, PlugKind, Site
+from bascule.model.values import IFNAME_MAX, Service, bridge_name
 from bascule.plan.virtual_network import resolved_networks
 from bascule.policy.network_rules import network_table
 from bascule.providers.dnsmasq.arguments import parse_leases

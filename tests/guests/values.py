@@ -6,19 +6,8 @@ from ipaddress import ip_address, ip_interface, ip_network
 
 from msgspec.structs import replace
 
-from bascule.model.site import (
-    DhcpRange,
-    Forward,
-    Guest,
-    GuestNic,
-    Host,
-    Mode,
-    PlugKind,
-    Service,
-    Site,
-    VirtualNetwork,
-)
-from bascule.model.values import derive_mac, derive_tap
+from bascule.model.site import DhcpRange, Forward, Guest, GuestNic, Host, Mode, PlugKind, Site, VirtualNetwork
+from bascule.model.values import Service, derive_mac, derive_tap
 from bascule.plan.virtual_network import ResolvedNetwork, resolved_networks
 from bascule.twin.test_guest import init
 from bascule.twin.test_guest.kernel import GuestImage

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bascule.errors import BasculeError, UsageFault
-from bascule.model.site import Service
+from bascule.model.values import Service
 from bascule.observe import packet_path
 from bascule.site import parse
 from bascule.system.run import run

@@ -12,8 +12,8 @@ import yaml
 
 import bascule.site.tree
 from bascule.errors import Place, SiteFault
-from bascule.model.site import Mode, PlugKind, Service, Site, Verdict
-from bascule.model.values import IfName, derive_guest_mac
+from bascule.model.site import Mode, PlugKind, Site, Verdict
+from bascule.model.values import IfName, Service, derive_guest_mac
 from bascule.site import parse
 
 ROOT = Path(__file__).parent.parent.parent

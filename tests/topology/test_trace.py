@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from bascule.model.links import Bridge, Physical, Tap
-from bascule.model.site import PlugKind, Service, Site
+from bascule.model.site import PlugKind, Site
 from bascule.model.state import Address, HostState, Link, LinkFacts
-from bascule.model.values import IfName
+from bascule.model.values import IfName, Service
 from bascule.site import parse
 from bascule.topology.elements import Trace
 from bascule.topology.graph import Topology

@@ -17,10 +17,9 @@ from bascule.model.site import (
     Masquerade,
     Network,
     PlugKind,
-    Service,
     Site,
 )
-from bascule.model.values import IfName, Mac, derive_guest_mac, derive_tap
+from bascule.model.values import IfName, Mac, Service, derive_guest_mac, derive_tap
 
 __all__ = ["Bridge", "Host", "by_name", "guest", "machine", "network", "nic", "production", "service"]
 

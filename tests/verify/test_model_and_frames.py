@@ -7,7 +7,8 @@ from msgspec.structs import replace
 
 from bascule.cli.show import output_style
 from bascule.cli.show.verdicts import show_failures, show_outcomes
-from bascule.model.site import Expectation, Service, Verdict
+from bascule.model.site import Expectation, Verdict
+from bascule.model.values import Service
 from bascule.rehearsal import Rehearsal
 from bascule.site import parse
 from bascule.topology.trace.answer import Certainty

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bascule import questions
-from bascule.model.site import Service, Site
+from bascule.model.site import Site
+from bascule.model.values import Service
 from bascule.site import parse
 from bascule.topology.trace.answer import Certainty, Code
 from bascule.verify.reachability.live import why

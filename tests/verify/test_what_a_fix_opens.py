@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.many_pairs import host
 
-from bascule.model.site import Service
+from bascule.model.values import Service
 from bascule.topology.trace.rules.lines import Rules
 from bascule.topology.trace.rules.reading import Listings, with_saves
 from bascule.verify.reachability.fixes import MOST_PARTIES, fixes

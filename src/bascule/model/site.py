@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from typing import Literal
+from functools import cached_property
 
 from msgspec import Struct, field
 
@@ -16,7 +16,7 @@ from bascule.model.bandwidth import Bandwidth
 from bascule.model.guarding import Guarding
 from bascule.model.host_links import Bridge, HostLinks, StaticRoute
 from bascule.model.site_place import NOWHERE, SiteSource
-from bascule.model.values import IfName, IpAddress, IpInterface, IpNetwork, Mac, Vid, bridge_name
+from bascule.model.values import IfName, IpAddress, IpInterface, IpNetwork, Mac, Service, Vid, bridge_name
 
 
 class Verdict(StrEnum):
@@ -51,28 +51,6 @@ class Attachment(Struct, frozen=True):
 
     def __str__(self) -> str:
         return f"{self.kind.value} {self.into}"
-
-
-class Service(Struct, frozen=True):
-    """``tcp/80``, ``udp/5000-5010``, ``icmp`` or ``arp``; ports are 0 where the protocol has none."""
-
-    protocol: Literal["tcp", "udp", "icmp", "arp"]
-    first: int = 0
-    last: int = 0
-
-    def __str__(self) -> str:
-        if not self.first:
-            return self.protocol
-        return f"{self.protocol}/{self.first}" + (f"-{self.last}" if self.last != self.first else "")
-
-    @property
-    def ports(self) -> range:
-        """The ports, as a range; empty for icmp and arp."""
-        return range(self.first, self.last + 1) if self.first else range(0)
-
-    def covers(self, other: Service) -> bool:
-        """Whether every port of ``other`` is among ours."""
-        return self.protocol == other.protocol and self.first <= other.first and other.last <= self.last
 
 
 class Network(Struct, frozen=True, kw_only=True):
@@ -312,7 +290,7 @@ class Expectation(Struct, frozen=True, kw_only=True):
     place: Place = NOWHERE
 
 
-class Site(Struct, frozen=True, kw_only=True):
+class Site(Struct, frozen=True, kw_only=True, dict=True):
     """The whole file. ``digest`` is the SHA-256 of its bytes in hexadecimal."""
 
     name: str
@@ -330,6 +308,25 @@ class Site(Struct, frozen=True, kw_only=True):
     def guest_nics(self, host: str) -> Iterator[GuestNic]:
         """The NICs of all guests of one host, in the order of the file."""
         return (nic for guest in self.guests_on(host) for nic in guest.nics)
+
+    def nics_on(self, host: str, bridge: str) -> tuple[GuestNic, ...]:
+        """The NICs of guests that are plugged into a bridge of a host, in the order of the file."""
+        return self._nics_by_bridge.get((host, bridge), ())
+
+    @cached_property
+    def nics_at_liberty(self) -> tuple[GuestNic, ...]:
+        """The NICs that may do what a guard denies to others."""
+        return tuple(nic for guest in self.guests.values() for nic in guest.nics if nic.guarding.may)
+
+    @cached_property
+    def _nics_by_bridge(self) -> Mapping[tuple[str, str], tuple[GuestNic, ...]]:
+        found: dict[tuple[str, str], tuple[GuestNic, ...]] = {}
+        for guest in self.guests.values():
+            for nic in guest.nics:
+                if nic.bridge is not None:
+                    key = guest.host, str(nic.bridge)
+                    found[key] = (*found.get(key, ()), nic)
+        return found
 
     def network_of_link(self, host: Host, name: str | None) -> Network | None:
         """The building's network on a link: the one that it or a NIC below it names, or the one of its VLAN."""

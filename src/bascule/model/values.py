@@ -9,7 +9,9 @@ import hashlib
 import re
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
-from typing import NewType
+from typing import Literal, NewType
+
+from msgspec import Struct
 
 Mac = NewType("Mac", str)  # lower case, colons: "52:54:00:28:23:af"
 IfName = NewType("IfName", str)
@@ -119,3 +121,25 @@ def bridge_name(network: str) -> IfName:
 def tap_mac(guest_mac: Mac) -> Mac:
     """The MAC of the host's end of a tap: the guest's with first byte fe, so that no bridge takes it for its own."""
     return Mac("fe" + guest_mac[2:])
+
+
+class Service(Struct, frozen=True):
+    """``tcp/80``, ``udp/5000-5010``, ``icmp`` or ``arp``; ports are 0 where the protocol has none."""
+
+    protocol: Literal["tcp", "udp", "icmp", "arp"]
+    first: int = 0
+    last: int = 0
+
+    def __str__(self) -> str:
+        if not self.first:
+            return self.protocol
+        return f"{self.protocol}/{self.first}" + (f"-{self.last}" if self.last != self.first else "")
+
+    @property
+    def ports(self) -> range:
+        """The ports, as a range; empty for icmp and arp."""
+        return range(self.first, self.last + 1) if self.first else range(0)
+
+    def covers(self, other: Service) -> bool:
+        """Whether every port of ``other`` is among ours."""
+        return self.protocol == other.protocol and self.first <= other.first and other.last <= self.last

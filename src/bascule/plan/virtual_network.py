@@ -13,9 +13,9 @@ from msgspec import Struct
 
 from bascule.errors import Place, Problem, SiteFault
 from bascule.model.links import Bridge
-from bascule.model.site import GuestNic, Host, Mode, Service, Site, VirtualNetwork
+from bascule.model.site import GuestNic, Host, Mode, Site, VirtualNetwork
 from bascule.model.state import FORWARDING, Address, Link
-from bascule.model.values import ETHERNET_MTU, IfName, IpAddress, IpInterface, IpNetwork, Mac, bridge_name
+from bascule.model.values import ETHERNET_MTU, IfName, IpAddress, IpInterface, IpNetwork, Mac, Service, bridge_name
 from bascule.topology.virtual_networks import host_address
 
 if TYPE_CHECKING:  # each plan looks here; most hosts have no virtual network

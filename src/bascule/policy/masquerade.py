@@ -26,8 +26,8 @@ from bascule.model.ruleset.rules import (
     Statement,
     Table,
 )
-from bascule.model.site import Machine, Mode, Service, Site
-from bascule.model.values import IpNetwork
+from bascule.model.site import Machine, Mode, Site
+from bascule.model.values import IpNetwork, Service
 from bascule.policy.network_rules import ACCEPT, HOOKS, MASQUERADE, prefix
 
 TABLE, REDIRECTS = "bascule_twin", "bascule_services"

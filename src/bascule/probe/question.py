@@ -8,8 +8,7 @@ from ipaddress import IPv4Address
 
 from msgspec import Struct, field
 
-from bascule.model.site import Service
-from bascule.model.values import IfName, IpAddress, Mac
+from bascule.model.values import IfName, IpAddress, Mac, Service
 from bascule.model.volatile import Volatile
 from bascule.probe.domain import ProbeAttachment
 

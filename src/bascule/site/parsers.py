@@ -7,7 +7,6 @@ import re
 from ipaddress import IPv4Address, ip_address, ip_interface, ip_network
 from typing import Literal
 
-from bascule.model.site import Service
 from bascule.model.values import (
     IFNAME_MAX,
     IfName,
@@ -15,6 +14,7 @@ from bascule.model.values import (
     IpInterface,
     IpNetwork,
     Mac,
+    Service,
     Vid,
     parse_ifname,
     parse_label,

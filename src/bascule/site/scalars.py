@@ -14,7 +14,6 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from bascule.model.host_links import DEFAULT_TABLE, MAIN_TABLE
-from bascule.model.site import Service
 from bascule.model.values import (
     NO_VLAN,
     IfName,
@@ -22,6 +21,7 @@ from bascule.model.values import (
     IpInterface,
     IpNetwork,
     Mac,
+    Service,
     Vid,
 )
 from bascule.site import parsers as p

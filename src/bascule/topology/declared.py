@@ -91,5 +91,5 @@ def networks_on(
 
 def _is_used(site: Site, host: Host, bridge: IfName, vid: Vid) -> bool:
     """Whether a guest on a bridge sends into a VLAN."""
-    nics = (nic for nic in site.guest_nics(host.name) if nic.bridge == bridge)
+    nics = site.nics_on(host.name, bridge)
     return any(nic.vlan == vid or any(first <= vid <= last for first, last in nic.vlans) for nic in nics)

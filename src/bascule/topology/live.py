@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import pairwise
 
-from bascule.model.site import Service, Site
+from bascule.model.site import Site
 from bascule.model.state import HostState
-from bascule.model.values import IfName
+from bascule.model.values import IfName, Service
 from bascule.topology.elements import Element, Trace, label
 from bascule.topology.graph import Topology
 from bascule.topology.layer2 import switch_kind

@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from bascule.errors import BasculeError, CommandFailed, Problem
 from bascule.model.ruleset.text import table_text
-from bascule.model.site import Service
+from bascule.model.values import Service
 from bascule.policy.masquerade import redirect_table
 from bascule.system.net.netns import Namespace
 from bascule.system.process.workers import Worker

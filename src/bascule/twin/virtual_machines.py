@@ -12,8 +12,8 @@ from msgspec.structs import replace
 
 from bascule.errors import BasculeError
 from bascule.guests.plug import Plug
-from bascule.model.site import Guest, Service, Site
-from bascule.model.values import IfName, IpInterface, Mac
+from bascule.model.site import Guest, Site
+from bascule.model.values import IfName, IpInterface, Mac, Service
 from bascule.observe.memory import observe_memory
 from bascule.plan.change import Note
 from bascule.probe.domain import CapturePoint, GuestAgent, ProbeAttachment

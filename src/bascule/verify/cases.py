@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from msgspec import Struct, field
 
-from bascule.model.site import Expectation, Service, Verdict
+from bascule.model.site import Expectation, Verdict
+from bascule.model.values import Service
 from bascule.probe.domain import ProbeAttachment
 from bascule.probe.question import AGENT_ASKS_AT_MOST, PATIENCE_S, PORTS_AT_MOST, Protocol, Question, ports_of
 from bascule.verify.endpoints import EndpointAddress, Endpoints

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from bascule.model.site import GuestNic, Host, Service, Site
+from bascule.model.site import GuestNic, Host, Site
 from bascule.model.state import HostState
-from bascule.model.values import ETHERNET_MTU, IfName, IpAddress, IpInterface, Mac
+from bascule.model.values import ETHERNET_MTU, IfName, IpAddress, IpInterface, Mac, Service
 from bascule.probe.ask import ask
 from bascule.probe.domain import ProbeAttachment, ProbeDomain
 from bascule.probe.protocols import ANSWERED_BY_ALL

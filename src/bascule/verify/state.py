@@ -119,7 +119,7 @@ def _bridge(site: Site, host: Host, bridge: Bridge, state: HostState, facts: Sta
         yield facts.check("bridge-mac", bridge.name, same, "mac")
     yield _spanning_tree(link, facts)
     yield from _mtu(site, host, bridge, state, facts)
-    nics = [nic for nic in site.guest_nics(host.name) if nic.bridge == bridge.name]
+    nics = site.nics_on(host.name, bridge.name)
     for nic in nics:
         yield tap_on_bridge(nic, bridge.name, state.links.get(nic.tap), facts)
     taps = [nic.tap for nic in nics]

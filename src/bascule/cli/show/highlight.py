@@ -10,7 +10,7 @@ from bascule.errors import Problem, UsageFault
 
 if TYPE_CHECKING:
     from bascule.draw.scene.highlight import Highlight
-    from bascule.model.site import Service
+    from bascule.model.values import Service
 
 Question = tuple[str, str, str]  # source, target, service
 

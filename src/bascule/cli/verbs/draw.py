@@ -117,7 +117,7 @@ def _way(site: Site, highlight: str | None, witness: str | None, *, host: str | 
     meant = ends(highlight)
     if witness is None:
         from bascule import workflow
-        from bascule.model.site import Service
+        from bascule.model.values import Service
         from bascule.questions import said_of_way
 
         service = service_of(meant[2])

@@ -19,8 +19,9 @@ from bascule.draw.scene.elements import (
     link_id,
 )
 from bascule.model.guarding import GuardLevel
-from bascule.model.site import Guest, GuestNic, Host, MachineNic, Service, Site
+from bascule.model.site import Guest, GuestNic, Host, MachineNic, Site
 from bascule.model.state import HostState, Link
+from bascule.model.values import Service
 from bascule.policy.guards.ports import is_guarded
 
 

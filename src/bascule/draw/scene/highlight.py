@@ -22,8 +22,9 @@ from bascule.draw.scene.elements import (
     virtual_id,
 )
 from bascule.errors import Problem, UsageFault
-from bascule.model.site import Service, Site
+from bascule.model.site import Site
 from bascule.model.state import HostState
+from bascule.model.values import Service
 from bascule.topology.elements import Element
 from bascule.topology.live import trace_as_it_is
 

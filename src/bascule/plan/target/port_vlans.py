@@ -31,10 +31,9 @@ def lay_trunk(build: TargetBuilder, bridge: DeclaredBridge, declared: DeclaredPo
     On a host that is taken as found it keeps what it carries there already: others may have guests on it.
     """
     port, vids = declared.link, _numbers(declared.vlans)
-    for nic in build.site.guest_nics(build.host.name):
-        if nic.bridge == bridge.name and declared.for_guests:
-            vids |= {nic.vlan} if nic.vlan is not None else set()
-            vids |= _numbers(nic.vlans)
+    for nic in build.site.nics_on(build.host.name, bridge.name) if declared.for_guests else ():
+        vids |= {nic.vlan} if nic.vlan is not None else set()
+        vids |= _numbers(nic.vlans)
     native = bridge.native if declared.pvid is None else declared.pvid
     tagged, takes_all = bridge.native_tagged and declared.for_guests, declared.pvid != NO_VLAN
     own = (PortVlans(first=native, last=native, pvid=True, untagged=not tagged),) if takes_all else ()

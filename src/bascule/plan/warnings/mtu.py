@@ -47,7 +47,7 @@ def narrows(site: Site, host: Host, bridge: Bridge, state: HostState) -> MtuBott
     carriers = sorted(every, key=lambda name: state.links[name].mtu)
     if link is None or not carriers or state.links[carriers[0]].mtu >= max(link.mtu, bridge.mtu or ETHERNET_MTU):
         return None
-    guests = sorted({nic.guest for nic in site.guest_nics(host.name) if nic.bridge == bridge.name})
+    guests = sorted({nic.guest for nic in site.nics_on(host.name, bridge.name)})
     own = bridge.mtu or (ETHERNET_MTU if guests else 0)
     sent, passes = max(link.mtu, own), state.links[carriers[0]].mtu
     if passes >= sent:
@@ -90,9 +90,10 @@ def mtu_notes(site: Site, host: Host, state: HostState) -> Iterator[Note]:
 def _narrow_ports(site: Site, host: Host, bridge: Bridge, state: HostState) -> Iterator[Note]:
     """The ports of others (a container's, a tunnel's end) that take less than the bridge passes."""
     link, named = state.links.get(bridge.name), {port.link for port in bridge.every_port}
-    named |= {nic.tap for nic in site.guest_nics(host.name)}
-    for port in state.ports(bridge.name) if link is not None else ():
-        if port.name not in named and link is not None and port.mtu < link.mtu:
+    narrow = [port for port in state.ports(bridge.name) if link is not None and port.mtu < link.mtu]
+    named |= {nic.tap for nic in site.guest_nics(host.name)} if narrow else set()
+    for port in narrow:
+        if port.name not in named and link is not None:
             text = f"{port.name}, a port that is not in the file, takes packets of {port.mtu:,} bytes only, and "
             text += f"{bridge.name} passes {link.mtu:,}: bigger ones are dropped there silently"
             yield Note(kind="warning", subject=bridge.name, text=text)

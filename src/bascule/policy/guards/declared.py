@@ -66,8 +66,9 @@ def _machine_nics(site: Site, segment: str | None, which: Callable[[Machine], bo
 
 
 def _guest_nics(site: Site, segment: str | None, liberty: str) -> Iterator[GuestNic]:
-    for guest in site.guests.values():
-        yield from (nic for nic in guest.nics if liberty in nic.guarding.may and site.segment_of(nic) == segment)
+    for nic in site.nics_at_liberty:
+        if liberty in nic.guarding.may and site.segment_of(nic) == segment:
+            yield nic
 
 
 def _macs(machines: Iterable[MachineNic], guests: Iterable[GuestNic]) -> tuple[Mac, ...] | None:

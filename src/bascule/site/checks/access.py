@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bascule.model.site import Service
+from bascule.model.values import Service
 from bascule.site import document as d
 from bascule.site.checks.networks import known_network
 from bascule.site.findings import Path, suggest

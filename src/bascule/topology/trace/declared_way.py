@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
-from bascule.model.site import Forward, Mode, Service, VirtualNetwork
-from bascule.model.values import IpAddress, IpNetwork
+from bascule.model.site import Forward, Mode, VirtualNetwork
+from bascule.model.values import IpAddress, IpNetwork, Service
 from bascule.topology.elements import Element, Trace, label
 from bascule.topology.endpoints import Endpoint, EndpointKind, EndpointNic, default_routes
 from bascule.topology.graph import FramePosition, Topology

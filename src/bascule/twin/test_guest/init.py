@@ -17,8 +17,8 @@ from msgspec.structs import replace
 
 from bascule.errors import BasculeError
 from bascule.model.host_links import StaticRoute
-from bascule.model.site import Guest, GuestNic, Service
-from bascule.model.values import IpAddress, IpInterface, Mac, parse_mac
+from bascule.model.site import Guest, GuestNic
+from bascule.model.values import IpAddress, IpInterface, Mac, Service, parse_mac
 from bascule.twin.test_guest import cpio
 
 MEMORY = 96 << 20  # bytes that the test guest needs, measured: 64 MiB is too little to unpack the archive on 6.1

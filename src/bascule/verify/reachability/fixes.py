@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.errors import UsageFault
-from bascule.model.site import Service
+from bascule.model.values import Service
 from bascule.policy.guards.table import KEY
 from bascule.topology.trace.answer import Blocker, Certainty, Code
 from bascule.topology.trace.network import HostNetwork

@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from bascule.errors import Place
 from bascule.model.ruleset.owners import BASCULE, owner
-from bascule.model.site import Host, Service, Site
+from bascule.model.site import Host, Site
 from bascule.model.state import HostState, Link
-from bascule.model.values import Mac, bridge_name
+from bascule.model.values import Mac, Service, bridge_name
 from bascule.policy.guards.flows import COOKIE
 from bascule.providers.loaded_guards import rules_on_switches
 from bascule.topology.declared import declared_links

@@ -8,7 +8,8 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bascule.model.site import Expectation, Service, Site, Verdict
+from bascule.model.site import Expectation, Site, Verdict
+from bascule.model.values import Service
 from bascule.topology.sweep.sweep import Exchange, Sweep
 from bascule.topology.trace.answer import Blocker, Certainty
 from bascule.topology.trace.packet import Traffic

@@ -8,7 +8,8 @@ from msgspec import Struct
 
 from bascule.errors import UsageFault
 from bascule.model.ruleset.owners import owner
-from bascule.model.site import Expectation, Service
+from bascule.model.site import Expectation
+from bascule.model.values import Service
 from bascule.topology.trace.answer import Blocker, Certainty
 from bascule.verify.reachability.other_hosts import decisive, hosts_between, parts
 from bascule.verify.reachability.participant import AskedHost, Participant

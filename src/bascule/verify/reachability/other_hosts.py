@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from bascule.model.site import Service
+from bascule.model.values import Service
 from bascule.topology.trace.answer import Blocker, Certainty, Code, Leg, Stage
 from bascule.topology.trace.packet import key
 from bascule.verify.reachability.participant import AskedHost, Participant

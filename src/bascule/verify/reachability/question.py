@@ -10,8 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.errors import Problem, UsageFault
-from bascule.model.site import Service
-from bascule.model.values import parse_mac
+from bascule.model.values import Service, parse_mac
 from bascule.topology.trace.answer import Certainty, Reachability
 from bascule.topology.trace.large_packets import LargePacket, LargePacketWalk
 from bascule.topology.trace.network import HostNetwork, WireEnd

@@ -1,0 +1,65 @@
+"""A host of four times the bridges and guests is four times the work, in each step of a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from bascule.apply.prepare import prepare_from
+from bascule.cli.show.plan import show_plan
+from bascule.model.links import Physical
+from bascule.model.state import HostState, Link
+from bascule.model.values import IfName, Mac
+from bascule.site import parse
+from tests.work import assert_linear
+
+BRIDGES = 60
+
+
+def text(number: int, *, kind: str = "") -> str:
+    """So many bridges with two guests each."""
+    nics = "".join(f"      e{n}: {{network: n{n}}}\n" for n in range(number))
+    networks = "".join(f"  n{n}: {{subnet: 10.{n // 200}.{n % 200}.0/24}}\n" for n in range(number))
+    bridges = "".join(f"      br{n}: {{{kind}uplink: e{n}}}\n" for n in range(number))
+    guests = "".join(
+        f"  g{n}-{m}: {{host: h, nics: [{{bridge: br{n}, address: 10.{n // 200}.{n % 200}.{m + 9}/24}}]}}\n"
+        for n in range(number)
+        for m in range(2)
+    )
+    return f"site: s\nnetworks:\n{networks}hosts:\n  h:\n    nics:\n{nics}    bridges:\n{bridges}guests:\n{guests}"
+
+
+def found(number: int) -> HostState:
+    """The host before: its NICs."""
+    return HostState.of(
+        [
+            Link(name=IfName(f"e{n}"), options=Physical(), mac=Mac(f"52:54:00:00:{n // 256:02x}:{n % 256:02x}"))
+            for n in range(number)
+        ]
+    )
+
+
+def read(number: int, kind: str) -> Callable[[], object]:
+    data = text(number, kind=kind).encode()
+    return lambda: parse(data, "site.yaml")
+
+
+def planned(number: int, kind: str) -> Callable[[], object]:
+    site, state = parse(text(number, kind=kind).encode(), "site.yaml"), found(number)
+    return lambda: prepare_from(site, site.hosts["h"], state)
+
+
+def shown(number: int, kind: str) -> Callable[[], object]:
+    site = parse(text(number, kind=kind).encode(), "site.yaml")
+    plan = prepare_from(site, site.hosts["h"], found(number)).plan
+    return lambda: show_plan("h", plan, columns=100)
+
+
+@pytest.mark.parametrize("kind", ["", "vlan_aware: true, ", "guard: strict, "])
+@pytest.mark.parametrize("task", [read, planned, shown])
+def test_four_times_the_bridges_are_four_times_the_work(
+    task: Callable[[int, str], Callable[[], object]], kind: str
+) -> None:
+    task(4, kind)()  # what is made once
+    assert_linear(lambda number: task(number, kind), BRIDGES)
