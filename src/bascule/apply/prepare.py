@@ -217,7 +217,7 @@ def _named_links(host: Host, observed: HostState, wanted: HostState) -> tuple[No
         return ()
     from bascule.observe.named_links import read_uses
 
-    return tuple(notes_of(left, read_uses((move.link for move in left), observed), observed))
+    return tuple(notes_of(left, read_uses((move.link for move in left), observed), observed, wanted))
 
 
 def _to_be_ports(host: Host, observed: HostState) -> dict[int, str]:

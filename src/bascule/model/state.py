@@ -87,12 +87,16 @@ class RoutingRule(Struct, frozen=True, kw_only=True, order=True):
 
 
 class FixedNeighbour(Struct, frozen=True, kw_only=True, order=True):
-    """A permanent neighbour, or one for whom a link answers (``proxy``, which has no MAC)."""
+    """A permanent neighbour, or one for whom a link answers (``proxy``, which has no MAC).
+
+    ``flags`` are words of ip-neighbour(8): ``router``, and ``extern_learn`` of a program that learns for the kernel.
+    """
 
     ip: str
     dev: str
     mac: str = ""
     proxy: bool = False
+    flags: tuple[str, ...] = ()
 
 
 class PortVlans(Struct, frozen=True, kw_only=True, order=True):

@@ -45,7 +45,7 @@ def from_json(data: Any) -> HostState:
             (_link_from(entry) for entry in data["links"]),
             routes=tuple(map(_route_from, data["routes"])),
             rules=tuple(RoutingRule(**_tuples(entry)) for entry in data["rules"]),
-            neighbours=tuple(FixedNeighbour(**entry) for entry in data.get("neighbours", ())),
+            neighbours=tuple(FixedNeighbour(**_tuples(entry)) for entry in data.get("neighbours", ())),
             sysctls=data["sysctls"],
             tables=tables_from_json(data["tables"]),
         )

@@ -56,6 +56,7 @@ def read_uses(links: Iterable[str], state: HostState) -> LinkUses:
         endpoints=_by_link(_mptcp_endpoints(gaps) if wanted else ()),
         ipsec=_by_link(_ipsec(gaps) if wanted else ()),
         tokens=_tokens(gaps) if state.has_ipv6 else {},
+        others=_by_link(_others(gaps, ipv6=state.has_ipv6) if wanted else ()),
         ssh_port=_ssh_port(),
         gaps=(*gaps, *network.rules.unread),
     )
@@ -77,24 +78,37 @@ def _ssh_port() -> int:
 
 def _listeners(gaps: list[str]) -> Iterator[BoundProgram]:
     """Sockets that listen, and those that are bound to a link whatever they are for (ss(8))."""
-    for line in _ask(("ss", "-H", "-n", "-p", "-a", "-t", "-u"), gaps).splitlines():
+    for line in _ask(("ss", "-H", "-n", "-p", "-a", "-t", "-u", "-w"), gaps).splitlines():
         cells = line.split()
-        if len(cells) < 5 or cells[1] not in {"LISTEN", "UNCONN"}:
+        if len(cells) < 6:
             continue
         where, _, port = cells[4].rpartition(":")
         address, _, link = where.partition("%")
         if link.endswith("]"):
             address, link = address + "]", link[:-1]
-        found = re.search(r'\(\("([^"]+)"', line)
-        program = found[1] if found else "an unknown program"
-        if program not in CLIENTS and port.isdigit():
-            yield BoundProgram(program=program, protocol=cells[0], address=address, port=int(port), link=link)
+        is_raw, is_open = cells[0] not in {"tcp", "udp"}, cells[1] in {"LISTEN", "UNCONN"}
+        program = _program(line)
+        if program in CLIENTS or not (link or (is_open and not is_raw)):
+            continue
+        yield BoundProgram(
+            program=program,
+            protocol=f"raw {port}" if is_raw else cells[0],
+            address=address,
+            port=int(port) if port.isdigit() and not is_raw else 0,
+            link=link,
+            peer="" if is_open else cells[5],
+        )
     for line in _ask(("ss", "-H", "-n", "-p", "-a", "-0"), gaps).splitlines():
         cells = line.split()
-        found = re.search(r'\(\("([^"]+)"', line)
-        if len(cells) >= 5 and found and found[1] not in CLIENTS:
+        program = _program(line)
+        if len(cells) >= 5 and "users:" in line and program not in CLIENTS:
             link = cells[4].rpartition(":")[2]
-            yield BoundProgram(program=found[1], protocol="packet", address="every frame", link=link)
+            yield BoundProgram(program=program, protocol="packet", address="every frame", link=link)
+
+
+def _program(line: str) -> str:
+    found = re.search(r'\(\("([^"]+)"', line)
+    return found[1] if found else "an unknown program"
 
 
 def _programs(link: str) -> Iterator[str]:
@@ -111,7 +125,7 @@ def _programs(link: str) -> Iterator[str]:
             continue  # it has ended
         if not words or name in SHELLS | CLIENTS:
             continue
-        if any(link in re.split(r"[\s=,:]", word) for word in words[1:]):
+        if any(link in re.split(r"[\s=,:%@/]", re.sub(r"^-[A-Za-z](?=.)", "", word)) for word in words[1:]):
             yield f"{name} (process {folder.name}: {' '.join(words)})"
         for path in _files(name, words):
             yield from (f"{name} ({path}:{number}: {line})" for number, line in _lines(path, link))
@@ -215,6 +229,30 @@ def _mptcp_endpoints(gaps: list[str]) -> Iterator[tuple[str, str]]:
         if "dev" in row:
             flags = [flag for flag in ("subflow", "signal", "backup", "fullmesh") if row.get(flag)]
             yield row["dev"], " ".join((row["address"], f"(id {row['id']}{''.join(f', {flag}' for flag in flags)})"))
+
+
+def _others(gaps: list[str], *, ipv6: bool) -> Iterator[tuple[str, str]]:
+    """What else ip(8) has for one link alone: next hops, labels of source addresses, multicast routing."""
+    for row in json.loads(_ask(("ip", "-j", "nexthop"), gaps) or "[]"):
+        if "dev" in row:
+            via = f"via {row['gateway']} " if "gateway" in row else ""
+            text = f"the next hop {row['id']} ({via}dev {row['dev']}) stays there: the routes that use it go along "
+            text += "with its gateway alone; whoever made it, such as a routing daemon, makes it anew on {to}"
+            yield row["dev"], text
+    for row in json.loads(_ask(("ip", "-j", "addrlabel"), gaps) or "[]") if ipv6 else ():
+        if link := row.get("ifname", ""):
+            said = f"prefix {row['address']}/{row['prefixlen']} label {row['label']}"
+            text = f"the address label of {row['address']}/{row['prefixlen']} is for this link alone, and chooses no "
+            yield link, text + f"source address by {{to}}; say 'ip addrlabel add {said} dev {{to}}'"
+    for table in ("ip_mr_vif", "ip6_mr_vif"):
+        try:
+            lines = (PROC / "thread-self/net" / table).read_text().splitlines()[1:]
+        except OSError:  # the kernel has no multicast routing
+            continue
+        for cells in map(str.split, lines):
+            version = "IPv6" if "6" in table else "IPv4"
+            text = f"is an interface of multicast routing ({version}): what is for its wire goes to it no more, "
+            yield cells[1], text + "nor comes from it; let the multicast router use {to}, and start it again"
 
 
 def _ipsec(gaps: list[str]) -> Iterator[tuple[str, str]]:

@@ -41,6 +41,16 @@ def is_written(route: Route, state: HostState) -> bool:
     return bool(route.gateway) and not any(address.dynamic for address in _addresses(route, state))
 
 
+def unsaid_of(route: Route, state: HostState) -> str:
+    """A route that somebody wrote down, in words, where files say nothing of it, or less than there is."""
+    if not is_written(route, state):
+        return ""
+    words = f"{route.kind} {route.dst}" if route.kind != "unicast" else route.dst
+    if route.kind != "unicast" or route.nexthops or table_of(route) is None:
+        return f"route {words}"
+    return f"route {words}'s {' '.join(route.extra)}" if route.extra else ""
+
+
 def table_of(route: Route) -> int | None:
     """The number of a route's table; None for a name that this host gives to one."""
     return (

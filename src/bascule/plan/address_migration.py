@@ -13,9 +13,11 @@ from bascule.model.values import IfName
 SLAAC = ("accept_ra", "autoconf", "use_tempaddr")  # how a link deals with router advertisements (ip-sysctl.rst)
 SPEAKER = {  # further parameters of the link on which a host speaks: how it answers, filters and routes
     4: (
-        "accept_local", "accept_redirects", "accept_source_route", "arp_accept", "arp_announce", "arp_filter",
-        "arp_ignore", "arp_notify", "bc_forwarding", "disable_policy", "disable_xfrm", "drop_gratuitous_arp",
-        "drop_unicast_in_l2_multicast", "force_igmp_version", "forwarding", "ignore_routes_with_linkdown",
+        "accept_local", "accept_redirects", "accept_source_route", "arp_accept", "arp_announce",
+        "arp_evict_nocarrier", "arp_filter", "arp_ignore", "arp_notify", "bc_forwarding", "bootp_relay",
+        "disable_policy", "disable_xfrm", "drop_gratuitous_arp", "drop_unicast_in_l2_multicast", "force_igmp_version",
+        "forwarding", "ignore_routes_with_linkdown", "igmpv2_unsolicited_report_interval",
+        "igmpv3_unsolicited_report_interval",
         "log_martians", "medium_id", "promote_secondaries", "proxy_arp", "proxy_arp_pvlan", "route_localnet",
         "rp_filter", "secure_redirects", "send_redirects", "shared_media", "src_valid_mark", "tag",
     ),
@@ -23,11 +25,16 @@ SPEAKER = {  # further parameters of the link on which a host speaks: how it ans
         "accept_dad", "accept_ra_defrtr", "accept_ra_from_local", "accept_ra_min_hop_limit", "accept_ra_min_lft",
         "accept_ra_mtu", "accept_ra_pinfo", "accept_ra_rt_info_max_plen", "accept_ra_rt_info_min_plen",
         "accept_ra_rtr_pref", "accept_redirects", "accept_source_route", "accept_untracked_na", "dad_transmits",
-        "disable_ipv6", "drop_unicast_in_l2_multicast", "drop_unsolicited_na", "force_mld_version", "forwarding",
-        "hop_limit", "ignore_routes_with_linkdown", "keep_addr_on_down", "max_addresses", "max_desync_factor",
-        "ndisc_notify", "optimistic_dad", "proxy_ndp", "ra_defrtr_metric", "regen_max_retry",
-        "router_solicitation_interval", "router_solicitations", "suppress_frag_ndisc", "temp_prefered_lft",
-        "temp_valid_lft", "use_oif_addrs_only", "use_optimistic",
+        "disable_ipv6", "disable_policy", "drop_unicast_in_l2_multicast", "drop_unsolicited_na", "enhanced_dad",
+        "force_forwarding", "force_mld_version", "force_tllao", "forwarding", "hop_limit",
+        "ignore_routes_with_linkdown", "ioam6_enabled", "ioam6_id", "ioam6_id_wide", "keep_addr_on_down",
+        "max_addresses", "max_desync_factor", "mldv1_unsolicited_report_interval",
+        "mldv2_unsolicited_report_interval", "ndisc_evict_nocarrier", "ndisc_notify", "ndisc_tclass",
+        "optimistic_dad", "proxy_ndp", "ra_defrtr_metric", "ra_honor_pio_life", "ra_honor_pio_pflag",
+        "regen_max_retry", "regen_min_advance", "router_probe_interval", "router_solicitation_delay",
+        "router_solicitation_interval", "router_solicitation_max_interval", "router_solicitations", "rpl_seg_enabled",
+        "seg6_enabled", "seg6_require_hmac", "suppress_frag_ndisc", "temp_prefered_lft", "temp_valid_lft",
+        "use_oif_addrs_only", "use_optimistic",
     ),
 }  # fmt: skip
 

@@ -1,7 +1,8 @@
 """What moves with the host's addresses when they change their link, and is kept for the next boot with them. Pure.
 
-No key of a site file says these: policy rules that name a link of ours or that stood in a file that is moved aside, and
-permanent neighbours. They are on the host now, and so they are what the next boot must make.
+No key of a site file says these: policy rules that name a link of ours or that stood in a file that is moved aside,
+permanent neighbours, and routes of kinds and with words of their own. They are on the host now, and so they are what
+the next boot must make.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from bascule.persist.dialect import Dialect
 from bascule.persist.formats.neighbours import kind_of
 from bascule.persist.formats.rules import kernel_rule
 from bascule.persist.formats.vlans import ADDS_VLANS_ALONE, without_default_vlan
+from bascule.persist.running import unsaid_of
 from bascule.plan.change import Note
 
 
@@ -49,6 +51,10 @@ def with_carried(
             said = kind_of(one) in dialect.neighbours
             neighbours += [one] if said else []
             (kept if said else lost).setdefault(one.dev, []).append(f"{kind_of(one)} {one.ip}")
+    for route in state.routes:
+        mine = sorted(speakers & {route.dev, *(word for hop in route.nexthops for word in hop.split())})
+        if mine and (words := unsaid_of(route, state)):
+            lost.setdefault(mine[0], []).append(words)
     notes = [_note(link, words, "written for the next boot as well") for link, words in kept.items()]
     no = f"{dialect.name} has no words for it, so whoever sets it when the machine starts must name"
     notes += [_note(link, words, f"{no} {link}") for link, words in lost.items()]

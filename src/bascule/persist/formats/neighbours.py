@@ -26,5 +26,5 @@ def on_link(config: NetworkConfig, name: IfName) -> Iterator[FixedNeighbour]:
 def command(one: FixedNeighbour) -> str:
     """The command that sets it, whether it is there or not."""
     if one.proxy:
-        return f"ip neigh replace proxy {one.ip} dev {one.dev}"
-    return f"ip neigh replace {one.ip} lladdr {one.mac} dev {one.dev} nud permanent"
+        return " ".join(("ip neigh replace proxy", one.ip, "dev", one.dev, *one.flags))
+    return " ".join(("ip neigh replace", one.ip, "lladdr", one.mac, "dev", one.dev, "nud permanent", *one.flags))

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from bascule.model.links import Other
 from bascule.model.ruleset.owners import owner_words
@@ -18,7 +19,7 @@ from bascule.plan.leases import AddressMove
 from bascule.topology.trace.any_frame.passages import FAMILY_OF, FramePassage, into_host
 from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.rules.lines import Decision
-from bascule.topology.trace.rules.naming import NamingRule, rules_naming
+from bascule.topology.trace.rules.naming import NamingRule, rules_naming, rules_naming_group
 
 ROUTED_TUNNELS = {  # kinds of links whose own packets take a route of the host's
     *("gre", "gretap", "erspan", "ipip", "sit", "vti", "xfrm"),
@@ -27,13 +28,17 @@ ROUTED_TUNNELS = {  # kinds of links whose own packets take a route of the host'
 
 
 class BoundProgram(Struct, frozen=True, kw_only=True):
-    """A program that takes connections or packets on a port; ``link`` is the one that its socket is bound to."""
+    """A program that takes connections or packets on a port; ``link`` is the one that its socket is bound to.
+
+    ``peer`` is who it is connected with, empty where it takes what comes.
+    """
 
     program: str
-    protocol: str  # tcp, udp, packet
+    protocol: str  # tcp, udp, raw, packet
     address: str
     port: int = 0
     link: str = ""
+    peer: str = ""
 
     def __str__(self) -> str:
         return f"{self.protocol}/{self.port} ({self.program})" if self.port else f"{self.protocol} ({self.program})"
@@ -46,7 +51,8 @@ class LinkUses(Struct, frozen=True, kw_only=True):
     and ``qdisc tbf 1:``; ``ssh_port`` is where new SSH connections come in, ``groups`` are the multicast
     groups that programs have joined on a link, ``endpoints`` those of MPTCP that are bound to it, ``ipsec`` the
     policies and offloads that are for it alone, ``tokens`` the second halves that somebody set for the IPv6 addresses
-    that a link makes (ip-token(8)); ``gaps`` what could not be asked.
+    that a link makes (ip-token(8)), ``others`` what else ip(8) has for one link alone, with a line that says what comes
+    of it; ``gaps`` what could not be asked.
     """
 
     network: HostNetwork
@@ -58,6 +64,7 @@ class LinkUses(Struct, frozen=True, kw_only=True):
     endpoints: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     ipsec: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     tokens: Mapping[str, str] = field(default_factory=dict)
+    others: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     ssh_port: int = 22
     gaps: tuple[str, ...] = ()
 
@@ -67,25 +74,31 @@ def leaving(moves: Iterable[AddressMove]) -> tuple[AddressMove, ...]:
     return tuple(move for move in moves if move.addresses)
 
 
-def notes_of(moves: Iterable[AddressMove], uses: LinkUses, observed: HostState) -> Iterator[Note]:
+def notes_of(moves: Iterable[AddressMove], uses: LinkUses, observed: HostState, wanted: HostState) -> Iterator[Note]:
     """A line for each thing that still names a link on which the host will not speak any more."""
     for move in moves:
-        yield from _lost(move, uses)
+        yield from _lost(move, uses, wanted)
         for found in rules_naming(uses.network.rules, move.link, move.to or ""):
             yield _warning(move, _rule_words(move, found))
+        yield from _by_group(move, uses, observed)
         bound: dict[str, list[str]] = {}
         for one in uses.listeners:
-            if one.link == move.link:
+            if one.link == move.link and not one.peer:
                 bound.setdefault(one.program, []).append(f"{one.protocol} {_where(one)}")
         for program, sockets in bound.items():
             text = f"{program} listens on this link alone ({', '.join(dict.fromkeys(sockets))})"
             yield _warning(move, f"{text}: nothing more comes in there{_rebind(move)}")
+        for one in uses.listeners:
+            if one.link == move.link and one.peer:
+                text = f"{one.program} speaks with {one.peer} by this link alone ({one.protocol}): that breaks"
+                yield _warning(move, f"{text}{_rebind(move)}")
         for line in uses.programs.get(move.link, ()):
             yield _warning(move, f"is named by {line}{_rebind(move)}")
         if kept := (*uses.traffic_control.get(move.link, ()), *uses.chains_at.get(move.link, ())):
             verb = "stays on it, and acts" if len(kept) == 1 else "stay on it, and act"
             yield _warning(move, f"{', '.join(kept)} {verb} on the guests' frames as well from now on")
-        if groups := uses.groups.get(move.link):
+        along = {address.ip.partition("/")[0] for address in move.addresses}  # one that joins by itself (autojoin)
+        if groups := [group for group in uses.groups.get(move.link, ()) if group not in along]:
             text = f"programs have joined {', '.join(groups)} on it: multicast to them comes in there no more"
             yield _warning(move, text + (f"; start them again, so that they join on {move.to}" if move.to else ""))
         for words in uses.endpoints.get(move.link, ()):
@@ -98,6 +111,8 @@ def notes_of(moves: Iterable[AddressMove], uses: LinkUses, observed: HostState) 
             text = f"makes IPv6 addresses that end in {token}, which stays behind"
             then = f": {move.to} makes its own with the next advertisement, until 'ip token set {token} dev {move.to}'"
             yield _warning(move, text + (then if move.to else ""))
+        for words in uses.others.get(move.link, ()):
+            yield _warning(move, words.format(to=move.to or "another link"))
         for name in _tunnels(observed, move.link):
             text = f"the tunnel {name} sends by this link alone, which has no route then"
             yield _warning(move, text + (f"; make it anew on {move.to}" if move.to else ""))
@@ -142,19 +157,31 @@ def _rule_words(move: AddressMove, found: NamingRule) -> str:
     return text + (f" (which is about {move.to} from now on)" if found.except_it else f" (not about {move.to})")
 
 
-def _lost(move: AddressMove, uses: LinkUses) -> Iterator[Note]:
+def _by_group(move: AddressMove, uses: LinkUses, observed: HostState) -> Iterator[Note]:
+    link = observed.links.get(move.link)
+    if link is None or link.group in {"default", "0"}:
+        return
+    for found in rules_naming_group(uses.network.rules, link.group):
+        text = f"{_rule_words(move, found).partition(' (not about')[0]}, by its group {link.group}"
+        then = f", in which {move.to} is not; put it there (ip link set {move.to} group {link.group})"
+        yield _warning(move, f"{text}{then if move.to else ''}")
+
+
+def _lost(move: AddressMove, uses: LinkUses, wanted: HostState) -> Iterator[Note]:
     """What comes in by the link today and would be lost by the other one, for every port that somebody listens on."""
     if move.to is None:
         return
     ports = {("tcp", uses.ssh_port): "SSH"}
-    ports |= {(one.protocol, one.port): one.program for one in uses.listeners if one.port and not one.link}
+    told = (one for one in uses.listeners if one.port and not (one.link or one.peer))
+    ports |= {(one.protocol, one.port): one.program for one in told}
+    later = replace(uses.network, state=wanted)  # rules may ask by which link the way back leads
     versions = {6 if ":" in address.ip else 4 for address in move.addresses}
     lost: dict[str, list[str]] = {}
     for (protocol, port), program in sorted(ports.items()):
         for version in sorted(versions):
             family = FAMILY_OF[version]
             today = into_host(uses.network, move.link, family, protocol, port)
-            then = into_host(uses.network, move.to, family, protocol, port)
+            then = into_host(later, move.to, family, protocol, port)
             if _passes(today) and not _passes(then):
                 lost.setdefault(str(then.stops[0]), []).append(f"{protocol}/{port} ({program}, IPv{version})")
     for by, what in lost.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_network
 from types import MappingProxyType
 from typing import Any
@@ -23,12 +23,12 @@ from bascule.model.state import (
     Link,
     LinkFacts,
     PortVlans,
-    Route,
     RoutingRule,
     secret_key,
 )
 from bascule.model.values import IfName, Mac
 from bascule.model.volatile import Lifetime
+from bascule.providers.kernel.routes import TEXTS, is_abridged, parse_routes, read_route, with_words
 from bascule.providers.shaping.state import is_queue
 from bascule.system.net.links import wireless_links
 from bascule.system.net.neighbours import fixed_neighbours
@@ -39,7 +39,6 @@ from bascule.system.run import run_all
 
 FOREVER = 0xFFFFFFFF  # seconds; the kernel's INFINITY_LIFE_TIME
 ADDRESS_FLAGS = ("noprefixroute", "nodad", "home", "mngtmpaddr", "autojoin", "temporary")
-ROUTE_FLAGS = ("onlink",)
 DEFAULT_RULES = {(0, "local"), (32766, "main"), (32767, "default")}
 
 Json = Mapping[str, Any]
@@ -99,7 +98,11 @@ def read(
     def vlans() -> str:
         return run_all((("bridge", "-j", "-compressvlans", "vlan", "show"),), namespace=namespace)[0]
 
-    state = from_texts(texts(), vlans, numbers(table_names(table_files())))
+    tables = numbers(table_names(table_files()))
+    state = from_texts(texts(), vlans, tables)
+    if any(map(is_abridged, state.routes)):
+        routes = with_words(state.routes, run_all(TEXTS, namespace=namespace), tables)
+        state = replace(state, routes=routes)
     secret = [name for name, link in state.links.items() if link.addrgenmode in BY_SECRET]
     if secret:
         parameters = {**parameters, **read_sysctls(map(secret_key, secret), namespace=namespace)}
@@ -109,7 +112,8 @@ def read(
         for name, link in state.links.items()
     }
     neighbours = tuple(
-        FixedNeighbour(ip=ip, dev=dev, mac=mac, proxy=proxy) for ip, dev, mac, proxy in fixed_neighbours(namespace)
+        FixedNeighbour(ip=ip, dev=dev, mac=mac, proxy=proxy, flags=flags)
+        for ip, dev, mac, proxy, flags in fixed_neighbours(namespace)
     )
     return replace(state, links=links, neighbours=neighbours, sysctls=parameters)
 
@@ -144,8 +148,8 @@ def from_texts(
         routes=tuple(
             route
             for entry, default in (
-                *((entry, "0.0.0.0/0") for entry in _parse("ip route", routes4)),
-                *((entry, "::/0") for entry in _parse("ip -6 route", routes6)),
+                *((entry, "0.0.0.0/0") for entry in _parse("ip route", routes4, parse_routes)),
+                *((entry, "::/0") for entry in _parse("ip -6 route", routes6, parse_routes)),
             )
             if (route := read_route(_numbered(entry, tables), default, connected)) is not None
         ),
@@ -171,10 +175,10 @@ def read_parameters(sysctls: Iterable[str], *, namespace: Namespace | None = Non
     return read_sysctls((FORWARDING[6], *sysctls), namespace=namespace)
 
 
-def _parse(what: str, text: str) -> list[dict[str, Any]]:
+def _parse(what: str, text: str, load: Callable[[str], Any] = json.loads) -> list[dict[str, Any]]:
     """iproute2 prints nothing at all for an empty list, and empty objects for what a filter left out."""
     try:
-        return [entry for entry in json.loads(text or "[]") if entry]
+        return [entry for entry in load(text or "[]") if entry]
     except json.JSONDecodeError as error:
         raise CommandFailed(
             Problem(
@@ -289,57 +293,6 @@ def _connected(link: str, entry: Json) -> Iterator[tuple[str, str]]:
         return
     far = entry.get("address", entry["local"])  # of a point-to-point address, the other end
     yield link, str(ip_network(f"{far}/{entry['prefixlen']}", strict=False))
-
-
-def read_route(entry: Json, default: str, connected: Container[tuple[str, str]] = ()) -> Route | None:
-    """One entry of ``ip -j -d route``; None for what the kernel makes by itself from links and addresses.
-
-    A route that says it is the kernel's, and belongs to no address that it makes routes for, is somebody's all the
-    same: NetworkManager writes them so.
-    """
-    table, protocol, kind = entry.get("table", "main"), entry.get("protocol", "boot"), entry.get("type", "unicast")
-    if table == "local" or kind in {"local", "broadcast", "anycast", "multicast"}:
-        return None
-    dst = entry["dst"]
-    if dst == "default":
-        dst = default
-    elif "/" not in dst:
-        dst += "/128" if ":" in dst else "/32"
-    if protocol == "kernel" and (
-        "expires" in entry  # the prefix of a router advertisement
-        or (entry.get("dev", ""), dst) in connected
-        or dst.startswith(("fe80:", "ff00:"))
-        or entry.get("dev") == "lo"
-    ):
-        return None
-    via = entry.get("via", {})
-    metrics = [(key, str(value)) for metric in entry.get("metrics", ()) for key, value in metric.items()]
-    extra = [word for pair in metrics for word in pair]
-    if entry.get("pref", "medium") != "medium":
-        extra += ["pref", entry["pref"]]
-    return Route(
-        dst=dst,
-        dev=entry.get("dev", ""),
-        gateway=entry.get("gateway", via.get("host", "")),
-        table=str(table),
-        metric=entry.get("metric", 0),
-        prefsrc=entry.get("prefsrc", ""),
-        protocol=str(protocol),
-        scope=str(entry.get("scope", "global")),
-        kind=kind,
-        flags=tuple(flag for flag in ROUTE_FLAGS if flag in entry.get("flags", ())),
-        nexthops=tuple(_nexthop(hop) for hop in entry.get("nexthops", ())),
-        extra=tuple(extra),
-        lifetime=Lifetime(valid_s=entry.get("expires")),
-    )
-
-
-def _nexthop(hop: Json) -> str:
-    gateway = hop.get("gateway", hop.get("via", {}).get("host", ""))
-    words = ["nexthop", *(("via", gateway) if gateway else ()), "dev", hop["dev"]]
-    if hop.get("weight", 1) != 1:
-        words += ["weight", str(hop["weight"])]
-    return " ".join(words + [flag for flag in ROUTE_FLAGS if flag in hop.get("flags", ())])
 
 
 def read_rule(entry: Json, *, ipv6: bool) -> RoutingRule | None:

@@ -16,13 +16,15 @@ from bascule.system.net.netns import Namespace
 RTM_NEWNEIGH, RTM_GETNEIGH = 28, 30  # linux/rtnetlink.h
 REQUEST_DUMP, DONE, ERROR = 0x301, 3, 2  # linux/netlink.h
 NUD_PERMANENT, NTF_PROXY, NDA_DST, NDA_LLADDR = 0x80, 0x08, 1, 2  # linux/neighbour.h
+FLAGS = {"router": 0x80, "extern_learn": 0x10}  # NTF_ROUTER, NTF_EXT_LEARNED, as ip-neighbour(8) says them
+Neighbour = tuple[str, str, str, bool, tuple[str, ...]]
 HEADER, NDMSG, ATTRIBUTE = struct.Struct("=IHHII"), struct.Struct("=BxxxiHBB"), struct.Struct("=HH")
 FAMILIES = {socket.AF_INET, socket.AF_INET6}
 SIZE = 1 << 16  # bytes of one answer
 
 
-def fixed_neighbours(namespace: Namespace | None = None) -> tuple[tuple[str, str, str, bool], ...]:
-    """Each one's address, link and MAC (empty for one for whom the link answers), and whether the link answers."""
+def fixed_neighbours(namespace: Namespace | None = None) -> tuple[Neighbour, ...]:
+    """Each one's address, link and MAC (empty for one for whom the link answers), whether that answers, and flags."""
     with (
         namespace.entered() if namespace else contextlib.nullcontext(),
         socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE) as door,
@@ -30,7 +32,7 @@ def fixed_neighbours(namespace: Namespace | None = None) -> tuple[tuple[str, str
         return tuple(one for proxy in (False, True) for one in _asked(door, proxy=proxy))
 
 
-def _asked(door: socket.socket, *, proxy: bool) -> Iterator[tuple[str, str, str, bool]]:
+def _asked(door: socket.socket, *, proxy: bool) -> Iterator[Neighbour]:
     words = NDMSG.pack(socket.AF_UNSPEC, 0, 0, NTF_PROXY if proxy else 0, 0)
     door.send(HEADER.pack(HEADER.size + len(words), RTM_GETNEIGH, REQUEST_DUMP, 1, 0) + words)
     for family, index, state, flags, attributes in _answers(door):
@@ -39,7 +41,8 @@ def _asked(door: socket.socket, *, proxy: bool) -> Iterator[tuple[str, str, str,
             continue
         with contextlib.suppress(OSError):  # the link has gone meanwhile
             mac = "" if proxy else attributes.get(NDA_LLADDR, b"").hex(":")
-            yield str(ip_address(attributes[NDA_DST])), socket.if_indextoname(index), mac, proxy
+            said = tuple(word for word, bit in FLAGS.items() if flags & bit)
+            yield str(ip_address(attributes[NDA_DST])), socket.if_indextoname(index), mac, proxy, said
 
 
 def _answers(door: socket.socket) -> Iterator[tuple[int, int, int, int, dict[int, bytes]]]:

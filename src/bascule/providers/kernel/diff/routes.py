@@ -8,6 +8,7 @@ from bascule.model.state import FixedNeighbour, HostState, Route, RoutingRule
 from bascule.model.values import IfName
 from bascule.plan.change import Command, Risk
 from bascule.plan.step import Phase, Step, ip, step
+from bascule.providers.kernel.routes import tos_of
 
 
 def route_steps(
@@ -63,9 +64,9 @@ def _when_old(route: Route, lowered: Collection[IfName], reset: Collection[IfNam
     return Phase.SETTINGS if route.dev in reset else Phase.OLD_ROUTE
 
 
-def _slot(route: Route) -> tuple[str, str, int]:
-    """What `ip route replace` goes by (IPv4: destination, table and metric); of several it overwrites the first."""
-    return route.dst, route.table, route.metric
+def _slot(route: Route) -> tuple[str, str, int, str]:
+    """What `ip route replace` goes by (IPv4: destination, table, metric, TOS); of several it overwrites the first."""
+    return route.dst, route.table, route.metric, tos_of(route)
 
 
 def _route_name(route: Route) -> str:
@@ -85,8 +86,9 @@ def _way(route: Route) -> str:
 
 def _route_words(route: Route) -> list[str]:
     words = [route.kind, route.dst] if route.kind != "unicast" else [route.dst]
+    family = _family(route, route.gateway)
     for key, value in (
-        ("via", route.gateway),
+        (f"via {family}" if family else "via", route.gateway),
         ("dev", route.dev),
         ("src", route.prefsrc),
         ("metric", str(route.metric or "")),
@@ -94,11 +96,21 @@ def _route_words(route: Route) -> list[str]:
         ("proto", route.protocol if route.protocol != "boot" else ""),
         ("scope", route.scope if route.scope != "global" and not route.is_ipv6 else ""),
     ):
-        words += [key, value] if value else []
+        words += [*key.split(), value] if value else []
     words += [*route.flags, *route.extra]
     if route.lifetime.valid_s is not None:
         words += ["expires", str(route.lifetime.valid_s)]
-    return words + [word for hop in route.nexthops for word in hop.split()]
+    return words + [word for hop in route.nexthops for word in _hop_words(route, hop.split())]
+
+
+def _hop_words(route: Route, words: list[str]) -> list[str]:
+    family = _family(route, words[words.index("via") + 1]) if "via" in words else ""
+    return [said for word in words for said in ((word, family) if word == "via" and family else (word,))]
+
+
+def _family(route: Route, gateway: str) -> str:
+    """The word before a gateway of the other IP version: an IPv4 route may lead by an IPv6 neighbour (RFC 5549)."""
+    return "inet6" if ":" in gateway and not route.is_ipv6 else ""
 
 
 def rule_steps(before: HostState, after: HostState) -> Iterator[Step]:
@@ -126,7 +138,7 @@ def neighbour_steps(before: HostState, after: HostState, lost: Collection[IfName
 
 def _neighbour(verb: str, action: str, one: FixedNeighbour, phase: Phase) -> Step:
     kind = ("proxy", one.ip) if one.proxy else (one.ip, "lladdr", one.mac)
-    lasts = () if one.proxy or verb == "del" else ("nud", "permanent")
+    lasts = () if verb == "del" else one.flags if one.proxy else ("nud", "permanent", *one.flags)
     words = ("neigh", verb, *kind, "dev", one.dev, *lasts)
     at = f"at {one.mac}" if one.mac else "for whom it answers"
     return step(phase, one.dev, f"{action} {at}", ip(*words), risk=Risk.CHANGES, about="neighbours")

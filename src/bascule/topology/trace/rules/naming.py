@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 
@@ -14,6 +15,8 @@ DEVICES = frozenset(
     f"meta {name}"
     for name in ("iif", "iifname", "oif", "oifname", "ibrname", "obrname", "sdif", "sdifname", "physin", "physout")
 )
+
+GROUPS = re.compile(r"(?:[io]ifgroup|--(?:src|dst)-group) (?:!= )?(\{[^}]*\}|\S+)")  # of links (ip-link(8))
 
 
 class NamingRule(Struct, frozen=True, kw_only=True):
@@ -36,6 +39,22 @@ def rules_naming(rules: Rules, link: str, other: str = "") -> Iterator[NamingRul
             ]
             if found:
                 yield NamingRule(chain=chain, line=line, except_it=all(found))
+
+
+def rules_naming_group(rules: Rules, group: str) -> Iterator[NamingRule]:
+    """The rules that ask for links by this group of theirs."""
+    for chain in rules.chains.values():
+        for line in chain.lines:
+            said = {word for found in GROUPS.findall(line.text) for word in re.findall(r"[\w.-]+", found)}
+            if any(_number(word) == _number(group) for word in said):
+                yield NamingRule(chain=chain, line=line)
+
+
+def _number(word: str) -> int | str:
+    try:
+        return int(word, 0)
+    except ValueError:
+        return word
 
 
 def names_of_links(rules: Rules) -> frozenset[str]:

@@ -1,0 +1,137 @@
+"""D11: further things that know a NIC: raw and connected sockets, next hops, labels, groups, multicast routing."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bascule.topology.trace.rules.naming import GROUPS
+from tests.lab import open_lab
+from tests.real_hosts.field import ONE_NIC, Field, furnished
+
+MRT_INIT, MRT_ADD_VIF, IGMP = 200, 202, 2  # linux/mroute.h
+RULES = """\
+table inet f {
+  chain input {
+    type filter hook input priority 0; policy accept
+    iifgroup 5 tcp dport 7777 accept
+    iifgroup { 6, 7 } tcp dport 7778 accept
+  }
+}
+"""
+FURNITURE = """\
+addr add 2001:db8:1::10/64 dev eth0 nodad
+addr add 239.1.1.1/32 dev eth0 autojoin
+addrlabel add prefix 2001:db8::/32 dev eth0 label 9
+nexthop add id 7 via 192.168.1.1 dev eth0
+route add 10.8.0.0/16 nhid 7
+link set eth0 group 5
+neigh add 2001:db8:1::88 lladdr 02:00:00:00:00:88 dev eth0 nud permanent router
+neigh add 192.168.1.90 lladdr 02:00:00:00:00:90 dev eth0 nud permanent extern_learn
+neigh add proxy 2001:db8:1::99 dev eth0 router
+"""
+PARAMETERS = {"ipv4/conf/{}/arp_evict_nocarrier": "0", "ipv4/conf/{}/bootp_relay": "1",
+              "ipv6/conf/{}/disable_policy": "1", "ipv6/conf/{}/enhanced_dad": "0",
+              "ipv6/conf/{}/ndisc_evict_nocarrier": "0", "ipv6/conf/{}/router_solicitation_delay": "3"}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
+    with open_lab() as lab:
+        field = furnished(lab, tmp_path_factory.mktemp("known"))
+        field.batch(FURNITURE)
+        with field.host.entered():
+            subprocess.run(("nft", "-f", "-"), input=RULES, text=True, check=True)
+            for key, value in PARAMETERS.items():
+                Path("/proc/sys/net", key.format("eth0")).write_text(value)
+            raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, 89)
+            connected = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            for sock in (raw, connected):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0")
+                lab.keep(sock.close)
+            connected.connect(("192.168.1.50", 51820))
+            program = subprocess.Popen((sys.executable, "-c", "import time; time.sleep(600)", "-ieth0"))
+            lab.keep(program.wait)
+            lab.keep(program.kill)
+        yield field
+
+
+@pytest.fixture(scope="module")
+def mind(known: Field) -> str:
+    notes = known.document("plan", known.site(ONE_NIC))["notes"]
+    return "\n".join(f"{n['subject']} {n['text']}" for n in notes if n["kind"] == "warning")
+
+
+@pytest.mark.parametrize("words", [
+    "speaks with 192.168.1.50:51820 by this link alone (udp): that breaks; let it use br0",
+    "-ieth0)",
+    "the next hop 7 (via 192.168.1.1 dev eth0) stays there",
+    "say 'ip addrlabel add prefix 2001:db8::/32 label 9 dev br0'",
+    "iifgroup 5 tcp dport 7777 accept, by its group 5, in which br0 is not",
+])  # fmt: skip
+def test_d11_it_is_said(mind: str, words: str) -> None:
+    assert words in mind
+
+
+def test_d11_a_raw_socket_is_said(known: Field, mind: str) -> None:
+    if "%eth0" not in known.run("ss", "-H", "-n", "-a", "-w").stdout:
+        pytest.skip("this kernel does not tell which link a raw socket is bound to (CONFIG_INET_RAW_DIAG)")
+    assert "listens on this link alone (raw 89 0.0.0.0)" in mind
+
+
+def test_d11_what_is_not_about_it_is_not_said(mind: str) -> None:
+    assert "7778" not in mind, "a rule about other groups"
+    assert "239.1.1.1" not in mind, "it joins by itself wherever its address is"
+
+
+@pytest.mark.parametrize("text", ["iifgroup 5 accept", "oifgroup != 5 drop", "iifgroup { 4, 5 } drop",
+                                  "-A INPUT -m devgroup --src-group 5 -j DROP"])  # fmt: skip
+def test_d11_a_rule_names_a_group(text: str) -> None:
+    assert any("5" in found for found in GROUPS.findall(text))
+
+
+def test_d11_flags_of_neighbours_and_rarer_parameters_go_along(known: Field) -> None:
+    def there(link: str) -> list[str]:
+        lines = f"{known.ip('neigh show nud permanent')}{known.ip('-6 neigh show proxy')}".splitlines()
+        with known.host.entered():
+            kept = [Path("/proc/sys/net", key.format(link)).read_text().strip() for key in PARAMETERS]
+        return sorted(line.replace(f"dev {link}", "dev NIC") for line in lines) + kept
+
+    before = there("eth0")
+    assert any("router" in line for line in before)
+    done = known.bascule("apply", known.site(ONE_NIC), "--yes", "--confirm-within", "10m")
+    assert done.returncode == 0, done.stderr
+    assert there("br0") == before
+    assert known.bascule("undo").returncode == 0
+    assert there("eth0") == before
+
+
+def test_d11_an_interface_of_multicast_routing(known: Field) -> None:
+    with known.host.entered():
+        index = socket.if_nametoindex("eth0")
+        router = socket.socket(socket.AF_INET, socket.SOCK_RAW, IGMP)
+        with router:
+            try:
+                router.setsockopt(socket.IPPROTO_IP, MRT_INIT, 1)
+                vif = struct.pack("=HBBIiI", 0, 8, 1, 0, index, 0)  # VIFF_USE_IFINDEX
+                router.setsockopt(socket.IPPROTO_IP, MRT_ADD_VIF, vif)
+            except OSError as error:
+                pytest.skip(f"this kernel has no multicast routing: {error}")
+            notes = known.document("plan", known.site(ONE_NIC))["notes"]
+    assert any("is an interface of multicast routing (IPv4)" in note["text"] for note in notes)
+
+
+def test_d11_a_rule_that_asks_for_the_way_back_asks_for_it_after_the_change(real_host: Field) -> None:
+    """rp_filter's rule of iptables: the way back leads by br0 then, so nothing of what comes in is lost."""
+    rule = ("iptables-legacy", "-t", "raw", "-A", "PREROUTING", "-m", "rpfilter", "--invert", "-j", "DROP")
+    if (done := real_host.run(*rule)).returncode:
+        pytest.skip(f"this kernel has no rpfilter: {done.stderr.strip()}")
+    path = real_host.site(ONE_NIC)
+    texts = [note["text"] for note in real_host.document("plan", path)["notes"]]
+    assert not [text for text in texts if "new SSH connections" in text]

@@ -1,0 +1,59 @@
+"""D11: routes of every kind that somebody set on the NIC go along to the bridge, and come back as they were."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.real_hosts.field import ONE_NIC, Field
+
+ROUTES = """\
+addr add 2001:db8:1::10/64 dev eth0 nodad
+route add 10.10.0.0/16 via 192.168.1.1 mtu lock 1300 initcwnd 20 quickack 1 congctl reno features ecn realm 5
+route add 10.11.0.0/16 via 192.168.1.1 rtt 40ms rttvar 5ms rto_min 30ms cwnd lock 9 window 5 hoplimit 9
+route add 10.12.0.0/16 via 192.168.1.50 tos 0x10 metric 4
+route add 10.12.0.0/16 via 192.168.1.1 metric 4
+route add 10.15.0.0/16 encap ip id 7 dst 1.1.1.1 tos 0x10 dev eth0 mtu lock 1300
+route add 10.16.0.0/16 via inet6 2001:db8:1::1 dev eth0
+route add 10.17.0.0/16 nexthop via inet6 fe80::1 dev eth0 nexthop via 192.168.1.1 dev eth0 weight 2
+route add default via inet6 fe80::1 dev eth0 metric 700
+route add multicast 239.5.0.0/16 dev eth0
+route add local 10.77.0.0/16 dev eth0
+route add local 2001:db8:77::/64 dev eth0
+route add anycast 2001:db8:1::77/128 dev eth0
+route add multicast ff05::/16 dev eth0 table 99
+route add 2001:db8:9::/48 via 2001:db8:1::1 mtu lock 1300
+route add 2001:db8:55::/48 from 2001:db8:1::/64 via 2001:db8:1::1 dev eth0
+"""
+
+
+def routes(field: Field) -> list[str]:
+    """What ip(8) prints of the routes that are not the kernel's own, of both IP versions."""
+    words = "-d route show table all"
+    lines = [*field.ip(f"-4 {words}").splitlines(), *field.ip(f"-6 {words}").splitlines()]
+    return sorted(line for line in lines if "proto kernel" not in line)
+
+
+def test_d11_routes_of_every_kind_go_along_and_come_back(real_host: Field) -> None:
+    field, path = real_host, real_host.site(ONE_NIC)
+    field.batch(ROUTES)
+    before = routes(field)
+    assert len(before) >= ROUTES.count("route add")
+    done = field.bascule("apply", path, "--yes", "--confirm-within", "10m")
+    assert done.returncode == 0, done.stderr
+    assert routes(field) == sorted(line.replace("eth0", "br0") for line in before)
+    assert field.document("plan", path)["changes"] == []
+    undone = field.bascule("undo")
+    assert undone.returncode == 0, undone.stdout
+    assert routes(field) == before
+
+
+def test_d11_what_files_do_not_say_of_a_route_is_named(real_host: Field, tmp_path: Path) -> None:
+    own = tmp_path / "etc/systemd/network/20-lan.network"
+    own.parent.mkdir(parents=True)
+    own.write_text("[Match]\nName=eth0\n[Network]\nAddress=192.168.1.10/24\nGateway=192.168.1.1\n")
+    real_host.batch("\n".join(line for line in ROUTES.splitlines() if " 10.10." in line or "239.5" in line) + "\n")
+    site = real_host.site(ONE_NIC.replace("  kvm:\n", "  kvm:\n    persist: networkd\n"))
+    notes = [note["text"] for note in real_host.document("plan", site, "--root", str(tmp_path))["notes"]]
+    (lost,) = (text for text in notes if "has no words for it" in text)
+    for words in ("route multicast 239.5.0.0/16", "route 10.10.0.0/16's", "mtu lock 1300"):
+        assert words in lost
