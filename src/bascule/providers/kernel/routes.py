@@ -116,7 +116,7 @@ def is_abridged(route: Route) -> bool:
 
 def with_words(routes: Iterable[Route], texts: Iterable[str], tables: Mapping[str, int]) -> tuple[Route, ...]:
     """The routes, with what TEXTS printed of those that are abridged."""
-    told = {}
+    told: dict[tuple[str, ...], list[str]] = {}
     for text in texts:
         for line in text.splitlines():
             if line[:1].strip():  # the hops of a route are indented
