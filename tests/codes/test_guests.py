@@ -38,7 +38,7 @@ def words_for_libvirt(there: LibvirtHost) -> None:
           hint="it has: default")  # fmt: skip
     wrong(there, "MAC-TAKEN", f"domain 'g1' already has a NIC with the MAC {G1_MAC}", "attach", "g1", "--bridge", "br4",
           "--mac", G1_MAC, hint="leave the MAC out")  # fmt: skip
-    wrong(there, "GUEST-UNKNOWN", "there is no guest 'nobody' on this host", "start", "nobody", hint="there are: g1")
+    wrong(there, "GUEST-UNKNOWN", "there is no guest 'nobody' on this host", "start", "nobody", hint="it has: g1")
     there.ok("guest", "attach", "g1", "--bridge", "br4")
     wrong(there, "NIC-WHICH", "'g1' has 2 NICs, so say which", "unplug", "g1", hint="by number, MAC or tap: 0: ")
 

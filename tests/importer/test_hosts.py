@@ -30,7 +30,7 @@ from bascule.plan.batch import script
 from bascule.providers.kernel.observe import from_texts
 from bascule.site import parse
 from bascule.system.net.route_tables import table_files
-from bascule.topology.ipv6_modes import accept_ra, use_tempaddr
+from bascule.topology.kernel_parameters import accept_ra, use_tempaddr
 
 HOSTS = sorted(path.parent for path in (Path(__file__).parent / "hosts").glob("*/state.json"))
 PARTS = ("link", "addr4", "addr6", "route4", "route6", "rule4", "rule6")

@@ -39,10 +39,7 @@ def run(group: click.Command) -> NoReturn:
     except click.exceptions.Exit as stop:
         leave(stop.exit_code)
     except click.ClickException as wrong:
-        hint = None
-        if isinstance(wrong, click.UsageError) and wrong.ctx is not None:
-            hint = f"see '{wrong.ctx.command_path} --help'"
-        fault = UsageFault(Problem(code="USAGE", message=wrong.format_message().rstrip("."), hint=hint))
+        fault = from_click(wrong)
         report(fault, as_json=as_json)
         leave(fault.exit_status)
     except (KeyboardInterrupt, click.Abort):
@@ -91,6 +88,18 @@ def end(status: object) -> NoReturn:
     os._exit(status)
 
 
+def from_click(wrong: click.ClickException) -> UsageFault:
+    """What click says of words that it cannot read, as a problem; what was perhaps meant is the hint."""
+    hint = None
+    if isinstance(wrong, click.UsageError) and wrong.ctx is not None:
+        hint = f"see '{wrong.ctx.command_path} --help'"
+    close = getattr(wrong, "possibilities", None) or ()  # of an option or a verb that there is not
+    if close:
+        hint = f"did you mean {' or '.join(map(repr, close))}?"
+    message = wrong.message if close else wrong.format_message()
+    return UsageFault(Problem(code="USAGE", message=message.rstrip("."), hint=hint))
+
+
 def from_os_error(error: OSError) -> BasculeError:
     """The operating system's refusal as a problem."""
     subject = f"'{error.filename}': " if error.filename else ""
@@ -109,9 +118,13 @@ def report(error: BasculeError, *, as_json: bool) -> None:
     """Print the problems: to people on stderr, to machines as one document on stdout."""
     if as_json:
         verb = next((word for word in sys.argv[1:] if not word.startswith("-")), "bascule")
-        emit(verb, {"ok": False, "problems": [problem.as_json() for problem in error.problems]})
-    else:
-        say(str(error))
+        try:
+            emit(verb, {"ok": False, "problems": [problem.as_json() for problem in error.problems]})
+        except OSError:  # stdout itself is full, or nobody reads it: stderr is left
+            as_json = False
+    if not as_json:
+        with contextlib.suppress(OSError):
+            say(str(error))
 
 
 def emit(verb: str, document: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ from bascule.persist.files import read_tree
 from bascule.system.net.route_tables import table_files
 from bascule.system.net.sysctl import read_sysctls
 from bascule.system.run import run
-from bascule.topology.ipv6_modes import accept_ra, disable_ipv6, use_tempaddr
+from bascule.topology.kernel_parameters import accept_ra, disable_ipv6, use_tempaddr
 
 
 def gather(*, root: str | None, dialect_name: str | None, host: str | None, site_name: str | None) -> Sources:

@@ -10,7 +10,8 @@ from bascule.model.links import Bond, Bridge, Physical, Vlan
 from bascule.model.state import Address, HostState, Link, PortVlans, Route
 from bascule.model.values import IfName
 from bascule.persist.config import LinkConfig, StaticRoute
-from bascule.topology.ipv6_modes import ipv6_mode, use_tempaddr
+from bascule.topology.ipv6_modes import ipv6_mode
+from bascule.topology.kernel_parameters import use_tempaddr
 
 MADE_ELSEWHERE = {"kernel", "ra", "dhcp", "redirect", "zebra", "bird", "bgp", "ospf", "isis", "rip"}
 

@@ -1,7 +1,4 @@
-"""How a link comes by its IPv6 addresses, by what the kernel shows, and the kernel parameters that say so; pure.
-
-The keys are paths below /proc/sys (Documentation/networking/ip-sysctl.rst).
-"""
+"""How a link comes by its IPv6 addresses, by what the kernel shows; pure."""
 
 from __future__ import annotations
 
@@ -9,21 +6,7 @@ from collections.abc import Iterable
 
 from bascule.model.host_links import Ipv6
 from bascule.model.state import HostState, Link, Route
-
-
-def accept_ra(name: str) -> str:
-    """The key that says whether a link takes router advertisements."""
-    return f"net/ipv6/conf/{name}/accept_ra"
-
-
-def disable_ipv6(name: str) -> str:
-    """The key that says whether a link has no IPv6 at all."""
-    return f"net/ipv6/conf/{name}/disable_ipv6"
-
-
-def use_tempaddr(name: str) -> str:
-    """The key that says whether a link makes itself temporary IPv6 addresses (0), has them (1) and prefers them (2)."""
-    return f"net/ipv6/conf/{name}/use_tempaddr"
+from bascule.topology.kernel_parameters import accept_ra, disable_ipv6
 
 
 def ipv6_mode(link: Link, state: HostState) -> Ipv6:

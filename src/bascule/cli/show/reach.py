@@ -35,11 +35,21 @@ def show_reach(found: Matrix, *, columns: int) -> str:
         lines += ["  ".join(f"{cell:<{wide}}" for cell, wide in zip(row, widths, strict=True)).rstrip() for row in rows]
     for name in found.unasked:
         lines.append(f"unknown  {name}: no address of it is known here")
+    lines += [f"note     {wrapped(words, indent=9, columns=columns)}" for words in found.unread]
+    lines += _open(found, columns)
     tally = found.tally()
     kinds = [f"{number} {kind.value}" for kind, number in tally.items()]
     asked = f"{count(sum(tally.values()), 'question')}: {', '.join(kinds)}"
     lines.append("\nresult   " + wrapped(f"{asked}; by the model of {found.where}", indent=9, columns=columns))
     return "\n".join(lines)
+
+
+def _open(found: Matrix, columns: int) -> Iterator[str]:
+    """Where to ask for the reason of an answer that the model cannot give, by the first pair of them."""
+    cell = next((one for one in found.pairs() if one.result.value == "unknown"), None)
+    if cell is not None:
+        ask = f"'bascule why {cell.source} {cell.target} {cell.service}' says why, for this pair"
+        yield "\n?        " + wrapped(f"unknown; {ask}", indent=9, columns=columns)
 
 
 def _stacked(rows: list[tuple[str, ...]], columns: int) -> Iterator[str]:
@@ -100,6 +110,7 @@ def reach_as_json(found: Matrix) -> dict[str, Any]:
             for one in found.violations
         ],
         "unknown": list(found.unasked),
+        "unread": list(found.unread),
     }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from bascule.cli.common import count, table, wrapped
+from bascule.cli.show.folding import ranges
 from bascule.cli.show.output_style import output_style
 from bascule.survey.draft import draft, propose
 from bascule.survey.neighbours import Port, port_words
@@ -26,7 +27,7 @@ def show_survey(survey: Survey, *, columns: int, host: str, loops: Iterable[Loop
     quiet = output_style().quiet
     parts = [] if quiet else [_table(survey, columns)]
     shown = [nic for nic in survey.nics.values() if not quiet or nic.contradicted or nic.warnings]
-    parts += [_nic(nic, columns, declared=survey.site is not None) for nic in shown]
+    parts += _nics(shown, columns, declared=survey.site is not None)
     for title, presumed in (("One wire:", False), ("Perhaps one wire ('survey --active' proves it):", True)):
         wires = [wire for wire in survey.wires if wire.presumed is presumed]
         if wires and not quiet:
@@ -67,6 +68,18 @@ def _vlans(nic: NicVerdict) -> str:
     if nic.vlans:
         words.append(listed(map(str, nic.vlans), most=4))
     return "; ".join(words) or DASH
+
+
+def _nics(nics: list[NicVerdict], columns: int, *, declared: bool) -> list[str]:
+    """A part for each NIC; those without a file of which nothing was heard are one, unless -v unfolds them."""
+    silent: dict[str, list[str]] = {}
+    parts: list[str] = []
+    for nic in nics:
+        if declared or output_style().detail > 0 or nic.evidence or nic.warnings or nic.cabling or not nic.why:
+            parts.append(_nic(nic, columns, declared=declared))
+        else:
+            silent.setdefault(nic.why, []).append(nic.nic)
+    return parts + [wrapped(f"{ranges(names)}: {why}", indent=4, columns=columns) for why, names in silent.items()]
 
 
 def _nic(nic: NicVerdict, columns: int, *, declared: bool) -> str:

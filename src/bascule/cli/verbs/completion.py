@@ -6,17 +6,24 @@ import click
 from click.shell_completion import get_completion_class
 
 from bascule.cli import VARIABLE, group
-from bascule.cli.common import put
+from bascule.cli.common import json_option, put
 
 
 @click.command()
-@click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
-def command(shell: str) -> None:
-    """Print the completion for a shell.
+@click.argument("shell", metavar="SHELL", type=click.Choice(("bash", "zsh", "fish")))
+@json_option
+def command(*, shell: str, as_json: bool) -> None:
+    """Print the completion for a SHELL: bash, zsh or fish.
 
     For bash: `bascule completion bash > /etc/bash_completion.d/bascule`. It completes verbs, options and files, and
     the hosts, guests, NICs and bridges of the site file on the line.
     """
     made = get_completion_class(shell)
     assert made is not None  # for the three that can be asked for
-    put(made(group, {}, "bascule", VARIABLE).source())
+    script = made(group, {}, "bascule", VARIABLE).source()
+    if as_json:
+        from bascule.cli.entry import emit
+
+        emit("completion", {"ok": True, "shell": shell, "script": script})
+    else:
+        put(script)

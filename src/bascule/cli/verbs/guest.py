@@ -25,12 +25,15 @@ def plug_options(function: F) -> F:
     return click.option("--bridge", metavar="BRIDGE", help="Plug it into this bridge.")(function)
 
 
-@click.group(cls=WholeHelp)
-def command() -> None:
+@click.group(cls=WholeHelp, invoke_without_command=True)
+@click.pass_context
+def command(ctx: click.Context) -> None:
     """Define virtual servers, plug them, move their cables while they run, and say who is who.
 
     NIC is a number, a MAC or a tap; it can be left out where the guest has one NIC.
     """
+    if ctx.invoked_subcommand is None:
+        show(ctx.get_help())
 
 
 @command.command("list")

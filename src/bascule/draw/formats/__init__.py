@@ -5,6 +5,7 @@ A module is imported when its format is asked for.
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Protocol, cast
 
@@ -65,7 +66,10 @@ def of_file(name: str) -> str:
     wanted = name[name.rfind(".") :].lower() if "." in name else ""
     if wanted[1:] in CONVERTED:
         return wanted[1:]
-    if wanted[1:] in OTHERS:
-        hint = f"one of {', '.join((*FORMATS, *CONVERTED))}, as in -o {name[: -len(wanted)]}.png"
+    known = [suffix[1:] for form in FORMATS.values() for suffix in form.suffixes]
+    meant = [] if wanted[1:] in known else get_close_matches(wanted[1:], (*known, *CONVERTED), n=1)
+    if wanted[1:] in OTHERS or meant:
+        example = f"{name[: -len(wanted)]}.{meant[0] if meant else 'png'}"
+        hint = f"one of {', '.join((*FORMATS, *CONVERTED))}, as in -o {example}"
         raise UsageFault(Problem(code="FORMAT", message=f"'{wanted[1:]}' is no format of a drawing", hint=hint))
     return next((key for key, form in FORMATS.items() if wanted in form.suffixes), "text")

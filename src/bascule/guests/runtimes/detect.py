@@ -44,8 +44,10 @@ def find_domain(domains: Iterable[Domain], name: str) -> Domain:
     found = {domain.name: domain for domain in domains}
     if name in found:
         return found[name]
-    names = ", ".join(found) or "none"
-    raise BasculeError.of("GUEST-UNKNOWN", f"there is no guest '{name}' on this host", hint=f"there are: {names}")
+    hint = (
+        f"it has: {', '.join(found)}" if found else "no guest is defined here; 'bascule guest define SITE' defines them"
+    )
+    raise BasculeError.of("GUEST-UNKNOWN", f"there is no guest '{name}' on this host", hint=hint)
 
 
 def find_nic(domain: Domain, word: str | None) -> DomainNic:

@@ -16,9 +16,8 @@ from bascule.plan.address_migration import address_successor, inherit, moved_par
 from bascule.plan.change import Note
 from bascule.plan.target.builder import TargetBuilder
 from bascule.plan.target.ipv6 import lay_ipv6
-from bascule.plan.target.sysctls import arp_announce, arp_ignore
 from bascule.policy.guards.ports import link_local
-from bascule.topology.ipv6_modes import accept_ra
+from bascule.topology.kernel_parameters import accept_ra, arp_announce, arp_ignore
 
 PROTOCOL = OWN_PROTOCOL
 OWN_RULE = ("protocol", PROTOCOL)  # the last words of the rules that Bascule makes

@@ -18,7 +18,7 @@ from bascule.plan.target.builder import TargetBuilder
 from bascule.plan.target.ipv6 import lay_ipv6
 from bascule.plan.target.openvswitch import lay_listeners, refuse_kind, switch_options
 from bascule.plan.target.port_vlans import lay_trunk, learn_vlans
-from bascule.plan.target.sysctls import arp_ignore
+from bascule.topology.kernel_parameters import arp_ignore
 
 
 def lay_bridge(build: TargetBuilder, bridge: DeclaredBridge) -> None:

@@ -16,7 +16,7 @@ from bascule.model.state import MARK, HostState, Link, Route
 from bascule.model.values import IfName
 from bascule.plan.change import Note, NoteKind
 from bascule.plan.earlier import EarlierChanges
-from bascule.topology.ipv6_modes import accept_ra
+from bascule.topology.kernel_parameters import accept_ra
 
 
 class TargetBuilder(Struct, kw_only=True):

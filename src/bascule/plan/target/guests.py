@@ -10,7 +10,7 @@ from bascule.model.values import IfName, bridge_name
 from bascule.plan.guest_ports import guest_ports, wires_of
 from bascule.plan.target.builder import TargetBuilder
 from bascule.plan.target.port_vlans import port_vlans
-from bascule.plan.target.sysctls import arp_ignore
+from bascule.topology.kernel_parameters import arp_ignore
 
 CUTTING = ("isolated", "locked", "learning", "flood", "mcast_flood", "bcast_flood")  # frames, as bridge(8) has them
 

@@ -7,7 +7,8 @@ from bascule.model.state import FORWARDING, Address, Link
 from bascule.model.values import IfName
 from bascule.plan.target.builder import TargetBuilder
 from bascule.policy.guards.ports import link_local
-from bascule.topology.ipv6_modes import accept_ra, disable_ipv6, hears_routers, ipv6_mode, makes_no_ipv6, use_tempaddr
+from bascule.topology.ipv6_modes import hears_routers, ipv6_mode, makes_no_ipv6
+from bascule.topology.kernel_parameters import accept_ra, disable_ipv6, use_tempaddr
 
 WAITING = {
     Ipv6.AUTO: "its IPv6 address comes with the next router advertisement",

@@ -15,10 +15,9 @@ from bascule.model.state import FORWARDING, HostState, Link
 from bascule.model.values import BRIDGE_PREFIX, IfName, bridge_name
 from bascule.plan.change import Note
 from bascule.plan.target.builder import TargetBuilder
-from bascule.plan.target.sysctls import REDIRECTS, forwarding
 from bascule.plan.virtual_network import ResolvedNetwork, bridge_link, resolved_networks, sysctls
 from bascule.policy.host_tables import host_tables
-from bascule.topology.ipv6_modes import accept_ra
+from bascule.topology.kernel_parameters import REDIRECTS, accept_ra, forwarding
 
 FORWARD4, FORWARD6 = FORWARDING[4], FORWARDING[6]
 

@@ -11,7 +11,7 @@ from bascule.model.links import OpenVSwitch, OpenVSwitchBond
 from bascule.model.state import Link
 from bascule.model.values import IfName
 from bascule.plan.target.builder import TargetBuilder
-from bascule.plan.target.sysctls import arp_ignore, rp_filter
+from bascule.topology.kernel_parameters import arp_ignore, rp_filter
 
 
 def refuse_kind(build: TargetBuilder, bridge: Bridge, before: Link | None) -> None:

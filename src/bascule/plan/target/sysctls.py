@@ -1,4 +1,4 @@
-"""The kernel parameters that a target looks at and sets: their keys, as paths below /proc/sys."""
+"""The kernel parameters that a plan for a host looks at."""
 
 from __future__ import annotations
 
@@ -6,29 +6,16 @@ from bascule.model.site import Host
 from bascule.model.state import FORWARDING
 from bascule.model.values import IfName, bridge_name
 from bascule.plan.address_migration import carried_keys, slaac_keys
-from bascule.topology.ipv6_modes import accept_ra, disable_ipv6, use_tempaddr
-
-REDIRECTS = "net/ipv4/conf/all/accept_redirects"  # the kernel sets it along with ip_forward (ip-sysctl)
-
-
-def arp_ignore(name: str) -> str:
-    """The key that says whether a link answers ARP for the addresses of others."""
-    return f"net/ipv4/conf/{name}/arp_ignore"
-
-
-def arp_announce(name: str) -> str:
-    """The key that says which of the host's addresses a link names in its ARP requests."""
-    return f"net/ipv4/conf/{name}/arp_announce"
-
-
-def rp_filter(name: str) -> str:
-    """The key that says whether a link takes packets whose answer would leave by another link."""
-    return f"net/ipv4/conf/{name}/rp_filter"
-
-
-def forwarding(name: str) -> str:
-    """The key that says whether the host forwards the IPv4 packets that come in by a link."""
-    return f"net/ipv4/conf/{name}/forwarding"
+from bascule.topology.kernel_parameters import (
+    REDIRECTS,
+    accept_ra,
+    arp_announce,
+    arp_ignore,
+    disable_ipv6,
+    forwarding,
+    rp_filter,
+    use_tempaddr,
+)
 
 
 def sysctl_keys(host: Host, taps: tuple[IfName, ...] = ()) -> tuple[str, ...]:

@@ -51,6 +51,7 @@ class Matrix(Struct, frozen=True, kw_only=True):
     cells: Mapping[tuple[int, int, str], Cell]
     violations: tuple[Violation, ...]
     unasked: tuple[str, ...]
+    unread: tuple[str, ...]  # what could not be read of the host, which leaves answers open
     where: str
     sources: Collection[str]
     targets: Collection[str]
@@ -111,6 +112,7 @@ def matrix(
         cells=cells,
         violations=tuple(_violations(given, site, groups, cells, sources, targets)) if site is not None else (),
         unasked=tuple(name for name in given.known if name not in speaking),
+        unread=given.network.rules.unread,
         where=given.where,
         sources=frozenset(sources),
         targets=frozenset(targets),

@@ -1,0 +1,141 @@
+"""Words that no verb can read, and an output that takes nothing: one clear error, and the status that belongs to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from msgspec.structs import replace
+
+from bascule.cli import VERBS, group
+from bascule.cli.entry import report, run
+from bascule.cli.show.reach import reach_as_json, show_reach
+from bascule.cli.show.survey import show_survey
+from bascule.errors import BasculeError, Problem
+from bascule.guests.runtimes.detect import find_domain
+from bascule.model.site import Service
+from bascule.survey.verdicts import judge
+from bascule.topology.trace.answer import Certainty
+from bascule.verify.reachability.matrix import Cell, Matrix
+from tests.survey.hearing import hear
+
+EXAMPLE = Path(__file__).parents[2] / "examples/one-nic.yaml"
+
+
+def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[object, str]:
+    monkeypatch.setattr(sys, "argv", ["bascule", *words])
+    with pytest.raises(SystemExit) as stop:
+        run(group)
+    taken = capsys.readouterr()
+    return stop.value.code, taken.err or taken.out
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        ("chek x", "there is no verb 'chek'", "did you mean 'check'?"),
+        ("check x --jsn", "No such option '--jsn'", "did you mean '--json'?"),
+        ("guest stat web", "No such command 'stat'", "did you mean 'start' or 'autostart'?"),
+        ("guest zzz", "No such command 'zzz'", "see 'bascule guest --help'"),
+        ("check", "Missing argument 'SITE'", "see 'bascule check --help'"),
+        (f"draw {EXAMPLE} -o NOWHERE/rack.pgn", "'pgn' is no format of a drawing", "as in -o NOWHERE/rack.png"),
+        (f"draw {EXAMPLE} -o NOWHERE/rack.svgz", "'svgz' is no format of a drawing", "as in -o NOWHERE/rack.svg"),
+    ],
+)
+def test_what_was_meant_is_the_hint(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: str, message: str, hint: str
+) -> None:
+    status, text = said(monkeypatch, capsys, *words.split())
+    first, second = text.splitlines()
+    assert (status, first.partition("]: ")[2]) == (64, message)
+    assert second.startswith("hint: ")
+    assert second.endswith(hint)
+
+
+def test_a_group_of_verbs_alone_shows_its_help(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in ([], ["guest"]):
+        status, text = said(monkeypatch, capsys, *words)
+        assert status == 0
+        assert text.startswith("Usage: bascule")
+
+
+def test_every_verb_takes_json() -> None:
+    for verb in VERBS:
+        command = group.get_command(group.make_context("bascule", ["--help"], resilient_parsing=True), verb)
+        assert command is not None
+        each = getattr(command, "commands", {verb: command})
+        assert [name for name, one in each.items() if name != "console" and not has_json(one)] == []
+    done = CliRunner().invoke(group, ["completion", "fish", "--json"], standalone_mode=False)
+    document = json.loads(done.output)
+    assert (document["ok"], document["schema"], document["shell"]) == (True, "bascule/completion/1", "fish")
+    assert "complete" in document["script"]
+
+
+def has_json(command: object) -> bool:
+    return any("--json" in one.opts for one in getattr(command, "params", ()))
+
+
+@pytest.mark.parametrize("closed", ["full", "gone"])
+def test_a_document_that_nobody_takes_is_told_on_stderr(
+    closed: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if closed == "full":
+        out = Path("/dev/full").open("w")  # noqa: SIM115
+    else:
+        read, write = os.pipe()
+        os.close(read)
+        out = os.fdopen(write, "w")
+    monkeypatch.setattr(sys, "stdout", out)
+    report(BasculeError(Problem(code="X", message="something is wrong")), as_json=True)
+    assert capsys.readouterr().err.startswith("error[X]: something is wrong")
+    with pytest.raises(OSError, match=r"No space|Broken pipe"):
+        out.close()
+
+
+def test_a_host_without_guests_names_none() -> None:
+    with pytest.raises(BasculeError, match="there is no guest 'web'") as wrong:
+        find_domain([], "web")
+    assert "none" not in (wrong.value.problems[0].hint or "")
+
+
+def test_nics_of_which_nothing_was_heard_share_a_line() -> None:
+    heard = [hear(name) for name in ("eth0", "eth1", "eth2", "lan0")]
+    shown = show_survey(judge({one.nic: one for one in heard}), columns=80, host="h").partition("A draft")[0]
+    assert "\n\neth0…eth2, lan0: nothing was heard in 30 s\n" in shown
+    assert shown.count("nothing was heard") == 1
+
+
+def test_an_answer_that_is_open_says_what_was_not_read_and_where_to_ask() -> None:
+    ping = Service("icmp")
+    cell = Cell(
+        source="web",
+        target="db",
+        service=ping,
+        result=Certainty.UNKNOWN,
+        request=Certainty.UNKNOWN,
+        reply=Certainty.UNKNOWN,
+    )
+    found = Matrix(
+        endpoints=("web", "db"),
+        services=(ping,),
+        classes=(("web",), ("db",)),
+        cells={(0, 1, "icmp"): cell},
+        violations=(),
+        unasked=(),
+        unread=("the rules of nft could not be read",),
+        where="this host",
+        sources=(),
+        targets=(),
+    )
+    shown = show_reach(found, columns=80)
+    assert "\nnote     the rules of nft could not be read\n" in shown
+    assert "\n?        unknown; 'bascule why web db icmp' says why, for this pair\n" in shown
+    sure = replace(found, cells={(0, 1, "icmp"): replace(cell, result=Certainty.NO)}, unread=())
+    assert "?" not in show_reach(sure, columns=80)
+    assert reach_as_json(found)["unread"] == ["the rules of nft could not be read"]
