@@ -17,7 +17,7 @@ from bascule.cli.show.reach import reach_as_json, show_reach
 from bascule.cli.show.survey import show_survey
 from bascule.errors import BasculeError, Problem
 from bascule.guests.runtimes.detect import find_domain
-from bascule.model.site import Service
+from bascule.model.values import Service
 from bascule.survey.verdicts import judge
 from bascule.topology.trace.answer import Certainty
 from bascule.verify.reachability.matrix import Cell, Matrix
