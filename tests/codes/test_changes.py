@@ -226,6 +226,13 @@ def test_a_nic_that_cannot_be_brought_up_to_listen(bed: Bed) -> None:
     )
 
 
+def test_a_name_that_another_link_has_as_its_altname(bed: Bed) -> None:
+    bed.ip("link property add dev eth4 altname br3")
+    done = run(bed, "plan", str(bed.site))
+    words = "'br3' is an altname of eth4 on this host: no bridge can have the name"
+    assert_error(done, "NOT-A-BRIDGE", words, hint="name the bridge differently")
+
+
 def test_a_link_of_the_name_that_is_something_else(bed: Bed) -> None:
     bed.ip("link add br3 type veth peer name br3w")
     done = run(bed, "plan", str(bed.site))

@@ -61,6 +61,20 @@ def test_what_leaves_the_line_alone_needs_none(shared_host: Field, what: str) ->
     assert (plan.must_be_confirmed, plan.own_line) == (False, ())
 
 
+def test_link_local_addresses_are_the_line_of_a_host_that_has_no_others(real_host: Field) -> None:
+    """A guest's tap has one as well, which is nobody's way in."""
+    real_host.guest("web", "web.0")
+    assert real_host.plan(BASE).own_line == ()
+    real_host.ip("addr flush dev eth0")
+    real_host.ip("addr add fe80::10/64 dev eth0 nodad")
+    plan = real_host.plan(ONE_NIC.replace(", address: from-uplink", ""))
+    assert plan.must_be_confirmed
+    assert plan.own_line == (
+        "fe80::10/64 goes from eth0", "eth0, which carries fe80::10/64: become a port of br0",
+    )  # fmt: skip
+    assert not [line for line in real_host.plan(BASE).own_line if "web.0" in line]
+
+
 def test_it_waits_for_it_without_any_ssh(shared_host: Field) -> None:
     path = shared_host.site(CASES["the MTU under it"][0])
     planned = shared_host.document("plan", path)

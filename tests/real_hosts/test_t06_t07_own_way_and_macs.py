@@ -102,6 +102,25 @@ def test_t07_another_machine_on_the_wire_has_the_same_mac(applied: Field, whose:
         applied.batch("link del twin\n", applied.router)
 
 
+def test_subnets_of_one_network_that_no_router_joins(applied: Field) -> None:
+    """The one who asks is in another subnet than the guest: that nothing answers says nothing of the guest."""
+    apart = SITE.replace("subnet: 192.168.1.0/24", "subnet: [192.168.1.0/24, 10.7.0.0/24]")
+    apart = apart.replace("192.168.1.21/24", "10.7.0.21/24")
+    assert apart.count("10.7.0.") == 2
+    web = applied.guests["web"]
+    applied.batch("addr del 192.168.1.21/24 dev eth0\naddr add 10.7.0.21/24 dev eth0\n", web)
+    try:
+        checks = applied.document("verify", applied.site(apart))["checks"]
+    finally:
+        applied.batch("addr del 10.7.0.21/24 dev eth0\naddr add 192.168.1.21/24 dev eth0\n", web)
+    found = {one["id"]: one for one in checks if one["subject"] == "web"}
+    assert [found[name]["ok"] for name in ("in-broadcast-domain", "like-any-nic", "unrestricted-within")] == [
+        True, True, None,
+    ]  # fmt: skip
+    words = "10.7.0.21/24 and 192.168.1.10/24 of kvm are in different subnets: only a router carries"
+    assert found["unrestricted-within"]["detail"].startswith(words)
+
+
 @pytest.fixture
 def twin(applied: Field) -> Iterator[Namespace]:
     """A machine whose NIC has web's MAC, and no address and no IPv6 yet."""

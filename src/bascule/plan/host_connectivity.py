@@ -22,13 +22,16 @@ class HostConnectivity:
     """The host's own addresses and routes before a change and after it.
 
     ``nics`` are the links that the file calls NICs: in a namespace they look like a guest's. A bridge that has no NIC
-    below it before or after leads to guests alone, so its addresses are not counted.
+    below it before or after leads to guests alone, so its addresses are not counted. Link-local addresses count where
+    there are no others: they are the only way in then.
     """
 
     def __init__(self, before: HostState, after: HostState, nics: Collection[str]) -> None:
         self.before, self.after, self._nics = before, after, nics
         bridges = {name for state in (before, after) for name, link in state.links.items() if link.is_bridge}
         self.inward = {name for name in bridges if not any(wires_of(state, name, nics) for state in (before, after))}
+        self._guests = {*guest_ports(before, nics), *guest_ports(after, nics)}
+        self._by_link_local = not any(self._own(before, link_local=False))
 
     def changes(self, plan: Plan) -> tuple[str, ...]:
         """What changes about it, a sentence for each thing; nothing where the plan that leads there is empty."""
@@ -50,14 +53,14 @@ class HostConnectivity:
             yield Note(kind="warning", subject=first.dev or "route", text=text)
 
     def addresses(self, state: HostState) -> Mapping[str, IfName]:
-        """The link that each address of the host is on, with its prefix length; without link-local ones."""
-        return {
-            address.ip: name
-            for name, link in state.links.items()
-            if name not in self.inward and name != "lo"
-            for address in link.addresses
-            if not address.is_link_local
-        }
+        """The link that each address of the host is on, with its prefix length; link-local ones if it had no others."""
+        return dict(self._own(state, link_local=self._by_link_local))
+
+    def _own(self, state: HostState, *, link_local: bool) -> Iterator[tuple[str, IfName]]:
+        for name, link in state.links.items():
+            if name not in self.inward and name != "lo":
+                local = link_local and name not in self._guests
+                yield from ((a.ip, name) for a in link.addresses if local or not a.is_link_local)
 
     def _address_changes(self) -> Iterator[str]:
         had, has = self.addresses(self.before), self.addresses(self.after)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from ipaddress import ip_address, ip_interface, ip_network
+from itertools import pairwise
 
 from msgspec import Struct
 
@@ -36,13 +37,13 @@ class RouteChoice(Struct, frozen=True, kw_only=True):
     @property
     def devs(self) -> tuple[str, ...]:
         """The links, each once."""
-        return tuple(dict.fromkeys(route.dev or route.kind for route in self.routes))
+        return tuple(dict.fromkeys(dev for route in self.routes for dev in _ways_out(route)))
 
     def __str__(self) -> str:
-        told = ", ".join(f"{route.dst} by {route.dev or route.kind}" for route in self.routes)
+        told = ", ".join(f"{route.dst} by {' and '.join(_ways_out(route))}" for route in self.routes if route.dst)
         if self.rule == MAIN:
             return f"route {told}"
-        return f"rule {self.rule.priority} ({' '.join(self.rule.words)}) with route {told}"
+        return f"rule {self.rule.priority} ({' '.join(self.rule.words)}){f' with route {told}' if told else ''}"
 
 
 class HostRoutes(Struct, frozen=True, dict=True):
@@ -58,9 +59,7 @@ class HostRoutes(Struct, frozen=True, dict=True):
                 continue
             words = dict(zip(rule.words, rule.words[1:], strict=False))
             if ENDS & set(rule.words):
-                return RouteChoice(
-                    routes=(Route(dst="everything", kind=next(iter(ENDS & set(rule.words)))),), rule=rule
-                )
+                return RouteChoice(routes=(Route(dst="", kind=next(iter(ENDS & set(rule.words)))),), rule=rule)
             best = self._best(words.get("lookup", ""), address, int(words.get("suppress_prefixlength", -1)))
             if best and best[0].kind != "throw":
                 return RouteChoice(routes=best, rule=rule)
@@ -108,6 +107,10 @@ class HostRoutes(Struct, frozen=True, dict=True):
         for link in self.state.links.values():
             for address in link.addresses if link.up else ():
                 own = ip_interface(address.ip)
+                if address.peer and "noprefixroute" not in address.flags:  # of a point-to-point link
+                    peer = ip_interface(address.peer).network
+                    yield Route(dst=str(peer), dev=link.name, metric=address.metric, protocol="kernel")
+                    continue
                 if (
                     "noprefixroute" in address.flags
                     or address.is_link_local
@@ -116,6 +119,15 @@ class HostRoutes(Struct, frozen=True, dict=True):
                     continue
                 metric = address.metric or (256 if own.version == 6 else 0)
                 yield Route(dst=str(own.network), dev=link.name, metric=metric, protocol="kernel")
+
+
+def _ways_out(route: Route) -> tuple[str, ...]:
+    """The links that a route leads to; what it is where it ends here (IPv6 names lo for those, too)."""
+    if route.kind in ENDS or not (route.dev or route.nexthops):
+        return (route.kind,)
+    words = [hop.split() for hop in route.nexthops]
+    hops = [after for hop in words for word, after in pairwise(hop) if word == "dev"]
+    return tuple(dict.fromkeys(hops)) or (route.dev or route.kind,)
 
 
 def _applies(rule: RoutingRule, address: IpAddress) -> bool:

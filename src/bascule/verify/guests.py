@@ -40,6 +40,7 @@ class _Inquiry(Struct):
     traffic: list[tuple[str, Question]] = field(default_factory=list)
     missing: str = ""
     unasked: str = ""
+    apart: str = ""  # that it and the other have no subnet in common: only a router carries packets between them
     mute: list[str] = field(default_factory=list)  # what could not be asked of its traffic
     impostors: list[str] = field(default_factory=list)  # others that answer for its addresses
 
@@ -128,12 +129,13 @@ def _inquire(nic: GuestNic, host: Host, state: HostState, endpoints: Endpoints) 
     others = sorted(
         (f for f in endpoints.neighbours(stands[0], nic.guest) if f.asks("arp") and not _is_trap(f, host, nic)),
         # from outside, if there is one; on a virtual network that are the other guests
-        key=lambda attachment: (attachment.endpoint in site.guests) != (nic.virtual_network is not None),
+        key=lambda one: ((one.endpoint in site.guests) != (nic.virtual_network is not None), bool(_apart(stands, one))),
     )
     inquiry.other = other = next(iter(others), None)
     if other is None:
         inquiry.missing = f"nobody else stands on {name or nic.into} to ask from"
         return inquiry
+    inquiry.apart = _apart(stands, other)
     theirs = [address for address in other.addresses if not address.is_link_local]
     inquiry.inward = [_arp(other, stand.address.ip) for stand in stands]
     if own is None:
@@ -147,6 +149,19 @@ def _inquire(nic: GuestNic, host: Host, state: HostState, endpoints: Endpoints) 
             inquiry.lease = Question(source=own, protocol=Protocol.DHCP, patience_s=4.0)
     inquiry.traffic = list(_traffic(inquiry, own, other, _mtu(nic, host, state, other, site), endpoints))
     return inquiry
+
+
+def _apart(stands: Sequence[EndpointAddress], other: ProbeAttachment) -> str:
+    """That no address of one is in the subnet of an address of the other, either way; empty where one is."""
+    pairs = [(stand.address, theirs) for stand in stands for theirs in other.addresses if not theirs.is_link_local]
+    pairs = [(one, two) for one, two in pairs if one.version == two.version]
+    if not pairs or any(one.ip in two.network and two.ip in one.network for one, two in pairs):
+        return ""
+    one, two = pairs[0]
+    return (
+        f"{one} and {two} of {other.endpoint} are in different subnets: only a router carries packets between them, "
+        "and nothing answered by one"
+    )
 
 
 def _is_of(nic: GuestNic, stand: EndpointAddress, endpoints: Endpoints) -> bool:
@@ -295,7 +310,10 @@ def _properties(inquiry: _Inquiry, replies: Replies) -> Iterator[Check]:
         faults, words = judge(inquiry, replies)
         parts = [*(faults or [words]), inquiry.unasked, *(inquiry.mute if judge is _unrestricted else ())]
         detail = "; ".join(filter(None, parts))
-        yield Check(id=name, subject=inquiry.nic.guest, ok=not faults, detail=detail)
+        ok: bool | None = not faults
+        if faults and judge is _unrestricted and inquiry.apart and not inquiry.impostors:
+            ok, detail = None, "; ".join(filter(None, (inquiry.apart, *inquiry.mute)))
+        yield Check(id=name, subject=inquiry.nic.guest, ok=ok, detail=detail, unproven=ok is None)
 
 
 def _other(inquiry: _Inquiry) -> ProbeAttachment:
