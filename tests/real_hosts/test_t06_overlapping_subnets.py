@@ -115,8 +115,7 @@ ASTRAY = {  # what stands on the host already, and the words about it; "" where 
     "rule add to 10.0.0.0/8 blackhole priority 91": "on blackhole: rule 91 (from all to 10.0.0.0/8 blackhole)",
     "-6 rule add to fd06::/64 prohibit priority 93": "on prohibit: rule 93 (from all to fd06::/64 prohibit) -->",
     "-6 route add unreachable fd06::8000:0:0:0/65": "on unreachable: route fd06::8000:0:0:0/65 by unreachable",
-    "route add 10.6.0.64/26 nexthop via 192.168.1.50 dev eth0 nexthop via 192.168.1.1 dev eth0":
-        "looks for 10.6.0.65 on eth0: route 10.6.0.64/26 by eth0",
+    "route add 10.6.0.64/26 nexthop via 192.168.1.50 dev eth0 nexthop via 192.168.1.1 dev eth0": "on eth0: route",
     "addr add 10.99.0.2 peer 10.6.0.9/32 dev eth1": "looks for 10.6.0.9 on eth1: route 10.6.0.9/32 by eth1",
     "route add 10.6.0.0/16 via 192.168.1.50 dev eth0": "",
     "route add blackhole 10.0.0.0/8": "",
