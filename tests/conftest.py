@@ -11,9 +11,13 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from bascule.system.net.netns import call
 from tests.lab import CLONE_NEWUTS, Lab, open_lab
+
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")  # no test fails for the slowness of a machine
 
 T = TypeVar("T")
 TESTS = Path(__file__).parent

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bascule.cli.entry import from_os_error
 from bascule.errors import NotPermitted
 from bascule.guests import accelerator
 from bascule.guests.gather import unread_state
@@ -95,3 +97,14 @@ def test_undo_of_what_may_not_be_read_is_refused_once(tmp_path: Path) -> None:
     assert done.stderr.startswith("error[SYSTEM]: "), done.stderr
     assert "hint: run it as root" in done.stderr
     assert "Errno" not in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone has what others may not look at")
+def test_closed_state_of_our_own_is_for_root_and_no_file_to_be_opened_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BASCULE_STATE_DIR", str(tmp_path))
+    own = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "host/checkpoints"))
+    assert from_os_error(own).problems[0].hint == "run it as root: what Bascule keeps of its changes is for root alone"
+    elsewhere = PermissionError(errno.EACCES, "Permission denied", "/srv/site.yaml")
+    assert from_os_error(elsewhere).problems[0].hint == "run it as root, or change the file's permissions"

@@ -240,3 +240,18 @@ def test_t21_arp_ignore_stops_the_answer_for_another_link(room: Room) -> None:
         walks = Walks(read_network(room.host), (searching, *SEARCHING[1:]))
         answer = walks.ask(searching, None, address("10.9.1.1"), 4, Traffic(protocol="udp", port=80))
         assert (answer.result is Certainty.YES) is arrives, words(answer)
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize(("port", "is_sure"), [(80, False), (443, True)])
+def test_t26_of_nat_by_iptables_legacy_and_by_nft_nobody_can_tell_which_is_asked_first(
+    room: Room, port: int, is_sure: bool
+) -> None:
+    """Whichever was registered last, and the legacy table of a namespace stays registered."""
+    write_all(room, CALL)
+    load(room, table("ip", "t", base("c", "postrouting", 100, "snat to 10.9.0.77", kind="nat")))
+    legacy(room, "-t nat -A POSTROUTING -p udp --dport 80 -j SNAT --to-source 10.9.0.78")
+    (seen,) = ask(room, [Probe("a", "b", port)], QUIET_S)
+    assert (seen.receiver, seen.source in ({"10.9.0.77"} if is_sure else {"10.9.0.77", "10.9.0.78"})) == ("b", True)
+    answer = model(room, Traffic(protocol="udp", port=port))
+    assert delivered(answer) is (Certainty.YES if is_sure else Certainty.PERHAPS), words(answer)

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import threading
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -110,8 +111,18 @@ def from_os_error(error: OSError) -> BasculeError:
         errno.EROFS: "the file system is read-only; point BASCULE_STATE_DIR elsewhere if it is Bascule's own state",
     }
     words = f"{subject}{error.strerror or error}"
-    problem = Problem(code="SYSTEM", message=words, hint=hints.get(error.errno or 0))
+    hint = hints.get(error.errno or 0)
+    if error.errno == errno.EACCES and error.filename and _is_own_state(str(error.filename)):
+        hint = "run it as root: what Bascule keeps of its changes is for root alone"
+    problem = Problem(code="SYSTEM", message=words, hint=hint)
     return NotPermitted(problem) if error.errno in {errno.EPERM, errno.EACCES} else BasculeError(problem)
+
+
+def _is_own_state(path: str) -> bool:
+    from bascule.apply.state_directory import here
+
+    place = here()
+    return any(Path(path).is_relative_to(folder.parent) for folder in (place.state, place.runtime))
 
 
 def report(error: BasculeError, *, as_json: bool) -> None:

@@ -121,6 +121,11 @@ class SetPath(PacketPath):
         hit = MatchedLine(chain, RuleLine(parts=()), "accept") if way.nat else None
         return ChainEnd(verdict="accept", fields=self.fields, by=hit, nat=way.nat), None
 
+    def _ask_rivals(self, chain: RuleChain, rivals: Sequence[RuleChain]) -> None:
+        """It depends on each packet."""
+        add(self.walk.lost, self.walk.members)
+        raise _WalkOneByOne
+
     def _balanced(self) -> None:
         """What IPVS takes depends on each address and service: every packet is walked on its own."""
         if any(one.address == self.fields[key(self.version, "daddr")] for one in self.network.balanced):

@@ -302,8 +302,10 @@ class PacketPath(PacketRecord):
                 self._write("saddr" if is_source else "daddr", made, "NAT as before")
             return
         family = "ip" if version == 4 else "ip6"
-        for chain in chains:
+        for place, chain in enumerate(chains):
             self.fields |= self._fib_fields(iif)
+            if rivals := chain.rivals(chains[place + 1 :]):
+                self._ask_rivals(chain, rivals)
             taken, blocker = self._meet(chain)
             self.stages.append(
                 Stage(
@@ -320,6 +322,12 @@ class PacketPath(PacketRecord):
             if taken.nat is not None:
                 self._translate(version, taken, hook, iif=iif, oif=oif)
                 return
+
+    def _ask_rivals(self, chain: RuleChain, rivals: Sequence[RuleChain]) -> None:
+        """Whose NAT it is, where rules of both kinds give this packet one."""
+        both = (any(end.nat for end in run(self.network.rules, one, self.fields)) for one in (chain, *rivals))
+        if next(both) and any(both):
+            self.unsure.append(f"which of {chain} and {rivals[0]} the kernel asks first is not to be seen")
 
     def _translate(self, version: int, taken: ChainEnd, hook: str, *, iif: str, oif: str) -> None:
         nat = taken.nat

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct, field
@@ -204,6 +204,16 @@ class RuleChain(Struct, frozen=True, kw_only=True):
     def is_legacy(self) -> bool:
         """Whether it is of the old kernel side of iptables or ebtables, which nft does not show."""
         return self.backend.endswith("-legacy")
+
+    def rivals(self, later: Iterable[RuleChain]) -> tuple[RuleChain, ...]:
+        """Of chains that are asked after it, those that may be asked before it.
+
+        Of one priority the one that was registered last comes first (measured), and neither iptables-legacy nor nft
+        tells when that was for the other's.
+        """
+        mine = self.base.priority if self.base else None
+        others = (one for one in later if one.is_legacy != self.is_legacy and one.base and one.base.priority == mine)
+        return tuple(one for one in others if one.lines and self.lines)
 
     def __str__(self) -> str:
         return f"{self.family} {self.table} {self.name}"
