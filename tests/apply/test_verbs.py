@@ -168,9 +168,14 @@ def test_the_holder_of_the_lock_is_named(bed: Bed) -> None:
     bed.run("undo")
 
 
+NAT = "      lab: {mode: isolated, subnet: 192.168.150.0/24}\n"
+
+
 def test_a_failed_step_comes_back_at_once(bed: Bed) -> None:
     """The name is taken while the plan runs: here, by an alias that the kernel refuses to have twice."""
-    bed.ip("link property add dev old0 altname br3")
+    text = bed.site.read_text()
+    bed.site.write_text(text.replace("guests:\n  g:", f"    virtual_networks:\n{NAT}guests:\n  g:"))
+    bed.ip("link property add dev old0 altname vn-lab")
     before = bed.raw()
     done = bed.run("apply", str(bed.site), "--yes")
     assert done.returncode == 75, done.stderr

@@ -94,11 +94,11 @@ def test_foreign_links_are_listed_and_left_alone(lab: Lab, site: Site) -> None:
 def test_a_failed_step_is_named_and_taken_back(lab: Lab, site: Site) -> None:
     host = lab.host(*NICS)
     vmserver = site.hosts["vmserver"]
-    # another link answers to the name 'br4': the plan cannot know, the kernel refuses half-way
-    lab.ip(host, "link property add dev eth2-wire altname br4")
     before = look(site, vmserver, host)
-    facts = raw(lab, host)
     plan, wanted = make_plan(site, vmserver, before)
+    # since the plan was made another link answers to the name 'br4': the kernel refuses half-way
+    lab.ip(host, "link property add dev eth2-wire altname br4")
+    facts = raw(lab, host)
     change = ThreeWay(before=before, wanted=wanted, now=before)
     with pytest.raises(CommandFailed) as failed:
         apply_or_roll_back(plan, change, partial(look, site, vmserver, host), where=LiveHost(host))

@@ -70,7 +70,7 @@ def surroundings() -> dict[str, object]:
     """What the machine shows of itself, apart from processes."""
     return {
         "links": sorted(name for _, name in socket.if_nameindex()),
-        "mounts": Path("/proc/self/mounts").read_text(),
+        "mounts": [line for line in Path("/proc/self/mounts").read_text().splitlines() if "/pytest-" not in line],
         "netns": sorted(p.name for p in Path("/run/netns").glob("*")),
         "run": sorted(p.name for p in Path("/run").glob("*bascule*")),
         "namespace": Path("/proc/self/ns/net").readlink(),

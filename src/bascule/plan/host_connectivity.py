@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from ipaddress import ip_interface
 
-from bascule.model.state import HostState, Route
+from bascule.model.state import Address, HostState, Route
 from bascule.model.values import IfName
 from bascule.plan.change import Note, Plan
 from bascule.plan.guest_ports import guest_ports, wires_of
@@ -22,8 +22,8 @@ class HostConnectivity:
     """The host's own addresses and routes before a change and after it.
 
     ``nics`` are the links that the file calls NICs: in a namespace they look like a guest's. A bridge that has no NIC
-    below it before or after leads to guests alone, so its addresses are not counted. Link-local addresses count where
-    there are no others: they are the only way in then.
+    below it before or after leads to guests alone, so its addresses are not counted. Link-local addresses that somebody
+    gave by hand count where there are no others: they are the only way in then. Every link has one of the kernel's.
     """
 
     def __init__(self, before: HostState, after: HostState, nics: Collection[str]) -> None:
@@ -59,8 +59,10 @@ class HostConnectivity:
     def _own(self, state: HostState, *, link_local: bool) -> Iterator[tuple[str, IfName]]:
         for name, link in state.links.items():
             if name not in self.inward and name != "lo":
-                local = link_local and name not in self._guests
-                yield from ((a.ip, name) for a in link.addresses if local or not a.is_link_local)
+                local = link_local and name not in self._guests and link.addrgenmode in {"eui64", "none"}
+                yield from (
+                    (a.ip, name) for a in link.addresses if not a.is_link_local or (local and not _is_of_mac(a))
+                )
 
     def _address_changes(self) -> Iterator[str]:
         had, has = self.addresses(self.before), self.addresses(self.after)
@@ -112,3 +114,8 @@ def _way(route: Route) -> str:
 def _name(route: Route) -> str:
     table = f" in table {route.table}" if route.table != "main" else ""
     return f"{'default' if route.dst in VERSIONS else route.dst} {_way(route)}{table}"
+
+
+def _is_of_mac(address: Address) -> bool:
+    """Whether a link-local address is made of a MAC, as the kernel makes it (RFC 4291, appendix A)."""
+    return ip_interface(address.ip).ip.packed[11:13] == b"\xff\xfe"
