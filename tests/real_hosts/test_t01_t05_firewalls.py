@@ -17,7 +17,7 @@ from bascule.topology.trace.packet import Traffic
 from bascule.topology.trace.walk import Walks
 from bascule.verify.doctor.finding import DoctorFacts, Finding
 from bascule.verify.doctor.firewall.bridge_filter import look
-from bascule.verify.reachability.question import BEST, distinct, ways_between
+from bascule.verify.reachability.question import distinct, ways_between
 from bascule.workflow import load as load_site
 from bascule.workflow import load_for
 from tests.apply.hosts import environment
@@ -171,7 +171,7 @@ class Scene(Struct):
         said: dict[int, Certainty] = {}
         for pc, web, version, number in ways:
             found = walks.ask(pc, web, number, version, tcp).result
-            said[version] = min(found, said.get(version, found), key=BEST.index)
+            said[version] = min(found, said.get(version, found), key=lambda one: one.rank)
         assert said == {
             version: Certainty.YES if ok else Certainty.NO for version, ok in zip((4, 6), passes, strict=True)
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -35,10 +36,13 @@ class FileChange(Struct, frozen=True, kw_only=True):
         if self.new is None or self.old is None or self.raw is None:
             return None if self.new is None else self.new.encode()
         before, after, bytes_of = self.old.split("\n"), self.new.split("\n"), self.raw.split(b"\n")
-        found: list[bytes] = []
-        for what, first, last, start, end in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
-            found += bytes_of[first:last] if what == "equal" else map(str.encode, after[start:end])
-        return b"\n".join(found)
+        head = _alike(before, after)  # a long file changes in one place as a rule, and to match all of it takes long
+        tail = _alike(before[head:][::-1], after[head:][::-1])
+        old, new = before[head : len(before) - tail], after[head : len(after) - tail]
+        found = bytes_of[:head]
+        for what, first, last, start, end in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+            found += bytes_of[head + first : head + last] if what == "equal" else map(str.encode, new[start:end])
+        return b"\n".join(found + bytes_of[len(before) - tail :])
 
     @property
     def diff(self) -> str:
@@ -52,3 +56,9 @@ class FileChange(Struct, frozen=True, kw_only=True):
 
 def _shown(text: str | None) -> str:
     return _SECRET.sub(r"\1(not shown)", text or "")
+
+
+def _alike(one: Sequence[str], other: Sequence[str]) -> int:
+    """How many lines both begin with."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((number for number, (a, b) in pairs if a != b), min(len(one), len(other)))

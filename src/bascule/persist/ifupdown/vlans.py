@@ -43,7 +43,7 @@ class VlanWords:
 
         The bridge itself stays in VLAN 1 (ifupdown2's addons/bridge.py).
         """
-        self._tell_strays(builder)
+        self._tell_without_port(builder)
         for draft in builder.drafts.values():
             master = builder.drafts.get(draft.master) if draft.master else None
             if master is None or master.kind != "bridge" or draft.vlans:
@@ -62,7 +62,7 @@ class VlanWords:
                 draft.vlans += [PortVlans(first=pvid, last=pvid, pvid=True, untagged=True)]
                 draft.vlans += [part for vlan in ranges for part in without(vlan, pvid)]
 
-    def _tell_strays(self, builder: Builder) -> None:
+    def _tell_without_port(self, builder: Builder) -> None:
         """VLANs of links that are no port of a bridge that is known, and of bridges without a known port."""
         masters = {draft.master for draft in builder.drafts.values()}
         for name, lines in self.lines.items():

@@ -21,6 +21,19 @@ class Certainty(StrEnum):
     PERHAPS = "perhaps"
     UNKNOWN = "unknown"
 
+    @property
+    def passes(self) -> bool:
+        """Whether nothing surely stops it."""
+        return self in {Certainty.YES, Certainty.PERHAPS}
+
+    @property
+    def rank(self) -> int:
+        """Its place from the best to the worst."""
+        return _RANKS.index(self)
+
+
+_RANKS = (Certainty.YES, Certainty.PERHAPS, Certainty.UNKNOWN, Certainty.NO)
+
 
 class Code(StrEnum):
     """What stops a packet; the reference of codes explains each."""

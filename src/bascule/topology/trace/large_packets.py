@@ -6,6 +6,7 @@ or a rule drops what is said, a connection opens and hangs with the first data: 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -20,7 +21,6 @@ from bascule.topology.trace.rules.lines import BY_PATH, MSS
 from bascule.topology.trace.walk import Walk
 
 HEADERS = {4: 40, 6: 60}  # of IP and TCP, which a maximum segment size leaves out
-PASSES = {Certainty.YES, Certainty.PERHAPS}
 
 
 class LargePacket(Struct, frozen=True, kw_only=True):
@@ -36,7 +36,7 @@ class LargePacket(Struct, frozen=True, kw_only=True):
     @property
     def result(self) -> Certainty:
         """Whether data gets through, be it in smaller packets."""
-        if self.leg.result in PASSES or self.told is None:
+        if self.leg.result.passes or self.told is None:
             return self.leg.result
         return self.told.result
 
@@ -55,7 +55,9 @@ class LargePacketWalk(Walk):
         there = replace(self.connection)
         self.connection.is_reply = True
         back = self._back(fields, end)
-        if {first.result, back.result} - PASSES or (end is None) != (self.target is None) or self.relays.met:
+        if not (first.result.passes and back.result.passes) or self.relays.met:
+            return ()
+        if (end is None) != (self.target is None):
             return ()
         sizes = self._sizes(first, back)
         self.traffic = replace(self.traffic, size=sizes[0], whole=True)
@@ -78,7 +80,7 @@ class LargePacketWalk(Walk):
             return min([size, *(one for one in self.mtus if one)])
         return min(size, clamped + HEADERS[self.version]) if isinstance(clamped, int) and clamped else size
 
-    def _mtu_of(self, end: WireEnd | None, fields: dict[str, Any] | Any) -> int:
+    def _mtu_of(self, end: WireEnd | None, fields: Mapping[str, Any]) -> int:
         if end is not None:
             by = self.network.link(end.port)
             return end.mtu or (by.mtu if by is not None else 0)

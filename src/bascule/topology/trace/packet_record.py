@@ -130,7 +130,7 @@ def hand_on(passage: PacketRecord, mtu: int, link: str) -> None:
 
 def tell_too_big(passage: PacketRecord) -> None:
     """The host tells the sender of a packet that it has got that it is too big to go on."""
-    if passage.result in {Certainty.YES, Certainty.PERHAPS}:
+    if passage.result.passes:
         passage.too_big = dict(passage.fields)
 
 

@@ -14,7 +14,7 @@ from bascule.topology.sweep.sweep import Exchange, Sweep
 from bascule.topology.trace.answer import Blocker, Certainty
 from bascule.topology.trace.packet import Traffic
 from bascule.verify.reachability.participant import AskedHost, Participant
-from bascule.verify.reachability.question import BEST, as_read, ask, distinct, ways_between
+from bascule.verify.reachability.question import as_read, ask, distinct, ways_between
 
 ORDINARY = (Service("icmp"), Service("tcp", 22, 22), Service("tcp", 443, 443), Service("udp", 53, 53))
 
@@ -140,7 +140,7 @@ def _cells(
     there = by.elsewhere or of.elsewhere
 
     def told(result: Certainty) -> Certainty:  # what the other host of a pair does was not seen
-        passes = result in {Certainty.YES, Certainty.PERHAPS}
+        passes = result.passes
         return Certainty.UNKNOWN if there and passes else as_read(result, given.network)
 
     for service in services if ways else ():
@@ -156,7 +156,7 @@ def _cells(
 
 
 def _order(found: Exchange) -> tuple[int, ...]:
-    return BEST.index(found.result), BEST.index(found.request), BEST.index(found.reply)
+    return found.result.rank, found.request.rank, found.reply.rank
 
 
 def _is_outside(party: Participant) -> bool:

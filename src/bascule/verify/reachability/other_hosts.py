@@ -12,9 +12,6 @@ from bascule.topology.trace.packet import key
 from bascule.verify.reachability.participant import AskedHost, Participant
 from bascule.verify.reachability.question import AnsweredQuestion, ask
 
-PASSES = {Certainty.YES, Certainty.PERHAPS}
-WORST = (Certainty.YES, Certainty.PERHAPS, Certainty.UNKNOWN, Certainty.NO)
-
 Part = tuple[AskedHost, AnsweredQuestion]
 
 
@@ -47,7 +44,7 @@ def parts(between: Sequence[AskedHost], source: str, target: str, service: Servi
 
 def decisive(found: Sequence[Part]) -> Part:
     """The part that decides: of two that are in the way the first."""
-    return max(found, key=lambda one: WORST.index(one[1].answer.result))
+    return max(found, key=lambda one: one[1].answer.result.rank)
 
 
 def _shown_as(first: AnsweredQuestion, there: AskedHost, source: str) -> Participant | None:
@@ -61,14 +58,14 @@ def _shown_as(first: AnsweredQuestion, there: AskedHost, source: str) -> Partici
 def as_seen_here(asked: AnsweredQuestion) -> AnsweredQuestion:
     """What may be said of a way whose other host was not looked at: only what stops it here is certain."""
     there = asked.of.elsewhere or asked.by.elsewhere
-    if not there or asked.answer.result not in PASSES:
+    if not there or not asked.answer.result.passes:
         return asked
     return unseen(asked, f"it passes here; what host {there} does with it was not seen")
 
 
 def unseen(asked: AnsweredQuestion, words: str) -> AnsweredQuestion:
     """An answer that depends on what nobody has seen."""
-    if asked.answer.result not in PASSES:
+    if not asked.answer.result.passes:
         return asked
     why = Blocker(
         code=Code.UNKNOWN_OUTSIDE, subject=asked.of.elsewhere or asked.by.elsewhere or asked.of.name, text=words

@@ -20,8 +20,6 @@ from bascule.topology.trace.walk import Walks
 from bascule.verify.reachability.participant import Participant
 from bascule.verify.reachability.parties import learned_addresses, outside
 
-BEST = (Certainty.YES, Certainty.PERHAPS, Certainty.UNKNOWN, Certainty.NO)
-
 Known = Mapping[str, Participant]
 
 
@@ -126,14 +124,14 @@ def ask(network: HostNetwork, known: Known, by: Participant, of: Participant, se
         silent = next((party for party in (by, of) if not party.addresses), of)
         message = f"no address of {silent.name} is known that {by.name} could use"
         raise UsageFault(Problem(code="NO-ADDRESS", message=message, hint="ask by an address: bascule why A 192.0.2.7"))
-    best = min(found, key=lambda one: (BEST.index(one.answer.result), len(one.answer.blockers)))
+    best = min(found, key=lambda one: (one.answer.result.rank, len(one.answer.blockers)))
     told = as_read(best.answer.result, network)
     return best if told is best.answer.result else replace(best, answer=replace(best.answer, result=told))
 
 
 def large_packets(network: HostNetwork, known: Known, asked: AnsweredQuestion) -> tuple[LargePacket, ...]:
     """What becomes of the largest packets, where small ones pass and those do not fit."""
-    if asked.answer.result not in {Certainty.YES, Certainty.PERHAPS}:
+    if not asked.answer.result.passes:
         return ()
     walks = Walks(network, distinct(end for party in (*known.values(), asked.by, asked.of) for end in party.ends))
     walk = LargePacketWalk(walks, asked.source, asked.target, asked.address, asked.version, asked.traffic, 0)
@@ -142,7 +140,7 @@ def large_packets(network: HostNetwork, known: Known, asked: AnsweredQuestion) -
 
 def as_read(result: Certainty, network: HostNetwork) -> Certainty:
     """What is said where rules could not be read: nobody knows whether one of them drops what else would pass."""
-    passes = result in {Certainty.YES, Certainty.PERHAPS}
+    passes = result.passes
     return Certainty.UNKNOWN if passes and network.rules.unread else result
 
 
