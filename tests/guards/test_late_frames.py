@@ -1,4 +1,4 @@
-"""A frame that comes late has come: a slow switch is not taken for a guard."""
+"""A frame that comes late has come, and one that a switch lost was not stopped: neither is taken for a guard."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ from bascule.verify.guards.frames import AttackedPort, attack_from
 from tests.guards.segment import PARTIES, site
 from tests.lab import Lab
 
-LATE_S = 0.4
+LATE_S = 0.06  # more than nothing is heard for until the judgement
+BURST = 40  # frames that come within a moment, of which a switch in user space takes so many
 
 
 @contextmanager
 def slow_cable(host: Namespace, *, loses: bool = False) -> Iterator[None]:
-    """Carry what comes by web.0 to db.0, each frame so much later; with ``loses`` nothing at all."""
+    """Carry what comes by web.0 to db.0, each frame so much later, and not all of a burst; with ``loses`` nothing."""
     stop = threading.Event()
     with host.entered():
         heard, raw = Listener(IfName("web.0"), bpf.any_of([])), open_packet(IfName("db.0"), protocol=0)
@@ -36,7 +37,7 @@ def slow_cable(host: Namespace, *, loses: bool = False) -> Iterator[None]:
         waiting: deque[tuple[float, bytes]] = deque()
         while not stop.wait(0.005):
             now = time.monotonic()
-            waiting.extend((now + LATE_S, data) for data, _ in heard.frames(4096))
+            waiting.extend((now + LATE_S, data) for data, _ in [*heard.frames(4096)][:BURST])
             while waiting and waiting[0][0] <= now:
                 frame = waiting.popleft()[1]
                 if not loses:
@@ -74,7 +75,7 @@ def attacked(lab: Lab, *, loses: bool) -> Check:
         return attack_from(AttackedPort(port=port, host=host, inside=web, others=(db,), parties=PARTIES))
 
 
-def test_a_slow_switch_without_a_guard_stops_nothing_and_loses_nothing(lab: Lab) -> None:
+def test_a_slow_switch_that_loses_bursts_stops_nothing_and_loses_nothing(lab: Lab) -> None:
     found = attacked(lab, loses=False)
     assert found.ok is False
     tagged = 5  # a tag that the kernel took off is not carried

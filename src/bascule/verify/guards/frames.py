@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import socket
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Address, IPv6Address
 
 from msgspec import Struct
 
-from bascule.frames import bpf
-from bascule.frames.codecs.ethernet import VLAN
 from bascule.frames.guarding import build as b
 from bascule.frames.guarding.attacks import ATTACKS
 from bascule.frames.guarding.build import Parties, Party
@@ -26,15 +20,11 @@ from bascule.policy.guards.ports import GuardedPort, guarded_ports, link_local
 from bascule.probe.domain import ProbeAttachment, ProbeDomain
 from bascule.system.net.fdb import read_fdb
 from bascule.system.net.netns import Namespace
-from bascule.system.net.packet import Listener, open_packet
 from bascule.verify.checks import Check
+from bascule.verify.guards.sending import sending
 
-SILENCE_S = 0.05  # without a frame from the port: what was sent before has crossed the bridge, or never will
-LATEST_S = 3.0  # for frames that must arrive; a switch in user space on a busy machine takes its time
-AGAIN_S, PAUSE_S = 0.2, 0.01
 ROUTER = Mac("02:00:5e:10:00:01")  # of a gateway whose MAC nobody knows
 ABSENT4, ABSENT6 = IPv4Address("203.0.113.253"), IPv6Address("2001:db8:ffff::fd")  # where there is no address
-EVERYTHING = bpf.any_of([])
 
 
 class AttackedPort(Struct, frozen=True, kw_only=True):
@@ -160,77 +150,15 @@ def _can_be_sent(sample: Sample, parties: Parties) -> bool:
 
 def _send(stand: AttackedPort, samples: Sequence[Sample]) -> list[tuple[Sample, bool]]:
     """Each sample, and whether a frame of it (of a legitimate one: every frame) arrived at somebody else's."""
-    made = [(one, list(one.frames(stand.parties))) for one in samples]
-    with contextlib.ExitStack() as stack:
-        ears = []
-        for other in stand.others:
-            with other.namespace.entered():
-                ears.append(stack.enter_context(contextlib.closing(Listener(other.link, EVERYTHING))))
-        arrived: set[bytes] = set()
-        with stand.inside.namespace.entered(), open_packet(stand.inside.link, protocol=0) as raw:
-            for _, frames in made:
-                for frame in tuple(frames):
-                    try:
-                        raw.send(frame)
-                    except OSError as error:
-                        if error.errno != errno.EMSGSIZE:
-                            raise
-                        frames.remove(frame)  # longer than the guest's link carries
-                arrived |= _heard(ears)
-            sent = {_key(frame) for _, frames in made for frame in frames}
-            due = {_key(frame) for sample, frames in made if sample.reason is None for frame in frames} - arrived
-            arrived |= _rest(ears, raw, sent, due, _last(stand.parties))
-    every = {sample.name: any if sample.reason else all for sample in samples}
-    return [(one, every[one.name](_key(frame) in arrived for frame in frames)) for one, frames in made]
-
-
-def _last(parties: Parties) -> list[bytes]:
-    """Legitimate frames to everybody, sent after all others: when they arrive, what has not will not any more."""
-    frames = [frame for sample in LEGITIMATE if _can_be_sent(sample, parties) for frame in sample.frames(parties)]
-    return [frame for frame in frames if frame[0] & 1][:4]
-
-
-def _rest(
-    ears: Sequence[Listener], raw: socket.socket, sent: set[bytes], due: set[bytes], last: Sequence[bytes]
-) -> set[bytes]:
-    """What still arrives: until all that is due was heard, everybody heard a frame that was sent last, and silence."""
-    marks = {_key(frame) for frame in last}
-    unheard, arrived = list(ears), set[bytes]()
-    begun = quiet = time.monotonic()
-    again = begun
-    while (moment := time.monotonic()) < begun + LATEST_S:
-        if unheard and moment >= again:
-            again = moment + AGAIN_S
-            for frame in last:
-                raw.send(frame)
-        time.sleep(PAUSE_S)
-        for ear in ears:
-            heard = _heard([ear]) & (sent | marks)
-            arrived |= heard
-            unheard = [one for one in unheard if one is not ear or not heard & marks]
-            quiet = time.monotonic() if heard else quiet
-        if not unheard and due <= arrived and time.monotonic() - quiet >= SILENCE_S:
-            break
-    return arrived
-
-
-def _heard(ears: Iterable[Listener]) -> set[bytes]:
-    found = set()
-    for ear in ears:
-        for data, tci in ear.frames(4096):
-            whole = data if tci is None else data[:12] + VLAN.to_bytes(2, "big") + tci.to_bytes(2, "big") + data[12:]
-            found.add(_key(whole))
-    return found
-
-
-def _key(frame: bytes) -> bytes:
-    """What a frame is known by again.
-
-    A bridge with br_netfilter cuts its padding, and connection tracking joins the fragments of IPv4.
-    """
-    if frame[12:14] == b"\x08\x00" and int.from_bytes(frame[20:22]) & 0x3FFF:
-        return frame[:14] + frame[26:34]
-    return frame.rstrip(b"\0")
+    must_pass = [one for one in LEGITIMATE if _can_be_sent(one, stand.parties)]
+    frames_of = [list(one.frames(stand.parties)) for one in samples]
+    with sending(stand.inside, stand.others, [x for one in must_pass for x in one.frames(stand.parties)]) as sender:
+        for place, frames in enumerate(frames_of):
+            frames_of[place] = [frame for frame in frames if sender.send(frame)]
+            sender.wait()
+        made = list(zip(samples, frames_of, strict=True))
+        sender.finish([frame for one, frames in made if one.reason is None for frame in frames])
+        return [(one, (any if one.reason else all)(map(sender.has_arrived, frames))) for one, frames in made]
 
 
 def _learned(stand: AttackedPort) -> list[str]:
