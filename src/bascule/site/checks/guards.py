@@ -10,7 +10,7 @@ from bascule.site import document as d
 from bascule.site.findings import Path
 from bascule.site.wiring import DocumentWiring
 
-LETS_THROUGH = ("also", "macs", "may", "limit")
+LETS_THROUGH = ("also", "macs", "may")
 Shared = tuple[str, int] | None  # the protocol and group by which routers share an address
 
 
@@ -70,12 +70,11 @@ def _guard(wiring: DocumentWiring, guest: d.Guest, nic: d.GuestNic, path: Path) 
                 "GUARD", f"a bridge knows no groups, and this NIC has no guard to keep it to '{nic.isolated}'",
                 (*path, "isolated"), hint="add 'guard: strict' or 'guard: mac', or write 'isolated: true'",
             )  # fmt: skip
-        for key in LETS_THROUGH:
-            if _is_for_a_guard(nic, key):
-                found.add(
-                    "GUARD", f"'{key}' says what a guard lets through, and this NIC has none", (*path, key),
-                    hint=f"add 'guard: strict' or 'guard: mac', or remove '{key}'",
-                )  # fmt: skip
+        for keys in _for_a_guard(nic):
+            found.add(
+                "GUARD", f"'{keys[-1]}' says what a guard lets through, and this NIC has none", (*path, *keys),
+                hint=f"add 'guard: strict' or 'guard: mac', or remove '{keys[-1]}'",
+            )  # fmt: skip
     _fdb(wiring, guest, nic, path)
     numbers = [index for index, one in enumerate(nic.macs) if isinstance(one, int)]
     if len(numbers) > 1:
@@ -107,11 +106,11 @@ def _fdb(wiring: DocumentWiring, guest: d.Guest, nic: d.GuestNic, path: Path) ->
         wiring.found.add("GUARD", why, (*path, "fdb"), hint=hint)
 
 
-def _is_for_a_guard(nic: d.GuestNic, key: str) -> bool:
-    """Whether a key says what only a guard heeds; a limit of bits needs none."""
-    if key == "limit":
-        return nic.limit is not None and bool(nic.limit.broadcast or nic.limit.multicast)
-    return bool(getattr(nic, key))
+def _for_a_guard(nic: d.GuestNic) -> Iterator[tuple[str, ...]]:
+    """The keys that say what only a guard heeds; a limit of bits needs none."""
+    yield from ((key,) for key in LETS_THROUGH if getattr(nic, key))
+    if nic.limit is not None:
+        yield from (("limit", key) for key in ("broadcast", "multicast") if getattr(nic.limit, key))
 
 
 def _in_network(wiring: DocumentWiring, guest: d.Guest, nic: d.GuestNic, each: d.Also, path: Path) -> None:
