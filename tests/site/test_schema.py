@@ -73,6 +73,11 @@ def test_every_key_is_described() -> None:
             assert each.get("description"), f"{name}.{key}"
 
 
+def test_every_key_says_its_form_in_our_words() -> None:
+    """One of a bare type would be told by pydantic, which knows neither our words nor what to write instead."""
+    assert [line for line in page().splitlines() if re.match(r"\| `[^|]*` \|\s*\|", line)] == []
+
+
 def test_bascule_schema_prints_it() -> None:
     result = CliRunner().invoke(group, ["schema"], standalone_mode=False)
     assert json.loads(result.stdout) == json_schema()

@@ -226,7 +226,7 @@ class Guest(Entry):
     initrd: s.Text | None = Field(None, description="The initramfs of that kernel.")
     cmdline: s.Text | None = Field(None, description="The command line of that kernel.")
     nics: Listed[GuestNic] = Field((), description="Its NICs, in order.")
-    autostart: bool | None = Field(
+    autostart: s.Boolean | None = Field(
         None, description="Whether libvirt starts it with the host; without the key it stays as it is."
     )
     serves: Listed[s.Served] = Field((), description="The ports on which it answers.")
