@@ -127,3 +127,14 @@ def test_the_pages_about_the_house_name_what_is_there() -> None:
     paths = {word for word in re.findall(r"`([\w./-]+)`", text) if "/" in word and "NAME" not in word}
     places = (ROOT, repository)
     assert [path for path in sorted(paths) if not any((place / path).exists() for place in places)] == []
+
+
+def test_the_keys_of_kernel_parameters_are_put_together_in_one_place() -> None:
+    keys = re.compile(r"net/(ipv\d/.|bridge/bridge-nf)|net\.ipv\d\.conf\.$")
+    loose = [
+        f"{name}:{node.lineno}"
+        for name, _, tree in trees()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and keys.match(node.value)
+    ]
+    assert [place for place in loose if not place.startswith("model/kernel_parameters.py:")] == []

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from bascule.apply.prepare import prepare_from
 from bascule.import_without_a_plan import import_without_a_plan
 from bascule.importer.importing import Imported, Sources
+from bascule.model.kernel_parameters import conf
 from bascule.model.links import Physical
 from bascule.model.route_tables import numbers, table_names
 from bascule.model.state import HostState
@@ -30,7 +31,6 @@ from bascule.plan.batch import script
 from bascule.providers.kernel.observe import from_texts
 from bascule.site import parse
 from bascule.system.net.route_tables import table_files
-from bascule.topology.kernel_parameters import accept_ra, use_tempaddr
 
 HOSTS = sorted(path.parent for path in (Path(__file__).parent / "hosts").glob("*/state.json"))
 PARTS = ("link", "addr4", "addr6", "route4", "route6", "rule4", "rule6")
@@ -72,7 +72,8 @@ def test_nothing_is_to_do(host: Path) -> None:
 
 
 def test_temporary_addresses_are_said_where_no_router_has_spoken_yet() -> None:
-    sysctls = {use_tempaddr("default"): "0", use_tempaddr("opt1"): "2", accept_ra("opt1"): "1"}
+    told = {("default", "use_tempaddr"): "0", ("opt1", "use_tempaddr"): "2", ("opt1", "accept_ra"): "1"}
+    sysctls = {conf(6, link, key): value for (link, key), value in told.items()}
     state = saved(next(host for host in HOSTS if host.name == "router"))
     links = {**state.links, IfName("opt1"): replace(state.links[IfName("opt1")], up=True)}
     state = replace(state, links=links, sysctls={**state.sysctls, **sysctls})

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from bascule.model.kernel_parameters import VLAN_TAGGED
 from bascule.model.links import Bridge, BridgePort, Tap, Vlan
 from bascule.model.state import Address, HostState, Link, LinkFacts, PortVlans, Route
 from bascule.model.values import IfName, Mac, Vid
 from bascule.topology.sweep.sweep import Sweep, exchange_of
 from bascule.topology.trace.answer import Certainty
-from bascule.topology.trace.network import VLAN_TAGGED, HostNetwork, WireEnd
+from bascule.topology.trace.network import HostNetwork, WireEnd
 from bascule.topology.trace.packet import Traffic
 from bascule.topology.trace.rules.lines import Base, RuleChain, Rules
 from bascule.topology.trace.walk import Walks

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from bascule.errors import CommandFailed, Problem
 from bascule.guests.plug import Plug
+from bascule.model.kernel_parameters import conf
 from bascule.providers.kernel.diff.vlans import port_words
 from bascule.providers.shaping.state import setting
 from bascule.system.net import iproute
@@ -53,4 +54,4 @@ def quiet(plugs: Sequence[Plug], host: Namespace) -> None:
 def silence(plugs: Sequence[Plug], host: Namespace | None) -> None:
     """Router advertisements are the guest's business, not the host's (DESIGN.md §7)."""
     with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
-        write_sysctls({f"net/ipv6/conf/{plug.nic.tap}/accept_ra": "0" for plug in plugs}, namespace=host)
+        write_sysctls({conf(6, plug.nic.tap, "accept_ra"): "0" for plug in plugs}, namespace=host)

@@ -11,6 +11,7 @@ from bascule.errors import Problem, UsageFault
 from bascule.host.identity import name_for_site
 from bascule.importer.importing import Sources
 from bascule.importer.libvirt import READS as LIBVIRT
+from bascule.model.kernel_parameters import conf
 from bascule.model.state import HostState
 from bascule.model.values import IfName
 from bascule.persist.detect import detect
@@ -19,7 +20,6 @@ from bascule.persist.files import read_tree
 from bascule.system.net.route_tables import table_files
 from bascule.system.net.sysctl import read_sysctls
 from bascule.system.run import run
-from bascule.topology.kernel_parameters import accept_ra, disable_ipv6, use_tempaddr
 
 
 def gather(*, root: str | None, dialect_name: str | None, host: str | None, site_name: str | None) -> Sources:
@@ -74,7 +74,7 @@ def _observed() -> HostState:
 
     state = observe()
     names = ("default", *(name for name, link in state.links.items() if link.master is None))
-    keys = [key(name) for name in names for key in (accept_ra, disable_ipv6, use_tempaddr)]
+    keys = [conf(6, name, key) for name in names for key in ("accept_ra", "disable_ipv6", "use_tempaddr")]
     state = replace(state, sysctls={**state.sysctls, **read_sysctls(keys)})
     if not any(link.is_bridge for link in state.links.values()):
         return state

@@ -13,9 +13,9 @@ from msgspec.structs import replace
 
 from bascule.importer.words import all_of, route_words
 from bascule.model.links import Bridge, BridgePort, OpenVSwitch, Vlan
+from bascule.model.links.options import defaults_of
 from bascule.model.links.wake_on_lan import wake_words
 from bascule.model.site import Host, Site
-from bascule.model.structs import defaults_of
 from bascule.model.values import ETHERNET_MTU, IfName
 from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.formats.values import seconds

@@ -15,6 +15,7 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import force_setattr
 
+from bascule.model.kernel_parameters import FORWARDING
 from bascule.model.links import Bridge, BridgePort, LinkOptions
 from bascule.model.ruleset.rules import AnyTable
 from bascule.model.values import IfName, Mac
@@ -22,7 +23,6 @@ from bascule.model.volatile import FOREVER, Lifetime, Volatile
 
 MARK = "bascule:"  # the alias of every link that Bascule made starts with it; nothing without it is ever deleted
 OWN_PROTOCOL = "66"  # of routes and rules that Bascule makes (rtm_protocol; unassigned in iproute2's rt_protos)
-FORWARDING = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}  # whether a host routes, by IP version
 
 DIES_WITH_ITS_PARENT = {"vlan", "macvlan", "macvtap", "ipvlan", "ipvtap", "macsec", "vxlan"}
 BY_SECRET = {"stable_secret", "random"}  # values of addrgenmode that make addresses from a secret (RFC 7217)
@@ -234,14 +234,3 @@ def stood_on(gone: Iterable[str], links: Mapping[IfName, Link]) -> dict[IfName, 
         lost |= more.keys()
         found |= {name: below for name, below in more.items() if below is not None}
     return found
-
-
-def secret_key(link: str) -> str:
-    """The kernel parameter from which a link makes its stable addresses; only root may read it."""
-    return f"net/ipv6/conf/{link}/stable_secret"
-
-
-def link_of(sysctl: str) -> str:
-    """The link that a kernel parameter belongs to, empty when it belongs to none."""
-    parts = sysctl.split("/")
-    return parts[3] if len(parts) > 4 and parts[0] == "net" and parts[2] in {"conf", "neigh"} else ""

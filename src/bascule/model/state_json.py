@@ -12,10 +12,10 @@ from typing import Any
 import msgspec
 
 from bascule.model.links import KINDS, BridgePort, LinkOptions, Other
+from bascule.model.links.options import defaults_of
 from bascule.model.ruleset.rules import AnyTable
 from bascule.model.ruleset.text_0_1_0 import read_0_1_0
 from bascule.model.state import Address, FixedNeighbour, HostState, Link, LinkFacts, PortVlans, Route, RoutingRule
-from bascule.model.structs import defaults_of
 from bascule.model.volatile import Lifetime, Volatile
 
 SCHEMA = "bascule/state/1"

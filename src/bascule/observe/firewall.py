@@ -11,11 +11,12 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from bascule.errors import BasculeError
+from bascule.model.kernel_parameters import VLAN_TAGGED, bridge_nf
 from bascule.model.ruleset.rules import AnyTable, ForeignTable
 from bascule.model.state import HostState
 from bascule.system.net.sysctl import read_sysctls
 from bascule.system.run import run
-from bascule.topology.trace.network import VLAN_TAGGED, BalancedService, HostNetwork
+from bascule.topology.trace.network import BalancedService, HostNetwork
 from bascule.topology.trace.rules.hooks import read_hooks
 from bascule.topology.trace.rules.iptables.frame_words import saved_of_ebtables
 from bascule.topology.trace.rules.model_reader import rules_of
@@ -24,9 +25,9 @@ from bascule.topology.trace.rules.reading import Listings, needs_extensions, wit
 from bascule.topology.trace.rules.values import address
 
 SWITCHES = {  # the family whose chains bridged frames have to pass, and the parameter that has it so
-    "ip": "net/bridge/bridge-nf-call-iptables",
-    "ip6": "net/bridge/bridge-nf-call-ip6tables",
-    "arp": "net/bridge/bridge-nf-call-arptables",
+    "ip": bridge_nf("call-iptables"),
+    "ip6": bridge_nf("call-ip6tables"),
+    "arp": bridge_nf("call-arptables"),
 }
 OF_A_BRIDGE = {"ip": "nf_call_iptables", "ip6": "nf_call_ip6tables", "arp": "nf_call_arptables"}
 SAVERS = {"ip": "iptables-nft-save", "ip6": "ip6tables-nft-save", "bridge": "ebtables-nft-save"}

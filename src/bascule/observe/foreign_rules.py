@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from msgspec import Struct
 
 from bascule.errors import BasculeError
+from bascule.model.kernel_parameters import AS_VLAN, VLAN_TAGGED, bridge_nf
 from bascule.model.ruleset.owners import owner
 from bascule.model.ruleset.rules import ForeignTable
 from bascule.model.state import HostState
@@ -18,8 +19,7 @@ from bascule.system.run import run
 from bascule.topology.trace.network import HostNetwork
 
 SAVERS = {"ip": "iptables-nft", "ip6": "ip6tables-nft", "bridge": "ebtables-nft", "arp": "arptables-nft"}
-MORE_SWITCHES = ("net/bridge/bridge-nf-filter-vlan-tagged", "net/bridge/bridge-nf-pass-vlan-input-dev",
-                 "net/bridge/bridge-nf-filter-pppoe-tagged")  # fmt: skip
+MORE_SWITCHES = (VLAN_TAGGED, AS_VLAN, bridge_nf("filter-pppoe-tagged"))
 TABLE = re.compile(r"^table (\S+) (\S+) \{.*?^\}\n", re.MULTILINE | re.DOTALL)
 
 

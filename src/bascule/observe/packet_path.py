@@ -11,6 +11,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from bascule.errors import BasculeError
+from bascule.model.kernel_parameters import AS_VLAN, FORWARDING, VLAN_TAGGED, bridge_nf, conf
 from bascule.model.ruleset.rules import AnyTable
 from bascule.model.state import HostState
 from bascule.observe.firewall import HOOKS, balanced_services, calls_of, nft_savers, read_firewall, read_saves
@@ -22,7 +23,7 @@ from bascule.system.net.netns import Namespace
 from bascule.system.net.sysctl import read_sysctls
 from bascule.system.openvswitch import forwarding
 from bascule.system.run import Running, run
-from bascule.topology.trace.network import AS_VLAN, VLAN_TAGGED, HostNetwork, KnownNeighbour, LearnedMac
+from bascule.topology.trace.network import HostNetwork, KnownNeighbour, LearnedMac
 from bascule.topology.trace.rules.hooks import read_hooks
 from bascule.topology.trace.rules.lines import Rules
 from bascule.topology.trace.rules.reading import Listings, needs_extensions, read_rules
@@ -38,10 +39,9 @@ OWN = (
 )
 OPTIONAL = {"nft", "tc", "bridge", HOOKS}  # nft 0.9.8 and older know of no hooks
 EVERYWHERE = (
-    "net/ipv4/ip_forward",
-    "net/ipv6/conf/all/forwarding",
-    "net/bridge/bridge-nf-call-iptables",
-    "net/bridge/bridge-nf-call-ip6tables",
+    *FORWARDING.values(),
+    bridge_nf("call-iptables"),
+    bridge_nf("call-ip6tables"),
     VLAN_TAGGED,
     AS_VLAN,
 )
@@ -155,7 +155,7 @@ def _parameters(state: HostState) -> Iterable[str]:
     links = [link.name for link in state.links.values() if link.addresses or link.is_bridge]
     for link in ("all", *links):
         for name in OF_A_LINK:
-            yield f"net/ipv4/conf/{link}/{name}"
+            yield conf(4, link, name)
 
 
 def learned_macs(rows: Sequence[Mapping[str, Any]]) -> Iterable[LearnedMac]:

@@ -6,19 +6,19 @@ from collections.abc import Mapping, Sequence
 from ipaddress import ip_address, ip_interface
 
 from bascule.model.host_links import DEFAULT_TABLE, MAIN_TABLE, TEMPORARY, Ipv6Privacy
+from bascule.model.kernel_parameters import conf
 from bascule.model.links import Bond, Bridge, Physical, Vlan
 from bascule.model.state import Address, HostState, Link, PortVlans, Route
 from bascule.model.values import IfName
 from bascule.persist.config import LinkConfig, StaticRoute
 from bascule.topology.ipv6_modes import ipv6_mode
-from bascule.topology.kernel_parameters import use_tempaddr
 
 MADE_ELSEWHERE = {"kernel", "ra", "dhcp", "redirect", "zebra", "bird", "bgp", "ospf", "isis", "rip"}
 
 
 def _privacy(link: Link, state: HostState) -> Ipv6Privacy | None:
     """The use of temporary addresses, where it differs from what every link has."""
-    mine, usual = (state.sysctls.get(use_tempaddr(name)) for name in (link.name, "default"))
+    mine, usual = (state.sysctls.get(conf(6, name, "use_tempaddr")) for name in (link.name, "default"))
     known = {str(value): word for word, value in TEMPORARY.items()}
     return known.get(mine) if mine is not None and mine != usual else None
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from bascule.model.kernel_parameters import FORWARDING, conf, link_of
 from bascule.model.site import Host, Site
-from bascule.model.state import FORWARDING, HostState
+from bascule.model.state import HostState
 from bascule.model.values import IfName
 from bascule.persist.wanted import declared_state
 from bascule.plan.address_migration import carried_keys
@@ -23,10 +24,10 @@ def render(site: Site, host: Host, state: HostState | None = None) -> Mapping[st
     """
     said = declared_state(site, host)
     wanted = {key: value for key, value in said.sysctls.items() if key not in FORWARDING.values()}
-    silent = {key.split("/")[3] for key in wanted if key.endswith("/arp_ignore")}
+    silent = {link_of(key) for key in wanted if key.endswith("/arp_ignore")}
 
     def rank(key: str) -> tuple[bool, bool, bool]:
-        name = IfName(key.split("/")[3])
+        name = IfName(link_of(key))
         return not key.endswith("/arp_ignore"), name not in silent, said.links[name].master not in host.bridges
 
     lines = [f"{key} = {wanted[key]}" for key in sorted(wanted, key=rank)]
@@ -34,7 +35,7 @@ def render(site: Site, host: Host, state: HostState | None = None) -> Mapping[st
     for bridge in host.bridges.values():
         lines += _carried(bridge.name, there) if bridge.has_address else ()
     wired = (*host.nics, *host.bonds, *host.vlans)
-    lines += [f"{key} = 2" for name in wired if there.get(key := f"net/ipv6/conf/{name}/accept_ra") == "2"]
+    lines += [f"{key} = 2" for name in wired if there.get(key := conf(6, name, "accept_ra")) == "2"]
     return {PATH: "".join(f"{line}\n" for line in lines)} if lines else {}
 
 

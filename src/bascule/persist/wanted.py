@@ -14,10 +14,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.model.host_links import LISTENING, Bond, Bridge, Ipv6, Ipv6Privacy, Nic, VlanLink
+from bascule.model.kernel_parameters import FORWARDING
 from bascule.model.links import BridgePort, LinkOptions, OpenVSwitch, Physical
 from bascule.model.links.wake_on_lan import Modes
 from bascule.model.site import Host, PlugKind, Site
-from bascule.model.state import FORWARDING, HostState, Link, LinkFacts
+from bascule.model.state import HostState, Link, LinkFacts
 from bascule.model.values import ETHERNET_MTU, IfName, IpAddress, Mac
 from bascule.persist.config import NetworkConfig, StaticRoute, replace_fields
 from bascule.persist.running import link_config, routes_by_link

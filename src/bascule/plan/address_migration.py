@@ -6,8 +6,9 @@ from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
+from bascule.model.kernel_parameters import conf, neigh, secret_key
 from bascule.model.links import Tap
-from bascule.model.state import FixedNeighbour, HostState, Link, Route, RoutingRule, secret_key
+from bascule.model.state import FixedNeighbour, HostState, Link, Route, RoutingRule
 from bascule.model.values import IfName
 
 SLAAC = ("accept_ra", "autoconf", "use_tempaddr")  # how a link deals with router advertisements (ip-sysctl.rst)
@@ -48,18 +49,18 @@ NEIGHBOURS = (  # how a link looks for its neighbours, of either family
 
 def slaac_keys(link: str) -> tuple[str, ...]:
     """The kernel parameters that go with an address that moves, whatever they are."""
-    return tuple(f"net/ipv6/conf/{link}/{key}" for key in SLAAC)
+    return tuple(conf(6, link, key) for key in SLAAC)
 
 
 def speaker_keys(link: str) -> tuple[str, ...]:
     """The kernel parameters that go with an address that moves, where somebody has set them."""
-    found = [f"net/ipv{version}/conf/{link}/{key}" for version, keys in SPEAKER.items() for key in keys]
-    return (*found, *(f"net/ipv{version}/neigh/{link}/{key}" for version in SPEAKER for key in NEIGHBOURS))
+    found = [conf(version, link, key) for version, keys in SPEAKER.items() for key in keys]
+    return (*found, *(neigh(version, link, key) for version in SPEAKER for key in NEIGHBOURS))
 
 
 def carried_keys(link: str) -> tuple[str, ...]:
     """Those of a link that its address may have brought along, for the time when the machine starts."""
-    return (*speaker_keys(link), f"net/ipv6/conf/{link}/use_tempaddr")
+    return (*speaker_keys(link), conf(6, link, "use_tempaddr"))
 
 
 def moved_parameters(observed: HostState, old: str, new: str) -> dict[str, str]:

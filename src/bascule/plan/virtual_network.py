@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from bascule.errors import Place, Problem, SiteFault
+from bascule.model.kernel_parameters import FORWARDING
 from bascule.model.links import Bridge
 from bascule.model.site import GuestNic, Host, Mode, Site, VirtualNetwork
-from bascule.model.state import FORWARDING, Address, Link
+from bascule.model.state import Address, Link
 from bascule.model.values import ETHERNET_MTU, IfName, IpAddress, IpInterface, IpNetwork, Mac, Service, bridge_name
 from bascule.topology.virtual_networks import host_address
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from msgspec import Struct
 
 from bascule.errors import CommandFailed, Problem
+from bascule.model.kernel_parameters import conf
 from bascule.model.links import Veth
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
@@ -85,7 +86,7 @@ def _bring_up(before: Iterable[_Before]) -> None:
         if old.networkmanager:  # a carrier would make it ask for an address
             managers.networkmanager_take(old.link.name, manage=False)
         if old.ipv6_off == "0":
-            write_sysctl(f"net/ipv6/conf/{old.link.name}/disable_ipv6", "1")
+            write_sysctl(conf(6, old.link.name, "disable_ipv6"), "1")
     _ip(
         line
         for old in before
@@ -110,7 +111,7 @@ def _put_back(before: Iterable[_Before]) -> None:
             _ip(lines)
         if old.ipv6_off == "0":
             with contextlib.suppress(OSError):
-                write_sysctl(f"net/ipv6/conf/{name}/disable_ipv6", "0")
+                write_sysctl(conf(6, name, "disable_ipv6"), "0")
         if old.networkmanager:
             with contextlib.suppress(CommandFailed):
                 managers.networkmanager_take(name, manage=True)
@@ -131,7 +132,7 @@ def _answers_arp(name: str) -> bool:
 
 
 def _ipv6_off(name: str) -> str | None:
-    key = f"net/ipv6/conf/{name}/disable_ipv6"
+    key = conf(6, name, "disable_ipv6")
     return read_sysctls((key,)).get(key)
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bascule.model.host_links import Ipv6
+from bascule.model.kernel_parameters import conf
 from bascule.model.state import HostState, Link, Route
-from bascule.topology.kernel_parameters import accept_ra, disable_ipv6
 
 
 def ipv6_mode(link: Link, state: HostState) -> Ipv6:
     """How a link comes by its IPv6 addresses, by what the kernel shows of it."""
-    if makes_no_ipv6(link) or state.sysctls.get(disable_ipv6(link.name)) == "1":
+    if makes_no_ipv6(link) or state.sysctls.get(conf(6, link.name, "disable_ipv6")) == "1":
         return Ipv6.OFF
-    listens = state.sysctls.get(accept_ra(link.name), "1") != "0"
+    listens = state.sysctls.get(conf(6, link.name, "accept_ra"), "1") != "0"
     return Ipv6.AUTO if listens or hears_routers(link, state.routes) else Ipv6.MANUAL
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
+from bascule.model.kernel_parameters import FORWARDING
 from bascule.model.site import Mode, Site
-from bascule.model.state import FORWARDING
 from bascule.model.values import Service
 from bascule.topology.endpoints import Endpoint, EndpointKind, EndpointNic
 from bascule.topology.graph import Topology

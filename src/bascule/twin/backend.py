@@ -9,8 +9,8 @@ from typing import Protocol
 
 from bascule.guests.namespace import NamespaceDriver
 from bascule.guests.plug import Plug
+from bascule.model.kernel_parameters import FORWARDING
 from bascule.model.site import Site
-from bascule.model.state import FORWARDING
 from bascule.model.values import IfName, IpInterface
 from bascule.plan.change import Note
 from bascule.probe.domain import CapturePoint, ProbeAttachment

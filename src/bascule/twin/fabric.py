@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Mapping
 
 from bascule.errors import MissingTool, NotPermitted, Problem
-from bascule.model.state import FORWARDING
+from bascule.model.kernel_parameters import FORWARDING, conf, dotted
 from bascule.model.values import IfName
 from bascule.observe.kernel_support import kernel_makes
 from bascule.system.net import links, rtnetlink
@@ -136,7 +136,7 @@ def trust_addresses(namespace: Namespace) -> None:
     """
     with contextlib.suppress(OSError):
         for whose in ("all", "default"):
-            write_sysctl(f"net/ipv6/conf/{whose}/accept_dad", "0", namespace=namespace)
+            write_sysctl(conf(6, whose, "accept_dad"), "0", namespace=namespace)
 
 
 def set_forwarding(namespace: Namespace, on: Mapping[int, bool]) -> None:
@@ -154,7 +154,7 @@ def set_forwarding(namespace: Namespace, on: Mapping[int, bool]) -> None:
         try:
             write_sysctl(key, value, namespace=namespace)
         except OSError as refusal:
-            name = key.replace("/", ".")
+            name = dotted(key)
             problem = Problem(
                 code="SYSCTL-READ-ONLY",
                 message=f"{name} of '{namespace.name}' cannot be set to {value}: {refusal.strerror} (/proc/sys)",

@@ -11,9 +11,10 @@ from typing import Self
 from msgspec.structs import replace
 
 from bascule.guests.plug import Plug
+from bascule.model.kernel_parameters import FORWARDING
 from bascule.model.ruleset.text import replacing_text
 from bascule.model.site import Machine, Site
-from bascule.model.state import FORWARDING, HostState
+from bascule.model.state import HostState
 from bascule.model.values import IfName, IpInterface, IpNetwork
 from bascule.observe.spanning_tree import await_forwarding
 from bascule.plan.change import Note

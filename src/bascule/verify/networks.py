@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from bascule.model.kernel_parameters import FORWARDING
 from bascule.model.site import Host, Site, virtual_segment
-from bascule.model.state import FORWARDING, HostState, Link
+from bascule.model.state import HostState, Link
 from bascule.model.values import IfName, IpAddress
 from bascule.plan.virtual_network import ResolvedNetwork, needs_server, resolved_networks, sysctls
 from bascule.policy.network_rules import network_table, table_key

@@ -7,14 +7,20 @@ kernel's defaults; an option whose default is a boolean is written as ``on`` and
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, ClassVar, Self
 
-from msgspec import Struct
-
-from bascule.model.structs import defaults_of
+from msgspec import NODEFAULT, Struct
 
 ON_OFF = {True: "on", False: "off"}
+
+
+@cache
+def defaults_of(kind: type[Struct]) -> tuple[tuple[str, Any], ...]:
+    """The fields of a class with their defaults; NODEFAULT, which equals nothing, where there is none."""
+    names, defaults = kind.__struct_fields__, kind.__struct_defaults__
+    missing = (NODEFAULT,) * (len(names) - len(defaults))
+    return tuple(zip(names, (*missing, *defaults), strict=True))
 
 
 class LinkOptions(Struct, frozen=True, kw_only=True):

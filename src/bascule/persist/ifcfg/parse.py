@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from bascule.model.host_links import Ipv6, Ipv6Privacy, PolicyRule
 from bascule.model.links import BridgePort
+from bascule.model.links.options import defaults_of
 from bascule.model.links.wake_on_lan import ethtool_words
-from bascule.model.structs import defaults_of
 from bascule.model.values import IfName, Mac, parse_ifname, parse_mac, parse_vid
 from bascule.persist.config import StaticRoute
 from bascule.persist.formats import sysfs

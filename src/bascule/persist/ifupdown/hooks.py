@@ -8,9 +8,9 @@ from ipaddress import ip_interface
 from typing import Any
 
 from bascule.model.links import Bridge, BridgePort, LinkOptions
+from bascule.model.links.options import defaults_of
 from bascule.model.links.wake_on_lan import ethtool_words
 from bascule.model.state import PortVlans
-from bascule.model.structs import defaults_of
 from bascule.model.values import parse_ifname, parse_mac, parse_vid
 from bascule.persist.config import StaticRoute
 from bascule.persist.formats import sysfs

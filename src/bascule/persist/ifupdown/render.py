@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from bascule.model.host_links import TEMPORARY, Ipv6, PolicyRule
+from bascule.model.kernel_parameters import conf, dotted
 from bascule.model.links import Bond, Bridge, Dummy, OpenVSwitch, Vlan
 from bascule.model.links.wake_on_lan import letters
 from bascule.model.values import IfName
@@ -93,7 +94,7 @@ def _link(link: LinkConfig, config: NetworkConfig, members: list[LinkConfig], wh
         ra_off.append("dad-attempts 0")  # without carrier duplicate detection does not end, and ifup would fail
     heads += [("inet6 static", [f"address {address}", *ra_off]) for address in v6]
     if link.ipv6_privacy is not None:  # `privext` is ifupdown's alone, and not for every method
-        key = f"net.ipv6.conf.{link.name.replace('.', '/')}.use_tempaddr"
+        key = dotted(conf(6, link.name, "use_tempaddr"))
         heads[-1][1].append(f"up sysctl -q -w {key}={TEMPORARY[link.ipv6_privacy]}")
     _routes(link, heads)
     if link.dns:

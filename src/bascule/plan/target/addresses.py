@@ -8,6 +8,7 @@ from ipaddress import ip_interface
 from msgspec.structs import replace
 
 from bascule.model.host_links import DEFAULT_TABLE, MAIN_TABLE, HostLink, StaticRoute
+from bascule.model.kernel_parameters import FORWARDING, conf
 from bascule.model.same_subnet import twins
 from bascule.model.site import Host
 from bascule.model.state import BY_SECRET, OWN_PROTOCOL, Address, Link, Route, RoutingRule
@@ -17,7 +18,6 @@ from bascule.plan.change import Note
 from bascule.plan.target.builder import TargetBuilder
 from bascule.plan.target.ipv6 import lay_ipv6
 from bascule.policy.guards.ports import link_local
-from bascule.topology.kernel_parameters import accept_ra, arp_announce, arp_ignore
 
 PROTOCOL = OWN_PROTOCOL
 OWN_RULE = ("protocol", PROTOCOL)  # the last words of the rules that Bascule makes
@@ -52,8 +52,8 @@ def lay_twins(build: TargetBuilder) -> None:
             continue
         for link in (pair.first, pair.second):
             if not (build.host.as_found and link.name in build.observed.links):
-                build.sysctls[arp_ignore(link.name)] = "1"
-                build.sysctls[arp_announce(link.name)] = "2"
+                build.sysctls[conf(4, link.name, "arp_ignore")] = "1"
+                build.sysctls[conf(4, link.name, "arp_announce")] = "2"
 
 
 def words_of(said: HostLink) -> str:
@@ -229,5 +229,5 @@ def give_back(build: TargetBuilder) -> None:
         _tell_carried(build, name, nic.name)
         build.reasons[nic.name] = f"{nic.name} gets its addresses back from {name}, which is not in the file any more"
         if any(address.dynamic and ":" in address.ip for address in bridge.addresses):
-            routes_for_others = build.observed.sysctls.get("net/ipv6/conf/all/forwarding") == "1"
-            build.sysctls[accept_ra(nic.name)] = "2" if routes_for_others else "1"
+            routes_for_others = build.observed.sysctls.get(FORWARDING[6]) == "1"
+            build.sysctls[conf(6, nic.name, "accept_ra")] = "2" if routes_for_others else "1"

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from bascule.errors import BasculeError, Place, Problem, SiteFault
 from bascule.model.host_links import Bridge as DeclaredBridge
 from bascule.model.host_links import DeclaredPort
+from bascule.model.kernel_parameters import conf
 from bascule.model.links import PORTS_MAX, Bridge, BridgePort, OpenVSwitch
 from bascule.model.state import Link
 from bascule.model.values import derive_mac
@@ -18,7 +19,6 @@ from bascule.plan.target.builder import TargetBuilder
 from bascule.plan.target.ipv6 import lay_ipv6
 from bascule.plan.target.openvswitch import lay_listeners, refuse_kind, switch_options
 from bascule.plan.target.port_vlans import lay_trunk, learn_vlans
-from bascule.topology.kernel_parameters import arp_ignore
 
 
 def lay_bridge(build: TargetBuilder, bridge: DeclaredBridge) -> None:
@@ -130,7 +130,7 @@ def _lay_addresses(build: TargetBuilder, bridge: DeclaredBridge, uplink: Link | 
         build.silence(bridge.name)
         # Linux answers ARP for any of its addresses on any link: the host's own NIC may be on this network, too
         if not (build.host.as_found and bridge.name in build.observed.links):
-            build.sysctls[arp_ignore(bridge.name)] = "1"
+            build.sysctls[conf(4, bridge.name, "arp_ignore")] = "1"
     lay_ipv6(build, build.host.spoken(bridge))
 
 

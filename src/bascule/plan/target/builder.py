@@ -9,6 +9,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from bascule.errors import Place
+from bascule.model.kernel_parameters import conf
 from bascule.model.links import BridgePort
 from bascule.model.ruleset.rules import AnyTable
 from bascule.model.site import Host, Site
@@ -16,7 +17,6 @@ from bascule.model.state import MARK, HostState, Link, Route
 from bascule.model.values import IfName
 from bascule.plan.change import Note, NoteKind
 from bascule.plan.earlier import EarlierChanges
-from bascule.topology.kernel_parameters import accept_ra
 
 
 class TargetBuilder(Struct, kw_only=True):
@@ -64,7 +64,7 @@ class TargetBuilder(Struct, kw_only=True):
         if self.host.as_found and name in self.observed.links:
             return
         if self.observed.has_ipv6 and self.links[name].options.is_link:
-            self.sysctls[accept_ra(name)] = "0"
+            self.sysctls[conf(6, name, "accept_ra")] = "0"
         if any(route.dev == name for route in self.routes):
             self.routes = [route for route in self.routes if route.dev != name]
         self.set(name, addresses=(), addrgenmode="none")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from bascule.model.kernel_parameters import conf
 from bascule.model.links import BridgePort
 from bascule.model.site import GuestNic
 from bascule.model.values import IfName, bridge_name
 from bascule.plan.guest_ports import guest_ports, wires_of
 from bascule.plan.target.builder import TargetBuilder
 from bascule.plan.target.port_vlans import port_vlans
-from bascule.topology.kernel_parameters import arp_ignore
 
 CUTTING = ("isolated", "locked", "learning", "flood", "mcast_flood", "bcast_flood")  # frames, as bridge(8) has them
 
@@ -41,7 +41,7 @@ def _lay_macvtap(build: TargetBuilder, nic: GuestNic) -> None:
     speaks = shared.has_address or any(not a.is_link_local for a in build.links[shared.name].addresses)
     if not speaks and not build.host.as_found:
         build.silence(shared.name)
-        build.sysctls[arp_ignore(shared.name)] = "1"
+        build.sysctls[conf(4, shared.name, "arp_ignore")] = "1"
     if (tap := build.links.get(nic.tap)) is not None:
         build.reasons[tap.name] = f"{nic.guest} is plugged into {nic.into}"
         build.running.setdefault(nic.into, []).append(nic.guest)

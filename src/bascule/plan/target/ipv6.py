@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from bascule.model.host_links import LISTENING, TEMPORARY, HostLink, Ipv6
-from bascule.model.state import FORWARDING, Address, Link
+from bascule.model.kernel_parameters import FORWARDING, conf
+from bascule.model.state import Address, Link
 from bascule.model.values import IfName
 from bascule.plan.target.builder import TargetBuilder
 from bascule.policy.guards.ports import link_local
 from bascule.topology.ipv6_modes import hears_routers, ipv6_mode, makes_no_ipv6
-from bascule.topology.kernel_parameters import accept_ra, disable_ipv6, use_tempaddr
 
 WAITING = {
     Ipv6.AUTO: "its IPv6 address comes with the next router advertisement",
@@ -22,7 +22,7 @@ def lay_ipv6(build: TargetBuilder, said: HostLink) -> None:
         return
     name = said.name
     if said.ipv6_privacy is not None:
-        build.sysctls[use_tempaddr(name)] = str(TEMPORARY[said.ipv6_privacy])
+        build.sysctls[conf(6, name, "use_tempaddr")] = str(TEMPORARY[said.ipv6_privacy])
     if said.ipv6 is None or _stays(build, name, said.ipv6):
         return
     if said.ipv6 is Ipv6.OFF:
@@ -30,19 +30,19 @@ def lay_ipv6(build: TargetBuilder, said: HostLink) -> None:
         return
     _switch_on(build, name)
     if said.ipv6 is Ipv6.MANUAL:
-        build.sysctls[accept_ra(name)] = "0"
+        build.sysctls[conf(6, name, "accept_ra")] = "0"
         _forget(build, name, learnt=True)
     elif not hears_routers(build.links[name], build.routes):
         routes_for_others = build.observed.sysctls.get(FORWARDING[6]) == "1"
-        build.sysctls[accept_ra(name)] = "2" if routes_for_others else "1"
+        build.sysctls[conf(6, name, "accept_ra")] = "2" if routes_for_others else "1"
         build.note("waiting", name, WAITING[said.ipv6])
 
 
 def _switch_off(build: TargetBuilder, name: IfName) -> None:
     """No IPv6 address, not even one that the link makes itself; one whose IPv6 the kernel has off stays so."""
-    if build.observed.sysctls.get(disable_ipv6(name)) == "1":
+    if build.observed.sysctls.get(conf(6, name, "disable_ipv6")) == "1":
         return
-    build.sysctls[accept_ra(name)] = "0"
+    build.sysctls[conf(6, name, "accept_ra")] = "0"
     build.set(name, addrgenmode="none")
     _forget(build, name, learnt=False)
 
@@ -60,8 +60,8 @@ def _forget(build: TargetBuilder, name: IfName, *, learnt: bool) -> None:
 def _switch_on(build: TargetBuilder, name: IfName) -> None:
     """A link that makes itself no IPv6 address has a link-local one from now on; its MAC gives it (RFC 4291)."""
     link = build.links[name]
-    if build.observed.sysctls.get(disable_ipv6(name)) == "1":
-        build.sysctls[disable_ipv6(name)] = "0"
+    if build.observed.sysctls.get(conf(6, name, "disable_ipv6")) == "1":
+        build.sysctls[conf(6, name, "disable_ipv6")] = "0"
     if not makes_no_ipv6(link):
         return
     build.set(name, addrgenmode="eui64", addresses=(*link.addresses, *_link_local(build, link)))

@@ -10,14 +10,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from msgspec.structs import replace
 
 from bascule.errors import BasculeError, Problem
+from bascule.model.kernel_parameters import FORWARDING, REDIRECTS, conf, dotted
 from bascule.model.site import Host, VirtualNetwork
-from bascule.model.state import FORWARDING, HostState, Link
+from bascule.model.state import HostState, Link
 from bascule.model.values import BRIDGE_PREFIX, IfName, bridge_name
 from bascule.plan.change import Note
 from bascule.plan.target.builder import TargetBuilder
 from bascule.plan.virtual_network import ResolvedNetwork, bridge_link, resolved_networks, sysctls
 from bascule.policy.host_tables import host_tables
-from bascule.topology.kernel_parameters import REDIRECTS, accept_ra, forwarding
 
 FORWARD4, FORWARD6 = FORWARDING[4], FORWARDING[6]
 
@@ -44,13 +44,13 @@ def lay_networks(build: TargetBuilder) -> tuple[ResolvedNetwork, ...]:
         is_guarded = one.bridge in build.guarded
         build.links[one.bridge] = _bridge(one, network, build.observed, build.mark, is_guarded=is_guarded)
         if build.observed.has_ipv6:
-            build.sysctls[accept_ra(one.bridge)] = "0"  # a guest must not become the host's router
+            build.sysctls[conf(6, one.bridge, "accept_ra")] = "0"  # a guest must not become the host's router
         build.because(one.bridge, f"virtual network {one.name} is declared {one.mode}", network.place)
     changed, notes = _forwarding(resolved, build.host, build.observed, build.links)
     build.sysctls |= changed
     build.notes += (*notes, *_left_behind(build.observed, build.mark, resolved))
     for one in resolved:
-        key = forwarding(one.bridge)
+        key = conf(4, one.bridge, "forwarding")
         if FORWARD4 not in sysctls(one) or build.observed.sysctls.get(key) != "0":
             continue
         if FORWARD4 in changed:
@@ -133,7 +133,7 @@ def _left_behind(observed: HostState, mark: str, resolved_networks: Iterable[Res
     for key in FORWARDING.values():
         if observed.sysctls.get(key) == "1" and key not in needed:
             text = "stays on, for others on this host may need it by now"
-            yield Note(kind="warning", subject=key.replace("/", "."), text=text)
+            yield Note(kind="warning", subject=dotted(key), text=text)
 
 
 def _forwarding(
@@ -146,9 +146,9 @@ def _forwarding(
         changed[REDIRECTS] = "0"
     if FORWARD6 in changed:
         for name in sorted(_advertised(observed)):
-            now = observed.sysctls.get(accept_ra(name))
+            now = observed.sysctls.get(conf(6, name, "accept_ra"))
             if host.link(name) is not None and name in links and now in {"1", "2"}:
-                changed[accept_ra(name)] = "2"
+                changed[conf(6, name, "accept_ra")] = "2"
             elif now != "2":
                 text = "gets its IPv6 routes from router advertisements, which a host that routes does not take"
                 notes.append(Note(kind="warning", subject=name, text=f"{text} (unless accept_ra is 2)"))

@@ -6,12 +6,12 @@ from msgspec.structs import replace
 
 from bascule.errors import BasculeError, MissingTool, Problem
 from bascule.model.host_links import Bond, Bridge
+from bascule.model.kernel_parameters import conf
 from bascule.model.links import Bridge as LinuxBridge
 from bascule.model.links import OpenVSwitch, OpenVSwitchBond
 from bascule.model.state import Link
 from bascule.model.values import IfName
 from bascule.plan.target.builder import TargetBuilder
-from bascule.topology.kernel_parameters import arp_ignore, rp_filter
 
 
 def refuse_kind(build: TargetBuilder, bridge: Bridge, before: Link | None) -> None:
@@ -85,5 +85,5 @@ def lay_listeners(build: TargetBuilder, bridge: Bridge) -> None:
 def deafen(build: TargetBuilder, name: IfName | None) -> None:
     """The host's own stack takes no packet from a port that is one in userspace only."""
     if name is not None:
-        build.sysctls[arp_ignore(name)] = "1"
-        build.sysctls[rp_filter(name)] = "1"
+        build.sysctls[conf(4, name, "arp_ignore")] = "1"
+        build.sysctls[conf(4, name, "rp_filter")] = "1"

@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
+from bascule.model.kernel_parameters import FORWARDING, REDIRECTS, conf
 from bascule.model.site import Host
-from bascule.model.state import FORWARDING
 from bascule.model.values import IfName, bridge_name
 from bascule.plan.address_migration import carried_keys, slaac_keys
-from bascule.topology.kernel_parameters import (
-    REDIRECTS,
-    accept_ra,
-    arp_announce,
-    arp_ignore,
-    disable_ipv6,
-    forwarding,
-    rp_filter,
-    use_tempaddr,
-)
 
 
 def sysctl_keys(host: Host, taps: tuple[IfName, ...] = ()) -> tuple[str, ...]:
@@ -23,14 +13,15 @@ def sysctl_keys(host: Host, taps: tuple[IfName, ...] = ()) -> tuple[str, ...]:
     quiet = dict.fromkeys((*host.bridges, *host.nics, *_ports(host), *taps))
     moving = [x for b in host.bridges.values() if b.has_address and b.port for x in (b.name, b.port)]
     return (
-        *map(accept_ra, quiet),
-        *(key(link.name) for link in host.links() for key in (arp_ignore, arp_announce)),
+        *(conf(6, name, "accept_ra") for name in quiet),
+        *(conf(4, link.name, key) for link in host.links() for key in ("arp_ignore", "arp_announce")),
         *(key for name in moving for key in slaac_keys(name) if not key.endswith("/accept_ra")),
         *(key for name in dict.fromkeys((*moving, "default")) if moving for key in carried_keys(name)),
-        *(key(link.name) for link in host.links() if link.ipv6 for key in (accept_ra, disable_ipv6)),
-        *(use_tempaddr(link.name) for link in host.links() if link.ipv6_privacy),
-        *(key(bridge_name(name)) for name in host.virtual_networks for key in (accept_ra, forwarding)),
-        *(key(name) for name in _in_userspace(host) for key in (arp_ignore, rp_filter)),
+        *(conf(6, link.name, key) for link in host.links() if link.ipv6 for key in ("accept_ra", "disable_ipv6")),
+        *(conf(6, link.name, "use_tempaddr") for link in host.links() if link.ipv6_privacy),
+        *(conf(6, bridge_name(name), "accept_ra") for name in host.virtual_networks),
+        *(conf(4, bridge_name(name), "forwarding") for name in host.virtual_networks),
+        *(conf(4, name, key) for name in _in_userspace(host) for key in ("arp_ignore", "rp_filter")),
         *FORWARDING.values(),
         REDIRECTS,
     )

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec.structs import replace
 
-from bascule.model.state import FORWARDING, HostState, link_of
+from bascule.model.kernel_parameters import FORWARDING, link_of
+from bascule.model.state import HostState
 from bascule.model.values import bridge_name
 from bascule.plan.step import Step
 from bascule.providers.dnsmasq.state import DnsmasqState

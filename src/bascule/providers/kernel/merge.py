@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from bascule.model.state import Address, FixedNeighbour, HostState, Link, Route, RoutingRule, link_of, stood_on
+from bascule.model.kernel_parameters import link_of
+from bascule.model.state import Address, FixedNeighbour, HostState, Link, Route, RoutingRule, stood_on
 from bascule.model.values import IfName
 from bascule.model.volatile import Lifetime
 from bascule.plan.address_migration import stand_in

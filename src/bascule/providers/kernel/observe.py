@@ -11,11 +11,11 @@ from typing import Any
 from msgspec.structs import replace
 
 from bascule.errors import CommandFailed, Problem
+from bascule.model.kernel_parameters import FORWARDING, secret_key
 from bascule.model.links import BridgePort, LinkOptions, Other, read_kind
 from bascule.model.route_tables import numbers, table_names
 from bascule.model.state import (
     BY_SECRET,
-    FORWARDING,
     OWN_PROTOCOL,
     Address,
     FixedNeighbour,
@@ -24,7 +24,6 @@ from bascule.model.state import (
     LinkFacts,
     PortVlans,
     RoutingRule,
-    secret_key,
 )
 from bascule.model.values import IfName, Mac
 from bascule.model.volatile import Lifetime

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from bascule.model.kernel_parameters import AS_VLAN, bridge_nf, dotted
 from bascule.model.links import Bridge
 from bascule.model.state import Link
 from bascule.topology.layer2 import Tags, inside, outside, passes, tag_words
 from bascule.topology.trace.answer import Code
 from bascule.topology.trace.ends.wire_ends import AddressOwner
 from bascule.topology.trace.forwarding import HostRouting
-from bascule.topology.trace.network import AS_VLAN
 from bascule.topology.trace.packet import FOR_THE_HOST, key, tag
 from bascule.topology.trace.packet_record import cut, size_of, tell_too_big
 from bascule.topology.trace.passage import PacketPath
@@ -190,8 +190,8 @@ class Bridging:
         passage, version = self.passage, self.passage.version
         self.detour = True
         name = "iptables" if version == 4 else "ip6tables"
-        call = f"net.bridge.bridge-nf-call-{name}"
-        cause = f"{call} = 1" if self.network.number(call.replace(".", "/")) else f"nf_call_{name} of {bridge} is on"
+        call = bridge_nf(f"call-{name}")
+        cause = f"{dotted(call)} = 1" if self.network.number(call) else f"nf_call_{name} of {bridge} is on"
         passage.note("br_netfilter", f"bridged frames meet the IP chains: {cause}", where=bridge, verdict="changed")
         passage.fields |= {"meta physin": port}
         before = passage.fields[key(version, "daddr")]

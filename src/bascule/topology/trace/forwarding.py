@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bascule.model.kernel_parameters import conf, dotted
 from bascule.topology.trace.answer import Code
 from bascule.topology.trace.ends.wire_ends import AddressOwner
 from bascule.topology.trace.packet import key, text_of
@@ -67,7 +68,7 @@ class HostRouting:
             self.passage.unsure.append(f"routing depends on {hop.doubt}")
 
     def _no_forwarding(self, version: int, link: str) -> None:
-        name = f"net.ipv{version}.conf.{link if version == 4 else 'all'}.forwarding"
+        name = dotted(conf(version, link if version == 4 else "all", "forwarding"))
         text = f"the host does not forward what comes in by {link}: {name} = 0"
         self.passage.stop(Code.NOT_FORWARDING, name, text, name="routing", where=link)
 
@@ -86,12 +87,10 @@ class HostRouting:
         return bool(why)
 
     def _routes_loopback(self, link: str) -> bool:
-        own = self.network.number(f"net/ipv4/conf/{link}/route_localnet")
-        return bool(own or self.network.number("net/ipv4/conf/all/route_localnet"))
+        return bool(self.network.largest(link, "route_localnet"))
 
     def _accepts_local(self, link: str) -> bool:
-        own = self.network.number(f"net/ipv4/conf/{link}/accept_local")
-        return bool(own or self.network.number("net/ipv4/conf/all/accept_local"))
+        return bool(self.network.largest(link, "accept_local"))
 
     def _reverse_path(self, source: int, target: int, link: str, out: str) -> None:
         """Whether the kernel's rp_filter lets the packet in (fib_validate_source in net/ipv4/fib_frontend.c)."""

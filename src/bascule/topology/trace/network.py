@@ -7,6 +7,7 @@ from functools import cached_property
 
 from msgspec import Struct, field
 
+from bascule.model.kernel_parameters import FORWARDING, VLAN_TAGGED, bridge_nf, conf
 from bascule.model.links import Bridge, Vlan
 from bascule.model.ruleset.openflow import LoadedRule
 from bascule.model.state import HostState, Link
@@ -14,9 +15,6 @@ from bascule.model.values import IfName
 from bascule.topology.layer2 import Tags, inside, outside
 from bascule.topology.trace.rules.lines import RuleChain, Rules
 from bascule.topology.trace.rules.values import address, mac
-
-VLAN_TAGGED = "net/bridge/bridge-nf-filter-vlan-tagged"
-AS_VLAN = "net/bridge/bridge-nf-pass-vlan-input-dev"
 
 
 class LearnedMac(Struct, frozen=True, kw_only=True):
@@ -148,21 +146,21 @@ class HostNetwork(Struct, frozen=True, kw_only=True, dict=True):
 
     def largest(self, link: str, name: str) -> int:
         """The larger of a link's own IPv4 parameter and that of all links, as the kernel takes rp_filter."""
-        return max(self.number(f"net/ipv4/conf/all/{name}"), self.number(f"net/ipv4/conf/{link}/{name}"))
+        return max(self.number(conf(4, "all", name)), self.number(conf(4, link, name)))
 
     def forwards(self, version: int, link: str) -> bool:
         """Whether the host forwards what comes in by a link: of IPv4 its own switch decides, of IPv6 that of all."""
         if version == 6:
-            everywhere = self.number("net/ipv6/conf/all/forwarding")
-            return bool(everywhere or self.number(f"net/ipv6/conf/{link}/force_forwarding"))
-        own = f"net/ipv4/conf/{link}/forwarding"
+            everywhere = self.number(FORWARDING[6])
+            return bool(everywhere or self.number(conf(6, link, "force_forwarding")))
+        own = conf(4, link, "forwarding")
         known = own in self.sysctls or own in self.state.sysctls
-        return bool(self.number(own) if known else self.number("net/ipv4/ip_forward"))
+        return bool(self.number(own) if known else self.number(FORWARDING[4]))
 
     def filters_bridged(self, bridge: str, version: int) -> bool:
         """Whether br_netfilter hands bridged frames of an IP version to the IP chains."""
         name = "iptables" if version == 4 else "ip6tables"
-        return bool(self.number(f"net/bridge/bridge-nf-call-{name}") or name in self.calls.get(bridge, ()))
+        return bool(self.number(bridge_nf(f"call-{name}")) or name in self.calls.get(bridge, ()))
 
     def is_vlan_aware(self, bridge: str) -> bool:
         """Whether a link is a bridge that keeps VLANs apart."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from bascule.model.kernel_parameters import dotted
 from bascule.model.links import Tap
 from bascule.model.ruleset.owners import owner
 from bascule.model.ruleset.rules import AnyTable, ForeignTable, Table
@@ -111,7 +112,7 @@ def _slow(network: HostNetwork) -> Iterator[Finding]:
     for family, key in SWITCHES.items():
         lines = sum(len(one.lines) for one in network.rules.chains.values() if one.family in {family, "inet"})
         if lines and network.number(key):
-            switch = key.replace("/", ".")
+            switch = dotted(key)
             yield Finding(
                 id=ID,
                 severity=Severity.NOTE,

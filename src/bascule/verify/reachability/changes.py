@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bascule.model.kernel_parameters import FORWARDING
 from bascule.model.ruleset.rules import owned
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
@@ -21,7 +22,6 @@ from bascule.verify.reachability.participant import AskedHost
 from bascule.verify.reachability.question import ask
 
 SHOWN = 4  # pairs that are named
-FORWARD = "net/ipv4/ip_forward"
 
 Pair = tuple[str, str]
 
@@ -55,7 +55,8 @@ def after_change(now: HostNetwork, wanted: HostState) -> HostNetwork:
     others = {key: chain for key, chain in now.rules.chains.items() if (chain.family, chain.table) not in ours}
     rules = Rules({**others, **rules_of(owned(wanted.tables)).chains}, now.rules.unread)
     kept = dict(now.sysctls)
-    if wanted.sysctls.get(FORWARD, kept.get(FORWARD)) != kept.get(FORWARD):  # which sets that of every link
+    routes = FORWARDING[4]  # which sets that of every link
+    if wanted.sysctls.get(routes, kept.get(routes)) != kept.get(routes):
         kept = {key: value for key, value in kept.items() if not key.endswith("/forwarding")}
     return replace(now, state=wanted, rules=rules, sysctls={**kept, **wanted.sysctls}, fdb=(), neighbours=())
 

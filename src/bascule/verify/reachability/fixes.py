@@ -9,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.errors import UsageFault
+from bascule.model.kernel_parameters import bridge_nf, conf, dotted
 from bascule.model.values import Service
 from bascule.policy.guards.table import KEY
 from bascule.topology.trace.answer import Blocker, Certainty, Code
@@ -138,9 +139,9 @@ def _edit(blocker: Blocker, rules: Rules, keys: Sequence[str], *, is_reply: bool
     if blocker.chain is not None:
         return _opened(blocker.chain, blocker, keys, is_reply=is_reply)
     if blocker.code is Code.NOT_FORWARDING and blocker.subject.startswith("net."):  # of this host, not of a machine
-        return _parameter(blocker.subject, "1")
+        return _parameter(dotted(blocker.subject), "1")
     if blocker.code is Code.RP_FILTER:
-        return _parameter(f"net.ipv4.conf.{blocker.subject}.rp_filter", "2")
+        return _parameter(conf(4, blocker.subject, "rp_filter"), "2")
     if blocker.code is Code.ISOLATED:
         port = blocker.subject.split()[-1]
         return Edit((f"bridge link set dev {port} isolated off",), lambda network: _port(network, port, isolated=False))
@@ -153,10 +154,10 @@ def _edit(blocker: Blocker, rules: Rules, keys: Sequence[str], *, is_reply: bool
     return None
 
 
-def _parameter(name: str, value: str) -> Edit:
-    key = name.replace(".", "/")
+def _parameter(key: str, value: str) -> Edit:
     return Edit(
-        (f"sysctl -w {name}={value}",), lambda network: replace(network, sysctls={**network.sysctls, key: value})
+        (f"sysctl -w {dotted(key)}={value}",),
+        lambda network: replace(network, sysctls={**network.sysctls, key: value}),
     )
 
 
@@ -185,9 +186,9 @@ def _unbridged(network: HostNetwork, asked: AnsweredQuestion) -> list[Edit]:
     bridged = all(stage.family in {"ip", "ip6"} for stage in stages)
     if not bridged or not stages or any(name in network.calls.get(bridge, ()) for bridge in bridges):
         return []
-    if not network.number(f"net/bridge/bridge-nf-call-{name}"):
+    if not network.number(bridge_nf(f"call-{name}")):
         return []
-    return [_parameter(f"net.bridge.bridge-nf-call-{name}", "0")]
+    return [_parameter(bridge_nf(f"call-{name}"), "0")]
 
 
 def _opened(chain: RuleChain, blocker: Blocker, keys: Sequence[str], *, is_reply: bool) -> Edit | None:

@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterator
 
 from msgspec.structs import replace
 
-from bascule.model.state import BY_SECRET, FORWARDING, HostState, Link, link_of
+from bascule.model.kernel_parameters import FORWARDING, REDIRECTS, link_of
+from bascule.model.state import BY_SECRET, HostState, Link
 from bascule.model.values import IfName
 from bascule.plan.change import Command, Risk
 from bascule.plan.step import PLUG_S, Phase, Step, ip, step
@@ -142,7 +143,7 @@ def _free_group(state: HostState) -> str:
     return next(str(number) for number in itertools.count(FIRST_GROUP) if str(number) not in taken)
 
 
-_SET_ALONG = {"net/ipv4/conf/all/accept_redirects": FORWARDING[4]}  # by the kernel: a router takes none, a host does
+_SET_ALONG = {REDIRECTS: FORWARDING[4]}  # by the kernel: a router takes none, a host does
 
 
 def _is_there(name: str, before: HostState, after: HostState) -> bool:

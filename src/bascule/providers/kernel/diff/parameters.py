@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bascule.model.state import link_of
+from bascule.model.kernel_parameters import link_of
 
 _WORDS = {
     ("accept_ra", "0"): "take no router advertisements",

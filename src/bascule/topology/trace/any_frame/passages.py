@@ -12,6 +12,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bascule.model.kernel_parameters import VLAN_TAGGED
 from bascule.model.values import IpNetwork
 from bascule.topology.trace.any_frame.ways import (
     FAMILIES,
@@ -26,7 +27,7 @@ from bascule.topology.trace.any_frame.ways import (
     plain,
     ports_by_kind,
 )
-from bascule.topology.trace.network import VLAN_TAGGED, HostNetwork
+from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.packet import NEW, TCP, UDP
 from bascule.topology.trace.rules.evaluate import MatchedLine, every_end, plain_end
 from bascule.topology.trace.rules.lines import RuleChain, Rules

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from bascule.model.kernel_parameters import dotted
 from bascule.observe.firewall import SWITCHES
 from bascule.topology.trace.any_frame.passages import FramePassage, Possibility, RuleVerdict, bridged_frames
 from bascule.topology.trace.any_frame.ways import FAMILIES, VERSION_OF
@@ -163,7 +164,7 @@ def _families(passages: Sequence[FramePassage]) -> str:
 def _evidence(network: HostNetwork, passages: Sequence[FramePassage]) -> tuple[str, ...]:
     """The switches that lead these frames to the chains of their family."""
     families = [one.family for one in passages if one.family in FAMILIES and network.number(SWITCHES[one.family])]
-    return tuple(f"{SWITCHES[family].replace('/', '.')} = 1" for family in families)
+    return tuple(f"{dotted(SWITCHES[family])} = 1" for family in families)
 
 
 def _lets(passages: Sequence[FramePassage]) -> tuple[str, ...]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from bascule.model.kernel_parameters import VLAN_TAGGED, dotted
 from bascule.model.ruleset.owners import owner
 from bascule.topology.trace.any_frame.passages import RuleVerdict, bridged_frames, passed_by, translations
 from bascule.topology.trace.any_frame.ways import FAMILIES, VERSION_OF
-from bascule.topology.trace.network import VLAN_TAGGED, HostNetwork
+from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.rules.lines import RuleChain
 from bascule.topology.trace.rules.shadowed import lost_links, unmet
 from bascule.topology.trace.rules.words import chain_words, tool_of
@@ -58,7 +59,7 @@ def _tagged(network: HostNetwork, bridges: list[str]) -> Iterator[Finding]:
     if network.meets_ip_chains(tagged=True):
         return
     zero: list[tuple[str, RuleVerdict]] = []
-    key = VLAN_TAGGED.replace("/", ".")
+    key = dotted(VLAN_TAGGED)
     for name in bridges:
         pairs, passed = passed_by(network, name)
         passages = [one for one in bridged_frames(network, name) if one.family in FAMILIES]

@@ -1,0 +1,43 @@
+"""The keys of kernel parameters, as paths below /proc/sys (Documentation/networking/ip-sysctl.rst); pure.
+
+``all`` and ``default`` may stand in the place of a link. What a key does is said where a plan tells it
+(:mod:`bascule.providers.kernel.diff.parameters`).
+"""
+
+from __future__ import annotations
+
+REDIRECTS = "net/ipv4/conf/all/accept_redirects"  # the kernel sets it along with ip_forward
+FORWARDING = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}  # whether a host routes, by IP version
+VLAN_TAGGED = "net/bridge/bridge-nf-filter-vlan-tagged"  # whether it shows them frames with a VLAN tag
+AS_VLAN = "net/bridge/bridge-nf-pass-vlan-input-dev"  # and as ones that came in by the VLAN's link
+
+
+def conf(version: int, link: str, key: str) -> str:
+    """How a link deals with IPv4 or IPv6."""
+    return f"net/ipv{version}/conf/{link}/{key}"
+
+
+def neigh(version: int, link: str, key: str) -> str:
+    """How a link deals with its neighbours."""
+    return f"net/ipv{version}/neigh/{link}/{key}"
+
+
+def bridge_nf(key: str) -> str:
+    """Which frames of bridges br_netfilter shows to iptables, and how."""
+    return f"net/bridge/bridge-nf-{key}"
+
+
+def secret_key(link: str) -> str:
+    """From what a link makes its stable addresses; only root may read it."""
+    return conf(6, link, "stable_secret")
+
+
+def dotted(key: str) -> str:
+    """A key as sysctl(8) and people write it: a point in a link's name is a slash there (sysctl.d(5))."""
+    return key.translate(str.maketrans("/.", "./"))
+
+
+def link_of(key: str) -> str:
+    """The link that a parameter belongs to, empty when it belongs to none."""
+    parts = key.split("/")
+    return parts[3] if len(parts) > 4 and parts[0] == "net" and parts[2] in {"conf", "neigh"} else ""
