@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Callable
+
 import pytest
 
+from bascule.system.net.netns import Namespace
 from tests.real_hosts.field import BASE, ONE_NIC, Field
 
 BRIDGE = "    bridges: {br1: {uplink: eth1%s}}\n"
@@ -73,6 +77,70 @@ def test_link_local_addresses_are_the_line_of_a_host_that_has_no_others(real_hos
         "fe80::10/64 goes from eth0", "eth0, which carries fe80::10/64: become a port of br0",
     )  # fmt: skip
     assert not [line for line in real_host.plan(BASE).own_line if "web.0" in line]
+
+
+def connected(field: Field, where: Namespace, address: str) -> None:
+    """Somebody elsewhere has a connection to the host, at one of its addresses."""
+    with field.host.entered():
+        server = socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True)
+    with where.entered():
+        far = socket.create_connection((address, server.getsockname()[1]), timeout=5)
+    near, _ = server.accept()
+    for one in (near, far, server):
+        field.lab.keep(one.close)
+
+
+def test_an_address_to_which_somebody_is_connected_counts_whatever_it_is(real_host: Field) -> None:
+    """Without SSH_CONNECTION nobody says that it is an administrator, over the link-local address beside others."""
+    off = NIC % ", address: 192.168.1.10/24, gateway: 192.168.1.1, ipv6: off"
+    assert real_host.plan(off).own_line == ()
+    connected(real_host, real_host.pc, "fe80::ff:fe00:10%eth0")
+    peer = "(fe80::ff:fe00:50 is connected to it)"
+    assert real_host.plan(off).own_line == (f"fe80::ff:fe00:10/64 goes from eth0 {peer}",)
+    assert f"fe80::ff:fe00:10/64 moves from eth0 to br0 {peer}" in real_host.plan(ONE_NIC).own_line
+    assert not [line for line in real_host.plan(ONE_NIC).mind if "IPv6 address" in line]
+    assert real_host.plan(BASE).own_line == ()
+
+
+def test_a_guest_that_is_connected_to_the_host_is_on_its_line(real_host: Field) -> None:
+    """A bridge without a NIC leads to guests alone; one of them may be where the administrator sits."""
+    text = NIC % "" + "    bridges: {vn: {uplink: none, mtu: 1400, address: 10.7.0.1/24}}\n"
+    real_host.batch("link add vn type bridge\nlink set vn up\naddr add 10.7.0.1/24 dev vn\n")
+    jump = real_host.guest("jump", "vnet5", "10.7.0.9/24", bridge="vn")
+    assert real_host.plan(text).own_line == ()
+    connected(real_host, jump, "10.7.0.1")
+    assert [line.split(":")[0] for line in real_host.plan(text).own_line] == ["vn, which carries 10.7.0.1/24"]
+
+
+BELOW: dict[str, Callable[[Field], None]] = {
+    "a macvlan": lambda one: one.batch("link add up0 link eth1 type macvlan mode bridge\n"),
+    "a VXLAN": lambda one: one.batch("link add up0 type vxlan id 7 dev eth1 remote 192.168.1.50 dstport 4789\n"),
+    "a cable into a bridge": lambda one: one.batch(
+        "link add br1 type bridge\nlink set br1 up\nlink set eth1 master br1\n"
+        "link add up0 type veth peer name up1\nlink set up1 up master br1\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("what", BELOW)
+def test_the_host_may_stand_on_a_nic_by_links_that_no_file_names(real_host: Field, what: str) -> None:
+    BELOW[what](real_host)
+    real_host.batch("link set up0 up\naddr add 10.3.0.4/24 dev up0\n")
+    bridge = "    bridges: {br1: {uplink: eth1}}\n" if "bridge" in what else ""
+    plan = real_host.plan(NIC % "}, eth1: {network: office, mtu: 1400" + bridge)
+    assert "eth1, which carries 10.3.0.4/24: change MTU from 1500 to 1400 bytes" in plan.own_line
+
+
+def test_a_port_that_goes_to_a_guest_is_told_where_the_host_serves_it(real_host: Field) -> None:
+    text = NIC % "" + (
+        "    virtual_networks: {lab: {mode: nat, subnet: 10.7.0.0/24, forwards: [{host: %d, to: web, service: tcp/22}]}}\n"
+        "guests: {web: {host: kvm, nics: [{network: lab, address: 10.7.0.9/24}]}}\n"
+    )
+    real_host.listen(real_host.host, 22)
+    assert real_host.plan(text % 2222).own_line == ()
+    plan = real_host.plan(text % 22)
+    assert plan.own_line == ("tcp/22 of this host, at which a program of its own is, leads to guest web",)
+    assert any("or nobody reaches this host by SSH" in line for line in plan.mind)
 
 
 def test_it_waits_for_it_without_any_ssh(shared_host: Field) -> None:

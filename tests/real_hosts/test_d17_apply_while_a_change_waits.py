@@ -19,7 +19,12 @@ def test_apply_again_says_when_the_change_goes_back(shared_host: Field) -> None:
     planned = shared_host.document("plan", path)
     assert planned["changes"] == []
     assert planned["mind"][0].startswith("change 1: waits for 'bascule confirm' and goes back in ")
+    checked = shared_host.document("verify", path)
+    assert re.fullmatch(
+        r"change 1 waits for 'bascule confirm' and goes back in \d+ s, at \d\d:\d\d:\d\d", checked["waiting"]
+    )
     assert shared_host.bascule("confirm").returncode == 0
+    assert shared_host.document("verify", path)["waiting"] is None
     done = shared_host.bascule("apply", path, "--yes")
     assert (done.returncode, "nothing to do" in done.stdout) == (0, True)
     assert shared_host.bascule("undo").returncode == 0

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 from msgspec import Struct
 
 from bascule.apply.lock import lock
 from bascule.apply.rollback import boot_unit
 from bascule.apply.rollback import checkpoint as checkpoints
 from bascule.apply.rollback.checkpoint import Folder, LogEntry, Status
-from bascule.apply.rollback.watchdog import stand_down
+from bascule.apply.rollback.watchdog import lives, stand_down
 from bascule.apply.state_directory import StateDirectory
 from bascule.errors import BasculeError, Problem
 from bascule.system import boot
@@ -33,8 +35,11 @@ class PendingChange(Struct, frozen=True):
         """How it stands, and when it goes back by itself."""
         status = self.entry.status
         if status is Status.APPLIED and self.entry.deadline_s is not None:
+            if not lives(self.entry.guard):
+                return "waits for 'bascule confirm', and its dead-man is gone: it does not go back by itself"
             left_s = max(0.0, self.entry.deadline_s - boot.boottime_s())
-            return f"waits for 'bascule confirm' and goes back in {left_s:.0f} s"
+            at = time.strftime("%H:%M:%S", time.localtime(time.time() + left_s))
+            return f"waits for 'bascule confirm' and goes back in {left_s:.0f} s, at {at}"
         return f"is still {status}"
 
 

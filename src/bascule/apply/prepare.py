@@ -36,6 +36,7 @@ from bascule.providers.observe import look_at_parts
 from bascule.providers.protocol import PlanInputs
 from bascule.providers.registry import PROVIDERS
 from bascule.system.boot import has_systemd
+from bascule.system.net.connections import incoming, served
 from bascule.system.net.fdb import read_fdb
 from bascule.system.net.monitor import NetlinkMonitor
 from bascule.system.net.netns import Namespace, is_machines_own
@@ -192,6 +193,8 @@ def _planned(
         lasting=_lasts(host, choice),
         networks_are_made=networks_are_made,
         held=holders(_to_be_ports(host, observed)) if is_here else {},
+        connected=incoming() if is_here else {},
+        served=served() if is_here and any(x.forwards for x in host.virtual_networks.values()) else frozenset(),
     )
     plan, wanted = make_plan(site, host, observed, surroundings)
     found = leases_here(host, observed, wanted) if plan and is_here else Leases()

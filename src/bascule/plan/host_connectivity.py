@@ -6,16 +6,18 @@ Such a change needs a confirmation, whoever makes it: where it is mistyped nobod
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from ipaddress import ip_interface
+from ipaddress import IPv6Address, ip_interface
+from types import MappingProxyType
 
 from bascule.model.state import Address, HostState, Route
-from bascule.model.values import IfName
+from bascule.model.values import IfName, Mac
 from bascule.plan.change import Note, Plan
 from bascule.plan.guest_ports import guest_ports, wires_of
-from bascule.topology.management import management_path
+from bascule.topology.management import host_path
 
 ABOUT = {"existence", "up", "mac", "mtu", "options", "master", "port", "vlans"}  # of a link, what its frames feel
 VERSIONS = {"0.0.0.0/0": 4, "::/0": 6}  # of the default routes
+NOBODY: Mapping[str, str] = MappingProxyType({})
 
 
 class HostConnectivity:
@@ -24,10 +26,13 @@ class HostConnectivity:
     ``nics`` are the links that the file calls NICs: in a namespace they look like a guest's. A bridge that has no NIC
     below it before or after leads to guests alone, so its addresses are not counted. Link-local addresses that somebody
     gave by hand count where there are no others: they are the only way in then. Every link has one of the kernel's.
+    An address to which somebody is ``connected`` counts whatever it is.
     """
 
-    def __init__(self, before: HostState, after: HostState, nics: Collection[str]) -> None:
-        self.before, self.after, self._nics = before, after, nics
+    def __init__(
+        self, before: HostState, after: HostState, nics: Collection[str], connected: Mapping[str, str] = NOBODY
+    ) -> None:
+        self.before, self.after, self._nics, self._connected = before, after, nics, connected
         bridges = {name for state in (before, after) for name, link in state.links.items() if link.is_bridge}
         self.inward = {name for name in bridges if not any(wires_of(state, name, nics) for state in (before, after))}
         self._guests = {*guest_ports(before, nics), *guest_ports(after, nics)}
@@ -42,7 +47,7 @@ class HostConnectivity:
         had, has = self.addresses(self.before), self.addresses(self.after)
         for version in (4, 6):
             old, new = ([ip for ip in found if ip_interface(ip).version == version] for found in (had, has))
-            if old and not new:
+            if old and not new and not any(map(self._made_anew, old)):
                 text = f"with {', '.join(old)} this host loses its last IPv{version} address: "
                 text += f"nobody reaches it by IPv{version} any more"
                 yield Note(kind="warning", subject=had[old[0]], text=text)
@@ -58,20 +63,34 @@ class HostConnectivity:
 
     def _own(self, state: HostState, *, link_local: bool) -> Iterator[tuple[str, IfName]]:
         for name, link in state.links.items():
-            if name not in self.inward and name != "lo":
-                local = link_local and name not in self._guests and link.addrgenmode in {"eui64", "none"}
-                yield from (
-                    (a.ip, name) for a in link.addresses if not a.is_link_local or (local and not _is_of_mac(a))
-                )
+            if name == "lo":
+                continue
+            local = link_local and name not in self._guests and link.addrgenmode in {"eui64", "none"}
+            for a in link.addresses:
+                counts = name not in self.inward and (not a.is_link_local or (local and not _is_of_mac(a)))
+                if counts or a.ip.partition("/")[0] in self._connected:
+                    yield a.ip, name
 
     def _address_changes(self) -> Iterator[str]:
         had, has = self.addresses(self.before), self.addresses(self.after)
         for ip, link in had.items():
-            if ip not in has:
-                yield f"{ip} goes from {link}"
-            elif has[ip] != link:
-                yield f"{ip} moves from {link} to {has[ip]}"
+            peer = self._connected.get(ip.partition("/")[0])
+            line = f" ({peer} is connected to it)" if peer else ""
+            now = has.get(ip) or self._made_anew(ip)
+            if now is None:
+                yield f"{ip} goes from {link}{line}"
+            elif now != link:
+                yield f"{ip} moves from {link} to {now}{line}"
         yield from (f"{ip} is new on {link}" for ip, link in has.items() if ip not in had)
+
+    def _made_anew(self, ip: str) -> IfName | None:
+        """The link whose MAC the kernel will make a link-local address of, the same as before."""
+        links = (x for x in self.after.links.values() if x.up and x.mac and x.addrgenmode == "eui64")
+        fresh = (x for x in links if all(a.ip != ip for a in self._addresses_before(x.name)))
+        return next((x.name for x in fresh if ip == _link_local(x.mac)), None)
+
+    def _addresses_before(self, name: IfName) -> tuple[Address, ...]:
+        return self.before.links[name].addresses if name in self.before.links else ()
 
     def _route_changes(self) -> Iterator[str]:
         had, has = (
@@ -87,10 +106,10 @@ class HostConnectivity:
         below: dict[str, str] = {}
         now: set[str] = set()
         for state in (self.after, self.before):
-            carried: dict[IfName, str] = {link: ip for ip, link in self.addresses(state).items()}
+            carried = {link: ip for ip, link in reversed([*self.addresses(state).items()])}  # the first of each
             ways = (IfName(route.dev) for route in _defaults(state) if route.dev)
             for name, what in {**dict.fromkeys(ways, "the default route"), **carried}.items():
-                for lower in management_path(state, name) - guest_ports(state, self._nics).keys():
+                for lower in host_path(state, name) - guest_ports(state, self._nics).keys():
                     below[lower] = what
                     now |= {lower} if state is self.before else set()
         actions: dict[str, list[str]] = {}
@@ -119,3 +138,12 @@ def _name(route: Route) -> str:
 def _is_of_mac(address: Address) -> bool:
     """Whether a link-local address is made of a MAC, as the kernel makes it (RFC 4291, appendix A)."""
     return ip_interface(address.ip).ip.packed[11:13] == b"\xff\xfe"
+
+
+def _link_local(mac: Mac | None) -> str:
+    """The link-local address that the kernel makes of a MAC (RFC 4291, appendix A), with its prefix length."""
+    octets = bytes.fromhex((mac or "").replace(":", ""))
+    if len(octets) != 6:
+        return ""
+    packed = bytes((0xFE, 0x80, 0, 0, 0, 0, 0, 0, octets[0] ^ 2, *octets[1:3], 0xFF, 0xFE, *octets[3:]))
+    return f"{IPv6Address(packed)}/64"

@@ -17,6 +17,7 @@ from bascule.plan.guest_ports import refuse_stranded, with_losses
 from bascule.plan.host_connectivity import HostConnectivity
 from bascule.plan.step import Context
 from bascule.plan.target import target
+from bascule.plan.warnings.forwards import taken_ports
 from bascule.plan.warnings.mtu import mtu_notes, mtu_problems
 from bascule.plan.warnings.overlaps import notes_of, overlaps, problems_of
 from bascule.plan.warnings.spanning_tree import spanning_tree_notes
@@ -67,11 +68,13 @@ def make_plan(
     notes += mtu_notes(site, host, state)
     context = Context(reasons=reasons, guests=guests, running=running, management=surroundings.management)
     refuse_stranded(observed, state, host.nics, host.place)
-    line = HostConnectivity(observed, state, host.nics)
-    notes += line.warnings()
+    line = HostConnectivity(observed, state, host.nics, surroundings.connected)
+    taken = tuple(taken_ports(host, observed, state, surroundings.served))
+    notes += (*line.warnings(), *(one.note for one in taken))
     names = {nic.tap: nic.guest for nic in told.guest_nics(host.name)}
     plan = with_losses(diff(observed, state, context), observed, state, host.nics, names)
-    return replace(plan, notes=tuple(notes), own_line=line.changes(plan)), state
+    own_line = (*line.changes(plan), *(one.own_line for one in taken if one.is_new))
+    return replace(plan, notes=tuple(notes), own_line=own_line), state
 
 
 def _without_carrier(host: Host, observed: HostState) -> Iterator[Note]:

@@ -21,10 +21,21 @@ def management_path(state: HostState, device: IfName) -> frozenset[str]:
             continue
         found.add(name)
         waiting += [port.name for port in state.ports(name) if not isinstance(port.options, Tap)]
-        if link.parent is not None and link.options.kind in {"vlan", "macvtap", "macvlan"}:
-            waiting.append(link.parent)
+        if link.stands_on is not None:
+            waiting.append(link.stands_on)
         if link.master is not None and switch_kind(link) is None:
             waiting.append(link.master)
+    return frozenset(found)
+
+
+def host_path(state: HostState, device: IfName) -> frozenset[str]:
+    """The same for a device that the host speaks on, with what is behind it where it is one end of a virtual cable."""
+    found = set(management_path(state, device))
+    for name in tuple(found):
+        link = state.links[IfName(name)]
+        far = state.links.get(link.parent) if link.options.kind == "veth" and link.parent is not None else None
+        if far is not None and far.master is not None:
+            found |= management_path(state, far.master)
     return frozenset(found)
 
 

@@ -36,6 +36,7 @@ class Verified(Struct, frozen=True, kw_only=True):
     checks: tuple[Check, ...]
     outcomes: tuple[Outcome, ...]
     off: frozenset[str] = frozenset()  # the guests that do not run
+    waiting: str = ""  # that a change is still to be confirmed: what holds now may be taken back
 
     @property
     def proven(self) -> bool:

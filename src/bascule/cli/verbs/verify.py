@@ -24,6 +24,7 @@ def command(*, site_file: str, host: str | None, as_json: bool, strict: bool, at
 
     Changes nothing; sends probes (ARP, ICMP, TCP, UDP). What only others can ask is listed with the reason.
     A guest that is off is marked '-', and an expectation that needs it is unproven.
+    Where a change waits for 'bascule confirm', it says when that goes back.
     Exit status: 0 when everything that could be asked holds, 1 when something does not (or, with --strict, was not
     proven).
 
@@ -43,6 +44,7 @@ def command(*, site_file: str, host: str | None, as_json: bool, strict: bool, at
         document = {
             "ok": ok,
             "host": seen.host.name,
+            "waiting": seen.waiting or None,
             "checks": [check.as_json() for check in seen.checks],
             "expectations": [outcome.as_json() for outcome in seen.outcomes],
         }
@@ -55,6 +57,8 @@ def command(*, site_file: str, host: str | None, as_json: bool, strict: bool, at
         parts.append(show_checks(seen.checks, columns=columns))
         parts += [show_outcomes(seen.outcomes, columns=columns)] if seen.outcomes else []
         parts.append("result  " + wrapped(tally(seen.checks, seen.outcomes), indent=8, columns=columns))
+    if seen.waiting:
+        parts.append("warning: " + wrapped(seen.waiting, indent=9, columns=columns))
     show("\n\n".join(part for part in parts if part))
     return 0 if ok else 1
 
