@@ -133,7 +133,8 @@ def test_the_host_may_stand_on_a_nic_by_links_that_no_file_names(real_host: Fiel
 
 def test_a_port_that_goes_to_a_guest_is_told_where_the_host_serves_it(real_host: Field) -> None:
     text = NIC % "" + (
-        "    virtual_networks: {lab: {mode: nat, subnet: 10.7.0.0/24, forwards: [{host: %d, to: web, service: tcp/22}]}}\n"
+        "    virtual_networks: {lab: {mode: nat, subnet: 10.7.0.0/24, "
+        "forwards: [{host: %d, to: web, service: tcp/22}]}}\n"
         "guests: {web: {host: kvm, nics: [{network: lab, address: 10.7.0.9/24}]}}\n"
     )
     real_host.listen(real_host.host, 22)
