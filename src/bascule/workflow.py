@@ -270,18 +270,15 @@ def status() -> HostStatus:
 
 def verify(site: SiteLike, *, host: str | None = None, progress: Progress = unseen) -> Verified:
     """The checks of this host and the expectations that it can ask, live."""
-    from msgspec.structs import replace
-
     from bascule.apply.options import ANY_DRIVER
-    from bascule.apply.pending import pending
+    from bascule.apply.pending import waiting_words
     from bascule.apply.prepare import prepare
     from bascule.apply.state_directory import here
     from bascule.verify.live import verify_live
 
     found, place = prepare(*load_for(site, host), choice=ANY_DRIVER), here()
-    seen = verify_live(found.site, found.host, found.observed, found.plan, place.state / "networks", progress)
-    waiting = pending(place)
-    return replace(seen, waiting=f"{waiting.name} {waiting.words}") if waiting else seen
+    about = found.site, found.host, found.observed, found.plan
+    return verify_live(*about, place.state / "networks", waiting_words(place), progress)
 
 
 def doctor(site: SiteLike | None = None, *, host: str | None = None, uri: str | None = None) -> tuple[Finding, ...]:

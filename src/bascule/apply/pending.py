@@ -55,6 +55,12 @@ def pending(place: StateDirectory) -> PendingChange | None:
     return PendingChange(folder, entry)
 
 
+def waiting_words(place: StateDirectory) -> str:
+    """That a change is open and when it goes back, empty where none is."""
+    found = pending(place)
+    return f"{found.name} {found.words}" if found is not None else ""
+
+
 def refuse_if_pending(place: StateDirectory) -> None:
     """Raise BasculeError where a change is open. The caller holds the lock."""
     found = pending(place)

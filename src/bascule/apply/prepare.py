@@ -19,6 +19,7 @@ from bascule.host.live import LiveHost
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.model.values import IfName
+from bascule.observe.connections import incoming, served
 from bascule.observe.held import holders
 from bascule.observe.kernel_support import not_made_here
 from bascule.observe.management import Management, management
@@ -36,7 +37,6 @@ from bascule.providers.observe import look_at_parts
 from bascule.providers.protocol import PlanInputs
 from bascule.providers.registry import PROVIDERS
 from bascule.system.boot import has_systemd
-from bascule.system.net.connections import incoming, served
 from bascule.system.net.fdb import read_fdb
 from bascule.system.net.monitor import NetlinkMonitor
 from bascule.system.net.netns import Namespace, is_machines_own

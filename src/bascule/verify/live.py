@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
@@ -51,16 +52,16 @@ class Verified(Struct, frozen=True, kw_only=True):
 
 
 def verify_live(
-    site: Site, host: Host, state: HostState, plan: Plan, networks: Path, progress: Progress = unseen
+    site: Site, host: Host, state: HostState, plan: Plan, networks: Path, waiting: str = "", progress: Progress = unseen
 ) -> Verified:
     """Ask a host in the network namespace that we are in; ``plan`` was made from its ``state``.
 
-    ``networks`` is the folder of this host's own DHCP servers.
+    ``networks`` is the folder of this host's own DHCP servers, ``waiting`` says that a change is still open.
     Where a port is listening or learning, the spanning tree is waited for first: until then nobody is reached over it.
     """
     site = site_as_it_runs(site, host, state)  # with the MACs and taps that its guests have
     if lacking := missing(*NEEDED):
-        return _without_rights(site, host, state, plan, lacking)
+        return replace(_without_rights(site, host, state, plan, lacking), waiting=waiting)
     with Namespace.current(host.name) as here:
         settled = await_forwarding(host.bridges, progress=progress)
         probe_domain = live_domain(site, host, state, here)
@@ -73,7 +74,7 @@ def verify_live(
         outcomes = judge(site, probe_domain, endpoints, off)
         if outcomes:
             outcomes = with_model(outcomes, [scene(network_of(state), host.name, "this host", site, host)])
-        return Verified(host=host, checks=checks, outcomes=outcomes, off=off)
+        return Verified(host=host, checks=checks, outcomes=outcomes, off=off, waiting=waiting)
 
 
 def _without_rights(site: Site, host: Host, state: HostState, plan: Plan, lacking: list[str]) -> Verified:
