@@ -85,6 +85,22 @@ def test_t06_a_virtual_networks_subnet_is_on_another_link_too(applied: Field) ->
     )
 
 
+def test_t06_answers_and_addresses_that_the_host_keeps_to_itself(applied: Field) -> None:
+    """A rule that picks the host's answers alone, and an entry of table `local`: no unbound ping shows the first."""
+    applied.batch("link add vpn0 type veth peer name vpn1\nlink set vpn0 up\nlink set vpn1 up\n")
+    applied.batch("route add default dev vpn0 table 52\nrule add from 192.168.1.10 lookup 52 priority 5271\n")
+    applied.batch("route add local 192.168.122.56/30 dev lo\n")
+    try:
+        found = said(applied, "own-route")
+    finally:
+        applied.batch("rule del priority 5271\nlink del vpn0\nroute del local 192.168.122.56/30 dev lo\n")
+    words = [one["detail"] for one in found["own-route"] if one["ok"] is False]
+    start = "gateway 192.168.1.1: with packets from 192.168.1.10, the host sends to it by vpn0, and the file means eth0"
+    assert words[0].startswith(start)
+    assert "5271: from 192.168.1.10 lookup 52" in words[0]
+    assert "inside (192.168.122.57): the host takes it for an address of its own" in words[-1]
+
+
 @pytest.mark.parametrize("whose", ["web", "br0"])
 def test_t07_another_machine_on_the_wire_has_the_same_mac(applied: Field, whose: str) -> None:
     mac = {"web": WEB, "br0": "02:00:00:00:00:11"}[whose]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from ipaddress import ip_address, ip_interface, ip_network
 from itertools import pairwise
@@ -12,20 +12,12 @@ from msgspec import Struct
 from bascule.model.state import HostState, Route, RoutingRule
 from bascule.model.values import IpAddress, IpNetwork
 
+LOCAL = RoutingRule(priority=0, words=("from", "all", "lookup", "local"))
 MAIN = RoutingRule(priority=32766, words=("from", "all", "lookup", "main"))
-CONDITIONS = {
-    "from",
-    "fwmark",
-    "iif",
-    "oif",
-    "tos",
-    "ipproto",
-    "sport",
-    "dport",
-    "uidrange",
-    "tun_id",
-}  # other than the target
+OF_SOME = {"ipproto", "sport", "dport", "uidrange", "tos"}  # that hold for some packets which this host sends
+CONDITIONS = {*OF_SOME, "from", "fwmark", "iif", "oif", "tun_id"}  # other than the target
 ENDS = {"blackhole", "unreachable", "prohibit"}
+ANYBODY = {"all", "0.0.0.0/0", "::/0"}
 
 
 class RouteChoice(Struct, frozen=True, kw_only=True):
@@ -39,9 +31,16 @@ class RouteChoice(Struct, frozen=True, kw_only=True):
         """The links, each once."""
         return tuple(dict.fromkeys(dev for route in self.routes for dev in _ways_out(route)))
 
+    @property
+    def kind(self) -> str:
+        """What happens to a packet that goes this way, as ip-route(8) calls it: ``unicast``, ``local``, ``blackhole``…"""
+        return self.routes[0].kind
+
     def __str__(self) -> str:
-        told = ", ".join(f"{route.dst} by {' and '.join(_ways_out(route))}" for route in self.routes if route.dst)
-        if self.rule == MAIN:
+        told = ", ".join(
+            f"{_kind(route)}{route.dst} by {' and '.join(_ways_out(route))}" for route in self.routes if route.dst
+        )
+        if self.rule in {LOCAL, MAIN}:
             return f"route {told}"
         return f"rule {self.rule.priority} ({' '.join(self.rule.words)}){f' with route {told}' if told else ''}"
 
@@ -53,17 +52,38 @@ class HostRoutes(Struct, frozen=True, dict=True):
 
     def way_to(self, address: IpAddress) -> RouteChoice | None:
         """The way to an address; None where there is none."""
-        rules = [rule for rule in self.state.rules if rule.ipv6 == (address.version == 6)]
-        for rule in sorted([*rules, MAIN], key=lambda one: one.priority):
-            if "l3mdev" in rule.words or not _applies(rule, address):
+        first = 0
+        for rule in self._rules(address.version):
+            if rule.priority < first or "l3mdev" in rule.words or not _applies(rule, address):
                 continue
-            words = dict(zip(rule.words, rule.words[1:], strict=False))
-            if ENDS & set(rule.words):
-                return RouteChoice(routes=(Route(dst="", kind=next(iter(ENDS & set(rule.words)))),), rule=rule)
-            best = self._best(words.get("lookup", ""), address, int(words.get("suppress_prefixlength", -1)))
-            if best and best[0].kind != "throw":
-                return RouteChoice(routes=best, rule=rule)
+            first = int(_words(rule).get("goto", first))
+            if choice := self._choice(rule, address):
+                return choice
         return None
+
+    def ways_of_some(self, address: IpAddress, source: IpAddress) -> Iterator[tuple[RouteChoice, str]]:
+        """The ways of packets from an address of the host's own, and of those that a rule picks; with what they are."""
+        plain = self.way_to(address)
+        for rule in self._rules(address.version):
+            if plain is not None and rule.priority >= plain.rule.priority:
+                return
+            if "not" in rule.words or not (such := _such(rule, address, source)):
+                continue
+            if choice := self._choice(rule, address):
+                yield choice, such
+
+    def _rules(self, version: int) -> list[RoutingRule]:
+        """In the order in which they are asked; the kernel's own come first of their priority."""
+        rules = [LOCAL, MAIN, *(rule for rule in self.state.rules if rule.ipv6 == (version == 6))]
+        return sorted(rules, key=lambda one: one.priority)
+
+    def _choice(self, rule: RoutingRule, address: IpAddress) -> RouteChoice | None:
+        """What a rule that applies leads to; None where the next one is asked."""
+        words = _words(rule)
+        if ends := ENDS & set(rule.words):
+            return RouteChoice(routes=(Route(dst="", kind=next(iter(ends))),), rule=rule)
+        best = self._best(words.get("lookup", ""), address, int(words.get("suppress_prefixlength", -1)))
+        return RouteChoice(routes=best, rule=rule) if best and best[0].kind != "throw" else None
 
     def _best(self, table: str, address: IpAddress, suppressed: int) -> tuple[Route, ...]:
         """Of one table the routes with the longest prefix, and of those the ones with the smallest metric."""
@@ -89,7 +109,7 @@ class HostRoutes(Struct, frozen=True, dict=True):
             if wins and network.version == subnet.version and network.overlaps(subnet) and not known(route):
                 yield network
         for rule in self.state.rules:
-            words = dict(zip(rule.words, rule.words[1:], strict=False))
+            words = _words(rule)
             if ENDS & set(rule.words) and rule.ipv6 == (subnet.version == 6):
                 network = ip_network(words.get("to", "::/0" if rule.ipv6 else "0.0.0.0/0"), strict=False)
                 if network.overlaps(subnet):
@@ -130,16 +150,41 @@ def _ways_out(route: Route) -> tuple[str, ...]:
     return tuple(dict.fromkeys(hops)) or (route.dev or route.kind,)
 
 
+def _kind(route: Route) -> str:
+    """The kind as a word before the destination, where it is not a plain route and not told by where it leads."""
+    return "" if route.kind == "unicast" or route.kind in ENDS else f"{route.kind} "
+
+
+def _words(rule: RoutingRule) -> Mapping[str, str]:
+    return dict(zip(rule.words, rule.words[1:], strict=False))
+
+
+def _is_to(rule: RoutingRule, address: IpAddress) -> bool:
+    target = _words(rule).get("to", "all")
+    return target == "all" or address in ip_network(target, strict=False)
+
+
 def _applies(rule: RoutingRule, address: IpAddress) -> bool:
     """Whether a rule is about a packet to the address of which nothing else is known: no source, no mark."""
-    words = dict(zip(rule.words, rule.words[1:], strict=False))
-    target = words.get("to", "all")
-    hit = target == "all" or address in ip_network(target, strict=False)
+    words = _words(rule)
+    hit = _is_to(rule, address)
     for key in CONDITIONS & words.keys():
-        if key == "from" and words[key] in {"all", "0.0.0.0/0", "::/0"}:
+        if key == "from" and words[key] in ANYBODY:
             continue
         hit = hit and key == "iif" and words[key] == "lo"
     return hit != ("not" in rule.words)
+
+
+def _such(rule: RoutingRule, address: IpAddress, source: IpAddress) -> str:
+    """Which packets of this host's to the address a rule picks; empty for none, and for all."""
+    words = _words(rule)
+    told = [f"{key} {words[key]}" for key in rule.words if key in OF_SOME & words.keys()]
+    by = words.get("from", "all")
+    if by not in ANYBODY:
+        told.append(f"from {source}")
+    fits = by in ANYBODY or source in ip_network(by, strict=False)
+    elsewhere = {"fwmark", "oif", "tun_id", "l3mdev"} & {*rule.words} or words.get("iif", "lo") != "lo"
+    return " ".join(told) if fits and not elsewhere and _is_to(rule, address) else ""
 
 
 def address_of(text: str) -> IpAddress:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import partial
-from ipaddress import ip_interface
+from ipaddress import ip_interface, ip_network
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -16,7 +16,7 @@ from bascule.model.state import Address, HostState, Link, Route
 from bascule.model.values import IfName, IpAddress, IpNetwork, bridge_name
 from bascule.plan.change import Note
 from bascule.plan.target.addresses import PROTOCOL
-from bascule.topology.host_routes import HostRoutes, RouteChoice, address_of
+from bascule.topology.host_routes import LOCAL, HostRoutes, RouteChoice, address_of
 from bascule.topology.virtual_networks import existing_bridge, host_address
 
 
@@ -30,16 +30,21 @@ class MisroutedSubnet(Struct, frozen=True, kw_only=True):
     way: RouteChoice
     place: Place
     is_new: bool
+    such: str = ""  # the packets of which it is true, where it is not of all
 
     @property
     def words(self) -> str:
         """What would happen, in a sentence."""
-        return (
-            f"{self.label} has {self.subnet}, but this host looks for {self.member} on "
-            f"{' and '.join(self.way.devs)}: {self.way}"
-        )
+        does = f"looks for {self.member} on {' and '.join(self.way.devs)}"
+        does += f" with packets of '{self.such}'" if self.such else ""
+        if self.way.kind == "local":
+            does = f"takes {self.member} for an address of its own"
+        elif self.way.kind in {"broadcast", "multicast"}:
+            does = f"takes {self.member} for a {self.way.kind} address"
+        return f"{self.label} has {self.subnet}, but this host {does}: {self.way}"
 
 
+GATEWAY = "the gateway"
 HINT = "take another subnet, or take away what else leads there; a route that is meant so belongs into the file"
 
 
@@ -51,28 +56,48 @@ def overlaps(
     names = {*(link.name for link in host.links()), *map(bridge_name, host.virtual_networks), *labels}
     had = {address.ip for link in observed.links.values() for address in link.addresses}
     known = partial(_is_known, host, names)
-    routes, own = HostRoutes(state), {address_of(a.ip) for link in state.links.values() for a in link.addresses}
-    found: dict[tuple[IpNetwork, frozenset[str]], MisroutedSubnet] = {}
+    routes = HostRoutes(state)
+    own = {address_of(a.ip): name for name, link in state.links.items() for a in link.addresses}
+    found: dict[tuple[IpNetwork, frozenset[str], str], MisroutedSubnet] = {}
     for name in sorted(names & state.links.keys()):
         for address in state.links[IfName(name)].addresses:
             subnet = ip_interface(address.ip).network
             if address.is_link_local or subnet.prefixlen == subnet.max_prefixlen:
                 continue
-            if not (rivals := tuple(routes.rivals(subnet, known))):
-                continue
             members = [*_members(site, host, state, IfName(name), subnet, names)]
+            rivals = tuple(routes.rivals(subnet, known))
             parts = [part for part in rivals if part.prefixlen > subnet.prefixlen]
             members += [(part[at], "") for part in parts for at in ((1, -2) if part.num_addresses > 2 else (0,))]
             for member, words in members:
-                way = routes.way_to(member) if member not in own else None
-                if way is None or all(route.dev == name or known(route) for route in way.routes):
-                    continue
-                key = (subnet, frozenset(way.devs))
-                found.setdefault(key, MisroutedSubnet(
-                    link=IfName(name), label=labels.get(name, "") or _label(host, name), subnet=subnet,
-                    member=f"{words} {member}".strip(), way=way, place=_place(host, name), is_new=address.ip not in had,
-                ))  # fmt: skip
+                ways = _ways(routes, member, address_of(address.ip), own, is_guest=words not in {"", GATEWAY})
+                for way, such in ways if rivals or member in own else ():
+                    if all(_leads_there(route, name) or known(route) for route in way.routes):
+                        continue
+                    key = (subnet, frozenset(way.devs), such)
+                    found.setdefault(key, MisroutedSubnet(
+                        link=IfName(name), label=labels.get(name, "") or _label(host, name), subnet=subnet,
+                        member=f"{words} {member}".strip(), way=way, place=_place(host, name),
+                        is_new=address.ip not in had, such=such,
+                    ))  # fmt: skip
     return tuple(found.values())
+
+
+def _ways(
+    routes: HostRoutes, member: IpAddress, source: IpAddress, own: Mapping[IpAddress, IfName], *, is_guest: bool
+) -> Iterator[tuple[RouteChoice, str]]:
+    """Where the host sends to a member, all or some packets; an address that the host has itself it keeps."""
+    if member in own:
+        if is_guest:
+            route = Route(dst=str(ip_network(member)), dev=own[member], table="local", kind="local")
+            yield RouteChoice(routes=(route,), rule=LOCAL), ""
+        return
+    if (way := routes.way_to(member)) is not None:
+        yield way, ""
+    yield from routes.ways_of_some(member, source)
+
+
+def _leads_there(route: Route, name: str) -> bool:
+    return route.dev == name and route.kind == "unicast"
 
 
 def problems_of(found: tuple[MisroutedSubnet, ...]) -> tuple[Problem, ...]:
@@ -80,13 +105,13 @@ def problems_of(found: tuple[MisroutedSubnet, ...]) -> tuple[Problem, ...]:
     return tuple(
         Problem(code="SUBNET-TAKEN", message=one.words, place=one.place if one.place.line else None, hint=HINT)
         for one in found
-        if one.is_new
+        if one.is_new and not one.such
     )
 
 
 def notes_of(found: tuple[MisroutedSubnet, ...]) -> tuple[Note, ...]:
-    """What is so already, and stays."""
-    return tuple(Note(kind="warning", subject=one.link, text=one.words) for one in found if not one.is_new)
+    """What is so already, and stays; and what is so of some packets only, which somebody may have meant."""
+    return tuple(Note(kind="warning", subject=one.link, text=one.words) for one in found if not one.is_new or one.such)
 
 
 def _with_networks(host: Host, observed: HostState, wanted: HostState) -> tuple[HostState, Mapping[str, str]]:
@@ -108,13 +133,13 @@ def _members(
     """Who is known to be in the subnet behind the link, and somebody whom nobody knows."""
     for route in state.routes:
         if route.dev == link and route.gateway and address_of(route.gateway) in subnet:
-            yield address_of(route.gateway), "the gateway"
+            yield address_of(route.gateway), GATEWAY
     said = next((one for one in host.links() if one.name == link), None)
     network = site.networks.get(said.network or "") if said is not None else None
     if link in host.bridges:
         network = site.network_of_bridge(host, host.bridges[link])
     if network is not None:
-        yield from ((gateway, "the gateway") for gateway in network.gateways if gateway in subnet)
+        yield from ((gateway, GATEWAY) for gateway in network.gateways if gateway in subnet)
     for guest in site.guest_nics(host.name):
         if guest.master == link:
             yield from ((one.ip, guest.guest) for one in guest.addresses if one.ip in subnet)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_interface
+from types import MappingProxyType
 
 from msgspec import Struct
 
@@ -40,8 +41,14 @@ def check_routing(
     targets = {one.address: one for one in (*_on_networks(site, host, endpoints), *gateways)}
     if not targets:
         return
+    sources = {one.address: source for one in targets.values() if (source := _own_source(one, state)) is not None}
     ways = routes_to(list(targets), namespace)
-    astray = [_astray(one, ways.get(str(one.address)), state) for one in targets.values()]
+    answers = routes_to(list(sources), namespace, sources)
+    astray = [
+        _astray(one, ways.get(str(one.address)), state)
+        or (_of_answers(one, answers, sources[one.address], state) if one.address in sources else "")
+        for one in targets.values()
+    ]
     for one, words in zip(targets.values(), astray, strict=True):
         if words:
             yield Check(id="own-route", subject=host.name, ok=False, detail=f"{one.what}: {words}")
@@ -52,9 +59,16 @@ def check_routing(
     yield from _pinged(host, gateways, ways, probe_domain)
 
 
-def routes_to(addresses: Sequence[IpAddress], namespace: Namespace) -> dict[str, Mapping[str, str]]:
-    """What the kernel would do with a packet to each, policy rules included; those without a way are left out."""
-    lines = "".join(f"route get {address}\n" for address in addresses)
+def routes_to(
+    addresses: Sequence[IpAddress], namespace: Namespace, sources: Mapping[IpAddress, IpAddress] = MappingProxyType({})
+) -> dict[str, Mapping[str, str]]:
+    """What the kernel would do with a packet to each, policy rules included; those without a way are left out.
+
+    ``sources`` are the addresses that the packets come from, where that is asked for.
+    """
+    lines = "".join(f"route get {to}{f' from {sources[to]}' if to in sources else ''}\n" for to in addresses)
+    if not lines:
+        return {}
     done = run(("ip", "-j", "-force", "-batch", "-"), stdin=lines, namespace=namespace, check=False)
     rows = [row for line in done.stdout.splitlines() if line.strip() for row in json.loads(line)]
     return {row["dst"]: row for row in rows if "dev" in row}
@@ -72,6 +86,19 @@ def _on_networks(site: Site, host: Host, endpoints: Endpoints) -> Iterator[Route
         for stand in endpoints.stands(guest.name):
             if links := _links(own, stand.network, stand.address.ip):
                 yield RouteTarget(what=f"{guest.name} ({stand.address.ip})", address=stand.address.ip, links=links)
+
+
+def _own_source(target: RouteTarget, state: HostState) -> IpAddress | None:
+    """The host's own address in the same subnet, from which it answers; None where it has none there now."""
+    links = (link for name, link in state.links.items() if name in target.links and link.up)
+    own = (ip_interface(address.ip) for link in links for address in link.addresses)
+    return next((one.ip for one in own if target.address in one.network and target.address != one.ip), None)
+
+
+def _of_answers(target: RouteTarget, ways: Mapping[str, Mapping[str, str]], source: IpAddress, state: HostState) -> str:
+    """Where answers from an address of the host's own go instead."""
+    words = _astray(target, ways.get(str(target.address)), state)
+    return f"with packets from {source}, {words}" if words else ""
 
 
 def _links(own: Sequence[ProbeAttachment], network: str | None, address: IpAddress) -> frozenset[str]:
@@ -107,8 +134,12 @@ def _astray(target: RouteTarget, way: Mapping[str, str] | None, state: HostState
     if way is None:
         return f"the host has no route to it, and the file means {meant}"
     dev, table = way["dev"], way.get("table", "main")
-    if dev in target.links:
+    if dev in target.links and way.get("type", "unicast") == "unicast":
         return ""
+    if way.get("type") == "local":
+        return (
+            f"the host takes it for an address of its own (ip route get {target.address}), and the file means {meant}"
+        )
     via = f" via {way['gateway']}" if "gateway" in way else ""
     words = f"the host sends to it by {dev}{via}, "
     words += f"and the file means {meant}: "
