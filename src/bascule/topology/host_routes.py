@@ -33,7 +33,7 @@ class RouteChoice(Struct, frozen=True, kw_only=True):
 
     @property
     def kind(self) -> str:
-        """What happens to a packet that goes this way, as ip-route(8) calls it: ``unicast``, ``local``, ``blackhole``…"""
+        """What happens to a packet that goes this way, as ip-route(8) calls it: ``unicast``, ``local`` or ``blackhole``."""
         return self.routes[0].kind
 
     def __str__(self) -> str:
