@@ -33,7 +33,7 @@ class RouteChoice(Struct, frozen=True, kw_only=True):
 
     @property
     def kind(self) -> str:
-        """What happens to a packet that goes this way, as ip-route(8) calls it: ``unicast``, ``local`` or ``blackhole``."""
+        """What happens to packets that go this way, in a word of ip-route(8): ``unicast``, ``local``, ``blackhole``."""
         return self.routes[0].kind
 
     def __str__(self) -> str:
