@@ -31,6 +31,7 @@ from bascule.frames.guarding.more_attacks import MORE_ATTACKS
 from bascule.frames.guarding.sample import Sample
 
 STRANGER = bytes.fromhex("02bad0bad0ba")
+_STRANGERS = b.udp(b.UNSPECIFIED4, b.BROADCAST4, 68, 67, b.dhcp(1, STRANGER, 1))
 ROUTERS4, HOSTS4, V3ROUTERS = IPv4Address("224.0.0.2"), IPv4Address("224.0.0.1"), IPv4Address("224.0.0.22")
 ALL_SNOOPERS = IPv4Address("224.0.0.106")
 
@@ -232,9 +233,13 @@ def _starvation(p: Parties) -> Iterable[bytes]:
 
 def _starvation_in_fragments(p: Parties) -> Iterable[bytes]:
     """The client's MAC stands in the second fragment, where a look at the first cannot see it."""
-    whole = b.udp(b.UNSPECIFIED4, b.BROADCAST4, 68, 67, b.dhcp(1, STRANGER, 1))
     for source in (b.UNSPECIFIED4, p.me.ip4):
-        yield b.ipv4(p.me.raw, BROADCAST, source, b.BROADCAST4, b.UDP, whole[:24], fragment=0x2000)
+        yield b.ipv4(p.me.raw, BROADCAST, source, b.BROADCAST4, b.UDP, _STRANGERS[:24], fragment=0x2000)
+
+
+def _rest_of_starvation(p: Parties) -> Iterable[bytes]:
+    for source in (b.UNSPECIFIED4, p.me.ip4):
+        yield b.ipv4(p.me.raw, BROADCAST, source, b.BROADCAST4, b.UDP, _STRANGERS[24:], fragment=3)
 
 
 def _querier4(p: Parties) -> Iterable[bytes]:
@@ -320,7 +325,7 @@ ATTACKS = (
     Sample("a DHCP server", _dhcp_server, "dhcp", "dhcp-server"),
     Sample("a DHCPv6 server", _dhcp6_server, "dhcp", "dhcp-server"),
     Sample("DHCP requests and a release in others' names", _starvation, "chaddr", "dhcp-server"),
-    Sample("DHCP requests in fragments", _starvation_in_fragments, "chaddr", "dhcp-server"),
+    Sample("DHCP requests in fragments", _starvation_in_fragments, "chaddr", "dhcp-server", rest=_rest_of_starvation),
     Sample("IGMP queries and multicast router discovery", _querier4, "querier", "multicast-querier"),
     Sample("MLD queries and multicast router discovery", _querier6, "querier", "multicast-querier"),
     Sample("PIM hellos", _pim, "querier", "multicast-querier"),

@@ -17,6 +17,7 @@ from bascule.model.values import Mac
 ARP, IPV4, IPV6, RARP, VLAN, QINQ = 0x0806, 0x0800, 0x86DD, 0x8035, 0x8100, 0x88A8
 ICMP, IGMP, TCP, UDP, ICMPV6, PIM, VRRP = 1, 2, 6, 17, 58, 103, 112
 HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION = 0, 43, 44, 60
+OF_FRAGMENTS = 0xB000  # identification (IPv4) or flow label (IPv6) of fragments, which whoever joins them keeps
 UNSPECIFIED4, UNSPECIFIED6 = IPv4Address(0), IPv6Address(0)
 BROADCAST4, ALL_NODES, ALL_ROUTERS = IPv4Address("255.255.255.255"), IPv6Address("ff02::1"), IPv6Address("ff02::2")
 
@@ -84,7 +85,9 @@ def ipv4(
 ) -> bytes:  # fmt: skip
     """IPv4; ``fragment`` is the field of flags and offset, options are a multiple of four bytes."""
     first, whole = 0x45 + len(options) // 4, 20 + len(options) + len(body)
-    head = struct.pack("!BBHHHBBH4s4s", first, 0, whole, 7, fragment, 64, protocol, 0, src.packed, to.packed) + options
+    number = OF_FRAGMENTS if fragment else 7
+    head = struct.pack("!BBHHHBBH4s4s", first, 0, whole, number, fragment, 64, protocol, 0, src.packed, to.packed)
+    head += options
     head = head[:10] + struct.pack("!H", ip.checksum(head)) + head[12:]
     return ether(dst, me, IPV4, head + body)
 
@@ -122,11 +125,31 @@ def icmp6(src: IPv6Address, to: IPv6Address, kind: int, rest: bytes, code: int =
 
 
 def ipv6(
-    me: bytes, dst: bytes, src: IPv6Address, to: IPv6Address, next_header: int, body: bytes, *, hops: int = 255
-) -> bytes:
-    """IPv6 with any header behind it."""
-    head = struct.pack("!IHBB", 0x60000000, len(body), next_header, hops)
+    me: bytes, dst: bytes, src: IPv6Address, to: IPv6Address, next_header: int, body: bytes,
+    *, hops: int = 255, fragment: bool = False,
+) -> bytes:  # fmt: skip
+    """IPv6 with any header behind it; ``fragment`` says that a fragment header comes later."""
+    label = OF_FRAGMENTS if fragment or next_header == FRAGMENT else 0
+    head = struct.pack("!IHBB", 0x60000000 | label, len(body), next_header, hops)
     return ether(dst, me, IPV6, head + src.packed + to.packed + body)
+
+
+def numbered(frame: bytes, number: int) -> bytes:
+    """The same frame; a fragment with a number of its own, so that it is known again when somebody has joined it."""
+    kind = int.from_bytes(frame[12:14])
+    if not is_of_fragments(frame):
+        return frame
+    if kind == IPV6:
+        return frame[:16] + struct.pack("!H", OF_FRAGMENTS | number) + frame[18:]
+    length = (frame[14] & 0xF) * 4
+    head = frame[14:18] + struct.pack("!H", OF_FRAGMENTS | number) + frame[20:24] + bytes(2) + frame[26 : 14 + length]
+    return frame[:14] + head[:10] + struct.pack("!H", ip.checksum(head)) + head[12:] + frame[14 + length :]
+
+
+def is_of_fragments(frame: bytes) -> bool:
+    """Whether it is a fragment of ours, or was joined of such."""
+    place = {IPV4: 18, IPV6: 16}.get(int.from_bytes(frame[12:14]))
+    return place is not None and int.from_bytes(frame[place : place + 2]) & 0xF000 == OF_FRAGMENTS
 
 
 def option_header(next_header: int) -> bytes:
@@ -136,7 +159,7 @@ def option_header(next_header: int) -> bytes:
 
 def fragment_header(next_header: int, offset: int, *, more: bool) -> bytes:
     """A fragment header; the offset in bytes."""
-    return struct.pack("!BBHI", next_header, 0, offset | int(more), 0xBA5C)
+    return struct.pack("!BBHI", next_header, 0, offset | int(more), OF_FRAGMENTS)
 
 
 def option(kind: int, mac: bytes) -> bytes:

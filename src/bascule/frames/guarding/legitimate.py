@@ -12,6 +12,7 @@ from bascule.frames.guarding.attacks import ROUTERS4, V3ROUTERS
 from bascule.frames.guarding.build import Parties
 from bascule.frames.guarding.sample import Sample
 
+LIKE_HEADERS = (67, 9), (9, 67), (9, 68), (9, 1985)  # ports of which a guard asks who uses them
 MDNS4, MDNS6, SSDP = IPv4Address("224.0.0.251"), IPv6Address("ff02::fb"), IPv4Address("239.255.255.250")
 REPORTS6, DHCP6 = IPv6Address("ff02::16"), IPv6Address("ff02::1:2")
 
@@ -91,14 +92,20 @@ def _errors(p: Parties) -> Iterable[bytes]:
 
 
 def _fragments4(p: Parties) -> Iterable[bytes]:
-    whole = b.udp(p.me.ip4, p.other.ip4, 9, 9, bytes(64))
-    yield b.ipv4(p.me.raw, p.other.raw, p.me.ip4, p.other.ip4, b.UDP, whole[:40], fragment=0x2000)
-    yield b.ipv4(p.me.raw, p.other.raw, p.me.ip4, p.other.ip4, b.UDP, whole[40:], fragment=5)
-    for ports in ((67, 9), (9, 67), (9, 68), (9, 1985)):  # what looks like a header in a later one is none
-        body = struct.pack("!HHHH", *ports, 9, 9) * 4
-        yield b.ipv4(p.me.raw, p.other.raw, p.me.ip4, p.other.ip4, b.UDP, body, fragment=0x2008)
-    for protocol, body in ((b.ICMP, b"\x05" * 32), (b.IGMP, b"\x11" * 32), (b.TCP, bytes(32))):
-        yield b.ipv4(p.me.raw, p.other.raw, p.me.ip4, p.other.ip4, protocol, body, fragment=8)
+    """Whole packets in two pieces each: connection tracking keeps back what it cannot join.
+
+    What looks like a header in a later piece is none.
+    """
+    bodies = [bytes(64), *(bytes(32) + struct.pack("!HHHH", *ports, 9, 9) * 4 for ports in LIKE_HEADERS)]
+    packets = [
+        *((b.UDP, b.udp(p.me.ip4, p.other.ip4, 9, 9, body)) for body in bodies),
+        (b.ICMP, b.icmp4(8, 0, bytes(36) + b"\x05" * 32)),
+        (b.IGMP, b.igmp(0x16, SSDP) + bytes(32) + b"\x11" * 32),
+        (b.TCP, struct.pack("!HHIIHHHH", 9, 9, 1, 1, 0x5010, 64, 0, 0) + bytes(52)),
+    ]
+    for protocol, body in packets:
+        for offset, part, more in ((0, body[:40], 0x2000), (5, body[40:], 0)):
+            yield b.ipv4(p.me.raw, p.other.raw, p.me.ip4, p.other.ip4, protocol, part, fragment=more | offset)
 
 
 def _fragments6(p: Parties) -> Iterable[bytes]:

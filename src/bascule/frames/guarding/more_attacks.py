@@ -127,7 +127,7 @@ def _fragments_anywhere(p: Parties) -> Iterable[bytes]:
     ra = b.icmp6(p.me.local, to, 134, b.router_advertisement(p.me.raw))
 
     def sent(kind: int, body: bytes) -> bytes:
-        return b.ipv6(p.me.raw, b.group_mac(to), p.me.local, to, kind, body)
+        return b.ipv6(p.me.raw, b.group_mac(to), p.me.local, to, kind, body, fragment=True)
 
     for more in (True, False):
         inside = b.fragment_header(b.ICMPV6, 0, more=more) + ra
@@ -140,12 +140,25 @@ def _fragments_anywhere(p: Parties) -> Iterable[bytes]:
 
 def _server_in_fragments(p: Parties) -> Iterable[bytes]:
     """The answers of a DHCP server in two pieces: the first shows its ports."""
-    offer = b.udp(p.me.ip4, p.other.ip4, 67, 68, b.dhcp(2, p.other.raw, 2))
-    for first in (8, 64):
-        yield b.ipv4(p.me.raw, p.other.raw, p.me.ip4, p.other.ip4, b.UDP, offer[:first], fragment=0x2000)
+    for first, dst, to in _offered(p):
+        yield b.ipv4(p.me.raw, dst, p.me.ip4, to, b.UDP, _offer(p, to)[:first], fragment=0x2000)
     reply = b.udp(p.me.local, p.other.local, 547, 546, b"\x07\0\0\1" + bytes(60))
     body = b.fragment_header(b.UDP, 0, more=True) + reply[:16]
     yield b.ipv6(p.me.raw, p.other.raw, p.me.local, p.other.local, b.FRAGMENT, body)
+
+
+def _rest_of_offers(p: Parties) -> Iterable[bytes]:
+    for first, dst, to in _offered(p):
+        yield b.ipv4(p.me.raw, dst, p.me.ip4, to, b.UDP, _offer(p, to)[first:], fragment=first // 8)
+
+
+def _offered(p: Parties) -> tuple[tuple[int, bytes, IPv4Address], ...]:
+    """How many bytes go first, and to whom."""
+    return (8, p.other.raw, p.other.ip4), (64, BROADCAST, b.BROADCAST4)
+
+
+def _offer(p: Parties, to: IPv4Address) -> bytes:
+    return b.udp(p.me.ip4, to, 67, 68, b.dhcp(2, p.other.raw, 2))
 
 
 def _jumbo(p: Parties) -> Iterable[bytes]:
@@ -203,7 +216,7 @@ MORE_ATTACKS = (
     Sample("DHCP servers behind lengths that lie", _false_lengths, "headers", "dhcp-server"),
     Sample("discovery in fragments", _fragments_of_discovery, "headers"),
     Sample("fragments behind, in and before other headers", _fragments_anywhere, "headers"),
-    Sample("DHCP servers in fragments", _server_in_fragments, "dhcp", "dhcp-server"),
+    Sample("DHCP servers in fragments", _server_in_fragments, "dhcp", "dhcp-server", rest=_rest_of_offers),
     Sample("jumbo frames with another's MAC", _jumbo, "mac"),
     Sample("jumbo frames with ARP as the router", _jumbo_arp, "arp", by_address=True),
     Sample("runts", _runts, "headers"),

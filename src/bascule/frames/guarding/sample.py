@@ -13,7 +13,8 @@ class Sample(Struct, frozen=True):
     """A kind of frame; ``reason`` is why a guard stops it, None for one that it must let through.
 
     ``liberty`` is the word of ``may`` with which a guest may send it. ``by_address`` says that only a guard that knows
-    the guest's addresses can tell.
+    the guest's addresses can tell. ``rest`` are later pieces of its packets, which do no harm alone: they are sent
+    after its frames, so that whoever joins fragments gets the whole.
     """
 
     name: str
@@ -21,3 +22,4 @@ class Sample(Struct, frozen=True):
     reason: str | None = None
     liberty: str = ""
     by_address: bool = False
+    rest: Callable[[Parties], Iterable[bytes]] | None = None

@@ -151,10 +151,12 @@ def _can_be_sent(sample: Sample, parties: Parties) -> bool:
 def _send(stand: AttackedPort, samples: Sequence[Sample]) -> list[tuple[Sample, bool]]:
     """Each sample, and whether a frame of it (of a legitimate one: every frame) arrived at somebody else's."""
     must_pass = [one for one in LEGITIMATE if _can_be_sent(one, stand.parties)]
-    frames_of = [list(one.frames(stand.parties)) for one in samples]
+    frames_of = [[b.numbered(frame, n) for frame in one.frames(stand.parties)] for n, one in enumerate(samples)]
     with sending(stand.inside, stand.others, [x for one in must_pass for x in one.frames(stand.parties)]) as sender:
-        for place, frames in enumerate(frames_of):
+        for place, (sample, frames) in enumerate(zip(samples, frames_of, strict=True)):
             frames_of[place] = [frame for frame in frames if sender.send(frame)]
+            for frame in sample.rest(stand.parties) if sample.rest is not None else ():
+                sender.send(b.numbered(frame, place))
             sender.wait()
         made = list(zip(samples, frames_of, strict=True))
         sender.finish([frame for one, frames in made if one.reason is None for frame in frames])

@@ -15,6 +15,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from bascule.frames import bpf
 from bascule.frames.codecs.ethernet import VLAN
+from bascule.frames.guarding import build
+from bascule.frames.guarding.build import is_of_fragments
 from bascule.probe.domain import ProbeAttachment
 from bascule.system.net.packet import Listener, open_packet
 
@@ -22,6 +24,8 @@ SILENCE_S = 0.05  # without a frame from the port: what was sent before has cros
 LATEST_S = 3.0  # for frames that must arrive
 AGAIN_S = 0.2  # after which one that must arrive is sent again
 EVERYTHING = bpf.any_of([])
+IPV4 = build.IPV4.to_bytes(2, "big")
+LATER = b"later"
 GROUPS = 4  # frames to everybody at the end, of which each listener must hear one
 
 
@@ -111,14 +115,20 @@ def _frames(ear: Listener) -> set[bytes]:
     for data, tci in ear.frames(4096):
         whole = data if tci is None else data[:12] + VLAN.to_bytes(2, "big") + tci.to_bytes(2, "big") + data[12:]
         found.add(_key(whole))
+        if whole[12:14] == IPV4 and is_of_fragments(whole) and not int.from_bytes(whole[20:22]) & 0x3FFF:
+            found.add(_key(whole) + LATER)  # joined: the later pieces are in it
     return found
 
 
 def _key(frame: bytes) -> bytes:
     """What a frame is known by again.
 
-    A bridge with br_netfilter cuts its padding, and connection tracking joins the fragments of IPv4.
+    A bridge with br_netfilter cuts its padding, and connection tracking joins the fragments of a packet: a host hears
+    it whole, a guest behind the bridge in fragments again.
     """
-    if frame[12:14] == b"\x08\x00" and int.from_bytes(frame[20:22]) & 0x3FFF:
-        return frame[:14] + frame[26:34]
-    return frame.rstrip(b"\0")
+    if not is_of_fragments(frame):
+        return frame.rstrip(b"\0")
+    if frame[12:14] == IPV4:
+        later = int.from_bytes(frame[20:22]) & 0x1FFF
+        return frame[:14] + frame[18:20] + frame[23:24] + frame[26:34] + (LATER if later else b"")
+    return frame[:18] + frame[22:54]
