@@ -18,6 +18,7 @@ from bascule.apply.rollback.checkpoint import Checkpoint, Folder, LogEntry, Stat
 from bascule.apply.rollback.files import FileBackup, restore
 from bascule.apply.rollback.go_back import after_reboot
 from bascule.errors import BasculeError
+from bascule.model.values import count
 from bascule.persist import sysctls
 from bascule.persist.takeover import resume_boot, tell
 from bascule.system.disk import durable
@@ -70,7 +71,10 @@ def _files(folder: Folder, entry: LogEntry) -> int:
     if any(path.startswith(f"{boot_unit.UNITS}/") for path in done):
         faults += tuple(tell("systemctl", "daemon-reload"))  # it has read them already
     return _note(
-        folder, faults, rest=parts.last(before, wanted), words="; ".join((f"{len(done)} files put back", *kept))
+        folder,
+        faults,
+        rest=parts.last(before, wanted),
+        words="; ".join((f"{count(len(done), 'file')} put back", *kept)),
     )
 
 

@@ -81,11 +81,6 @@ def seconds(duration: float) -> str:
     return f"{duration:.2f} s" if duration < 9.995 else f"{duration:.0f} s"
 
 
-def count(number: int, noun: str, plural: str = "") -> str:
-    """``1 guest``, ``2 guests``."""
-    return f"{number} {noun if number == 1 else plural or noun + 's'}"
-
-
 def wrapped(text: str, *, indent: int, columns: int) -> str:
     """Text in lines of at most ``columns``, each but the first indented."""
     if output_style().ascii:

@@ -85,6 +85,11 @@ class RoutingRule(Struct, frozen=True, kw_only=True, order=True):
     words: tuple[str, ...]
     ipv6: bool = False
 
+    @property
+    def name(self) -> str:
+        """What a plan calls it."""
+        return f"{'IPv6 ' if self.ipv6 else ''}rule {self.priority}"
+
 
 class FixedNeighbour(Struct, frozen=True, kw_only=True, order=True):
     """A permanent neighbour, or one for whom a link answers (``proxy``, which has no MAC).

@@ -143,3 +143,8 @@ class Service(Struct, frozen=True):
     def covers(self, other: Service) -> bool:
         """Whether every port of ``other`` is among ours."""
         return self.protocol == other.protocol and self.first <= other.first and other.last <= self.last
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """How many of something: ``1 guest``, ``2 guests``."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"

@@ -10,7 +10,7 @@ from bascule.errors import BasculeError, Problem
 from bascule.model.ruleset.rules import AnyTable, Table
 from bascule.model.site import Host, Mode, Site
 from bascule.model.state import MARK, HostState
-from bascule.model.values import bridge_name
+from bascule.model.values import bridge_name, count
 from bascule.plan.virtual_network import ResolvedNetwork
 from bascule.policy.guards.ports import guarded_ports
 from bascule.policy.guards.rules import guard_table
@@ -64,7 +64,8 @@ def host_tables(
     reasons = {f"nft {table_key(one.name)}": _reason(host, one, by_libvirt=by_libvirt) for one in networks}
     if ports:
         guests[GUARDS] = [port.guest for port in ports]
-        reasons[GUARDS] = f"{sum(not port.waits for port in ports)} guest NICs are behind a guard"
+        now = sum(not port.waits for port in ports)
+        reasons[GUARDS] = f"{count(now, 'guest NIC')} {'is' if now == 1 else 'are'} behind a guard"
     return HostTables(
         tables=others | wanted,
         reasons=reasons,

@@ -9,9 +9,10 @@ from typing import Any
 
 from msgspec import Struct
 
-from bascule.cli.common import count, seconds, table, wrapped
+from bascule.cli.common import seconds, table, wrapped
 from bascule.cli.show.folding import MOST_PIECES, folded, ranges
 from bascule.cli.show.output_style import output_style
+from bascule.model.values import count
 from bascule.plan.change import Change, Note, Plan, Risk
 from bascule.plan.file_change import FileChange
 from bascule.plan.step import Phase

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from bascule.cli.common import count, wrapped
+from bascule.cli.common import wrapped
 from bascule.cli.show.folding import ranges
 from bascule.cli.show.output_style import output_style
+from bascule.model.values import count
 
 if TYPE_CHECKING:
     from bascule.topology.trace.answer import Blocker

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from bascule.cli.common import count, table, wrapped
+from bascule.cli.common import table, wrapped
 from bascule.cli.show.folding import ranges
 from bascule.cli.show.output_style import output_style
+from bascule.model.values import count
 from bascule.survey.draft import draft, propose
 from bascule.survey.neighbours import Port, port_words
 from bascule.survey.verdicts import NicVerdict, Survey

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from bascule.cli.common import count, table, wrapped
+from bascule.cli.common import table, wrapped
 from bascule.cli.show.folding import folded, ranges
 from bascule.cli.show.output_style import output_style
+from bascule.model.values import count
 from bascule.verify.checks import Check
 from bascule.verify.expectations import UNPROVEN, Outcome
 from bascule.verify.words import WORDS

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from bascule.cli.common import count, seconds, wrapped
+from bascule.cli.common import seconds, wrapped
+from bascule.model.values import count
 from bascule.verify.reachability.question import as_read
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bascule.cli.common import (
-    count,
     driver_options,
     here_option,
     host_option,
@@ -23,6 +22,7 @@ from bascule.cli.common import (
 )
 from bascule.cli.listening import progress, survey_options
 from bascule.cli.show.output_style import output_style, show_questions
+from bascule.model.values import count
 
 if TYPE_CHECKING:
     from bascule.apply.prepare import PreparedPlan

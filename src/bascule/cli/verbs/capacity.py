@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bascule.cli.common import count, host_option, json_option, show, site_argument, table, width, wrapped
+from bascule.cli.common import host_option, json_option, show, site_argument, table, width, wrapped
 from bascule.cli.show.output_style import output_style
+from bascule.model.values import count
 
 if TYPE_CHECKING:
     from bascule.plan.capacity import Capacity

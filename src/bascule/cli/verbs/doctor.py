@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
-from bascule.cli.common import count, host_option, json_option, show, width, wrapped
+from bascule.cli.common import host_option, json_option, show, width, wrapped
 from bascule.cli.show.output_style import output_style
+from bascule.model.values import count
 
 
 @click.command()

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bascule.cli.common import count, json_option, put, say
+from bascule.cli.common import json_option, put, say
 from bascule.model.dialects import readable
+from bascule.model.values import count
 
 if TYPE_CHECKING:
     from bascule.importer.importing import Imported

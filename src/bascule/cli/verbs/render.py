@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
-from bascule.cli.common import count, host_option, json_option, say, say_fine, show, site_argument
+from bascule.cli.common import host_option, json_option, say, say_fine, show, site_argument
 from bascule.cli.show.output_style import output_style
 from bascule.model.dialects import writable
+from bascule.model.values import count
 
 
 @click.command()

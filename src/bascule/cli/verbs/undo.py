@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bascule.cli.common import count, json_option, say, show, steps, table, width
+from bascule.cli.common import json_option, say, show, steps, table, width
 from bascule.cli.show.output_style import output_style, show_questions
+from bascule.model.values import count
 
 if TYPE_CHECKING:
     from bascule.apply.commit import UndoResult

@@ -97,13 +97,14 @@ def target(
 
 def _finished(build: TargetBuilder) -> Target:
     rules = moved_rules(build.observed.rules, build.moved)
-    if rules != build.observed.rules:
-        hands = ", ".join(f"{old} hands its addresses to {new}" for old, new in build.moved.items())
-        build.reasons.setdefault("rule", hands)
+    hands = ", ".join(f"{old} hands its addresses to {new}" for old, new in build.moved.items())
+    for before, after in zip(build.observed.rules, rules, strict=True):
+        if before != after:
+            build.reasons[after.name] = hands
     state = HostState(
         links=build.links,
         routes=tuple(route for route in build.routes if not route.dev or route.dev in build.links),
-        rules=policy_rules(build.host, rules),
+        rules=policy_rules(build, rules),
         neighbours=moved_neighbours(build.observed.neighbours, build.moved, build.links),
         sysctls=build.sysctls,
         tables=build.tables,

@@ -10,7 +10,6 @@ from msgspec.structs import replace
 from bascule.model.host_links import DEFAULT_TABLE, MAIN_TABLE, HostLink, StaticRoute
 from bascule.model.kernel_parameters import FORWARDING, conf
 from bascule.model.same_subnet import twins
-from bascule.model.site import Host
 from bascule.model.state import BY_SECRET, OWN_PROTOCOL, Address, Link, Route, RoutingRule
 from bascule.model.values import IfName, IpAddress, is_onlink
 from bascule.plan.address_migration import address_successor, inherit, moved_parameters, moved_routes
@@ -127,17 +126,18 @@ def _same(one: Route, wanted: Route, *, src: bool) -> bool:
     return what == known and one.kind == "unicast" and (not src or one.prefsrc == wanted.prefsrc)
 
 
-def policy_rules(host: Host, there: Iterable[RoutingRule]) -> tuple[RoutingRule, ...]:
+def policy_rules(build: TargetBuilder, there: Iterable[RoutingRule]) -> tuple[RoutingRule, ...]:
     """The host's rules: those of others, and those that the file names; whoever made one, it is the same."""
     others = tuple(rule for rule in there if rule.words[-2:] != OWN_RULE)
     named = []
-    for rule in host.rules:
+    for rule in build.host.rules:
         words = ["from", str(rule.source or "all")]
         for key, value in (("to", rule.to), ("fwmark", rule.fwmark), ("iif", rule.iif)):
             words += [key, _short(value)] if value is not None else []
         words[1] = _short(words[1])
         words += ["lookup", NAMED.get(rule.table) or str(rule.table)]
         wanted = RoutingRule(priority=rule.priority, words=tuple(words), ipv6=rule.ipv6)
+        build.because(wanted.name, "it is declared", rule.place)
         named.append(wanted if wanted in others else replace(wanted, words=(*wanted.words, *OWN_RULE)))
     return (*others, *(rule for rule in named if rule not in others))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from bascule.model.ruleset.openflow import FlowRule
 from bascule.model.state import HostState
-from bascule.model.values import IfName
+from bascule.model.values import IfName, count
 from bascule.plan.change import Command, Risk
 from bascule.plan.step import PLUG_S, Phase, Step, step
 from bascule.policy.guards.flows import COOKIE, LEARNED, passes_unguarded
@@ -63,7 +63,7 @@ def _bundle(door: str, lines: str) -> Command:
 def _words(before: Iterable[FlowRule], wanted: Iterable[FlowRule], present: frozenset[str]) -> str:
     old, new = (frozenset(concrete(some, present)) for some in (before, wanted))
     if not old:
-        return f"load {len(new)} rules"
+        return f"load {count(len(new), 'rule')}"
     signed = [*(f"- {one.key}" for one in sorted(old - new)), *(f"+ {one.key}" for one in sorted(new - old))]
     more = f"; and {len(signed) - SHOWN} more" if len(signed) > SHOWN else ""
     return "; ".join(signed[:SHOWN]) + more if signed else "show them the ports of fragments"
