@@ -58,6 +58,15 @@ def test_it_needs_a_confirmation(shared_host: Field, what: str) -> None:
     assert any(line.startswith(words) for line in plan.own_line), plan.own_line
 
 
+def test_a_route_that_moves_is_told_once(real_host: Field) -> None:
+    real_host.batch("route add 10.9.0.0/16 dev eth0 table 52\nroute add 10.8.0.0/16 via 192.168.1.50\n")
+    assert [line for line in real_host.plan(ONE_NIC).own_line if "route" in line] == [
+        "the route default via 192.168.1.1 moves from eth0 to br0",
+        "the route 10.8.0.0/16 via 192.168.1.50 moves from eth0 to br0",
+        "the route 10.9.0.0/16 in table 52 moves from eth0 to br0",
+    ]
+
+
 @pytest.mark.parametrize("what", QUIET)
 def test_what_leaves_the_line_alone_needs_none(shared_host: Field, what: str) -> None:
     plan = shared_host.plan(QUIET[what])

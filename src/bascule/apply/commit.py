@@ -14,7 +14,7 @@ from bascule.apply.rollback.checkpoint import Folder, Status
 from bascule.apply.rollback.go_back import go_back
 from bascule.apply.rollback.passes import RollbackResult
 from bascule.apply.rollback.watchdog import stand_down
-from bascule.apply.state_directory import StateDirectory, here, refused
+from bascule.apply.state_directory import StateDirectory, here, refused, relative_words
 from bascule.errors import BasculeError, Problem
 from bascule.persist.takeover import at_rest, take_over
 from bascule.system.clock import Progress, unseen
@@ -66,7 +66,7 @@ def _pending(place: StateDirectory) -> tuple[Folder, Status]:
 
 
 def _nothing_waits(place: StateDirectory) -> Problem:
-    words, hint = "nothing waits for a confirmation", "see 'bascule status'"
+    words, hint = "nothing waits for a confirmation", relative_words() or "see 'bascule status'"
     if found := checkpoints.newest(place):
         folder, entry = found
         if entry.status is Status.TAKEN_BACK:
@@ -101,9 +101,8 @@ def take_back(place: StateDirectory | None = None, *, leave: bool = False, progr
     place = place or here()
     with signals.hangup_ignored():
         if checkpoints.latest(place) is None:
-            raise BasculeError(
-                Problem(code="NOTHING-TO-UNDO", message="there is no change to take back", hint="see 'bascule status'")
-            )
+            hint = relative_words() or "see 'bascule status'"
+            raise BasculeError(Problem(code="NOTHING-TO-UNDO", message="there is no change to take back", hint=hint))
         require_rights("taking a change back", "NET_ADMIN", "NET_RAW")
         with lock(place, "undo", wait_s=PATIENCE_S) as held:
             folder = checkpoints.latest(place)

@@ -13,7 +13,7 @@ from bascule.apply.rollback import checkpoint as checkpoints
 from bascule.apply.rollback.checkpoint import Checkpoint, Folder, LogEntry, Status
 from bascule.apply.rollback.passes import differences
 from bascule.apply.rollback.watchdog import lives
-from bascule.apply.state_directory import StateDirectory, here
+from bascule.apply.state_directory import StateDirectory, here, relative_words
 from bascule.errors import CommandFailed
 from bascule.model.state import HostState
 from bascule.plan.diff import diff
@@ -93,7 +93,10 @@ def _stopped(checkpoint: Checkpoint) -> tuple[StoppedFrames, ...]:
 
 
 def _none(place: StateDirectory) -> str:
-    return f"nothing is armed; {_taken_back(place) or 'Bascule has changed nothing here'}"
+    if back := _taken_back(place):
+        return f"nothing is armed; {back}"
+    words = relative_words()
+    return f"nothing is armed; Bascule has changed nothing here{f', as far as is known: {words}' if words else ''}"
 
 
 def _taken_back(place: StateDirectory, *, after: int = 0) -> str:

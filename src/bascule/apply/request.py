@@ -11,7 +11,7 @@ from bascule.apply.address_conflicts import refuse_taken
 from bascule.apply.prepare import PreparedPlan, with_files
 from bascule.apply.rollback import boot_unit
 from bascule.apply.rollback.watchdog import StandbyWatchdog
-from bascule.apply.state_directory import here
+from bascule.apply.state_directory import here, relative_words
 from bascule.errors import BasculeError, Problem
 from bascule.persist.persister import Persister, find_persister
 from bascule.plan.change import Note
@@ -75,12 +75,13 @@ class ApplyRequest(Struct, frozen=True, kw_only=True):
         if listed.plan:
             require_rights("a change of the network", "NET_ADMIN", "NET_RAW")
         unasked = refuse_taken(listed)
+        where = [relative_words()] if listed.plan and relative_words() else []
         own = any(file.path.startswith(boot_unit.OWN) for file in listed.plan.files)
         return cls(
             prepared=listed,
             persister=persister,
             not_kept=not_kept,
             no_boot_rollback=boot_unit.gap(here()) if own else "",
-            remarks=tuple(dict.fromkeys((*remarks, *unread(persister), *unasked))),
+            remarks=tuple(dict.fromkeys((*remarks, *where, *unread(persister), *unasked))),
             waiting=waiting,
         )

@@ -121,7 +121,10 @@ def from_os_error(error: OSError) -> BasculeError:
 def _is_own_state(path: str) -> bool:
     from bascule.apply.state_directory import here
 
-    place = here()
+    try:
+        place = here()
+    except BasculeError:  # where that is is not known
+        return False
     return any(Path(path).is_relative_to(folder.parent) for folder in (place.state, place.runtime))
 
 

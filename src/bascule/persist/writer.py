@@ -189,6 +189,7 @@ class _Decision(Struct, frozen=True):
             old, new = self.existing.get(path), after.get(path)
             one = FileChange(
                 path=str(self.root / path),
+                root=str(self.root),
                 action="move" if path in taken else "remove" if new is None else "write",
                 old=old,
                 new=new,

@@ -23,6 +23,7 @@ class FileChange(Struct, frozen=True, kw_only=True):
 
     path: str
     action: Action
+    root: str = "/"  # the folder that the path begins with, where a host's files lie below another one
     old: str | None = None
     new: str | None = None
     place: str = ""  # where it is kept: a foreign file that moves, or what others made of one meanwhile

@@ -9,6 +9,8 @@ from collections.abc import Collection, Iterator, Mapping
 from ipaddress import IPv6Address, ip_interface
 from types import MappingProxyType
 
+from msgspec.structs import replace
+
 from bascule.model.state import Address, HostState, Route
 from bascule.model.values import IfName, Mac
 from bascule.plan.change import Note, Plan
@@ -96,8 +98,15 @@ class HostConnectivity:
         had, has = (
             [route for route in state.routes if route.dev not in self.inward] for state in (self.before, self.after)
         )
-        yield from (f"the route {_name(route)} goes" for route in had if route not in has)
-        yield from (f"the route {_name(route)} is new" for route in has if route not in had)
+        gone, new = [route for route in had if route not in has], [route for route in has if route not in had]
+        for route in gone:
+            then = next((one for one in new if one.dev and _is_moved(route, one)), None)
+            if then is None:
+                yield f"the route {_name(route)} goes"
+            else:
+                new.remove(then)
+                yield f"the route {_name(replace(route, dev=''))} moves from {route.dev} to {then.dev}"
+        yield from (f"the route {_name(route)} is new" for route in new)
         if self.before.rules != self.after.rules:
             yield "the rules of policy routing change"
 
@@ -125,6 +134,14 @@ def _defaults(state: HostState) -> list[Route]:
     return [r for r in state.routes if r.dst in VERSIONS and r.table == "main" and r.kind == "unicast"]
 
 
+def _is_moved(route: Route, other: Route) -> bool:
+    """Whether a route is another one over another link; of one that was advertised the metric differs then."""
+    like = replace(other, dev=route.dev, lifetime=route.lifetime)
+    return "" != route.dev != other.dev and (
+        like == route or (route.protocol == "ra" and replace(like, metric=route.metric) == route)
+    )
+
+
 def _way(route: Route) -> str:
     gateway = f"via {route.gateway}" if route.gateway else ""
     return " ".join(filter(None, (gateway, f"dev {route.dev}" if route.dev else "", *route.nexthops)))
@@ -132,7 +149,7 @@ def _way(route: Route) -> str:
 
 def _name(route: Route) -> str:
     table = f" in table {route.table}" if route.table != "main" else ""
-    return f"{'default' if route.dst in VERSIONS else route.dst} {_way(route)}{table}"
+    return f"{'default' if route.dst in VERSIONS else route.dst} {_way(route)}".rstrip() + table
 
 
 def _is_of_mac(address: Address) -> bool:

@@ -38,6 +38,16 @@ class FileBackup(Struct, frozen=True, kw_only=True):
     aside: str = ""
     made: str | None = None
     folder: str = ""
+    root: str = "/"
+
+    @property
+    def root_is_gone(self) -> bool:
+        """Whether the root that the file lies below is somewhere else now: moved, taken away, or not mounted."""
+        if self.root == "/":
+            return False
+        root, was = Path(self.root), Path(self.folder or self.root)
+        below = was.relative_to(root).parts if was.is_relative_to(root) else ()
+        return not Path(root, *below[:1]).is_dir()
 
     def is_as(self, other: FileBackup | None) -> bool:
         """Whether content, owner, mode and attributes, where they were noted, are the same."""
@@ -98,7 +108,9 @@ def back_up(path: str) -> FileBackup:
 
 def back_up_for(changes: Iterable[FileChange]) -> tuple[FileBackup, ...]:
     """The files of a change as they are before it. Raises OSError."""
-    return tuple(replace(_back_up_for(one), aside=one.place, made=_digest(one.content)) for one in changes)
+    return tuple(
+        replace(_back_up_for(one), aside=one.place, made=_digest(one.content), root=one.root) for one in changes
+    )
 
 
 def _back_up_for(change: FileChange) -> FileBackup:
@@ -106,7 +118,8 @@ def _back_up_for(change: FileChange) -> FileBackup:
     path = Path(change.path)
     if change.action != "move" or not path.is_symlink():
         return back_up(change.path)
-    return FileBackup(path=change.path, content=str(path.readlink()).encode(), mode=stat.S_IFLNK | 0o777)
+    folder = str(aside.lowest_folder(path))
+    return FileBackup(path=change.path, content=str(path.readlink()).encode(), mode=stat.S_IFLNK | 0o777, folder=folder)
 
 
 class _Restoring:
@@ -175,8 +188,17 @@ def restore(files: Iterable[FileBackup]) -> tuple[tuple[str, ...], tuple[str, ..
 
     What the change made goes first, and what it moved comes home: neither takes room on a full disk.
     """
-    run = _Restoring()
-    for file in sorted(files, key=lambda one: one.content is not None and not _is_aside(one)):
+    run, there = _Restoring(), list[FileBackup]()
+    gone: dict[str, int] = {}
+    for file in files:
+        if file.root_is_gone:
+            gone[file.root] = gone.get(file.root, 0) + 1
+        else:
+            there.append(file)
+    for root, number in gone.items():
+        words = f"{number} {'file' if number == 1 else 'files'} below it"
+        run.kept.append(f"{root}: is not there any more, moved or not mounted; nothing is put back for {words}")
+    for file in sorted(there, key=lambda one: one.content is not None and not _is_aside(one)):
         run.restore(file)
     return tuple(run.done), tuple(run.faults), tuple(run.kept)
 

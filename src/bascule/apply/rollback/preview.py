@@ -76,6 +76,8 @@ def _plan(folder: Folder, checkpoint: Checkpoint) -> tuple[Plan, tuple[tuple[str
 
 def _fate(file: FileBackup) -> str:
     """What happens to a file; empty where it is as it was. Raises OSError for one that cannot be read."""
+    if file.root_is_gone:
+        return f"is left out: {file.root} is not there any more"
     if file.is_as(back_up(file.path)):
         return ""
     if file.content is None:

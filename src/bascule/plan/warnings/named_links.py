@@ -76,6 +76,7 @@ def leaving(moves: Iterable[AddressMove]) -> tuple[AddressMove, ...]:
 
 def notes_of(moves: Iterable[AddressMove], uses: LinkUses, observed: HostState, wanted: HostState) -> Iterator[Note]:
     """A line for each thing that still names a link on which the host will not speak any more."""
+    moves = tuple(moves)
     for move in moves:
         yield from _lost(move, uses, wanted)
         for found in rules_naming(uses.network.rules, move.link, move.to or ""):
@@ -120,9 +121,9 @@ def notes_of(moves: Iterable[AddressMove], uses: LinkUses, observed: HostState, 
         if link is not None and link.altnames:
             text = f"is called {', '.join(link.altnames)} as well: who names it so means the NIC"
             yield _warning(move, f"{text}{f', not {move.to}' if move.to else ''}")
-    if moves:
-        for gap in uses.gaps:
-            yield Note(kind="warning", subject="not asked", text=f"{gap}: what else names the link is not known")
+    names = " and ".join(dict.fromkeys(str(move.link) for move in moves))
+    for gap in uses.gaps if names else ():
+        yield Note(kind="warning", subject="not asked", text=f"{gap}: what else names {names} is not known")
 
 
 def _tunnels(observed: HostState, link: str) -> Iterator[str]:
