@@ -85,7 +85,7 @@ def test_a_change_that_waits_is_taken_back(bed: Bed, watcher: int) -> None:
     refused = bed.run("apply", str(other), "--yes")
     assert (refused.returncode, "error[PENDING]" in refused.stderr) == (1, True)
     said_of_it = undone(bed)
-    assert "change 1 (it was applied) is taken back" in said_of_it
+    assert "change 1 (it was not confirmed) is taken back" in said_of_it
     assert "as before: dnsmasq of lab" in said_of_it
     assert "etc/systemd/network/10-br0.network is as before" in said_of_it
     assert_before(bed, before)

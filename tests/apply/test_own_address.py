@@ -122,13 +122,13 @@ def test_what_a_manager_sets_again_on_the_port_is_seen_and_goes(bed: Bed) -> Non
     assert len([line for line in bed.ip("route").splitlines() if line.startswith("default")]) == 2
     plan = json.loads(bed.run("plan", str(bed.site), "--json").stdout)
     assert [(c["subject"], c["action"]) for c in plan["changes"]] == [
-        ("eth0", "no longer route default via 10.0.0.1 dev eth0"), ("eth0", "no longer 10.0.0.5/24"),
+        ("eth0", "remove route default via 10.0.0.1 dev eth0"), ("eth0", "remove address 10.0.0.5/24"),
     ]  # fmt: skip
     with bed.host.entered(), environment(bed.env):
         folder = latest(here())
         assert folder is not None
         swept = clean_ports(folder)
-        assert swept == ("eth0: no longer route default via 10.0.0.1 dev eth0", "eth0: no longer 10.0.0.5/24")
+        assert swept == ("eth0: remove route default via 10.0.0.1 dev eth0", "eth0: remove address 10.0.0.5/24")
         assert clean_ports(folder) == ()
     assert [line for line in bed.ip("route").splitlines() if line.startswith("default")] == [
         "default via 10.0.0.1 dev br0 proto dhcp src 10.0.0.5 metric 100 "

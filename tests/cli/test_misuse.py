@@ -56,6 +56,27 @@ def test_what_was_meant_is_the_hint(
     assert second.endswith(hint)
 
 
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        (f"draw {EXAMPLE} -o /nowhere/rack.svg", "'/nowhere/rack.svg': No such file", "make the directory '/nowhere'"),
+        (f"draw {EXAMPLE} -o {EXAMPLE}/rack.svg", "Not a directory", "a part of this path is a file; name another"),
+        (f"draw {EXAMPLE} -o /tmp", "'/tmp': Is a directory", "name a file in it"),
+        (f"draw {EXAMPLE} -o /dev/full", "'/dev/full': No space left on device", "free some space and run it again"),
+        (f"check {EXAMPLE.parent}/one_nic.yaml", "does not exist", f"did you mean '{EXAMPLE}'?"),
+        ("check /nowhere/site.yaml", "does not exist", "there is no directory '/nowhere'"),
+        ("why a b --site /nosite", "'/nosite' does not exist", "give the name of a file that exists"),
+    ],
+)
+def test_a_file_that_cannot_be_read_or_written_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: str, message: str, hint: str
+) -> None:
+    status, text = said(monkeypatch, capsys, *words.split())
+    assert status in {1, 65}
+    assert message in text
+    assert f"hint: {hint}" in text
+
+
 def test_a_group_of_verbs_alone_shows_its_help(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -183,7 +183,7 @@ def test_a_rehearsal_starts_from_the_host_as_it_is_found(lab: Lab) -> None:
     plan = document["plans"][0]
     assert [c["cuts"] for c in plan["changes"] if c["cuts"]] == [["guest_02"]]
     assert {n["subject"] for n in plan["notes"] if n["kind"] == "foreign"} >= {"virbr0", "vnet9"}
-    assert "no longer 192.168.1.77/24" in {c["action"] for c in plan["changes"]}
+    assert "remove address 192.168.1.77/24" in {c["action"] for c in plan["changes"]}
     assert raw(lab, host)[0] == before
 
 

@@ -75,7 +75,7 @@ STP = BridgeOptions(stp_state=1, forward_delay=1500, mcast_snooping=0)
         (
             "eth4",
             {"addresses": (Address(ip="192.168.1.11/24"),)},
-            ("no-address", "eth4", "192.168.1.11/24; to do: no longer 192.168.1.11/24"),
+            ("no-address", "eth4", "192.168.1.11/24; to do: remove address 192.168.1.11/24"),
         ),
         (
             "br3",

@@ -21,7 +21,7 @@ DRIFTS = {  # what somebody does: whom the plan names, and what it would do
     "ip link set br0 type bridge mcast_snooping 1": ("br0", "mcast_snooping 0"),
     "ip link set br3 addrgenmode eui64": ("br3", "no IPv6 address of its own"),
     "ip link set eth4 addrgenmode eui64": ("eth4", "no IPv6 address of its own"),
-    "ip address add 10.1.0.77/24 dev eth4": ("eth4", "no longer 10.1.0.77/24"),
+    "ip address add 10.1.0.77/24 dev eth4": ("eth4", "remove address 10.1.0.77/24"),
     "sysctl net.ipv4.conf.br3.arp_ignore=0": ("br3", "answer ARP for its own addresses only"),
     "sysctl net.ipv6.conf.eth4.accept_ra=1": ("eth4", "take no router advertisements"),
     "ip link set vnet1 mtu 1300": ("vnet1", "change MTU from 1300 to 1500 bytes"),

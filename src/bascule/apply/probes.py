@@ -70,14 +70,18 @@ class Probes:
         """Ask in the state after the change those that passed, and those that it brings; what does not answer."""
         answers = _ask([*self.passed, *self.brought], state, self.patience_s)
         failed = [(probe, words) for probe, words in zip((*self.passed, *self.brought), answers, strict=True) if words]
-        old = "what answered before the change does not answer after it"
-        new = "what the change brings in place of one that answered does not answer"
-        return tuple(f"{new if probe in self.brought else old}: {probe.name}: {words}" for probe, words in failed)
+        old = "answered before the change, and does not answer after it"
+        new = "is new with the change, in place of a gateway that answered, and does not answer"
+        return tuple(f"{probe.name} {new if probe in self.brought else old}: {words}" for probe, words in failed)
 
     def disappointed(self, state: HostState) -> tuple[str, ...]:
         """A gateway that the change brings where none answered before, and that does not answer either."""
         answers = _ask(self.hopes, state, BEFORE_S)
-        return tuple(f"{probe.name}: {words}" for probe, words in zip(self.hopes, answers, strict=True) if words)
+        return tuple(
+            f"{probe.name} is new with the change, and does not answer ({words}); nor did a gateway before the change"
+            for probe, words in zip(self.hopes, answers, strict=True)
+            if words
+        )
 
 
 def dhcp_answers(prepared: PreparedPlan) -> bool:

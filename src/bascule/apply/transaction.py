@@ -248,7 +248,7 @@ class _Transaction:
         progress(f"asks what answered before the change, {self.probes.patience_s:.0f} s at most")
         _require(self.probes(applied))
         for words in self.probes.disappointed(applied):
-            self.options.tell(f"warning: {words}; none answered before the change either")
+            self.options.tell(f"warning: {words}")
         if self.options.verify is not None:
             _require(f"a check does not hold: {words}" for words in self.options.verify())
         written = tuple(self.options.writer.write(self.prepared.wanted)) if self.options.writer else ()

@@ -16,6 +16,7 @@ import click
 from bascule.cli.show.colours import painted
 from bascule.cli.show.output_style import output_style, plain
 from bascule.system.clock import Progress, unseen
+from bascule.system.disk.files import STDOUT, naming
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -186,5 +187,6 @@ def put(text: str) -> None:
 
     Not by click.echo, which takes a stream in ASCII for a mistake and writes UTF-8.
     """
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    with naming(STDOUT):
+        sys.stdout.write(text)
+        sys.stdout.flush()

@@ -18,6 +18,7 @@ import click
 from bascule.cli.common import say
 from bascule.cli.show.output_style import begin
 from bascule.errors import BasculeError, NotPermitted, Problem, UsageFault
+from bascule.system.disk.files import STDOUT, naming
 
 # between two looks for cyclic garbage; a large host is some 100,000 objects that stay, and Python's own 700 would have
 # them looked at again and again: 10 % of the time of a plan, whose process soon ends and gives everything back
@@ -32,7 +33,8 @@ def run(group: click.Command) -> NoReturn:
     begin()
     try:
         status = group.main(standalone_mode=False, prog_name="bascule", complete_var="_BASCULE_COMPLETE")
-        sys.stdout.flush()
+        with naming(STDOUT):
+            sys.stdout.flush()
         leave(status if isinstance(status, int) else 0)
     except BasculeError as error:
         report(error, as_json=as_json)
@@ -103,15 +105,22 @@ def from_click(wrong: click.ClickException) -> UsageFault:
 
 def from_os_error(error: OSError) -> BasculeError:
     """The operating system's refusal as a problem."""
-    subject = f"'{error.filename}': " if error.filename else ""
+    name = error.filename
+    subject = "" if not name else f"{name}: " if name == STDOUT else f"'{name}': "
     hints = {
-        errno.ENOSPC: "free some space and run it again; nothing was left half written",
+        errno.ENOENT: f"make the directory '{Path(str(name)).parent}' first, or name another",
+        errno.ENOTDIR: "a part of this path is a file; name another",
+        errno.EISDIR: "name a file in it",
+        errno.ENOSPC: "free some space and run it again",
+        errno.EDQUOT: "free some of your quota and run it again",
         errno.EPERM: "run it as root",
         errno.EACCES: "run it as root, or change the file's permissions",
         errno.EROFS: "the file system is read-only; point BASCULE_STATE_DIR elsewhere if it is Bascule's own state",
     }
     words = f"{subject}{error.strerror or error}"
     hint = hints.get(error.errno or 0)
+    if error.errno == errno.ENOENT and (not name or Path(str(name)).parent.is_dir()):
+        hint = None
     if error.errno == errno.EACCES and error.filename and _is_own_state(str(error.filename)):
         hint = "run it as root: what Bascule keeps of its changes is for root alone"
     problem = Problem(code="SYSTEM", message=words, hint=hint)
@@ -143,4 +152,5 @@ def report(error: BasculeError, *, as_json: bool) -> None:
 
 def emit(verb: str, document: dict[str, Any]) -> None:
     """One JSON document on stdout, with its schema's name."""
-    click.echo(json.dumps({"schema": f"bascule/{verb}/1", **document}, indent=2, default=str))
+    with naming(STDOUT):
+        click.echo(json.dumps({"schema": f"bascule/{verb}/1", **document}, indent=2, default=str))

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from bascule.errors import BasculeError
 from bascule.model.state import HostState
 from bascule.providers.json import from_json, to_json
-from bascule.system.disk.files import read_bytes
+from bascule.system.disk.files import read_bytes, write_text
 
 STATE_MAX = 256 << 20  # bytes; 1,000 bridges with 5,000 taps are about 5 MiB
 
 
 def save_state(path: str, state: HostState) -> None:
     """Write a state. Raises OSError."""
-    Path(path).write_text(json.dumps(to_json(state), indent=1) + "\n")
+    write_text(path, json.dumps(to_json(state), indent=1) + "\n")
 
 
 def read_state(path: str) -> HostState:

@@ -197,6 +197,7 @@ def draft(survey: Survey, host: str) -> str:
         lines.append(f"  {one.name}: {{{', '.join(keys)}}}  # {one.why}")
     lines += ["hosts:", f"  {host}:", "    nics:"]
     cabled: set[tuple[str, str]] = set()  # a port takes one cable: a second NIC that hears it stands behind something
+    said = ""
     for nic, verdict in survey.nics.items():
         mine = [(end.tags, one.name) for one in proposals for end in one.ends if end.nic == nic]
         mine.sort()
@@ -207,13 +208,9 @@ def draft(survey: Survey, host: str) -> str:
             cabled.add(cable)
             keys.append(f"switch: {{name: {_quoted(verdict.port.name)}, port: {_quoted(port)}}}")
         more = [f"{name} tagged {tags[0]}" for tags, name in mine[1:] if tags]
-        remark = (
-            f"  # also {', '.join(more)}"
-            if more
-            else ""
-            if mine
-            else f"  # {verdict.why or 'too few senders to name a network'}"
-        )
+        why = "" if mine else verdict.why or "too few senders to name a network"
+        remark = f"  # also {', '.join(more)}" if more else f"  # {why}" if why and why != said else ""
+        said = why  # the same of the NICs that follow is said once
         lines.append(f"      {nic}: {{{', '.join(keys)}}}{remark}")
     return "\n".join(lines) + "\n"
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from bascule.errors import CommandFailed, MissingTool, Problem
+from bascule.system.disk.files import naming
 from bascule.system.run import find_tool, run
 
 SCALE = 2  # pixels of a PNG for each of the SVG's, so that small print can be read
@@ -66,7 +67,8 @@ def convert(svg: str, kind: str, target: Path) -> None:
         if not picture.exists():
             said = done.stderr.strip().splitlines()[-1:] or ["it says nothing"]
             raise CommandFailed(Problem(code="COMMAND-FAILED", message=f"'{name}' wrote no picture: {said[0]}"))
-        target.write_bytes(picture.read_bytes())
+        with naming(target):
+            target.write_bytes(picture.read_bytes())
 
 
 def _is_here(name: str) -> bool:

@@ -46,6 +46,11 @@ class Status(StrEnum):
     DROPPED = "dropped"  # given up before anything was changed
 
     @property
+    def words(self) -> str:
+        """The same for people: what the change was when somebody takes it back."""
+        return {Status.APPLIED: "not confirmed", Status.CHANGING: "half made"}.get(self, str(self).replace("-", " "))
+
+    @property
     def is_open(self) -> bool:
         """Whether somebody still has to confirm it or take it back."""
         return self not in {Status.CONFIRMED, Status.TAKEN_BACK, Status.DROPPED}

@@ -18,14 +18,16 @@ def metrics(now: HostStatus) -> str:
         _metric("bascule_ok", "gauge", "1 while nobody must act, 0 when somebody must", [({}, now.ok)]),
         _metric("bascule_change_open", "gauge", "1 while a change waits to be kept or taken back", [({}, is_open)]),
         _metric(
-            "bascule_change_number", "gauge", "The last change that stands", _known(now.number)
+            "bascule_change_number", "gauge", "The number of the last change that stands", _known(now.number)
         ),
         _metric(
             "bascule_change_made_timestamp_seconds", "gauge", "When that change was made", _known(now.made_at or None)
         ),
-        _metric("bascule_change_left_seconds", "gauge", "Until it is taken back", _known(now.left_s)),
-        _metric("bascule_drift", "gauge", "What would put drift right, in changes", [({}, len(now.drift))]),
-        _metric("bascule_left", "gauge", "What an undo could not put back", [({}, len(now.left))]),
+        _metric(
+            "bascule_change_left_seconds", "gauge", "Seconds until the open change is taken back", _known(now.left_s)
+        ),
+        _metric("bascule_drift", "gauge", "Differences from the confirmed change", [({}, len(now.drift))]),
+        _metric("bascule_left", "gauge", "Things that an undo could not put back", [({}, len(now.left))]),
         _metric(
             "bascule_guard_stopped_frames_total",
             "counter",

@@ -11,6 +11,7 @@ from bascule.cli.common import NARROWEST, host_option, json_option, put, say, wi
 from bascule.cli.show.output_style import output_style
 from bascule.draw.formats import CONVERTED, FORMATS, of_file
 from bascule.errors import Problem, UsageFault
+from bascule.system.disk.files import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,7 +84,7 @@ def command(
 
         convert(drawing, form, Path(output))
     else:
-        Path(output).write_text(drawing, encoding="utf-8")
+        write_text(output, drawing)
     return 0
 
 

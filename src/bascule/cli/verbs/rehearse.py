@@ -23,6 +23,7 @@ from bascule.cli.common import (
 )
 from bascule.cli.show.output_style import output_style
 from bascule.errors import Problem, UsageFault
+from bascule.system.disk.files import write_text
 
 if TYPE_CHECKING:
     from bascule.draw import Highlight
@@ -131,7 +132,7 @@ def _write_report(seen: Rehearsal, site_file: str, report_file: str, chosen: int
     from bascule.cli.show.report import show_report
 
     page = show_report(seen, site_file, now=datetime.now().astimezone(), chosen=chosen)
-    Path(report_file).write_text(page, encoding="utf-8", errors="replace")
+    write_text(report_file, page)
 
 
 def _in_words(seen: Rehearsal, *, picture: bool, columns: int, chosen: int | None = None) -> str:
@@ -140,7 +141,8 @@ def _in_words(seen: Rehearsal, *, picture: bool, columns: int, chosen: int | Non
     from bascule.cli.show.verdicts import show_checks, show_failures, show_outcomes, tally
 
     start = f"{', '.join(seen.observed)} as found on this machine" if seen.observed else "NICs only, nothing set up"
-    headline = f"{seen.site.name}: rehearsed in a twin (with the rights of {seen.privilege}; start: {start})"
+    rights = "root" if seen.privilege == "root" else f"a {seen.privilege}"
+    headline = f"{seen.site.name}: rehearsed in a twin (with the rights of {rights}; start: {start})"
     parts = [wrapped(headline, indent=0, columns=columns)]
     if seen.backend.accel is not None:
         parts.append("guests  " + wrapped(seen.backend.words, indent=8, columns=columns))

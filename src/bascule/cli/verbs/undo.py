@@ -73,7 +73,7 @@ def _done(undone: UndoResult) -> Iterator[str]:
     if back.after_reboot:
         yield f"change {undone.number} went with the restart; its files: {count(len(back.files), 'file')} put back"
     elif back.ok:
-        yield f"change {undone.number} (it was {undone.was}) is taken back; the host is as it was before"
+        yield f"change {undone.number} (it was {undone.was.words}) is taken back; the host is as it was before"
     yield from (f"  {name} is as before" for name in back.files)
     yield from (f"  as before: {words}" for words in back.besides)
     if back.kept:

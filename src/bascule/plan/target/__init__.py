@@ -101,6 +101,9 @@ def _finished(build: TargetBuilder) -> Target:
     for before, after in zip(build.observed.rules, rules, strict=True):
         if before != after:
             build.reasons[after.name] = hands
+    for route, words in build.rivals:  # where its link gave its address up, it went with that
+        if route in build.routes:
+            build.note("warning", route.dev, words)
     state = HostState(
         links=build.links,
         routes=tuple(route for route in build.routes if not route.dev or route.dev in build.links),

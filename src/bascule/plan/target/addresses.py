@@ -92,8 +92,10 @@ def _default_route(build: TargetBuilder, said: HostLink, gateway: IpAddress) -> 
         if rival.metric == metric or is_same:  # the same route with another metric goes: it may come before this one
             build.routes = [r for r in build.routes if r != rival]
         elif rival.protocol != PROTOCOL and said.metric is None:
-            text = f"default route via {rival.gateway or 'link'} on {rival.dev} with metric {rival.metric} stays"
-            build.note("warning", rival.dev, text)
+            first = f"the one via {gateway} on {name} (metric {metric})"
+            own = f"the default route{f' via {rival.gateway}' if rival.gateway else ''} (metric {rival.metric})"
+            used = f"{first} is used first" if metric < rival.metric else f"it is used before {first}"
+            build.rivals.append((rival, f"{own} stays; {used}"))
     build.routes.append(Route(dst=dst, dev=name, gateway=str(gateway), metric=metric, protocol=PROTOCOL, flags=flags))
 
 

@@ -43,6 +43,7 @@ class TargetBuilder(Struct, kw_only=True):
     running: dict[str, list[str]] = field(default_factory=dict)
     moved: dict[str, IfName] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
+    rivals: list[tuple[Route, str]] = field(default_factory=list)
 
     @property
     def mark(self) -> str:

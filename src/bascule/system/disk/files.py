@@ -7,10 +7,12 @@ import os
 import stat
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bascule.errors import NotPermitted, Problem, SiteFault
 
+STDOUT = "standard output"
 SITE_FILE_MAX = 4 << 20  # bytes; a site with 10,000 guests has about 2 MiB
 
 
@@ -32,9 +34,7 @@ def read_bytes(path: str | Path, *, limit: int = SITE_FILE_MAX) -> bytes:
         with file.open("rb") as stream:
             return _within(stream.read(limit + 1), limit, f"'{path}'")
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise SiteFault(
-            Problem(code="FILE", message=f"'{path}' does not exist", hint="the site file is the argument of the verb")
-        ) from error
+        raise SiteFault(Problem(code="FILE", message=f"'{path}' does not exist", hint=_instead(file))) from error
     except PermissionError as error:
         raise NotPermitted(
             Problem(code="FILE", message=f"'{path}' may not be read", hint="run it as its owner, or as root")
@@ -42,6 +42,36 @@ def read_bytes(path: str | Path, *, limit: int = SITE_FILE_MAX) -> bytes:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise SiteFault(Problem(code="FILE", message=f"'{path}' cannot be read: {reason}")) from error
+
+
+def _instead(file: Path) -> str:
+    """What may be meant by the name of a file that is not there."""
+    from difflib import get_close_matches
+
+    if not file.parent.is_dir():
+        return f"there is no directory '{file.parent}'"
+    with suppress(OSError):
+        there = sorted(each.name for each in file.parent.iterdir() if not each.name.startswith("."))
+        for close in get_close_matches(file.name, there, n=1):
+            return f"did you mean '{file.with_name(close)}'?"
+    return "give the name of a file that exists"
+
+
+@contextmanager
+def naming(target: str | Path) -> Iterator[None]:
+    """What goes wrong in writing to a file that is open already has no name: give it this one. Raises OSError."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(target)
+        raise
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a file that a person named, be it a device or a pipe. Raises OSError with the file's name."""
+    with naming(path):
+        Path(path).write_text(text, encoding="utf-8", errors="replace")
 
 
 def _within(data: bytes, limit: int, name: str) -> bytes:
@@ -202,7 +232,7 @@ def replace_file(path: Path, data: bytes, *, mode: int, owner: tuple[int, int] |
     temporary = path.parent / f".{path.name[:200]}.{os.urandom(4).hex()}"
     try:
         temporary.touch(mode=0o600, exist_ok=False)
-        with temporary.open("wb") as stream:
+        with naming(path), temporary.open("wb") as stream:
             stream.write(data)
             os.fchmod(stream.fileno(), mode)
             if owner is not None:

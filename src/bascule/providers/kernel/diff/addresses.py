@@ -55,7 +55,7 @@ def address_steps(
         yield step(fresh, new.name, f"address {address.ip}{instead}", *commands, risk=risk, about="addresses")
     if old.facts.temporaries and not any(":" in a.ip and not a.is_link_local for a in new.addresses):
         words = ("address", "flush", "dev", new.name, "temporary")  # they change by the hour: whichever there are then
-        yield step(stale, new.name, "no longer its temporary addresses", Command("ip -6", words), about="addresses")
+        yield step(stale, new.name, "remove its temporary addresses", Command("ip -6", words), about="addresses")
     for address in reversed(old.addresses):  # the kernel deletes an IPv4 subnet's other addresses with its first one
         stays = address.ip in ips or address.ip in again or address in longer.values()
         if stays or (address.is_link_local and new.addrgenmode != "none"):
@@ -63,7 +63,7 @@ def address_steps(
         yield step(
             stale,
             new.name,
-            f"no longer {address.ip}",
+            f"remove address {address.ip}",
             _delete(new.name, address),
             risk=Risk.CHANGES if not address.is_link_local else Risk.ADDITION,
             about="addresses",
@@ -71,7 +71,7 @@ def address_steps(
     if prefixes := _stale_prefixes(old, new):
         # the kernel leaves a leased prefix behind, and would look for neighbours where the address no longer is
         commands = [Command("ip -6", ("route", "flush", *p, "dev", new.name, "proto", "kernel")) for p in prefixes]
-        yield step(stale, new.name, "no longer the advertised prefixes", *commands, about="addresses")
+        yield step(stale, new.name, "remove the advertised prefixes", *commands, about="addresses")
 
 
 def _gets_an_end(old: Link, address: Address) -> bool:

@@ -50,7 +50,7 @@ def route_steps(
             yield step(
                 _when_old(route, lowered, reset),
                 route.dev or route.dst,
-                f"no longer route {_route_name(route)}",
+                f"remove route {_route_name(route)}",
                 ip("route", "del", *_route_words(route)),
                 risk=Risk.CHANGES,
                 about="routes",
@@ -133,7 +133,7 @@ def neighbour_steps(before: HostState, after: HostState, lost: Collection[IfName
             yield _neighbour("replace", f"neighbour {one.ip}", one, Phase.ADDRESS)
     for one in before.neighbours:
         if one not in after.neighbours and one.dev not in lost:
-            yield _neighbour("del", f"no longer neighbour {one.ip}", one, Phase.DETACH)
+            yield _neighbour("del", f"remove neighbour {one.ip}", one, Phase.DETACH)
 
 
 def _neighbour(verb: str, action: str, one: FixedNeighbour, phase: Phase) -> Step:
