@@ -93,9 +93,9 @@ def _default_route(build: TargetBuilder, said: HostLink, gateway: IpAddress) -> 
             build.routes = [r for r in build.routes if r != rival]
         elif rival.protocol != PROTOCOL and said.metric is None:
             first = f"the one via {gateway} on {name} (metric {metric})"
-            own = f"the default route{f' via {rival.gateway}' if rival.gateway else ''} (metric {rival.metric})"
+            other = f"the default route{f' via {rival.gateway}' if rival.gateway else ''} (metric {rival.metric})"
             used = f"{first} is used first" if metric < rival.metric else f"it is used before {first}"
-            build.rivals.append((rival, f"{own} stays; {used}"))
+            build.rivals.append((rival, f"{other} stays; {used}"))
     build.routes.append(Route(dst=dst, dev=name, gateway=str(gateway), metric=metric, protocol=PROTOCOL, flags=flags))
 
 
