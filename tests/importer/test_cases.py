@@ -41,7 +41,9 @@ def declared(case: Path) -> NetworkConfig | None:
     """What the site file of a case means; None where somebody must say first which NIC an uplink is."""
     site = workflow.load(str(case / "site.yaml"))
     host = site.hosts["h"]
-    return None if any(bridge.uplink_unknown for bridge in host.bridges.values()) else wanted_config(site, host)
+    unknown = [bridge.uplink_unknown for bridge in host.bridges.values()]
+    unknown += [bond.nics_unknown for bond in host.bonds.values()]
+    return None if any(unknown) else wanted_config(site, host)
 
 
 @pytest.mark.parametrize("name", persistent())

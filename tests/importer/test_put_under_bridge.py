@@ -97,3 +97,22 @@ def test_an_uplink_that_nobody_knows_is_refused_by_plan_and_render_with_its_plac
             refused()
         [problem] = fault.value.problems
         assert (problem.code, str(problem.place)) == ("UPLINK-UNKNOWN", f"{site}:2:55")
+
+
+def test_members_of_a_bond_that_nobody_knows_are_refused_the_same_way(tmp_path: Path) -> None:
+    site = tmp_path / "site.yaml"
+    bond = "{nics: [eno1, unknown], mode: 802.3ad, min_links: 2}"
+    site.write_text(
+        f"site: s\nhosts: {{h: {{nics: {{eno1: {{}}}}, bonds: {{b0: {bond}}}, bridges: {{br0: {{uplink: b0}}}}}}}}\n"
+    )
+    assert workflow.check(str(site)) == ()
+    assert "b0" in workflow.draw(str(site), form="text")
+    for refused in (
+        lambda: workflow.render(str(site), "networkd"),
+        lambda: workflow.plan(str(site), observed=HostState.of([NIC])),
+    ):
+        with pytest.raises(SiteFault) as fault:
+            refused()
+        [problem] = fault.value.problems
+        assert (problem.code, str(problem.place)) == ("UPLINK-UNKNOWN", f"{site}:2:50")
+        assert problem.message == "nobody has said which NICs are in bond 'b0'"

@@ -41,7 +41,11 @@ def said(case: Path) -> tuple[str, NetworkConfig, Mapping[str, HostLink]] | None
     found = workflow.import_host(root=str(case), host="h")
     host = found.site.hosts["h"]
     reader = READER.get(found.dialect or "")
-    if reader is None or any(bridge.uplink_unknown for bridge in host.bridges.values()):
+    if (
+        reader is None
+        or any(bridge.uplink_unknown for bridge in host.bridges.values())
+        or any(bond.nics_unknown for bond in host.bonds.values())
+    ):
         return None
     config = wanted_config(found.site, host)
     kinds = {link.options.kind for link in config.links.values()}

@@ -17,6 +17,8 @@ from bascule.model.values import IfName
 from bascule.persist.detect import detect
 from bascule.persist.dialect import dialect, dialects
 from bascule.persist.files import read_tree
+from bascule.persist.foreign.unread import READS as UNREAD
+from bascule.persist.foreign.unread import unread
 from bascule.system.net.route_tables import table_files
 from bascule.system.net.sysctl import read_sysctls
 from bascule.system.run import run
@@ -44,6 +46,7 @@ def gather(*, root: str | None, dialect_name: str | None, host: str | None, site
         dialect=chosen,
         files=tree.files,
         skipped=tree.skipped,
+        unread=unread(read_tree(top, UNREAD).files),
         tables=table_files(top),
         libvirt=read_tree(top, LIBVIRT).files,
         state=None,

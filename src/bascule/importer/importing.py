@@ -21,6 +21,7 @@ from bascule.importer.put_under_bridge import NewBridge, put_under_bridge
 from bascule.importer.running import running_config
 from bascule.importer.to_site import host_entry
 from bascule.model.host_links import Ipv6
+from bascule.model.links import Bond
 from bascule.model.route_tables import numbers, table_names
 from bascule.model.site import Site
 from bascule.model.state import HostState
@@ -61,7 +62,8 @@ class Sources(Struct, frozen=True, kw_only=True):
     """What an import is made from.
 
     ``state`` None means that only files are at hand; ``others`` are the dialects that have files where this one has
-    none. ``chosen`` says that the dialect is the person's choice among several, which the site file then repeats.
+    none, ``unread`` is what configuration systems say of which there is no dialect. ``chosen`` says that
+    the dialect is the person's choice among several, which the site file then repeats.
     ``libvirt_rests`` that libvirt's files are there and it does not answer. ``asking`` are links with a DHCP client.
     ``tables`` are the files that name routing tables.
     """
@@ -71,6 +73,7 @@ class Sources(Struct, frozen=True, kw_only=True):
     dialect: str | None
     files: Files = field(default_factory=dict)
     skipped: tuple[tuple[str, str], ...] = ()
+    unread: tuple[Unparsed, ...] = ()
     libvirt: Files = field(default_factory=dict)
     tables: Files = field(default_factory=dict)
     state: HostState | None = None
@@ -91,7 +94,8 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
     told: tuple[str, ...] = ()
     alone = [name for name in parsed.unmanaged if name not in GUEST_TAPS]
     others: tuple[str, ...] = (f"not managed by the configuration system: {', '.join(alone)}",) if alone else ()
-    config, unsure = parsed.config, parsed.unsure
+    config = parsed.config
+    unsure = parsed.unsure | set(_without_members(config))
     if sources.state is not None:
         running = running_config(sources.state, virtual.bridges)
         kernel, leased = without_leases(running.config, config, sources.asking)
@@ -108,7 +112,7 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
         notes += _modes_of_the_kernel(entry.host, parsed.config)
         pin_nics(entry.host.get("nics", {}), sources.state, notes)
     document, unplugged = _document(sources, entry.networks, entry.host, virtual, as_found=as_found)
-    left = (*parsed.left, *virtual.left, *unplugged, *_skipped(sources))
+    left = (*parsed.left, *virtual.left, *unplugged, *_skipped(sources), *sources.unread)
     site, refused = fitting(document)
     said = declared(site, site.hosts[sources.host])
     notes += refused
@@ -142,6 +146,12 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
 
 
 _OF_IPV6 = re.compile(r"ipv6|inet6|link.?local|accept.?ra|dhcp6|dhcpv6|dhcp *= *(?:yes|both|true)", re.IGNORECASE)
+
+
+def _without_members(config: NetworkConfig) -> Iterator[IfName]:
+    """Bonds of which no file names a member; there are some, or nobody would write them down."""
+    ports = config.ports()
+    yield from (name for name, link in config.links.items() if isinstance(link.options, Bond) and not ports[name])
 
 
 def _skipped(sources: Sources) -> Iterator[Unparsed]:

@@ -26,9 +26,10 @@ _TIMES = {"forward_delay", "hello_time", "max_age", "ageing_time"}  # in ticks
 
 
 def declared(site: Site, host: Host) -> NetworkConfig:
-    """The configuration that a site file alone says; a bridge whose uplink is not known counts as one without."""
+    """The configuration that a site file alone says; an uplink or a member that is not known counts as none."""
     known = {name: replace(bridge, uplink_unknown=None) for name, bridge in host.bridges.items()}
-    return wanted_config(site, replace(host, bridges=known))
+    bonds = {name: replace(bond, nics_unknown=None) for name, bond in host.bonds.items()}
+    return wanted_config(site, replace(host, bridges=known, bonds=bonds))
 
 
 def unsaid(config: NetworkConfig, site: NetworkConfig, *, is_here: bool, of_ipv6: bool) -> Iterator[tuple[IfName, str]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from ipaddress import ip_address, ip_interface
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_interface
+from itertools import combinations
 from typing import Any
 
 from msgspec import Struct, field
@@ -90,7 +91,7 @@ class _Writer:
 
     def _bond(self, link: LinkConfig) -> dict[str, Any]:
         members = self.ports.get(link.name, [])
-        out: dict[str, Any] = {"nics": list(members)}
+        out: dict[str, Any] = {"nics": "unknown" if link.name in self.unsure and not members else list(members)}
         options = link.options
         if isinstance(options, Bond):
             out["mode"] = options.mode
@@ -230,7 +231,7 @@ class _Writer:
         """
         subnets = [net for text in link.addresses if not (net := ip_interface(text).network).is_link_local]
         first = next((net for net in subnets if net.version == 4), None)
-        if first is None or any(net.num_addresses < 4 for net in subnets):
+        if first is None or any(net.num_addresses < 4 for net in subnets) or _nested(subnets):
             return None
         owners = {each: name for name, entry in self.out.networks.items() for each in _many(entry.get("subnet", []))}
         name = owners.get(str(first), "net-" + str(first.network_address).replace(".", "-"))
@@ -246,6 +247,12 @@ class _Writer:
             ):
                 entry["gateway"] = route.gateway
         return name
+
+
+def _nested(subnets: Sequence[IPv4Network | IPv6Network]) -> bool:
+    """Whether one is inside another, as no two of a network may be."""
+    pairs = combinations(set(subnets), 2)
+    return any(one.version == other.version and one.overlaps(other) for one, other in pairs)
 
 
 def _tree(options: Bridge, members: list[LinkConfig]) -> dict[str, Any]:

@@ -127,9 +127,13 @@ class Nic(HostLink, frozen=True, kw_only=True):
 
 
 class Bond(HostLink, frozen=True, kw_only=True):
-    """Several NICs as one. What is None is left as it is, or to Bascule where it makes the bond; times are in ms."""
+    """Several NICs as one. What is None is left as it is, or to Bascule where it makes the bond; times are in ms.
+
+    ``nics_unknown`` is the place of ``unknown`` among its members: there are others, and nobody has said which.
+    """
 
     nics: tuple[IfName, ...]
+    nics_unknown: Place | None = None
     mode: str = "active-backup"
     miimon: int | None = None
     updelay: int | None = None

@@ -21,7 +21,7 @@ from bascule.site.checks.forwards import flow_ends
 from bascule.site.checks.guards import default_fdb, default_guard
 from bascule.site.checks.switches import switch_ports
 from bascule.site.findings import Path
-from bascule.site.parsers import NO_UPLINK
+from bascule.site.parsers import NO_UPLINK, UNKNOWN
 from bascule.site.wiring import DocumentWiring
 
 
@@ -136,7 +136,8 @@ class _Builder:
 
     def bond(self, name: IfName, bond: d.Bond, path: Path) -> links.Bond:
         return links.Bond(
-            nics=bond.nics,
+            nics=tuple(member for member in bond.nics if member != UNKNOWN),
+            nics_unknown=self.found.place((*path, "nics")) if UNKNOWN in bond.nics else None,
             mode=bond.mode,
             miimon=bond.miimon,
             updelay=bond.updelay,

@@ -162,7 +162,10 @@ class Bond(WiredLink):
 
     model_config = ConfigDict(title="a bond")
 
-    nics: Listed[s.LinkName] = Field(description="Its members (names under 'nics'); they carry no address.")
+    nics: Many[s.Member] = Field(
+        description="Its members (names under 'nics'); they carry no address. 'unknown' (from an import) stands for "
+        "members that must be named before a plan is made."
+    )
     mode: Annotated[str, s.choice(*BOND_MODES, noun="a bonding mode")] = Field(
         "active-backup",
         description="The kernel's bonding mode; 802.3ad needs LACP on the switch. balance-slb and balance-tcp (with "

@@ -385,7 +385,7 @@ def read_isolation(text: str) -> bool | str:
     return _BOOLEANS[text.lower()] if text.lower() in _BOOLEANS else read_label(text)
 
 
-NO_UPLINK = ("none", "unknown")  # on purpose, and not said yet
+NO_UPLINK = ("none", UNKNOWN := "unknown")  # on purpose, and not said yet
 
 
 def read_uplink(text: str) -> IfName:

@@ -156,6 +156,11 @@ def read_fwmark(text: str) -> str:
     return "/".join(f"{number:#x}" for number in numbers if number != 0xFFFFFFFF or number == numbers[0])
 
 
+def read_member(text: str) -> IfName:
+    """A NIC's name, or 'unknown'."""
+    return IfName(text) if text == p.UNKNOWN else p.read_ifname(text)
+
+
 def _integer(minimum: int, maximum: int, *examples: int) -> dict[str, Any]:
     return {"type": "integer", "minimum": minimum, "maximum": maximum, "examples": [*examples]}
 
@@ -185,6 +190,15 @@ Uplink = Annotated[
         "a NIC, a bond, a VLAN link, 'none' or 'unknown'",
         p.read_uplink,
         _schema(r"^[A-Za-z0-9_~+=@][A-Za-z0-9_.~+=@-]{0,14}$", "eth4", "bond0", "none"),
+    ),
+]
+Member = Annotated[
+    IfName,
+    Scalar(
+        "NAME",
+        "a NIC's name or 'unknown'",
+        read_member,
+        _schema(r"^[A-Za-z0-9_~+=@][A-Za-z0-9_.~+=@-]{0,14}$", "eno1", "eno2"),
     ),
 ]
 MacWord = Annotated[Mac, Scalar("MAC", "a MAC address", p.read_mac, _schema(_MACS, "52:54:00:28:23:af"))]

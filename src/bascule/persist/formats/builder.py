@@ -34,6 +34,7 @@ KINDS: dict[str, type[LinkOptions]] = {
     kind.kind: kind for kind in (Physical, Bridge, Bond, Vlan, Dummy, OpenVSwitch, OpenVSwitchBond)
 }
 MASTERS = frozenset(kind.kind for kind in (Bridge, Bond, OpenVSwitch, OpenVSwitchBond))
+SHORTEST_DELAY = 200  # ticks that a port listens and learns at least where there is a spanning tree
 OPTIONS = {kind: frozenset(f for f in options.__struct_fields__) for kind, options in KINDS.items()}
 
 
@@ -258,6 +259,8 @@ class Builder:
         for key in ("stp_state", "vlan_filtering", "mcast_snooping", "mcast_querier"):
             if key in draft.options:
                 draft.options[key] = int(bool(draft.options[key]))
+        if draft.options.get("stp_state") and draft.options.get("forward_delay", SHORTEST_DELAY) < SHORTEST_DELAY:
+            draft.options["forward_delay"] = SHORTEST_DELAY  # as the kernel does (net/bridge/br_stp_if.c)
         if draft.kind and (draft.pin_mac or draft.pin_path):
             self.left.add(draft.file, draft.line, draft.name, "only hardware is tied to a MAC or slot")
             draft.pin_mac = draft.pin_path = None

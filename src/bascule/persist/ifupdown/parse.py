@@ -15,7 +15,6 @@ from bascule.persist.formats.bonding import parse_bond_option
 from bascule.persist.formats.builder import Builder, LinkDraft
 from bascule.persist.formats.values import (
     default_of,
-    parse_address,
     parse_bool,
     parse_ip,
     parse_number,
@@ -36,9 +35,12 @@ from bascule.persist.ifupdown.words import (
     SECONDS,
     SILENT,
     SIMPLE,
+    give_name_servers,
+    own_address,
     patterns,
     per_port,
     port_names,
+    put_peer,
 )
 from bascule.persist.parsed import Files, Hardware, Parsed
 
@@ -91,6 +93,7 @@ class InterfacesFiles:
         self.heirs: list[tuple[_Stanza, str]] = []  # stanzas with the name of another one whose options are theirs
         self.vlans = VlanWords()
         self.of_ipv6: set[str] = set()  # links whose stanzas speak of IPv6
+        self.resolver: list[Line] = []  # name servers of no link
         self.switches = SwitchWords()
 
     def leave(self, line: Line, why: str) -> None:
@@ -158,8 +161,8 @@ class InterfacesFiles:
                     self.leave(line, f"a circle: {path} includes itself")
                 else:
                     self.file(path, chain)
-            if not hits and not set(pattern) & set("*?["):
-                self.leave(line, f"there is no such {'folder, or it is empty' if directory else 'file'}")
+            if not (hits or directory or set(pattern) & set("*?[")):
+                self.leave(line, "there is no such file")
 
     def _auto(self, line: Line) -> None:
         for name in line.words[1:]:
@@ -223,6 +226,7 @@ class InterfacesFiles:
             if draft.name not in self.of_ipv6 and (draft.addresses or draft.dhcp4):
                 draft.ipv6 = Ipv6.AUTO  # ifup leaves it to the kernel, which listens
         self._implied()
+        give_name_servers(self.builder, self.resolver)
         self.switches.settle(self.builder)
         for name in self.raised.keys() - self.named - self.builder.drafts.keys():
             self.leave(self.raised[name], f"there is no stanza for {name}")
@@ -258,7 +262,10 @@ class InterfacesFiles:
             lines = [(line.number, line.text) for line in (stanza.head, *stanza.options)]
             self.builder.left.add_all(stanza.head.file, lines, why)
         for line in (line for stanza in self.loopback for line in stanza.options):
-            self.leave(line, "stands on the loopback, of which a site file says nothing")
+            if option_name(line).startswith("dns-"):
+                self.resolver.append(line)
+            else:
+                self.leave(line, "stands on the loopback, of which a site file says nothing")
 
     def _implied(self) -> None:
         """What a line makes without a stanza: a VLAN that bridge-ports names, a bond that a member names."""
@@ -314,16 +321,14 @@ class InterfacesFiles:
             order = [Ipv6.OFF, Ipv6.MANUAL, Ipv6.AUTO, Ipv6.DHCP]
             draft.ipv6 = max(draft.ipv6, mode, key=order.index)
             self.of_ipv6.add(draft.name)
-        masks = [line.words[1] for line in stanza.options if option_name(line) == "netmask" and len(line.words) > 1]
-        netmask = masks[0] if masks else None
         for line in stanza.options:
             key, text = option_name(line), " ".join(line.words[1:])
             try:
-                self._option(draft, stanza, key, text, line, netmask)
+                self._option(draft, stanza, key, text, line)
             except ValueError as wrong:
                 self.leave(line, str(wrong))
 
-    def _option(self, draft: LinkDraft, stanza: _Stanza, key: str, text: str, line: Line, netmask: str | None) -> None:
+    def _option(self, draft: LinkDraft, stanza: _Stanza, key: str, text: str, line: Line) -> None:
         simple = SIMPLE.get(key)
         if key == "metric" and stanza.method == "dhcp":
             draft.metric = parse_number(text)
@@ -343,7 +348,7 @@ class InterfacesFiles:
         elif key == "address":
             if stanza.method not in {"static", "manual"}:
                 raise ValueError(f"the method is {stanza.method}")
-            draft.addresses.append(parse_address(text, netmask or ("64" if ":" in text else None)))
+            draft.addresses.append(own_address(text, stanza.options))
         elif key.startswith("ovs-"):
             self.switches.option(self.builder, draft, key, line)
         elif key in {"bridge-ports", "bond-slaves", "slaves"}:
@@ -368,8 +373,8 @@ class InterfacesFiles:
         elif key in SILENT:
             if key not in {"vlan-raw-device", "vlan-id"}:
                 self.builder.left.passes(line.file, line.number, line.text)
-        elif key == "pointopoint" and any(o.words[-1] == text for o in stanza.options if option_name(o) == "gateway"):
-            self.builder.left.passes(line.file, line.number, line.text)
+        elif key == "pointopoint":
+            put_peer(self.builder, draft, stanza.options, line)
         elif key == "accept_ra" and text == "2":
             raise ValueError("that a router hears routers too, no site file says")
         elif key not in {"netmask", "accept_ra", "metric"}:

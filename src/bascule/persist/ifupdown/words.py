@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from bascule.model.links.wake_on_lan import of_letters
 from bascule.model.values import parse_mac
+from bascule.persist.config import StaticRoute
 from bascule.persist.formats.builder import Builder, LinkDraft, setter
-from bascule.persist.formats.values import parse_bool, parse_ip, parse_mtu, parse_number, words
-from bascule.persist.ifupdown.includes import Line
+from bascule.persist.formats.values import (
+    default_of,
+    parse_address,
+    parse_bool,
+    parse_ip,
+    parse_mtu,
+    parse_number,
+    parse_prefix,
+    words,
+)
+from bascule.persist.ifupdown.includes import Line, option_name
 
 
 def wait_for_link_local(name: str) -> list[str]:
@@ -101,6 +111,50 @@ SECONDS = {  # option: field of a bridge, both counted in time
     "bridge-maxage": "max_age",
     "bridge-ageing": "ageing_time",
 }
+
+
+def own_address(text: str, options: Sequence[Line]) -> str:
+    """An address of a stanza with its prefix length; beside a ``pointopoint`` it stands alone (ip-address(8), peer)."""
+    is_alone = any(option_name(line) == "pointopoint" for line in options)
+    return parse_address(text.partition("/")[0]) if is_alone else _with_prefix(text, options)
+
+
+def _with_prefix(text: str, options: Sequence[Line]) -> str:
+    masks = [line.words[1] for line in options if option_name(line) == "netmask" and len(line.words) > 1]
+    return parse_address(text, masks[0] if masks else "64" if ":" in text else None)
+
+
+def put_peer(builder: Builder, draft: LinkDraft, options: Sequence[Line], line: Line) -> None:
+    """``pointopoint`` is on the wire, and nothing else of the address's subnet is."""
+    peer = parse_ip(line.words[-1])
+    if all(option_name(each) != "gateway" or parse_ip(each.words[-1]) != peer for each in options):
+        draft.routes.append(StaticRoute(dst=parse_prefix(peer)))
+    given = [_with_prefix(each.words[-1], options) for each in options if option_name(each) == "address"]
+    lengths = {text.partition("/")[2] for text in given} - {"32", "128"}
+    if lengths:
+        why = f"ifupdown gives the address alone with it, ifupdown2 as a /{', /'.join(sorted(lengths))}"
+        builder.left.add(line.file, line.number, line.text, why)
+    else:
+        builder.left.passes(line.file, line.number, line.text)
+
+
+def give_name_servers(builder: Builder, lines: Sequence[Line]) -> None:
+    """Name servers that stand on the loopback are those of the host: of the link by which it goes out."""
+    speaking = [draft for draft in builder.drafts.values() if draft.master is None and draft.onboot]
+    ranks: tuple[Callable[[LinkDraft], bool], ...] = (
+        lambda draft: any(route.dst == default_of(route.dst) and route.gateway for route in draft.routes),
+        lambda draft: draft.dhcp4,
+        lambda draft: bool(draft.addresses),
+    )
+    found = next((draft for is_first in ranks for draft in speaking if is_first(draft)), None)
+    for line in lines:
+        take, text = SIMPLE.get(option_name(line)), " ".join(line.words[1:])
+        try:
+            if found is None or take is None:
+                raise ValueError("stands on the loopback, of which a site file says nothing")
+            take(found, text)
+        except ValueError as wrong:
+            builder.left.add(line.file, line.number, line.text, str(wrong))
 
 
 def per_port(builder: Builder, key: str, line: Line) -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from fnmatch import fnmatchcase
 
 from bascule.model.host_links import Ipv6
-from bascule.model.values import IfName, Mac, parse_ifname, parse_mac
+from bascule.model.values import IfName, parse_ifname, parse_mac
 from bascule.persist.config import StaticRoute
 from bascule.persist.formats import ini, linkfile
 from bascule.persist.formats.builder import KINDS, Builder, LinkDraft
@@ -22,6 +21,16 @@ from bascule.persist.formats.values import (
     parse_table,
 )
 from bascule.persist.networkd import FOLDER
+from bascule.persist.networkd.match import (
+    GLOB,
+    Located,
+    match_items,
+    matches,
+    name_by_mac,
+    names_outright,
+    not_compared,
+    server,
+)
 from bascule.persist.networkd.words import (
     DHCP4,
     FLAG_FIELD,
@@ -35,10 +44,6 @@ from bascule.persist.networkd.words import (
     put_client_id,
 )
 from bascule.persist.parsed import Files, Hardware, Parsed
-
-GLOB = set("*?[!")
-
-Located = tuple[str, Section]  # a section and the file that it stands in
 
 
 def parse(files: Files, hardware: Hardware | None = None) -> Parsed:
@@ -143,24 +148,10 @@ class UnitReader:
             return
         for where, section in sections:
             for item in section.items if section.name == "Match" else ():
-                if item.key == "Name" and not item.value.startswith("!"):
-                    for word in item.value.split():
-                        if not set(word) & GLOB:
-                            self._name(word, where, item)
+                for word in names_outright([item]):
+                    self._name(word, where, item)
         if not is_host:
-            self._by_mac(path, [item for _, section in sections if section.name == "Match" for item in section.items])
-
-    def _by_mac(self, path: str, match: list[Item]) -> None:
-        """On no host a NIC that only its MAC tells is called as the file is: 20-lan0.network."""
-        name = path.rpartition("/")[2].removesuffix(".network").lstrip("0123456789-")
-        if [item.key for item in match] not in (["MACAddress"], ["PermanentMACAddress"]) or name in self.builder.drafts:
-            return
-        try:
-            pin = parse_mac(match[0].value.lower())
-            if all(draft.pin_mac != pin for draft in self.builder.drafts.values()):
-                self.builder.draft(name, path, match[0].line).pin_mac = pin
-        except ValueError:
-            return  # several of them, or no name; it is told that nothing matches
+            name_by_mac(self.builder, path, match_items(sections))
 
     def _name(self, word: str, path: str, item: Item) -> None:
         try:
@@ -189,7 +180,8 @@ class UnitReader:
         links = [
             draft
             for draft in self._candidates(sections)
-            if draft.name not in claimed and matches(sections, draft.name, draft.pin_mac or hardware.get(draft.name))
+            if draft.name not in claimed
+            and matches(sections, draft.name, draft.pin_mac or hardware.get(draft.name), draft.kind)
         ]
         if not links:
             is_matched = any(section.name == "Match" for _, section in sections)
@@ -198,6 +190,8 @@ class UnitReader:
             for item in (item for _, section in sections if section.name == "Network" for item in section.items):
                 if item.key in {"Bridge", "Bond"}:
                     self.builder.doubt(item.value)
+        for where, section, item in not_compared(sections) if links else ():
+            self.leave(where, section, item, "whether it fits is not compared; the name does")
         for draft in links:
             claimed.add(draft.name)
             _Network(self, draft).read(sections)
@@ -308,7 +302,10 @@ class _Network:
             gateway = parse_ip(text)
             draft.routes.append(StaticRoute(dst=default_of(gateway), gateway=gateway))
         elif key == "DNS":
-            draft.dns += [parse_ip(word) for word in text.split()]
+            found = [server(word) for word in text.split()]
+            draft.dns += [address for address, _ in found]
+            if rest := [more for _, more in found if more]:
+                raise ValueError(f"only the address is taken, not {', '.join(rest)}")
         elif key == "Domains":
             draft.search += text.split()
         elif key == "LinkLocalAddressing":
@@ -371,30 +368,3 @@ class _Network:
     def _bridgevlan(self, section: Section) -> None:
         self.draft.vlans += parse_bridge_vlan(section)
         self.draft.drops_untagged |= drops_untagged(section)
-
-
-def matches(sections: list[Located], name: str, mac: Mac | None) -> bool:
-    """Whether a link is among those of [Match]."""
-    seen = False
-    for _, section in sections:
-        if section.name != "Match":
-            continue
-        for item in section.items:
-            seen = True
-            if item.key in {"Name", "OriginalName"}:
-                if not matches_name(item.value, name):
-                    return False
-            elif item.key in {"MACAddress", "PermanentMACAddress"}:
-                if mac is None or mac not in {word.lower().replace("-", ":") for word in item.value.split()}:
-                    return False
-            elif not (item.key == "Type" and item.value == "ether" and mac is not None):
-                return False
-    return seen
-
-
-def matches_name(patterns: str, name: str) -> bool:
-    """Name= of [Match]: several patterns, ``!`` in front of the first turns the list round."""
-    inverse = patterns.startswith("!")
-    words = patterns.removeprefix("!").split()
-    hit = name in words or any(fnmatchcase(name, word) for word in words if set(word) & GLOB)
-    return hit != inverse

@@ -7,7 +7,8 @@ from collections.abc import Collection
 from bascule.model.values import IfName, Mac
 from bascule.persist.formats.builder import Builder
 from bascule.persist.networkd import FOLDER
-from bascule.persist.networkd.parse import GLOB, Located, UnitReader, matches
+from bascule.persist.networkd.match import GLOB, Located, matches
+from bascule.persist.networkd.parse import UnitReader
 from bascule.persist.parsed import Files, Hardware
 
 EXACT = frozenset({"Name", "OriginalName", "MACAddress", "PermanentMACAddress"})

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from bascule.errors import BasculeError, Place, Problem
+from bascule.errors import BasculeError, Place, Problem, SiteFault
 from bascule.model.host_links import Bond as DeclaredBond
 from bascule.model.host_links import Bridge as DeclaredBridge
 from bascule.model.host_links import VlanLink
@@ -21,8 +21,14 @@ MIIMON_MS = 100  # how often a bond looks at its members' carrier
 
 
 def lay_bond(build: TargetBuilder, bond: DeclaredBond) -> None:
-    """A bond with its members. Raises BasculeError when a link of another kind has its name."""
-    before, first = build.links.get(bond.name), build.links[bond.nics[0]]
+    """A bond with its members.
+
+    Raises BasculeError when a link of another kind has its name, SiteFault where the file does not know its members.
+    """
+    if bond.nics_unknown is not None:
+        raise _unknown(bond, bond.nics_unknown)
+    before = build.links.get(bond.name)
+    first = build.links[bond.nics[0]] if bond.nics else Link(name=bond.name, options=Bond())
     if bond.is_openvswitch:
         lay_switch_bond(build, bond, first)
         return
@@ -48,6 +54,17 @@ def lay_bond(build: TargetBuilder, bond: DeclaredBond) -> None:
     lay_speech(build, bond)
     for nic in bond.nics:
         build.enslave(nic, bond.name, None)
+
+
+def _unknown(bond: DeclaredBond, place: Place) -> SiteFault:
+    return SiteFault(
+        Problem(
+            code="UPLINK-UNKNOWN",
+            message=f"nobody has said which NICs are in bond '{bond.name}'",
+            place=place,
+            hint="name its members under 'nics'",
+        )
+    )
 
 
 def _said(bond: DeclaredBond) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from bascule.site import document as d
 from bascule.site.checks.bonds import KERNEL_KEYS
 from bascule.site.checks.mtus import said_mtu
 from bascule.site.findings import Path, suggest
+from bascule.site.parsers import UNKNOWN
 from bascule.site.wiring import DocumentWiring
 
 NO_CABLE = "no cable is laid between two bridges (a veth pair, a patch port), for a loop through both stays unseen"
@@ -47,6 +48,8 @@ class _Host:
         self.primary(name, bond, path)
         networks: dict[str, IfName] = {bond.network: name} if bond.network else {}
         for index, member in enumerate(bond.nics):
+            if member == UNKNOWN:
+                continue  # a plan refuses it
             where: Path = (*path, "nics", index)
             nic = self.entry.nics.get(member)
             if nic is None:
@@ -164,6 +167,8 @@ class _Host:
 
     def primary(self, name: IfName, bond: d.Bond, path: Path) -> None:
         """The primary is a member, and there are as many members as must have carrier."""
+        if UNKNOWN in bond.nics:
+            return
         if bond.primary is not None and bond.primary not in bond.nics:
             message = f"the primary '{bond.primary}' is no member of bond '{name}'"
             hint = suggest(bond.primary, bond.nics, kind="member")
