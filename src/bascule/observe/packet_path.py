@@ -68,7 +68,7 @@ def read_network(namespace: Namespace | None = None) -> HostNetwork:
             if not monitor.rules_changed():
                 return found
     unread = (*found.rules.unread, "nft's tables changed all the while that they were read")
-    return replace(found, rules=Rules(found.rules.chains, unread))
+    return replace(found, rules=Rules(found.rules.chains, unread, found.rules.tracking))
 
 
 def _read_once(namespace: Namespace | None) -> HostNetwork:

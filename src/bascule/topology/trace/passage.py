@@ -32,6 +32,7 @@ from bascule.topology.trace.packet_record import PacketRecord, balanced_words, b
 from bascule.topology.trace.rules.evaluate import ChainEnd, MatchedLine, UncertainLine, run
 from bascule.topology.trace.rules.lines import RuleChain
 from bascule.topology.trace.rules.tests import MISSING, looked_up, value_of
+from bascule.topology.trace.rules.tracking import tracked_versions
 
 SNAT, DNAT, STOPS = 16, 32, {"drop", "reject"}  # bits of ct status, and verdicts
 # doubts that a word or a clock decides, so the code says that it is only limited
@@ -118,7 +119,7 @@ class PacketPath(PacketRecord):
             FOR_THE_HOST if kind == OTHER_HOST else kind
         )  # br_netfilter hides that it is bridged
         # nf_defrag puts them together where anything tracks, ip_local_deliver() always, ip6_input() afterwards
-        tracked = hook in {"prerouting", "output"} and self.network.rules.tracks(family)
+        tracked = hook in {"prerouting", "output"} and family in tracked_versions(self.network.rules)
         if tracked or (hook == "input" and version == 4):
             self.in_pieces = False
         events, nats = self.network.rules.calls(family, hook)

@@ -13,7 +13,6 @@ from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.topology.trace.answer import Certainty
 from bascule.topology.trace.network import HostNetwork
-from bascule.topology.trace.rules.lines import Rules
 from bascule.topology.trace.rules.model_reader import rules_of
 from bascule.verify.reachability.live import scene
 from bascule.verify.reachability.matrix import Matrix, matrix
@@ -53,7 +52,7 @@ def after_change(now: HostNetwork, wanted: HostState) -> HostNetwork:
     """A host as it will be: of its rules those of others stay, and ours become those that are wanted."""
     ours = {(table.family, table.name) for table in owned(now.state.tables).values()}
     others = {key: chain for key, chain in now.rules.chains.items() if (chain.family, chain.table) not in ours}
-    rules = Rules({**others, **rules_of(owned(wanted.tables)).chains}, now.rules.unread)
+    rules = now.rules.with_chains({**others, **rules_of(owned(wanted.tables)).chains})
     kept = dict(now.sysctls)
     routes = FORWARDING[4]  # which sets that of every link
     if wanted.sysctls.get(routes, kept.get(routes)) != kept.get(routes):

@@ -253,7 +253,7 @@ def _jumps_to(chain: RuleChain, *names: str) -> bool:
 
 def _with_first(rules: Rules, chain: RuleChain, line: RuleLine) -> Rules:
     own = rules.chains[chain.key]
-    return Rules({**rules.chains, chain.key: replace(own, lines=(line, *own.lines))}, rules.unread)
+    return rules.with_chains({**rules.chains, chain.key: replace(own, lines=(line, *own.lines))})
 
 
 def _as_nft(key: str, value: Atom, blocker: Blocker) -> str:

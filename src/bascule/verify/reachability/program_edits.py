@@ -130,7 +130,7 @@ def _with_mode(network: HostNetwork, bridge: str, mode: str) -> HostNetwork:
             gone = (subnet,) if mode == "route" else (subnet, bridge)  # of mode route: masquerading alone
             kept = tuple(line for line in chain.lines if not any(_names(line, word) for word in gone))
         chains[key] = replace(chain, lines=kept)
-    return replace(network, rules=Rules(chains, network.rules.unread))
+    return replace(network, rules=network.rules.with_chains(chains))
 
 
 def _names(line: RuleLine, word: str) -> bool:
@@ -162,6 +162,6 @@ def _with(chain: RuleChain, change: Callable[[Lines], Lines]) -> Callable[[HostN
     def apply(network: HostNetwork) -> HostNetwork:
         own = network.rules.chains[chain.key]
         chains = {**network.rules.chains, chain.key: replace(own, lines=change(own.lines))}
-        return replace(network, rules=Rules(chains, network.rules.unread))
+        return replace(network, rules=network.rules.with_chains(chains))
 
     return apply

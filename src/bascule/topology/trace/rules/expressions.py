@@ -62,7 +62,7 @@ class TableReader:
         if kind == "set":  # what it limits by ends the rule or lets it go on
             return [UncertainTest(next(iter(one))) for one in told.get("stmt", ()) if next(iter(one)) not in SILENT]
         if kind in {"queue", "synproxy", "tproxy", "fwd"}:
-            return [Decision("unknown", kind)]
+            return [*self._implied((told or {}).get("family", "")), Decision("unknown", kind)]
         return [UncertainTest(_words(kind, told))]
 
     def _implied(self, word: str) -> list[Part]:

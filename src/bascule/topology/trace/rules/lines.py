@@ -220,10 +220,18 @@ class RuleChain(Struct, frozen=True, kw_only=True):
 
 
 class Rules(Struct, frozen=True, dict=True):
-    """All chains of a host. ``unread`` says what of its firewalls could not be read."""
+    """All chains of a host. ``unread`` says what of its firewalls could not be read.
+
+    ``tracking`` are families of tables with helpers, timeouts or expectations, which have connections tracked.
+    """
 
     chains: Mapping[tuple[str, str, str], RuleChain] = field(default_factory=dict)
     unread: tuple[str, ...] = ()
+    tracking: frozenset[str] = frozenset()
+
+    def with_chains(self, chains: Mapping[tuple[str, str, str], RuleChain]) -> Rules:
+        """The same host with other chains."""
+        return Rules(chains, self.unread, self.tracking)
 
     def at(self, family: str, hook: str, device: str = "") -> tuple[RuleChain, ...]:
         """The base chains that a packet of a family meets at a hook, in the kernel's order.
@@ -262,13 +270,6 @@ class Rules(Struct, frozen=True, dict=True):
             kept[family, hook] = tuple(event for _, _, event in events), nats
         calls: tuple[tuple[RuleChain | str, ...], tuple[RuleChain, ...]] = kept[family, hook]
         return calls
-
-    def tracks(self, family: str) -> bool:
-        """Whether any rule of ip or ip6 needs connection tracking, which then sees all packets of that version."""
-        chains = [chain for chain in self.chains.values() if chain.family in {family, "inet"}]
-        return any(chain.base is not None and chain.base.type == "nat" for chain in chains) or any(
-            key.startswith("ct ") for chain in chains for key in self.keys[chain.family]
-        )
 
     def _nat_born(self, family: str) -> int:
         hooks = ("prerouting", "input", "output", "postrouting")

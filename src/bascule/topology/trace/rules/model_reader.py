@@ -11,6 +11,7 @@ from bascule.model.ruleset import rules as nft
 from bascule.model.ruleset.text import rule_text
 from bascule.topology.trace.rules.lines import Rules
 from bascule.topology.trace.rules.nft_reader import read_nft
+from bascule.topology.trace.rules.tracking import families_of_objects
 from bascule.topology.trace.rules.words import rule_words
 
 Json = dict[str, Any]
@@ -38,7 +39,7 @@ def rules_of(
             objects.append({kind: {"handle": number, **told}} if kind == "rule" else entry)
             if kind == "rule":
                 texts.setdefault((table.family, table.name, number), rule_words(told["expr"]))
-    return Rules(read_nft(objects, texts, devices), tuple(unread))
+    return Rules(read_nft(objects, texts, devices), tuple(unread), families_of_objects(objects))
 
 
 def _objects(table: nft.Table, texts: dict[tuple[str, str, int], str]) -> Iterator[Json]:

@@ -10,6 +10,7 @@ from msgspec import Struct
 from bascule.topology.trace.rules.iptables.reader import opaque_chains, read_legacy, with_extensions
 from bascule.topology.trace.rules.lines import Rules
 from bascule.topology.trace.rules.nft_reader import read_nft, read_text
+from bascule.topology.trace.rules.tracking import families_of_objects, tracked_versions
 
 
 class Listings(Struct, frozen=True, kw_only=True):
@@ -32,7 +33,9 @@ class Listings(Struct, frozen=True, kw_only=True):
 def read_rules(listings: Listings) -> Rules:
     """The rules. Raises ValueError where nft's JSON is broken."""
     texts, devices = read_text(listings.nft_text)
-    return with_saves(Rules(read_nft(objects_of(listings.nft), texts, devices)), listings)
+    objects = objects_of(listings.nft)
+    rules = Rules(read_nft(objects, texts, devices), tracking=families_of_objects(objects))
+    return with_saves(rules, listings)
 
 
 def with_saves(rules: Rules, listings: Listings) -> Rules:
@@ -50,7 +53,9 @@ def with_saves(rules: Rules, listings: Listings) -> Rules:
     )
     for family, saved in legacy:
         chains.update(read_legacy(saved, family))
-    return Rules(chains, tuple(unread)).prepared()
+    found = Rules(chains, tuple(unread), rules.tracking).prepared()
+    tracked_versions(found)
+    return found
 
 
 def objects_of(listing: str) -> list[dict[str, Any]]:
