@@ -15,7 +15,7 @@ from bascule.observe.packet_path import read_network
 from bascule.system.net.netns import Namespace
 from bascule.system.net.packet import open_packet
 from bascule.system.run import run
-from bascule.topology.trace.rules.tracking import tracked_versions
+from bascule.topology.trace.connection_tracking import tracked_versions
 from tests.guards.segment import PARTIES
 from tests.guards.test_late_frames import guest
 from tests.lab import Lab, open_lab
@@ -108,7 +108,11 @@ def joined(host: Namespace, raw: socket.socket) -> set[str]:
         body = b.fragment_header(b.UDP, offset, more=more) + six[piece]
         raw.send(b.ipv6(me.raw, other.raw, me.ip6, other.ip6, b.FRAGMENT, body, hops=64))
     listed = json.loads(run(["nft", "-j", "list", "counters"], namespace=host).stdout)["nftables"]
-    seen = {one["counter"]["name"].removeprefix("pieces_of_"): one["counter"]["packets"] for one in listed if "counter" in one}
+    seen = {
+        one["counter"]["name"].removeprefix("pieces_of_"): one["counter"]["packets"]
+        for one in listed
+        if "counter" in one
+    }
     assert set(seen.values()) <= {0, 2}, seen
     return {version for version, packets in seen.items() if not packets}
 

@@ -12,6 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from bascule.topology.trace.answer import Blocker, Code, Stage
+from bascule.topology.trace.connection_tracking import tracked_versions
 from bascule.topology.trace.fib_questions import fib_fields
 from bascule.topology.trace.packet import (
     ESTABLISHED,
@@ -32,7 +33,6 @@ from bascule.topology.trace.packet_record import PacketRecord, balanced_words, b
 from bascule.topology.trace.rules.evaluate import ChainEnd, MatchedLine, UncertainLine, run
 from bascule.topology.trace.rules.lines import RuleChain
 from bascule.topology.trace.rules.tests import MISSING, looked_up, value_of
-from bascule.topology.trace.rules.tracking import tracked_versions
 
 SNAT, DNAT, STOPS = 16, 32, {"drop", "reject"}  # bits of ct status, and verdicts
 # doubts that a word or a clock decides, so the code says that it is only limited

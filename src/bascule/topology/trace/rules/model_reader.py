@@ -9,9 +9,9 @@ import msgspec
 
 from bascule.model.ruleset import rules as nft
 from bascule.model.ruleset.text import rule_text
+from bascule.topology.trace.connection_tracking import families_of_objects
 from bascule.topology.trace.rules.lines import Rules
 from bascule.topology.trace.rules.nft_reader import read_nft
-from bascule.topology.trace.rules.tracking import families_of_objects
 from bascule.topology.trace.rules.words import rule_words
 
 Json = dict[str, Any]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from bascule.topology.trace.connection_tracking import families_of_objects, tracked_versions
 from bascule.topology.trace.rules.iptables.reader import opaque_chains, read_legacy, with_extensions
 from bascule.topology.trace.rules.lines import Rules
 from bascule.topology.trace.rules.nft_reader import read_nft, read_text
-from bascule.topology.trace.rules.tracking import families_of_objects, tracked_versions
 
 
 class Listings(Struct, frozen=True, kw_only=True):
@@ -28,6 +29,13 @@ class Listings(Struct, frozen=True, kw_only=True):
     ebtables_nft: str = ""
     ebtables_legacy: str = ""
     unread: tuple[str, ...] = ()
+
+
+# before a look at a MAC among others nft 1.0.6 lists no "ether type 8021q"
+AMONG = re.compile(
+    r'"(?:left|concat)":\s*[{\[]+"payload":\s*\{(?:"protocol":\s*"ether",\s*"field":\s*"[sd]|"base":\s*"ll")'
+)
+HOOK_CHAIN = re.compile(r'"name":\s*"(?:INPUT|FORWARD|OUTPUT|PREROUTING|POSTROUTING|BROUTING)"')
 
 
 def read_rules(listings: Listings) -> Rules:
@@ -68,5 +76,5 @@ def objects_of(listing: str) -> list[dict[str, Any]]:
 
 
 def needs_extensions(listing: str) -> bool:
-    """Whether nft's JSON hides words of iptables, so that iptables-nft-save must be asked."""
-    return '"xt"' in listing
+    """Whether nft's JSON hides words of iptables or ebtables, so that what prints them must be asked."""
+    return '"xt"' in listing or (AMONG.search(listing) is not None and HOOK_CHAIN.search(listing) is not None)

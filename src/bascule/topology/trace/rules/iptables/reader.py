@@ -14,8 +14,8 @@ from msgspec.structs import replace
 from bascule.model.ruleset.nft_json import NotUnderstood
 from bascule.topology.trace.rules.iptables.frame_words import read_line as ebtables_line
 from bascule.topology.trace.rules.iptables.words import parts_of
-from bascule.topology.trace.rules.lines import Base, Decision, RuleChain, RuleLine
-from bascule.topology.trace.rules.tests import UncertainTest
+from bascule.topology.trace.rules.lines import Base, Decision, Part, RuleChain, RuleLine
+from bascule.topology.trace.rules.tests import Field, Test, UncertainTest
 
 Key = tuple[str, str, str]
 
@@ -38,6 +38,7 @@ EBTABLES = {  # NF_BR_PRI_* in linux/netfilter_bridge.h
     **{("filter", hook): place for hook, place in (("INPUT", -200), ("FORWARD", -200), ("OUTPUT", 200))},
 }
 DROP = Decision("drop")
+ETHER_TYPE = Field("ether type")
 HOOKS = {"BROUTING": "prerouting"}
 
 
@@ -130,7 +131,7 @@ def with_extensions(
         lines = tuple(
             (_of_ebtables(line, text) if bridged else _of_iptables(line, text))
             if key in hidden and _is_hidden(line)
-            else replace(line, text=text)
+            else replace(line, text=text, parts=(*(_unseen_type(line, text) if bridged else ()), *line.parts))
             for line, text in zip(chain.lines, texts, strict=False)
         )
         found[key] = replace(chain, lines=(*lines, *more), backend=chain.backend if bridged else "iptables-nft")
@@ -144,6 +145,17 @@ def _of_iptables(line: RuleLine, text: str) -> RuleLine:
 
 def _of_ebtables(line: RuleLine, text: str) -> RuleLine:
     return ebtables_line(text, line.handle)
+
+
+def _unseen_type(line: RuleLine, text: str) -> tuple[Part, ...]:
+    """``-p 802_1Q``, which nft does not list before a look at a MAC and an address together (1.0.6, measured)."""
+    words = shlex.split(text)
+    if "-p" not in words[:-2] or any(isinstance(part, Test) and ETHER_TYPE in part.keys for part in line.parts):
+        return ()
+    place = words.index("-p")
+    asked = words[place : place + (3 if words[place + 1] == "!" else 2)]
+    said = ebtables_line(shlex.join([*words[:2], *asked, "-j", "CONTINUE"]))
+    return tuple(part for part in said.parts if isinstance(part, Test))
 
 
 def _is_policy(chain: RuleChain, more: Sequence[RuleLine]) -> bool:
