@@ -7,12 +7,13 @@ glance.
 
 from __future__ import annotations
 
+import re
 from itertools import combinations
 from math import atan2, cos, degrees, exp, hypot, radians, sin, sqrt
 
 import pytest
 
-from bascule.draw.formats.style import DARK, DASHES, LIGHT
+from bascule.draw.formats.style import DARK, DASHES, LIGHT, STYLE
 
 Triple = tuple[float, float, float]
 EYES: dict[str, tuple[Triple, Triple, Triple]] = {
@@ -87,6 +88,14 @@ def test_any_eye_tells_twelve_networks_apart(theme: str, eye: str) -> None:
 def test_each_stands_out_from_the_page(theme: str) -> None:
     colours, _, page = THEMES[theme]
     assert {colour for colour in colours if contrast(colour, page) < 3} == set()  # WCAG 2.1, 1.4.11
+
+
+def test_words_are_not_written_in_the_colours_of_networks() -> None:
+    """A line needs a contrast of 3, small print 4.5: WCAG 2.1, 1.4.3."""
+    assert not re.search(r"\.name\.n\d", STYLE)
+    for theme, ink in (("light", "#1b1f24"), ("dark", "#e6edf3")):
+        assert f".name{{fill:{ink}}}" in STYLE
+        assert contrast(ink, THEMES[theme][2]) >= 4.5
 
 
 def test_each_has_a_line_style_of_its_own() -> None:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from bascule.draw import SeenHost, draw
 from bascule.draw.formats import FORMATS
 from bascule.draw.formats.canvas import cells
+from bascule.draw.layout.hostblock import clip
 from bascule.errors import UsageFault
 from bascule.model.site import Host, Mode, Site
 from tests.draw import sites
@@ -219,3 +220,18 @@ def test_graphviz_takes_the_dot(make: Any) -> None:
 def test_an_unknown_format_is_named() -> None:
     with pytest.raises(UsageFault, match=r"error\[FORMAT\]: 'png' is no format"):
         draw(sites.production(), format="png")
+
+
+def test_a_crowded_picture_has_every_address_and_says_what_it_leaves_out() -> None:
+    drawing = draw(sites.many(60), format="svg", collapse=None)
+    shown = re.findall(r">([^<>]*)</text>", drawing)
+    assert {"10.0.1.1", "10.1.0.254"} <= set(shown), "a guest with two NICs has both addresses"
+    assert "tcp/80" not in shown
+    assert "guest (what it serves is left out)" in shown
+    assert "guest" in re.findall(r">([^<>]*)</text>", draw(sites.many(3), format="svg"))
+
+
+def test_long_names_that_differ_at_their_end_stay_different() -> None:
+    names = [f"a-guest-with-a-name-as-long-as-this-{number}" for number in ("01", "02")]
+    cut = {clip(name, 20) for name in names}
+    assert cut == {"a-guest-wi…s-this-01", "a-guest-wi…s-this-02"}

@@ -167,6 +167,14 @@ def test_each_way_is_in_the_picture(seen: Rehearsal, page: Page, text: str) -> N
         assert f"body:has(#{key}:checked) .way-of.{key}{{display:inline}}" in text
 
 
+def test_what_is_not_on_a_chosen_way_is_dimmed(page: Page, text: str) -> None:
+    """Each class that the rule for a way names is one that the picture has, the lines of networks among them."""
+    rule = next(line for line in text.splitlines() if line.startswith("body:has(#w0:checked) .wires"))
+    named = set(re.findall(r"\.([a-z_]+)(?![\w-])", rule.partition("{")[0]))
+    assert {"wires", "node", "rails"} <= named
+    assert named <= {name for _, a, inside in page.elements if inside for name in a.get("class", "").split()} | {"w0"}
+
+
 def test_the_page_and_its_picture_share_no_class(page: Page) -> None:
     of_picture = set(re.findall(r"\.([a-z][a-z0-9-]*)", re.sub(r"\{[^}]*\}", " ", STYLE)))
     own = {name for _, a, inside in page.elements if not inside for name in a.get("class", "").split()}

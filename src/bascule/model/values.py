@@ -69,7 +69,7 @@ def parse_label(text: str) -> str:
     """A name of a site, network, host, guest or machine: letters, digits, '.', '_' and '-', at most 63."""
     if not _NAME.fullmatch(text) or len(text) > 63:
         raise ValueError(
-            f"'{text}' is not a name of letters, digits, '.', '_' and '-' (first a letter or digit, at most 63)"
+            f"'{text}' is not a name of letters a to z, digits, '.', '_' and '-' (first a letter or digit, at most 63)"
         )
     return text
 

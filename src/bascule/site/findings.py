@@ -137,7 +137,7 @@ def _once(problems: Iterable[Problem]) -> Iterable[Problem]:
     """One wrong name is one problem, at its first place, with the others where it stands."""
     told: dict[object, Problem] = {}
     for problem in problems:
-        wrong_name = problem.code == "UNKNOWN-NAME" and problem.place is not None
+        wrong_name = problem.code in {"UNKNOWN-NAME", "NAME"} and problem.place is not None
         key = (problem.message, problem.hint) if wrong_name else problem
         first = told.get(key)
         if first is not None and problem.place is not None:

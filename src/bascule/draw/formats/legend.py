@@ -38,8 +38,12 @@ def legend(scene: Scene, layout: Layout, width: int) -> tuple[list[str], int]:
         words = " ".join((name, *(node.notes if node else ())))
         entries.append((f'<path class="rail {network_style(place)}" d="M0 0H36"/>', words))
     kinds = {node.kind for node in scene.nodes.values()}
+    drawn = {box.node: box.lines for box in layout.boxes}
+    guests = [node for node in scene.nodes.values() if node.kind is Kind.GUEST and node.id in drawn]
+    is_brief = any(note not in drawn[node.id] for node in guests for note in set(node.notes) - set(node.brief))
+    guest = "guest (what it serves is left out)" if is_brief else "guest"
     shapes = [
-        (Kind.GUEST, _BOX, "guest"),
+        (Kind.GUEST, _BOX, guest),
         (Kind.TAP, '<rect class="chip" x="2" y="-6" width="32" height="12" rx="3"/>', "its tap (port)"),
         (Kind.BRIDGE, '<rect class="box bar" x="0" y="-7" width="36" height="14" rx="2"/>', "bridge or virtual switch"),
         (Kind.TRANSLATION, f'<g class="translation">{_BOX}{_THROUGH}</g>', "address translation: out, not in"),

@@ -33,7 +33,7 @@ def _networks(colours: tuple[str, ...]) -> str:
     rules = []
     for number, colour in enumerate(colours):
         rules.append(f".w.n{number},.rail.n{number},.box.n{number}{{stroke:{colour}}}")
-        rules.append(f".dot.n{number},.name.n{number},.band.n{number}{{fill:{colour}}}")
+        rules.append(f".dot.n{number},.band.n{number}{{fill:{colour}}}")
     return "\n".join(rules)
 
 

@@ -251,7 +251,6 @@ def _wire_look(scene: Scene, edge: Edge) -> str:
 
 def _network_label(scene: Scene, network_line: NetworkLine, hot: bool, tag: tuple[str, str]) -> Iterable[str]:  # noqa: FBT001 - private
     node = scene.nodes[network_line.node]
-    look = network_style(scene.style(node.network))
     name, _, rest = network_line.label.lines[0].partition(" ")
     y = network_line.label.y + network_line.label.h - 4
     words = f"node network{' hot' if hot else ''}{tag[0]}"
@@ -259,7 +258,7 @@ def _network_label(scene: Scene, network_line: NetworkLine, hot: bool, tag: tupl
     yield f"<title>{_tooltip(node)}</title>"
     yield (
         f'<text x="{network_line.label.x + 5}" y="{y}">'
-        f'<tspan class="name {look}" font-weight="600">{escape(name)}</tspan>'
+        f'<tspan class="name" font-weight="600">{escape(name)}</tspan>'
         f'<tspan class="soft" dx="{NOTE}">{escape(rest)}</tspan></text></g>'
     )
 

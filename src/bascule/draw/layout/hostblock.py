@@ -262,12 +262,15 @@ def words_of(node: Node, m: Metrics, notes: Notes) -> tuple[str, ...]:
     if notes is Notes.NONE and node.kind not in {Kind.TRANSLATION, Kind.HOST, Kind.MACHINE}:
         told = ()
     if notes is Notes.SHORT and node.kind is Kind.GUEST and not m.edge:
-        told = told[:1]  # the address
+        told = node.brief or told[:1]
     if notes is not Notes.FULL and node.kind is Kind.HOST:
         told = tuple(note.split("/")[0] for note in told)
     return (clip(node.title, m.note_width), *(clip(note, wide) for note in told), *node.marks)
 
 
 def clip(text: str, width: int) -> str:
-    """Cut a text that is too long; the whole stands in the details."""
-    return text if len(text) <= width else text[: width - 1] + "…"
+    """Cut a text that is too long; the whole stands in the details. Names and addresses differ at their ends."""
+    if len(text) <= width:
+        return text
+    end = 0 if " " in text else (width - 1) // 2
+    return f"{text[: width - 1 - end]}…{text[len(text) - end :]}"

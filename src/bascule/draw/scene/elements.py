@@ -76,13 +76,17 @@ HELD = {LinkState.BLOCKED, LinkState.WAITING}
 
 
 class Node(Struct, frozen=True, kw_only=True):
-    """An element. ``notes`` are drawn under the label; ``details`` are what a reader asks for by pointing at it."""
+    """An element. ``notes`` are drawn under the label, ``brief`` of them where many share the room.
+
+    ``details`` are what a reader asks for by pointing at it.
+    """
 
     id: str
     layer: Layer
     kind: Kind
     label: str
     notes: tuple[str, ...] = ()
+    brief: tuple[str, ...] = ()
     details: tuple[str, ...] = ()
     host: str = ""
     network: str | None = None

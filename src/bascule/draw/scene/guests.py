@@ -24,6 +24,8 @@ from bascule.model.state import HostState, Link
 from bascule.model.values import Service
 from bascule.policy.guards.ports import is_guarded
 
+FEW = 3  # addresses of a guest that are drawn where there is little room
+
 
 def add_guests(
     builder: SceneBuilder,
@@ -61,6 +63,7 @@ def _add_guest(
     looks = [compare(observed, nic.tap) for nic in guest.nics]
     absent = bool(looks) and all(look.presence is Presence.WANTED for look in looks)
     seen = observed is not None and bool(looks)
+    addresses = _addresses(members)
     networks = {network.name if (network := site.network_of(nic)) else None for nic in guest.nics}
     builder.add(
         Node(
@@ -68,7 +71,10 @@ def _add_guest(
             layer=Layer.GUEST,
             kind=Kind.GUEST,
             label=f"{grouping.span([m.name for m in members])} ×{len(members)}" if many else guest.name,
-            notes=(*_addresses(members), *service_notes(guest.serves)),
+            notes=(*addresses, *service_notes(guest.serves)),
+            brief=tuple(
+                addresses if len(addresses) <= FEW else [*addresses[: FEW - 1], f"+{len(addresses) - FEW + 1}"]
+            ),
             details=_details(members),
             host=host.name,
             network=networks.pop() if len(networks) == 1 else None,
