@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bascule.model.dialects import writable
+from bascule.model.links import OpenVSwitch
 from bascule.model.values import IfName
 from bascule.persist.config import NetworkConfig
 from bascule.persist.dialect import dialect
@@ -48,6 +49,18 @@ def files(name: str) -> dict[str, str]:
     return dialect(name, writable).render(config())
 
 
+@pytest.mark.parametrize("name", ["netplan", *SAYS_ALL])
+def test_a_guarded_switch_is_secure_in_files_that_were_rendered_elsewhere(name: str) -> None:
+    """The host's own data base is not there to say it."""
+    text = SITE.replace("{host: h, nics: [{bridge: ovs2, guard: off}]}", "{host: h, nics: [{bridge: ovs2}]}", 1)
+    text = text.replace("{bridge: ovs2}", "{bridge: ovs2, address: 10.0.0.9/24, guard: strict}", 1)
+    site = parse(text.encode(), "site.yaml")
+    files = dialect(name, writable).render(wanted_config(site, site.hosts["h"]))
+    modes = {link.name: link.options.fail_mode for link in dialect(name).parse(files).config.links.values()
+             if isinstance(link.options, OpenVSwitch)}  # fmt: skip
+    assert modes == {"ovs0": "secure", "ovs1": "", "ovs2": "secure"}
+
+
 @pytest.mark.parametrize("name", SAYS_ALL)
 def test_what_is_written_is_read_again(name: str) -> None:
     parsed = dialect(name).parse(files(name))
@@ -68,6 +81,15 @@ def test_netplan_leaves_to_the_data_base_what_it_has_no_words_for() -> None:
         f"ovs1: VLANs and datapath: {kept}",
         f"ovs2: STP, datapath and mirrors: {kept}",
     )
+
+
+def test_netplans_units_wait_for_ovs_vswitchd() -> None:
+    """They wait for the data base alone and end after 10 s, which ovs-vsctl spends waiting for ovs-vswitchd."""
+    unit = "etc/systemd/system/netplan-ovs-.service.d/50-bascule.conf"
+    assert {"After=ovs-vswitchd.service", "TimeoutStartSec=5min"} <= set(files("netplan")[unit].splitlines())
+    assert dialect("netplan").parse(files("netplan")).left == ()
+    plain = parse(b"site: s\nhosts: {h: {nics: {eth1: {}}, bridges: {br0: {uplink: eth1}}}}", "site.yaml")
+    assert unit not in dialect("netplan", writable).render(wanted_config(plain, plain.hosts["h"]))
 
 
 @pytest.mark.parametrize("name", ["networkd", "netplan", *SAYS_ALL])

@@ -68,6 +68,8 @@ class PreparedPlan(Struct, frozen=True, kw_only=True):
         The seconds that are left of a lease may differ, and an address that is to go may have gone by itself: a manager
         that is kept from a link takes its own back.
         """
+        if self.plan.changes is shown.plan.changes:
+            return True
         mine, others = (
             [(x.subject, x.action, x.risk, frozenset(x.cuts), x.for_good) for x in each.plan.changes]
             for each in (self, shown)
@@ -166,7 +168,7 @@ def _is_still(prepared: PreparedPlan, place: StateDirectory) -> bool:
         return False
     known = prepared.observed.sysctls  # of a link that comes, the kernel would have told
     keys = [key for key in _keys(prepared.site, prepared.host) if key in known or "/conf/" not in key]
-    if read_parameters((*keys, *(key for key in known if key not in set(keys)))) != known:
+    if read_parameters(dict.fromkeys((*keys, *known))) != known:
         return False
     scope = _scope(prepared.site, prepared.host, place, prepared.choice)
     return look_at_parts(scope).parts == prepared.observed.parts

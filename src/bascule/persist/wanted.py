@@ -23,6 +23,7 @@ from bascule.model.values import ETHERNET_MTU, IfName, IpAddress, Mac
 from bascule.persist.config import NetworkConfig, StaticRoute, replace_fields
 from bascule.persist.running import link_config, routes_by_link
 from bascule.plan.target import target
+from bascule.policy.guards.ports import is_guarded
 from bascule.topology.ipv6_modes import hears_routers, makes_no_ipv6
 
 GUEST_TAPS = ("macvtap*", "tap*", "vnet*")  # what libvirt and QEMU call the host's end of a guest's NIC
@@ -49,7 +50,7 @@ def wanted_config(site: Site, host: Host, state: HostState | None = None) -> Net
         links.append(
             replace_fields(
                 config,
-                options=_guarded(found.options, name, seen),
+                options=_guarded(found.options, site, host, name, seen),
                 mac=found.mac,
                 port=_with_cost(found.port, link.port),
                 vlans=now.vlans if now.master else (),
@@ -71,13 +72,16 @@ def wanted_config(site: Site, host: Host, state: HostState | None = None) -> Net
     return NetworkConfig.of(links, (*GUEST_TAPS, *_other_taps(site, host)), host.rules)
 
 
-def _guarded(options: LinkOptions, name: IfName, state: HostState) -> LinkOptions:
+def _guarded(options: LinkOptions, site: Site, host: Host, name: IfName, state: HostState) -> LinkOptions:
     """A bridge of Open vSwitch with its row's fail mode: one with guards passes nothing without their rules."""
+    if not isinstance(options, OpenVSwitch):
+        return options
     switches = state.parts.get("ovs")
     row = switches.bridges.get(name) if switches is not None else None
-    if row is None or not isinstance(options, OpenVSwitch):
-        return options
-    return replace(options, fail_mode=row.fail_mode or "")
+    if row is not None:
+        return replace(options, fail_mode=row.fail_mode or "")
+    guarded = any(nic.master == name and is_guarded(nic) for nic in site.guest_nics(host.name))
+    return replace(options, fail_mode="secure") if guarded else options
 
 
 def _with_cost(found: BridgePort | None, said: BridgePort | None) -> BridgePort | None:

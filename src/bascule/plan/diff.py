@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 
 from bascule.model.state import HostState
 from bascule.plan.change import Plan
 from bascule.plan.step import Context, Phase, Step
+from bascule.providers.protocol import Provider
 from bascule.providers.registry import PROVIDERS
 
 PLAIN = Context()
@@ -28,8 +29,8 @@ def diff(before: HostState, after: HostState, context: Context = PLAIN) -> Plan:
     return Plan(changes=tuple(step.change(context) for step in found))
 
 
-def _steps(before: HostState, after: HostState) -> Iterator[Step]:
-    for provider in PROVIDERS:
+def _steps(before: HostState, after: HostState, providers: Iterable[Provider] = PROVIDERS) -> Iterator[Step]:
+    for provider in providers:
         if provider.part(before) is not None and provider.part(after) is not None:
             yield from provider.diff(before, after)
 
@@ -45,9 +46,10 @@ def made_links(before: HostState, after: HostState) -> frozenset[str]:
 
 
 def _others(before: HostState, after: HostState) -> Iterator[Step]:
-    """The steps of providers whose parts are not the kernel's links themselves."""
+    """The steps of those who make links, or put them on bridges, by their own daemon's words."""
     if before.parts and after.parts:
-        yield from _steps(HostState(parts=before.parts), HostState(parts=after.parts))
+        hands = [provider for provider in PROVIDERS if provider.runs_guests or provider.makes_networks]
+        yield from _steps(HostState(parts=before.parts), HostState(parts=after.parts), hands)
 
 
 def _around(one: Step, moved: frozenset[str], made: frozenset[str]) -> Step | None:

@@ -112,7 +112,8 @@ class _Names:
     def _found(self, text: str) -> list[tuple[int, str]]:
         """Each name and where it begins; the cells of many rows say the same."""
         if (found := self._seen.get(text)) is None:
-            found = self._seen[text] = list(self._look(text))
+            some = not self._by_word.keys().isdisjoint(_WORD.findall(text))
+            found = self._seen[text] = list(self._look(text)) if some else []
         return found
 
     def _look(self, text: str) -> Iterator[tuple[int, str]]:
@@ -133,6 +134,8 @@ def _first_word(name: str) -> str:
 
 def _shape(cell: str, thing: str, names: _Names | None) -> str:
     """A cell with marks for what differs; a line that names several stays as it is but for its own thing."""
+    if cell == thing:
+        return _THING
     shape = _LINE_OF_FILE.sub(_LINE, cell)
     if thing and thing in shape:
         shape = _Names((thing,)).marked(shape, _THING)

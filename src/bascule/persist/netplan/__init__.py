@@ -10,6 +10,8 @@ from bascule.persist.formats.neighbours import PERMANENT, PROXY_NDP
 
 FOLDER = "etc/netplan"
 _UNITS = "etc/systemd/network"
+# a drop-in for each unit by which netplan speaks with Open vSwitch, netplan-ovs-NAME (systemd.unit(5))
+SWITCH_UNITS = "etc/systemd/system/netplan-ovs-.service.d/50-bascule.conf"
 
 DIALECT = Dialect(
     name="netplan",
@@ -18,6 +20,7 @@ DIALECT = Dialect(
         f"{_UNITS}/*-bascule-unmanaged.network",
         f"{_UNITS}/10-netplan-*.netdev.d/*.conf",
         f"{_UNITS}/10-netplan-*.network.d/*.conf",
+        SWITCH_UNITS,
         *LINK_FILES,
     ),
     own=(f"{FOLDER}/*.yaml",),
@@ -26,7 +29,9 @@ DIALECT = Dialect(
     readers="netplan with networkd",
     notes="""\
 What it has no word for (multicast snooping, VLAN filtering, most port options) stands in drop-ins beside
-  the units that it generates, `/etc/systemd/network/10-netplan-NAME.netdev.d/`. They need the renderer networkd.""",
+  the units that it generates, `/etc/systemd/network/10-netplan-NAME.netdev.d/`. They need the renderer networkd.
+  netplan's units for Open vSwitch wait for its data base alone and end after 10 s; a drop-in lets them wait for
+  ovs-vswitchd, whose answer `ovs-vsctl` waits for.""",
     openvswitch=("VLANs", "STP", "datapath", "mirrors"),
     neighbours=frozenset({PERMANENT, PROXY_NDP}),
 )

@@ -8,6 +8,7 @@ from bascule.model.values import IfName
 from bascule.persist.formats.builder import Builder, LinkDraft
 from bascule.persist.formats.ini import Section, read
 from bascule.persist.formats.values import parse_bool
+from bascule.persist.netplan import SWITCH_UNITS
 from bascule.persist.networkd import FOLDER as UNITS
 from bascule.persist.networkd.parse import UnitReader
 from bascule.persist.networkd.words import (
@@ -27,7 +28,7 @@ DROPIN = "50-bascule.conf"
 
 def read_dropins(files: Files, builder: Builder) -> None:
     """What stands beside netplan's generated units."""
-    reader = UnitReader(builder, files)
+    reader = UnitReader(builder, {path: text for path, text in files.items() if path != SWITCH_UNITS})
     for unit, paths in reader.dropins.items():
         name = unit.removeprefix(f"{UNITS}/{UNIT}")
         stem, _, kind = name.rpartition(".")

@@ -18,7 +18,7 @@ from bascule.persist.formats.gaps import Gaps
 from bascule.persist.formats.openvswitch import BOND, BRIDGE, bond_config, is_switch
 from bascule.persist.formats.rules import by_link
 from bascule.persist.formats.vlans import without_default_vlan
-from bascule.persist.netplan import FOLDER
+from bascule.persist.netplan import FOLDER, SWITCH_UNITS
 from bascule.persist.netplan.dropins import DROPIN, UNIT
 from bascule.persist.networkd import render as networkd
 from bascule.site.write import block
@@ -32,6 +32,13 @@ OWN_BRIDGE_WORDS = {  # field: netplan's parameter
     "hello_time": "hello-time",
     "max_age": "max-age",
 }
+
+# netplan orders them behind ovsdb-server alone and gives them 10 s, of ovs-vsctl's waiting for ovs-vswitchd among that
+# (its pull requests 165 and 266): a machine that boots slowly ends them half-way
+BEHIND_SWITCHD: networkd.Sections = [
+    ("Unit", [("After", "ovs-vswitchd.service")]),
+    ("Service", [("TimeoutStartSec", "5min")]),
+]
 
 
 def render(config: NetworkConfig) -> dict[str, str]:
@@ -61,6 +68,8 @@ def render(config: NetworkConfig) -> dict[str, str]:
     gaps.check()
     tree = {"network": {"version": 2, "renderer": "networkd", **{key: value for key, value in groups.items() if value}}}
     files[FILE] = "\n".join(block(tree, 0, 3)) + "\n"
+    if any(map(is_switch, config.links.values())):
+        files[SWITCH_UNITS] = ini.write(BEHIND_SWITCHD)
     if config.unmanaged:
         files[f"{linkfile.FOLDER}/05-bascule-unmanaged.network"] = ini.write(networkd.unmanaged(config.unmanaged))
     by_path = {name: link for name, link in config.links.items() if link.pin_path}
