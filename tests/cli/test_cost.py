@@ -105,8 +105,9 @@ def test_a_larger_host_takes_no_more_programs(lab: Lab, tmp_path: Path) -> None:
 def test_a_rehearsal_starts_few_programs(lab: Lab, tmp_path: Path) -> None:
     found = _cost(tmp_path, "rehearse", str(ROOT / "examples" / "first.yaml"), namespace=lab.namespace("anywhere"))
     assert found.status == 0, found.said
-    assert found.programs["ip"] <= 43  # the way back is the real one: it looks once more, before and after
-    assert sum(found.programs.values()) <= 49
+    # the way back is the real one: it looks once more, before and after; verify asks for the way of its answers, too
+    assert found.programs["ip"] <= 44
+    assert sum(found.programs.values()) <= 50
     assert found.modules == SITE_FILE
 
 
