@@ -1,4 +1,4 @@
-"""Verbs about the power and the definition of a guest: shutdown, stop, autostart, undefine, console."""
+"""Verbs about the power and the definition of a guest: start, shutdown, stop, autostart, undefine, console."""
 
 from __future__ import annotations
 
@@ -34,8 +34,10 @@ def driver_options(function: F) -> F:
     )(function)
 
 
-def _guests(function: F) -> F:
-    return click.argument("names", metavar="GUEST...", nargs=-1, required=True)(function)
+def _of_guests(function: F) -> F:
+    """GUEST..., and what each of these verbs takes beside."""
+    named = click.argument("names", metavar="GUEST...", nargs=-1, required=True)
+    return named(driver_options(json_option(function)))
 
 
 def _yes(function: F) -> F:
@@ -43,7 +45,17 @@ def _yes(function: F) -> F:
 
 
 @click.command()
-@_guests
+@_of_guests
+def start(*, names: tuple[str, ...], driver: str | None, connect: str | None, as_json: bool) -> int:
+    """Start guests; those that run are left alone."""
+    runtime, found = found_guests(names, driver, connect)
+    for domain in found:
+        runtime.start(domain.name)
+    report("guest-start", f"started: {', '.join(names)}", (), as_json=as_json)
+    return 0
+
+
+@click.command()
 @click.option(
     "--wait",
     "wait_s",
@@ -54,8 +66,7 @@ def _yes(function: F) -> F:
     help="Wait so long until it is off; 0: do not wait.",
 )
 @click.option("--mode", type=click.Choice(("acpi", "agent")), help="How it is asked; what there is, if not given.")
-@driver_options
-@json_option
+@_of_guests
 def shutdown(
     *, names: tuple[str, ...], wait_s: float, mode: str | None, driver: str | None, connect: str | None, as_json: bool
 ) -> int:
@@ -66,7 +77,7 @@ def shutdown(
 
     Example: bascule guest shutdown web db --wait 120
     """
-    runtime, found = _found(names, driver, connect)
+    runtime, found = found_guests(names, driver, connect)
     running = [domain.name for domain in found if domain.running]
     for name in running:
         runtime.shutdown(name, mode or "")
@@ -91,16 +102,14 @@ def shutdown(
 
 
 @click.command()
-@_guests
 @_yes
-@driver_options
-@json_option
+@_of_guests
 def stop(*, names: tuple[str, ...], yes: bool, driver: str | None, connect: str | None, as_json: bool) -> int:
     """Pull the plug of guests, as a power cut would. `bascule guest shutdown` asks them first.
 
     What a guest has not written to its disk is lost. It asks where it is run on a terminal.
     """
-    runtime, found = _found(names, driver, connect)
+    runtime, found = found_guests(names, driver, connect)
     running = [domain.name for domain in found if domain.running]
     if running and not _agrees(f"pull the plug of {ranges(running)}? What is not on disk is lost", yes=yes):
         return 1
@@ -111,13 +120,11 @@ def stop(*, names: tuple[str, ...], yes: bool, driver: str | None, connect: str 
 
 
 @click.command()
-@_guests
 @click.option("--disable", is_flag=True, help="Do not start them when the host boots any more.")
-@driver_options
-@json_option
+@_of_guests
 def autostart(*, names: tuple[str, ...], disable: bool, driver: str | None, connect: str | None, as_json: bool) -> int:
     """Start guests when the host boots, by libvirt. Where a site file says `autostart:`, apply follows it."""
-    runtime, _ = _found(names, driver, connect)
+    runtime, _ = found_guests(names, driver, connect)
     for name in names:
         runtime.autostart(name, on=not disable)
     words = "do not start" if disable else "start"
@@ -126,10 +133,8 @@ def autostart(*, names: tuple[str, ...], disable: bool, driver: str | None, conn
 
 
 @click.command()
-@_guests
 @_yes
-@driver_options
-@json_option
+@_of_guests
 def undefine(*, names: tuple[str, ...], yes: bool, driver: str | None, connect: str | None, as_json: bool) -> int:
     """Take the definitions of guests away. Their disks stay; a guest that runs is refused.
 
@@ -137,7 +142,7 @@ def undefine(*, names: tuple[str, ...], yes: bool, driver: str | None, connect: 
     """
     from bascule.errors import BasculeError, Problem
 
-    runtime, found = _found(names, driver, connect)
+    runtime, found = found_guests(names, driver, connect)
     problems = [
         Problem(
             code="GUEST-RUNS",
@@ -168,7 +173,7 @@ def console(*, name: str, driver: str | None, connect: str | None) -> int:
     """
     from bascule.errors import BasculeError
 
-    runtime, (domain,) = _found((name,), driver, connect)
+    runtime, (domain,) = found_guests((name,), driver, connect)
     if not domain.running:
         raise BasculeError.of("GUEST-OFF", f"'{name}' does not run", hint=f"start it: bascule guest start {name}")
     words = runtime.console(name)
@@ -179,10 +184,12 @@ def console(*, name: str, driver: str | None, connect: str | None) -> int:
     os.execv(words[0], words)
 
 
-POWER = (shutdown, stop, autostart, undefine, console)
+POWER = (start, shutdown, stop, autostart, undefine, console)
 
 
-def _found(names: Iterable[str], driver: str | None, connect: str | None) -> tuple[GuestRuntime, tuple[Domain, ...]]:
+def found_guests(
+    names: Iterable[str], driver: str | None, connect: str | None
+) -> tuple[GuestRuntime, tuple[Domain, ...]]:
     """Who runs the guests, and those that are meant: all are known before the first is touched."""
     from bascule.guests.runtimes.detect import detect, find_domain
 

@@ -12,6 +12,7 @@ from bascule.host.identity import name_for_site
 from bascule.importer.importing import Sources
 from bascule.importer.libvirt import READS as LIBVIRT
 from bascule.model.kernel_parameters import conf
+from bascule.model.sightings import fdb_entries
 from bascule.model.state import HostState
 from bascule.model.values import IfName
 from bascule.persist.detect import detect
@@ -73,7 +74,7 @@ def _observed() -> HostState:
     """What is here, with how each link that may have addresses comes by those of IPv6, and with the static entries."""
     from bascule.providers.observe import observe
     from bascule.providers.static_fdb import STATIC_FDB
-    from bascule.providers.static_fdb.state import StaticFdb, read_entries
+    from bascule.providers.static_fdb.state import StaticFdb, static_macs
 
     state = observe()
     names = ("default", *(name for name, link in state.links.items() if link.master is None))
@@ -82,7 +83,7 @@ def _observed() -> HostState:
     if not any(link.is_bridge for link in state.links.values()):
         return state
     listing = run(("bridge", "-j", "fdb", "show"), check=False).stdout
-    return STATIC_FDB.with_part(state, StaticFdb(entries=read_entries(json.loads(listing or "[]"))))
+    return STATIC_FDB.with_part(state, StaticFdb(entries=static_macs(fdb_entries(json.loads(listing or "[]")))))
 
 
 def _with_files(root: str) -> list[str]:

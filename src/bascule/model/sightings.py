@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
 from msgspec import Struct
 
-from bascule.model.values import IfName, IpAddress, Mac
+from bascule.model.values import IfName, IpAddress, Mac, parse_mac
 
 SOURCES = ("agent", "lease", "snooped", "neighbour", "heard", "declared")  # the most trustworthy first
 
@@ -20,7 +23,7 @@ class Sighting(Struct, frozen=True, kw_only=True):
 
 
 class FdbEntry(Struct, frozen=True, kw_only=True):
-    """A MAC that a bridge has learned on one of its ports."""
+    """A MAC that a bridge has learned on one of its ports; ``static`` and ``sticky`` ones were set by somebody."""
 
     mac: Mac
     port: IfName
@@ -28,3 +31,24 @@ class FdbEntry(Struct, frozen=True, kw_only=True):
     vlan: int | None = None
     age_s: float | None = None
     static: bool = False
+    sticky: bool = False
+
+
+def fdb_entries(rows: Iterable[Mapping[str, Any]]) -> Iterator[FdbEntry]:
+    """Those of ``bridge -j fdb show``, with their ages if asked for; the links' own MACs are left out."""
+    for row in rows:
+        if "master" not in row or "mac" not in row or row.get("state") == "permanent":
+            continue
+        try:
+            mac = parse_mac(row["mac"])
+        except ValueError:
+            continue
+        yield FdbEntry(
+            mac=mac,
+            port=IfName(row["ifname"]),
+            bridge=IfName(row["master"]),
+            vlan=row.get("vlan"),
+            age_s=float(row["updated"]) if "updated" in row else None,
+            static=row.get("state") == "static",
+            sticky="sticky" in row.get("flags", ()),
+        )

@@ -13,15 +13,16 @@ from msgspec.structs import replace
 from bascule.errors import BasculeError
 from bascule.model.kernel_parameters import AS_VLAN, FORWARDING, VLAN_TAGGED, bridge_nf, conf
 from bascule.model.ruleset.rules import AnyTable
+from bascule.model.sightings import FdbEntry, fdb_entries
 from bascule.model.state import HostState
 from bascule.observe.firewall import HOOKS, balanced_services, calls_of, nft_savers, read_firewall, read_saves
 from bascule.providers.kernel.observe import PROGRAMS, read
 from bascule.providers.ovs.observe import all_rules, look
 from bascule.providers.ovs.overlay import lay_over
+from bascule.system.net.fdb import switch_entries
 from bascule.system.net.monitor import NetlinkMonitor
 from bascule.system.net.netns import Namespace
 from bascule.system.net.sysctl import read_sysctls
-from bascule.system.openvswitch import forwarding
 from bascule.system.run import Running, run
 from bascule.topology.trace.network import HostNetwork, KnownNeighbour, LearnedMac
 from bascule.topology.trace.rules.hooks import read_hooks
@@ -92,7 +93,7 @@ def _read_once(namespace: Namespace | None) -> HostNetwork:
         rules=rules,
         sysctls=read_sysctls(_parameters(state), namespace=namespace),
         calls={str(link["ifname"]): _calls(link) for link in links if _calls(link)},
-        fdb=(*learned_macs(listed(fdb)), *_switched(namespace)),
+        fdb=tuple(learned_macs((*fdb_entries(listed(fdb)), *switch_entries(namespace)))),
         flows=all_rules(namespace, switches) if switches is not None else {},
         neighbours=tuple(_neighbours(listed(neighbours))),
         traffic_control=_filters(listed(queues), namespace),
@@ -158,24 +159,17 @@ def _parameters(state: HostState) -> Iterable[str]:
             yield conf(4, link, name)
 
 
-def learned_macs(rows: Sequence[Mapping[str, Any]]) -> Iterable[LearnedMac]:
-    """The forwarding data base of ``bridge -j fdb show``, without the bridges' own MACs."""
-    for row in rows:
-        if "master" in row and "mac" in row and row.get("state") != "permanent":
-            yield LearnedMac(
-                mac=mac(row["mac"]),
-                port=row["ifname"],
-                bridge=row["master"],
-                vlan=row.get("vlan", 0),
-                static=row.get("state") == "static",
-                sticky="sticky" in row.get("flags", ()),
-            )
-
-
-def _switched(namespace: Namespace | None) -> Iterable[LearnedMac]:
-    for bridge, port, vlan, told, _ in forwarding(namespace):
-        if port != bridge:
-            yield LearnedMac(mac=mac(told), port=port, bridge=bridge, vlan=vlan)
+def learned_macs(entries: Iterable[FdbEntry]) -> Iterable[LearnedMac]:
+    """The forwarding data base as a walk asks for it."""
+    for one in entries:
+        yield LearnedMac(
+            mac=mac(one.mac),
+            port=one.port,
+            bridge=one.bridge,
+            vlan=one.vlan or 0,
+            static=one.static,
+            sticky=one.sticky,
+        )
 
 
 def _neighbours(rows: Sequence[Mapping[str, Any]]) -> Iterable[KnownNeighbour]:

@@ -23,9 +23,6 @@ from bascule.model.values import (
 )
 from bascule.site.findings import nearest, shown
 
-MTU_MIN, MTU_MAX = 68, 65535  # RFC 791's smallest datagram; the largest that the kernel takes
-
-
 _RESERVED = {
     "none": "means no link in a site file",
     "unknown": "means a link in a site file that nobody has named yet",
@@ -209,25 +206,6 @@ def read_vid_range(text: str) -> tuple[Vid, Vid]:
     return low, high
 
 
-COUNT_MAX = 4096  # QEMU's most on x86
-
-
-def read_count(text: str) -> int:
-    """How many virtual processors."""
-    count = read_number(text, "a number of processors")
-    if not 1 <= count <= COUNT_MAX:
-        raise Invalid(f"{count} is not in 1–{COUNT_MAX}", "a guest has at least one processor")
-    return count
-
-
-def read_mtu(text: str) -> int:
-    """An MTU in bytes."""
-    mtu = read_number(text, "an MTU in bytes")
-    if not MTU_MIN <= mtu <= MTU_MAX:
-        raise Invalid(f"MTU {mtu} is not in {MTU_MIN}–{MTU_MAX}", "Ethernet's own is 1500, jumbo frames have 9000")
-    return mtu
-
-
 _UNITS = {"KiB": 10, "MiB": 20, "GiB": 30, "TiB": 40}
 
 
@@ -253,20 +231,6 @@ _SERVICE_HINT = "write tcp/80, tcp/8000-8100, udp/53, icmp or arp"
 def read_address_or_subnet(text: str) -> IpNetwork:
     """A single address is a subnet of one."""
     return read_subnet(text) if "/" in text else ip_network(read_address(text))
-
-
-def read_group(text: str) -> int:
-    """The number of a group of routers that share an address (VRID of VRRP and CARP, group of HSRP)."""
-    if (number := read_number(text, "the number of a group")) > 255:
-        raise Invalid(f"{shown(text)} is not the number of a group", "they go up to 255")
-    return number
-
-
-def read_milliseconds(text: str) -> int:
-    """A time of a bond, up to a minute."""
-    if (number := read_number(text, "a time in milliseconds")) > 60_000:
-        raise Invalid(f"{shown(text)} ms are more than a minute", "a bond's times are some hundred milliseconds")
-    return number
 
 
 def read_frame_rate(text: str) -> int:
@@ -328,14 +292,6 @@ def read_served(text: str) -> Service:
     if not service.first:
         raise Invalid(f"{shown(text)} is answered by whoever has an address and is not a port", "leave it out")
     return service
-
-
-def read_port(text: str) -> int:
-    """A port from 1 to 65535."""
-    port = read_number(text, "a port number")
-    if not 1 <= port <= 65535:
-        raise Invalid(f"port {port} is not in 1–65535")
-    return port
 
 
 Span = tuple[IPv4Address, IPv4Address]

@@ -27,6 +27,8 @@ from bascule.model.values import (
 from bascule.site import parsers as p
 from bascule.site.findings import nearest, shown
 
+BOUNDS = "see its bounds in 'bascule schema'"
+U32 = 2**32 - 1
 TEXT_MAX = 255  # characters; no word of a site file is longer
 
 
@@ -91,40 +93,6 @@ def read_ticks(text: str) -> int:
     return ticks
 
 
-def read_member_count(text: str) -> int:
-    """Members of a bond; 0 and 1 mean the same to the kernel."""
-    return _within(text, "the number of members", 0, 1000)
-
-
-def read_bridge_priority(text: str) -> int:
-    """16 bits (IEEE 802.1D)."""
-    return _within(text, "the priority of a bridge", 0, 65535)
-
-
-def read_path_cost(text: str) -> int:
-    """16 bits, none of them zero (BR_MAX_PATH_COST in the kernel)."""
-    return _within(text, "the cost of a port", 1, 65535)
-
-
-def read_port_priority(text: str) -> int:
-    """6 bits (BR_MAX_PORT_PRIORITY in the kernel)."""
-    return _within(text, "the priority of a port", 0, 63)
-
-
-def _within(text: str, what: str, low: int, high: int) -> int:
-    if not low <= (number := p.read_number(text, what)) <= high:
-        raise p.Invalid(f"{what} {number} is not in {low}–{high}", "see its bounds in 'bascule schema'")
-    return number
-
-
-def read_metric(text: str) -> int:
-    """The rank of a route; 0 is what no metric means."""
-    metric = p.read_number(text, "a metric")
-    if not 1 <= metric <= 0xFFFFFFFF:
-        raise p.Invalid(f"metric {metric} is not in 1–4294967295", "leave the key out where the kernel may choose")
-    return metric
-
-
 TABLES = {"default": DEFAULT_TABLE, "main": MAIN_TABLE}
 
 
@@ -135,16 +103,6 @@ def read_table(text: str) -> int:
         hint = "take a number from 1 to 252"
         raise p.Invalid(f"{table} is not in 1–4294967295, or is the kernel's own table", hint)
     return table
-
-
-def read_priority(text: str) -> int:
-    """The place of a policy rule; the kernel's own have 0, 32766 and 32767."""
-    priority = p.read_number(text, "the priority of a rule")
-    if not 1 <= priority <= 0xFFFFFFFF:
-        raise p.Invalid(
-            f"priority {priority} is not in 1–4294967295", "the lowest is asked first; the main table has 32766"
-        )
-    return priority
 
 
 def read_fwmark(text: str) -> str:
@@ -163,6 +121,20 @@ def read_member(text: str) -> IfName:
 
 def _integer(minimum: int, maximum: int, *examples: int) -> dict[str, Any]:
     return {"type": "integer", "minimum": minimum, "maximum": maximum, "examples": [*examples]}
+
+
+def number(
+    code: str, noun: str, low: int, high: int, *examples: int, called: str = "", hint: str | None = None
+) -> Scalar:
+    """A whole number within bounds; ``called`` stands before one that is out of them."""
+
+    def parse(text: str) -> int:
+        found = p.read_number(text, noun)
+        if not low <= found <= high:
+            raise p.Invalid(f"{called}{found} is not in {low}–{high}", hint)
+        return found
+
+    return Scalar(code, noun, parse, _integer(low, high, *examples))
 
 
 def _schema(pattern: str, *examples: str) -> dict[str, Any]:
@@ -264,22 +236,18 @@ VlanRange = Annotated[
         },
     ),
 ]
-Mtu = Annotated[
+Mtu = Annotated[  # from RFC 791's smallest datagram to the largest that the kernel takes
     int,
-    Scalar(
-        "MTU",
-        "an MTU",
-        p.read_mtu,
-        _integer(p.MTU_MIN, p.MTU_MAX, 1500, 9000),
+    number(
+        "MTU", "an MTU", 68, 65535, 1500, 9000, called="MTU ", hint="Ethernet's own is 1500, jumbo frames have 9000"
     ),
 ]
-Count = Annotated[
-    int,
-    Scalar("COUNT", "a number", p.read_count, _integer(1, p.COUNT_MAX, 2)),
+Count = Annotated[  # of processors, up to QEMU's most on x86
+    int, number("COUNT", "a number of processors", 1, 4096, 2, hint="a guest has at least one processor")
 ]
-Metric = Annotated[
+Metric = Annotated[  # 0 is what no metric means
     int,
-    Scalar("TYPE", "a metric", read_metric, _integer(1, 2**32 - 1, 100)),
+    number("TYPE", "a metric", 1, U32, 100, called="metric ", hint="leave the key out where the kernel may choose"),
 ]
 Table = Annotated[
     int,
@@ -290,10 +258,13 @@ Table = Annotated[
         {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 2**32 - 1}, {"enum": [*TABLES]}], "examples": [52]},
     ),
 ]
-Priority = Annotated[
+Priority = Annotated[  # the kernel's own rules have 0, 32766 and 32767
     int,
-    Scalar("TYPE", "the priority of a rule", read_priority, _integer(1, 2**32 - 1, 1000)),
-]
+    number(
+        "TYPE", "the priority of a rule", 1, U32, 1000,
+        called="priority ", hint="the lowest is asked first; the main table has 32766",
+    ),
+]  # fmt: skip
 Fwmark = Annotated[
     str,
     Scalar(
@@ -316,10 +287,7 @@ Served = Annotated[
     Service,
     Scalar("SERVICE", "a served port", p.read_served, _schema(rf"^{_PORTS}$", "tcp/80", "tcp/8000-8100", "udp/53")),
 ]
-Port = Annotated[
-    int,
-    Scalar("PORT", "a port number", p.read_port, _integer(1, 65535, 2222)),
-]
+Port = Annotated[int, number("PORT", "a port number", 1, 65535, 2222, called="port ")]
 SpanWord = Annotated[
     p.Span,
     Scalar(
@@ -349,20 +317,34 @@ AlsoAddress = Annotated[
         _schema(rf"^({_DOTS}|{_COLONS})(/[0-9]{{1,3}})?$", "10.0.0.100", "10.8.0.0/24", "2001:db8:1::/48"),
     ),
 ]
-GroupNumber = Annotated[int, Scalar("COUNT", "the number of a group", p.read_group, _integer(0, 255, 7))]
+GroupNumber = Annotated[  # VRID of VRRP and CARP, group of HSRP
+    int, number("COUNT", "the number of a group", 0, 255, 7, called="group ")
+]
 FrameRate = Annotated[int, Scalar("RATE", "a rate of frames", p.read_frame_rate, _schema(r"^[0-9]+/s$", "100/s"))]
 TreeTime = Annotated[  # in hundredths of a second, as the kernel counts them
     int,
     Scalar("COUNT", "a time in seconds", read_ticks, _schema(r"^[0-9]+(\.[0-9]{1,2})? ?s?$", "15s", "0.5s")),
 ]
-MemberCount = Annotated[int, Scalar("COUNT", "a number of members", read_member_count, _integer(0, 1000, 1))]
-BridgePriority = Annotated[
-    int, Scalar("COUNT", "the priority of a bridge", read_bridge_priority, _integer(0, 65535, 4096))
+MemberCount = Annotated[  # 0 and 1 mean the same to the kernel
+    int, number("COUNT", "a number of members", 0, 1000, 1, called="the number of members ", hint=BOUNDS)
 ]
-PathCost = Annotated[int, Scalar("COUNT", "the cost of a port", read_path_cost, _integer(1, 65535, 100))]
-PortPriority = Annotated[int, Scalar("COUNT", "the priority of a port", read_port_priority, _integer(0, 63, 16))]
+BridgePriority = Annotated[  # 16 bits (IEEE 802.1D)
+    int, number("COUNT", "the priority of a bridge", 0, 65535, 4096, called="the priority of a bridge ", hint=BOUNDS)
+]
+PathCost = Annotated[  # 16 bits, none of them zero (BR_MAX_PATH_COST in the kernel)
+    int, number("COUNT", "the cost of a port", 1, 65535, 100, called="the cost of a port ", hint=BOUNDS)
+]
+PortPriority = Annotated[  # 6 bits (BR_MAX_PORT_PRIORITY in the kernel)
+    int, number("COUNT", "the priority of a port", 0, 63, 16, called="the priority of a port ", hint=BOUNDS)
+]
 BitRate = Annotated[
     int,
     Scalar("RATE", "a rate of bits", p.read_bit_rate, _schema(r"^[0-9.]+ ?[kKmMgG]bit(/s|ps)?$", "100Mbit", "2.5Gbit")),
 ]
-Milliseconds = Annotated[int, Scalar("COUNT", "a time in milliseconds", p.read_milliseconds, _integer(0, 60000, 100))]
+Milliseconds = Annotated[
+    int,
+    number(
+        "COUNT", "a time in milliseconds", 0, 60_000, 100,
+        called="time ", hint="a bond's times are some hundred milliseconds",
+    ),
+]  # fmt: skip

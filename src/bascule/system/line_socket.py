@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
-from typing import Self
+
+from bascule.system.closing import Closing
 
 
-class LineSocket:
+class LineSocket(Closing):
     """A connection; raises OSError for all that goes wrong, TimeoutError among it."""
 
     def __init__(self, path: Path, *, timeout_s: float) -> None:
@@ -37,9 +38,3 @@ class LineSocket:
     def close(self) -> None:
         """Hang up."""
         self._socket.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

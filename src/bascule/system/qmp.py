@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from bascule.errors import BasculeError, CommandFailed, Problem
+from bascule.system.closing import Closing
 from bascule.system.line_socket import LineSocket
 
 
-class Qmp:
+class Qmp(Closing):
     """A conversation with one QEMU process. Every failure is a CommandFailed with QEMU's own words."""
 
     def __init__(self, path: Path, *, timeout_s: float = 10.0) -> None:
@@ -68,9 +69,3 @@ class Qmp:
     def close(self) -> None:
         """Hang up; QEMU goes on."""
         self._socket.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

@@ -9,11 +9,11 @@ import shutil
 import subprocess
 import time
 from collections.abc import Container, Iterable, Iterator, Sequence
-from typing import Self
 
 from msgspec import Struct
 
 from bascule.errors import CommandFailed, MissingTool, NotPermitted, Problem
+from bascule.system.closing import Closing
 from bascule.system.net.netns import Namespace
 
 HUNG_S = 300.0  # a program that has not ended by then hangs; on a busy machine systemctl alone took over a minute
@@ -151,7 +151,7 @@ def run_all(
         return running.texts(timeout_s)
 
 
-class Running:
+class Running(Closing):
     """Programs that run side by side; they print into memory and never wait for us.
 
     Those that still run are killed on the way out. A tool that is missing is told when its text is asked for, unless
@@ -200,12 +200,6 @@ class Running:
             if isinstance(program, _Started):
                 program.close()
         self._programs.clear()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _start(argv: Sequence[str]) -> _Started | MissingTool:

@@ -25,6 +25,7 @@ from bascule.policy.masquerade import router_table
 from bascule.probe.dhcp_client import DhcpLease
 from bascule.probe.domain import ProbeDomain
 from bascule.system.clock import Progress, unseen
+from bascule.system.closing import Closing
 from bascule.system.net import links, rtnetlink
 from bascule.system.net.netns import Namespace
 from bascule.system.process.sandbox import privilege
@@ -54,7 +55,7 @@ def tools(site: Site) -> Iterator[str]:
         yield "dnsmasq"
 
 
-class Twin:
+class Twin(Closing):
     """Made by ``raise_``; a context manager that lets go of everything at its end.
 
     The order of use: ``raise_``, apply the plan in ``host(name)``, ``plug_guests``, ``start_guests``, ``probe_domain``.
@@ -290,12 +291,6 @@ class Twin:
     def close(self) -> None:
         """Let go of everything; what is in no other hand is gone."""
         self._stack.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _routes(machine: Machine) -> bool:

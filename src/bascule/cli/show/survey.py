@@ -127,7 +127,8 @@ def survey_as_json(survey: Survey, *, host: str, loops: Iterable[Loop] = ()) -> 
                 "subnets": [str(net) for net in one.subnets],
                 "gateways": list(one.gateways),
                 "vlan": one.vlan,
-                "feet": [{"nic": end.nic, "tags": list(end.tags)} for end in one.ends],
+                "ends": [{"nic": end.nic, "tags": list(end.tags)} for end in one.ends],
+                "feet": [{"nic": end.nic, "tags": list(end.tags)} for end in one.ends],  # as 0.1.0 called them
                 "why": one.why,
             }
             for one in propose(survey)

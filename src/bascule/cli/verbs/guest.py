@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from bascule.cli.common import WholeHelp, json_option, show
-from bascule.cli.guest_power import POWER, driver_options, report
+from bascule.cli.guest_power import POWER, driver_options, found_guests, report
 
 if TYPE_CHECKING:
     from bascule.guests.runtimes.runtime import GuestRuntime
@@ -123,22 +123,6 @@ def define(
     return 0
 
 
-@command.command()
-@click.argument("names", metavar="GUEST...", nargs=-1, required=True)
-@driver_options
-@json_option
-def start(*, names: tuple[str, ...], driver: str | None, connect: str | None, as_json: bool) -> int:
-    """Start guests; those that run are left alone."""
-    from bascule.guests.runtimes.detect import detect, find_domain
-
-    runtime = detect(driver, uri=connect)
-    there = runtime.domains()
-    for domain in [find_domain(there, name) for name in names]:  # all are known before the first is started
-        runtime.start(domain.name)
-    report("guest-start", f"started: {', '.join(names)}", (), as_json=as_json)
-    return 0
-
-
 for power in POWER:
     command.add_command(power)
 
@@ -219,7 +203,6 @@ def attach(
 ) -> int:
     """Give a guest one more NIC, also while it runs, and for every start from now on."""
     from bascule.guests.checks import refuse_unknown
-    from bascule.guests.runtimes.detect import detect, find_domain
     from bascule.model.values import parse_ifname, parse_mac
 
     to = _source(bridge, network, direct)
@@ -228,8 +211,7 @@ def attach(
         end = parse_ifname(tap) if tap else None
     except ValueError as wrong:
         raise click.UsageError(str(wrong)) from wrong
-    runtime = detect(driver, uri=connect)
-    domain = find_domain(runtime.domains(), name)
+    runtime, (domain,) = found_guests((name,), driver, connect)
     refuse_unknown(runtime, to.kind.value, to.into)
     made = runtime.attach(domain, to, mac=given, tap=end, model=model)
     report("guest-attach", f"{name}, NIC {made.index} ({made.mac}): on {to}, tap {made.tap}", (), as_json=as_json)
@@ -251,10 +233,9 @@ def detach(*, name: str, nic: str | None, driver: str | None, connect: str | Non
 
 def _nic(name: str, nic: str | None, driver: str | None, connect: str | None) -> tuple[GuestRuntime, Domain, DomainNic]:
     """Who runs the guest, the guest, and the NIC that is meant."""
-    from bascule.guests.runtimes.detect import detect, find_domain, find_nic
+    from bascule.guests.runtimes.detect import find_nic
 
-    runtime = detect(driver, uri=connect)
-    domain = find_domain(runtime.domains(), name)
+    runtime, (domain,) = found_guests((name,), driver, connect)
     return runtime, domain, find_nic(domain, nic)
 
 

@@ -43,18 +43,18 @@ def one_way(box: Box, *, open_in: bool) -> Iterable[str]:
 
 
 def arrows(scene: Scene, layout: Layout, box: Box) -> Iterable[str]:
-    """Who goes out through a machine, as an arrow from the foot in one network to the foot in the other."""
-    feet = {}
+    """Who goes out through a machine, as an arrow from its NIC in one network to that in the other."""
+    legs = {}
     for edge in scene.edges:
         if edge.lower == box.node and edge.id in layout.wires:
-            feet[scene.nodes[edge.upper].label] = layout.wires[edge.id][-1][0]
+            legs[scene.nodes[edge.upper].label] = layout.wires[edge.id][-1][0]
     for arrow in scene.arrows:
-        if arrow.machine != box.node or arrow.to not in feet:
+        if arrow.machine != box.node or arrow.to not in legs:
             continue
         for origin in arrow.origins:
-            if origin not in feet:
+            if origin not in legs:
                 continue
-            start, end, y = feet[origin], feet[arrow.to], box.y + 17
+            start, end, y = legs[origin], legs[arrow.to], box.y + 17
             yield f'<path class="flow" d="M{start} {box.y + 2}V{y}H{end}V{box.y + 9}"/>'
             yield f'<path class="flowhead" d="M{end - 4} {box.y + 10}h8l-4 -8z"/>'
 

@@ -35,8 +35,8 @@ def outline(scene: Scene, width: int) -> list[str]:
 def _standing(scene: Scene, tree: Tree, key: str, depth: int, width: int) -> list[str]:
     """An element and what stands on it."""
     lines = _lines(scene, scene.nodes[key], depth, width)
-    for foot in tree.feet.get(key, ()):
-        lines += _lines(scene, scene.nodes[foot], depth + 1, width, lead="on ")
+    for member in tree.members.get(key, ()):
+        lines += _lines(scene, scene.nodes[member], depth + 1, width, lead="on ")
     for child in tree.children.get(key, ()):
         lines += _standing(scene, tree, child, depth + 1, width)
     return lines

@@ -82,10 +82,10 @@ def render(scene: Scene, options: Options) -> str:
     layout, m = lay_out(scene)
     inner = max(inner_width(scene, layout), int(cells(scene.site) * TITLE))
     signs, signs_height = legend(scene, layout, inner)
-    foot = _foot(scene, options.date, inner)
+    footer = _footer(scene, options.date, inner)
     width = inner + 2 * MARGIN
     below = MARGIN + HEAD + layout.height + 28
-    height = below + signs_height + len(foot) * ROW + MARGIN
+    height = below + signs_height + len(footer) * ROW + MARGIN
     left = MARGIN + (inner - layout.width) // 2
     size = f'width="{width}" height="{height}"'
     dim = ' class="dim"' if scene.path else ""
@@ -104,7 +104,7 @@ def render(scene: Scene, options: Options) -> str:
         *signs,
         "</g>",
     ]
-    for place, (line, look) in enumerate(foot):
+    for place, (line, look) in enumerate(footer):
         y = below + signs_height + (place + 1) * ROW
         parts.append(f'<text class="{look}" x="{MARGIN}" y="{y}">{escape(line)}</text>')
     parts.append("</svg>")
@@ -142,7 +142,7 @@ def describe(scene: Scene) -> str:
     return " ".join(words)
 
 
-def _foot(scene: Scene, date: str | None, width: int) -> list[tuple[str, str]]:
+def _footer(scene: Scene, date: str | None, width: int) -> list[tuple[str, str]]:
     lines = []
     if scene.path:
         lines.append((f"{scene.path.source} to {scene.path.target}: {scene.path.end}", "label ink"))
@@ -162,7 +162,7 @@ def _untagged(_: str) -> tuple[str, str]:
 
 
 def body(scene: Scene, layout: Layout, m: Metrics, *, tag: Tag = _untagged, under: Iterable[str] = ()) -> Iterable[str]:
-    """The drawing without page, legend and foot; ``under`` comes between the wires and the elements."""
+    """The drawing without page, legend and footer; ``under`` comes between the wires and the elements."""
     hot = set(scene.path.nodes) if scene.path else set()
     for box in layout.boxes:
         if box.shape == "frame":

@@ -86,8 +86,8 @@ class HostLayout:
         if node.kind is Kind.TRANSLATION:
             bar.w += m.snap(2 * m.arrow)
         out = seat(above, bar, m, wide=node.kind in _WIDE, entry=key in self.entered)
-        if key in self.tree.feet:
-            return self._footed(out, bar, self.tree.feet[key])
+        if key in self.tree.members:
+            return self._over_members(out, bar, self.tree.members[key])
         bottom = bar.y + bar.h - m.edge
         if key in self.tree.primary:
             edge = next(e for e in self.tree.lower[key] if e.lower == self.tree.primary[key])
@@ -100,18 +100,18 @@ class HostLayout:
             out.paths[edge] = [(x, bottom)]
             out.exits.append(Exit(key=target, x=x, edges=(edge,), network=self.network_of.get(edge)))
 
-    def _footed(self, out: Block, bar: Box, feet: Sequence[str]) -> Block:
+    def _over_members(self, out: Block, bar: Box, members: Sequence[str]) -> Block:
         """An element on several legs: its NICs in a row under it."""
         m = self.m
         blocks = []
-        for foot in feet:
-            legs = self.networks.get(foot, [])
-            below = self.scene.nodes[foot]
-            frame = box(foot, self.lines(below), m, ports=max(len(legs), 1), extra=_icon(below, m))
+        for member in members:
+            legs = self.networks.get(member, [])
+            below = self.scene.nodes[member]
+            frame = box(member, self.lines(below), m, ports=max(len(legs), 1), extra=_icon(below, m))
             block = Block(w=frame.w, h=frame.h, boxes=[frame])
             self._leave(block, frame, legs, frame.h - m.edge)
             blocks.append(block)
-        entered = [foot for foot in feet if foot in self.entered]
+        entered = [member for member in members if member in self.entered]
         row = rows([blocks], m)
         channel = m.drop + m.track * len(entered)
         top = out.h
@@ -128,12 +128,12 @@ class HostLayout:
         for edge in self.tree.lower[bar.node]:
             x = ports(frames[edge.lower], 1, m)[0]
             out.paths[edge.id] = [(x, bar.y + bar.h - m.edge), (x, frames[edge.lower].y)]
-        for place, foot in enumerate(entered):
+        for place, member in enumerate(entered):
             lane = out.w + m.half()
             out.w += m.grid
-            x = ports(frames[foot], 1, m)[0] - m.half()
+            x = ports(frames[member], 1, m)[0] - m.half()
             track = top + m.track * place + m.drop // 2
-            out.entries[foot] = [(lane, 0), (lane, track), (x, track), (x, frames[foot].y)]
+            out.entries[member] = [(lane, 0), (lane, track), (x, track), (x, frames[member].y)]
         out.h = top + channel + max(frame.h for frame in row.boxes)
         return out
 

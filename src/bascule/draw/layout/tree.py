@@ -12,14 +12,14 @@ from bascule.draw.scene.elements import Edge, Kind, Layer, Node, Scene
 class Tree(Struct, kw_only=True):
     """A host's elements in drawing order.
 
-    ``children`` stand on one element; ``feet`` are what an element with several legs stands on alone (a bond on its
+    ``children`` stand on one element; ``members`` are what an element with several legs stands on alone (a bond on its
     NICs); ``loose`` ones have wires to several elements, or none, and are drawn above all others; ``unrouted``
     wires have no place in a forest (a link that sits on two others which are shared) and are told in words.
     """
 
     roots: list[str] = field(default_factory=list)
     children: dict[str, list[str]] = field(default_factory=dict)
-    feet: dict[str, list[str]] = field(default_factory=dict)
+    members: dict[str, list[str]] = field(default_factory=dict)
     primary: dict[str, str] = field(default_factory=dict)
     loose: list[str] = field(default_factory=list)
     taps: dict[str, list[str]] = field(default_factory=dict)  # of a guest
@@ -54,15 +54,15 @@ def plant(scene: Scene, host: str) -> Tree:
     ends = [n.id for n in nodes.values() if _is_end(n) and n.id not in owner]
     inner = [n.id for n in nodes.values() if not _is_end(n)]
     _stand(tree, nodes, inner)
-    foot_of = {foot for feet in tree.feet.values() for foot in feet}
+    among_members = {member for members in tree.members.values() for member in members}
     for key in ends:
         targets = tree.targets(key)
-        if len(targets) == 1 and targets[0] not in foot_of:
+        if len(targets) == 1 and targets[0] not in among_members:
             tree.primary[key] = targets[0]
             tree.children.setdefault(targets[0], []).append(key)
         else:
             tree.loose.append(key)
-    tree.roots = [key for key in inner if key not in tree.primary and key not in foot_of]
+    tree.roots = [key for key in inner if key not in tree.primary and key not in among_members]
     return tree
 
 
@@ -83,9 +83,9 @@ def _stand(tree: Tree, nodes: dict[str, Node], inner: Iterable[str]) -> None:
         if len(lowers) > 1 and all(
             uppers[x] == [key] and not tree.lower[x] and nodes[x].layer is Layer.NIC for x in lowers
         ):
-            tree.feet[key] = lowers
+            tree.members[key] = lowers
     for key in inner:
-        if key in tree.feet:
+        if key in tree.members:
             continue
         for edge in tree.lower[key]:
             if key in tree.primary or _stands_on(tree, edge.lower, key):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bascule.model.links import Bond
 from bascule.model.values import parse_ifname
 from bascule.persist.formats.values import parse_number
 
@@ -11,6 +12,7 @@ MODES = ("balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "
 HASHES = ("layer2", "layer3+4", "layer2+3", "encap2+3", "encap3+4", "vlan+srcmac")
 SELECTIONS = ("stable", "bandwidth", "count")
 RATES = ("slow", "fast")
+ORDER = ("updelay", "downdelay", "xmit_hash_policy", "ad_lacp_rate", "primary", "min_links", "ad_select")
 
 
 def parse_bond_option(key: str, text: str) -> tuple[str, Any]:
@@ -29,6 +31,14 @@ def parse_bond_option(key: str, text: str) -> tuple[str, Any]:
     if key in {"miimon", "updelay", "downdelay", "min_links"}:
         return key, parse_number(text)
     raise ValueError(f"the bond option '{key}' is not taken")
+
+
+def bond_words(options: Bond) -> list[tuple[str, str]]:
+    """The driver's own words: mode and link monitoring always, what else is not as the driver has it by itself."""
+    said = options.as_json()
+    names = Bond.argument_names
+    out = [("mode", options.mode), ("miimon", str(options.miimon))]
+    return out + [(names.get(field, field), str(said[field])) for field in ORDER if field in said]
 
 
 def _word(text: str, words: tuple[str, ...]) -> str:

@@ -11,6 +11,7 @@ from bascule.model.links import Bond, Bridge, Dummy, OpenVSwitch, Vlan
 from bascule.model.links.wake_on_lan import letters
 from bascule.persist.config import LinkConfig, NetworkConfig, by_family
 from bascule.persist.formats import sysfs
+from bascule.persist.formats.bonding import bond_words
 from bascule.persist.formats.gaps import Gaps
 from bascule.persist.formats.openvswitch import bridge_columns, is_switch, port_columns
 from bascule.persist.formats.rules import by_link, rule_words
@@ -106,16 +107,8 @@ def _bridge(options: Bridge) -> Lines:
 
 
 def _bond(options: Bond) -> Lines:
-    words = [f"mode={options.mode}", f"miimon={options.miimon}"]
-    words += [f"{key}={getattr(options, key)}" for key in ("updelay", "downdelay") if getattr(options, key)]
-    if options.xmit_hash_policy != "layer2":
-        words.append(f"xmit_hash_policy={options.xmit_hash_policy}")
-    if options.ad_lacp_rate != "slow":
-        words.append(f"lacp_rate={options.ad_lacp_rate}")
-    words += [f"{key}={value}" for key in ("primary", "min_links") if (value := getattr(options, key))]
-    if options.ad_select != "stable":
-        words.append(f"ad_select={options.ad_select}")
-    return [("TYPE", "Bond"), ("BONDING_MASTER", "yes"), ("BONDING_OPTS", " ".join(words))]
+    words = " ".join(f"{key}={value}" for key, value in bond_words(options))
+    return [("TYPE", "Bond"), ("BONDING_MASTER", "yes"), ("BONDING_OPTS", words)]
 
 
 def _vlan(link: LinkConfig, options: Vlan, gaps: Gaps) -> Lines:

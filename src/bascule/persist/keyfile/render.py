@@ -15,6 +15,7 @@ from bascule.model.links.wake_on_lan import manager_flags
 from bascule.model.state import PortVlans
 from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.formats import ini, linkfile
+from bascule.persist.formats.bonding import bond_words
 from bascule.persist.formats.gaps import Gaps
 from bascule.persist.formats.openvswitch import is_switch
 from bascule.persist.formats.rules import by_link, rule_words
@@ -88,7 +89,7 @@ def _link(link: LinkConfig, config: NetworkConfig, rules: list[PolicyRule], gaps
     elif isinstance(options, Bridge):
         own = _bridge(link, options, gaps)
     elif isinstance(options, Bond):
-        own = _bond(options)
+        own = bond_words(options)
     elif isinstance(options, Vlan):
         own = [("flags", "1"), ("id", str(options.id)), ("parent", str(link.parent))]
         if options.protocol != "802.1Q":
@@ -150,19 +151,6 @@ def _bridge(link: LinkConfig, options: Bridge, gaps: Gaps) -> Items:
     if options.vlan_default_pvid != 1:
         out.append(("vlan-default-pvid", str(options.vlan_default_pvid)))
     return [*out, ("vlans", _vlans(link.vlans))] if link.vlans else out
-
-
-def _bond(options: Bond) -> Items:
-    out: Items = [("mode", options.mode), ("miimon", str(options.miimon))]
-    out += [(key, str(getattr(options, key))) for key in ("updelay", "downdelay") if getattr(options, key)]
-    if options.xmit_hash_policy != "layer2":
-        out.append(("xmit_hash_policy", options.xmit_hash_policy))
-    if options.ad_lacp_rate != "slow":
-        out.append(("lacp_rate", options.ad_lacp_rate))
-    out += [(key, str(value)) for key in ("primary", "min_links") if (value := getattr(options, key))]
-    if options.ad_select != "stable":
-        out.append(("ad_select", options.ad_select))
-    return out
 
 
 def _port(link: LinkConfig, gaps: Gaps) -> Items:

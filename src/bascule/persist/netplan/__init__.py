@@ -9,6 +9,17 @@ from bascule.persist.formats import LINK_FILES
 from bascule.persist.formats.neighbours import PERMANENT, PROXY_NDP
 
 FOLDER = "etc/netplan"
+BOND_WORDS = {  # netplan's parameter: field
+    "mode": "mode",
+    "mii-monitor-interval": "miimon",
+    "up-delay": "updelay",
+    "down-delay": "downdelay",
+    "transmit-hash-policy": "xmit_hash_policy",
+    "lacp-rate": "ad_lacp_rate",
+    "primary": "primary",
+    "min-links": "min_links",
+    "ad-select": "ad_select",
+}
 _UNITS = "etc/systemd/network"
 # a drop-in for each unit by which netplan speaks with Open vSwitch, netplan-ovs-NAME (systemd.unit(5))
 SWITCH_UNITS = "etc/systemd/system/netplan-ovs-.service.d/50-bascule.conf"

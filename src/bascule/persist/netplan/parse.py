@@ -17,7 +17,7 @@ from bascule.persist.formats.bonding import parse_bond_option
 from bascule.persist.formats.builder import Builder, LinkDraft, add_gateway, setter
 from bascule.persist.formats.rules import parse_rule_words
 from bascule.persist.formats.values import parse_address, parse_bool, parse_ip, parse_mtu, parse_number, words
-from bascule.persist.netplan import FOLDER
+from bascule.persist.netplan import BOND_WORDS, FOLDER
 from bascule.persist.netplan.dropins import read_dropins
 from bascule.persist.netplan.nodes import Node, in_words, network_of, pairs, refused_members, text_of, texts_of
 from bascule.persist.netplan.routes import route_of, tuning_of, with_prefix
@@ -33,17 +33,6 @@ BRIDGE = {
     "forward-delay": "forward_delay",
     "hello-time": "hello_time",
     "max-age": "max_age",
-}
-BOND = {
-    "mode": "mode",
-    "mii-monitor-interval": "miimon",
-    "up-delay": "updelay",
-    "down-delay": "downdelay",
-    "transmit-hash-policy": "xmit_hash_policy",
-    "lacp-rate": "ad_lacp_rate",
-    "primary": "primary",
-    "min-links": "min_links",
-    "ad-select": "ad_select",
 }
 SILENT = words(
     """
@@ -251,9 +240,9 @@ class NetplanFiles:
     def _parameter(self, draft: LinkDraft, key: str, value: Node) -> None:
         if draft.kind == SWITCHES["bond"]:
             self.switches.parameter(draft, key, value)
-        elif draft.kind == "bond" and key in BOND:
+        elif draft.kind == "bond" and key in BOND_WORDS:
             text = text_of(value)
-            field = BOND[key]
+            field = BOND_WORDS[key]
             if field in {"miimon", "updelay", "downdelay"} and not text.isdigit():
                 text = str(round(span_ms(text)))
             draft.options[field] = parse_bond_option(field, text)[1]

@@ -18,7 +18,7 @@ from bascule.persist.formats.gaps import Gaps
 from bascule.persist.formats.openvswitch import BOND, BRIDGE, bond_config, is_switch
 from bascule.persist.formats.rules import by_link
 from bascule.persist.formats.vlans import without_default_vlan
-from bascule.persist.netplan import FOLDER, SWITCH_UNITS
+from bascule.persist.netplan import BOND_WORDS, FOLDER, SWITCH_UNITS
 from bascule.persist.netplan.dropins import DROPIN, UNIT
 from bascule.persist.networkd import render as networkd
 from bascule.site.write import block
@@ -146,24 +146,8 @@ def _span(ticks: int) -> Any:
 
 
 def _bond(options: Bond) -> dict[str, Any]:
-    out: dict[str, Any] = {"mode": options.mode}
-    if options.miimon:
-        out["mii-monitor-interval"] = options.miimon
-    if options.updelay:
-        out["up-delay"] = options.updelay
-    if options.downdelay:
-        out["down-delay"] = options.downdelay
-    if options.xmit_hash_policy != "layer2":
-        out["transmit-hash-policy"] = options.xmit_hash_policy
-    if options.ad_lacp_rate != "slow":
-        out["lacp-rate"] = options.ad_lacp_rate
-    if options.primary:
-        out["primary"] = options.primary
-    if options.min_links:
-        out["min-links"] = options.min_links
-    if options.ad_select != "stable":
-        out["ad-select"] = options.ad_select
-    return out
+    said = {"mode": options.mode, **options.as_json()}
+    return {key: said[field] for key, field in BOND_WORDS.items() if field in said}
 
 
 def _ip(link: LinkConfig) -> dict[str, Any]:

@@ -8,36 +8,21 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.plan.step import Step
+from bascule.providers.guests_provider import GuestsProvider
 from bascule.providers.merging import changed
-from bascule.providers.plain import PlainProvider
 from bascule.providers.protocol import Merged, PlanInputs, ThreeWay, Wanted
 
 if TYPE_CHECKING:
     from bascule.providers.effects import Effects
 
 
-class LibvirtProvider(PlainProvider):
+class LibvirtProvider(GuestsProvider):
     """An XML parser is loaded only where libvirt was asked."""
 
     name: ClassVar[str] = "libvirt"
     state: ClassVar[str] = "LibvirtState"
-    runs_guests: ClassVar[bool] = True
     makes_networks: ClassVar[bool] = True
     tools: ClassVar[frozenset[str]] = frozenset({"virsh"})  # its binding does the same, so no program is needed
-
-    def running(self, state: HostState) -> Iterable[str]:
-        """The guests whose process is there."""
-        part = self.part(state)
-        return [domain.name for domain in part.seen_domains if domain.running] if part is not None else ()
-
-    def as_it_runs(self, site: Site, host: Host, observed: HostState) -> Site:
-        """The site with the taps that running guests have now."""
-        part = self.part(observed)
-        if part is None:
-            return site
-        from bascule.providers.guest_nics import with_live_taps
-
-        return with_live_taps(site, host, part.seen_domains)
 
     def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
         """The file's networks, guests and NICs over what is there."""

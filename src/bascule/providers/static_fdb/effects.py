@@ -6,10 +6,11 @@ import json
 from collections.abc import Callable, Sequence
 
 from bascule.host.live import LiveHost
+from bascule.model.sightings import fdb_entries
 from bascule.plan.batch import Batch
 from bascule.plan.change import Note
 from bascule.providers.effects import ObserveScope, text_of_file
-from bascule.providers.static_fdb.state import UDEV_FILE, StaticFdb, read_entries
+from bascule.providers.static_fdb.state import UDEV_FILE, StaticFdb, static_macs
 
 
 class StaticFdbEffects:
@@ -27,7 +28,7 @@ class StaticFdbEffects:
         if not (declared or udev or "static_fdb" in scope.known):
             return None
         listing = scope.where.run(("bridge", "-j", "fdb", "show")).stdout
-        return StaticFdb(entries=read_entries(json.loads(listing or "[]")), udev=udev)
+        return StaticFdb(entries=static_macs(fdb_entries(json.loads(listing or "[]"))), udev=udev)
 
     def execute(self, batch: Batch, *, where: LiveHost, keep: Sequence[int]) -> tuple[Note, ...]:
         """Nothing is its own: ip and bridge are the kernel's tools."""

@@ -7,9 +7,10 @@ stand in its table, its port need not learn, and nothing unknown need be flooded
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 from msgspec import Struct, field
+
+from bascule.model.sightings import FdbEntry
 
 UDEV_FILE = "/etc/udev/rules.d/71-bascule-fdb.rules"
 TRIES, PAUSE_S = 100, 0.1  # until a tap that has appeared is a port of its bridge
@@ -37,12 +38,12 @@ def forgetting(port: str) -> tuple[str, ...]:
     return "ip", "link", "set", "dev", port, "type", "bridge_slave", "fdb_flush"
 
 
-def read_entries(listing: Iterable[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
-    """The entries that somebody made, from iproute2's JSON, by port."""
+def static_macs(entries: Iterable[FdbEntry]) -> dict[str, tuple[str, ...]]:
+    """The entries that somebody made, by port."""
     found: dict[str, set[str]] = {}
-    for row in listing:
-        if row.get("state") == "static" and "master" in row and "mac" in row:
-            found.setdefault(str(row["ifname"]), set()).add(str(row["mac"]))
+    for entry in entries:
+        if entry.static:
+            found.setdefault(entry.port, set()).add(entry.mac)
     return {port: tuple(sorted(macs)) for port, macs in sorted(found.items())}
 
 

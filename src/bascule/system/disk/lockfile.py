@@ -13,6 +13,8 @@ from typing import Self
 
 from msgspec import Struct
 
+from bascule.system.closing import Closing
+
 _STEP_S = 0.02
 
 
@@ -37,7 +39,7 @@ class LockHeld(Exception):
         self.holder = holder
 
 
-class Lock:
+class Lock(Closing):
     """The held lock. Programs that inherit ``fd`` hold it as well, until the last of them has ended."""
 
     __slots__ = ("fd",)
@@ -68,17 +70,11 @@ class Lock:
             raise
         return cls(fd)
 
-    def release(self) -> None:
+    def close(self) -> None:
         """Let go."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
 
 
 def holder(path: Path) -> Holder:

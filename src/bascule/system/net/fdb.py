@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from bascule.model.sightings import FdbEntry
+from bascule.model.sightings import FdbEntry, fdb_entries
 from bascule.model.values import IfName, parse_mac
 from bascule.system.net.netns import Namespace
 from bascule.system.openvswitch import forwarding
@@ -18,31 +18,16 @@ def read_fdb(namespace: Namespace | None = None) -> tuple[FdbEntry, ...]:
     Raises MissingTool, CommandFailed.
     """
     text = run(("bridge", "-j", "-s", "fdb", "show"), namespace=namespace).stdout.strip()
-    found = []
-    for row in json.loads(text) if text else []:
-        if "master" not in row or "mac" not in row or row.get("state") == "permanent":
-            continue
-        try:
-            mac = parse_mac(row["mac"])
-        except ValueError:
-            continue
-        age = row.get("updated")
-        found.append(
-            FdbEntry(
-                mac=mac,
-                port=IfName(row["ifname"]),
-                bridge=IfName(row["master"]),
-                vlan=row.get("vlan"),
-                age_s=None if age is None else float(age),
-                static=row.get("state") == "static",
-            )
-        )
-    found += [
+    return (*fdb_entries(json.loads(text) if text else []), *switch_entries(namespace))
+
+
+def switch_entries(namespace: Namespace | None = None) -> tuple[FdbEntry, ...]:
+    """What the bridges of Open vSwitch have learned, without their own MACs."""
+    return tuple(
         FdbEntry(mac=parse_mac(mac), port=IfName(port), bridge=IfName(bridge), vlan=vlan or None, age_s=age)
         for bridge, port, vlan, mac, age in forwarding(namespace)
         if port != bridge
-    ]
-    return tuple(found)
+    )
 
 
 def learned_by_port(entries: Iterable[FdbEntry]) -> dict[str, tuple[str, ...]]:

@@ -8,7 +8,8 @@ import select
 import socket
 import time
 from pathlib import Path
-from typing import Self
+
+from bascule.system.closing import Closing
 
 # linux/rtnetlink.h: RTMGRP_LINK, IPV4_IFADDR, IPV4_ROUTE, IPV4_RULE, IPV6_IFADDR, IPV6_ROUTE, and RTNLGRP_IPV6_RULE
 _GROUPS = 0x1 | 0x10 | 0x40 | 0x80 | 0x100 | 0x400 | 1 << 18
@@ -17,7 +18,7 @@ _QUIET_S = 0.05  # a change seldom comes alone: told once what comes together
 _STORM_S = 0.5  # and once in this time where they do not cease
 
 
-class NetlinkMonitor:
+class NetlinkMonitor(Closing):
     """Open AF_NETLINK sockets of the namespace in which it was made."""
 
     __slots__ = ("_socks", "hears_all")
@@ -55,12 +56,6 @@ class NetlinkMonitor:
         """Listen no more."""
         for sock in self._socks:
             sock.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _listen(protocol: int, groups: int) -> socket.socket:

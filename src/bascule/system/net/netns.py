@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
+from bascule.system.closing import Closing
+
 CLONE_NEWNET = 0x40000000
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -23,7 +25,7 @@ def call(name: str, *arguments: int | bytes | None) -> int:
     return status
 
 
-class Namespace:
+class Namespace(Closing):
     """A network namespace that lives at least as long as this object holds its descriptor."""
 
     __slots__ = ("fd", "name")
@@ -70,12 +72,6 @@ class Namespace:
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"Namespace({self.name})"

@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from bascule.errors import BasculeError, CommandFailed, NotPermitted, Problem
 from bascule.model.values import IpAddress, IpInterface, IpNetwork, Mac
+from bascule.system.closing import Closing
 from bascule.system.net.netns import Namespace
 
 NEWLINK, DELLINK, NEWADDR, NEWROUTE, SETLINK = 16, 17, 20, 24, 19  # RTM_*
@@ -206,7 +207,7 @@ def add_route(index: int, gateway: IpAddress, dst: IpNetwork | None = None) -> M
     return Message(NEWROUTE, _CREATE | _EXCL, body, f"route add {dst or 'default'} via {gateway}")
 
 
-class Rtnetlink:
+class Rtnetlink(Closing):
     """A socket in one namespace. Every message is acknowledged; all refusals of a call are raised together."""
 
     def __init__(self, namespace: Namespace) -> None:
@@ -255,12 +256,6 @@ class Rtnetlink:
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()
-
-    def __enter__(self) -> Rtnetlink:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _failure(namespace: Namespace, refused: Sequence[tuple[Message, int]]) -> BasculeError:

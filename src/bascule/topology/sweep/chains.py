@@ -7,6 +7,7 @@ from itertools import takewhile
 from typing import Any
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from bascule.topology.sweep.matching import NOTHING, DependsOnBothEnds, Matcher, PacketSet, Rows, bits
 from bascule.topology.trace.rules.evaluate import MOST_JUMPS
@@ -54,6 +55,16 @@ class _Run(Struct, kw_only=True):
     left: Rows = field(default_factory=dict)
 
 
+class _Way(Struct, kw_only=True):
+    """Packets in one chain, with the same changes; ``falls`` gets those that fall off its end or return."""
+
+    chain: RuleChain
+    live: Rows
+    changes: Changes = ALIKE
+    falls: dict[Changes, Rows] = field(default_factory=dict)
+    depth: int = 0
+
+
 class ChainRun:
     """Runs chains for packets of one group."""
 
@@ -68,10 +79,10 @@ class ChainRun:
     def meet(self, chain: RuleChain, members: Rows) -> ChainResult:
         """What becomes of the packets in a base chain."""
         self.run = _Run()
-        falls: dict[Changes, Rows] = {}
-        self._through(chain, 0, 0, dict(members), ALIKE, falls, 0)
+        way = _Way(chain=chain, live=dict(members))
+        self._through(way)
         accepts = chain.base is None or chain.base.policy == "accept"
-        for changes, rows in falls.items():
+        for changes, rows in way.falls.items():
             add(self.run.passed.setdefault((changes, 0), {}) if accepts else self._stopped(changes), rows)
         return self._result(chain, members)
 
@@ -123,42 +134,24 @@ class ChainRun:
 
     # ---- line after line
 
-    def _through(
-        self,
-        chain: RuleChain,
-        first: int,
-        part: int,
-        live: Rows,
-        changes: Changes,
-        falls: dict[Changes, Rows],
-        depth: int,
-    ) -> None:
+    def _through(self, way: _Way, first: int = 0, part: int = 0) -> None:
         """From a part of a line on; what falls off the end, or returns, is added to ``falls``. ``live`` is used up."""
-        fields = self._with(changes).fields
-        lines = self._in_order(chain)
+        fields = self._with(way.changes).fields
+        lines = self._in_order(way.chain)
         for place in range(first, len(lines)):
-            if not live:
+            if not way.live:
                 return
             header = lines[place][1]
             if header and header not in fields:
                 continue
-            self._line(chain, place, part if place == first else 0, live, changes, falls, depth)
-        if live:
-            add(falls.setdefault(changes, {}), live)
+            self._line(way, place, part if place == first else 0)
+        if way.live:
+            add(way.falls.setdefault(way.changes, {}), way.live)
 
-    def _line(
-        self,
-        chain: RuleChain,
-        place: int,
-        first: int,
-        live: Rows,
-        changes: Changes,
-        falls: dict[Changes, Rows],
-        depth: int,
-    ) -> None:
-        matcher = self._with(changes)
+    def _line(self, way: _Way, place: int, first: int) -> None:
+        matcher, live = self._with(way.changes), way.live
         low = up = matcher.every
-        parts = self._in_order(chain)[place][0]
+        parts = self._in_order(way.chain)[place][0]
         for number in range(first, len(parts)):
             part = parts[number]
             if isinstance(part, Decision | DecisionMap | Translate):
@@ -166,14 +159,14 @@ class ChainRun:
                 if not hit:
                     return
                 if isinstance(part, DecisionMap):
-                    self._by_map(chain, place, part, live, hit, sure, changes, falls, depth)
+                    self._by_map(way, place, part, hit, sure)
                 elif isinstance(part, Translate):
-                    self._translated(part, live, hit, sure, changes, matcher)
+                    self._translated(way, part, hit, sure)
                 else:
-                    self._decide(chain, place, part, live, hit, sure, changes, falls, depth)
+                    self._decide(way, place, part, hit, sure)
                 return
             if isinstance(part, SetField | NoTrack):
-                self._changed(chain, place, number, part, live, _hits(low, up, live), changes, falls, depth)
+                self._changed(way, place, number, part, _hits(low, up, live))
                 return
             try:
                 sure_match, match = matcher.of(part)
@@ -186,56 +179,32 @@ class ChainRun:
             up = up.both(match) if up is not matcher.every else match
             low = up if same else low.both(sure_match)
 
-    def _changed(
-        self,
-        chain: RuleChain,
-        place: int,
-        number: int,
-        part: SetField | NoTrack,
-        live: Rows,
-        hits: tuple[Rows, Rows],
-        changes: Changes,
-        falls: dict[Changes, Rows],
-        depth: int,
-    ) -> None:
+    def _changed(self, way: _Way, place: int, number: int, part: SetField | NoTrack, hits: tuple[Rows, Rows]) -> None:
         hit, sure = hits
         add(self.run.left, without(hit, sure))
         try:
-            effects = self._with(changes).effects(part)
+            effects = self._with(way.changes).effects(part)
         except DependsOnBothEnds:
             add(self.run.left, sure)
             return
         own = dict(sure)
-        subtract(live, own)
-        after = frozenset({**dict(changes), **effects}.items()) if effects else changes
-        if after == changes:
-            self._line(chain, place, number + 1, own, changes, falls, depth)
-            add(live, own)
+        subtract(way.live, own)
+        after = frozenset({**dict(way.changes), **effects}.items()) if effects else way.changes
+        if after == way.changes:
+            self._line(replace(way, live=own), place, number + 1)
+            add(way.live, own)
         else:
-            self._through(chain, place, number + 1, own, after, falls, depth)
+            self._through(replace(way, live=own, changes=after), place, number + 1)
 
-    def _translated(
-        self, nat: Translate, live: Rows, hit: Rows, sure: Rows, changes: Changes, matcher: Matcher
-    ) -> None:
-        if not matcher.is_one(nat):
+    def _translated(self, way: _Way, nat: Translate, hit: Rows, sure: Rows) -> None:
+        if not self._with(way.changes).is_one(nat):
             add(self.run.left, hit)
         self.run.nats[id(nat)] = nat
-        add(self.run.passed.setdefault((changes, id(nat)), {}), hit)
-        subtract(live, sure)
+        add(self.run.passed.setdefault((way.changes, id(nat)), {}), hit)
+        subtract(way.live, sure)
 
-    def _by_map(
-        self,
-        chain: RuleChain,
-        place: int,
-        part: DecisionMap,
-        live: Rows,
-        hit: Rows,
-        sure: Rows,
-        changes: Changes,
-        falls: dict[Changes, Rows],
-        depth: int,
-    ) -> None:
-        matcher = self._with(changes)
+    def _by_map(self, way: _Way, place: int, part: DecisionMap, hit: Rows, sure: Rows) -> None:
+        matcher = self._with(way.changes)
         exact = (
             (tuple([(one, one) if isinstance(one, int) else one for one in atoms]), decision)
             for atoms, decision in part.exact.items()
@@ -254,22 +223,10 @@ class ChainRun:
             maybe, certain = _hits(low, up, rest)
             subtract(rest, certain)
             if maybe:
-                certain = common(certain, sure)
-                self._decide(chain, place, decision, live, maybe, certain, changes, falls, depth)
+                self._decide(way, place, decision, maybe, common(certain, sure))
 
-    def _decide(
-        self,
-        chain: RuleChain,
-        place: int,
-        decision: Decision,
-        live: Rows,
-        hit: Rows,
-        sure: Rows,
-        changes: Changes,
-        falls: dict[Changes, Rows],
-        depth: int,
-    ) -> None:
-        name, target = decision.name, None
+    def _decide(self, way: _Way, place: int, decision: Decision, hit: Rows, sure: Rows) -> None:
+        name, target, changes = decision.name, None, way.changes
         if name == "continue":
             return
         if name in {"accept", "unknown"}:
@@ -277,24 +234,24 @@ class ChainRun:
         if name in {"drop", "reject", "unknown"}:
             add(self._stopped(changes), hit)
         elif name == "return":
-            add(falls.setdefault(changes, {}), hit)
+            add(way.falls.setdefault(changes, {}), hit)
         elif name in {"jump", "goto"}:
-            target = self.rules.chains.get((chain.key[0], chain.table, decision.target))
-            if target is None or depth >= MOST_JUMPS:  # as the walk has it: lost perhaps, and perhaps not
+            target = self.rules.chains.get((way.chain.key[0], way.chain.table, decision.target))
+            if target is None or way.depth >= MOST_JUMPS:  # as the walk has it: lost perhaps, and perhaps not
                 add(self._stopped(changes), hit)
                 return
-        subtract(live, sure)
+        subtract(way.live, sure)
         if target is None:
             return
-        fallen: dict[Changes, Rows] = {}
-        self._through(target, 0, 0, dict(hit), changes, fallen, depth + 1)
-        for after, rows in fallen.items():
+        there = _Way(chain=target, live=dict(hit), changes=changes, depth=way.depth + 1)
+        self._through(there)
+        for after, rows in there.falls.items():
             if decision.name == "goto":
-                add(falls.setdefault(after, {}), rows)
+                add(way.falls.setdefault(after, {}), rows)
             elif after == changes:
-                add(live, rows)
+                add(way.live, rows)
             else:
-                self._through(chain, place + 1, 0, rows, after, falls, depth)
+                self._through(replace(way, live=rows, changes=after), place + 1)
 
 
 def _is_of_ends(part: Part) -> bool:

@@ -308,7 +308,7 @@ class Walk(NeighbourSearch):
             before.is_reply = True
         else:
             step, before = self.relays.first(end, passage.fields, self.connection), Connection()
-        if step.foot is None:
+        if step.out is None:
             passage.stop(step.code, end.name, step.text, name="router", where=end.port)
             return None
         passage.note("router", step.text, where=end.name, verdict="changed")
@@ -316,7 +316,7 @@ class Walk(NeighbourSearch):
         if "vlan id" in passage.fields:  # that of the wire by which it came
             tag(passage.fields, None)
         self.connection = passage.connection = before
-        return self._from_end(passage, step.foot, passage.fields[key(self.version, "daddr")])
+        return self._from_end(passage, step.out, passage.fields[key(self.version, "daddr")])
 
     # ---- the host itself
 

@@ -15,9 +15,9 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self
 
 from bascule.errors import BasculeError, CommandFailed, MissingTool, NotPermitted, Problem
+from bascule.system.closing import Closing
 from bascule.system.libvirt import Hypervisor, connect
 from bascule.system.net.netns import Namespace
 from bascule.system.process.subreaper import Subreaper
@@ -83,7 +83,7 @@ def require() -> None:
     raise MissingTool(Problem(code="LIBVIRTD-MISSING", message=why, hint=hint))
 
 
-class PrivateLibvirt:
+class PrivateLibvirt(Closing):
     """libvirtd and virtlogd in a host's namespace. ``uri`` is what to connect to."""
 
     def __init__(self, namespace: Namespace, folder: Path, switches: Path | None = None, *, hostname: str = "") -> None:
@@ -162,9 +162,3 @@ class PrivateLibvirt:
             pass  # the sandbox's end takes what is left
         self._subreaper.stop()
         self._logger.stop()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

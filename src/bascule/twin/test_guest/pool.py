@@ -11,7 +11,6 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Self
 
 from msgspec.structs import replace
 
@@ -125,12 +124,6 @@ class VmPool(ABC):
 
     def _files(self, name: str) -> Files:
         return Files(folder=self._folder / name)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class QemuPool(VmPool):

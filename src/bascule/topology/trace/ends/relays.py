@@ -21,7 +21,7 @@ ANEW: dict[str, Any] = {"meta mark": 0, "ct mark": MISSING, "ct state": INVALID,
 class NextWire(Struct, frozen=True, kw_only=True):
     """By which of its NICs a machine hands a packet on, and with which fields; None and a code where it does not."""
 
-    foot: WireEnd | None
+    out: WireEnd | None
     text: str
     code: Code = Code.UNKNOWN_OUTSIDE
     fields: Mapping[str, Any] = {}
@@ -46,49 +46,49 @@ class Relays:
         source, target = fields[key(self.version, "saddr")], fields[key(self.version, "daddr")]
         words = f"what comes from {text_of(self.version, source)} to {text_of(self.version, target)}"
         if end.passes is None:
-            return NextWire(foot=None, text=f"{end.name} gets it, and whether it hands it on is not known")
-        foot = self._foot(end, target)
-        if foot is None or len(self.passed) >= MOST:
-            return NextWire(foot=None, text=f"by which wire {end.name} sends on {words} is not known")
-        flow = next((one for one in end.passes if self._fits(one, end, foot, source, target)), None)
+            return NextWire(out=None, text=f"{end.name} gets it, and whether it hands it on is not known")
+        out = self._sends_by(end, target)
+        if out is None or len(self.passed) >= MOST:
+            return NextWire(out=None, text=f"by which wire {end.name} sends on {words} is not known")
+        flow = next((one for one in end.passes if self._fits(one, end, out, source, target)), None)
         if flow is None:
-            return NextWire(foot=None, code=Code.NOT_FORWARDING, text=f"{end.name} does not forward {words}")
+            return NextWire(out=None, code=Code.NOT_FORWARDING, text=f"{end.name} does not forward {words}")
         shown = source
         if flow.hides:
-            shown = next((number for number, version, _ in foot.addresses if version == self.version), source)
+            shown = next((number for number, version, _ in out.addresses if version == self.version), source)
         self.met = True
         self.passed.append((end, source, shown, connection))
         as_whom = f" as {text_of(self.version, shown)}" if shown != source else ""
         changed = {**ANEW, key(self.version, "saddr"): shown}
-        return NextWire(foot=foot, text=f"{end.name} hands it on{as_whom}", fields=changed)
+        return NextWire(out=out, text=f"{end.name} hands it on{as_whom}", fields=changed)
 
     def back(self, end: WireEnd) -> tuple[NextWire, Connection]:
         """The answer, which the machine knows by its connection, and the connection before it."""
         came, source, _, connection = self.passed.pop()
-        foot = self._foot(end, source) or came
+        out = self._sends_by(end, source) or came
         changed = {**ANEW, key(self.version, "daddr"): source}
-        return NextWire(foot=foot, text=f"{end.name} hands the answer back", fields=changed), connection
+        return NextWire(out=out, text=f"{end.name} hands the answer back", fields=changed), connection
 
-    def _foot(self, end: WireEnd, target: int) -> WireEnd | None:
-        feet = [one for one in self.ends.ends if one.name == end.name]
+    def _sends_by(self, end: WireEnd, target: int) -> WireEnd | None:
+        nics = [one for one in self.ends.ends if one.name == end.name]
         via = end.next_hop(self.version, target)
-        near = (one for number in (target, via) if number is not None for one in feet if self._near(one, number))
+        near = (one for number in (target, via) if number is not None for one in nics if self._near(one, number))
         return next(near, None)
 
-    def _near(self, foot: WireEnd, number: int) -> bool:
+    def _near(self, out: WireEnd, number: int) -> bool:
         bits = 32 if self.version == 4 else 128
-        return any(v == self.version and n >> bits - size == number >> bits - size for n, v, size in foot.addresses)
+        return any(v == self.version and n >> bits - size == number >> bits - size for n, v, size in out.addresses)
 
-    def _fits(self, flow: ForwardedTraffic, came: WireEnd, foot: WireEnd, source: int, target: int) -> bool:
+    def _fits(self, flow: ForwardedTraffic, came: WireEnd, out: WireEnd, source: int, target: int) -> bool:
         network = self.ends.network
         if flow.protocol and (
             flow.protocol != self.traffic.protocol or not flow.first <= self.traffic.port <= flow.last
         ):
             return False
-        wires = [(network.wires.get(one.port), one.vlan) for one in (came, foot)]
+        wires = [(network.wires.get(one.port), one.vlan) for one in (came, out)]
         if flow.hides and wires[0] == wires[1]:
             return False
-        ends = ((flow.sources, came, source), (flow.targets, foot, target))
+        ends = ((flow.sources, came, source), (flow.targets, out, target))
         return all(self._is_of(group, network.wires.get(one.port), number) for group, one, number in ends)
 
     def _is_of(self, group: AddressGroup | None, wire: str | None, number: int) -> bool:

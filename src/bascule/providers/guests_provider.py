@@ -1,0 +1,30 @@
+"""What the providers share that keep guests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from bascule.model.site import Host, Site
+from bascule.model.state import HostState
+from bascule.providers.plain import PlainProvider
+
+
+class GuestsProvider(PlainProvider):
+    """Its part has the guests as ``seen_domains``."""
+
+    runs_guests: ClassVar[bool] = True
+
+    def running(self, state: HostState) -> Iterable[str]:
+        """The guests whose process is there."""
+        part = self.part(state)
+        return [domain.name for domain in part.seen_domains if domain.running] if part is not None else ()
+
+    def as_it_runs(self, site: Site, host: Host, observed: HostState) -> Site:
+        """The site with the taps that running guests have now."""
+        part = self.part(observed)
+        if part is None:
+            return site
+        from bascule.providers.guest_nics import with_live_taps
+
+        return with_live_taps(site, host, part.seen_domains)
