@@ -35,10 +35,14 @@ link set eth0 group 5
 neigh add 2001:db8:1::88 lladdr 02:00:00:00:00:88 dev eth0 nud permanent router
 neigh add 192.168.1.90 lladdr 02:00:00:00:00:90 dev eth0 nud permanent extern_learn
 neigh add proxy 2001:db8:1::99 dev eth0 router
+neigh add 192.168.1.91 lladdr 02:00:00:00:00:91 dev eth0 nud noarp
+neigh add 2001:db8:1::91 lladdr 02:00:00:00:00:91 dev eth0 nud noarp router
+neigh add 192.168.1.93 dev eth0 managed
 """
 PARAMETERS = {"ipv4/conf/{}/arp_evict_nocarrier": "0", "ipv4/conf/{}/bootp_relay": "1",
               "ipv6/conf/{}/disable_policy": "1", "ipv6/conf/{}/enhanced_dad": "0",
-              "ipv6/conf/{}/ndisc_evict_nocarrier": "0", "ipv6/conf/{}/router_solicitation_delay": "3"}  # fmt: skip
+              "ipv6/conf/{}/ndisc_evict_nocarrier": "0", "ipv6/conf/{}/mtu": "1400",
+              "ipv6/conf/{}/router_solicitation_delay": "3"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +102,12 @@ def test_d11_a_rule_names_a_group(text: str) -> None:
 
 def test_d11_flags_of_neighbours_and_rarer_parameters_go_along(known: Field) -> None:
     def there(link: str) -> list[str]:
-        lines = f"{known.ip('neigh show nud permanent')}{known.ip('-6 neigh show proxy')}".splitlines()
+        asked = ("neigh show nud permanent", "-6 neigh show proxy", "neigh show nud noarp")
+        lines = [line for words in asked for line in known.ip(words).splitlines()]
+        lines = [line for line in lines if "lladdr 01:" not in line and "lladdr 33:" not in line]  # groups
+        lines += [
+            line.split()[0] for line in known.ip(f"neigh show dev {link} nud all").splitlines() if "managed" in line
+        ]
         with known.host.entered():
             kept = [Path("/proc/sys/net", key.format(link)).read_text().strip() for key in PARAMETERS]
         return sorted(line.replace(f"dev {link}", "dev NIC") for line in lines) + kept
@@ -108,8 +117,11 @@ def test_d11_flags_of_neighbours_and_rarer_parameters_go_along(known: Field) -> 
     done = known.bascule("apply", known.site(ONE_NIC), "--yes", "--confirm-within", "10m")
     assert done.returncode == 0, done.stderr
     assert there("br0") == before
-    assert known.bascule("undo").returncode == 0
+    undone = known.bascule("undo")
+    assert undone.returncode == 0
     assert there("eth0") == before
+    said = "the route 10.8.0.0/16 comes back by 192.168.1.1 alone: it used the next hop 7, which whoever made it has to"
+    assert said in " ".join(undone.stdout.split())
 
 
 def test_d11_an_interface_of_multicast_routing(known: Field) -> None:

@@ -55,6 +55,12 @@ class Address(Struct, frozen=True, kw_only=True, order=True):
         return self.ip.startswith("fe80:")
 
 
+class RouteFacts(Volatile, frozen=True, kw_only=True):
+    """The next-hop object (ip-nexthop(8)) that a route uses, 0 for none: whoever made it keeps it."""
+
+    nexthop_id: int = 0
+
+
 class Route(Struct, frozen=True, kw_only=True, order=True):
     """A route that the kernel did not make by itself. ``dst`` is a prefix; the default is 0.0.0.0/0 or ::/0."""
 
@@ -71,6 +77,7 @@ class Route(Struct, frozen=True, kw_only=True, order=True):
     nexthops: tuple[str, ...] = ()  # of a multipath route, each as `nexthop …` words of ip-route(8)
     extra: tuple[str, ...] = ()  # further words for `ip route add` (mtu 1400…)
     lifetime: Lifetime = FOREVER
+    facts: RouteFacts = RouteFacts()
 
     @property
     def is_ipv6(self) -> bool:
@@ -92,9 +99,10 @@ class RoutingRule(Struct, frozen=True, kw_only=True, order=True):
 
 
 class FixedNeighbour(Struct, frozen=True, kw_only=True, order=True):
-    """A permanent neighbour, or one for whom a link answers (``proxy``, which has no MAC).
+    """A neighbour that somebody has set, or one for whom a link answers (``proxy``, which has no MAC).
 
-    ``flags`` are words of ip-neighbour(8): ``router``, and ``extern_learn`` of a program that learns for the kernel.
+    ``flags`` are words of ip-neighbour(8): ``router``, ``extern_learn`` of a program that learns for the kernel,
+    ``noarp`` of one that is never asked for; ``managed`` ones, which the kernel looks for again and again, have no MAC.
     """
 
     ip: str
@@ -102,6 +110,17 @@ class FixedNeighbour(Struct, frozen=True, kw_only=True, order=True):
     mac: str = ""
     proxy: bool = False
     flags: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What makes it, after `ip neigh replace`."""
+        if self.proxy:
+            return "proxy", self.ip, "dev", self.dev, *self.flags
+        if "managed" in self.flags:
+            return self.ip, "dev", self.dev, *self.flags
+        kind = "noarp" if "noarp" in self.flags else "permanent"
+        rest = (word for word in self.flags if word != "noarp")
+        return self.ip, "lladdr", self.mac, "dev", self.dev, "nud", kind, *rest
 
 
 class PortVlans(Struct, frozen=True, kw_only=True, order=True):
@@ -185,7 +204,7 @@ def _frozen(mapping: Mapping[Any, Any]) -> Mapping[Any, Any]:
 class HostState(Struct, frozen=True, kw_only=True, dict=True):
     """A host's network: links by name, routes, rules, the sysctls that were asked for, nft's tables, and more.
 
-    ``neighbours`` are the permanent ones alone: what the kernel learns is of the moment.
+    ``neighbours`` are those that somebody has set: what the kernel learns is of the moment.
 
     ``sysctls`` maps a path below /proc/sys with slashes (``net/ipv4/ip_forward``) to its text. ``tables`` maps
     ``family name`` of each table of nftables to its rules, or to what is seen of a table of others. ``parts`` has what

@@ -15,7 +15,17 @@ from bascule.model.links import KINDS, BridgePort, LinkOptions, Other
 from bascule.model.links.options import defaults_of
 from bascule.model.ruleset.rules import AnyTable
 from bascule.model.ruleset.text_0_1_0 import read_0_1_0
-from bascule.model.state import Address, FixedNeighbour, HostState, Link, LinkFacts, PortVlans, Route, RoutingRule
+from bascule.model.state import (
+    Address,
+    FixedNeighbour,
+    HostState,
+    Link,
+    LinkFacts,
+    PortVlans,
+    Route,
+    RouteFacts,
+    RoutingRule,
+)
 from bascule.model.volatile import Lifetime, Volatile
 
 SCHEMA = "bascule/state/1"
@@ -103,12 +113,14 @@ def _address_from(entry: Mapping[str, Any]) -> Address:
 
 def _route_to(route: Route) -> Json:
     expires = route.lifetime.valid_s
-    return _plain(route) | ({} if expires is None else {"expires_s": expires})
+    nexthop = {"nexthop_id": route.facts.nexthop_id} if route.facts.nexthop_id else {}
+    return _plain(route) | nexthop | ({} if expires is None else {"expires_s": expires})
 
 
 def _route_from(entry: Mapping[str, Any]) -> Route:
-    rest = {key: value for key, value in entry.items() if key != "expires_s"}
-    return Route(**_tuples(rest), lifetime=Lifetime(valid_s=entry.get("expires_s")))
+    facts, rest = _split(entry, RouteFacts)
+    expires = rest.pop("expires_s", None)
+    return Route(**_tuples(rest), lifetime=Lifetime(valid_s=expires), facts=RouteFacts(**facts))
 
 
 def _link_to(link: Link) -> Json:

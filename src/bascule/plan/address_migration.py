@@ -29,7 +29,7 @@ SPEAKER = {  # further parameters of the link on which a host speaks: how it ans
         "disable_ipv6", "disable_policy", "drop_unicast_in_l2_multicast", "drop_unsolicited_na", "enhanced_dad",
         "force_forwarding", "force_mld_version", "force_tllao", "forwarding", "hop_limit",
         "ignore_routes_with_linkdown", "ioam6_enabled", "ioam6_id", "ioam6_id_wide", "keep_addr_on_down",
-        "max_addresses", "max_desync_factor", "mldv1_unsolicited_report_interval",
+        "max_addresses", "max_desync_factor", "mldv1_unsolicited_report_interval", "mtu",
         "mldv2_unsolicited_report_interval", "ndisc_evict_nocarrier", "ndisc_notify", "ndisc_tclass",
         "optimistic_dad", "proxy_ndp", "ra_defrtr_metric", "ra_honor_pio_life", "ra_honor_pio_pflag",
         "regen_max_retry", "regen_min_advance", "router_probe_interval", "router_solicitation_delay",
@@ -71,6 +71,10 @@ def moved_parameters(observed: HostState, old: str, new: str) -> dict[str, str]:
     there = new if new in observed.links else "default"
     seen, found = observed.sysctls, {}
     for key, now, goal in zip(speaker_keys(old), speaker_keys(there), speaker_keys(new), strict=True):
+        if key.endswith("/mtu"):  # the kernel gives each link its own MTU
+            if key in seen and old in observed.links and seen[key] != str(observed.links[IfName(old)].mtu):
+                found[goal] = seen[key]
+            continue
         told = now in seen or "/neigh/" not in now  # the first namespace alone shows the defaults of neighbours
         if told and key in seen and seen.get(now) != seen[key]:
             found[goal] = seen[key]

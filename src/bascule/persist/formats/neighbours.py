@@ -9,12 +9,13 @@ from bascule.model.values import IfName
 from bascule.persist.config import NetworkConfig
 
 PERMANENT, PROXY_ARP, PROXY_NDP = "permanent neighbour", "proxy ARP", "proxy NDP"
+NOARP, MANAGED = "neighbour without ARP", "managed neighbour"
 
 
 def kind_of(one: FixedNeighbour) -> str:
     """What it is called; a dialect says which of these kinds it has words for."""
     if not one.proxy:
-        return PERMANENT
+        return MANAGED if "managed" in one.flags else NOARP if "noarp" in one.flags else PERMANENT
     return PROXY_NDP if ":" in one.ip else PROXY_ARP
 
 
@@ -25,6 +26,4 @@ def on_link(config: NetworkConfig, name: IfName) -> Iterator[FixedNeighbour]:
 
 def command(one: FixedNeighbour) -> str:
     """The command that sets it, whether it is there or not."""
-    if one.proxy:
-        return " ".join(("ip neigh replace proxy", one.ip, "dev", one.dev, *one.flags))
-    return " ".join(("ip neigh replace", one.ip, "lladdr", one.mac, "dev", one.dev, "nud permanent", *one.flags))
+    return " ".join(("ip neigh replace", *one.words))

@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from bascule.persist.dialect import Dialect
 from bascule.persist.formats import LINK_FILES
-from bascule.persist.formats.neighbours import PERMANENT, PROXY_ARP, PROXY_NDP
+from bascule.persist.formats.neighbours import MANAGED, NOARP, PERMANENT, PROXY_ARP, PROXY_NDP
 
 MAIN = "etc/network/interfaces"
 FILE = "etc/network/interfaces.d/bascule"  # ours
@@ -30,5 +30,5 @@ What neither reader has a word for stands as an `up` line with the `ip` or `brid
   `no-auto-down` keeps `ifdown -a`, and so a restart of networking.service, from deleting the bridges; to ifupdown2 that
   line is part of a comment.""",
     openvswitch=("mirrors",),
-    neighbours=frozenset({PERMANENT, PROXY_ARP, PROXY_NDP}),
+    neighbours=frozenset({PERMANENT, NOARP, MANAGED, PROXY_ARP, PROXY_NDP}),
 )

@@ -113,6 +113,7 @@ def read(
     neighbours = tuple(
         FixedNeighbour(ip=ip, dev=dev, mac=mac, proxy=proxy, flags=flags)
         for ip, dev, mac, proxy, flags in fixed_neighbours(namespace)
+        if "noarp" not in flags or mac != getattr(links.get(IfName(dev)), "mac", None)  # one of a link without ARP
     )
     return replace(state, links=links, neighbours=neighbours, sysctls=parameters)
 

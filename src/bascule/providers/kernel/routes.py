@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from bascule.model.state import Route
+from bascule.model.state import Route, RouteFacts
 from bascule.model.volatile import Lifetime
 
 FLAGS = ("onlink",)
@@ -77,6 +77,7 @@ def read_route(entry: Json, default: str, connected: Container[tuple[str, str]] 
         nexthops=tuple(_nexthop(hop) for hop in entry.get("nexthops", ())),
         extra=tuple(_extra(entry)),
         lifetime=Lifetime(valid_s=entry.get("expires")),
+        facts=RouteFacts(nexthop_id=int(entry.get("nhid", 0))),
     )
 
 

@@ -1,4 +1,4 @@
-"""The permanent neighbours, and those for whom links answer (ip-neighbour(8)), by rtnetlink.
+"""The neighbours that somebody has set, and those for whom links answer (ip-neighbour(8)), by rtnetlink.
 
 Two programs for each look at a host would be too much for what most hosts have none of.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
+import sys
 from collections.abc import Iterator
 from ipaddress import ip_address
 
@@ -15,7 +16,8 @@ from bascule.system.net.netns import Namespace
 
 RTM_NEWNEIGH, RTM_GETNEIGH = 28, 30  # linux/rtnetlink.h
 REQUEST_DUMP, DONE, ERROR = 0x301, 3, 2  # linux/netlink.h
-NUD_PERMANENT, NTF_PROXY, NDA_DST, NDA_LLADDR = 0x80, 0x08, 1, 2  # linux/neighbour.h
+NUD_PERMANENT, NUD_NOARP, NTF_PROXY, NDA_DST, NDA_LLADDR = 0x80, 0x40, 0x08, 1, 2  # linux/neighbour.h
+NDA_FLAGS_EXT, NTF_EXT_MANAGED = 15, 1
 FLAGS = {"router": 0x80, "extern_learn": 0x10}  # NTF_ROUTER, NTF_EXT_LEARNED, as ip-neighbour(8) says them
 Neighbour = tuple[str, str, str, bool, tuple[str, ...]]
 HEADER, NDMSG, ATTRIBUTE = struct.Struct("=IHHII"), struct.Struct("=BxxxiHBB"), struct.Struct("=HH")
@@ -24,7 +26,10 @@ SIZE = 1 << 16  # bytes of one answer
 
 
 def fixed_neighbours(namespace: Namespace | None = None) -> tuple[Neighbour, ...]:
-    """Each one's address, link and MAC (empty for one for whom the link answers), whether that answers, and flags."""
+    """Each one's address, link, MAC, whether the link answers for it, and flags.
+
+    The MAC is empty for one for whom the link answers, and for one that the kernel is to look for (``managed``).
+    """
     with (
         namespace.entered() if namespace else contextlib.nullcontext(),
         socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE) as door,
@@ -36,13 +41,17 @@ def _asked(door: socket.socket, *, proxy: bool) -> Iterator[Neighbour]:
     words = NDMSG.pack(socket.AF_UNSPEC, 0, 0, NTF_PROXY if proxy else 0, 0)
     door.send(HEADER.pack(HEADER.size + len(words), RTM_GETNEIGH, REQUEST_DUMP, 1, 0) + words)
     for family, index, state, flags, attributes in _answers(door):
-        wanted = flags & NTF_PROXY if proxy else state & NUD_PERMANENT and not flags & NTF_PROXY
-        if family not in FAMILIES or not wanted or NDA_DST not in attributes:
+        managed = bool(int.from_bytes(attributes.get(NDA_FLAGS_EXT, b""), sys.byteorder) & NTF_EXT_MANAGED)
+        mac = attributes.get(NDA_LLADDR, b"")
+        noarp = bool(state & NUD_NOARP) and any(mac) and not mac[0] & 1  # the kernel has its own of groups and of lo
+        fixed = (state & NUD_PERMANENT or noarp or managed) and not flags & NTF_PROXY
+        if family not in FAMILIES or not (flags & NTF_PROXY if proxy else fixed) or NDA_DST not in attributes:
             continue
         with contextlib.suppress(OSError):  # the link has gone meanwhile
-            mac = "" if proxy else attributes.get(NDA_LLADDR, b"").hex(":")
             said = tuple(word for word, bit in FLAGS.items() if flags & bit)
-            yield str(ip_address(attributes[NDA_DST])), socket.if_indextoname(index), mac, proxy, said
+            said += ("managed",) if managed else ("noarp",) if noarp else ()
+            at = "" if proxy or managed else mac.hex(":")
+            yield str(ip_address(attributes[NDA_DST])), socket.if_indextoname(index), at, proxy, said
 
 
 def _answers(door: socket.socket) -> Iterator[tuple[int, int, int, int, dict[int, bytes]]]:

@@ -9,6 +9,8 @@ from msgspec import Struct, field
 
 from bascule.model.kernel_parameters import FORWARDING, VLAN_TAGGED, bridge_nf, conf
 from bascule.model.links import Bridge, Vlan
+from bascule.model.links.bond import Bond
+from bascule.model.links.plain import Physical
 from bascule.model.ruleset.openflow import LoadedRule
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
@@ -210,6 +212,16 @@ class HostNetwork(Struct, frozen=True, kw_only=True, dict=True):
         for other, name in self.wires.items():
             if wire is not None and name == wire and other != port:
                 yield other, self.bridge_of(other) or other
+
+    def way_out(self, segment: str) -> str:
+        """A link by which frames of a segment leave for the building; empty where there is none that works."""
+        ports = [one.name for one in self.state.ports(IfName(segment))] or [IfName(segment)]
+        for name in ports:
+            link = self.link(name)
+            leads = name in self.wires or (link is not None and (isinstance(link.options, Physical | Vlan | Bond)))
+            if leads and link is not None and link.up and (link.facts.carrier or not link.facts.index):
+                return str(name)
+        return ""
 
     def entry(self, bridge: str, number: int, vlan: int = 0) -> LearnedMac | None:
         """What a bridge knows of a MAC, beside its own."""

@@ -212,14 +212,13 @@ class Walk(NeighbourSearch):
         own = self.network.host_side(end)
         owner = self.owners.find(segment, next_hop, asker, own)
         if owner is None:
-            text = f"nobody that is known has {text_of(self.version, next_hop)} behind {segment}"
-            code = Code.ARP_SILENT if end.routes_known else Code.UNKNOWN_OUTSIDE
+            code, text = self.owners.nobody(end, segment, next_hop, to)
             elsewhere = self.target if self.target is not None and self.target.owns(self.version, next_hop) else None
             if elsewhere is not None:
                 code = Code.NOT_ONE_SEGMENT
                 text = f"{elsewhere.name} is behind {elsewhere.port}, which is not on {segment}"
             passage.stop(code, text_of(self.version, next_hop), text, name="neighbour", where=segment)
-            return end
+            return self.source if self.connection.is_reply else self.target
         passage.fields |= {"ether saddr": end.mac, "ether daddr": owner.mac}
         if end.vlan:
             tag(passage.fields, end.vlan)

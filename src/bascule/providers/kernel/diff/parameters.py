@@ -57,6 +57,7 @@ _AMOUNTS = {  # parameters with a number
     "accept_dad": "duplicate address detection (accept_dad)",
     "dad_transmits": "probes for a duplicate address",
     "hop_limit": "hop limit of what it sends",
+    "mtu": "MTU of IPv6",
     "max_addresses": "most IPv6 addresses by autoconfiguration",
     "router_solicitations": "most router solicitations",
     "router_solicitation_interval": "seconds between router solicitations",

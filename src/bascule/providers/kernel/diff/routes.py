@@ -137,11 +137,10 @@ def neighbour_steps(before: HostState, after: HostState, lost: Collection[IfName
 
 
 def _neighbour(verb: str, action: str, one: FixedNeighbour, phase: Phase) -> Step:
-    kind = ("proxy", one.ip) if one.proxy else (one.ip, "lladdr", one.mac)
-    lasts = () if verb == "del" else one.flags if one.proxy else ("nud", "permanent", *one.flags)
-    words = ("neigh", verb, *kind, "dev", one.dev, *lasts)
-    at = f"at {one.mac}" if one.mac else "for whom it answers"
-    return step(phase, one.dev, f"{action} {at}", ip(*words), risk=Risk.CHANGES, about="neighbours")
+    proxy = ("proxy",) if one.proxy else ()
+    words = (*proxy, one.ip, "dev", one.dev) if verb == "del" else one.words
+    at = f"at {one.mac}" if one.mac else "for whom it answers" if one.proxy else "that it looks for again and again"
+    return step(phase, one.dev, f"{action} {at}", ip("neigh", verb, *words), risk=Risk.CHANGES, about="neighbours")
 
 
 def _rule(verb: str, rule: RoutingRule) -> Step:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bascule.topology.trace.answer import Code
 from bascule.topology.trace.bridging import HOST
 from bascule.topology.trace.ends.wire_ends import AddressOwner, WireEnds
 from bascule.topology.trace.forwarding import HostRouting
-from bascule.topology.trace.packet import Connection
+from bascule.topology.trace.network import WireEnd
+from bascule.topology.trace.packet import Connection, text_of
 from bascule.topology.trace.passage import PacketPath
 
 
@@ -46,6 +48,17 @@ class OwnerLookup:
         if self.version == 4 and self._proxies(own, number):
             return AddressOwner(HOST, self.network.mac_of(own))
         return None
+
+    def nobody(self, end: WireEnd, segment: str, number: int, to: int) -> tuple[Code, str]:
+        """What is said where nobody is found whom an end sends to: a gateway may stand in the building, undeclared."""
+        said = text_of(self.version, number)
+        known = self.ends.owned(self.version, number) or (self.version, number) in self.network.own_addresses
+        wire = self.network.way_out(segment) if number != to and not known else ""
+        if wire:
+            text = f"the file has no machine with the gateway {said}: what it does, beyond {wire}, is not known"
+            return Code.UNKNOWN_OUTSIDE, text
+        code = Code.ARP_SILENT if end.routes_known else Code.UNKNOWN_OUTSIDE
+        return code, f"nobody that is known has {said} behind {segment}"
 
     def _answers(self, segment: str, links: Sequence[str], number: int, asker: int) -> bool:
         """Whether the host answers on a segment for an address of its own: of IPv4 for another link's as well.

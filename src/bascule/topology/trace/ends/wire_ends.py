@@ -47,6 +47,10 @@ class WireEnds:
         """Who has a MAC behind a port."""
         return self._by_mac.get((port, mac))
 
+    def owned(self, version: int, number: int) -> bool:
+        """Whether an address is somebody's, wherever that is."""
+        return bool(self._by_address.get((version, number)))
+
     def at(self, link: str, version: int, number: int) -> WireEnd | None:
         """Who has an address behind a link: on a bridge, or a VLAN of it, behind any of its ports."""
         for end in self._by_address.get((version, number), ()):
