@@ -80,6 +80,20 @@ def test_d13_a_file_of_9000_against_a_kernel_of_1500(host: Field) -> None:
         host.ip("link del br0")
 
 
+def test_d13_a_bridge_that_gets_narrower_under_those_who_run(real_host: Field) -> None:
+    """That no frame is lost by the change itself says nothing of the large ones that are lost from then on."""
+    field = real_host
+    field.guest("web", "web.0")
+    assert field.bascule("apply", field.site(BASE), "--yes", "--no-confirm").returncode == 0
+    field.guest("alien", "vnet7", bridge="br0")
+    narrow = BASE.replace("br0: {uplink: eth1", "br0: {uplink: eth1, mtu: 1400")
+    assert narrow != BASE
+    said = [note.text for note in field.plan(narrow).notes if note.subject == "br0"]
+    assert any("nobody tells the guests that run (web): what they send beyond that" in text for text in said), said
+    assert any("1,400 bytes, and ports that are not in the file may send larger ones: vnet7 (1,500)" in t for t in said)
+    assert not [note for note in field.plan(BASE).notes if "bytes" in note.text]
+
+
 def test_d13_a_port_of_others_that_is_narrower_is_named(host: Field) -> None:
     """The kernel gives a bridge the MTU of its narrowest port; the plan gives it what its own ports pass."""
     host.batch("link add br0 type bridge\nlink set eth1 master br0\nlink set br0 up\n")

@@ -65,7 +65,7 @@ def make_plan(
         notes += asked.notes
     notes += (*notes_of(astray), *spanning_tree_notes(host.bridges.values(), observed, state))
     notes += _without_carrier(host, observed)
-    notes += mtu_notes(site, host, state)
+    notes += mtu_notes(site, host, observed, state)
     context = Context(reasons=reasons, guests=guests, running=running, management=surroundings.management)
     refuse_stranded(observed, state, host.nics, host.place)
     line = HostConnectivity(observed, state, host.nics, surroundings.connected)

@@ -71,7 +71,7 @@ def mtu_problems(host: Host, wanted: HostState) -> Iterator[Problem]:
         yield Problem(code="MTU", message=message, place=place, hint=hint)
 
 
-def mtu_notes(site: Site, host: Host, state: HostState) -> Iterator[Note]:
+def mtu_notes(site: Site, host: Host, before: HostState, state: HostState) -> Iterator[Note]:
     """What vanishes below a bridge after the plan, and jumbo frames of which nobody has said that they pass."""
     for bridge in host.bridges.values():
         found, network = narrows(site, host, bridge, state), site.network_of_bridge(host, bridge)
@@ -84,16 +84,43 @@ def mtu_notes(site: Site, host: Host, state: HostState) -> Iterator[Note]:
             text = f"sends packets of {bridge.mtu:,} bytes; the file does not say that {wire} passes them "
             text += f"('mtu: {bridge.mtu}' there), so its machines are taken to have {ETHERNET_MTU:,}"
             yield Note(kind="warning", subject=bridge.name, text=text)
-        yield from _narrow_ports(site, host, bridge, state)
+        yield from _others_ports(site, host, bridge, state)
+        yield from _lowered(site, host, bridge, before, state)
 
 
-def _narrow_ports(site: Site, host: Host, bridge: Bridge, state: HostState) -> Iterator[Note]:
-    """The ports of others (a container's, a tunnel's end) that take less than the bridge passes."""
+def _others_ports(site: Site, host: Host, bridge: Bridge, state: HostState) -> Iterator[Note]:
+    """The ports of others (a container's, a tunnel's end) that take less than the bridge passes, or send more."""
     link, named = state.links.get(bridge.name), {port.link for port in bridge.every_port}
-    narrow = [port for port in state.ports(bridge.name) if link is not None and port.mtu < link.mtu]
-    named |= {nic.tap for nic in site.guest_nics(host.name)} if narrow else set()
-    for port in narrow:
-        if port.name not in named and link is not None:
+    unlike = [port for port in state.ports(bridge.name) if link is not None and port.mtu != link.mtu]
+    named |= {nic.tap for nic in site.guest_nics(host.name)} if unlike else set()
+    wide: list[str] = []
+    for port in unlike:
+        if port.name in named or link is None:
+            continue
+        if port.mtu > link.mtu:
+            wide.append(f"{port.name} ({port.mtu:,})")
+        else:
             text = f"{port.name}, a port that is not in the file, takes packets of {port.mtu:,} bytes only, and "
             text += f"{bridge.name} passes {link.mtu:,}: bigger ones are dropped there silently"
             yield Note(kind="warning", subject=bridge.name, text=text)
+    if wide and link is not None:
+        text = f"passes packets of {link.mtu:,} bytes, and ports that are not in the file may send larger ones: "
+        text += (
+            f"{', '.join(wide[:6])}{f' and {len(wide) - 6} more' if len(wide) > 6 else ''}; they are dropped silently"
+        )
+        yield Note(kind="warning", subject=bridge.name, text=text)
+
+
+def _lowered(site: Site, host: Host, bridge: Bridge, before: HostState, state: HostState) -> Iterator[Note]:
+    """The guests whose ports shall take less while they run: nobody tells a guest's own NIC."""
+    link = state.links.get(bridge.name)
+    guests: list[str] = []
+    for nic in site.nics_on(host.name, bridge.name):
+        old, new = (each.links.get(nic.tap) for each in (before, state))
+        if old is not None and new is not None and old.facts.carrier and new.mtu < old.mtu:
+            guests.append(nic.guest)
+    if guests and link is not None:
+        named = ", ".join(guests[:6]) + (f" and {len(guests) - 6} more" if len(guests) > 6 else "")
+        text = f"passes packets of {link.mtu:,} bytes then, and nobody tells the guests that run ({named}): what they "
+        text += "send beyond that is dropped silently until their own NICs have that MTU"
+        yield Note(kind="warning", subject=bridge.name, text=text)
