@@ -61,8 +61,3 @@ def _around(one: Step, moved: frozenset[str], made: frozenset[str]) -> Step | No
     if one.phase is Phase.DELETE and moved and one.subject not in made:
         return replace(one, phase=Phase.LATE_DELETE)
     return one
-
-
-def same(one: HostState, other: HostState) -> bool:
-    """Whether nothing would have to change to get from one to the other, either way."""
-    return not diff(one, other) and not diff(other, one)

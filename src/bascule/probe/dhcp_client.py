@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from bascule.frames import bpf, filters
 from bascule.frames.codecs import dhcp, ethernet
-from bascule.frames.packet import Frame, read_frame
+from bascule.frames.packet import read_frame
 from bascule.model.values import Mac
 from bascule.system.net.netns import Namespace
 from bascule.system.net.packet import open_packet
@@ -45,7 +45,6 @@ class DhcpLease(Struct, frozen=True, kw_only=True):
 
     address: IPv4Interface
     server: IPv4Address
-    server_mac: Mac
     routers: tuple[IPv4Address, ...] = ()
     dns: tuple[IPv4Address, ...] = ()
     domain: str = ""
@@ -162,11 +161,11 @@ def _read(state: _Exchange, *, take: bool) -> None:
         if frame is not None and frame.packet is not None:
             message = dhcp.read(frame.packet.payload)
             if message and message.is_reply and (message.xid, message.mac) == (state.xid, state.client.mac):
-                _answered(state, message, frame, take=take)
+                _answered(state, message, take=take)
 
 
-def _answered(state: _Exchange, message: dhcp.DhcpMessage, frame: Frame, *, take: bool) -> None:
-    offer = _lease(message, frame)
+def _answered(state: _Exchange, message: dhcp.DhcpMessage, *, take: bool) -> None:
+    offer = _lease(message)
     if state.lease is not None:
         return
     if message.type == dhcp.OFFER and offer is not None and state.request is None:
@@ -182,7 +181,7 @@ def _answered(state: _Exchange, message: dhcp.DhcpMessage, frame: Frame, *, take
         _wait(state, FIRST_WAIT_S)
 
 
-def _lease(message: dhcp.DhcpMessage, frame: Frame) -> DhcpLease | None:
+def _lease(message: dhcp.DhcpMessage) -> DhcpLease | None:
     server = message.server
     if server is None or not int(message.yours):
         return None
@@ -191,7 +190,6 @@ def _lease(message: dhcp.DhcpMessage, frame: Frame) -> DhcpLease | None:
     return DhcpLease(
         address=IPv4Interface((int(message.yours), prefix)),
         server=server,
-        server_mac=frame.src,
         routers=message.addresses(dhcp.ROUTER),
         dns=message.addresses(dhcp.DNS),
         domain=options.get(dhcp.DOMAIN, b"").decode("ascii", "replace").rstrip("\0"),

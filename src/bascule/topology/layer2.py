@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from typing import NamedTuple
 
-from bascule.model.links import Bond, Bridge, Macvtap, Veth, Vlan
+from bascule.model.links import Bond, Bridge, Veth, Vlan
 from bascule.model.state import HostState, Link, PortVlans
 
 Tags = tuple[int, ...]
@@ -102,8 +102,3 @@ def patched(port: Link, state: HostState) -> Link | None:
     peer = state.links[port.parent]
     master = state.links.get(peer.master) if peer.master else None
     return peer if master is not None and switch_kind(master) else None
-
-
-def upper(state: HostState, parent: str) -> Iterator[Link]:
-    """The VLAN links and macvtaps that sit on a link."""
-    return (x for x in state.links.values() if x.parent == parent and isinstance(x.options, Vlan | Macvtap))

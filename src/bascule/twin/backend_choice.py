@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:  # real guests bring much with them that a rehearsal with name
     from bascule.twin.test_guest.kernel import GuestImage
 
 BackendKind = Literal["namespace", "qemu", "libvirt"]
-KINDS: tuple[str, ...] = get_args(BackendKind)
 TUN = Path("/dev/net/tun")
 
 

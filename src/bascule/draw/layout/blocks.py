@@ -8,7 +8,7 @@ that two wires of different kinds never lie on each other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct, field
 
@@ -255,12 +255,6 @@ def seat(above: Block, bar: Box, m: Metrics, *, wide: bool, entry: bool) -> Bloc
     out.boxes.append(bar)
     out.h = bar.y + bar.h
     return out
-
-
-def beside(blocks: Iterable[Block], m: Metrics) -> Block:
-    """One row of blocks."""
-    line = list(blocks)
-    return rows([line], m) if line else Block()
 
 
 def flipped(block: Block, m: Metrics) -> Block:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from msgspec import Struct, field
@@ -28,7 +28,7 @@ from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.formats.gaps import DOMAIN, PATH
 from bascule.persist.formats.rules import with_priorities
 from bascule.persist.formats.values import default_of, parse_ip
-from bascule.persist.parsed import Parsed, Unparsed, UnparsedLines
+from bascule.persist.parsed import Parsed, UnparsedLines
 
 KINDS: dict[str, type[LinkOptions]] = {
     kind.kind: kind for kind in (Physical, Bridge, Bond, Vlan, Dummy, OpenVSwitch, OpenVSwitchBond)
@@ -323,8 +323,3 @@ def _of_a_speaker(draft: LinkDraft) -> Iterator[str]:
         yield " ".join(["route", route.dst, *(f"{key} {value}" for key, value in more if value)])
     yield from (f"name server {server}" for server in draft.dns)
     yield from (f"domain {domain}" for domain in draft.search)
-
-
-def nothing(left: Iterable[Unparsed] = ()) -> Parsed:
-    """An empty configuration."""
-    return Parsed(config=NetworkConfig(), left=tuple(left))

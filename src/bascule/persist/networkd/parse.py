@@ -225,10 +225,16 @@ class _Network:
         self.speaks = False
 
     def read(self, sections: list[Located]) -> None:
+        whole = {
+            "Route": self._route,
+            "Address": self._address,
+            "BridgeVLAN": self._vlans,
+            "RoutingPolicyRule": self._rule,
+        }
         for path, section in sections:
-            if section.name in {"Route", "Address", "BridgeVLAN", "RoutingPolicyRule"}:
+            if (reads := whole.get(section.name)) is not None:
                 try:
-                    getattr(self, f"_{section.name.lower()}")(section)
+                    reads(section)
                     for item in (item for item in section.items if section.name == "Route" and item.key in TUNING):
                         self.reader.leave(path, section, item, "not taken")
                 except ValueError as wrong:
@@ -362,9 +368,9 @@ class _Network:
             )
         )
 
-    def _routingpolicyrule(self, section: Section) -> None:
+    def _rule(self, section: Section) -> None:
         self.reader.builder.rules.append(parse_rule(section))
 
-    def _bridgevlan(self, section: Section) -> None:
+    def _vlans(self, section: Section) -> None:
         self.draft.vlans += parse_bridge_vlan(section)
         self.draft.drops_untagged |= drops_untagged(section)

@@ -12,7 +12,6 @@ from bascule.model.state import HostState, RoutingRule
 from bascule.topology.trace.rules.values import address, prefix
 
 REFUSING = {"blackhole", "unreachable", "prohibit"}
-LOOPBACK = 127 << 24
 
 
 class NextHop(Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from bascule.model.links import Physical, Vlan
 from bascule.model.site import Host, Site
-from bascule.model.values import IpInterface, Mac
+from bascule.model.values import Mac
 from bascule.plan.virtual_network import resolved_networks
 from bascule.topology.endpoints import Endpoint, EndpointKind, EndpointNic, default_routes
 from bascule.topology.graph import Topology
@@ -22,8 +22,6 @@ from bascule.verify.reachability.routers import handed_on
 
 INTERNET = {4: int(ipaddress.IPv4Address("11.22.33.44")), 6: int(ipaddress.IPv6Address("2a00::1"))}  # any of it
 UNKNOWN_MAC = 0x02_00_00_00_00_00
-
-Addresses = Mapping[Mac, tuple[IpInterface, ...]]
 
 
 class ObservedGuest(Struct, frozen=True, kw_only=True):
