@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from bascule.model.values import Mac
+from ipaddress import IPv6Address
+
+from bascule.model.values import IpAddress, Mac
 
 IPV4, ARP, REVERSE_ARP, IPV6 = 0x0800, 0x0806, 0x8035, 0x86DD  # EtherTypes
 VLAN = 0x8100  # IEEE Std 802.1Q
@@ -21,6 +23,14 @@ def mac_bytes(mac: str) -> bytes:
 def mac_text(mac: bytes) -> Mac:
     """A MAC as text."""
     return Mac(mac.hex(":"))
+
+
+def group_mac(group: IpAddress) -> bytes:
+    """The MAC of a multicast group (RFC 1112, RFC 2464)."""
+    if isinstance(group, IPv6Address):
+        return b"\x33\x33" + group.packed[12:]
+    packed = group.packed
+    return b"\x01\x00\x5e" + bytes([packed[1] & 0x7F]) + packed[2:]
 
 
 def frame(dst: bytes, src: bytes, ethertype: int, payload: bytes, tags: tuple[int, ...] = ()) -> bytes:

@@ -8,7 +8,7 @@ from ipaddress import IPv6Address
 from msgspec import Struct
 
 from bascule.frames.codecs import ethernet
-from bascule.frames.codecs.ip import ICMPV6, checksum, packet, pseudo
+from bascule.frames.codecs.ip import ICMPV6, packet, pseudo, with_checksum
 from bascule.model.values import Mac
 
 ECHO_REPLY, ECHO_REQUEST = 0, 8
@@ -26,8 +26,7 @@ class NeighbourDiscovery(Struct, frozen=True):
 
 def echo(identifier: int, sequence: int, payload: bytes) -> bytes:
     """An ICMP echo request."""
-    body = struct.pack("!BBHHH", ECHO_REQUEST, 0, 0, identifier, sequence) + payload
-    return body[:2] + checksum(body).to_bytes(2, "big") + body[4:]
+    return with_checksum(struct.pack("!BBHHH", ECHO_REQUEST, 0, 0, identifier, sequence) + payload)
 
 
 def echo6(identifier: int, sequence: int, payload: bytes) -> bytes:
@@ -37,11 +36,18 @@ def echo6(identifier: int, sequence: int, payload: bytes) -> bytes:
 
 def solicitation(sender_mac: bytes, sender: IPv6Address, target: IPv6Address) -> bytes:
     """The whole frame of a neighbour solicitation to the target's solicited-node group."""
-    group = IPv6Address(b"\xff\x02" + bytes(9) + b"\x01\xff" + target.packed[13:])
     body = struct.pack("!BBHI", SOLICITATION, 0, 0, 0) + target.packed + b"\x01\x01" + sender_mac
-    total = checksum(pseudo(sender, group, ICMPV6, len(body)) + body)
-    body = body[:2] + total.to_bytes(2, "big") + body[4:]
-    dst = b"\x33\x33" + group.packed[12:]  # RFC 2464, 7
+    return _to_group(sender_mac, sender, solicited_node(target), body)
+
+
+def solicited_node(target: IPv6Address) -> IPv6Address:
+    """The group that is asked for an address (RFC 4291, 2.7.1)."""
+    return IPv6Address(b"\xff\x02" + bytes(9) + b"\x01\xff" + target.packed[13:])
+
+
+def _to_group(sender_mac: bytes, sender: IPv6Address, group: IPv6Address, body: bytes) -> bytes:
+    body = with_checksum(body, pseudo(sender, group, ICMPV6, len(body)))
+    dst = ethernet.group_mac(group)
     return ethernet.frame(dst, sender_mac, ethernet.IPV6, packet(sender, group, ICMPV6, body, ttl=255))
 
 
@@ -52,11 +58,7 @@ def echo_to_all_nodes(sender_mac: bytes, interface: bytes) -> bytes:
     its own and be silent. Another one each time: whom a node has looked for in vain it does not look for again soon.
     """
     sender, group = IPv6Address(b"\xfe\x80" + bytes(6) + interface), IPv6Address("ff02::1")
-    body = echo6(int.from_bytes(sender_mac[4:], "big"), 1, b"bascule")
-    total = checksum(pseudo(sender, group, ICMPV6, len(body)) + body)
-    body = body[:2] + total.to_bytes(2, "big") + body[4:]
-    dst = b"\x33\x33\x00\x00\x00\x01"
-    return ethernet.frame(dst, sender_mac, ethernet.IPV6, packet(sender, group, ICMPV6, body, ttl=255))
+    return _to_group(sender_mac, sender, group, echo6(int.from_bytes(sender_mac[4:], "big"), 1, b"bascule"))
 
 
 def read_discovery(body: bytes) -> NeighbourDiscovery | None:

@@ -45,6 +45,11 @@ def pseudo(src: IpAddress, dst: IpAddress, protocol: int, length: int) -> bytes:
     return src.packed + dst.packed + tail
 
 
+def with_checksum(message: bytes, pseudo_header: bytes = b"") -> bytes:
+    """A message of ICMP, IGMP or, behind its pseudo-header, ICMPv6, whose checksum is its third and fourth byte."""
+    return message[:2] + checksum(pseudo_header + message).to_bytes(2, "big") + message[4:]
+
+
 def udp(src: IpAddress, dst: IpAddress, source_port: int, port: int, payload: bytes) -> bytes:
     """A UDP datagram."""
     body = struct.pack("!HHHH", source_port, port, 8 + len(payload), 0) + payload

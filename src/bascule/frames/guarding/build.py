@@ -10,12 +10,15 @@ from ipaddress import IPv4Address, IPv6Address
 
 from msgspec import Struct
 
-from bascule.frames.codecs import ip
+from bascule.frames.codecs import ethernet, icmp, ip
 from bascule.frames.codecs.ethernet import BROADCAST, mac_bytes
 from bascule.model.values import Mac
 
-ARP, IPV4, IPV6, RARP, VLAN, QINQ = 0x0806, 0x0800, 0x86DD, 0x8035, 0x8100, 0x88A8
-ICMP, IGMP, TCP, UDP, ICMPV6, PIM, VRRP = 1, 2, 6, 17, 58, 103, 112
+ARP, IPV4, IPV6, RARP, VLAN = ethernet.ARP, ethernet.IPV4, ethernet.IPV6, ethernet.REVERSE_ARP, ethernet.VLAN
+ICMP, TCP, UDP, ICMPV6 = ip.ICMP, ip.TCP, ip.UDP, ip.ICMPV6
+udp, group_mac, solicited = ip.udp, ethernet.group_mac, icmp.solicited_node  # right as they are
+QINQ = 0x88A8
+IGMP, PIM, VRRP = 2, 103, 112
 HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION = 0, 43, 44, 60
 OF_FRAGMENTS = 0xB000  # identification (IPv4) or flow label (IPv6) of fragments, which whoever joins them keeps
 UNSPECIFIED4, UNSPECIFIED6 = IPv4Address(0), IPv6Address(0)
@@ -92,11 +95,6 @@ def ipv4(
     return ether(dst, me, IPV4, head + body)
 
 
-def udp(src: IPv4Address | IPv6Address, to: IPv4Address | IPv6Address, sport: int, dport: int, body: bytes) -> bytes:
-    """A datagram with its checksum."""
-    return ip.udp(src, to, sport, dport, body)
-
-
 def dhcp(
     operation: int, mac: bytes, kind: int, *, hardware: int = 1, length: int = 6, relay: IPv4Address = UNSPECIFIED4
 ) -> bytes:
@@ -107,21 +105,18 @@ def dhcp(
 
 def icmp4(kind: int, code: int, rest: bytes) -> bytes:
     """An ICMP message with its checksum."""
-    body = struct.pack("!BBH", kind, code, 0) + rest
-    return body[:2] + struct.pack("!H", ip.checksum(body)) + body[4:]
+    return ip.with_checksum(struct.pack("!BBH", kind, code, 0) + rest)
 
 
 def igmp(kind: int, group: IPv4Address) -> bytes:
     """An IGMP message, or one of multicast router discovery (RFC 4286)."""
-    body = struct.pack("!BBH", kind, 0, 0) + group.packed
-    return body[:2] + struct.pack("!H", ip.checksum(body)) + body[4:]
+    return ip.with_checksum(struct.pack("!BBH", kind, 0, 0) + group.packed)
 
 
-def icmp6(src: IPv6Address, to: IPv6Address, kind: int, rest: bytes, code: int = 0) -> bytes:
+def icmp6(src: IPv6Address, to: IPv6Address, kind: int, rest: bytes) -> bytes:
     """An ICMPv6 message with its checksum."""
-    body = struct.pack("!BBH", kind, code, 0) + rest
-    total = ip.checksum(ip.pseudo(src, to, ICMPV6, len(body)) + body)
-    return body[:2] + struct.pack("!H", total) + body[4:]
+    body = struct.pack("!BBH", kind, 0, 0) + rest
+    return ip.with_checksum(body, ip.pseudo(src, to, ICMPV6, len(body)))
 
 
 def ipv6(
@@ -185,16 +180,3 @@ def router_advertisement(mac: bytes) -> bytes:
     """The body of a router advertisement with a prefix."""
     prefix = bytes([3, 4, 64, 0xC0]) + struct.pack("!III", 86400, 14400, 0) + IPv6Address("2001:db8:bad::").packed
     return struct.pack("!BBHII", 64, 0, 1800, 0, 0) + option(1, mac) + prefix
-
-
-def group_mac(group: IPv4Address | IPv6Address) -> bytes:
-    """The MAC of a multicast group (RFC 1112, RFC 2464)."""
-    if isinstance(group, IPv6Address):
-        return b"\x33\x33" + group.packed[12:]
-    packed = group.packed
-    return b"\x01\x00\x5e" + bytes([packed[1] & 0x7F]) + packed[2:]
-
-
-def solicited(target: IPv6Address) -> IPv6Address:
-    """The group that is asked for an address (RFC 4291, 2.7.1)."""
-    return IPv6Address(IPv6Address("ff02::1:ff00:0").packed[:13] + target.packed[13:])
