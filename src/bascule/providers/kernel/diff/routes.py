@@ -145,6 +145,6 @@ def _neighbour(verb: str, action: str, one: FixedNeighbour, phase: Phase) -> Ste
 
 def _rule(verb: str, rule: RoutingRule) -> Step:
     words = ("rule", verb, "priority", str(rule.priority), *rule.words)
-    action = f"{'' if verb == 'add' else 'no longer '}{' '.join(rule.words)}"
+    action = f"{'' if verb == 'add' else 'remove rule '}{' '.join(rule.words)}"
     command = Command("ip -6" if rule.ipv6 else "ip", words)
     return step(Phase.RULE, rule.name, action, command, risk=Risk.CHANGES, about="rules")
