@@ -118,7 +118,9 @@ def dialect(name: str, known: Callable[[], tuple[str, ...]] = registry.readable)
     """
     if name not in known():
         words = ", ".join(known())
-        hint = "that of NetworkManager is keyfile" if name.lower() in {"networkmanager", "nm"} else f"use one of {words}"
+        hint = (
+            "that of NetworkManager is keyfile" if name.lower() in {"networkmanager", "nm"} else f"use one of {words}"
+        )
         raise UsageFault(Problem(code="DIALECT", message=f"'{name}' is no dialect", hint=hint))
     return _load(name)
 

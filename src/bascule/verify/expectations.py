@@ -280,6 +280,8 @@ class _Judging:
         met = self._router(case.wish, replies)
         if between := (met,) if met else self.routers.between(case.wish):
             return self._unproven(case.wish, replies[0], self.routers.words(between))
+        if absent := self.routers.absent(case.wish):
+            return self._unproven(case.wish, replies[0], absent)
         witness = replace(self._witness(replies[0], case.wish), control="; ".join(proofs))
         return Outcome(expectation=case.wish, observed=Verdict.NO_REACH, ok=True, witness=witness)
 

@@ -1,6 +1,7 @@
 """Machines and hosts between networks of which nobody has said whether they route: what depends on one is unproven.
 
-The twin plays such a machine without forwarding. A real one may forward, so silence across it shows nothing.
+The twin plays such a machine without forwarding, and nobody where a gateway is declared that nobody has. A real one may
+forward, so silence across it shows nothing.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bascule.model.site import Expectation, Mode, Site, virtual_segment
+from bascule.model.values import IpAddress
 from bascule.probe.capture import CapturedFrame
 from bascule.verify.endpoints import Endpoints
 
@@ -19,7 +21,7 @@ class UndeclaredRouters:
     """
 
     def __init__(self, site: Site, endpoints: Endpoints) -> None:
-        self._endpoints = endpoints
+        self._site, self._endpoints = site, endpoints
         stands = {name: {nic.network for nic in one.nics} for name, one in site.machines.items() if one.may_route}
         guests = {name: {site.segment_of(nic) for nic in one.nics} for name, one in site.guests.items()}
         stands |= {name: {on for on in some if on} for name, some in guests.items() if len(some - {None}) > 1}
@@ -64,6 +66,26 @@ class UndeclaredRouters:
             if self._stands[step] & ends[1]:
                 return tuple(found)
         return ()
+
+    def absent(self, wish: Expectation) -> str:
+        """The gateway by which the source would lead its packets to another network, where nobody plays it."""
+        ends = [self._endpoints.attachments(name) for name in (wish.source, wish.target)]
+        networks, theirs = ({one.network for one in some if one.network} - self._closed for some in ends)
+        if self._endpoints.probe_domain.live or networks & theirs or wish.service.protocol == "arp":
+            return ""
+        versions = {address.version for one in ends[1] for address in one.addresses}
+        gateways = [one for one in self._gateways(wish.source, networks) if one.version in versions]
+        nobody = [str(one) for one in gateways if self._endpoints.owner(one) is None]
+        if not nobody or not theirs or theirs - self._site.networks.keys():  # behind a host of ours its rules decide
+            return ""
+        words = f"nobody in the file has {' and '.join(nobody)}, the gateway of {wish.source}"
+        return f"{words}, so what it hands on is not known (a machine with that address and 'forwards' says it)"
+
+    def _gateways(self, name: str, networks: Iterable[str]) -> list[IpAddress]:
+        if (host := self._site.hosts.get(name)) is not None:
+            return [one for link in host.links() for one in link.gateways]
+        known = (self._site.networks[network] for network in sorted(networks) if network in self._site.networks)
+        return [one for network in known for one in network.gateways]
 
     def words(self, names: Iterable[str]) -> str:
         """What is not known of them, and what would say it."""
