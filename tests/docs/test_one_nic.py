@@ -31,6 +31,8 @@ ip link set eth0 up
 ip addr add 192.168.1.10/24 dev eth0
 ip route add default via 192.168.1.1
 hostname kvm
+mkdir -p /var/lib/bascule
+mount -t tmpfs none /var/lib/bascule
 mkdir -p /root/tutorial /etc/systemd/system/multi-user.target.wants
 rm -rf /etc/cloud /etc/systemd/system/*.wants/*network* /etc/systemd/system/*.wants/*Network*
 cp {ROOT}/examples/one-nic.yaml /root/tutorial

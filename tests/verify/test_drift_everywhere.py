@@ -29,7 +29,7 @@ DRIFTS = {  # what somebody does: whom the plan names, and what it would do
     "ip link set br3 down": ("br3", "set up"),
     "bridge link set dev eth4 isolated on": ("eth4", "isolated off"),
     "ip link set br3 type bridge ageing_time 100": ("br3", "ageing_time 30000"),
-    "ip rule del priority 1000": ("rule", "1000: from 10.20.0.0/24"),
+    "ip rule del priority 1000": ("rule 1000", "from 10.20.0.0/24"),
     FORWARDING: ("vn-lab", "forward IPv4 there"),
     "bridge link set dev vnet1 isolated on": ("vnet1", "isolated o"),  # stays, and is told
     "bridge link set dev vnet1 locked on": ("vnet1", "locked o"),
