@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -21,7 +22,8 @@ from bascule.providers.ovs.state import BridgeRow, InterfaceRow, PortRow, Switch
 from bascule.providers.ovs.transaction import transaction
 from bascule.system import openvswitch
 from bascule.system.openvswitch import ask
-from bascule.twin.openvswitch import FOLDERS, SCHEMA
+from bascule.twin.openvswitch import FOLDERS, SCHEMA, start
+from tests.apply.hosts import Bed, wait_for
 from tests.lab import Lab
 from tests.ovs.stage import require, rows, switched, vsctl
 from tests.ovs.test_host import reach, told
@@ -127,3 +129,52 @@ def test_a_full_disk_a_port_of_another_bridge_and_a_lock(
         one = PortRow(name="vnet2", bridge="br-int", interfaces=(InterfaceRow(name="vnet2"),))
         assert told(rows(bed), replace(seen, ports={**seen.ports, "vnet2": one})) == "OPENVSWITCH-DEAD"
         holder.terminate()
+
+
+@pytest.mark.parametrize("ended", [("ovsdb-server",), ("ovsdb-server", "ovs-vswitchd")])
+def test_who_keeps_the_switches_has_ended_while_a_change_waits(
+    lab: Lab, tmp_path: Path, ended: tuple[str, ...]
+) -> None:
+    """What waits is said all the same, nobody says that all is as before, and the way back goes on when they run."""
+    bed = switched(lab, tmp_path)
+    made = bed.apply("--confirm-within", "600s")
+    assert made.returncode == 0, made.stderr
+    for program in ended:
+        end(bed, program)
+    told = json.loads(bed.run("status", "--json").stdout)
+    assert (told["status"], told["ok"], told["drift"]) == ("applied", False, [])
+    assert told["unseen"]
+    assert "is no bridge" not in bed.run("plan", str(bed.site)).stderr
+    back = bed.run("undo")
+    assert back.returncode == 1
+    assert "NOT completely taken back" in back.stdout + back.stderr
+    if ended == ("ovsdb-server",):
+        found = json.loads(bed.run("doctor", "--json").stdout)["findings"]
+        assert "ovs" in {one["subject"] for one in found if one["id"] == "unseen"}
+    if ended == ("ovsdb-server",):
+        end(bed, "ovs-vswitchd")
+    for daemon in start(bed.host, tmp_path / "ovs"):
+        lab.keep(daemon.stop)
+    assert bed.run("undo").returncode == 0
+    assert not rows(bed).bridges
+
+
+def end(bed: Bed, program: str) -> None:
+    """Kill it, in this host's network namespace alone."""
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has just ended
+            found = (place / "ns/net").stat()
+            is_it = (place / "comm").read_text().strip() == program
+            if is_it and (found.st_dev, found.st_ino) == bed.host.identity:
+                os.kill(int(place.name), signal.SIGKILL)
+                wait_for(lambda place=place: (place / "ns/net").exists(), lambda there: not there)
+
+
+def test_a_nic_in_a_bond_that_is_not_in_the_file_is_not_taken_with_its_mates(lab: Lab, tmp_path: Path) -> None:
+    bed = switched(lab, tmp_path)
+    vsctl(bed, "add-br", "br-int", "--", "set", "Bridge", "br-int", "datapath_type=netdev")
+    vsctl(bed, "add-bond", "br-int", "bondx", "eth4", "vnet2")
+    told = bed.run("plan", str(bed.site))
+    assert told.returncode == 1
+    assert "error[NOT-BRIDGEABLE]: 'eth4' is the uplink of ovs3" in told.stderr
+    assert "it is a member of bondx, a bond of Open vSwitch that is not in the file" in told.stderr

@@ -14,7 +14,7 @@ from bascule.apply.rollback.checkpoint import Checkpoint, Folder, LogEntry, Stat
 from bascule.apply.rollback.passes import differences
 from bascule.apply.rollback.watchdog import lives
 from bascule.apply.state_directory import StateDirectory, here, relative_words
-from bascule.errors import CommandFailed
+from bascule.errors import CommandFailed, Problem
 from bascule.model.state import HostState
 from bascule.plan.diff import diff
 from bascule.plan.drift import drift_goal
@@ -46,6 +46,7 @@ class HostStatus(Struct, frozen=True, kw_only=True):
     guard: str = ""
     left: tuple[str, ...] = ()
     drift: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()  # why it cannot be said whether anything has drifted
     busy: Holder | None = None
     servers: tuple[str, ...] = ()  # the dnsmasq of networks of our own, and those that are gone
     stopped: tuple[StoppedFrames, ...] = ()  # by the guards of guest NICs, since their table was loaded
@@ -121,9 +122,11 @@ class _StatusReport(Struct):
         watched = lives(entry.guard) if entry.status.is_open else False
         working = self.busy.is_alive
         ok, words = self._words(n, left_s, watched=watched, working=working)
+        stands = entry.status in {Status.CONFIRMED, Status.APPLIED}
+        drifted, unseen = _drift_or_why_not(self.checkpoint) if stands else ((), ())
         return HostStatus(
             words=words,
-            ok=ok,
+            ok=ok and not unseen,
             number=n,
             status=entry.status,
             site=self.checkpoint.site_path or self.checkpoint.site,
@@ -132,8 +135,9 @@ class _StatusReport(Struct):
             until=time.time() + left_s if left_s is not None else None,
             guard=guard_words(entry) if watched else "",
             left=entry.left if entry.status is Status.FAILED else (),
-            drift=drift(self.checkpoint) if entry.status in {Status.CONFIRMED, Status.APPLIED} else (),
-            stopped=_stopped(self.checkpoint) if entry.status in {Status.CONFIRMED, Status.APPLIED} else (),
+            drift=drifted,
+            unseen=unseen,
+            stopped=_stopped(self.checkpoint) if stands and not unseen else (),
             busy=self.busy if working else None,
         )
 
@@ -181,13 +185,24 @@ class _StatusReport(Struct):
         return False, f"{lost}; {rest}"
 
 
+def _drift_or_why_not(checkpoint: Checkpoint) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """A daemon that does not answer must not hide that a change waits for its confirmation."""
+    try:
+        return drift(checkpoint), ()
+    except CommandFailed as error:
+        return (), tuple(problem.message for problem in error.problems)
+
+
 def drift(checkpoint: Checkpoint, now: HostState | None = None) -> tuple[str, ...]:
     """What it would take to put right what the change made or altered, a line for each thing, as a plan says it."""
     keys = sorted(checkpoint.wanted.sysctls)
     seen = now if now is not None else observe(sysctls=keys)
     again = [one for one in PROVIDERS if one.drifts and one.part(checkpoint.wanted) is not None]
     for one in again:
-        seen = one.lay_over(one.with_part(seen, one.effects().read(list, ObserveScope(known=checkpoint.wanted.parts))))
+        part = one.effects().read(list, ObserveScope(known=checkpoint.wanted.parts))
+        if part is None and parts.altered(one.name, checkpoint):
+            raise CommandFailed(Problem(code="NOT-SEEN", message=f"{one.name}: {parts.GONE}"))
+        seen = one.lay_over(one.with_part(seen, part))
     goal = drift_goal(checkpoint.before, checkpoint.wanted, seen)
     for one in again:
         goal = one.with_part(goal, one.put_right(checkpoint.before, checkpoint.wanted, seen))

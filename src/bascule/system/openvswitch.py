@@ -128,6 +128,8 @@ def daemons(namespace: Namespace | None) -> Daemons | None:
             found[name] = pid
     if SERVER in found and (path := _socket(found[SERVER])) is not None:
         return Daemons(path, _control(found[SWITCH]), found[SWITCH]) if SWITCH in found else Daemons(path, None)
+    if SWITCH in found:  # it goes on with what it was told, and there is nobody to ask
+        return Daemons(_asks(found[SWITCH]), _control(found[SWITCH]), found[SWITCH])
     if hidden and namespace is None and is_machines_own() and Path(USUAL).exists():
         return Daemons(USUAL, "")
     return None
@@ -161,6 +163,12 @@ def _socket(pid: str) -> str | None:
             path = word.removeprefix("--remote=punix:")
             return path if path.startswith("/") else f"{RUN}/{path}"
     return None
+
+
+def _asks(pid: str) -> str:
+    """The socket of the data base that an ovs-vswitchd goes by, which is its argument."""
+    given = [word.removeprefix("unix:") for word in _words(pid) if word.startswith("unix:/")]
+    return given[-1] if given else USUAL
 
 
 def _control(pid: str) -> str:

@@ -79,7 +79,7 @@ def as_played(host: Host, state: HostState) -> HostState:
 
 
 def start(namespace: Namespace, folder: Path) -> Iterator[Daemon]:
-    """The two daemons, ready when this has been gone through.
+    """The two daemons, ready when this has been gone through; they go on with a data base that is there already.
 
     Raises MissingTool where they are not installed, NotPermitted where an ordinary user may not make their links.
     """
@@ -94,13 +94,15 @@ def start(namespace: Namespace, folder: Path) -> Iterator[Daemon]:
         )
     folder.mkdir(parents=True, exist_ok=True)
     base, door = folder / "conf.db", folder / "db.sock"
-    run(("ovsdb-tool", "create", str(base), str(schema)))
+    if is_new := not base.exists():
+        run(("ovsdb-tool", "create", str(base), str(schema)))
     room = ("env", *(f"OVS_{name}DIR={folder}" for name in ("RUN", "LOG", "DB", "SYSCONF")))
     own = (f"--remote=punix:{door}", f"--unixctl={folder}/ovsdb-server.ctl", str(base))
     server = Daemon((*room, "ovsdb-server", *QUIET, *own), namespace, folder / "ovsdb-server.log")
     yield server
     _await(server, door)
-    _initialise(door)
+    if is_new:
+        _initialise(door)
     control = folder / "ovs-vswitchd.ctl"
     words = (*room, "ovs-vswitchd", *QUIET, f"--unixctl={control}", f"unix:{door}")
     switch = Daemon(words, namespace, folder / "ovs-vswitchd.log")

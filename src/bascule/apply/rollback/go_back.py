@@ -73,7 +73,7 @@ def _all_parts(folder: Folder, checkpoint: Checkpoint, keep: Sequence[int], prog
     look = parts.CheckpointObserver(checkpoint, folder)
     back = roll_back(three_way(folder, checkpoint), look, keep=keep, progress=progress)
     besides = parts.names(before, wanted, without=look.missed)
-    return replace(back, left=(*back.left, *look.faults), besides=besides)
+    return replace(back, left=(*back.left, *dict.fromkeys(look.faults)), besides=besides)
 
 
 def after_reboot(
@@ -86,4 +86,4 @@ def after_reboot(
     look = parts.CheckpointObserver(checkpoint, folder)
     back = roll_back(three_way(folder, checkpoint), look, keep=keep, progress=progress)
     besides = parts.names(before, wanted, without=look.missed)
-    return replace(back, left=(*back.left, *look.faults), besides=besides, after_reboot=True)
+    return replace(back, left=(*back.left, *dict.fromkeys(look.faults)), besides=besides, after_reboot=True)

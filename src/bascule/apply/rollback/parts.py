@@ -11,6 +11,8 @@ from bascule.providers.effects import ObserveScope
 from bascule.providers.observe import look
 from bascule.providers.registry import PROVIDERS
 
+GONE = "who keeps it does not run any more, and what the change made there stands"
+
 
 class CheckpointObserver:
     """Looks at the host, again and again, at all that a checkpoint knows.
@@ -21,6 +23,7 @@ class CheckpointObserver:
     def __init__(self, checkpoint: Checkpoint, folder: Folder) -> None:
         self.faults: list[str] = []
         self.missed: set[str] = set()
+        self._altered = {name for name in checkpoint.before.parts if altered(name, checkpoint)}
         self._keys = tuple(sorted({*checkpoint.before.sysctls, *checkpoint.wanted.sysctls}))
         self._known = dict(checkpoint.before.parts)
         self._state = folder.path.parent.parent
@@ -28,9 +31,17 @@ class CheckpointObserver:
     def __call__(self) -> HostState:
         """The host as it is now."""
         state = look(ObserveScope(sysctls=self._keys, known=self._known, state=self._state, faults=self.faults))
-        self.missed |= self._known.keys() - state.parts.keys()
+        gone = self._known.keys() - state.parts.keys()
+        told = {fault.partition(": ")[0] for fault in self.faults}
+        self.faults += [f"{name}: {GONE}" for name in sorted(gone & self._altered - told)]
+        self.missed |= gone
         self._known = {name: part for name, part in self._known.items() if name not in self.missed}
         return state
+
+
+def altered(name: str, checkpoint: Checkpoint) -> bool:
+    """Whether a change has made or altered anything of a part."""
+    return bool(checkpoint.before.parts.get(name) != checkpoint.wanted.parts.get(name))
 
 
 def names(before: HostState, wanted: HostState, without: Iterable[str] = ()) -> tuple[str, ...]:

@@ -68,6 +68,11 @@ def _words(now: HostStatus) -> str:
         lines += ["what still differs from before:", *_differences(now.left)]
     if now.drift:
         lines += ["drifted since the change; to put it right:", *_differences(now.drift)]
+    if now.unseen:
+        lines += [
+            "whether anything has drifted cannot be said:",
+            *table([(x,) for x in now.unseen], indent=2, columns=width()),
+        ]
     return "\n".join(lines)
 
 
@@ -89,6 +94,7 @@ def _as_json(now: HostStatus) -> dict[str, Any]:
         "watched_by": now.guard or None,
         "left": list(now.left),
         "drift": list(now.drift),
+        "unseen": list(now.unseen),
         "servers": list(now.servers),
         "stopped": [
             {"port": x.port, "reason": str(x.reason), "frames": x.frames, "claims": dict(x.claims)} for x in now.stopped

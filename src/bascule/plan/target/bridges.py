@@ -17,7 +17,7 @@ from bascule.plan.target.addresses import add_addresses, hand_over_advertised, t
 from bascule.plan.target.bonds_and_vlans import lay_vlan_below, occupied
 from bascule.plan.target.builder import TargetBuilder
 from bascule.plan.target.ipv6 import lay_ipv6
-from bascule.plan.target.openvswitch import lay_listeners, refuse_kind, switch_options
+from bascule.plan.target.openvswitch import lay_listeners, refuse_kind, refuse_missing_switches, switch_options
 from bascule.plan.target.port_vlans import lay_trunk, learn_vlans
 
 
@@ -27,6 +27,7 @@ def lay_bridge(build: TargetBuilder, bridge: DeclaredBridge) -> None:
     Raises BasculeError when a link of another kind has its name, SiteFault where the file does not know its uplink.
     """
     before, port = build.observed.links.get(bridge.name), bridge.port
+    refuse_missing_switches(build, bridge)
     if before is not None and not before.is_bridge:
         what = f"'{bridge.name}' exists on this host and is no bridge"
         raise occupied("NOT-A-BRIDGE", what, "bridge", bridge.place)
@@ -34,7 +35,7 @@ def lay_bridge(build: TargetBuilder, bridge: DeclaredBridge) -> None:
         if bridge.name in other.altnames:
             what = f"'{bridge.name}' is an altname of {other.name} on this host: no bridge can have the name"
             raise occupied("NOT-A-BRIDGE", what, "bridge", bridge.place)
-    refuse_kind(build, bridge, before)
+    refuse_kind(bridge, before)
     if bridge.uplink_unknown is not None:
         raise _unknown(bridge, bridge.uplink_unknown)
     if port is not None and bridge.uplink is not None and port != bridge.uplink:

@@ -14,13 +14,17 @@ from bascule.model.values import IfName
 from bascule.plan.target.builder import TargetBuilder
 
 
-def refuse_kind(build: TargetBuilder, bridge: Bridge, before: Link | None) -> None:
-    """Raise MissingTool where nobody keeps switches on the host, BasculeError for one of another kind and not ours."""
-    said = bridge.openvswitch is not None
-    if said and "ovs" not in build.observed.parts:
+def refuse_missing_switches(build: TargetBuilder, bridge: Bridge) -> None:
+    """Raise MissingTool where nobody keeps switches on the host."""
+    if bridge.openvswitch is not None and "ovs" not in build.observed.parts:
         text = f"bridge '{bridge.name}' is one of Open vSwitch, which does not run on this host"
         hint = "install and start it: apt-get install openvswitch-switch (dnf install openvswitch elsewhere)"
         raise MissingTool(Problem("OPENVSWITCH-MISSING", text, bridge.place, hint=hint))
+
+
+def refuse_kind(bridge: Bridge, before: Link | None) -> None:
+    """Raise BasculeError for a bridge of another kind and not ours."""
+    said = bridge.openvswitch is not None
     if before is not None and not before.is_ours and said == before.options.by_kernel:
         kind = "the kernel" if before.options.by_kernel else "Open vSwitch"
         raise BasculeError.of(

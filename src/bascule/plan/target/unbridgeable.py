@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from bascule.errors import BasculeError, Place, Problem
 from bascule.model.host_links import Bridge
-from bascule.model.links import LOSES_GUESTS, Bond, Tap
+from bascule.model.links import LOSES_GUESTS, Bond, OpenVSwitchBond, Tap
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
@@ -28,7 +28,10 @@ def refuse_unbridgeable(site: Site, host: Host, observed: HostState) -> None:
     places += [(p.link, _role(b, p.link), p.place) for b in host.bridges.values() for p in b.every_port]
     for name, words, place in dict.fromkeys(places):
         link = observed.links.get(name)
-        if link is None or not (why := _why(link) or _switch_chip(link, observed) or _balances(link, host)):
+        if link is None:
+            continue
+        why = _why(link) or _switch_chip(link, observed) or _balances(link, host) or _in_bond(link, host, observed)
+        if not why:
             continue
         text = f"'{name}' is {words}, and no bridge can have it: {why}"
         fix = "name a link that carries Ethernet frames, or use a virtual network (mode: routed or nat)"
@@ -67,6 +70,14 @@ def _balances(link: Link, host: Host) -> str:
     if not isinstance(link.options, Bond) or link.name in host.bonds or link.options.mode not in LOSES_GUESTS:
         return ""
     return f"it is a bond of mode {link.options.mode}: {LOSES_GUESTS[link.options.mode]}"
+
+
+def _in_bond(link: Link, host: Host, observed: HostState) -> str:
+    """Whether it is one of several interfaces of a port of Open vSwitch that the file does not know."""
+    port = observed.links.get(link.master) if link.master is not None else None
+    if port is None or not isinstance(port.options, OpenVSwitchBond) or port.name in host.bonds:
+        return ""
+    return f"it is a member of {port.name}, a bond of Open vSwitch that is not in the file: take that, or free it there"
 
 
 def _info_kind(link: Link) -> str:

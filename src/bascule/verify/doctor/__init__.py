@@ -14,6 +14,7 @@ from bascule.verify.doctor import (
     nics,
     packages,
     switches,
+    unseen,
     wireless,
 )
 from bascule.verify.doctor.finding import DoctorFacts, Finding, Severity
@@ -39,6 +40,7 @@ LOOKS = (
     macvtap.look,
     guards.look,
     switches.look,
+    unseen.look,
 )
 
 _ORDER = (Severity.PROBLEM, Severity.WARNING, Severity.NOTE, Severity.OK)

@@ -75,6 +75,7 @@ class DoctorFacts(Struct, frozen=True, kw_only=True):
     sysctls: Mapping[str, str] = field(default_factory=dict)
     network: HostNetwork | None = None  # with the rules of others
     state: HostState | None = None
+    unseen: tuple[str, ...] = ()  # PART: why it could not be seen
     libvirt_error: str = ""
     domains: tuple[Domain, ...] = ()
     networks: tuple[LibvirtNetwork, ...] = ()

@@ -12,9 +12,10 @@ from bascule.guests.accelerator import accel
 from bascule.model.site import Site
 from bascule.observe.firewall import read_firewall, with_hooks
 from bascule.persist.detect import detect
+from bascule.providers.effects import ObserveScope
 from bascule.providers.libvirt import observe as libvirt
 from bascule.providers.libvirt.state import LibvirtState
-from bascule.providers.observe import observe
+from bascule.providers.observe import look
 from bascule.system.libvirt import connect
 from bascule.system.net.links import wireless_links
 from bascule.system.net.netns import is_machines_own
@@ -31,9 +32,9 @@ def gather(site: Site | None = None, host: str = "", *, uri: str | None = None, 
     works, reason, forbidden = _kvm(tools)
     error, seen = _libvirt(uri)
     zones, default_zone = _zones()
-    state = None
+    state, faults = None, list[str]()
     with contextlib.suppress(BasculeError):
-        state = observe()
+        state = look(ObserveScope(faults=faults))
     return DoctorFacts(
         distribution=release.get("ID", ""),
         like=tuple(release.get("ID_LIKE", "").split()),
@@ -46,6 +47,7 @@ def gather(site: Site | None = None, host: str = "", *, uri: str | None = None, 
         modules=_modules(root),
         network=with_hooks(read_firewall(state)) if state is not None else None,
         state=state,
+        unseen=tuple(faults),
         libvirt_error=error,
         domains=seen.seen_domains,
         networks=seen.seen_networks,
