@@ -19,6 +19,7 @@ from bascule.system.run import run
 from bascule.topology.trace.network import BalancedService, HostNetwork
 from bascule.topology.trace.rules.hooks import read_hooks
 from bascule.topology.trace.rules.iptables.frame_words import saved_of_ebtables
+from bascule.topology.trace.rules.iptables.ip_sets import ASKS
 from bascule.topology.trace.rules.model_reader import rules_of
 from bascule.topology.trace.rules.nft_reader import read_text
 from bascule.topology.trace.rules.reading import Listings, needs_extensions, with_saves
@@ -105,6 +106,10 @@ def read_saves(programs: tuple[str, ...], nft: str = "", nft_text: str = "") -> 
             bridged.append(saved_of_ebtables(run(("ebtables-legacy", "-t", table, "-L")).stdout))
         except BasculeError as error:
             unread.append(f"the table {table} of ebtables-legacy stands here: {error.problems[0].message}")
+    sets = ""
+    if any(ASKS in text for text in saves.values()):
+        with contextlib.suppress(BasculeError):  # then each line that asks for one stays a doubt
+            sets = run(("ipset", "save")).stdout
     return Listings(
         nft=nft,
         nft_text=nft_text,
@@ -114,6 +119,7 @@ def read_saves(programs: tuple[str, ...], nft: str = "", nft_text: str = "") -> 
         ebtables_nft=saves.get("ebtables-nft-save", ""),
         ebtables_legacy="".join(bridged),
         ip6tables_legacy=saves.get("ip6tables-legacy-save", ""),
+        ipset=sets,
         unread=tuple(unread),
     )
 

@@ -81,6 +81,7 @@ class Walk(NeighbourSearch):
         self.spoofed = spoofed
         self.also: dict[str, Any] = {}  # fields of the packets beside those that the traffic says
         self.oversized: dict[str, Any] = {}  # the last packet as it was when the host found it too big; else empty
+        self.strayed = False  # whether a packet goes where nobody has looked, so that nobody knows of its answer
         self.mtus: list[int] = []  # of the ways by which the host has handed packets on
         self.owners = OwnerLookup(walks.ends, version)
         self.relays = Relays(walks.ends, version, traffic)
@@ -94,7 +95,7 @@ class Walk(NeighbourSearch):
         if self.oversized:
             self.legs.append(self.told_too_big(self.oversized, self.source))
         fields = first.fields
-        if end is not None or self.target is None:
+        if end is not None or (self.target is None and not self.strayed):
             self.connection.is_reply = True
             back = self._back(fields, end)
             self.legs.append(back)
@@ -204,7 +205,7 @@ class Walk(NeighbourSearch):
             text = f"{end.name} has no route to {text_of(self.version, to)}"
             code = Code.NO_ROUTE if end.routes_known else Code.UNKNOWN_OUTSIDE
             passage.stop(code, end.name, text, name="sender", where=end.name)
-            return end
+            return self._nowhere(code)
         bridge = self.network.bridge_of(end.port)
         segment = bridge or end.port
         knows = end.static_neighbours or (end.name, next_hop) in self.heard
@@ -218,7 +219,7 @@ class Walk(NeighbourSearch):
                 code = Code.NOT_ONE_SEGMENT
                 text = f"{elsewhere.name} is behind {elsewhere.port}, which is not on {segment}"
             passage.stop(code, text_of(self.version, next_hop), text, name="neighbour", where=segment)
-            return self.source if self.connection.is_reply else self.target
+            return self._nowhere(code)
         passage.fields |= {"ether saddr": end.mac, "ether daddr": owner.mac}
         if end.vlan:
             tag(passage.fields, end.vlan)
@@ -235,6 +236,11 @@ class Walk(NeighbourSearch):
         if (by := self.network.link(end.port)) is not None:
             cut(passage, end.mtu or by.mtu, end.name)
         return self._arrive(passage, end.port, owner)
+
+    def _nowhere(self, code: Code) -> WireEnd | None:
+        """Who is asked for the answer to a packet that finds no way: whom it was for, if that is all that is known."""
+        self.strayed = self.strayed or code is Code.UNKNOWN_OUTSIDE
+        return None if self.strayed else self.target
 
     # ---- in by a link
 

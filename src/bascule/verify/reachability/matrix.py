@@ -14,7 +14,7 @@ from bascule.topology.sweep.sweep import Exchange, Sweep
 from bascule.topology.trace.answer import Blocker, Certainty
 from bascule.topology.trace.packet import Traffic
 from bascule.verify.reachability.participant import AskedHost, Participant
-from bascule.verify.reachability.question import as_read, ask, distinct, ways_between
+from bascule.verify.reachability.question import as_read, ask, everybody, ways_between
 
 ORDINARY = (Service("icmp"), Service("tcp", 22, 22), Service("tcp", 443, 443), Service("udp", 53, 53))
 
@@ -96,7 +96,7 @@ def matrix(
     """Ask for all pairs, or for those that are named."""
     asked = tuple(services) or services_of(site)
     speaking = {name: party for name, party in given.known.items() if party.addresses}
-    ends = distinct(end for party in given.known.values() for end in party.ends)
+    ends = everybody(given.network, given.known.values())
     sweep = Sweep(given.network, ends, [_traffic(one) for one in asked])
     groups = _alike(sweep, speaking)
     cells: dict[tuple[int, int, str], Cell] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -196,7 +196,7 @@ def _seen(network: HostNetwork, guest: ObservedGuest) -> Participant:
     found: list[tuple[int, int, int]] = []
     gateways: dict[int, int] = {}
     for version, number in dict.fromkeys(numbers):
-        length, gateway = _subnet(network, bridge, version, number)
+        length, gateway = _subnet(network, RouteTables(network.state, version), bridge, version, number)
         found.append((number, version, length))
         if gateway:
             gateways.setdefault(version, gateway)
@@ -212,9 +212,8 @@ def _seen(network: HostNetwork, guest: ObservedGuest) -> Participant:
     return Participant(name=guest.name, ends=(end,), addresses=tuple((v, n) for n, v, _ in found), note=note)
 
 
-def _subnet(network: HostNetwork, link: str, version: int, number: int) -> tuple[int, int]:
+def _subnet(network: HostNetwork, fib: RouteTables, link: str, version: int, number: int) -> tuple[int, int]:
     """The prefix length on a link as the host has it there, and who routes: the host's own gateway, else the host."""
-    fib = RouteTables(network.state, version)
     hop = fib.find(number)
     length = (
         hop.length if hop.kind == "unicast" and hop.link == link and not hop.gateway else 24 if version == 4 else 64
@@ -270,6 +269,29 @@ def outside(network: HostNetwork, version: int, number: int, name: str) -> WireE
         routes_known=False,
         outside=True,
     )
+
+
+def heard(network: HostNetwork, owned: Collection[tuple[int, int]]) -> Iterator[WireEnd]:
+    """Those whom the host has heard, on links of its own, at addresses that are not ``owned`` by who is known."""
+    tables = {version: RouteTables(network.state, version) for version in (4, 6)} if network.neighbours else {}
+    for one in network.neighbours:
+        version = 4 if one.address < 1 << 32 else 6
+        link = network.link(one.link)
+        if not one.mac or one.failed or link is None or (version, one.address) in owned:
+            continue
+        entry = network.entry(link.name, one.mac) if link.is_bridge else None
+        if entry is None and link.is_bridge:
+            continue
+        length, gateway = _subnet(network, tables[version], link.name, version, one.address)
+        yield WireEnd(
+            name=str(ipaddress.IPv4Address(one.address) if version == 4 else ipaddress.IPv6Address(one.address)),
+            port=entry.port if entry is not None else link.name,
+            mac=one.mac,
+            addresses=((one.address, version, length),),
+            gateways={version: gateway} if gateway and gateway != one.address else {},
+            routes_known=False,
+            outside=True,
+        )
 
 
 def _uplinks(network: HostNetwork, bridge: str) -> Iterator[str]:

@@ -18,7 +18,7 @@ from bascule.topology.trace.packet import Traffic, text_of
 from bascule.topology.trace.rules.values import mac as mac_number
 from bascule.topology.trace.walk import Walks
 from bascule.verify.reachability.participant import Participant
-from bascule.verify.reachability.parties import learned_addresses, outside
+from bascule.verify.reachability.parties import heard, learned_addresses, outside
 
 Known = Mapping[str, Participant]
 
@@ -105,8 +105,7 @@ def _at(word: str, version: int, number: int, known: Known, network: HostNetwork
 def ask(network: HostNetwork, known: Known, by: Participant, of: Participant, service: Service) -> AnsweredQuestion:
     """The best of all ways between two: of their NICs and addresses. Raises UsageFault where neither has an address."""
     traffic = Traffic(protocol=service.protocol, port=service.first)
-    everybody = [end for party in (*known.values(), by, of) for end in party.ends]
-    walks = Walks(network, distinct(everybody))
+    walks = Walks(network, everybody(network, (*known.values(), by, of)))
     found = [
         AnsweredQuestion(
             by=by,
@@ -133,7 +132,7 @@ def large_packets(network: HostNetwork, known: Known, asked: AnsweredQuestion) -
     """What becomes of the largest packets, where small ones pass and those do not fit."""
     if not asked.answer.result.passes:
         return ()
-    walks = Walks(network, distinct(end for party in (*known.values(), asked.by, asked.of) for end in party.ends))
+    walks = Walks(network, everybody(network, (*known.values(), asked.by, asked.of)))
     walk = LargePacketWalk(walks, asked.source, asked.target, asked.address, asked.version, asked.traffic, 0)
     return walk.large_packets()
 
@@ -142,6 +141,13 @@ def as_read(result: Certainty, network: HostNetwork) -> Certainty:
     """What is said where rules could not be read: nobody knows whether one of them drops what else would pass."""
     passes = result.passes
     return Certainty.UNKNOWN if passes and network.rules.unread else result
+
+
+def everybody(network: HostNetwork, known: Iterable[Participant]) -> list[WireEnd]:
+    """Who stands on the wires: those who are known, and at other addresses those whom the host has heard there."""
+    found = distinct(end for party in known for end in party.ends)
+    owned = {(version, number) for end in found for number, version, _ in (*end.addresses, *end.router)}
+    return [*found, *heard(network, owned)]
 
 
 def distinct(ends: Iterable[WireEnd]) -> list[WireEnd]:

@@ -194,7 +194,9 @@ def _with(case: _Case, chain: RuleChain, line: RuleLine, verdict: str) -> _Case:
 
 
 def _doubting(case: _Case, chain: RuleChain, line: RuleLine, reason: str) -> _Case:
-    return case if case.brief else replace(case, doubts=(*case.doubts, UncertainLine(chain, line, reason)))
+    if case.brief or not line.acts:  # a line that counts or logs changes nothing, be it met or not
+        return case
+    return replace(case, doubts=(*case.doubts, UncertainLine(chain, line, reason)))
 
 
 def _end(verdict: str, case: _Case, chain: RuleChain, line: RuleLine, nat: Translate | None = None) -> ChainEnd:

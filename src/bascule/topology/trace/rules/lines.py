@@ -102,6 +102,11 @@ class RuleLine(Struct, frozen=True, kw_only=True):
         """Read the first tests once, for a packet is held against thousands of lines."""
         force_setattr(self, "guards", tuple(_guards(self.parts)))
 
+    @property
+    def acts(self) -> bool:
+        """Whether anything comes of meeting it; a line that counts or logs has tests alone."""
+        return not all(isinstance(part, Test | AnyFlag | UncertainTest) for part in self.parts)
+
     def may_meet(self, fields: Fields) -> bool:
         """Whether a packet passes the tests that the line begins with, or it takes more to tell."""
         for key, exact, low, high, negated in self.guards:

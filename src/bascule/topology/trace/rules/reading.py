@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from bascule.topology.trace.connection_tracking import families_of_objects, tracked_versions
+from bascule.topology.trace.rules.iptables.ip_sets import with_sets
 from bascule.topology.trace.rules.iptables.reader import opaque_chains, read_legacy, with_extensions
 from bascule.topology.trace.rules.lines import Rules
 from bascule.topology.trace.rules.nft_reader import read_nft, read_text
@@ -17,7 +18,8 @@ from bascule.topology.trace.rules.nft_reader import read_nft, read_text
 class Listings(Struct, frozen=True, kw_only=True):
     """What the programs printed; empty where one was not asked. ``unread`` names what could not be asked.
 
-    ``nft`` is ``nft -j list ruleset``, ``nft_text`` is ``nft -a list ruleset``; the rest are the ``-save`` programs.
+    ``nft`` is ``nft -j list ruleset``, ``nft_text`` is ``nft -a list ruleset``; the rest are the ``-save`` programs and
+    ``ipset save``.
     """
 
     nft: str = ""
@@ -28,6 +30,7 @@ class Listings(Struct, frozen=True, kw_only=True):
     ip6tables_legacy: str = ""
     ebtables_nft: str = ""
     ebtables_legacy: str = ""
+    ipset: str = ""
     unread: tuple[str, ...] = ()
 
 
@@ -61,6 +64,8 @@ def with_saves(rules: Rules, listings: Listings) -> Rules:
     )
     for family, saved in legacy:
         chains.update(read_legacy(saved, family))
+    if listings.ipset:
+        chains = with_sets(chains, (saved for _, saved in (*by_nft, *legacy)), listings.ipset)
     found = Rules(chains, tuple(unread), rules.tracking).prepared()
     tracked_versions(found)
     return found

@@ -237,4 +237,17 @@ class UncertainTest(Struct, frozen=True):
         return None
 
 
+class InSet(UncertainTest, frozen=True):
+    """Whether a packet is in a set of ipset(8), by its ``src`` or ``dst`` for each part of the set's entries."""
+
+    name: str = ""
+    sides: tuple[str, ...] = ()
+    negated: bool = False
+
+    @classmethod
+    def of(cls, name: str, sides: str, *, negated: bool) -> InSet:
+        """As iptables says it."""
+        return cls(f"set {name} of ipset", name, tuple(sides.split(",")), negated)
+
+
 AnyTest = Test | AnyFlag | UncertainTest

@@ -2,18 +2,55 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 
 from bascule.model.ruleset.nft_json import NotUnderstood
 from bascule.topology.trace.rules.lines import BY_PATH, MSS, Decision, NoTrack, Part, SetField, Translate
-from bascule.topology.trace.rules.names import CT_STATE, CT_STATUS, ICMP6_TYPES, ICMP_TYPES, PROTOCOLS, TCP_FLAGS
-from bascule.topology.trace.rules.tests import AnyFlag, AnyTest, Bits, Bounds, Constant, Field, Test, UncertainTest
+from bascule.topology.trace.rules.names import (
+    CT_STATE,
+    CT_STATUS,
+    DIRECTIONS,
+    ICMP6_TYPES,
+    ICMP_TYPES,
+    PACKET_TYPES,
+    PROTOCOLS,
+    TCP_FLAGS,
+)
+from bascule.topology.trace.rules.tests import (
+    AnyFlag,
+    AnyTest,
+    Bits,
+    Bounds,
+    Constant,
+    Field,
+    InSet,
+    Test,
+    UncertainTest,
+)
 from bascule.topology.trace.rules.values import address, mac, prefix
 
 # options that say nothing of the packet
-IGNORED = {"--limit-burst", "--hashlimit-burst", "--hashlimit-name", "--hashlimit-htable-expire", "--rsource", "--mask"}
+IGNORED = {"--limit-burst", "--hashlimit-burst", "--hashlimit-name", "--hashlimit-htable-expire", "--mask"}
 SWITCHES = {"--syn", "--physdev-is-bridged", "--physdev-is-in", "--physdev-is-out", "-f", "--limit-iface-in"}
 SWITCHES |= {"--limit-iface-out", "--invert", "--loose", "--validmark", "--accept-local"}
+SWITCHES |= {"--return-nomatch", "--update-counters", "--update-subcounters"}
+SWITCHES |= {
+    "--rsource",
+    "--rdest",
+    "--rttl",
+    "--reap",
+    "--connlimit-saddr",
+    "--connlimit-daddr",
+    "--hashlimit-rate-match",
+}
+SWITCHES |= {"--icase", "--strict", "--next", "--contiguous", "--kerneltz", "--localtz", "--nowildcard"}
+SWITCHES |= {"--soft", "--hashlimit-rate-match"}
+FRAGMENTS = {"--fragfirst", "--fragmore", "--fraglast", "--fragres", "--rt-0-res"}
+OF_SOCKETS = {"--transparent", "--restore-skmark", "--socket-exists"}
+SWITCHES |= FRAGMENTS | OF_SOCKETS
+BARE = {"socket", "eui64", "osf"}  # what asks something without any option
+RECENT = {"--set", "--update", "--rcheck", "--remove"}  # of ``recent``: what it notes, and what it asks for
 TERMINAL = {"ACCEPT": "accept", "DROP": "drop", "RETURN": "return", "REJECT": "reject"}
 SILENT_TARGETS = {"LOG", "NFLOG", "ULOG", "TOS", "DSCP", "CLASSIFY", "CHECKSUM", "TRACE", "SET", "TTL", "HL"}
 SILENT_TARGETS |= {"AUDIT", "SECMARK", "CONNSECMARK", "TCPOPTSTRIP", "ECN", "RATEEST", "IDLETIMER", "LED"}
@@ -37,6 +74,8 @@ def parts_of(words: Sequence[str]) -> tuple[list[Part], str]:
             return parts, comment
         if word in {"-m", "--match"}:
             module = words[place + 1]
+            if module in BARE:
+                parts.append(UncertainTest(f"-m {module}"))
             if module == "rpfilter":
                 parts.append(_reverse_path(words[place + 2 :]))
             place += 2
@@ -45,18 +84,23 @@ def parts_of(words: Sequence[str]) -> tuple[list[Part], str]:
             parts += _switch(word, negated=negated)
             place += 1
             continue
+        if module == "recent" and word in RECENT:
+            parts += _recent(word, words[place + 1 :], negated=negated)
+            place += 1
+            continue
         if word == "--tcp-flags":
             parts.append(_flags(words[place + 1], words[place + 2], negated=negated))
             place += 3
             continue
         value = words[place + 1]
         place += 2
-        if word == "--comment":
+        if word == "--match-set":  # it has the directions behind the name
+            parts.append(InSet.of(value, words[place], negated=negated))
+            place += 1
+        elif word == "--comment":
             comment = value
-        elif word not in IGNORED:
+        elif word not in IGNORED and module != "recent":
             parts.append(_option(word, value, module, negated=negated))
-            if word == "--match-set":  # it has the directions behind the name
-                place += 1
     return parts, comment
 
 
@@ -131,8 +175,10 @@ def _states(value: str, negated: bool) -> AnyTest:  # noqa: FBT001
     words = [word.lower() for word in value.split(",")]
     status = [CT_STATUS[word] for word in words if word in {"dnat", "snat"}]
     state = [CT_STATE[word] for word in words if word in CT_STATE]
-    if status and state:
-        raise NotUnderstood(value)
+    if status and state:  # one of the bits of either
+        asked = (("ct state", state), ("ct status", status))
+        either = (Bits("&", Field(key), Constant(sum(bits))) for key, bits in asked)
+        return Test((Bits("|", *either),), frozenset({(0,)}), negated=not negated)
     key, bits = ("ct status", status) if status else ("ct state", state)
     return AnyFlag(Field(key), sum(bits), negated=negated)
 
@@ -144,6 +190,21 @@ def _status(value: str, negated: bool) -> AnyTest:  # noqa: FBT001
         sum(CT_STATUS[names.get(word, word.lower())] for word in value.split(",")),
         negated=negated,
     )
+
+
+def _direction(value: str, negated: bool) -> AnyTest:  # noqa: FBT001
+    number = DIRECTIONS[value.lower()]
+    return _ranges("ct direction", [(number, number)], negated=negated)
+
+
+def _recent(word: str, options: Sequence[str], *, negated: bool) -> list[Part]:
+    """What a line of ``recent`` asks: ``--set`` notes the sender and holds; the others ask for what was noted."""
+    if word == "--set" and not negated:
+        return []
+    given = dict(itertools.pairwise(options))
+    often, within = given.get("--hitcount", ""), given.get("--seconds", "")
+    words = f"limit by sender: {often or 1} or more" + (f" in {within} s" if within else "")
+    return [UncertainTest(f"{words} (recent {given.get('--name', 'DEFAULT')})")]
 
 
 def _address_type(key: str) -> Callable[[str, bool], AnyTest]:
@@ -170,6 +231,16 @@ def _icmp(key: str, names: Mapping[str, int]) -> Callable[[str, bool], AnyTest]:
         return _ranges(f"{key} type", [(number, number)], negated=negated)
 
     return read
+
+
+def _no_header(_: str, negated: bool) -> AnyTest:  # noqa: FBT001, ARG001
+    """A test of a header that the packets that are asked for have not got, which fails either way."""
+    return Test((Constant(0),), frozenset({(1,)}))
+
+
+def _packet_type(value: str, negated: bool) -> AnyTest:  # noqa: FBT001
+    number = PACKET_TYPES["host" if value.lower() == "unicast" else value.lower()]
+    return _ranges("meta pkttype", [(number, number)], negated=negated)
 
 
 def _mac(value: str, negated: bool) -> AnyTest:  # noqa: FBT001
@@ -206,7 +277,9 @@ def _switch(word: str, *, negated: bool) -> list[Part]:
     if word in {"--physdev-is-in", "--physdev-is-out"}:
         key = "meta physin" if word.endswith("in") else "meta physout"
         return [Test((Field(key),), frozenset({("",)}), negated=not negated)]
-    if word.startswith("--limit-iface"):
+    if word in FRAGMENTS:  # of headers that they have not got
+        return [_no_header(word, negated)]
+    if word.startswith("--limit-iface") or word in OF_SOCKETS:
         return [UncertainTest(word)]
     return []
 
@@ -238,6 +311,15 @@ _OPTIONS: Mapping[str, Callable[[str, bool], AnyTest]] = {
     "--ctstatus": _status,
     "--ctorigsrc": lambda value, negated: _ranges("ct original ip saddr", [_network(value)], negated=negated),
     "--ctorigdst": lambda value, negated: _ranges("ct original ip daddr", [_network(value)], negated=negated),
+    "--ctorigsrcport": _ports("ct original proto-src"),
+    "--ctorigdstport": _ports("ct original proto-dst"),
+    "--ctproto": _protocol,
+    "--ctdir": _direction,
+    "--rt-type": _no_header,
+    "--rt-segsleft": _no_header,
+    "--ahspi": _no_header,
+    "--espspi": _no_header,
+    "--pkt-type": _packet_type,
     "--src-type": _address_type("saddr"),
     "--dst-type": _address_type("daddr"),
     "--src-range": _between("saddr"),
