@@ -246,7 +246,7 @@ class InSet(UncertainTest, frozen=True):
 
     @classmethod
     def of(cls, name: str, sides: str, *, negated: bool) -> InSet:
-        """As iptables says it."""
+        """A question for a set with its sides as iptables writes them: ``src,dst``."""
         return cls(f"set {name} of ipset", name, tuple(sides.split(",")), negated)
 
 
