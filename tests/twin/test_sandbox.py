@@ -204,7 +204,7 @@ def test_nothing_is_left_after_a_signal(number: signal.Signals, to_group: bool) 
         with process:
             assert process.stdout is not None and process.stderr is not None
             assert process.stdout.readline().startswith("up 1 ")
-            assert len(processes(mark)) >= 4  # itself, warden, init, services, dnsmasq: the mark finds them
+            assert len(processes(mark)) >= 4  # itself, supervisor, init, services, dnsmasq: the mark finds them
             (os.killpg if to_group else os.kill)(process.pid, number)
             process.wait(timeout=HUNG_S)
             assert process.stderr.read() == ""

@@ -13,7 +13,7 @@ from bascule.apply.rollback import checkpoint as checkpoints
 from bascule.apply.rollback.checkpoint import Folder, Status
 from bascule.apply.rollback.go_back import go_back
 from bascule.apply.rollback.passes import RollbackResult
-from bascule.apply.rollback.watchdog import stand_down
+from bascule.apply.rollback.watchdog import disarm
 from bascule.apply.state_directory import StateDirectory, here, refused, relative_words
 from bascule.errors import BasculeError, Problem
 from bascule.persist.takeover import at_rest, take_over
@@ -52,7 +52,7 @@ def confirm(place: StateDirectory | None = None) -> Folder:
             text = problem.message.removesuffix("; nothing was changed")
             message = f"{text}; the change is NOT confirmed and will be taken back"
             raise BasculeError(Problem(code="NOT-CONFIRMED", message=message, hint=problem.hint)) from error
-        stand_down(entry.guard)
+        disarm(entry.guard)
         boot_unit.remove(folder)
     return folder
 
@@ -116,7 +116,7 @@ def take_back(place: StateDirectory | None = None, *, leave: bool = False, progr
                     folder.note(Status.TAKEN_BACK, by="undo --leave", left=list(back.left))
                     boot_unit.remove(folder)
                 if leave or back.ok:
-                    stand_down(entry.guard)
+                    disarm(entry.guard)
         return UndoResult(number=folder.number, was=entry.status, back=back, closed=leave or back.ok)
 
 

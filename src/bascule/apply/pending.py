@@ -10,7 +10,7 @@ from bascule.apply.lock import lock
 from bascule.apply.rollback import boot_unit
 from bascule.apply.rollback import checkpoint as checkpoints
 from bascule.apply.rollback.checkpoint import Folder, LogEntry, Status
-from bascule.apply.rollback.watchdog import lives, stand_down
+from bascule.apply.rollback.watchdog import disarm, lives
 from bascule.apply.state_directory import StateDirectory
 from bascule.errors import BasculeError, Problem
 from bascule.system import boot
@@ -69,7 +69,7 @@ def refuse_if_pending(place: StateDirectory) -> None:
     if found.entry.status is Status.ARMED:  # we hold the lock: its maker is dead, and he had not begun
         found.folder.note(Status.DROPPED, by="apply")
         boot_unit.remove(found.folder)
-        stand_down(found.entry.guard)
+        disarm(found.entry.guard)
         return
     raise BasculeError(_problem(found))
 

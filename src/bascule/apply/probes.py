@@ -74,7 +74,7 @@ class Probes:
         new = "is new with the change, in place of a gateway that answered, and does not answer"
         return tuple(f"{probe.name} {new if probe in self.brought else old}: {words}" for probe, words in failed)
 
-    def disappointed(self, state: HostState) -> tuple[str, ...]:
+    def no_longer_answering(self, state: HostState) -> tuple[str, ...]:
         """A gateway that the change brings where none answered before, and that does not answer either."""
         answers = _ask(self.hopes, state, BEFORE_S)
         return tuple(

@@ -19,7 +19,7 @@ from bascule.apply.rollback.checkpoint import ChangeFacts, Checkpoint, Folder, S
 from bascule.apply.rollback.files import back_up_for
 from bascule.apply.rollback.go_back import go_back
 from bascule.apply.rollback.passes import RollbackResult, differences
-from bascule.apply.rollback.watchdog import StandbyWatchdog, Watchdog, arm, stand_down
+from bascule.apply.rollback.watchdog import StandbyWatchdog, Watchdog, arm, disarm
 from bascule.apply.state_directory import StateDirectory, here, refused
 from bascule.dhcp import lease
 from bascule.errors import BasculeError, CommandFailed, NotPermitted, Problem, TakenBack
@@ -218,7 +218,7 @@ class _Transaction:
         except OSError:
             durable.remove_folder(self.folder.path)
         boot_unit.remove(self.folder)
-        stand_down(self.guard.facts)
+        disarm(self.guard.facts)
         self.guard.let_go()
 
     # ---- the change
@@ -247,7 +247,7 @@ class _Transaction:
         _require(f"the kernel does not have what was asked for: {words}" for words in differences(missing))
         progress(f"asks what answered before the change, {self.probes.patience_s:.0f} s at most")
         _require(self.probes(applied))
-        for words in self.probes.disappointed(applied):
+        for words in self.probes.no_longer_answering(applied):
             self.options.tell(f"warning: {words}")
         if self.options.verify is not None:
             _require(f"a check does not hold: {words}" for words in self.options.verify())
@@ -255,7 +255,7 @@ class _Transaction:
         if self.options.window_s is None:
             self.folder.note(Status.CONFIRMED, by="apply")
             boot_unit.remove(self.folder)
-            stand_down(self.guard.facts)
+            disarm(self.guard.facts)
         else:
             self.folder.note(Status.APPLIED, deadline_s=boot.boottime_s() + self.options.window_s)
         return written
@@ -299,7 +299,7 @@ class _Transaction:
         with signals.undisturbed():
             back = go_back(self.folder, by="apply", keep=(self.held.fd,), progress=self.options.progress)
             if back.ok:
-                stand_down(self.guard.facts)
+                disarm(self.guard.facts)
         return told(failed, back)
 
 

@@ -97,7 +97,7 @@ def ways_of(scene: Scene, answered: Sequence[AnsweredExpectation]) -> dict[str, 
     return ways
 
 
-def rightness(answered: Sequence[AnsweredExpectation]) -> dict[str, bool | None]:
+def as_expected(answered: Sequence[AnsweredExpectation]) -> dict[str, bool | None]:
     """Whether each question came out as it should, by the key of its way."""
     return {f"w{place}": one.ok for place, one in enumerate(answered)}
 

@@ -93,12 +93,12 @@ def moved_routes(routes: Sequence[Route], old: IfName, new: IfName) -> list[Rout
 
 def _moved(route: Route, old: IfName, new: IfName) -> Route:
     if route.dev == old and route.protocol == "ra":
-        return stand_in(route, new)
+        return route_by(route, new)
     hops = tuple(" ".join(new if word == old else word for word in hop.split()) for hop in route.nexthops)
     return replace(route, dev=new if route.dev == old else route.dev, nexthops=hops)
 
 
-def stand_in(route: Route, dev: str) -> Route:
+def route_by(route: Route, dev: str) -> Route:
     """An advertised route as it can be set by hand, until the kernel hears the router and writes its own.
 
     It needs a metric of its own: where one that was set by hand is in the place of the kernel's, the kernel fails to

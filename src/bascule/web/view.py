@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from bascule.draw import make_scene
-from bascule.draw.answers import AnsweredExpectation, answers, chain, rightness, ways_of
+from bascule.draw.answers import AnsweredExpectation, answers, as_expected, chain, ways_of
 from bascule.draw.formats.embed import embed
 from bascule.draw.scene.compare import SeenHost, link_state
 from bascule.draw.scene.elements import Path, Scene, link_id
@@ -58,7 +58,7 @@ def state_document(
         "host": host.name,
         "sha256": site.source.digest,
         "problems": list(problems),
-        "svg": embed(scene, ways, right=rightness(answered), live=True),
+        "svg": embed(scene, ways, right=as_expected(answered), live=True),
         "changes": _changes(plan),
         "drift": list(scene.drift),
         "ports": [_port(host, owners, link) for link in _in_order(observed)],

@@ -52,7 +52,7 @@ def preview(place: StateDirectory) -> UndoPreview | None:
         site=checkpoint.site_path or checkpoint.site,
         plan=plan,
         losses=lost,
-        files=tuple((file.path, words) for file in checkpoint.files if (words := _fate(file))),
+        files=tuple((file.path, words) for file in checkpoint.files if (words := _what_happens(file))),
         kept=kept,
     )
 
@@ -74,7 +74,7 @@ def _plan(folder: Folder, checkpoint: Checkpoint) -> tuple[Plan, tuple[tuple[str
     return diff(now, goal, BEFORE), lost, tuple(line for line in merged.kept if not told or not line.startswith(told))
 
 
-def _fate(file: FileBackup) -> str:
+def _what_happens(file: FileBackup) -> str:
     """What happens to a file; empty where it is as it was. Raises OSError for one that cannot be read."""
     if file.root_is_gone:
         return f"is left out: {file.root} is not there any more"

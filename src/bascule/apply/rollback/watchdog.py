@@ -183,7 +183,7 @@ def lives(facts: dict[str, Any] | None) -> bool:
     return facts.get("pid", 0) > 0 and start_time(facts["pid"]) == facts.get("started")
 
 
-def stand_down(facts: dict[str, Any] | None) -> None:
+def disarm(facts: dict[str, Any] | None) -> None:
     """Tell a timer that it is not needed any more; a process finds out by itself, from the journal."""
     if facts and facts.get("kind") == "systemd":
         with contextlib.suppress(BasculeError):

@@ -221,7 +221,7 @@ def ports(frame: Box, count: int, m: Metrics) -> list[int]:
     ]
 
 
-def seat(above: Block, bar: Box, m: Metrics, *, wide: bool, entry: bool) -> Block:
+def on_bar(above: Block, bar: Box, m: Metrics, *, wide: bool, entry: bool) -> Block:
     """Put a bar under a block: the wires for it end there. ``wide`` bars span the block, others just their wires."""
     out = Block(w=max(above.w, bar.w))
     own = [leaving for leaving in above.exits if leaving.key == bar.node]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from enum import Enum
 
-from bascule.draw.layout.blocks import Block, Box, Exit, Metrics, box, ports, rows, seat, spread, wrap
+from bascule.draw.layout.blocks import Block, Box, Exit, Metrics, box, on_bar, ports, rows, spread, wrap
 from bascule.draw.layout.crossing_order import in_order
 from bascule.draw.layout.tree import Tree, plant
 from bascule.draw.scene.elements import Kind, Layer, Node, Scene
@@ -53,7 +53,7 @@ class HostLayout:
         main = [self._standing(root, room) for root in self.tree.roots]
         body = rows(wrap(main, gap=m.gap, width=room), m) if main else Block()
         if self.tree.loose:
-            body = self._crown(body, room)
+            body = self._guests_above(body, room)
         return self._framed(body)
 
     def lines(self, node: Node) -> tuple[str, ...]:
@@ -85,7 +85,7 @@ class HostLayout:
         bar = box(key, self.lines(node), m, ports=max(len(legs), 1), shape=shape, extra=_icon(node, m))
         if node.kind is Kind.TRANSLATION:
             bar.w += m.snap(2 * m.arrow)
-        out = seat(above, bar, m, wide=node.kind in _WIDE, entry=key in self.entered)
+        out = on_bar(above, bar, m, wide=node.kind in _WIDE, entry=key in self.entered)
         if key in self.tree.members:
             return self._over_members(out, bar, self.tree.members[key])
         bottom = bar.y + bar.h - m.edge
@@ -193,7 +193,7 @@ class HostLayout:
         deep = min(deep, len(ends))
         return [list(ends[row::deep]) for row in range(deep)]
 
-    def _crown(self, body: Block, room: int | None) -> Block:
+    def _guests_above(self, body: Block, room: int | None) -> Block:
         """Put the guests that stand on several elements above all, with a channel of wires under them."""
         m = self.m
         lanes = {key: way[0][0] for key, way in body.entries.items()}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bascule.draw.answers import AnsweredExpectation, chain, rightness, ways_of
+from bascule.draw.answers import AnsweredExpectation, as_expected, chain, ways_of
 from bascule.draw.formats.embed import embed, way_style
 from bascule.draw.formats.style import STYLE
 from bascule.draw.report.reach import reach_table
@@ -157,7 +157,7 @@ def _broken(page: Report) -> Iterable[str]:
 
 
 def _picture(page: Report, scene: Scene, ways: dict[str, Path]) -> Iterable[str]:
-    drawing = embed(scene, ways, right=rightness(page.answers))
+    drawing = embed(scene, ways, right=as_expected(page.answers))
     width = int(drawing.partition(' width="')[2].partition('"')[0])  # px
     wide = " wide" if width > BESIDE else ""
     yield f'<section class="stage{wide}" aria-labelledby="h-picture">'

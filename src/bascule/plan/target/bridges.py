@@ -173,10 +173,10 @@ def refuse_full(build: TargetBuilder) -> None:
     ports = Counter(link.master for link in build.links.values() if link.master in build.host.bridges)
     full = [build.host.bridges[name] for name, number in ports.items() if name and number > PORTS_MAX]
     if full:
-        raise BasculeError(*(_crowded(build, bridge, ports[bridge.name]) for bridge in full))
+        raise BasculeError(*(_bridge_full(build, bridge, ports[bridge.name]) for bridge in full))
 
 
-def _crowded(build: TargetBuilder, bridge: DeclaredBridge, number: int) -> Problem:
+def _bridge_full(build: TargetBuilder, bridge: DeclaredBridge, number: int) -> Problem:
     now = sum(1 for link in build.observed.links.values() if link.master == bridge.name)
     return Problem(
         code="BRIDGE-FULL",

@@ -18,7 +18,7 @@ from bascule.model.kernel_parameters import link_of
 from bascule.model.state import Address, FixedNeighbour, HostState, Link, Route, RoutingRule, stood_on
 from bascule.model.values import IfName
 from bascule.model.volatile import Lifetime
-from bascule.plan.address_migration import stand_in
+from bascule.plan.address_migration import route_by
 from bascule.providers.merging import merge_mapping
 from bascule.providers.protocol import Merged, ThreeWay
 
@@ -351,7 +351,7 @@ class _Merge(Struct, kw_only=True):
         return (
             None
             if left is not None and left <= 0
-            else replace(stand_in(route, route.dev), lifetime=Lifetime(valid_s=left))
+            else replace(route_by(route, route.dev), lifetime=Lifetime(valid_s=left))
         )
 
     def _set(self, before: tuple[T, ...], wanted: tuple[T, ...], now: tuple[T, ...], after: tuple[T, ...]) -> list[T]:

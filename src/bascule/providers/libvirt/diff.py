@@ -200,7 +200,7 @@ class _Documents:
         if new is None:
             return False
         gone = not self.before.keys() <= self.after.keys()
-        return gone or domain_xml.essence(old, without=NICS) != domain_xml.essence(new, without=NICS)
+        return gone or domain_xml.canonical(old, without=NICS) != domain_xml.canonical(new, without=NICS)
 
     @property
     def changed(self) -> list[str]:
@@ -211,7 +211,9 @@ class _Documents:
     def pair(self, mac: str) -> tuple[Element | None, Element | None] | None:
         """A NIC before and after, if it is another one."""
         old, new = self.before.get(mac), self.after.get(mac)
-        if old is new or (old is not None and new is not None and domain_xml.essence(old) == domain_xml.essence(new)):
+        if old is new or (
+            old is not None and new is not None and domain_xml.canonical(old) == domain_xml.canonical(new)
+        ):
             return None
         return old, new
 

@@ -212,7 +212,7 @@ def copied(element: Element) -> Element:
     return etree.fromstring(etree.tostring(element, with_tail=False), _PARSER)
 
 
-def essence(element: Element, *, without: str = "") -> bytes:
+def canonical(element: Element, *, without: str = "") -> bytes:
     """What a document says, whatever the space between; ``without`` the elements below a path."""
     copy = copied(element)
     for child in copy.findall(without) if without else ():

@@ -98,7 +98,7 @@ def _autostart(before: DomainText, made: DomainText | None, now: DomainText, kep
 
 
 def _is_other(one: str, other: str) -> bool:
-    return one != other and domain_xml.essence(domain_xml.parse(one)) != domain_xml.essence(domain_xml.parse(other))
+    return one != other and domain_xml.canonical(domain_xml.parse(one)) != domain_xml.canonical(domain_xml.parse(other))
 
 
 def _live(before: DomainText, made: DomainText | None, now: DomainText, kept: list[str]) -> str:

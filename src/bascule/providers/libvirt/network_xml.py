@@ -12,7 +12,7 @@ from bascule.model.domain import LibvirtNetwork, NetworkText, Reservation
 from bascule.model.site import Mode
 from bascule.model.values import ETHERNET_MTU, IpInterface
 from bascule.plan.virtual_network import ResolvedNetwork
-from bascule.providers.libvirt.domain_xml import NAMESPACE, Element, essence, parse, text
+from bascule.providers.libvirt.domain_xml import NAMESPACE, Element, canonical, parse, text
 
 _LIBVIRT_MODE = {Mode.NAT: "nat", Mode.ROUTED: "route", Mode.OPEN: "open"}
 
@@ -195,7 +195,7 @@ def updates(now: str, wanted: str) -> tuple[NetUpdate, ...] | None:
         return ()
     old, new = parse(now), parse(wanted)
     here, there = _taken_out(old), _taken_out(new)
-    if _essence(old) != _essence(new):
+    if _canonical(old) != _canonical(new):
         return None
     gone = [entry for entry in here if entry not in there]
     come = [entry for entry in there if entry not in here]
@@ -226,7 +226,7 @@ def _dhcp(root: Element, index: int) -> Element:
 
 def is_other(one: str, other: str) -> bool:
     """Whether two documents of a network say different things."""
-    return one != other and _essence(parse(one)) != _essence(parse(other))
+    return one != other and _canonical(parse(one)) != _canonical(parse(other))
 
 
 def _update(command: str, entry: tuple[int, str, str]) -> NetUpdate:
@@ -245,7 +245,7 @@ def _taken_out(root: Element) -> list[tuple[int, str, str]]:
     return found
 
 
-def _essence(root: Element) -> bytes:
+def _canonical(root: Element) -> bytes:
     """What is left, without what says only how it is used at the moment."""
     root.attrib.pop("connections", None)
-    return essence(root)
+    return canonical(root)

@@ -3,10 +3,10 @@
 ::
 
     parent ── waits for the result; kill -9 of it ends all below
-      └─ warden    new user (when not root), mount, network, pid, ipc and uts namespaces
+      └─ supervisor    new user (when not root), mount, network, pid, ipc and uts namespaces
            └─ init     PID 1 of the pid namespace: runs the function
 
-The warden exists because a process cannot move itself into a new pid namespace, only its children. When init ends,
+The supervisor exists because a process cannot move itself into a new pid namespace, only its children. When init ends,
 the kernel kills every process of its pid namespace, and with the last one the mounts and network namespaces go.
 """
 
@@ -71,11 +71,11 @@ def sandboxed(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     with _pipes:  # a sandbox that another thread starts now would keep our ends open, and we would wait for it
         (reader, writer), (wait, go) = os.pipe(), os.pipe()
         parent = os.getpid()
-        warden = fork()
-        if warden == 0:
+        supervisor = fork()
+        if supervisor == 0:
             os.close(reader)
             os.close(go)
-            _as_warden(parent, writer, wait, lambda: function(*args, **kwargs))
+            _as_supervisor(parent, writer, wait, lambda: function(*args, **kwargs))
         os.close(writer)
         os.close(wait)
         for fd in (reader, go):
@@ -94,7 +94,7 @@ def sandboxed(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
             for fd in (reader, go):
                 _ours.discard(fd)
                 os.close(fd)
-        _end(warden, init)
+        _end(supervisor, init)
     if not answer:
         raise BasculeError.of("SANDBOX-KILLED", "the sandbox was killed before it had a result", hint="run it again")
     ok, value = pickle.loads(answer)
@@ -104,22 +104,22 @@ def sandboxed(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     raise value
 
 
-def _end(warden: int, init: int) -> None:
-    """Kill what is left, init first: the warden ends only after init, and init only after all of its namespace."""
+def _end(supervisor: int, init: int) -> None:
+    """Kill what is left, init first: the supervisor ends only after init, and init only after all of its namespace."""
     try:
         if init >= 0:
             signal.pidfd_send_signal(init, signal.SIGKILL)
         else:
-            os.kill(warden, signal.SIGKILL)
+            os.kill(supervisor, signal.SIGKILL)
     except ProcessLookupError:
         pass
     finally:
         if init >= 0:
             os.close(init)
-        os.waitpid(warden, 0)
+        os.waitpid(supervisor, 0)
 
 
-def _as_warden(parent: int, writer: int, wait: int, work: Callable[[], Any]) -> NoReturn:
+def _as_supervisor(parent: int, writer: int, wait: int, work: Callable[[], Any]) -> NoReturn:
     try:
         for fd in _ours:
             os.close(fd)  # of other threads' sandboxes
@@ -131,10 +131,10 @@ def _as_warden(parent: int, writer: int, wait: int, work: Callable[[], Any]) -> 
         die_with_parent()  # after unshare: new credentials clear it
         if os.getppid() != parent:
             os._exit(1)
-        warden = os.pidfd_open(os.getpid())
+        supervisor = os.pidfd_open(os.getpid())
         init = fork()
         if init == 0:
-            _as_init(uid, warden, writer, wait, kind, work)
+            _as_init(uid, supervisor, writer, wait, kind, work)
         os.close(wait)
         os.write(writer, init.to_bytes(8, "little"))
         os.close(writer)
@@ -150,12 +150,12 @@ def _no_init() -> bytes:
     return os.getpid().to_bytes(8, "little")
 
 
-def _as_init(uid: int, warden: int, writer: int, wait: int, kind: Privilege, work: Callable[[], Any]) -> NoReturn:
+def _as_init(uid: int, supervisor: int, writer: int, wait: int, kind: Privilege, work: Callable[[], Any]) -> NoReturn:
     try:
         die_with_parent()
-        if is_gone(warden) or os.read(wait, 1) != b"+":
+        if is_gone(supervisor) or os.read(wait, 1) != b"+":
             os._exit(1)
-        os.close(warden)
+        os.close(supervisor)
         os.close(wait)
         _furnish(uid)
         _made_with.append(kind)

@@ -38,7 +38,7 @@ class Subreaper:
                 while True:
                     if signal.sigwait(signals) == signal.SIGUSR1:
                         _launch(command, out.fileno())
-                    _bury()
+                    _reap()
 
         self._worker = Worker(live)
 
@@ -65,10 +65,10 @@ def _launch(command: Sequence[str], out: int) -> None:
         env={**os.environ, "LC_ALL": "C"},
         preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, ()),  # the mask would be inherited  # noqa: PLW1509
     )
-    process.returncode = 0  # buried below with all others, not by subprocess
+    process.returncode = 0  # reaped below with all others, not by subprocess
 
 
-def _bury() -> None:
+def _reap() -> None:
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
