@@ -142,7 +142,7 @@ rpm: packaging-tools build/bundle
 # one file for a host without anything but Python 3.11 or later; it unpacks itself below ~/.local/share/bascule once
 pyz: build/bundle
 	@mkdir -p dist
-	$(BIN)/shiv --site-packages build/bundle --entry-point bascule.cli:program --compressed --extend-pythonpath \
+	$(BIN)/shiv --site-packages build/bundle --entry-point bascule.__main__:program --compressed --extend-pythonpath \
 		--python '/usr/bin/env python3' --root '~/.local/share/bascule' --output-file dist/bascule.pyz
 
 # the pages below docs/ as a site in build/docs

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -75,6 +77,30 @@ def test_a_file_that_cannot_be_read_or_written_is_named(
     assert status in {1, 65}
     assert message in text
     assert f"hint: {hint}" in text
+
+
+def test_a_reader_that_ends_early_is_no_fault() -> None:
+    """``bascule render … | head -n 1``: click would end with 1, and without a word."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = [sys.executable, "-m", "bascule", "render", str(EXAMPLE), "--dialect", "networkd"]
+    done = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_ctrl_c_while_it_starts_prints_no_traceback(tmp_path: Path) -> None:
+    """The import of the command line takes some 0.1 s, in which nobody is there yet to say a word."""
+    (tmp_path / "click.py").write_text(
+        "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nimport time; time.sleep(9)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{EXAMPLE.parents[1]}/src"}
+    done = subprocess.run(
+        [sys.executable, "-m", "bascule", "check", str(EXAMPLE)],
+        capture_output=True, text=True, check=False, env=environment,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
 
 
 def test_a_group_of_verbs_alone_shows_its_help(

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import click
@@ -187,6 +187,20 @@ def put(text: str) -> None:
 
     Not by click.echo, which takes a stream in ASCII for a mistake and writes UTF-8.
     """
-    with naming(STDOUT):
+    with to_stdout():
         sys.stdout.write(text)
         sys.stdout.flush()
+
+
+class ReaderGone(BrokenPipeError):
+    """Whoever read our output (head, less) has ended. It bears no number: at EPIPE click ends the process with 1."""
+
+
+@contextlib.contextmanager
+def to_stdout() -> Iterator[None]:
+    """What is written in here goes to standard output. Raises ReaderGone, or OSError with its name."""
+    try:
+        with naming(STDOUT):
+            yield
+    except BrokenPipeError as gone:
+        raise ReaderGone from gone

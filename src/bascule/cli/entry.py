@@ -8,6 +8,7 @@ import errno
 import gc
 import json
 import os
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -15,10 +16,10 @@ from typing import Any, NoReturn
 
 import click
 
-from bascule.cli.common import say
+from bascule.cli.common import say, to_stdout
 from bascule.cli.show.output_style import begin
 from bascule.errors import BasculeError, NotPermitted, Problem, UsageFault
-from bascule.system.disk.files import STDOUT, naming
+from bascule.system.disk.files import STDOUT
 
 # between two looks for cyclic garbage; a large host is some 100,000 objects that stay, and Python's own 700 would have
 # them looked at again and again: 10 % of the time of a plan, whose process soon ends and gives everything back
@@ -31,9 +32,11 @@ def run(group: click.Command) -> NoReturn:
     gc.set_threshold(ALLOCATIONS)
     _fill_closed()
     begin()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         status = group.main(standalone_mode=False, prog_name="bascule", complete_var="_BASCULE_COMPLETE")
-        with naming(STDOUT):
+        with to_stdout():
             sys.stdout.flush()
         leave(status if isinstance(status, int) else 0)
     except BasculeError as error:
@@ -152,5 +155,5 @@ def report(error: BasculeError, *, as_json: bool) -> None:
 
 def emit(verb: str, document: dict[str, Any]) -> None:
     """One JSON document on stdout, with its schema's name."""
-    with naming(STDOUT):
+    with to_stdout():
         click.echo(json.dumps({"schema": f"bascule/{verb}/1", **document}, indent=2, default=str))
