@@ -14,7 +14,7 @@ from bascule.apply.rollback.checkpoint import Checkpoint, Folder, LogEntry, Stat
 from bascule.apply.rollback.passes import differences
 from bascule.apply.rollback.watchdog import lives
 from bascule.apply.state_directory import StateDirectory, here, relative_words
-from bascule.errors import CommandFailed, Problem
+from bascule.errors import CommandFailed
 from bascule.model.state import HostState
 from bascule.plan.diff import diff
 from bascule.plan.drift import drift_goal
@@ -191,17 +191,22 @@ def _drift_or_why_not(checkpoint: Checkpoint) -> tuple[tuple[str, ...], tuple[st
         return drift(checkpoint), ()
     except CommandFailed as error:
         return (), tuple(problem.message for problem in error.problems)
+    except LookupError as gone:
+        return (), (str(gone),)
 
 
 def drift(checkpoint: Checkpoint, now: HostState | None = None) -> tuple[str, ...]:
-    """What it would take to put right what the change made or altered, a line for each thing, as a plan says it."""
+    """What it would take to put right what the change made or altered, a line for each thing, as a plan says it.
+
+    Raises CommandFailed where somebody does not answer, LookupError where nobody keeps a part of it any more.
+    """
     keys = sorted(checkpoint.wanted.sysctls)
     seen = now if now is not None else observe(sysctls=keys)
     again = [one for one in PROVIDERS if one.drifts and one.part(checkpoint.wanted) is not None]
     for one in again:
         part = one.effects().read(list, ObserveScope(known=checkpoint.wanted.parts))
         if part is None and parts.altered(one.name, checkpoint):
-            raise CommandFailed(Problem(code="NOT-SEEN", message=f"{one.name}: {parts.GONE}"))
+            raise LookupError(f"{one.name}: {parts.GONE}")
         seen = one.lay_over(one.with_part(seen, part))
     goal = drift_goal(checkpoint.before, checkpoint.wanted, seen)
     for one in again:
