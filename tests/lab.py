@@ -41,7 +41,7 @@ def called(hostname: str) -> Iterator[None]:
 
 def on_its_host(*words: str) -> contextlib.AbstractContextManager[None]:
     """Be on the first host of the site file that a command line is to plan for, as whoever wrote the file is."""
-    for word in words if {"plan", "apply", "rehearse"} & {*words} else ():
+    for word in words if {"plan", "apply", "rehearse", "verify", "define"} & {*words} else ():
         if word.endswith((".yaml", ".yml")) and Path(word).is_file():
             found = re.search(r"^hosts:\s*\{?\s*([\w.-]+):", Path(word).read_text(errors="replace"), re.MULTILINE)
             return called(found[1] if found else "")

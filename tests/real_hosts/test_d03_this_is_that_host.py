@@ -51,7 +51,7 @@ def refusal(shared: Field, name: str, nics: str, hostname: str, more: str = "") 
     site = parse((SITE % (name, nics, more)).encode(), "site.yaml")
     with shared.host.entered(), called(hostname):
         try:
-            require_here(site, site.hosts[name], observe())
+            require_here(site, site.hosts[name], observe)
         except BasculeError as error:
             assert [problem.code for problem in error.problems] == ["HOST-OTHER"]
             return str(error)
@@ -94,6 +94,26 @@ def test_plan_and_apply_refuse_and_here_insists(shared_host: Field) -> None:
     undone = shared_host.bascule("undo", hostname="renamed")
     assert undone.returncode == 0, undone.stderr
     assert "mtu 1500" in shared_host.ip("link show eth0")
+
+
+def test_verify_says_that_it_may_be_another_machine(shared_host: Field) -> None:
+    """Every difference that it tells is of this machine, then."""
+    path = shared_host.site(SITE % ("other", ETH0 % "", ""))
+    said = [one["detail"] for one in shared_host.document("verify", path)["checks"] if one["id"] == "this-host"]
+    assert len(said) == 1
+    assert said[0].startswith("nothing says that this machine is 'other': it is called 'kvm', not 'other'")
+    ours = shared_host.document("verify", path, hostname="other")
+    assert not [one for one in ours["checks"] if one["id"] == "this-host"]
+
+
+def test_guests_are_not_defined_on_another_machine(shared_host: Field) -> None:
+    more = "    bridges: {br0: {uplink: eth0}}\nguests: {web: {host: other, nics: [{bridge: br0}]}}\n"
+    path = shared_host.site(SITE % ("other", ETH0 % "", more))
+    done = shared_host.bascule("guest", "define", path, "--driver", "qemu")
+    assert (done.returncode, "error[HOST-OTHER]" in done.stderr) == (1, True), done.stderr
+    for words, hostname in ((("--here",), "kvm"), ((), "other")):
+        done = shared_host.bascule("guest", "define", path, "--driver", "qemu", *words, hostname=hostname)
+        assert "HOST-OTHER" not in done.stderr
 
 
 def test_a_rehearsal_starts_as_found_by_the_same_rule(shared_host: Field) -> None:

@@ -35,13 +35,15 @@ CASES = {
     "IPv6 on the NIC": (nic("fd00::50/64"), "fd00::50 is to be added to eth0", "eth0"),
     "on a bridge that is only to be made": (
         SITE % ("", "br0: {uplink: eth0, address: 192.168.1.50/24}"), "192.168.1.50 is to be added to br0", "eth0"),
+    "a link-local one": (nic("fe80::50/64"), "fe80::50 is to be added to eth0", "eth0"),
     "one of several": (nic("192.168.1.77/24", "192.168.1.50/24"), "192.168.1.50 is to be added to eth0", "eth0"),
 }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def field(shared_host: Field) -> Field:
-    shared_host.ip("addr add fd00::50/64 dev eth0 nodad", shared_host.pc)
+    for address in ("fd00::50/64", "fe80::50/64"):
+        shared_host.ip(f"addr add {address} dev eth0 nodad", shared_host.pc)
     return shared_host
 
 
@@ -96,8 +98,8 @@ def guest_mac(field: Field, guest: object) -> str:
     return field.ip("-br link show eth0", guest).split()[2]  # type: ignore[arg-type]  # a namespace
 
 
-def late(field: Field, delay_s: float, over: threading.Event) -> None:
-    """The pc answers each question for its address so much later; its kernel answers none."""
+def late(field: Field, delay_s: float, over: threading.Event, *, everybodys: bool = False) -> None:
+    """The pc answers each question for its address so much later, or for everybody's; its kernel answers none."""
     with field.pc.entered():
         sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806))
         sock.bind(("eth0", 0x0806))
@@ -107,9 +109,10 @@ def late(field: Field, delay_s: float, over: threading.Event) -> None:
     while not over.is_set():
         with contextlib.suppress(TimeoutError):
             asked = arp.read(sock.recv(64)[14:])
-            if asked and asked.operation == arp.REQUEST and asked.target == own:
+            if asked and asked.operation == arp.REQUEST and (everybodys or asked.target == own):
                 to = ethernet.mac_bytes(asked.sender_mac)
-                frame = arp.build(arp.REPLY, ethernet.mac_bytes(Mac(PC)), own, asked.sender, target_mac=to, dst=to)
+                mac, own_ip = ethernet.mac_bytes(Mac(PC)), asked.target
+                frame = arp.build(arp.REPLY, mac, own_ip, asked.sender, target_mac=to, dst=to)
                 waiting.append((time.monotonic() + delay_s, frame))
         while waiting and waiting[0][0] <= time.monotonic():
             sock.send(waiting.pop(0)[1])
@@ -128,6 +131,36 @@ def test_a_duplicate_that_answers_only_after_two_seconds(real_host: Field) -> No
         answering.join()
     assert "error[ADDRESS-TAKEN]" in done.stderr
     assert PC in done.stderr
+
+
+def test_whoever_answers_for_everybody_says_nothing_of_one(real_host: Field) -> None:
+    """As a provider's router does, whose guests are kept apart: no address could ever be added there."""
+    over = threading.Event()
+    answering = threading.Thread(target=late, args=(real_host, 0.0, over), kwargs={"everybodys": True})
+    answering.start()
+    try:
+        done = real_host.bascule("apply", real_host.site(nic("192.168.1.77/24")), "--yes", "--no-confirm")
+    finally:
+        over.set()
+        answering.join()
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stderr.split())
+    assert f"whether 192.168.1.77 is taken stays open: {PC} answers on eth0 for every address (proxy ARP)" in said
+
+
+def test_an_address_that_the_file_gives_to_another_nic_moves_there(real_host: Field) -> None:
+    """With the routes that need it: it is on one of them alone, and nobody is asked for it."""
+    text = SITE % ("}, eth1: {network: office, address: 192.168.1.10/24", "")
+    plan = real_host.plan(text)
+    assert [(one.subject, one.action) for one in plan.changes] == [
+        ("eth1", "address 192.168.1.10/24"),
+        ("eth1", "route default via 192.168.1.1 dev eth1 (instead of via 192.168.1.1 dev eth0)"),
+        ("eth0", "no longer 192.168.1.10/24"),
+    ]
+    assert "192.168.1.10/24 moves from eth0 to eth1" in plan.own_line
+    assert real_host.bascule("apply", real_host.site(text), "--yes", "--no-confirm").returncode == 0
+    assert real_host.plan(text).changes == ()
+    assert real_host.pings(real_host.host, "192.168.1.1")
 
 
 def test_a_duplicate_that_comes_to_life_after_two_seconds(real_host: Field) -> None:

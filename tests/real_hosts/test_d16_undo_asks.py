@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+
 import pytest
 
 from tests.real_hosts.field import ONE_NIC, Field
@@ -87,3 +90,23 @@ def test_what_stands_on_the_bridge_goes_with_it_and_is_named(real_host: Field) -
         **dict.fromkeys(above, "goes with br0, on which it stands"),
     }
     assert real_host.pings(real_host.pc, "192.168.1.10")
+
+
+def test_a_containers_macvlan_on_the_bridge_goes_with_it(changed: Field) -> None:
+    """It is in another namespace, and the kernel deletes it all the same: told before, by undo and by a plan."""
+    container = changed.lab.namespace("container")
+    changed.ip("link add link br0 name mac0 type macvlan mode bridge")
+    changed.cable(changed.host, "c0", container, "c1", mac="02:00:00:00:00:c0")  # the namespace as ip-netns knows it
+    with container.entered():
+        fd = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+        holding = subprocess.Popen(("sleep", "600"))  # a process in it, as a container has
+    changed.lab.keep(holding.wait)
+    changed.lab.keep(holding.kill)
+    changed.ip(f"link set mac0 netns /proc/{os.getpid()}/fd/{fd}")
+    os.close(fd)
+    said = " ".join(typed(changed, "undo", answer=b"n\n").split())
+    assert "the macvlan mac0 in the network namespace of process" in said
+    assert "goes with br0, on which it stands" in said
+    without = ONE_NIC.partition("    bridges:")[0].replace("office}", "office, address: 192.168.1.10/24}")
+    done = changed.bascule("plan", changed.site(without, "without.yaml"))
+    assert (done.returncode, "error[PORT-LEFT]" in done.stderr) == (1, True), done.stdout

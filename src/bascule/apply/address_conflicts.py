@@ -7,15 +7,17 @@ none where no address is new, such as for one that moves from a NIC to its bridg
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from ipaddress import ip_interface
+from typing import TypeVar
 
 from msgspec import Struct
 
 from bascule.apply.prepare import PreparedPlan
 from bascule.errors import BasculeError, Place, Problem
 from bascule.frames.vendors import hypervisor, maker, virtual_gateway
-from bascule.model.values import IfName, IpInterface, Mac
+from bascule.model.state import Address, HostState
+from bascule.model.values import IfName, IpAddress, IpInterface, Mac
 from bascule.plan.change import Note
 from bascule.plan.guest_ports import wires_of
 from bascule.probe.domain import ProbeAttachment
@@ -23,8 +25,10 @@ from bascule.probe.question import Protocol, Question
 from bascule.system.net.fdb import read_fdb
 from bascule.system.net.netns import Namespace
 
+T = TypeVar("T")
 EVERY_S = 1.0  # RFC 5227's PROBE_MIN
 NO_WIRE = "{} has no wire yet"
+CONTROLS, LEAST = (1, 3, 6), 16  # eighths of a subnet in which others are asked for, and how big it must be for that
 WAIT_S = 4.0  # three probes, and its ANNOUNCE_WAIT of 2 s after the last one
 
 
@@ -43,11 +47,20 @@ def new_addresses(prepared: PreparedPlan) -> Iterator[NewAddress]:
     had = {a.ip.partition("/")[0] for link in observed.links.values() for a in link.addresses}
     for name, link in wanted.links.items():
         for address in link.addresses:
-            if address.ip.partition("/")[0] in had or address.is_link_local or address.dynamic or name == "lo":
+            declared = host.link(name)
+            written = declared is not None and address.ip in map(str, declared.addresses)
+            if address.is_link_local:  # the kernel's own are of the MAC, and each link may have the same one
+                is_new = written and all(a.ip != address.ip for a in _before(observed, name))
+            else:
+                is_new = address.ip.partition("/")[0] not in had and not address.dynamic and name != "lo"
+            if not is_new:
                 continue
-            declared = next((of[name] for of in (host.nics, host.bridges, host.bonds, host.vlans) if name in of), None)
             place = declared.place if declared is not None else None
             yield NewAddress(ip_interface(address.ip), name, _asked_on(prepared, name), place)
+
+
+def _before(observed: HostState, name: IfName) -> tuple[Address, ...]:
+    return observed.links[name].addresses if name in observed.links else ()
 
 
 def _asked_on(prepared: PreparedPlan, name: IfName) -> IfName | None:
@@ -85,15 +98,49 @@ def asking_notes(prepared: PreparedPlan) -> tuple[Note, ...]:
 def refuse_taken(prepared: PreparedPlan) -> tuple[str, ...]:
     """Ask for every new address; what could not be asked, a line for each. Raises BasculeError where one is taken."""
     new = list(new_addresses(prepared))
-    if (asked := [(one, one.asked_on) for one in new if one.asked_on is not None]) and (
-        problems := tuple(_problems(prepared, asked))
-    ):
+    taken = list(_answered(prepared, [(x.address.ip, x.asked_on, x) for x in new if x.asked_on is not None]))
+    proxied = _proxied(prepared, taken)
+    problems = [
+        Problem(
+            code="ADDRESS-TAKEN",
+            message=f"{one.address.ip} is to be added to {one.link}, but {mac} has it: "
+            f"it answered on {one.asked_on}{_who(prepared, mac)}",
+            place=one.place,
+            hint="choose a free address, or take this one from that machine first",
+        )
+        for one, mac in taken
+        if (one.asked_on, mac) not in proxied
+    ]
+    if problems:
         raise BasculeError(*problems)
     lost = [one for one in new if one.asked_on is None and _has_wires(prepared, one.link)]
-    return tuple(f"nobody could be asked whether {x.address.ip} is taken: {NO_WIRE.format(x.link)}" for x in lost)
+    return (
+        *(f"nobody could be asked whether {x.address.ip} is taken: {NO_WIRE.format(x.link)}" for x in lost),
+        *(
+            f"whether {x.address.ip} is taken stays open: {mac} answers on {x.asked_on} for every address (proxy ARP)"
+            for x, mac in taken
+        ),
+    )
 
 
-def _problems(prepared: PreparedPlan, asked: list[tuple[NewAddress, IfName]]) -> Iterator[Problem]:
+def _proxied(prepared: PreparedPlan, taken: Sequence[tuple[NewAddress, Mac]]) -> set[tuple[IfName | None, Mac]]:
+    """Who answers for addresses all over a subnet as well, as a provider's router does: that they do says nothing."""
+    controls: list[tuple[IpAddress, IfName | None, tuple[IfName | None, Mac]]] = []
+    for one, mac in taken:
+        net = one.address.network
+        steps = (net.num_addresses * part // 8 + 1 for part in CONTROLS) if net.num_addresses >= LEAST else ()
+        spread = [net[step] for step in steps]
+        if net.num_addresses < LEAST or one.address.ip in spread:
+            continue
+        controls += [(address, one.asked_on, (one.asked_on, mac)) for address in spread]
+    answers = [key for key, mac in _answered(prepared, controls) if key[1] == mac]
+    return {key for key in answers if answers.count(key) >= len(CONTROLS)}
+
+
+def _answered(prepared: PreparedPlan, asked: Sequence[tuple[IpAddress, IfName | None, T]]) -> Iterator[tuple[T, Mac]]:
+    """Ask for addresses, each by a link; what each was about, and the MAC, where somebody answered."""
+    if not asked:
+        return
     from bascule.probe.ask import ask
 
     links = prepared.observed.links
@@ -102,22 +149,17 @@ def _problems(prepared: PreparedPlan, asked: list[tuple[NewAddress, IfName]]) ->
             Question(
                 source=ProbeAttachment(endpoint="this host", namespace=here, link=link, mac=links[link].mac or Mac("")),
                 protocol=Protocol.ARP,
-                address=one.address.ip,
+                address=address,
                 patience_s=WAIT_S,
                 every_s=EVERY_S,
             )
-            for one, link in asked
+            for address, link, _ in asked
+            if link is not None
         ]
         answers = ask(questions)
-    for (one, link), answer in zip(asked, answers, strict=True):
+    for (_, _, about), answer in zip(asked, answers, strict=True):
         if answer.ok and answer.mac is not None:
-            yield Problem(
-                code="ADDRESS-TAKEN",
-                message=f"{one.address.ip} is to be added to {one.link}, but {answer.mac} has it: "
-                f"it answered on {link}{_who(prepared, answer.mac)}",
-                place=one.place,
-                hint="choose a free address, or take this one from that machine first",
-            )
+            yield about, answer.mac
 
 
 def _who(prepared: PreparedPlan, mac: Mac) -> str:

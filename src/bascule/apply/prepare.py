@@ -13,14 +13,14 @@ from bascule.apply.pending import pending
 from bascule.apply.rollback.checkpoint import Status, latest
 from bascule.apply.state_directory import StateDirectory, here
 from bascule.dhcp.leases import leases_here
-from bascule.errors import MissingTool
+from bascule.errors import BasculeError, MissingTool
 from bascule.host.identity import require_here
 from bascule.host.live import LiveHost
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.model.values import IfName
 from bascule.observe.connections import incoming, served
-from bascule.observe.held import holders
+from bascule.observe.held import holders, on_bridges_that_go
 from bascule.observe.kernel_support import not_made_here
 from bascule.observe.management import Management, management
 from bascule.plan.batch import tools
@@ -109,7 +109,7 @@ def prepare(
     notes: list[Note] = []
     observed = look_here(site, host, place, choice, begun=begun, notes=notes)
     if must_be_here:
-        require_here(site, host, observed)
+        require_here(site, host, lambda: observed)
     if waiting := pending(place):
         notes.append(Note(kind="warning", subject=waiting.name, text=waiting.words))
     line, earlier = management(observed), earlier_changes(site, host, place)
@@ -199,6 +199,8 @@ def _planned(
         served=served() if is_here and any(x.forwards for x in host.virtual_networks.values()) else frozenset(),
     )
     plan, wanted = make_plan(site, host, observed, surroundings)
+    if is_here and (stranded := on_bridges_that_go(observed, wanted)):
+        raise BasculeError(*(one.problem(host.place) for one in stranded))
     found = leases_here(host, observed, wanted) if plan and is_here else Leases()
     named = _named_links(host, observed, wanted) if plan and is_here else ()
     told = _told(replace(plan, notes=(*plan.notes, *notes, *found.notes, *named)), line, wanted)

@@ -54,8 +54,14 @@ def as_found(name: str | None = None) -> tuple[Site, Host]:
 class HostMatch(Struct, frozen=True):
     """Whether this machine is a host of the file: what says so, empty where nothing does, and what was compared."""
 
+    host: str
     proof: str
     compared: tuple[str, ...]
+
+    @property
+    def words(self) -> str:
+        """That nothing says so, empty where something does."""
+        return "" if self.proof else f"nothing says that this machine is '{self.host}': {'; '.join(self.compared)}"
 
 
 def compare(site: Site, host: Host, state: HostState) -> HostMatch:
@@ -69,7 +75,7 @@ def compare(site: Site, host: Host, state: HostState) -> HostMatch:
 
     name = own_name()
     if is_called(host.name):
-        return HostMatch(f"it is called '{name}'", ())
+        return HostMatch(host.name, f"it is called '{name}'", ())
     others = [other for other in site.hosts if other != host.name and is_called(other)]
     called = "; the file has that host, too" if others else ""
     compared = [f"it is called '{name}', not '{host.name}'{called}" if name else "it has no name"]
@@ -77,7 +83,7 @@ def compare(site: Site, host: Host, state: HostState) -> HostMatch:
     for nic in host.nics.values():
         pin, link = nic.mac or nic.path, pinned_link(nic, state)
         if pin and link is not None:
-            return HostMatch(f"{link.name} is the NIC with {pin}", ())
+            return HostMatch(host.name, f"{link.name} is the NIC with {pin}", ())
         seen = state.links.get(nic.name)
         found += seen is not None and not pin
         if pin:
@@ -87,10 +93,10 @@ def compare(site: Site, host: Host, state: HostState) -> HostMatch:
             compared.append(f"there is no {nic.name} here")
     several = len(host.nics) > 1
     if several and found == len(host.nics) and not others:
-        return HostMatch(f"it has all of its NICs ({', '.join(host.nics)})", ())
+        return HostMatch(host.name, f"it has all of its NICs ({', '.join(host.nics)})", ())
     if found and not several:
         compared.append(f"the name {next(iter(host.nics))} alone says nothing, many machines have it")
-    return HostMatch("", tuple(compared))
+    return HostMatch(host.name, "", tuple(compared))
 
 
 def is_here(site: Site, host: Host, look: Callable[[], HostState]) -> bool:
@@ -102,10 +108,16 @@ def is_here(site: Site, host: Host, look: Callable[[], HostState]) -> bool:
     return may_be and bool(compare(site, host, look()).proof)
 
 
-def require_here(site: Site, host: Host, state: HostState) -> None:
-    """Raise BasculeError with what was compared where nothing says that this machine is that host."""
+def require_here(site: Site, host: Host, look: Callable[[], HostState]) -> None:
+    """Raise BasculeError with what was compared where nothing says that this machine is that host.
+
+    ``look`` is asked for the machine's links where its name does not say so.
+    """
+    if is_called(host.name):
+        return
+    state = look()
     found = compare(site, host, state)
-    if found.proof:
+    if not found.words:
         return
     unpinned = [(n.name, state.links.get(n.name)) for n in host.nics.values() if not (n.mac or n.path)]
     pin = next((f"{name}: {{mac: {link.hardware_mac}}}" for name, link in unpinned if link and link.mac), "")
@@ -113,7 +125,7 @@ def require_here(site: Site, host: Host, state: HostState) -> None:
     raise BasculeError(
         Problem(
             code="HOST-OTHER",
-            message=f"nothing says that this machine is '{host.name}': {'; '.join(found.compared)}",
+            message=found.words,
             place=host.place,
             hint=f"{hint}; 'bascule rehearse' tries the file on a twin",
         )

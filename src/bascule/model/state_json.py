@@ -148,7 +148,7 @@ def _link_from(entry: Mapping[str, Any]) -> Link:
     return Link(
         **_tuples(rest),
         options=options,
-        facts=LinkFacts(**facts, temporaries=tuple(a for a in addresses if a.is_temporary)),
+        facts=LinkFacts(**_tuples(facts), temporaries=tuple(a for a in addresses if a.is_temporary)),
         port=BridgePort(**entry["port"]) if "port" in entry else None,
         vlans=tuple(PortVlans(**vlan) for vlan in entry.get("vlans", ())),
         addresses=tuple(a for a in addresses if not a.is_temporary),

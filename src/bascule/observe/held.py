@@ -7,7 +7,10 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from bascule.errors import BasculeError
+from msgspec import Struct
+
+from bascule.errors import BasculeError, Place, Problem
+from bascule.model.state import HostState
 from bascule.system.net.links import drivers, namespace_id
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
@@ -36,6 +39,28 @@ def holders(indexes: Mapping[int, str], proc: Path = PROC) -> dict[str, tuple[st
                 name = indexes[index]
                 found[name] = (*found.get(name, ()), f"{words} in {whose(process, path)}")
     return found
+
+
+class HeldBridge(Struct, frozen=True):
+    """A bridge on which a link of another namespace stands: the kernel deletes both together."""
+
+    bridge: str
+    words: str
+
+    def problem(self, place: Place | None) -> Problem:
+        """That it would go, and nobody asked for that."""
+        return Problem(
+            code="PORT-LEFT",
+            message=f"{self.words} would go with {self.bridge}, on which it stands, and nobody asked for that",
+            place=place,
+            hint=f"keep {self.bridge} in the file, or stop the container first",
+        )
+
+
+def on_bridges_that_go(before: HostState, after: HostState) -> tuple[HeldBridge, ...]:
+    """What stands from other namespaces on the bridges that a change deletes."""
+    gone = {x.facts.index: str(name) for name, x in before.links.items() if name not in after.links and x.is_bridge}
+    return tuple(HeldBridge(name, words) for name, some in holders(gone).items() for words in some)
 
 
 def other_namespaces(proc: Path = PROC) -> Iterator[tuple[Path, Path | None]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bascule.host.identity import compare
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.observe.packet_path import network_of
@@ -68,6 +69,7 @@ def verify_live(
         off = guests_off(site, host, state)
         with ForeignMacs(live_uplinks(site, host, state, here)) as wires:
             checks = check_host(site, host, state, probe_domain, plan, off)
+            checks += _is_another(site, host, state)
             checks += (*check_leases(site, host, state, here, leases_below(networks), off), *wires.checks())
         endpoints = Endpoints(site, probe_domain, read_neighbours(here))  # after the checks, which made guests speak
         checks += tuple(Check(id="spanning-tree", subject=one[0], ok=one[1], detail=one[2]) for one in settled.lines())
@@ -75,6 +77,14 @@ def verify_live(
         if outcomes:
             outcomes = with_model(outcomes, [scene(network_of(state), host.name, "this host", site, host)])
         return Verified(host=host, checks=checks, outcomes=outcomes, off=off, waiting=waiting)
+
+
+def _is_another(site: Site, host: Host, state: HostState) -> tuple[Check, ...]:
+    """Where nothing says that this machine is the host: whatever was found may be about another one."""
+    if not (words := compare(site, host, state).words):
+        return ()
+    detail = f"{words}; everything here is about this machine, whichever it is"
+    return (Check(id="this-host", subject=host.name, ok=None, detail=detail, unproven=True),)
 
 
 def _without_rights(site: Site, host: Host, state: HostState, plan: Plan, lacking: list[str]) -> Verified:
@@ -86,7 +96,7 @@ def _without_rights(site: Site, host: Host, state: HostState, plan: Plan, lackin
         f"that needs {lacks}; run it as root"
     )
     rights = Check(id="rights", subject=host.name, ok=None, detail=left_out, unproven=True)
-    checks = (*check_state(site, host, state, plan, off), rights)
+    checks = (*check_state(site, host, state, plan, off), *_is_another(site, host, state), rights)
     outcomes = tuple(
         Outcome(
             expectation=wish,

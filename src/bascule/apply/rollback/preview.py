@@ -11,6 +11,7 @@ from bascule.apply.rollback.checkpoint import Checkpoint, Folder, Status
 from bascule.apply.rollback.files import FileBackup, back_up
 from bascule.apply.rollback.go_back import three_way
 from bascule.apply.state_directory import StateDirectory
+from bascule.observe.held import on_bridges_that_go
 from bascule.plan.change import Plan
 from bascule.plan.diff import diff
 from bascule.plan.guest_ports import losses
@@ -67,7 +68,8 @@ def _plan(folder: Folder, checkpoint: Checkpoint) -> tuple[Plan, tuple[tuple[str
     else:
         merged = way_back(change)
         goal = merged.part
-    lost = losses(now, goal)
+    held = tuple((one.words, f"goes with {one.bridge}, on which it stands") for one in on_bridges_that_go(now, goal))
+    lost = (*losses(now, goal), *held)
     told = tuple(
         f"{port} {words}" for port, _ in lost for words in ("is new and loses", "was plugged into", "is new and stands")
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from bascule.cli.common import WholeHelp, json_option, show
+from bascule.cli.common import WholeHelp, here_option, host_option, json_option, show
 from bascule.cli.guest_power import POWER, driver_options, found_guests, report
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bascule.model.domain import Domain, DomainNic
     from bascule.model.site import Attachment
 
+LOCAL = "qemu:///"  # how the address of this machine's own libvirt begins
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -67,7 +68,8 @@ def list_(
 @command.command()
 @click.argument("site_file", metavar="SITE", type=click.Path(dir_okay=True))
 @click.argument("names", metavar="[GUEST]...", nargs=-1)
-@click.option("--host", metavar="HOST", help="The host meant, where the file has several.")
+@host_option
+@here_option
 @click.option("--start", "then_start", is_flag=True, help="Start them, too.")
 @click.option("--nic-model", default="virtio", show_default=True, help="e1000e or rtl8139 for systems without virtio.")
 @driver_options
@@ -77,6 +79,7 @@ def define(
     site_file: str,
     names: tuple[str, ...],
     host: str | None,
+    here: bool,
     then_start: bool,
     nic_model: str,
     driver: str | None,
@@ -86,12 +89,14 @@ def define(
     """Write the guests of the site file into libvirt (all, or those named), stable taps and MACs included.
 
     An existing definition is brought to the file's memory, processors and NICs; all else in it stays.
+    Where libvirt is this machine's own, the machine must be the host of the file, or --here insists.
     """
     from bascule.errors import Problem, UsageFault
     from bascule.guests.checks import check_macs
     from bascule.guests.runtimes.detect import detect
-    from bascule.host.identity import choose_host
+    from bascule.host.identity import choose_host, require_here
     from bascule.plan.change import Note
+    from bascule.providers.observe import observe
     from bascule.workflow import load
 
     site = load(site_file)
@@ -102,6 +107,8 @@ def define(
         known = ", ".join(guests) or "none"
         message = f"host '{chosen.name}' has no guest '{unknown[0]}' in the site file"
         raise UsageFault(Problem(code="GUEST-UNKNOWN", message=message, hint=f"it has: {known}"))
+    if not here and (connect or LOCAL).startswith(LOCAL):
+        require_here(site, chosen, observe)
     runtime = detect(driver, uri=connect, guests=guests)
     there = {domain.name for domain in runtime.domains()}
     notes = list(check_macs(runtime, [nic for name in names or guests for nic in guests[name].nics]))

@@ -21,13 +21,13 @@ from bascule.plan.target.bonds_and_vlans import lay_bond, lay_vlan_link
 from bascule.plan.target.bridges import lay_bridge, refuse_full
 from bascule.plan.target.builder import TargetBuilder
 from bascule.plan.target.extras import note_extras
-from bascule.plan.target.forget import forget_addresses, note_foreign, outdated_links
+from bascule.plan.target.forget import forget_addresses, move_addresses, note_foreign, outdated_links
 from bascule.plan.target.guests import count_foreign, lay_guest
 from bascule.plan.target.hardware import find_nics
 from bascule.plan.target.macvtap import macvtap_notes
 from bascule.plan.target.networks import lay_networks
 from bascule.plan.target.nics import lay_nics
-from bascule.plan.target.unbridgeable import refuse_unbridgeable, refuse_wireless
+from bascule.plan.target.unbridgeable import function_notes, refuse_unbridgeable, refuse_wireless
 from bascule.policy.guards.ports import guarded_bridges
 
 
@@ -88,8 +88,10 @@ def target(
         lay_guest(build, guest_nic)
     count_foreign(build)
     build.notes += macvtap_notes(site, host)
+    build.notes += function_notes(site, host, observed)
     refuse_full(build)
     forget_addresses(build, networks)
+    move_addresses(build)
     note_extras(build)
     note_foreign(build)
     return _finished(build)

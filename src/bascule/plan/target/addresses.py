@@ -7,11 +7,12 @@ from ipaddress import ip_interface
 
 from msgspec.structs import replace
 
-from bascule.model.host_links import DEFAULT_TABLE, MAIN_TABLE, HostLink, StaticRoute
+from bascule.model.host_links import DEFAULT_TABLE, MAIN_TABLE, HostLink, Ipv6, StaticRoute
 from bascule.model.kernel_parameters import FORWARDING, conf
 from bascule.model.same_subnet import twins
 from bascule.model.state import BY_SECRET, OWN_PROTOCOL, Address, Link, Route, RoutingRule
 from bascule.model.values import IfName, IpAddress, is_onlink
+from bascule.model.volatile import FOREVER
 from bascule.plan.address_migration import address_successor, inherit, moved_parameters, moved_routes
 from bascule.plan.change import Note
 from bascule.plan.target.builder import TargetBuilder
@@ -68,11 +69,19 @@ def add_addresses(build: TargetBuilder, said: HostLink) -> None:
     new = tuple(Address(ip=str(ip)) for ip in said.addresses if str(ip) not in have)
     other_length = {str(ip.ip) for ip in said.addresses if str(ip) not in have}  # the same address, and not one more
     rest = tuple(a for a in link.addresses if a.ip.partition("/")[0] not in other_length or a.dynamic or a.peer)
-    build.links[name] = replace(link, addresses=rest + new)
+    build.links[name] = replace(link, addresses=tuple(_lasting(build, said, a) for a in rest) + new)
     for gateway in said.gateways:
         _default_route(build, said, gateway)
     for route in said.routes:
         _static_route(build, name, route)
+
+
+def _lasting(build: TargetBuilder, said: HostLink, address: Address) -> Address:
+    """An address that the file writes down has no end; one that an advertisement renews has one again soon."""
+    by_lease = said.dhcp if ":" not in address.ip else said.ipv6 not in {Ipv6.OFF, Ipv6.MANUAL}
+    if not address.dynamic or by_lease or build.host.as_found or address.ip not in map(str, said.addresses):
+        return address
+    return replace(address, dynamic=False, lifetime=FOREVER)
 
 
 def _default_route(build: TargetBuilder, said: HostLink, gateway: IpAddress) -> None:

@@ -1,18 +1,35 @@
-"""What links of the file have beside what it says: addresses and routes by others, which stay and are told."""
+"""What links of the file have beside what it says, by others: it stays and is told.
+
+Addresses and routes, neighbours that somebody fixed, queues, ports that he blocked, routes that he took away.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import ip_network
 
+from bascule.model.bandwidth import Bandwidth
 from bascule.model.host_links import Bridge, HostLink
+from bascule.model.kernel_parameters import FORWARDING, conf
+from bascule.model.links import Bridge as BridgeOptions
+from bascule.model.state import HostState, Link
+from bascule.model.values import IfName, bridge_name
 from bascule.plan.target.addresses import BY_ITSELF, ZERO
 from bascule.plan.target.builder import TargetBuilder
+
+PASSES, NO_TREE = "forwarding", 0  # the state of a port, and stp_state
+ANSWERS = {4: "proxy_arp", 6: "proxy_ndp"}
+STAYS = ": it stays as it is"
 
 
 def note_extras(build: TargetBuilder) -> None:
     """Say of every such address and route that it stays; of a host that is taken as found nothing is extra."""
     if build.host.as_found:
         return
+    _note_ports(build)
+    _note_neighbours(build)
+    _note_proxies(build)
+    _note_ways(build)
     for said in build.host.links():
         link = build.links.get(said.name)
         if link is not None and not link.arp and said.has_address:
@@ -42,8 +59,102 @@ def _routes(build: TargetBuilder, said: HostLink) -> Iterator[str]:
         several = [hop for hop in route.nexthops if said.name in hop.split()]
         if (route.dev != said.name and not several) or route.protocol in BY_ITSELF or route.kind != "unicast":
             continue
-        if route in build.observed.routes and (route.dst, route.gateway) not in declared:
-            dst = "default" if route.dst in ZERO.values() else route.dst
-            table = f" in table {route.table}" if route.table != "main" else ""
-            via = f" via {route.gateway}" if route.gateway else "".join(f" {hop}" for hop in route.nexthops)
+        if route not in build.observed.routes:
+            continue
+        dst = "default" if route.dst in ZERO.values() else route.dst
+        table = f" in table {route.table}" if route.table != "main" else ""
+        via = f" via {route.gateway}" if route.gateway else "".join(f" {hop}" for hop in route.nexthops)
+        if (route.dst, route.gateway) not in declared:
             yield f"the route {dst}{via}{table}"
+        elif route.extra:
+            yield f"'{' '.join(route.extra)}' of the route {dst}{via}{table}"
+
+
+def _note_ports(build: TargetBuilder) -> None:
+    """Ports of the file's bridges that pass no frame though nothing says so, or only as many as a queue lets."""
+    limited = {nic.tap for nic in build.site.guest_nics(build.host.name) if nic.bandwidth != Bandwidth()}
+    for name, link in build.observed.links.items():
+        bridge = build.observed.links.get(link.master) if link.master is not None else None
+        if bridge is None or not _is_ours(build, bridge.name) or build.links.get(name) is None:
+            continue
+        if _is_blocked(link, bridge) and build.links[name].master == bridge.name:
+            fix = f"bridge link set dev {name} state 3"
+            build.note("extra", name, f"the port is {link.facts.stp_port_state} and passes no frame{STAYS} ({fix})")
+        if link.facts.queue and name not in limited:
+            text = f"the queue '{link.facts.queue}' lets through what its maker said, and is not in the file{STAYS}"
+            build.note("extra", name, text)
+
+
+def _is_blocked(port: Link, bridge: Link) -> bool:
+    """Whether somebody has taken a port out of forwarding by hand, where there is no spanning tree to do so."""
+    by_hand = isinstance(bridge.options, BridgeOptions) and bridge.options.stp_state == NO_TREE and bridge.up
+    return by_hand and port.up and port.facts.carrier and port.facts.stp_port_state not in {"", PASSES}
+
+
+def _is_ours(build: TargetBuilder, name: str) -> bool:
+    networks = build.host.virtual_networks if not build.by_libvirt else ()
+    return build.host.link(name) is not None or name in {str(bridge_name(one)) for one in networks}
+
+
+def _note_neighbours(build: TargetBuilder) -> None:
+    """Neighbours that somebody fixed: frames for them go to that MAC, wherever the machine is."""
+    macs = {str(address.ip): nic.mac for nic in build.site.guest_nics(build.host.name) for address in nic.addresses}
+    for one in build.observed.neighbours:
+        if not _is_ours(build, one.dev) or (one.mac and one.mac == macs.get(one.ip)):
+            continue
+        text = f"answers for {one.ip} (proxy)" if one.proxy else f"{one.ip} is fixed to {one.mac}"
+        guest = next((n.guest for n in build.site.guest_nics(build.host.name) if macs.get(one.ip) == n.mac), "")
+        whose = f", which is guest {guest}'s" if guest else ""
+        build.note("extra", one.dev, f"{text}{whose}, and the file does not say so{STAYS}")
+
+
+def _note_proxies(build: TargetBuilder) -> None:
+    """Bridges for guests alone on which the host answers for others: a guest that asks for another hears the host."""
+    for bridge in build.host.bridges.values():
+        if bridge.has_address or bridge.name not in build.observed.links:
+            continue
+        for version, key in ANSWERS.items():
+            on = [link for link in (bridge.name, "all") if build.observed.sysctls.get(conf(version, link, key)) == "1"]
+            routes = build.observed.sysctls.get(FORWARDING[version]) == "1"
+            if on and routes and version == 4:  # proxy_ndp answers for the neighbours above alone
+                text = f"with '{key}' the host answers there for every address that it routes elsewhere, "
+                build.note("extra", bridge.name, f"{text}and the file does not say so{STAYS}")
+
+
+def _note_ways(build: TargetBuilder) -> None:
+    """Routes of the kernel's own that somebody took away, and those within a network that the file leads elsewhere."""
+    for said in build.host.links():
+        link, there = build.links.get(said.name), build.observed.links.get(said.name)
+        if link is None or there is None:
+            continue
+        declared = {str(ip) for ip in said.addresses}
+        for way in there.facts.unrouted:
+            build.note("extra", said.name, f"the kernel's own route {way} was taken away, and without it {_lost(way)}")
+        for ip in there.facts.deprecated:
+            if ip in declared:
+                build.note(
+                    "extra", said.name, f"{ip} is deprecated, so the host does not begin to speak from it{STAYS}"
+                )
+    _note_holes(build, build.observed)
+
+
+def _lost(way: str) -> str:
+    if way.startswith("local "):
+        return f"the host takes nothing for that address: give it anew{STAYS}"
+    return f"nobody in that subnet is a neighbour: give the address anew{STAYS}"
+
+
+def _note_holes(build: TargetBuilder, state: HostState) -> None:
+    declared = [route for link in build.host.links() for route in link.routes if route.to.prefixlen]
+    same = {str(route.to) for route in declared}
+    for route in state.routes:
+        if route.protocol in BY_ITSELF or route.dst in same:
+            continue
+        net = ip_network(route.dst)
+        into = next((r.to for r in declared if r.to.version == net.version and net.subnet_of(r.to)), None)  # type: ignore[arg-type]
+        if into is not None and (route.kind != "unicast" or not _is_ours(build, route.dev)):
+            way = route.kind if route.kind != "unicast" else f"by {route.dev}"
+            subject = IfName(route.dev) or IfName("route")
+            build.note(
+                "extra", subject, f"{route.dst} goes {way}, within {into} of the file, which does not say so{STAYS}"
+            )

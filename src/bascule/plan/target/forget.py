@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from ipaddress import ip_address, ip_interface
+
+from msgspec.structs import replace
 
 from bascule.model.links import Other
 from bascule.model.site import Host, Site
-from bascule.model.state import MARK, HostState
+from bascule.model.state import MARK, HostState, Link, Route
 from bascule.model.values import IfName, bridge_name
 from bascule.plan.target.builder import TargetBuilder
 from bascule.plan.virtual_network import ResolvedNetwork
@@ -35,6 +38,43 @@ def forget_addresses(build: TargetBuilder, networks: Iterable[ResolvedNetwork]) 
         naming = (build.host.spoken(said) if said else None, own.get(link.name))
         old = added - {str(ip) for thing in naming if thing for ip in thing.addresses}
         build.set(link.name, addresses=tuple(a for a in link.addresses if a.ip not in old))
+
+
+def move_addresses(build: TargetBuilder) -> None:
+    """An address that the file writes down for one link goes from the others of the file that have it."""
+    if build.host.as_found:
+        return
+    spoken = {said.name: {str(ip.ip) for ip in build.host.spoken(said).addresses} for said in build.host.links()}
+    owners = {ip: name for name, ips in spoken.items() for ip in ips if name in build.links}
+    for name, own in spoken.items():
+        link = build.links.get(name)
+        if link is None or build.host.is_enslaved(name):
+            continue
+        moved = {ip for a in link.addresses if (ip := a.ip.partition("/")[0]) in owners.keys() - own}
+        if moved := {ip for ip in moved if not ip.startswith("fe80:")}:
+            build.set(name, addresses=tuple(a for a in link.addresses if a.ip.partition("/")[0] not in moved))
+            _move_routes(build, link, build.links[name], {owners[ip] for ip in moved})
+            to = ", ".join(sorted({owners[ip] for ip in moved}))
+            build.note("warning", name, f"{', '.join(sorted(moved))} moves to {to}, which has it in the file")
+
+
+def _move_routes(build: TargetBuilder, before: Link, after: Link, to: set[IfName]) -> None:
+    """Routes by neighbours whom a link has no more are where those are now, unless others lead there already."""
+    left = {ip_interface(a.ip).network for a in after.addresses}
+    gone = {ip_interface(a.ip).network for a in before.addresses} - left
+    homes = {ip_interface(a.ip).network: name for name in to for a in build.links[name].addresses}
+    stay: list[Route] = []
+    go: list[Route] = []
+    for route in build.routes:
+        router = ip_address(route.gateway) if route.dev == after.name and route.gateway else None
+        is_far = router is not None and any(router in net for net in gone) and not any(router in net for net in left)
+        (go if is_far else stay).append(route)
+    had = {(route.dst, route.table, route.metric) for route in stay}
+    for route in go:
+        home = next((name for net, name in homes.items() if ip_address(route.gateway) in net), None)
+        if home is not None and (route.dst, route.table, route.metric) not in had:
+            stay.append(replace(route, dev=home))
+    build.routes = stay
 
 
 def note_foreign(build: TargetBuilder) -> None:

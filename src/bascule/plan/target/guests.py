@@ -6,13 +6,14 @@ from msgspec.structs import replace
 
 from bascule.model.kernel_parameters import conf
 from bascule.model.links import BridgePort
+from bascule.model.links.options import ON_OFF
 from bascule.model.site import GuestNic
 from bascule.model.values import IfName, bridge_name
 from bascule.plan.guest_ports import guest_ports, wires_of
 from bascule.plan.target.builder import TargetBuilder
 from bascule.plan.target.port_vlans import port_vlans
 
-CUTTING = ("isolated", "locked", "learning", "flood", "mcast_flood", "bcast_flood")  # frames, as bridge(8) has them
+BY_COURSE = {"priority", "cost"}  # of a port, which only the spanning tree asks for
 
 
 def lay_guest(build: TargetBuilder, nic: GuestNic) -> None:
@@ -87,13 +88,18 @@ def _plug(build: TargetBuilder, nic: GuestNic, bridge: IfName, way: set[IfName |
 
 
 def _note_flags(build: TargetBuilder, nic: GuestNic) -> None:
-    """Say which flags that keep frames from a guest or its own from others the port has that are not in the file."""
+    """Say which settings of the port are not in the file: they change what frames reach the guest, or leave it."""
     port, usual = build.links[nic.tap].port or BridgePort(), BridgePort()
     named = {"isolated": nic.guarding.port_flag, "learning": nic.guarding.fdb, "flood": nic.guarding.fdb}
-    for flag in CUTTING:
-        if named.get(flag) is None and (value := getattr(port, flag)) != getattr(usual, flag):
-            text = f"the port flag '{flag} {'on' if value else 'off'}' is not in the file: it stays as it is"
-            build.note("extra", nic.tap, text)
+    for flag in BridgePort.__struct_fields__:
+        value = getattr(port, flag)
+        if flag in BY_COURSE or named.get(flag) is not None or value == getattr(usual, flag):
+            continue
+        words = f"{flag} {ON_OFF.get(value, value) if isinstance(value, bool) else value}"
+        build.note("extra", nic.tap, f"the port flag '{words}' is not in the file: it stays as it is")
+    if build.observed.links[nic.tap].mac == nic.mac:
+        text = "wears the guest's own MAC: its bridge takes what is for the guest as its own, and nothing arrives: it "
+        build.note("extra", nic.tap, f"{text}stays as it is (any other that begins with fe will do)")
 
 
 def count_foreign(build: TargetBuilder) -> None:

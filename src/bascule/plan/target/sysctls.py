@@ -22,6 +22,7 @@ def sysctl_keys(host: Host, taps: tuple[IfName, ...] = ()) -> tuple[str, ...]:
         *(conf(6, bridge_name(name), "accept_ra") for name in host.virtual_networks),
         *(conf(4, bridge_name(name), "forwarding") for name in host.virtual_networks),
         *(conf(4, name, key) for name in _in_userspace(host) for key in ("arp_ignore", "rp_filter")),
+        *(conf(4, name, "proxy_arp") for name in (*host.bridges, *(("all",) if host.bridges else ()))),
         *FORWARDING.values(),
         REDIRECTS,
     )

@@ -12,6 +12,7 @@ from bascule.model.links import LOSES_GUESTS, Bond, OpenVSwitchBond, Tap
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
+from bascule.plan.change import Note
 
 LAYER_3 = {
     *("wireguard", "ipip", "sit", "gre", "ip6gre", "ip6tnl", "vti", "vti6", "xfrm", "ppp", "nlmon", "vcan", "can"),
@@ -125,3 +126,26 @@ def refuse_wireless(site: Site, host: Host, observed: HostState) -> None:
             problems.append(Problem(code="WIRELESS", message=text, place=use.place, hint=FIX))
     if problems:
         raise BasculeError(*problems)
+
+
+def function_notes(site: Site, host: Host, observed: HostState) -> Iterator[Note]:
+    """What to know of an uplink that is a virtual function of SR-IOV: the NIC above it sorts frames by MAC."""
+    for use in dict.fromkeys(uses(site, host)):
+        link = observed.links.get(use.nic)
+        if link is None or len(link.facts.function) != len(("nic", "number", "limits")):
+            continue
+        nic, number, limits = link.facts.function
+        if not limits:
+            continue
+        text = f"is a virtual function (SR-IOV) and {use.words}; "
+        whose = f"{nic} passes it frames for its own MAC only"
+        if limits == "unknown":
+            text += (
+                "whether the NIC above it lets the guests' MACs through could not be seen from here: ask who runs it "
+            )
+            text += "for 'spoofchk off' and 'trust on'"
+        else:
+            text += f"{whose}, and drops what bears another ({limits}): no guest is heard or answered by it until "
+            text += f"'ip link set {nic} vf {number} spoofchk off trust on'"
+            text += " and without its vlan" if "vlan" in limits else ""
+        yield Note(kind="warning", subject=use.nic, text=text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_network
 from types import MappingProxyType
 from typing import Any
@@ -28,6 +28,7 @@ from bascule.model.state import (
 from bascule.model.values import IfName, Mac
 from bascule.model.volatile import Lifetime
 from bascule.providers.kernel.routes import TEXTS, is_abridged, parse_routes, read_route, with_words
+from bascule.providers.kernel.virtual_functions import has_functions, virtual_functions
 from bascule.providers.shaping.state import is_queue
 from bascule.system.net.links import wireless_links
 from bascule.system.net.neighbours import fixed_neighbours
@@ -38,6 +39,8 @@ from bascule.system.run import run_all
 
 FOREVER = 0xFFFFFFFF  # seconds; the kernel's INFINITY_LIFE_TIME
 ADDRESS_FLAGS = ("noprefixroute", "nodad", "home", "mngtmpaddr", "autojoin", "temporary")
+SHAPERS = {"tbf", "htb", "hfsc", "netem", "red", "drr", "ets", "prio", "sfb", "choke", "multiq", "taprio"}  # tc(8)
+PENDING = {"tentative", "dadfailed", "optimistic"}  # IPv6 addresses that the kernel does not route yet
 DEFAULT_RULES = {(0, "local"), (32766, "main"), (32767, "default")}
 
 Json = Mapping[str, Any]
@@ -98,7 +101,8 @@ def read(
         return run_all((("bridge", "-j", "-compressvlans", "vlan", "show"),), namespace=namespace)[0]
 
     tables = numbers(table_names(table_files()))
-    state = from_texts(texts(), vlans, tables)
+    printed = texts()
+    state = from_texts(printed, vlans, tables)
     if any(map(is_abridged, state.routes)):
         routes = with_words(state.routes, run_all(TEXTS, namespace=namespace), tables)
         state = replace(state, routes=routes)
@@ -106,8 +110,11 @@ def read(
     if secret:
         parameters = {**parameters, **read_sysctls(map(secret_key, secret), namespace=namespace)}
     wireless = wireless_links() if namespace is None else frozenset()  # sysfs tells of the one that we are in
+    functions = virtual_functions(_parse("ip link", printed[0])) if namespace is None and has_functions() else {}
     links = {
-        name: replace(link, facts=replace(link.facts, wireless=True)) if name in wireless else link
+        name: replace(link, facts=replace(link.facts, wireless=name in wireless, function=functions.get(name, ())))
+        if name in wireless or name in functions
+        else link
         for name, link in state.links.items()
     }
     neighbours = tuple(
@@ -135,22 +142,24 @@ def from_texts(
     filtering = {entry["ifname"] for entry in raw_links if _filters_vlans(entry)}
     tagging = filtering | {entry["ifname"] for entry in raw_links if entry.get("master") in filtering}
     vlans = {name: each for name, each in _vlans(vlans_text()).items() if name in tagging} if filtering else {}
+    raw_routes = [(_parse("ip route", routes4, parse_routes), "0.0.0.0/0")]
+    raw_routes.append((_parse("ip -6 route", routes6, parse_routes), "::/0"))
+    made = {(entry.get("dev", ""), entry.get("dst", "")) for entries, _ in raw_routes for entry in entries}
     return HostState(
         links={
             IfName(entry["ifname"]): read_link(
                 entry,
                 by_name.get(entry["ifname"], ()),
                 vlans.get(entry["ifname"], ()),
+                made,
             )
             for entry in raw_links
             if not is_queue(entry)
         },
         routes=tuple(
             route
-            for entry, default in (
-                *((entry, "0.0.0.0/0") for entry in _parse("ip route", routes4, parse_routes)),
-                *((entry, "::/0") for entry in _parse("ip -6 route", routes6, parse_routes)),
-            )
+            for entries, default in raw_routes
+            for entry in entries
             if (route := read_route(_numbered(entry, tables), default, connected)) is not None
         ),
         rules=tuple(
@@ -208,8 +217,16 @@ def _vlans(text: str) -> dict[str, tuple[PortVlans, ...]]:
     }
 
 
-def read_link(entry: Json, addresses: Iterable[Json], vlans: tuple[PortVlans, ...] = ()) -> Link:
-    """One link from an entry of ``ip -j -d link`` and its ``addr_info`` of ``ip -j addr``."""
+def read_link(
+    entry: Json,
+    addresses: Collection[Json],
+    vlans: tuple[PortVlans, ...] = (),
+    routes: Collection[tuple[str, str]] | None = None,
+) -> Link:
+    """One link from an entry of ``ip -j -d link`` and its ``addr_info`` of ``ip -j addr``.
+
+    ``routes`` are the link and the destination of all that there are, where they are known.
+    """
     name = IfName(entry["ifname"])
     info = entry.get("linkinfo", {})
     kind = info.get("info_kind", "loopback" if entry.get("link_type") == "loopback" else "")
@@ -243,8 +260,23 @@ def read_link(entry: Json, addresses: Iterable[Json], vlans: tuple[PortVlans, ..
             bus=f"{entry['parentbus']}/{entry['parentdev']}" if "parentbus" in entry and "parentdev" in entry else "",
             unread=" ".join(_unread(info.get("info_data", {}), options)),
             temporaries=tuple(address for address in found if address.is_temporary),
+            queue=queue if (queue := entry.get("qdisc", "")) in SHAPERS else "",
+            unrouted=tuple(_unrouted(name, addresses, routes)) if routes is not None and "UP" in flags else (),
+            deprecated=tuple(found[n].ip for n, one in enumerate(addresses) if one.get("deprecated")),
         ),
     )
+
+
+def _unrouted(link: IfName, addresses: Iterable[Json], routes: Collection[tuple[str, str]]) -> Iterator[str]:
+    """The routes of its own that the kernel makes for the addresses of a link that is up, and that are not there."""
+    for entry in addresses:
+        if not entry or link == "lo" or entry.get("scope") == "link" or entry.keys() & PENDING:
+            continue
+        if (link, entry["local"]) not in routes:
+            yield f"local {entry['local']}"
+        for pair in _connected(link, entry):
+            if pair not in routes and ip_network(pair[1]).num_addresses > 1:
+                yield pair[1]
 
 
 def _unread(info: Json, options: LinkOptions) -> Iterator[str]:

@@ -51,7 +51,9 @@ def address_steps(
             commands *= 2
         instead = f" instead of {longer[address.ip].ip}" if address.ip in longer else ""
         commands[:0] = [_delete(new.name, longer[address.ip])] if instead else []
-        risk = Risk.CHANGES if instead else Risk.ADDITION
+        ended = any(one.ip == address.ip and one.dynamic for one in old.addresses) and not address.dynamic
+        instead = instead or (", which does not end any more" if ended else "")
+        risk = Risk.CHANGES if address.ip in longer else Risk.ADDITION
         yield step(fresh, new.name, f"address {address.ip}{instead}", *commands, risk=risk, about="addresses")
     if old.facts.temporaries and not any(":" in a.ip and not a.is_link_local for a in new.addresses):
         words = ("address", "flush", "dev", new.name, "temporary")  # they change by the hour: whichever there are then
