@@ -51,8 +51,7 @@ def address_steps(
             commands *= 2
         instead = f" instead of {longer[address.ip].ip}" if address.ip in longer else ""
         commands[:0] = [_delete(new.name, longer[address.ip])] if instead else []
-        ended = any(one.ip == address.ip and one.dynamic for one in old.addresses) and not address.dynamic
-        instead = instead or (", which does not end any more" if ended else "")
+        instead = instead or _no_longer_ends(old, address)
         risk = Risk.CHANGES if address.ip in longer else Risk.ADDITION
         yield step(fresh, new.name, f"address {address.ip}{instead}", *commands, risk=risk, about="addresses")
     if old.facts.temporaries and not any(":" in a.ip and not a.is_link_local for a in new.addresses):
@@ -74,6 +73,11 @@ def address_steps(
         # the kernel leaves a leased prefix behind, and would look for neighbours where the address no longer is
         commands = [Command("ip -6", ("route", "flush", *p, "dev", new.name, "proto", "kernel")) for p in prefixes]
         yield step(stale, new.name, "remove the advertised prefixes", *commands, about="addresses")
+
+
+def _no_longer_ends(old: Link, address: Address) -> str:
+    had_an_end = any(one.ip == address.ip and one.dynamic for one in old.addresses)
+    return ", which does not end any more" if had_an_end and not address.dynamic else ""
 
 
 def _gets_an_end(old: Link, address: Address) -> bool:
