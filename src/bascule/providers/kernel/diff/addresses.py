@@ -51,8 +51,8 @@ def address_steps(
             commands *= 2
         commands[:0] = [_delete(new.name, longer[address.ip])] if address.ip in longer else []
         instead = f" instead of {longer[address.ip].ip}" if address.ip in longer else _no_longer_ends(old, address)
-        words, risk = f"address {address.ip}{instead}", Risk.CHANGES if address.ip in longer else Risk.ADDITION
-        yield step(fresh, new.name, words, *commands, risk=risk, about="addresses")
+        action, risk = f"address {address.ip}{instead}", Risk.CHANGES if address.ip in longer else Risk.ADDITION
+        yield step(fresh, new.name, action, *commands, risk=risk, about="addresses")
     if old.facts.temporaries and not any(":" in a.ip and not a.is_link_local for a in new.addresses):
         words = ("address", "flush", "dev", new.name, "temporary")  # they change by the hour: whichever there are then
         yield step(stale, new.name, "remove its temporary addresses", Command("ip -6", words), about="addresses")
