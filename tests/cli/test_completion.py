@@ -23,6 +23,10 @@ OFFERED = {
     f"bascule guest define {PRODUCTION} guest_0": "guest_01 guest_02 guest_03",
     f"bascule render {PRODUCTION} --dialect netw": "networkd",
     f"bascule render {PRODUCTION} --dialect n": "netplan networkd",
+    f"bascule why --site {PRODUCTION} guest_01 de": "desk",
+    f"bascule reach {PRODUCTION} --from c": "customer",
+    f"bascule reach {PRODUCTION} --to vm": "vmserver",
+    "bascule why --brief ho": "host",
     "bascule plan no-such-file.yaml --host ": "",
     "bascule completion z": "zsh",
 }

@@ -32,8 +32,8 @@ def teach(command: click.Command) -> click.Command:
 def _offer(
     names: Callable[[], Iterable[str]], _ctx: click.Context, _param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    if names is _files:
-        return [CompletionItem(incomplete, type="file")]
+    if names in {_files, _folders}:
+        return [CompletionItem(incomplete, type="file" if names is _files else "dir")]
     with contextlib.suppress(BasculeError, OSError):
         return [CompletionItem(name) for name in sorted(set(names())) if name.startswith(incomplete)]
     return []
@@ -54,6 +54,16 @@ def _site() -> Site | None:
 
 def _files() -> Iterable[str]:
     return ()
+
+
+def _folders() -> Iterable[str]:
+    return ()
+
+
+def _ends() -> Iterable[str]:
+    """Who may be asked whether it reaches another."""
+    site = _site()
+    return (*site.guests, *site.hosts, *site.machines, "internet") if site else ("host", "internet")
 
 
 def _hosts() -> Iterable[str]:
@@ -115,4 +125,8 @@ NAMES: dict[str, Callable[[], Iterable[str]]] = {
     "NETWORK": _networks,
     "NIC": _nics,
     "DIALECT": _dialects,
+    "FROM": _ends,
+    "TO": _ends,
+    "FILE": _files,
+    "DIR": _folders,
 }

@@ -29,6 +29,7 @@ def survey_options(function: F) -> F:
     )
     long = click.option(
         "--survey-seconds",
+        metavar="SECONDS",
         type=click.FloatRange(0.5, 3600),
         default=SURVEY_S,
         show_default=True,

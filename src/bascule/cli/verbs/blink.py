@@ -11,7 +11,14 @@ from bascule.cli.common import json_option
 
 @click.command()
 @click.argument("nics", metavar="[NIC]...", nargs=-1)
-@click.option("--seconds", type=click.IntRange(1, 600), default=10, show_default=True, help="How long each blinks.")
+@click.option(
+    "--seconds",
+    metavar="SECONDS",
+    type=click.IntRange(1, 600),
+    default=10,
+    show_default=True,
+    help="How long each blinks.",
+)
 @click.option("--all", "every", is_flag=True, help="Every NIC of the host, one after the other.")
 @json_option
 def command(*, nics: tuple[str, ...], seconds: int, every: bool, as_json: bool) -> int:

@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", metavar="FILE", help="Write there instead of to stdout.")
 @click.option("--highlight", metavar="A:B", help="Show the way of a frame from one endpoint to another.")
 @click.option("--witness", metavar="FILE", help="With --highlight: the way that a rehearsal saw, from its --json.")
-@click.option("--width", "columns", type=int, help=f"Columns of the text, {NARROWEST} or more; the terminal's.")
+@click.option(
+    "--width", "columns", metavar="COLUMNS", type=int, help=f"Columns of the text, {NARROWEST} or more; the terminal's."
+)
 @click.option("--all", "everyone", is_flag=True, help="Draw each guest, also where many are alike.")
 @click.option("--date", metavar="TEXT", help="Print a date inside; 'today' for this day. Without it the bytes repeat.")
 def command(

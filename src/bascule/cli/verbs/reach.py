@@ -13,8 +13,8 @@ from bascule.cli.common import here_option, host_option, json_option, show, widt
 @here_option
 @json_option
 @click.option("--services", metavar="LIST", default="", help="Ask by these services: tcp/22,udp/53,icmp.")
-@click.option("--from", "sources", metavar="NAME", multiple=True, help="Ask from this one alone; may be given again.")
-@click.option("--to", "targets", metavar="NAME", multiple=True, help="Ask for this one alone; may be given again.")
+@click.option("--from", "sources", metavar="FROM", multiple=True, help="Ask from this one alone; may be given again.")
+@click.option("--to", "targets", metavar="TO", multiple=True, help="Ask for this one alone; may be given again.")
 @click.option("--wanted", is_flag=True, help="Ask about the state that the file declares, not the running one.")
 @click.option("--observed", metavar="FILE", help="Ask about a saved state instead of this host.")
 def command(

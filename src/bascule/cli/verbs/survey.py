@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("nics", metavar="[NIC]...", nargs=-1)
 @click.option(
-    "--seconds", type=click.FloatRange(0.5, 3600), default=SURVEY_S, show_default=True, help="How long to listen."
+    "--seconds",
+    metavar="SECONDS",
+    type=click.FloatRange(0.5, 3600),
+    default=SURVEY_S,
+    show_default=True,
+    help="How long to listen.",
 )
 @click.option("--site", "site_file", metavar="SITE", help="Judge against the networks that this file declares.")
 @host_option
