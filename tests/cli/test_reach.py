@@ -104,3 +104,47 @@ def test_a_table_without_a_row_has_no_head(lab: Lab) -> None:
     done = lab.bascule(lab.namespace("h"), "reach", "examples/cabling.yaml", "--wanted")
     assert done.stdout.startswith("unknown  vmserver: no address of it is known here\n")
     assert "0 questions" in done.stdout
+
+
+FAR = """\
+site: far
+networks:
+  internal: {subnet: 192.168.1.0/24, gateway: 192.168.1.1}
+  internet: {subnet: 129.230.0.0/16}
+hosts:
+  h1:
+    nics: {eno7: {network: internal}}
+    bridges: {br7: {uplink: eno7, address: 192.168.1.10/24, gateway: 192.168.1.1}}
+guests:
+  web: {host: h1, nics: [{bridge: br7, address: 192.168.1.9/24}], serves: [tcp/80]}
+machines:
+  desk: {nics: [{network: internal, address: 192.168.1.50/24}]}
+  customer: {nics: [{network: internet, address: 129.230.200.9/16}]}
+expect:
+  - {from: customer, to: web, service: tcp/80, verdict: no-reach}
+  - {from: web, to: customer, verdict: no-reach}
+"""
+
+
+def test_who_is_on_a_network_that_the_host_has_no_link_on_is_beyond_a_router(lab: Lab, tmp_path: Path) -> None:
+    site = tmp_path / "site.yaml"
+    site.write_text(FAR)
+    host = lab.namespace("h")
+    found = json.loads(lab.bascule(host, "reach", str(site), "--wanted", "--json").stdout)
+    results = {(one["from"], one["to"], one["service"]): one["result"] for one in found["pairs"]}
+    assert {results[pair] for pair in results if "customer" in pair} == {"unknown"}
+    assert results["desk", "web", "tcp/80"] == "yes"
+    assert (found["violations"], found["unknown"]) == ([], [])
+    for pair in (("web", "customer"), ("customer", "web"), ("h1", "customer"), ("desk", "customer")):
+        told = json.loads(lab.bascule(host, "why", *pair, "--site", str(site), "--wanted", "--json").stdout)
+        assert told["result"] == "unknown", pair
+
+
+def test_a_no_reach_by_a_gateway_that_nobody_has_is_unproven(lab: Lab, tmp_path: Path) -> None:
+    site = tmp_path / "site.yaml"
+    other = "  customer: {nics: [{network: internet, address: 129.230.200.8/16}]}\n  shop:"
+    site.write_text(FAR.replace("  customer:", other))
+    told = json.loads(lab.bascule(lab.namespace("h"), "rehearse", str(site), "--json").stdout)
+    verdicts = {one["from"]: (one["observed"], one["ok"]) for one in told["expectations"]}
+    assert verdicts == {"customer": ("no-reach", True), "web": ("unproven", None)}  # of internet no gateway is declared
+    assert "nobody in the file has 192.168.1.1" in told["expectations"][1]["witness"]["sentence"]

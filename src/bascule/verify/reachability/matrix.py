@@ -137,9 +137,9 @@ def _cells(
     if of is None or (_is_outside(by) and _is_outside(of)):  # between those is not this host's to say
         return
     ways = list(ways_between(given.network, by, of))
-    there = by.elsewhere or of.elsewhere
+    there = by.elsewhere or of.elsewhere or by.is_beyond or of.is_beyond
 
-    def told(result: Certainty) -> Certainty:  # what the other host of a pair does was not seen
+    def told(result: Certainty) -> Certainty:  # what the other host of a pair does was not seen, nor a router
         passes = result.passes
         return Certainty.UNKNOWN if there and passes else as_read(result, given.network)
 
@@ -189,6 +189,6 @@ def _alike(sweep: Sweep, speaking: Mapping[str, Participant]) -> tuple[tuple[str
     """Classes of those whom no rule, no port and no route tells apart."""
     found: dict[Any, list[str]] = {}
     for name, party in speaking.items():
-        alone = len(party.ends) != 1 or party.note or party.elsewhere
+        alone = len(party.ends) != 1 or party.note or party.elsewhere or party.is_beyond
         found.setdefault(name if alone else sweep.class_of(party.ends[0]), []).append(name)
     return tuple(tuple(names) for names in found.values())

@@ -57,6 +57,9 @@ def parties(
         if guest.name not in found:
             found[guest.name] = _seen(network, guest)
     found.setdefault("internet", _internet(network))
+    # behind whoever stands where this host sends what is for them, and after it, for its MAC is asked for first
+    for name in [name for name, party in found.items() if not party.ends and not party.is_host]:
+        found[name] = _placed(network, found.pop(name))
     return found
 
 
@@ -130,6 +133,9 @@ def _declared(
             )
         elsewhere = own if own != host.name else elsewhere
     own_addresses = dict.fromkeys((kind, value) for end in ends for value, kind, _ in end.addresses)
+    if not ends:  # on networks that this host has no link on
+        declared = (one for nic in endpoint.nics for one in _addresses(nic, ()))
+        own_addresses = dict.fromkeys((kind, value) for value, kind, _ in declared)
     return Participant(name=endpoint.name, ends=tuple(ends), addresses=tuple(own_addresses), elsewhere=elsewhere)
 
 
@@ -299,3 +305,10 @@ def _uplinks(network: HostNetwork, bridge: str) -> Iterator[str]:
     for link in network.state.ports(bridge):
         if isinstance(link.options, Physical | Vlan) or link.options.kind == "bond":
             yield link.name
+
+
+def _placed(network: HostNetwork, party: Participant) -> Participant:
+    """Somebody on networks that this host has no link on: where it would send to their addresses."""
+    found = (outside(network, version, number, party.name) for version, number in party.addresses)
+    ends = tuple(end for end in found if end is not None)
+    return replace(party, ends=ends, addresses=party.addresses if ends else (), is_beyond=True)

@@ -121,7 +121,8 @@ def ask(network: HostNetwork, known: Known, by: Participant, of: Participant, se
     ]
     if not found:
         silent = next((party for party in (by, of) if not party.addresses), of)
-        message = f"no address of {silent.name} is known that {by.name} could use"
+        reason = f" that {by.name} could use" if silent is of else ""
+        message = f"no address of {silent.name} is known{reason}"
         raise UsageFault(Problem(code="NO-ADDRESS", message=message, hint="ask by an address: bascule why A 192.0.2.7"))
     best = min(found, key=lambda one: (one.answer.result.rank, len(one.answer.blockers)))
     told = as_read(best.answer.result, network)
