@@ -57,6 +57,16 @@ def test_the_nic_keeps_its_entry_and_the_bridge_takes_over_its_address(root: str
     )
 
 
+@pytest.mark.parametrize(("said", "mode"), [("accept-ra: true", "auto"), ("dhcp6: true", "dhcp")])
+def test_a_nic_that_has_addresses_by_ipv6_alone_hands_them_over(tmp_path: Path, said: str, mode: str) -> None:
+    place = tmp_path / "etc/netplan/installer.yaml"
+    place.parent.mkdir(parents=True)
+    place.write_text(f"network: {{version: 2, ethernets: {{eno1: {{{said}}}}}}}\n")
+    found = workflow.import_host(root=str(tmp_path), host="h", bridge=NewBridge("eno1"))
+    assert found.left_out == 0
+    assert wanted_config(found.site, found.site.hosts["h"]).links[IfName("br0")].ipv6 == mode
+
+
 def test_a_nic_without_address_or_a_bond_goes_under_a_bridge_for_guests(root: str) -> None:
     assert imported(root, "bond0", "lan")["lan"] == {"uplink": "bond0"}
 

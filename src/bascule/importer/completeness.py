@@ -172,7 +172,7 @@ def _lost_words(rest: str, known: _Words) -> Iterator[str]:
     key = re.split(r"[=:\s]", rest, maxsplit=1)[0]
     for word in _NUMBER.findall(rest):
         is_length = any(name in key.lower() for name in ("prefix", "netmask")) and float(word) in known.prefixes
-        if not is_length and not known.has_number(float(word)):
+        if not is_length and not known.has_number(float(word) * (60 if f"{word}min" in rest else 1)):
             yield word
     is_yaml = rest[len(key) :].startswith(":")  # whose keys are names of links, too
     for word in _NAME.findall(rest if is_yaml else rest[len(key) :]):

@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from bascule.errors import Problem, UsageFault
+from bascule.model.host_links import LISTENING
 from bascule.model.values import parse_ifname
 
 
@@ -44,7 +45,7 @@ def put_under_bridge(host: dict[str, Any], wish: NewBridge, taken: Collection[st
         raise _refused(f"no bridge can be called so: {wrong}", "take a name like br0") from wrong
     if name in used:
         raise _refused(f"there is a link '{name}' already", "take another name with --as NAME")
-    speaks = "address" in link
+    speaks = "address" in link or link.get("ipv6") in LISTENING
     host["bridges"] = {**bridges, name: {"uplink": wish.over} | ({"address": "from-uplink"} if speaks else {})}
     return name
 

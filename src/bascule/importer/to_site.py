@@ -119,6 +119,7 @@ class _Writer:
         members = [self.config.links[name] for name in self.ports.get(link.name, [])]
         members = [each for each in members if each.options.kind in {"", "bond", "openvswitch-bond", "vlan"}]
         aware = isinstance(link.options, Bridge) and bool(link.options.vlan_filtering)
+        members = [_in_default_vlan(each, link.options) for each in members] if aware else members
         if link.mac is not None:  # it has its uplink's, where nobody gave it one of its own
             members.sort(key=lambda each: link.mac not in {each.mac, each.pin_mac})
         if members:
@@ -247,6 +248,14 @@ class _Writer:
             ):
                 entry["gateway"] = route.gateway
         return name
+
+
+def _in_default_vlan(port: LinkConfig, options: object) -> LinkConfig:
+    """A port that only its bridge's default puts into a VLAN, with that VLAN where it is not the usual one."""
+    default = options.vlan_default_pvid if type(options) is Bridge else 1
+    if port.vlans or default in {0, 1}:
+        return port
+    return replace(port, vlans=(PortVlans(first=default, last=default, pvid=True, untagged=True),))
 
 
 def _nested(subnets: Sequence[IPv4Network | IPv6Network]) -> bool:

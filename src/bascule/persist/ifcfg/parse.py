@@ -117,8 +117,10 @@ def _global(files: Files, builder: Builder, gateways: list[tuple[Assignment, str
 
 def _global_gateway(assignment: Assignment, device: str, builder: Builder) -> None:
     """The gateway of /etc/sysconfig/network belongs to GATEWAYDEV, or to the link in whose subnet it lies."""
+    text, _, zone = assignment.value.partition("%")
+    device = zone or device
     try:
-        gateway = parse_ip(assignment.value)
+        gateway = parse_ip(text)
     except ValueError as wrong:
         builder.left.add(GLOBAL, assignment.line, f"{assignment.key}={assignment.value}", str(wrong))
         return
@@ -378,5 +380,5 @@ def _six(address: str) -> str:
 def _implied(builder: Builder) -> None:
     """A bridge that a port names is made by the scripts even without a file of its own."""
     for draft in list(builder.drafts.values()):
-        if draft.master is not None and draft.master not in {*builder.drafts, *builder.barred}:
+        if draft.master is not None and not (draft.master in builder.drafts or draft.master in builder.barred):
             builder.draft(draft.master, draft.file, draft.line).kind = builder.implied.get(draft.master, "bridge")
