@@ -18,17 +18,18 @@ _VANISH |= {"address", "gateway", "routes", "dns", "search", "ports"}
 _NEEDED = (("site",), ("hosts",))  # without which there is no site file
 
 
-def fitting(document: dict[str, Any]) -> tuple[Site, list[str]]:
-    """The site that a document says once everything is taken out of it that a site file cannot say, and what that was.
+def fitting(document: dict[str, Any]) -> tuple[Site, str, list[str]]:
+    """The site that a document says without what a site file cannot say, its text, and what was taken out of it.
 
     Each round takes out one entry, that of the first problem: others may follow from it. A bridge whose uplink goes
     is left with ``uplink: unknown``. Raises BasculeError where nothing can be taken out, as for a host's name.
     """
     told: list[str] = []
     while True:
-        data = site_text(document).encode()
+        text = site_text(document)
+        data = text.encode()
         try:
-            return parse(data, FILE), told
+            return parse(data, FILE), text, told
         except SiteFault as fault:
             problem, path = _first(fault.problems, data)
             if path is None:

@@ -31,7 +31,7 @@ from bascule.persist.dialect import dialect
 from bascule.persist.formats.values import named_tables
 from bascule.persist.parsed import Files, Parsed, Unparsed, printable
 from bascule.persist.wanted import GUEST_TAPS
-from bascule.site.write import site_text
+from bascule.site.write import headed
 from bascule.topology.ipv6_modes import hears_routers
 
 
@@ -113,7 +113,7 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
         pin_nics(entry.host.get("nics", {}), sources.state, notes)
     document, unplugged = _document(sources, entry.networks, entry.host, virtual, as_found=as_found)
     left = (*parsed.left, *virtual.left, *unplugged, *_skipped(sources), *sources.unread)
-    site, refused = fitting(document)
+    site, text, refused = fitting(document)
     said = declared(site, site.hosts[sources.host])
     notes += refused
     more = unsaid(config, said, is_here=is_here, of_ipv6=bool(modes) and not is_here)
@@ -121,7 +121,7 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
     beside = (*parsed.passed, *_named_tables(config, sources))
     silent = untold(
         sources.files,
-        (site_text(document), " ".join(said.links)),
+        (text, " ".join(said.links)),
         (*told, *notes, *others),
         (*left, *beside),
         said,
@@ -129,10 +129,10 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
     left = tuple(sorted({*left, *silent.left}))
     if bridge is not None:  # compared before: with it, the NIC's address is said at the NIC and meant at the bridge
         put_under_bridge(document["hosts"][sources.host], bridge, _names(sources, config))
-        site, refused = fitting(document)
+        site, text, refused = fitting(document)
         notes += refused
     passed = _beside(left, (*silent.default, *beside))
-    text = site_text(document, _comments(sources, told, notes, left, passed, virtual.kept, others))
+    text = headed(text, _comments(sources, told, notes, left, passed, virtual.kept, others))
     return Imported(
         text=text,
         document=document,

@@ -90,13 +90,18 @@ def _items(values: Sequence[object], pad: str) -> Iterator[str]:
         yield from (f"{pad}  {text}" for text in lines[1:])
 
 
-def site_text(document: Mapping[str, Any], notes: Sequence[str] = ()) -> str:
-    """A whole site file; ``notes`` become comments at its head."""
+def headed(text: str, notes: Sequence[str]) -> str:
+    """A site file with ``notes`` as comments at its head."""
     lines = [f"# {line}".rstrip() for note in notes for line in note.splitlines() or [""]]
+    return "\n".join([*lines, "", text])
+
+
+def site_text(document: Mapping[str, Any]) -> str:
+    """A whole site file."""
+    lines: list[str] = []
     depth = {"networks": 1, "hosts": 3, "guests": 2, "machines": 2}
     for key, value in document.items():
-        if lines:
-            lines.append("") if isinstance(value, Mapping | list) or notes else None
-            notes = ()
+        if lines and isinstance(value, Mapping | list):
+            lines.append("")
         lines += block({key: value}, 0, depth.get(key, 0))
     return "\n".join(lines) + "\n"

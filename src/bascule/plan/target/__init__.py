@@ -72,6 +72,7 @@ def target(
         links={name: link for name, link in observed.links.items() if name not in outdated},
         routes=[route for route in observed.routes if route.protocol != PROTOCOL],
         sysctls=dict(observed.sysctls),
+        altnames={other: name for name, link in observed.links.items() for other in link.altnames},
     )
     give_back(build)
     lay_nics(build)

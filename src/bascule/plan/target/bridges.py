@@ -31,10 +31,10 @@ def lay_bridge(build: TargetBuilder, bridge: DeclaredBridge) -> None:
     if before is not None and not before.is_bridge:
         what = f"'{bridge.name}' exists on this host and is no bridge"
         raise occupied("NOT-A-BRIDGE", what, "bridge", bridge.place)
-    for other in build.observed.links.values() if before is None else ():
-        if bridge.name in other.altnames:
-            what = f"'{bridge.name}' is an altname of {other.name} on this host: no bridge can have the name"
-            raise occupied("NOT-A-BRIDGE", what, "bridge", bridge.place)
+    if before is None and bridge.name in build.altnames:
+        other = build.altnames[bridge.name]
+        what = f"'{bridge.name}' is an altname of {other} on this host: no bridge can have the name"
+        raise occupied("NOT-A-BRIDGE", what, "bridge", bridge.place)
     refuse_kind(bridge, before)
     if bridge.uplink_unknown is not None:
         raise _unknown(bridge, bridge.uplink_unknown)

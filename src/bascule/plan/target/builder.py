@@ -22,9 +22,9 @@ from bascule.plan.earlier import EarlierChanges
 class TargetBuilder(Struct, kw_only=True):
     """What was asked (``site`` to ``by_libvirt``), which stays as it is, and what has been laid so far.
 
-    ``guarded`` are the kernel's bridges that have ports with guards, ``guests`` those that a link shall carry,
-    ``running`` those whose frames cross it now, ``moved`` the links that the host no longer speaks on, each with the
-    one that it speaks on instead.
+    ``altnames`` are the further names of links that are there, ``guarded`` the kernel's bridges that have ports with
+    guards, ``guests`` those that a link shall carry, ``running`` those whose frames cross it now, ``moved`` the links
+    that the host no longer speaks on, each with the one that it speaks on instead.
     """
 
     site: Site
@@ -33,6 +33,7 @@ class TargetBuilder(Struct, kw_only=True):
     earlier: EarlierChanges
     by_libvirt: bool = False
     guarded: frozenset[IfName | None] = frozenset()
+    altnames: Mapping[str, IfName] = field(default_factory=dict)
 
     links: dict[IfName, Link]
     routes: list[Route]

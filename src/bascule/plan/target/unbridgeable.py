@@ -25,13 +25,14 @@ ON_A_NIC = {"macvlan", "macvtap", "ipvlan", "ipvtap"}  # IFF_DONT_BRIDGE in the 
 def refuse_unbridgeable(site: Site, host: Host, observed: HostState) -> None:
     """Raise a problem for each link that the file puts under a bridge, or shares by macvtap, and that cannot be it."""
     problems = []
+    chips = _switch_chips(observed)
     places = [(use.nic, use.words, use.place) for use in uses(site, host)]
     places += [(p.link, _role(b, p.link), p.place) for b in host.bridges.values() for p in b.every_port]
     for name, words, place in dict.fromkeys(places):
         link = observed.links.get(name)
         if link is None:
             continue
-        why = _why(link) or _switch_chip(link, observed) or _balances(link, host) or _in_bond(link, host, observed)
+        why = _why(link) or chips.get(name, "") or _balances(link, host) or _in_bond(link, host, observed)
         if not why:
             continue
         text = f"'{name}' is {words}, and no bridge can have it: {why}"
@@ -60,10 +61,15 @@ def _why(link: Link) -> str:
     return ""
 
 
-def _switch_chip(link: Link, observed: HostState) -> str:
-    """Whether the ports of a switch chip hang on it (DSA): its frames bear tags that only they understand."""
-    over = [one.name for one in observed.links.values() if one.parent == link.name and _info_kind(one) == "dsa"]
-    return f"it leads to the switch chip of {', '.join(sorted(over))}: name those" if over else ""
+def _switch_chips(observed: HostState) -> dict[IfName, str]:
+    """The NICs on which the ports of a switch chip hang (DSA): their frames bear tags that only those understand."""
+    over: dict[IfName, list[IfName]] = {}
+    for link in observed.links.values():
+        if link.parent is not None and _info_kind(link) == "dsa":
+            over.setdefault(link.parent, []).append(link.name)
+    return {
+        nic: f"it leads to the switch chip of {', '.join(sorted(ports))}: name those" for nic, ports in over.items()
+    }
 
 
 def _balances(link: Link, host: Host) -> str:

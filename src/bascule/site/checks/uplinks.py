@@ -90,7 +90,7 @@ class _Host:
     def bridge(self, name: IfName, bridge: d.Bridge) -> None:
         """The uplink is a NIC or bond of this host, or none on purpose."""
         path: Path = (*self.top, "bridges", name)
-        links = [*self.entry.nics, *self.entry.bonds, *self.entry.vlans]
+        tables = (self.entry.nics, self.entry.bonds, self.entry.vlans)
         if self.found.is_broken((*path, "uplink")):
             return
         if bridge.uplink is None:
@@ -106,9 +106,10 @@ class _Host:
             self.without_nic(name, bridge, path)
         elif bridge.uplink == "unknown":
             pass  # a plan refuses it
-        elif bridge.uplink not in links and not any(
+        elif not any(bridge.uplink in links for links in tables) and not any(
             self.found.is_broken((*self.top, kind, bridge.uplink)) for kind in ("nics", "bonds", "vlans")
         ):
+            links = [name for each in tables for name in each]
             base, dot, tag = bridge.uplink.rpartition(".")
             hint = suggest(bridge.uplink, links, kind="NIC, bond or VLAN link")
             if dot and base in links:
