@@ -97,6 +97,9 @@ def look_again(manager: str) -> None:
     say("Open vSwitch is there before its guards", ok=0 < begun[SWITCH[0]] < begun[SWITCH[1]], detail=begun)
     if manager == "ifupdown":  # whose scripts speak with it; networkd sets an address when the link comes
         say("and before the manager", ok=begun[SWITCH[0]] < begun[UNITS[manager]], detail=begun)
+    if manager == "netplan":
+        failed = output("systemctl", "list-units", "--failed", "--plain", "--no-legend", "netplan-*")
+        say("netplan's own units have done it", ok=not failed, detail=[failed, *units_say()])
     ports = vsctl("list-ports", "ovs0")
     say("the port of the guest that is off is gone", ok=ports == "eth5", detail=ports)
     flows = output("ovs-ofctl", "-O", "OpenFlow14", "dump-aggregate", "ovs0", "cookie=0xba5c/-1")
