@@ -208,3 +208,23 @@ def test_a_probe_that_failed_before_never_counts(bed: Bed) -> None:
     bed.apply("--probe", "10.0.0.1:9", "--no-confirm")
     assert "tcp/9" not in bed.run("status").stdout
     assert bed.run("undo").returncode == 0
+
+
+@pytest.mark.parametrize("size", ["", "size=4k"])
+def test_files_that_cannot_be_written(bed: Bed, size: str) -> None:
+    """On a read-only disk nothing is begun; on a full one the change is taken back, and the file is named."""
+    before, root = bed.raw(), bed.state.parent / "root"
+    root.mkdir()
+    mount = f"mount -t tmpfs {f'-o {size}' if size else ''} none {root} && mkdir -p {root}/etc"
+    then = f"head -c 64k /dev/zero > {root}/full" if size else f"mount -o remount,ro {root}"
+    site = bed.state.parent / "kept.yaml"
+    site.write_text(bed.site.read_text().replace("  h:\n", "  h:\n    persist: networkd\n", 1))
+    done = shell(bed, f"{mount} && {{ {then}; {BASCULE} apply {site} --yes --root {root}; }}")
+    assert difference(before, bed.raw()) == []
+    if size:
+        assert (done.returncode, "error[FILE-NOT-WRITTEN]" in done.stderr) == (75, True), done.stderr
+        assert f"'{root}/etc/" in done.stderr
+        assert "No space left on device" in done.stderr
+    else:
+        assert (done.returncode, "error[FILES-READ-ONLY]" in done.stderr) == (1, True), done.stderr
+        assert f"no file can be written in {root}/etc; nothing was changed" in done.stderr

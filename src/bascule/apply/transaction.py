@@ -37,6 +37,7 @@ from bascule.system import boot
 from bascule.system.clock import Progress, unseen
 from bascule.system.disk import durable
 from bascule.system.disk.lockfile import Lock
+from bascule.system.disk.mounts import read_only
 from bascule.system.process import signals
 
 WINDOW_S = 60.0  # to confirm in, unless told otherwise
@@ -103,6 +104,7 @@ class _Transaction:
         self.dhcp_answers = False
 
     def run(self) -> ApplyResult:
+        _refuse_read_only(self.prepared.plan.files)
         self._ready()
         try:
             try:
@@ -303,6 +305,17 @@ class _Transaction:
         return told(failed, back)
 
 
+def _refuse_read_only(files: Sequence[FileChange]) -> None:
+    """What could not be kept over a restart is not made first and then taken back."""
+    hint = "mount it so that it can be written, or say 'persist: none' for a change until the next restart"
+    problems = [
+        Problem(code="FILES-READ-ONLY", message=f"no file can be written in {one}; nothing was changed", hint=hint)
+        for one in read_only(file.path for file in files)
+    ]
+    if problems:
+        raise BasculeError(*problems)
+
+
 def _require(faults: Iterable[str]) -> None:
     if problems := [Problem(code="CHECK-FAILED", message=fault) for fault in faults]:
         raise CommandFailed(*problems)
@@ -314,6 +327,10 @@ def told(failed: BaseException, back: RollbackResult) -> BaseException:
         problems = failed.problems
     elif isinstance(failed, KeyboardInterrupt):
         problems = (Problem(code="INTERRUPTED", message="interrupted while the host was being changed"),)
+    elif isinstance(failed, OSError) and failed.filename:
+        hint = "make room on that disk, or see that it can be written, and apply it again"
+        text = f"'{failed.filename}' cannot be written: {failed.strerror}"
+        problems = (Problem(code="FILE-NOT-WRITTEN", message=text, hint=hint),)
     else:
         words = f"{type(failed).__name__}: {failed}"
         problems = (Problem(code="APPLY-FAILED", message=f"the change could not be completed: {words}"),)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from pathlib import Path
 
 MOUNTS, FSTAB = Path("/proc/self/mountinfo"), Path("/etc/fstab")
@@ -44,3 +46,9 @@ def _netdev() -> set[Path]:
 def _plain(word: str) -> str:
     r"""Both files write a blank as ``\040``."""
     return word.encode().decode("unicode_escape") if "\\" in word else word
+
+
+def read_only(paths: Iterable[str]) -> tuple[str, ...]:
+    """The nearest folders above files that are to be written where nobody may write: a disk mounted read-only."""
+    folders = dict.fromkeys(next(up for up in Path(path).parents if up.is_dir()) for path in paths)
+    return tuple(str(one) for one in folders if not os.access(one, os.W_OK))
