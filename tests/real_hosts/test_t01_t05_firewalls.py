@@ -228,6 +228,23 @@ def test_t01_t02_t03_t04_the_doctor_says_what_frames_meet_and_its_fix_ends_it(
     assert all(one.severity == "note" and "no rule of its" in one.text for one in said), said
 
 
+@pytest.mark.parametrize("program", ["iptables-nft-restore", "iptables-legacy-restore", "ip6tables-nft-restore"])
+def test_t02_masquerading_that_catches_bridged_frames_is_said_by_plan_and_verify(scene: Scene, program: str) -> None:
+    clear(scene.field.host)
+    subnet, passes = ("fd00:1::/64", (True, False)) if "6" in program else ("192.168.1.0/24", (False, True))
+    try:
+        feed(scene.field.host, f"*nat\n-A POSTROUTING -s {subnet} -j MASQUERADE\nCOMMIT\n", program)
+        scene.check(passes)
+        plan = [note["text"] for note in scene.field.document("plan", scene.path)["notes"]]
+        checks = scene.field.document("verify", scene.path)["checks"]
+    finally:
+        feed(scene.field.host, "*nat\nCOMMIT\n", program)
+    assert any("frames between its ports are given the host's own address" in text for text in plan), plan
+    (bad,) = [one for one in checks if one["id"] == "firewall"]
+    assert (bad["subject"], bad["ok"]) == ("br0", False)
+    assert 'oifname != "br0"' in bad["detail"]
+
+
 def test_t03_a_zone_of_firewalld_that_forwards_is_well_for_ipv4(scene: Scene) -> None:
     clear(scene.field.host)
     load(scene.field.host, "firewalld-zone-of-br0.nft")

@@ -22,8 +22,7 @@ def look(facts: DoctorFacts) -> Iterator[Finding]:
     network = facts.network
     if network is None:
         return
-    calling = [one for one in facts.own_bridges if any(network.filters_bridged(one, version) for version in (4, 6))]
-    if calling:
+    if calling := _calling(facts, network):
         yield from _skipped(network, calling)
         yield from _tagged(network, calling)
         yield from _masqueraded(facts, network, calling)
@@ -31,6 +30,17 @@ def look(facts: DoctorFacts) -> Iterator[Finding]:
     yield from _lost_links(network)
     yield from _two_firewalls(network)
     yield from _unmet(network)
+
+
+def masqueraded(facts: DoctorFacts) -> Iterator[Finding]:
+    """The one of them that loses what guests send: verbs that speak of bridges say it as well."""
+    if facts.network is not None:
+        yield from _masqueraded(facts, facts.network, _calling(facts, facts.network))
+
+
+def _calling(facts: DoctorFacts, network: HostNetwork) -> list[str]:
+    """The bridges of which br_netfilter hands frames to the IP chains."""
+    return [one for one in facts.own_bridges if any(network.filters_bridged(one, version) for version in (4, 6))]
 
 
 def _skipped(network: HostNetwork, bridges: list[str]) -> Iterator[Finding]:
