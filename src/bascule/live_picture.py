@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from bascule.apply.options import ANY_DRIVER
-from bascule.apply.prepare import look, prepare
+from collections.abc import Mapping
+
 from bascule.draw import SeenHost
 from bascule.errors import BasculeError
 from bascule.model.site import Host, Site
 
 
+def seen_as_found(name: str | None) -> tuple[Site, Mapping[str, SeenHost]]:
+    """The machine that we are on, of which nothing is declared."""
+    from bascule.host.identity import as_found
+    from bascule.providers.observe import observe
+
+    made, found = as_found(name)
+    return made, {found.name: SeenHost(state=observe())}
+
+
+def seen_as_declared(site: Site, host: Host) -> tuple[Site, Mapping[str, SeenHost]]:
+    """A site and its host as seen here."""
+    return site, {host.name: seen_host(site, host)}
+
+
 def seen_host(site: Site, host: Host) -> SeenHost:
     """What this host shows, and what the plan would change on it, for the picture."""
+    from bascule.apply.options import ANY_DRIVER
+    from bascule.apply.prepare import look, prepare
+
     try:
         found = prepare(site, host, choice=ANY_DRIVER)
     except BasculeError as error:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from bascule.draw import SeenHost
     from bascule.errors import Problem
     from bascule.guests.inventory import Inventory
+    from bascule.guests.runtimes.runtime import GuestRuntime
     from bascule.importer.importing import Imported
     from bascule.importer.put_under_bridge import NewBridge
     from bascule.model.site import Host, Site
@@ -363,17 +364,9 @@ def import_host(
 
 def seen(site: SiteLike | None = None, *, host: str | None = None) -> tuple[Site, Mapping[str, SeenHost]]:
     """A site and its host as seen here; without a file this machine, of which nothing is declared."""
-    from bascule.draw import SeenHost
-    from bascule.host.identity import as_found
-    from bascule.providers.observe import observe
+    from bascule.live_picture import seen_as_declared, seen_as_found
 
-    if site is None:
-        made, found = as_found(host)
-        return made, {found.name: SeenHost(state=observe())}
-    from bascule.live_picture import seen_host
-
-    read, chosen = load_for(site, host)
-    return read, {chosen.name: seen_host(read, chosen)}
+    return seen_as_found(host) if site is None else seen_as_declared(*load_for(site, host))
 
 
 def draw(site: SiteLike, *, form: str = "svg", observed: Mapping[str, SeenHost] | None = None, width: int = 100) -> str:
@@ -398,3 +391,10 @@ def guests(
 
     networks = here().state / "networks"
     return gather(networks, load(site) if site is not None else None, driver=driver, uri=uri, listen_s=listen_s)
+
+
+def guest_runtime(driver: str | None = None, uri: str | None = None) -> GuestRuntime:
+    """Who runs the guests here, libvirt or bare QEMU: by it they are started, stopped, plugged and unplugged."""
+    from bascule.guests.runtimes.detect import detect
+
+    return detect(driver, uri=uri)

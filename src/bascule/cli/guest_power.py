@@ -191,9 +191,10 @@ def found_guests(
     names: Iterable[str], driver: str | None, connect: str | None
 ) -> tuple[GuestRuntime, tuple[Domain, ...]]:
     """Who runs the guests, and those that are meant: all are known before the first is touched."""
-    from bascule.guests.runtimes.detect import detect, find_domain
+    from bascule.guests.runtimes.detect import find_domain
+    from bascule.workflow import guest_runtime
 
-    runtime = detect(driver, uri=connect)
+    runtime = guest_runtime(driver, connect)
     there = runtime.domains()
     return runtime, tuple(find_domain(there, name) for name in dict.fromkeys(names))
 

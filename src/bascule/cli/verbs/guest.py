@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from bascule.model.domain import Domain, DomainNic
     from bascule.model.site import Attachment
 
-LOCAL = "qemu:///"  # how the address of this machine's own libvirt begins
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -91,36 +90,13 @@ def define(
     An existing definition is brought to the file's memory, processors and NICs; all else in it stays.
     Where libvirt is this machine's own, the machine must be the host of the file, or --here insists.
     """
-    from bascule.errors import Problem, UsageFault
-    from bascule.guests.checks import check_macs
-    from bascule.guests.runtimes.detect import detect
-    from bascule.host.identity import choose_host, require_here
-    from bascule.plan.change import Note
-    from bascule.providers.observe import observe
-    from bascule.workflow import load
+    from bascule.guests.define import define_guests
+    from bascule.workflow import load_for
 
-    site = load(site_file)
-    chosen = choose_host(site, host)
-    guests = {guest.name: guest for guest in site.guests_on(chosen.name)}
-    unknown = [name for name in names if name not in guests]
-    if unknown:
-        known = ", ".join(guests) or "none"
-        message = f"host '{chosen.name}' has no guest '{unknown[0]}' in the site file"
-        raise UsageFault(Problem(code="GUEST-UNKNOWN", message=message, hint=f"it has: {known}"))
-    if not here and (connect or LOCAL).startswith(LOCAL):
-        require_here(site, chosen, observe)
-    runtime = detect(driver, uri=connect, guests=guests)
-    there = {domain.name for domain in runtime.domains()}
-    notes = list(check_macs(runtime, [nic for name in names or guests for nic in guests[name].nics]))
-    for name in names or guests:
-        guest = guests[name]
-        notes += runtime.define(guest, nic_model=nic_model)
-        if name not in there and not (guest.disks or guest.iso or guest.kernel):
-            text = "it has no disk, ISO or kernel in the site file: it would boot from the network"
-            notes.append(Note(kind="warning", subject=name, text=text))
-        if then_start:
-            runtime.start(name)
-    done = tuple(names or guests)
+    read, chosen = load_for(site_file, host)
+    done, notes = define_guests(
+        read, chosen, names, here=here, driver=driver, uri=connect, nic_model=nic_model, start=then_start
+    )
     report(
         "guest-define",
         f"{'defined and started' if then_start else 'defined'}: {', '.join(done)}",
