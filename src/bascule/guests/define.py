@@ -28,7 +28,8 @@ def define_guests(
 ) -> tuple[tuple[str, ...], tuple[Note, ...]]:
     """Those of a host, or the named ones of them: which they were, and what is to be known of them.
 
-    ``here`` insists that this machine is the host. Raises UsageFault for a name that the host has not, BasculeError for a MAC that somebody else has.
+    ``here`` insists that this machine is the host. Raises UsageFault for a name that the host has not,
+    BasculeError for a machine that is another one and for a MAC that somebody else has.
     """
     guests = {guest.name: guest for guest in site.guests_on(host.name)}
     unknown = [name for name in names if name not in guests]
