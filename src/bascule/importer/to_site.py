@@ -91,7 +91,7 @@ class _Writer:
 
     def _bond(self, link: LinkConfig) -> dict[str, Any]:
         members = self.ports.get(link.name, [])
-        out: dict[str, Any] = {"nics": "unknown" if link.name in self.unsure and not members else list(members)}
+        out: dict[str, Any] = {"nics": ["unknown"] if link.name in self.unsure and not members else list(members)}
         options = link.options
         if isinstance(options, Bond):
             out["mode"] = options.mode

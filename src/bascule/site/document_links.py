@@ -162,9 +162,9 @@ class Bond(WiredLink):
 
     model_config = ConfigDict(title="a bond")
 
-    nics: Many[s.Member] = Field(
-        description="Its members (names under 'nics'); they carry no address. 'unknown' (from an import) stands for "
-        "members that must be named before a plan is made."
+    nics: Listed[s.Member] = Field(
+        description="Its members (names under 'nics'), which carry no address; 'unknown' among them (from an import) "
+        "must be named before a plan is made."
     )
     mode: Annotated[str, s.choice(*BOND_MODES, noun="a bonding mode")] = Field(
         "active-backup",
