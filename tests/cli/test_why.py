@@ -147,6 +147,26 @@ def test_what_ufw_drops_is_opened_in_ufws_own_words(stage: Stage) -> None:
 
 
 @pytest.mark.kernel
+def test_what_the_administrator_denied_in_ufw_is_opened_before_it_and_what_ufw_itself_drops_by_no_words_of_its(
+    stage: Stage,
+) -> None:
+    stage.do("sysctl -qw net.bridge.bridge-nf-call-iptables=1")
+    load(stage.host, "ufw.v4")
+    stage.do("iptables-nft -A ufw-user-forward -i br0 -d 10.0.0.6 -j DROP")
+    words = [fix["words"] for fix in stage.why("web", "db", "tcp/5432")["fixes"][:2]]
+    assert words == [
+        "ufw route prepend allow in on br0 out on br0 proto tcp from 10.0.0.5 to 10.0.0.6 port 5432",
+        "ufw route prepend allow in on br0 out on br0",
+    ]
+    stage.do("iptables-nft -I ufw-before-forward -s 10.0.0.5 -j DROP")  # of before.rules
+    words = [fix["words"] for fix in stage.why("web", "db", "tcp/5432")["fixes"]]
+    assert not any("ufw" in one for one in words)
+    line = next(one for one in words if one.startswith("iptables -I FORWARD"))
+    stage.do(line.replace("iptables", "iptables-nft"))
+    assert stage.connects("web", "db", 5432)
+
+
+@pytest.mark.kernel
 def test_what_libvirt_rejects_is_opened_by_its_forward_mode_and_libvirt_takes_the_edit(
     stage: Stage, tmp_path: Path
 ) -> None:

@@ -55,6 +55,8 @@ def site() -> Site:
         ("away", "db", Certainty.NO),
         ("web", "h2", Certainty.YES),
         ("h1", "db", Certainty.YES),
+        ("db", "inner", Certainty.UNKNOWN),  # it has no address outside its host, and what leads there is not said
+        ("h2", "inner", Certainty.UNKNOWN),
         ("desk", "db", Certainty.YES),  # a machine and one host: that one is asked
     ],
 )

@@ -215,7 +215,7 @@ def neighbour_frame(
     to = group if operation == 1 else target
     fields = neighbour_question(6, asks=operation == 1, source=sender, target=to)
     mac = 0x333300000000 | to & 0xFFFFFFFF if operation == 1 else target_mac
-    about = {"icmpv6 taddr": target if operation == 1 else sender}
+    about = {"icmpv6 taddr": target if operation == 1 else sender, "ip6 hoplimit": 255}  # RFC 4861: no router passes it
     return fields | about | {"ether saddr": sender_mac, "ether daddr": mac}
 
 

@@ -21,7 +21,7 @@ from bascule.topology.trace.rules.words import tool_of
 from bascule.verify import firewalld
 from bascule.verify.reachability.participant import Participant
 from bascule.verify.reachability.places import LibvirtForward
-from bascule.verify.reachability.program_edits import Edit, is_firewallds, of_firewalld, of_libvirt
+from bascule.verify.reachability.program_edits import Edit, is_firewallds, of_firewalld, of_libvirt, of_ufw
 from bascule.verify.reachability.question import AnsweredQuestion, ask
 
 MOST_PARTIES = 24  # with whom it is tried what else an edit opens
@@ -55,11 +55,15 @@ def fixes(
     candidates = [_exactly(asked, rules, EXACT), _exactly(asked, rules, WIDTH), _unbridged(network, asked)]
     by_mode = (partial(of_libvirt, forward=forward, mode=mode) for mode in ("route", "open"))
     candidates += [_exactly(asked, rules, EXACT, own) for own in by_mode]
+    named = [_commands(edits) for edits in candidates[:2]]
+    last = [_exactly(asked, rules, keys, owned=False) for keys in (EXACT, WIDTH)]
     before: dict[Pair, Certainty] | None = None
     found: list[Fix] = []
-    for edits in candidates:
+    for edits in (*candidates, *last):
         if not edits or any(fix.commands == _commands(edits) for fix in found):
             continue
+        if edits in last and any(fix.commands in named for fix in found):
+            break
         after = network
         for edit in edits:
             after = edit.apply(after)
@@ -104,8 +108,9 @@ def _all_pairs(
 ) -> Iterator[tuple[Pair, Certainty]]:
     """Everybody to everybody, those who were asked for among them."""
     everybody = {asked.by.name: asked.by, asked.of.name: asked.of}
+    meant = {address for party in everybody.values() for address in party.addresses}
     for name, party in known.items():
-        if len(everybody) < MOST_PARTIES and party.addresses:
+        if len(everybody) < MOST_PARTIES and party.addresses and not meant.intersection(party.addresses):
             everybody.setdefault(name, party)
     for one in everybody.values():
         for other in everybody.values():
@@ -120,24 +125,32 @@ def _all_pairs(
 
 
 def _exactly(
-    asked: AnsweredQuestion, rules: Rules, keys: Sequence[str], own: Callable[[Blocker], Edit | None] = lambda _: None
+    asked: AnsweredQuestion,
+    rules: Rules,
+    keys: Sequence[str],
+    own: Callable[[Blocker], Edit | None] = lambda _: None,
+    *,
+    owned: bool = True,
 ) -> list[Edit]:
-    """An edit for each thing in the way; none at all where one has no edit that could work."""
+    """An edit for each thing in the way; none at all where one has no edit that could work.
+
+    Without ``owned`` a line goes to the head of the chain, whoever made it, where its own program's words do not help.
+    """
     edits: list[Edit] = []
     for leg in asked.answer.legs:
         for blocker in leg.blockers:
-            edit = own(blocker) or _edit(blocker, rules, keys, is_reply=leg.name == "reply")
+            edit = own(blocker) or _edit(blocker, rules, keys, is_reply=leg.name == "reply", owned=owned)
             if edit is None:
                 return []
             edits.append(edit)
     return edits
 
 
-def _edit(blocker: Blocker, rules: Rules, keys: Sequence[str], *, is_reply: bool) -> Edit | None:
+def _edit(blocker: Blocker, rules: Rules, keys: Sequence[str], *, is_reply: bool, owned: bool) -> Edit | None:
     if blocker.chain is not None and is_firewallds(blocker.chain):
         return of_firewalld(blocker, blocker.chain, rules, exact=keys is EXACT)
     if blocker.chain is not None:
-        return _opened(blocker.chain, blocker, keys, is_reply=is_reply)
+        return _opened(blocker.chain, rules, blocker, keys, is_reply=is_reply, owned=owned)
     if blocker.code is Code.NOT_FORWARDING and blocker.subject.startswith("net."):  # of this host, not of a machine
         return _parameter(dotted(blocker.subject), "1")
     if blocker.code is Code.RP_FILTER:
@@ -191,7 +204,9 @@ def _unbridged(network: HostNetwork, asked: AnsweredQuestion) -> list[Edit]:
     return [_parameter(bridge_nf(f"call-{name}"), "0")]
 
 
-def _opened(chain: RuleChain, blocker: Blocker, keys: Sequence[str], *, is_reply: bool) -> Edit | None:
+def _opened(
+    chain: RuleChain, rules: Rules, blocker: Blocker, keys: Sequence[str], *, is_reply: bool, owned: bool
+) -> Edit | None:
     """A line at the head of the base chain that stops the packet: an accept elsewhere would not help."""
     base = chain.base
     if base is None or base.type == "nat":
@@ -212,15 +227,13 @@ def _opened(chain: RuleChain, blocker: Blocker, keys: Sequence[str], *, is_reply
                 words.append(_as_nft(key, value, blocker))
                 options.append((_as_ebtables if chain.family == "bridge" else _as_iptables)(key, value, blocker))
     line = RuleLine(parts=(*tests, Decision("accept")), text=f"{' '.join(words)} accept")
+    if owned and (in_ufw := of_ufw(blocker, chain, rules, options, line)) is not None:
+        return in_ufw
     command = _inserted(chain, words, options, blocker)
     return Edit((command,), lambda network: replace(network, rules=_with_first(network.rules, chain, line)))
 
 
 def _inserted(chain: RuleChain, words: Sequence[str], options: Sequence[str], blocker: Blocker) -> str:
-    if _jumps_to(chain, "ufw-user-forward", "ufw-before-forward", "ufw-before-input") and (
-        found := _of_ufw(chain, options)
-    ):
-        return found
     if chain.backend == "nft":
         return f"nft insert rule {chain} {' '.join(words)} accept"
     tool = tool_of(chain)
@@ -230,21 +243,6 @@ def _inserted(chain: RuleChain, words: Sequence[str], options: Sequence[str], bl
         where = "DOCKER-USER"
     table = "" if chain.table == "filter" else f"-t {chain.table} "
     return f"{tool} {table}-I {where} {' '.join(options)} -j ACCEPT"
-
-
-def _of_ufw(chain: RuleChain, options: Sequence[str]) -> str:
-    """The same in ufw's words (ufw(8)), which it keeps; empty where it has none."""
-    hook = chain.base.hook if chain.base is not None else ""
-    if hook not in {"forward", "input"} or any(option.startswith("-m") for option in options):
-        return ""
-    told = {words[0]: words[1:] for option in options for words in [option.split()]}
-    parts = ["ufw route allow" if hook == "forward" else "ufw allow"]
-    parts += [f"{way} on {told[flag][0]}" for flag, way in (("-i", "in"), ("-o", "out")) if flag in told]
-    parts += [f"proto {told['-p'][0]}"] if "-p" in told else []
-    if {"-s", "-d", "-p"} & told.keys():
-        parts.append(f"from {told['-s'][0] if '-s' in told else 'any'} to {told['-d'][0] if '-d' in told else 'any'}")
-    parts += [f"port {told['-p'][2]}"] if "-p" in told else []
-    return " ".join(parts)
 
 
 def _jumps_to(chain: RuleChain, *names: str) -> bool:

@@ -116,6 +116,30 @@ def of_libvirt(blocker: Blocker, forward: Callable[[str], LibvirtForward | None]
     return Edit(commands, lambda network: _with_mode(network, bridge, mode))
 
 
+def of_ufw(blocker: Blocker, chain: RuleChain, rules: Rules, options: Sequence[str], line: RuleLine) -> Edit | None:
+    """The line in ufw's words (ufw(8)), which it keeps: behind the administrator's others, or before what stops it."""
+    hook = chain.base.hook if chain.base is not None else ""
+    user = next(
+        (
+            one
+            for name in (f"ufw-user-{hook}", f"ufw6-user-{hook}")
+            if (one := rules.chains.get((chain.key[0], chain.table, name))) is not None
+        ),
+        None,
+    )
+    if user is None or hook not in {"forward", "input"} or any(option.startswith("-m") for option in options):
+        return None
+    told = {words[0]: words[1:] for option in options for words in [option.split()]}
+    first = blocker.hit is not None and "-user-" in blocker.hit.chain.name  # also of the chains that limits lead to
+    parts = ["ufw", *(["route"] if hook == "forward" else []), *(["prepend"] if first else []), "allow"]
+    parts += [f"{way} on {told[flag][0]}" for flag, way in (("-i", "in"), ("-o", "out")) if flag in told]
+    parts += [f"proto {told['-p'][0]}"] if "-p" in told else []
+    if {"-s", "-d", "-p"} & told.keys():
+        parts.append(f"from {told['-s'][0] if '-s' in told else 'any'} to {told['-d'][0] if '-d' in told else 'any'}")
+    parts += [f"port {told['-p'][2]}"] if "-p" in told else []
+    return Edit((" ".join(parts),), _with(user, lambda lines: (line, *lines) if first else (*lines, line)))
+
+
 def _with_mode(network: HostNetwork, bridge: str, mode: str) -> HostNetwork:
     """Without the rules of a network, but for what mode route keeps: there new packets for its subnet may enter."""
     own = {key: one for key, one in network.rules.chains.items() if owner(one.table, one.name) == "libvirt"}

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from bascule.errors import Problem, UsageFault
 from bascule.model.values import Service, parse_mac
-from bascule.topology.trace.answer import Certainty, Reachability
+from bascule.topology.trace.answer import Blocker, Certainty, Code, Leg, Reachability, Stage
 from bascule.topology.trace.large_packets import LargePacket, LargePacketWalk
 from bascule.topology.trace.network import HostNetwork, WireEnd
 from bascule.topology.trace.packet import Traffic, text_of
@@ -119,6 +119,10 @@ def ask(network: HostNetwork, known: Known, by: Participant, of: Participant, se
         )
         for source, target, version, address in ways_between(network, by, of)
     ]
+    there = of.elsewhere or by.elsewhere
+    if not found and there and by is not of:
+        inner = of if of.elsewhere and not of.ends else by
+        return _untold(by, of, traffic, f"{inner.name} stands on a network of host {inner.elsewhere or there} alone")
     if not found:
         silent = next((party for party in (by, of) if not party.addresses), of)
         reason = f" that {by.name} could use" if silent is of else ""
@@ -127,6 +131,15 @@ def ask(network: HostNetwork, known: Known, by: Participant, of: Participant, se
     best = min(found, key=lambda one: (one.answer.result.rank, len(one.answer.blockers)))
     told = as_read(best.answer.result, network)
     return best if told is best.answer.result else replace(best, answer=replace(best.answer, result=told))
+
+
+def _untold(by: Participant, of: Participant, traffic: Traffic, words: str) -> AnsweredQuestion:
+    """A question that this host cannot answer: what the other host lets in or out was not seen."""
+    text = f"{words}: what that host hands on was not seen"
+    why = Blocker(code=Code.UNKNOWN_OUTSIDE, subject=of.elsewhere or by.elsewhere, text=text)
+    stage = Stage(name="other host", verdict="unknown", words=text, blockers=(why,))
+    leg = Leg(name="new", stages=(stage,), result=Certainty.UNKNOWN, delivered=Certainty.UNKNOWN, fields={})
+    return AnsweredQuestion(by=by, of=of, traffic=traffic, answer=Reachability(result=Certainty.UNKNOWN, legs=(leg,)))
 
 
 def large_packets(network: HostNetwork, known: Known, asked: AnsweredQuestion) -> tuple[LargePacket, ...]:

@@ -315,6 +315,7 @@ _OPTIONS: Mapping[str, Callable[[str, bool], AnyTest]] = {
     "--ctorigdstport": _ports("ct original proto-dst"),
     "--ctproto": _protocol,
     "--ctdir": _direction,
+    "--hl-eq": lambda value, negated: _ranges("ip6 hoplimit", [(int(value), int(value))], negated=negated),
     "--rt-type": _no_header,
     "--rt-segsleft": _no_header,
     "--ahspi": _no_header,
