@@ -20,7 +20,7 @@ def diff(before: HostState, after: HostState, context: Context = PLAIN) -> Plan:
 
     A provider keeps the order of its own steps within a phase; one whose part is unknown in either state is left out.
     """
-    found = list(_steps(before, after))
+    found = list(_steps(before, after, PROVIDERS))
     moved = frozenset(link for one in found for link in one.moves)
     made = frozenset(link for one in found for link in one.makes)
     if moved or made:
@@ -29,7 +29,7 @@ def diff(before: HostState, after: HostState, context: Context = PLAIN) -> Plan:
     return Plan(changes=tuple(step.change(context) for step in found))
 
 
-def _steps(before: HostState, after: HostState, providers: Iterable[Provider] = PROVIDERS) -> Iterator[Step]:
+def _steps(before: HostState, after: HostState, providers: Iterable[Provider]) -> Iterator[Step]:
     for provider in providers:
         if provider.part(before) is not None and provider.part(after) is not None:
             yield from provider.diff(before, after)
