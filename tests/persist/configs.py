@@ -6,6 +6,7 @@ from ipaddress import ip_network
 from typing import Any
 
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from bascule.model.dhcp import ClientId
 from bascule.model.host_links import Ipv6, Ipv6Privacy, PolicyRule
@@ -20,6 +21,12 @@ V4 = st.builds(lambda a, b, p: f"10.{a}.{b}.7/{p}", st.integers(0, 255), st.inte
 V6 = st.builds(lambda a, p: f"2001:db8:{a:x}::7/{p}", st.integers(1, 65535), st.integers(48, 128))
 DOMAINS = st.lists(st.sampled_from(["example.org", "lab.example.org"]), unique=True, max_size=2).map(tuple)
 
+
+def _as_the_kernel_keeps_it(bridge: Bridge) -> Bridge:
+    """With a spanning tree a port waits for two seconds at least (net/bridge/br_stp_if.c)."""
+    return replace(bridge, forward_delay=max(bridge.forward_delay, 200)) if bridge.stp_state else bridge
+
+
 PLAIN_BRIDGE = st.builds(
     Bridge,
     stp_state=st.integers(0, 1),
@@ -30,7 +37,7 @@ PLAIN_BRIDGE = st.builds(
     priority=st.sampled_from([32768, 4096]),
     mcast_snooping=st.integers(0, 1),
     mcast_querier=st.integers(0, 1),
-)
+).map(_as_the_kernel_keeps_it)
 ANY_BRIDGE = st.builds(
     Bridge,
     stp_state=st.integers(0, 1),
@@ -38,7 +45,7 @@ ANY_BRIDGE = st.builds(
     vlan_filtering=st.integers(0, 1),
     vlan_default_pvid=st.sampled_from([0, 1, 99]),
     mcast_snooping=st.integers(0, 1),
-)
+).map(_as_the_kernel_keeps_it)
 PORTS = st.builds(
     lambda usual, odd: BridgePort(**{**usual, **odd}),
     st.fixed_dictionaries(

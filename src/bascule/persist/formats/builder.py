@@ -259,7 +259,8 @@ class Builder:
         for key in ("stp_state", "vlan_filtering", "mcast_snooping", "mcast_querier"):
             if key in draft.options:
                 draft.options[key] = int(bool(draft.options[key]))
-        if draft.options.get("stp_state") and draft.options.get("forward_delay", SHORTEST_DELAY) < SHORTEST_DELAY:
+        tree = draft.kind == Bridge.kind and draft.options.get("stp_state")
+        if tree and draft.options.get("forward_delay", SHORTEST_DELAY) < SHORTEST_DELAY:
             draft.options["forward_delay"] = SHORTEST_DELAY  # as the kernel does (net/bridge/br_stp_if.c)
         if draft.kind and (draft.pin_mac or draft.pin_path):
             self.left.add(draft.file, draft.line, draft.name, "only hardware is tied to a MAC or slot")
