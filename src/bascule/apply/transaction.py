@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import Struct
@@ -40,6 +41,7 @@ from bascule.system.disk.lockfile import Lock
 from bascule.system.disk.mounts import read_only
 from bascule.system.process import signals
 
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}  # of a disk
 WINDOW_S = 60.0  # to confirm in, unless told otherwise
 GUARD_S = 120.0  # how long a change and its checks may take before the dead-man takes it for dead, beside its waits
 
@@ -327,7 +329,7 @@ def told(failed: BaseException, back: RollbackResult) -> BaseException:
         problems = failed.problems
     elif isinstance(failed, KeyboardInterrupt):
         problems = (Problem(code="INTERRUPTED", message="interrupted while the host was being changed"),)
-    elif isinstance(failed, OSError) and failed.filename:
+    elif isinstance(failed, OSError) and failed.filename and failed.errno in NO_ROOM:
         hint = "make room on that disk, or see that it can be written, and apply it again"
         text = f"'{failed.filename}' cannot be written: {failed.strerror}"
         problems = (Problem(code="FILE-NOT-WRITTEN", message=text, hint=hint),)
