@@ -254,6 +254,7 @@ class Bridging:
             return
         entry = self.network.entry(bridge, target, self._vlan())
         learned = next((one for one in reversed(self.passage.learned) if one[:2] == (bridge, target)), None)
+        self._copies(bridge, out, entry.port if entry is not None else learned[2] if learned is not None else "")
         if entry is not None and (entry.sticky or learned is None):
             if entry.port != out.name:  # it moves when its MAC speaks at a port that learns
                 kind = "a static entry" if entry.static else "its forwarding data base"
@@ -267,6 +268,17 @@ class Bridging:
         elif not port.flood:
             text = f"{bridge} does not know the receiver's MAC, and {out.name} takes no unknown ones (flood off)"
             self.passage.stop(Code.FDB, out.name, text, name="bridge", where=bridge)
+
+    def _copies(self, bridge: str, out: Link, known: str) -> None:
+        """Another port that gets the frame, or a copy of what is flooded, may have it told that it is too big."""
+        passage = self.passage
+        size = size_of(passage)
+        if not self.detour or passage.version == 4 or not size:
+            return
+        for link in self.network.state.ports(bridge):
+            goes_there = link.name == known if known else link.port is not None and link.port.flood
+            if goes_there and link.mtu < size and link.name not in {out.name, passage.fields.get("meta physin")}:
+                passage.unsure.append(f"whether the sender hears that {size} bytes are too big for {link.name}")
 
     def _fits(self, out: Link) -> None:
         """A port sends nothing that is larger than it takes; br_netfilter cuts what it has seen, where it may."""
