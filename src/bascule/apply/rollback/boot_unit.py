@@ -132,7 +132,7 @@ def _early(place: StateDirectory, folder: Folder) -> str:
         f"Before=network-pre.target {' '.join(READERS)}",
         "Conflicts=shutdown.target",
         "Before=shutdown.target",
-        *_service(place, folder, "files", "2min"),
+        *_service(place, folder, "files", "10min"),
         *_install(EARLY),
     ])  # fmt: skip
 
@@ -146,7 +146,7 @@ def _late(place: StateDirectory, folder: Folder) -> str:
         f"Description=Takes back what else belongs to Bascule's change {folder.number}, which nobody confirmed",
         *_conditions(place),
         f"After={EARLY} multi-user.target {' '.join(HYPERVISORS)}",
-        *_service(place, folder, "rest", "5min"),
+        *_service(place, folder, "rest", "15min"),
         *_install(LATE),
     ])  # fmt: skip
 
