@@ -149,5 +149,5 @@ def test_what_contradicts_itself_costs_itself_and_a_host_needs_a_name(tmp_path: 
     assert "address 10.0.0.5/24: left out, address 10.0.0.5 of NIC 'eth3'" in done.stdout
     assert bascule("import", "--root", str(tmp_path), "--strict").returncode == 1
     done = bascule("import", "--root", str(tmp_path), "--host", "a b")
-    assert_error(done, "IMPORT", "what was found makes no site file (2 problems follow)")
+    assert_error(done, "IMPORT", "what was found makes no site file (1 problem follows)")
     assert "error[NAME]" in done.stderr

@@ -155,7 +155,7 @@ def test_an_address_that_the_file_gives_to_another_nic_moves_there(real_host: Fi
     assert [(one.subject, one.action) for one in plan.changes] == [
         ("eth1", "address 192.168.1.10/24"),
         ("eth1", "route default via 192.168.1.1 dev eth1 (instead of via 192.168.1.1 dev eth0)"),
-        ("eth0", "no longer 192.168.1.10/24"),
+        ("eth0", "remove address 192.168.1.10/24"),
     ]
     assert "192.168.1.10/24 moves from eth0 to eth1" in plan.own_line
     assert real_host.bascule("apply", real_host.site(text), "--yes", "--no-confirm").returncode == 0

@@ -33,14 +33,16 @@ def render(site: Site, host: Host, state: HostState | None = None) -> Mapping[st
     lines = [f"{key} = {wanted[key]}" for key in sorted(wanted, key=rank)]
     there = state.sysctls if state is not None else {}
     for bridge in host.bridges.values():
-        lines += _carried(bridge.name, there) if bridge.has_address else ()
+        lines += _carried(bridge.name, state) if bridge.has_address and state is not None else ()
     wired = (*host.nics, *host.bonds, *host.vlans)
     lines += [f"{key} = 2" for name in wired if there.get(key := conf(6, name, "accept_ra")) == "2"]
     return {PATH: "".join(f"{line}\n" for line in lines)} if lines else {}
 
 
-def _carried(bridge: IfName, there: Mapping[str, str]) -> Iterator[str]:
-    """What came to a bridge with the host's address, and what no link has by itself."""
+def _carried(bridge: IfName, state: HostState) -> Iterator[str]:
+    """What came to a bridge with the host's address, and what no link has by itself; a link's MTU is its own."""
+    there, link = state.sysctls, state.links.get(bridge)
     for key, default in zip(carried_keys(bridge), carried_keys("default"), strict=True):
-        if key in there and there.get(default, there[key]) != there[key]:
+        usual = str(link.mtu) if link is not None and key.endswith("/mtu") else there.get(default, there.get(key))
+        if key in there and usual != there[key]:
             yield f"{key} = {there[key]}"
