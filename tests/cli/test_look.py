@@ -86,6 +86,29 @@ def test_sixty_guests_fit_two_screens(tmp_path: Path) -> None:
 
 
 @pytest.mark.kernel
+def test_sixty_guests_on_fourteen_bridges_fit_a_screen(tmp_path: Path) -> None:
+    nics = "".join(f"      eth{n}: {{network: n{n}}}\n" for n in range(14))
+    bridges = "".join(f"      br{n}: {{uplink: eth{n}}}\n" for n in range(14))
+    networks = "".join(f"  n{n}: {{subnet: 10.{n}.0.0/24}}\n" for n in range(14))
+    guests = "".join(
+        f"  web-{n:02}: {{host: h, nics: [{{bridge: br{n % 14}, address: 10.{n % 14}.0.{n + 9}/24}}]}}\n"
+        for n in range(1, 61)
+    )
+    site = tmp_path / "many.yaml"
+    hosts = f"hosts:\n  h:\n    nics:\n{nics}    bridges:\n{bridges}"
+    site.write_text(f"site: many\nnetworks:\n{networks}{hosts}guests:\n{guests}")
+    seen = bascule("rehearse", str(site), COLUMNS="80")
+    assert seen.returncode == 0, seen.stdout + seen.stderr
+    assert len(seen.stdout.splitlines()) <= TWO_SCREENS // 2
+    assert "eth0…eth13  become a port of br0…br13" in seen.stdout  # in their natural order
+    assert "web-01.0…web-60.0  will be plugged into br0…br13 at the start of web-01…web-60" in seen.stdout
+    each = bascule("rehearse", str(site), "-v", COLUMNS="80").stdout
+    assert all(
+        f"web-{n:02}.0  will be plugged into br{n % 14} at the start of web-{n:02}" in each for n in range(1, 61)
+    )
+
+
+@pytest.mark.kernel
 def test_what_is_wrong_comes_first_and_once_and_alone_with_q() -> None:
     shown, quiet = (bascule("rehearse", SLIP, "--no-picture", *more) for more in ((), ("-q",)))
     for one in (shown, quiet):

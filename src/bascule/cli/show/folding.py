@@ -13,9 +13,14 @@ RANGE_FROM = 3  # names that follow each other
 FOLD_FROM = 3  # lines that say the same of things that make a range, or
 FOLD_ANY_FROM = 6  # of any
 MOST_PIECES = 5  # names and ranges, where only the kind of thing matters
+MANY = 16  # numbered lines of a plan from which on those that differ in names of the same places are one, too
 _NUMBERED = re.compile(r"^(.*?)(\d+)(\D*(?:\.\d+)?)$")
 _LINE_OF_FILE = re.compile(r"(?<=:)\d+(?=\)|:\d+\)|$)")
+_MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
+_LINK_LOCAL = re.compile(r"fe80::[0-9a-f:]+")
+_NAME_WITH_NUMBER = re.compile(r"[A-Za-z][\w-]*\d+(?:\.\d+)*")
 _WORD = re.compile(r"[\w-]+")
+_VARYING = re.compile(rf"{_MAC.pattern}|{_LINK_LOCAL.pattern}|\b{_NAME_WITH_NUMBER.pattern}\b")
 _THING, _NAME, _LINE = "\ue000", "\ue001", "\ue002"  # stand for what differs from line to line
 
 
@@ -84,6 +89,42 @@ def folded(
         put = {ord(_THING): things, ord(_NAME): named, ord(_LINE): _lines(some)}
         made.append((places[0], tuple(cell.translate(put) for cell in shape)))
     return [row for _, row in sorted(made, key=lambda one: one[0])]
+
+
+def alike(rows: Sequence[Sequence[str]]) -> list[list[int]]:
+    """Which rows of a long list say the same of different things.
+
+    They are alike but for numbered names, MACs, link-local addresses and lines of files.
+    """
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for place, row in enumerate(rows):
+        groups.setdefault(tuple(_LINE_OF_FILE.sub(_LINE, _VARYING.sub(_THING, cell)) for cell in row), []).append(place)
+    return list(groups.values())
+
+
+def in_one(rows: Sequence[Sequence[str]], *, most: int | None) -> tuple[str, ...]:
+    """Rows that are alike as one: names as ranges in their natural order; MACs, which are many, as dots."""
+    return tuple(_in_one(cells, most) for cells in zip(*rows, strict=True))
+
+
+def _in_one(cells: Sequence[str], most: int | None) -> str:
+    found = [_VARYING.findall(cell) for cell in cells]
+    words = iter([_told(values, most) for values in zip(*found, strict=True)])
+    return _LINE_OF_FILE.sub(_lines([cells]), _VARYING.sub(lambda _: next(words), cells[0]))
+
+
+def _told(values: Sequence[str], most: int | None) -> str:
+    several = set(values)
+    if len(several) == 1:
+        return values[0]
+    if _LINK_LOCAL.fullmatch(values[0]):
+        return "fe80::…"
+    return "…" if _MAC.fullmatch(values[0]) else ranges(sorted(several, key=natural), most=most)
+
+
+def natural(name: str) -> tuple[tuple[int, str], ...]:
+    """An order in which eth2 comes before eth10."""
+    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name))
 
 
 class _Names:

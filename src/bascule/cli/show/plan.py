@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
 from msgspec import Struct
 
 from bascule.cli.common import seconds, table, wrapped
-from bascule.cli.show.folding import MOST_PIECES, folded, ranges
+from bascule.cli.show.folding import FOLD_FROM, MANY, MOST_PIECES, alike, folded, in_one, natural, ranges
 from bascule.cli.show.output_style import output_style
 from bascule.model.values import count
 from bascule.plan.change import Change, Note, Plan, Risk
@@ -46,7 +46,10 @@ def show_plan(host: str, plan: Plan, *, columns: int) -> str:
         rows = _note_rows(note for note in plan.notes if note.kind == kind)
         rows += _lost_rows(plan.files) if kind == "warning" else []
         if rows:
-            lines += ["", words, *table(folded(rows, names, most=MOST_PIECES), indent=2, columns=columns)]
+            short = folded(rows, names, most=MOST_PIECES)
+            if len(short) > MANY // 2 and not output_style().verbose:
+                short = list(_folded_notes(rows))
+            lines += ["", words, *table(short, indent=2, columns=columns)]
     return "\n".join(lines).lstrip("\n")
 
 
@@ -111,12 +114,13 @@ def _stage(change: Change) -> int:
 
 
 class PlanLine(Struct, frozen=True):
-    """What happens to one link in one go. ``risk`` is nothing for a mere addition."""
+    """What happens to one link in one go, and the ``guests`` that it carries. ``risk`` is nothing for an addition."""
 
     subject: str
     action: str
     risk: str
     reason: str
+    guests: tuple[str, ...] = ()
 
 
 def rows_of(changes: Iterable[Change]) -> list[PlanLine]:
@@ -134,16 +138,20 @@ def rows_of(changes: Iterable[Change]) -> list[PlanLine]:
             names = ", ".join(unnamed) if output_style().verbose else ranges(unnamed, most=MOST_PIECES)
             guests = f"; carries {names}" if unnamed else ""
             words = "" if risk is Risk.ADDITION else risk.words
-            rows.append(PlanLine(subject, actions, words, f"{group[0].reason}{guests}"))
+            rows.append(PlanLine(subject, actions, words, f"{group[0].reason}{guests}", tuple(unnamed)))
     return rows
 
 
 def _changes(changes: Iterable[Change], names: set[str], columns: int) -> list[str]:
     """The numbered changes, in order; alike ones that nothing else must come between are one line."""
+    stages = [rows_of(some) for _, some in groupby(changes, key=_stage)]
     rows: list[PlanLine] = []
-    for _, some in groupby(changes, key=_stage):
-        told = [(row.subject, row.action, row.risk, row.reason) for row in rows_of(some)]
-        rows += [PlanLine(*cells) for cells in folded(told, names, most=MOST_PIECES)]
+    for told in stages:
+        cells = ((row.subject, row.action, row.risk, row.reason) for row in told)
+        short = folded(cells, names, most=MOST_PIECES)
+        rows += [PlanLine(subject, action, risk, reason) for subject, action, risk, reason in short]
+    if len(rows) > MANY and not output_style().verbose:
+        rows = [row for told in stages for row in _folded(told)]
     digits, longest = len(str(len(rows))), max(len(row.subject) for row in rows)
     longest = min(longest, max(8, columns // 3))  # a longer one pushes its own words to the right
     indent = 2 + digits + 2 + longest + 2
@@ -158,6 +166,27 @@ def _changes(changes: Iterable[Change], names: set[str], columns: int) -> list[s
             lines.append(" " * indent + wrapped(f"because {row.reason}", indent=indent, columns=columns))
         because.add(row.reason)
     return lines
+
+
+def _folded(told: Sequence[PlanLine]) -> list[PlanLine]:
+    """Those that differ in names of the same places in one line."""
+    cells = [(row.subject, row.action, row.risk, row.reason.partition("; carries ")[0]) for row in told]
+    found: list[PlanLine] = []
+    for places in alike(cells):
+        if len(places) < FOLD_FROM:
+            found += [told[place] for place in places]
+            continue
+        subject, action, risk, reason = in_one([cells[place] for place in places], most=MOST_PIECES)
+        guests = sorted({guest for place in places for guest in told[place].guests}, key=natural)
+        carried = f"; carries {ranges(guests, most=MOST_PIECES)}" if guests else ""
+        found.append(PlanLine(subject, action, risk, reason + carried))
+    return found
+
+
+def _folded_notes(rows: Sequence[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
+    for places in alike(rows):
+        some = [rows[place] for place in places]
+        yield from [in_one(some, most=MOST_PIECES)] if len(some) >= FOLD_FROM else some
 
 
 def outages_of(changes: Iterable[Change]) -> list[tuple[str, str, str]]:
