@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bascule.cli.show import output_style
-from bascule.cli.show.folding import folded, ranges
+from bascule.cli.show.folding import folded, folded_by_place, ranges
 from bascule.cli.show.output_style import OutputStyle, colored, plain
 from tests import prefork
 
@@ -106,6 +106,20 @@ def test_sixty_guests_on_fourteen_bridges_fit_a_screen(tmp_path: Path) -> None:
     assert all(
         f"web-{n:02}.0  will be plugged into br{n % 14} at the start of web-{n:02}" in each for n in range(1, 61)
     )
+
+
+def test_names_that_pair_off_are_one_line_only_where_they_go_up_together() -> None:
+    def fold(*rows: tuple[str, ...]) -> list[tuple[str, ...]]:
+        return [row for row, _ in folded_by_place(rows, most=None)]
+
+    straight = [(f"eth{n}", f"become a port of br{n}") for n in (0, 1, 10, 2)]
+    assert fold(*straight) == [("eth0…eth2, eth10", "become a port of br0…br2, br10")]
+    crossed = [("eth0", "become a port of br1"), ("eth1", "become a port of br0"), ("eth2", "become a port of br2")]
+    assert fold(*crossed) == crossed
+    shared = [(f"web{n}.0", f"goes to br{n % 2}") for n in range(4)]
+    assert fold(*shared) == [("web0.0…web3.0", "goes to br0, br1")]
+    others = [(f"eth{n}", f"address fd0{n}::1/64") for n in range(4)]
+    assert fold(*others) == others
 
 
 @pytest.mark.kernel

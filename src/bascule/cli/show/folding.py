@@ -20,7 +20,8 @@ _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
 _LINK_LOCAL = re.compile(r"fe80::[0-9a-f:]+")
 _NAME_WITH_NUMBER = re.compile(r"[A-Za-z][\w-]*\d+(?:\.\d+)*")
 _WORD = re.compile(r"[\w-]+")
-_VARYING = re.compile(rf"{_MAC.pattern}|{_LINK_LOCAL.pattern}|\b{_NAME_WITH_NUMBER.pattern}\b")
+# a name is no part of another address: fd01::1
+_VARYING = re.compile(rf"{_MAC.pattern}|{_LINK_LOCAL.pattern}|(?<![\w:]){_NAME_WITH_NUMBER.pattern}\b(?!:[\w:])")
 _THING, _NAME, _LINE = "\ue000", "\ue001", "\ue002"  # stand for what differs from line to line
 
 
@@ -91,20 +92,35 @@ def folded(
     return [row for _, row in sorted(made, key=lambda one: one[0])]
 
 
-def alike(rows: Sequence[Sequence[str]]) -> list[list[int]]:
-    """Which rows of a long list say the same of different things.
+def folded_by_place(
+    rows: Sequence[tuple[str, ...]], *, most: int | None
+) -> list[tuple[tuple[str, ...], tuple[int, ...]]]:
+    """Rows of a long list, each with the places of those that it stands for.
 
-    They are alike but for numbered names, MACs, link-local addresses and lines of files.
+    Those are one that say the same of different things: alike but for numbered names, MACs, link-local addresses and
+    lines of files. Names are ranges in their natural order; MACs, which are many, are dots.
     """
     groups: dict[tuple[str, ...], list[int]] = {}
     for place, row in enumerate(rows):
         groups.setdefault(tuple(_LINE_OF_FILE.sub(_LINE, _VARYING.sub(_THING, cell)) for cell in row), []).append(place)
-    return list(groups.values())
+    found: list[tuple[tuple[str, ...], tuple[int, ...]]] = []
+    for places in groups.values():
+        some = sorted((rows[place] for place in places), key=lambda row: natural(row[0]))
+        if len(places) >= FOLD_FROM and _are_in_order(some):
+            found.append((tuple(_in_one(cells, most) for cells in zip(*some, strict=True)), tuple(places)))
+        else:
+            found += [(rows[place], (place,)) for place in places]
+    return sorted(found, key=lambda one: one[1][0])
 
 
-def in_one(rows: Sequence[Sequence[str]], *, most: int | None) -> tuple[str, ...]:
-    """Rows that are alike as one: names as ranges in their natural order; MACs, which are many, as dots."""
-    return tuple(_in_one(cells, most) for cells in zip(*rows, strict=True))
+def _are_in_order(rows: Sequence[tuple[str, ...]]) -> bool:
+    """Whether names that pair off go up together: "eth0, eth1 … of br0, br1" must not hide that eth0 is in br1."""
+    for cells in zip(*rows, strict=True):
+        for values in zip(*map(_VARYING.findall, cells), strict=True):
+            pairs_off = len(set(values)) == len(rows) and not _MAC.fullmatch(values[0])
+            if pairs_off and not _LINK_LOCAL.fullmatch(values[0]) and list(values) != sorted(values, key=natural):
+                return False
+    return True
 
 
 def _in_one(cells: Sequence[str], most: int | None) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from bascule.cli.common import seconds, table, wrapped
-from bascule.cli.show.folding import FOLD_FROM, MANY, MOST_PIECES, alike, folded, in_one, natural, ranges
+from bascule.cli.show.folding import MANY, MOST_PIECES, folded, folded_by_place, natural, ranges
 from bascule.cli.show.output_style import output_style
 from bascule.model.values import count
 from bascule.plan.change import Change, Note, Plan, Risk
@@ -48,7 +48,7 @@ def show_plan(host: str, plan: Plan, *, columns: int) -> str:
         if rows:
             short = folded(rows, names, most=MOST_PIECES)
             if len(short) > MANY // 2 and not output_style().verbose:
-                short = list(_folded_notes(rows))
+                short = min(short, [row for row, _ in folded_by_place(rows, most=MOST_PIECES)], key=len)
             lines += ["", words, *table(short, indent=2, columns=columns)]
     return "\n".join(lines).lstrip("\n")
 
@@ -151,7 +151,7 @@ def _changes(changes: Iterable[Change], names: set[str], columns: int) -> list[s
         short = folded(cells, names, most=MOST_PIECES)
         rows += [PlanLine(subject, action, risk, reason) for subject, action, risk, reason in short]
     if len(rows) > MANY and not output_style().verbose:
-        rows = [row for told in stages for row in _folded(told)]
+        rows = min(rows, [row for told in stages for row in _folded(told)], key=len)
     digits, longest = len(str(len(rows))), max(len(row.subject) for row in rows)
     longest = min(longest, max(8, columns // 3))  # a longer one pushes its own words to the right
     indent = 2 + digits + 2 + longest + 2
@@ -168,25 +168,16 @@ def _changes(changes: Iterable[Change], names: set[str], columns: int) -> list[s
     return lines
 
 
-def _folded(told: Sequence[PlanLine]) -> list[PlanLine]:
+def _folded(told: Sequence[PlanLine]) -> Iterator[PlanLine]:
     """Those that differ in names of the same places in one line."""
     cells = [(row.subject, row.action, row.risk, row.reason.partition("; carries ")[0]) for row in told]
-    found: list[PlanLine] = []
-    for places in alike(cells):
-        if len(places) < FOLD_FROM:
-            found += [told[place] for place in places]
+    for (subject, action, risk, reason), places in folded_by_place(cells, most=MOST_PIECES):
+        if len(places) == 1:
+            yield told[places[0]]
             continue
-        subject, action, risk, reason = in_one([cells[place] for place in places], most=MOST_PIECES)
         guests = sorted({guest for place in places for guest in told[place].guests}, key=natural)
         carried = f"; carries {ranges(guests, most=MOST_PIECES)}" if guests else ""
-        found.append(PlanLine(subject, action, risk, reason + carried))
-    return found
-
-
-def _folded_notes(rows: Sequence[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
-    for places in alike(rows):
-        some = [rows[place] for place in places]
-        yield from [in_one(some, most=MOST_PIECES)] if len(some) >= FOLD_FROM else some
+        yield PlanLine(subject, action, risk, reason + carried)
 
 
 def outages_of(changes: Iterable[Change]) -> list[tuple[str, str, str]]:

@@ -17,7 +17,7 @@ VERSIONS = {"inet": frozenset({"ip", "ip6"}), "ip": frozenset({"ip"}), "ip6": fr
 NONE: frozenset[str] = frozenset()
 PROTOCOLS = {0x0800: "ip", 0x86DD: "ip6"}
 OBJECTS = {"ct helper", "ct timeout", "ct expectation"}
-STATEMENTS = {"masquerade", "snat", "dnat", "redirect", "synproxy", "tproxy", "vmap ct"}
+STATEMENTS = {"masquerade", "snat", "dnat", "redirect", "synproxy", "tproxy"}
 BY_IPTABLES = re.compile(
     r"-m (?:conntrack|state|connmark|connbytes|connlimit|connlabel|helper|cluster|socket)\b"
     r"|-j (?:MASQUERADE|SNAT|DNAT|REDIRECT|NETMAP|CONNMARK|CONNSECMARK|SYNPROXY|TPROXY|CLUSTERIP|CT(?! --notrack))\b"
