@@ -53,12 +53,12 @@ class Lab:
 
     def __init__(self) -> None:
         self._stack = contextlib.ExitStack()
-        self._made: set[tuple[int, int]] = set()
+        self._made: dict[tuple[int, int], int] = {}  # the namespaces, each with a descriptor that holds it
 
     def namespace(self, name: str) -> Namespace:
         """An empty namespace with its loopback up."""
         fresh = self._stack.enter_context(Namespace.new(name))
-        self._made.add(fresh.identity)
+        self._made[fresh.identity] = os.dup(fresh.fd)
         self.ip(fresh, "link set lo up")
         return fresh
 
@@ -94,13 +94,18 @@ class Lab:
             return prefork.run(*words, env={**os.environ, **(env or {})})
 
     def close(self) -> None:
-        """Let go of everything, and end what outlives a change: the name servers of virtual networks."""
+        """Let go of everything, and end what outlives a change: the name servers of virtual networks.
+
+        The namespaces go last: the kernel gives the number of one that is gone to the next, which may be another lab's.
+        """
         self._stack.close()
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 status = (process / "ns/net").stat()
                 if (status.st_dev, status.st_ino) in self._made and int(process.name) != os.getpid():
                     os.kill(int(process.name), signal.SIGKILL)
+        while self._made:
+            os.close(self._made.popitem()[1])
 
 
 @contextlib.contextmanager
