@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
+
+import bascule.observe.held
 
 from bascule.observe.held import holders
 from bascule.system.net.netns import Namespace
@@ -21,6 +27,40 @@ def move(lab: Lab, link: str, one: Namespace, other: Namespace) -> None:
     os.close(fd)
 
 
+@contextmanager
+def held_by_a_process(container: Namespace) -> Iterator[None]:
+    """A process in it, as a container has."""
+    with container.entered():
+        sleeper = subprocess.Popen(("sleep", "60"))
+    try:
+        yield
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+
+
+def test_no_program_is_started_in_a_namespace_that_has_nothing_of_ours(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, third, container = lab.host("eth0"), lab.host("eth0"), lab.namespace("container")
+    lab.ip(third, "link add mac0 link eth0 type macvlan mode bridge")
+    move(lab, "mac0", third, container)
+    asked: list[tuple[int, int]] = []
+    run = bascule.observe.held.run
+
+    def counted(words: Any, *, namespace: Namespace) -> Any:
+        asked.append(namespace.identity)
+        return run(words, namespace=namespace)
+
+    monkeypatch.setattr(bascule.observe.held, "run", counted)
+    with held_by_a_process(container):
+        for host, starts in ((ours, 0), (third, 1)):
+            asked.clear()
+            with host.entered():
+                holders({socket.if_nametoindex("eth0"): "eth0"})
+            assert asked.count(container.identity) == starts
+
+
 def test_an_equal_number_in_a_third_namespace_is_not_ours(lab: Lab) -> None:
     ours, third, container = lab.host("eth0"), lab.host("eth0"), lab.namespace("container")
     for namespace in (ours, third):
@@ -28,15 +68,8 @@ def test_an_equal_number_in_a_third_namespace_is_not_ours(lab: Lab) -> None:
     lab.ip(third, "link add mac0 link eth0 type macvlan mode bridge")
     move(lab, "mac0", third, container)
     lab.ip(container, "link set mac0 up")
-    with container.entered():
-        holding = os.fork()
-        if holding == 0:  # a process in it, as a container has
-            os.execlp("sleep", "sleep", "60")
-    try:
+    with held_by_a_process(container):
         for namespace, held in ((ours, False), (third, True)):
             with namespace.entered():
                 index = socket.if_nametoindex("eth0")
                 assert bool(holders({index: "eth0"})) is held
-    finally:
-        os.kill(holding, 9)
-        os.waitpid(holding, 0)

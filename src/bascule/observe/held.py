@@ -93,12 +93,14 @@ def _links_in(path: Path) -> Iterator[tuple[int, str]]:
                 return  # without a program for each of a hundred containers
             with Namespace.current() as ours:
                 number = namespace_id(namespace, ours)
+            if number is None:
+                return  # nothing in it stands on a link of ours: the kernel would have given us a number there
             entries = json.loads(run(("ip", "-j", "-d", "link"), namespace=namespace).stdout or "[]")
     except (BasculeError, OSError, ValueError):
         return
     for entry in entries:
         kind = entry.get("linkinfo", {}).get("info_kind", "")
-        is_on_ours = number is not None and entry.get("link_netnsid") == number  # another's has the same indexes
+        is_on_ours = entry.get("link_netnsid") == number  # another's has the same indexes
         if kind in KINDS and is_on_ours and "link_index" in entry:
             yield entry["link_index"], f"the {kind} {entry['ifname']}"
 
