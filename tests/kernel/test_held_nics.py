@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 
-import bascule.observe.held
-
 from bascule.observe.held import holders
 from bascule.system.net.netns import Namespace
+from bascule.system.run import run
 from tests.lab import Lab
 
 pytestmark = pytest.mark.kernel
@@ -46,13 +45,12 @@ def test_no_program_is_started_in_a_namespace_that_has_nothing_of_ours(
     lab.ip(third, "link add mac0 link eth0 type macvlan mode bridge")
     move(lab, "mac0", third, container)
     asked: list[tuple[int, int]] = []
-    run = bascule.observe.held.run
 
     def counted(words: Any, *, namespace: Namespace) -> Any:
         asked.append(namespace.identity)
         return run(words, namespace=namespace)
 
-    monkeypatch.setattr(bascule.observe.held, "run", counted)
+    monkeypatch.setattr("bascule.observe.held.run", counted)
     with held_by_a_process(container):
         for host, starts in ((ours, 0), (third, 1)):
             asked.clear()
