@@ -32,6 +32,7 @@ from bascule.system.disk.files import read_bytes
 from bascule.system.process.sandbox import privilege
 from bascule.twin import Twin
 from bascule.twin.foreign_rules import load_foreign_rules
+from bascule.twin.neighbours import with_neighbours
 from bascule.twin.openvswitch import has_switches, in_userspace
 from bascule.verify.checks import Check, second_plan, way_back
 from bascule.verify.expectations import Outcome, judge, with_model
@@ -92,8 +93,9 @@ def in_the_twin(
     """The fields of a Rehearsal that come out of the sandbox."""
     clock = Clock(progress)
     clock.lap("building the twin")
-    site = in_userspace(site)
-    with Twin.raise_(site, hosts=names, observed={n: one.observed for n, one in found.items()}, guests=backend) as twin:
+    states = {name: one.observed for name, one in found.items()}
+    declared, site = site, in_userspace(with_neighbours(site, states.values()))
+    with Twin.raise_(site, hosts=names, observed=states, guests=backend) as twin:
         clock.lap("applying the plan")
         hosts = {name: LiveHost(twin.host(name)) for name in names}
         looks = {name: partial(look, site, site.hosts[name], twin.host(name)) for name in names}
@@ -126,7 +128,7 @@ def in_the_twin(
         ]
         checks += [second_plan(name, again[name]) for name in names]
         clock.lap("asking the expectations")
-        outcomes = with_model(judge(site, probe_domain), models := _models(site, names, after, twin))
+        outcomes = with_model(judge(site, probe_domain), models := _models(declared, names, after, twin))
         if any(guarded_ports(site, site.hosts[name]) for name in names):
             clock.lap("attacking the guards")
             checks += [check for name in names for check in check_guards(site, site.hosts[name], probe_domain)]
@@ -138,7 +140,7 @@ def in_the_twin(
             "plans": {name: one.plan for name, one in plans.items()},
             "checks": tuple(checks),
             "outcomes": outcomes,
-            "reach": tuple((one.here, matrix(one, site)) for one in models),
+            "reach": tuple((one.here, matrix(one, declared)) for one in models),
             "notes": tuple(twin.notes),
             "timings": clock.laps,
         }

@@ -33,6 +33,11 @@ class Control(Struct, frozen=True):
     lists: tuple[tuple[Question, ...], ...]
     strangers: tuple[str, ...]  # who else is in the file but cannot be asked from here
 
+    @property
+    def where(self) -> str:
+        """The target's own network, by name if it has one."""
+        return self.stand.network or str(self.stand.address.network)
+
 
 def prepare(wish: Expectation, endpoints: Endpoints, off: frozenset[str] = frozenset()) -> Case:
     """What to ask for an expectation, or why it cannot be asked here."""

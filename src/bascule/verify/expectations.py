@@ -269,6 +269,9 @@ class _Judging:
             return _not_asked(case.wish, unsaid)
         proofs: list[str] = []
         for control in case.controls:
+            if not control.lists and not control.strangers:
+                why = f"nobody else on {control.where} can show that {case.wish.target} answers at all"
+                return self._unproven(case.wish, replies[0], why)
             ok, words = self._proof(case.wish, control)
             if not ok:
                 witness = self._witness(replies[0], case.wish)
@@ -290,10 +293,7 @@ class _Judging:
         stand, lists = control.stand, control.lists
         service = f"{stand.address.ip} by {wish.service}"
         if not lists:
-            where = stand.network or str(stand.address.network)
-            if control.strangers:
-                return None, f"nobody on {where} that we can ask from can show that {wish.target} answers at all"
-            return False, f"nobody else on {where} can show that {wish.target} answers at all"
+            return None, f"nobody on {control.where} that we can ask from can show that {wish.target} answers at all"
         for questions in lists:
             if all(self.replies[question].answer.ok for question in questions):
                 return True, f"{questions[0].source.endpoint} reaches {service}"
