@@ -47,6 +47,11 @@ TWO_SCREENS = 2 * 50
         (["web-1", "web-2", "web-4", "web-5", "web-6"], "web-1, web-2, web-4…web-6"),
         (["a1.0", "a2.0", "a3.0", "a3.1"], "a1.0…a3.0, a3.1"),
         (["web-1", "db-2", "web-3"], "web-1, db-2, web-3"),
+        ([f"web-{n:02}" for n in range(3, 60, 4)], "web-03…web-59 (every 4th)"),
+        (["web-1", "web-3", "web-5", "web-7", "web-8", "web-9"], "web-1…web-7 (every 2nd), web-8, web-9"),
+        (["web-1", "web-3", "web-5"], "web-1, web-3, web-5"),
+        (["web-1", "web-12", "web-23", "web-34"], "web-1…web-34 (every 11th)"),
+        (["web-4", "web-3", "web-2", "web-1"], "web-4, web-3, web-2, web-1"),
         ([], ""),
     ],
 )
@@ -55,10 +60,10 @@ def test_names_become_ranges(names: list[str], shown: str) -> None:
 
 
 def test_many_names_without_order_are_some_and_a_number() -> None:
-    odd = [f"web-{number}" for number in range(1, 20, 2)]
-    assert ranges(odd, most=3) == "web-1, web-3, web-5 and 7 more"
+    odd = [f"web-{number}" for number in (1, 3, 6, 10, 15, 21, 28, 36, 45, 55)]
+    assert ranges(odd, most=3) == "web-1, web-3, web-6 and 7 more"
     assert ranges([*odd[:2], "db-1", "db-2", "db-3", "x"], most=3) == "web-1, web-3, db-1…db-3 and 1 more"
-    assert ranges(odd[:3], most=3) == "web-1, web-3, web-5"
+    assert ranges(odd[:3], most=3) == "web-1, web-3, web-6"
 
 
 def test_only_lines_that_say_the_same_become_one() -> None:
@@ -68,6 +73,8 @@ def test_only_lines_that_say_the_same_become_one() -> None:
         ("web-5.0…web-7.0", "is on br2, for web-5…web-7 (s.yaml:15-17)"),
     ]
     assert folded([("a", "x"), ("b", "x")]) == [("a", "x"), ("b", "x")]
+    kernel_order = [(f"sw{n}", "veth, not in the file") for n in (0, 1, 10, 11, 12, 2, 3, 4, 5, 6, 7, 8, 9)]
+    assert folded(kernel_order) == [("sw0…sw12", "veth, not in the file")]
 
 
 @pytest.mark.kernel
@@ -120,6 +127,25 @@ def test_names_that_pair_off_are_one_line_only_where_they_go_up_together() -> No
     assert fold(*shared) == [("web0.0…web3.0", "goes to br0, br1")]
     others = [(f"eth{n}", f"address fd0{n}::1/64") for n in range(4)]
     assert fold(*others) == others
+
+
+def test_many_problems_of_one_kind_are_some_and_a_number(tmp_path: Path) -> None:
+    site = tmp_path / "wrong.yaml"
+    site.write_text(SIXTY.replace("10.0.1.", "10.9.1.").replace("10.9.1.7/", "10.0.1.7/"))
+    short, each, data = (bascule("check", str(site), *more) for more in ((), ("-v",), ("--json",)))
+    assert {one.returncode for one in (short, each, data)} == {65}
+    assert short.stdout.count("error[ADDRESS-SUBNET]") == 2
+    assert "and 57 more like this, in lines 7 to 64: web-03…web-06, web-08…web-60; -v shows each" in short.stdout
+    assert each.stdout.count("error[ADDRESS-SUBNET]") == data.stdout.count("ADDRESS-SUBNET") == 59
+    assert short.stdout.endswith("59 problems in " + str(site) + "\n")
+    site.write_text(
+        re.sub(
+            r"expect:.*", "expect: [{from: desk, to: guests, service: tcp/80, verdict: no-reach}]", SIXTY, flags=re.S
+        )
+    )
+    plan = bascule("check", str(site)).stdout
+    assert plan.count("error[EXPECT-CONTRADICTED]") == 1  # of one line of the file
+    assert "and 59 more like this: web-02…web-60; -v shows each" in plan
 
 
 @pytest.mark.kernel

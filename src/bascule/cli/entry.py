@@ -149,8 +149,10 @@ def report(error: BasculeError, *, as_json: bool) -> None:
         except OSError:  # stdout itself is full, or nobody reads it: stderr is left
             as_json = False
     if not as_json:
+        from bascule.cli.show.problems import show_problems
+
         with contextlib.suppress(OSError):
-            say(str(error))
+            say(show_problems(error.problems))
 
 
 def emit(verb: str, document: dict[str, Any]) -> None:

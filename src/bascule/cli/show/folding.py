@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from msgspec import Struct
-
 from bascule.cli.show.output_style import output_style
 
-RANGE_FROM = 3  # names that follow each other
+RANGE_FROM = 3  # names that follow each other, and
+STEPS_FROM = 4  # those between which others are left out
 FOLD_FROM = 3  # lines that say the same of things that make a range, or
 FOLD_ANY_FROM = 6  # of any
 MOST_PIECES = 5  # names and ranges, where only the kind of thing matters
-MANY = 16  # numbered lines of a plan from which on those that differ in names of the same places are one, too
 _NUMBERED = re.compile(r"^(.*?)(\d+)(\D*(?:\.\d+)?)$")
 _LINE_OF_FILE = re.compile(r"(?<=:)\d+(?=\)|:\d+\)|$)")
 _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
@@ -25,42 +23,54 @@ _VARYING = re.compile(rf"{_MAC.pattern}|{_LINK_LOCAL.pattern}|(?<![\w:]){_NAME_W
 _THING, _NAME, _LINE = "\ue000", "\ue001", "\ue002"  # stand for what differs from line to line
 
 
-class _NameRange(Struct):
-    stem: tuple[str, int, str]  # before the number, its digits, behind it
-    first: int
-    names: list[str]
-
-
 def ranges(names: Iterable[str], *, most: int | None = None) -> str:
-    """``web-01…web-40, db``: names in their order, those that are numbered without a gap as a range.
+    """``web-01…web-40, db``: names in their order, those that are numbered at equal distances as a range.
 
     Of more than ``most`` names and ranges the last are a number, which -v unfolds.
     """
-    runs: list[_NameRange] = []
-    for name in dict.fromkeys(names):
-        found = _NUMBERED.match(name)
-        stem = (found[1], len(found[2]) if found[2].startswith("0") else 0, found[3]) if found else (name, 0, "")
-        number = int(found[2]) if found else 0
-        last = runs[-1] if runs else None
-        if last is not None and found and _same(last.stem, stem) and number == last.first + len(last.names):
-            last.names.append(name)
-        else:
-            runs.append(_NameRange(stem, number, [name]))
+    listed = list(dict.fromkeys(names))
     pieces: list[tuple[str, int]] = []
-    for run in runs:
-        if len(run.names) >= RANGE_FROM:
-            pieces.append((f"{run.names[0]}…{run.names[-1]}", len(run.names)))
-        else:
-            pieces += [(name, 1) for name in run.names]
+    start = 0
+    while start < len(listed):
+        step, length = _run(listed, start)
+        every = f" (every {_ordinal(step)})" if step > 1 else ""
+        first, last = listed[start], listed[start + length - 1]
+        pieces.append((f"{first}…{last}{every}" if length > 1 else first, length))
+        start += length
     if most is None or len(pieces) <= most:
         return ", ".join(piece for piece, _ in pieces)
     more = sum(number for _, number in pieces[most:])
     return f"{', '.join(piece for piece, _ in pieces[:most])} and {more} more"
 
 
-def _same(one: tuple[str, int, str], other: tuple[str, int, str]) -> bool:
+def _run(names: Sequence[str], start: int) -> tuple[int, int]:
+    """How far apart names are numbered from ``start`` on, and how many of them make a range: 1 where they make none."""
+    step, length, before = 0, 1, _numbered(names[start])
+    for place in range(start + 1, len(names)):
+        one = _numbered(names[place])
+        if not before or not one or not _same(before, one):
+            break
+        apart = one[1] - before[1]
+        if apart < 1 or (step and apart != step):
+            break
+        step, length, before = apart, length + 1, one
+    return (step, length) if length >= (RANGE_FROM if step == 1 else STEPS_FROM) else (1, 1)
+
+
+def _numbered(name: str) -> tuple[tuple[str, int, str], int] | None:
+    """What stands before the number, the digits that it is filled up to and what is behind it; the number."""
+    found = _NUMBERED.match(name)
+    return ((found[1], len(found[2]) if found[2].startswith("0") else 0, found[3]), int(found[2])) if found else None
+
+
+def _same(one: tuple[tuple[str, int, str], int], other: tuple[tuple[str, int, str], int]) -> bool:
     """``09`` goes before ``10``, as ``9`` does."""
-    return one[::2] == other[::2]
+    return one[0][::2] == other[0][::2]
+
+
+def _ordinal(number: int) -> str:
+    last = "th" if number % 100 in {11, 12, 13} else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{last}"
 
 
 def folded(
@@ -81,7 +91,7 @@ def folded(
         groups.setdefault(tuple(_shape(cell, row[0], words if one else None) for cell in row), []).append(place)
     made: list[tuple[int, tuple[str, ...]]] = []
     for shape, places in groups.items():
-        some = [listed[place] for place in places]
+        some = sorted((listed[place] for place in places), key=lambda row: natural(row[0]))
         things = ranges((row[0] for row in some), most=most)
         if len(places) < (FOLD_FROM if "…" in things else FOLD_ANY_FROM):
             made += [(place, listed[place]) for place in places]

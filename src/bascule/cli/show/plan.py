@@ -10,12 +10,14 @@ from typing import Any
 from msgspec import Struct
 
 from bascule.cli.common import seconds, table, wrapped
-from bascule.cli.show.folding import MANY, MOST_PIECES, folded, folded_by_place, natural, ranges
+from bascule.cli.show.folding import MOST_PIECES, folded, folded_by_place, natural, ranges
 from bascule.cli.show.output_style import output_style
 from bascule.model.values import count
 from bascule.plan.change import Change, Note, Plan, Risk
 from bascule.plan.file_change import FileChange
 from bascule.plan.step import Phase
+
+SCREEN = 24  # lines of changes from which on those that differ in names of the same places are one, too
 
 NOTE_WORDS = {
     "foreign": "left alone",
@@ -47,7 +49,7 @@ def show_plan(host: str, plan: Plan, *, columns: int) -> str:
         rows += _lost_rows(plan.files) if kind == "warning" else []
         if rows:
             short = folded(rows, names, most=MOST_PIECES)
-            if len(short) > MANY // 2 and not output_style().verbose:
+            if len(short) > SCREEN // 3 and not output_style().verbose:
                 short = min(short, [row for row, _ in folded_by_place(rows, most=MOST_PIECES)], key=len)
             lines += ["", words, *table(short, indent=2, columns=columns)]
     return "\n".join(lines).lstrip("\n")
@@ -150,8 +152,18 @@ def _changes(changes: Iterable[Change], names: set[str], columns: int) -> list[s
         cells = ((row.subject, row.action, row.risk, row.reason) for row in told)
         short = folded(cells, names, most=MOST_PIECES)
         rows += [PlanLine(subject, action, risk, reason) for subject, action, risk, reason in short]
-    if len(rows) > MANY and not output_style().verbose:
-        rows = min(rows, [row for told in stages for row in _folded(told)], key=len)
+    lines = _lines_of(rows, columns)
+    if _height(lines) > SCREEN and not output_style().verbose:
+        lines = min(lines, _lines_of([row for told in stages for row in _folded(told)], columns), key=_height)
+    return lines
+
+
+def _height(parts: Iterable[str]) -> int:
+    return sum(part.count("\n") + 1 for part in parts)
+
+
+def _lines_of(rows: Sequence[PlanLine], columns: int) -> list[str]:
+    """The changes, numbered, and below each why, where no line before it has said so."""
     digits, longest = len(str(len(rows))), max(len(row.subject) for row in rows)
     longest = min(longest, max(8, columns // 3))  # a longer one pushes its own words to the right
     indent = 2 + digits + 2 + longest + 2
@@ -176,8 +188,9 @@ def _folded(told: Sequence[PlanLine]) -> Iterator[PlanLine]:
             yield told[places[0]]
             continue
         guests = sorted({guest for place in places for guest in told[place].guests}, key=natural)
-        carried = f"; carries {ranges(guests, most=MOST_PIECES)}" if guests else ""
-        yield PlanLine(subject, action, risk, reason + carried)
+        named = ranges(guests)
+        carried = named if named == ranges(guests, most=MOST_PIECES) else count(len(guests), "guest")
+        yield PlanLine(subject, action, risk, f"{reason}; carries {carried}" if guests else reason)
 
 
 def outages_of(changes: Iterable[Change]) -> list[tuple[str, str, str]]:

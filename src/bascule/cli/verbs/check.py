@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 def command(site: str, *, as_json: bool) -> int:
     """Every problem of the site file SITE ('-': standard input), with its place and a hint. Reads only."""
+    from bascule.cli.show.problems import show_problems
     from bascule.errors import SiteFault
     from bascule.questions import contradictions
     from bascule.site import parse
@@ -34,7 +35,7 @@ def command(site: str, *, as_json: bool) -> int:
         if as_json:
             emit("check", {"ok": False, "problems": [problem.as_json() for problem in fault.problems]})
         else:
-            show(f"{fault}\n\n{_count(len(fault.problems), 'problem')} in {site}")
+            show(f"{show_problems(fault.problems)}\n\n{_count(len(fault.problems), 'problem')} in {site}")
         return fault.exit_status
     if as_json:
         minded = [remark.as_json() for remark in remarks(right)]
