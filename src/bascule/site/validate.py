@@ -18,6 +18,7 @@ from bascule.site import document as d
 from bascule.site.findings import Findings, Path, nearest, shown
 from bascule.site.tree import Tree
 
+_NOUNS = 3  # entries that a hint names at most
 _TABLES = {"nics", "bonds", "vlans", "bridges", "virtual_networks"}
 _BINDING = {  # optional keys without which the entry would be another thing: it is left out as a whole
     d.Network: {"subnet", "vlan"},
@@ -116,10 +117,13 @@ def _report(fault: Any, found: Findings) -> None:
     if kind == "extra_forbidden":
         model = model_at(path[:-1])
         keys = [field.alias or key for key, field in model.model_fields.items()]
+        other = _elsewhere(name) or _of_others(name, path)
         close = None if _elsewhere(name) else nearest(name, keys)
+        if close and other and not (close.startswith(name) or name.startswith(close)):
+            close = None  # a key of another entry is no misspelt one of this
         if close and (*path[:-1], close) not in found.values:
             found.broken.add(_part_of((*path[:-1], close)))  # it was meant, and is not simply missing
-        hint = f"did you mean '{close}'?" if close else _elsewhere(name) or _keys(keys)
+        hint = f"did you mean '{close}'?" if close else other or _keys(keys)
         found.add("UNKNOWN-KEY", f"{shown(name)} is not a key of {model.noun()}", path, key=True, hint=hint)
     elif kind == "missing":
         model = model_at(path[:-1])
@@ -167,6 +171,7 @@ _ELSEWHERE = {  # keys of other tools' files, and where their meaning lives here
     "macaddress": "mac",
     "ram": "memory",
     "dhcp4": "address: dhcp",
+    "dhcp": "address: dhcp",
     "tag": "vlan",
     "vlan_filtering": "vlan_aware",
     "bridge-ports": "uplink",
@@ -174,6 +179,8 @@ _ELSEWHERE = {  # keys of other tools' files, and where their meaning lives here
     "members": "nics",
     "vms": "guests",
     "ethernets": "nics",
+    "reach": "verdict: reach",
+    "no-reach": "verdict: no-reach",
 }
 
 
@@ -181,6 +188,26 @@ def _elsewhere(name: str) -> str | None:
     """The key that does here what this one does in ifcfg, netplan or interfaces(5)."""
     ours = _ELSEWHERE.get(name.lower())
     return f"that is '{ours}' here" if ours else None
+
+
+def _of_others(name: str, path: Path) -> str | None:
+    """Which entries have that key, those of the same table first."""
+    tables = sorted(d.Document.model_fields.items(), key=lambda one: one[0] != path[0])
+    models = dict.fromkeys(model for _, field in tables for model in _entries(entry_in(field.annotation)))
+    nouns = [one.noun() for one in models if name in {f.alias or key for key, f in one.model_fields.items()}]
+    if not nouns:
+        return None
+    last = "other entries" if len(nouns) > _NOUNS else nouns[-1]
+    told = [*nouns[: min(len(nouns) - 1, _NOUNS)], last]
+    return f"it is a key of {' and '.join(filter(None, (', '.join(told[:-1]), told[-1])))}"
+
+
+def _entries(model: type[d.Entry] | None) -> Iterator[type[d.Entry]]:
+    """A model and those within it, in the order of the file."""
+    if model is not None:
+        yield model
+        for field in model.model_fields.values():
+            yield from _entries(entry_in(field.annotation))
 
 
 def model_at(path: Path) -> type[d.Entry]:
