@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from bascule.apply.rollback.files import FileBackup, restore
+from bascule.system.process.programs import Program, programs
 from tests.apply.hosts import wait_for
 from tests.lab import called
 from tests.real_hosts.field import ONE_NIC, Field
@@ -102,3 +105,111 @@ def test_t11_a_state_directory_behind_a_link(real_host: Field) -> None:
     link.unlink()
     link.symlink_to(link.name)
     assert "leads nowhere" in at(field, field.folder, "status", state=state).stderr
+
+
+def waits(field: Field, seconds: str = "3s") -> Path:
+    """A change that waits; its state directory."""
+    done = field.bascule("apply", field.site(ONE_NIC), "--yes", "--confirm-within", seconds)
+    assert done.returncode == 0, done.stderr
+    assert "192.168.1.10/24" in field.ip("addr show br0")
+    return field.folder / "state"
+
+
+def goes_back(field: Field, state: Path) -> None:
+    """The host is as before, and whoever looks into that state directory finds that it is."""
+    back = wait_for(lambda: field.ip("addr show eth0"), lambda text: "192.168.1.10/24" in text)
+    assert "192.168.1.10/24" in back
+    journal = wait_for(
+        lambda: [one.read_text() for one in state.glob("netns-*/checkpoints/000001/journal")],
+        lambda texts: bool(texts) and '"taken-back"' in texts[0],
+    )
+    assert '"taken-back"' in journal[0]
+    assert "nobody confirmed it in time" in journal[0]
+
+
+def renamed(state: Path) -> Path:
+    return state.rename(state.with_name("moved"))
+
+
+def replaced(state: Path) -> Path:
+    moved = state.rename(state.with_name("moved"))
+    other = state / next(moved.glob("netns-*")).name / "checkpoints/000001"
+    other.mkdir(parents=True)
+    (other / "journal").write_text('{"status":"confirmed","at":1.0}\n')
+    return moved
+
+
+def deleted(state: Path) -> Path:
+    shutil.rmtree(state)
+    return state
+
+
+def checkpoint_deleted(state: Path) -> Path:
+    shutil.rmtree(next(state.glob("netns-*/checkpoints")))
+    return state
+
+
+def files_deleted(state: Path) -> Path:
+    for one in state.glob("netns-*/checkpoints/000001/*"):
+        one.unlink()
+    return state
+
+
+def only_the_lock(state: Path) -> Path:
+    shutil.rmtree(state / "run")
+    return state
+
+
+@pytest.mark.parametrize("done", [renamed, replaced, deleted, checkpoint_deleted, files_deleted, only_the_lock])
+def test_t11_a_state_directory_that_goes_while_a_change_waits(real_host: Field, done: Callable[[Path], Path]) -> None:
+    """The dead-man holds the checkpoint, not its path."""
+    goes_back(real_host, done(waits(real_host)))
+    assert not [*real_host.folder.glob("**/bascule-*")]
+
+
+def test_t11_something_is_mounted_over_the_state_directory(real_host: Field) -> None:
+    state = waits(real_host)
+    subprocess.run(("mount", "-t", "tmpfs", "none", str(state)), check=True)
+    try:
+        back = wait_for(lambda: real_host.ip("addr show eth0"), lambda text: "192.168.1.10/24" in text)
+        assert "192.168.1.10/24" in back
+    finally:
+        subprocess.run(("umount", str(state)), check=True)
+    goes_back(real_host, state)
+
+
+def test_t11_it_is_said_where_nobody_finds_the_change(real_host: Field) -> None:
+    field, site = real_host, real_host.site(ONE_NIC)
+    state = waits(field, "10m")
+    moved = state.rename(state.with_name("moved"))
+    words = f"watches over change 1 in '{moved}', and takes it back unless it is confirmed there"
+    for verb in ("status", "confirm", "undo --yes", f"apply {site} --yes"):
+        said = field.bascule(*verb.split())
+        assert said.returncode == 1, verb
+        assert words in " ".join((said.stdout + said.stderr).split()), verb
+    field.environment["BASCULE_STATE_DIR"] = str(moved)
+    assert field.bascule("confirm").returncode == 0
+    assert field.bascule("status").returncode == 0
+    del field.environment["BASCULE_STATE_DIR"]
+    gone = wait_for(lambda: field.bascule("status"), lambda done: done.returncode == 0)
+    assert "Bascule has changed nothing here" in gone.stdout
+
+
+def test_t11_the_server_of_a_network_ends_though_its_folder_was_moved(real_host: Field) -> None:
+    site = ONE_NIC.replace(
+        "    bridges:",
+        "    virtual_networks: {lab: {mode: nat, subnet: 192.168.122.0/24, dhcp: 192.168.122.9-192.168.122.99}}\n"
+        "    bridges:",
+    )
+    done = real_host.bascule("apply", real_host.site(site), "--yes", "--confirm-within", "3s")
+    assert done.returncode == 0, done.stderr
+
+    def servers() -> list[Program]:
+        return [one for one in programs() if "dnsmasq" in one.argv[0]]
+
+    with real_host.host.entered():
+        assert servers()
+        state = renamed(real_host.folder / "state")
+        goes_back(real_host, state)
+        assert not servers()
+    assert not (real_host.folder / "state").exists()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from bascule.apply.lock import lock
+from bascule.apply.pending import LOST, open_elsewhere
 from bascule.apply.rollback import boot_unit
 from bascule.apply.rollback import checkpoint as checkpoints
 from bascule.apply.rollback.checkpoint import Folder, Status
@@ -67,6 +68,8 @@ def _pending(place: StateDirectory) -> tuple[Folder, Status]:
 
 def _nothing_waits(place: StateDirectory) -> Problem:
     words, hint = "nothing waits for a confirmation", relative_words() or "see 'bascule status'"
+    if lost := open_elsewhere(place):
+        return Problem(code="NOTHING-ARMED", message=f"{words} here: {lost}", hint=LOST)
     if found := checkpoints.newest(place):
         folder, entry = found
         if entry.status is Status.TAKEN_BACK:
@@ -101,8 +104,10 @@ def take_back(place: StateDirectory | None = None, *, leave: bool = False, progr
     place = place or here()
     with signals.hangup_ignored():
         if checkpoints.latest(place) is None:
-            hint = relative_words() or "see 'bascule status'"
-            raise BasculeError(Problem(code="NOTHING-TO-UNDO", message="there is no change to take back", hint=hint))
+            words, hint = "there is no change to take back", relative_words() or "see 'bascule status'"
+            if lost := open_elsewhere(place):
+                words, hint = f"{words} here: {lost}", LOST
+            raise BasculeError.of("NOTHING-TO-UNDO", words, hint=hint)
         require_rights("taking a change back", "NET_ADMIN", "NET_RAW")
         with lock(place, "undo", wait_s=PATIENCE_S) as held:
             folder = checkpoints.latest(place)

@@ -2,7 +2,8 @@
 
 ``python -m bascule.apply.deadman FOLDER LOCK`` as a systemd unit, or with two descriptors in a session of its own: on
 the first it is told of folder and lock, and hears when whoever told it ends; on the second it says that it watches. It
-has imported what the way back needs, and nothing else, before it does, and asks nothing of the network.
+has imported what the way back needs, and nothing else, before it does, and asks nothing of the network. It holds the
+checkpoint and the lock themselves, not their paths: a state directory that is moved or deleted does not silence it.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from pathlib import Path
 from bascule.apply.rollback import parts
 from bascule.apply.rollback.checkpoint import Folder, LogEntry, Status
 from bascule.apply.rollback.go_back import go_back
+from bascule.apply.rollback.held_folder import HeldFolder
 from bascule.errors import BasculeError
 from bascule.system import boot
-from bascule.system.disk.lockfile import Lock, LockHeld, end_holder, start_time
+from bascule.system.disk.lockfile import HeldLock, LockHeld, end_holder, start_time
 from bascule.system.process.programs import open_log
 
 STEP_S = 0.5  # how often it looks at the clock and at the journal
@@ -37,16 +39,21 @@ def main(arguments: list[str]) -> int:
     charge = arguments if ready < 0 else _charge(alive)
     if not charge:
         return 0  # there was no change to watch over
-    folder, lock_path = Folder(Path(charge[0])), Path(charge[1])
+    folder = Folder(Path(charge[0]))
     told = _Termination()
+    try:
+        held, lock = HeldFolder(folder), HeldLock(Path(charge[1]))
+    except OSError as error:
+        _say(f"change {folder.number} is not watched over: {error}")
+        return 1
     facts = folder.facts()
     parts.load(facts.parts if facts else ())
     if ready >= 0:
         _write_to(folder.log)
         os.write(ready, f"{os.getpid()}\n".encode())
         os.close(ready)
-    why = wait(folder, alive, told)
-    return act(folder, lock_path, why) if why else 0
+    why = wait(held, alive, told)
+    return act(held, lock, why) if why else 0
 
 
 def _charge(told: int) -> list[str]:
@@ -83,13 +90,13 @@ class _Termination:
         self.now = True
 
 
-def wait(folder: Folder, alive: int, told: _Termination) -> str:
+def wait(folder: HeldFolder, alive: int, told: _Termination) -> str:
     """Until it is decided; why the change must be taken back, empty when it need not."""
     while True:
-        entry = _last(folder)
+        entry = folder.last()
         if entry is not None and not entry.status.is_open:
             return ""
-        if not folder.path.is_dir():
+        if folder.folder is None and (entry is None or entry.status is Status.ARMED):
             return ""  # the checkpoint was given up before anything was changed
         if told.now:
             return TOLD
@@ -103,7 +110,7 @@ def wait(folder: Folder, alive: int, told: _Termination) -> str:
         elif select.select([alive], [], [], min(left_s, STEP_S))[0]:
             os.close(alive)
             alive = -1
-            entry = _last(folder)
+            entry = folder.last()
             if entry is not None and entry.status in {Status.ARMED, Status.CHANGING}:
                 return HALF_WAY
 
@@ -114,22 +121,17 @@ def _maker_died(entry: LogEntry) -> bool:
     return "maker" in facts and start_time(facts["maker"]) != facts.get("started")
 
 
-def _last(folder: Folder) -> LogEntry | None:
-    try:
-        return folder.last()
-    except OSError:
-        return None
-
-
-def act(folder: Folder, lock_path: Path, why: str) -> int:
+def act(held: HeldFolder, lock: HeldLock, why: str) -> int:
     """Take it back under the lock, unless somebody else decided first."""
-    with _lock(lock_path) as lock:
-        entry = _last(folder)
+    with _take(lock) as taken:
+        entry = held.last()
         if entry is not None and not entry.status.is_open:
             return 0
         for attempt in range(TRIES):
             try:
-                back = go_back(folder, by=f"dead-man: {why}", keep=(lock.fd,))
+                with held.whole() as folder:
+                    back = go_back(folder, by=f"dead-man: {why}", keep=taken.fds)
+                    held.close(folder)
             except (BasculeError, OSError) as error:
                 _say(f"attempt {attempt + 1} failed: {error}")
             else:
@@ -143,13 +145,13 @@ def act(folder: Folder, lock_path: Path, why: str) -> int:
     return 1
 
 
-def _lock(path: Path) -> Lock:
+def _take(lock: HeldLock) -> HeldLock:
     wait_s = STUCK_S
     while True:
         try:
-            return Lock.take(path, "dead-man", wait_s=wait_s)
-        except LockHeld:
-            end_holder(path)
+            return lock.take("dead-man", wait_s=wait_s)
+        except LockHeld as held:
+            end_holder(held.path)
             wait_s = 1.0
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bascule.apply.pending import open_elsewhere
 from bascule.apply.rollback import boot_unit, parts
 from bascule.apply.rollback import checkpoint as checkpoints
 from bascule.apply.rollback.checkpoint import Checkpoint, Folder, LogEntry, Status
@@ -62,7 +63,8 @@ def host_status(place: StateDirectory | None = None) -> HostStatus:
     entry = folder.last() if folder else None
     busy = holder(place.lock)
     if folder is None or entry is None:
-        found = HostStatus(words=_none(place), busy=busy if busy.is_alive else None)
+        lost = open_elsewhere(place)
+        found = HostStatus(words=lost or _none(place), ok=not lost, busy=busy if busy.is_alive else None)
     else:
         found = _StatusReport(folder, entry, folder.read(), busy).tell()
         if entry.status is Status.CONFIRMED and (later := _taken_back(place, after=folder.number)):

@@ -10,12 +10,16 @@ from bascule.apply.lock import lock
 from bascule.apply.rollback import boot_unit
 from bascule.apply.rollback import checkpoint as checkpoints
 from bascule.apply.rollback.checkpoint import Folder, LogEntry, Status
+from bascule.apply.rollback.held_folder import watched_elsewhere
 from bascule.apply.rollback.watchdog import disarm, lives
-from bascule.apply.state_directory import StateDirectory
+from bascule.apply.state_directory import StateDirectory, relative_words
 from bascule.errors import BasculeError, Problem
 from bascule.system import boot
 from bascule.system.disk.lockfile import holder
 
+LOST = (
+    "its state directory was moved or deleted: wait until it is taken back, or look for it there with BASCULE_STATE_DIR"
+)
 LOCK_S = 1.0  # for a dead-man that is just finishing
 
 
@@ -55,6 +59,12 @@ def pending(place: StateDirectory) -> PendingChange | None:
     return PendingChange(folder, entry)
 
 
+def open_elsewhere(place: StateDirectory) -> str:
+    """That a change is open on this host which this state directory knows nothing of; empty where none is."""
+    found = watched_elsewhere(place.checkpoints)
+    return "; ".join(filter(None, (found, relative_words()))) if found else ""
+
+
 def waiting_words(place: StateDirectory) -> str:
     """That a change is open and when it goes back, empty where none is."""
     found = pending(place)
@@ -85,6 +95,8 @@ def refuse_if_waiting(place: StateDirectory) -> None:
             found = pending(place)
     if found is not None and found.entry.status is not Status.ARMED:
         raise BasculeError(_problem(found))
+    if found is None and (words := open_elsewhere(place)):
+        raise BasculeError.of("PENDING", f"{words}; nothing was changed by this call", hint=LOST)
 
 
 def _problem(found: PendingChange) -> Problem:

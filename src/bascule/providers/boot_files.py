@@ -16,8 +16,10 @@ class BootFilesProvider(PlainProvider):
 
     def merge(self, change: ThreeWay) -> Merged:
         """As they were; what others have changed since is overwritten."""
-        before = self.part(change.before)
-        return Merged(part=self.part(change.now) if before is None else before)
+        before, now = self.part(change.before), self.part(change.now)
+        if before is not None and now is not None and before.unit is now.unit is None:
+            return Merged(part=now)  # none then, none now, wherever they would have been
+        return Merged(part=now if before is None else before)
 
     def lasts(self, before: HostState, wanted: HostState) -> bool:
         """Whether the change altered what the next boot loads."""

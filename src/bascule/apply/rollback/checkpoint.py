@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 SCHEMA = "bascule/checkpoint/1"
 BESIDES, MADE = "besides.json", "besides-made.json"  # of version 0.1.0: the parts of guests and servers
+JOURNAL = "journal"
+FILES = ("checkpoint.json", "facts.json", "applied.json", BESIDES, MADE, JOURNAL)
 KEPT = 20  # finished checkpoints that stay for the curious
 
 
@@ -167,27 +169,36 @@ class Folder(Struct, frozen=True):
 
     def entries(self) -> list[LogEntry]:
         """All that happened, oldest first."""
-        return [_entry(record) for record in durable.records(self.path / "journal")]
+        return [_entry(record) for record in durable.records(self.path / JOURNAL)]
 
     def last(self) -> LogEntry | None:
         """How it stands; None when it was never finished writing, and then nothing was changed."""
-        found: LogEntry | None = None
-        for entry in self.entries():
-            keep_guard = entry if entry.guard is not None or found is None else replace(entry, guard=found.guard)
-            late = found is not None and keep_guard.deadline_s is None
-            found = replace(keep_guard, deadline_s=found.deadline_s) if late and found else keep_guard
-        return found
+        return _last(self.entries())
 
     def note(self, status: Status, **values: Any) -> None:
         """Write down what happened. Raises OSError."""
         record = {"status": str(status), "at": time.time(), "boot_id": boot.boot_id(), **values}
-        durable.append(self.path / "journal", record)
+        durable.append(self.path / JOURNAL, record)
 
     @property
     def is_of_this_boot(self) -> bool:
         """Whether the kernel that was changed still runs."""
         entry = self.last()
         return entry is not None and self.entries()[0].boot_id == boot.boot_id()
+
+
+def last_of(records: Iterable[dict[str, Any]]) -> LogEntry | None:
+    """How a change stands by the records of its journal; None when there are none."""
+    return _last(map(_entry, records))
+
+
+def _last(entries: Iterable[LogEntry]) -> LogEntry | None:
+    found: LogEntry | None = None
+    for entry in entries:
+        keep_guard = entry if entry.guard is not None or found is None else replace(entry, guard=found.guard)
+        late = found is not None and keep_guard.deadline_s is None
+        found = replace(keep_guard, deadline_s=found.deadline_s) if late and found else keep_guard
+    return found
 
 
 def write(place: StateDirectory, checkpoint: Checkpoint, facts: ChangeFacts, *, deadline_s: float) -> Folder:
@@ -201,7 +212,7 @@ def write(place: StateDirectory, checkpoint: Checkpoint, facts: ChangeFacts, *, 
         durable.make_folder(folder.path)
         durable.write_whole(folder.path / "checkpoint.json", _dump(_to_json(checkpoint)))
         durable.write_whole(folder.path / "facts.json", _dump(asdict(facts)))
-        durable.new_journal(folder.path / "journal")
+        durable.new_journal(folder.path / JOURNAL)
         folder.note(Status.ARMED, deadline_s=deadline_s)
     except OSError as error:
         _remove(folder)

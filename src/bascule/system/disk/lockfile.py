@@ -34,9 +34,9 @@ class Holder(Struct, frozen=True):
 class LockHeld(Exception):
     """Somebody else has it."""
 
-    def __init__(self, holder: Holder) -> None:
-        super().__init__(f"held by process {holder.pid}")
-        self.holder = holder
+    def __init__(self, path: Path) -> None:
+        self.path, self.holder = path, holder(path)
+        super().__init__(f"held by process {self.holder.pid}")
 
 
 class Lock(Closing):
@@ -59,7 +59,7 @@ class Lock(Closing):
                     break
                 except BlockingIOError:
                     if time.monotonic() >= until:
-                        raise LockHeld(holder(path)) from None
+                        raise LockHeld(path) from None
                     time.sleep(_STEP_S)
             pid = os.getpid()
             with contextlib.suppress(OSError):  # a full disk: the lock holds all the same, only without a name
@@ -75,6 +75,40 @@ class Lock(Closing):
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
+
+
+class HeldLock(Closing):
+    """A lock to be taken later, whatever becomes of its path meanwhile. Raises OSError where it is not there.
+
+    Whoever holds it still has the file that was there, and whoever comes later takes the one that is there then: both
+    are taken.
+    """
+
+    __slots__ = ("_fd", "_path", "_taken")
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._taken = path, list[Lock]()
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    @property
+    def fds(self) -> tuple[int, ...]:
+        """Programs that inherit them hold the lock as well."""
+        return tuple(lock.fd for lock in self._taken)
+
+    def take(self, verb: str, *, wait_s: float) -> Self:
+        """Take it, after waiting for at most ``wait_s`` seconds. Raises LockHeld, OSError."""
+        paths = [Path(f"/proc/self/fd/{self._fd}")]
+        with contextlib.suppress(OSError):
+            if not os.path.samestat(self._path.stat(), os.fstat(self._fd)):
+                paths.append(self._path)
+        for path in paths[len(self._taken) :]:
+            self._taken.append(Lock.take(path, verb, wait_s=wait_s))
+        return self
+
+    def close(self) -> None:
+        """Let go."""
+        while self._taken:
+            self._taken.pop().close()
 
 
 def holder(path: Path) -> Holder:

@@ -73,6 +73,16 @@ def programs() -> tuple[Program, ...]:
     return tuple(found)
 
 
+def opened(pid: int) -> tuple[str, ...]:
+    """What a process has open, by path; nothing where we may not look."""
+    found = []
+    with contextlib.suppress(OSError):
+        for one in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                found.append(str(one.readlink()))
+    return tuple(found)
+
+
 def end_with_children(pid: int, among: Iterable[Program]) -> None:
     """End a process at once, then what it has started (dhcpcd has helpers); none of them gets to say goodbye."""
     programs_ = {program.pid: program for program in among}
