@@ -66,6 +66,18 @@ def test_files_come_with_the_change_and_go_with_it(machine: Machine) -> None:
     assert machine.files() == before
 
 
+def test_apply_tells_which_files_of_its_own_it_removed(machine: Machine, tmp_path: Path) -> None:
+    assert machine.apply("--no-confirm")[0] == 0
+    smaller = tmp_path / "smaller.yaml"
+    smaller.write_text("site: production\nhosts: {vmserver: {nics: {eth2: {}, eth3: {}, eth4: {}, eth5: {}}}}\n")
+    status, out, err = machine.run("apply", str(smaller), "--yes", "--no-confirm", "--root", str(machine.root))
+    assert status == 0, err
+    (told,) = (line for line in out.splitlines() if line.startswith("removed: "))
+    gone = {f"{machine.networkd}/10-br3.netdev", f"{machine.networkd}/10-br3.network"}
+    assert gone <= set(told.removeprefix("removed: ").split(", "))
+    assert not any(Path(one).exists() for one in told.removeprefix("removed: ").split(", "))
+
+
 def test_the_dead_man_puts_files_back(machine: Machine) -> None:
     import time
 

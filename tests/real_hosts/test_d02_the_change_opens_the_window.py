@@ -67,6 +67,13 @@ def test_a_route_that_moves_is_told_once(real_host: Field) -> None:
     ]
 
 
+def test_a_written_gateway_in_place_of_one_by_hand_moves_as_well(shared_host: Field) -> None:
+    text = ONE_NIC.replace("address: from-uplink", "address: 192.168.1.10/24, gateway: 192.168.1.1")
+    assert [line for line in shared_host.plan(text).own_line if "route" in line] == [
+        "the route default via 192.168.1.1 moves from eth0 to br0"
+    ]
+
+
 @pytest.mark.parametrize("what", QUIET)
 def test_what_leaves_the_line_alone_needs_none(shared_host: Field, what: str) -> None:
     plan = shared_host.plan(QUIET[what])

@@ -135,8 +135,8 @@ def _defaults(state: HostState) -> list[Route]:
 
 
 def _is_moved(route: Route, other: Route) -> bool:
-    """Whether a route is another one over another link; of one that was advertised the metric differs then."""
-    like = replace(other, dev=route.dev, lifetime=route.lifetime)
+    """Whether a route is another one over another link, whoever made it; the metric of an advertised one differs."""
+    like = replace(other, dev=route.dev, lifetime=route.lifetime, protocol=route.protocol)
     return "" != route.dev != other.dev and (
         like == route or (route.protocol == "ra" and replace(like, metric=route.metric) == route)
     )

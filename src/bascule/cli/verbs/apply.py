@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from bascule.apply.prepare import PreparedPlan
     from bascule.apply.request import ApplyRequest
     from bascule.apply.transaction import ApplyResult
+    from bascule.plan.file_change import FileChange
     from bascule.system.clock import Progress
 
 DEFAULT_S = 60.0
@@ -240,6 +241,15 @@ def _done_json(done: ApplyResult, *, kept: bool) -> dict[str, Any]:
     }
 
 
+def _files_words(files: Sequence[FileChange], written: Sequence[str]) -> Iterator[str]:
+    """A line for each thing that was done to files of the configuration."""
+    moved = [f"{file.path} (kept as {file.place})" for file in files if file.action == "move"]
+    removed = [file.path for file in files if file.action == "remove"]
+    for what, paths in (("written", written), ("moved aside", moved), ("removed", removed)):
+        if paths:
+            yield f"{what}: {', '.join(paths)}"
+
+
 def _done_words(ready: ApplyRequest, done: ApplyResult) -> str:
     from bascule.apply.prepare import address_place
 
@@ -267,10 +277,7 @@ def _done_words(ready: ApplyRequest, done: ApplyResult) -> str:
     if ready.persister is None:
         lines.append(f"no configuration files were written: {ready.not_kept}")
         lines.append("the change will not outlive a restart of the machine")
-    elif done.written:
-        lines.append(f"written: {', '.join(done.written)}")
-        moved = [f"{file.path} (kept as {file.place})" for file in prepared.plan.files if file.action == "move"]
-        lines += [f"moved aside: {', '.join(moved)}"] if moved else []
     else:
-        lines.append(f"no file was written: the files of {ready.persister.dialect} say it already")
+        files = list(_files_words(prepared.plan.files, done.written))
+        lines += files or [f"no file was written: the files of {ready.persister.dialect} say it already"]
     return "\n".join(lines)
