@@ -111,6 +111,12 @@ class DoctorFacts(Struct, frozen=True, kw_only=True):
         own = (ipaddress.ip_interface(one.ip).network for one in (link.addresses if link is not None else ()))
         return tuple(dict.fromkeys(one for one in (*found, *own) if one.version == version))
 
+    def leads_out(self, bridge: str) -> bool:
+        """Whether frames of guests leave a bridge by a wire, for whoever is behind it: the file gives it an uplink."""
+        host = self.site.hosts.get(self.host) if self.site is not None else None
+        declared = host.bridges.get(bridge) if host is not None else None  # type: ignore[call-overload]  # a name
+        return declared is not None and bool(declared.every_port)
+
     @property
     def _declared(self) -> tuple[str, ...]:
         return tuple(map(str, self.site.hosts[self.host].bridges)) if self.site and self.host else ()

@@ -18,8 +18,8 @@ from bascule.topology.trace.any_frame.ways import (
     FAMILIES,
     VERSION_OF,
     FramePath,
+    HookFields,
     bridged,
-    devices_of,
     fib,
     inward,
     ip_hook,
@@ -28,14 +28,15 @@ from bascule.topology.trace.any_frame.ways import (
     ports_by_kind,
 )
 from bascule.topology.trace.network import HostNetwork
-from bascule.topology.trace.packet import NEW, TCP, UDP
-from bascule.topology.trace.rules.evaluate import MatchedLine, every_end, plain_end
-from bascule.topology.trace.rules.lines import RuleChain, Rules
+from bascule.topology.trace.packet import INVALID, NEW, TCP, UDP, UNTRACKED
+from bascule.topology.trace.rules.evaluate import ChainEnd, MatchedLine, every_end, plain_end
+from bascule.topology.trace.rules.lines import NoTrack, RuleChain, Rules
 from bascule.topology.trace.rules.words import chain_words
 
 WORDS = {"ip": "IPv4", "ip6": "IPv6", "arp": "ARP"}
 FAMILY_OF = {4: "ip", 6: "ip6"}  # by the version of IP
 LOSES = {"drop", "reject"}
+UNTRACKS = "notrack"
 BROADCASTS = {("udp", 67): 0xFFFFFFFF, ("udp", 547): 0xFF02000000000000_0000000000010002}  # who has no address asks so
 LINK_LOCAL = (0xFE80 << 112, (0xFEC0 << 112) - 1)
 ASKS_FROM: Mapping[tuple[str, int], int | tuple[int, int]] = {("udp", 67): 0, ("udp", 547): LINK_LOCAL}
@@ -70,7 +71,8 @@ class RuleVerdict(Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         said = f"policy {self.verdict.upper()}" if self.by is None else f"'{self.by.line.text}'"
-        return f"{said} in {chain_words(self.chain)}"
+        then = " (then no state of a connection lets it pass)" if self.verdict == UNTRACKS else ""
+        return f"{said} in {chain_words(self.chain)}{then}"
 
 
 class FrameLoss(Struct, frozen=True, kw_only=True):
@@ -110,7 +112,7 @@ class FramePassage(Struct, frozen=True, kw_only=True):
     @property
     def losing(self) -> tuple[RuleVerdict, ...]:
         """What has to be mended, the most certain first."""
-        return self.stops or _once(stop for cut in self.cuts for stop in cut.stops) or self.may_stop
+        return self.stops or once(stop for cut in self.cuts for stop in cut.stops) or self.may_stop
 
 
 def bridged_frames(network: HostNetwork, bridge: str, subnets: Collection[IpNetwork] = ()) -> tuple[FramePassage, ...]:
@@ -164,7 +166,7 @@ def passed_by(network: HostNetwork, bridge: str) -> tuple[tuple[str, ...], tuple
                 names = (_names([name], ports) if name else "any" for name in (way.came, way.left))
                 pairs.append(" to ".join(names))
                 stops += [*passage.stops, *passage.may_stop]
-    return tuple(dict.fromkeys(pairs)), _once(stops)
+    return tuple(dict.fromkeys(pairs)), once(stops)
 
 
 def into_host(network: HostNetwork, link: str, family: str, protocol: str, port: int) -> FramePassage:
@@ -220,18 +222,6 @@ def routed(network: HostNetwork, family: str, *, into: str = "", out: str = "", 
     return _of_all(network, family, [replace(way, stations=across + way.stations) for way in ways])
 
 
-def translations(network: HostNetwork, bridge: str, subnet: IpNetwork) -> tuple[RuleVerdict, ...]:
-    """The rules that give another source to frames of a subnet which only cross a bridge, where br_netfilter calls."""
-    family = FAMILY_OF[subnet.version]
-    bounds = (int(subnet[0]), int(subnet[-1]))
-    known = plain(network, family) | {"meta physbridged": 1, f"{family} saddr": bounds, f"{family} daddr": bounds}
-    known |= {**fib(network, family, bridge, daddr="unicast"), **devices_of("", bridge), "meta physin": None}
-    chains = (one for one in network.rules.at(family, "postrouting") if one.base is not None and one.base.type == "nat")
-    ends = ((chain, end) for chain in chains for end in every_end(network.rules, chain, known))
-    found = (RuleVerdict(verdict=end.nat.kind, base=chain, by=end.by) for chain, end in ends if end.nat is not None)
-    return _once(found)
-
-
 # ---- what comes of it
 
 
@@ -279,7 +269,7 @@ def _keys(told: Told) -> Iterator[tuple[str | None, str | None]]:
 
 
 def _cut(which: str, some: Iterable[FramePassage], *, whole: bool) -> FrameLoss:
-    return FrameLoss(which=which, stops=_once(stop for one in some for stop in one.stops or one.may_stop), whole=whole)
+    return FrameLoss(which=which, stops=once(stop for one in some for stop in one.stops or one.may_stop), whole=whole)
 
 
 def _names(shut: Sequence[str], ports: Sequence[Sequence[str]]) -> str:
@@ -303,9 +293,9 @@ def _passage(network: HostNetwork, family: str, told: Sequence[FramePassage]) ->
     return FramePassage(
         family=family,
         result=result,
-        stops=_once(stops),
-        may_stop=_once(may_stop),
-        lets=_once(one for each in told for one in each.lets),
+        stops=once(stops),
+        may_stop=once(may_stop),
+        lets=once(one for each in told for one in each.lets),
         chains=max(each.chains for each in told),
         gaps=network.rules.unread,
     )
@@ -316,6 +306,7 @@ def _outcome(rules: Rules, way: FramePath) -> FramePassage:
     may_stop: list[RuleVerdict] = []
     lets: list[RuleVerdict] = []
     surely_lost = False
+    untracked: RuleVerdict | None = None
     for chain, facts in way.stations:
         ends = every_end(rules, chain, facts)
         possible = [RuleVerdict(verdict=end.verdict, base=chain, by=end.by) for end in ends]
@@ -329,6 +320,12 @@ def _outcome(rules: Rules, way: FramePath) -> FramePassage:
         elif default.by is not None:
             lets.append(default)
         may_stop += [one for one in possible if one.loses and one != default]
+        if untracked is not None and facts.get("ct state") == NEW:
+            ends = every_end(rules, chain, {**facts, "ct state": UNTRACKED})
+            fresh = [RuleVerdict(verdict=end.verdict, base=chain, by=end.by) for end in ends]
+            fresh = [one for one in fresh if one.loses and one not in possible]
+            may_stop += [*fresh, untracked] if fresh else []
+        untracked = untracked or _untracked(chain, facts, ends)
     result = Possibility.NO if surely_lost else Possibility.PERHAPS if stops or may_stop else Possibility.YES
     return FramePassage(
         family="",
@@ -340,5 +337,15 @@ def _outcome(rules: Rules, way: FramePath) -> FramePassage:
     )
 
 
-def _once(verdicts: Iterable[RuleVerdict]) -> tuple[RuleVerdict, ...]:
+def _untracked(chain: RuleChain, facts: HookFields, ends: Iterable[ChainEnd]) -> RuleVerdict | None:
+    """The rule by which connection tracking leaves frames alone, before it sees them: then no state lets them pass."""
+    if facts.get("ct state") != INVALID:
+        return None
+    hits = (hit for end in ends if end.fields.get("ct state") == UNTRACKED for hit in end.hits)
+    by = next((hit for hit in hits if any(isinstance(part, NoTrack) for part in hit.line.parts)), None)
+    return None if by is None else RuleVerdict(verdict=UNTRACKS, base=chain, by=by)
+
+
+def once(verdicts: Iterable[RuleVerdict]) -> tuple[RuleVerdict, ...]:
+    """The same without those that read alike."""
     return tuple({str(one): one for one in verdicts}.values())

@@ -10,7 +10,7 @@ from bascule.verify.checks import Check
 from bascule.verify.doctor.finding import DoctorFacts, Finding, Severity
 from bascule.verify.doctor.firewall import bridge_filter, forward_policy, network_services, traps
 
-LOOKS = (bridge_filter.look, forward_policy.look, network_services.look, traps.masqueraded)
+LOOKS = (bridge_filter.look, forward_policy.look, network_services.look, traps.translated)
 BAD = {Severity.PROBLEM, Severity.WARNING}
 
 

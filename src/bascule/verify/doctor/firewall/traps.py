@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from bascule.model.kernel_parameters import VLAN_TAGGED, dotted
 from bascule.model.ruleset.owners import owner
-from bascule.topology.trace.any_frame.passages import RuleVerdict, bridged_frames, passed_by, translations
+from bascule.topology.trace.any_frame.passages import WORDS, RuleVerdict, bridged_frames, passed_by
+from bascule.topology.trace.any_frame.translated import other_destinations, other_senders
 from bascule.topology.trace.any_frame.ways import FAMILIES, VERSION_OF
 from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.rules.lines import RuleChain
@@ -25,17 +26,17 @@ def look(facts: DoctorFacts) -> Iterator[Finding]:
     if calling := _calling(facts, network):
         yield from _skipped(network, calling)
         yield from _tagged(network, calling)
-        yield from _masqueraded(facts, network, calling)
+        yield from _translated(facts, network, calling)
     yield from _beside_tables(network)
     yield from _lost_links(network)
     yield from _two_firewalls(network)
     yield from _unmet(network)
 
 
-def masqueraded(facts: DoctorFacts) -> Iterator[Finding]:
-    """The one of them that loses what guests send: verbs that speak of bridges say it as well."""
+def translated(facts: DoctorFacts) -> Iterator[Finding]:
+    """Those of them that lead guests' frames astray: verbs that speak of bridges say it as well."""
     if facts.network is not None:
-        yield from _masqueraded(facts, facts.network, _calling(facts, facts.network))
+        yield from _translated(facts, facts.network, _calling(facts, facts.network))
 
 
 def _calling(facts: DoctorFacts, network: HostNetwork) -> list[str]:
@@ -100,26 +101,49 @@ def _tagged(network: HostNetwork, bridges: list[str]) -> Iterator[Finding]:
         )
 
 
-def _masqueraded(facts: DoctorFacts, network: HostNetwork, bridges: list[str]) -> Iterator[Finding]:
-    """Masquerading without a device catches frames that only cross the bridge: guests see each other as the host."""
+def _translated(facts: DoctorFacts, network: HostNetwork, bridges: list[str]) -> Iterator[Finding]:
+    """Rules without a device catch frames that only cross the bridge: they get another sender, or go elsewhere."""
     for name in bridges:
         for family in FAMILIES:
             if not network.filters_bridged(name, VERSION_OF[family]):
                 continue
-            found = [
-                one for subnet in facts.subnets(name, VERSION_OF[family]) for one in translations(network, name, subnet)
-            ]
-            if found:
+            beyond = facts.leads_out(name)
+            subnets = facts.subnets(name, VERSION_OF[family])
+            inside = [one for subnet in subnets for one in other_senders(network, name, subnet)]
+            senders = [one for subnet in subnets for one in other_senders(network, name, subnet, beyond=beyond)]
+            if senders:
+                which = "between its ports" if inside else "that leave its subnet by a port"
+                who, whom = ("guests", "one another") if inside else ("others", "the guests")
+                whose = "the host's own" if all(one.verdict == "masquerade" for one in senders) else "another"
                 yield Finding(
                     id="bridged-masquerade",
                     severity=Severity.PROBLEM,
                     subject=name,
-                    text="frames between its ports are given the host's own address as their sender: guests see one "
-                    "another as this host, and answers go astray",
-                    evidence=tuple(dict.fromkeys(map(str, found))),
+                    text=f"{WORDS[family]} frames {which} are given {whose} address as their sender: {who} do not see "
+                    f"{whom} as they are, and answers go astray",
+                    evidence=_some(senders),
                     fix=f'say in that rule that it is not for {name}: oifname != "{name}" (iptables: ! -o {name})',
                     bridges=(name,),
                 )
+            sent = [one for subnet in subnets for one in other_destinations(network, name, subnet, beyond=beyond)]
+            if sent:
+                yield Finding(
+                    id="bridged-redirect",
+                    severity=Severity.WARNING,
+                    subject=name,
+                    text=f"some {WORDS[family]} frames between its ports are given another destination, and do not "
+                    "come to whom they were sent",
+                    evidence=_some(sent),
+                    fix=f'where that is not meant, say in that rule that it is not for {name}: iifname != "{name}" '
+                    f"(iptables: ! -i {name})",
+                    bridges=(name,),
+                )
+
+
+def _some(rules: Sequence[RuleVerdict]) -> tuple[str, ...]:
+    words = list(dict.fromkeys(map(str, rules)))
+    more = (f"and {len(words) - SAYS} more rules",) if len(words) > SAYS else ()
+    return (*words[:SAYS], *more)
 
 
 def _beside_tables(network: HostNetwork) -> Iterator[Finding]:
