@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from bascule.model.dhcp import ClientId
+from bascule.model.dhcp.offers import Offer
 from bascule.model.host_links import Ipv6, Ipv6Privacy, PolicyRule
 from bascule.model.links import Bond, Bridge, BridgePort, LinkOptions, Physical, Vlan
 from bascule.model.state import PortVlans
@@ -126,6 +127,9 @@ RULES = st.builds(
 )
 
 
+UNUSED = st.frozensets(st.tuples(st.sampled_from(list(Offer)), st.sampled_from([4, 6])), max_size=4)
+
+
 @st.composite
 def address_part(draw: st.DrawFn, *, rich: bool) -> dict[str, Any]:
     """What a link that is nobody's port may have."""
@@ -138,6 +142,7 @@ def address_part(draw: st.DrawFn, *, rich: bool) -> dict[str, Any]:
         "dhcp4": dhcp,
         "client_id": draw(CLIENT_IDS) if rich else None,
         "metric": draw(st.sampled_from([None, 200])) if dhcp else None,
+        "unused": draw(UNUSED),
         "ipv6": draw(st.sampled_from(list(Ipv6))),
         "ipv6_privacy": draw(st.sampled_from([None, *([*Ipv6Privacy] if rich else [Ipv6Privacy.OFF])])),
         "addresses": (*v4, *v6),

@@ -121,7 +121,8 @@ FOREIGN = {
     "networkd": (
         "etc/systemd/network/lan.network",
         "[Match]\nName=eth0\n\n[Network]\nDHCP=yes\n\n[DHCP]\nClientIdentifier=mac\nIAID=0x7\nUseDNS=no\nDUIDType=uuid\n",
-        ["9: [DHCP] IAID=0x7: '0x7' is not a whole number", "10: [DHCP] UseDNS=no: not taken",
+        ["9: [DHCP] IAID=0x7: '0x7' is not a whole number",
+         "10: [DHCP] UseDNS=no: those of advertisements are taken, and a site file says one thing of both",
          "11: [DHCP] DUIDType=uuid: a DUID is taken only with both DUIDType= and DUIDRawData="],
     ),
     "netplan": (

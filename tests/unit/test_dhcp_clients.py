@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from msgspec.structs import replace
 from bascule.dhcp.clients import dhcp_clients
 from bascule.dhcp.lease import give_names
 from bascule.model.dhcp import KINDS, DhcpClient, Handover
+from bascule.model.dhcp.dhclient import WITHOUT_DEFAULT
+from bascule.model.dhcp.offers import Offer
 from bascule.model.host_links import Bridge, Nic
 from bascule.model.links import Bridge as BridgeOptions
 from bascule.model.links import Veth
@@ -50,6 +53,49 @@ def test_a_command_line(words: str, links: tuple[str, ...], later: str) -> None:
     kind = KINDS[words.split(maxsplit=1)[0].rpartition("/")[2].rstrip(":")]
     assert kind.links(words.split()) == links
     assert " ".join(kind.start(on(kind.NAME, words)).argv) == later
+
+
+@pytest.mark.parametrize(
+    ("words", "unused", "later", "script"),
+    [
+        ("dhcpcd: eth0 [ip4]", (Offer.GATEWAY,), "dhcpcd --lastlease -4 --nogateway br0", ""),
+        ("dhcpcd: eth0 [ip4]", (Offer.DNS,),
+         "dhcpcd --lastlease -4 --nooption domain_name_servers,dhcp6_name_servers br0", ""),
+        ("udhcpc -i eth0", (Offer.DNS, Offer.GATEWAY), "udhcpc -i br0 -b -r 10.0.0.5 -s {script}",
+         'unset dns\nunset router\nexec "$script" "$@"\n'),
+        ("dhclient -4 -sf /opt/own eth0", (Offer.DNS,), "dhclient -v -sf {script} -4 br0",
+         'unset new_domain_name_servers;\nexec /opt/own "$@"\n'),
+        ("dhclient eth0", (Offer.GATEWAY,), "dhclient -v -sf {script} br0",
+         'unset new_routers; without_default;\nexec /sbin/dhclient-script "$@"\n'),
+        ("dhclient -6 eth0", (Offer.GATEWAY,), "dhclient -v -6 br0", ""),
+    ],
+)  # fmt: skip
+def test_what_the_new_link_does_not_use_of_its_lease(
+    words: str, unused: tuple[Offer, ...], later: str, script: str
+) -> None:
+    kind = KINDS[words.split(maxsplit=1)[0].rstrip(":")]
+    one = replace(on(kind.NAME, words), unused=unused)
+    start = kind.start(one)
+    assert " ".join(start.argv) == later
+    assert start.script.endswith(script)
+    assert bool(start.script) == bool(script)
+    assert one.back.unused == ()  # at home the host's own hooks know the link
+
+
+@pytest.mark.parametrize(
+    ("given", "left"),
+    [
+        ("0 10 0 0 1", ""),
+        ("24 192 168 5 10 0 0 1", "24 192 168 5 10 0 0 1"),
+        ("8 10 10 0 0 1 0 10 0 0 254 32 1 2 3 4 10 0 0 9", "8 10 10 0 0 1 32 1 2 3 4 10 0 0 9"),
+        ("", ""),
+    ],
+)
+def test_the_default_route_goes_out_of_the_list_of_classless_routes(given: str, left: str) -> None:
+    script = f"{WITHOUT_DEFAULT}without_default\necho $new_rfc3442_classless_static_routes"
+    env = {"new_rfc3442_classless_static_routes": given}
+    done = subprocess.run(["/bin/sh", "-c", script], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == left
 
 
 def test_where_a_client_writes_its_number() -> None:

@@ -8,8 +8,10 @@ from ipaddress import ip_address, ip_interface
 from msgspec.structs import replace
 
 from bascule.importer.words import route_words
+from bascule.model.dhcp.offers import Offer
 from bascule.model.host_links import Ipv6, PolicyRule
 from bascule.model.links import BridgePort
+from bascule.model.state import HostState
 from bascule.model.values import IfName, IpNetwork
 from bascule.persist.compare import differences
 from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute, replace_fields
@@ -88,6 +90,33 @@ def without_leases(
     return NetworkConfig.of(links, kernel.unmanaged, kernel.rules), tuple(told)
 
 
+def disagreements(
+    kernel: NetworkConfig, files: NetworkConfig, state: HostState
+) -> tuple[NetworkConfig, tuple[str, ...]]:
+    """The files without what of them the kernel shows to be otherwise on leases, and all that they disagree on."""
+    files, refused = _used_here(state, files)
+    return files, (*conflicts(kernel, files, state.links), *refused)
+
+
+def _used_here(state: HostState, files: NetworkConfig) -> tuple[NetworkConfig, tuple[str, ...]]:
+    """The files without what they refuse of a lease and the kernel has all the same, and where that is so."""
+    links, told = [], []
+    for name, say in files.links.items():
+        there = {
+            (offer, 6 if route.is_ipv6 else 4): route
+            for route in state.routes
+            if route.dev == name and route.gateway and route.protocol in {"dhcp", "ra"}
+            for offer in (Offer.GATEWAY if route.dst.endswith("/0") else Offer.ROUTES,)
+        }
+        for key in sorted(say.unused & there.keys()):
+            route = there[key]
+            told.append(
+                f"{name}: the route to {route.dst} via {route.gateway} is in the kernel, which the files refuse"
+            )
+        links.append(replace_fields(say, unused=say.unused - there.keys()))
+    return NetworkConfig.of(links, files.unmanaged, files.rules, files.neighbours), tuple(told)
+
+
 def _ipv6(kernel: LinkConfig, files: LinkConfig) -> Ipv6:
     """The mode that the files say, unless the kernel shows that it is another one.
 
@@ -129,6 +158,7 @@ def together(kernel: NetworkConfig, files: NetworkConfig) -> NetworkConfig:
                 dhcp4=have.dhcp4 or say.dhcp4,
                 client_id=say.client_id,
                 metric=say.metric,
+                unused=say.unused,
                 ipv6=_ipv6(have, say),
                 ipv6_privacy=say.ipv6_privacy if say.ipv6_privacy is not None else have.ipv6_privacy,
                 addresses=have.addresses,

@@ -38,7 +38,8 @@ _NO_NUMBER = re.compile(  # netplan's version, the number of an alias, what the 
 _STANDARDS = re.compile(r"802-3-ethernet|(?:ieee)?802[.-](?:3ad|1q|1ad)", re.IGNORECASE)
 SETTINGS = "etc/sysconfig/network/config"  # of SUSE's scripts, where few keys are about the network
 _BY_WORDS = re.compile(  # numbers that a reader takes, and that a site file says by a word
-    r"(?:ip6-privacy|privext|IPV6_PRIVACY|net\.ipv6\.conf\.(?P<link>[^\s=]+)\.use_tempaddr)[= ]\"?(?:[0-2]|rfc[0-9]+)\b"
+    r"(?:ip6-privacy|privext|IPV6_PRIVACY|net\.ipv6\.conf\.(?P<link>[^\s=]+)\.(?:use_tempaddr|accept_ra_\w+))[= ]"
+    r"\"?(?:[0-2]|rfc[0-9]+)\b"
     r"|\bwake-on-lan=(?:0x)?[0-9a-f]+\b"
 )
 _DEFAULTS = (  # of the kernel, where a key says what would be so without it
@@ -71,7 +72,7 @@ def untold(
     written = _Words([*said, *notes, *(each.text for each in left)])
     meant = _Words([str(value) for link in config.links.values() for value in link.options.as_json().values()])
     whole = {each.file for each in left if not each.line and each.why.startswith("passed over")}
-    whole |= {path for path in files if path.startswith("etc/systemd/system/")}  # of services, not of links
+    whole |= {path for path in files if path.startswith(("etc/systemd/system/", "etc/dhcp/"))}  # of programs
     shown = {(each.file, each.line): each.text for each in left}
     kept = {line for link in config.links.values() for line in link.hooks}
     lost, default = UnparsedLines(), UnparsedLines()

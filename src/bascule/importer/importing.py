@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from bascule.importer import libvirt
-from bascule.importer.compare import by_programs, conflicts, together, without_leases
+from bascule.importer.compare import by_programs, disagreements, together, without_leases
 from bascule.importer.completeness import untold
 from bascule.importer.fitting import fitting
 from bascule.importer.libvirt.plugs import name_vlans, plugged
@@ -102,7 +102,7 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
         notes, others = [*notes, *running.notes, *unsaid_at_ports(sources.state)], (*others, *running.others, *leased)
         unsure = frozenset()  # the kernel knows its ports
         if sources.dialect is not None:
-            told = tuple(conflicts(kernel, config, sources.state.links))
+            config, told = disagreements(kernel, config, sources.state)
             notes += by_programs(kernel, config)
         config = together(kernel, config)
     notes += _no_files(sources)

@@ -86,6 +86,8 @@ def _differences(have: LinkConfig, said: LinkConfig, config: NetworkConfig) -> I
     servers = [word for word in (*have.dns, *have.search) if word not in (*said.dns, *said.search)]
     if servers:
         yield f"name servers and domains {', '.join(servers)}; the site file does not say them"
+    for offer, version in sorted(have.unused - said.unused):
+        yield f"use_{offer} of IPv{version} is no; the site file does not say it"
     if have.client_id is not None and have.client_id != said.client_id:
         yield (
             f"is {have.client_id} to its DHCP server; 'bascule apply' keeps it on this host, elsewhere another lease "

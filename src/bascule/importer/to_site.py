@@ -10,7 +10,8 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from bascule.model.host_links import MAIN_TABLE, OPENVSWITCH_MODES, Ipv6, PolicyRule
+from bascule.model.dhcp.offers import use_words
+from bascule.model.host_links import LISTENING, MAIN_TABLE, OPENVSWITCH_MODES, Ipv6, PolicyRule
 from bascule.model.links import Bond, Bridge, BridgePort, OpenVSwitch, OpenVSwitchBond, Vlan
 from bascule.model.links.wake_on_lan import OFF
 from bascule.model.state import PortVlans
@@ -191,6 +192,7 @@ class _Writer:
             out["gateway"] = _one_or_many(gateways)
         if metric:
             out["metric"] = metric
+        out |= use_words(link.unused, [4] * link.dhcp4 + [6] * (link.ipv6 in LISTENING))
         if onlink:
             out["onlink"] = True
         if routes:

@@ -13,13 +13,12 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from bascule.errors import Place
+from bascule.model.dhcp.offers import NOTHING, Unused
 from bascule.model.links.wake_on_lan import Modes
 from bascule.model.site_place import NOWHERE
 from bascule.model.values import IfName, IpAddress, IpInterface, IpNetwork, Mac, Vid
 
 MAIN_TABLE, DEFAULT_TABLE = 254, 253  # the tables that the kernel's own rules look up (linux/rtnetlink.h)
-
-
 OPENVSWITCH_MODES = ("balance-slb", "balance-tcp")  # of bonds that Open vSwitch alone can make
 
 
@@ -97,6 +96,7 @@ class HostLink(Struct, frozen=True, kw_only=True):
     ipv6_privacy: Ipv6Privacy | None = None
     gateways: tuple[IpAddress, ...] = ()
     metric: int | None = None  # of the gateways, and of what DHCP brings
+    unused: Unused = NOTHING  # of what DHCP and advertisements bring
     onlink: bool = False  # the gateways are neighbours, whatever the addresses say
     routes: tuple[StaticRoute, ...] = ()
     dns: tuple[IpAddress, ...] = ()
@@ -369,6 +369,7 @@ class HostLinks(Struct, frozen=True, kw_only=True, dict=True):
                 ipv6_privacy=next((one.ipv6_privacy for one in (link, *handed) if one.ipv6_privacy is not None), None),
                 gateways=link.gateways + tuple(g for one in handed for g in one.gateways),
                 metric=next((one.metric for one in (link, *handed) if one.metric is not None), None),
+                unused=link.unused.union(*(one.unused for one in handed)),
                 onlink=any(one.onlink for one in (link, *handed)),
                 routes=link.routes + tuple(r for one in handed for r in one.routes),
                 dns=link.dns + tuple(d for one in handed for d in one.dns),

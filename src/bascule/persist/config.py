@@ -14,6 +14,7 @@ from msgspec import Struct, field
 from msgspec.structs import force_setattr, replace
 
 from bascule.model.dhcp.identity import ClientId
+from bascule.model.dhcp.offers import NOTHING, Unused
 from bascule.model.host_links import LISTENING, MAIN_TABLE, Ipv6, Ipv6Privacy, PolicyRule
 from bascule.model.links import Bridge, BridgePort, LinkOptions, OpenVSwitch, OpenVSwitchBond, Physical
 from bascule.model.links.wake_on_lan import Modes
@@ -51,6 +52,7 @@ class LinkConfig(Struct, frozen=True, kw_only=True):
     ``mac`` is the address that the link is given. ``mtu`` None leaves it to the kernel. ``vlans`` of a port are
     the VLANs that it is given on a VLAN-aware bridge, empty for the bridge's default. ``client_id`` None leaves it
     to the DHCP client who the link is for its server, ``metric`` None the rank of the routes that a lease brings,
+    ``unused`` is what is not taken of a lease or an advertisement,
     ``ipv6_privacy`` None to the kernel or the manager whether it has temporary addresses, ``wol`` None to the driver
     what wakes the machine by it. ``hooks`` are lines of interfaces(5) that run a command which nobody understands.
     """
@@ -67,6 +69,7 @@ class LinkConfig(Struct, frozen=True, kw_only=True):
     dhcp4: bool = False
     client_id: ClientId | None = None
     metric: int | None = None
+    unused: Unused = NOTHING
     ipv6: Ipv6 = Ipv6.OFF
     ipv6_privacy: Ipv6Privacy | None = None
     addresses: tuple[str, ...] = ()
@@ -98,6 +101,9 @@ class LinkConfig(Struct, frozen=True, kw_only=True):
             put(self, "ipv6", Ipv6.MANUAL)
         if self.ipv6 not in LISTENING:
             put(self, "ipv6_privacy", None)
+        if self.unused:
+            offered = {4: self.dhcp4, 6: self.ipv6 in LISTENING}
+            put(self, "unused", frozenset(one for one in self.unused if offered[one[1]]))
         if self.port == BridgePort():
             put(self, "port", None)
         if isinstance(self.options, OpenVSwitchBond):  # what its members say

@@ -8,6 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from bascule.model.dhcp.identity import ClientId
+from bascule.model.dhcp.offers import Offer
 from bascule.model.dialects import persistent
 from bascule.model.host_links import Ipv6
 from bascule.model.links import Bond, Bridge, BridgePort, Dummy, OpenVSwitch, OpenVSwitchBond, Vlan
@@ -112,6 +113,7 @@ def probes() -> Iterator[tuple[str, NetworkConfig]]:
     yield "DHCP", _nic(dhcp4=True)
     yield "DHCP: the MAC as client identifier", _nic(dhcp4=True, client_id=ClientId(by_mac=True))
     yield "DHCP: IAID and DUID that the server knows", _nic(dhcp4=True, client_id=ClientId(iaid=7, duid=DUID))
+    yield from _unused()
     yield "DHCP beside a static IPv4 address", _nic(dhcp4=True, addresses=("192.0.2.5/24",))
     yield "IPv6 by router advertisement", _nic(ipv6=Ipv6.AUTO)
     yield "DHCPv6", _nic(ipv6=Ipv6.DHCP)
@@ -177,6 +179,12 @@ def can_say(name: str, config: NetworkConfig) -> bool:
     if parsed.config != as_said_by(config, name) or parsed.left:
         raise AssertionError(f"{name} does not read what it wrote: {config}")
     return True
+
+
+def _unused() -> Iterator[tuple[str, NetworkConfig]]:
+    for offer, key in ((Offer.GATEWAY, "default route"), (Offer.ROUTES, "other routes"), (Offer.DNS, "name servers")):
+        yield f"DHCP, not its {key} (`use_{offer}: false`)", _nic(dhcp4=True, unused=frozenset({(offer, 4)}))
+        yield f"advertisements, not their {key}", _nic(ipv6=Ipv6.AUTO, unused=frozenset({(offer, 6)}))
 
 
 def _ports() -> Iterator[tuple[str, NetworkConfig]]:

@@ -13,6 +13,7 @@ from ipaddress import ip_address, ip_interface
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bascule.model.dhcp.offers import NOTHING, Unused
 from bascule.model.host_links import LISTENING, Bond, Bridge, Ipv6, Ipv6Privacy, Nic, VlanLink
 from bascule.model.kernel_parameters import FORWARDING
 from bascule.model.links import BridgePort, LinkOptions, OpenVSwitch, Physical
@@ -59,6 +60,7 @@ def wanted_config(site: Site, host: Host, state: HostState | None = None) -> Net
                 pin_path=own.pin_path,
                 dhcp4=own.dhcp or (own.inherits and found.dhcp4),
                 metric=own.metric,
+                unused=own.unused,
                 ipv6=own.ipv6 or (Ipv6.OFF if own.silent else _ipv6(now, seen, speaks=own.speaks)),
                 ipv6_privacy=own.ipv6_privacy,
                 wol=own.wol,
@@ -167,6 +169,7 @@ class _FileOnly(Struct, frozen=True, kw_only=True):
     ipv6: Ipv6 | None = None
     ipv6_privacy: Ipv6Privacy | None = None
     metric: int | None = None
+    unused: Unused = NOTHING
     dns: tuple[IpAddress, ...] = ()
     search: tuple[str, ...] = ()
     pin_mac: Mac | None = None
@@ -190,6 +193,7 @@ def _file_only(host: Host) -> Iterator[tuple[IfName, _FileOnly]]:
                 ipv6=said.ipv6,
                 ipv6_privacy=said.ipv6_privacy,
                 metric=said.metric,
+                unused=said.unused,
                 dns=said.dns,
                 search=said.search,
                 pin_mac=link.mac if isinstance(link, Nic) else None,

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from msgspec import Struct
 
 from bascule.model.dhcp import DhcpClient, Handover
+from bascule.model.dhcp.offers import NOTHING, Unused, of_version
 from bascule.model.site import Host
 from bascule.model.state import Address, HostState
 from bascule.model.values import IfName
@@ -14,11 +15,15 @@ from bascule.plan.change import Note
 
 
 class AddressMove(Struct, frozen=True, kw_only=True):
-    """Where a link's addresses go to; ``to`` is empty where they go away and the link becomes a silent port."""
+    """Where a link's addresses go to; ``to`` is empty where they go away and the link becomes a silent port.
+
+    ``unused`` is what that link leaves of its lease.
+    """
 
     link: IfName
     to: IfName | None
     addresses: tuple[Address, ...]
+    unused: Unused = NOTHING
 
 
 class NameServers(Struct, frozen=True, kw_only=True):
@@ -55,7 +60,9 @@ def _moves(host: Host, observed: HostState, wanted: HostState) -> Iterator[Addre
             master = host.link(later.master)
             to = master.name if master is not None and master.dhcp else None
         if to is not None or enslaved:
-            yield AddressMove(link=name, to=to, addresses=gone)
+            taker = host.link(to) if to is not None else None
+            left = host.spoken(taker).unused if taker is not None else NOTHING
+            yield AddressMove(link=name, to=to, addresses=gone, unused=left)
 
 
 def _successor(name: IfName, gone: Iterable[Address], wanted: HostState) -> IfName | None:
@@ -108,6 +115,7 @@ def _handover(client: DhcpClient, move: AddressMove) -> Handover | None:
         link=move.link,
         to=move.to,
         addresses=tuple(a.ip.partition("/")[0] for a in sorted(own, key=lambda a: not a.dynamic)),
+        unused=tuple(sorted(of_version(move.unused, 6 if "-6" in client.argv else 4))),
     )
 
 

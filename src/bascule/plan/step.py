@@ -59,8 +59,8 @@ CUTTING = {
 class Context(Struct, frozen=True, kw_only=True):
     """What the difference alone cannot tell.
 
-    Why a link is wanted, which guests it shall carry and which it carries now, and the links on which the
-    administrator's own line to the host runs.
+    Why a link is wanted (or, as "eth0 routes", why something about it is not), which guests it shall carry and which it
+    carries now, and the links on which the administrator's own line to the host runs.
     """
 
     reasons: Mapping[str, str] = field(default_factory=dict)
@@ -87,12 +87,13 @@ class Step(Struct, frozen=True):
     def change(self, context: Context) -> Change:
         """The step with its reason, its guests, and the risk that it has for this administrator."""
         cuts = self.subject in context.management and (self.risk > Risk.ADDITION or self.phase in CUTTING)
+        other = context.otherwise
         cut = context.running.get(self.subject, ()) if self.outage_s else ()
         return Change(
             subject=self.subject,
             action=self.action,
             about=self.about,
-            reason=context.otherwise if self.undeclared else context.reasons.get(self.subject, context.otherwise),
+            reason=context.reasons.get(f"{self.subject} {self.about}" if self.undeclared else self.subject, other),
             risk=Risk.MANAGEMENT if cuts else self.risk,
             guests=context.guests.get(self.subject, ()),
             cuts=cut,

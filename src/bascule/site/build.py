@@ -10,6 +10,7 @@ from bascule.errors import Place
 from bascule.model import host_links as links
 from bascule.model import site as m
 from bascule.model.bandwidth import Bandwidth
+from bascule.model.dhcp.offers import Offer, unused
 from bascule.model.guarding import GROUPS, Guarding, GuardLevel, VirtualRouter
 from bascule.model.links.wake_on_lan import in_order
 from bascule.model.network_mtus import with_network_mtus
@@ -117,6 +118,7 @@ class _Builder:
             "ipv6_privacy": None if link.ipv6_privacy is None else links.Ipv6Privacy(link.ipv6_privacy),
             "gateways": link.gateway,
             "metric": link.metric,
+            "unused": unused({Offer.GATEWAY: link.use_gateway, Offer.ROUTES: link.use_routes, Offer.DNS: link.use_dns}),
             "onlink": link.onlink,
             "routes": self.routes(link.routes, path),
             "dns": link.dns,

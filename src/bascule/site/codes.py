@@ -57,6 +57,7 @@ CODES = {
     "DHCP-STATIC": "a fixed address inside a DHCP range",
     "DHCP-SERVER": "a DHCP server without an address on the network that it serves",
     "DHCP-NOBODY": "somebody asks for an address where nobody serves DHCP",
+    "NOTHING-OFFERED": "a word on what a lease or an advertisement brings, on a link that gets neither",
     # hosts
     "BRIDGE-UPLINK": "a bridge without an uplink that does not say so on purpose",
     "SNOOPING": "a bridge that asks for multicast and does not listen",

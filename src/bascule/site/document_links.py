@@ -105,6 +105,13 @@ class HostLink(Entry):
     metric: s.Metric | None = Field(
         None, description="The rank of the gateway and of what DHCP brings among default routes; the lowest wins."
     )
+    use_gateway: s.Use | None = Field(
+        None,
+        description="Whether it takes the default route that a lease or a router advertisement brings: false for "
+        "neither, 'ipv4' or 'ipv6' for that of one alone; of both if not given.",
+    )
+    use_routes: s.Use | None = Field(None, description="The same of the other routes that they bring.")
+    use_dns: s.Use | None = Field(None, description="The same of the name servers that they bring.")
     onlink: s.Boolean = Field(
         False,
         description="The gateway is a neighbour though no prefix here holds it; beside a /32 or /128 it is anyway.",

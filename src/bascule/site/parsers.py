@@ -327,6 +327,15 @@ def read_boolean(text: str) -> bool:
     return _BOOLEANS[text.lower()]
 
 
+def read_use(text: str) -> tuple[int, ...]:
+    """Of which IP versions something is used: a truth value says both or none."""
+    if text.lower() in {"ipv4", "ipv6"}:
+        return (int(text[-1]),)
+    if text.lower() not in _BOOLEANS:
+        raise Invalid(f"{shown(text)} is neither true, false, ipv4 nor ipv6", "write false, or the one that is used")
+    return (4, 6) if _BOOLEANS[text.lower()] else ()
+
+
 def read_mac_or_number(text: str) -> Mac | int:
     """A MAC, or how many there are."""
     if not text.isdigit():

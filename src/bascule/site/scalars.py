@@ -300,6 +300,13 @@ Boolean = Annotated[
         "TYPE", "true or false", p.read_boolean, {"enum": [True, False, "on", "off", "yes", "no"], "default": False}
     ),
 ]
+Use = Annotated[  # the IP versions whose offers are used
+    tuple[int, ...],
+    Scalar(
+        "TYPE", "true, false, ipv4 or ipv6", p.read_use,
+        {"enum": [True, False, "on", "off", "yes", "no", "ipv4", "ipv6"], "default": True},
+    ),
+]  # fmt: skip
 Isolation = Annotated[
     bool | str,
     Scalar(

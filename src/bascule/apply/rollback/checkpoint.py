@@ -20,6 +20,7 @@ from bascule.apply.rollback.files import FileBackup
 from bascule.apply.state_directory import StateDirectory, refused
 from bascule.errors import BasculeError, Problem
 from bascule.model.dhcp import Handover
+from bascule.model.dhcp.offers import Offer
 from bascule.model.state import HostState
 from bascule.providers.json import from_json, to_json
 from bascule.system import boot
@@ -312,16 +313,18 @@ def _to_json(one: Checkpoint) -> dict[str, Any]:
     }
 
 
+def _handover(data: dict[str, Any]) -> Handover:
+    lists = {key: tuple(data.get(key, ())) for key in ("argv", "addresses")}
+    return Handover(**{**data, **lists, "unused": tuple(map(Offer, data.get("unused", ())))})
+
+
 def _read(path: Path) -> Checkpoint:
     try:
         data = json.loads(path.read_bytes())
         if data.pop("schema") != SCHEMA:
             raise ValueError(f"it is not a '{SCHEMA}' document")
         files = tuple(FileBackup.from_json(file) for file in data.pop("files"))
-        leases = tuple(
-            Handover(**{**one, "argv": tuple(one["argv"]), "addresses": tuple(one["addresses"])})
-            for one in data.pop("leases", ())
-        )
+        leases = tuple(map(_handover, data.pop("leases", ())))
         return Checkpoint(
             before=from_json(data.pop("before")),
             wanted=from_json(data.pop("wanted")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from bascule.model.dhcp.offers import use_words
 from bascule.model.host_links import Bond, Bridge, HostLink, Ipv6, Nic
 from bascule.model.links.wake_on_lan import wake_words
 from bascule.model.values import NO_VLAN
@@ -24,6 +25,7 @@ def declared_details(link: HostLink) -> Iterator[str]:
     yield from (f"gateway {gateway}" for gateway in link.gateways)
     if link.metric is not None:
         yield f"metric {link.metric}"
+    yield from (f"{key.replace('_', ' ')}: {value}".lower() for key, value in use_words(link.unused).items())
     if link.routes:
         yield f"routes: {len(link.routes)}"
     if isinstance(link, Nic):

@@ -9,6 +9,7 @@ from typing import Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bascule.model.dhcp.offers import Offer
 from bascule.model.values import IfName
 
 
@@ -33,7 +34,7 @@ class DhcpClient(Struct, frozen=True, kw_only=True):
 class Handover(Struct, frozen=True, kw_only=True):
     """A client that goes on with its lease on another link. ``argv`` is its command line on ``home``.
 
-    The lease is for one of ``addresses``; most likely for the first.
+    The lease is for one of ``addresses``; most likely for the first. ``unused`` is what the new link leaves of it.
     """
 
     kind: str
@@ -42,11 +43,12 @@ class Handover(Struct, frozen=True, kw_only=True):
     link: IfName
     to: IfName
     addresses: tuple[str, ...] = ()
+    unused: tuple[Offer, ...] = ()
 
     @property
     def back(self) -> Handover:
-        """The same, the other way."""
-        return replace(self, link=self.to, to=self.link)
+        """The same, the other way: at home the host's own hooks know the link again."""
+        return replace(self, link=self.to, to=self.link, unused=())
 
 
 class ClientStart(Struct, frozen=True, kw_only=True):

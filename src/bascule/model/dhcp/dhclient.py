@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import pairwise
 
 from bascule.model.dhcp.client import ClientStart, Handover, renamed
+from bascule.model.dhcp.offers import Offer
 
 NAME = "dhclient"
 VALUES = {
@@ -17,6 +19,38 @@ VALUES = {
 STAYS = {"-d", "-nw", "-1", "-q", "-w"}  # it shall go to the background once it is bound, and say so
 FOLDERS = ("/var/lib/dhcp", "/var/lib/dhclient")  # Debian and Ubuntu, Fedora and RHEL
 BLOCK = re.compile(rb"^lease6? \{\n.*?^\}\n", re.MULTILINE | re.DOTALL)
+
+VARIABLES = {  # of its script, by what they bring and the IP version
+    (Offer.GATEWAY, 4): "new_routers",
+    (Offer.ROUTES, 4): "new_static_routes new_rfc3442_classless_static_routes new_ms_classless_static_routes",
+    (Offer.DNS, 4): "new_domain_name_servers",
+    (Offer.DNS, 6): "new_dhcp6_name_servers",
+}
+# RFC 3442's list has the default route as well: a prefix length, the bytes that it counts, the router
+WITHOUT_DEFAULT = """\
+without_default() {
+    set -- $new_rfc3442_classless_static_routes
+    new_rfc3442_classless_static_routes=
+    while [ $# -ge 5 ]; do
+        count=$((($1 + 7) / 8 + 5))
+        [ "$1" = 0 ] && shift 5 && continue
+        while [ $count -gt 0 ] && [ $# -gt 0 ]; do
+            new_rfc3442_classless_static_routes="$new_rfc3442_classless_static_routes $1"
+            shift
+            count=$((count - 1))
+        done
+    done
+}
+"""
+SCRIPT = "/sbin/dhclient-script"  # Debian's and Fedora's
+
+
+def without(gone: Iterable[Offer], version: int) -> str:
+    """What its script does first, so that it sets up nothing of what is not used; empty where it cannot bring it."""
+    offers = frozenset(gone)
+    names = " ".join(words for (offer, which), words in VARIABLES.items() if offer in offers and which == version)
+    filtered = Offer.GATEWAY in offers and Offer.ROUTES not in offers and version == 4
+    return f"unset {names};{' without_default;' if filtered else ''}" if names else ""
 
 
 def links(argv: Sequence[str]) -> tuple[str, ...]:
@@ -37,8 +71,16 @@ def start(one: Handover) -> ClientStart:
     files = [renamed(path, one.home, one.link) for path in named.values()]
     if "-lf" not in named:
         files += [f"{folder}/dhclient{'6' if '-6' in one.argv else ''}.leases" for folder in FOLDERS]
+    gone = without(one.unused, 6 if "-6" in one.argv else 4)
+    script = ""
+    if gone:
+        own = next((path for option, path in pairwise(words) if option == "-sf"), SCRIPT)
+        words = [word for before, word in pairwise(["", *words]) if "-sf" not in {before, word}]
+        words[1:1] = ["-sf", "{script}"]
+        script = f'#!/bin/sh\n# Written by bascule.\n{WITHOUT_DEFAULT}{gone}\nexec {shlex.quote(own)} "$@"\n'
     return ClientStart(
         argv=(words[0], *(() if "-v" in words else ("-v",)), *words[1:]),
+        script=script,
         bound="" if "-6" in one.argv else r"bound to ([\d.]+)",
         carry=tuple((path, renamed(path, one.link, one.to)) for path in files),
         rewrite=partial(_rewrite, old=one.link, new=one.to),

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from bascule.model.dhcp.client import ClientStart, Handover
+from bascule.model.dhcp.offers import Offer
 
 NAME = "dhcpcd"
 TITLE = re.compile(r"dhcpcd: (?P<link>[^\s\[]\S*)(?P<families>( \[ip[46]\])*)$")
@@ -14,6 +15,13 @@ FOLDERS = ("/var/lib/dhcpcd/{}.lease", "/var/lib/dhcpcd/{}.lease6", "/var/lib/dh
 
 PID_FILES = ("/run/dhcpcd/{}.pid", "/run/dhcpcd/{}-4.pid", "/run/dhcpcd/{}-6.pid", "/run/dhcpcd-{}.pid",
              "/run/dhcpcd-{}-4.pid", "/run/dhcpcd-{}-6.pid")  # fmt: skip
+
+ROUTES = "static_routes,classless_static_routes,ms_classless_static_routes"
+LEFT = {
+    Offer.GATEWAY: ("--nogateway",),
+    Offer.ROUTES: ("--nooption", ROUTES),
+    Offer.DNS: ("--nooption", "domain_name_servers,dhcp6_name_servers"),
+}
 
 
 def links(argv: Sequence[str]) -> tuple[str, ...]:
@@ -32,8 +40,9 @@ def start(one: Handover) -> ClientStart:
     title = TITLE.match(" ".join(one.argv))
     families = title["families"] if title else ""
     only = [f"-{family}" for family, other in (("4", "6"), ("6", "4")) if families and f"ip{other}" not in families]
+    left = [word for offer in one.unused for word in LEFT[offer]]
     return ClientStart(
-        argv=(NAME, "--lastlease", *only, one.to),  # or it takes the address away while its server is silent
+        argv=(NAME, "--lastlease", *only, *left, one.to),  # or it takes the address away while its server is silent
         bound=r"leased ([\d.]+) for",
         carry=tuple((path.format(one.link), path.format(one.to)) for path in FOLDERS),
     )

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from getopt import GetoptError, gnu_getopt
 
 from bascule.model.dhcp.client import ClientStart, Handover, renamed
+from bascule.model.dhcp.offers import Offer
 
 NAME = "udhcpc"
 SHORT = "CV:F:bi:np:qRr:s:T:t:SA:O:ox:fBvaP:H:h:"
@@ -31,8 +32,9 @@ if [ ! -e "$0.bound" ]; then
             [ -z "{addresses}" ] || case " {addresses} " in *" $ip "*) ;; *) "$script" deconfig ;; esac ;;
     esac
 fi
-exec "$script" "$@"
+{unset}exec "$script" "$@"
 """
+VARIABLES = {Offer.GATEWAY: "router", Offer.ROUTES: "staticroutes msstaticroutes routes", Offer.DNS: "dns"}
 
 
 def _options(argv: Sequence[str]) -> list[tuple[str, str]]:
@@ -63,9 +65,10 @@ def start(one: Handover) -> ClientStart:
         elif name not in {*DROPPED, "-i", "--interface"}:
             words += [name, renamed(value, one.home, one.to)] if value else [name]
     asked = ("-r", one.addresses[0]) if one.addresses else ()
+    unset = "".join(f"unset {VARIABLES[offer]}\n" for offer in one.unused)
     own = shlex.quote(script) if script else f'{SCRIPTS[0]}\n[ -x "$script" ] || script={SCRIPTS[1]}'
     return ClientStart(
         argv=(one.argv[0], "-i", one.to, "-b", *asked, "-s", "{script}", *words),
         bound=r"lease of ([\d.]+) obtained",
-        script=SCRIPT.format(script=own, addresses=" ".join(one.addresses)),
+        script=SCRIPT.format(script=own, addresses=" ".join(one.addresses), unset=unset),
     )

@@ -9,7 +9,8 @@ from typing import Any
 from msgspec import Struct, field
 
 from bascule.model.dhcp.identity import ClientId
-from bascule.model.host_links import MAIN_TABLE, Ipv6, Ipv6Privacy, PolicyRule
+from bascule.model.dhcp.offers import Offer
+from bascule.model.host_links import LISTENING, MAIN_TABLE, Ipv6, Ipv6Privacy, PolicyRule
 from bascule.model.links import (
     Bond,
     Bridge,
@@ -75,6 +76,7 @@ class LinkDraft(Struct):
     dhcp4: bool = False
     client_id: ClientId = ClientId()
     metric: int | None = None
+    unused: set[tuple[Offer, int]] = field(default_factory=set)
     ipv6: Ipv6 = Ipv6.OFF
     ipv6_privacy: Ipv6Privacy | None = None
     onboot: bool = True
@@ -96,6 +98,7 @@ class LinkDraft(Struct):
             dhcp4=self.dhcp4,
             client_id=self.client_id,
             metric=self.metric,
+            unused=frozenset(self.unused),
             ipv6=self.ipv6,
             ipv6_privacy=self.ipv6_privacy,
             addresses=tuple(self.addresses),
@@ -268,6 +271,11 @@ class Builder:
         if draft.pin_path is not None and not PATH.fullmatch(draft.pin_path):
             self.left.add(draft.file, draft.line, draft.pin_path, "not the path of a slot")
             draft.pin_path = None
+        offered = {4: draft.dhcp4, 6: draft.ipv6 in LISTENING}
+        for offer, version in sorted(draft.unused):
+            if not offered[version] or draft.master is not None:
+                text = f"{draft.name}: no {offer} of IPv{version} is used"
+                self.left.passes(draft.file, draft.line, text)
         if draft.kind != "vlan":
             draft.parent = None
         for word in [word for word in draft.search if not DOMAIN.fullmatch(word)]:

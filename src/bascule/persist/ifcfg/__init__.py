@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bascule.model.dhcp.offers import Offer
 from bascule.persist.dialect import Dialect
 from bascule.persist.formats import NETWORK_MANAGER_CONF
 
@@ -17,6 +18,15 @@ SKIPPED = (  # what the scripts themselves pass over (network-functions, `get_co
     ".rpmsave",
     ".swp",
 )
+
+UNUSED = {  # keys that say "no" to what a lease or an advertisement brings
+    "DEFROUTE": (Offer.GATEWAY, 4),
+    "PEERROUTES": (Offer.ROUTES, 4),
+    "PEERDNS": (Offer.DNS, 4),
+    "IPV6_DEFROUTE": (Offer.GATEWAY, 6),
+    "IPV6_PEERROUTES": (Offer.ROUTES, 6),
+    "IPV6_PEERDNS": (Offer.DNS, 6),
+}
 
 DIALECT = Dialect(
     name="ifcfg",

@@ -31,7 +31,7 @@ from bascule.persist.formats.values import (
     words,
 )
 from bascule.persist.formats.vlans import from_name
-from bascule.persist.ifcfg import FOLDER, SKIPPED
+from bascule.persist.ifcfg import FOLDER, SKIPPED, UNUSED
 from bascule.persist.ifcfg.routes import classful, read_routes
 from bascule.persist.ifcfg.switches import TYPES as SWITCHES
 from bascule.persist.ifcfg.switches import SwitchKeys
@@ -47,8 +47,7 @@ SILENT = words(
     # nothing that a network would differ by, or what other keys say already
     """
     NAME UUID NM_CONTROLLED USERCTL NETWORK BROADCAST SLAVE BONDING_MASTER HOTPLUG PROXY_METHOD BROWSER_ONLY
-    IPV4_FAILURE_FATAL IPV6_FAILURE_FATAL IPV6FORWARDING DEFROUTE PEERDNS PEERROUTES IPV6_DEFROUTE
-    IPV6_PEERDNS IPV6_PEERROUTES IPV6_ADDR_GEN_MODE NOZEROCONF LINKDELAY ARPCHECK
+    IPV4_FAILURE_FATAL IPV6_FAILURE_FATAL IPV6FORWARDING IPV6_ADDR_GEN_MODE NOZEROCONF LINKDELAY ARPCHECK
     AUTOCONNECT_PRIORITY PERSISTENT_DHCLIENT REORDER_HDR ONPARENT NETBOOT AUTOCONNECT_SLAVES
     DHCLIENT_IGNORE_GATEWAY IPV6_DISABLED VLAN_FLAGS GVRP
     """
@@ -295,6 +294,8 @@ class _IfcfgFile(AssignmentFile):
         elif proto not in {"", "none", "static"}:
             self.leave("BOOTPROTO", "neither none, static nor dhcp")
         self._addresses(draft)
+        if self.value("DEFROUTE").lower() == "no":
+            draft.routes = [route for route in draft.routes if not route.is_plain_default]
         metric = self.take("METRIC", parse_number) or self.take("IPV4_ROUTE_METRIC", parse_number)
         if metric is not None:
             draft.metric = metric
@@ -304,13 +305,8 @@ class _IfcfgFile(AssignmentFile):
         )
         draft.dns += [server for _, key in servers if (server := self.take(key, parse_ip)) is not None]
         draft.search += self.value("DOMAIN").split()
-        if self.value("DEFROUTE").lower() == "no":
-            draft.routes = [route for route in draft.routes if not route.is_plain_default]
-        if draft.dhcp4:
-            for key in ("DEFROUTE", "PEERDNS", "PEERROUTES"):
-                if self.value(key).lower() == "no":
-                    self.leave(key, "what to take of a lease is not taken over")
         self._ip6(draft)
+        draft.unused |= {offer for key, offer in UNUSED.items() if self.value(key).lower() == "no"}
 
     def _rules(self) -> None:
         """What NetworkManager writes where initscripts have rule-eth0."""
@@ -340,14 +336,16 @@ class _IfcfgFile(AssignmentFile):
                 except ValueError as wrong:
                     self.leave(key, str(wrong))
         gateway = self.take("IPV6_DEFAULTGW", lambda text: parse_ip(text.partition("%")[0]))
-        if gateway is not None:
+        if gateway is not None and self.value("IPV6_DEFROUTE").lower() != "no":
             draft.routes.append(StaticRoute(dst=default_of(gateway), gateway=gateway))
 
     def _rest(self) -> None:
         for key in self.found:
-            if key in SILENT and key not in {"UUID", "SLAVE", "BONDING_MASTER"}:
+            if key in UNUSED and self.value(key).lower() == "no":
+                continue
+            if (key in SILENT or key in UNUSED) and key not in {"UUID", "SLAVE", "BONDING_MASTER"}:
                 self.builder.left.passes(self.path, self.found[key].line, f"{key}={self.found[key].value}")
-            elif key not in SILENT and key not in _TAKEN and not (_NUMBERED.fullmatch(key) or _RULE.fullmatch(key)):
+            elif key not in _TAKEN and not (_NUMBERED.fullmatch(key) or _RULE.fullmatch(key)):
                 self.leave(key, "not taken")
 
 
@@ -356,7 +354,7 @@ _TAKEN = words(
     DEVICE TYPE DEVICETYPE HWADDR MACADDR MTU ONBOOT BRIDGE MASTER STP DELAY AGEING PRIO BRIDGING_OPTS BONDING_OPTS VLAN
     PHYSDEV VLAN_ID BOOTPROTO DOMAIN IPV6INIT IPV6_AUTOCONF DHCPV6C IPV6ADDR IPV6ADDR_SECONDARIES
     IPV6_DEFAULTGW IPV6_PRIVACY ETHTOOL_OPTS OVS_BRIDGE OVS_OPTIONS OVS_EXTRA BOND_IFACES TEAM_MASTER
-    METRIC IPV4_ROUTE_METRIC BRIDGE_UUID MASTER_UUID BRIDGE_VLANS BRIDGE_PORT_VLANS
+    METRIC IPV4_ROUTE_METRIC UUID SLAVE BONDING_MASTER BRIDGE_UUID MASTER_UUID BRIDGE_VLANS BRIDGE_PORT_VLANS
     """
 )
 

@@ -6,6 +6,7 @@ second spelling (PHYSDEV and VLAN_ID, IPV6INIT=no), both are served.
 
 from __future__ import annotations
 
+from bascule.model.dhcp.offers import Offer
 from bascule.model.host_links import Ipv6, Ipv6Privacy
 from bascule.model.links import Bond, Bridge, Dummy, OpenVSwitch, Vlan
 from bascule.model.links.wake_on_lan import letters
@@ -18,7 +19,7 @@ from bascule.persist.formats.rules import by_link, rule_words
 from bascule.persist.formats.shell import assign
 from bascule.persist.formats.values import route_words, seconds
 from bascule.persist.formats.vlans import from_name, span
-from bascule.persist.ifcfg import FOLDER, SKIPPED
+from bascule.persist.ifcfg import FOLDER, SKIPPED, UNUSED
 from bascule.persist.keyfile import nmconf
 
 NAME = "ifcfg"
@@ -143,6 +144,7 @@ def _ip(link: LinkConfig, gaps: Gaps) -> Lines:
     v4, v6 = link.split()
     out: Lines = [("BOOTPROTO", "dhcp" if link.dhcp4 else "none")]
     out += [("METRIC", str(link.metric))] if link.metric is not None else []
+    out += [(key, "no") for key, offer in UNUSED.items() if offer in link.unused]
     gaps.check_client_id(link)
     if link.dhcp4 and v4:
         gaps.add(link.name, "address", ", ".join(v4), "the scripts ignore IPADDR where BOOTPROTO=dhcp")
@@ -151,7 +153,7 @@ def _ip(link: LinkConfig, gaps: Gaps) -> Lines:
         ip, _, prefix = address.partition("/")
         out += [(f"IPADDR{suffix}", ip), (f"PREFIX{suffix}", prefix)]
     gateways4, gateways6 = by_family(route.gateway for route in link.routes if route.is_plain_default)
-    if gateways4 and link.metric is None:  # METRIC is for the gateway as well
+    if gateways4 and _is_key(link, ipv6=False):
         out.append(("GATEWAY", gateways4[0]))
     out.append(("IPV6INIT", "no" if link.ipv6 is Ipv6.OFF else "yes"))
     if link.ipv6 is not Ipv6.OFF:
@@ -168,7 +170,7 @@ def _ip(link: LinkConfig, gaps: Gaps) -> Lines:
         out.append(("IPV6ADDR", v6[0]))
     if v6[1:]:
         out.append(("IPV6ADDR_SECONDARIES", " ".join(v6[1:])))
-    if gateways6:
+    if gateways6 and _is_key(link, ipv6=True):
         out.append(("IPV6_DEFAULTGW", gateways6[0]))
     out += [(f"DNS{number}", server) for number, server in enumerate(link.dns, 1)]
     if link.search:
@@ -176,12 +178,16 @@ def _ip(link: LinkConfig, gaps: Gaps) -> Lines:
     return out
 
 
+def _is_key(link: LinkConfig, *, ipv6: bool) -> bool:
+    """Whether a gateway has a key of its own: METRIC is for that as well, and DEFROUTE=no says that there is none."""
+    return (ipv6 or link.metric is None) and (Offer.GATEWAY, 6 if ipv6 else 4) not in link.unused
+
+
 def _routes(link: LinkConfig, files: dict[str, str]) -> None:
     """What GATEWAY and IPV6_DEFAULTGW do not say stands in files of their own."""
     said: set[bool] = set()
     for route in link.routes:
-        own = route.is_ipv6 or link.metric is None
-        if route.is_plain_default and own and route.is_ipv6 not in said:
+        if route.is_plain_default and _is_key(link, ipv6=route.is_ipv6) and route.is_ipv6 not in said:
             said.add(route.is_ipv6)
             continue
         path = f"{FOLDER}/route{'6' if route.is_ipv6 else ''}-{link.name}"

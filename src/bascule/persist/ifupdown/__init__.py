@@ -10,6 +10,7 @@ from bascule.persist.formats.neighbours import MANAGED, NOARP, PERMANENT, PROXY_
 
 MAIN = "etc/network/interfaces"
 FILE = "etc/network/interfaces.d/bascule"  # ours
+HOOK = "etc/dhcp/dhclient-enter-hooks.d/bascule"
 SCAFFOLD = """\
 source /etc/network/interfaces.d/*
 
@@ -19,7 +20,7 @@ iface lo inet loopback
 
 DIALECT = Dialect(
     name="ifupdown",
-    reads=(MAIN, "etc/network/interfaces.d/**", *LINK_FILES),
+    reads=(MAIN, "etc/network/interfaces.d/**", HOOK, *LINK_FILES),
     own=(MAIN, "etc/network/interfaces.d/*"),
     scaffold=MappingProxyType({MAIN: SCAFFOLD}),  # a host that has the file keeps it; it must source interfaces.d
     files="`/etc/network/interfaces.d/bascule`",
@@ -28,7 +29,9 @@ DIALECT = Dialect(
 What neither reader has a word for stands as an `up` line with the `ip` or `bridge` command. The line
   `bridge-ports-condone-regex` keeps ifupdown2 from taking the guests' taps off their bridge; ifupdown passes over it.
   `no-auto-down` keeps `ifdown -a`, and so a restart of networking.service, from deleting the bridges; to ifupdown2 that
-  line is part of a comment.""",
+  line is part of a comment. What a link does not use of a lease (`use_gateway`, `use_routes`, `use_dns`) stands in a
+  hook of dhclient, `/etc/dhcp/dhclient-enter-hooks.d/bascule`; dhcpcd reads none, and wants `nogateway` in its own
+  `/etc/dhcpcd.conf`.""",
     openvswitch=("mirrors",),
     neighbours=frozenset({PERMANENT, NOARP, MANAGED, PROXY_ARP, PROXY_NDP}),
 )

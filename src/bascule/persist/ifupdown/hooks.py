@@ -31,6 +31,7 @@ from bascule.persist.formats.values import (
     tuning_words,
 )
 from bascule.persist.formats.vlans import without
+from bascule.persist.ifupdown.dhclient import SYSCTLS
 from bascule.persist.ifupdown.words import wait_for_link_local
 from bascule.persist.parsed import without_secrets
 
@@ -182,11 +183,18 @@ def _vlan_link(builder: Builder, words: list[str], file: str, line: int) -> bool
 def _sysctl(builder: Builder, words: list[str], file: str, line: int) -> bool:
     """``sysctl -w net.ipv6.conf.eth0/30.use_tempaddr=2``: a point in a link's name is a slash there (sysctl.d(5))."""
     said = [word for word in words if word not in {"-q", "-w"}]
-    found = re.fullmatch(r"net[./]ipv6[./]conf[./](.+)[./]use_tempaddr=([012])", said[0]) if len(said) == 1 else None
+    found = re.fullmatch(r"net[./]ipv6[./]conf[./](.+)[./]([a-z_]+=-?[0-9]+)", said[0]) if len(said) == 1 else None
     if found is None:
         return False
     name = found[1].replace("/", ".") if said[0].startswith("net.") else found[1]
-    builder.draft(name, file, line).ipv6_privacy = parse_privacy(found[2])
+    key, _, value = found[2].partition("=")
+    gone = next((offer for offer, setting in SYSCTLS.items() if setting == found[2]), None)
+    if gone is not None:
+        builder.draft(name, file, line).unused.add(gone)
+    elif key == "use_tempaddr" and value in {"0", "1", "2"}:
+        builder.draft(name, file, line).ipv6_privacy = parse_privacy(value)
+    else:
+        return False
     return True
 
 

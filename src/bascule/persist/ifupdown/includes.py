@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 
 class Line(Struct):
@@ -14,6 +14,16 @@ class Line(Struct):
     number: int
     words: list[str]
     text: str
+
+
+class Stanza(Struct):
+    """``iface NAME FAMILY METHOD`` and its options."""
+
+    name: str
+    family: str
+    method: str
+    head: Line
+    options: list[Line] = field(default_factory=list)
 
 
 def includes(path: str, text: str) -> list[str]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from fnmatch import fnmatchcase
 
-from msgspec import Struct, field
-
 from bascule.model.host_links import Ipv6
 from bascule.model.values import parse_ifname, parse_vid
 from bascule.persist.config import StaticRoute
@@ -23,8 +21,9 @@ from bascule.persist.formats.values import (
 )
 from bascule.persist.formats.vlans import from_name
 from bascule.persist.ifupdown import MAIN
+from bascule.persist.ifupdown.dhclient import read_hook
 from bascule.persist.ifupdown.hooks import hook
-from bascule.persist.ifupdown.includes import Line, absolute, logical_lines, option_name
+from bascule.persist.ifupdown.includes import Line, Stanza, absolute, logical_lines, option_name
 from bascule.persist.ifupdown.makers import made_by
 from bascule.persist.ifupdown.switches import KINDS, SWITCHES, SwitchWords, is_taken
 from bascule.persist.ifupdown.vlans import VlanWords
@@ -49,16 +48,6 @@ FOLDER = "etc/network/interfaces.d/"
 _RUN_PARTS = re.compile(r"[A-Za-z0-9_.-]+")  # names that source-directory takes
 
 
-class _Stanza(Struct):
-    """``iface NAME FAMILY METHOD`` and its options."""
-
-    name: str
-    family: str
-    method: str
-    head: Line
-    options: list[Line] = field(default_factory=list)
-
-
 def parse(files: Files, hardware: Hardware | None = None) -> Parsed:  # noqa: ARG001  # every dialect has this shape
     """The meaning of the files."""
     builder = Builder()
@@ -70,6 +59,7 @@ def parse(files: Files, hardware: Hardware | None = None) -> Parsed:  # noqa: AR
             builder.left.add(path, 0, "", f"not included by /{MAIN}")
     reader.settle()
     linkfile.parse(files, builder)
+    read_hook(files, builder)
     return builder.finish()
 
 
@@ -84,13 +74,13 @@ class InterfacesFiles:
         self.classes: dict[str, set[str]] = {}  # of links that somebody brings up together
         self.raised: dict[str, Line] = {}  # names of stanzas, each with the line that brings it up
         self.named = {"lo"}  # by stanzas of all kinds
-        self.stanzas: list[_Stanza] = []
-        self.loopback: list[_Stanza] = []
-        self.current: _Stanza | None = None
+        self.stanzas: list[Stanza] = []
+        self.loopback: list[Stanza] = []
+        self.current: Stanza | None = None
         self.called: dict[str, str] = {}  # of stanzas that are a logical interface: the link
         self.patterns: list[str] = []  # of links that come up by themselves
-        self.refused: list[tuple[_Stanza, str]] = []
-        self.heirs: list[tuple[_Stanza, str]] = []  # stanzas with the name of another one whose options are theirs
+        self.refused: list[tuple[Stanza, str]] = []
+        self.heirs: list[tuple[Stanza, str]] = []  # stanzas with the name of another one whose options are theirs
         self.vlans = VlanWords()
         self.of_ipv6: set[str] = set()  # links whose stanzas speak of IPv6
         self.resolver: list[Line] = []  # name servers of no link
@@ -185,7 +175,7 @@ class InterfacesFiles:
         """Open a stanza; one that is not taken is told with all its lines."""
         name, family, method = ([*line.words[1:], "", "", ""])[:3]
         family, method = family or "inet", method or "manual"
-        self.current = _Stanza(name, family, method, line)
+        self.current = Stanza(name, family, method, line)
         self.named.add(name)
         known = {"static", "manual", "dhcp", "loopback", *(("auto",) if family == "inet6" else ())}
         if not name or family not in {"inet", "inet6"}:
@@ -282,7 +272,7 @@ class InterfacesFiles:
             master = self.builder.draft(name, MAIN, 0)
             master.kind = master.kind or kind
 
-    def _kind(self, draft: LinkDraft, stanza: _Stanza) -> None:
+    def _kind(self, draft: LinkDraft, stanza: Stanza) -> None:
         """What a link is follows from the options that it has; a VLAN may follow from its name alone."""
         keys = {option_name(line): line for line in stanza.options}
         if "ovs-type" in keys:
@@ -311,7 +301,7 @@ class InterfacesFiles:
             except ValueError as wrong:
                 self.leave(stanza.head, str(wrong))
 
-    def _stanza(self, draft: LinkDraft, stanza: _Stanza) -> None:
+    def _stanza(self, draft: LinkDraft, stanza: Stanza) -> None:
         if stanza.method == "dhcp" and stanza.family == "inet":
             draft.dhcp4 = True
         elif stanza.family == "inet6":
@@ -328,7 +318,7 @@ class InterfacesFiles:
             except ValueError as wrong:
                 self.leave(line, str(wrong))
 
-    def _option(self, draft: LinkDraft, stanza: _Stanza, key: str, text: str, line: Line) -> None:
+    def _option(self, draft: LinkDraft, stanza: Stanza, key: str, text: str, line: Line) -> None:
         simple = SIMPLE.get(key)
         if key == "metric" and stanza.method == "dhcp":
             draft.metric = parse_number(text)
@@ -380,7 +370,7 @@ class InterfacesFiles:
         elif key not in {"netmask", "accept_ra", "metric"}:
             raise ValueError("not taken")
 
-    def _bond_option(self, draft: LinkDraft, stanza: _Stanza, name: str, value: object) -> None:
+    def _bond_option(self, draft: LinkDraft, stanza: Stanza, name: str, value: object) -> None:
         """An option of a bond; in a member's stanza it is its bond's, where that says nothing else."""
         master = next((" ".join(o.words[1:]) for o in stanza.options if option_name(o) == "bond-master"), "")
         if master:

@@ -20,7 +20,7 @@ from bascule.persist.formats.openvswitch import bridge_columns, is_switch, port_
 from bascule.persist.formats.rules import by_link, rule_words
 from bascule.persist.formats.values import route_words, seconds
 from bascule.persist.formats.vlans import bridge_commands, unwanted_vlan
-from bascule.persist.ifupdown import FILE, MAIN, SCAFFOLD
+from bascule.persist.ifupdown import FILE, MAIN, SCAFFOLD, dhclient
 from bascule.persist.ifupdown.words import SECONDS, wait_for_link_local
 
 NAME = "ifupdown"
@@ -47,8 +47,9 @@ def render(config: NetworkConfig) -> dict[str, str]:
         ]
         when_up += _inner_tags(link, above.get(link.name, ()))
         stanzas += _link(link, config, members, when_up, gaps)
+    own = dhclient.hook(config, gaps)
     gaps.check()
-    files = {MAIN: SCAFFOLD, FILE: _stays(config, ports) + "\n".join(stanzas)}
+    files = own | {MAIN: SCAFFOLD, FILE: _stays(config, ports) + "\n".join(stanzas)}
     return files | linkfile.render(config)
 
 
@@ -96,6 +97,9 @@ def _link(link: LinkConfig, config: NetworkConfig, members: list[LinkConfig], wh
     if link.ipv6_privacy is not None:  # `privext` is ifupdown's alone, and not for every method
         key = dotted(conf(6, link.name, "use_tempaddr"))
         heads[-1][1].append(f"up sysctl -q -w {key}={TEMPORARY[link.ipv6_privacy]}")
+    for offer, setting in dhclient.SYSCTLS.items():
+        if offer in link.unused:
+            heads[-1][1].append(f"up sysctl -q -w {dotted(conf(6, link.name, setting))}")
     _routes(link, heads)
     if link.dns:
         heads[0][1].append("dns-nameservers " + " ".join(link.dns))

@@ -7,7 +7,6 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from bascule.model.dhcp.identity import ClientId
 from bascule.model.host_links import LISTENING, MAIN_TABLE, Ipv6
 from bascule.model.links.wake_on_lan import of_manager_flags
 from bascule.model.values import IfName, Mac, parse_mac, parse_vid
@@ -33,7 +32,17 @@ from bascule.persist.formats.values import (
 from bascule.persist.keyfile import FOLDER, nmconf
 from bascule.persist.keyfile.lists import merged, only_name, parse_vlans, split_list
 from bascule.persist.keyfile.switches import KINDS, Switches
-from bascule.persist.keyfile.words import BRIDGE_KEYS, IDENTITY, IPV6_METHODS, SILENT, SILENT_SECTIONS, TIMES, TYPES
+from bascule.persist.keyfile.words import (
+    BRIDGE_KEYS,
+    IDENTITY,
+    IPV6_METHODS,
+    SILENT,
+    SILENT_SECTIONS,
+    TIMES,
+    TYPES,
+    UNUSED,
+    client_id_of,
+)
 from bascule.persist.parsed import Files, Hardware, Parsed
 
 UNSAID = -1  # the metric of a route that has its profile's
@@ -98,6 +107,7 @@ class _Profile:
         self.configured = configured
         self.switches = switches
         self.taken: set[tuple[str, str]] = set()
+        self.gateways: set[str] = set()  # that are no routes of their own
 
     def leave(self, section: str, key: str, why: str) -> None:
         found = self.sections[section]
@@ -257,9 +267,8 @@ class _Profile:
 
     def _family(self, draft: LinkDraft, family: str) -> None:
         method = self.value(family, "method") or "auto"
-        if family == "ipv4":
-            draft.dhcp4 = method == "auto"
-        else:
+        draft.dhcp4 = method == "auto" if family == "ipv4" else draft.dhcp4
+        if family == "ipv6":
             draft.ipv6 = IPV6_METHODS.get(method, Ipv6.OFF)
             if self.value(family, "ip6-privacy") not in {"", "-1"}:
                 draft.ipv6_privacy = self.take(family, "ip6-privacy", parse_privacy)
@@ -276,7 +285,7 @@ class _Profile:
                 self._rule(family, item)
         gateway = self.take(family, "gateway", parse_ip)
         if gateway is not None and gateway not in {"0.0.0.0", "::"}:
-            draft.routes.append(StaticRoute(dst=default_of(gateway), gateway=gateway, metric=UNSAID))
+            self._gateway(draft, gateway)
         draft.routes[before:] = self._ranked(draft, family, draft.routes[before:])
         for server in split_list(self.value(family, "dns")):
             try:
@@ -285,9 +294,9 @@ class _Profile:
                 self.leave(family, "dns", str(wrong))
         draft.search += split_list(self.value(family, "dns-search"))
         self._client_id(draft, family)
-        for key in ("ignore-auto-routes", "ignore-auto-dns", "never-default"):
-            if self.value(family, key) == "true" and (draft.dhcp4 if family == "ipv4" else draft.ipv6 is Ipv6.AUTO):
-                self.leave(family, key, "what to take of a lease is not taken over")
+        for key, offer in UNUSED.items():
+            if self.take(family, key, parse_bool):
+                draft.unused.add((offer, 4 if family == "ipv4" else 6))
 
     def _ranked(self, draft: LinkDraft, family: str, routes: list[StaticRoute]) -> list[StaticRoute]:
         """The routes of a family with the metric and in the table of its profile, where they have none themselves."""
@@ -301,10 +310,10 @@ class _Profile:
             self.leave(family, "route-table", "what a lease or an advertisement brings is not moved to another table")
         if self.value(family, "never-default") == "true":
             line = next(item.line for item in self.sections[family].items if item.key == "never-default")
-            for gateway in [route.gateway for route in routes if route.dst.endswith("/0")]:
+            for gateway in sorted(self.gateways & {route.gateway for route in routes}):
                 said = f"[{family}] never-default=true, gateway {gateway}"
                 self.builder.left.add(self.path, line, said, "NetworkManager makes no default route of it")
-            routes = [route for route in routes if not route.dst.endswith("/0")]
+            routes = [r for r in routes if not (r.dst.endswith("/0") and r.gateway in self.gateways)]
         return [
             replace(
                 route,
@@ -317,18 +326,12 @@ class _Profile:
     def _client_id(self, draft: LinkDraft, family: str) -> None:
         """Who the link is to its DHCP server, as far as it is told without the link's name and connection."""
         section = self.sections[family]
-        said, text = draft.client_id, section.get("dhcp-client-id").strip()
-        iaid = section.get("dhcp-iaid").strip()
-        if iaid.isdigit() and draft.dhcp4:
-            number = self.take(family, "dhcp-iaid", parse_number)
-            said = said if number is None else replace(said, iaid=number)
-        if family == "ipv4" and (text == "mac" or (text == "duid" and said.iaid is not None)):
+        if draft.dhcp4 and section.get("dhcp-iaid").strip().isdigit():
+            draft.client_id = replace(draft.client_id, iaid=self.take(family, "dhcp-iaid", parse_number))
+        said = client_id_of(section.get("dhcp-client-id").strip(), draft.client_id)
+        if family == "ipv4" and said is not None:
             self.taken.add((family, "dhcp-client-id"))
-            said = replace(said, by_mac=text == "mac")
-        elif family == "ipv4" and (whole := ClientId.of(text)) is not None and not whole.by_mac:
-            self.taken.add((family, "dhcp-client-id"))
-            said = whole
-        draft.client_id = said
+            draft.client_id = said
 
     def _addresses(self, draft: LinkDraft, family: str, item: ini.Item) -> None:
         """``address1=192.168.1.10/24,192.168.1.1``: the gateway behind the comma is the old way."""
@@ -338,10 +341,13 @@ class _Profile:
             try:
                 draft.addresses.append(parse_address(parts[0], "24" if family == "ipv4" else "64"))
                 if len(parts) > 1 and parts[1] not in {"0.0.0.0", "::", ""}:
-                    gateway = parse_ip(parts[1])
-                    draft.routes.append(StaticRoute(dst=default_of(gateway), gateway=gateway, metric=UNSAID))
+                    self._gateway(draft, parse_ip(parts[1]))
             except ValueError as wrong:
                 self.builder.left.add(self.path, item.line, f"[{family}] {item.key}={item.value}", str(wrong))
+
+    def _gateway(self, draft: LinkDraft, gateway: str) -> None:
+        self.gateways.add(gateway)
+        draft.routes.append(StaticRoute(dst=default_of(gateway), gateway=gateway, metric=UNSAID))
 
     def _rule(self, family: str, item: ini.Item) -> None:
         self.taken.add((family, item.key))

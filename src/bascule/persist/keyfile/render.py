@@ -21,7 +21,7 @@ from bascule.persist.formats.openvswitch import is_switch
 from bascule.persist.formats.rules import by_link, rule_words
 from bascule.persist.formats.vlans import with_flags, without_default_vlan
 from bascule.persist.keyfile import FOLDER, nmconf, switches
-from bascule.persist.keyfile.words import TIMES
+from bascule.persist.keyfile.words import TIMES, UNUSED
 
 NAME = "keyfile"
 
@@ -180,6 +180,7 @@ def _ip(link: LinkConfig, gaps: Gaps) -> tuple[Items, Items]:
             items.append(("ip6-privacy", str(TEMPORARY[link.ipv6_privacy])))
         if link.client_id and method in {"auto", "dhcp"}:
             items += _client_id(link, link.client_id, gaps, ipv6=ipv6)
+        items += [(word, "true") for word, offer in UNUSED.items() if (offer, 6 if ipv6 else 4) in link.unused]
         items += [(f"address{number}", address) for number, address in enumerate(addresses, 1)]
         routes = [route for route in link.routes if route.is_ipv6 == ipv6]
         servers = [server for server in link.dns if (":" in server) == ipv6]

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from msgspec.structs import replace
+
+from bascule.model.dhcp.identity import ClientId
+from bascule.model.dhcp.offers import Offer
 from bascule.model.host_links import Ipv6
 from bascule.persist.formats.openvswitch import BRIDGE
 from bascule.persist.formats.values import parse_bool, parse_number, words
@@ -45,6 +49,8 @@ IPV6_METHODS = {
 TYPES = {"ethernet": "", "802-3-ethernet": "", "bridge": "bridge", "bond": "bond", "vlan": "vlan", "dummy": "dummy"}
 TYPES["ovs-interface"] = BRIDGE  # its internal port
 
+UNUSED = {"never-default": Offer.GATEWAY, "ignore-auto-routes": Offer.ROUTES, "ignore-auto-dns": Offer.DNS}
+
 SILENT = words(
     # keys that do not change what the network is
     """
@@ -56,3 +62,11 @@ SILENT = words(
 )
 IDENTITY = {"id", "uuid", "type", "interface-name", "timestamp", "slave-type", "port-type"}  # of the profile itself
 SILENT_SECTIONS = {"proxy", "user", "ipv4-options"}
+
+
+def client_id_of(text: str, said: ClientId) -> ClientId | None:
+    """The value of dhcp-client-id; None for one that is put together from the link's name or the connection."""
+    if text == "mac" or (text == "duid" and said.iaid is not None):
+        return replace(said, by_mac=text == "mac")
+    whole = ClientId.of(text)
+    return whole if whole is not None and not whole.by_mac else None

@@ -7,9 +7,10 @@ from functools import partial
 from bascule.model.values import IfName
 from bascule.persist.formats.builder import Builder, LinkDraft
 from bascule.persist.formats.ini import Section, read
-from bascule.persist.formats.values import parse_bool
+from bascule.persist.formats.values import parse_bool, parse_number
 from bascule.persist.netplan import SWITCH_UNITS
 from bascule.persist.networkd import FOLDER as UNITS
+from bascule.persist.networkd.offers import Uses
 from bascule.persist.networkd.parse import UnitReader
 from bascule.persist.networkd.words import (
     DHCP4,
@@ -37,17 +38,19 @@ def read_dropins(files: Files, builder: Builder) -> None:
             for path in paths:
                 builder.left.add(path, 0, "", "belongs to no link that netplan generates")
             continue
+        uses = Uses()
         for path in paths:
             for section in read(path, files[path], builder.left, continued=True):
                 if kind == "netdev":
                     reader.netdev_section(path, section, draft)
                 else:
-                    _port_dropin(path, section, draft, reader)
+                    _port_dropin(path, section, draft, reader, uses)
+        uses.settle(draft)
     for path in reader.units(".network"):
         reader.network(path, reader.unit(path), {}, set())
 
 
-def _port_dropin(path: str, section: Section, draft: LinkDraft, reader: UnitReader) -> None:
+def _port_dropin(path: str, section: Section, draft: LinkDraft, reader: UnitReader, uses: Uses) -> None:
     if section.name in {"BridgeVLAN", "RoutingPolicyRule"}:
         try:
             if section.name == "BridgeVLAN":
@@ -61,6 +64,10 @@ def _port_dropin(path: str, section: Section, draft: LinkDraft, reader: UnitRead
     for item in section.items:
         if section.name == "Bridge" and item.key in FLAG_FIELD:
             reader.put(path, section, item, partial(_flag, draft, item.key))
+        elif uses.take(section.name, item.key, item.value, partial(reader.leave, path, section, item)):
+            pass
+        elif section.name in DHCP4 and item.key == "RouteMetric":
+            draft.metric = parse_number(item.value)
         elif section.name in DHCP4:
             reader.put(path, section, item, lambda _, a=section, b=item: put_client_id(draft, a, b))  # type: ignore[misc]
         elif (section.name, item.key) == ("Network", "IPv6PrivacyExtensions"):

@@ -20,9 +20,11 @@ from bascule.persist.formats.values import parse_address, parse_bool, parse_ip, 
 from bascule.persist.netplan import BOND_WORDS, FOLDER
 from bascule.persist.netplan.dropins import read_dropins
 from bascule.persist.netplan.nodes import Node, in_words, network_of, pairs, refused_members, text_of, texts_of
+from bascule.persist.netplan.overrides import OVERRIDES, override
 from bascule.persist.netplan.routes import route_of, tuning_of, with_prefix
 from bascule.persist.netplan.switches import KINDS as SWITCHES
 from bascule.persist.netplan.switches import SwitchRows, is_switched, odd_kind
+from bascule.persist.networkd.offers import Uses
 from bascule.persist.networkd.words import span_ms, span_ticks
 from bascule.persist.parsed import Files, Hardware, Parsed
 
@@ -82,6 +84,7 @@ class NetplanFiles:
         self.renderer = "networkd"
         self.stp: dict[str, bool | None] = {}
         self.switches = SwitchRows()
+        self.uses: dict[str, Uses] = {}
 
     def leave(self, path: str, node: Node, text: str, why: str) -> None:
         """Something that is not taken."""
@@ -201,8 +204,8 @@ class NetplanFiles:
             self._nameservers(path, draft, node)
         elif key == "routing-policy":
             self._policy(path, draft, node)
-        elif key == "dhcp4-overrides":
-            self._overrides(path, draft, node)
+        elif key in OVERRIDES:
+            self._overrides(path, draft, key, node)
         elif key == "dhcp6":
             (self.dhcp6.add if parse_bool(text_of(node)) else self.dhcp6.discard)(draft.name)
         elif key == "accept-ra":
@@ -310,13 +313,15 @@ class NetplanFiles:
             except ValueError as wrong:
                 self.leave(path, item, f"{draft.name}: routing-policy {in_words(item)}", str(wrong))
 
-    def _overrides(self, path: str, draft: LinkDraft, node: Node) -> None:
+    def _overrides(self, path: str, draft: LinkDraft, group: str, node: Node) -> None:
+        uses = self.uses.setdefault(draft.name, Uses())
         for key, value in pairs(node):
-            if key.value == "route-metric":
+            said = f"{draft.name}: {group}: {key.value}: {in_words(value)}"
+            leave = partial(self.leave, path, key, said)
+            if (group, key.value) == ("dhcp4-overrides", "route-metric"):
                 draft.metric = parse_number(text_of(value))
-            else:
-                said = f"{draft.name}: dhcp4-overrides: {key.value}: {in_words(value)}"
-                self.leave(path, key, said, "not taken")
+            elif not override(uses, group, str(key.value), value, leave):
+                leave("not taken")
 
     def enslave(self) -> None:
         """Ports are named by their masters."""
@@ -349,6 +354,8 @@ class NetplanFiles:
             draft.ipv6 = Ipv6.AUTO
         else:
             draft.ipv6 = Ipv6.MANUAL if local else Ipv6.OFF
+        if draft.name in self.uses:
+            self.uses[draft.name].settle(draft)
 
 
 def _port_flag(field: str) -> Callable[[LinkDraft, str], None]:

@@ -20,6 +20,7 @@ from bascule.persist.formats.rules import by_link
 from bascule.persist.formats.vlans import without_default_vlan
 from bascule.persist.netplan import BOND_WORDS, FOLDER, SWITCH_UNITS
 from bascule.persist.netplan.dropins import DROPIN, UNIT
+from bascule.persist.netplan.overrides import overrides
 from bascule.persist.networkd import render as networkd
 from bascule.site.write import block
 
@@ -154,8 +155,8 @@ def _ip(link: LinkConfig) -> dict[str, Any]:
     out: dict[str, Any] = {}
     if link.dhcp4:
         out["dhcp4"] = True
-    if link.metric is not None:
-        out["dhcp4-overrides"] = {"route-metric": link.metric}
+    if said := overrides(link)[0]:
+        out["dhcp4-overrides"] = said
     if link.client_id and link.client_id.by_mac:
         out["dhcp-identifier"] = "mac"
     if link.ipv6 is Ipv6.DHCP:
@@ -231,6 +232,7 @@ def _dropins(link: LinkConfig, more: networkd.Sections, gaps: Gaps, *, of_switch
     used.append(("Network", networkd.keep(link) + own))
     used += more
     used.append(("DHCPv4", [item for item in networkd.client_id(link) if item[0] != "ClientIdentifier"]))
+    used += overrides(link)[1]
     for sections, kind in ((made, "netdev"), (used, "network")):
         text = ini.write(sections)
         if text:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from bascule.model.host_links import Ipv6
 from bascule.model.values import IfName, parse_ifname, parse_mac
@@ -31,6 +32,7 @@ from bascule.persist.networkd.match import (
     not_compared,
     server,
 )
+from bascule.persist.networkd.offers import Uses
 from bascule.persist.networkd.words import (
     DHCP4,
     FLAG_FIELD,
@@ -223,6 +225,7 @@ class _Network:
         self.dhcp6 = False
         self.is_primary = False
         self.speaks = False
+        self.uses = Uses()
 
     def read(self, sections: list[Located]) -> None:
         whole = {
@@ -258,6 +261,7 @@ class _Network:
             draft.ipv6 = Ipv6.AUTO
         else:
             draft.ipv6 = Ipv6.MANUAL if local else Ipv6.OFF
+        self.uses.settle(draft)
 
     def _item(self, path: str, section: Section, item: Item) -> None:
         draft, key, text = self.draft, item.key, item.value
@@ -276,6 +280,8 @@ class _Network:
         elif section.name == "Bridge" and key in FLAG_FIELD:
             name, inverse = FLAG_FIELD[key]
             draft.port[name] = parse_bool(text) != inverse
+        elif self.uses.take(section.name, key, text, partial(self.reader.leave, path, section, item)):
+            pass
         elif section.name in DHCP4 and key == "RouteMetric":
             draft.metric = parse_number(text)
         elif section.name in DHCP4:

@@ -18,6 +18,7 @@ from bascule.persist.formats.rules import by_link
 from bascule.persist.formats.values import seconds
 from bascule.persist.formats.vlans import span, without_default_vlan
 from bascule.persist.networkd import FOLDER
+from bascule.persist.networkd.offers import ipv6_words, lease_words
 from bascule.persist.networkd.words import BOND, DUID_TYPES, PORT_FLAGS, PRIVACY, TIMES
 
 NAME = "networkd"
@@ -149,7 +150,8 @@ def _network(link: LinkConfig, config: NetworkConfig, above: list[str], gaps: Ga
     if link.is_bridge:
         network.append(("ConfigureWithoutCarrier", "yes"))
     network += [("VLAN", name) for name in above]
-    out.append(("DHCPv4", lease(link)))
+    out.append(("DHCPv4", lease(link) + lease_words(link)))
+    out += ipv6_words(link)
     out += [("Route", _route(route)) for route in link.routes if not route.is_plain_default]
     if link.port is not None:
         out.append(("Bridge", port(link, link.port, gaps)))

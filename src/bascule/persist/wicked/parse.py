@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from ipaddress import ip_address, ip_interface
 
+from bascule.model.dhcp.offers import Offer
 from bascule.model.host_links import Ipv6
 from bascule.model.links.wake_on_lan import ethtool_words
 from bascule.model.values import parse_ifname, parse_mac, parse_vid
@@ -138,6 +139,8 @@ class _WickedFile(AssignmentFile):
         draft.dhcp4 = boot in {"dhcp", "dhcp4", "dhcp+autoip"}
         draft.ipv6 = Ipv6.AUTO if boot in {"dhcp", "static"} else Ipv6.DHCP if boot == "dhcp6" else Ipv6.OFF
         draft.metric = self.take("DHCLIENT_ROUTE_PRIORITY", parse_number) if draft.dhcp4 else None
+        if draft.dhcp4 and self.take("DHCLIENT_SET_DEFAULT_ROUTE", parse_bool) is False:
+            draft.unused.add((Offer.GATEWAY, 4))
         if boot not in {"dhcp", "dhcp4", "dhcp6", "dhcp+autoip", "static", "none", ""}:
             self.leave("BOOTPROTO", "neither static nor dhcp")
         for key in self.found:
@@ -166,7 +169,9 @@ class _WickedFile(AssignmentFile):
             value = self.take(key, parse)
             if value is not None and draft.kind == "bridge":
                 draft.options[field] = value
-        elif re.fullmatch(r"LABEL(_.*)?", key):
+        elif key == "DHCLIENT_SET_DEFAULT_ROUTE" and (Offer.GATEWAY, 4) in draft.unused:
+            pass
+        elif key == "DHCLIENT_SET_DEFAULT_ROUTE" or re.fullmatch(r"LABEL(_.*)?", key):
             self.builder.left.passes(self.path, self.found[key].line, f"{key}={self.value(key)}")
         elif self.value(key) and key not in SILENT and not _OF_ADDRESS.match(key):
             self.leave(key, "not taken")

@@ -16,7 +16,7 @@ from bascule.model.volatile import FOREVER
 from bascule.plan.address_migration import address_successor, inherit, moved_parameters, moved_routes
 from bascule.plan.change import Note
 from bascule.plan.target.builder import TargetBuilder
-from bascule.plan.target.ipv6 import lay_ipv6
+from bascule.plan.target.ipv6 import drop_unused, lay_ipv6
 from bascule.policy.guards.ports import link_local
 
 PROTOCOL = OWN_PROTOCOL
@@ -70,6 +70,7 @@ def add_addresses(build: TargetBuilder, said: HostLink) -> None:
     other_length = {str(ip.ip) for ip in said.addresses if str(ip) not in have}  # the same address, and not one more
     rest = tuple(a for a in link.addresses if a.ip.partition("/")[0] not in other_length or a.dynamic or a.peer)
     build.links[name] = replace(link, addresses=tuple(_lasting(build, said, a) for a in rest) + new)
+    drop_unused(build, said)
     for gateway in said.gateways:
         _default_route(build, said, gateway)
     for route in said.routes:

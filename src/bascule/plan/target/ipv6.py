@@ -1,15 +1,20 @@
-"""How the host comes by its IPv6 addresses on a link, in the wanted state."""
+"""How the host comes by its IPv6 addresses on a link, and what it leaves of leases and advertisements; wanted state."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from bascule.model.dhcp.offers import Offer, of_version, use_words
 from bascule.model.host_links import LISTENING, TEMPORARY, HostLink, Ipv6
 from bascule.model.kernel_parameters import FORWARDING, conf
-from bascule.model.state import Address, Link
+from bascule.model.state import Address, Link, Route
 from bascule.model.values import IfName
 from bascule.plan.target.builder import TargetBuilder
 from bascule.policy.guards.ports import link_local
 from bascule.topology.ipv6_modes import hears_routers, ipv6_mode, makes_no_ipv6
 
+LEASED = {4: {"dhcp", "boot"}, 6: {"ra", "dhcp"}}  # dhclient's routes look like those that people set by hand
+MAX_PREFIX = "accept_ra_rt_info_max_plen"  # of the routes that the kernel takes from advertisements
 WAITING = {
     Ipv6.AUTO: "its IPv6 address comes with the next router advertisement",
     Ipv6.DHCP: "its IPv6 address comes by DHCPv6 from the host's own client; Bascule asks for none itself",
@@ -18,6 +23,11 @@ WAITING = {
 
 def lay_ipv6(build: TargetBuilder, said: HostLink) -> None:
     """The mode and the privacy that the file says; what it does not say is left as it is."""
+    _lay_mode(build, said)
+    lay_offers(build, said)
+
+
+def _lay_mode(build: TargetBuilder, said: HostLink) -> None:
     if not build.observed.has_ipv6:
         return
     name = said.name
@@ -84,3 +94,50 @@ def _stays(build: TargetBuilder, name: IfName, mode: Ipv6) -> bool:
         return False
     seen = ipv6_mode(link, build.observed)
     return seen is mode or (mode in LISTENING and seen is not Ipv6.OFF)
+
+
+def drop_unused(build: TargetBuilder, said: HostLink) -> None:
+    """The default route and the others that a lease brought go where the file says that they are not used."""
+    if not said.unused:
+        return
+    mine = {(str(route.to), str(route.via or "")) for route in said.routes}
+    mine |= {("::/0" if gateway.version == 6 else "0.0.0.0/0", str(gateway)) for gateway in said.gateways}
+    stay = []
+    for route in build.routes:
+        if _is_unused(route, said) and (route.dst, route.gateway) not in mine:
+            words = ", ".join(f"{key}: {value}".lower() for key, value in use_words(said.unused).items())
+            build.because(f"{said.name} routes", f"the file has '{words}' there", said.place)
+        else:
+            stay.append(route)
+    build.routes = stay
+
+
+def _is_unused(route: Route, said: HostLink) -> bool:
+    version = 6 if route.is_ipv6 else 4
+    if route.dev != said.name or not route.gateway or route.kind != "unicast":
+        return False
+    if version == 4 and not said.dhcp:
+        return False  # what looks like a lease's is somebody's own
+    is_default = route.dst.endswith("/0")
+    leased = LEASED[version] if is_default else LEASED[version] - {"boot"}
+    offer = Offer.GATEWAY if is_default else Offer.ROUTES
+    return route.protocol in leased and offer in of_version(said.unused, version)
+
+
+def lay_offers(build: TargetBuilder, said: HostLink) -> None:
+    """The kernel's own ear: it takes no routers and no routes from advertisements that the host does not use."""
+    gone = of_version(said.unused, 6)
+    if not build.observed.has_ipv6 or (said.ipv6 is not None and said.ipv6 not in LISTENING):
+        return
+    if build.sysctls.get(conf(6, said.name, "accept_ra"), "1") == "0":
+        return  # a manager listens in its place, and has its own word for it
+    if Offer.GATEWAY in gone:
+        build.sysctls[conf(6, said.name, "accept_ra_defrtr")] = "0"
+    if Offer.ROUTES in gone and build.observed.sysctls.get(conf(6, said.name, MAX_PREFIX), "0") not in {"0", "-1"}:
+        build.sysctls[conf(6, said.name, MAX_PREFIX)] = "0"
+
+
+def offer_keys(said: HostLink) -> Iterator[str]:
+    """The kernel parameters that it looks at."""
+    if of_version(said.unused, 6):
+        yield from (conf(6, said.name, key) for key in ("accept_ra", "accept_ra_defrtr", MAX_PREFIX))

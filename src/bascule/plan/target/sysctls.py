@@ -6,6 +6,7 @@ from bascule.model.kernel_parameters import FORWARDING, REDIRECTS, conf
 from bascule.model.site import Host
 from bascule.model.values import IfName, bridge_name
 from bascule.plan.address_migration import carried_keys, slaac_keys
+from bascule.plan.target.ipv6 import offer_keys
 
 
 def sysctl_keys(host: Host, taps: tuple[IfName, ...] = ()) -> tuple[str, ...]:
@@ -19,6 +20,7 @@ def sysctl_keys(host: Host, taps: tuple[IfName, ...] = ()) -> tuple[str, ...]:
         *(key for name in dict.fromkeys((*moving, "default")) if moving for key in carried_keys(name)),
         *(conf(6, link.name, key) for link in host.links() if link.ipv6 for key in ("accept_ra", "disable_ipv6")),
         *(conf(6, link.name, "use_tempaddr") for link in host.links() if link.ipv6_privacy),
+        *(key for link in host.links() if link.unused for key in offer_keys(link)),
         *(conf(6, bridge_name(name), "accept_ra") for name in host.virtual_networks),
         *(conf(4, bridge_name(name), "forwarding") for name in host.virtual_networks),
         *(conf(4, name, key) for name in _in_userspace(host) for key in ("arp_ignore", "rp_filter")),

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from bascule.site.checks.access import check_access
 from bascule.site.checks.addresses import check_addresses
 from bascule.site.checks.bonds import check_bonds
-from bascule.site.checks.dhcp import check_dhcp
+from bascule.site.checks.dhcp import check_dhcp, check_offers
 from bascule.site.checks.forwards import check_forwards
 from bascule.site.checks.guards import check_guards
 from bascule.site.checks.links import check_links, check_vlan_links
@@ -41,6 +41,7 @@ CHECKS: tuple[Callable[[DocumentWiring], None], ...] = (
     check_guards,
     check_addresses,
     check_dhcp,
+    check_offers,
     check_access,
     check_forwards,
 )

@@ -7,10 +7,14 @@ from ipaddress import IPv4Address
 
 from msgspec import Struct
 
+from bascule.model.host_links import LISTENING
+from bascule.site import document as d
 from bascule.site.checks.networks import is_edge, known_network
 from bascule.site.findings import Path
 from bascule.site.wiring import BroadcastDomain, DocumentWiring
 from bascule.topology.virtual_networks import host_address
+
+USES = ("use_gateway", "use_routes", "use_dns")
 
 
 class _Server(Struct, frozen=True):
@@ -140,3 +144,32 @@ def _answered(wiring: DocumentWiring, served: set[tuple[str, ...]]) -> None:
             speaker.dhcp,
             hint=hint,
         )
+
+
+def check_offers(wiring: DocumentWiring) -> None:
+    """``use_gateway`` and its kin stand on links that ask for a lease or hear routers."""
+    for host, entry in wiring.document.hosts.items():
+        for table, noun, name, link in entry.links():
+            if not any(getattr(link, key) is not None for key in USES):
+                continue
+            below = entry.link(link.uplink) if isinstance(link, d.Bridge) and "from-uplink" in link.address else None
+            speakers = [link, *([below] if below is not None else [])]
+            asks = any("dhcp" in each.address for each in speakers)
+            modes = [each.ipv6 for each in speakers if each.ipv6 is not None]
+            hears = modes[0] in LISTENING if modes else any(each.address for each in speakers)
+            offered = {4: asks, 6: hears}
+            path = ("hosts", host, table, name)
+            for key in USES:
+                used = getattr(link, key)
+                if used is None or len(used) == 2 or wiring.found.is_broken((*path, "address")):
+                    continue
+                if any(offered[version] for version in {4, 6} - {*used}):
+                    continue
+                why = "asks for no lease" if used == (6,) else "hears no router"
+                why = "asks for no lease and hears no router" if not used else why
+                wiring.found.add(
+                    "NOTHING-OFFERED",
+                    f"'{key}' of {noun} '{name}' has no effect: it {why}",
+                    (*path, key),
+                    hint="it belongs to 'address: dhcp', or to a link that hears router advertisements; remove it",
+                )
