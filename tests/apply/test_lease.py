@@ -193,6 +193,33 @@ def test_the_lease_goes_on_under_the_bridge_and_back(leased: Leased) -> None:
     assert leases == [address], "for the server it was the same client all the time"
 
 
+@each_client
+def test_what_is_not_used_of_the_lease_stays_away_when_it_is_renewed(leased: Leased) -> None:
+    def ways(link: str) -> list[str]:
+        return leased.shell("ip", "-4", "route", "show", "default", "dev", link).stdout.splitlines()
+
+    before = leased.bed.calm()
+    address = the_one(leased.addresses("eth0"))
+    assert ways("eth0")
+    asks = SITE.replace("{network: lan}", "{network: lan, address: dhcp}")
+    leased.bed.site.write_text(asks % "from-uplink, use_gateway: false, use_dns: false")
+    done = leased.apply("--confirm-within", "60s")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert the_one(leased.addresses("br0")) == address
+    assert ways("br0") == []
+    leased.shell("sh", "-c", ": >/run/resolv.conf")
+    assert leased.renewed()
+    time.sleep(0.3)
+    assert (ways("br0"), the_one(leased.addresses("br0"))) == ([], address)
+    assert "10.0.0.1" not in leased.shell("cat", "/run/resolv.conf").stdout
+    status = json.loads(leased.bascule("status", "--json").stdout)
+    assert (status["ok"], status["drift"]) == (True, [])
+    undone = leased.bascule("undo")
+    assert undone.returncode == 0, undone.stdout + undone.stderr
+    assert leased.renewed()
+    assert difference(before, leased.bed.calm()) == []
+
+
 def test_the_dead_man_brings_it_home(leased: Leased) -> None:
     before = leased.bed.calm()
     assert leased.apply("--confirm-within", "1s").returncode == 0

@@ -60,7 +60,7 @@ def test_a_command_line(words: str, links: tuple[str, ...], later: str) -> None:
     [
         ("dhcpcd: eth0 [ip4]", (Offer.GATEWAY,), "dhcpcd --lastlease -4 --nogateway br0", ""),
         ("dhcpcd: eth0 [ip4]", (Offer.DNS,),
-         "dhcpcd --lastlease -4 --nooption domain_name_servers,dhcp6_name_servers br0", ""),
+         "dhcpcd --lastlease -4 --nooption domain_name_servers br0", ""),
         ("udhcpc -i eth0", (Offer.DNS, Offer.GATEWAY), "udhcpc -i br0 -b -r 10.0.0.5 -s {script}",
          'unset dns\nunset router\nexec "$script" "$@"\n'),
         ("dhclient -4 -sf /opt/own eth0", (Offer.DNS,), "dhclient -v -sf {script} -4 br0",

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from bascule.apply.prepare import PreparedPlan, address_place
 from bascule.errors import BasculeError, CommandFailed, Problem, UsageFault
+from bascule.model.dhcp.offers import Offer
 from bascule.model.site import GuestNic
 from bascule.model.state import HostState
 from bascule.model.values import IfName, IpAddress, Mac
@@ -165,7 +166,9 @@ def _with_leases(prepared: PreparedPlan) -> HostState:
     for old, new in home.items():
         if new in links and old in observed.links:
             links[new] = replace(links[new], addresses=links[new].addresses + observed.links[old].addresses)
-    moved = (replace(route, dev=home[IfName(route.dev)]) for route in observed.routes if route.dev in home)
+    refused = {handover.link for handover in prepared.leases.handovers if Offer.GATEWAY in handover.unused}
+    coming = (r for r in observed.routes if r.dev in home and not (r.dst in ZERO and r.dev in refused))
+    moved = (replace(route, dev=home[IfName(route.dev)]) for route in coming)
     routes = (route for route in moved if route not in wanted.routes)
     return replace(wanted, links=links, routes=(*wanted.routes, *routes)) if home else wanted
 

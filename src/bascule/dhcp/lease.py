@@ -125,6 +125,8 @@ class _StartedClient(Struct, kw_only=True):
         """Its lease in its place, and off it goes, in a session of its own."""
         start = KINDS[handover.kind].start(handover)
         _carry(start)
+        for path in Path("/").glob(start.forgets) if start.forgets else ():  # or they come back with any link's lease
+            path.unlink(missing_ok=True)
         argv = [word.replace("{script}", _script(handover, start, folder)) for word in start.argv]
         log = folder / f"{handover.kind}-{handover.to}.log"
         log.unlink(missing_ok=True)

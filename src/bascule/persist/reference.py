@@ -116,7 +116,6 @@ def probes() -> Iterator[tuple[str, NetworkConfig]]:
     yield from _unused()
     yield "DHCP beside a static IPv4 address", _nic(dhcp4=True, addresses=("192.0.2.5/24",))
     yield "IPv6 by router advertisement", _nic(ipv6=Ipv6.AUTO)
-    yield "DHCPv6", _nic(ipv6=Ipv6.DHCP)
     yield (
         "default gateway",
         _nic(addresses=("192.0.2.5/24",), routes=(StaticRoute(dst="0.0.0.0/0", gateway="192.0.2.1"),)),
@@ -182,6 +181,7 @@ def can_say(name: str, config: NetworkConfig) -> bool:
 
 
 def _unused() -> Iterator[tuple[str, NetworkConfig]]:
+    yield "DHCPv6", _nic(ipv6=Ipv6.DHCP)
     for offer, key in ((Offer.GATEWAY, "default route"), (Offer.ROUTES, "other routes"), (Offer.DNS, "name servers")):
         yield f"DHCP, not its {key} (`use_{offer}: false`)", _nic(dhcp4=True, unused=frozenset({(offer, 4)}))
         yield f"advertisements, not their {key}", _nic(ipv6=Ipv6.AUTO, unused=frozenset({(offer, 6)}))

@@ -56,7 +56,8 @@ class ClientStart(Struct, frozen=True, kw_only=True):
 
     ``bound`` finds the address in what the client prints once it has its lease. ``carry`` are lease files and where
     they go to; ``rewrite`` makes the new one from the old one and what stands in its place. ``script`` is the text of
-    one to put between, in the place of ``{script}`` in the command. ``seconds`` reads the length of the newest lease,
+    one to put between, in the place of ``{script}`` in the command. ``forgets`` is a pattern of files below / in which
+    its hooks keep the name servers of the link that it has left. ``seconds`` reads the length of the newest lease,
     where the client does not write it on an address that is there already.
     """
 
@@ -65,6 +66,7 @@ class ClientStart(Struct, frozen=True, kw_only=True):
     carry: tuple[tuple[str, str], ...] = ()
     rewrite: Callable[[bytes, bytes], bytes] | None = None
     script: str = ""
+    forgets: str = ""
     seconds: Callable[[bytes], int | None] | None = None
 
 

@@ -20,7 +20,7 @@ ROUTES = "static_routes,classless_static_routes,ms_classless_static_routes"
 LEFT = {
     Offer.GATEWAY: ("--nogateway",),
     Offer.ROUTES: ("--nooption", ROUTES),
-    Offer.DNS: ("--nooption", "domain_name_servers,dhcp6_name_servers"),
+    Offer.DNS: ("--nooption", "domain_name_servers"),
 }
 
 
@@ -44,5 +44,6 @@ def start(one: Handover) -> ClientStart:
     return ClientStart(
         argv=(NAME, "--lastlease", *only, *left, one.to),  # or it takes the address away while its server is silent
         bound=r"leased ([\d.]+) for",
+        forgets=f"run/dhcpcd/hook-state/resolv.conf/{one.link}.*",
         carry=tuple((path.format(one.link), path.format(one.to)) for path in FOLDERS),
     )

@@ -102,9 +102,11 @@ def drop_unused(build: TargetBuilder, said: HostLink) -> None:
         return
     mine = {(str(route.to), str(route.via or "")) for route in said.routes}
     mine |= {("::/0" if gateway.version == 6 else "0.0.0.0/0", str(gateway)) for gateway in said.gateways}
+    here = build.links[said.name].addresses
+    is_leased = said.dhcp or any(address.dynamic and ":" not in address.ip for address in here)
     stay = []
     for route in build.routes:
-        if _is_unused(route, said) and (route.dst, route.gateway) not in mine:
+        if _is_unused(route, said, is_leased=is_leased) and (route.dst, route.gateway) not in mine:
             words = ", ".join(f"{key}: {value}".lower() for key, value in use_words(said.unused).items())
             build.because(f"{said.name} routes", f"the file has '{words}' there", said.place)
         else:
@@ -112,11 +114,11 @@ def drop_unused(build: TargetBuilder, said: HostLink) -> None:
     build.routes = stay
 
 
-def _is_unused(route: Route, said: HostLink) -> bool:
+def _is_unused(route: Route, said: HostLink, *, is_leased: bool) -> bool:
     version = 6 if route.is_ipv6 else 4
     if route.dev != said.name or not route.gateway or route.kind != "unicast":
         return False
-    if version == 4 and not said.dhcp:
+    if version == 4 and not is_leased:
         return False  # what looks like a lease's is somebody's own
     is_default = route.dst.endswith("/0")
     leased = LEASED[version] if is_default else LEASED[version] - {"boot"}
