@@ -23,11 +23,13 @@ from bascule.observe.connections import incoming, served
 from bascule.observe.held import holders, on_bridges_that_go
 from bascule.observe.kernel_support import not_made_here
 from bascule.observe.management import Management, management
+from bascule.plan.address_migration import slaac_keys, speaker_keys
 from bascule.plan.batch import tools
 from bascule.plan.change import Change, Note, Plan, Risk
 from bascule.plan.earlier import NOTHING, EarlierChanges
 from bascule.plan.leases import Leases, moves
 from bascule.plan.make import make_plan, site_as_it_runs
+from bascule.plan.target.forget import outdated_links
 from bascule.plan.target.sysctls import sysctl_keys
 from bascule.plan.warnings.named_links import leaving, notes_of
 from bascule.providers.effects import ObserveScope
@@ -253,6 +255,7 @@ def _scope(site: Site, host: Host, place: StateDirectory, choice: DriverChoice) 
         site=site,
         host=host,
         parameters=lambda seen: _keys(site_as_it_runs(site, host, seen), host),
+        further=lambda seen: _keys_that_go_back(site, host, seen),
         state=place.state,
         driver=choice.driver,
         uri=choice.uri,
@@ -267,6 +270,14 @@ def look(site: Site, host: Host, namespace: Namespace | None = None) -> HostStat
 
 def _keys(site: Site, host: Host) -> tuple[str, ...]:
     return sysctl_keys(host, tuple(nic.tap for nic in site.guest_nics(host.name)))
+
+
+def _keys_that_go_back(site: Site, host: Host, seen: HostState) -> tuple[str, ...]:
+    """The parameters of bridges of ours that go, whose addresses a port gets back, and of those ports."""
+    going = outdated_links(site, host, seen, by_libvirt=False)
+    bridges = sorted(name for name in going if seen.links[name].is_bridge and seen.links[name].addresses)
+    links = dict.fromkeys(link for name in bridges for link in (name, *(port.name for port in seen.ports(name))))
+    return tuple(key for link in links for key in (*slaac_keys(link), *speaker_keys(link)))
 
 
 def _guests_run(observed: HostState) -> bool:

@@ -63,13 +63,14 @@ def carried_keys(link: str) -> tuple[str, ...]:
     return (*speaker_keys(link), conf(6, link, "use_tempaddr"))
 
 
-def moved_parameters(observed: HostState, old: str, new: str) -> dict[str, str]:
+def moved_parameters(observed: HostState, old: str, new: str, laid: Mapping[str, str]) -> dict[str, str]:
     """What the kernel parameters of a link shall be that takes the addresses of another one.
 
-    Those that are as the kernel gives them to every link are not set. A link that is made now begins with the defaults.
+    ``laid`` are those that are wanted so far: what another link gave to the old one goes on from there. Those that are
+    as the kernel gives them to every link are not set. A link that is made now begins with the defaults.
     """
     there = new if new in observed.links else "default"
-    seen, found = observed.sysctls, {}
+    seen, found = {**observed.sysctls, **laid}, {}
     for key, now, goal in zip(speaker_keys(old), speaker_keys(there), speaker_keys(new), strict=True):
         if key.endswith("/mtu"):  # the kernel gives each link its own MTU
             if key in seen and old in observed.links and seen[key] != str(observed.links[IfName(old)].mtu):

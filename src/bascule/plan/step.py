@@ -83,6 +83,7 @@ class Step(Struct, frozen=True):
     undeclared: bool = False  # the link stays, but this about it is in the file no more
     moves: tuple[str, ...] = ()  # taps that it puts on their bridge itself
     makes: tuple[str, ...] = ()  # links that it makes and alters itself
+    reason: str = ""  # where the difference alone tells it
 
     def change(self, context: Context) -> Change:
         """The step with its reason, its guests, and the risk that it has for this administrator."""
@@ -93,7 +94,8 @@ class Step(Struct, frozen=True):
             subject=self.subject,
             action=self.action,
             about=self.about,
-            reason=context.reasons.get(f"{self.subject} {self.about}" if self.undeclared else self.subject, other),
+            reason=self.reason
+            or context.reasons.get(f"{self.subject} {self.about}" if self.undeclared else self.subject, other),
             risk=Risk.MANAGEMENT if cuts else self.risk,
             guests=context.guests.get(self.subject, ()),
             cuts=cut,
@@ -114,9 +116,10 @@ def step(
     undeclared: bool = False,
     moves: tuple[str, ...] = (),
     makes: tuple[str, ...] = (),
+    reason: str = "",
 ) -> Step:
     """A step with its commands behind its words."""
-    return Step(phase, subject, action, commands, risk, outage_s, about, undeclared, moves, makes)
+    return Step(phase, subject, action, commands, risk, outage_s, about, undeclared, moves, makes, reason)
 
 
 def ip(*words: str) -> Command:

@@ -23,7 +23,8 @@ class ObserveScope(Struct, frozen=True, kw_only=True):
     names who runs the guests: ``libvirt``, ``qemu``, ``none``, or "" for whoever is there; ``uri`` is libvirt's.
     ``known`` are the parts of a checkpoint: a provider that has one there looks again, whatever else is asked.
     ``lasting`` says that what is made may be started again with the machine. ``seen`` has what the providers before
-    this one have read. ``parameters`` gives further paths below /proc/sys from that, of the taps that guests have.
+    this one have read. ``parameters`` gives further paths below /proc/sys from that, of the taps that guests have, and
+    ``further`` from the links that are there.
     ``notes`` takes what the reader of a plan should know of a part that could not be seen; ``faults``, where it is
     given, what is wrong with one that cannot be seen, which is then left out.
     """
@@ -39,6 +40,7 @@ class ObserveScope(Struct, frozen=True, kw_only=True):
     lasting: bool = False
     seen: HostState = HostState()
     parameters: Callable[[HostState], Iterable[str]] | None = None
+    further: Callable[[HostState], Iterable[str]] | None = None
     notes: list[Note] = field(default_factory=list)
     faults: list[str] | None = None
 

@@ -16,7 +16,7 @@ from bascule.model.state import HostState
 from bascule.plan.address_migration import moved_neighbours, moved_rules
 from bascule.plan.change import Note
 from bascule.plan.earlier import NOTHING, EarlierChanges
-from bascule.plan.target.addresses import PROTOCOL, give_back, lay_twins, policy_rules
+from bascule.plan.target.addresses import PROTOCOL, give_back, lay_twins, policy_rules, tell_moved
 from bascule.plan.target.bonds_and_vlans import lay_bond, lay_vlan_link
 from bascule.plan.target.bridges import lay_bridge, refuse_full
 from bascule.plan.target.builder import TargetBuilder
@@ -93,6 +93,7 @@ def target(
     refuse_full(build)
     forget_addresses(build, networks)
     move_addresses(build)
+    tell_moved(build)
     note_extras(build)
     note_foreign(build)
     return _finished(build)

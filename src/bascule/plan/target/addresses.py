@@ -101,6 +101,9 @@ def _default_route(build: TargetBuilder, said: HostLink, gateway: IpAddress) -> 
         is_same = (rival.dev, rival.gateway) == (name, str(gateway)) and rival.protocol not in BY_ITSELF
         if rival.metric == metric or is_same:  # the same route with another metric goes: it may come before this one
             build.routes = [r for r in build.routes if r != rival]
+            if rival.protocol == "ra" and rival.dev not in {name, ""}:
+                text = f"the next router advertisement on {rival.dev} makes its default route again, beside the one via"
+                build.note("warning", rival.dev, f"{text} {gateway} on {name} (metric {metric}): either may be used")
         elif rival.protocol != PROTOCOL and said.metric is None:
             first = f"the one via {gateway} on {name} (metric {metric})"
             other = f"the default route{f' via {rival.gateway}' if rival.gateway else ''} (metric {rival.metric})"
@@ -204,22 +207,28 @@ def hand_over_advertised(build: TargetBuilder, bridge: IfName, uplink: Link) -> 
 
 def carry(build: TargetBuilder, uplink: Link, bridge: IfName) -> None:
     """What else knows the NIC as the one on which the host speaks moves with its addresses."""
-    build.sysctls |= moved_parameters(build.observed, uplink.name, bridge)
-    build.moved[uplink.name] = bridge
+    build.sysctls |= moved_parameters(build.observed, uplink.name, bridge, build.sysctls)
+    came = {old: bridge for old, new in build.moved.items() if new == uplink.name}  # of a bridge that goes
+    build.moved |= {**came, uplink.name: bridge}
     if uplink.addrgenmode in BY_SECRET:
         build.set(bridge, addrgenmode=uplink.addrgenmode)
-    _tell_carried(build, uplink.name, bridge)
-    if uplink.facts.temporaries:
-        text = "its temporary IPv6 addresses end, and the kernel makes new ones on "
-        build.note("warning", uplink.name, f"{text}{bridge}: a connection that uses one of them breaks")
     if uplink.addrgenmode in BY_SECRET and uplink.facts.permanent_mac is not None:
         text = f"the kernel makes its stable IPv6 addresses from the secret and the card's own MAC, and {bridge} has no"
         text += " card: what moves stays until its lifetime ends, then the next advertisement brings another one"
         build.note("warning", uplink.name, text)
 
 
+def tell_moved(build: TargetBuilder) -> None:
+    """What moves with the host's addresses, and what of them cannot."""
+    for old, new in build.moved.items():
+        _tell_carried(build, old, new)
+        if build.observed.links[IfName(old)].facts.temporaries:
+            text = f"its temporary IPv6 addresses end, and the kernel makes new ones on {new}"
+            build.note("warning", old, f"{text}: a connection that uses one of them breaks")
+
+
 def _tell_carried(build: TargetBuilder, old: str, new: str) -> None:
-    """What moves with the addresses; what of it the files keep, whoever writes them says."""
+    """What of it the files keep, whoever writes them says."""
     names = [f"rule {rule.priority} ({' '.join(rule.words)})" for rule in build.observed.rules if old in rule.words]
     names += [f"neighbour {one.ip}" for one in build.observed.neighbours if one.dev == old]
     if names:
@@ -236,10 +245,9 @@ def give_back(build: TargetBuilder) -> None:
             continue
         build.links[nic.name] = inherit(build.links[nic.name], bridge, added)
         build.routes = moved_routes(build.routes, name, nic.name)
-        build.sysctls |= moved_parameters(build.observed, name, nic.name)
-        build.moved[name] = nic.name
-        _tell_carried(build, name, nic.name)
-        build.reasons[nic.name] = f"{nic.name} gets its addresses back from {name}, which is not in the file any more"
         if any(address.dynamic and ":" in address.ip for address in bridge.addresses):
             routes_for_others = build.observed.sysctls.get(FORWARDING[6]) == "1"
             build.sysctls[conf(6, nic.name, "accept_ra")] = "2" if routes_for_others else "1"
+        build.sysctls |= moved_parameters(build.observed, name, nic.name, build.observed.sysctls)
+        build.moved[name] = nic.name
+        build.reasons[nic.name] = f"{nic.name} gets its addresses back from {name}, which is not in the file any more"

@@ -66,13 +66,13 @@ class KernelProvider(PlainProvider):
 
     def first_pass(self, goal: HostState, now: HostState) -> HostState:
         """A bridge that is not ours keeps its MAC and MTU until its ports are back."""
-        from bascule.providers.kernel.merge import with_bridges_left
+        from bascule.providers.kernel.settling import with_bridges_left
 
         return with_bridges_left(goal, now)
 
     def settle(self, goal: HostState, change: ThreeWay) -> HostState:
         """Links, addresses and routes that came meanwhile are left alone."""
-        from bascule.providers.kernel.merge import settle
+        from bascule.providers.kernel.settling import settle
 
         return settle(goal, change.now, change.wanted)
 

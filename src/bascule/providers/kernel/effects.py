@@ -27,7 +27,7 @@ class KernelEffects:
 
     def read(self, texts: Callable[[], Sequence[str]], scope: ObserveScope) -> HostState:
         """Links, routes, rules and the parameters of the scope."""
-        return read(texts, sysctls=scope.sysctls, namespace=scope.where.namespace)
+        return read(texts, sysctls=scope.sysctls, further=scope.further, namespace=scope.where.namespace)
 
     def execute(self, batch: Batch, *, where: LiveHost, keep: Sequence[int]) -> tuple[Note, ...]:
         """Run the commands; raises CommandFailed or NotPermitted with the step, the object and the kernel's reason."""

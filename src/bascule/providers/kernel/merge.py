@@ -19,13 +19,13 @@ from bascule.model.state import Address, FixedNeighbour, HostState, Link, Route,
 from bascule.model.values import IfName
 from bascule.model.volatile import Lifetime
 from bascule.plan.address_migration import route_by
+from bascule.providers.kernel.settling import slot
 from bascule.providers.merging import merge_mapping
 from bascule.providers.protocol import Merged, ThreeWay
 
 T = TypeVar("T")
 
 FACETS = ("up", "mac", "mtu", "master", "parent", "addrgenmode", "alias", "altnames", "arp", "group", "vlans")
-NO_MAC = "00:00:00:00:00:00"  # of a bridge without ports that has none of its own
 WORDS = {
     "arp": "ARP",
     "mac": "MAC",
@@ -49,45 +49,6 @@ def merge(change: ThreeWay) -> Merged:
     ).merge()
 
 
-def settle(goal: HostState, now: HostState, wanted: HostState) -> HostState:
-    """The goal again, for a second look: links, addresses and routes that came meanwhile are left alone."""
-    links = dict(goal.links)
-    for name, link in now.links.items():
-        if name not in links and name not in wanted.links:
-            links[name] = link
-    for name in [name for name, link in links.items() if name not in now.links and not link.options.virtual]:
-        del links[name]
-    for name, link in links.items():
-        seen = now.links.get(name)
-        if seen is not None and link.is_bridge and link.mac == NO_MAC:
-            links[name] = link = replace(link, mac=seen.mac)  # noqa: PLW2901  # it had no port, and follows them
-        if seen is not None and link.up and link.addrgenmode != "none":
-            known = {address.ip for address in link.addresses}
-            new = tuple(a for a in seen.addresses if a.is_link_local and a.ip not in known)
-            links[name] = replace(link, addresses=link.addresses + new) if new else link
-    slots = {_slot(route) for route in goal.routes} | set(map(_slot, wanted.routes))
-    new_routes = tuple(
-        r for r in now.routes if _slot(r) not in slots and (not r.dev or (r.dev in links and links[IfName(r.dev)].up))
-    )
-    routes = tuple(r for r in goal.routes if not r.dev or r.dev in links)
-    return replace(goal, links=links, routes=routes + new_routes)
-
-
-def with_bridges_left(goal: HostState, now: HostState) -> HostState:
-    """The goal for the first pass: a bridge that is not ours keeps its MAC and MTU until its ports are back.
-
-    Such a bridge may follow its ports in both, and then finds back by itself; to set them would pin them permanently.
-    """
-    links = dict(goal.links)
-    for name, link in goal.links.items():
-        seen = now.links.get(name)
-        if seen is None or not link.is_bridge or link.is_ours or (link.mac, link.mtu) == (seen.mac, seen.mtu):
-            continue
-        if {p.name for p in goal.ports(name)} != {p.name for p in now.ports(name)}:
-            links[name] = replace(link, mac=seen.mac, mtu=seen.mtu)
-    return replace(goal, links=links)
-
-
 class _Merge(Struct, kw_only=True):
     before: HostState
     wanted: HostState
@@ -97,10 +58,13 @@ class _Merge(Struct, kw_only=True):
     kept: list[str] = field(default_factory=list)
     moved: frozenset[str] = frozenset()
     touched: frozenset[str] = frozenset()
+    successors: Mapping[str, IfName] = field(default_factory=dict)  # on which the host spoke instead
     now_ips: Mapping[str, Address] = field(default_factory=dict)  # on any link: a lease may have moved
 
     def merge(self) -> Merged:
         self.touched = self.moved | frozenset(self._touched() if self.applied is None else ())
+        found = ((old.name, self._successor(old)) for old in self.before.links.values() if old.addresses)
+        self.successors = {name: successor for name, successor in found if successor is not None}
         self.now_ips = {address.ip: address for link in self.now.links.values() for address in link.addresses}
         links = dict(self._links())
         for name, below in stood_on(self.now.links.keys() - links.keys(), self.now.links).items():
@@ -140,7 +104,8 @@ class _Merge(Struct, kw_only=True):
                 yield name, self._link(old, seen)
             elif old is not None:
                 if self._is_ours_to_restore(old):
-                    yield name, replace(old, addresses=tuple(self._gone(name, old.addresses, self.now_ips)))
+                    back = (*self._gone(name, old.addresses, self.now_ips), *self._came_meanwhile(old))
+                    yield name, replace(old, addresses=back)
                 else:
                     self.kept.append(f"{name} is gone")
             elif seen is not None and name not in self.wanted.links:
@@ -155,7 +120,7 @@ class _Merge(Struct, kw_only=True):
     def _lost_with(self, link: Link) -> None:
         """Addresses that others put on a link that goes."""
         ours = {a.ip for state in (self.wanted, self._after()) for a in _addresses_of(state, link.name)}
-        if any(old.addresses and self._was_taken_by(old.name, link.name) for old in self.before.links.values()):
+        if link.name in self.successors.values():
             ours |= {address.ip for address in self._advertised_since(link.name)}
         theirs = (a.ip for a in link.addresses if a.ip not in ours and not a.is_link_local)
         self.kept += [f"{ip} was added to {link.name}, and goes away with it" for ip in theirs]
@@ -163,9 +128,19 @@ class _Merge(Struct, kw_only=True):
     def _goes(self, name: str) -> bool:
         return name not in self.before.links and name in self.wanted.links
 
-    def _was_taken_by(self, name: str, master: str) -> bool:
-        planned = self.wanted.links.get(IfName(name))
-        return planned is not None and planned.master == master
+    def _successor(self, old: Link) -> IfName | None:
+        """A bridge that the change put over this link, or whoever got its addresses."""
+        planned = self.wanted.links.get(old.name)
+        if planned is not None and planned.master is not None and self._goes(planned.master):
+            return planned.master
+        left = {a.ip for a in old.addresses if not a.is_link_local} - {a.ip for a in getattr(planned, "addresses", ())}
+        others = (link for link in self.wanted.links.values() if link.name != old.name) if left else ()
+        return next((link.name for link in others if any(a.ip in left for a in link.addresses)), None)
+
+    def _came_meanwhile(self, old: Link) -> Iterator[Address]:
+        """What advertisements gave to the link instead of this one; the next may be minutes away."""
+        if old.name in self.successors:
+            yield from self._advertised_since(self.successors[old.name])
 
     def _advertised_since(self, name: str) -> Iterator[Address]:
         """IPv6 addresses that a router's advertisements gave to a link of ours since it took another one's place."""
@@ -263,12 +238,11 @@ class _Merge(Struct, kw_only=True):
                 yield now[address.ip]  # as it is, with the lifetime that it has by now
             else:
                 yield self._aged(address, now)
-        master = getattr(self.wanted.links.get(old.name), "master", None)
-        if old.addresses and master is not None and self._goes(master):
-            yield from self._advertised_since(master)  # the next advertisement may be minutes away
+        yield from self._came_meanwhile(old)
+        moves = {a.ip for a in self._advertised_since(old.name)} if old.master is not None else ()  # a port hears none
         known = {address.ip for address in old.addresses}
         for ip, address in now.items():
-            if ip in known:
+            if ip in known or ip in moves:
                 continue
             if ip in planned and not (address.is_link_local and addrgenmode != "none"):
                 continue
@@ -320,7 +294,7 @@ class _Merge(Struct, kw_only=True):
                     if advertised is None:
                         continue
                     route = advertised  # noqa: PLW2901  # the same route, aged, in a place of its own
-            back[_slot(route)] = route
+            back[slot(route)] = route
             if route not in now and (used := route.facts.nexthop_id):
                 self.kept.append(
                     f"the route {route.dst} comes back by {_way_words(route)} alone: it used the next hop {used}, "
@@ -335,7 +309,7 @@ class _Merge(Struct, kw_only=True):
                     way = route.gateway or route.dev
                     self.kept.append(f"the route {route.dst} by {way} is new, and goes away with {route.dev}")
                 continue  # it goes with its link
-            if _slot(route) in back:
+            if slot(route) in back:
                 self.kept.append(f"the route {route.dst} by {route.dev} gives way to the one before")
                 continue
             if route.lifetime.valid_s is None and route.protocol not in {"ra", "dhcp"}:
@@ -374,10 +348,6 @@ class _Merge(Struct, kw_only=True):
         found = merge_mapping(*(state.sysctls for state in states), kept=self.kept)
         there = {*links, "all", "default", ""}
         return {key: value for key, value in found.items() if link_of(key) in there}
-
-
-def _slot(route: Route) -> tuple[object, ...]:
-    return route.dst, route.table, route.metric, route.dev if route.is_ipv6 else ""
 
 
 def _way_words(route: Route) -> str:

@@ -88,12 +88,16 @@ PROGRAMS: tuple[tuple[str, ...], ...] = (
 
 
 def read(
-    texts: Callable[[], Sequence[str]], *, sysctls: Iterable[str] = (), namespace: Namespace | None = None
+    texts: Callable[[], Sequence[str]],
+    *,
+    sysctls: Iterable[str] = (),
+    further: Callable[[HostState], Iterable[str]] | None = None,
+    namespace: Namespace | None = None,
 ) -> HostState:
     """The kernel's part, from what the programs printed.
 
-    ``sysctls`` names the files below /proc/sys to read; those that do not exist are left out, as is the whole
-    of IPv6 where the kernel lacks it.
+    ``sysctls`` names the files below /proc/sys to read, and ``further`` those that follow from what is there; those
+    that do not exist are left out, as is the whole of IPv6 where the kernel lacks it.
     """
     parameters = read_parameters(sysctls, namespace=namespace)  # while the programs run
 
@@ -106,9 +110,10 @@ def read(
     if any(map(is_abridged, state.routes)):
         routes = with_words(state.routes, run_all(TEXTS, namespace=namespace), tables)
         state = replace(state, routes=routes)
-    secret = [name for name, link in state.links.items() if link.addrgenmode in BY_SECRET]
-    if secret:
-        parameters = {**parameters, **read_sysctls(map(secret_key, secret), namespace=namespace)}
+    more = [secret_key(name) for name, link in state.links.items() if link.addrgenmode in BY_SECRET]
+    more += further(state) if further is not None else ()
+    if more:
+        parameters = {**parameters, **read_sysctls(more, namespace=namespace)}
     wireless = wireless_links() if namespace is None else frozenset()  # sysfs tells of the one that we are in
     functions = virtual_functions(_parse("ip link", printed[0])) if namespace is None and has_functions() else {}
     links = {

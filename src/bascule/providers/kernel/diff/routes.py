@@ -30,6 +30,7 @@ def route_steps(
     taken = {_slot(route) for route in after.routes}
     held = {_slot(route) for route in after.routes if route in kept and route.dev not in {*lost, *reset}}
     slots = {_slot(route): route for route in reversed(before.routes)}  # the first is the one that counts
+    new = {_slot(route): route for route in reversed(after.routes) if route not in kept}
     # a gateway must be on the link: by a connected route that a manager wrote itself, if the address brings none
     for route in sorted(after.routes, key=lambda route: bool(route.gateway or route.nexthops)):
         if route not in kept or route.dev in lost or route.dev in reset:
@@ -47,6 +48,7 @@ def route_steps(
         slot = _slot(route)
         goes_by_itself = route.dev in lost or (slot in taken and slot not in held and slots[slot] == route)
         if route not in wanted and not goes_by_itself:
+            successor = new.get(slot)
             yield step(
                 _when_old(route, lowered, reset),
                 route.dev or route.dst,
@@ -55,6 +57,7 @@ def route_steps(
                 risk=Risk.CHANGES,
                 about="routes",
                 undeclared=True,
+                reason=f"the route {_route_name(successor)} takes its place" if successor is not None else "",
             )
 
 

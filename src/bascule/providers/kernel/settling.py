@@ -1,0 +1,54 @@
+"""How the state to go back to is fitted to what a second look shows, while links and ports come and go. Pure."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from bascule.model.state import HostState, Route
+from bascule.model.values import IfName
+
+NO_MAC = "00:00:00:00:00:00"  # of a bridge without ports that has none of its own
+
+
+def settle(goal: HostState, now: HostState, wanted: HostState) -> HostState:
+    """The goal again, for a second look: links, addresses and routes that came meanwhile are left alone."""
+    links = dict(goal.links)
+    for name, link in now.links.items():
+        if name not in links and name not in wanted.links:
+            links[name] = link
+    for name in [name for name, link in links.items() if name not in now.links and not link.options.virtual]:
+        del links[name]
+    for name, link in links.items():
+        seen = now.links.get(name)
+        if seen is not None and link.is_bridge and link.mac == NO_MAC:
+            links[name] = link = replace(link, mac=seen.mac)  # noqa: PLW2901  # it had no port, and follows them
+        if seen is not None and link.up and link.addrgenmode != "none":
+            known = {address.ip for address in link.addresses}
+            new = tuple(a for a in seen.addresses if a.is_link_local and a.ip not in known)
+            links[name] = replace(link, addresses=link.addresses + new) if new else link
+    slots = {slot(route) for route in goal.routes} | set(map(slot, wanted.routes))
+    new_routes = tuple(
+        r for r in now.routes if slot(r) not in slots and (not r.dev or (r.dev in links and links[IfName(r.dev)].up))
+    )
+    routes = tuple(r for r in goal.routes if not r.dev or r.dev in links)
+    return replace(goal, links=links, routes=routes + new_routes)
+
+
+def with_bridges_left(goal: HostState, now: HostState) -> HostState:
+    """The goal for the first pass: a bridge that is not ours keeps its MAC and MTU until its ports are back.
+
+    Such a bridge may follow its ports in both, and then finds back by itself; to set them would pin them permanently.
+    """
+    links = dict(goal.links)
+    for name, link in goal.links.items():
+        seen = now.links.get(name)
+        if seen is None or not link.is_bridge or link.is_ours or (link.mac, link.mtu) == (seen.mac, seen.mtu):
+            continue
+        if {p.name for p in goal.ports(name)} != {p.name for p in now.ports(name)}:
+            links[name] = replace(link, mac=seen.mac, mtu=seen.mtu)
+    return replace(goal, links=links)
+
+
+def slot(route: Route) -> tuple[object, ...]:
+    """What there is one route for."""
+    return route.dst, route.table, route.metric, route.dev if route.is_ipv6 else ""
