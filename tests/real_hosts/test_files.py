@@ -285,6 +285,23 @@ def test_bad_day_cloud_init_writes_its_file_anew_in_the_window(settled: Field, t
     kept = [path for path in after if path.endswith("50-cloud-init.yaml.changed-meanwhile")]
     assert [(host.root / path).read_text() for path in kept] == [newer]
     assert kept[0].rpartition("/")[2] in done.stdout
+    (told,) = json.loads(host.run("status", "--json").stdout)["kept"]
+    assert told.endswith(kept[0].rpartition("/")[2]), "of a dead-man's way back nobody reads the words"
+
+
+def test_bad_day_somebody_edits_the_file_where_it_was_moved_to(settled: Field, tmp_path: Path) -> None:
+    """The bytes that were there come back from the checkpoint; the edited ones stay, and both verbs say so."""
+    host = OnDisk(settled, tmp_path, INSTALLED["Ubuntu with cloud-init"])
+    before = host.tree()
+    host.apply("--confirm-within", "60s")
+    (aside,) = host.root.glob("etc/bascule/moved-aside/**/50-cloud-init.yaml")
+    aside.write_text("# somebody's note\n")
+    done = host.run("undo")
+    assert done.returncode == 0, done.stderr
+    assert "changed by others where it was moved to" in done.stdout
+    assert aside.read_text() == "# somebody's note\n"
+    assert {path: facts for path, facts in host.tree().items() if "bascule" not in path} == before
+    assert "changed by others where it was moved to" in host.run("status").stdout
 
 
 @pytest.mark.parametrize("trouble", ["full", "read-only"])

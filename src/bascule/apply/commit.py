@@ -89,9 +89,10 @@ def _not_confirmed(folder: Folder, status: Status | None) -> Problem:
         )
     if status in {Status.TAKEN_BACK, Status.TAKING_BACK}:
         return Problem(code="NOTHING-ARMED", message=f"too late: change {folder.number} is {status}", hint=None)
+    why = "its way back has begun" if status is Status.FAILED else "it was not made to its end"
     return Problem(
         code="HALF-MADE",
-        message=f"change {folder.number} is {status}: it was not made to its end, so it cannot be kept",
+        message=f"change {folder.number} is {status.words if status else 'unknown'}: {why}, so it cannot be kept",
         hint="'bascule undo' takes it back",
     )
 

@@ -46,6 +46,7 @@ class HostStatus(Struct, frozen=True, kw_only=True):
     until: float | None = None  # the same on the wall clock
     guard: str = ""
     left: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()  # what others had changed when the last change of all was taken back
     drift: tuple[str, ...] = ()
     unseen: tuple[str, ...] = ()  # why it cannot be said whether anything has drifted
     busy: Holder | None = None
@@ -64,11 +65,13 @@ def host_status(place: StateDirectory | None = None) -> HostStatus:
     busy = holder(place.lock)
     if folder is None or entry is None:
         lost = open_elsewhere(place)
-        found = HostStatus(words=lost or _none(place), ok=not lost, busy=busy if busy.is_alive else None)
+        words, kept = (lost, ()) if lost else _none(place)
+        found = HostStatus(words=words, kept=kept, ok=not lost, busy=busy if busy.is_alive else None)
     else:
         found = _StatusReport(folder, entry, folder.read(), busy).tell()
-        if entry.status is Status.CONFIRMED and (later := _taken_back(place, after=folder.number)):
-            found = replace(found, words=f"nothing is armed; {later}; change {folder.number} stands")
+        later, kept = _taken_back(place, after=folder.number)
+        if entry.status is Status.CONFIRMED and later:
+            found = replace(found, words=f"nothing is armed; {later}; change {folder.number} stands", kept=kept)
     servers = _servers(place)
     return replace(
         found, servers=tuple(words for words, _ in servers), ok=found.ok and all(well for _, well in servers)
@@ -95,20 +98,21 @@ def _stopped(checkpoint: Checkpoint) -> tuple[StoppedFrames, ...]:
         return ()
 
 
-def _none(place: StateDirectory) -> str:
-    if back := _taken_back(place):
-        return f"nothing is armed; {back}"
+def _none(place: StateDirectory) -> tuple[str, tuple[str, ...]]:
+    back, kept = _taken_back(place)
+    if back:
+        return f"nothing is armed; {back}", kept
     words = relative_words()
-    return f"nothing is armed; Bascule has changed nothing here{f', as far as is known: {words}' if words else ''}"
+    return f"nothing is armed; Bascule has changed nothing here{f', as far as is known: {words}' if words else ''}", ()
 
 
-def _taken_back(place: StateDirectory, *, after: int = 0) -> str:
-    """What became of the last change of all, if it was made after that one and is taken back; empty otherwise."""
+def _taken_back(place: StateDirectory, *, after: int = 0) -> tuple[str, tuple[str, ...]]:
+    """What became of the last change of all, if it was made after that one and is taken back, and what others keep."""
     found = checkpoints.newest(place)
     if found is None or found[0].number <= after:
-        return ""
+        return "", ()
     folder, entry = found
-    return f"change {folder.number} was taken back at {clock_words(entry.at)} by {entry.by}"
+    return f"change {folder.number} was taken back at {clock_words(entry.at)} by {entry.by}", entry.kept
 
 
 class _StatusReport(Struct):
@@ -137,6 +141,7 @@ class _StatusReport(Struct):
             until=time.time() + left_s if left_s is not None else None,
             guard=guard_words(entry) if watched else "",
             left=entry.left if entry.status is Status.FAILED else (),
+            kept=entry.kept if entry.status is Status.FAILED else (),
             drift=drifted,
             unseen=unseen,
             stopped=_stopped(self.checkpoint) if stands and not unseen else (),

@@ -51,7 +51,8 @@ class Status(StrEnum):
     @property
     def words(self) -> str:
         """The same for people: what the change was when somebody takes it back."""
-        return {Status.APPLIED: "not confirmed", Status.CHANGING: "half made"}.get(self, str(self).replace("-", " "))
+        told = {Status.APPLIED: "not confirmed", Status.CHANGING: "half made", Status.FAILED: "taken back in part"}
+        return told.get(self, str(self).replace("-", " "))
 
     @property
     def is_open(self) -> bool:
@@ -107,6 +108,7 @@ class LogEntry(Struct, frozen=True):
     by: str = ""
     guard: dict[str, Any] | None = None  # who takes it back: {"kind": "process", "pid": …} or {"kind": "systemd", …}
     left: tuple[str, ...] = ()  # what still differs from before, of a failed way back
+    kept: tuple[str, ...] = ()  # what others changed meanwhile, of a way back
 
 
 class Folder(Struct, frozen=True):
@@ -283,6 +285,7 @@ def _entry(record: dict[str, Any]) -> LogEntry:
         by=record.get("by", ""),
         guard=record.get("guard"),
         left=tuple(record.get("left", ())),
+        kept=tuple(record.get("kept", ())),
     )
 
 

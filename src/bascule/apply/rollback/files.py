@@ -172,14 +172,15 @@ class _Restoring:
         aside.keep(Path(file.path), beside)
         self.kept.append(f"{file.path}: changed by others meanwhile; what they wrote is kept as {beside}")
 
-    @staticmethod
-    def _forget_aside(file: FileBackup) -> None:
+    def _forget_aside(self, file: FileBackup) -> None:
         """The second name of a file that is back at its place, and the folders that were made for it."""
         if not file.aside or file.content is None:
             return
-        if _is_aside(file):
-            Path(file.aside).unlink()
         place = Path(file.aside)
+        if _is_aside(file):
+            place.unlink()
+        elif place.exists():
+            self.kept.append(f"{file.path}: changed by others where it was moved to; what they wrote stays as {place}")
         aside.remove_empty(place.parent, _top_of(place))
 
 

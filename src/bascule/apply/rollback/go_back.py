@@ -28,16 +28,20 @@ def go_back(folder: Folder, *, by: str, keep: Sequence[int] = (), progress: Prog
     back = (_here if folder.is_of_this_boot else after_reboot)(folder, checkpoint, keep, progress)
     files, faults, others = restore(checkpoint.files)
     whole = replace(back, left=back.left + faults, kept=back.kept + others, files=files)
-    note(folder, Status.TAKEN_BACK if whole.ok else Status.FAILED, by=by, left=list(whole.left))
+    status = Status.TAKEN_BACK if whole.ok else Status.FAILED
+    if not note(folder, status, by=by, left=list(whole.left), kept=list(whole.kept)) and whole.kept:
+        note(folder, status, by=by, left=list(whole.left))  # a full disk may have room for that much
     if whole.ok:
         boot_unit.remove(folder)
     return whole
 
 
-def note(folder: Folder, status: Status, **values: object) -> None:
-    """The way back does not depend on a disk that takes the note."""
+def note(folder: Folder, status: Status, **values: object) -> bool:
+    """Whether it is written down; the way back does not depend on a disk that takes the note."""
     with contextlib.suppress(OSError):
         folder.note(status, **values)
+        return True
+    return False
 
 
 def three_way(folder: Folder, checkpoint: Checkpoint) -> ThreeWay:

@@ -66,6 +66,9 @@ def _words(now: HostStatus) -> str:
         lines += ["stopped by the guards:", *table([(str(x),) for x in now.stopped], indent=2, columns=width())]
     if now.left:
         lines += ["what still differs from before:", *_differences(now.left)]
+    if now.kept:
+        lines += ["changed by others before it was taken back, and kept:"]
+        lines += table([(x,) for x in now.kept], indent=2, columns=width())
     if now.drift:
         lines += ["drifted since the change; to put it right:", *_differences(now.drift)]
     if now.unseen:
@@ -93,6 +96,7 @@ def _as_json(now: HostStatus) -> dict[str, Any]:
         "until": now.until,
         "watched_by": now.guard or None,
         "left": list(now.left),
+        "kept": list(now.kept),
         "drift": list(now.drift),
         "unseen": list(now.unseen),
         "servers": list(now.servers),
