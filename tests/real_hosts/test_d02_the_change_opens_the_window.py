@@ -178,6 +178,7 @@ def test_no_confirm_says_so_aloud(shared_host: Field) -> None:
     assert done.returncode == 0
     assert "this will NOT be taken back by itself: --no-confirm was given" in done.stderr
     assert "192.168.1.10/24 moves from eth0 to br0" in done.stderr
+    assert "waits for 'bascule confirm'" not in done.stderr, "nothing waits"
     assert shared_host.bascule("undo").returncode == 0
 
 

@@ -19,6 +19,23 @@ DARK = """\
   dark: {host: kvm, nics: [{bridge: br0, address: 192.168.1.22/24}]}
 machines:
 """
+GATEWAY = """\
+site: firewall
+networks:
+  office: {subnet: 192.168.1.0/24, gateway: 192.168.1.1}
+  back: {subnet: 10.9.0.0/24, gateway: 10.9.0.1}
+hosts:
+  kvm:
+    nics:
+      eth0: {network: office, address: 192.168.1.10/24, routes: [{to: 10.9.0.0/24, via: 192.168.1.20}]}
+    bridges: {br0: {uplink: eth1}, lan: {uplink: none}}
+guests:
+  fw: {host: kvm, nics: [{bridge: br0, address: 192.168.1.20/24}, {bridge: lan, address: 10.9.0.1/24}]}
+  app: {host: kvm, nics: [{bridge: lan, address: 10.9.0.2/24}]}
+expect:
+  - {from: kvm, to: app, verdict: reach}
+  - {from: app, to: fw, verdict: reach}
+"""
 EXPECT = """\
 expect:
   - {from: kvm, to: dark, verdict: reach}
@@ -76,3 +93,28 @@ def test_d09_a_guest_that_is_off_is_no_fault(real_host: Field) -> None:
     assert done.returncode == 0
     assert "1 unproven" in done.stdout
     assert real_host.bascule("verify", path, "--strict").returncode == 1
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("verdict", ["reach", "no-reach"])
+def test_d09_what_goes_by_a_guest_that_is_off_is_unproven(real_host: Field, verdict: str) -> None:
+    """The host looks for fw, by which its route to app leads: that nobody is there shows nothing of the firewall."""
+    text = GATEWAY.replace("to: app, verdict: reach", f"to: app, verdict: {verdict}")
+    text = text.replace("      eth0:", "      eth1: {network: office}\n      eth0:")
+    path = real_host.site(text)
+    assert real_host.bascule("apply", path, "--yes", "--no-confirm").returncode == 0
+    app = real_host.guest("app", "app.0", "10.9.0.2/24", bridge="lan", site=text)
+    real_host.ip("route add default via 10.9.0.1", app)
+    said = {one["from"]: one for one in real_host.document("verify", path)["expectations"]}
+    assert (said["kvm"]["observed"], said["kvm"]["ok"]) == ("unproven", None)
+    assert "fw, which has 192.168.1.20 and is to hand it on, is off" in said["kvm"]["witness"]["sentence"]
+    assert said["app"]["witness"]["sentence"] == "unproven, because fw is off"
+
+
+@pytest.mark.kernel
+def test_d09_two_guests_that_are_off_are_named_in_english(real_host: Field) -> None:
+    text = BASE.replace("machines:\n", DARK).partition("expect:")[0]
+    path = real_host.site(f"{text}expect:\n  - {{from: web, to: dark, verdict: reach}}\n")
+    assert real_host.bascule("apply", path, "--yes", "--no-confirm").returncode == 0
+    (said,) = real_host.document("verify", path)["expectations"]
+    assert said["witness"]["sentence"] == "unproven, because web and dark are off"

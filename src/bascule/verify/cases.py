@@ -39,14 +39,18 @@ class Control(Struct, frozen=True):
         return self.stand.network or str(self.stand.address.network)
 
 
-def prepare(wish: Expectation, endpoints: Endpoints, off: frozenset[str] = frozenset()) -> Case:
-    """What to ask for an expectation, or why it cannot be asked here."""
+def prepare(wish: Expectation, endpoints: Endpoints, off: frozenset[str] = frozenset(), no_router: str = "") -> Case:
+    """What to ask for an expectation, or why it cannot be asked here; ``no_router``: who is off by whom it would go."""
     ends = (wish.source, wish.target)
     off_ends, silent = [name for name in ends if name in off], [name for name in ends if endpoints.is_silent(name)]
     if off_ends:
-        return Case(wish, unproven=f"{' and '.join(off_ends)} is off")
+        return Case(wish, unproven=f"{' and '.join(off_ends)} {'are' if len(off_ends) > 1 else 'is'} off")
+    if no_router:
+        return Case(wish, unproven=no_router)
     if silent:
-        return Case(wish, unproven=f"{' and '.join(silent)} has no address in this file")
+        return Case(
+            wish, unproven=f"{' and '.join(silent)} {'have' if len(silent) > 1 else 'has'} no address in this file"
+        )
     case = Case(wish)
     if not endpoints.attachments(wish.source):
         case.refusal = f"nobody can ask from {wish.source} here"

@@ -12,8 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.errors import Place
-from bascule.model.site import Expectation, Flow, Machine, Site, Verdict
-from bascule.model.site_place import NOWHERE
+from bascule.model.site import Expectation, Site, Verdict
 from bascule.model.values import IpAddress
 from bascule.probe.ask import ask
 from bascule.probe.capture import CaptureSession, FrameTrack, Tracker
@@ -27,8 +26,8 @@ from bascule.verify.nat_boundary import NatBoundaries
 from bascule.verify.path_trace import PathTraces
 from bascule.verify.reachability.model_verdict import ModelVerdict, model_says
 from bascule.verify.reachability.participant import AskedHost
-from bascule.verify.undeclared_routers import UndeclaredRouters
-from bascule.verify.witness import Hop, Witness
+from bascule.verify.undeclared_routers import RoutersOff, UndeclaredRouters
+from bascule.verify.witness import Witness, cause
 
 UNPROVEN, NOT_ASKED = "unproven", "not asked"
 
@@ -109,7 +108,8 @@ def judge(
     """
     endpoints = endpoints or Endpoints(site, probe_domain)
     boundaries = NatBoundaries(site, endpoints)
-    cases = [prepare(wish, endpoints, off) for wish in site.expectations]
+    without = RoutersOff(site, endpoints, off)
+    cases = [prepare(wish, endpoints, off, without.gateway(wish)) for wish in site.expectations]
     positive = [case for case in cases if case.wish.verdict is Verdict.REACH]
     negative = [case for case in cases if case.wish.verdict is Verdict.NO_REACH]
     first = [question for case in positive for way in case.ways[:1] for question in way]
@@ -118,7 +118,7 @@ def judge(
     lost = [case for case in positive if case.ways[1:] and not all(replies[q].answer.ok for q in case.ways[0])]
     replies |= _ask(probe_domain, boundaries, [question for case in lost for way in case.ways[1:] for question in way])
     replies |= _ask(probe_domain, boundaries, [question for case in negative for way in case.ways for question in way])
-    judging = _Judging(site, probe_domain, endpoints, boundaries, replies)
+    judging = _Judging(site, probe_domain, endpoints, boundaries, without, replies)
     return tuple(judging.outcome(case) for case in cases)
 
 
@@ -147,12 +147,14 @@ class _Judging:
         probe_domain: ProbeDomain,
         endpoints: Endpoints,
         boundaries: NatBoundaries,
+        without: RoutersOff,
         replies: dict[Question, _Reply],
     ) -> None:
         self.site = site
         self.endpoints = endpoints
         self.boundaries = boundaries
         self.routers = UndeclaredRouters(site, endpoints)
+        self.without = without
         self.replies = replies
         self.traces = PathTraces(site, probe_domain, boundaries)
 
@@ -180,6 +182,8 @@ class _Judging:
             if len(asked[0]) > 1:
                 missing = _ports([reply.answer.question.port for reply in lost])
                 witness = replace(witness, sentence=f"{missing} not reached: {witness.sentence}")
+            if is_off := self._router_off(case.wish, lost):
+                return self._unproven(case.wish, lost[0], is_off)
             if unsaid_router := self._router(case.wish, lost):
                 return self._unproven(case.wish, lost[0], self.routers.words((unsaid_router,)))
             if self._is_mute(case.wish, lost):
@@ -210,6 +214,10 @@ class _Judging:
         """Who was to pass something on, and may do so in truth."""
         tracks = [reply.track for reply in replies]
         return self.routers.met(wish, (seen for track in tracks for seen in (*track.asked, *track.replied)))
+
+    def _router_off(self, wish: Expectation, replies: Sequence[_Reply]) -> str:
+        """Who was looked for to pass something on, and is off."""
+        return self.without.sought(wish, (seen for reply in replies for seen in reply.track.sought))
 
     def _unproven(self, wish: Expectation, reply: _Reply, why: str) -> Outcome:
         witness = self._witness(reply, wish)
@@ -260,13 +268,17 @@ class _Judging:
         if passed is not None:
             witness = self._witness(passed, case.wish)
             opened = self.boundaries.opened(passed.answer.question, witness.hops, case.wish.target)
-            why, place = (opened.words, opened.place) if opened else self._cause(case.wish, passed, witness.hops)
+            why, place = (
+                (opened.words, opened.place) if opened else cause(self.site, self.endpoints, case.wish, witness.hops)
+            )
             witness = replace(
                 witness, sentence=f"{witness.sentence}, because of {place} ({why})", because=why, place=place
             )
             return Outcome(expectation=case.wish, observed=Verdict.REACH, ok=False, witness=witness)
         if unsaid := next((reply for reply in replies if reply.answer.response is Response.NOT_ASKED), None):
             return _not_asked(case.wish, unsaid)
+        if is_off := self._router_off(case.wish, replies):
+            return self._unproven(case.wish, replies[0], is_off)
         proofs: list[str] = []
         for control in case.controls:
             if not control.lists and not control.strangers:
@@ -344,42 +356,6 @@ class _Judging:
             packet, arp = seen.frame.packet, seen.frame.arp
             if packet or arp:
                 return packet.src if packet else arp.sender if arp else None
-        return None
-
-    def _cause(self, wish: Expectation, reply: _Reply, hops: Sequence[Hop]) -> tuple[str, Place]:
-        """What in the file let the frame pass: a masquerade on the way, else where a guest is plugged in."""
-        for hop in hops:
-            machine = self.site.machines.get(hop.node)
-            is_way = machine and hop.node not in {wish.source, wish.target}
-            if machine and is_way and machine.masquerade and wish.source in machine.masquerade.sources:
-                return f"{machine.name} masquerades {wish.source} to {machine.masquerade.to}", machine.masquerade.place
-            flow = self._flow(wish, machine) if machine and is_way else None
-            if machine and flow:
-                return f"{machine.name} forwards {flow}", flow.place
-        for name in (wish.source, wish.target):
-            guest = self.site.guests.get(name)
-            for nic in guest.nics if guest else ():
-                taps = {hop.link for hop in hops}
-                if nic.tap in taps or len(guest.nics if guest else ()) == 1:
-                    return f"{name} is plugged into {nic.into}", nic.place
-        for name in (wish.source, wish.target):
-            place = getattr(self.site.machines.get(name) or self.site.hosts.get(name), "place", NOWHERE)
-            if place != NOWHERE:
-                return (
-                    f"{name} stands on {', '.join(sorted({str(f.network) for f in self.endpoints.attachments(name)}))}",
-                    place,
-                )
-        return "the expectation itself", wish.place
-
-    def _flow(self, wish: Expectation, machine: Machine) -> Flow | None:
-        """What a machine is said to forward that is about both ends, by name or by network."""
-        for flow in machine.forwards or ():
-            for names, end in ((flow.sources, wish.source), (flow.targets, wish.target)):
-                own = {end, *(str(attachment.network) for attachment in self.endpoints.attachments(end))}
-                if names and not own & set(names):
-                    break
-            else:
-                return flow
         return None
 
 

@@ -83,18 +83,27 @@ def check_guests(
     for inquiry in inquiries:
         if (into := _bridge(inquiry.nic, state)) is not None:
             yield own_tap(inquiry.nic, into, learned)
-        inquiry.impostors = _impostors(inquiry, known, endpoints.probe_domain.hosts[host.name].identity)
+        inquiry.impostors = _impostors(inquiry, known, site, endpoints.probe_domain.hosts[host.name].identity)
         yield _recipe(inquiry, host, replies)
         yield from (_within if inquiry.nic.virtual_network else _properties)(inquiry, replies)
 
 
-def _impostors(inquiry: _Inquiry, known: Mapping[Mac, tuple[IpInterface, ...]], host: tuple[int, int]) -> list[str]:
-    """Whose MAC the host's own packets to the guest's addresses went to, where that is not the guest's."""
+def _impostors(
+    inquiry: _Inquiry, known: Mapping[Mac, tuple[IpInterface, ...]], site: Site, host: tuple[int, int]
+) -> list[str]:
+    """Whose MAC the host's own packets to the guest's addresses went to, where that is not this NIC's."""
     if inquiry.other is None or inquiry.other.namespace.identity != host:
         return []
     own = {stand.address.ip for stand in inquiry.stands}
+    guest = inquiry.nic.guest
+    others = {nic.mac: nic.tap for nic in site.guests[guest].nics}
     return [
-        f"{address.ip} is at {mac}, and not at {inquiry.nic.mac}: another machine has its address and answered"
+        f"{address.ip} is at {mac}, and not at {inquiry.nic.mac}: "
+        + (
+            f"{guest} answers for it on {others[mac]}"
+            if mac in others
+            else "another machine has its address and answered"
+        )
         for mac, addresses in known.items()
         for address in addresses
         if mac != inquiry.nic.mac and address.ip in own

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from bascule.model.host_links import Nic
 from bascule.model.site import Site
+from bascule.model.values import IpAddress
 from bascule.probe.capture import CapturedFrame, FrameTrack
 from bascule.probe.domain import ProbeDomain
 from bascule.probe.question import Answer, Response
@@ -183,8 +184,7 @@ class PathTraces:
     def search(self, captured: Sequence[CapturedFrame], answer: Answer, target: str) -> str:
         """A question that never left, because a neighbour did not answer: who heard the search for it."""
         first = captured[0]
-        arp, packet = first.frame.arp, first.frame.packet
-        wanted = arp.target if arp else packet.neighbour.target if packet and packet.neighbour else "?"
+        wanted = looked_for(first) or "?"
         source = answer.question.source.endpoint
         hops = self.hops(captured)
         crossed = {hop.bridge: hop for hop in hops if hop.bridge and hop.node in self.site.hosts}
@@ -197,6 +197,12 @@ class PathTraces:
         else:
             words.append((f"heard by {', '.join(heard)}, " if heard else "") + f"never arrived at {target}")
         return ", ".join(words)
+
+
+def looked_for(seen: CapturedFrame) -> IpAddress | None:
+    """The neighbour that an ARP request or a neighbour solicitation asks for."""
+    arp, packet = seen.frame.arp, seen.frame.packet
+    return arp.target if arp else packet.neighbour.target if packet and packet.neighbour else None
 
 
 def _hop(seen: CapturedFrame) -> Hop:

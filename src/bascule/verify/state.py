@@ -77,7 +77,7 @@ def check_links(site: Site, host: Host, state: HostState, facts: StateChecks) ->
             for address in said.addresses:
                 yield has_address(said.name, str(address), link, facts)
             if said.dhcp:
-                yield _lease(said.name, link)
+                yield _some_address(said.name, link, "no lease yet")
     for nic in host.nics.values():
         if nic.wol is not None:
             yield _woken(nic.name, nic.wol, state, facts)
@@ -102,7 +102,8 @@ def _bridge(site: Site, host: Host, bridge: Bridge, state: HostState, facts: Sta
     for address in bridge.addresses:
         yield has_address(bridge.name, str(address), link, facts)
     if bridge.dhcp or bridge.from_uplink:
-        yield _lease(bridge.name, link)
+        why = "no lease yet" if bridge.dhcp else f"{bridge.uplink} had none to hand over"
+        yield _some_address(bridge.name, link, why)
     names = [port.link for port in bridge.every_port]
     for below in host.uplink_nics(bridge):
         if below.name not in names:  # a member of a bond, or what a VLAN link sits on
@@ -161,9 +162,10 @@ def has_address(name: str, address: str, link: Link | None, facts: StateChecks) 
     return facts.check("address", name, seen, "addresses", words=address)
 
 
-def _lease(name: str, link: Link | None) -> Check:
+def _some_address(name: str, link: Link | None, why_not: str) -> Check:
+    """Whether a link has an address of the host that the file does not write down."""
     found = [a.ip for a in link.addresses if not a.is_link_local] if link else []
-    return Check(id="address", subject=name, ok=bool(found), detail=", ".join(found) or "has none: no lease yet")
+    return Check(id="address", subject=name, ok=bool(found), detail=", ".join(found) or f"has none: {why_not}")
 
 
 def _member(what: str, link: Link, facts: StateChecks) -> Check:

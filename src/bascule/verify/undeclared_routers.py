@@ -1,4 +1,6 @@
-"""Machines and hosts between networks of which nobody has said whether they route: what depends on one is unproven.
+"""Who stands between networks and may not route now: what depends on one of them is unproven.
+
+Of machines and hosts nobody has said whether they route, and a guest that is off passes nothing on.
 
 The twin plays such a machine without forwarding, and nobody where a gateway is declared that nobody has. A real one may
 forward, so silence across it shows nothing.
@@ -12,6 +14,7 @@ from bascule.model.site import Expectation, Mode, Site, virtual_segment
 from bascule.model.values import IpAddress
 from bascule.probe.capture import CapturedFrame
 from bascule.verify.endpoints import Endpoints
+from bascule.verify.path_trace import looked_for
 
 
 class UndeclaredRouters:
@@ -96,3 +99,38 @@ class UndeclaredRouters:
         if host := next((name for name in names if name in self._hosts), None):
             hint = f" (net.ipv4.ip_forward and net.ipv6.conf.all.forwarding of {host} say it: rehearse it there)"
         return f"the file does not say whether {where}{hint}"
+
+
+class RoutersOff:
+    """The guests of a site that are ``off``, by their addresses."""
+
+    def __init__(self, site: Site, endpoints: Endpoints, off: frozenset[str]) -> None:
+        self._site, self._endpoints = site, endpoints
+        self._owners = {stand.address.ip: name for name in off for stand in endpoints.stands(name)}
+
+    def gateway(self, wish: Expectation) -> str:
+        """That an end of an expectation has no gateway but guests that are off, and the other is on another network.
+
+        A host leads its packets where its own routes lead.
+        """
+        names = (wish.source, wish.target)
+        ends = [{stand.network for stand in self._endpoints.stands(name)} for name in names]
+        if not self._owners or ends[0] & ends[1] or None in ends[0] | ends[1]:
+            return ""
+        for name, networks in zip(names, ends, strict=True):
+            known = [
+                self._site.networks[network] for network in sorted(map(str, networks & self._site.networks.keys()))
+            ]
+            gateways = [gateway for network in known for gateway in network.gateways]
+            if gateways and name not in self._site.hosts and all(one in self._owners for one in gateways):
+                return f"{self._owners[gateways[0]]}, the gateway of {known[0].name}, is off"
+        return ""
+
+    def sought(self, wish: Expectation, captured: Iterable[CapturedFrame]) -> str:
+        """That somebody looked for the address of a guest that is off, to hand a packet to it."""
+        for seen in captured if self._owners else ():
+            address = looked_for(seen)
+            owner = self._owners.get(address) if address is not None else None
+            if owner is not None and owner not in {wish.source, wish.target}:
+                return f"{owner}, which has {address} and is to hand it on, is off"
+        return ""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from msgspec import Struct
 
 from bascule.errors import Place
+from bascule.model.site import Expectation, Flow, Machine, Site
+from bascule.model.site_place import NOWHERE
 from bascule.model.values import IpAddress
+from bascule.verify.endpoints import Endpoints
 
 Direction = Literal["in", "out"]
 
@@ -60,3 +64,44 @@ class Witness(Struct, frozen=True, kw_only=True):
         if self.place is not None:
             data |= {"file": self.place.file, "line": self.place.line, "column": self.place.column}
         return data
+
+
+def cause(site: Site, endpoints: Endpoints, wish: Expectation, hops: Sequence[Hop]) -> tuple[str, Place]:
+    """What in the file let a frame pass, and its line.
+
+    A masquerade on the way or a flow that a machine forwards, else where a guest is plugged in.
+    """
+    for hop in hops:
+        machine = site.machines.get(hop.node)
+        is_way = machine and hop.node not in {wish.source, wish.target}
+        if machine and is_way and machine.masquerade and wish.source in machine.masquerade.sources:
+            return f"{machine.name} masquerades {wish.source} to {machine.masquerade.to}", machine.masquerade.place
+        flow = _flow(endpoints, wish, machine) if machine and is_way else None
+        if machine and flow:
+            return f"{machine.name} forwards {flow}", flow.place
+    for name in (wish.source, wish.target):
+        guest = site.guests.get(name)
+        for nic in guest.nics if guest else ():
+            taps = {hop.link for hop in hops}
+            if nic.tap in taps or len(guest.nics if guest else ()) == 1:
+                return f"{name} is plugged into {nic.into}", nic.place
+    for name in (wish.source, wish.target):
+        place = getattr(site.machines.get(name) or site.hosts.get(name), "place", NOWHERE)
+        if place != NOWHERE:
+            return (
+                f"{name} stands on {', '.join(sorted({str(f.network) for f in endpoints.attachments(name)}))}",
+                place,
+            )
+    return "the expectation itself", wish.place
+
+
+def _flow(endpoints: Endpoints, wish: Expectation, machine: Machine) -> Flow | None:
+    """What a machine is said to forward that is about both ends, by name or by network."""
+    for flow in machine.forwards or ():
+        for names, end in ((flow.sources, wish.source), (flow.targets, wish.target)):
+            own = {end, *(str(attachment.network) for attachment in endpoints.attachments(end))}
+            if names and not own & set(names):
+                break
+        else:
+            return flow
+    return None

@@ -85,12 +85,16 @@ def _lost_rows(files: Iterable[FileChange]) -> list[tuple[str, ...]]:
     return [(file.path, f"nobody takes this over: {words}") for file in files for words in file.lost]
 
 
-def show_own_line(plan: Plan, *, columns: int) -> str:
-    """Why the change asks for a confirmation whoever makes it; empty where the host's own line stays as it is."""
+def show_own_line(plan: Plan, *, columns: int, waits: bool = True) -> str:
+    """Why the change asks for a confirmation whoever makes it; empty where the host's own line stays as it is.
+
+    It ``waits`` unless somebody said that nobody needs to confirm it.
+    """
     if not plan.own_line:
         return ""
     rows = table([(words,) for words in plan.own_line], indent=2, columns=columns)
-    return "\n".join(["the host's own connection changes, so this waits for 'bascule confirm'", *rows])
+    consequence = ", so this waits for 'bascule confirm'" if waits else ""
+    return "\n".join([f"the host's own connection changes{consequence}", *rows])
 
 
 def headline(host: str, plan: Plan) -> str:

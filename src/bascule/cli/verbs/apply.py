@@ -189,7 +189,7 @@ def _warn(ready: ApplyRequest, window_s: float | None, say: Callable[[str], None
     if prepared.line is not None and prepared.crossing:
         what = ", ".join(dict.fromkeys(change.subject for change in prepared.crossing))
         say(f"\nyour own connection (from {prepared.line.peer}) runs over {what}")
-    if why := show_own_line(prepared.plan, columns=width()):
+    if why := show_own_line(prepared.plan, columns=width(), waits=window_s is not None):
         say(f"\n{why}")
     if window_s is None and prepared.must_be_confirmed:
         say("\nthis will NOT be taken back by itself: --no-confirm was given")

@@ -173,8 +173,11 @@ def _astray(uplink: Uplink) -> tuple[list[Check], str]:
 
 def _nothing(uplink: Uplink, seen: str) -> Check:
     """That nobody was heard, and who would not have been."""
-    asked = f"{len(uplink.addresses)} IPv4 address{'es were' if len(uplink.addresses) != 1 else ' was'} asked for"
-    detail = f"none of the {len(uplink.owners)} MACs behind it was heard from outside in {LISTEN_S:g} s, and {asked}"
+    number = len(uplink.addresses) or "no"
+    asked = f"{number} IPv4 address{'es were' if len(uplink.addresses) > 1 else ' was'} asked for"
+    behind = f"none of the {len(uplink.owners)} MACs" if len(uplink.owners) != 1 else "the one MAC"
+    heard = "was heard" if len(uplink.owners) != 1 else "was not heard"
+    detail = f"{behind} behind it {heard} from outside in {LISTEN_S:g} s, and {asked}"
     if seen:
         return Check(id="foreign-mac", subject=str(uplink.name), ok=True, detail=f"{detail}; {seen}")
     if not uplink.has_ipv4:
