@@ -132,8 +132,8 @@ def test_d11_how_it_looks_for_neighbours_goes_along_where_the_defaults_are_known
     own = {"net/ipv4/neigh/eth0/gc_stale_time": "99", "net/ipv6/neigh/eth0/retrans_time_ms": "1000"}
     defaults = {"net/ipv4/neigh/default/gc_stale_time": "60", "net/ipv6/neigh/default/retrans_time_ms": "1000"}
     moved = {"net/ipv4/neigh/br0/gc_stale_time": "99"}
-    assert moved_parameters(HostState(sysctls=own | defaults), "eth0", "br0") == moved
-    assert moved_parameters(HostState(sysctls=own), "eth0", "br0") == {}
+    assert moved_parameters(HostState(sysctls=own | defaults), "eth0", "br0", {}) == moved
+    assert moved_parameters(HostState(sysctls=own), "eth0", "br0", {}) == {}
 
 
 def test_d11_what_an_ordinary_host_hands_over_is_short(shared_host: Field) -> None:
