@@ -36,7 +36,10 @@ def memory_notes(prepared: PreparedPlan) -> tuple[Note, ...]:
     from bascule.guests.memory import memory_account
 
     account = memory_account(site, host)
-    return tuple(Note(kind="warning", subject=host.name, text=text) for text in dict.fromkeys(account.warnings))
+    return tuple(
+        Note(kind="warning", subject=host.name, text=f"{text}; 'bascule capacity' shows the account")
+        for text in dict.fromkeys(account.warnings)
+    )
 
 
 def firewall_notes(prepared: PreparedPlan) -> tuple[Note, ...]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import re
 import shutil
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -29,6 +32,10 @@ OFFERED = {
     "bascule why --brief ho": "host",
     "bascule plan no-such-file.yaml --host ": "",
     "bascule completion z": "zsh",
+    f"bascule plan {PRODUCTION} --host=v": "--host=vmserver",
+    f"bascule draw {PRODUCTION} --highlight guest_01": "guest_01:",
+    f"bascule draw {PRODUCTION} --highlight guest_01:cu": "guest_01:customer",
+    f"bascule draw {PRODUCTION} --highlight=guest_01:cu": "--highlight=guest_01:customer",
 }
 
 
@@ -45,9 +52,8 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("line", OFFERED)
 def test_bash_completes(script: Path, line: str) -> None:
-    words = [*line.split(), *([""] if line.endswith(" ") else [])]
-    text = f"""source {script}/bash
-    COMP_WORDS=({" ".join(f"'{word}'" for word in words)}); COMP_CWORD={len(words) - 1}
+    text = f"""source {script}/bash; compopt() {{ :; }}
+    COMP_LINE='{line}'; COMP_POINT={len(line)}; COMP_WORDBREAKS=' '
     _bascule_completion bascule; echo "${{COMPREPLY[*]}}" """
     env = os.environ | {"PATH": f"{script}:{os.environ['PATH']}"}
     done = subprocess.run(["bash", "-c", text], capture_output=True, text=True, cwd=ROOT, env=env, check=True)
@@ -65,7 +71,14 @@ def test_fish_completes(script: Path) -> None:
         assert " ".join(sorted(row.partition("\t")[0] for row in answer.splitlines())) == OFFERED[line], line
 
 
-# an interactive zsh completes the line as far as it is clear; Ctrl-X prints it then and forgets it
+# an interactive shell completes the line as far as it is clear; Ctrl-X prints it then and forgets it
+BASH = """
+source {script}/bash
+bind 'set bell-style none'
+told() {{ echo "<<$READLINE_LINE>>"; READLINE_LINE=; READLINE_POINT=0; }}
+bind -x '"\\C-x": told'
+echo ready
+"""
 ZSH = """
 autoload -Uz compinit && compinit -D -u
 source {script}/zsh
@@ -75,27 +88,43 @@ bindkey '^X' told
 bindkey '^I' complete-word
 print ready
 """
-ZSH_CLEAR = [line for line, offered in OFFERED.items() if " " not in offered and offered]
+CLEAR = {line: offered for line, offered in OFFERED.items() if " " not in offered and offered}
+SPACED = "'a folder/a site.yaml'"
+CLEAR |= {f"bascule plan {name} --host v": "vmserver" for name in (SPACED, SPACED.strip("'").replace(" ", "\\ "))}
 
 
-@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
-def test_zsh_completes(script: Path) -> None:
+@pytest.mark.parametrize(
+    ("shell", "words"), [("bash", ("--noprofile", "--rcfile", "{}/rc", "-i")), ("zsh", ("-d", "-i"))]
+)
+def test_an_interactive_shell_completes(shell: str, words: tuple[str, ...], script: Path, tmp_path: Path) -> None:
+    """Bash cuts words at colons and equals signs before it asks."""
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    (script / "rc").write_text(BASH.format(script=script))
     (script / ".zshrc").write_text(ZSH.format(script=script))
+    (tmp_path / "a folder").mkdir()
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    (tmp_path / "a folder/a site.yaml").symlink_to(ROOT / PRODUCTION)
     leader, follower = pty.openpty()
     env = os.environ | {"PATH": f"{script}:{os.environ['PATH']}", "ZDOTDIR": str(script), "TERM": "dumb", "PS1": "% "}
-    shell = subprocess.Popen(["zsh", "-d", "-i"], stdin=follower, stdout=follower, stderr=follower, cwd=ROOT, env=env)
+    fcntl.ioctl(leader, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 200, 0, 0))
+    called = [shell, *(word.format(script) for word in words)]
+    running = subprocess.Popen(
+        called, stdin=follower, stdout=follower, stderr=follower, cwd=tmp_path, env=env, start_new_session=True
+    )
     os.close(follower)
     try:
         _until(leader, b"ready")
-        for line in ZSH_CLEAR:
+        for line, offered in CLEAR.items():
             os.write(leader, f"{line}\t\x18".encode())
             shown = _until(leader, b">>")
             completed = re.search(rb"<<(.*)>>", shown)
             assert completed is not None
-            assert completed[1].decode().rstrip().endswith(OFFERED[line]), (line, shown)
+            assert completed[1].decode().rstrip().endswith(offered), (line, shown)
+            assert completed[1].endswith(b":" if offered.endswith(":") else b" "), (line, shown)
     finally:
-        shell.kill()
-        shell.wait()
+        running.kill()
+        running.wait()
         os.close(leader)
 
 

@@ -14,7 +14,9 @@ import pytest
 from bascule.cli.show import output_style
 from bascule.cli.show.folding import folded, folded_by_place, ranges
 from bascule.cli.show.output_style import OutputStyle, colored, plain
+from bascule.cli.show.reach import short_table
 from tests import prefork
+from tests.lab import Lab
 
 ROOT = Path(__file__).parents[2]
 SLIP = "examples/slip.yaml"
@@ -113,6 +115,93 @@ def test_sixty_guests_on_fourteen_bridges_fit_a_screen(tmp_path: Path) -> None:
     assert all(
         f"web-{n:02}.0  will be plugged into br{n % 14} at the start of web-{n:02}" in each for n in range(1, 61)
     )
+
+
+@pytest.mark.kernel
+def test_sixty_guests_on_sixty_networks_have_a_table_of_a_screen(lab: Lab, tmp_path: Path) -> None:
+    """A NIC that is down shows no carrier; what the file wants of it is up."""
+    numbers = range(60)
+    networks = "".join(f"  n{n}: {{subnet: 10.{n}.0.0/24}}\n" for n in numbers)
+    nics = "".join(f"      eth{n}: {{network: n{n}}}\n" for n in numbers)
+    bridges = "".join(f"      br{n}: {{uplink: eth{n}}}\n" for n in numbers)
+    into = "{{bridge: br{0}, address: 10.{0}.0.9/24}}"
+    guests = "".join(f"  web-{n}: {{host: h, memory: 1GiB, nics: [{into.format(n)}]}}\n" for n in numbers)
+    machines = "".join(f"  gw{n}: {{nics: [{{network: n{n}, address: 10.{n}.0.1/24}}]}}\n" for n in numbers)
+    expect = "".join(f"  - {{from: gw{n}, to: web-{n}, verdict: reach}}\n" for n in numbers)
+    site = tmp_path / "many.yaml"
+    host = f"hosts:\n  h:\n    memory: 4TiB\n    nics:\n{nics}    bridges:\n{bridges}"
+    rest = f"guests:\n{guests}machines:\n{machines}expect:\n{expect}"
+    site.write_text(f"site: many\nnetworks:\n{networks}{host}{rest}")
+    links = "\n".join(f"link add eth{n} type veth peer name far{n}" for n in numbers)
+    space = lab.namespace("h")
+    with space.entered():
+        subprocess.run(["ip", "-batch", "-"], input=links, text=True, check=True)
+    shown = lab.bascule(space, "reach", str(site), "--wanted", env={"COLUMNS": "80"})
+    room = lab.bascule(space, "capacity", str(site), env={"COLUMNS": "80"})
+    assert (shown.returncode, "differs" in shown.stdout) == (0, False), shown.stdout
+    assert len(shown.stdout.splitlines()) <= TWO_SCREENS // 2
+    assert re.search(r"^gw0…gw59 +web-0…web-59, in pairs +yes$", shown.stdout, re.M)
+    assert re.search(r"^gw0…gw59, web-0…web-59 +all others +-$", shown.stdout, re.M)
+    assert re.search(r"^  web-0…web-59 +1 GiB .* declared, each$", room.stdout, re.M)
+    assert "uplink  eth0…eth59 (br0…br59): 1 guest each: web-0…web-59" in room.stdout
+    assert "the site file says 4096 GiB" in room.stdout
+
+
+@pytest.mark.kernel
+def test_sixty_expectations_that_fail_alike_are_told_once(tmp_path: Path) -> None:
+    site = tmp_path / "sixty.yaml"
+    site.write_text(SIXTY.replace("verdict: reach", "verdict: no-reach"))
+    shown, each = (bascule("rehearse", str(site), "--no-picture", *more, COLUMNS="100") for more in ((), ("-v",)))
+    assert shown.returncode == each.returncode == 1
+    assert shown.stdout.count("FAIL") == 1
+    assert "FAIL  desk → web-01…web-60 tcp/80 must be no-reach" in shown.stdout
+    assert "      desk → web-01: left desk" in shown.stdout
+    assert each.stdout.count("FAIL") == 60
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("words", [("verify",), ("doctor",), ("draw", "--live"), ("capacity",)])
+def test_another_machine_than_the_file_s_host_is_told(words: tuple[str, ...], lab: Lab, tmp_path: Path) -> None:
+    site = tmp_path / "site.yaml"
+    site.write_text(SIXTY)
+    space = lab.namespace("h")
+    with space.entered():
+        subprocess.run(["ip", "link", "add", "eth0", "type", "veth", "peer", "name", "far"], check=True)
+    told = lab.bascule(space, words[0], str(site), *words[1:], hostname="other")
+    assert re.search(r"nothing says that this machine is '?h\b", " ".join(told.stdout.split())), told.stdout
+    own = lab.bascule(space, words[0], str(site), *words[1:], hostname="h")
+    assert "nothing says that" not in own.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("plan", "--hots", "h"), "did you mean '--host'?"),
+        (("verify", "--here"), "see 'bascule verify --help'"),
+        (("draw", "--out", "x"), "did you mean '--output'?"),
+        (("guest", "lst"), "did you mean 'list'?"),
+    ],
+)
+def test_only_what_is_close_was_perhaps_meant(words: tuple[str, ...], hint: str) -> None:
+    assert bascule(*words).stderr.endswith(f"\nhint: {hint}\n")
+
+
+def test_alike_rows_of_a_table_of_who_reaches_whom() -> None:
+    names = [f"a{n}" for n in range(3)] + ["x", "y"]
+    members = {name: (name,) for name in names} | {"b1 ×40": tuple(f"b{n}" for n in range(1, 41))}
+    rows = [(source, target, "-") for source in members for target in members if source != target]
+    assert short_table(rows[:24], members) == rows[:24]
+    told = {("x", "y"): "yes", ("a0", "a1"): "perhaps", ("y", "a0"): "yes", ("y", "a1"): "yes", ("y", "a2"): "yes"}
+    rows = [(*row[:2], told.get(row[:2], row[2])) for row in rows] + [("b1 ×40", "each other", "yes")]
+    assert short_table(rows, members) == [
+        ("a0", "a1", "perhaps"),
+        ("x", "y", "yes"),
+        ("y", "x", "-"),
+        ("y", "b1 ×40", "-"),
+        ("b1 ×40", "each other", "yes"),
+        ("a0…a2, b1…b40, x", "all others", "-"),
+        ("y", "all others", "yes"),
+    ]
 
 
 def test_names_that_pair_off_are_one_line_only_where_they_go_up_together() -> None:

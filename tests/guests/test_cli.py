@@ -29,7 +29,7 @@ def uri(tmp_path: Path) -> str:
 def test_capacity_of_another_host_by_the_file(lab: Lab) -> None:
     done = lab.bascule(lab.host(), "capacity", EXAMPLE)
     assert done.returncode == 0
-    assert "vmserver  64 GiB (the site file)" in done.stdout
+    assert "vmserver  64 GiB (the site file; nothing says that this machine is vmserver)" in done.stdout
     assert "one of 64 GiB would lack" in done.stdout
     document = json.loads(lab.bascule(lab.host(), "capacity", EXAMPLE, "--json").stdout)
     assert document["schema"] == "bascule/capacity/1"

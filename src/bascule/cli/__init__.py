@@ -95,6 +95,8 @@ def main() -> None:
 
     # no plug-in has a say in a site file, and to look for one opens the metadata of every package there is
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    if VARIABLE in os.environ:
+        importlib.import_module("bascule.cli.complete")  # what each shell needs
     run(group)
 
 

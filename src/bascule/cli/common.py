@@ -108,14 +108,12 @@ def table(rows: Iterable[tuple[str, ...]], *, indent: int, columns: int) -> list
     widths = [max(len(row[i]) for row in listed) for i in range(last)]
     offset = indent + sum(widths) + 2 * last
     if columns - offset < 24:  # too narrow for cells side by side
-        offset = indent + 2
+        aligned = last > 1 and offset - 2 <= columns
         return [
-            " " * indent
-            + "  ".join(cell for cell in row[:last] if cell)
-            + "\n"
-            + " " * offset
-            + wrapped(row[last], indent=offset, columns=columns)
+            (" " * indent + "  ".join(f"{cell:<{wide}}" if aligned else cell for cell, wide in cells)).rstrip()
+            + (f"\n{' ' * (indent + 2)}{wrapped(row[last], indent=indent + 2, columns=columns)}" if row[last] else "")
             for row in listed
+            for cells in [[one for one in zip(row[:last], widths, strict=True) if aligned or one[0]]]
         ]
     return [
         (

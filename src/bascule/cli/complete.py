@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem, split_arg_string
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    FishComplete,
+    ShellComplete,
+    ZshComplete,
+    add_completion_class,
+    split_arg_string,
+)
 
 from bascule.errors import BasculeError
 
@@ -35,8 +43,15 @@ def _offer(
     if names in {_files, _folders}:
         return [CompletionItem(incomplete, type="file" if names is _files else "dir")]
     with contextlib.suppress(BasculeError, OSError):
-        return [CompletionItem(name) for name in sorted(set(names())) if name.startswith(incomplete)]
+        found = _ways(incomplete) if names is _named else names()
+        return [CompletionItem(name) for name in sorted(set(found)) if name.startswith(incomplete)]
     return []
+
+
+def _ways(incomplete: str) -> Iterable[str]:
+    """``A:`` and then ``A:B``."""
+    source, colon, _ = incomplete.partition(":")
+    return (f"{source}:{name}" if colon else f"{name}:" for name in _named() if not colon or name != source)
 
 
 def _site() -> Site | None:
@@ -64,6 +79,12 @@ def _ends() -> Iterable[str]:
     """Who may be asked whether it reaches another."""
     site = _site()
     return (*site.guests, *site.hosts, *site.machines, "internet") if site else ("host", "internet")
+
+
+def _named() -> Iterable[str]:
+    """Who has a name in the file and sends frames."""
+    site = _site()
+    return (*site.guests, *site.hosts, *site.machines) if site else ()
 
 
 def _hosts() -> Iterable[str]:
@@ -127,6 +148,79 @@ NAMES: dict[str, Callable[[], Iterable[str]]] = {
     "DIALECT": _dialects,
     "FROM": _ends,
     "TO": _ends,
+    "A:B": _named,
     "FILE": _files,
     "DIR": _folders,
 }
+
+
+class _WholeWord(ShellComplete):
+    """Offers what stands in the place of all that was typed, where that is ``--option=VALUE`` as well."""
+
+    def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem]:
+        """What click finds, behind the option that click takes off."""
+        option, equals, _ = incomplete.partition("=")
+        found = super().get_completions(args, incomplete)
+        if not equals or not option.startswith("--"):
+            return found
+        plain = (item for item in found if item.type == "plain")
+        return [CompletionItem(f"{option}={item.value}", help=item.help) for item in plain]
+
+
+class Bash(_WholeWord, BashComplete):
+    """Takes the line itself: bash cuts words at colons and equals signs, and puts what is offered behind the last."""
+
+    source_template = """\
+%(complete_func)s() {
+    local IFS=$'\\n' completion type value
+    for completion in $(env COMP_WORDS="$COMP_LINE" COMP_CWORD="$COMP_POINT" COMP_WORDBREAKS="$COMP_WORDBREAKS" \\
+            %(complete_var)s=bash_complete "$1"); do
+        IFS=',' read -r type value <<< "$completion"
+        case $type in
+            dir) COMPREPLY=(); compopt -o dirnames ;;
+            file) COMPREPLY=(); compopt -o default ;;
+            plain)
+                COMPREPLY+=("$value")
+                [[ $value == *: ]] && compopt -o nospace
+                ;;
+        esac
+    done
+    return 0
+}
+
+complete -o nosort -F %(complete_func)s %(prog_name)s
+"""
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """The words before the cursor, and the one in which it stands."""
+        line = os.environ["COMP_WORDS"][: int(os.environ["COMP_CWORD"])]
+        words = split_arg_string(line)
+        if not words or (line[-1].isspace() and not words[-1].endswith(line[-1])):
+            words.append("")
+        return words[1:-1], words[-1]
+
+    def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem]:
+        """Without what stands before the last sign at which bash cuts."""
+        breaks = set(":=").intersection(os.environ.get("COMP_WORDBREAKS", ""))
+        cut = max((incomplete.rfind(sign) + 1 for sign in breaks), default=0)
+        return [
+            CompletionItem(item.value[cut:], type=item.type, help=item.help)
+            for item in super().get_completions(args, incomplete)
+        ]
+
+
+class Zsh(_WholeWord, ZshComplete):
+    """What click has, and nothing behind a colon."""
+
+    def source(self) -> str:
+        """Nothing behind ``A:``, to which B belongs."""
+        open_end = 'if [[ "$key" == *: ]]; then compadd -U -S "" -- "$key"; else completions+=("$key"); fi'
+        return super().source().replace('completions+=("$key")', open_end)
+
+
+class Fish(_WholeWord, FishComplete):
+    """What click has, with whole words."""
+
+
+for one in (Bash, Zsh, Fish):
+    add_completion_class(one)

@@ -24,6 +24,7 @@ from bascule.system.disk.files import STDOUT
 # between two looks for cyclic garbage; a large host is some 100,000 objects that stay, and Python's own 700 would have
 # them looked at again and again: 10 % of the time of a plan, whose process soon ends and gives everything back
 ALLOCATIONS = 500_000
+CLOSE = 0.7  # of two names; without their dashes, which all options have in common
 
 
 def run(group: click.Command) -> NoReturn:
@@ -99,11 +100,19 @@ def from_click(wrong: click.ClickException) -> UsageFault:
     hint = None
     if isinstance(wrong, click.UsageError) and wrong.ctx is not None:
         hint = f"see '{wrong.ctx.command_path} --help'"
-    close = getattr(wrong, "possibilities", None) or ()  # of an option or a verb that there is not
+    offered = getattr(wrong, "possibilities", None) or ()  # of an option or a verb that there is not
+    close = [name for name in offered if _is_close(name, getattr(wrong, "option_name", name))]
     if close:
         hint = f"did you mean {' or '.join(map(repr, close))}?"
-    message = wrong.message if close else wrong.format_message()
+    message = wrong.message if offered else wrong.format_message()
     return UsageFault(Problem(code="USAGE", message=message.rstrip("."), hint=hint))
+
+
+def _is_close(name: str, typed: str) -> bool:
+    """Whether it may have been meant: ``--hots`` is ``--host``, and ``--here`` is not ``--verbose``."""
+    from difflib import SequenceMatcher
+
+    return name.startswith(typed) or SequenceMatcher(None, name.lstrip("-"), typed.lstrip("-")).ratio() >= CLOSE
 
 
 def from_os_error(error: OSError) -> BasculeError:

@@ -11,7 +11,7 @@ from bascule.host.identity import is_here
 from bascule.model.domain import Domain
 from bascule.model.site import Host, Site
 from bascule.observe.memory import measured_overheads, nic_speeds, observe_memory
-from bascule.plan.capacity import Capacity, Memory, merged, needs_of_domains, needs_of_site, uplink_loads
+from bascule.plan.capacity import Capacity, Memory, human, merged, needs_of_domains, needs_of_site, uplink_loads
 from bascule.plan.capacity import capacity as account
 from bascule.providers.observe import observe as observe_links
 from bascule.system.libvirt import connect
@@ -26,14 +26,18 @@ def memory_account(site: Site, host: Host, *, uri: str | None = None) -> Capacit
             unread += ("what QEMU takes beside a guest's memory is estimated, not measured: only root may measure it",)
         found = needs_of_domains(domains, measured_overheads(), declared=[need.name for need in declared])
         loads = uplink_loads(site, host, nic_speeds())
-        seen = account(host.name, observe_memory(), merged(declared, found), loads)
-        return replace(seen, left_out=unread)
+        memory = observe_memory()
+        said = host.memory or memory.total
+        differs = abs(said - memory.total) > said // 8  # the kernel keeps some for itself
+        remark = f"the site file says {human(said)}" if differs else ""
+        return replace(account(host.name, memory, merged(declared, found), loads), left_out=unread, remark=remark)
     if not host.memory:
         message = f"host '{host.name}' has no 'memory:' in the site file, and this is not that host"
         hint = "add it, as in memory: 64GiB, or run this on the host"
         raise UsageFault(Problem(code="MEMORY-UNKNOWN", message=message, hint=hint))
     memory = Memory(total=host.memory, hugepages={}, source="the site file")
-    return account(host.name, memory, declared, uplink_loads(site, host))
+    remark = f"nothing says that this machine is {host.name}"
+    return replace(account(host.name, memory, declared, uplink_loads(site, host)), remark=remark)
 
 
 def _domains(uri: str | None) -> tuple[tuple[Domain, ...], tuple[str, ...]]:

@@ -100,7 +100,10 @@ class Headroom(Struct, frozen=True, kw_only=True):
 
 
 class Capacity(Struct, frozen=True, kw_only=True):
-    """The account of one host. ``limit`` is what guests may take; ``used`` what they take, in bytes."""
+    """The account of one host. ``limit`` is what guests may take; ``used`` what they take, in bytes.
+
+    ``remark`` is about the memory: that the site file says another, or that this machine was not asked.
+    """
 
     host: str
     memory: Memory
@@ -109,6 +112,7 @@ class Capacity(Struct, frozen=True, kw_only=True):
     uplinks: tuple[UplinkLoad, ...]
     warnings: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()  # what this user could not see
+    remark: str = ""
 
     @property
     def reserved_hugepages(self) -> int:
@@ -201,7 +205,7 @@ def capacity(
         there = human(memory.total - account.reserved_hugepages)
         warnings.append(
             f"the guests need {human(account.used)} and the host has {there}, {human(over)} less: they cannot all run "
-            "at once; `bascule capacity` shows the account"
+            "at once"
         )
     return Capacity(
         host=host,

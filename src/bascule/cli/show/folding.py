@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from bascule.cli.show.output_style import output_style
 
+_Way = TypeVar("_Way")
 RANGE_FROM = 3  # names that follow each other, and
 STEPS_FROM = 4  # those between which others are left out
 FOLD_FROM = 3  # lines that say the same of things that make a range, or
@@ -17,6 +19,7 @@ _LINE_OF_FILE = re.compile(r"(?<=:)\d+(?=\)|:\d+\)|$)")
 _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
 _LINK_LOCAL = re.compile(r"fe80::[0-9a-f:]+")
 _NAME_WITH_NUMBER = re.compile(r"[A-Za-z][\w-]*\d+(?:\.\d+)*")
+_NUMBERS = re.compile(r"[\d.]+")
 _WORD = re.compile(r"[\w-]+")
 # a name is no part of another address: fd01::1
 _VARYING = re.compile(rf"{_MAC.pattern}|{_LINK_LOCAL.pattern}|(?<![\w:]){_NAME_WITH_NUMBER.pattern}\b(?!:[\w:])")
@@ -146,6 +149,32 @@ def _told(values: Sequence[str], most: int | None) -> str:
     if _LINK_LOCAL.fullmatch(values[0]):
         return "fe80::…"
     return "…" if _MAC.fullmatch(values[0]) else ranges(sorted(several, key=natural), most=most)
+
+
+def alike_ways(
+    ways: Iterable[_Way], *, ends: Callable[[_Way], tuple[str, str]], kind: Callable[[_Way], Hashable]
+) -> Iterator[list[_Way]]:
+    """Ways of one kind from one to many together, then those from many to one; all others by themselves.
+
+    With -v all are by themselves.
+    """
+    left = list(ways)
+    for end in () if output_style().verbose else (0, 1):
+        groups: dict[tuple[str, Hashable], list[_Way]] = {}
+        for way in left:
+            groups.setdefault((ends(way)[end], kind(way)), []).append(way)
+        left = []
+        for some in groups.values():
+            if len(some) >= FOLD_FROM:
+                yield some
+            else:
+                left += some
+    yield from ([way] for way in left)
+
+
+def without_numbers(text: str) -> str:
+    """What is left of a sentence about a numbered thing that the one about the next says as well."""
+    return _NUMBERS.sub("", text)
 
 
 def natural(name: str) -> tuple[tuple[int, str], ...]:

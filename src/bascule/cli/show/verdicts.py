@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from bascule.cli.common import table, wrapped
-from bascule.cli.show.folding import folded, ranges
+from bascule.cli.show.folding import MOST_PIECES, alike_ways, folded, folded_by_place, natural, ranges, without_numbers
 from bascule.cli.show.output_style import output_style
 from bascule.model.values import count
 from bascule.verify.checks import Check
@@ -19,25 +19,59 @@ SUBJECTS = {  # the check that each subject of a kind has
     "running": "guest",
     "mac-on-own-port": "guest",
 }
+MOST_APART = 8  # checks that failed from which on those that differ in names of the same places are one
 SHOWN = 20  # lines of expectations that hold
 
 
 def show_failures(checks: Iterable[Check], outcomes: Iterable[Outcome], *, columns: int) -> str:
     """What does not hold, once, each with what was seen; of an expectation also the line of the file that says so."""
-    lines = []
-    for check in checks:
-        if check.ok is False:
-            words = f"{check.subject}, {WORDS.get(check.id, check.id)}: {check.detail}"
-            lines.append("FAIL  " + wrapped(words, indent=6, columns=columns))
-    for outcome in outcomes:
-        wish = outcome.expectation
-        if outcome.ok is not True and not outcome.is_open:
-            words = f"{_asked(outcome)} must be {wish.verdict} ({wish.place})"
-            lines.append("FAIL  " + wrapped(words, indent=6, columns=columns))
-            lines.append("      " + wrapped(outcome.witness.sentence, indent=6, columns=columns))
-        if outcome.disagrees:
-            lines.append("FAIL  " + wrapped(f"{_asked(outcome)}: {_both(outcome)}", indent=6, columns=columns))
+    failed = [(check.subject, WORDS.get(check.id, check.id), check.detail) for check in checks if check.ok is False]
+    rows = folded(failed, most=MOST_PIECES)
+    if len(rows) > MOST_APART and not output_style().verbose:
+        rows = min(rows, [row for row, _ in folded_by_place(failed, most=MOST_PIECES)], key=len)
+    lines = [
+        "FAIL  " + wrapped(f"{subject}, {words}: {detail}", indent=6, columns=columns)
+        for subject, words, detail in rows
+    ]
+    outcomes = list(outcomes)
+    for some in _failed_alike(one for one in outcomes if one.ok is not True and not one.is_open):
+        wish = some[0].expectation
+        sources, targets = (_names(getattr(one.expectation, end) for one in some) for end in ("source", "target"))
+        words = f"{sources} → {targets} {wish.service} must be {wish.verdict} ({_places(some)})"
+        lines.append("FAIL  " + wrapped(words, indent=6, columns=columns))
+        first = f"{wish.source} → {wish.target}: " if len(some) > 1 else ""
+        lines.append("      " + wrapped(first + some[0].witness.sentence, indent=6, columns=columns))
+    apart = [outcome for outcome in outcomes if outcome.disagrees]
+    lines += ["FAIL  " + wrapped(f"{_asked(one)}: {_both(one)}", indent=6, columns=columns) for one in apart]
     return "\n".join(lines)
+
+
+def _failed_alike(outcomes: Iterable[Outcome]) -> Iterator[list[Outcome]]:
+    """Those that failed in the same way, from one to many or from many to one."""
+
+    def kind(one: Outcome) -> tuple[str, ...]:
+        return str(one.expectation.service), one.expectation.verdict, without_numbers(_reason(one))
+
+    return alike_ways(outcomes, ends=lambda one: (one.expectation.source, one.expectation.target), kind=kind)
+
+
+def _names(names: Iterable[str]) -> str:
+    return ranges(sorted(set(names), key=natural))
+
+
+def _reason(outcome: Outcome) -> str:
+    """Why, without the two whom it is about."""
+    words = outcome.witness.sentence
+    for name in sorted((outcome.expectation.source, outcome.expectation.target), key=len, reverse=True):
+        words = words.replace(name, "…")
+    return words
+
+
+def _places(outcomes: Sequence[Outcome]) -> str:
+    places = [outcome.expectation.place for outcome in outcomes]
+    lines = [place.line for place in places]
+    last = f"-{max(lines)}" if min(lines) != max(lines) else f":{places[0].column}"
+    return f"{places[0].file}:{min(lines)}{last}"
 
 
 def show_checks(checks: Sequence[Check], *, columns: int) -> str:
@@ -95,8 +129,11 @@ def show_outcomes(outcomes: Sequence[Outcome], *, columns: int, model: bool = Fa
     reasons: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         if outcome.ok is None and (outcome.is_open or outcome.observed != UNPROVEN):
-            reasons.setdefault(outcome.witness.sentence, []).append(outcome)
-    for sentence, some in reasons.items():
+            reasons.setdefault(_reason(outcome), []).append(outcome)
+    for some in reasons.values():
+        wish, sentence = some[0].expectation, some[0].witness.sentence
+        if len(some) > 1 and wish.target in sentence:
+            sentence = sentence.replace(wish.target, _names(one.expectation.target for one in some))
         asked = [f"{source} → {target} {service}" for source, target, service, _ in _alike(some)]
         if len(asked) == 1:
             lines.append("  -   " + wrapped(f"{asked[0]}: {sentence}", indent=8, columns=columns))

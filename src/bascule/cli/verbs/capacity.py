@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bascule.cli.common import host_option, json_option, show, site_argument, table, width, wrapped
+from bascule.cli.show.folding import folded, folded_by_place, ranges
 from bascule.cli.show.output_style import output_style
 from bascule.model.values import count
 
@@ -95,14 +96,18 @@ def as_text(found: Capacity) -> str:
             state += ", not in the site file"
         sizes = tuple(human(size) for size in (need.memory, need.overhead, need.page_tables, need.total))
         rows.append((need.name, *sizes, state))
-    lines = [f"{found.host}  {human(found.memory.total)} ({found.memory.source})", ""]
-    lines += table(rows, indent=2, columns=columns)
+    head, *needs = rows
+    alike = [(*row[:-1], f"{row[-1]}, each") if row not in needs else row for row in folded(needs)]
+    source = "; ".join(filter(None, (found.memory.source, found.remark)))
+    lines = [f"{found.host}  {human(found.memory.total)} ({source})", ""]
+    lines += table([head, *alike], indent=2, columns=columns)
     lines += ["", *table(_account(found), indent=2, columns=columns)]
     fits = [human(room.size) for room in found.next_guests() if room.fits]
     first = next((room for room in found.next_guests() if not room.fits), None)
     lines += ["", "next    " + (f"one more guest of {', '.join(fits)} fits" if fits else "no further guest fits")]
     if first is not None:
         lines.append(f"        one of {human(first.size)} would lack {human(-first.left)}")
+    uplinks: list[tuple[str, ...]] = []
     for load in found.uplinks:
         where = (
             f"{load.uplink} ({load.bridge})"
@@ -110,13 +115,25 @@ def as_text(found: Capacity) -> str:
             else load.uplink or f"{load.bridge} (no NIC)"
         )
         share = f", {load.share:.0f} Mbit/s each when all send ({load.speed} Mbit/s)" if load.share else ""
-        lines.append(f"uplink  {where}: {count(len(load.guests), 'guest')}: {', '.join(load.guests)}{share}")
-    lines += warnings
+        told = f"{where}: {count(len(load.guests), 'guest')}: {ranges(load.guests)}{share}"
+        uplinks.append((told,))
+    for (told,) in _short(uplinks):
+        lines.append("uplink  " + wrapped(told, indent=8, columns=columns))
+    lines += ["warning " + wrapped(text, indent=8, columns=columns) for text in found.warnings]
     sources = dict.fromkeys(need.source for need in found.needs)
-    lines += ["", *(f"overhead: {source}" for source in sources)]
+    lines += ["", *("overhead: " + wrapped(source, indent=10, columns=columns) for source in sources)]
     lines += ["left out: " + wrapped(text, indent=10, columns=columns) for text in found.left_out]
-    lines.append("left out: what KSM merges and swap holds, which guests may want back at any time")
+    ksm = "what KSM merges and swap holds, which guests may want back at any time"
+    lines.append("left out: " + wrapped(ksm, indent=10, columns=columns))
     return "\n".join([*lines, result])
+
+
+def _short(uplinks: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Those with one guest each in one line."""
+    if output_style().verbose or any("…" in told for (told,) in uplinks):
+        return uplinks
+    found = folded_by_place(uplinks, most=None)
+    return [(told.replace(" guest:", " guest each:") if len(places) > 1 else told,) for (told,), places in found]
 
 
 def _account(found: Capacity) -> list[tuple[str, ...]]:

@@ -18,6 +18,8 @@ def command(*, shell: str, as_json: bool) -> None:
     For bash: `bascule completion bash > /etc/bash_completion.d/bascule`. It completes verbs, options and files, and
     the hosts, guests, NICs and bridges of the site file on the line.
     """
+    import bascule.cli.complete  # noqa: F401  # what each shell needs
+
     made = get_completion_class(shell)
     assert made is not None  # for the three that can be asked for
     script = made(group, {}, "bascule", VARIABLE).source()

@@ -13,12 +13,15 @@ from bascule.plan.change import Change, Note
 class SeenHost(Struct, frozen=True, kw_only=True):
     """What was seen of a host, and what the plan would change on it; ``problems`` say why no plan could be made.
 
+    ``other`` says that nothing shows the machine to be that host, empty where something does.
+
     ``notes`` are the plan's own, of which those count that name what is there and not in the file.
     """
 
     state: HostState
     changes: tuple[Change, ...] = ()
     problems: tuple[str, ...] = ()
+    other: str = ""
     notes: tuple[Note, ...] = ()
 
     @property

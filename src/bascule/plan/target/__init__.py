@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bascule.model.host_links import Bridge, VlanLink
 from bascule.model.site import Host, Site
-from bascule.model.state import HostState
+from bascule.model.state import HostState, Link
 from bascule.plan.address_migration import moved_neighbours, moved_rules
 from bascule.plan.change import Note
 from bascule.plan.earlier import NOTHING, EarlierChanges
@@ -99,6 +100,13 @@ def target(
     return _finished(build)
 
 
+def _set_up(link: Link, before: Link | None) -> Link:
+    """A link with the carrier that it is thought to have: one that was down shows none, whatever its cable."""
+    if before is None or before.up or not link.up or link.facts.carrier:
+        return link
+    return replace(link, facts=replace(link.facts, carrier=True))
+
+
 def _finished(build: TargetBuilder) -> Target:
     rules = moved_rules(build.observed.rules, build.moved)
     hands = ", ".join(f"{old} hands its addresses to {new}" for old, new in build.moved.items())
@@ -109,7 +117,7 @@ def _finished(build: TargetBuilder) -> Target:
         if route in build.routes:
             build.note("warning", route.dev, words)
     state = HostState(
-        links=build.links,
+        links={name: _set_up(link, build.observed.links.get(name)) for name, link in build.links.items()},
         routes=tuple(route for route in build.routes if not route.dev or route.dev in build.links),
         rules=policy_rules(build, rules),
         neighbours=moved_neighbours(build.observed.neighbours, build.moved, build.links),
