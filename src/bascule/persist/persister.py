@@ -72,7 +72,7 @@ class Persister(Struct):
         stamp = FileHeader(self.site.name, self.host.name, self.site.source.digest)
         config = wanted_config(self.site, self.host, wanted)
         nics = _nics(config, wanted)
-        config = self._as_before(config, chosen, existing, nics)
+        config = self._as_before(config, wanted, chosen, existing, nics)
         config, self.notes = with_carried(config, wanted, self._rules_aside(config, chosen, existing, nics), chosen)
         self.notes += tuple(self._rival_notes(config, nics))
         foreign = chosen.parse(self._own_files(chosen, existing)[0], nics).config
@@ -103,17 +103,23 @@ class Persister(Struct):
                 text += "machine starts; turn one of them off, or take the link out of its files"
                 yield Note(kind="warning", subject=name, text=text)
 
-    def _as_before(self, config: NetworkConfig, chosen: Dialect, existing: Files, nics: Hardware) -> NetworkConfig:
+    def _as_before(
+        self, config: NetworkConfig, wanted: HostState, chosen: Dialect, existing: Files, nics: Hardware
+    ) -> NetworkConfig:
         """What the files know and neither the site file nor the kernel does; decided once, before the change.
 
         Each link that asks by DHCP stays the one that its server knows. Where the site file names no name servers,
-        those of the host's own files stay, the moved ones included.
+        MTU, rank of a lease, privacy or wake-up, those of the host's own files stay, the moved ones included.
         """
         from bascule.persist.client_ids import client_ids, with_client_ids
-        from bascule.persist.wanted import with_name_servers
+        from bascule.persist.foreign.own_words import with_own_words
+        from bascule.persist.formats import linkfile
 
         for files in self._own_files(chosen, existing):
-            config = with_name_servers(config, chosen.parse(files, nics).config)
+            said = {
+                path: text for path, text in files.items() if not linkfile.is_one(path)
+            }  # those stay where they are
+            config = with_own_words(config, chosen.parse(said, nics).config, wanted, nics)
         if any(link.dhcp4 and name not in self._ids for name, link in config.links.items()):
             self._ids = client_ids(config, chosen.parse(existing, nics).config, chosen.takeover.client_id)
         return with_client_ids(config, self._ids)

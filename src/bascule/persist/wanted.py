@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.model.dhcp.offers import NOTHING, Unused
-from bascule.model.host_links import LISTENING, Bond, Bridge, Ipv6, Ipv6Privacy, Nic, VlanLink
+from bascule.model.host_links import Bond, Bridge, Ipv6, Ipv6Privacy, Nic, VlanLink
 from bascule.model.kernel_parameters import FORWARDING
 from bascule.model.links import BridgePort, LinkOptions, OpenVSwitch, Physical
 from bascule.model.links.wake_on_lan import Modes
@@ -119,28 +119,6 @@ def declared_state(site: Site, host: Host) -> HostState:
     # a kernel that speaks IPv6, and somebody who keeps switches
     bare = HostState.of(nics, sysctls={FORWARDING[6]: "0"}, parts={"ovs": None})
     return target(site, replace(host, as_found=False), bare, by_libvirt=True).state
-
-
-def with_name_servers(config: NetworkConfig, before: NetworkConfig) -> NetworkConfig:
-    """The same configuration with the name servers that the host's own files said, where nobody names any.
-
-    A bridge with an address takes over those of the links below it, as it does with their traffic.
-    """
-    ports = config.ports()
-    links = []
-    for link in config.links.values():
-        if link.addresses or link.dhcp4:
-            below = [name for port in ports.get(link.name, ()) for name in (port, *ports.get(port, ()))]
-            known = [before.links[name] for name in (link.name, *below) if name in before.links]
-            dns = link.dns or next((one.dns for one in known if one.dns), ())
-            search = link.search or next((one.search for one in known if one.search), ())
-            v4, v6 = link.split()
-            speaks = {False: bool(v4 or link.dhcp4), True: bool(v6) or link.ipv6 in LISTENING}
-            usable = tuple(server for server in dns if server in link.dns or speaks[":" in server])
-            links.append(replace_fields(link, dns=usable, search=search))
-        else:
-            links.append(link)
-    return NetworkConfig.of(links, config.unmanaged, config.rules)
 
 
 def unpinned(host: Host, config: NetworkConfig) -> tuple[IfName, ...]:

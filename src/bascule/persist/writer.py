@@ -18,6 +18,8 @@ from bascule.persist.config import NetworkConfig
 from bascule.persist.dialect import Dialect
 from bascule.persist.foreign import cloud_init
 from bascule.persist.foreign.in_the_way import Below, left_alone, lost_lines, lost_words, not_as_wanted, of_others
+from bascule.persist.foreign.own_words import with_words_of_udev
+from bascule.persist.formats import linkfile
 from bascule.persist.formats.openvswitch import is_switch
 from bascule.persist.parsed import Files, Hardware, Parsed
 from bascule.plan.file_change import FileChange
@@ -148,7 +150,8 @@ class _Decision(Struct, frozen=True):
         if not problems:
             before = self.dialect.parse(self.existing, self.hardware)
             foreign = [path for path, text in after.items() if not is_ours(text)]
-            meant = self._meant(rendered)
+            udev = {path: text for path, text in after.items() if linkfile.is_one(path) and not is_ours(text)}
+            meant = with_words_of_udev(self._meant(rendered), self.dialect.parse(udev, self.hardware).config)
             problems = not_as_wanted(self.dialect, meant, after, self.hardware, self.below, foreign)
             problems += of_others(
                 self.dialect, self.config, self.dialect.parse(self.foreign, self.hardware), after, self.hardware, taken

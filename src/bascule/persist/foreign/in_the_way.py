@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
 
 from bascule.errors import Problem
+from bascule.model.host_links import LISTENING, Ipv6
 from bascule.model.values import IfName
 from bascule.persist.compare import differences
 from bascule.persist.config import LinkConfig, NetworkConfig
@@ -103,7 +104,7 @@ def lost_lines(before: Parsed, result: Parsed, path: str) -> tuple[str, ...]:
 
 
 def lost_words(before: NetworkConfig, after: NetworkConfig, ours: Collection[IfName]) -> Iterator[str]:
-    """Addresses, routes and name servers of our links that the files said and will not say any more."""
+    """What the files said of our links and will not say any more: addresses, routes, name servers, MTU."""
     had, has = ([link for name, link in config.links.items() if name in ours] for config in (before, after))
     for word, one in (("name server", "dns"), ("search domain", "search"), ("address", "addresses")):
         there = {text for link in has for text in getattr(link, one)}
@@ -117,3 +118,15 @@ def lost_words(before: NetworkConfig, after: NetworkConfig, ours: Collection[IfN
                 yield f"route to {route.dst}{via} of {link.name}"
     if any(link.dhcp4 for link in had) and not any(link.dhcp4 for link in has):
         yield "DHCP for IPv4"
+    if any(link.ipv6 is Ipv6.DHCP for link in had) and not any(link.ipv6 is Ipv6.DHCP for link in has):
+        yield "DHCP for IPv6"
+    if any(link.ipv6 in LISTENING for link in had) and not any(link.ipv6 in LISTENING for link in has):
+        yield "router advertisements"
+    for link in had:
+        now = {one.name: one for one in has}.get(link.name, link)
+        if link.mtu not in {None, now.mtu}:
+            yield f"MTU {link.mtu} of {link.name}"
+        if link.wol not in {None, now.wol}:
+            yield f"wake-on-LAN ({', '.join(link.wol) or 'off'}) of {link.name}"
+        if link.mac is not None and not any(link.mac == one.mac for one in has):
+            yield f"MAC {link.mac} of {link.name}"

@@ -41,10 +41,15 @@ def _render(link: LinkConfig, *, with_wake: bool) -> str:
     return write([("Match", match), ("Link", own)]) if match else ""
 
 
+def is_one(path: str) -> bool:
+    """Whether udev reads a file of that path, below the root."""
+    return path.startswith(f"{FOLDER}/") and path.endswith(".link")
+
+
 def parse(files: Files, builder: Builder) -> None:
     """Pins of hardware; whatever else such files say is left over."""
     left = builder.left
-    for path in sorted(path for path in files if path.startswith(f"{FOLDER}/") and path.endswith(".link")):
+    for path in sorted(filter(is_one, files)):
         sections = read(path, files[path], left, continued=True)
         items = {(s.name, item.key): item for s in sections for item in s.items}
         given = items.pop(("Link", "Name"), None)

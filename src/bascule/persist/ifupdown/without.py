@@ -31,8 +31,8 @@ def without(files: Files, names: Collection[IfName], hardware: Hardware) -> dict
             found[path] = left if path == MAIN or _says_something(left) else None
     patterns = [pattern for path in reader.seen for pattern in includes(path, files[path])]
     if not any(fnmatchcase(FILE, pattern) for pattern in patterns):
-        text = found.get(MAIN) or files[MAIN]
-        found[MAIN] = f"{text.rstrip()}\n\nsource /{FILE}\n"
+        text = found.get(MAIN, files[MAIN]) or ""
+        found[MAIN] = f"{text.rstrip()}\n\nsource /{FILE}\n".lstrip()
     return found
 
 

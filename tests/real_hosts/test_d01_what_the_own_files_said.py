@@ -1,0 +1,138 @@
+"""D1: what a host's own files say of a NIC and the site file leaves open is kept with the change, or named as lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bascule.apply.prepare import prepare
+from bascule.model.state import HostState
+from bascule.model.values import IfName
+from bascule.persist.config import LinkConfig
+from bascule.persist.dialect import dialect
+from bascule.persist.files import read_tree
+from bascule.persist.persister import find_persister
+from bascule.plan.file_change import FileChange
+from bascule.site import parse
+from bascule.system.net.links import mac_of
+from tests.lab import called
+from tests.real_hosts.field import ONE_NIC, Field
+
+NETPLAN, PROFILE = "etc/netplan/50-cloud-init.yaml", "etc/NetworkManager/system-connections/eth0.nmconnection"
+UNIT, LINK = "etc/systemd/network/20-wired.network", "etc/systemd/network/70-uplink.link"
+OWN = {  # with the NIC's MAC in each
+    "netplan": {
+        NETPLAN: """\
+network:
+  version: 2
+  ethernets:
+    eth0:
+      match: {macaddress: "%s"}
+      set-name: eth0
+      addresses: [192.168.1.10/24]
+      mtu: 1400
+      wakeonlan: true
+      nameservers: {addresses: [192.168.1.1], search: [lab.example]}
+""",
+    },
+    "networkd": {
+        UNIT: "[Match]\nName=eth0\n\n[Link]\nMTUBytes=1400\n\n[Network]\nAddress=192.168.1.10/24\nDNS=192.168.1.1\n"
+        "Domains=lab.example\n",
+        LINK: "[Match]\nPermanentMACAddress=%s\n\n[Link]\nName=eth0\nWakeOnLan=magic\nRxBufferSize=4096\n",
+    },
+    "keyfile": {
+        PROFILE: "[connection]\nid=wired\ntype=ethernet\ninterface-name=eth0\n\n[ethernet]\nmac-address=%s\nmtu=1400\n"
+        "wake-on-lan=64\n\n[ipv4]\nmethod=manual\naddress1=192.168.1.10/24\ndns=192.168.1.1;\ndns-search=lab.example;\n",
+    },
+    "ifupdown": {
+        "etc/network/interfaces": "auto eth0\niface eth0 inet static\n  address 192.168.1.10/24\n  mtu 1400\n"
+        "  ethernet-wol g\n  dns-nameservers 192.168.1.1\n  dns-search lab.example\n",
+        LINK: "[Match]\nPermanentMACAddress=%s\n\n[Link]\nName=eth0\n",
+    },
+    "ifcfg": {
+        "etc/sysconfig/network-scripts/ifcfg-eth0": "DEVICE=eth0\nTYPE=Ethernet\nHWADDR=%s\nONBOOT=yes\nMTU=1400\n"
+        'ETHTOOL_OPTS="wol g"\nBOOTPROTO=none\nIPADDR=192.168.1.10\nPREFIX=24\nDNS1=192.168.1.1\nDOMAIN=lab.example\n',
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def mac(shared_host: Field) -> str:
+    return str(mac_of(shared_host.host, IfName("eth0")))
+
+
+@pytest.fixture(scope="module")
+def plain(shared_host: Field) -> HostState:
+    """What the change of the one NIC leads to, where that has the MTU of any."""
+    return leads_to(shared_host)
+
+
+@pytest.fixture(scope="module")
+def wanted(shared_host: Field, plain: HostState) -> HostState:
+    """What it leads to where the NIC has the MTU of its file."""
+    shared_host.batch("link set eth0 mtu 1400\n")
+    found = leads_to(shared_host)
+    shared_host.batch("link set eth0 mtu 1500\n")
+    assert found != plain
+    return found
+
+
+def leads_to(field: Field) -> HostState:
+    site = parse(ONE_NIC.encode(), "one.yaml")
+    with field.host.entered(), called("kvm"):
+        return prepare(site, site.hosts["kvm"]).wanted
+
+
+def write(name: str, mac: str, root: Path, wanted: HostState, text: str = ONE_NIC) -> tuple[FileChange, ...]:
+    """Put the host's own files below a root, and the change over them."""
+    for path, own in OWN[name].items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(own.replace("%s", mac))
+    site = parse(text.replace("  kvm:\n", f"  kvm:\n    persist: {name}\n").encode(), "one.yaml")
+    persister, _ = find_persister(site, site.hosts["kvm"], root=str(root))
+    assert persister is not None
+    changes = persister.changes(wanted)
+    persister.write(wanted)
+    assert persister.changes(wanted) == (), "a second plan has nothing to write"
+    return changes
+
+
+def links(name: str, root: Path) -> dict[str, LinkConfig]:
+    one = dialect(name)
+    found = one.parse(read_tree(root, one.reads, one.includes).files).config.links
+    return {str(link): said for link, said in found.items()}
+
+
+def lost(changes: tuple[FileChange, ...]) -> list[str]:
+    return [words for one in changes for words in one.lost]
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_d1_mtu_wake_up_and_tie_to_the_hardware_stay(name: str, mac: str, wanted: HostState, tmp_path: Path) -> None:
+    changes = write(name, mac, tmp_path, wanted)
+    nic, bridge = links(name, tmp_path)["eth0"], links(name, tmp_path)["br0"]
+    assert (nic.master, nic.mtu, nic.wol, nic.pin_mac) == ("br0", 1400, ("magic",), mac)
+    assert (bridge.dns, bridge.search) == (("192.168.1.1",), ("lab.example",))
+    assert not lost(changes)
+    if name in {"networkd", "ifupdown"}:
+        assert (tmp_path / LINK).exists(), "udev's file is nobody's who configures addresses"
+        assert LINK not in {one.path for one in changes}
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_d1_what_the_site_file_says_comes_first(name: str, mac: str, wanted: HostState, tmp_path: Path) -> None:
+    changes = write(name, mac, tmp_path, wanted, ONE_NIC.replace("{network: office}", "{network: office, mtu: 1500}"))
+    assert links(name, tmp_path)["eth0"].mtu in {None, 1500}
+    assert [one for one in lost(changes) if "MTU" in one] == ["MTU 1400 of eth0"]
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_d1_an_mtu_that_the_host_does_not_have_is_named(name: str, mac: str, plain: HostState, tmp_path: Path) -> None:
+    assert lost(write(name, mac, tmp_path, plain)) == ["MTU 1400 of eth0"]
+
+
+@pytest.mark.parametrize("name", ["netplan", "keyfile", "ifcfg"])
+def test_d1_a_tie_to_other_hardware_is_not_kept(name: str, wanted: HostState, tmp_path: Path) -> None:
+    write(name, "02:00:00:00:77:77", tmp_path, wanted)
+    assert links(name, tmp_path)["eth0"].pin_mac is None
