@@ -14,9 +14,10 @@ from bascule.persist.parsed import Hardware
 def with_own_words(config: NetworkConfig, before: NetworkConfig, state: HostState, hardware: Hardware) -> NetworkConfig:
     """The same configuration with them, where nobody says otherwise.
 
-    Name servers, and the rank and privacy of addresses that the host asks for and what of a lease it does not use: a bridge takes over those of the links
-    below it, as it does with their traffic. Of a NIC itself what ties its name to its hardware, if it is that one; of
-    any link its MTU, where it has that in ``state``, which the change leads to, and what wakes the machine by it.
+    Name servers, the rank and privacy of addresses that the host asks for, and what of a lease it does not use: a
+    bridge takes over those of the links below it, as it does with their traffic. Of a NIC itself what ties its name to
+    its hardware, if it is that one; of any link its MTU, where it has that in ``state``, which the change leads to, and
+    what wakes the machine by it.
     """
     ports = config.ports()
     links = []
