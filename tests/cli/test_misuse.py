@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import signal
@@ -44,6 +45,15 @@ def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *w
         ("guest stat web", "No such command 'stat'", "did you mean 'start' or 'autostart'?"),
         ("guest zzz", "No such command 'zzz'", "see 'bascule guest --help'"),
         ("check", "Missing argument 'SITE'", "see 'bascule check --help'"),
+        ("help plan", "there is no verb 'help'", "say 'bascule plan --help'"),
+        ("plan x --host", "Option '--host' requires an argument", "see 'bascule plan --help'"),
+        ("completion", "Missing argument 'SHELL': one of bash, zsh, fish", "see 'bascule completion --help'"),
+        (
+            "survey --seconds 0",
+            "Invalid value for '--seconds': 0.0 is not between 0.5 and 3600",
+            "see 'bascule survey --help'",
+        ),
+        ("blink x --seconds y", "Invalid value for '--seconds': 'y' is no whole number", "see 'bascule blink --help'"),
         (f"draw {EXAMPLE} -o NOWHERE/rack.pgn", "'pgn' is no format of a drawing", "as in -o NOWHERE/rack.png"),
         (f"draw {EXAMPLE} -o NOWHERE/rack.svgz", "'svgz' is no format of a drawing", "as in -o NOWHERE/rack.svg"),
     ],
@@ -75,6 +85,34 @@ def test_a_file_that_cannot_be_read_or_written_is_named(
 ) -> None:
     status, text = said(monkeypatch, capsys, *words.split())
     assert status in {1, 65}
+    assert message in text
+    assert f"hint: {hint}" in text
+
+
+@pytest.mark.parametrize(
+    ("content", "message", "hint"),
+    [
+        (b"site: \xff\0", "the file is binary, not text", "name the file that you wrote"),
+        (gzip.compress(b"site: x"), "the file is binary, not text", "name the file that you wrote"),
+        ("site: B\u00fcro".encode("latin-1"), "byte 0xfc is not UTF-8", "save the file as UTF-8"),
+        (None, "does not exist", "it is a link to 'gone', which is not there"),
+    ],
+)
+def test_what_is_no_site_file_is_told_as_what_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    content: bytes | None,
+    message: str,
+    hint: str,
+) -> None:
+    site = tmp_path / "site.yaml"
+    if content is None:
+        site.symlink_to("gone")
+    else:
+        site.write_bytes(content)
+    status, text = said(monkeypatch, capsys, "check", str(site))
+    assert status == 65
     assert message in text
     assert f"hint: {hint}" in text
 

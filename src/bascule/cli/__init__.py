@@ -68,6 +68,8 @@ class Verbs(click.Group):
 
             close = get_close_matches(args[0], VERBS, n=1)
             hint = f"did you mean '{close[0]}'?" if close else "see 'bascule --help' for the verbs"
+            if args[0] == "help":  # as some programs have it
+                hint = f"say 'bascule {' '.join((*args[1:2], '--help'))}'"
             raise UsageFault(Problem(code="USAGE", message=f"there is no verb '{args[0]}'", hint=hint))
         return super().resolve_command(ctx, args)
 

@@ -8,6 +8,7 @@ import errno
 import gc
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -16,7 +17,7 @@ from typing import Any, NoReturn
 
 import click
 
-from bascule.cli.common import say, to_stdout
+from bascule.cli.common import say, to_stdout, width
 from bascule.cli.show.output_style import begin
 from bascule.errors import BasculeError, NotPermitted, Problem, UsageFault
 from bascule.system.disk.files import STDOUT
@@ -24,6 +25,15 @@ from bascule.system.disk.files import STDOUT
 # between two looks for cyclic garbage; a large host is some 100,000 objects that stay, and Python's own 700 would have
 # them looked at again and again: 10 % of the time of a plan, whose process soon ends and gives everything back
 ALLOCATIONS = 500_000
+# click's words for what a person types
+PLAIN_WORDS = (
+    (r"is not a valid float( range)?", "is no number"),
+    (r"is not a valid integer( range)?", "is no whole number"),
+    (r"is not in the range ([\d.]+)<=x<=([\d.]+)", r"is not between \1 and \2"),
+    (r"\. Choose from:\s+", ": one of "),
+    (r",\n\s*", ", "),
+)
+CLICK_COLUMNS = 52  # narrower than that click lets help run over the edge
 CLOSE = 0.7  # of two names; without their dashes, which all options have in common
 
 
@@ -33,6 +43,8 @@ def run(group: click.Command) -> NoReturn:
     gc.set_threshold(ALLOCATIONS)
     _fill_closed()
     begin()
+    if (columns := width()) < CLICK_COLUMNS:
+        group.context_settings["terminal_width"] = columns - 2
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -97,14 +109,16 @@ def end(status: object) -> NoReturn:
 
 def from_click(wrong: click.ClickException) -> UsageFault:
     """What click says of words that it cannot read, as a problem; what was perhaps meant is the hint."""
-    hint = None
-    if isinstance(wrong, click.UsageError) and wrong.ctx is not None:
-        hint = f"see '{wrong.ctx.command_path} --help'"
+    verb = next((f" {word}" for word in sys.argv[1:2] if not word.startswith("-")), "")
+    context = wrong.ctx if isinstance(wrong, click.UsageError) else None
+    hint = f"see '{context.command_path if context else f'bascule{verb}'} --help'"
     offered = getattr(wrong, "possibilities", None) or ()  # of an option or a verb that there is not
     close = [name for name in offered if _is_close(name, getattr(wrong, "option_name", name))]
     if close:
         hint = f"did you mean {' or '.join(map(repr, close))}?"
     message = wrong.message if offered else wrong.format_message()
+    for pattern, words in PLAIN_WORDS:
+        message = re.sub(pattern, words, message)
     return UsageFault(Problem(code="USAGE", message=message.rstrip("."), hint=hint))
 
 

@@ -40,6 +40,9 @@ _HINTS = {
 }
 
 
+COMPRESSED = (b"\x1f\x8b", b"\xfd7zXZ", b"BZh", b"\x28\xb5\x2f\xfd")  # gzip, xz, bzip2, zstd
+
+
 class _Unreadable(Exception):
     """Reading on makes no sense."""
 
@@ -67,6 +70,10 @@ def _decode(data: bytes, found: Findings) -> str | None:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
+        if b"\0" in data or data.startswith(COMPRESSED):  # no text of any encoding with one byte a character
+            hint = "name the file that you wrote, as text, and not what was packed or made of it"
+            found.at("ENCODING", "the file is binary, not text", Place(found.file, 1, 1), hint)
+            return None
         before = data[: error.start]
         line = before.count(b"\n") + 1
         column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8")) + 1

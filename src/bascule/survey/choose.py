@@ -81,9 +81,9 @@ def _below(link: Link, state: HostState) -> Iterator[str]:
 
 def _missing(name: str, state: HostState) -> Problem:
     near = difflib.get_close_matches(name, state.links, n=1)
-    have = ", ".join(sorted(link for link in state.links if link != "lo")) or "none"
+    have = ", ".join(sorted(link for link in state.links if link != "lo"))
     return Problem(
         code="NO-LINK",
         message=f"this host has no link '{name}'",
-        hint=f"did you mean '{near[0]}'?" if near else f"it has: {have}",
+        hint=f"did you mean '{near[0]}'?" if near else f"it has: {have}" if have else "it has none but the loopback",
     )

@@ -48,8 +48,11 @@ def _instead(file: Path) -> str:
     """What may be meant by the name of a file that is not there."""
     from difflib import get_close_matches
 
+    if file.is_symlink():
+        return f"it is a link to '{file.readlink()}', which is not there"
     if not file.parent.is_dir():
-        return f"there is no directory '{file.parent}'"
+        is_file = f"'{file.parent}' is a file, so nothing is in it"
+        return is_file if file.parent.exists() else f"there is no directory '{file.parent}'"
     with suppress(OSError):
         there = sorted(each.name for each in file.parent.iterdir() if not each.name.startswith("."))
         for close in get_close_matches(file.name, there, n=1):

@@ -124,6 +124,9 @@ def ask(network: HostNetwork, known: Known, by: Participant, of: Participant, se
         inner = of if of.elsewhere and not of.ends else by
         return _untold(by, of, traffic, f"{inner.name} stands on a network of host {inner.elsewhere or there} alone")
     if not found:
+        if by.name == of.name:
+            message = f"{by.name} needs no network to reach itself"
+            raise UsageFault(Problem(code="ENDPOINT", message=message, hint="name two: bascule why A B"))
         silent = next((party for party in (by, of) if not party.addresses), of)
         reason = f" that {by.name} could use" if silent is of else ""
         message = f"no address of {silent.name} is known{reason}"
