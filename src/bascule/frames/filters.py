@@ -42,6 +42,11 @@ def of_ethertype(ethertype: int) -> Block:
     return [(*TYPE, "", ""), *one_of([ethertype])]
 
 
+def all_frames() -> Block:
+    """Whatever comes in."""
+    return [(LD_H, 12, "", ""), (JGE, 0, ACCEPT, NEXT)]
+
+
 def arp_frames() -> Block:
     """All of ARP."""
     return of_ethertype(ARP)

@@ -26,6 +26,7 @@ from bascule.verify.power import guests_off
 from bascule.verify.reachability.live import scene
 from bascule.verify.wire.foreign_macs import ForeignMacs, live_uplinks
 from bascule.verify.wire.leases import check_leases, leases_below
+from bascule.verify.wire.macs_inside import MacsInside
 from bascule.verify.witness import Witness
 
 NEEDED = ("NET_ADMIN", "NET_RAW")  # to read rules, and to send and hear frames
@@ -67,10 +68,14 @@ def verify_live(
         settled = await_forwarding(host.bridges, progress=progress)
         probe_domain = live_domain(site, host, state, here)
         off = guests_off(site, host, state)
-        with ForeignMacs(live_uplinks(site, host, state, here)) as wires:
+        with ForeignMacs(live_uplinks(site, host, state, here)) as wires, MacsInside(site, host, state) as inside:
             checks = check_host(site, host, state, probe_domain, plan, off)
             checks += _is_another(site, host, state)
-            checks += (*check_leases(site, host, state, here, leases_below(networks), off), *wires.checks())
+            checks += (
+                *check_leases(site, host, state, here, leases_below(networks), off),
+                *wires.checks(),
+                *inside.checks(),
+            )
         endpoints = Endpoints(site, probe_domain, read_neighbours(here))  # after the checks, which made guests speak
         checks += tuple(Check(id="spanning-tree", subject=one[0], ok=one[1], detail=one[2]) for one in settled.lines())
         outcomes = judge(site, probe_domain, endpoints, off)

@@ -2,9 +2,11 @@
 
 The switch outside learns a MAC where it spoke last; our own probes teach it the right port again, so that every probe
 passes while most frames of the guest are lost. Only the other machine's frames show it, so it is made to speak: by an
-echo request to all IPv6 nodes (RFC 4291, 2.7.1), which it answers, or whose sender it looks for, and by ARP probes (RFC
-5227) for the IPv4 addresses that are known. One that has another IPv4 address, and no IPv6, shows only by the frames
-that the switch sends to it instead of us: what can be seen from another link of this host in the same network.
+echo request to all IPv6 nodes (RFC 4291, 2.7.1), which it answers, or whose sender it looks for, by ARP probes (RFC
+5227) for the IPv4 addresses that are known, and by neighbour solicitations for those of IPv6 and for the ones that are
+made of the MACs: a firewall that drops echoes lets these in. One that has another IPv4 address, and no IPv6, shows only
+by the frames that the switch sends to it instead of us: what can be seen from another link of this host in the same
+network.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Self
 
 from msgspec import Struct
@@ -22,14 +24,17 @@ from msgspec import Struct
 from bascule.frames import bpf, filters
 from bascule.frames.codecs import arp, ethernet, icmp
 from bascule.frames.packet import Frame, read_frame
+from bascule.model.host_links import Bond, Nic
 from bascule.model.site import Host, Network, Site
 from bascule.model.state import HostState
-from bascule.model.values import IfName, IpInterface, Mac
+from bascule.model.values import IfName, IpAddress, IpInterface, Mac
+from bascule.policy.guards.ports import link_local
 from bascule.system.net.netns import Namespace
 from bascule.system.net.packet import open_packet
 from bascule.verify.checks import Check, read_neighbours
 from bascule.verify.wire.misdirected import MACS_AT_MOST, ROUNDS, arrivals
 
+FILTERED_AT_MOST = 500  # MACs that the kernel looks for: a filter has 4096 instructions at most (linux/filter.h)
 LISTEN_S = 1.0  # after everybody was asked to speak
 AT_MOST = 3  # frames that are described
 NOBODY = IPv4Address(0)  # the sender of an ARP probe
@@ -39,15 +44,27 @@ class Uplink(Struct, frozen=True):
     """A port of a bridge that leads out: whose the MACs behind it are, and how its wire is asked.
 
     ``has_ipv4``: nothing says that its network has no IPv4. ``addresses`` are those that are asked for, ``other`` is
-    another link of the host in the same network, with its MAC.
+    another link of the host in the same network, with its MAC. ``own``: it is no port, and the host's own MAC is asked
+    for alone.
     """
 
     name: IfName
     mac: Mac
     owners: Mapping[Mac, str]
     has_ipv4: bool
-    addresses: tuple[IPv4Address, ...]
-    other: tuple[IfName, Mac] | None
+    addresses: tuple[IpAddress, ...]
+    other: tuple[IfName, Mac] | None = None
+    own: bool = False
+
+    def questions(self) -> Iterator[bytes]:
+        """The frames that make whoever has one of the MACs speak."""
+        source, interface = ethernet.mac_bytes(self.mac), os.urandom(8)
+        yield icmp.echo_to_all_nodes(source, interface)
+        for address in (*self.addresses, *map(link_local, self.owners)):
+            if isinstance(address, IPv4Address):
+                yield arp.build(arp.REQUEST, source, NOBODY, address)
+            else:
+                yield icmp.solicitation(source, IPv6Address(b"\xfe\x80" + bytes(6) + interface), address)
 
 
 def uplinks_of(site: Site, host: Host, state: HostState, known: tuple[IpInterface, ...]) -> Iterator[Uplink]:
@@ -69,16 +86,28 @@ def uplinks_of(site: Site, host: Host, state: HostState, known: tuple[IpInterfac
         )
 
 
+def own_links(site: Site, host: Host, state: HostState, known: tuple[IpInterface, ...]) -> Iterator[Uplink]:
+    """The NICs and bonds that are up and on which the host itself speaks."""
+    for said in host.speakers():
+        link = state.links.get(said.name)
+        if isinstance(said, Nic | Bond) and link is not None and link.mac is not None and link.up and not link.master:
+            network = site.network_of_link(host, said.name)
+            addresses = _addresses(site, host, network, known)
+            owners = {link.mac: str(said.name)}
+            yield Uplink(name=link.name, mac=link.mac, owners=owners, has_ipv4=True, addresses=addresses, own=True)
+
+
 def _addresses(
     site: Site, host: Host, network: Network | None, known: tuple[IpInterface, ...]
-) -> tuple[IPv4Address, ...]:
-    """The IPv4 addresses of a network that the file names or the host has heard of."""
+) -> tuple[IpAddress, ...]:
+    """The addresses of a network that the file names or the host has heard of."""
     if network is None:
         return ()
     declared = [a for nic in site.guest_nics(host.name) for a in nic.addresses]
+    declared += [a for said in host.speakers() for a in said.addresses]
     declared += [a for machine in site.machines.values() for nic in machine.nics for a in nic.addresses]
     found = {a.ip for a in (*declared, *known) if any(a.ip in subnet for subnet in network.subnets)}
-    return tuple(sorted(ip for ip in found if isinstance(ip, IPv4Address)))
+    return tuple(sorted(found, key=lambda one: (one.version, int(one))))
 
 
 def _other(
@@ -99,20 +128,21 @@ class ForeignMacs:
     def __init__(self, uplinks: Iterator[Uplink]) -> None:
         self._ears: dict[IfName, socket.socket] = {}
         self._uplinks = {one.name: one for one in uplinks}
+        self._asked: dict[IfName, frozenset[bytes]] = {}
         self._began = 0.0
 
     def __enter__(self) -> Self:
         """Listen, and let everybody out there speak. Raises NotPermitted."""
         for link, uplink in self._uplinks.items():
             with contextlib.suppress(OSError):  # it is gone meanwhile
+                macs = filters.from_macs(uplink.owners) if len(uplink.owners) <= FILTERED_AT_MOST else []
                 self._ears[link] = open_packet(
-                    link, bpf.any_of(*filters.from_macs(uplink.owners), refuse_outgoing=True)
+                    link, bpf.any_of(*(macs or [filters.all_frames()]), refuse_outgoing=True)
                 )
-                source = ethernet.mac_bytes(uplink.mac)
+                self._asked[link] = frozenset(uplink.questions())
                 with open_packet(link, protocol=0) as mouth:
-                    mouth.send(icmp.echo_to_all_nodes(source, os.urandom(8)))
-                    for address in uplink.addresses:
-                        mouth.send(arp.build(arp.REQUEST, source, NOBODY, address))
+                    for frame in self._asked[link]:
+                        mouth.send(frame)
         self._began = time.monotonic()
         return self
 
@@ -126,17 +156,29 @@ class ForeignMacs:
             time.sleep(max(0.0, self._began + LISTEN_S - time.monotonic()))
         for link, ear in self._ears.items():
             uplink = self._uplinks[link]
-            bad = [*_heard(uplink, ear)]
+            bad = [*_heard(uplink, ear, self._asked.get(link, frozenset()))]
+            if uplink.own:
+                yield from bad
+                continue
             others, seen = _astray(uplink)
             bad += [check for check in others if check.subject not in {each.subject for each in bad}]
             yield from bad or (_nothing(uplink, seen),)
 
 
-def _heard(uplink: Uplink, ear: socket.socket) -> Iterator[Check]:
-    """A check for each MAC that spoke outside."""
+def _heard(uplink: Uplink, ear: socket.socket, asked: frozenset[bytes]) -> Iterator[Check]:
+    """A check for each MAC that spoke outside, or one where the wire gives back what was sent."""
     heard: dict[Mac, list[str]] = {}
-    for frame in _frames(ear):
-        heard.setdefault(frame.src, []).append(_described(frame))
+    for data in _received(ear):
+        if data in asked:
+            detail = (
+                f"what is sent by {uplink.name} comes in by it again: a loop, a port that reflects (hairpin), or links "
+                "of a bond that the switch does not take for one; whether another machine has a MAC of its own cannot "
+                "be told there"
+            )
+            yield Check(id="foreign-mac", subject=str(uplink.name), ok=None, detail=detail, unproven=True)
+            return
+        if (frame := read_frame(data)) is not None and frame.src in uplink.owners:
+            heard.setdefault(frame.src, []).append(described(frame))
     for mac, words in heard.items():
         some = "; ".join(list(dict.fromkeys(words))[:AT_MOST])
         detail = (
@@ -173,8 +215,8 @@ def _astray(uplink: Uplink) -> tuple[list[Check], str]:
 
 def _nothing(uplink: Uplink, seen: str) -> Check:
     """That nobody was heard, and who would not have been."""
-    number = len(uplink.addresses) or "no"
-    asked = f"{number} IPv4 address{'es were' if len(uplink.addresses) > 1 else ' was'} asked for"
+    known = sum(address.version == 4 for address in uplink.addresses)
+    asked = f"{known or 'no'} IPv4 address{'es were' if known > 1 else ' was'} asked for"
     behind = f"none of the {len(uplink.owners)} MACs" if len(uplink.owners) != 1 else "the one MAC"
     heard = "was heard" if len(uplink.owners) != 1 else "was not heard"
     detail = f"{behind} behind it {heard} from outside in {LISTEN_S:g} s, and {asked}"
@@ -189,20 +231,20 @@ def _nothing(uplink: Uplink, seen: str) -> Check:
 def live_uplinks(site: Site, host: Host, state: HostState, here: Namespace) -> Iterator[Uplink]:
     """The uplinks, with the addresses in this host's table of neighbours."""
     known = tuple(address for addresses in read_neighbours(here).values() for address in addresses)
-    return uplinks_of(site, host, state, known)
+    yield from uplinks_of(site, host, state, known)
+    yield from own_links(site, host, state, known)
 
 
-def _frames(ear: socket.socket) -> Iterator[Frame]:
+def _received(ear: socket.socket) -> Iterator[bytes]:
     while True:
         try:
-            data = ear.recv(bpf.SNAPLEN)
+            yield ear.recv(bpf.SNAPLEN)
         except OSError:
             return
-        if (frame := read_frame(data)) is not None:
-            yield frame
 
 
-def _described(frame: Frame) -> str:
+def described(frame: Frame) -> str:
+    """What it is about, in a few words."""
     if frame.arp is not None:
         return f"ARP of {frame.arp.sender}"
     if frame.packet is not None:
