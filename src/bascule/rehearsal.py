@@ -74,8 +74,9 @@ class Rehearsal(Struct, frozen=True, kw_only=True):
 
     @property
     def proven(self) -> bool:
-        """Whether it is ``ok`` and no expectation is left open."""
-        return self.ok and all(outcome.ok is True for outcome in self.outcomes)
+        """Whether it is ``ok``, no expectation is left open and no check unproven."""
+        unproven = any(check.ok is None and check.unproven for check in self.checks)
+        return self.ok and not unproven and all(outcome.ok is True for outcome in self.outcomes)
 
 
 class KnownHost(Struct, frozen=True, kw_only=True):

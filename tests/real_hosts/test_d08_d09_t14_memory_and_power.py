@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from bascule.cli.show.verdicts import tally
+from bascule.cli.show.verdicts import not_proven, show_outcomes, tally
 from bascule.model.site import Verdict
+from bascule.rehearsal import Rehearsal
 from bascule.verify.checks import Check
 from bascule.verify.expectations import UNPROVEN, Outcome
+from bascule.verify.live import Verified
 from bascule.verify.witness import Witness
 from bascule.workflow import load
 from tests.real_hosts.field import BASE, Field
@@ -59,6 +61,19 @@ def test_t14_counts_name_what_did_not_hold_and_of_how_many() -> None:
     assert tally([], outcomes[:1]) == "1 of 1 expectation did not hold"
     assert tally([], outcomes[2:3]) == "1 expectation holds"
     assert tally([], off) == "nothing was checked; 1 unproven"
+    assert show_outcomes(outcomes[2:3], columns=80).startswith("expectations: 1 holds\n")
+    assert show_outcomes(outcomes[2:4], columns=80).startswith("expectations: 2 hold\n")
+
+
+def test_t14_a_check_that_is_unproven_is_told_apart_from_one_that_was_not_asked() -> None:
+    asked = Check(id="firewall", subject="br0", ok=None, detail="perhaps", unproven=True)
+    assert asked.as_json()["unproven"] is True
+    assert "unproven" not in Check(id="running", subject="web", ok=None, detail="is off").as_json()
+    assert not_proven([asked], [], ["db", "web"]) == "db, web are off; br0, firewall"
+    seen = Verified(host=load(PRODUCTION).hosts["vmserver"], checks=(asked,), outcomes=())
+    assert (seen.ok, seen.proven) == (True, False)
+    rehearsed = Rehearsal(**dict.fromkeys(Rehearsal.__struct_fields__, ()) | {"checks": (asked,)})
+    assert (rehearsed.ok, rehearsed.proven) == (True, False)
 
 
 @pytest.mark.kernel
@@ -92,7 +107,10 @@ def test_d09_a_guest_that_is_off_is_no_fault(real_host: Field) -> None:
     done = real_host.bascule("verify", path)
     assert done.returncode == 0
     assert "1 unproven" in done.stdout
-    assert real_host.bascule("verify", path, "--strict").returncode == 1
+    for quiet in ((), ("-q",)):  # what makes it fail is said however little is
+        strict = real_host.bascule(*quiet, "verify", path, "--strict")
+        assert strict.returncode == 1
+        assert "not proven (--strict): dark is off; kvm → dark icmp" in strict.stdout
 
 
 @pytest.mark.kernel

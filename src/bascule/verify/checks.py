@@ -30,7 +30,8 @@ class Check(Struct, frozen=True, kw_only=True):
 
     def as_json(self) -> dict[str, object]:
         """The check for ``--json``."""
-        return {"id": self.id, "subject": self.subject, "ok": self.ok, "detail": self.detail}
+        plain = {"id": self.id, "subject": self.subject, "ok": self.ok, "detail": self.detail}
+        return {**plain, "unproven": True} if self.ok is None and self.unproven else plain
 
 
 def ports_of_macs(namespace: Namespace) -> dict[Mac, set[tuple[str, str]]]:

@@ -120,7 +120,7 @@ def show_outcomes(outcomes: Sequence[Outcome], *, columns: int, model: bool = Fa
     if output_style().verbose:
         return "\n".join(["expectations", *_witnessed(outcomes, columns=columns, model=model)])
     fine = [outcome for outcome in outcomes if outcome.ok]
-    lines = [f"expectations: {len(fine)} hold"] if fine else []
+    lines = [f"expectations: {len(fine)} {'holds' if len(fine) == 1 else 'hold'}"] if fine else []
     rows = _alike(fine)
     for source, target, service, verdict in rows[:SHOWN]:
         lines.append("  ok  " + wrapped(f"{source} → {target} {service}: {verdict}", indent=8, columns=columns))
@@ -214,3 +214,12 @@ def tally(checks: Sequence[Check], outcomes: Sequence[Outcome]) -> str:
         return " and ".join(f"{number} of {words}" for number, words in rows) + f" did not hold{rest}"
     hold = "holds" if len(asked[0]) + len(asked[1]) == 1 else "hold"
     return f"{' and '.join(words for _, words in rows)} {hold}{rest}"
+
+
+def not_proven(checks: Sequence[Check], outcomes: Sequence[Outcome], off: Iterable[str]) -> str:
+    """What --strict takes for a failure though nothing does not hold: guests that are off, and all that is unproven."""
+    guests = sorted(off)
+    words = [f"{ranges(guests)} {'is' if len(guests) == 1 else 'are'} off"] if guests else []
+    words += [f"{one.subject}, {WORDS.get(one.id, one.id)}" for one in checks if one.ok is None and one.unproven]
+    words += [_asked(one) for one in outcomes if one.ok is None and one.observed == UNPROVEN]
+    return "; ".join(words)

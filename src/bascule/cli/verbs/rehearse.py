@@ -75,7 +75,7 @@ def command(
     """
     from bascule import workflow
     from bascule.cli.entry import emit
-    from bascule.cli.show.verdicts import show_failures
+    from bascule.cli.show.verdicts import not_proven, show_failures
 
     _look_ahead(site_file, highlight, report_file)
     progress = steps(as_json=as_json)
@@ -91,6 +91,9 @@ def command(
         show(show_failures(seen.checks, seen.outcomes, columns=width()))
     else:  # before the report, whose file may fail
         show(_in_words(seen, picture=not no_picture, columns=width(), chosen=chosen))
+    if seen.ok and not ok and not as_json:
+        words = not_proven(seen.checks, seen.outcomes, ())
+        show("\nnot proven (--strict): " + wrapped(words, indent=8, columns=width()))
     if report_file is not None:
         _write_report(seen, site_file, report_file, chosen)
         if not output_style().quiet:

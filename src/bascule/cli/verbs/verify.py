@@ -32,7 +32,7 @@ def command(*, site_file: str, host: str | None, as_json: bool, strict: bool, at
     """
     from bascule import workflow
     from bascule.cli.entry import emit
-    from bascule.cli.show.verdicts import show_checks, show_failures, show_outcomes, tally
+    from bascule.cli.show.verdicts import not_proven, show_checks, show_failures, show_outcomes, tally
 
     if attack is not None:
         return _attacked(site_file, host, attack, as_json=as_json)
@@ -57,6 +57,9 @@ def command(*, site_file: str, host: str | None, as_json: bool, strict: bool, at
         parts.append(show_checks(seen.checks, columns=columns))
         parts += [show_outcomes(seen.outcomes, columns=columns)] if seen.outcomes else []
         parts.append("result  " + wrapped(tally(seen.checks, seen.outcomes), indent=8, columns=columns))
+    if seen.ok and not ok:
+        words = not_proven(seen.checks, seen.outcomes, seen.off)
+        parts.append("not proven (--strict): " + wrapped(words, indent=8, columns=columns))
     if seen.waiting:
         parts.append("warning: " + wrapped(seen.waiting, indent=9, columns=columns))
     show("\n\n".join(part for part in parts if part))
