@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,7 +73,8 @@ def test_t14_a_check_that_is_unproven_is_told_apart_from_one_that_was_not_asked(
     assert not_proven([asked], [], ["db", "web"]) == "db, web are off; br0, firewall"
     seen = Verified(host=load(PRODUCTION).hosts["vmserver"], checks=(asked,), outcomes=())
     assert (seen.ok, seen.proven) == (True, False)
-    rehearsed = Rehearsal(**dict.fromkeys(Rehearsal.__struct_fields__, ()) | {"checks": (asked,)})
+    fields: dict[str, Any] = {**dict.fromkeys(Rehearsal.__struct_fields__, ()), "checks": (asked,)}
+    rehearsed = Rehearsal(**fields)
     assert (rehearsed.ok, rehearsed.proven) == (True, False)
 
 

@@ -120,8 +120,54 @@ def test_d11_flags_of_neighbours_and_rarer_parameters_go_along(known: Field) -> 
     undone = known.bascule("undo")
     assert undone.returncode == 0
     assert there("eth0") == before
-    said = "the route 10.8.0.0/16 comes back by 192.168.1.1 alone: it used the next hop 7, which whoever made it has to"
-    assert said in " ".join(undone.stdout.split())
+    assert "10.8.0.0/16 nhid 7 via 192.168.1.1 dev eth0" in known.ip("route show")
+    assert "nhid" not in undone.stdout
+
+
+def test_d11_next_hop_objects_come_back_with_their_routes(real_host: Field) -> None:
+    """Of each kind, both families; one that somebody took away meanwhile is named."""
+    real_host.batch(
+        "addr add fd00:9::10/64 dev eth0 nodad\n"
+        "nexthop add id 11 via 192.168.1.1 dev eth0\nnexthop add id 12 via 192.168.1.50 dev eth0\n"
+        "nexthop add id 20 group 11/12\nnexthop add id 31 via fd00:9::1 dev eth0\n"
+        "nexthop add id 41 via 192.168.1.50 dev eth0\n"
+        "route add 10.60.0.0/16 nhid 11\nroute add 10.70.0.0/16 nhid 20 metric 5 table 9\n"
+        "route add fd00:60::/48 nhid 31\nroute add 10.80.0.0/16 nhid 41\n"
+    )
+
+    def there() -> list[str]:
+        lines = (real_host.ip(f"{family} route show table all").splitlines() for family in ("-4", "-6"))
+        return sorted(line for some in lines for line in some if "nhid" in line)
+
+    before = there()
+    assert len(before) == 4
+    done = real_host.bascule("apply", real_host.site(ONE_NIC), "--yes", "--confirm-within", "10m")
+    assert done.returncode == 0, done.stderr
+    assert there() == []
+    real_host.ip("nexthop del id 41")
+    undone = real_host.bascule("undo", "--yes")
+    assert undone.returncode == 0, undone.stderr
+    assert there() == [line for line in before if "nhid 41" not in line]
+    said = "the route 10.80.0.0/16 is back by 192.168.1.50 alone: the next hop 41, which it used, is not there any more"
+    assert " ".join(undone.stdout.split()).count(said) == 1
+    assert "nhid" not in " ".join(undone.stdout.split()).replace("route replace … nhid", "")
+
+
+def test_d11_a_route_of_several_next_hops_moves_once(real_host: Field) -> None:
+    """Of both families, and where one of its links stays as it is."""
+    real_host.batch(
+        "addr add fd00:9::10/64 dev eth0 nodad\naddr add 10.1.0.1/24 dev eth1\n"
+        "route add 10.50.0.0/16 nexthop via 192.168.1.1 nexthop via 192.168.1.50 weight 2\n"
+        "route add fd00:50::/48 nexthop via fd00:9::1 nexthop via fd00:9::2\n"
+        "route add 10.51.0.0/16 nexthop via 192.168.1.1 nexthop via 10.1.0.2\n"
+    )
+    said = real_host.document("plan", real_host.site(ONE_NIC))["own_line"]
+    assert [line for line in said if line.startswith("the route")] == [
+        "the route default via 192.168.1.1 moves from eth0 to br0",
+        "the route 10.50.0.0/16 nexthop via 192.168.1.1 nexthop via 192.168.1.50 weight 2 moves from eth0 to br0",
+        "the route 10.51.0.0/16 nexthop via 192.168.1.1 nexthop via 10.1.0.2 moves from eth0 and eth1 to br0 and eth1",
+        "the route fd00:50::/48 nexthop via fd00:9::1 nexthop via fd00:9::2 moves from eth0 to br0",
+    ]
 
 
 def test_d11_an_interface_of_multicast_routing(known: Field) -> None:

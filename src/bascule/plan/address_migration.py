@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from bascule.model.kernel_parameters import conf, neigh, secret_key
 from bascule.model.links import Tap
-from bascule.model.state import FixedNeighbour, HostState, Link, Route, RoutingRule
+from bascule.model.state import FixedNeighbour, HostState, Link, Route, RouteFacts, RoutingRule
 from bascule.model.values import IfName
 
 SLAAC = ("accept_ra", "autoconf", "use_tempaddr")  # how a link deals with router advertisements (ip-sysctl.rst)
@@ -96,7 +96,9 @@ def _moved(route: Route, old: IfName, new: IfName) -> Route:
     if route.dev == old and route.protocol == "ra":
         return route_by(route, new)
     hops = tuple(" ".join(new if word == old else word for word in hop.split()) for hop in route.nexthops)
-    return replace(route, dev=new if route.dev == old else route.dev, nexthops=hops)
+    dev = new if route.dev == old else route.dev
+    moves = (dev, hops) != (route.dev, route.nexthops)
+    return replace(route, dev=dev, nexthops=hops, facts=RouteFacts() if moves else route.facts)  # its object stays
 
 
 def route_by(route: Route, dev: str) -> Route:

@@ -5,6 +5,7 @@ Such a change needs a confirmation, whoever makes it: where it is mistyped nobod
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from ipaddress import IPv6Address, ip_interface
 from types import MappingProxyType
@@ -100,12 +101,13 @@ class HostConnectivity:
         )
         gone, new = [route for route in had if route not in has], [route for route in has if route not in had]
         for route in gone:
-            then = next((one for one in new if one.dev and _is_moved(route, one)), None)
+            then = next((one for one in new if _is_moved(route, one)), None)
             if then is None:
                 yield f"the route {_name(route)} goes"
             else:
                 new.remove(then)
-                yield f"the route {_name(replace(route, dev=''))} moves from {route.dev} to {then.dev}"
+                old, now = (" and ".join(_links(one)) for one in (route, then))
+                yield f"the route {_name(_nowhere(route))} moves from {old} to {now}"
         yield from (f"the route {_name(route)} is new" for route in new)
         if self.before.rules != self.after.rules:
             yield "the rules of policy routing change"
@@ -116,7 +118,7 @@ class HostConnectivity:
         now: set[str] = set()
         for state in (self.after, self.before):
             carried = {link: ip for ip, link in reversed([*self.addresses(state).items()])}  # the first of each
-            ways = (IfName(route.dev) for route in _defaults(state) if route.dev)
+            ways = (IfName(name) for route in _defaults(state) for name in _links(route))
             for name, what in {**dict.fromkeys(ways, "the default route"), **carried}.items():
                 for lower in host_path(state, name) - guest_ports(state, self._nics).keys():
                     below[lower] = what
@@ -136,10 +138,23 @@ def _defaults(state: HostState) -> list[Route]:
 
 def _is_moved(route: Route, other: Route) -> bool:
     """Whether a route is another one over another link, whoever made it; the metric of an advertised one differs."""
-    like = replace(other, dev=route.dev, lifetime=route.lifetime, protocol=route.protocol)
-    return "" != route.dev != other.dev and (
-        like == route or (route.protocol == "ra" and replace(like, metric=route.metric) == route)
+    like = replace(_nowhere(other), lifetime=route.lifetime, protocol=route.protocol)
+    same = (like, replace(like, metric=route.metric)) if route.protocol == "ra" else (like,)
+    return _links(route) != _links(other) and bool(_links(route)) and _nowhere(route) in same
+
+
+def _links(route: Route) -> list[str]:
+    """The links that it leads by, those of the hops of a multipath route each once."""
+    hops = (hop.split() for hop in route.nexthops)
+    return list(
+        dict.fromkeys([*filter(None, (route.dev,)), *(hop[hop.index("dev") + 1] for hop in hops if "dev" in hop)])
     )
+
+
+def _nowhere(route: Route) -> Route:
+    """The same over no link."""
+    hops = (re.sub(r" ?\bdev \S+", "", hop) for hop in route.nexthops)
+    return replace(route, dev="", nexthops=tuple(hops))
 
 
 def _way(route: Route) -> str:

@@ -30,7 +30,7 @@ class Check(Struct, frozen=True, kw_only=True):
 
     def as_json(self) -> dict[str, object]:
         """The check for ``--json``."""
-        plain = {"id": self.id, "subject": self.subject, "ok": self.ok, "detail": self.detail}
+        plain: dict[str, object] = {"id": self.id, "subject": self.subject, "ok": self.ok, "detail": self.detail}
         return {**plain, "unproven": True} if self.ok is None and self.unproven else plain
 
 

@@ -20,6 +20,7 @@ from bascule.model.values import IfName
 from bascule.plan.change import Plan
 from bascule.plan.diff import diff
 from bascule.plan.merge import first_pass, parts_alone, settle, way_back
+from bascule.providers.kernel.next_hops import without_next_hops
 from bascule.providers.protocol import ThreeWay
 from bascule.system.clock import Progress, unseen
 
@@ -69,6 +70,7 @@ def roll_back(
         kept += merged.kept
         goal = merged.part
         change = run.until_there(change, goal, first_pass(goal, change.now), settle)
+        kept += tuple(without_next_hops(change))
     left = [*differences(diff(change.now, run.goal))]
     if left:
         left += [problem.message for error in run.failed for problem in error.problems]

@@ -46,6 +46,7 @@ class KernelEffects:
 GONE: dict[tuple[str, ...], set[str]] = {
     ("address", "del"): {"Cannot assign requested address", "ipv4: Address not found.", "ipv6: address not found."},
     ("route", "del"): {"No such process"},
+    ("route", "replace"): {"Nexthop id does not exist."},  # the route has been set without it just before
     ("rule", "del"): {"No such file or directory"},
 }
 

@@ -295,11 +295,6 @@ class _Merge(Struct, kw_only=True):
                         continue
                     route = advertised  # noqa: PLW2901  # the same route, aged, in a place of its own
             back[slot(route)] = route
-            if route not in now and (used := route.facts.nexthop_id):
-                self.kept.append(
-                    f"the route {route.dst} comes back by {_way_words(route)} alone: it used the next hop {used}, "
-                    "which whoever made it has to give to it again (ip route replace … nhid)"
-                )
             yield route
         for route in self.now.routes:
             if route in before or route in planned:
@@ -348,10 +343,6 @@ class _Merge(Struct, kw_only=True):
         found = merge_mapping(*(state.sysctls for state in states), kept=self.kept)
         there = {*links, "all", "default", ""}
         return {key: value for key, value in found.items() if link_of(key) in there}
-
-
-def _way_words(route: Route) -> str:
-    return route.gateway or " and ".join(route.nexthops) or route.dev
 
 
 def _addresses_of(state: HostState, name: IfName) -> tuple[Address, ...]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from bascule.model.state import FixedNeighbour, HostState, Route, RoutingRule
+from msgspec.structs import replace
+
+from bascule.model.state import FixedNeighbour, HostState, Route, RouteFacts, RoutingRule
 from bascule.model.values import IfName
 from bascule.plan.change import Command, Risk
 from bascule.plan.step import Phase, Step, ip, step
@@ -40,7 +42,7 @@ def route_steps(
                 Phase.ROUTE,
                 route.dev or route.dst,
                 f"route {_route_name(route)}{instead}",
-                ip("route", "replace", *_route_words(route)),
+                *_replacing(route),
                 risk=Risk.CHANGES if old is not None else Risk.ADDITION,
                 about="routes",
             )
@@ -53,7 +55,7 @@ def route_steps(
                 _when_old(route, lowered, reset),
                 route.dev or route.dst,
                 f"remove route {_route_name(route)}",
-                ip("route", "del", *_route_words(route)),
+                ip("route", "del", *(_by_object(route) or _route_words(route))),
                 risk=Risk.CHANGES,
                 about="routes",
                 undeclared=True,
@@ -104,6 +106,22 @@ def _route_words(route: Route) -> list[str]:
     if route.lifetime.valid_s is not None:
         words += ["expires", str(route.lifetime.valid_s)]
     return words + [word for hop in route.nexthops for word in _hop_words(route, hop.split())]
+
+
+def _replacing(route: Route) -> Iterator[Command]:
+    """As it leads, and then by its next-hop object, if that is still there: it goes with its link."""
+    yield ip("route", "replace", *_route_words(route))
+    if words := _by_object(route):
+        yield ip("route", "replace", *words)
+
+
+def _by_object(route: Route) -> list[str]:
+    """The same route by the next-hop object that it uses; empty for one that uses none (fib_nh_match in Linux)."""
+    if not route.facts.nexthop_id:
+        return []
+    bare = replace(route, gateway="", dev="", nexthops=(), flags=(), facts=RouteFacts())
+    dst, *rest = _route_words(bare)
+    return [dst, "nhid", str(route.facts.nexthop_id), *rest]
 
 
 def _hop_words(route: Route, words: list[str]) -> list[str]:
