@@ -119,8 +119,8 @@ def in_the_twin(
         twin.start_guests(progress=progress or unseen)
         join()  # those that libvirt has made
         clock.lap("checking")
-        probe_domain = twin.probe_domain()
         after = {name: looks[name]() for name in names}
+        probe_domain = twin.probe_domain(after)
         again = {name: _own_part(prepared(name, after[name]).plan) for name in names}
         checks = [
             check

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_network
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self
 
 from msgspec.structs import replace
@@ -250,9 +251,12 @@ class Twin(Closing):
         self._lease(dhcp_timeout_s)
         self._let_out()
 
-    def probe_domain(self) -> ProbeDomain:
-        """From where one can ask and where one can listen, with the addresses that the leases gave."""
-        found = look(self.site, self.hosts, self.wiring, self._namespaces, self.given, self.backend)
+    def probe_domain(self, states: Mapping[str, HostState] = MappingProxyType({})) -> ProbeDomain:
+        """From where one can ask and where one can listen, with the addresses that the leases gave.
+
+        ``states`` are those of its hosts by now.
+        """
+        found = look(self.site, self.hosts, self.wiring, self._namespaces, self.given, self.backend, states)
         return replace(found, unseen=frozenset(self.hosts) - self.observed.keys())
 
     def _ports(self) -> dict[Namespace, list[str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from bascule.model.site import Site
+from bascule.model.state import HostState
 from bascule.probe.domain import CapturePoint, ProbeAttachment, ProbeDomain
 from bascule.system.net import links
 from bascule.system.net.netns import Namespace
@@ -21,11 +22,15 @@ def look(
     namespaces: Mapping[str, Namespace],
     given: Addresses,
     backend: GuestBackend,
+    states: Mapping[str, HostState],
 ) -> ProbeDomain:
-    """Attachments of every host, guest and machine, and a point on every link that frames can cross."""
+    """Attachments of every host, guest and machine, and a point on every link that frames can cross.
+
+    ``states`` are those of hosts as they are now, for the addresses that a bridge takes over from its uplink.
+    """
     hosts = tuple(hosts)
     attachments: dict[str, tuple[ProbeAttachment, ...]] = {
-        name: tuple(_host_attachments(site, name, namespaces[name], given)) for name in hosts
+        name: tuple(_host_attachments(site, name, namespaces[name], given, states.get(name))) for name in hosts
     }
     for name, end in wiring.guests.items():
         attachments[name] = tuple(backend.attachment(end, nic, given.get((name, nic.link), ())) for nic in end.nics)
@@ -40,7 +45,10 @@ def look(
     )
 
 
-def _host_attachments(site: Site, name: str, namespace: Namespace, given: Addresses) -> Iterator[ProbeAttachment]:
+def _host_attachments(
+    site: Site, name: str, namespace: Namespace, given: Addresses, state: HostState | None
+) -> Iterator[ProbeAttachment]:
+    seen = {nic.link: nic.addresses for nic in host_endpoint(site, site.hosts[name], state).nics} if state else {}
     for at in host_endpoint(site, site.hosts[name]).nics:
         mac = links.mac_of(namespace, at.link)
         if mac is not None:
@@ -49,7 +57,7 @@ def _host_attachments(site: Site, name: str, namespace: Namespace, given: Addres
                 namespace=namespace,
                 link=at.link,
                 mac=mac,
-                addresses=at.addresses + given.get((name, at.link), ()),
+                addresses=(at.addresses or seen.get(at.link, ())) + given.get((name, at.link), ()),
                 network=at.segment,
             )
 
