@@ -279,20 +279,15 @@ def _hits(low: PacketSet, up: PacketSet, live: Rows) -> tuple[Rows, Rows]:
 
 def _of(match: PacketSet, live: Rows) -> Rows:
     sources, row, rows = match
-    found = {}
     if rows is not None:
+        found = {}
         for place, own in rows.items():
             if sources >> place & 1 and place in live and (both := live[place] & own & row):
                 found[place] = both
-    elif sources.bit_count() * 4 < len(live):
-        for place in bits(sources):
-            if place in live and (both := live[place] & row):
-                found[place] = both
-    else:
-        for place, own in live.items():
-            if (both := own & row) and sources >> place & 1:
-                found[place] = both
-    return found
+        return found
+    if sources.bit_count() * 4 < len(live):
+        return {place: both for place in bits(sources) if place in live and (both := live[place] & row)}
+    return {place: both for place, own in live.items() if (both := own & row) and sources >> place & 1}
 
 
 def add(rows: Rows, more: Rows) -> None:

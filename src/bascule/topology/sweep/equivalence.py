@@ -6,12 +6,16 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
+from msgspec import Struct, field
+
+from bascule.topology.sweep.port_flows import PortFlows
 from bascule.topology.trace.network import HostNetwork, WireEnd
 from bascule.topology.trace.routing import RouteTables
-from bascule.topology.trace.rules.lines import DecisionMap, RuleLine, SetField, Translate
-from bascule.topology.trace.rules.tests import AnyFlag, Bits, Bounds, Constant, Expr, Field, Lookup, Test
+from bascule.topology.trace.rules.lines import Decision, DecisionMap, Part, RuleLine, SetField, Translate
+from bascule.topology.trace.rules.tests import AnyFlag, Atom, Bits, Bounds, Constant, Expr, Field, Lookup, Test
 
 Value = TypeVar("Value", bound=Hashable)
+OF_SERVICES = ("tcp ", "udp ", "th ", "meta l4proto", "meta mark", "ip protocol", "ct state", "ct status", "ct mark")
 PLAIN = ("meta mark", "ct ", "tcp flags", "meta priority")  # what may be masked without telling ends apart
 
 
@@ -26,6 +30,9 @@ class EquivalenceClasses:
         self._twice = {("mac", one) for one in _repeated(end.mac for end in ends)}
         self._twice |= {("ip", one) for one in _repeated(number for end in ends for number, _, _ in end.addresses)}
         self._special = self._special_addresses()
+        bases = [chain.base for chain in network.rules.chains.values() if chain.base is not None]
+        self._filtered = {device for base in bases if base.device for device in base.device.split(",")}
+        self._flows = {bridge: PortFlows(rules) for bridge, rules in network.flows.items()}
         self._entries: dict[int, list[tuple[str, str, int, bool]]] = {}
         for one in network.fdb:
             self._entries.setdefault(one.mac, []).append((one.bridge, one.port, one.vlan, one.static))
@@ -39,7 +46,7 @@ class EquivalenceClasses:
         for routes in self.routes.values():
             found |= {entry.hop.gateway for entries in routes.fib.tables.values() for entry in entries}
         for line in _lines(self.network):
-            for part in line.parts:
+            for part in () if _decides_alone(line) else line.parts:
                 if isinstance(part, Translate):
                     found.update(_constants(part))
         return found
@@ -57,9 +64,8 @@ class EquivalenceClasses:
             return id(end)
         link = network.link(port)
         bridge = network.bridge_of(port)
-        rules = network.rules
-        at_port = (*rules.at("netdev", "ingress", port), *rules.at("netdev", "egress", port))
-        alone = not bridge or port in self._shared or port in network.wires or at_port
+        alone = not bridge or port in self._shared or port in network.wires or port in self._filtered
+        entries = self._entries.get(end.mac, ())
         return (
             bridge or port,
             port if alone else "",
@@ -68,13 +74,16 @@ class EquivalenceClasses:
             if link is None
             else (link.up, link.mtu, link.port, link.vlans, link.facts.carrier, link.facts.stp_port_state),
             link is not None and not link.facts.index,
-            tuple((where, to if to != port else "", *rest) for where, to, *rest in self._entries.get(end.mac, ())),
+            tuple([(where, to if to != port else "", *rest) for where, to, *rest in entries]),
             tuple(
-                (version, length, number >> (32 if version == 4 else 128) - length, self.routes[version].at(number))
-                for number, version, length in end.addresses
+                [
+                    (version, length, number >> (32 if version == 4 else 128) - length, self.routes[version].at(number))
+                    for number, version, length in end.addresses
+                ]
             ),
-            tuple(_known(network, bridge or port, number) for number in numbers),
-            tuple(sorted(end.gateways.items())),
+            tuple([_known(network, bridge or port, number) for number in numbers]),
+            self._flows[bridge].of(end) if bridge in self._flows else (),
+            tuple(sorted(end.gateways.items())) if len(end.gateways) > 1 else tuple(end.gateways.items()),
             end.routes,
             end.router,
             (end.routes_known, end.static_neighbours, end.outside, end.vlan),
@@ -84,37 +93,28 @@ class EquivalenceClasses:
 
     def _told(self) -> list[Hashable]:
         """For each end which of the values that rules name it has, whatever they are values of."""
-        if any(_is_masked(line) for line in _lines(self.network)):
+        named = _Named.of(_lines(self.network))
+        if named is None:
             return list(range(len(self.ends)))
-        names: set[str] = set()
-        numbers: set[int] = set()
-        ranges: set[tuple[int, int]] = set()
-        for line in _lines(self.network):
-            for one in _bounds(line):
-                if isinstance(one, str):
-                    names.add(one)
-                elif one[0] == one[1]:
-                    numbers.add(one[0])
-                else:
-                    ranges.add(one)
+        named_values, ranges = named.values, named.ranges
         for flow in (flow for end in self.ends for flow in end.passes or ()):
             groups = (group for group in (flow.sources, flow.targets) if group is not None)
             ranges.update((low, high) for group in groups for _, low, high in group.ranges)
         own = [(end.mac, *(number for number, _, _ in end.addresses)) for end in self.ends]
         found: list[list[Hashable]] = []
-        starts = tuple(name[:-1] for name in names if name.endswith("*"))
+        starts = tuple(one[:-1] for one in named_values if isinstance(one, str) and one.endswith("*"))
         for end, values in zip(self.ends, own, strict=True):
             port = str(end.port)
-            marks: list[Hashable] = [(place, value) for place, value in enumerate(values) if value in numbers]
-            marks += [port] if port in names else []
+            marks: list[Hashable] = [(place, value) for place, value in enumerate(values) if value in named_values]
+            marks += [port] if port in named_values else []
             marks += [start for start in starts if port.startswith(start)]
             found.append(marks)
         for place in range(max(map(len, own), default=0)):
-            column = sorted((values[place], number) for number, values in enumerate(own) if len(values) > place)
+            column = sorted([(values[place], number) for number, values in enumerate(own) if len(values) > place])
             keys = [value for value, _ in column]
-            for low, high in ranges:
+            for which, (low, high) in enumerate(ranges):
                 for _, number in column[bisect_left(keys, low) : bisect_right(keys, high)]:
-                    found[number].append((place, low, high))
+                    found[number].append((place, -which))
         return [tuple(marks) for marks in found]
 
 
@@ -165,33 +165,79 @@ def _constants(nat: Translate) -> Iterator[int]:
         yield from (atoms[0] for _, atoms in entries if isinstance(atoms[0], int))
 
 
-def _bounds(line: RuleLine) -> Iterator[Bounds]:
-    for part in line.parts:
+class _Named(Struct, kw_only=True):
+    """The values by which rules may tell ends apart: numbers and names, and ranges of numbers."""
+
+    values: set[Atom] = field(default_factory=set)
+    ranges: set[tuple[int, int]] = field(default_factory=set)
+    tells: dict[str, bool] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, lines: Iterable[RuleLine]) -> _Named | None:
+        """Those of all lines; None where one looks at a part of a value, so that its own values say nothing."""
+        found = cls()
+        return found if all(map(found.take, lines)) else None
+
+    def take(self, line: RuleLine) -> bool:
+        """Those of a line; False if it looks at a part of a value."""
+        guards = line.guards  # most lines have no more, and those have been taken apart already
+        for key, exact, low, high, _ in guards:
+            tells = self.tells.get(key)
+            if tells is None:
+                tells = self.tells[key] = not key.startswith(OF_SERVICES)
+            if tells:
+                if key[0] == "@":
+                    return False
+                self.values |= exact
+                if low <= high:
+                    self.put((low, high))
+        return _decides_alone(line) or all(map(self._others, line.parts[len(guards) :]))
+
+    def _others(self, part: Part) -> bool:
         if isinstance(part, Test | DecisionMap):
-            for atoms in part.exact:
-                yield from ((one, one) if isinstance(one, int) else one for one in atoms)
-            for bounds in part.ranged if isinstance(part, Test) else (bounds for bounds, _ in part.entries):
-                yield from bounds
+            if any((not isinstance(key, Field) or key.key[0] == "@") and _looks_at_ends(key) for key in part.keys):
+                return False
+            of_ends = [n for n, key in enumerate(part.keys) if not _is_of_services(key)]
+            ranged = part.ranged if isinstance(part, Test) else [bounds for bounds, _ in part.entries]
+            for place in of_ends:
+                self.values.update(atoms[place] for atoms in part.exact)
+                for bounds in ranged:
+                    self.put(bounds[place])
         elif isinstance(part, Translate):
-            for lookup in (part.address, part.port):
-                if isinstance(lookup, Lookup):
-                    for bounds, _ in lookup.entries:
-                        yield from bounds
-            for bounds, _ in part.pair[1] if part.pair else ():
-                yield from bounds
-
-
-def _is_masked(line: RuleLine) -> bool:
-    """Whether a line looks at a part of a value by which ends differ, so that its own values say nothing of them."""
-    asked: list[Expr] = []
-    for part in line.parts:
-        if isinstance(part, Test | DecisionMap):
-            asked += [key for key in part.keys if not isinstance(key, Field) or key.key[:1] == "@"]
+            for one in _looked_up(part):
+                self.put(one)
         elif isinstance(part, AnyFlag):
-            asked.append(part.key)
+            return not _looks_at_ends(part.key)
         elif isinstance(part, SetField) and part.value is not None:
-            asked.append(part.value)
-    return any(_looks_at_ends(one) for one in asked)
+            return not _looks_at_ends(part.value)
+        return True
+
+    def put(self, one: Bounds) -> None:
+        """Bounds, which may be of one value alone."""
+        if isinstance(one, str):
+            self.values.add(one)
+        elif one[0] == one[1]:
+            self.values.add(one[0])
+        else:
+            self.ranges.add(one)
+
+
+def _decides_alone(line: RuleLine) -> bool:
+    """Whether a line has plain tests and a decision, as most have, and nothing else."""
+    return len(line.parts) == len(line.guards) + 1 and line.parts[-1].__class__ is Decision
+
+
+def _is_of_services(key: Expr) -> bool:
+    return isinstance(key, Field) and key.key.startswith(OF_SERVICES)
+
+
+def _looked_up(nat: Translate) -> Iterator[Bounds]:
+    for lookup in (nat.address, nat.port):
+        if isinstance(lookup, Lookup):
+            for bounds, _ in lookup.entries:
+                yield from bounds
+    for bounds, _ in nat.pair[1] if nat.pair else ():
+        yield from bounds
 
 
 def _looks_at_ends(one: Expr) -> bool:

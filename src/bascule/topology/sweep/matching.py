@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bascule.topology.sweep.columns import Column, Sampled
@@ -73,7 +73,7 @@ class Matcher:
     """Tests of many packets, which are alike in ``fields`` but for their columns; ``ports`` are those of links."""
 
     def __init__(
-        self, fields: Mapping[str, Any], ports: Mapping[str, Column], everybody: int, full: int, senders: Sequence[int]
+        self, fields: Mapping[str, Any], ports: Mapping[str, Column], everybody: int, full: int, senders: Iterable[int]
     ) -> None:
         self.fields = fields
         self.ports = ports

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
+from bascule.model.ruleset.openflow import LoadedRule
+from bascule.policy.guards.flows import COOKIE, LEARNED
 from bascule.topology.sweep.chains import ChainResult, ChainRun, add, common, without
 from bascule.topology.sweep.columns import Column, Sampled
 from bascule.topology.sweep.matching import Matcher, Rows
+from bascule.topology.sweep.protocols import ProtocolServices
 from bascule.topology.trace.answer import UNKNOWN, Blocker, Certainty, Leg
 from bascule.topology.trace.ends.wire_ends import AddressOwner
 from bascule.topology.trace.network import WireEnd
-from bascule.topology.trace.packet import Connection, Traffic, key
+from bascule.topology.trace.packet import ESTABLISHED, Connection, key
 from bascule.topology.trace.passage import PacketPath
 from bascule.topology.trace.rules.evaluate import ChainEnd, MatchedLine
 from bascule.topology.trace.rules.lines import RuleChain, RuleLine
@@ -71,28 +76,51 @@ class Answers(Struct, kw_only=True):
     result: Verdicts = field(default_factory=Verdicts)
     left: Rows = field(default_factory=dict)
 
+    def take(self, other: Answers) -> None:
+        """Add the answers for other packets."""
+        self.request.take(other.request)
+        self.reply.take(other.reply)
+        self.result.take(other.result)
+        add(self.left, other.left)
 
-class Group(Struct, frozen=True, kw_only=True):
+
+class Group(Struct, frozen=True, kw_only=True, dict=True):
     """Packets that are walked together: from a source end to a target end (None: the host) that stand for others."""
 
     source: WireEnd | None
     target: WireEnd | None
     address: int
     version: int
-    traffic: Traffic
+    protocols: tuple[ProtocolServices, ...]
     ports: Mapping[str, Column]
     members: Rows
     full: int  # the bits of all receivers and services
 
     def matcher(self, fields: Mapping[str, Any]) -> Matcher:
         """Tests of these packets with what they have in common."""
-        senders = tuple(self.members)
-        everybody = sum(1 << place for place in senders)
-        return Matcher(fields, self.ports, everybody, self.full, senders)
+        return Matcher(fields, self.ports, self._everybody, self.full, self.members)
+
+    @cached_property
+    def _everybody(self) -> int:
+        return sum([1 << place for place in self.members])
+
+    @cached_property
+    def by_protocol(self) -> tuple[Group, ...]:
+        """Its packets of each protocol."""
+        found = []
+        for one in self.protocols:
+            mask = one.mask
+            members = {place: both for place, row in self.members.items() if (both := row & mask)}
+            found.append(replace(self, protocols=(one,), members=members))
+        return tuple(found)
 
 
 class _WalkOneByOne(Exception):  # it is no fault
     """That every packet of this way must be walked on its own."""
+
+
+class _ProtocolsPart(Exception):  # it is no fault
+    """That rules lead packets of several protocols on different ways, or change them."""
 
 
 class _ChainDrops(Struct, kw_only=True):
@@ -112,19 +140,43 @@ class SetPath(PacketPath):
         self.stops: list[_ChainDrops] = []
 
     def _meet(self, chain: RuleChain) -> tuple[ChainEnd, Blocker | None]:
+        if self.walk.together and self.connection is self.walk.connection:
+            for result in self.walk.of_each(chain, self.fields):
+                self._stopped(result)
+            return ChainEnd(verdict="accept", fields=self.fields), None
         result, number = self.walk.choose(chain, self.fields)
-        if result.stopped or result.perhaps:
-            self.stops.append(_ChainDrops(stage=len(self.stages), certain=result.stopped, perhaps=result.perhaps))
+        self._stopped(result)
         way = result.ways[number]
         if way.changes:
             self.fields = {**self.fields, **dict(way.changes)}
         hit = MatchedLine(chain, RuleLine(parts=()), "accept") if way.nat else None
         return ChainEnd(verdict="accept", fields=self.fields, by=hit, nat=way.nat), None
 
+    def _stopped(self, result: ChainResult) -> None:
+        if result.stopped or result.perhaps:
+            self.stops.append(_ChainDrops(stage=len(self.stages), certain=result.stopped, perhaps=result.perhaps))
+
     def _ask_rivals(self, chain: RuleChain, rivals: Sequence[RuleChain]) -> None:
         """It depends on each packet."""
         add(self.walk.lost, self.walk.members)
         raise _WalkOneByOne
+
+    def _track(self, version: int) -> None:
+        was_tracked = bool(self.fields.get("ct entry"))
+        super()._track(version)
+        known = self.walk.connection
+        # of an answer to nothing that was tracked the kernel says "invalid" or "new" by its protocol
+        belongs = self.connection is known and self.fields["ct state"] == ESTABLISHED
+        if self.walk.together and known.is_reply and not was_tracked and not belongs:
+            raise _ProtocolsPart
+
+    def meets_flows(self, rules: Iterable[LoadedRule]) -> None:
+        """Those of guards say of all ends the same; what others ask of an address or a service each packet meets."""
+        if any(one.rule.match and one.cookie not in {COOKIE, LEARNED} for one in rules):
+            add(self.walk.lost, self.walk.members)
+            raise _WalkOneByOne
+        if self.walk.together:
+            raise _ProtocolsPart
 
     def _balanced(self) -> None:
         """What IPVS takes depends on each address and service: every packet is walked on its own."""
@@ -167,8 +219,10 @@ class SetWalk(Walk):
     def __init__(
         self, walks: Walks, group: Group, script: Sequence[int], known: dict[tuple[int, ...], ChainResult]
     ) -> None:
-        super().__init__(walks, group.source, group.target, group.address, group.version, group.traffic, 0)
+        traffic = group.protocols[0].traffic
+        super().__init__(walks, group.source, group.target, group.address, group.version, traffic, 0)
         self.group = group
+        self.together = len(group.protocols) > 1
         self.members = group.members
         self.script = script
         self.known = known
@@ -202,6 +256,30 @@ class SetWalk(Walk):
         self.members = result.ways[number].rows
         return result, number
 
+    def of_each(self, chain: RuleChain, fields: dict[str, Any]) -> Iterator[ChainResult]:
+        """What a chain makes of the packets of each protocol, none of which may part from the others there."""
+        group = self.group
+        gone: Rows = {}
+        first, is_reply = group.protocols[0], self.connection.is_reply
+        for own in group.by_protocol:
+            protocol = own.protocols[0]
+            asked = fields if protocol is first else protocol.instead_of(first, fields, is_reply=is_reply)
+            members = own.members if self.members is group.members else common(own.members, self.members)
+            result = ChainRun(self.network.rules, own.matcher, asked).meet(chain, members)
+            if any(way.changes or way.nat for way in result.ways) or len(result.ways) > 1:
+                raise _ProtocolsPart
+            add(gone, result.left)
+            yield result
+        if gone:
+            add(self.lost, gone)
+            self.members = without(self.members, gone)
+
+    def told_too_big(self, lost: dict[str, Any], wanted: WireEnd | None) -> Leg:
+        """Whom an error concerns is told by the packet in it, which each protocol has another of."""
+        if self.together:
+            raise _ProtocolsPart
+        return super().told_too_big(lost, wanted)
+
     def _handed_on(self, passage: PacketPath, end: WireEnd) -> WireEnd | None:
         """What a machine hands on depends on each address and service: every packet is walked on its own."""
         if end.passes is None and not self.relays.passed:
@@ -232,6 +310,16 @@ class SetWalk(Walk):
 
 def walked(walks: Walks, group: Group) -> Answers:
     """The answers for a group; those in ``left`` are still to be walked one by one."""
+    try:
+        return _walked(walks, group)
+    except _ProtocolsPart:
+        answers = Answers()
+        for one in group.by_protocol:
+            answers.take(_walked(walks, one))
+        return answers
+
+
+def _walked(walks: Walks, group: Group) -> Answers:
     answers = Answers()
     known: dict[tuple[int, ...], ChainResult] = {}
     scripts: list[tuple[int, ...]] = [()]

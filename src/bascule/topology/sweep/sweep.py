@@ -11,6 +11,7 @@ from bascule.topology.sweep.columns import Column, Sampled
 from bascule.topology.sweep.equivalence import EquivalenceClasses
 from bascule.topology.sweep.matching import Rows, bits
 from bascule.topology.sweep.paths import Answers, Group, walked
+from bascule.topology.sweep.protocols import ProtocolServices
 from bascule.topology.trace.answer import Certainty, Leg, Reachability, worst
 from bascule.topology.trace.network import HostNetwork, WireEnd
 from bascule.topology.trace.packet import Traffic
@@ -102,11 +103,16 @@ class Sweep:
         self._way_of: list[int] = []
         self._members: list[list[WireEnd]] = []
         self._classify(ends)
-        self._kinds: dict[Traffic, list[int]] = {}
+        # services that differ in protocol and port alone, each with its place among them
+        self._kinds: dict[Traffic, dict[Traffic, int]] = {}
+        self._kind_of: dict[Traffic, Traffic] = {}
         for traffic in traffics:
-            ports = self._kinds.setdefault(replace(traffic, port=0), [])
-            if traffic.port not in ports:
-                ports.append(traffic.port)
+            # a refusal is another protocol's packet than what it answers
+            protocol = traffic.protocol if traffic.refused else ""
+            kind = self._kind_of[traffic] = replace(traffic, protocol=protocol, port=0)
+            alike = self._kinds.setdefault(kind, {})
+            alike.setdefault(traffic, len(alike))
+        self._protocols_of: dict[tuple[Traffic, int], tuple[ProtocolServices, ...]] = {}
         self._blocks: dict[Hashable, _Block] = {}
         self._sides: dict[int, _Side] = {}
         self._columns: dict[tuple[int, bool, int], _Columns] = {}
@@ -137,10 +143,10 @@ class Sweep:
         which = (
             0 if target is None else next(n for n, one in enumerate(target.addresses) if one[:2] == (address, version))
         )
-        kind = replace(traffic, port=0)
+        kind = self._kind_of[traffic]
         block = self._block(sender, receiver, version, address if target is None else which, kind)
         place = block.places[sender]
-        bit = block.blocks[receiver] * block.width + self._kinds[kind].index(traffic.port)
+        bit = block.blocks[receiver] * block.width + self._kinds[kind][traffic]
         found = block.answers
         return Exchange(found.result.of(place, bit), found.request.of(place, bit), found.reply.of(place, bit))
 
@@ -173,8 +179,7 @@ class Sweep:
     # ---- one block
 
     def _swept(self, one: _Side, other: _Side, version: int, kind: Traffic) -> _Block:
-        ports = self._kinds[kind]
-        width = len(ports)
+        width = len(self._kinds[kind])
         full = (1 << width * len(other.classes)) - 1
         blocks = {number: place for place, number in enumerate(other.classes)}
         members: Rows = {}
@@ -203,13 +208,12 @@ class Sweep:
         self, one: _Side, other: _Side, place: int, bit: int, version: int, kind: Traffic, answers: Answers
     ) -> None:
         """What no set tells is walked."""
-        ports = self._kinds[kind]
+        services = list(self._kinds[kind])
         source = None if one.is_host else one.ends[place][0]
-        among = other.ends[bit // len(ports)]
+        among = other.ends[bit // len(services)]
         target = next((end for end in among if end is not source), None)
         address = other.address if target is None else target.addresses[other.which][0]
-        traffic = replace(kind, port=ports[bit % len(ports)])
-        found = exchange_of(self.walks.ask(source, target, address, version, traffic))
+        found = exchange_of(self.walks.ask(source, target, address, version, services[bit % len(services)]))
         answers.result.put(place, bit, found.result)
         answers.request.put(place, bit, found.request)
         answers.reply.put(place, bit, found.reply)
@@ -226,13 +230,11 @@ class Sweep:
     def _group(
         self, one: _Side, other: _Side, members: Rows, version: int, kind: Traffic, full: int
     ) -> tuple[Group, Walks]:
-        ports = self._kinds[kind]
-        width = len(ports)
+        width = len(self._kinds[kind])
         place, row = next(iter(members.items()))
         source = None if one.is_host else one.ends[place][0]
         among = other.ends[next(bits(row)) // width]
         target = next((end for end in among if end is not source), None)
-        every = sum(1 << number * width for number in range(len(other.classes)))
         names: dict[str, Column] = {}
         pairs = []
         address = other.address
@@ -248,18 +250,22 @@ class Sweep:
             sampled.append(stands)
         if sampled[1] is not None:
             address = sampled[1].addresses[other.which][0]
-        traffic = kind
-        if any(ports):
-            services = Column(ports, [every << number for number in range(width)], is_source=False)
-            traffic = replace(kind, port=Sampled.of(ports[0], services))
         group = Group(
             source=sampled[0],
             target=sampled[1],
             address=address,
             version=version,
-            traffic=traffic,
+            protocols=self._protocols(kind, len(other.classes)),
             ports=names,
             members=members,
             full=full,
         )
         return group, Walks(self.network, self.walks.ends.with_pairs(pairs))
+
+    def _protocols(self, kind: Traffic, receivers: int) -> tuple[ProtocolServices, ...]:
+        known = self._protocols_of.get((kind, receivers))
+        if known is None:
+            width = len(self._kinds[kind])
+            every = sum(1 << number * width for number in range(receivers))
+            known = self._protocols_of[kind, receivers] = ProtocolServices.of(self._kinds[kind], every)
+        return known

@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from bascule.model.ruleset.openflow import LoadedRule
 from bascule.topology.trace.answer import Blocker, Code, Stage
 from bascule.topology.trace.connection_tracking import tracked_versions
 from bascule.topology.trace.fib_questions import fib_fields
@@ -41,8 +42,6 @@ LIMITS = ("limit", "quota", "ct count", "numgen", "meta time", "meta hour", "met
 
 class PacketPath(PacketRecord):
     """The way of one packet through hooks."""
-
-    # ---- hooks
 
     def bridge_hook(
         self,
@@ -84,6 +83,9 @@ class PacketPath(PacketRecord):
         """Of a tagged frame the fields of IP: nft shows no ``ether type`` before them, which would not match."""
         tagged = "vlan id" in self.fields
         return {name: self.fields[name] for name in self.fields if name.startswith(("ip ", "ip6 "))} if tagged else {}
+
+    def meets_flows(self, rules: Sequence[LoadedRule]) -> None:
+        """Rules of OpenFlow are asked next."""
 
     def device_hook(self, hook: str, device: str) -> None:
         """The chains at a link itself, before or after everything else."""

@@ -60,6 +60,7 @@ def meet_flows(passage: PacketPath, bridge: str, link: Link | None) -> None:
     rules = passage.network.flows.get(bridge)
     if rules is None:
         return
+    passage.meets_flows(rules)
     bonded = passage.network.state.ports(link.name) if link is not None else ()
     names = [OWN_PORT] if link is None else [str(link.name), *(str(one.name) for one in bonded)]
     met = {one.rule.match.removeprefix("in_port=") for one in rules}
