@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from bascule.apply.host_status import drift
+from bascule.apply.rollback.checkpoint import Checkpoint
 from bascule.model.links import Physical
 from bascule.model.ruleset.rules import owned
 from bascule.model.site import Mode, PlugKind, Site
@@ -20,6 +22,7 @@ from bascule.providers.boot_rules import BOOT_RULES, SUBJECT
 from bascule.providers.boot_rules.effects import BootRulesEffects
 from bascule.providers.boot_rules.state import UNIT_NAME, BootRules
 from bascule.providers.effects import ObserveScope
+from bascule.providers.files import SYMLINK
 from bascule.providers.nft import NFT
 from bascule.providers.observe import observe
 from bascule.providers.protocol import PlanInputs, ThreeWay
@@ -151,11 +154,42 @@ def test_files_are_seen_and_those_of_another_state_folder_are_not(
     effects = BootRulesEffects()
     seen = effects.read(tuple, ObserveScope(state=tmp_path))
     assert seen is not None
-    assert (seen.rules, seen.unit is not None) == ("table inet x {}\n", True)
+    assert (seen.rules, seen.unit is not None, seen.enabled) == ("table inet x {}\n", True, False)
     other = effects.read(tuple, ObserveScope(state=tmp_path / "other"))
     assert other is not None
     assert (other.rules, other.unit) == (None, None)
     assert effects.read(tuple, ObserveScope()) is None
+
+
+def test_a_unit_that_somebody_disabled_is_enabled_again() -> None:
+    """`systemctl disable` leaves the file, and nothing would load the rules when the machine starts."""
+    after = wanted(forwarding("lab"), BEFORE)
+    off = BOOT_RULES.with_part(after, replace(BOOT_RULES.part(after), enabled=False))
+    (one,) = steps(off, wanted(forwarding("lab"), off))
+    assert (one.action, lines(one)) == (
+        "are loaded before the network comes up",
+        [f"systemctl enable {UNIT_NAME}"],
+    )
+    (back,) = steps(after, off)
+    assert (back.action, lines(back)) == ("none are loaded any more", [f"systemctl disable {UNIT_NAME}"])
+    assert not any(path.endswith(f"wants/{UNIT_NAME}") for path in BOOT_RULES.files(off))
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("deed", ["disable", "remove"])
+def test_status_tells_what_became_of_the_files(deed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    units = tmp_path / "units"
+    monkeypatch.setattr("bascule.providers.boot_rules.effects.UNITS", str(units))
+    before = HostState(parts={"boot_rules": replace(NONE, file=str(tmp_path / "rules.nft"), units=str(units))})
+    after = BOOT_RULES.with_part(HostState(), BOOT_RULES.part(wanted(forwarding("lab"), before)))
+    for path, (text, mode) in BOOT_RULES.files(after).items():
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).symlink_to(text) if mode == SYMLINK else Path(path).write_text(text)
+    change = Checkpoint.now(before=before, wanted=after)
+    assert drift(change, tmp_path) == ()
+    (units / "sysinit.target.wants" / UNIT_NAME).unlink() if deed == "disable" else (tmp_path / "rules.nft").unlink()
+    words = "are loaded before the network comes up" if deed == "disable" else "are the new ones"
+    assert drift(change, tmp_path) == (f"{SUBJECT}: {words}",)
 
 
 def test_the_option_of_a_guarded_bridge_is_set_by_udev_whoever_makes_the_bridge() -> None:

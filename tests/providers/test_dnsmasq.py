@@ -88,6 +88,19 @@ def test_where_systemd_starts_the_machine_it_starts_the_network() -> None:
     assert not DNSMASQ.lasts(before, wanted(LAB, before))
 
 
+def test_a_unit_that_somebody_disabled_is_enabled_again_and_the_server_is_left_alone() -> None:
+    after = wanted(LAB, with_part(HostState()), lasting=True)
+    part = DNSMASQ.part(after)
+    off = with_part(after, replace(part, servers={"lab": replace(part.servers["lab"], enabled=False)}))
+    (one,) = steps(off, wanted(LAB, off, lasting=True))
+    assert one.action == "started with the machine from now on"
+    assert lines(one) == ["systemctl enable bascule-network-lab.service"]
+    assert [*DNSMASQ.files(off)] == ["/state/networks/lab.sh", "/etc/systemd/system/bascule-network-lab.service"]
+    assert DNSMASQ.put_right(with_part(HostState()), after, off) == part
+    (gone,) = steps(off, with_part(off, replace(part, servers={})))
+    assert "rm -f /etc/systemd/system/bascule-network-lab.service" in lines(gone)
+
+
 def test_a_network_without_a_server_is_made_again_too_and_not_when_it_is_gone() -> None:
     told = site(networks=(replace(virtual_network(Mode.NAT), dhcp=None),))
     before = with_part(HostState())
@@ -177,4 +190,4 @@ def test_files_of_the_folder_are_seen(tmp_path: Path) -> None:
     (tmp_path / "bascule-network-lab.service").write_text("[Unit]\n")
     (tmp_path / "other.pid").write_text("1")
     seen = observe(tmp_path, str(tmp_path))
-    assert seen.servers == {"lab": Server(script="#!/bin/sh\n", unit="[Unit]\n")}
+    assert seen.servers == {"lab": Server(script="#!/bin/sh\n", unit="[Unit]\n", enabled=False)}

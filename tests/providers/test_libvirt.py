@@ -338,6 +338,28 @@ def test_a_guest_that_could_not_start_with_the_machine_is_started() -> None:
     assert verbs(some) == [["update-device --config"], ["start"]]
 
 
+def drift(now: HostState) -> list[tuple[str, str]]:
+    """What `status` says after the change."""
+    goal = LIBVIRT.with_part(now, LIBVIRT.put_right(BEFORE, MADE, now))
+    return [(one.subject, one.action) for one in LIBVIRT.diff(now, goal)]
+
+
+def test_what_others_made_of_the_change_is_drift_and_what_is_theirs_is_none() -> None:
+    assert drift(MADE) == []
+    part = LIBVIRT.part(MADE)
+    off = replace(part.networks["lab"], active=False)
+    assert drift(LIBVIRT.with_part(MADE, replace(part, networks={"lab": off}))) == [
+        ("network lab", "started, and started with the host")
+    ]
+    less = {name: one for name, one in part.domains.items() if name != "g2"}
+    assert drift(LIBVIRT.with_part(MADE, replace(part, domains=less))) == [("g2", "defined, not started")]
+    moved = with_domain(MADE, domain(BEFORE, "g1"))
+    assert [subject for subject, _ in drift(moved)] == ["g1, NIC 0"]
+    more = domain(MADE, "g1")
+    assert drift(with_domain(MADE, replace(more, next=more.next.replace("<vcpu>1<", "<vcpu>2<")))) == []
+    assert drift(with_domain(MADE, replace(domain(MADE, "g2"), running=True))) == []
+
+
 def test_the_part_survives_the_checkpoint() -> None:
     part = LIBVIRT.part(MADE)
     assert LIBVIRT.from_json(LIBVIRT.to_json(part)) == part

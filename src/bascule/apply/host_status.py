@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -16,7 +17,6 @@ from bascule.apply.rollback.passes import differences
 from bascule.apply.rollback.watchdog import lives
 from bascule.apply.state_directory import StateDirectory, here, relative_words
 from bascule.errors import CommandFailed
-from bascule.model.state import HostState
 from bascule.plan.diff import diff
 from bascule.plan.drift import drift_goal
 from bascule.providers.effects import ObserveScope
@@ -129,7 +129,7 @@ class _StatusReport(Struct):
         working = self.busy.is_alive
         ok, words = self._words(n, left_s, watched=watched, working=working)
         stands = entry.status in {Status.CONFIRMED, Status.APPLIED}
-        drifted, unseen = _drift_or_why_not(self.checkpoint) if stands else ((), ())
+        drifted, unseen = _drift_or_why_not(self.checkpoint, self.folder.state) if stands else ((), ())
         return HostStatus(
             words=words,
             ok=ok and not unseen,
@@ -192,26 +192,27 @@ class _StatusReport(Struct):
         return False, f"{lost}; {rest}"
 
 
-def _drift_or_why_not(checkpoint: Checkpoint) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _drift_or_why_not(checkpoint: Checkpoint, state: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """A daemon that does not answer must not hide that a change waits for its confirmation."""
     try:
-        return drift(checkpoint), ()
+        return drift(checkpoint, state), ()
     except CommandFailed as error:
         return (), tuple(problem.message for problem in error.problems)
     except LookupError as gone:
         return (), (str(gone),)
 
 
-def drift(checkpoint: Checkpoint, now: HostState | None = None) -> tuple[str, ...]:
+def drift(checkpoint: Checkpoint, state: Path) -> tuple[str, ...]:
     """What it would take to put right what the change made or altered, a line for each thing, as a plan says it.
 
     Raises CommandFailed where somebody does not answer, LookupError where nobody keeps a part of it any more.
     """
     keys = sorted(checkpoint.wanted.sysctls)
-    seen = now if now is not None else observe(sysctls=keys)
-    again = [one for one in PROVIDERS if one.drifts and one.part(checkpoint.wanted) is not None]
+    seen = observe(sysctls=keys)
+    told = [one for one in PROVIDERS if one.part(checkpoint.wanted) is not None]
+    again = [one for one in told if one.drifts or parts.altered(one.name, checkpoint)]
     for one in again:
-        part = one.effects().read(list, ObserveScope(known=checkpoint.wanted.parts))
+        part = one.effects().read(list, ObserveScope(known=checkpoint.wanted.parts, state=state))
         if part is None and parts.altered(one.name, checkpoint):
             raise LookupError(f"{one.name}: {parts.GONE}")
         seen = one.lay_over(one.with_part(seen, part))

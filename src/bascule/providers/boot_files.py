@@ -2,16 +2,45 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from msgspec import Struct
 
 from bascule.model.state import HostState
+from bascule.plan.change import Command
+from bascule.providers.files import systemctl, write
 from bascule.providers.plain import PlainProvider
 from bascule.providers.protocol import Merged, ThreeWay
+
+MULTI_USER = "multi-user.target"  # what starts services with the machine
+
+
+class UnitFile(Struct, frozen=True, kw_only=True):
+    """A unit of systemd: ``unit`` is the text of its file, None where there is none; ``enabled`` that it is started."""
+
+    unit: str | None = None
+    enabled: bool = True
+
+    @property
+    def starts(self) -> bool:
+        """Whether it is started with the machine."""
+        return self.unit is not None and self.enabled
+
+
+def unit_commands(path: str, old: UnitFile, new: UnitFile) -> Iterator[Command]:
+    """What makes of one unit another that is there, and has it started with the machine, or not."""
+    if new.unit is not None and old.unit != new.unit:
+        yield write(path, new.unit)
+        yield systemctl("daemon-reload")
+    if new.unit is not None and (old.unit != new.unit or old.enabled != new.enabled):
+        yield systemctl("enable" if new.enabled else "disable", path.rpartition("/")[2])
 
 
 class BootFilesProvider(PlainProvider):
     """Nobody but Bascule writes these files."""
 
+    drifts: ClassVar[bool] = True
     tools: ClassVar[frozenset[str]] = frozenset()  # files and systemctl are the tools of another provider
 
     def merge(self, change: ThreeWay) -> Merged:
@@ -20,6 +49,10 @@ class BootFilesProvider(PlainProvider):
         if before is not None and now is not None and before.unit is now.unit is None:
             return Merged(part=now)  # none then, none now, wherever they would have been
         return Merged(part=now if before is None else before)
+
+    def put_right(self, before: HostState, wanted: HostState, now: HostState) -> Any:  # by whom
+        """As the change left it."""
+        return self.part(wanted)
 
     def lasts(self, before: HostState, wanted: HostState) -> bool:
         """Whether the change altered what the next boot loads."""

@@ -83,6 +83,12 @@ class FilesAlone:
         raise NotImplementedError
 
 
+def is_enabled(unit_path: str, target: str) -> bool:
+    """Whether a target of systemd starts a unit, or would if there were one: `systemctl disable` leaves the file."""
+    path = Path(unit_path)
+    return not path.exists() or (path.parent / f"{target}.wants" / path.name).is_symlink()
+
+
 def text_of_file(path: str) -> str | None:
     """What stands in a file; None where it cannot be read."""
     try:

@@ -107,7 +107,7 @@ class Provider(Protocol):
 
     @property
     def drifts(self) -> bool:
-        """Whether `status` looks at it again, beside the kernel and nft."""
+        """Whether `status` looks at it again even where the last change altered nothing of it."""
 
     def put_right(self, before: HostState, wanted: HostState, now: HostState) -> Any:
         """The part as it would be now if nobody had touched what a change made."""

@@ -122,6 +122,11 @@ class Folder(Struct, frozen=True):
         return int(self.path.name)
 
     @property
+    def state(self) -> Path:
+        """Bascule's folder for the host."""
+        return self.path.parent.parent
+
+    @property
     def log(self) -> Path:
         """What the dead-man said."""
         return self.path / "deadman.log"

@@ -26,7 +26,7 @@ class CheckpointObserver:
         self._altered = {name for name in checkpoint.before.parts if altered(name, checkpoint)}
         self._keys = tuple(sorted({*checkpoint.before.sysctls, *checkpoint.wanted.sysctls}))
         self._known = dict(checkpoint.before.parts)
-        self._state = folder.path.parent.parent
+        self._state = folder.state
 
     def __call__(self) -> HostState:
         """The host as it is now."""

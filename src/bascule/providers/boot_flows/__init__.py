@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.plan.step import Phase, Step, step
-from bascule.providers.boot_files import BootFilesProvider
+from bascule.providers.boot_files import MULTI_USER, BootFilesProvider, unit_commands
 from bascule.providers.boot_flows.state import UNIT_NAME, BootFlows, rules_text, script_text, unit_text
 from bascule.providers.files import SYMLINK, remove, systemctl, write
 from bascule.providers.ovs import OVS
@@ -36,9 +36,8 @@ class BootFlowsProvider(BootFilesProvider):
             return Wanted()
         switches: SwitchState | None = OVS.part(wanted)
         if switches is None or not switches.flows:
-            return Wanted(
-                part=replace(now, rules=None, script=None, unit=None), reasons={SUBJECT: "no switch has guards"}
-            )
+            none = replace(now, rules=None, script=None, unit=None, enabled=True)
+            return Wanted(part=none, reasons={SUBJECT: "no switch has guards"})
         if not surroundings.lasting:
             return Wanted(part=now)
         taps = {
@@ -51,7 +50,7 @@ class BootFlowsProvider(BootFilesProvider):
             "unit": unit_text(now),
         }
         why = "a switch forgets its rules with ovs-vswitchd, and passes nothing without them"
-        return Wanted(part=replace(now, **texts), reasons={SUBJECT: why})
+        return Wanted(part=replace(now, **texts, enabled=True), reasons={SUBJECT: why})
 
     def diff(self, before: HostState, after: HostState) -> Iterator[Step]:
         """The files and the unit, written or taken away."""
@@ -69,10 +68,9 @@ class BootFlowsProvider(BootFilesProvider):
         commands = [write(new.file, new.rules or "", mode=0o600)] if old.rules != new.rules else []
         if old.script != new.script:
             commands.append(write(new.script_path, new.script, mode=0o700))
-        if old.unit != new.unit:
-            commands += [write(new.unit_path, new.unit), systemctl("daemon-reload"), systemctl("enable", UNIT_NAME)]
-        commands.append(systemctl("restart", UNIT_NAME))
-        words = "are loaded behind ovs-vswitchd and follow its ports" if old.unit is None else "are the new ones"
+        commands += [*unit_commands(new.unit_path, old, new), systemctl("restart", UNIT_NAME)]
+        words = "are the new ones" if old.starts else "are loaded behind ovs-vswitchd and follow its ports"
+        words = words if new.starts else "none are loaded any more"
         yield step(Phase.OLD_RULES, SUBJECT, words, *commands, about="ruleset")
 
     def files(self, state: HostState) -> Mapping[str, tuple[str, int]]:
@@ -80,7 +78,8 @@ class BootFlowsProvider(BootFilesProvider):
         part: BootFlows | None = self.part(state)
         if part is None or part.unit is None or part.rules is None or part.script is None:
             return {}
-        enabled = {f"{part.units}/multi-user.target.wants/{UNIT_NAME}": (part.unit_path, SYMLINK)}
+        link = f"{part.units}/{MULTI_USER}.wants/{UNIT_NAME}"
+        enabled = {link: (part.unit_path, SYMLINK)} if part.enabled else {}
         texts = {part.unit_path: (part.unit, 0o644), part.file: (part.rules, 0o600)}
         return {**texts, part.script_path: (part.script, 0o700), **enabled}
 

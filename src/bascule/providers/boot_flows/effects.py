@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
+from bascule.providers.boot_files import MULTI_USER
 from bascule.providers.boot_flows.state import BootFlows
-from bascule.providers.effects import FilesAlone, ObserveScope, text_of_file
+from bascule.providers.effects import FilesAlone, ObserveScope, is_enabled, text_of_file
 from bascule.system.disk.files import is_closed
 
 
@@ -22,5 +23,9 @@ class BootFlowsEffects(FilesAlone):
         unit = text_of_file(part.unit_path)
         is_for_it = unit is not None and part.file in unit
         return replace(
-            part, rules=text_of_file(part.file), script=text_of_file(part.script_path), unit=unit if is_for_it else None
+            part,
+            rules=text_of_file(part.file),
+            script=text_of_file(part.script_path),
+            unit=unit if is_for_it else None,
+            enabled=is_enabled(part.unit_path, MULTI_USER),
         )

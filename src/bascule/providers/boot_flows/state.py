@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from msgspec import Struct
-
 from bascule.policy.guards.flows import COOKIE, FORWARD, PORTS, port_number
+from bascule.providers.boot_files import MULTI_USER, UnitFile
 from bascule.providers.boot_rules.state import HYPERVISORS, UNITS
 from bascule.providers.ovs.flows import macs_of
 from bascule.providers.ovs.state import GUARDS, SwitchState
@@ -20,14 +19,13 @@ HEADER = "# Bascule writes this file and takes it away again\n"
 AGAIN_S = 5  # between two looks at whether ovs-vswitchd still has the rules
 
 
-class BootFlows(Struct, frozen=True, kw_only=True):
-    """``rules`` is the text of ``file``, ``script`` of what loads it, ``unit`` of the unit; None: there is none."""
+class BootFlows(UnitFile, frozen=True, kw_only=True):
+    """``rules`` is the text of ``file``, ``script`` of what loads it; None: there is none."""
 
     file: str
     units: str = UNITS
     rules: str | None = None
     script: str | None = None
-    unit: str | None = None
 
     @property
     def script_path(self) -> str:
@@ -145,6 +143,6 @@ def unit_text(part: BootFlows) -> str:
         "RestartSec=1",
         "",
         "[Install]",
-        "WantedBy=multi-user.target",
+        f"WantedBy={MULTI_USER}",
         "",
     ])  # fmt: skip

@@ -13,8 +13,8 @@ from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.plan.step import Phase, Step, step
 from bascule.policy.guards.table import KEY
-from bascule.providers.boot_files import BootFilesProvider
-from bascule.providers.boot_rules.state import UNIT_NAME, BootRules, udev_text, unit_text
+from bascule.providers.boot_files import BootFilesProvider, unit_commands
+from bascule.providers.boot_rules.state import TARGET, UNIT_NAME, BootRules, udev_text, unit_text
 from bascule.providers.files import SYMLINK, remove, systemctl, write
 from bascule.providers.protocol import PlanInputs, Wanted
 
@@ -39,12 +39,13 @@ class BootRulesProvider(BootFilesProvider):
         tables = owned(wanted.tables)
         reasons = {SUBJECT: f"nftables forgets {', '.join(tables)} with the machine" if tables else "no table is left"}
         if not tables:
-            return Wanted(part=replace(now, rules=None, unit=None, udev=None), reasons=reasons)
+            return Wanted(part=replace(now, rules=None, unit=None, enabled=True, udev=None), reasons=reasons)
         if not surroundings.lasting:
             return Wanted(part=now)
         guarded = [name for name, link in wanted.links.items() if getattr(link.options, "no_linklocal_learn", 0)]
         udev = udev_text(guarded) if KEY in tables else None
-        return Wanted(part=replace(now, rules=rules_text(tables), unit=unit_text(now), udev=udev), reasons=reasons)
+        part = replace(now, rules=rules_text(tables), unit=unit_text(now), enabled=True, udev=udev)
+        return Wanted(part=part, reasons=reasons)
 
     def diff(self, before: HostState, after: HostState) -> Iterator[Step]:
         """The file and the unit, written or taken away."""
@@ -57,11 +58,11 @@ class BootRulesProvider(BootFilesProvider):
             yield step(Phase.OLD_RULES, SUBJECT, "none are loaded any more", *gone, about="ruleset")
             return
         commands = [write(new.file, new.rules or "", mode=0o600)] if old.rules != new.rules else []
-        if old.unit != new.unit:
-            commands += [write(new.unit_path, new.unit), systemctl("daemon-reload"), systemctl("enable", UNIT_NAME)]
+        commands += unit_commands(new.unit_path, old, new)
         if old.udev != new.udev:
             commands += [remove(new.udev_path) if new.udev is None else write(new.udev_path, new.udev)]
-        words = "are loaded before the network comes up" if old.unit is None else "are the new ones"
+        words = "are the new ones" if old.starts else "are loaded before the network comes up"
+        words = words if new.starts else "none are loaded any more"
         yield step(Phase.OLD_RULES, SUBJECT, words, *commands, about="ruleset")
 
     def files(self, state: HostState) -> Mapping[str, tuple[str, int]]:
@@ -69,7 +70,8 @@ class BootRulesProvider(BootFilesProvider):
         part: BootRules | None = self.part(state)
         if part is None or part.unit is None or part.rules is None:
             return {}
-        enabled = {f"{part.units}/sysinit.target.wants/{UNIT_NAME}": (part.unit_path, SYMLINK)}
+        link = f"{part.units}/{TARGET}.wants/{UNIT_NAME}"
+        enabled = {link: (part.unit_path, SYMLINK)} if part.enabled else {}
         udev = {} if part.udev is None else {part.udev_path: (part.udev, 0o644)}
         return {part.unit_path: (part.unit, 0o644), part.file: (part.rules, 0o600), **udev, **enabled}
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from msgspec.structs import replace
 
 from bascule.errors import MissingTool
-from bascule.providers.boot_rules.state import UNITS, BootRules
-from bascule.providers.effects import FilesAlone, ObserveScope, text_of_file
+from bascule.providers.boot_rules.state import TARGET, UNITS, BootRules
+from bascule.providers.effects import FilesAlone, ObserveScope, is_enabled, text_of_file
 from bascule.system.disk.files import is_closed
 from bascule.system.run import find_tool
 
@@ -21,6 +21,7 @@ class BootRulesEffects(FilesAlone):
         if scope.state is None or is_closed(scope.state):
             return None
         part = BootRules(file=str(scope.state / "rules.nft"), program=_program(), units=UNITS)
+        part = replace(part, enabled=is_enabled(part.unit_path, TARGET))
         unit = text_of_file(part.unit_path)
         is_for_it = unit is not None and part.file in unit
         udev = text_of_file(part.udev_path) if is_for_it else None

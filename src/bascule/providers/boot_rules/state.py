@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from msgspec import Struct
+from bascule.providers.boot_files import UnitFile
 
 UNIT_NAME = "bascule-rules.service"
+TARGET = "sysinit.target"  # what starts it
 UNITS = "/etc/systemd/system"
 UDEV_RULES, UDEV_NAME = "/etc/udev/rules.d", "70-bascule-guards.rules"
 HYPERVISORS = "libvirtd.service virtqemud.service virtnetworkd.service libvirt-guests.service"
 
 
-class BootRules(Struct, frozen=True, kw_only=True):
-    """``rules`` is the text of ``file``, ``unit`` that of the unit, ``udev`` of udev's rule; None where there is none.
+class BootRules(UnitFile, frozen=True, kw_only=True):
+    """``rules`` is the text of ``file``, ``udev`` of udev's rule; None where there is none.
 
     ``program`` is nft's path.
     """
@@ -22,7 +23,6 @@ class BootRules(Struct, frozen=True, kw_only=True):
     program: str = "/usr/sbin/nft"
     units: str = UNITS
     rules: str | None = None
-    unit: str | None = None
     udev: str | None = None
 
     @property
@@ -71,6 +71,6 @@ def unit_text(part: BootRules) -> str:
         f"ExecStart={part.program} -f {part.file}",
         "",
         "[Install]",
-        "WantedBy=sysinit.target",
+        f"WantedBy={TARGET}",
         "",
     ])  # fmt: skip

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.plan.step import Step
+from bascule.providers.boot_files import MULTI_USER
 from bascule.providers.files import SYMLINK
 from bascule.providers.merging import changed
 from bascule.providers.plain import PlainProvider
@@ -27,6 +28,7 @@ class DnsmasqProvider(PlainProvider):
     state: ClassVar[str] = "DnsmasqState"
     tools: ClassVar[frozenset[str]] = frozenset({"dnsmasq", "pkill"})
     programs: ClassVar[frozenset[str]] = frozenset({"dnsmasq"})
+    drifts: ClassVar[bool] = True
 
     def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
         """The servers of declared networks, none of those whose bridge goes away."""
@@ -65,6 +67,14 @@ class DnsmasqProvider(PlainProvider):
                 unmade.append(name)
         return Merged(part=replace(now, servers=servers, unmade=tuple(unmade)))
 
+    def put_right(self, before: HostState, wanted: HostState, now: HostState) -> DnsmasqState:  # whoever made them
+        """Those that the site file wanted as it wanted them."""
+        from bascule.providers.dnsmasq.state import UNKNOWN
+
+        seen: DnsmasqState = self.part(now)
+        known = {name: one for name, one in self.part(wanted).servers.items() if one.arguments != UNKNOWN}
+        return replace(seen, servers={**seen.servers, **known})
+
     def names(self, before: HostState, wanted: HostState) -> tuple[str, ...]:
         """The networks whose servers it changes."""
         some = changed(self.part(before).servers, self.part(wanted).servers)
@@ -85,8 +95,8 @@ class DnsmasqProvider(PlainProvider):
                 found[part.file(name, "sh")] = (server.script, 0o700)
             if server.unit is not None:
                 found[part.unit_path(name)] = (server.unit, 0o644)
-                link = f"{part.units}/multi-user.target.wants/{part.unit_name(name)}"
-                found[link] = (part.unit_path(name), SYMLINK)
+            if server.starts:
+                found[f"{part.units}/{MULTI_USER}.wants/{part.unit_name(name)}"] = (part.unit_path(name), SYMLINK)
         return found
 
     def effects(self) -> Effects:

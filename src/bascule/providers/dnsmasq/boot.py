@@ -11,6 +11,7 @@ from bascule.model.kernel_parameters import FORWARDING, link_of
 from bascule.model.state import HostState
 from bascule.model.values import bridge_name
 from bascule.plan.step import Step
+from bascule.providers.boot_files import MULTI_USER
 from bascule.providers.dnsmasq.state import DnsmasqState
 
 MARK = "# Bascule writes this file and takes it away again"
@@ -53,4 +54,4 @@ def unit(name: str, arguments: Sequence[str] | None, state: DnsmasqState) -> str
         lines.append(f"ExecStart={state.program} {words}")
     else:
         lines += ["Type=oneshot", "RemainAfterExit=yes", "ExecStart=/bin/true"]
-    return "\n".join([*lines, "", "[Install]", "WantedBy=multi-user.target", ""])
+    return "\n".join([*lines, "", "[Install]", f"WantedBy={MULTI_USER}", ""])

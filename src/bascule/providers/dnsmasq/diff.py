@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from bascule.model.ruleset.rules import owned
 from bascule.model.state import HostState
 from bascule.model.values import bridge_name
 from bascule.plan.change import Command
 from bascule.plan.step import Phase, Step, ip, step
 from bascule.policy.network_rules import table_key
+from bascule.providers.boot_files import unit_commands
 from bascule.providers.dnsmasq.state import DnsmasqState, Server
 from bascule.providers.files import remove, systemctl, write
 
@@ -42,21 +45,20 @@ def _step(name: str, old: Server, new: Server, state: DnsmasqState) -> Step:
 
 def _commands(name: str, old: Server, new: Server, state: DnsmasqState) -> Iterator[Command]:
     unit, script, pid = state.unit_path(name), state.file(name, "sh"), state.file(name, "pid")
+    files = ((script, old.script, new.script), (unit, old.unit, new.unit))
     if old.unit is not None and new.unit is None:
         yield systemctl("disable", "--now", state.unit_name(name))
     if old.arguments is not None and old.arguments != new.arguments:
         yield Command("pkill", ("--pidfile", pid))
     if new.arguments is None and old.arguments is not None:
         yield remove(pid, state.file(name, "leases"))
-    for path, was, text, mode in ((script, old.script, new.script, 0o700), (unit, old.unit, new.unit, 0o644)):
-        if text is not None and text != was:
-            yield write(path, text, mode=mode)
-        elif text is None and was is not None:
-            yield remove(path)
-    if old.unit != new.unit:
+    if new.script is not None and new.script != old.script:
+        yield write(script, new.script, mode=0o700)
+    yield from (remove(path) for path, was, text in files if text is None and was is not None)
+    if new.unit is None and old.unit is not None:
         yield systemctl("daemon-reload")
-    if new.unit is not None:
-        yield systemctl("enable", state.unit_name(name))
+    yield from unit_commands(unit, old, new)
+    if new.unit is not None and new != replace(old, enabled=new.enabled):
         yield systemctl("restart", state.unit_name(name))
     elif new.arguments is not None and new.arguments != old.arguments:
         yield Command("dnsmasq", new.arguments)
@@ -69,9 +71,9 @@ def _words(old: Server, new: Server) -> str:
             return f"started ({'DHCP and DNS' if serves_dhcp else 'names and router advertisements'})"
         if old.arguments != new.arguments:
             return "started anew: what it answers has changed"
-        return "started with the machine from now on" if new.unit else "not started with the machine any more"
+        return "started with the machine from now on" if new.starts else "not started with the machine any more"
     if old.arguments is not None:
         return "ended"
-    if new.unit is None:
+    if not new.starts:
         return "not made again when the machine starts"
     return "its bridge is made again when the machine starts"

@@ -7,8 +7,10 @@ import shutil
 from pathlib import Path
 
 from bascule.model.domain import Lease
+from bascule.providers.boot_files import MULTI_USER
 from bascule.providers.dnsmasq.arguments import parse_leases
 from bascule.providers.dnsmasq.state import UNITS, DnsmasqState, Server
+from bascule.providers.effects import is_enabled, text_of_file
 
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -20,8 +22,13 @@ def observe(folder: Path, units: str = UNITS) -> DnsmasqState:
     now = running(folder)
     servers = {}
     for name in sorted({*now, *(script.stem for script in folder.glob("*.sh"))}):
-        script, unit = _text(empty.file(name, "sh")), _text(empty.unit_path(name))
-        servers[name] = Server(arguments=now.get(name), script=script, unit=unit)
+        path = empty.unit_path(name)
+        servers[name] = Server(
+            arguments=now.get(name),
+            script=text_of_file(empty.file(name, "sh")),
+            unit=text_of_file(path),
+            enabled=is_enabled(path, MULTI_USER),
+        )
     return DnsmasqState(folder=str(folder), units=units, program=program, servers=servers)
 
 
@@ -34,13 +41,6 @@ def running(folder: Path) -> dict[str, tuple[str, ...]]:
             if f"--pid-file={file}" in words:  # not another process that got the number later
                 found[file.stem] = tuple(words[1:-1])
     return found
-
-
-def _text(path: str) -> str | None:
-    try:
-        return Path(path).read_text()
-    except FileNotFoundError:
-        return None
 
 
 def leases_in(file: Path, network: str = "") -> tuple[Lease, ...]:

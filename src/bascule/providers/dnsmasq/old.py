@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from bascule.providers.dnsmasq.state import UNITS, DnsmasqState, Server
+from bascule.providers.dnsmasq.state import UNITS, UNKNOWN, DnsmasqState, Server
 
 
 def parts_from_besides(kept: Mapping[str, Any]) -> tuple[DnsmasqState, DnsmasqState]:
@@ -25,7 +25,7 @@ def parts_from_besides(kept: Mapping[str, Any]) -> tuple[DnsmasqState, DnsmasqSt
         )
         if server != Server():
             servers[name] = server
-        wanted[name] = Server(arguments=("unknown",), unit="" if kept["lasting"] else None)
+        wanted[name] = Server(arguments=UNKNOWN, unit="" if kept["lasting"] else None)
         before = replace(before, units=unit_path.rpartition("/")[0] or UNITS)
     before = replace(before, servers=servers)
     return before, replace(before, servers=wanted)

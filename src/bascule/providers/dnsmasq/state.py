@@ -6,10 +6,13 @@ from collections.abc import Mapping
 
 from msgspec import Struct, field
 
+from bascule.providers.boot_files import UnitFile
+
+UNKNOWN = ("unknown",)  # arguments that version 0.1.0 did not keep
 UNITS = "/etc/systemd/system"
 
 
-class Server(Struct, frozen=True, kw_only=True):
+class Server(UnitFile, frozen=True, kw_only=True):
     """What belongs to one network: ``arguments`` are the words behind the name of its dnsmasq, None where none runs.
 
     ``script`` makes bridge and rules again, ``unit`` runs it (and the dnsmasq) when the machine starts; None where
@@ -18,7 +21,6 @@ class Server(Struct, frozen=True, kw_only=True):
 
     arguments: tuple[str, ...] | None = None
     script: str | None = None
-    unit: str | None = None
 
 
 class DnsmasqState(Struct, frozen=True, kw_only=True):

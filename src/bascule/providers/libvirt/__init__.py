@@ -50,6 +50,12 @@ class LibvirtProvider(GuestsProvider):
         applied = self.part(change.applied) if change.applied is not None else None
         return merge(before, wanted, now, applied, rebooted=change.rebooted)
 
+    def put_right(self, before: HostState, wanted: HostState, now: HostState) -> Any:
+        """Domains and networks that the change altered as it left them; whether a guest runs is its own affair."""
+        from bascule.providers.libvirt.merge import put_right
+
+        return put_right(*map(self.part, (before, wanted, now)))
+
     def settle(self, goal: HostState, change: ThreeWay) -> Any:
         """Decided anew: what others did to their own domains meanwhile is left alone."""
         return self.merge(change).part

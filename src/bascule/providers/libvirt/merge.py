@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from bascule.model.domain import DomainText
 from bascule.providers.libvirt import domain_xml, edit
 from bascule.providers.libvirt.domain_xml import Element
-from bascule.providers.libvirt.state import LibvirtState
+from bascule.providers.libvirt.state import UNKNOWN, LibvirtState
 from bascule.providers.protocol import Merged
 
 T = TypeVar("T")
@@ -39,6 +39,24 @@ def merge(
             _put(networks, name, before.networks.get(name))
     ordered = {name: domains[name] for name in {**before.domains, **domains} if name in domains}
     return Merged(part=replace(now, domains=ordered, networks=networks), kept=tuple(kept))
+
+
+def put_right(before: LibvirtState, wanted: LibvirtState, now: LibvirtState) -> LibvirtState:
+    """The way back from what others did since to what the change made, as far as its texts are known.
+
+    A network is there, runs and starts with the host as it shall: libvirt writes its text anew.
+    """
+    networks = dict(now.networks)
+    for name, shall in wanted.networks.items():
+        seen = networks.get(name)
+        if shall.next != UNKNOWN and before.networks.get(name) != shall:
+            networks[name] = shall if seen is None else replace(seen, active=shall.active, autostart=shall.autostart)
+    unknown = {name for name, domain in wanted.domains.items() if domain.next == UNKNOWN}
+    before, wanted = (
+        replace(one, domains={name: domain for name, domain in one.domains.items() if name not in unknown})
+        for one in (before, wanted)
+    )
+    return replace(merge(wanted, before, now, before, rebooted=False).part, networks=networks)
 
 
 def _put(mapping: dict[str, T], name: str, value: T | None) -> None:

@@ -8,9 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from bascule.model.domain import DomainText, NetworkText
-from bascule.providers.libvirt.state import LibvirtState
-
-UNKNOWN = "<unknown/>"  # in place of a document that is made and that version did not keep
+from bascule.providers.libvirt.state import UNKNOWN, LibvirtState
 
 
 def parts_from_besides(

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from bascule.model.domain import Domain, LibvirtNetwork
 
 
+UNKNOWN = "<unknown/>"  # in place of a document that version 0.1.0 made and did not keep
+
+
 class LibvirtState(Struct, frozen=True, kw_only=True, dict=True):
     """Domains and networks by name. ``uri`` is the connection; ``accel`` what a domain defined now would run on."""
 
