@@ -78,6 +78,7 @@ def whole(image: GuestImage) -> None:
         made(there)
         wait_until(there.answers, 60, "g1 on its new wire")
         assert there.ok("confirm", connect=False)
+        assert json.loads(there.ok("status", "--json", connect=False))["drift"] == []
         said = there.undo()
         assert "as before: guests g1, g2" in said
         assert "as before: networks of libvirt lab" in said

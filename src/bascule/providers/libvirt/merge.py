@@ -44,19 +44,22 @@ def merge(
 def put_right(before: LibvirtState, wanted: LibvirtState, now: LibvirtState) -> LibvirtState:
     """The way back from what others did since to what the change made, as far as its texts are known.
 
-    A network is there, runs and starts with the host as it shall: libvirt writes its text anew.
+    Of a guest that the change made only that it is there counts, of a network also that it runs and starts with the
+    host: libvirt writes their texts anew.
     """
     networks = dict(now.networks)
     for name, shall in wanted.networks.items():
         seen = networks.get(name)
         if shall.next != UNKNOWN and before.networks.get(name) != shall:
             networks[name] = shall if seen is None else replace(seen, active=shall.active, autostart=shall.autostart)
-    unknown = {name for name, domain in wanted.domains.items() if domain.next == UNKNOWN}
+    made = {name for name in wanted.domains if name in now.domains and name not in before.domains}
+    unknown = made | {name for name, domain in wanted.domains.items() if domain.next == UNKNOWN}
     before, wanted = (
         replace(one, domains={name: domain for name, domain in one.domains.items() if name not in unknown})
         for one in (before, wanted)
     )
-    return replace(merge(wanted, before, now, before, rebooted=False).part, networks=networks)
+    goal: LibvirtState = merge(wanted, before, now, before, rebooted=False).part
+    return replace(goal, networks=networks)
 
 
 def _put(mapping: dict[str, T], name: str, value: T | None) -> None:
