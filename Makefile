@@ -143,7 +143,7 @@ rpm: packaging-tools build/bundle
 pyz: build/bundle
 	@mkdir -p dist
 	$(BIN)/shiv --site-packages build/bundle --entry-point bascule.__main__:program --compressed --extend-pythonpath \
-		--python '/usr/bin/env python3' --root '~/.local/share/bascule' --output-file dist/bascule.pyz
+		--python '/usr/bin/env python3' --preamble packaging/preamble.py --root '~/.local/share/bascule' --output-file dist/bascule.pyz
 
 # the pages below docs/ as a site in build/docs
 docs: $(VENV)/.dev

@@ -70,7 +70,7 @@ def _require() -> None:
         import starlette
         import uvicorn  # noqa: F401  # both are looked for, so that one message names what is missing
     except ImportError as error:
-        hint = "install them: pip install 'bascule[web]'"
+        hint = "install them: pip install starlette uvicorn; with pipx: pipx inject bascule starlette uvicorn"
         message = f"'bascule serve' needs starlette and uvicorn, and there is no '{error.name}' here"
         raise MissingTool(Problem(code="EXTRA", message=message, hint=hint)) from error
     _ = starlette
