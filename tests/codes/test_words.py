@@ -23,13 +23,13 @@ def test_a_dialect_that_is_none() -> None:
 def test_files_of_several_configuration_systems(tmp_path: Path) -> None:
     for path, text in (
         ("etc/systemd/network/10-a.network", "[Match]\nName=eth0\n[Network]\nDHCP=yes\n"),
-        ("etc/netplan/01-a.yaml", "network: {version: 2, ethernets: {eth1: {dhcp4: true}}}\n"),
+        ("etc/network/interfaces", "auto eth1\niface eth1 inet dhcp\n"),
     ):
         (tmp_path / path).parent.mkdir(parents=True)
         (tmp_path / path).write_text(text)
     done = bascule("import", "--root", str(tmp_path))
-    assert_error(done, "DIALECT", "are files of several configuration systems: networkd, netplan", status=64,
-                 hint="say which with --dialect networkd")  # fmt: skip
+    assert_error(done, "DIALECT", "are files of several configuration systems: networkd, ifupdown", status=64,
+                 hint="say it with --dialect networkd")  # fmt: skip
 
 
 def test_an_endpoint_that_nobody_has() -> None:

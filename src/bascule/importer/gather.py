@@ -11,12 +11,13 @@ from bascule.errors import Problem, UsageFault
 from bascule.host.identity import name_for_site
 from bascule.importer.importing import Sources
 from bascule.importer.libvirt import READS as LIBVIRT
+from bascule.importer.which_system import Chosen, choose_system, with_files
 from bascule.model.kernel_parameters import conf
 from bascule.model.sightings import fdb_entries
 from bascule.model.state import HostState
 from bascule.model.values import IfName
 from bascule.persist.detect import detect
-from bascule.persist.dialect import dialect, dialects
+from bascule.persist.dialect import dialect
 from bascule.persist.files import read_tree
 from bascule.persist.foreign.unread import READS as UNREAD
 from bascule.persist.foreign.unread import unread
@@ -29,13 +30,16 @@ def gather(*, root: str | None, dialect_name: str | None, host: str | None, site
     """With ``root`` the files below it alone, else this host's kernel as well.
 
     Raises UsageFault for a root or a dialect that is none, and
-    BasculeError where two configuration systems are at work and no dialect is named.
+    BasculeError where several configuration systems are at work, and nothing shows by which the host goes.
     """
     top = root or "/"
     if not Path(top).is_dir():
         raise UsageFault(Problem(code="ROOT", message=f"'{top}' is no folder", hint="name the folder above etc/"))
     name = host or name_for_site(root)
-    chosen = dialect_name or detect(top).choose() or _only(_with_files(top), top)
+    state = None if root else _observed()
+    managers = detect(top)
+    system = Chosen(dialect=dialect_name) if dialect_name else choose_system(top, managers, state)
+    chosen = system.dialect
     if chosen:
         known = dialect(chosen)
         tree = read_tree(top, known.reads, known.includes)
@@ -47,24 +51,24 @@ def gather(*, root: str | None, dialect_name: str | None, host: str | None, site
         dialect=chosen,
         files=tree.files,
         skipped=tree.skipped,
-        unread=unread(read_tree(top, UNREAD).files),
+        unread=(*unread(read_tree(top, UNREAD).files), *system.told),
+        why=system.why if system.told else "",
         tables=table_files(top),
         libvirt=read_tree(top, LIBVIRT).files,
-        state=None,
-        others=() if tree.files else tuple(_with_files(top)),
+        state=state,
+        others=() if tree.files else tuple(with_files(top)),
+        chosen=not root and (dialect_name is not None or bool(managers.rivals)),
     )
-    return files if root else _with_what_runs(files, chosen=dialect_name is not None)
+    return files if root else _with_what_runs(files)
 
 
-def _with_what_runs(files: Sources, *, chosen: bool) -> Sources:
-    """Beside the files of this host what its kernel shows, and who asks for addresses."""
+def _with_what_runs(files: Sources) -> Sources:
+    """Beside the files of this host and what its kernel shows, who asks for addresses, and whether libvirt answers."""
     from bascule.dhcp.clients import dhcp_clients
     from bascule.providers.libvirt.effects import may_be_here
 
     return replace(
         files,
-        state=_observed(),
-        chosen=chosen,
         libvirt_rests=not may_be_here(),
         asking=frozenset(IfName(link) for client in dhcp_clients() for link in client.links),
     )
@@ -84,30 +88,3 @@ def _observed() -> HostState:
         return state
     listing = run(("bridge", "-j", "fdb", "show"), check=False).stdout
     return STATIC_FDB.with_part(state, StaticFdb(entries=static_macs(fdb_entries(json.loads(listing or "[]")))))
-
-
-def _with_files(root: str) -> list[str]:
-    """The dialects that have files of their own below a root which say something; a stub claims nothing."""
-    found = []
-    for each in dialects():
-        if each.own and read_tree(root, each.own).files:
-            parsed = each.parse(read_tree(root, each.reads, each.includes).files)
-            if parsed.config.links or parsed.left:
-                found.append(each.name)
-    return found
-
-
-def _only(there: list[str], root: str) -> str | None:
-    """The only dialect, for a root that no manager claims; None where there is none.
-
-    Raises UsageFault where there are several.
-    """
-    if len(there) > 1:
-        raise UsageFault(
-            Problem(
-                code="DIALECT",
-                message=f"below '{root}' are files of several configuration systems: {', '.join(there)}",
-                hint=f"say which with --dialect {there[0]}",
-            )
-        )
-    return there[0] if there else None

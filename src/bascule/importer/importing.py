@@ -63,7 +63,7 @@ class Sources(Struct, frozen=True, kw_only=True):
 
     ``state`` None means that only files are at hand; ``others`` are the dialects that have files where this one has
     none, ``unread`` is what configuration systems say of which there is no dialect. ``chosen`` says that
-    the dialect is the person's choice among several, which the site file then repeats.
+    the dialect is a choice among several, which the site file then repeats; ``why`` is the reason where nobody made it.
     ``libvirt_rests`` that libvirt's files are there and it does not answer. ``asking`` are links with a DHCP client.
     ``tables`` are the files that name routing tables.
     """
@@ -78,6 +78,7 @@ class Sources(Struct, frozen=True, kw_only=True):
     tables: Files = field(default_factory=dict)
     state: HostState | None = None
     others: tuple[str, ...] = ()
+    why: str = ""
     chosen: bool = False
     libvirt_rests: bool = False
     asking: frozenset[IfName] = frozenset()
@@ -159,6 +160,8 @@ def _skipped(sources: Sources) -> Iterator[Unparsed]:
 
 
 def _no_files(sources: Sources) -> Iterator[str]:
+    if sources.why:
+        yield f"of several configuration systems the files of {sources.dialect} were read: {sources.why}"
     if sources.dialect is not None and not sources.files:
         besides = f"; there are files of {', '.join(sources.others)}" if sources.others else ""
         yield f"no files of dialect {sources.dialect} were found{besides}"
