@@ -103,7 +103,7 @@ def small_ones(runs: int) -> Row:
         bare.append(sum(start.cpu_s for _, start in pairs))
     ours, theirs = Figures.of(taken), Figures.of(bare)
     return Row(
-        f"small configurations imported, {len(cases)} one after the other, by as many interpreters with the same imports",
+        f"small configurations imported, {len(cases)} in turn, by as many interpreters with the same imports",
         f"{ours} s of CPU",
         f"{theirs} s of CPU",
         ours.median / theirs.median,
