@@ -36,7 +36,11 @@ _NO_NUMBER = re.compile(  # netplan's version, the number of an alias, what the 
     r"|\b(?:bond[-_])?(?:mode|xmit[-_]hash[-_]policy|lacp[-_]rate|ad[-_]select|fail[-_]over[-_]mac)[= ][0-9]\b"
 )
 _STANDARDS = re.compile(r"802-3-ethernet|(?:ieee)?802[.-](?:3ad|1q|1ad)", re.IGNORECASE)
-SETTINGS = "etc/sysconfig/network/config"  # of SUSE's scripts, where few keys are about the network
+# of SUSE's scripts, where few keys are about the network
+SETTINGS = {
+    "etc/sysconfig/network/config",
+    "etc/sysconfig/network/dhcp",
+}
 _BY_WORDS = re.compile(  # numbers that a reader takes, and that a site file says by a word
     r"(?:ip6-privacy|privext|IPV6_PRIVACY|net\.ipv6\.conf\.(?P<link>[^\s=]+)\.(?:use_tempaddr|accept_ra_\w+))[= ]"
     r"\"?(?:[0-2]|rfc[0-9]+)\b"
@@ -51,6 +55,9 @@ _DEFAULTS = (  # of the kernel, where a key says what would be so without it
     (re.compile(r"mtu", re.IGNORECASE), {1500}),
     (re.compile(r"maxwait|waitport|gcint", re.IGNORECASE), set(range(10_000))),  # how long ifup waits
 )
+
+
+_SIGNS = str.maketrans("={}[],;\"'", "         ")
 
 
 class LostLines(Struct, frozen=True):
@@ -85,8 +92,8 @@ def untold(
                 continue  # the site file does
             words = seen.get(line)
             if words is None:
-                words = seen[line] = list(_lost(line, written)) if line.strip() else []
-            if path == SETTINGS:
+                words = seen[line] = [] if written.has_all(line) else list(_lost(line, written))
+            if path in SETTINGS:
                 words = [word for word in words if ":" in word or _V4.fullmatch(word)]
             if words and all(meant.has_default(line, word) for word in words):
                 default.add(path, number, line, "so it is by default")
@@ -105,7 +112,10 @@ class _Words:
         self.numbers: set[float] = set()
         self.names: set[str] = set()
         self.no_addresses: set[str] = set()  # 10.0.0.300
+        self.words: set[str] = set()
+        self.known: dict[str, bool] = {}  # whether a word needs no closer look
         for text in texts:
+            self.words.update(text.translate(_SIGNS).split())
             macs, addresses, rest = _apart(text)
             self.macs.update(macs)
             self.addresses.update(addresses)
@@ -114,6 +124,17 @@ class _Words:
             self.numbers.update(int(word, 16) for word in re.findall(r"\b0x[0-9a-f]+", rest))
             self.no_addresses.update(_V4.findall(rest))
             self.names.update(re.findall(r"[A-Za-z][A-Za-z0-9_.-]*", rest))
+
+    def has_all(self, line: str) -> bool:
+        """Whether every word of a line with a digit or a colon stands there as it is; most lines are soon done so."""
+        known = self.known
+        for word in line.translate(_SIGNS).split():
+            is_known = known.get(word)
+            if is_known is None:
+                is_known = known[word] = word in self.words or not re.search("[0-9:]", word)
+            if not is_known:
+                return False
+        return True
 
     def has_number(self, number: float) -> bool:
         """Whether a number stands there, in its own unit or in one that is a hundred or a thousand times as large."""

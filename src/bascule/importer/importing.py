@@ -93,9 +93,8 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
     notes: list[str] = []
     virtual = _virtual(sources, notes)
     told: tuple[str, ...] = ()
-    alone = [name for name in parsed.unmanaged if name not in GUEST_TAPS]
-    others: tuple[str, ...] = (f"not managed by the configuration system: {', '.join(alone)}",) if alone else ()
-    config = parsed.config
+    others = _alone(parsed)
+    config, others = _ranked(parsed.config, sources, others)
     unsure = parsed.unsure | set(_without_members(config))
     if sources.state is not None:
         running = running_config(sources.state, virtual.bridges)
@@ -228,6 +227,19 @@ def _parsed(sources: Sources) -> Parsed:
             hardware[link.name] = link.hardware_mac
     with named_tables(numbers(table_names(sources.tables))):
         return dialect(sources.dialect).parse(sources.files, hardware)
+
+
+def _alone(parsed: Parsed) -> tuple[str, ...]:
+    names = ", ".join(name for name in parsed.unmanaged if name not in GUEST_TAPS)
+    return (f"not managed by the configuration system: {names}",) if names else ()
+
+
+def _ranked(config: NetworkConfig, sources: Sources, others: tuple[str, ...]) -> tuple[NetworkConfig, tuple[str, ...]]:
+    """With the ranks of gateways, of which is told behind ``others``; a kernel shows them itself."""
+    if sources.dialect is None or sources.state is not None:
+        return config, others
+    config, told = dialect(sources.dialect).ranked(config)
+    return config, (*others, *told)
 
 
 def _named_tables(config: NetworkConfig, sources: Sources) -> Iterator[Unparsed]:

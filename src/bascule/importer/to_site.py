@@ -182,7 +182,8 @@ class _Writer:
             fits = metric == route.metric or (
                 metric is None and not (link.dhcp4 and route.metric)
             )  # a lease has its own
-            if _is_gateway(route) and rank not in self.gateways and fits:
+            speaks = bool(link.addresses) or link.dhcp4 or link.ipv6 in LISTENING
+            if speaks and _is_gateway(route) and rank not in self.gateways and fits:
                 self.gateways.add(rank)
                 gateways.append(route.gateway)
                 metric, onlink = route.metric, onlink or route.onlink
@@ -243,11 +244,7 @@ class _Writer:
         entry = self.out.networks.setdefault(name, {})
         entry["subnet"] = _one_or_many(list(dict.fromkeys([*_many(entry.get("subnet", [])), *map(str, subnets)])))
         for route in link.routes:
-            if (
-                replace(route, onlink=False).is_plain_default
-                and not route.is_ipv6
-                and ip_address(route.gateway) in first
-            ):
+            if _is_gateway(route) and not route.is_ipv6 and ip_address(route.gateway) in first:
                 entry["gateway"] = route.gateway
         return name
 

@@ -8,6 +8,7 @@ parts are imported when they are used:
 * ``parse.py``: ``parse(files, hardware)`` says what files mean, and never raises for what stands in them
 * ``includes.py``, where files name further files: ``includes(path, text)`` gives their patterns
 * ``without.py``, where a file may speak for several links: ``without(files, names, hardware)`` gives what is left
+* ``gateways.py``, where its manager ranks default routes without a metric: ``ranked(config)``, and what it did in words
 * ``plugin.py``, where its manager may lack what bridges of Open vSwitch take: ``why_no_switch(root, mirrored=…)``
 * ``takeover.py``: ``TAKEOVER``, how its manager takes over links that a change has made already
 """
@@ -72,6 +73,11 @@ class Dialect(Struct, frozen=True, kw_only=True):
     def parse(self, files: Files, hardware: Hardware | None = None) -> Parsed:
         """The meaning of the files; never raises for what stands in them."""
         return cast("Parsed", self._part("parse").parse(files, hardware))
+
+    def ranked(self, config: NetworkConfig) -> tuple[NetworkConfig, tuple[str, ...]]:
+        """The configuration with the metrics that its manager gives where files say none, and those in words."""
+        found = self._function("gateways", "ranked")
+        return cast("tuple[NetworkConfig, tuple[str, ...]]", found(config)) if found else (config, ())
 
     def without(self, files: Files, names: Collection[IfName], hardware: Hardware) -> Mapping[str, str | None]:
         """The files that speak for these links, each with what is left of it without them; None where nothing is.

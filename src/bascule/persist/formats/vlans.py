@@ -12,7 +12,8 @@ from bascule.model.state import PortVlans
 from bascule.persist.config import LinkConfig, NetworkConfig
 
 ADDS_VLANS_ALONE = {"networkd": "systemd-networkd before 256", "netplan": "systemd-networkd before 256"} | {
-    "keyfile": "NetworkManager"
+    "keyfile": "NetworkManager",
+    "ifcfg": "NetworkManager",
 }  # dialects whose readers give a port VLANs and take none away
 
 

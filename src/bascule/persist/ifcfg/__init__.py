@@ -39,5 +39,8 @@ DIALECT = Dialect(
     files="`/etc/sysconfig/network-scripts/ifcfg-*`, `route-*`",
     readers="RHEL 5–8: network-scripts, NetworkManager",
     openvswitch=("mirrors",),
-    notes="`IPV6INIT=no` keeps the scripts away from IPv6; the kernel still makes its link-local address.",
+    notes="""\
+`IPV6INIT=no` keeps the scripts away from IPv6; the kernel still makes its link-local address.
+  The VLANs of a port of a VLAN-aware bridge (`BRIDGE_PORT_VLANS`) and `PEERROUTES` are NetworkManager's keys, which
+  reads these files on RHEL 8; the older scripts pass over them.""",
 )

@@ -18,7 +18,7 @@ from bascule.persist.formats.openvswitch import bridge_columns, is_switch, port_
 from bascule.persist.formats.rules import by_link, rule_words
 from bascule.persist.formats.shell import assign
 from bascule.persist.formats.values import route_words, seconds
-from bascule.persist.formats.vlans import from_name, span
+from bascule.persist.formats.vlans import from_name, with_flags, without_default_vlan
 from bascule.persist.ifcfg import FOLDER, SKIPPED, UNUSED
 from bascule.persist.keyfile import nmconf
 
@@ -30,6 +30,7 @@ def render(config: NetworkConfig) -> dict[str, str]:
     """The files. Raises Inexpressible."""
     gaps = Gaps(NAME)
     gaps.check_names(config, SKIPPED)
+    config = without_default_vlan(config)
     files: dict[str, str] = {}
     for name, rules in by_link(config).items():
         for rule in rules:
@@ -72,7 +73,8 @@ def _link(link: LinkConfig, config: NetworkConfig, gaps: Gaps) -> Lines:
         out.append(("ETHTOOL_OPTS", f"wol {letters(link.wol)}"))
     out += _port(link, config, gaps) if link.master else _ip(link, gaps)
     if link.vlans and not is_switch(over):
-        gaps.add(link.name, "vlans", ", ".join(map(span, link.vlans)))
+        words = ", ".join(map(with_flags, link.vlans))
+        out.append(("BRIDGE_VLANS" if link.is_bridge else "BRIDGE_PORT_VLANS", words))
     return out
 
 

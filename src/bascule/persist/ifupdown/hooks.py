@@ -35,6 +35,7 @@ from bascule.persist.ifupdown.dhclient import SYSCTLS
 from bascule.persist.ifupdown.words import wait_for_link_local
 from bascule.persist.parsed import without_secrets
 
+ROUTE_TYPES = frozenset(("blackhole", "unreachable", "prohibit", "throw", "local", "multicast", "nat", "anycast"))
 _BRD = ("brd", "broadcast")
 _NOTHING = re.compile(
     r"(ifconfig \S+ (0\.0\.0\.0 )?(up|down)|ip link set( dev)? \S+ (up|down)|true|:"
@@ -107,6 +108,8 @@ def _ip(builder: Builder, draft: LinkDraft, rest: list[str], file: str, line: in
     ipv6 = rest[:1] == ["-6"]
     if rest[:1] in (["-6"], ["-4"]):
         rest = rest[1:]
+    if rest[:1] == ["route"] and rest[2:3] and (rest[2] in ROUTE_TYPES or "nexthop" in rest):
+        return False  # no way to somewhere, or several: the line stays as it is
     if rest[:2] in (["route", "add"], ["route", "append"], ["route", "replace"]):
         route, dev = parse_route_words(rest[2:], ipv6=ipv6)
         target = builder.draft(dev, file, line) if dev else draft

@@ -19,7 +19,6 @@ from bascule.persist.formats.openvswitch import BRIDGE
 from bascule.persist.formats.rules import parse_rule_words
 from bascule.persist.formats.values import (
     TUNING,
-    default_of,
     parse_address,
     parse_bool,
     parse_ip,
@@ -30,6 +29,7 @@ from bascule.persist.formats.values import (
     parse_table,
 )
 from bascule.persist.keyfile import FOLDER, nmconf
+from bascule.persist.keyfile.gateways import NONE, UNSAID, default_route
 from bascule.persist.keyfile.lists import merged, only_name, parse_vlans, split_list
 from bascule.persist.keyfile.switches import KINDS, Switches
 from bascule.persist.keyfile.words import (
@@ -44,8 +44,6 @@ from bascule.persist.keyfile.words import (
     client_id_of,
 )
 from bascule.persist.parsed import Files, Hardware, Parsed
-
-UNSAID = -1  # the metric of a route that has its profile's
 
 
 def parse(files: Files, hardware: Hardware | None = None) -> Parsed:
@@ -107,7 +105,7 @@ class _Profile:
         self.configured = configured
         self.switches = switches
         self.taken: set[tuple[str, str]] = set()
-        self.gateways: set[str] = set()  # that are no routes of their own
+        self.near: list[tuple[str, ini.Item]] = []  # gateways behind an address
 
     def leave(self, section: str, key: str, why: str) -> None:
         found = self.sections[section]
@@ -275,7 +273,7 @@ class _Profile:
         known = {"auto", "manual", "disabled", "ignore", *(("dhcp", "link-local") if family == "ipv6" else ())}
         if method not in known:
             self.leave(family, "method", "this method is not taken")
-        before = len(draft.routes)
+        before, self.near = len(draft.routes), []
         for item in self.sections[family].items:
             if re.fullmatch(r"address(es)?[0-9]*", item.key):
                 self._addresses(draft, family, item)
@@ -283,9 +281,11 @@ class _Profile:
                 self._route(draft, family, item)
             elif re.fullmatch(r"routing-rule[0-9]+", item.key):
                 self._rule(family, item)
-        gateway = self.take(family, "gateway", parse_ip)
-        if gateway is not None and gateway not in {"0.0.0.0", "::"}:
-            self._gateway(draft, gateway)
+        never = [item.line for item in self.sections[family].items if item.key == "never-default"]
+        draft.routes += default_route(
+            self.builder, self.path, family, self.take(family, "gateway", parse_ip), self.near,
+            never=never[0] if self.take(family, "never-default", parse_bool) else 0,
+        )  # fmt: skip
         draft.routes[before:] = self._ranked(draft, family, draft.routes[before:])
         for server in split_list(self.value(family, "dns")):
             try:
@@ -308,12 +308,6 @@ class _Profile:
         table = self.take(family, "route-table", lambda text: parse_table(text) if text != "0" else MAIN_TABLE)
         if table not in {None, MAIN_TABLE} and (draft.dhcp4 if family == "ipv4" else draft.ipv6 is Ipv6.AUTO):
             self.leave(family, "route-table", "what a lease or an advertisement brings is not moved to another table")
-        if self.value(family, "never-default") == "true":
-            line = next(item.line for item in self.sections[family].items if item.key == "never-default")
-            for gateway in sorted(self.gateways & {route.gateway for route in routes}):
-                said = f"[{family}] never-default=true, gateway {gateway}"
-                self.builder.left.add(self.path, line, said, "NetworkManager makes no default route of it")
-            routes = [r for r in routes if not (r.dst.endswith("/0") and r.gateway in self.gateways)]
         return [
             replace(
                 route,
@@ -340,14 +334,10 @@ class _Profile:
             parts = re.split(r"[,\s]+", text.strip())
             try:
                 draft.addresses.append(parse_address(parts[0], "24" if family == "ipv4" else "64"))
-                if len(parts) > 1 and parts[1] not in {"0.0.0.0", "::", ""}:
-                    self._gateway(draft, parse_ip(parts[1]))
+                if len(parts) > 1 and parts[1] not in NONE:
+                    self.near.append((parse_ip(parts[1]), item))
             except ValueError as wrong:
                 self.builder.left.add(self.path, item.line, f"[{family}] {item.key}={item.value}", str(wrong))
-
-    def _gateway(self, draft: LinkDraft, gateway: str) -> None:
-        self.gateways.add(gateway)
-        draft.routes.append(StaticRoute(dst=default_of(gateway), gateway=gateway, metric=UNSAID))
 
     def _rule(self, family: str, item: ini.Item) -> None:
         self.taken.add((family, item.key))

@@ -97,7 +97,7 @@ def _mac(text: str) -> Mac | None:
 
 def server(text: str) -> tuple[str, str]:
     """A name server and what stands beside its address: ``[2001:db8::1]:853%eth0#dns.example``."""
-    match = re.fullmatch(r"\[([^\]]+)\]((?::[0-9]+)?.*)|([0-9.]+)(:[0-9]+.*)", text)
+    match = re.fullmatch(r"\[([^\]]+)\]((?::[0-9]+)?.*)|([0-9]+(?:\.[0-9]+){3})(:[0-9]+.*)", text)
     address, rest = (match[1] or match[3], match[2] or match[4] or "") if match else (text, "")
     if not rest and (cut := re.search(r"[%#]", address)):
         address, rest = address[: cut.start()], address[cut.start() :]

@@ -8,9 +8,11 @@ FOLDER = "etc/sysconfig/network"
 
 DIALECT = Dialect(
     name="wicked",
-    reads=tuple(f"{FOLDER}/{name}" for name in ("ifcfg-*", "ifroute-*", "routes", "ifrule-*", "rules", "config")),
+    reads=tuple(
+        f"{FOLDER}/{name}" for name in ("ifcfg-*", "ifroute-*", "routes", "ifrule-*", "rules", "config", "dhcp")
+    ),
     own=(f"{FOLDER}/ifcfg-[!l]*", f"{FOLDER}/ifcfg-l[!o]*"),
-    files=f"`/{FOLDER}/ifcfg-*`, `ifroute-*`, `routes`, `ifrule-*`, `rules`, `config`",
+    files=f"`/{FOLDER}/ifcfg-*`, `ifroute-*`, `routes`, `ifrule-*`, `rules`, `config`, `dhcp`",
     readers="SUSE: wicked",
     notes="Its files have the stem of RHEL's and other words. `bascule import` reads them; they are not written.",
 )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ipaddress import ip_address, ip_interface
+from typing import Any
 
 from bascule.model.dhcp.offers import Offer
 from bascule.model.host_links import Ipv6
@@ -51,6 +52,7 @@ ODD_KEYS = {  # keys that only such a link has, and what it is
     "VXLAN_ID": "a VXLAN",
     "DUMMY": "a dummy",
 }
+DHCP = f"{FOLDER}/dhcp"
 PROTOCOLS = {"ieee802-1q": "802.1Q", "ieee802-1ad": "802.1ad"}
 STARTS = words("auto boot onboot hotplug nfsroot ifplugd")
 _OF_ADDRESS = re.compile(r"(NETMASK|PREFIXLEN|BROADCAST|LABEL|REMOTE_IPADDR)_")
@@ -68,6 +70,7 @@ BRIDGE: dict[str, tuple[str, Callable[[str], int]]] = {
 def parse(files: Files, hardware: Hardware | None = None) -> Parsed:  # noqa: ARG001  # every dialect has this shape
     """The meaning of the files."""
     builder = Builder()
+    of_all = {a.key: a.value for a in assignments(DHCP, files.get(DHCP, ""), UnparsedLines())}
     for path in sorted(path for path in files if path.startswith(f"{FOLDER}/ifcfg-")):
         name = path.removeprefix(f"{FOLDER}/ifcfg-")
         if name.endswith(SKIPPED):
@@ -78,7 +81,7 @@ def parse(files: Files, hardware: Hardware | None = None) -> Parsed:  # noqa: AR
             except ValueError as wrong:
                 builder.left.add(path, 0, name, str(wrong))
                 continue
-            _WickedFile(builder, path, draft).read(files[path])
+            _WickedFile(builder, path, draft, of_all).read(files[path])
     for path in sorted(path for path in files if re.match(rf"{FOLDER}/(ifroute-|routes$)", path)):
         _routes(path, files[path], builder)
     for path in sorted(path for path in files if re.match(rf"{FOLDER}/(ifrule-|rules$)", path)):
@@ -111,9 +114,10 @@ PER_PORT = {"BRIDGE_PATHCOSTS": "cost", "BRIDGE_PORTPRIORITIES": "priority"}
 class _WickedFile(AssignmentFile):
     """One file."""
 
-    def __init__(self, builder: Builder, path: str, draft: LinkDraft) -> None:
+    def __init__(self, builder: Builder, path: str, draft: LinkDraft, of_all: Mapping[str, str]) -> None:
         super().__init__(builder, path)
         self.draft = draft
+        self.of_all = of_all  # what /etc/sysconfig/network/dhcp says where the link does not
 
     def read(self, text: str) -> None:
         self.load(text)
@@ -138,13 +142,23 @@ class _WickedFile(AssignmentFile):
         boot = self.value("BOOTPROTO").lower()
         draft.dhcp4 = boot in {"dhcp", "dhcp4", "dhcp+autoip"}
         draft.ipv6 = Ipv6.AUTO if boot in {"dhcp", "static"} else Ipv6.DHCP if boot == "dhcp6" else Ipv6.OFF
-        draft.metric = self.take("DHCLIENT_ROUTE_PRIORITY", parse_number) if draft.dhcp4 else None
-        if draft.dhcp4 and self.take("DHCLIENT_SET_DEFAULT_ROUTE", parse_bool) is False:
+        draft.metric = self._of_dhcp("DHCLIENT_ROUTE_PRIORITY", parse_number) if draft.dhcp4 else None
+        if draft.dhcp4 and self._of_dhcp("DHCLIENT_SET_DEFAULT_ROUTE", parse_bool) is False:
             draft.unused.add((Offer.GATEWAY, 4))
         if boot not in {"dhcp", "dhcp4", "dhcp6", "dhcp+autoip", "static", "none", ""}:
             self.leave("BOOTPROTO", "neither static nor dhcp")
         for key in self.found:
             self._key(key)
+
+    def _of_dhcp(self, key: str, parse: Callable[[str], Any]) -> Any:
+        """What the link says of its lease, else what is said for all of them."""
+        if self.value(key) or not self.of_all.get(key):
+            return self.take(key, parse)
+        try:
+            return parse(self.of_all[key])
+        except ValueError as wrong:
+            self.builder.left.add(DHCP, 0, f"{key}={self.of_all[key]}", str(wrong))
+            return None
 
     def _key(self, key: str) -> None:
         draft = self.draft

@@ -101,7 +101,6 @@ def _within(wiring: DocumentWiring, host: str) -> None:
 
 def _of(wiring: DocumentWiring, speaker: SpeakerNic) -> Iterator[_Claim]:
     """The subnets that a host has an address in by one of its links."""
-    own = tuple((address.ip, speaker.label) for address, _ in speaker.addresses)
     told = speaker.segment is not None and bool(speaker.segment.subnets)
     if speaker.path[2] == "virtual_networks":
         for subnet in speaker.segment.subnets if speaker.segment else ():
@@ -110,6 +109,9 @@ def _of(wiring: DocumentWiring, speaker: SpeakerNic) -> Iterator[_Claim]:
             )
         return
     link = getattr(wiring.document.hosts[speaker.owner], str(speaker.path[2]))[speaker.path[3]]
+    # a prefix that is routed to the host's link-local neighbour has nobody else on this wire, as hosters give them
+    routed = any(gateway.is_link_local for gateway in link.gateway)
+    own = tuple((a.ip, speaker.label) for a, _ in speaker.addresses if not (a.version == 6 and routed))
     known = (*own, *((gateway, f"the gateway of {speaker.label}") for gateway in link.gateway))
     for address, path in speaker.addresses:
         yield _Claim(address.network, speaker.label, path, known, speaker.owner, told=told)
