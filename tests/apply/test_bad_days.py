@@ -111,7 +111,7 @@ def test_without_rights(bed: Bed) -> None:
 
 def test_without_the_tools(bed: Bed) -> None:
     before = bed.raw()
-    done = bed.run("apply", str(bed.site), "--yes", PATH="/nonexistent")
+    done = bed.run("apply", str(bed.site), "--yes", PATH="/no-such-folder")
     assert done.returncode == 1
     assert "'ip' is not in PATH" in done.stderr
     assert difference(before, bed.raw()) == []

@@ -115,6 +115,24 @@ def test_a_foreign_file_for_our_link_is_moved_with_the_change_and_comes_back(mac
     assert machine.files() == before
 
 
+def test_that_nobody_keeps_the_change_is_said_before_it_is_made(machine: Machine, tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    why = "nothing would keep this change over a restart: no configuration system was found on this host"
+    for verb in (("plan",), ("apply", "--yes", "--no-confirm")):
+        status, out, err = machine.run(verb[0], str(PRODUCTION), "--root", str(bare), *verb[1:])
+        assert status == 0, err
+        said, _, after = " ".join((err + out).split()).partition("change 1 is made")
+        assert why in said
+    assert "will not outlive a restart" in after
+    on_purpose = tmp_path / "none.yaml"
+    on_purpose.write_text(PRODUCTION.read_text().replace("  vmserver:\n", "  vmserver:\n    persist: none\n", 1))
+    assert machine.run("undo", "--yes")[0] == 0
+    status, out, err = machine.run("plan", str(on_purpose), "--root", str(bare))
+    assert status == 0, err
+    assert "over a restart" not in out
+
+
 def test_two_managers_at_once_are_named_and_refused(machine: Machine) -> None:
     (machine.networkd / "20-other.network").write_text("[Match]\nName=eth9\n\n[Network]\nDHCP=yes\n")
     profiles = machine.root / "etc/NetworkManager/system-connections"

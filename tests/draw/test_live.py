@@ -90,7 +90,7 @@ def test_a_terminal_without_utf8_gets_ascii_without_question_marks(lab: Lab, loc
         (["--highlight", "guest_2:desk"], 64, "did you mean 'guest_02'?"),
         (["--width", "20"], 64, "less than 40 columns"),
         (["--format", "gif"], 64, "'gif'"),
-        (["-o", "/nonexistent/x.svg"], 1, "/nonexistent/x.svg"),
+        (["-o", "/no-such-folder/x.svg"], 1, "/no-such-folder/x.svg"),
     ],
 )
 def test_wrong_words_get_a_sentence(words: list[str], status: int, message: str) -> None:

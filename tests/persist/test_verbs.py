@@ -79,7 +79,7 @@ def test_what_cannot_be_said_is_an_error_and_nothing_is_written(tmp_path: Path) 
         (("render", SITE), "Missing option '--dialect'"),
         (("render", SITE, "--dialect", "xml"), "'xml' is no dialect"),
         (("render", SITE, "--dialect", "NetworkManager"), "hint: that of NetworkManager is keyfile"),
-        (("import", "--root", "/nonexistent"), "'/nonexistent' is no folder"),
+        (("import", "--root", "/no-such-folder"), "'/no-such-folder' is no folder"),
         (("import", "--root", "/", "--dialect", "xml"), "'xml' is no dialect"),
     ],
 )

@@ -13,7 +13,7 @@ from bascule.apply.rollback import boot_unit
 from bascule.apply.rollback.watchdog import StandbyWatchdog
 from bascule.apply.state_directory import here, relative_words
 from bascule.errors import BasculeError, Problem
-from bascule.persist.persister import Persister, find_persister
+from bascule.persist.persister import ON_PURPOSE, OWN_NAMESPACE, Persister, find_persister
 from bascule.plan.change import Note
 from bascule.system.process.rights import require_rights
 
@@ -23,9 +23,9 @@ FILES = "files"  # the subject of what a plan says about them
 def with_listed_files(prepared: PreparedPlan, root: str | None) -> PreparedPlan:
     """A plan that is only looked at, with the files that an apply would write and move; what stops one is a note."""
     try:
-        persister = find_persister(prepared.site, prepared.host, root=root)[0]
+        persister, not_kept = find_persister(prepared.site, prepared.host, root=root)
         found = with_files(prepared, persister)
-        texts = unread(persister)
+        texts = (*unread(persister), *_unkept(found, not_kept))
     except BasculeError as error:
         found, texts = prepared, tuple(f"apply refuses: {_words(each)}" for each in error.problems)
     notes = (Note(kind="warning", subject=FILES, text=text) for text in texts)
@@ -38,6 +38,13 @@ def unread(persister: Persister | None) -> tuple[str, ...]:
     return tuple(
         f"/{path} could not be read ({why}), so nobody knows whether it is in the way" for path, why in skipped
     )
+
+
+def _unkept(prepared: PreparedPlan, why: str) -> tuple[str, ...]:
+    """That nobody keeps the change over a restart, where that is not what somebody wanted."""
+    if not prepared.plan.changes or why in {"", ON_PURPOSE, OWN_NAMESPACE}:
+        return ()
+    return (f"nothing would keep this change over a restart: {why}",)
 
 
 def _words(problem: Problem) -> str:
@@ -82,6 +89,6 @@ class ApplyRequest(Struct, frozen=True, kw_only=True):
             persister=persister,
             not_kept=not_kept,
             no_boot_rollback=boot_unit.gap(here()) if own else "",
-            remarks=tuple(dict.fromkeys((*remarks, *where, *unread(persister), *unasked))),
+            remarks=tuple(dict.fromkeys((*remarks, *where, *unread(persister), *_unkept(listed, not_kept), *unasked))),
             waiting=waiting,
         )

@@ -26,6 +26,9 @@ if TYPE_CHECKING:  # where nothing is kept, as in a namespace, no dialect is imp
     from bascule.plan.change import Note
     from bascule.plan.file_change import FileChange
 
+ON_PURPOSE = "the site file says 'persist: none'"
+OWN_NAMESPACE = "this is a network namespace of its own, which no configuration system makes again"
+
 
 class Persister(Struct):
     """Writes the files of one dialect below ``root``; what it will touch is decided before anything is changed."""
@@ -185,9 +188,9 @@ def find_persister(site: Site, host: Host, *, root: str | None = None) -> tuple[
     change back stands in another folder. Raises BasculeError where two systems fight over the host.
     """
     if host.persist == "none":
-        return None, "the site file says 'persist: none'"
+        return None, ON_PURPOSE
     if root is None and not is_machines_own():
-        return None, "this is a network namespace of its own, which no configuration system makes again"
+        return None, OWN_NAMESPACE
     from bascule.persist.detect import detect
 
     managers = detect(root or "/")
