@@ -21,6 +21,7 @@ guests:
 expect:
   - {from: kvm, to: web, verdict: reach}
 """
+TWO_MORE = "eth1: {network: office}, eth2: {network: office}}"
 FORWARD_DELAY_S = 2  # the least that the kernel takes with STP
 
 
@@ -73,6 +74,52 @@ def test_d10_the_hosts_own_bridge_with_stp_is_applied_and_rehearsed(real_host: F
         x for key in ("checks", "expectations", "notes") for x in rehearsed[key] if not x.get("ok")
     ]
     assert field.bascule("undo").returncode == 0
+
+
+def test_d10_another_bridge_is_the_root_and_has_times_of_its_own(real_host: Field) -> None:
+    """The kernel shows the root's times: they are no drift, the wait is as long as they are, and STP can be left."""
+    field = real_host
+    field.ip("link set sw type bridge stp_state 1 priority 4096 forward_delay 300 hello_time 100", field.switch)
+    text = ONE_NIC.replace("address: from-uplink", "address: from-uplink, stp: true, forward_delay: 2")
+    path = field.site(text)
+    done = field.bascule("apply", path, "--yes", "--no-confirm")
+    assert done.returncode == 0, done.stderr
+    assert "it passes no frame" not in done.stderr
+    assert field.document("plan", path)["changes"] == []
+    verified = field.document("verify", path)
+    (tree,) = [check for check in verified["checks"] if check["id"] == "stp"]
+    assert (tree["ok"], tree["detail"]) == (True, "STP on, the times of another bridge, the root")
+    assert "drifted" not in field.bascule("status").stdout
+    planned = field.document("plan", field.site(text.replace("forward_delay: 2", "forward_delay: 7"), "seven.yaml"))
+    assert planned["changes"] == []
+    assert any("whether its own are as the file says cannot be seen" in note["text"] for note in planned["notes"])
+    imported = field.bascule("import").stdout
+    assert "br0: the spanning tree's times: the kernel shows those of the root, another bridge" in imported
+    off = field.site(ONE_NIC, "off.yaml")
+    done = field.bascule("apply", off, "--yes", "--no-confirm")
+    assert done.returncode == 0, done.stderr
+    assert field.document("plan", off)["changes"] == []
+    assert field.bascule("undo").returncode == 0
+    assert field.document("plan", path)["changes"] == []
+
+
+def test_d10_a_port_that_the_spanning_tree_blocks_hears_its_own_bridge(real_host: Field) -> None:
+    """Two cables to one switch: what comes in by the blocked one is no other machine with the guest's MAC."""
+    field = real_host
+    field.plug(field.host, "eth2", "02:00:00:00:00:12")
+    text = FOUND.replace("    as_found: true\n", "").replace("eth1: {network: office}}", TWO_MORE)
+    text = text.replace("{uplink: eth1, stp: true}", "{uplink: eth1, ports: [eth2], stp: true, forward_delay: 2}")
+    path = field.site(text)
+    assert field.bascule("apply", path, "--yes", "--no-confirm").returncode == 0
+    assert "eth2" in "".join(x for x in field.run("bridge", "link").stdout.splitlines() if "blocking" in x)
+    field.guest("web", "web.0", "192.168.1.21/24", bridge="br0", site=text)  # which is listening now
+    said = field.document("verify", path)
+    heard = {check["subject"]: check for check in said["checks"] if check["id"] == "foreign-mac"}
+    assert heard["eth2"]["ok"] is None
+    assert heard["eth2"]["detail"].startswith("not listened: the spanning tree has it blocking")
+    assert not [check for check in heard.values() if check["ok"] is False]
+    (outcome,) = said["expectations"]
+    assert (outcome["observed"], outcome["model"]["agrees"]) == ("reach", True), "the model has waited, too"
 
 
 def test_d10_the_ageing_time_of_a_topology_change_is_of_the_moment() -> None:

@@ -117,6 +117,10 @@ def _options(have: LinkConfig, said: LinkConfig, *, is_here: bool) -> Iterator[s
         kind: Any = type(mine)
         for key, default in defaults_of(kind):
             value, other = getattr(mine, key), getattr(its, key)
+            if value is None and key in _TIMES:
+                if key == "forward_delay":
+                    yield f"{where}the spanning tree's times: the kernel shows those of the root, another bridge"
+                continue
             if value == other or _is_idle(mine, key) or (is_here and value == default):
                 continue
             instead = "the site file does not say it" if is_here else f"by the site file it is {_value(key, other)}"

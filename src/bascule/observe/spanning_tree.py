@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
-from msgspec import Struct
+from msgspec import Struct, field
+from msgspec.structs import replace
 
+from bascule.model.state import HostState
+from bascule.model.values import IfName
 from bascule.system.clock import Progress, unseen
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
@@ -45,20 +48,34 @@ def deaf_times(bridges: Iterable[str], namespace: Namespace | None = None) -> di
 def settling_ports(bridges: Iterable[str], namespace: Namespace | None = None) -> tuple[SettlingPort, ...]:
     """The ports of these bridges that are listening or learning now."""
     wanted = set(bridges)
+    return tuple(port for port in _ports(namespace) if port.bridge in wanted and port.state in ON_ITS_WAY)
+
+
+def _ports(namespace: Namespace | None) -> Iterator[SettlingPort]:
+    """All ports of bridges, whatever their state."""
     listing = run(("bridge", "-j", "link", "show"), namespace=namespace).stdout
-    return tuple(
-        SettlingPort(entry["master"], entry["ifname"], entry["state"])
-        for entry in json.loads(listing or "[]")
-        if entry.get("master") in wanted and entry.get("state") in ON_ITS_WAY
-    )
+    for entry in json.loads(listing or "[]"):
+        yield SettlingPort(entry.get("master", ""), entry["ifname"], entry.get("state", ""))
 
 
 class Settled(Struct, frozen=True, kw_only=True):
-    """How it went: the ports that were waited for as they were seen first, and those that still pass no frame."""
+    """How it went: the ports that were waited for as they were seen first, and those that still pass no frame.
+
+    ``states`` are those of all ports afterwards, where one was waited for.
+    """
 
     seen: tuple[SettlingPort, ...] = ()
     left: tuple[SettlingPort, ...] = ()
     waited_s: float = 0.0
+    states: Mapping[str, str] = field(default_factory=dict)
+
+    def applied(self, state: HostState) -> HostState:
+        """A state that was read before, with its ports as they are afterwards."""
+        links = dict(state.links)
+        for name, now in self.states.items():
+            if (link := links.get(IfName(name))) is not None and link.facts.stp_port_state != now:
+                links[link.name] = replace(link, facts=replace(link.facts, stp_port_state=now))
+        return replace(state, links=links) if self.states else state
 
     def lines(self) -> Iterator[tuple[str, bool, str]]:
         """Each port that was waited for, whether it forwards now, and a sentence about it."""
@@ -75,19 +92,22 @@ def await_forwarding(
 ) -> Settled:
     """Wait until every port of these bridges has passed listening and learning.
 
-    The time is two forward delays of the slowest bridge at most. Where none speaks STP nothing is waited for.
+    The time is two forward delays of the slowest bridge at most, and of the root that a bridge has heard meanwhile.
+    Where none speaks STP nothing is waited for.
     """
     times = deaf_times(bridges, namespace)
     begun = time.monotonic()
-    limit_s = max(times.values(), default=0.0) + MARGIN_S
     seen: dict[str, SettlingPort] = {}
     left: tuple[SettlingPort, ...] = ()
     while times and (left := settling_ports(times, namespace)):
         seen |= {port.port: port for port in left if port.port not in seen}
-        rest_s = begun + limit_s - time.monotonic()
+        times = {name: max(times[name], now) for name, now in deaf_times(times, namespace).items()}
+        rest_s = begun + max(times.values(), default=0.0) + MARGIN_S - time.monotonic()
         if rest_s <= 0:
             break
         more = f" (and {len(left) - 1} more)" if len(left) > 1 else ""
         progress(f"waits for the spanning tree: {left[0]}{more}, {rest_s:.0f} s at most")
         time.sleep(PAUSE_S)
-    return Settled(seen=tuple(seen.values()), left=left, waited_s=time.monotonic() - begun)
+    waited_s = time.monotonic() - begun
+    states = {port.port: port.state for port in _ports(namespace) if port.bridge} if seen else {}
+    return Settled(seen=tuple(seen.values()), left=left, waited_s=waited_s, states=states)

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from bascule.model.dhcp.offers import NOTHING, Unused
 from bascule.model.host_links import Bond, Bridge, Ipv6, Ipv6Privacy, Nic, VlanLink
 from bascule.model.kernel_parameters import FORWARDING
+from bascule.model.links import Bridge as BridgeOptions
 from bascule.model.links import BridgePort, LinkOptions, OpenVSwitch, Physical
 from bascule.model.links.wake_on_lan import Modes
 from bascule.model.site import Host, PlugKind, Site
@@ -51,7 +52,7 @@ def wanted_config(site: Site, host: Host, state: HostState | None = None) -> Net
         links.append(
             replace_fields(
                 config,
-                options=_guarded(found.options, site, host, name, seen),
+                options=_guarded(_with_times(found.options, link.options), site, host, name, seen),
                 mac=found.mac,
                 port=_with_cost(found.port, link.port),
                 vlans=now.vlans if now.master else (),
@@ -72,6 +73,11 @@ def wanted_config(site: Site, host: Host, state: HostState | None = None) -> Net
             )
         )
     return NetworkConfig.of(links, (*GUEST_TAPS, *_other_taps(site, host)), host.rules)
+
+
+def _with_times(found: LinkOptions, said: LinkOptions) -> LinkOptions:
+    """A bridge with the times that the site file says where the kernel shows those of its spanning tree's root."""
+    return found.with_times(said) if isinstance(found, BridgeOptions) and isinstance(said, BridgeOptions) else found
 
 
 def _guarded(options: LinkOptions, site: Site, host: Host, name: IfName, state: HostState) -> LinkOptions:

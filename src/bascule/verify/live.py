@@ -24,7 +24,7 @@ from bascule.verify.expectations import NOT_ASKED, UNPROVEN, Outcome, judge, wit
 from bascule.verify.host import check_host, check_state
 from bascule.verify.power import guests_off
 from bascule.verify.reachability.live import scene
-from bascule.verify.wire.foreign_macs import ForeignMacs, live_uplinks
+from bascule.verify.wire.foreign_macs import ForeignMacs, blocked_uplinks, live_uplinks
 from bascule.verify.wire.leases import check_leases, leases_below
 from bascule.verify.wire.macs_inside import MacsInside
 from bascule.verify.witness import Witness
@@ -66,6 +66,7 @@ def verify_live(
         return replace(_without_rights(site, host, state, plan, lacking), waiting=waiting)
     with Namespace.current(host.name) as here:
         settled = await_forwarding(host.bridges, progress=progress)
+        state = settled.applied(state)
         probe_domain = live_domain(site, host, state, here)
         off = guests_off(site, host, state)
         with ForeignMacs(live_uplinks(site, host, state, here)) as wires, MacsInside(site, host, state) as inside:
@@ -75,6 +76,7 @@ def verify_live(
                 *check_leases(site, host, state, here, leases_below(networks), off),
                 *wires.checks(),
                 *inside.checks(),
+                *blocked_uplinks(host, state),
             )
         endpoints = Endpoints(site, probe_domain, read_neighbours(here))  # after the checks, which made guests speak
         checks += tuple(Check(id="spanning-tree", subject=one[0], ok=one[1], detail=one[2]) for one in settled.lines())

@@ -193,7 +193,9 @@ def _spanning_tree(link: Link, facts: StateChecks) -> Check:
     options = link.options
     if not isinstance(options, BridgeOptions):
         return facts.check("stp", link.name, f"is no bridge but {options.kind or 'a NIC'}", "existence")
-    seen = f"STP {'on' if options.stp_state else 'off'}, forward delay {options.forward_delay / 100:g} s"
+    delay = options.forward_delay
+    words = "the times of another bridge, the root" if delay is None else f"forward delay {delay / 100:g} s"
+    seen = f"STP {'on' if options.stp_state else 'off'}, {words}"
     if not options.stp_state and options.forward_delay:
         seen += ", which does nothing without STP"
     return facts.check("stp", link.name, seen, "options", words="stp_state")

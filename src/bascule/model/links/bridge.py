@@ -13,18 +13,21 @@ PORTS_MAX = 1023  # of one bridge: port numbers have 10 bits and 0 is none (BR_P
 
 
 class Bridge(LinkOptions, frozen=True, kw_only=True):
-    """A bridge's own options; ``unkept`` are those that no file of any configuration system has a word for."""
+    """A bridge's own options; ``unkept`` are those that no file of any configuration system has a word for.
+
+    Of a bridge that is not the root of its spanning tree the kernel shows the root's times: its own are None then.
+    """
 
     kind: ClassVar[str] = "bridge"
-    momentary: ClassVar[frozenset[str]] = frozenset({"ageing_time"})
+    momentary: ClassVar[frozenset[str]] = frozenset({"ageing_time", "forward_delay", "hello_time", "max_age"})
     unkept: ClassVar[frozenset[str]] = frozenset(
         {"mcast_router", "nf_call_iptables", "nf_call_ip6tables", "nf_call_arptables"}
     )
 
     stp_state: int = 0
-    forward_delay: int = 1500
-    hello_time: int = 200
-    max_age: int = 2000
+    forward_delay: int | None = 1500
+    hello_time: int | None = 200
+    max_age: int | None = 2000
     ageing_time: int | None = 30000  # None: hidden while the kernel shortens it for a change of the topology
     priority: int = 32768
     vlan_filtering: int = 0
@@ -40,10 +43,18 @@ class Bridge(LinkOptions, frozen=True, kw_only=True):
 
     @classmethod
     def read(cls, info: Mapping[str, Any]) -> Self:
-        """For a time after a change of the topology the kernel shows two forward delays (br_stp.c)."""
+        """For a time after a change of the topology the kernel shows two forward delays as ageing time (br_stp.c)."""
         found = super().read(info)
-        shortened = info.get("topology_change") and found.ageing_time == 2 * found.forward_delay
-        return replace(found, ageing_time=None) if shortened else found
+        if info.get("topology_change") and found.ageing_time == 2 * (found.forward_delay or 0):
+            found = replace(found, ageing_time=None)
+        if info.get("root_port"):  # iproute2 may print the bridge's own ID as the root's
+            found = replace(found, forward_delay=None, hello_time=None, max_age=None)
+        return found
+
+    def with_times(self, usual: Bridge) -> Self:
+        """The same, with another bridge's times where the kernel hides its own."""
+        hidden = {name: getattr(usual, name) for name in self.momentary if getattr(self, name) is None}
+        return replace(self, **hidden) if hidden else self
 
 
 class BridgePort(LinkOptions, frozen=True, kw_only=True):

@@ -119,7 +119,7 @@ def _bridge_old(link: LinkConfig, members: list[LinkConfig]) -> Lines:
     default = Bridge()
     out += [
         f"brctl stp {name} {'on' if options.stp_state else 'off'}",
-        f"brctl setfd {name} {seconds(options.forward_delay)}",
+        f"brctl setfd {name} {seconds(options.forward_delay or 0)}",
     ]
     for field, verb in (("hello_time", "sethello"), ("max_age", "setmaxage"), ("ageing_time", "setageing")):
         if getattr(options, field) != getattr(default, field):

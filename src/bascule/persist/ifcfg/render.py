@@ -99,7 +99,7 @@ def _switched(link: LinkConfig, config: NetworkConfig, gaps: Gaps) -> Lines:
 
 def _bridge(options: Bridge) -> Lines:
     out: Lines = [("TYPE", "Bridge"), ("STP", "on" if options.stp_state else "off")]
-    out.append(("DELAY", seconds(options.forward_delay)))
+    out.append(("DELAY", seconds(options.forward_delay or 0)))
     defaults = Bridge()
     words = [
         f"{file}={getattr(options, name)}"

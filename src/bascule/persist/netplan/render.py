@@ -127,7 +127,7 @@ def _switched(link: LinkConfig, options: OpenVSwitch | OpenVSwitchBond) -> dict[
 
 def _bridge(options: Bridge, members: list[LinkConfig]) -> dict[str, Any]:
     default = Bridge()
-    out: dict[str, Any] = {"stp": bool(options.stp_state), "forward-delay": _span(options.forward_delay)}
+    out: dict[str, Any] = {"stp": bool(options.stp_state), "forward-delay": _span(options.forward_delay or 0)}
     for name, key in OWN_BRIDGE_WORDS.items():
         value = getattr(options, name)
         if value != getattr(default, name):

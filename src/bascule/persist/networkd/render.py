@@ -93,7 +93,8 @@ def netdev(link: LinkConfig) -> Sections:
 def bridge(options: Bridge) -> Items:
     """[Bridge] of a .netdev: STP and the delay are always said, the rest where it differs from the kernel's."""
     default = Bridge()
-    out: Items = [("STP", "yes" if options.stp_state else "no"), ("ForwardDelaySec", seconds(options.forward_delay))]
+    delay = seconds(options.forward_delay or 0)
+    out: Items = [("STP", "yes" if options.stp_state else "no"), ("ForwardDelaySec", delay)]
     for name, key in TIMES.items():
         if name != "forward_delay" and getattr(options, name) != getattr(default, name):
             out.append((key, seconds(getattr(options, name))))

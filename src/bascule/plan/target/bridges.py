@@ -67,7 +67,8 @@ def _bridge_link(
     mac = seen.mac if seen else derive_mac(build.site.name, build.host.name + "/" + bridge.name, 0)
     narrow = min((build.links[port.link].mtu for port in bridge.every_port), default=seen.mtu if seen else 1500)
     mtu = bridge.mtu or narrow  # what every port passes, as the kernel has it where nobody says another
-    delay, snooping = 1500 if bridge.stp else 0, 0
+    delay: int | None = 1500 if bridge.stp else 0
+    snooping = 0
     if before is not None and type(before.options) is type(known) and not bridge.stp and not known.stp_state:
         delay = known.forward_delay  # without STP it does nothing
     if build.host.as_found and before is not None:
@@ -88,6 +89,7 @@ def _bridge_link(
     if bridge.openvswitch is not None:
         options = switch_options(replace(options, mcast_snooping=known.mcast_snooping), bridge)
     options = replace(options, **_said(bridge))
+    _note_hidden(build, bridge, before)
     new = before or Link(name=bridge.name, options=options, alias=build.mark)
     _note_unkept(build, bridge, options)
     return replace(new, options=options, up=True, mac=bridge.mac or mac, mtu=mtu, arp=build.made(new) or new.arp)
@@ -100,6 +102,14 @@ def _note_unkept(build: TargetBuilder, bridge: DeclaredBridge, options: Bridge) 
         words = ", ".join(f"{name} {value}" for name, value in said.items())
         text = f"{words}: not in the file, so it stays as it is, and no file that Bascule writes keeps it"
         build.note("warning", bridge.name, text)
+
+
+def _note_hidden(build: TargetBuilder, bridge: DeclaredBridge, before: Link | None) -> None:
+    """Say that the times of the file's spanning tree cannot be compared: the kernel shows those of its root."""
+    hides = before is not None and isinstance(before.options, Bridge) and before.options.forward_delay is None
+    if hides and {"forward_delay", "hello_time", "max_age"} & _said(bridge).keys():
+        text = "another bridge is the root of its spanning tree, and the kernel shows that one's times: whether its "
+        build.note("warning", bridge.name, f"{text}own are as the file says cannot be seen, and they are not changed")
 
 
 def _said(bridge: DeclaredBridge) -> dict[str, int]:

@@ -14,7 +14,7 @@ def deaf_s(bridge: Link | None) -> float:
     """How long a port that comes up on a bridge passes no frame: listening and learning, one forward delay each."""
     if bridge is None or not isinstance(bridge.options, Bridge) or not bridge.options.stp_state:
         return 0.0
-    return 2 * bridge.options.forward_delay / 100  # 802.1D
+    return 2 * (bridge.options.with_times(Bridge()).forward_delay or 0) / 100  # 802.1D
 
 
 def settling_s(before: HostState, after: HostState) -> float:

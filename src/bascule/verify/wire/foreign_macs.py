@@ -26,7 +26,7 @@ from bascule.frames.codecs import arp, ethernet, icmp
 from bascule.frames.packet import Frame, read_frame
 from bascule.model.host_links import Bond, Nic
 from bascule.model.site import Host, Network, Site
-from bascule.model.state import HostState
+from bascule.model.state import HostState, Link
 from bascule.model.values import IfName, IpAddress, IpInterface, Mac
 from bascule.policy.guards.ports import link_local
 from bascule.system.net.netns import Namespace
@@ -71,7 +71,7 @@ def uplinks_of(site: Site, host: Host, state: HostState, known: tuple[IpInterfac
     """The uplinks of a host's bridges that are up. ``known`` are addresses that the host has heard of."""
     for bridge, name in ((one, port.link) for one in host.bridges.values() for port in one.every_port):
         link, port = state.links.get(bridge.name), state.links.get(name)
-        if link is None or port is None or port.mac is None or not port.up:
+        if link is None or port is None or port.mac is None or not port.up or _is_blocked(port):
             continue
         network = site.network_of_link(host, name)
         nics = [nic for nic in site.guest_nics(host.name) if nic.bridge == bridge.name]
@@ -95,6 +95,21 @@ def own_links(site: Site, host: Host, state: HostState, known: tuple[IpInterface
             addresses = _addresses(site, host, network, known)
             owners = {link.mac: str(said.name)}
             yield Uplink(name=link.name, mac=link.mac, owners=owners, has_ipv4=True, addresses=addresses, own=True)
+
+
+def _is_blocked(port: Link) -> bool:
+    return port.facts.stp_port_state not in {"", "forwarding"}
+
+
+def blocked_uplinks(host: Host, state: HostState) -> Iterator[Check]:
+    """Those that nobody listens on: what comes in there the bridge itself has sent by another port."""
+    for bridge in host.bridges.values():
+        for declared in bridge.every_port:
+            port = state.links.get(declared.link)
+            if port is not None and port.up and _is_blocked(port):
+                detail = f"not listened: the spanning tree has it {port.facts.stp_port_state}, and what it hears "
+                detail += f"may be what {bridge.name} sent by another port"
+                yield Check(id="foreign-mac", subject=port.name, ok=None, detail=detail)
 
 
 def _addresses(
