@@ -25,7 +25,7 @@ DOMAINS = st.lists(st.sampled_from(["example.org", "lab.example.org"]), unique=T
 
 def _as_the_kernel_keeps_it(bridge: Bridge) -> Bridge:
     """With a spanning tree a port waits for two seconds at least (net/bridge/br_stp_if.c)."""
-    return replace(bridge, forward_delay=max(bridge.forward_delay, 200)) if bridge.stp_state else bridge
+    return replace(bridge, forward_delay=max(bridge.forward_delay or 0, 200)) if bridge.stp_state else bridge
 
 
 PLAIN_BRIDGE = st.builds(
