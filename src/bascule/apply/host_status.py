@@ -54,12 +54,12 @@ class HostStatus(Struct, frozen=True, kw_only=True):
     stopped: tuple[StoppedFrames, ...] = ()  # by the guards of guest NICs, since their table was loaded
 
 
-def host_status(place: StateDirectory | None = None) -> HostStatus:
+def host_status() -> HostStatus:
     """Look.
 
     Raises BasculeError when the checkpoint is damaged, MissingTool or NotPermitted when nothing can be seen.
     """
-    place = place or here()
+    place = here()
     folder = checkpoints.latest(place)
     entry = folder.last() if folder else None
     busy = holder(place.lock)

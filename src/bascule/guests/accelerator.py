@@ -44,18 +44,18 @@ def accel() -> Accelerator:
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         words = "/dev/kvm is there, but this user may not open it; it is for the members of the group kvm"
         return Accelerator(name="tcg", reason=words, forbidden=True)
-    said = runs_on("kvm")
+    said = why_no_kvm()
     if said is None:
         return Accelerator(name="kvm", reason="a probe guest ran on it")
     return Accelerator(name="tcg", reason=f"/dev/kvm is there, but a probe guest did not run on it: {said}")
 
 
-def runs_on(name: str) -> str | None:
-    """None if a guest runs with this accelerator, else what QEMU said."""
+def why_no_kvm() -> str | None:
+    """None if a guest runs with KVM, else what QEMU said."""
     with tempfile.NamedTemporaryFile(suffix=".img") as image:
         image.write(_SECTOR)
         image.flush()
-        argv = ["qemu-system-x86_64", "-accel", name, "-machine", "pc", "-m", "16", "-nodefaults", "-display", "none"]
+        argv = ["qemu-system-x86_64", "-accel", "kvm", "-machine", "pc", "-m", "16", "-nodefaults", "-display", "none"]
         argv += ["-no-reboot", "-drive", f"file={image.name},format=raw,if=ide,snapshot=on"]
         argv += ["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]
         try:

@@ -41,14 +41,17 @@ class Inventory(Struct, frozen=True, kw_only=True):
     unread: tuple[str, ...] = ()
 
 
-def lease_sightings(leases: Iterable[Lease], *, now: float, lease_s: float = 3600.0) -> tuple[Sighting, ...]:
-    """Leases as sightings: one that ends in ``lease_s`` seconds was given just now (libvirt gives an hour)."""
+LEASE_S = 3600.0  # libvirt gives an hour
+
+
+def lease_sightings(leases: Iterable[Lease], *, now: float) -> tuple[Sighting, ...]:
+    """Leases as sightings: one that ends in an hour was given just now."""
     return tuple(
         Sighting(
             mac=lease.mac,
             address=lease.address,
             source="lease",
-            age_s=max(0.0, lease_s - (lease.expires - now)) if lease.expires else None,
+            age_s=max(0.0, LEASE_S - (lease.expires - now)) if lease.expires else None,
             where=lease.network,
         )
         for lease in leases

@@ -27,13 +27,13 @@ CONTAINERS = {  # how a control group tells whose container a process is in
 PROC, DOCKER = Path("/proc"), Path("/var/lib/docker/containers")
 
 
-def holders(indexes: Mapping[int, str], proc: Path = PROC) -> dict[str, tuple[str, ...]]:
+def holders(indexes: Mapping[int, str]) -> dict[str, tuple[str, ...]]:
     """The NICs, by index in our namespace, on which links of other namespaces sit, each with what sits there.
 
     What cannot be looked into (another user's processes) is left out.
     """
     found: dict[str, tuple[str, ...]] = {}
-    for path, process in other_namespaces(proc) if indexes else ():
+    for path, process in other_namespaces() if indexes else ():
         for index, words in _links_in(path):
             if index in indexes:
                 name = indexes[index]
@@ -63,10 +63,10 @@ def on_bridges_that_go(before: HostState, after: HostState) -> tuple[HeldBridge,
     return tuple(HeldBridge(name, words) for name, some in holders(gone).items() for words in some)
 
 
-def other_namespaces(proc: Path = PROC) -> Iterator[tuple[Path, Path | None]]:
+def other_namespaces() -> Iterator[tuple[Path, Path | None]]:
     """Each other namespace by a path to it, and the first process in it; those that only have a name come last."""
-    seen = {_inode(proc / "thread-self/ns/net")}
-    processes = sorted((one for one in proc.glob("[0-9]*")), key=lambda one: int(one.name))
+    seen = {_inode(PROC / "thread-self/ns/net")}
+    processes = sorted((one for one in PROC.glob("[0-9]*")), key=lambda one: int(one.name))
     named = Path("/run/netns")
     for path, process in (
         *((one / "ns/net", one) for one in processes),
@@ -127,10 +127,10 @@ def _named(path: Path) -> str | None:
     return next((one.name for one in (folder.iterdir() if folder.is_dir() else ()) if _inode(one) == inode), None)
 
 
-def _docker_name(number: str, folder: Path = DOCKER) -> str:
+def _docker_name(number: str) -> str:
     """A container's name, from Docker's own file; the beginning of its number where that cannot be read."""
     try:
-        name = json.loads((folder / number / "config.v2.json").read_text())["Name"]
+        name = json.loads((DOCKER / number / "config.v2.json").read_text())["Name"]
     except (OSError, ValueError, KeyError, TypeError):
         return number[:12]
     return str(name).lstrip("/")

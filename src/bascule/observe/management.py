@@ -13,7 +13,6 @@ from msgspec import Struct
 from bascule.errors import CommandFailed, NotPermitted
 from bascule.model.state import HostState
 from bascule.model.values import IfName
-from bascule.system.net.netns import Namespace
 from bascule.system.run import run
 from bascule.topology.management import management_path
 
@@ -28,14 +27,14 @@ class Management(Struct, frozen=True, kw_only=True):
     links: frozenset[str] = frozenset()
 
 
-def ssh_connection(environment: Mapping[str, str] | None = None) -> tuple[str, str] | None:
+def ssh_connection() -> tuple[str, str] | None:
     """The peer's and our address of the SSH session that we were started in.
 
     sudo and su drop SSH_CONNECTION (sshd(8)), so the processes above us are asked as well.
     """
-    found = _connection(os.environ if environment is None else environment)
+    found = _connection(os.environ)
     pid = os.getppid()
-    while found is None and environment is None and pid > 1:
+    while found is None and pid > 1:
         found = _connection(_environment(pid))
         pid = _parent(pid)
     return found
@@ -61,14 +60,9 @@ def _parent(pid: int) -> int:
         return 0
 
 
-def management(
-    state: HostState,
-    *,
-    environment: Mapping[str, str] | None = None,
-    namespace: Namespace | None = None,
-) -> Management | None:
+def management(state: HostState) -> Management | None:
     """The administrator's line through this network namespace; None where he sits at the console or elsewhere."""
-    connection = ssh_connection(environment)
+    connection = ssh_connection()
     if connection is None:
         return None
     peer, _, zone = connection[0].partition("%")
@@ -78,7 +72,7 @@ def management(
     try:
         ip_address(peer)
         words = ("ip", "-j", "route", "get", peer, *(("oif", zone) if zone else ()))
-        route = json.loads(run(words, namespace=namespace).stdout)[0]
+        route = json.loads(run(words).stdout)[0]
     except (ValueError, IndexError, CommandFailed, NotPermitted):
         return None
     device = IfName(route.get("dev", ""))

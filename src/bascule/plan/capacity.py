@@ -141,9 +141,9 @@ class Capacity(Struct, frozen=True, kw_only=True):
             return "fits"
         return "over-limit" if self.used <= self.memory.total - self.reserved_hugepages else "over-memory"
 
-    def next_guests(self, sizes: Sequence[int] = NEXT_SIZES) -> tuple[Headroom, ...]:
+    def next_guests(self) -> tuple[Headroom, ...]:
         """What one more guest of each size would do."""
-        return tuple(Headroom(size=size, left=self.left - guest_need("", size).ordinary) for size in sizes)
+        return tuple(Headroom(size=size, left=self.left - guest_need("", size).ordinary) for size in NEXT_SIZES)
 
 
 def reserve(total: int) -> int:

@@ -13,14 +13,16 @@ from bascule.errors import BasculeError, CommandFailed, Problem
 from bascule.system.closing import Closing
 from bascule.system.line_socket import LineSocket
 
+ANSWER_S = 10.0
+
 
 class Qmp(Closing):
     """A conversation with one QEMU process. Every failure is a CommandFailed with QEMU's own words."""
 
-    def __init__(self, path: Path, *, timeout_s: float = 10.0) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self._socket = LineSocket(path, timeout_s=timeout_s)
+            self._socket = LineSocket(path, timeout_s=ANSWER_S)
             self._line()  # the greeting
         except OSError as error:
             raise self._gone(error) from error
@@ -55,12 +57,12 @@ class Qmp(Closing):
         except (OSError, ValueError) as error:
             raise self._gone(error) from error
 
-    def wait_event(self, name: str) -> dict[str, Any]:
-        """The data of the next event of this name. Raises CommandFailed when none comes in time."""
+    def wait_deleted(self) -> dict[str, Any]:
+        """The data of the next device that QEMU has taken out. Raises CommandFailed when none comes in time."""
         try:
             while True:
                 answer = self._line()
-                if answer.get("event") == name:
+                if answer.get("event") == "DEVICE_DELETED":
                     data: dict[str, Any] = answer.get("data", {})
                     return data
         except OSError as error:

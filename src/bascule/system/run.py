@@ -139,23 +139,22 @@ def run_all(
     commands: Iterable[Sequence[str]],
     *,
     namespace: Namespace | None = None,
-    optional: Container[str] = (),
     timeout_s: float = HUNG_S,
 ) -> list[str]:
     """Run several programs side by side and take what each prints on stdout.
 
-    The text is empty for a tool of ``optional`` that is not here, may not be used, or finds its part of the kernel
-    missing. Raises as ``run`` does, for the first that failed.
+    Raises as ``run`` does, for the first that failed.
     """
-    with Running(commands, namespace=namespace, optional=optional) as running:
+    with Running(commands, namespace=namespace) as running:
         return running.texts(timeout_s)
 
 
 class Running(Closing):
     """Programs that run side by side; they print into memory and never wait for us.
 
-    Those that still run are killed on the way out. A tool that is missing is told when its text is asked for, unless
-    it is ``optional``; of a command that is, the whole line, nothing is told that it says against it.
+    Those that still run are killed on the way out. The text of an ``optional`` tool is empty where it is
+    missing, may not be used, or finds its part of the kernel missing; of a command that is, the whole line, nothing is
+    told that it says against it.
     """
 
     __slots__ = ("_optional", "_programs")

@@ -231,13 +231,16 @@ _SQUEEZE = (
 )
 
 
-def page(scene: Scene, m: Metrics, *, aspect: float = 1.6, notes: Notes = Notes.FULL) -> Layout:
-    """The flattest layout that is not much wider than ``aspect`` times its height; what cannot be may be wider."""
-    found = _flattest(scene, m, notes, lambda layout: layout.width <= aspect * layout.height)
+ASPECT = 1.6  # width of a page by its height, where one can be made so
+
+
+def page(scene: Scene, m: Metrics, *, notes: Notes = Notes.FULL) -> Layout:
+    """The flattest layout that is not much wider than its height allows; what cannot be may be wider."""
+    found = _flattest(scene, m, notes, lambda layout: layout.width <= ASPECT * layout.height)
     if found is not None:
         return found
     deepest = arrange(scene, m, depth=_depths(scene)[-1], notes=notes)
-    return deepest if deepest.width <= WIDEST * deepest.height else _folded(scene, m, aspect, notes)
+    return deepest if deepest.width <= WIDEST * deepest.height else _folded(scene, m, notes)
 
 
 WIDEST = 1.9
@@ -264,14 +267,14 @@ def _flattest(scene: Scene, m: Metrics, notes: Notes, fits: Callable[[Layout], b
     return found
 
 
-def _folded(scene: Scene, m: Metrics, aspect: float, notes: Notes) -> Layout:
+def _folded(scene: Scene, m: Metrics, notes: Notes) -> Layout:
     """Hosts broken into bands, for a host with so many bridges that it would be a ribbon."""
     flat = arrange(scene, m, depth=4, notes=notes)
-    width = m.snap(int((flat.width * flat.height * aspect) ** 0.5))
+    width = m.snap(int((flat.width * flat.height * ASPECT) ** 0.5))
     best = flat
     for _ in range(6):
         best = arrange(scene, m, depth=4, width=width, notes=notes)
-        if best.width <= aspect * best.height:
+        if best.width <= ASPECT * best.height:
             break
         width = m.snap(int(width * 0.8))
     return best

@@ -108,17 +108,12 @@ class Block(Struct, kw_only=True):
         self.paths.update(other.paths)
 
 
-def wrap(
-    blocks: Sequence[Block], *, gap: int, width: int | None = None, columns: int | None = None
-) -> list[list[Block]]:
+def wrap(blocks: Sequence[Block], *, gap: int, width: int | None = None) -> list[list[Block]]:
     """Break a line of blocks into rows, in their order."""
     found: list[list[Block]] = []
     used = 0
     for block in blocks:
-        fits = (
-            found and (width is None or used + gap + block.w <= width) and (columns is None or len(found[-1]) < columns)
-        )
-        if fits:
+        if found and (width is None or used + gap + block.w <= width):
             found[-1].append(block)
             used += gap + block.w
         else:

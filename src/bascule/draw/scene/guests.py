@@ -122,10 +122,13 @@ def _details(members: Sequence[Guest]) -> tuple[str, ...]:
     return tuple(details)
 
 
-def vlan_words(words: Sequence[str], *, most: int = 4) -> str:
+MOST_VLANS = 4
+
+
+def vlan_words(words: Sequence[str]) -> str:
     """``VLAN 10,20-29``: at most so many of them, and how many more there are."""
-    more = f" +{len(words) - most}" if len(words) > most else ""
-    return f"VLAN {','.join(words[:most])}{more}" if words else ""
+    more = f" +{len(words) - MOST_VLANS}" if len(words) > MOST_VLANS else ""
+    return f"VLAN {','.join(words[:MOST_VLANS])}{more}" if words else ""
 
 
 def span_words(first: int, last: int) -> str:

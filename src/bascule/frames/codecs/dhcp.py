@@ -64,11 +64,10 @@ def build(
     options: Mapping[int, bytes] | Iterable[tuple[int, bytes]] = (),
     *,
     client: IPv4Address | None = None,
-    broadcast: bool = False,
 ) -> bytes:
     """The UDP payload of a client's message, with its type and ``options``."""
     pairs = options.items() if isinstance(options, Mapping) else options
-    head = struct.pack("!BBBBIHH", 1, 1, 6, 0, xid, 0, 0x8000 if broadcast else 0)
+    head = struct.pack("!BBBBIHH", 1, 1, 6, 0, xid, 0, 0)
     addresses = (client or IPv4Address(0)).packed + bytes(12)
     body = head + addresses + mac + bytes(10 + 64 + 128) + COOKIE + bytes((TYPE, 1, message))
     body += b"".join(bytes((code, len(value))) + value for code, value in pairs) + b"\xff"

@@ -42,9 +42,9 @@ def owner(table: str, chain: str = "", comment: str = "", targets: Iterable[str]
     return told or _first(CHAINS, chain) or _first(TABLES, table)
 
 
-def owner_words(family: str, table: str, chain: str = "", comment: str = "", targets: Iterable[str] = ()) -> str:
+def owner_words(family: str, table: str, chain: str = "", targets: Iterable[str] = ()) -> str:
     """A table for people, and whose the rule is: ``table ip filter (Docker)``, or ``your own table inet filter``."""
-    whose = owner(table, chain, comment, targets)
+    whose = owner(table, chain, targets=targets)
     return f"table {family} {table} ({whose})" if whose else f"your own table {family} {table}"
 
 

@@ -105,12 +105,12 @@ def seconds(ticks: int) -> str:
     return f"{whole}.{rest:02d}".rstrip("0").rstrip(".") if rest else str(whole)
 
 
-def ticks(text: str, limit: int = 2**31) -> int:
+def ticks(text: str) -> int:
     """Seconds, possibly with decimals, as kernel ticks."""
     if not _SECONDS.fullmatch(text.strip()):
         raise ValueError(f"'{text}' is not a number of seconds")
     value = round(float(text) * 100)
-    if not 0 <= value <= limit:
+    if not 0 <= value <= 2**31:
         raise ValueError(f"{text} s is out of bounds")
     return value
 

@@ -83,7 +83,7 @@ def _network(state: LibvirtState, name: str, before: NetworkText | None, after: 
             )
             return
         for one in updates:
-            commands.append(net_update(uri, name, one.command, one.section, one.xml, parent=one.parent, live=True))
+            commands.append(net_update(uri, name, one.command, one.section, one.xml, parent=one.parent))
         later = network_xml.updated(later, updates) if before.persistent else later
     if network_xml.is_other(later, after.next) or (after.persistent and not before.persistent):
         commands.append(define)

@@ -17,9 +17,8 @@ def device(uri: str, verb: str, domain: str, xml: str, *, live: bool) -> Command
     return virsh(uri, f"{verb}-device", domain, FROM_STDIN, "--live" if live else "--config", xml=xml)
 
 
-def net_update(uri: str, network: str, command: str, section: str, xml: str, *, parent: int, live: bool) -> Command:
-    """A change of one section of a network, in its definition and, ``live``, in what runs."""
-    words = ["net-update", network, command, section, "--xml", xml, "--config"]
-    words += ["--live"] if live else []
+def net_update(uri: str, network: str, command: str, section: str, xml: str, *, parent: int) -> Command:
+    """A change of one section of a network, in its definition and in what runs."""
+    words = ["net-update", network, command, section, "--xml", xml, "--config", "--live"]
     words += ["--parent-index", str(parent)] if parent >= 0 else []
     return virsh(uri, *words)

@@ -95,7 +95,7 @@ def tell(command: Command, where: LiveHost) -> None:
     with Qmp(path) as qmp:
         qmp.ask(message["execute"], **arguments)
         while message["execute"] == "device_del":
-            if qmp.wait_event("DEVICE_DELETED").get("device") == arguments["id"]:
+            if qmp.wait_deleted().get("device") == arguments["id"]:
                 break
     if moved and arguments["up"]:
         mac, tap = moved

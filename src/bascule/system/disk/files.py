@@ -170,7 +170,7 @@ def _entries(root: Path, folder: str, name: str, *, depth: int) -> Iterator[str]
             yield from _entries(root, path, name, depth=depth + 1)
 
 
-def read_below(root: Path, path: str, *, folders: dict[str, Path] | None = None, limit: int = CONFIG_FILE_MAX) -> str:
+def read_below(root: Path, path: str, *, folders: dict[str, Path] | None = None) -> str:
     """The text of a configuration file (``text_of``).
 
     ``folders`` remembers where folders really are, for those who read many files. Raises OSError for what cannot be
@@ -180,9 +180,9 @@ def read_below(root: Path, path: str, *, folders: dict[str, Path] | None = None,
     known = {} if folders is None else folders
     if folder not in known:
         known[folder] = below(root, folder)
-    data = _read_regular(f"{known[folder]}/{name}", limit)
+    data = _read_regular(f"{known[folder]}/{name}")
     if data is None:  # a symbolic link
-        data = _read_regular(str(below(root, path)), limit)
+        data = _read_regular(str(below(root, path)))
     if data is None:
         raise OSError(errno.ELOOP, "symbolic links go round in a circle", path)
     if b"\0" in data:
@@ -198,7 +198,7 @@ def text_of(data: bytes) -> str:
         return data.decode("latin-1").replace("\r\n", "\n")
 
 
-def _read_regular(file: str, limit: int) -> bytes | None:
+def _read_regular(file: str) -> bytes | None:
     """The bytes of a regular file; None for a symbolic link. A pipe or device is told, never waited for."""
     try:
         handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -216,10 +216,10 @@ def _read_regular(file: str, limit: int) -> bytes | None:
             raise ValueError("masked: it leads to a device")
         if not stat.S_ISREG(status.st_mode):
             raise ValueError("no regular file")
-        if status.st_size > limit:
-            raise ValueError(f"larger than {limit >> 20} MiB, which no configuration is")
+        if status.st_size > CONFIG_FILE_MAX:
+            raise ValueError(f"larger than {CONFIG_FILE_MAX >> 20} MiB, which no configuration is")
         chunks = []
-        while chunk := os.read(handle, min(limit, 1 << 20)):
+        while chunk := os.read(handle, min(CONFIG_FILE_MAX, 1 << 20)):
             chunks.append(chunk)
         return b"".join(chunks)
     finally:

@@ -80,12 +80,15 @@ def is_up(namespace: Namespace, link: str) -> bool:
     return bool(answer) and bool(_flags(answer) & _UP)
 
 
-def wait_until_running(links: Mapping[Namespace, Iterable[str]], *, timeout_s: float = 2.0) -> list[tuple[str, str]]:
+CARRIER_S = 2.0
+
+
+def wait_until_running(links: Mapping[Namespace, Iterable[str]]) -> list[tuple[str, str]]:
     """Wait for all links that are up to run; those that do not in time, each as (namespace, link).
 
     The kernel takes note of a carrier in the background; until then a bridge does not forward to the port.
     """
-    end = time.monotonic() + timeout_s
+    end = time.monotonic() + CARRIER_S
     left = {namespace: frozenset(names) for namespace, names in links.items()}
     while left := {namespace: rest for namespace, names in left.items() if (rest := idle(namespace, names))}:
         if time.monotonic() > end:

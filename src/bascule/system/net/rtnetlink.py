@@ -76,9 +76,9 @@ def _name(name: str) -> bytes:
     return _attr(_IFNAME, name.encode() + b"\0")
 
 
-def _ifinfo(*, index: int = 0, up: bool = False, change: bool = False) -> bytes:
+def _ifinfo(*, up: bool = False, change: bool = False) -> bytes:
     flags = _IFF_UP if up else 0
-    return struct.pack("=BxHiII", socket.AF_UNSPEC, 0, index, flags, _IFF_UP if up or change else 0)
+    return struct.pack("=BxHiII", socket.AF_UNSPEC, 0, 0, flags, _IFF_UP if up or change else 0)
 
 
 def _end(end: VethEnd) -> bytes:
@@ -141,7 +141,6 @@ def set_link(
     up: bool | None = None,
     master: int | None = None,
     mtu: int | None = None,
-    namespace: Namespace | None = None,
 ) -> Message:
     """Change a link; ``master`` is the index of a bridge, 0 takes it off."""
     body = _ifinfo(up=bool(up), change=up is not None) + _name(name)
@@ -152,9 +151,6 @@ def set_link(
     if master is not None:
         body += _u32(_MASTER, master)
         words.append(f"master {master}" if master else "nomaster")
-    if namespace is not None:
-        body += _u32(_NET_NS_FD, namespace.fd)
-        words.append(f"netns {namespace.name}")
     if up is not None:
         words.append("up" if up else "down")
     return Message(SETLINK, 0, body, " ".join(words))

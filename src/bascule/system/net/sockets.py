@@ -34,7 +34,10 @@ def close_all(sockets: Sequence[socket.socket]) -> None:
         thread.join()
 
 
-def await_timestamps(patience_s: float = 0.1) -> float:
+PATIENCE_S = 0.1
+
+
+def await_timestamps() -> float:
     """Wait until the kernel stamps frames when they pass, and say how long it took in seconds.
 
     The first socket that asks for time stamps only sets a work item going; frames that pass before it has run are
@@ -44,9 +47,9 @@ def await_timestamps(patience_s: float = 0.1) -> float:
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.bind(("127.0.0.1", 0))
-            sock.settimeout(patience_s)
+            sock.settimeout(PATIENCE_S)
             sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-            while time.monotonic() - start < patience_s:
+            while time.monotonic() - start < PATIENCE_S:
                 sock.sendto(b".", sock.getsockname())
                 time.sleep(0.0005)
                 before = time.time_ns()
@@ -54,7 +57,7 @@ def await_timestamps(patience_s: float = 0.1) -> float:
                 if any(0 < read_stamp(data) < before for _, kind, data in control if kind == SO_TIMESTAMPNS):
                     break
     except OSError:  # no loopback address here: there is nobody to ask, so give it a generous time
-        time.sleep(patience_s / 4)
+        time.sleep(PATIENCE_S / 4)
     return time.monotonic() - start
 
 

@@ -199,9 +199,9 @@ def arp(operation: int, sender_mac: int, sender: int, target_mac: int, target: i
     }
 
 
-def neighbour_question(version: int, *, asks: bool, source: int, target: int) -> dict[str, Any]:
+def neighbour_question(*, asks: bool, source: int, target: int) -> dict[str, Any]:
     """The fields of a neighbour solicitation or advertisement of IPv6."""
-    fields = _plain(version, source, target, ICMP6, 72)
+    fields = _plain(6, source, target, ICMP6, 72)
     return fields | {"icmpv6 type": 135 if asks else 136, "icmpv6 code": 0}
 
 
@@ -213,7 +213,7 @@ def neighbour_frame(
         return arp(operation, sender_mac, sender, target_mac if operation == 2 else 0, target)
     group = 0xFF0200000000000000000001FF000000 | target & 0xFFFFFF
     to = group if operation == 1 else target
-    fields = neighbour_question(6, asks=operation == 1, source=sender, target=to)
+    fields = neighbour_question(asks=operation == 1, source=sender, target=to)
     mac = 0x333300000000 | to & 0xFFFFFFFF if operation == 1 else target_mac
     about = {"icmpv6 taddr": target if operation == 1 else sender, "ip6 hoplimit": 255}  # RFC 4861: no router passes it
     return fields | about | {"ether saddr": sender_mac, "ether daddr": mac}

@@ -47,10 +47,10 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bascule"
 
 
-def guest_image(*, fetch: bool = True) -> GuestImage:
+def guest_image() -> GuestImage:
     """The test guest, made on first use and kept in the cache.
 
-    The kernel is taken from the cache, from /boot (any that has virtio NICs), or, with ``fetch``, from the
+    The kernel is taken from the cache, from /boot (any that has virtio NICs), or from the
     distribution's package, which is unpacked and not installed. Raises MissingTool with what to install.
     """
     tools = busybox()
@@ -59,7 +59,7 @@ def guest_image(*, fetch: bool = True) -> GuestImage:
     if found is not None and not (found[0].is_relative_to(folder) and _lacks_modules(kept)):
         return _image(*found, tools, folder, origin=str(found[0]))
     refusal = ""
-    if fetch and shutil.which("apt-get"):
+    if shutil.which("apt-get"):
         try:
             _fetch(folder)
         except BasculeError as error:
@@ -72,8 +72,7 @@ def guest_image(*, fetch: bool = True) -> GuestImage:
     raise MissingTool(
         Problem(
             code="GUEST-KERNEL-MISSING",
-            message="there is no kernel for the twin's guests: none in /boot has virtio NICs"
-            + (refusal if fetch else " and none has been fetched"),
+            message="there is no kernel for the twin's guests: none in /boot has virtio NICs" + refusal,
             hint=f"apt-get install {_PACKAGE}; elsewhere the host's own kernel in /boot will do",
         )
     )

@@ -33,7 +33,7 @@ def address_steps(
     again = out_of_order(old, new)
     if again:
         commands = [_delete(new.name, a) for a in reversed(old.addresses) if a.ip in again]
-        commands += [ip(*_address_words("replace", new.name, a)) for a in new.addresses if a.ip in again]
+        commands += [ip(*_address_words(new.name, a)) for a in new.addresses if a.ip in again]
         yield step(
             fresh, new.name, f"addresses {', '.join(again)} in order", *commands, risk=Risk.CHANGES, about="addresses"
         )
@@ -41,11 +41,11 @@ def address_steps(
         raised = new.up and not old.up and ":" in address.ip and not address.is_link_local
         if (address in kept and not raised) or address.ip in again:
             continue  # of a link that was down, the kernel knows no route to a leased address's prefix
-        commands = [ip(*_address_words("replace", new.name, address))]
+        commands = [ip(*_address_words(new.name, address))]
         is_ours = address.ip in elsewhere or address.ip in longer
         if ":" in address.ip and address.ip not in had and is_ours and "nodad" not in address.flags:
             at_once = replace(address, flags=(*address.flags, "nodad"))
-            commands.insert(0, ip(*_address_words("replace", new.name, at_once)))
+            commands.insert(0, ip(*_address_words(new.name, at_once)))
         if _gets_an_end(old, address):
             # Linux gives the prefix's route an end in the past, and soon drops it; the second time it is right
             commands *= 2
@@ -130,8 +130,8 @@ def _subnets(link: Link) -> dict[str, list[str]]:
     return found
 
 
-def _address_words(verb: str, name: str, address: Address) -> list[str]:
-    words = ["address", verb, address.ip]
+def _address_words(name: str, address: Address) -> list[str]:
+    words = ["address", "replace", address.ip]
     for key, value in (("peer", address.peer), ("broadcast", address.broadcast), ("label", address.label)):
         words += [key, value] if value else []
     words += ["dev", name]
