@@ -11,7 +11,7 @@ from bascule.importer.words import route_words
 from bascule.model.dhcp.offers import Offer
 from bascule.model.host_links import Ipv6, PolicyRule
 from bascule.model.links import BridgePort
-from bascule.model.state import HostState
+from bascule.model.state import HostState, Route
 from bascule.model.values import IfName, IpNetwork
 from bascule.persist.compare import differences
 from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute, replace_fields
@@ -105,7 +105,7 @@ def _used_here(state: HostState, files: NetworkConfig) -> tuple[NetworkConfig, t
         there = {
             (offer, 6 if route.is_ipv6 else 4): route
             for route in state.routes
-            if route.dev == name and route.gateway and route.protocol in {"dhcp", "ra"}
+            if route.dev == name and route.gateway and _is_leased(route, say)
             for offer in (Offer.GATEWAY if route.dst.endswith("/0") else Offer.ROUTES,)
         }
         for key in sorted(say.unused & there.keys()):
@@ -115,6 +115,13 @@ def _used_here(state: HostState, files: NetworkConfig) -> tuple[NetworkConfig, t
             )
         links.append(replace_fields(say, unused=say.unused - there.keys()))
     return NetworkConfig.of(links, files.unmanaged, files.rules, files.neighbours), tuple(told)
+
+
+def _is_leased(route: Route, say: LinkConfig) -> bool:
+    """Whether a lease or an advertisement brought a route; dhclient writes its gateway as anybody would by hand."""
+    by_hand = route.protocol == "boot" and route.dst == "0.0.0.0/0"
+    written = {(each.dst, each.gateway) for each in say.routes}
+    return route.protocol in {"dhcp", "ra"} or (by_hand and (route.dst, route.gateway) not in written)
 
 
 def _ipv6(kernel: LinkConfig, files: LinkConfig) -> Ipv6:

@@ -7,6 +7,7 @@ import shlex
 from ipaddress import ip_interface
 from typing import Any
 
+from bascule.model.dhcp.offers import Offer
 from bascule.model.links import Bridge, BridgePort, LinkOptions
 from bascule.model.links.options import defaults_of
 from bascule.model.links.wake_on_lan import ethtool_words
@@ -50,6 +51,7 @@ def hook(builder: Builder, draft: LinkDraft, file: str, line: int, option: str, 
     if f"{option} {text}" in wait_for_link_local(draft.name):
         builder.left.passes(file, line, f"{option} {text}")
         return
+    _goes_without(draft, option, text)
     command = re.sub(r"\$\{?IFACE\}?|--", lambda m: draft.name if m[0] != "--" else "", text)
     command = re.sub(r"\s*\|\|\s*(true|:)\s*$", "", command)
     for number, part in enumerate(re.split(r"\s*(?:&&|;)\s*", command.strip())):
@@ -62,6 +64,15 @@ def hook(builder: Builder, draft: LinkDraft, file: str, line: int, option: str, 
         except ValueError as wrong:
             builder.left.add(file, line, f"{option} {text}", str(wrong))
             return
+
+
+def _goes_without(draft: LinkDraft, option: str, text: str) -> None:
+    """A default route that is taken away again when the lease has brought it is one that is not used."""
+    found = re.match(r"\s*(?:/s?bin/)?(?:ip (?:-4 )?)?route del(?:ete)? (?:default|0\.0\.0\.0/0)\b(.*)", text)
+    if found and draft.dhcp4 and not option.endswith("down"):
+        dev = re.search(r"\bdev (\S+)", found[1])
+        if dev is None or dev[1].strip("${}") in {draft.name, "IFACE"}:
+            draft.unused.add((Offer.GATEWAY, 4))
 
 
 def _understood(builder: Builder, draft: LinkDraft, part: str, file: str, line: int, *, is_down: bool) -> bool:

@@ -380,11 +380,11 @@ class InterfacesFiles:
         draft.options[name] = value
 
     def _ports(self, draft: LinkDraft, key: str, line: Line) -> None:
-        names = port_names(line.words[1:])
-        for name in names or ():
+        names, are_all = port_names(line.words[1:])
+        for name in names:
             self.builder.enslave(name, draft.name, line.file, line.number)
         if "glob" in line.words:
             self.builder.left.passes(line.file, line.number, line.text)
-        if names is None:
+        if not are_all:
             self.builder.doubt(draft.name)
             raise ValueError("which ports that are, only the host knows")

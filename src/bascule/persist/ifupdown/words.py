@@ -166,17 +166,23 @@ def per_port(builder: Builder, key: str, line: Line) -> None:
         builder.draft(port, line.file, line.number).port[field_name] = parse_number(number, 0, 65535)
 
 
-def port_names(given: list[str]) -> list[str] | None:
-    """The ports of ``bridge-ports``; ifupdown2 has ranges (``glob swp1-4``). None where a pattern stands for them."""
+def port_names(given: list[str]) -> tuple[list[str], bool]:
+    """The ports of ``bridge-ports``, and whether they are all: a pattern stands for those that only the host knows.
+
+    ifupdown2 has ranges (``glob swp1-4``).
+    """
     found: list[str] = []
+    are_all, is_pattern = True, False
     for before, word in zip(["", *given], given, strict=False):
         spread = re.fullmatch(r"([A-Za-z_.-]+(?:[0-9]+[A-Za-z]+)*)\[?([0-9]{1,4})-([0-9]{1,4})\]?((?:\.[0-9]+)?)", word)
         if word in {"none", "glob"}:
             continue
         if before == "glob" and spread is not None:
             found += [f"{spread[1]}{n}{spread[4]}" for n in range(int(spread[2]), int(spread[3]) + 1)]
-        elif word in {"all", "regex"} or set(word) & set("*?[]()^$|"):
-            return None
+        elif word in {"regex", "noregex"}:
+            is_pattern, are_all = word == "regex", are_all and word != "regex"
+        elif word == "all" or is_pattern or set(word) & set("*?[]()^$|"):
+            are_all = False
         else:
             found.append(word)
-    return found
+    return found, are_all

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from bascule.model.host_links import LISTENING, Ipv6
 from bascule.model.values import IpAddress, IpInterface, IpNetwork, is_onlink
+from bascule.site import document as d
 from bascule.site.checks.networks import is_edge
 from bascule.site.findings import Path
 from bascule.site.wiring import BroadcastDomain, DocumentWiring, SpeakerNic
@@ -174,7 +175,7 @@ def _link(wiring: DocumentWiring, speaker: SpeakerNic) -> None:
         if gateway in own:
             found.add("GATEWAY", f"gateway {gateway} of '{name}' is its own address", where, hint="name the router's")
         elif (
-            neighbours
+            (neighbours if _is_written(link, gateway) else [n for n in neighbours if n.version == gateway.version])
             and not inside
             and not link.onlink
             and not gateway.is_link_local
@@ -196,6 +197,11 @@ def _link(wiring: DocumentWiring, speaker: SpeakerNic) -> None:
             (*path, "mtu"),
             hint="raise it, or the kernel switches IPv6 off there",
         )
+
+
+def _is_written(link: d.HostLink, gateway: IpAddress) -> bool:
+    """Whether all addresses of a gateway's family are written down: none comes by a lease or an advertisement."""
+    return "dhcp" not in link.address if gateway.version == 4 else link.ipv6 in {Ipv6.OFF, Ipv6.MANUAL}
 
 
 def _ipv6(wiring: DocumentWiring, speaker: SpeakerNic) -> None:
