@@ -1,7 +1,7 @@
 """A Debian host per network manager: its files written, rebooted, compared; its manager restarted, compared again.
 
-Then its power is cut while a change waits for its confirmation, and it must come up without it. And a machine with a
-bridge of Open vSwitch, through one reboot.
+Then its power is cut while a change waits for its confirmation, and it must come up without it. Where the manager can,
+one of the bridges is a switch of Open vSwitch with a guarded guest.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.vm.lab.full import run_job
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(0)]  # the machine has a limit of its own, in bare boots
 JOB = """\
 export PYTHONPATH=/project/src:/project:/opt/lib
-python3 -m tests.vm.debian.MODULE MANAGER {boot_s}
+python3 -m tests.vm.debian.job MANAGER {boot_s}
 """
 BOOTS = 400
 TURNS = (("networkd", "ifupdown"), ("NetworkManager", "netplan"))  # in continuous integration, by the commit's hash
@@ -33,26 +33,13 @@ def turn() -> tuple[str, ...]:
 
 @pytest.mark.parametrize("manager", ["networkd", "NetworkManager", "netplan", "ifupdown"])
 def test_it_is_there_after_the_reboot_and_the_restart(manager: str) -> None:
-    run(manager, "job")
-
-
-@pytest.mark.parametrize("manager", ["networkd", "netplan", "ifupdown"])  # Debian's NetworkManager has no plugin for it
-def test_a_switch_is_there_after_the_reboot(manager: str) -> None:
-    """Open vSwitch, its guards, the host's address on it, and no port of a guest that is off."""
-    if os.environ.get("CI"):
-        pytest.skip("a machine of its own for a switch takes CI over its time; `make vm-test` boots it")
-    run(manager, "switch")
-
-
-def run(manager: str, module: str) -> None:
-    """One job of the Debian machine with one manager, and all that it finds."""
     if manager not in turn():
         pytest.skip(f"CI runs two managers by turns, with this commit {' and '.join(turn())}; `make vm-test` runs all")
     try:
-        found = run_job(JOB.replace("MODULE", module).replace("MANAGER", manager), boots=BOOTS)
+        found = run_job(JOB.replace("MANAGER", manager), boots=BOOTS)
     except Unavailable as reason:
         pytest.skip(str(reason))
     wrong = [f"{finding['check']}: {finding['detail']}" for finding in found.findings if not finding["ok"]]
     assert not wrong, "\n".join([*wrong, found.console[-3000:]])
     assert found.findings and found.findings[-1]["check"] == "done", found.console[-5000:]
-    print(f"{manager}, {module}: {found.seconds:.0f} s")
+    print(f"{manager}: {found.seconds:.0f} s")

@@ -4,9 +4,10 @@ First boot: the installer's own file stands there; a change moves it aside, nobo
 Second boot: the very file is back, and the host has its address by it; `apply` moves it again and writes the files of
 the manager that is there; guests are plugged in; the manager is restarted; changes that nobody confirms come back by
 systemd's timer. Then a reboot, and nothing may be left to do, before and after another restart of the manager. Then
-another change that nobody confirms, and the power goes: the fourth boot must come up as if it had never been. Started
-once per boot as ``job.py MANAGER SECONDS``: what a bare boot took just now, by which every limit here is measured. What
-it finds leaves on the second serial line, a JSON object per line.
+another change that nobody confirms, and the power goes: the fourth boot must come up as if it had never been. Where the
+manager can, one bridge is a switch of Open vSwitch (:mod:`tests.vm.debian.switch`). Started once per boot as
+``job.py MANAGER SECONDS``: what a bare boot took just now, by which every limit here is measured. What it finds leaves
+on the second serial line, a JSON object per line.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,31 @@ from bascule.persist import writer
 from bascule.providers.observe import observe
 from bascule.system.disk.durable import write_whole
 from tests.real_hosts.installers import INSTALLED, Installed
+from tests.vm.debian import switch
+from tests.vm.debian.hands import (
+    BASCULE,
+    CONFIRM,
+    DIALECTS,
+    LONG,
+    PROGRAM,
+    QUIET,
+    RESTARTS,
+    SETTLE,
+    SITE,
+    SOON,
+    UNITS,
+    boots,
+    journal,
+    output,
+    plan_left,
+    say,
+    sh,
+    tell,
+    typed,
+    wait_until,
+)
 from tests.vm.lab import full
 
-SITE = "/var/lib/lab-site.yaml"
 OTHER = Path("/var/lib/lab-other.yaml")  # the same host with its address on a bridge, and a network of its own
 STAGE, FILES = Path("/var/lib/lab-stage"), Path("/var/lib/lab-files")
 READ_AT_BOOT = ("/etc/systemd/network", "/etc/netplan", "/etc/network", "/etc/NetworkManager", "/etc/sysctl.d")
@@ -46,101 +68,29 @@ INSTALLERS = {
     "netplan": INSTALLED["Ubuntu with cloud-init"],
     "ifupdown": INSTALLED["Debian"],
 }
-DOES_NOT_LAST = ("does not follow yet", "was written by somebody else", "set again on a port")  # apply/follow.py
-DIALECTS = {"networkd": "networkd", "NetworkManager": "keyfile", "netplan": "netplan", "ifupdown": "ifupdown"}
-UNITS = {
-    "networkd": "systemd-networkd",
-    "NetworkManager": "NetworkManager",
-    "netplan": "systemd-networkd",
-    "ifupdown": "networking",
-}
-RESTARTS = {
-    "networkd": ("systemctl", "restart", "systemd-networkd"),
-    "NetworkManager": ("systemctl", "restart", "NetworkManager"),
-    "netplan": ("netplan", "apply"),
-    "ifupdown": ("systemctl", "restart", "networking"),
-}
 # as hosters give it: an address of its own, and a gateway that only the link reaches
 SINGLE = ("networkd",)
 TAPS = ("web.0", "access.0", "tagged.0")
-BASCULE = (sys.executable, "-m", "bascule")
-
-
-def boots(number: float) -> float:
-    """The seconds of so many bare boots (each three seconds or so)."""
-    return number * float(sys.argv[2])
-
-
-PROGRAM, SETTLE, SOON = 80, 30, 10  # at most, in bare boots: for a program, for a manager, for what comes at once
-QUIET = 2  # how long a restarted manager is watched
-CONFIRM, LONG = 12, 100  # how long a change waits for its confirmation; and where nobody may wait for that
-
-
-def say(check: str, *, ok: bool, detail: Any = "") -> None:
-    """One finding."""
-    tell(json.dumps({"check": check, "ok": ok, "detail": detail, "at": uptime_s()}))
-
-
-def tell(words: str) -> None:
-    """A line to the lab."""
-    with Path("/dev/ttyS1").open("w") as line:
-        line.write(f"{words}\n")
-
-
-def uptime_s() -> float:
-    """Since the boot, for whoever looks where the time goes."""
-    return float(Path("/proc/uptime").read_text().split()[0])
-
-
-def sh(*argv: str) -> str:
-    """Run a program; what it said if it failed."""
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=boots(PROGRAM))
-    return "" if done.returncode == 0 else f"{' '.join(argv)}: {done.stdout}{done.stderr}".strip()
-
-
-def output(*argv: str) -> str:
-    """What a program prints."""
-    return subprocess.run(argv, capture_output=True, text=True, timeout=boots(PROGRAM), check=False).stdout
-
-
-def typed(check: str, *words: str, want: str = "") -> None:
-    """Run a verb, which must end well and say ``want``; what it warns of beforehand is no fault, what came after is."""
-    done = subprocess.run((*BASCULE, *words), capture_output=True, text=True, timeout=boots(PROGRAM))
-    said = done.stdout + done.stderr
-    ok = done.returncode == 0 and want in said and not any(words in said for words in DOES_NOT_LAST)
-    say(check, ok=ok, detail="" if ok else f"{done.returncode}: {said[-1500:]}")
-
-
-def plan_left() -> list[str]:
-    """What `bascule plan` would still change."""
-    done = subprocess.run((*BASCULE, "plan", SITE, "--json"), capture_output=True, text=True, timeout=boots(PROGRAM))
-    if done.returncode != 0:
-        return [done.stderr]
-    return [f"{c['subject']}: {c['action']}" for c in json.loads(done.stdout)["changes"]]
-
-
-def wait_until(done: Callable[[], Any], limit: float) -> Any:
-    """Poll until there is nothing left, for so many bare boots; what is left at the end."""
-    end = time.monotonic() + boots(limit)
-    while (left := done()) and time.monotonic() < end:
-        time.sleep(1)
-    return left
-
-
-def journal(manager: str) -> list[str]:
-    """What the manager itself says about this boot."""
-    words = ("journalctl", "--boot", "--unit", UNITS[manager], "--output", "cat")
-    return subprocess.run(words, capture_output=True, text=True, check=False).stdout.splitlines()[-80:]
 
 
 def masters(state: HostState) -> dict[str, str]:
     """Where the guests' taps are plugged in."""
-    return {name: str(link.master) for name, link in state.links.items() if name in TAPS}
+    return {name: str(link.master) for name, link in state.links.items() if name in taps()}
+
+
+def taps() -> tuple[str, ...]:
+    """The guests' taps on this host."""
+    return (*TAPS, switch.TAP) if has_switch() else TAPS
+
+
+def has_switch() -> bool:
+    """Whether this host has a switch."""
+    return sys.argv[1] in switch.MANAGERS
 
 
 def plug() -> None:
     """The guests start, and are plugged in."""
-    for tap in TAPS:
+    for tap in taps():
         sh("ip", "tuntap", "add", "dev", tap, "mode", "tap")
     sh("udevadm", "settle")
     typed("guests are plugged in", "apply", SITE, "--yes", "--no-confirm")
@@ -157,7 +107,7 @@ def restart(manager: str) -> None:
         time.sleep(boots(QUIET))
         monitor.terminate()
         events = monitor.stdout.read().splitlines() if monitor.stdout else []
-    moved = [line for line in events if any(f" {tap}:" in line for tap in TAPS) and " master " not in line]
+    moved = [line for line in events if any(f" {tap}:" in line for tap in taps()) and " master " not in line]
     say("no tap leaves its bridge", ok=not moved and masters(observe()) == masters(before), detail=moved[:5])
     if manager == "networkd":
         dead_man()
@@ -167,13 +117,15 @@ def restart(manager: str) -> None:
 
 def install(manager: str) -> None:
     """First boot: a host as its installer leaves it, and a change that never gets its confirmation."""
-    text = (Path(__file__).parent / "site.yaml").read_text()
-    Path(SITE).write_text(text.replace("192.168.1.10/24", host_address()))
+    text = (Path(__file__).parent / "site.yaml").read_text().replace("192.168.1.10/24", host_address())
+    Path(SITE).write_text(switch.with_switch(text) if has_switch() else text)
     INSTALLERS[manager].lay(Path("/"))
     if manager == "netplan":
         sh("netplan", "generate")
     wrong = sh("systemctl", "enable", "--now", UNITS[manager])
     say(f"enable {UNITS[manager]}", ok=not wrong, detail=wrong)
+    if has_switch():
+        switch.start()
     if manager == "ifupdown":
         sh("ifup", "eth0")  # as udev does for allow-hotplug when it finds the NIC
     say("the installer's file gives the address", ok=not wait_until(lambda: not address("eth0"), SETTLE))
@@ -200,6 +152,8 @@ def write(manager: str) -> None:
     left = wait_until(plan_left, SETTLE)
     say("after apply nothing is left to do", ok=not left, detail=left)
     plug()
+    if has_switch():
+        switch.runs()
     restart(manager)
     STAGE.write_text("rebooted")
     subprocess.run(("sync",), check=True)
@@ -217,6 +171,8 @@ def look_again(manager: str) -> None:
     say("the default route is there", ok="via 192.168.1.1 dev eth0 src 192.168.1.10" in way, detail=way)
     options = observe().links[IfName("br1")].options
     say("udev has set the guards' option", ok=getattr(options, "no_linklocal_learn", 0) == 1, detail=str(options))
+    if has_switch():
+        switch.came_up(manager)
     plug()
     restart(manager)
     change_and_cut(b"cut")
@@ -240,7 +196,7 @@ def change_and_cut(stage: bytes) -> None:
     moved = [str(path) for path in ASIDE.rglob("*") if path.is_file()]
     say("the installer's file is aside", ok=len(moved) == 1, detail=moved)
     units = sorted(path.name for path in UNIT_FILES.glob("*.wants/bascule-*"))
-    wanted = ["bascule-boot-rest.service", "bascule-boot.service", "bascule-network-lab.service", RULES]
+    wanted = ["bascule-boot-rest.service", "bascule-boot.service", "bascule-network-lab.service", *kept_units()]
     say("the next boot is prepared", ok=units == wanted, detail=units)
     cut()
 
@@ -263,11 +219,12 @@ def came_back(manager: str) -> None:
     told = [line for line in said.splitlines() if "files put back" in line or "ordering cycle" in line]
     say("it had something to put back", ok=bool(told and re.search("[1-9][0-9]* files", told[0])), detail=told)
     say("nothing waits for itself", ok="ordering cycle" not in said, detail=told)
-    links = sorted({"br0", "vn-lab"} & set(observe().links))
+    new = {"br0", "vn-lab", *({switch.BRIDGE} if STAGE.read_text() == "installed" else ())}
+    links = sorted(new & set(observe().links))
     say("nothing of the change was made again", ok=not links, detail=links)
-    stays = RULES if STAGE.read_text() == "cut" else ""  # of the change that was kept
+    stays = set(kept_units()) if STAGE.read_text() == "cut" else set()  # of the change that was kept
     units = {path.name for path in UNIT_FILES.rglob("*") if "bascule-" in path.name}
-    say("no unit of the change is left", ok=units == {stays} - {""}, detail=sorted(units))
+    say("no unit of the change is left", ok=units == stays, detail=sorted(units))
 
 
 def after_the_cut(manager: str) -> None:
@@ -277,6 +234,11 @@ def after_the_cut(manager: str) -> None:
     say("after the loss of power nothing is left to do", ok=not left, detail=[*left, *(left and journal(manager))])
     say("done", ok=True)
     subprocess.run(("systemctl", "poweroff", "--force"), check=True)
+
+
+def kept_units() -> tuple[str, ...]:
+    """Units that load the guards' rules when the machine starts."""
+    return (RULES, switch.UNIT) if has_switch() else (RULES,)
 
 
 def read_at_boot() -> dict[str, str]:
@@ -313,7 +275,7 @@ def dead_man() -> None:
 def changed(*, confirmed: bool) -> None:
     """A change that waits; if nobody is to confirm it, its dead-man is killed, and systemd starts it again."""
     sh("ip", "link", "set", "dev", TAPS[0], "nomaster")
-    wrong = sh(*BASCULE, "apply", SITE, "--yes", "--confirm-within", f"{boots(CONFIRM):.0f}s")
+    wrong = sh(*BASCULE, "apply", SITE, "--yes", "--confirm-within", f"{boots(LONG if confirmed else CONFIRM):.0f}s")
     state = status()
     timer = str(state.get("watched_by")).startswith("the timer bascule-deadman-")
     say("the timer watches", ok=not wrong and timer, detail=wrong or state)
