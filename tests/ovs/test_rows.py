@@ -101,7 +101,7 @@ def test_it_is_written_in_a_checkpoint_and_read_again() -> None:
 
 def test_an_empty_data_base_is_no_switch() -> None:
     empty: list[dict[str, Any]] = [{"rows": []} for _ in reading()[1:]]
-    assert from_answer(empty, "/x", is_running=True) == SwitchState(socket="/x")
+    assert from_answer(empty, "/x") == SwitchState(socket="/x")
 
 
 def test_a_mirror_is_told_by_its_ends() -> None:

@@ -216,6 +216,8 @@ def drift(checkpoint: Checkpoint, state: Path) -> tuple[str, ...]:
         if part is None and parts.altered(one.name, checkpoint):
             raise LookupError(f"{one.name}: {parts.GONE}")
         seen = one.lay_over(one.with_part(seen, part))
+        if (why := one.not_done(seen)) and parts.altered(one.name, checkpoint):
+            raise LookupError(f"{one.name}: {why}")
     goal = drift_goal(checkpoint.before, checkpoint.wanted, seen)
     for one in again:
         goal = one.with_part(goal, one.put_right(checkpoint.before, checkpoint.wanted, seen))

@@ -24,6 +24,14 @@ def guards_of(state: HostState) -> dict[str, GuardLevel]:
     return found
 
 
+def unseen_guards(state: HostState) -> frozenset[str]:
+    """Ports that have had their guards from Open vSwitch, which does not answer whether they stand."""
+    part: SwitchState | None = OVS.part(state)
+    if part is None or not part.seen.trouble:
+        return frozenset()
+    return frozenset(name for row in part.bridges.values() for name in row.external_ids.get(GUARDS, "").split())
+
+
 def rules_on_switches(state: HostState) -> dict[str, tuple[LoadedRule, ...]]:
     """The guards' rules of a state on each switch that has some, as if all their ports were there."""
     part: SwitchState | None = OVS.part(state)

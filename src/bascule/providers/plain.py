@@ -38,6 +38,10 @@ class PlainProvider:
         parts = {name: one for name, one in state.parts.items() if name != self.name}
         return replace(state, parts=parts if part is None else {**parts, self.name: part})
 
+    def not_done(self, state: HostState) -> str:  # for others
+        """What is there is done."""
+        return ""
+
     def running(self, state: HostState) -> Iterable[str]:  # for others
         """It runs no guests."""
         return ()

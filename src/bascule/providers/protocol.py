@@ -112,6 +112,9 @@ class Provider(Protocol):
     def put_right(self, before: HostState, wanted: HostState, now: HostState) -> Any:
         """The part as it would be now if nobody had touched what a change made."""
 
+    def not_done(self, state: HostState) -> str:
+        """Why what is written down of its part is not done on the host, in words; empty where it is."""
+
     def running(self, state: HostState) -> Iterable[str]:
         """The guests that run, as far as it was asked and knows."""
 

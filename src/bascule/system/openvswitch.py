@@ -7,7 +7,8 @@ import json
 import os
 import re
 import socket
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,9 @@ HIDDEN = "table_id=254"  # Open vSwitch's own rules
 LEARNS = "priority=0,actions=NORMAL"
 _COUNTERS = re.compile(r"(duration|n_packets|n_bytes)=[^,]*, ")
 ANSWER_S = 10.0  # how long the data base may take for an answer
+LOOK_S = 0.5  # between two looks at whether ovs-vswitchd works
+DEAF_S = 5.0  # how long it may neither work nor answer
+STOPPED = "Tt"  # the state of a process that a signal or a debugger holds (proc_pid_stat(5))
 SERVER, SWITCH = "ovsdb-server", "ovs-vswitchd"  # their names in /proc/PID/comm
 PROGRAMS = (Path("/usr/sbin/ovs-vswitchd"), Path("/usr/local/sbin/ovs-vswitchd"), Path("/usr/bin/ovs-vswitchd"))
 RUN = "/var/run/openvswitch"
@@ -28,7 +32,7 @@ USUAL = f"{RUN}/db.sock"
 
 def ask(path: str, parameters: list[Any], *, wait_s: float = 0.0) -> list[dict[str, Any]]:
     """The results of one transaction, which itself waits ``wait_s`` at most. Raises OSError, ValueError."""
-    results: list[dict[str, Any]] = _call(path, "transact", parameters, wait_s)
+    results: list[dict[str, Any]] = _call(path, "transact", parameters, ANSWER_S + wait_s)
     return results
 
 
@@ -65,9 +69,9 @@ def refused_links(path: str) -> dict[str, str]:
     return {row["name"]: str(row["error"]) for row in ask(path, ["Open_vSwitch", wrong])[0]["rows"]}
 
 
-def _call(path: str, method: str, parameters: list[Any], wait_s: float = 0.0) -> Any:
+def _call(path: str, method: str, parameters: list[Any], within_s: float | None = None) -> Any:
     with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as door:
-        door.settimeout(ANSWER_S + wait_s)
+        door.settimeout(ANSWER_S if within_s is None else within_s)
         door.connect(path)
         door.sendall(json.dumps({"method": method, "params": parameters, "id": 0}).encode())
         decoder, text = json.JSONDecoder(), b""
@@ -89,7 +93,8 @@ def _call(path: str, method: str, parameters: list[Any], wait_s: float = 0.0) ->
 class Daemons(NamedTuple):
     """Who keeps the switches of a network namespace: the socket of the data base, and that of ovs-vswitchd.
 
-    ``control`` is None where ovs-vswitchd does not run; ``pid`` is its process, "" where that is not seen.
+    ``control`` is None where ovs-vswitchd does not run or is stopped, "" where it is not known; ``pid`` is its process,
+    "" where that is not seen.
     """
 
     socket: str
@@ -98,12 +103,60 @@ class Daemons(NamedTuple):
 
     @property
     def worked(self) -> int:
-        """The time that ovs-vswitchd has worked so far, in ticks of the kernel; 0 where it is not seen."""
-        with contextlib.suppress(OSError):
-            if not self.pid:
-                return 0
-            return sum(map(int, Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[11:13]))
-        return 0
+        """The time that ovs-vswitchd's main thread has worked, in ticks of the kernel; 0 where it is not seen."""
+        return sum(map(int, _status(self.pid)[11:13]))
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it waits for something other than the processor or a disk."""
+        return _status(self.pid)[:1] == ["S"]
+
+    @property
+    def trouble(self) -> str:
+        """Why ovs-vswitchd does nothing of what it is told, in words; "" where it answers, or nobody can tell.
+
+        While it works it is waited for, however long that takes.
+        """
+        if self.control is None:
+            return "is stopped, by a signal or a debugger" if self.pid else "does not run"
+        if not self.control or not self.pid:
+            return ""
+        try:
+            answers = _in_time(self, lambda wait_s: _call(self.control or "", "version", [], wait_s))
+        except (OSError, ValueError) as error:
+            return f"cannot be asked: {error}"
+        return "" if answers else f"has neither worked nor answered for {DEAF_S:.0f} s"
+
+    def lag(self, asked: int, done: int) -> str:
+        """Why not all changes of the data base are done, of which there are these numbers; waits while it works."""
+        if done >= asked or self.trouble:
+            return self.trouble
+        with contextlib.suppress(OSError, ValueError):
+            if _in_time(self, lambda wait_s: is_done(self.socket, asked, wait_s=wait_s) or None):
+                return ""
+        left = "change" if asked - done == 1 else f"{asked - done} changes"
+        return f"has not done the last {left} of its data base"
+
+
+def _status(pid: str) -> list[str]:
+    """The fields of a process's main thread from its state on (proc_pid_stat(5)); none where it is not seen."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/task/{pid}/stat").read_text().rpartition(")")[2].split() if pid else []
+    return []
+
+
+def _in_time(found: Daemons, ask_for: Callable[[float], Any]) -> bool:
+    """Whether there is an answer before ovs-vswitchd has been idle for too long. Raises OSError, ValueError."""
+    worked, active = found.worked, time.monotonic()
+    while time.monotonic() - active < DEAF_S:
+        try:
+            if ask_for(LOOK_S) is not None:
+                return True
+        except TimeoutError:
+            pass
+        if (now := found.worked) != worked or not found.is_idle:
+            worked, active = now, time.monotonic()
+    return False
 
 
 def daemons(namespace: Namespace | None) -> Daemons | None:
@@ -171,8 +224,10 @@ def _asks(pid: str) -> str:
     return given[-1] if given else USUAL
 
 
-def _control(pid: str) -> str:
-    """The socket at which ovs-vswitchd takes the words of ovs-appctl(8)."""
+def _control(pid: str) -> str | None:
+    """The socket at which ovs-vswitchd takes the words of ovs-appctl(8); None while it is stopped."""
+    if _status(pid)[:1] and _status(pid)[0] in STOPPED:
+        return None
     given = (word.removeprefix("--unixctl=") for word in _words(pid) if word.startswith("--unixctl="))
     return next(given, f"{RUN}/{SWITCH}.{pid}.ctl")
 

@@ -22,6 +22,7 @@ from bascule.plan.diff import diff
 from bascule.plan.merge import first_pass, parts_alone, settle, way_back
 from bascule.providers.kernel.next_hops import without_next_hops
 from bascule.providers.protocol import ThreeWay
+from bascule.providers.registry import PROVIDERS
 from bascule.system.clock import Progress, unseen
 
 PASSES = 4  # looks at most: what the kernel does by itself on the way needs one more, what others do now and then too
@@ -74,7 +75,16 @@ def roll_back(
     left = [*differences(diff(change.now, run.goal))]
     if left:
         left += [problem.message for error in run.failed for problem in error.problems]
+    left += _not_done(change)
     return RollbackResult(left=tuple(left), kept=tuple(dict.fromkeys(kept)), changes=run.changes)
+
+
+def _not_done(change: ThreeWay) -> Iterator[str]:
+    """What is written down where somebody keeps it, and not done by him."""
+    for one in PROVIDERS:
+        before, wanted = one.part(change.before), one.part(change.wanted)
+        if before is not None and before != wanted and (why := one.not_done(change.now)):
+            yield f"{one.name}: {why}"
 
 
 def _with_missing(goal: HostState, now: HostState) -> Mapping[IfName, Link]:

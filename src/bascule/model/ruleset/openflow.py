@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+NOT_KNOWN = "its rules are not known"  # in the place of a rule's actions, where nobody can be asked
+
 
 class FlowRule(Struct, frozen=True, order=True):
     """One rule: ``match`` has its fields in alphabetical order, ``actions`` are as ovs-ofctl(8) prints them."""

@@ -61,6 +61,11 @@ class OvsProvider(PlainProvider):
         applied = self.part(change.applied) if change.applied is not None else None
         return merge(before, wanted if wanted is not None else before, now, applied)
 
+    def not_done(self, state: HostState) -> str:
+        """What ovs-vswitchd has not made of its rows."""
+        part: SwitchState | None = self.part(state)
+        return f"ovs-vswitchd {part.seen.trouble}" if part is not None and part.seen.trouble else ""
+
     def put_right(self, before: HostState, wanted: HostState, now: HostState) -> Any:
         """Rows that the change made or altered, as it left them; without the ports of guests that are shut down."""
         there = self.part(now)

@@ -47,6 +47,7 @@ class OvsEffects:
                 _transact(remote.removeprefix("unix:"), parameters, change)
                 made += interfaces_in(parameters)
             elif command.tool == "ovs-ofctl":
+                _must_answer(change, where.namespace)
                 where.run((command.tool, *command.words), stdin=command.stdin, keep=keep)
                 loaded = True
             elif "wait-until" not in command.words:  # a guest's port, beside the plan's transaction
@@ -125,15 +126,25 @@ def _await(path: str, number: int, change: Change, namespace: Namespace | None) 
                 worked, active = found.worked, now
             why = ""
             if found is not None and found.control is None:
-                why = "ovs-vswitchd has ended"
+                why = f"ovs-vswitchd {found.trouble}"
             elif now - active > IDLE_S or now - begun > PATIENCE_S:
                 why = f"ovs-vswitchd did not do it within {now - begun:.0f} s"
             if why:
-                message = f"{change.subject}: {change.action}: {why}"
-                hint = "see 'systemctl status openvswitch-switch'"
-                raise CommandFailed(Problem("OPENVSWITCH-DEAD", message, hint=hint))
+                raise _dead(change, why)
     except (OSError, ValueError) as error:
         raise failed(path, error) from error
+
+
+def _must_answer(change: Change, namespace: Namespace | None) -> None:
+    """Programs wait for ovs-vswitchd for ever. Raises CommandFailed where it does not answer."""
+    found = daemons(namespace)
+    if found is not None and found.trouble:
+        raise _dead(change, f"ovs-vswitchd {found.trouble}")
+
+
+def _dead(change: Change, why: str) -> CommandFailed:
+    message = f"{change.subject}: {change.action}: {why}"
+    return CommandFailed(Problem("OPENVSWITCH-DEAD", message, hint="see 'systemctl status openvswitch-switch'"))
 
 
 def _see(path: str, made: Iterable[str]) -> None:

@@ -8,26 +8,28 @@ from typing import Any
 from msgspec.structs import replace
 
 from bascule.errors import CommandFailed, MissingTool, NotPermitted, Problem
-from bascule.model.ruleset.openflow import LoadedRule
+from bascule.model.ruleset.openflow import NOT_KNOWN, LoadedRule, flow
 from bascule.policy.guards.counters import StoppedFrames
 from bascule.policy.guards.flows import COOKIE
 from bascule.providers.ovs.flows import by_name, loading, read_flows, rebound, stopped
 from bascule.providers.ovs.read import from_answer, reading, unknown_column
 from bascule.providers.ovs.state import GUARDS, FlowTable, SwitchState
 from bascule.system.net.netns import Namespace
-from bascule.system.openvswitch import ask, daemons, failed, flows, rules_of
+from bascule.system.openvswitch import Daemons, ask, daemons, failed, flows, rules_of
 
 
 def look(namespace: Namespace | None) -> SwitchState | None:
     """Those of a network namespace; None where nobody keeps any. Raises CommandFailed or NotPermitted."""
     found = daemons(namespace)
-    return None if found is None else observe(found.socket, is_running=found.control is not None)
+    if found is None:
+        return None
+    return observe(found.socket, found)
 
 
-def observe(path: str, *, is_running: bool = True) -> SwitchState:
-    """The switches of a data base. Raises CommandFailed or NotPermitted where it cannot be asked."""
+def observe(path: str, keepers: Daemons | None = None) -> SwitchState:
+    """The switches of a data base, and what ``keepers`` say of them. Raises CommandFailed or NotPermitted."""
     try:
-        found = from_answer(_rows(path), path, is_running=is_running)
+        found = _rows_and_trouble(path, keepers)
     except PermissionError as error:
         problem = Problem("NOT-PERMITTED", f"the data base of Open vSwitch at {path} is root's", hint="run it as root")
         raise NotPermitted(problem) from error
@@ -43,6 +45,17 @@ def observe(path: str, *, is_running: bool = True) -> SwitchState:
         if flows
     }
     return replace(found, flows=tables)
+
+
+def _rows_and_trouble(path: str, keepers: Daemons | None) -> SwitchState:
+    """All rows, read again where ovs-vswitchd had still to do what they say. Raises as :func:`ask` does."""
+    found = from_answer(_rows(path), path)
+    if keepers is None:
+        return found
+    trouble = keepers.lag(found.seen.next_cfg, found.seen.cur_cfg)
+    if not trouble and found.seen.cur_cfg < found.seen.next_cfg:
+        return from_answer(_rows(path), path)
+    return replace(found, seen=replace(found.seen, trouble=trouble))
 
 
 def _rows(path: str) -> list[dict[str, Any]]:
@@ -61,7 +74,7 @@ def stopped_by_flows(namespace: Namespace | None) -> Iterator[StoppedFrames]:
     found = daemons(namespace)
     if found is None or not found.control:
         return
-    part = from_answer(_rows(found.socket), found.socket, is_running=True)
+    part = from_answer(_rows(found.socket), found.socket)
     for bridge, (_, loaded) in _loaded(part).items():
         yield from stopped(loaded, _guarded(part)[bridge])
 
@@ -86,7 +99,7 @@ def _loaded(found: SwitchState) -> dict[str, tuple[str, list[LoadedRule]]]:
     """How each switch with guards shows fragments, and its rules; nobody else's are read."""
     guarded = _guarded(found)
     try:
-        told = rules_of(found.socket, guarded) if guarded and found.seen.is_running else {}
+        told = rules_of(found.socket, guarded) if guarded and not found.seen.trouble else {}
     except CommandFailed:  # a switch that was not made yet has none
         return {}
     return {bridge: (fragments, list(read_flows(listing))) for bridge, (fragments, listing) in told.items()}
@@ -95,8 +108,12 @@ def _loaded(found: SwitchState) -> dict[str, tuple[str, list[LoadedRule]]]:
 def all_rules(namespace: Namespace | None, part: SwitchState) -> dict[str, tuple[LoadedRule, ...]]:
     """The rules of each bridge that does more than to learn as a switch does, whoever made them.
 
-    One that has none at all passes nothing. Empty where nobody can be asked.
+    One that has none at all passes nothing. Empty where nobody can be asked; of an ovs-vswitchd that is there and does
+    not answer, all rules are unknown.
     """
+    if part.seen.trouble:
+        unknown = LoadedRule(0, 0, flow(0, 0, "", f"{NOT_KNOWN}: ovs-vswitchd {part.seen.trouble}"))
+        return dict.fromkeys(part.bridges, (unknown,))
     try:
         told = rules_of(part.socket, flows(namespace))
     except (CommandFailed, NotPermitted, MissingTool):

@@ -25,7 +25,7 @@ EXTRA = {  # columns that are read beside those of a row
     "Interface": ("_uuid", "name", "error", "ofport"),
     "Mirror": ("_uuid", "name", *MirrorRow.ports),
 }
-ROOT = ("_uuid", "next_cfg", "ovs_version")
+ROOT = ("_uuid", "next_cfg", "cur_cfg", "ovs_version")
 _UNKNOWN = re.compile(r"(\w+) is not a valid column name")  # ovsdb/column.c
 KINDS: tuple[type[Row], ...] = (BridgeRow, PortRow, InterfaceRow, MirrorRow)
 
@@ -57,7 +57,7 @@ def unknown_column(answer: Iterable[Mapping[str, Any] | None]) -> tuple[str, str
     return None
 
 
-def from_answer(answer: Iterable[Mapping[str, Any]], socket: str, *, is_running: bool) -> SwitchState:
+def from_answer(answer: Iterable[Mapping[str, Any]], socket: str) -> SwitchState:
     """The state from the answer. Raises KeyError, ValueError or TypeError for one in another form."""
     root, queues, *tables = ([{k: plain(v) for k, v in row.items()} for row in result["rows"]] for result in answer)
     bridges, ports, interfaces, mirrors = tables
@@ -66,7 +66,7 @@ def from_answer(answer: Iterable[Mapping[str, Any]], socket: str, *, is_running:
     of_ports = {uuid: row["name"] for row in bridges for uuid in _several(row["ports"])}
     shapes = {row["_uuid"]: QosRow(**{name: row[name] for name in QosRow.columns}) for row in queues}
     of_mirrors = {uuid: row["name"] for row in bridges for uuid in _several(row["mirrors"])}
-    kept: dict[str, Any] = root[0] if root else {"_uuid": "", "next_cfg": 0, "ovs_version": ()}
+    kept: dict[str, Any] = root[0] if root else {"_uuid": "", "next_cfg": 0, "cur_cfg": 0, "ovs_version": ()}
     return SwitchState(
         socket=socket,
         bridges={row["name"]: _row(BridgeRow, row) for row in bridges},
@@ -98,8 +98,8 @@ def from_answer(answer: Iterable[Mapping[str, Any]], socket: str, *, is_running:
             errors={row["name"]: str(row["error"]) for row in interfaces if row["error"]},
             ofports={row["name"]: port for row in interfaces for port in _several(row["ofport"]) if port > 0},
             next_cfg=kept["next_cfg"],
+            cur_cfg=kept["cur_cfg"],
             version=kept["ovs_version"] or "",
-            is_running=is_running,
         ),
     )
 

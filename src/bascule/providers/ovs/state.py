@@ -126,7 +126,8 @@ class SwitchCounters(Volatile, frozen=True, kw_only=True):
 
     ``uuids`` are by TABLE/NAME, ``errors`` what ovs-vswitchd says of an interface that it could not open,
     ``ofports`` the number that OpenFlow has for each interface that it did open.
-    ``is_running`` says whether ovs-vswitchd is there to do what the data base says.
+    ``next_cfg`` counts the changes that were asked for, ``cur_cfg`` those that ovs-vswitchd has done; ``trouble`` is
+    why it does nothing of what it is told, "" where it does or nobody has asked.
     """
 
     root: str = ""
@@ -134,8 +135,9 @@ class SwitchCounters(Volatile, frozen=True, kw_only=True):
     errors: Mapping[str, str] = field(default_factory=dict)
     ofports: Mapping[str, int] = field(default_factory=dict)
     next_cfg: int = 0
+    cur_cfg: int = 0
     version: str = ""
-    is_running: bool = True
+    trouble: str = ""
 
 
 class SwitchState(Struct, frozen=True, kw_only=True, dict=True):

@@ -44,9 +44,9 @@ def want(site: Site, host: Host, part: SwitchState, observed: HostState, wanted:
     Raises MissingTool where ovs-vswitchd does not run.
     """
     declared = {str(b.name): b for b in host.bridges.values() if b.openvswitch is not None}
-    if declared and not part.seen.is_running:
+    if declared and part.seen.trouble:
         place = next(iter(declared.values())).place
-        text = "the data base of Open vSwitch answers, but ovs-vswitchd does not run: nobody would do what it says"
+        text = f"the data base of Open vSwitch answers, but ovs-vswitchd {part.seen.trouble}: nobody does what it says"
         raise MissingTool(Problem("OPENVSWITCH-DEAD", text, place, hint="systemctl restart openvswitch-switch"))
     return _Wanted(site, host, part, observed, wanted, declared).wanted()
 

@@ -13,7 +13,7 @@ from bascule.model.values import IfName
 from bascule.observe.firewall import SWITCHES
 from bascule.policy.guards.ports import is_guarded
 from bascule.policy.guards.table import KEY
-from bascule.providers.loaded_guards import guards_of
+from bascule.providers.loaded_guards import guards_of, unseen_guards
 from bascule.topology.trace.network import HostNetwork
 from bascule.verify.doctor.finding import DoctorFacts, Finding, Severity
 from bascule.verify.guards.live import ATTACKER, left_over
@@ -32,7 +32,7 @@ def look(facts: DoctorFacts) -> Iterator[Finding]:
     wanted = _wanted(facts)
     if not standing and not wanted:
         return
-    yield from _missing(facts, wanted.keys() - standing.keys(), wanted)
+    yield from _missing(facts, wanted.keys() - standing.keys() - unseen_guards(facts.state), wanted)
     yield from _open(facts, standing.keys() | wanted.keys())
     if facts.network is not None and standing:
         yield from _slow(facts.network)
@@ -61,17 +61,27 @@ def _wanted(facts: DoctorFacts) -> dict[str, str]:
 
 def _missing(facts: DoctorFacts, missing: set[str], wanted: dict[str, str]) -> Iterator[Finding]:
     """Guards that the file wants and that the kernel does not have, of guests that are on the host."""
-    there = [name for name in sorted(missing) if facts.state is not None and name in facts.state.links]
+    assert facts.state is not None
+    there = [name for name in sorted(missing) if name in facts.state.links]
     if there:
         guests = dict.fromkeys(wanted[name] for name in there)
+        on_switches = [name for name in there if _is_on_a_switch(facts.state, name)]
+        whose = f"no element of table {KEY} names {'it' if len(there) == 1 else 'them'}"
         yield Finding(
             id=ID,
             severity=Severity.PROBLEM,
             subject=_some(there),
             text=f"the site file wants a guard here, and none stands: {_some(guests)} can take over its neighbours",
-            evidence=(f"no element of table {KEY} names {'it' if len(there) == 1 else 'them'}",),
+            evidence=("Open vSwitch has no such rules of OpenFlow" if on_switches == there else whose,),
             fix="bascule apply",
         )
+
+
+def _is_on_a_switch(state: HostState, name: str) -> bool:
+    """Whether a port is one of Open vSwitch, whose guards are no rules of nft."""
+    link = state.links.get(IfName(name))
+    master = state.links.get(link.master) if link is not None and link.master else None
+    return master is not None and not master.options.by_kernel
 
 
 def _open(facts: DoctorFacts, guarded: set[str]) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bascule.model.state import HostState
-from bascule.model.values import IfName
+from bascule.model.values import IfName, count
 from bascule.providers.ovs import OVS
 from bascule.providers.ovs.state import PortRow, SwitchState
 from bascule.verify.doctor.finding import DoctorFacts, Finding, Severity
@@ -18,13 +18,14 @@ def look(facts: DoctorFacts) -> Iterator[Finding]:
     part: SwitchState | None = OVS.part(facts.state) if facts.state is not None else None
     if part is None or facts.state is None:
         return
-    if not part.seen.is_running and part.bridges:
+    if part.seen.trouble and part.bridges:
         yield Finding(
             id="openvswitch-dead",
             severity=Severity.PROBLEM,
             subject="Open vSwitch",
-            text="ovs-vswitchd does not run: its bridges pass nothing that they have not learned, and no port joins",
-            evidence=(f"{len(part.bridges)} bridges in the data base at {part.socket}",),
+            text=f"ovs-vswitchd {part.seen.trouble}: its bridges pass nothing that they have not learned, "
+            "and no port joins",
+            evidence=(f"{count(len(part.bridges), 'bridge')} in the data base at {part.socket}", *_undone(part)),
             fix="systemctl restart openvswitch-switch, and see 'journalctl -u ovs-vswitchd'",
         )
     host = facts.site.hosts.get(facts.host) if facts.site is not None else None
@@ -48,6 +49,11 @@ def look(facts: DoctorFacts) -> Iterator[Finding]:
             fix=f"{how}; others: {by_hand}" if how else by_hand,
             bridges=(bridge,),
         )
+
+
+def _undone(part: SwitchState) -> Iterator[str]:
+    if part.seen.cur_cfg < part.seen.next_cfg:
+        yield f"{part.seen.cur_cfg} changes of {part.seen.next_cfg} are done (cur_cfg, next_cfg)"
 
 
 def _is_stale(port: PortRow, part: SwitchState, state: HostState) -> bool:

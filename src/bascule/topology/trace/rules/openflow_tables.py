@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from bascule.model.ruleset.openflow import FlowRule, LoadedRule
+from bascule.model.ruleset.openflow import NOT_KNOWN, FlowRule, LoadedRule
 from bascule.model.state import Link
 from bascule.policy.guards.flows import COOKIE, NUMBERS
 from bascule.topology.trace.answer import Blocker, Code, Stage
@@ -212,4 +212,6 @@ def _mac(text: str) -> int:
 def words_of(one: LoadedRule) -> str:
     """A rule as people find it again: its cookie, table and match."""
     rule: FlowRule = one.rule
+    if rule.actions.startswith(NOT_KNOWN):
+        return rule.actions
     return f"cookie={one.cookie:#x},{rule.key} actions={rule.actions}"

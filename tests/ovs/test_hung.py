@@ -1,0 +1,74 @@
+"""An ovs-vswitchd that runs and does nothing: stopped by a signal, or without the lock of its data base."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bascule.system.openvswitch import daemons
+from tests.apply.hosts import Bed
+from tests.lab import Lab
+from tests.ovs.stage import rows, switched, vsctl
+
+STOPPED = "ovs-vswitchd is stopped, by a signal or a debugger"
+
+
+@pytest.fixture
+def bed(lab: Lab, tmp_path: Path) -> Iterator[Bed]:
+    """A host whose change stands; its ovs-vswitchd goes on when the test ends."""
+    bed = switched(lab, tmp_path)
+    assert bed.apply("--no-confirm").returncode == 0
+    yield bed
+    held(bed, signal.SIGCONT)
+
+
+def held(bed: Bed, number: signal.Signals) -> None:
+    """Stop ovs-vswitchd, or let it go on."""
+    found = daemons(bed.host)
+    assert found is not None
+    os.kill(int(found.pid), number)
+
+
+def test_a_stopped_one_is_said_by_every_verb_and_nothing_is_called_taken_back(bed: Bed) -> None:
+    """Nobody waits for it, and the way back is finished when it goes on."""
+    held(bed, signal.SIGSTOP)
+    for verb in ("plan", "verify"):
+        told = bed.run(verb, str(bed.site))
+        assert told.returncode == 1
+        assert f"error[OPENVSWITCH-DEAD]: the data base of Open vSwitch answers, but {STOPPED}" in told.stderr
+    state = json.loads(bed.run("status", "--json").stdout)
+    assert (state["ok"], state["unseen"]) == (False, [f"ovs: {STOPPED}"])
+    found = json.loads(bed.run("doctor", str(bed.site), "--json").stdout)["findings"]
+    assert STOPPED in next(one["text"] for one in found if one["id"] == "openvswitch-dead")
+    back = bed.run("undo")
+    assert back.returncode == 1
+    assert "NOT completely taken back" in back.stdout + back.stderr
+    assert STOPPED in back.stdout + back.stderr
+    assert json.loads(bed.run("status", "--json").stdout)["status"] == "failed"
+    assert not rows(bed).bridges  # that alone is no way back
+    held(bed, signal.SIGCONT)
+    assert bed.run("undo").returncode == 0
+    assert "was taken back" in bed.run("status").stdout
+
+
+def test_one_without_its_lock_answers_and_has_not_done_what_was_asked(bed: Bed) -> None:
+    """Its count of changes is behind: it would do them when it has its lock again."""
+    words = ("ovsdb-client", "steal", f"unix:{bed.state.parent}/ovs/db.sock", "ovs_vswitchd")
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert "locked" in holder.stdout.readline()
+        vsctl(bed, "--no-wait", "set", "Open_vSwitch", ".", "next_cfg=100")
+        told = bed.run("plan", str(bed.site))
+        assert "changes of its data base: nobody does what it says" in told.stderr
+        assert told.returncode == 1
+        found = json.loads(bed.run("doctor", str(bed.site), "--json").stdout)["findings"]
+        (dead,) = [one for one in found if one["id"] == "openvswitch-dead"]
+        assert "changes of 100 are done (cur_cfg, next_cfg)" in " ".join(dead["evidence"])
+        holder.terminate()
+    assert bed.run("plan", str(bed.site)).returncode == 0
