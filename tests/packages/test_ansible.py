@@ -127,6 +127,15 @@ def test_a_rack_changes_host_by_host_and_a_wrong_one_comes_back(rack: Rack) -> N
     assert rack.bridges() == ["kvm1"]
     assert HOSTS["kvm2"] in rack.lab.ip(rack.hosts["kvm2"], "-4 -o addr show dev eth0")
 
+    before = (rack.folder / "kvm1/site.yaml").read_text()
+    (rack.folder / "site.yaml").write_text(site().replace("uplink", "uplnk"))
+    status, said = rack.play()
+    assert status != 0
+    assert recap(said)["kvm1"]["failed"] == 1, said
+    assert "stays as it was; bascule check: error[UNKNOWN-KEY]" in said
+    assert "site.yaml:7:" in said
+    assert (rack.folder / "kvm1/site.yaml").read_text() == before
+
     (rack.folder / "site.yaml").write_text(site())
     status, said = rack.play()
     assert status == 0, said

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import time
+from pathlib import Path
 
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
 PAUSE_S = 1.0  # between two tries to reach the host again
+BAD_SITE_FILE = 65  # the program's exit status
+_PLACE = re.compile(r"/\S+?((?::\d+:\d+)|(?=\s|$))")  # of a copy of the file on the host, with its line
 GRACE_S = 60  # for the way back itself, on a slow host
 
 
@@ -24,7 +28,7 @@ class ActionModule(ActionBase):
         source = asked.pop("src", None)
         path = asked.setdefault("path", "/etc/bascule/site.yaml")
         if source:
-            found = self._bring(source, path, task_vars)
+            found = self._bring(source, path, asked.get("executable", "bascule"), task_vars)
             if found is not None and (found.get("failed") or found.get("path")):
                 if found.get("failed"):
                     return found
@@ -37,10 +41,16 @@ class ActionModule(ActionBase):
             return result
         return {**result, **self._confirm(asked, result, task_vars)}
 
-    def _bring(self, source, path, task_vars):
-        """Have the file on the host. In check mode to a temporary place, whose path is then in what is returned."""
+    def _bring(self, source, path, program, task_vars):
+        """Have the file on the host. In check mode to a temporary place, whose path is then in what is returned.
+
+        A file with problems does not take the place of the one that is there.
+        """
+        there = self._find_needle("files", source)
+        if Path(there).is_dir():
+            return {"failed": True, "msg": f"src is a folder, {there}: name the site file in it"}
         if self._task.check_mode:
-            whole = self._loader.get_real_file(self._find_needle("files", source))
+            whole = self._loader.get_real_file(there)
             target = self._connection._shell.join_path(self._make_tmp_path(), "site.yaml")
             return {"path": self._transfer_file(whole, target)}
         folder = {"path": path.rsplit("/", 1)[0] or "/", "state": "directory"}
@@ -48,7 +58,7 @@ class ActionModule(ActionBase):
         if made.get("failed"):
             return made
         task = self._task.copy()
-        task.args = {"src": source, "dest": path}
+        task.args = {"src": source, "dest": path, "validate": f"{program} check %s"}
         copy = self._shared_loader_obj.action_loader.get(
             "ansible.builtin.copy",
             task=task,
@@ -58,7 +68,11 @@ class ActionModule(ActionBase):
             templar=self._templar,
             shared_loader_obj=self._shared_loader_obj,
         )
-        return copy.run(task_vars=task_vars)
+        done = copy.run(task_vars=task_vars)
+        if done.get("failed") and done.get("exit_status") == BAD_SITE_FILE:
+            told = _PLACE.sub(rf"{Path(source).name}\1", done.get("stdout", "").strip())
+            return {"failed": True, "rc": BAD_SITE_FILE, "msg": f"{path} stays as it was; bascule check: {told}"}
+        return done
 
     def _wait_until_back(self, asked, why, task_vars):
         """The change itself cut the connection: the host takes it back, and answers again."""

@@ -10,10 +10,15 @@ def run(module, *words):
         return out
     try:
         problems = json.loads(out)["problems"]
-        told = "; ".join(
-            "{} ({})".format(one["message"], one["hint"]) if one.get("hint") else one["message"] for one in problems
-        )
+        told = "; ".join(map(_told, problems))
     except (ValueError, KeyError):
         told = (err or out).strip()
     module.fail_json(msg=f"bascule {words[0]}: {told}", rc=status)
     return None
+
+
+def _told(problem):
+    """``site.yaml:17:13: 'uplnk' is not a key of a bridge (did you mean 'uplink'?)``."""
+    place = "{file}:{line}:{column}: ".format(**problem) if problem.get("line") else ""
+    hint = " ({})".format(problem["hint"].replace("--here", "here: true")) if problem.get("hint") else ""
+    return place + problem["message"] + hint
