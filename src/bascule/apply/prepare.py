@@ -18,7 +18,7 @@ from bascule.host.identity import require_here
 from bascule.host.live import LiveHost
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
-from bascule.model.values import IfName
+from bascule.model.values import IfName, Mac
 from bascule.observe.connections import incoming, served
 from bascule.observe.held import holders, on_bridges_that_go
 from bascule.observe.kernel_support import not_made_here
@@ -299,7 +299,8 @@ def earlier_changes(site: Site, host: Host, place: StateDirectory) -> EarlierCha
     if facts is None or (facts.site, facts.host) != (site.name, host.name):
         return NOTHING  # something old may stay; that is no reason to stop
     added = {link: frozenset(ips) for link, ips in facts.added.items()}
-    return EarlierChanges(added=added, isolated=frozenset(facts.isolated))
+    macs = {name: Mac(mac) for name, mac in facts.macs.items()}
+    return EarlierChanges(added=added, isolated=frozenset(facts.isolated), macs=macs)
 
 
 def added_by(prepared: PreparedPlan, place: StateDirectory) -> dict[str, tuple[str, ...]]:

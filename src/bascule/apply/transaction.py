@@ -200,6 +200,7 @@ class _Transaction:
             host=prepared.host.name,
             added=added_by(prepared, self.place),
             isolated=isolated_by(prepared, self.place),
+            macs={name: x.mac for name, x in prepared.wanted.links.items() if x.is_bridge and x.is_ours and x.mac},
             parts=tuple(prepared.observed.parts),
         )
         self.checkpoint = self._checkpoint()

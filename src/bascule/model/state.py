@@ -140,7 +140,7 @@ class LinkFacts(Volatile, frozen=True, kw_only=True):
     ``queue`` is its root queue if that lets through only so much (tc(8)), ``unrouted`` are those routes that the kernel
     makes for its addresses and that somebody has taken away, ``deprecated`` the addresses that are used no more for
     what the host begins. ``function`` is of a virtual function of SR-IOV: its NIC, its number there, and what that does
-    not let through, empty where all passes.
+    not let through, empty where all passes. ``protodown``: a program holds it down, whatever its cable says.
     """
 
     index: int = 0
@@ -156,6 +156,7 @@ class LinkFacts(Volatile, frozen=True, kw_only=True):
     unrouted: tuple[str, ...] = ()
     deprecated: tuple[str, ...] = ()
     function: tuple[str, ...] = ()
+    protodown: bool = False
 
 
 class Link(Struct, frozen=True, kw_only=True):
@@ -175,6 +176,7 @@ class Link(Struct, frozen=True, kw_only=True):
     alias: str = ""
     altnames: tuple[str, ...] = ()
     arp: bool = True  # off: it resolves nobody's address and answers nobody, by ARP or by neighbour discovery
+    multicast: bool = True  # off: programs that ask for multicast on it get none (ip-link(8))
     group: str = "default"  # ip-link(8): links of one group can be deleted in one go
     facts: LinkFacts = LinkFacts()
 
@@ -212,7 +214,8 @@ def _frozen(mapping: Mapping[Any, Any]) -> Mapping[Any, Any]:
 class HostState(Struct, frozen=True, kw_only=True, dict=True):
     """A host's network: links by name, routes, rules, the sysctls that were asked for, nft's tables, and more.
 
-    ``neighbours`` are those that somebody has set: what the kernel learns is of the moment.
+    ``neighbours`` are those that somebody has set: what the kernel learns is of the moment. ``lost_rules`` are the
+    policy rules that every kernel starts with and that somebody has taken away.
 
     ``sysctls`` maps a path below /proc/sys with slashes (``net/ipv4/ip_forward``) to its text. ``tables`` maps
     ``family name`` of each table of nftables to its rules, or to what is seen of a table of others. ``parts`` has what
@@ -223,6 +226,7 @@ class HostState(Struct, frozen=True, kw_only=True, dict=True):
     links: Mapping[IfName, Link] = field(default_factory=lambda: MappingProxyType({}))
     routes: tuple[Route, ...] = ()
     rules: tuple[RoutingRule, ...] = ()
+    lost_rules: tuple[RoutingRule, ...] = ()
     neighbours: tuple[FixedNeighbour, ...] = ()
     sysctls: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     tables: Mapping[str, AnyTable] = field(default_factory=lambda: MappingProxyType({}))

@@ -68,8 +68,8 @@ def are_plain(words: tuple[str, ...]) -> bool:
 
 About = Literal[
     "existence", "up", "mac", "mtu", "options", "master", "port", "vlans", "addresses", "addrgenmode", "mark",
-    "altnames", "arp", "group", "routes", "rules", "neighbours", "parameter", "ruleset", "guest", "network", "server",
-    "wake-on-lan",
+    "altnames", "arp", "multicast", "group", "routes", "rules", "neighbours", "parameter", "ruleset", "guest",
+    "network", "server", "wake-on-lan",
 ]  # fmt: skip
 
 

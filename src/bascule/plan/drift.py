@@ -36,6 +36,7 @@ def drift_goal(before: HostState, wanted: HostState, now: HostState) -> HostStat
         links=links,
         routes=now.routes + missing,
         rules=_with_missing(before.rules, wanted.rules, now.rules),
+        lost_rules=tuple(one for one in now.lost_rules if one in wanted.lost_rules),
         neighbours=_with_missing(before.neighbours, wanted.neighbours, now.neighbours),
         sysctls=dict(now.sysctls) | {k: v for k, v in wanted.sysctls.items() if before.sysctls.get(k) != v},
         tables=dict(now.tables) | {k: v for k, v in wanted.tables.items() if before.tables.get(k) != v},

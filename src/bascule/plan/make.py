@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from bascule.errors import BasculeError, Problem
 from bascule.model.site import Host, Site
-from bascule.model.state import HostState
+from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
 from bascule.plan.change import Note, Plan
 from bascule.plan.diff import diff
@@ -83,8 +83,15 @@ def _without_carrier(host: Host, observed: HostState) -> Iterator[Note]:
         link = observed.links.get(name)
         if link is None or not link.up or link.facts.carrier or link.facts.operstate not in NO_CARRIER:
             continue
-        text = "has no carrier: no cable, or its far end is down; nothing comes or goes over it"
+        text = f"has no carrier: {no_carrier(link)}; nothing comes or goes over it"
         yield Note(kind="warning", subject=name, text=text)
+
+
+def no_carrier(link: Link) -> str:
+    """Why nothing comes or goes by a link that is up."""
+    if link.facts.protodown:
+        return f"a program holds it down (ip link set {link.name} protodown off)"
+    return "no cable, or its far end is down"
 
 
 def site_as_it_runs(site: Site, host: Host, observed: HostState) -> Site:

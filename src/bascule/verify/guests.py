@@ -20,6 +20,7 @@ from bascule.probe.protocols import ANSWERED_BY_ALL
 from bascule.probe.question import Answer, Protocol, Question, Response
 from bascule.verify.checks import Check, own_tap, ports_of_macs, read_neighbours
 from bascule.verify.endpoints import EndpointAddress, Endpoints
+from bascule.verify.wire.bound_macs import bound_elsewhere
 from bascule.verify.wire.lost import LostProbe, where_lost
 
 UNSERVED_PORT = 61000  # where nobody listens: a refusal from the other side itself shows that frames pass both ways
@@ -62,10 +63,11 @@ def check_guests(
     every = list(site.guest_nics(host.name))
     for name in dict.fromkeys(nic.guest for nic in every if nic.guest in off):
         yield Check(id="running", subject=name, ok=None, detail="is off: nothing of it can be asked")
+    namespace = probe_domain.hosts[host.name]
+    yield from bound_elsewhere([nic for nic in every if nic.guest in off], namespace)
     nics = [nic for nic in every if nic.guest not in off and not host.is_listener(nic.tap, nic.bridge)]
     if not nics:
         return
-    namespace = probe_domain.hosts[host.name]
     endpoints = Endpoints(site, probe_domain, read_neighbours(namespace))
     inquiries = [_inquire(nic, host, state, endpoints) for nic in nics]
     questions = list(dict.fromkeys(question for inquiry in inquiries for question in inquiry.questions))

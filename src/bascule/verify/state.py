@@ -17,6 +17,7 @@ from bascule.model.site import GuestNic, Host, Site
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
 from bascule.plan.change import About, Change, Plan
+from bascule.plan.make import no_carrier
 from bascule.plan.warnings.mtu import narrows
 from bascule.verify.checks import Check
 
@@ -139,7 +140,7 @@ def nic_up(name: IfName, link: Link | None, facts: StateChecks) -> Check:
     """Whether a NIC, bond or VLAN link is there, up, and has a carrier."""
     check = facts.check("nic-up", name, _up_words(link), *LINK)
     if link is None or (link.up and not link.facts.carrier):
-        detail = "is up, but has no carrier: no cable, or the far end is down" if link else "is not there"
+        detail = f"is up, but has no carrier: {no_carrier(link)}" if link else "is not there"
         return Check(id="nic-up", subject=name, ok=False, detail=detail)
     return check
 

@@ -88,13 +88,14 @@ class ChangeFacts(Struct, frozen=True, kw_only=True):
 
     ``added`` are the addresses on each link that Bascule has put there, by this change or an earlier one, ``isolated``
     the guests' ports that it has isolated, ``parts`` the
-    providers beside the kernel and nft that the change knows.
+    providers beside the kernel and nft that the change knows, ``macs`` those of bridges that Bascule has made.
     """
 
     site: str
     host: str
     added: Mapping[str, Sequence[str]] = field(default_factory=dict)
     isolated: Sequence[str] = ()
+    macs: Mapping[str, str] = field(default_factory=dict)
     parts: Sequence[str] = ()
 
 

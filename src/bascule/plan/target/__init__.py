@@ -120,6 +120,7 @@ def _finished(build: TargetBuilder) -> Target:
         links={name: _set_up(link, build.observed.links.get(name)) for name, link in build.links.items()},
         routes=tuple(route for route in build.routes if not route.dev or route.dev in build.links),
         rules=policy_rules(build, rules),
+        lost_rules=build.observed.lost_rules,
         neighbours=moved_neighbours(build.observed.neighbours, build.moved, build.links),
         sysctls=build.sysctls,
         tables=build.tables,

@@ -37,7 +37,8 @@ def lay_speech(build: TargetBuilder, said: HostLink) -> None:
     if build.host.is_enslaved(said.name):
         return
     link = build.links[said.name]
-    build.set(said.name, arp=link.arp or build.made(link))
+    ours = build.made(link)
+    build.set(said.name, arp=link.arp or ours, multicast=link.multicast or ours)
     add_addresses(build, said)
     lay_ipv6(build, said)
     if said.dhcp:

@@ -65,6 +65,8 @@ def _bridge_link(
     """
     seen = uplink or before
     mac = seen.mac if seen else derive_mac(build.site.name, build.host.name + "/" + bridge.name, 0)
+    if before is not None and uplink is None and build.made(before):  # what it was made with, if that is known
+        mac = build.earlier.macs.get(bridge.name, mac)
     narrow = min((build.links[port.link].mtu for port in bridge.every_port), default=seen.mtu if seen else 1500)
     mtu = bridge.mtu or narrow  # what every port passes, as the kernel has it where nobody says another
     delay: int | None = 1500 if bridge.stp else 0
@@ -92,7 +94,9 @@ def _bridge_link(
     _note_hidden(build, bridge, before)
     new = before or Link(name=bridge.name, options=options, alias=build.mark)
     _note_unkept(build, bridge, options)
-    return replace(new, options=options, up=True, mac=bridge.mac or mac, mtu=mtu, arp=build.made(new) or new.arp)
+    ours = build.made(new)
+    flags = {"arp": ours or new.arp, "multicast": ours or new.multicast}
+    return replace(new, options=options, up=True, mac=bridge.mac or mac, mtu=mtu, **flags)
 
 
 def _note_unkept(build: TargetBuilder, bridge: DeclaredBridge, options: Bridge) -> None:

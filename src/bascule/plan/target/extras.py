@@ -20,6 +20,10 @@ from bascule.plan.target.builder import TargetBuilder
 PASSES, NO_TREE = "forwarding", 0  # the state of a port, and stp_state
 ANSWERS = {4: "proxy_arp", 6: "proxy_ndp"}
 STAYS = ": it stays as it is"
+LOST = {  # what a rule of the kernel's own is for, by its table
+    "main": "no packet goes by a route of table main",
+    "local": "the host takes nothing for its own addresses",
+}
 
 
 def note_extras(build: TargetBuilder) -> None:
@@ -30,16 +34,31 @@ def note_extras(build: TargetBuilder) -> None:
     _note_neighbours(build)
     _note_proxies(build)
     _note_ways(build)
+    _note_lost_rules(build)
     for said in build.host.links():
         link = build.links.get(said.name)
         if link is not None and not link.arp and said.has_address:
-            build.note("extra", said.name, "ARP is off, so nobody reaches the host here: it stays as it is")
+            build.note("extra", said.name, f"ARP is off, so nobody reaches the host here{STAYS}")
+        if link is not None and not link.multicast:
+            build.note("extra", said.name, f"multicast is off, so programs that listen to groups hear nothing{STAYS}")
+        if link is not None and isinstance(said, Bridge) and said.name in build.earlier.macs and not link.is_ours:
+            words = f"has lost Bascule's mark, its alias is '{link.alias}': what takes the bridge away leaves it"
+            build.note("extra", said.name, f"{words}{STAYS} (ip link set {said.name} alias {build.mark})")
         from_uplink = isinstance(said, Bridge) and said.from_uplink  # all that its uplink has is wanted there
         if link is None or said.name not in build.observed.links or link.master is not None or from_uplink:
             continue
         told = [*_addresses(build, said), *_routes(build, said)]
         for words in dict.fromkeys(told):
             build.note("extra", said.name, f"{words} is not in the file: it stays as it is")
+
+
+def _note_lost_rules(build: TargetBuilder) -> None:
+    """Rules of the kernel's own that are not there, where no other rule has every packet ask the same table."""
+    others = {(rule.words, rule.ipv6) for rule in build.observed.rules}
+    for rule in build.observed.lost_rules:
+        if rule.words[-1] in LOST and (rule.words, rule.ipv6) not in others:
+            add = f"ip {'-6 ' if rule.ipv6 else ''}rule add {' '.join(rule.words)} priority {rule.priority}"
+            build.note("extra", rule.name, f"the kernel's own is not there, so {LOST[rule.words[-1]]}{STAYS} ({add})")
 
 
 def _addresses(build: TargetBuilder, said: HostLink) -> Iterator[str]:

@@ -34,7 +34,8 @@ class KernelProvider(PlainProvider):
 
     def with_part(self, state: HostState, part: Any) -> HostState:
         """The state with the links, routes, rules and parameters of another one."""
-        own = {name: getattr(part, name) for name in ("links", "routes", "rules", "neighbours", "sysctls")}
+        names = ("links", "routes", "rules", "lost_rules", "neighbours", "sysctls")
+        own = {name: getattr(part, name) for name in names}
         return replace(state, **own)
 
     def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:

@@ -25,9 +25,12 @@ from bascule.providers.protocol import Merged, ThreeWay
 
 T = TypeVar("T")
 
-FACETS = ("up", "mac", "mtu", "master", "parent", "addrgenmode", "alias", "altnames", "arp", "group", "vlans")
+FACETS = (
+    "up", "mac", "mtu", "master", "parent", "addrgenmode", "alias", "altnames", "arp", "multicast", "group", "vlans",
+)  # fmt: skip
 WORDS = {
     "arp": "ARP",
+    "multicast": "multicast",
     "mac": "MAC",
     "mtu": "MTU",
     "master": "bridge",
@@ -79,6 +82,9 @@ class _Merge(Struct, kw_only=True):
             links=links,
             routes=tuple(self._routes(links)),
             rules=tuple(self._set(self.before.rules, self.wanted.rules, self.now.rules, self._after().rules)),
+            lost_rules=tuple(
+                self._set(self.before.lost_rules, self.wanted.lost_rules, self.now.lost_rules, self._after().lost_rules)
+            ),
             neighbours=tuple(self._neighbours(links)),
             sysctls=self._sysctls(links),
         )

@@ -175,7 +175,19 @@ def from_texts(
             )
             if (rule := read_rule(_numbered(entry, tables), ipv6=ipv6)) is not None
         ),
+        lost_rules=(
+            *_lost_rules(_parse("ip rule", rules4), ipv6=False),
+            *_lost_rules(_parse("ip -6 rule", rules6), ipv6=True),
+        ),
     )
+
+
+def _lost_rules(entries: Sequence[Json], *, ipv6: bool) -> Iterator[RoutingRule]:
+    """Those of the rules that every kernel starts with that are not there; where there is none, nothing was told."""
+    there = {(entry["priority"], str(entry.get("table", ""))) for entry in entries if entry.get("src", "all") == "all"}
+    for priority, table in sorted(DEFAULT_RULES - there) if entries else ():
+        if not (ipv6 and table == "default"):
+            yield RoutingRule(priority=priority, words=("from", "all", "lookup", table), ipv6=ipv6)
 
 
 def _numbered(entry: Json, tables: Mapping[str, int]) -> Json:
@@ -255,6 +267,7 @@ def read_link(
         alias=entry.get("ifalias", ""),
         altnames=tuple(sorted(entry.get("altnames", ()))),
         arp="NOARP" not in flags,
+        multicast="MULTICAST" in flags or entry.get("link_type") != "ether",
         group=str(entry.get("group", "default")),
         facts=LinkFacts(
             index=entry.get("ifindex", 0),
@@ -267,6 +280,7 @@ def read_link(
             temporaries=tuple(address for address in found if address.is_temporary),
             queue=queue if (queue := entry.get("qdisc", "")) in SHAPERS else "",
             unrouted=tuple(_unrouted(name, addresses, routes)) if routes is not None and "UP" in flags else (),
+            protodown=bool(entry.get("proto_down")),
             deprecated=tuple(found[n].ip for n, one in enumerate(addresses) if one.get("deprecated")),
         ),
     )

@@ -160,6 +160,9 @@ def _settings(old: Link, new: Link, *, released: bool) -> Iterator[Step]:
         yield step(phase, name, action, ip("link", "set", "dev", name, "mtu", str(new.mtu)), risk=risk, about="mtu")
     if new.alias != old.alias:
         yield step(Phase.SETTINGS, name, "mark", ip("link", "set", "dev", name, "alias", new.alias), about="mark")
+    if new.multicast != old.multicast:
+        word = ON_OFF[new.multicast]
+        yield step(own, name, f"multicast {word}", ip("link", "set", "dev", name, "multicast", word), about="multicast")
     if new.arp != old.arp:
         word = ON_OFF[new.arp]
         yield step(own, name, f"ARP {word}", ip("link", "set", "dev", name, "arp", word), about="arp")

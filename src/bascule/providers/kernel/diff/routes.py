@@ -142,6 +142,12 @@ def rule_steps(before: HostState, after: HostState) -> Iterator[Step]:
     for rule in before.rules:
         if rule not in after.rules:
             yield _rule("del", rule)
+    for rule in before.lost_rules:
+        if rule not in after.lost_rules:
+            yield _rule("add", rule)
+    for rule in after.lost_rules:
+        if rule not in before.lost_rules:
+            yield _rule("del", rule)
 
 
 def neighbour_steps(before: HostState, after: HostState, lost: Collection[IfName]) -> Iterator[Step]:
