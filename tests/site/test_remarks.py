@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from bascule import workflow
 from bascule.site import parse
 from bascule.site.remarks import remarks
 
@@ -50,3 +53,42 @@ def test_an_isolated_guest_beside_a_router(changes: dict[str, str], told: dict[s
         text = text.replace(word, what)
     said = {remark.subject: remark.text for remark in remarks(parse(text.encode(), "site.yaml"))}
     assert {name: words.rpartition("; ")[0] for name, words in said.items()} == told
+
+
+TWO = """\
+site: s
+networks: {lan: {subnet: 10.0.0.0/24}}
+hosts:
+  h1: {nics: {eth0: {network: lan}}, bridges: {br0: {uplink: eth0}, br1: {uplink: none}}}
+  h2: {nics: {eth0: {network: lan}}, bridges: {br0: {uplink: eth0}}}
+guests:
+  a: {host: h1, nics: [{bridge: br0, tap: a0, address: 10.0.0.3/24, isolated: true}]}
+  b: {host: WHERE, nics: [{bridge: br0, tap: b0, address: 10.0.0.4/24, isolated: trueGUARD}]}
+  c: {host: h1, nics: [{bridge: br1, tap: c0, address: 10.0.0.5/24, isolated: true}]}
+"""
+ELSEWHERE = (
+    "is isolated from {}, and reaches it over lan: the port flag keeps ports of one bridge apart, and it has no guard"
+)
+
+
+@pytest.mark.parametrize(
+    ("where", "guard", "told"),
+    [
+        ("h1", "", {}),
+        ("h2", "", {"a0": ELSEWHERE.format("b"), "b0": ELSEWHERE.format("a")}),
+        ("h2", ", guard: mac", {}),  # its rules know the MAC of the other
+    ],
+)
+def test_isolated_guests_of_two_hosts(where: str, guard: str, told: dict[str, str]) -> None:
+    text = TWO.replace("WHERE", where).replace("GUARD", guard)
+    said = {remark.subject: remark.text for remark in remarks(parse(text.encode(), "site.yaml"))}
+    assert {name: words.rpartition("; ")[0] for name, words in said.items()} == told
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize(("guard", "verdict"), [("", "reach"), (", guard: mac", "no-reach")])
+def test_what_is_said_of_two_hosts_is_what_frames_do(guard: str, verdict: str, tmp_path: Path) -> None:
+    text = TWO.replace("WHERE", "h2").replace("GUARD", guard) + "expect:\n"
+    text += "".join(f"  - {{from: {one}, to: {other}, verdict: {verdict}}}\n" for one, other in ("ab", "ba"))
+    (tmp_path / "site.yaml").write_text(text)
+    assert [one.ok for one in workflow.rehearse(str(tmp_path / "site.yaml")).outcomes] == [True, True]

@@ -206,8 +206,9 @@ class GuestNic(Entry):
     )
     isolated: s.Isolation | None = Field(
         None,
-        description="It reaches no other isolated guest of its network, or, where this is the name of a group, none "
-        "outside of it; if not given, the port's flag is left as it is, unless Bascule had set it.",
+        description="It reaches no other isolated guest of its bridge, or, where this is the name of a group, none "
+        "outside of it; with a guard none of its network, on whatever host. If not given, the port's flag is left as "
+        "it is, unless Bascule had set it.",
     )
     limit: Limit | None = Field(None, description="How much it may send and get.")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
@@ -13,6 +13,7 @@ from bascule.model.same_subnet import twins
 from bascule.model.site import GuestNic, Site
 
 WIRELESS_NAME = re.compile(r"(wl[a-z]*\d|wlan|wifi|ath\d|ra\d)")  # systemd.net-naming-scheme(7), and older drivers'
+GUARDS = "'guard: strict' or 'guard: mac'"
 
 
 class SiteRemark(Struct, frozen=True, kw_only=True):
@@ -44,27 +45,42 @@ def remarks(site: Site) -> Iterator[SiteRemark]:
                 subject=pair.second.name, text=f"is the second of two: {pair.words}", place=pair.second.place
             )
         for nic in site.guest_nics(host.name):
-            yield from _by_way_of_a_router(site, nic)
+            yield from _not_kept_apart(site, nic)
 
 
-def _by_way_of_a_router(site: Site, nic: GuestNic) -> Iterator[SiteRemark]:
-    """An isolated guest can hand a router of its segment what is meant for another one: a guard alone stops that.
+def _not_kept_apart(site: Site, nic: GuestNic) -> Iterator[SiteRemark]:
+    """Isolated guests that meet all the same: the port flag is of one bridge, and a guard goes by what it knows.
 
-    The port flag sees both frames as allowed, and a guard goes by the others' addresses.
+    Ports of other bridges of the segment, on this host or another, are no ports to the flag. A router of the segment
+    can be handed what is meant for another guest: the flag sees both frames as allowed, a guard the others' addresses.
     """
     apart, segment = list(site.kept_apart(nic)), site.segment_of(nic)
     is_off = nic.guarding.level is GuardLevel.OFF
-    met = dict.fromkeys(other.guest for other in apart if is_off or not other.addresses)
+    own = site.guests[nic.guest].host, nic.master
+    bare = [one for one in apart if one.guarding.level is GuardLevel.OFF]  # a guard of the other stops it there
+    if is_off and (elsewhere := [one for one in bare if (site.guests[one.guest].host, one.master) != own]):
+        text = f"is isolated from {_names(elsewhere)}, and reaches {_whose(elsewhere)} over {segment}: the port flag "
+        text += f"keeps ports of one bridge apart, and it has no guard; {GUARDS} keeps them apart"
+        yield SiteRemark(subject=str(nic.tap), text=text, place=nic.place)
+        apart = [one for one in apart if one not in elsewhere]
+    met = [one for one in apart if is_off or not one.addresses]
     router = next(_routers(site, segment or ""), "")
     if not met or not router:
         return
-    names, whose = ", ".join(met), "them" if len(met) > 1 else "it"
     if is_off:
-        why, what = "it has no guard, and the port flag does not see that", "'guard: strict' or 'guard: mac'"
+        why, what = "it has no guard, and the port flag does not see that", GUARDS
     else:
-        why, what = f"no rule knows the address of {whose}", f"a static address for {whose}"
-    text = f"is isolated from {names}, and can reach {whose} by way of {router} on {segment}: {why}; {what} stops it"
-    yield SiteRemark(subject=str(nic.tap), text=text, place=nic.place)
+        why, what = f"no rule knows the address of {_whose(met)}", f"a static address for {_whose(met)}"
+    text = f"is isolated from {_names(met)}, and can reach {_whose(met)} by way of {router} on {segment}: {why}; "
+    yield SiteRemark(subject=str(nic.tap), text=f"{text}{what} stops it", place=nic.place)
+
+
+def _names(nics: Iterable[GuestNic]) -> str:
+    return ", ".join(dict.fromkeys(nic.guest for nic in nics))
+
+
+def _whose(nics: Iterable[GuestNic]) -> str:
+    return "them" if len({nic.guest for nic in nics}) > 1 else "it"
 
 
 def _routers(site: Site, segment: str) -> Iterator[str]:
