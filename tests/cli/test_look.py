@@ -287,6 +287,8 @@ def test_colours_say_nothing_that_the_words_do_not(tmp_path: Path) -> None:
         ({"LC_ALL": "C"}, (), True),
         ({"LC_ALL": "POSIX"}, (), True),
         ({"LANG": "C"}, (), True),
+        ({"LANG": "de_DE.ISO-8859-1"}, (), True),  # not installed here
+        ({"LC_ALL": "ja_JP.utf8@x", "LANG": "C"}, (), False),
         ({"LC_ALL": "C.UTF-8"}, ("--ascii",), True),
         ({"LC_ALL": "C.UTF-8"}, (), False),
         ({"LC_ALL": "C", "PYTHONUTF8": "1"}, (), False),

@@ -87,12 +87,14 @@ def is_ascii(stream: TextIO, environment: Mapping[str, str]) -> bool:
     """Whether the locale has ASCII alone.
 
     Python takes UTF-8 where the locale is C (PEP 538, PEP 540), so the stream does not tell; the variables do, in the
-    order of locale(7). Where none is set, nobody said C.
+    order of locale(7). Where none is set, nobody said C. A locale that is not installed here still says what the
+    terminal at the other end of an SSH session takes.
     """
     if environment.get("PYTHONUTF8") == "1":
         return False
     said = next((environment[name] for name in ("LC_ALL", "LC_CTYPE", "LANG") if environment.get(name)), "")
-    if said.partition(".")[0] in {"C", "POSIX"} and "utf" not in said.lower():
+    name, _, charset = said.partition("@")[0].partition(".")
+    if not charset.lower().startswith("utf") and (charset or name in {"C", "POSIX"}):
         return True
     return not (stream.encoding or "ascii").lower().replace("-", "").startswith("utf8")
 
