@@ -34,6 +34,8 @@ def fitting(document: dict[str, Any]) -> tuple[Site, str, list[str]]:
             problem, path = _first(fault.problems, data)
             if path is None:
                 raise _hopeless(fault) from fault
+            if path[-3:-2] == ("routes",) and path[-1] in {"via", "src"}:
+                path = path[:-1]  # without its router a route would lead elsewhere
             value = _take_out(document, path)
             told.append(_words(path, value, problem))
 

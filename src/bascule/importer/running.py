@@ -88,7 +88,7 @@ def running_config(state: HostState, taken: Collection[str] = ()) -> RunningConf
     return RunningConfig(
         config=NetworkConfig.of(links.values(), rules=rules),
         notes=(*notes, *_route_notes(state)),
-        others=(*_down(state), *_guest_ends(passed), *_leases(state), *_learned(state)),
+        others=(*_down(state), *_guest_ends(passed), *_leases(state), *_learned(state), *_neighbours(state)),
     )
 
 
@@ -250,6 +250,16 @@ def _leases(state: HostState) -> Iterator[str]:
             found.setdefault(route.dev, []).append(f"{dst} {route.gateway}")
     for name, words in found.items():
         yield f"leased or advertised on {name}: {', '.join(few(dict.fromkeys(words), 'of them'))}"
+
+
+def _neighbours(state: HostState) -> Iterator[str]:
+    """Neighbours that somebody has set, those of hosts behind a VXLAN among them only by number."""
+    set_by_hand = [one for one in state.neighbours if "extern_learn" not in one.flags]
+    if set_by_hand:
+        yield f"neighbours that are set: {'; '.join(few((' '.join(one.words) for one in set_by_hand), 'neighbours'))}"
+    learned = len(state.neighbours) - len(set_by_hand)
+    if learned:
+        yield f"{learned} neighbours that another program has learned for the kernel (EVPN)"
 
 
 def _learned(state: HostState) -> Iterator[str]:

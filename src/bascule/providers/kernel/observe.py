@@ -374,8 +374,11 @@ def read_rule(entry: Json, *, ipv6: bool) -> RoutingRule | None:
     for key, argument in (("suppress_prefixlen", "suppress_prefixlength"), ("suppress_ifgroup", "suppress_ifgroup")):
         if key in entry:
             words += [argument, str(entry[key])]
+    if "flow_to" in entry:
+        words += ["realms", "/".join(str(entry[key]) for key in ("flow_from", "flow_to") if key in entry)]
     if "action" in entry and entry["action"] != "to_tbl":
         words.append(str(entry["action"]))
+    words += ["nop"] if "nop" in entry else []
     if str(entry.get("protocol", "")) == OWN_PROTOCOL:
         words += ["protocol", OWN_PROTOCOL]  # how our own are known
     return RoutingRule(priority=priority, words=tuple(words), ipv6=ipv6)
