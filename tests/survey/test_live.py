@@ -17,7 +17,7 @@ import pytest
 
 from bascule.site import parse
 from bascule.system.net.netns import Namespace
-from tests.lab import Lab
+from tests.lab import Lab, called
 from tests.patience import HUNG_S
 from tests.survey.building import Building, wait_for
 from tests.survey.frames import BOOTP, DHCP, IP, UDP, Ether, arp, pvst
@@ -156,11 +156,9 @@ def test_lldpd_radvd_and_keepalived_are_understood(building: Building, tmp_path:
         " virtual_ipaddress {\n 10.7.0.1/24\n }\n}\n",
     )
     control = building.folder / "lldpd.sock"
-    building.daemon(switch, ("lldpd", "-d", "-l", "-ccc", "-ee", "-ff", "-u", str(control), "-I", "swp*"))
+    with called("sw1"):
+        building.daemon(switch, ("lldpd", "-d", "-l", "-ccc", "-ee", "-ff", "-u", str(control), "-I", "swp*"))
     wait_for(control.exists)
-    subprocess.run(
-        ("lldpcli", "-u", str(control), "configure", "system", "hostname", "sw1"), check=True, capture_output=True
-    )
     subprocess.run(
         ("lldpcli", "-u", str(control), "configure", "lldp", "tx-interval", "1"), check=True, capture_output=True
     )
