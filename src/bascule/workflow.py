@@ -6,7 +6,7 @@ imported by it: half of the time of a small `plan` would be imports.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bascule.apply.transaction import ApplyResult
     from bascule.draw import SeenHost
     from bascule.errors import Problem
+    from bascule.guests.chosen import ChosenGuests
     from bascule.guests.inventory import Inventory
     from bascule.guests.runtimes.runtime import GuestRuntime
     from bascule.importer.importing import Imported
@@ -162,30 +163,14 @@ def ready(
     that is another than the file says: each is an error with its reason.
     """
     from bascule.apply.options import ANY_DRIVER
-    from bascule.apply.pending import refuse_if_waiting
-    from bascule.apply.prepare import prepare, refuse_unmakable
-    from bascule.apply.request import ApplyRequest
-    from bascule.apply.rollback.watchdog import standby
-    from bascule.apply.state_directory import here as state_directory
+    from bascule.apply.request import ApplyRequest, makable
     from bascule.persist.persister import find_persister
-    from bascule.providers.observe import begin
     from bascule.remarks import with_remarks
-    from bascule.system.net.monitor import NetlinkMonitor
 
-    place = state_directory()
-    refuse_if_waiting(place)
-    with NetlinkMonitor() as monitor, standby(place) as waiting:
-        with begin() as begun:  # while the file is read
-            known = load_for(site, host)
-            prepared = prepare(
-                *known, place, choice=choice or ANY_DRIVER, begun=begun, monitor=monitor, must_be_here=not here
-            )
-        refuse_unmakable(prepared)
-        prepared = with_remarks(prepared)
-        remarks: tuple[str, ...] = ()
+    with makable(lambda: load_for(site, host), choice=choice or ANY_DRIVER, must_be_here=not here) as (found, waiting):
+        prepared = with_remarks(found)
         persister, not_kept = find_persister(prepared.site, prepared.host, root=root)
-        if survey_s is not None:  # last, because it takes its time
-            remarks = gate(prepared, seconds=survey_s, progress=progress)
+        remarks = gate(prepared, seconds=survey_s, progress=progress) if survey_s is not None else ()  # it takes long
         yield ApplyRequest.of(prepared, persister, not_kept=not_kept, remarks=remarks, waiting=waiting)
 
 
@@ -322,11 +307,13 @@ def survey(
     return survey_live(nics, seconds=seconds, site=read, host=chosen, active=active, progress=progress)
 
 
-def blink(nic: str, seconds: int = 10, begun: Callable[[], object] | None = None) -> None:
-    """Let the LED at a NIC's port blink; ``begun`` is called while it does. Raises MissingTool where it cannot."""
-    from bascule.system.net.ethtool import identify
+def blink(
+    nics: Sequence[str], seconds: int = 10, *, remark: Callable[[str], object], begun: Callable[[str], object]
+) -> dict[str, Problem | None]:
+    """Let the LED at each NIC's port blink, one after the other; for each what hindered it, if anything."""
+    from bascule.survey.run import blink as one_by_one
 
-    identify(nic, seconds, begun)
+    return one_by_one(nics, seconds, remark=remark, begun=begun)
 
 
 # ---- files
@@ -398,3 +385,10 @@ def guest_runtime(driver: str | None = None, uri: str | None = None) -> GuestRun
     from bascule.guests.runtimes.detect import detect
 
     return detect(driver, uri=uri)
+
+
+def chosen_guests(names: Iterable[str], *, driver: str | None = None, uri: str | None = None) -> ChosenGuests:
+    """Guests of this host by their names: to start, stop, plug and unplug them. Raises for one that is not there."""
+    from bascule.guests.chosen import ChosenGuests
+
+    return ChosenGuests.of(guest_runtime(driver, uri), names)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.apply.address_conflicts import refuse_taken
-from bascule.apply.prepare import PreparedPlan, with_files
+from bascule.apply.options import DriverChoice
+from bascule.apply.pending import refuse_if_waiting
+from bascule.apply.prepare import PreparedPlan, prepare, refuse_unmakable, with_files
 from bascule.apply.rollback import boot_unit
-from bascule.apply.rollback.watchdog import StandbyWatchdog
+from bascule.apply.rollback.watchdog import StandbyWatchdog, standby
 from bascule.apply.state_directory import here, relative_words
 from bascule.errors import BasculeError, Problem
+from bascule.model.site import Host, Site
 from bascule.persist.persister import ON_PURPOSE, OWN_NAMESPACE, Persister, find_persister
 from bascule.plan.change import Note
+from bascule.providers.observe import begin
+from bascule.system.net.monitor import NetlinkMonitor
 from bascule.system.process.rights import require_rights
 
 FILES = "files"  # the subject of what a plan says about them
@@ -49,6 +55,25 @@ def _unkept(prepared: PreparedPlan, why: str) -> tuple[str, ...]:
 
 def _words(problem: Problem) -> str:
     return f"{problem.code}: {problem.message}" + (f"; {problem.hint}" if problem.hint else "")
+
+
+@contextmanager
+def makable(
+    read: Callable[[], tuple[Site, Host]], *, choice: DriverChoice, must_be_here: bool
+) -> Iterator[tuple[PreparedPlan, StandbyWatchdog | None]]:
+    """A plan that may be carried out, and a dead-man that stands by; within, the kernel says if anything moves.
+
+    ``read`` reads the site file, while the host is looked at. Raises BasculeError where a change waits, or for a plan
+    that cannot be made.
+    """
+    place = here()
+    refuse_if_waiting(place)
+    with NetlinkMonitor() as monitor, standby(place) as waiting:
+        with begin() as begun:
+            known = read()
+            prepared = prepare(*known, place, choice=choice, begun=begun, monitor=monitor, must_be_here=must_be_here)
+        refuse_unmakable(prepared)
+        yield prepared, waiting
 
 
 class ApplyRequest(Struct, frozen=True, kw_only=True):

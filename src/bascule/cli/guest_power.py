@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,8 +14,7 @@ from bascule.cli.show.folding import ranges
 from bascule.cli.show.output_style import output_style
 
 if TYPE_CHECKING:
-    from bascule.guests.runtimes.runtime import GuestRuntime
-    from bascule.model.domain import Domain
+    from bascule.guests.chosen import ChosenGuests
     from bascule.plan.change import Note
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -48,9 +46,7 @@ def _yes(function: F) -> F:
 @_of_guests
 def start(*, names: tuple[str, ...], driver: str | None, connect: str | None, as_json: bool) -> int:
     """Start guests; those that run are left alone."""
-    runtime, found = found_guests(names, driver, connect)
-    for domain in found:
-        runtime.start(domain.name)
+    chosen_guests(names, driver, connect).start()
     report("guest-start", f"started: {', '.join(names)}", (), as_json=as_json)
     return 0
 
@@ -77,17 +73,9 @@ def shutdown(
 
     Example: bascule guest shutdown web db --wait 120
     """
-    runtime, found = found_guests(names, driver, connect)
-    running = [domain.name for domain in found if domain.running]
-    for name in running:
-        runtime.shutdown(name, mode or "")
     doing = steps(as_json=as_json)
-    end = time.monotonic() + wait_s
-    left = running
-    while left and time.monotonic() < end:
-        doing(f"waiting for {ranges(left)} to shut down")
-        time.sleep(0.2)
-        left = [domain.name for domain in runtime.domains() if domain.name in left and domain.running]
+    chosen = chosen_guests(names, driver, connect)
+    left = chosen.shutdown(wait_s, mode or "", lambda these: doing(f"waiting for {ranges(these)} to shut down"))
     doing("")
     if left and wait_s:
         from bascule.errors import BasculeError
@@ -109,12 +97,11 @@ def stop(*, names: tuple[str, ...], yes: bool, driver: str | None, connect: str 
 
     What a guest has not written to its disk is lost. It asks where it is run on a terminal.
     """
-    runtime, found = found_guests(names, driver, connect)
-    running = [domain.name for domain in found if domain.running]
-    if running and not _agrees(f"pull the plug of {ranges(running)}? What is not on disk is lost", yes=yes):
+    chosen = chosen_guests(names, driver, connect)
+    running = ranges(chosen.running)
+    if running and not _agrees(f"pull the plug of {running}? What is not on disk is lost", yes=yes):
         return 1
-    for name in running:
-        runtime.stop(name)
+    chosen.stop()
     report("guest-stop", f"stopped: {', '.join(names)}", (), as_json=as_json)
     return 0
 
@@ -124,9 +111,7 @@ def stop(*, names: tuple[str, ...], yes: bool, driver: str | None, connect: str 
 @_of_guests
 def autostart(*, names: tuple[str, ...], disable: bool, driver: str | None, connect: str | None, as_json: bool) -> int:
     """Start guests when the host boots, by libvirt. Where a site file says `autostart:`, apply follows it."""
-    runtime, _ = found_guests(names, driver, connect)
-    for name in names:
-        runtime.autostart(name, on=not disable)
+    chosen_guests(names, driver, connect).autostart(on=not disable)
     words = "do not start" if disable else "start"
     report("guest-autostart", f"{words} with the host: {', '.join(names)}", (), as_json=as_json)
     return 0
@@ -140,24 +125,11 @@ def undefine(*, names: tuple[str, ...], yes: bool, driver: str | None, connect: 
 
     A guest that the site file still has is defined again by the next apply. It asks where it is run on a terminal.
     """
-    from bascule.errors import BasculeError, Problem
-
-    runtime, found = found_guests(names, driver, connect)
-    problems = [
-        Problem(
-            code="GUEST-RUNS",
-            message=f"'{domain.name}' runs, so its definition stays",
-            hint=f"shut it down first: bascule guest shutdown {domain.name}",
-        )
-        for domain in found
-        if domain.running
-    ]
-    if problems:
-        raise BasculeError(*problems)
+    chosen = chosen_guests(names, driver, connect)
+    chosen.refuse_running()
     if not _agrees(f"take the definition of {ranges(names)} away? Disks stay", yes=yes):
         return 1
-    for name in names:
-        runtime.undefine(name)
+    chosen.undefine()
     report("guest-undefine", f"undefined: {', '.join(names)}; disks stay", (), as_json=as_json)
     return 0
 
@@ -171,14 +143,10 @@ def console(*, name: str, driver: str | None, connect: str | None) -> int:
     With libvirt that is `virsh console`, which gives it the keyboard; Ctrl-] ends it. A guest of bare QEMU writes its
     console into a file: it is shown from the beginning and followed, and Ctrl-C ends that.
     """
-    from bascule.errors import BasculeError
-
-    runtime, (domain,) = found_guests((name,), driver, connect)
-    if not domain.running:
-        raise BasculeError.of("GUEST-OFF", f"'{name}' does not run", hint=f"start it: bascule guest start {name}")
-    words = runtime.console(name)
+    chosen = chosen_guests((name,), driver, connect)
+    words = chosen.console()
     if not output_style().quiet:
-        end = "Ctrl-] ends it" if runtime.name == "libvirt" else "read only; Ctrl-C ends it"
+        end = "Ctrl-] ends it" if chosen.runtime.name == "libvirt" else "read only; Ctrl-C ends it"
         say(f"the console of {name} ({end})")
     sys.stdout.flush()
     os.execv(words[0], words)
@@ -187,16 +155,11 @@ def console(*, name: str, driver: str | None, connect: str | None) -> int:
 POWER = (start, shutdown, stop, autostart, undefine, console)
 
 
-def found_guests(
-    names: Iterable[str], driver: str | None, connect: str | None
-) -> tuple[GuestRuntime, tuple[Domain, ...]]:
-    """Who runs the guests, and those that are meant: all are known before the first is touched."""
-    from bascule.guests.runtimes.detect import find_domain
-    from bascule.workflow import guest_runtime
+def chosen_guests(names: Iterable[str], driver: str | None, connect: str | None) -> ChosenGuests:
+    """Those that are meant, for the verbs about guests."""
+    from bascule import workflow
 
-    runtime = guest_runtime(driver, connect)
-    there = runtime.domains()
-    return runtime, tuple(find_domain(there, name) for name in dict.fromkeys(names))
+    return workflow.chosen_guests(names, driver=driver, uri=connect)
 
 
 def _agrees(question: str, *, yes: bool) -> bool:

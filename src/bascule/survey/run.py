@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from mmap import mmap
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bascule.errors import BasculeError, Problem, SiteFault, UsageFault
+from bascule.errors import BasculeError, MissingTool, Problem, SiteFault, UsageFault
 from bascule.frames.findings import Sender
 from bascule.frames.pcap import Capture, NotACapture
 from bascule.frames.vendors import hypervisor, maker, prefix
@@ -21,6 +21,7 @@ from bascule.survey.evidence import Collector, NicTraffic
 from bascule.survey.verdicts import Survey, judge
 from bascule.survey.wire_gate import wire_gate
 from bascule.system.disk import registry
+from bascule.system.net.ethtool import identify
 from bascule.topology.loops import loop_problems
 
 
@@ -129,3 +130,26 @@ def _own_macs(heard: NicTraffic, host: Host) -> frozenset[str]:
     addresses = [a for link in host.links() for a in link.addresses]
     mine = {str(address.ip) for address in addresses}
     return frozenset(src for said, src, _ in heard.of(Sender) if said.ip in mine)
+
+
+def blink(
+    nics: Sequence[str], seconds: int, *, remark: Callable[[str], object], begun: Callable[[str], object]
+) -> dict[str, Problem | None]:
+    """Let the LED at each NIC's port blink, of all hardware without names; for each NIC what hindered it, if anything.
+
+    ``remark`` gets what is put in place of what, ``begun`` each NIC while it blinks. Raises UsageFault for a link that
+    is not there, MissingTool without ethtool, and CommandFailed where it fails.
+    """
+    chosen, remarks = choose(observe(), nics)
+    for words in remarks:
+        remark(words.replace("listening on", "blinking"))
+    found: dict[str, Problem | None] = {}
+    for nic in chosen:
+        try:
+            identify(nic, seconds, lambda nic=nic: begun(nic))  # type: ignore[misc]  # each its own
+            found[nic] = None
+        except MissingTool as cannot:
+            if cannot.problems[0].code == "TOOL-MISSING":
+                raise
+            found[nic] = cannot.problems[0]
+    return found

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import click
 
 from bascule.cli.common import json_option
@@ -32,29 +30,16 @@ def command(*, nics: tuple[str, ...], seconds: int, every: bool, as_json: bool) 
     from bascule import workflow
     from bascule.cli.common import say, say_fine
     from bascule.cli.entry import emit
-    from bascule.errors import BasculeError, MissingTool, Problem, UsageFault
-    from bascule.providers.observe import observe
-    from bascule.survey.choose import choose
+    from bascule.errors import BasculeError, Problem, UsageFault
 
     if every == bool(nics):
         message = "name the NICs that shall blink, or say --all" if not nics else "name NICs or say --all, not both"
         raise UsageFault(Problem(code="USAGE", message=message, hint="name one, like bascule blink eth4"))
-    chosen, remarks = choose(observe(), nics)
-    for remark in remarks:
-        say(remark.replace("listening on", "blinking"))
-    results: list[dict[str, object]] = []
-    problems: list[Problem] = []
-    for nic in chosen:
-        try:
-            workflow.blink(nic, seconds, begun=partial(say_fine, f"{nic}: blinking for {seconds} s …"))
-            results.append({"nic": nic, "ok": True})
-        except MissingTool as cannot:
-            if cannot.problems[0].code == "TOOL-MISSING":
-                raise
-            problems += cannot.problems
-            results.append({"nic": nic, "ok": False, "problem": cannot.problems[0].as_json()})
+    found = workflow.blink(nics, seconds, remark=say, begun=lambda nic: say_fine(f"{nic}: blinking for {seconds} s …"))
+    problems = [problem for problem in found.values() if problem is not None]
     if as_json:
-        emit("blink", {"ok": not problems, "nics": results})
+        rows = [{"nic": nic, "ok": x is None, **({"problem": x.as_json()} if x else {})} for nic, x in found.items()]
+        emit("blink", {"ok": not problems, "nics": rows})
     elif problems:
         raise BasculeError(*problems)
     return 1 if problems else 0

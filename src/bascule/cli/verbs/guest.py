@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from bascule.cli.common import WholeHelp, here_option, host_option, json_option, show
-from bascule.cli.guest_power import POWER, driver_options, found_guests, report
+from bascule.cli.guest_power import POWER, chosen_guests, driver_options, report
 
 if TYPE_CHECKING:
-    from bascule.guests.runtimes.runtime import GuestRuntime
-    from bascule.model.domain import Domain, DomainNic
     from bascule.model.site import Attachment
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -134,16 +132,10 @@ def replug(
 
     Example: bascule guest replug guest_01 --bridge br4
     """
-    from bascule.guests.checks import refuse_unknown
-
     to = _source(bridge, network, direct)
-    runtime, domain, found = _nic(name, nic, driver, connect)
-    refuse_unknown(runtime, to.kind.value, to.into)
-    notes = runtime.replug(domain, found, to)
-    later = any(note.kind == "waiting" for note in notes) or not domain.running
-    words = f"{name}, NIC {found.index} ({found.mac}): {found.where} -> {to}" + (
-        " at its next start" if later else ", live"
-    )
+    cable = chosen_guests((name,), driver, connect).nic(nic)
+    notes, live = cable.replug(to)
+    words = f"{cable.words}: {cable.nic.where} -> {to}{', live' if live else ' at its next start'}"
     report("guest-replug", words, notes, as_json=as_json)
     return 0
 
@@ -155,11 +147,9 @@ def replug(
 @json_option
 def unplug(*, name: str, nic: str | None, driver: str | None, connect: str | None, as_json: bool) -> int:
     """Pull the cable: the guest sees its link go down, the NIC stays. `replug` puts it in again."""
-    runtime, domain, found = _nic(name, nic, driver, connect)
-    runtime.unplug(domain, found)
-    report(
-        "guest-unplug", f"{name}, NIC {found.index} ({found.mac}): unplugged from {found.where}", (), as_json=as_json
-    )
+    cable = chosen_guests((name,), driver, connect).nic(nic)
+    cable.unplug()
+    report("guest-unplug", f"{cable.words}: unplugged from {cable.nic.where}", (), as_json=as_json)
     return 0
 
 
@@ -185,7 +175,6 @@ def attach(
     as_json: bool,
 ) -> int:
     """Give a guest one more NIC, also while it runs, and for every start from now on."""
-    from bascule.guests.checks import refuse_unknown
     from bascule.model.values import parse_ifname, parse_mac
 
     to = _source(bridge, network, direct)
@@ -194,9 +183,7 @@ def attach(
         end = parse_ifname(tap) if tap else None
     except ValueError as wrong:
         raise click.UsageError(str(wrong)) from wrong
-    runtime, (domain,) = found_guests((name,), driver, connect)
-    refuse_unknown(runtime, to.kind.value, to.into)
-    made = runtime.attach(domain, to, mac=given, tap=end, model=model)
+    made = chosen_guests((name,), driver, connect).attach(to, mac=given, tap=end, model=model)
     report("guest-attach", f"{name}, NIC {made.index} ({made.mac}): on {to}, tap {made.tap}", (), as_json=as_json)
     return 0
 
@@ -208,18 +195,10 @@ def attach(
 @json_option
 def detach(*, name: str, nic: str | None, driver: str | None, connect: str | None, as_json: bool) -> int:
     """Take a NIC out of a guest, now and for every start."""
-    runtime, domain, found = _nic(name, nic, driver, connect)
-    runtime.detach(domain, found)
-    report("guest-detach", f"{name}, NIC {found.index} ({found.mac}): taken out", (), as_json=as_json)
+    cable = chosen_guests((name,), driver, connect).nic(nic)
+    cable.detach()
+    report("guest-detach", f"{cable.words}: taken out", (), as_json=as_json)
     return 0
-
-
-def _nic(name: str, nic: str | None, driver: str | None, connect: str | None) -> tuple[GuestRuntime, Domain, DomainNic]:
-    """Who runs the guest, the guest, and the NIC that is meant."""
-    from bascule.guests.runtimes.detect import find_nic
-
-    runtime, (domain,) = found_guests((name,), driver, connect)
-    return runtime, domain, find_nic(domain, nic)
 
 
 def _source(bridge: str | None, network: str | None, direct: str | None) -> Attachment:
