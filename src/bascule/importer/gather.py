@@ -7,10 +7,11 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from bascule.errors import Problem, UsageFault
+from bascule.errors import MissingTool, Problem, UsageFault
 from bascule.host.identity import name_for_site
 from bascule.importer.importing import Sources
 from bascule.importer.libvirt import READS as LIBVIRT
+from bascule.importer.rules_at_ports import has_extensions
 from bascule.importer.which_system import Chosen, choose_system, with_files
 from bascule.model.kernel_parameters import conf
 from bascule.model.sightings import fdb_entries
@@ -70,8 +71,19 @@ def _with_what_runs(files: Sources) -> Sources:
     return replace(
         files,
         libvirt_rests=not may_be_here(),
+        ebtables=_ebtables(files.state),
         asking=frozenset(IfName(link) for client in dhcp_clients() for link in client.links),
     )
+
+
+def _ebtables(state: HostState | None) -> str:
+    """What ebtables knows of its extensions; nothing where none is used, or its program is not here."""
+    if state is None or not has_extensions(state.tables):
+        return ""
+    try:
+        return run(("ebtables-nft-save",), check=False).stdout
+    except MissingTool:
+        return ""
 
 
 def _observed() -> HostState:

@@ -65,7 +65,7 @@ class Sources(Struct, frozen=True, kw_only=True):
     none, ``unread`` is what configuration systems say of which there is no dialect. ``chosen`` says that
     the dialect is a choice among several, which the site file then repeats; ``why`` is the reason where nobody made it.
     ``libvirt_rests`` that libvirt's files are there and it does not answer. ``asking`` are links with a DHCP client.
-    ``tables`` are the files that name routing tables.
+    ``tables`` are the files that name routing tables, ``ebtables`` is what ebtables-save prints, where nft shows less.
     """
 
     host: str
@@ -82,6 +82,7 @@ class Sources(Struct, frozen=True, kw_only=True):
     chosen: bool = False
     libvirt_rests: bool = False
     asking: frozenset[IfName] = frozenset()
+    ebtables: str = ""
 
 
 def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridge | None = None) -> Imported:
@@ -93,13 +94,13 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
     notes: list[str] = []
     virtual = _virtual(sources, notes)
     told: tuple[str, ...] = ()
-    others = _alone(parsed)
-    config, others = _ranked(parsed.config, sources, others)
+    config, others = _ranked(parsed.config, sources, _alone(parsed))
     unsure = parsed.unsure | set(_without_members(config))
     if sources.state is not None:
         running = running_config(sources.state, virtual.bridges)
         kernel, leased = without_leases(running.config, config, sources.asking)
-        notes, others = [*notes, *running.notes, *unsaid_at_ports(sources.state)], (*others, *running.others, *leased)
+        notes += [*running.notes, *unsaid_at_ports(sources.state, sources.ebtables)]
+        others = (*others, *running.others, *leased)
         unsure = frozenset()  # the kernel knows its ports
         if sources.dialect is not None:
             config, told = disagreements(kernel, config, sources.state)

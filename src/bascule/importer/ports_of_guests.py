@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from bascule.importer.rules_at_ports import rules_at_ports
+from bascule.importer.rules_at_ports import extension_rules, rules_at_ports
 from bascule.importer.words import few
 from bascule.model.bandwidth import Bandwidth, rate_words
 from bascule.model.links import Physical, Tap, Veth
@@ -46,11 +46,12 @@ def _flags(state: HostState) -> Iterator[str]:
         yield f"{', '.join(few(names, 'ports'))}: {', '.join(flags)} at the bridge{key}"
 
 
-def unsaid_at_ports(state: HostState) -> Iterator[str]:
-    """Guards, whose addresses a table has in another form, and the MACs in the tables of bridges."""
+def unsaid_at_ports(state: HostState, ebtables: str = "") -> Iterator[str]:
+    """Guards, whose addresses a table has in another form, others' rules, and the MACs in the tables of bridges."""
     for port, level in sorted(loaded_guards(state.tables).items()):
         yield f"{port}: has a guard ({level}); 'guard: {level}' at the guest's NIC keeps it"
     yield from rules_at_ports(state.tables)
+    yield from extension_rules(ebtables)
     yield from _flags(state)
     static: StaticFdb | None = state.parts.get("static_fdb")
     for port, macs in static.entries.items() if static is not None else ():

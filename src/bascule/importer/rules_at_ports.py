@@ -25,6 +25,7 @@ _FIELDS = {  # what a rule compares: in words, and the guard that compares it as
     ("ip6", "saddr"): ("IPv6 address", "strict"),
 }
 _EXTENSIONS = {"ip": "IPv4", "ip6": "IPv6", "arp": "ARP"}  # of ebtables, whose values nft does not show
+MOST = 40  # rules that a note spells out
 _DEEPEST = 8  # chains that lead to each other
 
 
@@ -43,6 +44,26 @@ def rules_at_ports(tables: Mapping[str, AnyTable]) -> Iterator[str]:
     for table in tables.values():
         if isinstance(table, ForeignTable) and table.family == "bridge":
             yield from _table(table)
+
+
+def has_extensions(tables: Mapping[str, AnyTable]) -> bool:
+    """Whether ebtables made a rule that compares or does something in a way of its own."""
+    foreign = (table for table in tables.values() if isinstance(table, ForeignTable) and table.family == "bridge")
+    return any('"xt"' in table.content for table in foreign)
+
+
+def extension_rules(saved: str) -> Iterator[str]:
+    """The rules of ``ebtables-save`` with words of extensions, whose values nft does not show."""
+    found: dict[str, list[str]] = {}
+    table = ""
+    for line in saved.splitlines():
+        if line.startswith("*"):
+            table = line[1:].strip()
+        elif line.startswith("-A ") and " --" in line:
+            found.setdefault(table, []).append(line)
+    for name, lines in found.items():
+        shown = [*lines[:MOST], *([f"and {len(lines) - MOST} more"] if lines[MOST:] else [])]
+        yield f"ebtables, table {name}: {'; '.join(shown)}; they stay"
 
 
 def _table(table: ForeignTable) -> Iterator[str]:

@@ -10,6 +10,7 @@ from bascule.importer.libvirt import LibvirtFiles, LibvirtNic, PortGroup, Told
 from bascule.importer.libvirt.filters import filter_of
 from bascule.importer.libvirt.networks import is_switched, vlans_of
 from bascule.importer.libvirt.nodes import XmlElement
+from bascule.model.bandwidth import rate_words
 from bascule.model.values import parse_ifname, parse_label, parse_mac
 
 UNITS = {"b": 1, "bytes": 1, "kib": 2**10, "k": 2**10, "mib": 2**20, "m": 2**20, "gib": 2**30, "g": 2**30}
@@ -43,11 +44,27 @@ def read_domain(path: str, root: XmlElement, host: str, out: LibvirtFiles, *, st
     for interface in interfaces:
         try:
             out.nics[name].append(replace(_interface(interface, out), file=path))
-            told += [*filter_of(interface, out.filters), *_untaken(interface)]
+            told += [*filter_of(interface, out.filters), *_limit(interface), *_untaken(interface)]
         except ValueError as wrong:
             told.append((interface.line, str(interface), f"{name}: {wrong}"))
             interface.take_all()
     return told
+
+
+def _limit(interface: XmlElement) -> Told:
+    """How much it may carry, which libvirt keeps, and the key that says the same: inbound is what the guest gets."""
+    bandwidth = interface.first("bandwidth")
+    if bandwidth is None:
+        return []
+    said, rates = str(bandwidth), []
+    for way, tag in (("up", "outbound"), ("down", "inbound")):
+        node = bandwidth.first(tag)
+        average = node.attributes.get("average", "") if node is not None else ""
+        if average.isdigit():
+            rates.append(f"{way}: {rate_words(int(average) * 8000)}")  # kilobytes a second, as tc counts them
+    bandwidth.take_all()
+    key = f"; 'limit: {{{', '.join(rates)}}}' at this NIC says the averages in its place" if rates else ""
+    return [(bandwidth.line, said, f"libvirt keeps it{key}")]
 
 
 def _untaken(interface: XmlElement) -> Told:
