@@ -25,6 +25,7 @@ from bascule.verify.host import check_host, check_state
 from bascule.verify.power import guests_off
 from bascule.verify.reachability.live import scene
 from bascule.verify.wire.foreign_macs import ForeignMacs, blocked_uplinks, live_uplinks
+from bascule.verify.wire.impostors import without_impostors
 from bascule.verify.wire.leases import check_leases, leases_below
 from bascule.verify.wire.macs_inside import MacsInside
 from bascule.verify.witness import Witness
@@ -82,6 +83,7 @@ def verify_live(
         checks += tuple(Check(id="spanning-tree", subject=one[0], ok=one[1], detail=one[2]) for one in settled.lines())
         outcomes = judge(site, probe_domain, endpoints, off)
         if outcomes:
+            outcomes = without_impostors(outcomes, site, host, read_neighbours(here))
             outcomes = with_model(outcomes, [scene(network_of(state), host.name, "this host", site, host)])
         return Verified(host=host, checks=checks, outcomes=outcomes, off=off, waiting=waiting)
 
