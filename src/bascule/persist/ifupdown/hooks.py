@@ -42,7 +42,7 @@ _NOTHING = re.compile(
     r"(ifconfig \S+ (0\.0\.0\.0 )?(up|down)|ip link set( dev)? \S+ (up|down)|true|:"
     r"|ip link set( dev)? \S+ addrgenmode none|ip -6 addr(ess)? flush dev \S+ scope link"
     r"|ip( -[46])? rule del .*"
-    r"|(ip( -[46])?|) ?route del .*|brctl (delif|delbr) .*|ip addr(ess)? del .*|ip link del.*|sleep [0-9.]+)"
+    r"|(ip( -[46])?|) ?route del(ete)? .*|brctl (delif|delbr) .*|ip addr(ess)? del .*|ip link del.*|sleep [0-9.]+)"
 )
 
 

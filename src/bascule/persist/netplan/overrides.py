@@ -17,9 +17,9 @@ WORDS = {"use-dns": Offer.DNS, "use-routes": Offer.ROUTES}
 
 
 def override(uses: Uses, group: str, key: str, node: Node, leave: Callable[[str], None]) -> bool:
-    """One key of an override; False for one that is not taken. DHCPv6 brings no routes, so nothing is said of them."""
+    """One key of an override; False for one that is not taken."""
     offer = WORDS.get(key)
-    if offer is None or (offer is Offer.ROUTES and OVERRIDES[group] != LEASE4):
+    if offer is None or (offer is Offer.ROUTES and OVERRIDES[group] == ROUTER):
         return False
     uses.put(OVERRIDES[group], offer, used=parse_bool(text_of(node)), leave=leave)
     return True

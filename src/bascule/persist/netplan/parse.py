@@ -354,8 +354,10 @@ class NetplanFiles:
             draft.ipv6 = Ipv6.AUTO
         else:
             draft.ipv6 = Ipv6.MANUAL if local else Ipv6.OFF
-        if draft.name in self.uses:
-            self.uses[draft.name].settle(draft)
+        if (uses := self.uses.get(draft.name)) is not None:
+            if self.manager.get(draft.name, self.renderer) == "NetworkManager":
+                uses.as_network_manager()
+            uses.settle(draft)
 
 
 def _port_flag(field: str) -> Callable[[LinkDraft, str], None]:

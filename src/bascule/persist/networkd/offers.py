@@ -44,6 +44,12 @@ class Uses:
         """One word."""
         self.said[source, offer] = used, leave
 
+    def as_network_manager(self) -> None:
+        """It knows one IPv6: what netplan says of DHCPv6 is of advertisements as well, and of the gateway."""
+        for offer, others in ((Offer.DNS, (Offer.DNS,)), (Offer.ROUTES, (Offer.ROUTES, Offer.GATEWAY))):
+            if (said := self.said.get((LEASE6, offer))) is not None:
+                self.said |= {(ROUTER, other): said for other in others}
+
     def settle(self, draft: LinkDraft) -> None:
         """The gateway of a lease goes with its routes, unless it is said; for IPv6's DNS both sources count."""
         used = {key: value for key, (value, _) in self.said.items()}
@@ -56,6 +62,8 @@ class Uses:
             draft.unused |= set() if is_used else {(offer, 4)}
         for offer in (Offer.GATEWAY, Offer.ROUTES):
             draft.unused |= set() if used.get((ROUTER, offer), True) else {(offer, 6)}
+        if used.get((LEASE6, Offer.ROUTES)) is False and used.get((ROUTER, Offer.ROUTES), True):
+            self.said[LEASE6, Offer.ROUTES][1]("DHCPv6 brings no routes, and advertisements are heard all the same")
         router, lease6 = used.get((ROUTER, Offer.DNS), True), used.get((LEASE6, Offer.DNS))
         if not router and (lease6 is False or (lease6 is None and draft.ipv6 is not Ipv6.DHCP)):
             draft.unused.add((Offer.DNS, 6))
