@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
 def command(*, as_json: bool, watch: bool, as_metrics: bool) -> int:
     """Say what is armed and until when, what a crash left unfinished and what finishes it, and what has drifted.
 
+    With --watch in a service of systemd each event is an entry of the journal, drift with the priority of a warning;
+    the fields are BASCULE_EVENT (status, drifted or back), BASCULE_SUBJECT and BASCULE_CHANGE.
+
     Reads only. Exit status: 0, or 1 when somebody must act; with --metrics always 0 where it could look.
     """
     from bascule import workflow
@@ -34,9 +40,15 @@ def command(*, as_json: bool, watch: bool, as_metrics: bool) -> int:
 
         put(metrics(now))
         return 0
+    from bascule.system.journal import is_journal
+
+    if watch and not as_json and is_journal(sys.stdout):
+        _log(now, None)
+        _watch(now, _log)
+        return 0 if now.ok else 1
     _show(now, as_json=as_json)
     if watch:
-        _watch(now, as_json=as_json)
+        _watch(now, _print_json if as_json else _print)
     return 0 if now.ok else 1
 
 
@@ -107,11 +119,42 @@ def _as_json(now: HostStatus) -> dict[str, Any]:
     }
 
 
-def _watch(seen: HostStatus, *, as_json: bool) -> None:
-    """Print what is new each time the kernel reports a change, until Ctrl-C."""
-    import json
-    import time
+def _events(now: HostStatus, seen: HostStatus | None) -> Iterator[tuple[str, str]]:
+    """What is new, each with its kind: status, drifted or back."""
+    if seen is None or (now.status, now.number) != (seen.status, seen.number):
+        yield "status", now.words
+    before = seen.drift if seen is not None else ()
+    yield from (("drifted", line) for line in now.drift if line not in before)
+    yield from (("back", line) for line in before if line not in now.drift)
 
+
+def _print(now: HostStatus, seen: HostStatus | None) -> None:
+    at = time.strftime("%H:%M:%S")
+    for kind, line in _events(now, seen):
+        show(f"{at}  {kind:<8} {line}")
+
+
+def _print_json(now: HostStatus, seen: HostStatus | None) -> None:
+    for kind, line in _events(now, seen):
+        event = {"schema": "bascule/status-event/1", "at": time.time(), "event": kind, "text": line}
+        show(json.dumps(event))
+
+
+def _log(now: HostStatus, seen: HostStatus | None) -> None:
+    """To the journal, which has the time itself: drift as a warning, with its fields."""
+    from bascule.system.journal import INFO, WARNING, write_entry
+
+    for kind, line in _events(now, seen):
+        bad = kind == "drifted" or (kind == "status" and not now.ok)
+        subject = line.partition(": ")[0] if kind != "status" else ""
+        fields = {"BASCULE_EVENT": kind, "BASCULE_SUBJECT": subject, "BASCULE_CHANGE": str(now.number or "")}
+        message = line if kind == "status" else f"{kind}: {line}"
+        if not write_entry(message, WARNING if bad else INFO, **fields):
+            show(message)
+
+
+def _watch(seen: HostStatus, tell: Callable[[HostStatus, HostStatus | None], None]) -> None:
+    """Tell what is new each time the kernel reports a change, until Ctrl-C."""
     from bascule import workflow
     from bascule.system.net.monitor import NetlinkMonitor
 
@@ -121,14 +164,7 @@ def _watch(seen: HostStatus, *, as_json: bool) -> None:
             while True:
                 monitor.wait(1.0)
                 now = workflow.status()
-                events = [("drifted", line) for line in now.drift if line not in seen.drift]
-                events += [("back", line) for line in seen.drift if line not in now.drift]
-                if (now.status, now.number) != (seen.status, seen.number):
-                    events.insert(0, ("status", now.words))
-                at = time.strftime("%H:%M:%S")
-                for kind, line in events:
-                    event = {"schema": "bascule/status-event/1", "at": time.time(), "event": kind, "text": line}
-                    show(json.dumps(event) if as_json else f"{at}  {kind:<8} {line}")
+                tell(now, seen)
                 seen = now
         except KeyboardInterrupt:
             return
