@@ -144,7 +144,7 @@ def test_the_keys_of_kernel_parameters_are_put_together_in_one_place() -> None:
 # what is found by its module's name: the parts of dialects, decoders and drawing formats, and the DHCP clients
 BY_MODULE = re.compile(
     r"persist/\w+/(parse|render|detect|takeover|without|plugin|gateways|__init__)\."
-    r"|frames/decoders/|draw/formats/|model/dhcp/|cli/verbs/"
+    r"|frames/decoders/|draw/formats/|model/dhcp/|cli/verbs/|guests/runtimes/"
 )
 
 

@@ -15,6 +15,7 @@ import click
 
 from bascule.cli.show.colours import painted
 from bascule.cli.show.output_style import output_style, plain
+from bascule.guests.runtimes import RUNTIMES
 from bascule.system.clock import Progress, unseen
 from bascule.system.disk.files import STDOUT, naming
 
@@ -51,7 +52,7 @@ def driver_options(function: F) -> F:
     )
     return click.option(
         "--driver",
-        type=click.Choice(("libvirt", "qemu", "none")),
+        type=click.Choice((*RUNTIMES, "none")),
         help="Who runs the guests. Default: libvirt where it answers; 'none' leaves guests and their networks out.",
     )(function)
 

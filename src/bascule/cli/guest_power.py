@@ -12,6 +12,7 @@ import click
 from bascule.cli.common import json_option, say, seconds, show, steps
 from bascule.cli.show.folding import ranges
 from bascule.cli.show.output_style import output_style
+from bascule.guests.runtimes import RUNTIMES
 
 if TYPE_CHECKING:
     from bascule.guests.chosen import ChosenGuests
@@ -28,7 +29,7 @@ def driver_options(function: F) -> F:
         function
     )
     return click.option(
-        "--driver", type=click.Choice(("libvirt", "qemu")), help="Default: libvirt where it answers, else bare QEMU."
+        "--driver", type=click.Choice(RUNTIMES), help="Default: libvirt where it answers, else bare QEMU."
     )(function)
 
 

@@ -3,40 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from importlib import import_module
 
 from bascule.errors import BasculeError, MissingTool, Problem
+from bascule.guests.runtimes import RUNTIMES
 from bascule.guests.runtimes.runtime import GuestRuntime
 from bascule.model.domain import Domain, DomainNic
 from bascule.model.site import Guest
-from bascule.system.run import find_tool
 
 
 def detect(
     name: str | None = None, *, uri: str | None = None, guests: Mapping[str, Guest] | None = None
 ) -> GuestRuntime:
-    """The runtime that was asked for, or libvirt where it answers, else bare QEMU.
+    """The runtime that was asked for, or the first that answers: libvirt, else bare QEMU.
 
     ``guests`` are those of the site file; bare QEMU knows the ones that it was given before, too. Raises what the
-    asked-for runtime raises, or MissingTool where there is neither.
+    asked-for runtime raises, or MissingTool where there is none.
     """
-    silent: tuple[Problem, ...] = ()
-    if name in {None, "libvirt"}:
-        from bascule.guests.runtimes.libvirt import LibvirtRuntime
-
+    silent: list[Problem] = []
+    for each in RUNTIMES if name is None else (name,):
         try:
-            return LibvirtRuntime(uri)
+            found: GuestRuntime = import_module(f"bascule.guests.runtimes.{each}").answering(uri, guests or {})
         except BasculeError as error:
             if name is not None or uri is not None:
                 raise
-            silent = error.problems[:1]
-    try:
-        find_tool("qemu-system-x86_64")
-    except MissingTool as missing:
-        raise MissingTool(*silent, *missing.problems) from missing
-    from bascule.guests.accelerator import accel
-    from bascule.guests.runtimes.qemu import QemuRuntime
-
-    return QemuRuntime(accel=accel().name, guests=guests)
+            silent += error.problems[:1]
+        else:
+            return found
+    raise MissingTool(*silent)
 
 
 def find_domain(domains: Iterable[Domain], name: str) -> Domain:

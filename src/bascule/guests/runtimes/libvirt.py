@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from msgspec.structs import replace
@@ -21,6 +22,11 @@ from bascule.providers.libvirt.observe import observe, patient
 from bascule.providers.libvirt.state import LibvirtState
 from bascule.system.libvirt import connect
 from bascule.system.run import find_tool
+
+
+def answering(uri: str | None, _: Mapping[str, Guest]) -> LibvirtRuntime:
+    """The guests of a connection, of this machine's own libvirt without one. Raises where it does not answer."""
+    return LibvirtRuntime(uri)
 
 
 class LibvirtRuntime:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from msgspec.structs import replace
 
 from bascule.errors import BasculeError, NotPermitted, Problem
+from bascule.guests.accelerator import accel
 from bascule.guests.paths import qemu_folder
 from bascule.guests.plug import Plug
 from bascule.guests.runtimes.qemu_process import QemuDriver
@@ -33,6 +34,12 @@ from bascule.providers.qemu.state import QemuGuest, QemuState, definition, guest
 from bascule.providers.qemu.want import attach, detach, refuse_macvtap, replug, without_autostart
 from bascule.system.disk.files import is_closed
 from bascule.system.run import find_tool
+
+
+def answering(_: str | None, guests: Mapping[str, Guest]) -> QemuRuntime:
+    """The guests of QEMU alone. Raises MissingTool where it is not here."""
+    find_tool("qemu-system-x86_64")
+    return QemuRuntime(accel=accel().name, guests=guests)
 
 
 class QemuRuntime:
