@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,6 +63,8 @@ class HeldFolder:
         with contextlib.suppress(OSError):
             if found is not None or nobodys:
                 return self._put_back(found or self._made)
+        import tempfile
+
         return self._put_back(
             Folder(Path(tempfile.mkdtemp(prefix="bascule-"), "state/checkpoints", self._made.path.name))
         )
