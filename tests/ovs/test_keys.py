@@ -108,3 +108,16 @@ def test_every_verb_sees_what_others_changed(bed: Bed) -> None:
     assert "vnet1: become a port of ovs3, VLAN 10 tagged, VLAN 20 tagged" in told(bed, "status")["drift"]
     bed.ip("link del vnet1")
     assert not any("vnet1: become" in line for line in told(bed, "status")["drift"]), "its guest has stopped"
+
+
+def test_a_nic_that_gets_copies_carries_nothing_of_the_hosts(bed: Bed) -> None:
+    """Nobody is asked by it whether an address is free: behind it stands a capture."""
+    bed.batch("link add eth9 type veth peer name eth9w\nlink set eth9 up\nlink set eth9w up\n")
+    text = bed.site.read_text().replace("mirror: [{from: g, to: vnet2}]", "mirror: [{from: g, to: eth9}]")
+    text = text.replace("eth6: {}}", "eth6: {}, eth9: {}}").replace("{eth4: {}", "{eth4: {network: guests}")
+    text = text.replace("mtu: 1400", "address: 10.1.0.9/24\n        mtu: 1400")
+    bed.site.write_text(text)
+    said = " ".join(bed.run("plan", str(bed.site)).stdout.split())
+    assert "nobody was asked yet whether 10.1.0.9 is taken: apply asks on eth4 first" in said
+    assert "may send larger ones: eth9" not in said
+    assert "eth9, which is to carry" not in said

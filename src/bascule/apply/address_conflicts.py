@@ -16,6 +16,7 @@ from msgspec import Struct
 from bascule.apply.prepare import PreparedPlan
 from bascule.errors import BasculeError, Place, Problem
 from bascule.frames.vendors import hypervisor, maker, virtual_gateway
+from bascule.model.links.bond import Bond
 from bascule.model.state import Address, HostState
 from bascule.model.values import IfName, IpAddress, IpInterface, Mac
 from bascule.plan.change import Note
@@ -64,10 +65,13 @@ def _before(observed: HostState, name: IfName) -> tuple[Address, ...]:
 
 
 def _asked_on(prepared: PreparedPlan, name: IfName) -> IfName | None:
-    """The link itself, or, for a bridge that is only to be made, the NIC that will be its uplink."""
-    below = sorted(wires_of(prepared.wanted, name, prepared.host.nics))
-    ports = [port for port in below if (link := prepared.wanted.links.get(IfName(port))) and link.master == name]
-    for candidate in (name, *ports):
+    """The link itself, or, for a bridge that is only to be made, the NIC that will be its uplink, or a bond's first."""
+    wanted = prepared.wanted.links
+    below = [IfName(one) for one in sorted(wires_of(prepared.wanted, name, prepared.host.nics)) if one in wanted]
+    ports = [port for port in below if wanted[port].master == name and port not in prepared.host.listeners]
+    bonds = [port for port in ports if isinstance(wanted[port].options, Bond)]
+    members = [one for one in below if wanted[one].master in bonds]
+    for candidate in (name, *ports, *members):
         link = prepared.observed.links.get(IfName(candidate))
         if link is not None and link.up and link.facts.carrier and link.mac is not None:
             return IfName(candidate)

@@ -284,10 +284,10 @@ class HostLinks(Struct, frozen=True, kw_only=True, dict=True):
     bridges: Mapping[IfName, Bridge] = field(default_factory=dict)
     rules: tuple[PolicyRule, ...] = ()
 
-    def is_listener(self, port: IfName, bridge: IfName | None) -> bool:
-        """Whether a port of a bridge gets the copies of a mirror, and nothing else."""
-        switch = self.bridges[bridge].openvswitch if bridge is not None and bridge in self.bridges else None
-        return switch is not None and any(mirror.to == port for mirror in switch.mirrors)
+    @cached_property
+    def listeners(self) -> frozenset[IfName]:
+        """All links that get the copies of mirrors, and nothing else."""
+        return frozenset(IfName(mirror.to) for bridge in self.bridges.values() for mirror in bridge.mirrors)
 
     def links(self) -> Iterator[HostLink]:
         """Its NICs, bonds, VLAN links and bridges: all links on which it may speak."""

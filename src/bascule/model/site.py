@@ -365,7 +365,7 @@ class Site(Struct, frozen=True, kw_only=True, dict=True):
         None behind a virtual network or a bridge without NIC, and where it only gets the copies of a mirror.
         """
         host = self.hosts[self.guests[nic.guest].host]
-        if host.is_listener(nic.tap, nic.bridge):
+        if nic.tap in host.listeners:
             return None
         return self.network_at(host, nic.attachment, nic.vlan, is_trunk=bool(nic.vlans))
 

@@ -29,12 +29,19 @@ class HostConnectivity:
     ``nics`` are the links that the file calls NICs: in a namespace they look like a guest's. A bridge that has no NIC
     below it before or after leads to guests alone, so its addresses are not counted. Link-local addresses that somebody
     gave by hand count where there are no others: they are the only way in then. Every link has one of the kernel's.
-    An address to which somebody is ``connected`` counts whatever it is.
+    An address to which somebody is ``connected`` counts whatever it is. Ports that are ``listeners`` of mirrors carry
+    nothing of the host's.
     """
 
     def __init__(
-        self, before: HostState, after: HostState, nics: Collection[str], connected: Mapping[str, str] = NOBODY
+        self,
+        before: HostState,
+        after: HostState,
+        nics: Collection[str],
+        connected: Mapping[str, str] = NOBODY,
+        listeners: Collection[IfName] = (),
     ) -> None:
+        self._listeners = listeners
         self.before, self.after, self._nics, self._connected = before, after, nics, connected
         bridges = {name for state in (before, after) for name, link in state.links.items() if link.is_bridge}
         self.inward = {name for name in bridges if not any(wires_of(state, name, nics) for state in (before, after))}
@@ -120,7 +127,7 @@ class HostConnectivity:
             carried = {link: ip for ip, link in reversed([*self.addresses(state).items()])}  # the first of each
             ways = (IfName(name) for route in _defaults(state) for name in _links(route))
             for name, what in {**dict.fromkeys(ways, "the default route"), **carried}.items():
-                for lower in host_path(state, name) - guest_ports(state, self._nics).keys():
+                for lower in host_path(state, name) - guest_ports(state, self._nics).keys() - {*self._listeners}:
                     below[lower] = what
                     now |= {lower} if state is self.before else set()
         actions: dict[str, list[str]] = {}

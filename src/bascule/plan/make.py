@@ -68,7 +68,7 @@ def make_plan(
     notes += mtu_notes(site, host, observed, state)
     context = Context(reasons=reasons, guests=guests, running=running, management=surroundings.management)
     refuse_stranded(observed, state, host.nics, host.place)
-    line = HostConnectivity(observed, state, host.nics, surroundings.connected)
+    line = HostConnectivity(observed, state, host.nics, surroundings.connected, host.listeners)
     taken = tuple(taken_ports(host, observed, state, surroundings.served))
     notes += (*line.warnings(), *(one.note for one in taken))
     names = {nic.tap: nic.guest for nic in told.guest_nics(host.name)}

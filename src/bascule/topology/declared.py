@@ -38,7 +38,7 @@ def declared_links(site: Site, host: Host) -> HostState:
     for nic in site.guest_nics(host.name):
         if nic.shared_nic is not None:
             links[nic.tap] = {"options": Macvtap(mode="bridge"), "parent": nic.shared_nic}
-        elif host.is_listener(nic.tap, nic.bridge):
+        elif nic.tap in host.listeners:
             links[nic.tap] = {"options": Tap(type="tap")}  # it gets copies, and stands on no network
         else:
             known = host.bridges.get(nic.bridge) if nic.bridge else None

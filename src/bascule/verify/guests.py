@@ -65,7 +65,7 @@ def check_guests(
         yield Check(id="running", subject=name, ok=None, detail="is off: nothing of it can be asked")
     namespace = probe_domain.hosts[host.name]
     yield from bound_elsewhere([nic for nic in every if nic.guest in off], namespace)
-    nics = [nic for nic in every if nic.guest not in off and not host.is_listener(nic.tap, nic.bridge)]
+    nics = [nic for nic in every if nic.guest not in off and nic.tap not in host.listeners]
     if not nics:
         return
     endpoints = Endpoints(site, probe_domain, read_neighbours(namespace))
