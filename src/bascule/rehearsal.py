@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.apply.engine import execute
-from bascule.apply.prepare import PreparedPlan, earlier_changes, look, prepare_from, refuse_unmakable
+from bascule.apply.prepare import PreparedPlan, earlier_changes, look, prepare_from, prepare_known, refuse_unmakable
 from bascule.apply.request import FILES, with_listed_files
 from bascule.apply.rollback.passes import apply_or_roll_back, roll_back
 from bascule.apply.state_directory import here as state_folder
@@ -21,6 +21,7 @@ from bascule.host.live import LiveHost
 from bascule.observe.foreign_rules import ForeignRules, read_foreign_rules
 from bascule.observe.management import Management, management
 from bascule.observe.packet_path import network_of
+from bascule.plan.address_migration import in_places_of_their_own
 from bascule.plan.change import Note, Plan
 from bascule.plan.diff import diff
 from bascule.plan.earlier import NOTHING, EarlierChanges
@@ -77,6 +78,10 @@ class Rehearsal(Struct, frozen=True, kw_only=True):
         """Whether it is ``ok``, no expectation is left open and no check unproven."""
         unproven = any(check.ok is None and check.unproven for check in self.checks)
         return self.ok and not unproven and all(outcome.ok is True for outcome in self.outcomes)
+
+
+APART = 16  # of metrics: those next to them are for the links that the routes move to
+HERE = {"warning", "along"}  # kinds of notes about this machine, of which a twin knows nothing
 
 
 class KnownHost(Struct, frozen=True, kw_only=True):
@@ -180,7 +185,8 @@ def _start(twin: Twin, look_: Look, where: LiveHost, name: str, rules: ForeignRu
     """Bring a host of the twin into the state in which the real one was seen, with others' firewall rules."""
     observed = twin.observed.get(name)
     if observed is not None:
-        execute(diff(look_(), observed), where=where)
+        routes = tuple(in_places_of_their_own(observed.routes, (), apart=APART))
+        execute(diff(look_(), replace(observed, routes=routes)), where=where)
     if rules is not None:
         twin.notes += load_foreign_rules(name, rules, twin.host(name))
 
@@ -204,22 +210,23 @@ def known_here(site: Site, names: Sequence[str], *, here: bool) -> dict[str, Kno
 def with_files_here(
     site: Site, found: Mapping[str, KnownHost], plans: Mapping[str, Plan], root: str | None
 ) -> dict[str, Plan]:
-    """The plans of the hosts that this machine is, with the files that an apply would write and move.
+    """The plans of the hosts that this machine is, with what an apply would say of it, write and move.
 
     Where apply would refuse what the twin sets aside, that is said instead.
     """
     told = dict(plans)
     for name, one in found.items():
         try:
-            made = prepare_from(site, site.hosts[name], one.observed, line=one.line, earlier=one.earlier)
+            made = prepare_known(site, site.hosts[name], one.observed, line=one.line, earlier=one.earlier)
         except BasculeError as error:
             words = (f"apply refuses: {each.code}: {each.message}" for each in error.problems)
             refused = tuple(Note(kind="warning", subject=name, text=text) for text in words)
             told[name] = replace(told[name], notes=(*told[name].notes, *refused))
             continue
         listed = with_listed_files(made, root).plan
-        notes = tuple(note for note in listed.notes if note.subject == FILES)
-        told[name] = replace(told[name], files=listed.files, notes=(*told[name].notes, *notes))
+        there = told[name].notes
+        notes = tuple(n for n in listed.notes if n.subject == FILES or (n.kind in HERE and n not in there))
+        told[name] = replace(told[name], files=listed.files, notes=(*there, *notes))
     return told
 
 

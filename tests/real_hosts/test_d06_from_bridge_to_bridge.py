@@ -21,6 +21,16 @@ hosts:
   kvm:
     nics: {eth0: {network: office, address: 192.168.1.10/24, gateway: 192.168.1.1}}
 """
+BOTH = """\
+site: one
+networks:
+  office: {subnet: 192.168.1.0/24, gateway: 192.168.1.1}
+  lab: {subnet: 192.168.7.0/24}
+hosts:
+  kvm:
+    nics: {eth0: {network: office}, eth1: {network: lab}}
+    bridges: {br0: {uplink: eth0, address: from-uplink}, br1: {uplink: eth1, address: from-uplink}}
+"""
 SECRET = "2001:db8::5ec:2e7"
 SET = {"ipv6/conf/{}/accept_ra": "2", "ipv6/conf/{}/use_tempaddr": "2", "ipv4/conf/{}/rp_filter": "2",
        "ipv6/conf/{}/router_solicitations": "7"}  # fmt: skip
@@ -115,3 +125,29 @@ def test_d06_a_default_route_that_an_advertisement_brings_on_another_nic(real_ho
     advertise(real_host, {"fd00:1::": 3600})
     assert wait_for(lambda: "dev eth1" in real_host.ip("-6 route show default"), bool)
     assert real_host.document("plan", path)["changes"] == []
+
+
+def test_d06_two_nics_that_hear_a_router_each(real_host: Field) -> None:
+    """The kernel keeps both default routes in one place; set by hand the second would overwrite the first."""
+    with real_host.router.entered():
+        Path("/proc/sys/net/ipv6/conf/all/forwarding").write_text("1")
+    real_host.ip("addr add 192.168.7.10/24 dev eth1")
+    advertise(real_host, {"fd00:1::": 3600})
+
+    def defaults() -> set[str]:
+        return {route["dev"] for route in json.loads(real_host.ip("-6 -j route show default") or "[]")}
+
+    assert wait_for(defaults, lambda seen: len(seen) == 2) == {"eth0", "eth1"}
+    path = real_host.site(BOTH)
+    (rehearsed,) = real_host.document("rehearse", path)["plans"]
+    planned = real_host.document("plan", path)
+    assert sorted(map(str, rehearsed["changes"])) == sorted(map(str, planned["changes"]))
+    gone = [one["reason"] for one in planned["changes"] if one["action"].startswith("remove route default via fe80:")]
+    assert gone == [f"the route default via fe80::ff:fe00:1 dev {link} takes its place" for link in ("br0", "br1")]
+    done = real_host.bascule("apply", path, "--yes", "--confirm-within", "60s")
+    assert done.returncode == 0, done.stderr
+    assert defaults() == {"br0", "br1"}
+    assert real_host.document("plan", path)["changes"] == []
+    undone = real_host.document("undo")
+    assert undone["ok"], undone
+    assert defaults() == {"eth0", "eth1"}

@@ -26,3 +26,15 @@ def test_d20_the_way_back_keeps_a_docker0_that_came_meanwhile(real_host: Field) 
     assert undone["ok"]
     assert not [step for step in undone["steps"] if step["subject"] == "docker0"]
     assert "docker0" in real_host.ip("-br link show docker0")
+
+
+def test_d20_a_rehearsal_says_who_else_names_the_nic(real_host: Field) -> None:
+    """In the twin nobody does; what plan and apply say of this machine, its rehearsal says as well."""
+    site = real_host.site(ONE_NIC)
+    real_host.run("nft", "add table inet mine")
+    real_host.run("nft", "add chain inet mine in { type filter hook input priority 0 ; }")
+    real_host.run("nft", "add rule inet mine in iifname eth0 tcp dport 22 accept")
+    told = {(n["kind"], n["subject"], n["text"]) for n in real_host.document("plan", site)["notes"]}
+    assert any("inet mine" in text for _, _, text in told)
+    (plan,) = real_host.document("rehearse", site)["plans"]
+    assert told <= {(n["kind"], n["subject"], n["text"]) for n in plan["notes"]}

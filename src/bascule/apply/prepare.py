@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -136,6 +137,13 @@ def prepare_from(
     return _planned(site, host, observed, line=line, earlier=earlier, networks_are_made=networks_are_made)
 
 
+def prepare_known(
+    site: Site, host: Host, observed: HostState, *, line: Management | None, earlier: EarlierChanges
+) -> PreparedPlan:
+    """Plan from what was seen of this very host; who uses its links is asked now. Raises as ``prepare`` does."""
+    return _planned(site, host, observed, line=line, earlier=earlier, is_here=True)
+
+
 def with_files(prepared: PreparedPlan, writer: Writer | None) -> PreparedPlan:
     """The same with the files that will keep it over a restart. Raises BasculeError for what no file can say."""
     if writer is None:
@@ -255,7 +263,7 @@ def _scope(site: Site, host: Host, place: StateDirectory, choice: DriverChoice) 
         site=site,
         host=host,
         parameters=lambda seen: _keys(site_as_it_runs(site, host, seen), host),
-        further=lambda seen: _keys_that_go_back(site, host, seen),
+        further=partial(_keys_that_go_back, site, host),
         state=place.state,
         driver=choice.driver,
         uri=choice.uri,
@@ -265,7 +273,8 @@ def _scope(site: Site, host: Host, place: StateDirectory, choice: DriverChoice) 
 
 def look(site: Site, host: Host, namespace: Namespace | None = None) -> HostState:
     """What kernel and nft show of a host, with the kernel parameters that its plan looks at."""
-    return look_at(ObserveScope(where=LiveHost(namespace), sysctls=_keys(site, host)))
+    back = partial(_keys_that_go_back, site, host)
+    return look_at(ObserveScope(where=LiveHost(namespace), sysctls=_keys(site, host), further=back))
 
 
 def _keys(site: Site, host: Host) -> tuple[str, ...]:

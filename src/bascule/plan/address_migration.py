@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -108,6 +108,22 @@ def route_by(route: Route, dev: str) -> Route:
     add its route and then ignores the whole advertisement, prefixes included (measured with Linux 6.18).
     """
     return replace(route, dev=dev, metric=route.metric + 1)
+
+
+def in_places_of_their_own(routes: Iterable[Route], there: Container[Route], apart: int = 1) -> Iterator[Route]:
+    """Advertised routes that are to be set by hand, each with a metric of its own among those to its destination.
+
+    The kernel keeps the routers of several links beside each other; ``ip route replace`` overwrites the first of them.
+    ``there`` are the routes that stand already; their metrics are ``apart`` by so much.
+    """
+    every = tuple(routes)
+    taken = {(r.dst, r.table, r.metric) for r in every if r.protocol != "ra" or r in there}
+    for route in every:
+        if route.protocol == "ra" and route not in there:
+            while (place := (route.dst, route.table, route.metric)) in taken:
+                route = replace(route, metric=route.metric + apart)  # noqa: PLW2901  # the same, in another place
+            taken.add(place)
+        yield route
 
 
 def one_router(routes: Sequence[Route], dev: str) -> list[Route]:

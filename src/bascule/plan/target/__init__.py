@@ -6,15 +6,15 @@ difference is the plan.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.model.host_links import Bridge, VlanLink
 from bascule.model.site import Host, Site
-from bascule.model.state import HostState, Link
-from bascule.plan.address_migration import moved_neighbours, moved_rules
+from bascule.model.state import HostState, Link, Route
+from bascule.plan.address_migration import in_places_of_their_own, moved_neighbours, moved_rules
 from bascule.plan.change import Note
 from bascule.plan.earlier import NOTHING, EarlierChanges
 from bascule.plan.target.addresses import PROTOCOL, give_back, lay_twins, policy_rules, tell_moved
@@ -118,7 +118,7 @@ def _finished(build: TargetBuilder) -> Target:
             build.note("warning", route.dev, words)
     state = HostState(
         links={name: _set_up(link, build.observed.links.get(name)) for name, link in build.links.items()},
-        routes=tuple(route for route in build.routes if not route.dev or route.dev in build.links),
+        routes=tuple(in_places_of_their_own(_routes(build), set(build.observed.routes))),
         rules=policy_rules(build, rules),
         lost_rules=build.observed.lost_rules,
         neighbours=moved_neighbours(build.observed.neighbours, build.moved, build.links),
@@ -132,3 +132,7 @@ def _finished(build: TargetBuilder) -> Target:
         running={name: tuple(dict.fromkeys(guests)) for name, guests in build.running.items()},
         notes=tuple(build.notes),
     )
+
+
+def _routes(build: TargetBuilder) -> Iterator[Route]:
+    return (route for route in build.routes if not route.dev or route.dev in build.links)

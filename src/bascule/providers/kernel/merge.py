@@ -18,7 +18,7 @@ from bascule.model.kernel_parameters import link_of
 from bascule.model.state import Address, FixedNeighbour, HostState, Link, Route, RoutingRule, stood_on
 from bascule.model.values import IfName
 from bascule.model.volatile import Lifetime
-from bascule.plan.address_migration import route_by
+from bascule.plan.address_migration import in_places_of_their_own, route_by
 from bascule.providers.kernel.settling import slot
 from bascule.providers.merging import merge_mapping
 from bascule.providers.protocol import Merged, ThreeWay
@@ -80,7 +80,7 @@ class _Merge(Struct, kw_only=True):
                 links[name] = replace(link, master=None, port=None, vlans=())
         state = HostState(
             links=links,
-            routes=tuple(self._routes(links)),
+            routes=tuple(in_places_of_their_own(self._routes(links), set(self.now.routes))),
             rules=tuple(self._set(self.before.rules, self.wanted.rules, self.now.rules, self._after().rules)),
             lost_rules=tuple(
                 self._set(self.before.lost_rules, self.wanted.lost_rules, self.now.lost_rules, self._after().lost_rules)

@@ -33,6 +33,7 @@ def route_steps(
     held = {_slot(route) for route in after.routes if route in kept and route.dev not in {*lost, *reset}}
     slots = {_slot(route): route for route in reversed(before.routes)}  # the first is the one that counts
     new = {_slot(route): route for route in reversed(after.routes) if route not in kept}
+    ways = {(r.dst, r.table, r.gateway, dev): r for r in reversed([*new.values()]) if r.gateway for dev in ("", r.dev)}
     # a gateway must be on the link: by a connected route that a manager wrote itself, if the address brings none
     for route in sorted(after.routes, key=lambda route: bool(route.gateway or route.nexthops)):
         if route not in kept or route.dev in lost or route.dev in reset:
@@ -50,7 +51,10 @@ def route_steps(
         slot = _slot(route)
         goes_by_itself = route.dev in lost or (slot in taken and slot not in held and slots[slot] == route)
         if route not in wanted and not goes_by_itself:
-            successor = new.get(slot)
+            link = after.links.get(IfName(route.dev)) if route.dev else None
+            way = (route.dst, route.table, route.gateway)
+            above = ways.get((*way, link.master)) if link is not None and link.master else None
+            successor = new.get(slot) or above or ways.get((*way, ""))
             yield step(
                 _when_old(route, lowered, reset),
                 route.dev or route.dst,
