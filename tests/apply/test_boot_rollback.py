@@ -133,6 +133,23 @@ def test_the_boot_after_a_loss_of_power_takes_it_back(machine: Machine) -> None:
     assert "'bascule apply' makes it again" in confirm.stderr
 
 
+def test_a_checkpoint_that_was_moved_is_said_and_found_by_a_later_boot(machine: Machine) -> None:
+    before = machine.files()
+    assert machine.run(apply(machine, "--confirm-within", "60s")).returncode == 0
+    changed, command = machine.files(), machine.started()
+    moved = machine.bed.state.rename(machine.top / "moved")
+    machine.restart()
+    boot = machine.run(command)
+    assert boot.returncode == 1
+    assert "is not there, moved or not mounted: nothing of its change is put back" in boot.stdout
+    assert machine.files() == changed
+    shutil.rmtree(machine.bed.state)  # the lock's folder was made anew
+    moved.rename(machine.bed.state)
+    machine.restart()
+    assert machine.run(machine.started()).returncode == 0
+    assert machine.files() == before
+
+
 @pytest.mark.parametrize("end", ["confirm", "undo", "--no-confirm", "--confirm-within 1s"])
 def test_no_unit_is_left_when_it_is_decided(machine: Machine, end: str) -> None:
     before = machine.files()

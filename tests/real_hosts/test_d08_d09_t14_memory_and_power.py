@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
+from bascule.apply.host_status import HostStatus
+from bascule.cli.show.metrics import metrics
 from bascule.cli.show.verdicts import not_proven, show_outcomes, tally
+from bascule.draw.report.page import CheckRow, Report, report
 from bascule.model.site import Verdict
 from bascule.rehearsal import Rehearsal
 from bascule.verify.checks import Check
@@ -76,6 +79,18 @@ def test_t14_a_check_that_is_unproven_is_told_apart_from_one_that_was_not_asked(
     fields: dict[str, Any] = {**dict.fromkeys(Rehearsal.__struct_fields__, ()), "checks": (asked,)}
     rehearsed = Rehearsal(**fields)
     assert (rehearsed.ok, rehearsed.proven) == (True, False)
+
+
+def test_t14_what_is_not_known_has_no_number() -> None:
+    """Drift that could not be looked for is not 0."""
+    assert "\nbascule_drift 0\n" in metrics(HostStatus(words=""))
+    assert "\nbascule_drift " not in metrics(HostStatus(words="", unseen=("libvirt: does not answer",)))
+
+
+def test_t14_the_page_of_a_rehearsal_tells_unproven_from_not_asked() -> None:
+    rows = [CheckRow(subject="br0", what="x", ok=None, detail="", unproven=unproven) for unproven in (True, False)]
+    page = report(Report(site=load(PRODUCTION), ok=True, result="", checks=tuple(rows)))
+    assert page.count('aria-label="unproven"') == page.count('aria-label="could not be asked"') == 1
 
 
 @pytest.mark.kernel

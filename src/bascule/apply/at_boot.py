@@ -44,6 +44,9 @@ def main(arguments: list[str]) -> int:
 
 def act(what: str, folder: Folder) -> int:
     """The same, under the lock."""
+    if not folder.path.is_dir():
+        print(f"'{folder.path}' is not there, moved or not mounted: nothing of its change is put back", flush=True)
+        return 1
     entry = folder.last()
     if entry is None or not entry.status.is_open:
         boot_unit.remove(folder)

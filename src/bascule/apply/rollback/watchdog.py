@@ -21,7 +21,7 @@ from bascule.system.disk.lockfile import start_time
 from bascule.system.process import programs as process
 from bascule.system.run import run
 
-EARLY_S = 5.0  # a timer starts the dead-man early: it waits for the deadline itself, and misses its maker meanwhile
+EARLY_S = 1.0  # a timer starts the dead-man early: it waits itself, holds the checkpoint, and misses its maker
 READY_S = 20.0  # how long a loaded machine may take to start Python
 
 

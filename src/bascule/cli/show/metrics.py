@@ -13,6 +13,7 @@ _Samples = Iterable[tuple[dict[str, str], float]]
 
 def metrics(now: HostStatus) -> str:
     """One text with all metrics; what is not known has no sample."""
+    drift: _Samples = [] if now.unseen else [({}, len(now.drift))]
     is_open = now.status is not None and now.status.is_open
     return "".join((
         _metric("bascule_ok", "gauge", "1 while nobody must act, 0 when somebody must", [({}, now.ok)]),
@@ -26,7 +27,7 @@ def metrics(now: HostStatus) -> str:
         _metric(
             "bascule_change_left_seconds", "gauge", "Seconds until the open change is taken back", _known(now.left_s)
         ),
-        _metric("bascule_drift", "gauge", "Differences from the confirmed change", [({}, len(now.drift))]),
+        _metric("bascule_drift", "gauge", "Differences from the confirmed change", drift),
         _metric("bascule_left", "gauge", "Things that an undo could not put back", [({}, len(now.left))]),
         _metric(
             "bascule_guard_stopped_frames_total",

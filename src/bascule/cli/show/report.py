@@ -40,7 +40,8 @@ def show_report(seen: Rehearsal, site_file: str, *, now: datetime, chosen: int |
         warnings=(changed,) if seen.changed else (),
         plans=tuple(_plan(name, plan) for name, plan in seen.plans.items()),
         checks=tuple(
-            CheckRow(subject=c.subject, what=WORDS.get(c.id, c.id), ok=c.ok, detail=c.detail) for c in seen.checks
+            CheckRow(subject=c.subject, what=WORDS.get(c.id, c.id), ok=c.ok, detail=c.detail, unproven=c.unproven)
+            for c in seen.checks
         ),
         answers=answers(seen.outcomes),
         notes=tuple((note.subject, note.text) for note in seen.notes),

@@ -54,12 +54,13 @@ class PlanPart(Struct, frozen=True, kw_only=True):
 
 
 class CheckRow(Struct, frozen=True, kw_only=True):
-    """A check in words; ``ok`` is None where it could not be asked."""
+    """A check in words; ``ok`` is None where it could not be asked, or what was seen does not tell (``unproven``)."""
 
     subject: str
     what: str
     ok: bool | None
     detail: str
+    unproven: bool = False
 
 
 class Report(Struct, frozen=True, kw_only=True):
@@ -275,7 +276,8 @@ def _checks(checks: Sequence[CheckRow]) -> Iterable[str]:
         yield "<tbody>"
         for place, check in enumerate(group):
             head = f'<th scope=rowgroup rowspan="{len(group)}">{_e(subject)}</th>' if not place else ""
-            word = {True: "holds", False: "does not hold", None: "could not be asked"}[check.ok]
+            unknown = "unproven" if check.unproven else "could not be asked"
+            word = {True: "holds", False: "does not hold", None: unknown}[check.ok]
             yield (
                 f'<tr class="{CLASSES[check.ok]}">{head}<td><span class="sig" role="img" aria-label="{word}">'
                 f"{SIGNS[check.ok]}</span></td><td>{_e(check.what)}</td><td>{_e(check.detail)}</td></tr>"
