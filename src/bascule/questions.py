@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 # what plans, and what sends frames, is imported where it is used: most questions need neither, and it takes longer
 # to import than to answer them
 
+NOT_IT = {"HOST-OTHER", "NIC-MISSING", "NIC-OTHER"}  # that this machine has other NICs than the file's host
+
 
 def asked_host(
     site: Site | None, host: Host | None, *, here: bool = False, state: HostState | None = None, wanted: bool = False
@@ -55,7 +57,12 @@ def asked_host(
     lives_here = here or is_here(site, host, observe)
     if lives_here and not wanted:
         return gather(site, host, networks)
-    found = prepare(site, host, choice=ANY_DRIVER) if lives_here else prepare_from(site, host, _bare(site, host))
+    try:
+        found = prepare(site, host, choice=ANY_DRIVER) if lives_here else prepare_from(site, host, _bare(site, host))
+    except BasculeError as fault:  # a machine that is called so, and is not yet, or no more, as the file has it
+        if not NOT_IT.issuperset(problem.code for problem in fault.problems):
+            raise
+        found = prepare_from(site, host, _bare(site, host))
     return gather(_as_it_runs(found), host, networks, state=found.wanted, where=f"what {site.source.path} wants")
 
 
@@ -67,7 +74,10 @@ def _as_it_runs(made: PreparedPlan) -> Site:
 
 
 def _bare(site: Site, host: Host) -> HostState:
-    """A host with the links that the file names, without bridges of virtual networks and of Open vSwitch."""
+    """A host with the links that the file names, without bridges of virtual networks and of Open vSwitch.
+
+    A NIC is the hardware that the file pins.
+    """
     from bascule.topology.declared import declared_links
 
     state = declared_links(site, host)
@@ -78,6 +88,10 @@ def _bare(site: Site, host: Host) -> HostState:
         for name, link in state.links.items()
         if name not in made
     }
+    for nic in host.nics.values():
+        if (link := links.get(nic.name)) is not None and (nic.mac or nic.path):
+            facts = replace(link.facts, permanent_mac=nic.mac, bus=nic.path or link.facts.bus)
+            links[nic.name] = replace(link, mac=nic.mac or link.mac, facts=facts)
     state = replace(state, links=links)
     return OVS.with_part(state, SwitchState(socket="")) if switches else state
 

@@ -25,7 +25,7 @@ hosts:
       lab: {mode: nat, subnet: 192.168.9.0/24, dhcp: 192.168.9.100-192.168.9.200}
       vault: {mode: isolated, subnet: 192.168.8.0/24}
 guests:
-  web: {host: h, nics: [{bridge: br0, address: 10.0.0.5/24}], serves: [tcp/80]}
+  web: {host: h, nics: [{bridge: br0, address: 10.0.0.5/24}], serves: [tcp/70-90]}
   db: {host: h, nics: [{bridge: br0, address: 10.0.0.6/24, isolated: true}], serves: [tcp/5432]}
   log: {host: h, nics: [{bridge: br0, address: 10.0.0.7/24, isolated: true}], serves: [udp/514]}
   erp: {host: h, nics: [{bridge: br1, address: 10.1.0.5/24}], serves: [tcp/80]}
@@ -53,6 +53,9 @@ CASES = [  # the machine's words, the question, the verdict that is asked for, a
     (UNSAID, "web erp tcp/80", "no-reach", ""),
     (WEB_ONLY, "pc web tcp/80", "reach", ""),
     (WEB_ONLY, "pc web tcp/80", "no-reach", "fw"),
+    (WEB_ONLY, "pc web tcp/79-81", "reach", "fw"),  # one port of a range is enough
+    (WEB_ONLY, "pc web tcp/79-81", "no-reach", "fw"),
+    (WEB_ONLY, "pc web tcp/81-90", "no-reach", ""),
     (WEB_ONLY, "erp db tcp/5432", "reach", "fw"),
     (HIDES, "web erp tcp/80", "reach", ""),
     (HIDES, "log erp tcp/80", "reach", "fw"),

@@ -12,7 +12,7 @@ from bascule.topology.graph import Topology
 from bascule.topology.trace.answer import UNKNOWN, Blocker, Certainty
 from bascule.topology.trace.declared_way import trace
 from bascule.verify.reachability.live import rule_places
-from bascule.verify.reachability.model_verdict import ModelVerdict, blocker_words, model_says
+from bascule.verify.reachability.model_verdict import blocker_words, model_says
 from bascule.verify.reachability.participant import AskedHost
 from bascule.verify.reachability.question import AnsweredQuestion
 
@@ -29,8 +29,12 @@ def contradicted(site: Site, hosts: Sequence[AskedHost]) -> Iterator[Problem]:
     for wish in site.expectations:
         said = model_says(hosts, wish)
         wants = wish.verdict is Verdict.REACH
-        if said.result is (Certainty.NO if wants else Certainty.YES):
-            words, place = _cause(site, places, wish, said)
+        contrary = Certainty.NO if wants else Certainty.YES
+        against = [one for one in said.asked if one.answer.result is contrary]  # of a range of ports one is enough
+        if against or said.result is contrary:
+            words, place = _cause(site, places, wish, against)
+            if len(against) < len(said.asked):
+                words = f"{', '.join(str(one.service) for one in against)}: {words}"
         elif said.result is Certainty.UNKNOWN and wants:
             way = trace(topology, wish.source, wish.target, wish.service)
             if way.reached is not False:
@@ -49,9 +53,11 @@ def contradicted(site: Site, hosts: Sequence[AskedHost]) -> Iterator[Problem]:
         )
 
 
-def _cause(site: Site, places: Mapping[str, Mapping[str, Place]], wish: Expectation, said: ModelVerdict) -> Cause:
+def _cause(
+    site: Site, places: Mapping[str, Mapping[str, Place]], wish: Expectation, against: Sequence[AnsweredQuestion]
+) -> Cause:
     """What of the file decides, and its line."""
-    for asked in said.asked:
+    for asked in against:
         for blocker in (one for one in asked.answer.blockers if one.certain and one.code not in UNKNOWN):
             return blocker_words(blocker), _place(site, places, wish, blocker)
         for machine in _routers(site, asked):

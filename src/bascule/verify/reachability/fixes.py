@@ -12,21 +12,24 @@ from bascule.errors import UsageFault
 from bascule.model.kernel_parameters import bridge_nf, conf, dotted
 from bascule.model.values import Service
 from bascule.policy.guards.table import KEY
-from bascule.topology.trace.answer import Blocker, Certainty, Code
+from bascule.topology.trace.answer import Blocker, Certainty, Code, Stage
 from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.packet import ESTABLISHED, text_of
-from bascule.topology.trace.rules.lines import Decision, RuleChain, RuleLine, Rules
-from bascule.topology.trace.rules.tests import AnyFlag, Atom, Field, Test
+from bascule.topology.trace.rules.lines import CONNTRACK, Decision, RuleChain, RuleLine, Rules
+from bascule.topology.trace.rules.tests import MISSING, AnyFlag, Atom, Field, Test
 from bascule.topology.trace.rules.words import tool_of
 from bascule.verify import firewalld
 from bascule.verify.reachability.participant import Participant
 from bascule.verify.reachability.places import LibvirtForward
-from bascule.verify.reachability.program_edits import Edit, is_firewallds, of_firewalld, of_libvirt, of_ufw
-from bascule.verify.reachability.question import AnsweredQuestion, ask
+from bascule.verify.reachability.program_edits import Edit, is_firewallds, of_firewalld, of_libvirt, of_ufw, test_of
+from bascule.verify.reachability.question import AnsweredQuestion, ask, ask_each_port, worst_port
 
 MOST_PARTIES = 24  # with whom it is tried what else an edit opens
 WIDTH = ("meta iifname", "meta oifname")
-EXACT = (*WIDTH, "ip saddr", "ip daddr", "ip6 saddr", "ip6 daddr", "th dport")
+ADDRESSES = ("ip saddr", "ip daddr", "ip6 saddr", "ip6 daddr")
+EXACT = (*WIDTH, "ether type", *ADDRESSES, "icmp type", "icmpv6 type", "th dport", "th sport")
+ICMP = {8: "echo-request", 0: "echo-reply", 128: "echo-request", 129: "echo-reply", 135: "nd-neighbor-solicit",
+        136: "nd-neighbor-advert"}  # fmt: skip
 
 Pair = tuple[str, str]
 
@@ -51,12 +54,33 @@ def fixes(
     """Every fix that works in the model, the one that opens least first; ``forward`` knows libvirt's bridges."""
     if asked.answer.result is Certainty.YES:
         return ()
-    rules = network.rules
-    candidates = [_exactly(asked, rules, EXACT), _exactly(asked, rules, WIDTH), _unbridged(network, asked)]
+    # of a range of ports all at once, or else those alone that are stopped as these are
+    each = ask_each_port(network, known, asked.by, asked.of, service)
+    stopped = [one for one in each if one.answer.result is not Certainty.YES]
+    whole = _for_ports(network, known, stopped, service, forward)
+    if whole or asked.service == service:
+        return whole
+    part = _for_ports(network, known, [asked], asked.service, forward)
+    return tuple(
+        replace(one, remark="; ".join(filter(None, (f"of {service} {asked.service} alone", one.remark))))
+        for one in part
+    )
+
+
+def _for_ports(
+    network: HostNetwork,
+    known: Mapping[str, Participant],
+    stopped: Sequence[AnsweredQuestion],
+    service: Service,
+    forward: Callable[[str], LibvirtForward | None],
+) -> tuple[Fix, ...]:
+    stopped = [_of_range(one, service) for one in stopped]
+    asked, rules = worst_port(stopped), network.rules
+    candidates = [_exactly(stopped, rules, EXACT), _exactly(stopped, rules, WIDTH), _unbridged(network, asked)]
     by_mode = (partial(of_libvirt, forward=forward, mode=mode) for mode in ("route", "open"))
-    candidates += [_exactly(asked, rules, EXACT, own) for own in by_mode]
+    candidates += [_exactly(stopped, rules, EXACT, own) for own in by_mode]
     named = [_commands(edits) for edits in candidates[:2]]
-    last = [_exactly(asked, rules, keys, owned=False) for keys in (EXACT, WIDTH)]
+    last = [_exactly(stopped, rules, keys, owned=False) for keys in (EXACT, WIDTH)]
     before: dict[Pair, Certainty] | None = None
     found: list[Fix] = []
     for edits in (*candidates, *last):
@@ -67,11 +91,12 @@ def fixes(
         after = network
         for edit in edits:
             after = edit.apply(after)
-        if ask(after, known, asked.by, asked.of, service).answer.result is not Certainty.YES:
+        each = ask_each_port(after, known, asked.by, asked.of, service)
+        if any(one.answer.result is not Certainty.YES for one in each):
             continue
         if before is None:
-            before = dict(_all_pairs(network, known, asked, service))
-        now = _all_pairs(after, known, asked, service)
+            before = dict(_all_pairs(network, known, asked))
+        now = _all_pairs(after, known, asked)
         opened = tuple(pair for pair, result in now if result is Certainty.YES is not before.get(pair))
         others = max(0, sum(bool(party.addresses) for party in known.values()) - MOST_PARTIES)
         found.append(
@@ -104,7 +129,7 @@ def _remark(edits: Sequence[Edit]) -> str:
 
 
 def _all_pairs(
-    network: HostNetwork, known: Mapping[str, Participant], asked: AnsweredQuestion, service: Service
+    network: HostNetwork, known: Mapping[str, Participant], asked: AnsweredQuestion
 ) -> Iterator[tuple[Pair, Certainty]]:
     """Everybody to everybody, those who were asked for among them."""
     everybody = {asked.by.name: asked.by, asked.of.name: asked.of}
@@ -116,7 +141,7 @@ def _all_pairs(
         for other in everybody.values():
             if one is not other:
                 try:
-                    yield (one.name, other.name), ask(network, known, one, other, service).answer.result
+                    yield (one.name, other.name), ask(network, known, one, other, asked.service).answer.result
                 except UsageFault:  # no address of one family: no pair
                     continue
 
@@ -125,7 +150,7 @@ def _all_pairs(
 
 
 def _exactly(
-    asked: AnsweredQuestion,
+    stopped: Sequence[AnsweredQuestion],
     rules: Rules,
     keys: Sequence[str],
     own: Callable[[Blocker], Edit | None] = lambda _: None,
@@ -137,7 +162,7 @@ def _exactly(
     Without ``owned`` a line goes to the head of the chain, whoever made it, where its own program's words do not help.
     """
     edits: list[Edit] = []
-    for leg in asked.answer.legs:
+    for leg in (leg for one in stopped for leg in one.answer.legs):
         for blocker in leg.blockers:
             edit = own(blocker) or _edit(blocker, rules, keys, is_reply=leg.name == "reply", owned=owned)
             if edit is None:
@@ -214,23 +239,54 @@ def _opened(
     tests: list[Test | AnyFlag] = []
     words: list[str] = []
     options: list[str] = []
-    by_state = is_reply and chain.family in {"ip", "ip6", "inet"}
-    if by_state:
+    # before connections are tracked no packet belongs to one
+    if is_reply and chain.family in {"ip", "ip6", "inet"} and base.priority > CONNTRACK:
         tests.append(AnyFlag(Field("ct state"), ESTABLISHED | 4))
         words.append("ct state established,related")
         options.append("-m conntrack --ctstate RELATED,ESTABLISHED")
     else:
-        for key in keys:
-            value = blocker.fields.get(key)
-            if isinstance(value, int | str) and value != "":
-                tests.append(Test((Field(key),), frozenset({(value,)})))
-                words.append(_as_nft(key, value, blocker))
-                options.append((_as_ebtables if chain.family == "bridge" else _as_iptables)(key, value, blocker))
+        for key, value in _asked_of(chain, blocker, keys, is_reply=is_reply):
+            tests.append(test_of(key, value))
+            words.append(_as_nft(key, value, blocker))
+            options.append((_as_ebtables if chain.family == "bridge" else _as_iptables)(key, value, blocker))
     line = RuleLine(parts=(*tests, Decision("accept")), text=f"{' '.join(words)} accept")
     if owned and (in_ufw := of_ufw(blocker, chain, rules, options, line)) is not None:
         return in_ufw
     command = _inserted(chain, words, options, blocker)
     return Edit((command,), lambda network: replace(network, rules=_with_first(network.rules, chain, line)))
+
+
+def _of_range(asked: AnsweredQuestion, service: Service) -> AnsweredQuestion:
+    """The same, where what stops one port is told to the lines that open it as stopping a whole range."""
+    if service.last <= service.first:
+        return asked
+
+    def wide(blocker: Blocker) -> Blocker:
+        own = [key for key in ("th dport", "th sport") if blocker.fields.get(key) == asked.traffic.port]
+        now = dict.fromkeys(own, (service.first, service.last))
+        return replace(blocker, fields={**blocker.fields, **now})
+
+    def widened(stage: Stage) -> Stage:
+        return replace(stage, blockers=tuple(map(wide, stage.blockers)))
+
+    legs = tuple(replace(leg, stages=tuple(map(widened, leg.stages))) for leg in asked.answer.legs)
+    return replace(asked, answer=replace(asked.answer, legs=legs))
+
+
+def _asked_of(
+    chain: RuleChain, blocker: Blocker, keys: Sequence[str], *, is_reply: bool
+) -> Iterator[tuple[str, Atom | tuple[int, int]]]:
+    """The fields by which a line knows the packet: a frame of ARP by its type, an answer by the port it comes from."""
+    is_arp = "arp operation" in blocker.fields
+    for key in keys:
+        value = blocker.fields.get(key)
+        if key == "ether type" and (chain.family != "bridge" or not is_arp):
+            continue
+        if key in {"th dport", "th sport"} and (key == "th sport") is not is_reply:
+            continue
+        if value not in {None, "", MISSING}:
+            assert isinstance(value, int | str | tuple)
+            yield key, value
 
 
 def _inserted(chain: RuleChain, words: Sequence[str], options: Sequence[str], blocker: Blocker) -> str:
@@ -254,31 +310,46 @@ def _with_first(rules: Rules, chain: RuleChain, line: RuleLine) -> Rules:
     return rules.with_chains({**rules.chains, chain.key: replace(own, lines=(line, *own.lines))})
 
 
-def _as_nft(key: str, value: Atom, blocker: Blocker) -> str:
+def _as_nft(key: str, value: Atom | tuple[int, int], blocker: Blocker) -> str:
     if key in WIDTH:
         return f'{key.removeprefix("meta ")} "{value}"'
-    if key == "th dport":
-        return f"{_protocol(blocker)} dport {value}"
+    if key == "ether type":
+        return "ether type arp"
+    if key in {"icmp type", "icmpv6 type"}:
+        return f"{key} {ICMP.get(int(str(value)), value)}"
+    if key.startswith("th "):
+        return f"{_protocol(blocker)} {key[3:]} {_range(value, '-')}"
     return f"{key} {text_of(6 if key.startswith('ip6') else 4, value)}"
 
 
-def _as_iptables(key: str, value: Atom, blocker: Blocker) -> str:
+def _as_iptables(key: str, value: Atom | tuple[int, int], blocker: Blocker) -> str:
     if key in WIDTH:
         return f"-{key.removeprefix('meta ')[0]} {value}"
-    if key == "th dport":
-        return f"-p {_protocol(blocker)} --dport {value}"
+    if key in {"icmp type", "icmpv6 type"}:
+        return f"-p {'icmp' if key == 'icmp type' else 'ipv6-icmp'} --{key.replace(' ', '-')} {value}"
+    if key.startswith("th "):
+        return f"-p {_protocol(blocker)} --{key[3:]} {_range(value, ':')}"
     return f"-{key.split()[1][0]} {text_of(6 if key.startswith('ip6') else 4, value)}"
 
 
-def _as_ebtables(key: str, value: Atom, blocker: Blocker) -> str:
+def _as_ebtables(key: str, value: Atom | tuple[int, int], blocker: Blocker) -> str:
     if key in WIDTH:
         return f"-{key.removeprefix('meta ')[0]} {value}"
+    if key == "ether type":
+        return "-p ARP"
     six = "ip6 saddr" in blocker.fields
     name = "ip6" if six else "ip"
-    if key == "th dport":
-        return f"--{name}-proto {_protocol(blocker)} --{name}-dport {value}"
-    side = "src" if key.endswith("saddr") else "dst"
-    return f"-p {'IPv6' if six else 'IPv4'} --{name}-{side} {text_of(6 if six else 4, value)}"
+    if key in {"icmp type", "icmpv6 type"}:
+        return f"--{name}-proto {'ipv6-icmp' if six else 'icmp'} --{name}-icmp-type {value}"
+    if key.startswith("th "):
+        return f"--{name}-proto {_protocol(blocker)} --{name}-{key[3:]} {_range(value, ':')}"
+    if key.endswith("saddr"):
+        return f"-p {'IPv6' if six else 'IPv4'} --{name}-src {text_of(6 if six else 4, value)}"
+    return f"--{name}-dst {text_of(6 if six else 4, value)}"
+
+
+def _range(value: Atom | tuple[int, int], between: str) -> str:
+    return f"{value[0]}{between}{value[1]}" if isinstance(value, tuple) else str(value)
 
 
 def _protocol(blocker: Blocker) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -27,9 +27,10 @@ from bascule.verify.reachability.other_hosts import as_seen_here, decisive, part
 from bascule.verify.reachability.participant import AskedHost
 from bascule.verify.reachability.parties import ObservedGuest, parties, wires
 from bascule.verify.reachability.places import UNKNOWN, Places
-from bascule.verify.reachability.question import AnsweredQuestion, ask, large_packets, party_of
+from bascule.verify.reachability.question import AnsweredQuestion, ask_each_port, large_packets, party_of, worst_port
 
 YOU = "you"
+SHOWN = 8  # stretches of a range of ports that are named
 
 
 class WhyAnswer(Struct, frozen=True, kw_only=True):
@@ -128,8 +129,17 @@ def why(given: AskedHost, source: str, target: str, service: Service, *, root: s
     of = party_of(target, given.known, given.network, given.here)
     places = Places(root)
     begun = time.perf_counter()
-    asked = as_seen_here(ask(given.network, given.known, by, of, service))
-    return answered(given, asked, service, places, begun)
+    each = [as_seen_here(one) for one in ask_each_port(given.network, given.known, by, of, service)]
+    found = answered(given, worst_port(each), service, places, begun)
+    return replace(found, notes=tuple(_of_range(service, each)))
+
+
+def _of_range(service: Service, each: Sequence[AnsweredQuestion]) -> Iterator[str]:
+    """Which ports of a range have which answer, where they have not the same."""
+    results = dict.fromkeys(one.answer.result for one in each)
+    for result in results if len(results) > 1 else ():
+        ports = [str(one.service).partition("/")[2] for one in each if one.answer.result is result]
+        yield f"of {service} {result.value}: {', '.join(ports[:SHOWN])}{' …' if len(ports) > SHOWN else ''}"
 
 
 def why_between(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -10,11 +10,12 @@ from msgspec.structs import replace
 
 from bascule.model.site import Expectation, Site, Verdict
 from bascule.model.values import Service
+from bascule.topology.sweep.port_ranges import told_apart
 from bascule.topology.sweep.sweep import Exchange, Sweep
 from bascule.topology.trace.answer import Blocker, Certainty
 from bascule.topology.trace.packet import Traffic
 from bascule.verify.reachability.participant import AskedHost, Participant
-from bascule.verify.reachability.question import as_read, ask, everybody, ways_between
+from bascule.verify.reachability.question import as_read, ask_each_port, everybody, ways_between, worst_port
 
 ORDINARY = (Service("icmp"), Service("tcp", 22, 22), Service("tcp", 443, 443), Service("udp", 53, 53))
 
@@ -97,13 +98,14 @@ def matrix(
     asked = tuple(services) or services_of(site)
     speaking = {name: party for name, party in given.known.items() if party.addresses}
     ends = everybody(given.network, given.known.values())
-    sweep = Sweep(given.network, ends, [_traffic(one) for one in asked])
+    parts = {one: told_apart((given.network,), ends, one) for one in asked}
+    sweep = Sweep(given.network, ends, [_traffic(part) for one in asked for part in parts[one]])
     groups = _alike(sweep, speaking)
     cells: dict[tuple[int, int, str], Cell] = {}
     for number, one in enumerate(groups):
         for place, other in enumerate(groups):
             if _wanted(one, sources) and _wanted(other, targets):
-                for cell in _cells(given, sweep, one, other, asked):
+                for cell in _cells(given, sweep, one, other, parts):
                     cells[number, place, str(cell.service)] = cell
     return Matrix(
         endpoints=tuple(speaking),
@@ -128,7 +130,11 @@ def _traffic(service: Service) -> Traffic:
 
 
 def _cells(
-    given: AskedHost, sweep: Sweep, one: Sequence[str], other: Sequence[str], services: Sequence[Service]
+    given: AskedHost,
+    sweep: Sweep,
+    one: Sequence[str],
+    other: Sequence[str],
+    services: Mapping[Service, Sequence[Service]],
 ) -> Iterator[Cell]:
     """What is said of two classes; in a class of its own of its first two."""
     source = one[0]
@@ -143,16 +149,22 @@ def _cells(
         passes = result.passes
         return Certainty.UNKNOWN if there and passes else as_read(result, given.network)
 
-    for service in services if ways else ():
-        found = min((sweep.answer(*way, _traffic(service)) for way in ways), key=_order)
+    for service, parts in services.items() if ways else ():
+        found = [min((sweep.answer(*way, _traffic(part)) for way in ways), key=_order) for part in parts]
         yield Cell(
             source=source,
             target=of.name,
             service=service,
-            result=told(found.result),
-            request=told(found.request),
-            reply=told(found.reply),
+            result=told(_together(one.result for one in found)),
+            request=told(_together(one.request for one in found)),
+            reply=told(_together(one.reply for one in found)),
         )
+
+
+def _together(results: Iterable[Certainty]) -> Certainty:
+    """What is said of a range of ports: perhaps, where not all have the same answer."""
+    found = set(results)
+    return found.pop() if len(found) == 1 else Certainty.PERHAPS
 
 
 def _order(found: Exchange) -> tuple[int, ...]:
@@ -180,7 +192,14 @@ def _violations(
             continue
         reaches = cell.result is Certainty.YES
         if cell.result is Certainty.PERHAPS or reaches is not (one.verdict is Verdict.REACH):
-            asked = ask(given.network, given.known, given.known[one.source], given.known[one.target], one.service)
+            each = ask_each_port(
+                given.network, given.known, given.known[one.source], given.known[one.target], one.service
+            )
+            asked = (
+                worst_port(each)
+                if one.verdict is Verdict.REACH
+                else min(each, key=lambda part: part.answer.result.rank)
+            )
             named = replace(cell, source=one.source, target=one.target)
             yield Violation(expectation=one, cell=named, blockers=asked.answer.blockers, packet=asked.packet)
 

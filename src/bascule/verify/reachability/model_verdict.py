@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from msgspec import Struct
 
 from bascule.errors import UsageFault
 from bascule.model.ruleset.owners import owner
 from bascule.model.site import Expectation
-from bascule.model.values import Service
+from bascule.topology.sweep.port_ranges import told_apart
 from bascule.topology.trace.answer import Blocker, Certainty
 from bascule.verify.reachability.other_hosts import decisive, hosts_between, parts
 from bascule.verify.reachability.participant import AskedHost, Participant
-from bascule.verify.reachability.question import AnsweredQuestion, ask
+from bascule.verify.reachability.question import AnsweredQuestion, ask_each_port
 
 SHOWN = 3  # things in the way that are named
 
@@ -48,7 +48,9 @@ def model_says(hosts: Sequence[AskedHost], wish: Expectation) -> ModelVerdict:
 def _of_both(between: Sequence[AskedHost], wish: Expectation) -> ModelVerdict:
     """What the two hosts say together, each of its part of the way."""
     try:
-        told = [decisive(parts(between, wish.source, wish.target, one))[1] for one in _asked(wish.service)]
+        ends = (end for host in between for party in host.known.values() for end in party.ends)
+        asked = told_apart([one.network for one in between], ends, wish.service)
+        told = [decisive(parts(between, wish.source, wish.target, one))[1] for one in asked]
     except UsageFault as fault:
         return ModelVerdict(result=Certainty.UNKNOWN, words=fault.problems[0].message)
     results = {one.answer.result for one in told}
@@ -64,20 +66,13 @@ def _by(given: AskedHost, wish: Expectation) -> ModelVerdict | None:
     if any(_elsewhere(party) for party in (by, of)) or (_outside(by) and _outside(of)):
         return None
     try:
-        told = [ask(given.network, given.known, by, of, service) for service in _asked(wish.service)]
+        told = ask_each_port(given.network, given.known, by, of, wish.service)
     except UsageFault as fault:  # no address of one family is known
         return ModelVerdict(result=Certainty.UNKNOWN, words=fault.problems[0].message)
     results = [one.answer.result for one in told]
     result = results[0] if len(set(results)) == 1 else Certainty.PERHAPS
     words = "; ".join(given.network.rules.unread) if result is Certainty.UNKNOWN else ""
     return ModelVerdict(result=result, words=words or _words(told), asked=tuple(told))
-
-
-def _asked(service: Service) -> Iterator[Service]:
-    """A service's first port and its last: rules may tell them apart."""
-    yield service
-    if service.last != service.first:
-        yield Service(service.protocol, service.last, service.last)
 
 
 def _elsewhere(party: Participant) -> bool:
@@ -89,8 +84,12 @@ def _outside(party: Participant) -> bool:
 
 
 def _words(told: Sequence[AnsweredQuestion]) -> str:
-    words = [blocker_words(blocker) for one in told for blocker in one.answer.blockers]
-    words += [unsure for one in told for leg in one.answer.legs for unsure in leg.unsure]
+    words = []
+    alike = len({one.answer.result for one in told}) == 1
+    for one in told:
+        which = "" if alike else f"{one.service}: "
+        words += [f"{which}{blocker_words(blocker)}" for blocker in one.answer.blockers]
+        words += [f"{which}{unsure}" for leg in one.answer.legs for unsure in leg.unsure]
     return "; ".join(list(dict.fromkeys(words))[:SHOWN])
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -60,12 +61,13 @@ def _policy(blocker: Blocker, chain: RuleChain, rules: Rules, hook: str) -> Edit
     version = 6 if "ip6 saddr" in blocker.fields else 4
     family = "ip6" if version == 6 else "ip"
     keys = (f"{family} saddr", f"{family} daddr", "th dport")
-    values = {key: blocker.fields[key] for key in keys if isinstance(blocker.fields.get(key), int)}
+    values = {key: blocker.fields[key] for key in keys if isinstance(blocker.fields.get(key), int | tuple)}
     if start is None or keys[0] not in values or keys[1] not in values:
         return None
     one, other = (text_of(version, values[key]) for key in keys[:2])
     if "th dport" in values:
-        protocol, port = "tcp" if "tcp dport" in blocker.fields else "udp", str(values["th dport"])
+        protocol, port = "tcp" if "tcp dport" in blocker.fields else "udp", values["th dport"]
+        port = f"{port[0]}-{port[1]}" if isinstance(port, tuple) else str(port)
         what, name = f"port port={port} protocol={protocol}", f"allow-{protocol}-{port}"
     else:
         what, name = f"protocol value={'ipv6-icmp' if version == 6 else 'icmp'}", "allow-icmp"
@@ -129,7 +131,7 @@ def of_ufw(blocker: Blocker, chain: RuleChain, rules: Rules, options: Sequence[s
     )
     if user is None or hook not in {"forward", "input"} or any(option.startswith("-m") for option in options):
         return None
-    told = {words[0]: words[1:] for option in options for words in [option.split()]}
+    told = {words[0]: words[1:] for option in options if "icmp" not in option for words in [option.split()]}
     first = blocker.hit is not None and "-user-" in blocker.hit.chain.name  # also of the chains that limits lead to
     parts = ["ufw", *(["route"] if hook == "forward" else []), *(["prepend"] if first else []), "allow"]
     parts += [f"{way} on {told[flag][0]}" for flag, way in (("-i", "in"), ("-o", "out")) if flag in told]
@@ -167,10 +169,14 @@ def _stateless(line: RuleLine) -> RuleLine:
     return replace(line, parts=tuple(part for part, gone in zip(line.parts, asks, strict=True) if not gone))
 
 
+def test_of(key: str, value: Any) -> Test:
+    """Whether a field has a value, or lies within bounds."""
+    bounds = ((value,),) if isinstance(value, tuple) else ()
+    return Test((Field(key),), frozenset() if bounds else frozenset({(value,)}), bounds)
+
+
 def _line(values: Mapping[str, object], decision: Decision) -> RuleLine:
-    tests = [
-        Test((Field(key),), frozenset({(value,)})) for key, value in values.items() if isinstance(value, int | str)
-    ]
+    tests = [test_of(key, value) for key, value in values.items()]
     return RuleLine(parts=(*tests, decision), text=decision.name)
 
 

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from bascule.errors import Problem, UsageFault
 from bascule.model.values import Service, parse_mac
+from bascule.topology.sweep.port_ranges import told_apart
 from bascule.topology.trace.answer import Blocker, Certainty, Code, Leg, Reachability, Stage
 from bascule.topology.trace.large_packets import LargePacket, LargePacketWalk
 from bascule.topology.trace.network import HostNetwork, WireEnd
@@ -34,6 +35,7 @@ class AnsweredQuestion(Struct, frozen=True, kw_only=True):
     target: WireEnd | None = None
     address: int = 0
     version: int = 4
+    service: Service = Service("icmp")  # of its ports, which all have the same answer, the traffic has the first one
 
     @property
     def packet(self) -> str:
@@ -116,6 +118,7 @@ def ask(network: HostNetwork, known: Known, by: Participant, of: Participant, se
             target=target,
             address=address,
             version=version,
+            service=service,
         )
         for source, target, version, address in ways_between(network, by, of)
     ]
@@ -134,6 +137,19 @@ def ask(network: HostNetwork, known: Known, by: Participant, of: Participant, se
     best = min(found, key=lambda one: (one.answer.result.rank, len(one.answer.blockers)))
     told = as_read(best.answer.result, network)
     return best if told is best.answer.result else replace(best, answer=replace(best.answer, result=told))
+
+
+def ask_each_port(
+    network: HostNetwork, known: Known, by: Participant, of: Participant, service: Service
+) -> list[AnsweredQuestion]:
+    """An answer for each part of a range of ports that something tells apart from the others. Raises UsageFault."""
+    ends = (end for party in known.values() for end in party.ends)
+    return [ask(network, known, by, of, one) for one in told_apart((network,), ends, service)]
+
+
+def worst_port(found: Sequence[AnsweredQuestion]) -> AnsweredQuestion:
+    """Of a range of ports the first of those that are stopped most surely."""
+    return max(found, key=lambda one: one.answer.result.rank)
 
 
 def _untold(by: Participant, of: Participant, traffic: Traffic, words: str) -> AnsweredQuestion:
