@@ -8,12 +8,21 @@ from msgspec import Struct, field
 
 
 class Line(Struct):
-    """A logical line with the file and the number that it begins at."""
+    """A logical line with the file and the number that it begins at, and the option that it gives.
+
+    Ifupdown takes ``bridge_ports`` for ``bridge-ports``.
+    """
 
     file: str
     number: int
     words: list[str]
     text: str
+    key: str = ""
+
+    def __post_init__(self) -> None:
+        key = self.words[0]
+        is_both = "_" in key and key.startswith(("bridge_", "bond_", "vlan_", "dns_", "ovs_"))
+        self.key = key.replace("_", "-") if is_both else key
 
 
 class Stanza(Struct):
@@ -60,9 +69,3 @@ def logical_lines(text: str) -> Iterator[tuple[int, str]]:
             yield started, joined
     if pending.strip():
         yield started, pending.strip()
-
-
-def option_name(line: Line) -> str:
-    """Ifupdown takes ``bridge_ports`` for ``bridge-ports``."""
-    key = line.words[0]
-    return key.replace("_", "-") if key.startswith(("bridge_", "bond_", "vlan_", "dns_", "ovs_")) else key

@@ -23,7 +23,7 @@ from bascule.persist.formats.vlans import from_name
 from bascule.persist.ifupdown import MAIN
 from bascule.persist.ifupdown.dhclient import read_hook
 from bascule.persist.ifupdown.hooks import hook
-from bascule.persist.ifupdown.includes import Line, Stanza, absolute, logical_lines, option_name
+from bascule.persist.ifupdown.includes import Line, Stanza, absolute, logical_lines
 from bascule.persist.ifupdown.makers import made_by
 from bascule.persist.ifupdown.switches import KINDS, SWITCHES, SwitchWords, is_taken
 from bascule.persist.ifupdown.vlans import VlanWords
@@ -229,19 +229,19 @@ class InterfacesFiles:
             if above is None:
                 self.leave(heir.head, f"there is no stanza '{name}' to inherit from")
                 continue
-            own = {option_name(line) for line in heir.options}
-            heir.options += [line for line in above.options if option_name(line) not in own]
+            own = {line.key for line in heir.options}
+            heir.options += [line for line in above.options if line.key not in own]
 
     def _bar(self) -> None:
         """Stanzas of links that are not taken, and what stands in those of the loopback."""
         for stanza in [*self.stanzas]:
-            odd = next((line for line in stanza.options if option_name(line) in ODD_TYPES and not is_taken(line)), None)
+            odd = next((line for line in stanza.options if line.key in ODD_TYPES and not is_taken(line)), None)
             if odd is not None:
-                kind = ODD_TYPES[option_name(odd)]
+                kind = ODD_TYPES[odd.key]
                 kind = f"a {odd.words[1]}" if kind == "of another kind" and len(odd.words) > 1 else kind
                 self.builder.bar(stanza.name, f"{kind}, which is not taken")
             for line in stanza.options if odd is None else ():
-                if option_name(line) in HOOKS and not option_name(line).endswith("down"):
+                if line.key in HOOKS and not line.key.endswith("down"):
                     for name, kind in made_by(" ".join(line.words[1:]), stanza.name):
                         self.builder.bar(name, f"{kind} that a command makes, which is not taken")
         for stanza in [*self.stanzas]:
@@ -252,7 +252,7 @@ class InterfacesFiles:
             lines = [(line.number, line.text) for line in (stanza.head, *stanza.options)]
             self.builder.left.add_all(stanza.head.file, lines, why)
         for line in (line for stanza in self.loopback for line in stanza.options):
-            if option_name(line).startswith("dns-"):
+            if line.key.startswith("dns-"):
                 self.resolver.append(line)
             else:
                 self.leave(line, "stands on the loopback, of which a site file says nothing")
@@ -274,7 +274,7 @@ class InterfacesFiles:
 
     def _kind(self, draft: LinkDraft, stanza: Stanza) -> None:
         """What a link is follows from the options that it has; a VLAN may follow from its name alone."""
-        keys = {option_name(line): line for line in stanza.options}
+        keys = {line.key: line for line in stanza.options}
         if "ovs-type" in keys:
             draft.kind = KINDS[" ".join(keys["ovs-type"].words[1:]).lower()]
             bridge = " ".join(keys["ovs-bridge"].words[1:]) if "ovs-bridge" in keys else ""
@@ -305,14 +305,14 @@ class InterfacesFiles:
         if stanza.method == "dhcp" and stanza.family == "inet":
             draft.dhcp4 = True
         elif stanza.family == "inet6":
-            keys = {option_name(line): line.words[-1] for line in stanza.options}
+            keys = {line.key: line.words[-1] for line in stanza.options}
             listens = keys.get("accept_ra", "0") not in {"0", "off"} or keys.get("autoconf", "0") == "1"
             mode = {"auto": Ipv6.AUTO, "dhcp": Ipv6.DHCP}.get(stanza.method, Ipv6.AUTO if listens else Ipv6.MANUAL)
             order = [Ipv6.OFF, Ipv6.MANUAL, Ipv6.AUTO, Ipv6.DHCP]
             draft.ipv6 = max(draft.ipv6, mode, key=order.index)
             self.of_ipv6.add(draft.name)
         for line in stanza.options:
-            key, text = option_name(line), " ".join(line.words[1:])
+            key, text = line.key, " ".join(line.words[1:])
             try:
                 self._option(draft, stanza, key, text, line)
             except ValueError as wrong:
@@ -328,7 +328,7 @@ class InterfacesFiles:
             draft.ipv6_privacy = parse_privacy(text)
             self.builder.left.passes(line.file, line.number, line.text) if draft.ipv6 is Ipv6.MANUAL else None
         elif key == "gateway":
-            gateway, rank = parse_ip(text), [o.words[-1] for o in stanza.options if option_name(o) == "metric"]
+            gateway, rank = parse_ip(text), [o.words[-1] for o in stanza.options if o.key == "metric"]
             metric = parse_number(rank[0]) if rank else 0
             draft.routes.append(StaticRoute(dst=default_of(gateway), gateway=gateway, metric=metric))
         elif key in HOOKS:
@@ -372,7 +372,7 @@ class InterfacesFiles:
 
     def _bond_option(self, draft: LinkDraft, stanza: Stanza, name: str, value: object) -> None:
         """An option of a bond; in a member's stanza it is its bond's, where that says nothing else."""
-        master = next((" ".join(o.words[1:]) for o in stanza.options if option_name(o) == "bond-master"), "")
+        master = next((" ".join(o.words[1:]) for o in stanza.options if o.key == "bond-master"), "")
         if master:
             draft = self.builder.draft(master, stanza.head.file, stanza.head.number)
             if draft.options.get(name, value) != value:

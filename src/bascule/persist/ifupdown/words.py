@@ -19,7 +19,7 @@ from bascule.persist.formats.values import (
     parse_prefix,
     words,
 )
-from bascule.persist.ifupdown.includes import Line, option_name
+from bascule.persist.ifupdown.includes import Line
 
 
 def wait_for_link_local(name: str) -> list[str]:
@@ -115,21 +115,21 @@ SECONDS = {  # option: field of a bridge, both counted in time
 
 def own_address(text: str, options: Sequence[Line]) -> str:
     """An address of a stanza with its prefix length; beside a ``pointopoint`` it stands alone (ip-address(8), peer)."""
-    is_alone = any(option_name(line) == "pointopoint" for line in options)
+    is_alone = any(line.key == "pointopoint" for line in options)
     return parse_address(text.partition("/")[0]) if is_alone else _with_prefix(text, options)
 
 
 def _with_prefix(text: str, options: Sequence[Line]) -> str:
-    masks = [line.words[1] for line in options if option_name(line) == "netmask" and len(line.words) > 1]
+    masks = [line.words[1] for line in options if line.key == "netmask" and len(line.words) > 1]
     return parse_address(text, masks[0] if masks else "64" if ":" in text else None)
 
 
 def put_peer(builder: Builder, draft: LinkDraft, options: Sequence[Line], line: Line) -> None:
     """``pointopoint`` is on the wire, and nothing else of the address's subnet is."""
     peer = parse_ip(line.words[-1])
-    if all(option_name(each) != "gateway" or parse_ip(each.words[-1]) != peer for each in options):
+    if all(each.key != "gateway" or parse_ip(each.words[-1]) != peer for each in options):
         draft.routes.append(StaticRoute(dst=parse_prefix(peer)))
-    given = [_with_prefix(each.words[-1], options) for each in options if option_name(each) == "address"]
+    given = [_with_prefix(each.words[-1], options) for each in options if each.key == "address"]
     lengths = {text.partition("/")[2] for text in given} - {"32", "128"}
     if lengths:
         why = f"ifupdown gives the address alone with it, ifupdown2 as a /{', /'.join(sorted(lengths))}"
@@ -148,7 +148,7 @@ def give_name_servers(builder: Builder, lines: Sequence[Line]) -> None:
     )
     found = next((draft for is_first in ranks for draft in speaking if is_first(draft)), None)
     for line in lines:
-        take, text = SIMPLE.get(option_name(line)), " ".join(line.words[1:])
+        take, text = SIMPLE.get(line.key), " ".join(line.words[1:])
         try:
             if found is None or take is None:
                 raise ValueError("stands on the loopback, of which a site file says nothing")
