@@ -1,0 +1,137 @@
+"""No field of what a provider keeps is forgotten by its diff, and so by plan, verify, status and draw.
+
+A state with something of every provider is changed in one field after the other; the fields are those of the values,
+so that one that is new is asked about here without a line. Links, and rows of Open vSwitch, have tests of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+from msgspec import Struct, structs
+from msgspec.structs import replace
+
+from bascule.model.bandwidth import Bandwidth
+from bascule.model.domain import DomainText, NetworkText
+from bascule.model.links import Bridge, Physical, Tap
+from bascule.model.state import Address, FixedNeighbour, HostState, Link, PortVlans, Route, RoutingRule
+from bascule.model.values import IfName
+from bascule.plan.diff import diff
+from bascule.providers.boot_flows.state import BootFlows
+from bascule.providers.boot_rules.state import BootRules
+from bascule.providers.dnsmasq.state import DnsmasqState, Server
+from bascule.providers.libvirt.state import LibvirtState
+from bascule.providers.qemu.state import QemuGuest, QemuState
+from bascule.providers.registry import PROVIDERS
+from bascule.providers.shaping.state import Shaping
+from bascule.providers.static_fdb.state import StaticFdb
+from bascule.providers.wake_on_lan import WakeOnLan
+
+MAC = "52:54:00:00:00:01"
+ADDRESS = Address(ip="192.0.2.7/24", broadcast="192.0.2.255", flags=("noprefixroute",))
+LINKS = [
+    Link(name=IfName("eth0"), options=Physical(), up=True, addresses=(ADDRESS,)),
+    Link(name=IfName("br0"), options=Bridge(vlan_filtering=1), up=True),
+    Link(name=IfName("vnet0"), options=Tap(), up=True, master=IfName("br0"), vlans=(PortVlans(first=7, last=7),)),
+]
+NETWORK = '<network><name>lab</name><forward mode="nat"/><bridge name="vn-lab"/></network>'
+DOMAIN = '<domain type="kvm"><name>d</name><memory>1000</memory><os><type>hvm</type></os></domain>'
+DEFINITION = {"name": "g", "memory": 1 << 30, "vcpus": 1, "disks": ["/a"], "iso": "", "kernel": "", "initrd": "",
+              "cmdline": "", "host": "h",
+              "nics": [{"index": 0, "plug": "bridge", "into": "br0", "mac": MAC, "tap": "vnet0"}]}  # fmt: skip
+PARTS: dict[str, Any] = {
+    "boot_rules": BootRules(file="/rules", rules="a", unit="u", udev="v"),
+    "boot_flows": BootFlows(file="/flows", rules="a", script="s", unit="u"),
+    "dnsmasq": DnsmasqState(folder="/f", servers={"lab": Server(arguments=("a",), script="s", unit="u")}),
+    "qemu": QemuState(
+        folder="/q", guests={"g": QemuGuest(definition=DEFINITION, running=True, bridges={"vnet0": "br0"})}
+    ),
+    "libvirt": LibvirtState(
+        uri="qemu:///system",
+        domains={"d": DomainText(name="d", running=False, persistent=True, autostart=False, now=DOMAIN, next=DOMAIN)},
+        networks={
+            "lab": NetworkText(name="lab", active=False, persistent=True, autostart=False, now=NETWORK, next=NETWORK)
+        },
+    ),
+    "shaping": Shaping(limits={"vnet0": Bandwidth(up=1_000_000, down=1_000_000)}, udev="u"),
+    "static_fdb": StaticFdb(entries={"vnet0": (MAC,)}, udev="u"),
+    "wake_on_lan": {"eth0": WakeOnLan(now=("magic",), able=("magic", "unicast"))},
+}
+STATE = HostState.of(
+    LINKS,
+    routes=(Route(dst="198.51.100.0/24", dev="eth0", gateway="192.0.2.1"),),
+    rules=(RoutingRule(priority=100, words=("from", "192.0.2.0/24", "table", "52")),),
+    neighbours=(FixedNeighbour(ip="192.0.2.9", dev="eth0", mac=MAC),),
+    parts=PARTS,
+)
+OTHER: dict[str, Any] = {  # where another text would be no value of the field
+    "Address.ip": "192.0.2.8/24",
+    "DomainText.next": DOMAIN.replace("1000", "2000"),
+    "NetworkText.next": NETWORK.replace("nat", "route"),
+    "WakeOnLan.now": ("unicast",),
+}
+NONE = {  # where it is kept, and by what it is done: nothing on the host differs
+    *("DnsmasqState.folder", "DnsmasqState.units", "DnsmasqState.program", "QemuState.folder", "LibvirtState.uri"),
+    *("LibvirtState.accel", "DnsmasqState.unmade", "QemuState.again"),  # asked when something is made, or goes back
+    *("DomainText.now", "NetworkText.now"),  # of what does not run
+    *("DomainText.name", "NetworkText.name", "WakeOnLan.able"),  # who it is, and what it could
+    *("DomainText.persistent", "NetworkText.persistent"),  # a change defines, and never makes what is defined pass
+    "QemuGuest.running",  # its administrator starts it
+    *("Route.facts", "Route.lifetime", "Address.lifetime"),  # of the moment
+}
+
+
+def other(value: Any, types: str) -> Any:
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return value + 1
+    if value is None:
+        return 7 if "int" in types else "other"
+    return value + "other"
+
+
+def changed(value: Any, words: str = "", types: str = "") -> Iterator[tuple[str, Any]]:
+    """The value with one thing in it changed, and the field that this is."""
+    if words in OTHER:
+        yield words, OTHER[words]
+    elif isinstance(value, Struct):
+        for field in structs.fields(type(value)):
+            name = f"{type(value).__name__}.{field.name}"
+            if name not in NONE:
+                for place, one in changed(getattr(value, field.name), name, str(field.type)):
+                    yield place, replace(value, **{field.name: one})
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            for place, one in changed(inner, f"{words}[{key}]" if isinstance(inner, str | int) else words):
+                yield place, {**value, key: one}
+    elif isinstance(value, tuple) and value:
+        for number, inner in enumerate(value):
+            for place, one in changed(inner, words):
+                yield place, (*value[:number], one, *value[number + 1 :])
+    elif isinstance(value, str | int) or value is None:
+        yield words, other(value, types)
+
+
+OF_LINKS = [
+    (place, replace(STATE, links={**STATE.links, link.name: replace(link, **{name: one})}))
+    for link, name in ((LINKS[2], "vlans"), (LINKS[0], "addresses"))
+    for place, one in changed(getattr(link, name))
+]
+REST = [
+    (place, replace(STATE, **{name: one}))
+    for name in ("routes", "rules", "neighbours", "parts")
+    for place, one in changed(getattr(STATE, name))
+]
+
+
+@pytest.mark.parametrize(("place", "after"), [*OF_LINKS, *REST], ids=[place for place, _ in (*OF_LINKS, *REST)])
+def test_a_field_is_seen(place: str, after: HostState) -> None:
+    assert diff(STATE, after).changes, place
+
+
+def test_every_provider_is_asked() -> None:
+    elsewhere = {"kernel", "nft", "ovs", "files"}  # links and tables stand flat; tests/ovs has rows; files keeps none
+    assert {one.name for one in PROVIDERS} == PARTS.keys() | elsewhere
