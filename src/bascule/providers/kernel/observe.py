@@ -342,8 +342,11 @@ def _connected(link: str, entry: Json) -> Iterator[tuple[str, str]]:
     """The routes that the kernel makes by itself for an address, as (link, destination)."""
     if not entry or entry.get("noprefixroute"):
         return
-    far = entry.get("address", entry["local"])  # of a point-to-point address, the other end
-    yield link, str(ip_network(f"{far}/{entry['prefixlen']}", strict=False))
+    own, far = entry["local"], entry.get("address", entry["local"])  # of a point-to-point address, the other end
+    six = ":" in own
+    yield link, str(ip_network(f"{own if six else far}/{entry['prefixlen']}", strict=False))
+    if six and far != own:
+        yield link, str(ip_network(far))
 
 
 def read_rule(entry: Json, *, ipv6: bool) -> RoutingRule | None:

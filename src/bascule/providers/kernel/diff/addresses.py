@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from ipaddress import ip_interface
 
 from msgspec.structs import replace
@@ -37,7 +37,7 @@ def address_steps(
         yield step(
             fresh, new.name, f"addresses {', '.join(again)} in order", *commands, risk=Risk.CHANGES, about="addresses"
         )
-    for address in new.addresses:
+    for address in _first_first(new.addresses):
         raised = new.up and not old.up and ":" in address.ip and not address.is_link_local
         if (address in kept and not raised) or address.ip in again:
             continue  # of a link that was down, the kernel knows no route to a leased address's prefix
@@ -56,7 +56,7 @@ def address_steps(
     if old.facts.temporaries and not any(":" in a.ip and not a.is_link_local for a in new.addresses):
         words = ("address", "flush", "dev", new.name, "temporary")  # they change by the hour: whichever there are then
         yield step(stale, new.name, "remove its temporary addresses", Command("ip -6", words), about="addresses")
-    for address in reversed(old.addresses):  # the kernel deletes an IPv4 subnet's other addresses with its first one
+    for address in _last_first(old.addresses):
         stays = address.ip in ips or address.ip in again or address in longer.values()
         if stays or (address.is_link_local and new.addrgenmode != "none"):
             continue  # the kernel would make its own link-local address again
@@ -72,6 +72,24 @@ def address_steps(
         # the kernel leaves a leased prefix behind, and would look for neighbours where the address no longer is
         commands = [Command("ip -6", ("route", "flush", *p, "dev", new.name, "proto", "kernel")) for p in prefixes]
         yield step(stale, new.name, "remove the advertised prefixes", *commands, about="addresses")
+
+
+def _first_first(addresses: Sequence[Address]) -> list[Address]:
+    """In the order in which they come, so that the first of each family is the one that the host speaks with.
+
+    The kernel lists an IPv6 address before those that were there, and takes the first that is as good as any other
+    (RFC 6724 leaves it to the host).
+    """
+    six = [one for one in addresses if ":" in one.ip]
+    return [*(one for one in addresses if ":" not in one.ip), *reversed(six)]
+
+
+def _last_first(addresses: Sequence[Address]) -> list[Address]:
+    """In the order in which they can go: the kernel deletes an IPv4 subnet's other addresses with its first one.
+
+    Of IPv6 it leaves the route to a prefix behind while an address without one (noprefixroute) is in it.
+    """
+    return sorted(reversed(addresses), key=lambda one: ":" not in one.ip or "noprefixroute" not in one.flags)
 
 
 def _no_longer_ends(old: Link, address: Address) -> str:

@@ -1,0 +1,39 @@
+"""D11: several IPv6 addresses of one subnet move in their order, which says with which one the host speaks."""
+
+from __future__ import annotations
+
+import json
+
+from tests.real_hosts.field import ONE_NIC, Field
+
+ADDRESSES = """\
+address add fd00:1::10/64 dev eth0 nodad
+address add fd00:1::11/64 dev eth0 nodad noprefixroute
+address add fd00:1::12/64 dev eth0 nodad
+address add fd00:9::1 peer fd00:9::2 dev eth0 nodad
+"""
+
+
+def told(field: Field, link: str) -> tuple[list[str], str, list[str]]:
+    """The global addresses of a link in the kernel's order, with which one it speaks, and the routes of eth0."""
+    shown = json.loads(field.lab.ip(field.host, f"-6 -j address show dev {link} scope global"))
+    (way,) = json.loads(field.lab.ip(field.host, "-6 -j route get fd00:1::50"))
+    routes = json.loads(field.lab.ip(field.host, "-6 -j route show dev eth0"))
+    return (
+        [one["local"] for entry in shown if entry for one in entry["addr_info"] if one],
+        way["prefsrc"],
+        sorted(one["dst"] for one in routes if not one["dst"].startswith("fe80")),
+    )
+
+
+def test_d11_the_source_address_stays_the_same_and_no_route_is_left_behind(real_host: Field) -> None:
+    real_host.batch(ADDRESSES)
+    before = told(real_host, "eth0")
+    assert before[:2] == (["fd00:9::1", "fd00:1::12", "fd00:1::11", "fd00:1::10"], "fd00:1::12")
+    site = real_host.site(ONE_NIC)
+    assert real_host.bascule("apply", site, "--yes", "--confirm-within", "60s").returncode == 0
+    assert told(real_host, "br0") == (*before[:2], [])
+    assert real_host.document("plan", site)["changes"] == []
+    done = real_host.bascule("undo", "--yes")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert told(real_host, "eth0") == before
