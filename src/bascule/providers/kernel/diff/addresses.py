@@ -89,7 +89,8 @@ def _last_first(addresses: Sequence[Address]) -> list[Address]:
 
     Of IPv6 it leaves the route to a prefix behind while an address without one (noprefixroute) is in it.
     """
-    return sorted(reversed(addresses), key=lambda one: ":" not in one.ip or "noprefixroute" not in one.flags)
+    bare = [one for one in addresses if ":" in one.ip and "noprefixroute" in one.flags]
+    return [*bare, *(one for one in reversed(addresses) if one not in bare)]
 
 
 def _no_longer_ends(old: Link, address: Address) -> str:
