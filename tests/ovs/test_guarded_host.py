@@ -62,6 +62,15 @@ def test_a_guarded_switch_from_apply_to_undo(tmp_path: Path) -> None:
         assert "bridge bascule_guards" not in run(("nft", "list", "ruleset"), namespace=host).stdout
 
         assert "its guard stands at web.0" in bascule("verify", str(file), "--attack", "web", status=1)  # not asked
+        run(("ovs-ofctl", "-O", "OpenFlow14", "add-flow", door, "cookie=0x77,priority=200,actions=NORMAL"))
+        words = "somebody else's rules of OpenFlow stand among those of its guards, and may pass them over"
+        assert f"{words}: cookie=0x77,table=0,priority=200 actions=NORMAL" in bascule("plan", str(file))
+        assert words in bascule("doctor", str(file), status=1)
+        vsctl = ("ovs-vsctl", f"--db=unix:{tmp_path}/ovs/db.sock", "--timeout=20")
+        run((*vsctl, "set-controller", "br0", "tcp:127.0.0.1:6653"))
+        assert "it has a controller, which may put rules of OpenFlow before those" in bascule("plan", str(file))
+        run((*vsctl, "del-controller", "br0"))
+        bascule("apply", str(file), "--yes", "--no-confirm")
         run(("ovs-ofctl", "-O", "OpenFlow14", "del-flows", door))  # as a crash of ovs-vswitchd does
         assert "the site file wants a guard here, and none stands" in bascule("doctor", str(file), status=1)
         assert "guard web.0, db.0 by OpenFlow" in bascule("status")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from msgspec.structs import replace
@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from bascule.errors import CommandFailed, MissingTool, NotPermitted, Problem
 from bascule.model.ruleset.openflow import NOT_KNOWN, LoadedRule, flow
 from bascule.policy.guards.counters import StoppedFrames
-from bascule.policy.guards.flows import COOKIE
+from bascule.policy.guards.flows import COOKIE, LEARNED
 from bascule.providers.ovs.flows import by_name, loading, read_flows, rebound, stopped
 from bascule.providers.ovs.read import from_answer, reading, unknown_column
 from bascule.providers.ovs.state import GUARDS, FlowTable, SwitchState
@@ -35,16 +35,26 @@ def observe(path: str, keepers: Daemons | None = None) -> SwitchState:
         raise NotPermitted(problem) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise failed(path, error) from error
+    loaded = _loaded(found)
     ours = {
-        bridge: (fragments, [one.rule for one in loaded if one.cookie == COOKIE])
-        for bridge, (fragments, loaded) in _loaded(found).items()
+        bridge: (fragments, [one.rule for one in rules if one.cookie == COOKIE])
+        for bridge, (fragments, rules) in loaded.items()
     }
+    others = {bridge: told for bridge, (_, rules) in loaded.items() if (told := tuple(_of_others(rules)))}
     tables = {
         bridge: FlowTable(fragments=fragments, flows=by_name(flows, _guarded(found)[bridge], found.seen.ofports))
         for bridge, (fragments, flows) in ours.items()
         if flows
     }
-    return replace(found, flows=tables)
+    return replace(found, flows=tables, seen=replace(found.seen, others_rules=others))
+
+
+def _of_others(rules: Collection[LoadedRule]) -> Iterator[str]:
+    """Rules that a frame may meet on its way through the guards', and that are none of them."""
+    tables = {one.rule.table for one in rules if one.cookie == COOKIE}
+    for one in rules:
+        if one.cookie not in {COOKIE, LEARNED} and one.rule.table in tables:
+            yield f"cookie={one.cookie:#x},{one.rule.key} actions={one.rule.actions}"
 
 
 def _rows_and_trouble(path: str, keepers: Daemons | None) -> SwitchState:

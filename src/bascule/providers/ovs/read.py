@@ -20,7 +20,7 @@ from bascule.providers.ovs.state import (
 )
 
 EXTRA = {  # columns that are read beside those of a row
-    "Bridge": ("_uuid", "name", "ports", "mirrors"),
+    "Bridge": ("_uuid", "name", "ports", "mirrors", "controller"),
     "Port": ("_uuid", "name", "interfaces", "qos"),
     "Interface": ("_uuid", "name", "error", "ofport"),
     "Mirror": ("_uuid", "name", *MirrorRow.ports),
@@ -100,6 +100,7 @@ def from_answer(answer: Iterable[Mapping[str, Any]], socket: str) -> SwitchState
             next_cfg=kept["next_cfg"],
             cur_cfg=kept["cur_cfg"],
             version=kept["ovs_version"] or "",
+            controlled=frozenset(row["name"] for row in bridges if row.get("controller")),
         ),
     )
 

@@ -5,7 +5,7 @@ The names of fields are those of the columns (ovs-vswitchd.conf.db(5)); None and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -127,7 +127,8 @@ class SwitchCounters(Volatile, frozen=True, kw_only=True):
     ``uuids`` are by TABLE/NAME, ``errors`` what ovs-vswitchd says of an interface that it could not open,
     ``ofports`` the number that OpenFlow has for each interface that it did open.
     ``next_cfg`` counts the changes that were asked for, ``cur_cfg`` those that ovs-vswitchd has done; ``trouble`` is
-    why it does nothing of what it is told, "" where it does or nobody has asked.
+    why it does nothing of what it is told, "" where it does or nobody has asked. ``others_rules`` are those of OpenFlow
+    that somebody else has put among the guards', by bridge; ``controlled`` are the bridges that have a controller.
     """
 
     root: str = ""
@@ -138,6 +139,8 @@ class SwitchCounters(Volatile, frozen=True, kw_only=True):
     cur_cfg: int = 0
     version: str = ""
     trouble: str = ""
+    others_rules: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    controlled: frozenset[str] = frozenset()
 
 
 class SwitchState(Struct, frozen=True, kw_only=True, dict=True):
@@ -149,6 +152,19 @@ class SwitchState(Struct, frozen=True, kw_only=True, dict=True):
     mirrors: Mapping[str, MirrorRow] = field(default_factory=dict)
     flows: Mapping[str, FlowTable] = field(default_factory=dict)  # of the guards, by bridge
     seen: SwitchCounters = SwitchCounters()
+
+    def besides_guards(self) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+        """What of others may let frames pass the guards of a bridge, and the evidence."""
+        for name, rules in sorted(self.seen.others_rules.items()):
+            yield (
+                name,
+                "somebody else's rules of OpenFlow stand among those of its guards, and may pass them over",
+                rules,
+            )
+        guarded = {name for name, row in self.bridges.items() if GUARDS in row.external_ids}
+        for name in sorted(self.seen.controlled & guarded):
+            words = "it has a controller, which may put rules of OpenFlow before those of its guards"
+            yield name, words, (f"ovs-vsctl get-controller {name}",)
 
     def ports_of(self, bridge: str) -> tuple[PortRow, ...]:
         """The ports of a switch, in the order of their names."""

@@ -51,6 +51,7 @@ def want(site: Site, host: Host, part: SwitchState, observed: HostState, wanted:
     return _Wanted(site, host, part, observed, wanted, declared).wanted()
 
 
+SHOWN_RULES = 3  # of somebody else's
 LEFT_BEHIND = "its guest crashed, or ran when the host went down"
 BURST, LEAST_BURST = 10, 80  # a tenth of a second at the rate, and no fewer kbit: TCP needs as much
 
@@ -94,7 +95,7 @@ class _Wanted:
             for mirror in bridge.mirrors:
                 if (row := self._mirror(name, mirror, ports)) is not None:
                     mirrors[f"{name}/{row.name}"] = row
-        self.notes += [*self._untold(), *self._unlimited()]
+        self.notes += [*self._untold(), *self._passed_over(), *self._unlimited()]
         flows = {name: table for name, table in self.now.flows.items() if name in bridges and name not in self.declared}
         flows |= {name: self._flows(name, ports) for name, some in self.guarded.items() if some}
         part = replace(self.now, bridges=bridges, ports=ports, mirrors=mirrors, flows=flows)
@@ -110,6 +111,12 @@ class _Wanted:
             known = {name: why for port in ports for name, why in unseen(port.guarding.level).items()}
             for name, why in known.items():
                 yield Note(kind="unsupported", subject=bridge, text=f"its guards let through {name}: {why}")
+
+    def _passed_over(self) -> Iterator[Note]:
+        """What others have put before the guards of switches."""
+        for bridge, words, evidence in self.now.besides_guards():
+            if self.guarded.get(bridge):
+                yield Note(kind="warning", subject=bridge, text=f"{words}: {'; '.join(evidence[:SHOWN_RULES])}")
 
     def _unlimited(self) -> Iterator[Note]:
         """In userspace Open vSwitch takes a frame before the kernel's policer sees it."""

@@ -28,6 +28,17 @@ def look(facts: DoctorFacts) -> Iterator[Finding]:
             evidence=(f"{count(len(part.bridges), 'bridge')} in the data base at {part.socket}", *_undone(part)),
             fix="systemctl restart openvswitch-switch, and see 'journalctl -u ovs-vswitchd'",
         )
+    for bridge, words, evidence in part.besides_guards():
+        yield Finding(
+            id="openvswitch-rules",
+            severity=Severity.PROBLEM,
+            subject=bridge,
+            text=words,
+            evidence=evidence[:SHOWN],
+            fix="take them away (ovs-ofctl del-flows, ovs-vsctl del-controller), or give whoever needs them a bridge "
+            "of its own",
+            bridges=(bridge,),
+        )
     host = facts.site.hosts.get(facts.host) if facts.site is not None else None
     declared = {str(name) for name in host.bridges} if host is not None else set()
     for bridge in sorted(part.bridges):
