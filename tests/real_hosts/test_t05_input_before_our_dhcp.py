@@ -163,6 +163,10 @@ def test_the_doctor_says_that_a_nic_is_missing_or_renamed(field: Field) -> None:
     (one,) = found(SITE.replace("eth1", "lan9"))
     assert one["text"].startswith("it is not there, and the file gives no mac:")
     assert any("eth1 02:00:00:00:00:11 is here" in words for words in one["evidence"])
+    two = renamed.replace("      lan1: {mac", "      lan7: {}\n      lan1: {mac")
+    assert two != renamed
+    (lan7,) = [one for one in found(two) if one["subject"] == "lan7"]
+    assert not [words for words in lan7["evidence"] if words.startswith("eth1 ")], "eth1 is lan1"
     (one,) = found(SITE.replace("eth1: {network", "eth1: {mac: '02:00:00:00:00:10', network"))
     assert one["text"].endswith("the file says 02:00:00:00:00:10; that MAC is eth0's")
     assert found(SITE) == []

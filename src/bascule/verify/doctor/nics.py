@@ -15,7 +15,8 @@ def look(facts: DoctorFacts) -> Iterator[Finding]:
     if facts.site is None or not facts.host or facts.state is None:
         return
     host = facts.site.hosts[facts.host]
-    spare = [link for link in _hardware(facts.state) if link.name not in host.nics]
+    known = {nic.mac for nic in host.nics.values()}
+    spare = [x for x in _hardware(facts.state) if x.name not in host.nics and x.hardware_mac not in known]
     for nic in host.nics.values():
         link = facts.state.links.get(nic.name)
         holder = next((x for x in _hardware(facts.state) if nic.mac is not None and x.hardware_mac == nic.mac), None)
@@ -40,7 +41,9 @@ def _missing(nic: Nic, holder: Link | None, spare: list[Link]) -> Finding:
         text = f"it is not there, and no link here has its MAC {nic.mac}: the card is gone, or its driver is not loaded"
     else:
         text = "it is not there, and the file gives no mac: to know it by under another name"
-    seen = tuple(f"{link.name} {link.hardware_mac} is here and not in the file" for link in spare)
+    seen = tuple(
+        f"{link.name} {link.hardware_mac} is here and not in the file" for link in ([holder] if holder else spare)
+    )
     return Finding(
         id="nic", severity=Severity.PROBLEM, subject=str(nic.name), text=text, evidence=seen, fix=_fix(nic, holder)
     )
