@@ -191,3 +191,11 @@ def test_mind_says_that_the_only_address_goes(shared_host: Field) -> None:
     shared_host.ip("addr add 10.5.0.1/24 dev eth1")
     assert [line.split(" (")[0] for line in shared_host.plan(text).mind] == ["eth0: the only default route of IPv4"]
     shared_host.ip("addr flush dev eth1")
+
+
+def test_a_bridge_of_others_keeps_the_address_and_loses_its_wire(real_host: Field) -> None:
+    """The file takes the NIC of a bridge that it does not name, on which the host speaks."""
+    real_host.batch("link add vmbr0 type bridge\nlink set eth0 master vmbr0\nlink set vmbr0 up\n"
+                    "addr flush dev eth0\naddr add 192.168.1.10/24 dev vmbr0\n")  # fmt: skip
+    (said,) = [one for one in real_host.plan(ONE_NIC).mind if one.startswith("vmbr0: ")]
+    assert "it keeps 192.168.1.10/24, and loses eth0, by which that is reached" in said

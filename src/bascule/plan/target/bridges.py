@@ -12,7 +12,7 @@ from bascule.model.host_links import DeclaredPort
 from bascule.model.kernel_parameters import conf
 from bascule.model.links import PORTS_MAX, Bridge, BridgePort, OpenVSwitch
 from bascule.model.state import Link
-from bascule.model.values import derive_mac
+from bascule.model.values import IfName, derive_mac
 from bascule.plan.target.addresses import add_addresses, hand_over_advertised, take_over, wait_for_dhcp
 from bascule.plan.target.bonds_and_vlans import lay_vlan_below, occupied
 from bascule.plan.target.builder import TargetBuilder
@@ -154,6 +154,7 @@ def _lay_port(build: TargetBuilder, bridge: DeclaredBridge, declared: DeclaredPo
     said = build.host.link(port)  # which may take longer frames than its bridge, for a VLAN beside it
     build.set(port, mtu=(said.mtu if said is not None else None) or bridge.mtu or build.links[port].mtu)
     by_kernel = bridge.openvswitch is None
+    _note_stranded(build, port, bridge.name)
     build.enslave(port, bridge.name, BridgePort() if by_kernel else None)
     kept = build.links[port].port or BridgePort()
     said_port = {"priority": declared.port_priority, "cost": declared.path_cost}
@@ -166,6 +167,19 @@ def _lay_port(build: TargetBuilder, bridge: DeclaredBridge, declared: DeclaredPo
     build.reasons.setdefault(port, f"{port} is {role} of {bridge.name}")
     if bridge.vlan_aware:
         lay_trunk(build, bridge, declared)
+
+
+def _note_stranded(build: TargetBuilder, port: IfName, bridge: IfName) -> None:
+    """Say that a bridge of others keeps the host's addresses, and loses the port by which they are reached."""
+    left = build.links.get(build.links[port].master or bridge)
+    if left is None or left.name == bridge or build.host.link(left.name) is not None or build.made(left):
+        return
+    stay = ", ".join(a.ip for a in left.addresses if not a.is_link_local)
+    if stay:
+        text = (
+            f"is not in the file: it keeps {stay}, and loses {port}, by which that is reached; name {left.name} in the "
+        )
+        build.note("warning", left.name, f"{text}file in place of {bridge}, or take its addresses away first")
 
 
 def _unknown(bridge: DeclaredBridge, place: Place) -> SiteFault:
