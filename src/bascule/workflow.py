@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from os import PathLike, fspath
 from typing import TYPE_CHECKING
 
 from bascule.errors import SiteFault
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from bascule.verify.doctor import Finding
     from bascule.verify.live import Verified
 
-    SiteLike = Site | str
+    SiteLike = Site | str | PathLike[str]
 
 
 # ---- the file
@@ -49,15 +50,16 @@ if TYPE_CHECKING:
 
 def load(site: SiteLike) -> Site:
     """Read and check a site file. Raises SiteFault with every problem of it, at its place."""
-    if not isinstance(site, str):
+    if not isinstance(site, str | PathLike):
         return site
     from bascule.site import parse
     from bascule.system.disk.files import read_bytes
 
-    return parse(read_bytes(site), site)
+    path = fspath(site)
+    return parse(read_bytes(path), path)
 
 
-def check(site_file: str) -> tuple[Problem, ...]:
+def check(site_file: str | PathLike[str]) -> tuple[Problem, ...]:
     """Every problem of a site file, none where it is valid."""
     try:
         load(site_file)

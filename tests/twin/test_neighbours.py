@@ -41,7 +41,7 @@ expect:
 
 def added(path: Path, text: str, *observed: HostState) -> dict[str, list[str]]:
     path.write_text(text)
-    site = workflow.load(str(path))
+    site = workflow.load(path)
     machines = with_neighbours(site, observed).machines
     return {
         name: [str(address) for nic in one.nics for address in nic.addresses]
@@ -69,7 +69,7 @@ def test_where_a_machine_stands_or_no_address_is_left_nobody_is_added(tmp_path: 
 def test_a_guest_that_stands_alone_is_proven_from_its_wire(tmp_path: Path) -> None:
     path = tmp_path / "site.yaml"
     path.write_text(ALONE + FIREWALL)
-    done = workflow.rehearse(str(path))
+    done = workflow.rehearse(path)
     proofs = {check.id: check for check in done.checks if check.subject == "db"}
     for criterion in ("in-broadcast-domain", "like-any-nic", "unrestricted-within"):
         assert proofs[criterion].ok
@@ -85,7 +85,7 @@ def test_where_nobody_can_be_added_a_no_reach_is_left_open(tmp_path: Path) -> No
     text = (ALONE + FIREWALL).replace("10.2.0.0/24", "10.2.0.20/31").replace("10.2.0.20/24", "10.2.0.20/31")
     path = tmp_path / "site.yaml"
     path.write_text(text.replace(', "fd00:2::/64"', "").replace(', "fd00:2::20/64"', ""))
-    done = workflow.rehearse(str(path))
+    done = workflow.rehearse(path)
     (outcome,) = done.outcomes
     assert (outcome.observed, outcome.ok) == ("unproven", None)
     assert "nobody else on lonely can show that db answers at all" in outcome.witness.sentence
