@@ -10,6 +10,7 @@ import signal
 import socket
 import struct
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -99,13 +100,21 @@ class Lab:
         The namespaces go last: the kernel gives the number of one that is gone to the next, which may be another lab's.
         """
         self._stack.close()
+        while self._end_all():  # one that was being started while we looked, or does not end at once
+            time.sleep(0.01)
+        while self._made:
+            os.close(self._made.popitem()[1])
+
+    def _end_all(self) -> bool:
+        """Whether any program was found in the namespaces."""
+        found = False
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 status = (process / "ns/net").stat()
                 if (status.st_dev, status.st_ino) in self._made and int(process.name) != os.getpid():
                     os.kill(int(process.name), signal.SIGKILL)
-        while self._made:
-            os.close(self._made.popitem()[1])
+                    found = True
+        return found
 
 
 @contextlib.contextmanager
