@@ -16,7 +16,8 @@ from bascule.providers.ovs.state import GUARDS, SwitchState
 
 UNIT_NAME = "bascule-switches.service"
 HEADER = "# Bascule writes this file and takes it away again\n"
-AGAIN_S = 5  # between two looks at whether ovs-vswitchd still has the rules
+AGAIN_S = 5  # between two looks at whether ovs-vswitchd is another process, which has no rules
+WHOLE = 6  # looks, of which one is at the rules themselves: that takes several programs
 
 
 class BootFlows(UnitFile, frozen=True, kw_only=True):
@@ -64,7 +65,7 @@ def script_text(part: BootFlows, socket: str) -> str:
     """What loads them, and with the word ``follow`` does so again whenever a port comes or goes."""
     return SCRIPT.format(
         header=HEADER, rules=part.file, socket=socket, folder=socket.rpartition("/")[0], cookie=f"{COOKIE:#x}",
-        mark=GUARDS, forward=FORWARD, again=AGAIN_S,
+        mark=GUARDS, forward=FORWARD, again=AGAIN_S, whole=WHOLE,
     )  # fmt: skip
 
 
@@ -120,7 +121,13 @@ load
 [ "$1" = follow ] || {{ trap - EXIT; rm -rf "$seen"; exit 0; }}
 {{
     ovsdb-client monitor "$socket" Open_vSwitch Interface ofport &
-    while sleep {again}; do echo; done
+    looks=0; was=
+    while sleep {again}; do
+        now=; [ -r "{folder}/ovs-vswitchd.pid" ] && read -r now <"{folder}/ovs-vswitchd.pid"
+        looks=$((looks + 1))
+        [ "$now" = "$was" ] && [ $looks -lt {whole} ] || {{ looks=0; echo; }}
+        was=$now
+    done
 }} | while read -r _; do load; done
 """
 
