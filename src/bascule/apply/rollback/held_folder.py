@@ -125,9 +125,9 @@ def watched_elsewhere(checkpoints: Path) -> str:
     Empty where there is none, or where we may not look.
     """
     for program in programs():
-        if DEAD_MAN not in program.argv:
+        if DEAD_MAN not in program.argv or _has_ended(program.pid):
             continue
-        for path in map(Path, opened(program.pid)):
+        for path in map(Path, opened(program.pid).values()):
             name = path.name.removesuffix(DELETED)
             if path.parent.name != checkpoints.name or not name.isdigit():
                 continue
@@ -137,6 +137,16 @@ def watched_elsewhere(checkpoints: Path) -> str:
             if path.parent != checkpoints:
                 return f"{who} in '{path.parents[2]}', and takes it back unless it is confirmed there"
     return ""
+
+
+def _has_ended(dead_man: int) -> bool:
+    """Whether the change of a dead-man is confirmed or taken back; it goes as soon as it has seen that."""
+    for fd, path in opened(dead_man).items():
+        if Path(path).name.removesuffix(DELETED) == JOURNAL:
+            with contextlib.suppress(OSError):
+                last = last_of(durable.records(Path(f"/proc/{dead_man}/fd/{fd}")))
+                return last is not None and not last.status.is_open
+    return False
 
 
 def _path(fd: int) -> Path:

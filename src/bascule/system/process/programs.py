@@ -73,14 +73,14 @@ def programs() -> tuple[Program, ...]:
     return tuple(found)
 
 
-def opened(pid: int) -> tuple[str, ...]:
-    """What a process has open, by path; nothing where we may not look."""
-    found = []
+def opened(pid: int) -> dict[int, str]:
+    """What a process has open, a path for each descriptor; nothing where we may not look."""
+    found = {}
     with contextlib.suppress(OSError):
         for one in Path(f"/proc/{pid}/fd").iterdir():
             with contextlib.suppress(OSError):
-                found.append(str(one.readlink()))
-    return tuple(found)
+                found[int(one.name)] = str(one.readlink())
+    return found
 
 
 def end_with_children(pid: int, among: Iterable[Program]) -> None:
