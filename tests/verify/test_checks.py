@@ -70,7 +70,7 @@ STP = BridgeOptions(stp_state=1, forward_delay=1500, mcast_snooping=0)
         (
             "eth4",
             {"facts": LinkFacts(carrier=False)},
-            ("nic-up", "eth4", "is up, but has no carrier: no cable, or the far end is down"),
+            ("nic-up", "eth4", "is up, but has no carrier: no cable, or its far end is down"),
         ),
         (
             "eth4",

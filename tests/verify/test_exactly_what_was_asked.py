@@ -26,7 +26,10 @@ def pings(stage: Stage, source: str, target: str) -> bool:
     with stage.guests[source].entered():
         number = {"web": 5, "db": 6, "log": 7}[target]
         return (
-            subprocess.run(("ping", "-c1", "-W1", f"10.0.0.{number}"), capture_output=True, check=False).returncode == 0
+            subprocess.run(
+                ("ping", "-i0.2", "-c1", "-w3", f"10.0.0.{number}"), capture_output=True, check=False
+            ).returncode
+            == 0
         )
 
 

@@ -57,6 +57,8 @@ def fixes(
     # of a range of ports all at once, or else those alone that are stopped as these are
     each = ask_each_port(network, known, asked.by, asked.of, service)
     stopped = [one for one in each if one.answer.result is not Certainty.YES]
+    if not stopped:  # nothing of this host stops it
+        return ()
     whole = _for_ports(network, known, stopped, service, forward)
     if whole or asked.service == service:
         return whole
