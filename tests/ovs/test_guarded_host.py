@@ -66,6 +66,9 @@ def test_a_guarded_switch_from_apply_to_undo(tmp_path: Path) -> None:
         words = "somebody else's rules of OpenFlow stand among those of its guards, and may pass them over"
         assert f"{words}: cookie=0x77,table=0,priority=200 actions=NORMAL" in bascule("plan", str(file))
         assert words in bascule("doctor", str(file), status=1)
+        verified = json.loads(bascule("verify", str(file), "--json", status=1))  # its guest does not answer
+        (over,) = (one for one in verified["checks"] if (one["id"], one["subject"]) == ("guard", "br0"))
+        assert (over["ok"], words in over["detail"]) == (None, True)
         vsctl = ("ovs-vsctl", f"--db=unix:{tmp_path}/ovs/db.sock", "--timeout=20")
         run((*vsctl, "set-controller", "br0", "tcp:127.0.0.1:6653"))
         assert "it has a controller, which may put rules of OpenFlow before those" in bascule("plan", str(file))

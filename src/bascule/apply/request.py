@@ -53,6 +53,12 @@ def _unkept(prepared: PreparedPlan, why: str) -> tuple[str, ...]:
     return (f"nothing would keep this change over a restart: {why}",)
 
 
+def no_files(prepared: PreparedPlan, root: str | None) -> str:
+    """Why a plan lists no file: what stops an apply, or nobody who keeps it; empty where the files say it already."""
+    told = "; ".join(note.text for note in prepared.plan.notes if note.subject == FILES)
+    return told or find_persister(prepared.site, prepared.host, root=root)[1]
+
+
 def _words(problem: Problem) -> str:
     return f"{problem.code}: {problem.message}" + (f"; {problem.hint}" if problem.hint else "")
 

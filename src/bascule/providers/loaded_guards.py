@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from bascule.model.guarding import GuardLevel
 from bascule.model.ruleset.openflow import LoadedRule
+from bascule.model.site import Host
 from bascule.model.state import HostState
 from bascule.policy.guards.flows import COOKIE, level_of
 from bascule.policy.guards.loaded import loaded_guards
 from bascule.providers.ovs import OVS
-from bascule.providers.ovs.state import GUARDS, SwitchState
+from bascule.providers.ovs.state import GUARDS, SHOWN_RULES, SwitchState
 
 
 def guards_of(state: HostState) -> dict[str, GuardLevel]:
@@ -30,6 +33,14 @@ def unseen_guards(state: HostState) -> frozenset[str]:
     if part is None or not part.seen.trouble:
         return frozenset()
     return frozenset(name for row in part.bridges.values() for name in row.external_ids.get(GUARDS, "").split())
+
+
+def guards_passed_over(state: HostState, host: Host) -> Iterator[tuple[str, str]]:
+    """The switches of a host on which rules of others may let frames pass their guards, with the words for it."""
+    part: SwitchState | None = OVS.part(state)
+    for bridge, words, evidence in part.besides_guards() if part is not None else ():
+        if bridge in host.bridges:
+            yield bridge, f"{words}: {'; '.join(evidence[:SHOWN_RULES])}"
 
 
 def rules_on_switches(state: HostState) -> dict[str, tuple[LoadedRule, ...]]:

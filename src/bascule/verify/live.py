@@ -15,6 +15,7 @@ from bascule.observe.spanning_tree import await_forwarding
 from bascule.plan.change import Plan
 from bascule.plan.make import site_as_it_runs
 from bascule.probe.live import live_domain
+from bascule.providers.loaded_guards import guards_passed_over
 from bascule.system.clock import Progress, unseen
 from bascule.system.net.netns import Namespace
 from bascule.system.process.rights import missing
@@ -78,6 +79,7 @@ def verify_live(
                 *wires.checks(),
                 *inside.checks(),
                 *blocked_uplinks(host, state),
+                *_passed_over(host, state),
             )
         endpoints = Endpoints(site, probe_domain, read_neighbours(here))  # after the checks, which made guests speak
         checks += tuple(Check(id="spanning-tree", subject=one[0], ok=one[1], detail=one[2]) for one in settled.lines())
@@ -86,6 +88,14 @@ def verify_live(
             outcomes = without_impostors(outcomes, site, host, read_neighbours(here))
             outcomes = with_model(outcomes, [scene(network_of(state), host.name, "this host", site, host)])
         return Verified(host=host, checks=checks, outcomes=outcomes, off=off, waiting=waiting)
+
+
+def _passed_over(host: Host, state: HostState) -> tuple[Check, ...]:
+    """Guards of switches before which rules of others may stand: what those do to a frame is not known."""
+    return tuple(
+        Check(id="guard", subject=bridge, ok=None, detail=words, unproven=True)
+        for bridge, words in guards_passed_over(state, host)
+    )
 
 
 def _is_another(site: Site, host: Host, state: HostState) -> tuple[Check, ...]:

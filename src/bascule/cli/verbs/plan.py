@@ -77,11 +77,14 @@ def command(
         tell = progress(survey_seconds, as_json=as_json)
         for remark in workflow.gate(planned, seconds=survey_seconds, progress=tell):
             say(f"warning: {remark}")
-    _print(planned, as_json=as_json, commands=commands, as_diff=as_diff)
+    _print(planned, as_json=as_json, commands=commands, as_diff=as_diff, observed=bool(observed), root=root)
     return 2 if exit_code and (planned.plan or planned.plan.files) else 0
 
 
-def _print(planned: PreparedPlan, *, as_json: bool, commands: bool, as_diff: bool) -> None:
+def _print(
+    planned: PreparedPlan, *, as_json: bool, commands: bool, as_diff: bool, observed: bool, root: str | None
+) -> None:
+    from bascule.apply.request import no_files
     from bascule.cli.entry import emit
     from bascule.cli.show.plan import plan_as_json, show_diff, show_own_line, show_plan
     from bascule.plan.batch import script
@@ -96,7 +99,8 @@ def _print(planned: PreparedPlan, *, as_json: bool, commands: bool, as_diff: boo
     elif as_diff:
         show(show_diff(planned.plan).removesuffix("\n"))
         if not planned.plan.files:
-            say("no file would be written, moved or removed")
+            why = "" if observed else no_files(planned, root)
+            say(f"no file would be written, moved or removed{why and f': {why}'}")
     else:
         parts = (
             show_plan(planned.host.name, planned.plan, columns=width()),

@@ -41,7 +41,8 @@ def command(
     """Follow a packet from FROM to TO and back, and name everything that stops it: rule, owner, file and line.
 
     FROM and TO are guests, hosts or machines, addresses, MACs, `host` for this host, or `internet`. SERVICE is
-    tcp/PORT, udp/PORT or icmp. Reads only: the kernel is modelled, and nothing is sent without --probe.
+    tcp/PORT, udp/PORT (or a range, tcp/8000-8100) or icmp. Reads only: the kernel is modelled, and nothing is sent
+    without --probe.
     Exit status: 0 where one reaches the other, else 1; with --probe 1 as well where model and frames disagree.
 
     Example: bascule why web db tcp/5432

@@ -27,6 +27,7 @@ from bascule.providers.ovs.state import (
     MARK,
     PRIMARY,
     RATE,
+    SHOWN_RULES,
     BridgeRow,
     FlowTable,
     InterfaceRow,
@@ -51,7 +52,6 @@ def want(site: Site, host: Host, part: SwitchState, observed: HostState, wanted:
     return _Wanted(site, host, part, observed, wanted, declared).wanted()
 
 
-SHOWN_RULES = 3  # of somebody else's
 LEFT_BEHIND = "its guest crashed, or ran when the host went down"
 BURST, LEAST_BURST = 10, 80  # a tenth of a second at the rate, and no fewer kbit: TCP needs as much
 
