@@ -58,6 +58,8 @@ def base(*, memory_mb: int) -> list[str]:
     words = [qemu(), "-machine", "pc", "-m", str(memory_mb), "-nodefaults", "-no-user-config"]
     words += ["-accel", "kvm", "-cpu", "host", "-smp", "2"] if accel() == "kvm" else EMULATED
     words += ["-display", "none", "-no-reboot", "-device", "virtio-rng-pci"]
+    # the processor itself tells the disk of a request: under emulation the kernel waited for one for ever, once in many
+    words += ["-global", "virtio-blk-pci.ioeventfd=off"]
     return words
 
 
