@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 from msgspec.structs import replace
 
@@ -140,18 +140,14 @@ def _family(route: Route, gateway: str) -> str:
 
 def rule_steps(before: HostState, after: HostState) -> Iterator[Step]:
     """Rules that are new, then rules that are no more."""
-    for rule in after.rules:
-        if rule not in before.rules:
-            yield _rule("add", rule)
-    for rule in before.rules:
-        if rule not in after.rules:
-            yield _rule("del", rule)
-    for rule in before.lost_rules:
-        if rule not in after.lost_rules:
-            yield _rule("add", rule)
-    for rule in after.lost_rules:
-        if rule not in before.lost_rules:
-            yield _rule("del", rule)
+    come = [*_without(after.rules, before.rules), *_without(before.lost_rules, after.lost_rules)]
+    go = [*_without(before.rules, after.rules), *_without(after.lost_rules, before.lost_rules)]
+    yield from (_rule("add", rule) for rule in come)
+    yield from (_rule("del", rule) for rule in go)
+
+
+def _without(rules: Sequence[RoutingRule], others: Collection[RoutingRule]) -> list[RoutingRule]:
+    return [rule for rule in rules if rule not in others]
 
 
 def neighbour_steps(before: HostState, after: HostState, lost: Collection[IfName]) -> Iterator[Step]:
