@@ -45,6 +45,19 @@ def test_a_limit_that_is_hit_says_why(clock: SimpleNamespace, tmp_path: Path) ->
         machine.wait(lambda: False, patience, "it did not end", log)
 
 
+@pytest.mark.parametrize(("then", "hung"), [("exec sleep 60", True), ("while :; do :; done", False)])
+def test_a_boot_that_waits_for_its_disk_for_ever_is_told_from_a_slow_one(
+    then: str, hung: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(machine, "bare_boot_s", lambda core: 0.3)
+    monkeypatch.setattr(machine, "IDLE_S", 1.0)
+    log = tmp_path / "console"
+    log.write_text("INFO: task busybox:61 blocked for more than 120 seconds.\n")  # an earlier boot, which went on
+    words = f"echo 'INFO: task busybox:70 blocked for more than 120 seconds.' >>{log}; exec sh -c '{then}'"
+    with pytest.raises(machine.Hung if hung else TimeoutError, match="busybox:70"):
+        machine.run(["sh", "-c", words], machine.Patience(CORE, 10), log=log)
+
+
 def test_managers_take_turns_in_continuous_integration_only(monkeypatch: pytest.MonkeyPatch) -> None:
     every = {"networkd", "NetworkManager", "netplan", "ifupdown"}
     assert {name for names in test_reboot.TURNS for name in names} == every

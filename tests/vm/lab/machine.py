@@ -28,6 +28,12 @@ CMDLINE = "console=ttyS0 quiet panic=-1 no_timer_check mitigations=off nokaslr r
 EMULATED = ("-accel", "tcg", "-cpu", "Nehalem-v1", "-smp", "1")
 BARE = "#!/bin/busybox sh\n/bin/busybox poweroff -f\n"
 HUNG_S = 600  # a bare boot takes some three seconds
+BLOCKED = b"blocked for more than"  # the kernel's watchdog over tasks that wait for a disk (hung_task_timeout_secs)
+IDLE_S = 5.0
+
+
+class Hung(Exception):
+    """The machine waits for a disk that nobody asks any more, and its processor has nothing to do."""
 
 
 def qemu() -> str:
@@ -125,14 +131,22 @@ def run(
 ) -> float:
     """Run a machine until it switches itself off, or until its power is to be ``cut``; the seconds that it took.
 
-    Raises TimeoutError with the last lines of its console, Unavailable with QEMU's own words.
+    Raises Hung, TimeoutError with the last lines of its console, Unavailable with QEMU's own words.
     """
     start = time.monotonic()
+    said_before = log.read_bytes().count(BLOCKED) if log.exists() else 0
     process = subprocess.Popen(
         argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=cwd
     )
     try:
-        off = lambda: process.poll() is not None or cut()  # noqa: E731
+
+        def off() -> bool:
+            if process.poll() is not None or cut():
+                return True
+            if log.exists() and log.read_bytes().count(BLOCKED) > said_before and _idle(process):
+                raise Hung(tail(log))
+            return False
+
         wait(off, patience, "the machine did not switch itself off", log)
     finally:
         said = end(process)
@@ -147,6 +161,18 @@ def wait(done: Callable[[], bool], patience: Patience, what: str, log: Path) -> 
         if not patience.left_s:
             raise TimeoutError(f"{what} within {patience}; its console:\n{tail(log)}")
         time.sleep(0.1)
+
+
+def _idle(process: subprocess.Popen[bytes]) -> bool:
+    """Whether a process takes less than a tenth of one processor for a while (proc_pid_stat(5), fields 14 and 15)."""
+
+    def ticks() -> int:
+        words = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+        return int(words[11]) + int(words[12])
+
+    before = ticks()
+    time.sleep(IDLE_S)
+    return ticks() - before < IDLE_S * os.sysconf("SC_CLK_TCK") / 10
 
 
 def end(process: subprocess.Popen[bytes]) -> str:
