@@ -57,10 +57,10 @@ def reach_notes(prepared: PreparedPlan) -> tuple[Note, ...]:
     """Which guests, machines and hosts reach each other only after the change, and which do no more."""
     if not prepared.plan.changes:
         return ()
-    from bascule.observe.packet_path import network_of
     from bascule.plan.make import site_as_it_runs
     from bascule.verify.reachability.changes import what_changes
+    from bascule.verify.reachability.gather import network_here
 
     site = site_as_it_runs(prepared.site, prepared.host, prepared.observed)
-    found = what_changes(site, prepared.host, network_of(prepared.observed), prepared.wanted)
+    found = what_changes(site, prepared.host, network_here(prepared.observed), prepared.wanted)
     return tuple(Note(kind="warning", subject=prepared.host.name, text=text) for text in found.sentences)

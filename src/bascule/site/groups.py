@@ -50,7 +50,7 @@ def _standing_on(wiring: DocumentWiring, network: str) -> Iterator[str]:
     for speaker in wiring.speakers:
         key = speaker.segment.key if speaker.segment else ()
         if key == ("network", network):
-            if speaker.kind != "hosts" or speaker.addresses or speaker.dhcp or speaker.from_uplink:
+            if speaker.kind != "hosts" or speaker.addresses or speaker.dhcp or speaker.unwritten:
                 yield speaker.owner
         elif key[:1] == ("virtual",) and key[2] == network and speaker.kind == "guests":
             yield speaker.owner

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from bascule.model import host_links as links
 from bascule.model import site as m
@@ -41,7 +42,7 @@ class SpeakerNic(Struct, frozen=True):
     path: Path
     addresses: tuple[tuple[IpInterface, Path], ...] = ()
     dhcp: Path | None = None
-    from_uplink: bool = False
+    unwritten: bool = False  # it takes over those of its uplink, or gets some from routers
     segment: BroadcastDomain | None = None
 
 
@@ -132,7 +133,8 @@ def _speakers(wiring: DocumentWiring) -> Iterator[SpeakerNic]:
         top: Path = ("hosts", name)
         for key, noun, link, each in host.links():
             label = f"{noun} '{link}' of host '{name}'"
-            yield _speaker(name, "hosts", label, (*top, key, link), each.address, wiring.of_link(name, link))
+            speaker = _speaker(name, "hosts", label, (*top, key, link), each.address, wiring.of_link(name, link))
+            yield replace(speaker, unwritten=True) if each.ipv6 in links.LISTENING else speaker
         for net in host.virtual_networks:
             path = (*top, "virtual_networks", net)
             segment = wiring.of_virtual(name, net)
@@ -154,16 +156,16 @@ def _speaker(
 ) -> SpeakerNic:
     addresses: list[tuple[IpInterface, Path]] = []
     dhcp: Path | None = None
-    from_uplink = False
+    unwritten = False
     for index, each in enumerate(given):
         where = (*path, "address", index)
         if each == "dhcp":
             dhcp = where
         elif each == "from-uplink":
-            from_uplink = True
+            unwritten = True
         elif not isinstance(each, str):
             addresses.append((each, where))
-    return SpeakerNic(owner, kind, label, path, tuple(addresses), dhcp, from_uplink, segment)
+    return SpeakerNic(owner, kind, label, path, tuple(addresses), dhcp, unwritten, segment)
 
 
 def skeleton(document: d.Document) -> m.Site:

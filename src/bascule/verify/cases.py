@@ -66,6 +66,9 @@ def prepare(wish: Expectation, endpoints: Endpoints, off: frozenset[str] = froze
     ways = [
         (attachment, stand) for attachment, stand in every if attachment.asks(protocol) and _answers(stand, protocol)
     ]
+    if not every and all(map(endpoints.is_inside, endpoints.stands(wish.target))):
+        case.unproven = f"{wish.target} has no address but on its own virtual networks, by which no other means it"
+        return case
     if not ways:
         case.refusal = f"{wish.target} answers nothing by {protocol} here"
         return case

@@ -52,10 +52,16 @@ def read_neighbours(namespace: Namespace) -> dict[Mac, tuple[IpInterface, ...]]:
     return known
 
 
-def own_tap(nic: GuestNic, into: IfName, learned: dict[Mac, set[tuple[str, str]]]) -> Check:
-    """The guest's MAC in the table of its bridge, on its own tap and nowhere else on that bridge."""
+def own_tap(nic: GuestNic, into: IfName, learned: dict[Mac, set[tuple[str, str]]], *, has_spoken: bool) -> Check:
+    """The guest's MAC in the table of its bridge, on its own tap and nowhere else on that bridge.
+
+    A table forgets who is silent: of a guest that was not asked and did not speak nothing is told.
+    """
     places = {link for link, bridge in learned.get(nic.mac, ()) if bridge == into}
     ok = places == {str(nic.tap)}
+    if not places and not has_spoken:
+        detail = f"not told, because {into} has not heard {nic.mac} of late, and no address of {nic.guest} is known"
+        return Check(id="mac-on-own-port", subject=nic.guest, ok=None, detail=detail, unproven=True)
     if ok:
         detail = f"{nic.mac} learned on {nic.tap} of {into}"
     elif not places:

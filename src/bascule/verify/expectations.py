@@ -56,8 +56,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
     @property
     def is_open(self) -> bool:
-        """Whether it was left unproven because of what the file does not say, or of a guest that is off."""
-        return self.ok is None and self.observed == UNPROVEN
+        """Whether it is unproven, or could not be asked: it neither held nor failed."""
+        return self.ok is None
 
     def as_json(self) -> dict[str, object]:
         """The outcome for ``--json``."""

@@ -57,8 +57,8 @@ def check_guests(
 ) -> Iterator[Check]:
     """Per guest NIC: MAC on its own port, ARP from the host, and the three properties.
 
-    Behind a virtual network a guest is no server on the building's wire; there its lease and its traffic with its
-    neighbours take their place. One that shares a NIC has no port of its own, one that gets a mirror's copies no word.
+    Behind a virtual network its lease and its traffic with its neighbours take the place of those. One that shares a
+    NIC has no port of its own, one that gets a mirror's copies no word.
     """
     every = list(site.guest_nics(host.name))
     for name in dict.fromkeys(nic.guest for nic in every if nic.guest in off):
@@ -84,7 +84,7 @@ def check_guests(
     learned = ports_of_macs(namespace)  # afterwards: a guest that was silent has spoken now
     for inquiry in inquiries:
         if (into := _bridge(inquiry.nic, state)) is not None:
-            yield own_tap(inquiry.nic, into, learned)
+            yield own_tap(inquiry.nic, into, learned, has_spoken=any(inquiry.questions))
         inquiry.impostors = _impostors(inquiry, known, site, endpoints.probe_domain.hosts[host.name].identity)
         yield _recipe(inquiry, host, replies)
         yield from (_within if inquiry.nic.virtual_network else _properties)(inquiry, replies)
@@ -130,6 +130,7 @@ def _inquire(nic: GuestNic, host: Host, state: HostState, endpoints: Endpoints) 
     inquiry = _Inquiry(nic, stands)
     if not stands:
         inquiry.missing = f"no address of {nic.guest} is known" + (" (has it a lease?)" if nic.dhcp else "")
+        inquiry.outward = _word_of(own, name, endpoints) if own else []
         return inquiry
     if own is not None and not own.answers("arp"):
         inquiry.missing = f"{nic.guest} is not played on this NIC"
@@ -177,6 +178,13 @@ def _apart(stands: Sequence[EndpointAddress], other: ProbeAttachment) -> str:
 
 def _is_of(nic: GuestNic, stand: EndpointAddress, endpoints: Endpoints) -> bool:
     return stand.address in nic.addresses or stand.address in endpoints.learned.get(nic.mac, ())
+
+
+def _word_of(own: ProbeAttachment, segment: str | None, endpoints: Endpoints) -> list[Question]:
+    """A probe of a guest without an address (RFC 5227), by which its bridge learns its MAC."""
+    ends = (one for name in endpoints.names for one in endpoints.attachments(name) if one.network == segment)
+    near = (address.ip for one in ends if one != own for address in one.addresses if address.version == 4)
+    return [_arp(own, address) for address in list(near)[:1]] if own.asks("arp") else []
 
 
 def _arp(attachment: ProbeAttachment, address: IpAddress) -> Question:
@@ -276,7 +284,8 @@ def _recipe(inquiry: _Inquiry, host: Host, replies: Replies) -> Check:
         where = "is not there" if nic.vlan is None else f"hears nothing of VLAN {nic.vlan} itself"
         if nic.shared_nic:
             where = "is shared by macvtap, which passes nothing between host and guest"
-        why = inquiry.missing or f"{host.name} has no {_other_nic(nic)} on its network, and {nic.into} {where}"
+        own = "other NIC" if nic.shared_nic else "NIC"
+        why = inquiry.missing or f"{host.name} has no {own} on its network, and {nic.into} {where}"
         return Check(id="arp-from-host", subject=nic.guest, ok=None, detail=f"not asked, because {why}")
     question = inquiry.recipe[0]
     answer = replies[question]
@@ -287,10 +296,6 @@ def _recipe(inquiry: _Inquiry, host: Host, replies: Replies) -> Check:
     if answer.mac != nic.mac:
         return Check(id="arp-from-host", subject=nic.guest, ok=False, detail=f"{line}, should be {nic.mac}")
     return Check(id="arp-from-host", subject=nic.guest, ok=True, detail=line)
-
-
-def _other_nic(nic: GuestNic) -> str:
-    return "other NIC" if nic.shared_nic else "NIC"
 
 
 def _within(inquiry: _Inquiry, replies: Replies) -> Iterator[Check]:

@@ -10,7 +10,6 @@ from msgspec.structs import replace
 from bascule.host.identity import compare
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
-from bascule.observe.packet_path import network_of
 from bascule.observe.spanning_tree import await_forwarding
 from bascule.plan.change import Plan
 from bascule.plan.make import site_as_it_runs
@@ -24,6 +23,7 @@ from bascule.verify.endpoints import Endpoints
 from bascule.verify.expectations import NOT_ASKED, UNPROVEN, Outcome, judge, with_model
 from bascule.verify.host import check_host, check_state
 from bascule.verify.power import guests_off
+from bascule.verify.reachability.gather import network_here
 from bascule.verify.reachability.live import scene
 from bascule.verify.wire.foreign_macs import ForeignMacs, blocked_uplinks, live_uplinks
 from bascule.verify.wire.impostors import without_impostors
@@ -44,10 +44,14 @@ class Verified(Struct, frozen=True, kw_only=True):
     waiting: str = ""  # that a change is still to be confirmed: what holds now may be taken back
 
     @property
+    def unproven(self) -> tuple[Outcome, ...]:
+        """The expectations that could be asked from here, and whose answer tells nothing."""
+        return tuple(one for one in self.outcomes if one.observed == UNPROVEN)
+
+    @property
     def proven(self) -> bool:
         """Whether it is ``ok``, no guest is off, and nothing that could be asked from here was left unproven."""
-        unproven = any(check.unproven for check in self.checks) or any(x.observed == UNPROVEN for x in self.outcomes)
-        return self.ok and not self.off and not unproven
+        return self.ok and not self.off and not self.unproven and not any(check.unproven for check in self.checks)
 
     @property
     def ok(self) -> bool:
@@ -86,7 +90,7 @@ def verify_live(
         outcomes = judge(site, probe_domain, endpoints, off)
         if outcomes:
             outcomes = without_impostors(outcomes, site, host, read_neighbours(here))
-            outcomes = with_model(outcomes, [scene(network_of(state), host.name, "this host", site, host)])
+            outcomes = with_model(outcomes, [scene(network_here(state), host.name, "this host", site, host)])
         return Verified(host=host, checks=checks, outcomes=outcomes, off=off, waiting=waiting)
 
 

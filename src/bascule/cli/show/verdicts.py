@@ -34,7 +34,7 @@ def show_failures(checks: Iterable[Check], outcomes: Iterable[Outcome], *, colum
         for subject, words, detail in rows
     ]
     outcomes = list(outcomes)
-    for some in _failed_alike(one for one in outcomes if one.ok is not True and not one.is_open):
+    for some in _failed_alike(one for one in outcomes if one.ok is False):
         wish = some[0].expectation
         sources, targets = (_names(getattr(one.expectation, end) for one in some) for end in ("source", "target"))
         words = f"{sources} → {targets} {wish.service} must be {wish.verdict} ({_places(some)})"
@@ -128,7 +128,7 @@ def show_outcomes(outcomes: Sequence[Outcome], *, columns: int, model: bool = Fa
         lines.append(f"      and {len(rows) - SHOWN} more like these (-v shows each)")
     reasons: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
-        if outcome.ok is None and (outcome.is_open or outcome.observed != UNPROVEN):
+        if outcome.is_open:
             reasons.setdefault(_reason(outcome), []).append(outcome)
     for some in reasons.values():
         wish, sentence = some[0].expectation, some[0].witness.sentence
@@ -221,5 +221,5 @@ def not_proven(checks: Sequence[Check], outcomes: Sequence[Outcome], off: Iterab
     guests = sorted(off)
     words = [f"{ranges(guests)} {'is' if len(guests) == 1 else 'are'} off"] if guests else []
     words += [f"{one.subject}, {WORDS.get(one.id, one.id)}" for one in checks if one.ok is None and one.unproven]
-    words += [_asked(one) for one in outcomes if one.ok is None and one.observed == UNPROVEN]
+    words += [_asked(one) for one in outcomes if one.is_open]
     return "; ".join(words)

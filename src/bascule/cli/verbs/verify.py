@@ -58,7 +58,7 @@ def command(*, site_file: str, host: str | None, as_json: bool, strict: bool, at
         parts += [show_outcomes(seen.outcomes, columns=columns)] if seen.outcomes else []
         parts.append("result  " + wrapped(tally(seen.checks, seen.outcomes), indent=8, columns=columns))
     if seen.ok and not ok:
-        words = not_proven(seen.checks, seen.outcomes, seen.off)
+        words = not_proven(seen.checks, seen.unproven, seen.off)
         parts.append("not proven (--strict): " + wrapped(words, indent=8, columns=columns))
     if seen.waiting:
         parts.append("warning: " + wrapped(seen.waiting, indent=9, columns=columns))

@@ -155,7 +155,7 @@ def _speaks(wiring: DocumentWiring, name: str) -> bool:
         virtual = (
             speaker.path[2] == "virtual_networks" and speaker.segment is not None and bool(speaker.segment.subnets)
         )
-        return bool(speaker.addresses) or speaker.dhcp is not None or speaker.from_uplink or virtual
+        return bool(speaker.addresses) or speaker.dhcp is not None or speaker.unwritten or virtual
 
     return any(speaks(speaker) for speaker in wiring.by_owner.get(name, ()))
 

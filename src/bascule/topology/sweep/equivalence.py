@@ -25,7 +25,13 @@ class EquivalenceClasses:
     def __init__(self, network: HostNetwork, ends: Sequence[WireEnd]) -> None:
         self.network = network
         self.ends = ends
-        self.routes = {version: _Routes(RouteTables(network.state, version)) for version in (4, 6)}
+        self.routes = {
+            version: _Routes(
+                RouteTables(network.state, version),
+                [(first, last) for one in network.awaited if one.version == version for first, last, _ in one.subnets],
+            )
+            for version in (4, 6)
+        }
         self._shared = _repeated(end.port for end in ends)
         self._twice = {("mac", one) for one in _repeated(end.mac for end in ends)}
         self._twice |= {("ip", one) for one in _repeated(number for end in ends for number, _, _ in end.addresses)}
@@ -119,13 +125,13 @@ class EquivalenceClasses:
 
 
 class _Routes:
-    """Which routes and rules an address is in."""
+    """Which routes and rules an address is in, and which subnets ``awaited`` may bring routes to."""
 
-    def __init__(self, fib: RouteTables) -> None:
+    def __init__(self, fib: RouteTables, awaited: Sequence[tuple[int, int]] = ()) -> None:
         self.fib = fib
         spans = [(entry.first, entry.last) for entries in fib.tables.values() for entry in entries]
         spans += [bounds for rule in fib.rules for key, bounds in rule.tests.items() if key in {"from", "to"}]
-        self._spans = sorted(set(spans))
+        self._spans = sorted({*spans, *awaited})
         self._edges = sorted({edge for first, last in self._spans for edge in (first, last + 1)})
         self._known: dict[int, tuple[int, ...]] = {}
 

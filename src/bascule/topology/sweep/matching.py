@@ -82,6 +82,7 @@ class Matcher:
         self.senders = senders
         self.every = PacketSet(everybody, full)
         self._known: dict[int, Answer] = {}
+        self._raws: dict[str, Column | None] = {}
 
     def of(self, test: AnyTest) -> Answer:
         """The packets of which a test holds. Raises Mixed."""
@@ -148,7 +149,35 @@ class Matcher:
                 raise DependsOnBothEnds
             return value, None
         value = read(self.fields, key.key)
-        return value, self._column(key.key, value)
+        return value, self._raw(key.key) if key.key.startswith("@") else self._column(key.key, value)
+
+    def _raw(self, key: str) -> Column | None:
+        """What the bits of a header are of each member, where they are those of fields that differ."""
+        if key not in self._raws:
+            recorder = _Recorder(self.fields)
+            read(recorder, key)
+            columns = list(dict.fromkeys(self._columns(recorder)))
+            if len({column.is_source for column in columns}) > 1:
+                raise DependsOnBothEnds
+            self._raws[key] = self._read_of_each(key, columns) if columns else None
+        return self._raws[key]
+
+    def _read_of_each(self, key: str, columns: Sequence[Column]) -> Column:
+        differing = self._differing(columns)
+        each = [
+            read({**self.fields, **{name: column.values[place] for name, column in differing}}, key)
+            for place in range(len(columns[0].masks))
+        ]
+        if any(not isinstance(value, int | str) for value in each):  # of some it is not known
+            raise DependsOnBothEnds
+        return Column(
+            [value for value in each if isinstance(value, int | str)], columns[0].masks, is_source=columns[0].is_source
+        )
+
+    def _differing(self, columns: Sequence[Column]) -> list[tuple[str, Column]]:
+        """The fields whose values these columns have."""
+        every = ((name, self._column(name, value)) for name, value in self.fields.items())
+        return [(name, found) for name, found in every if found is not None and found in columns]
 
     def _answer(self, holding: bool | None) -> Answer:  # noqa: FBT001  # an answer
         if holding:
@@ -196,9 +225,9 @@ class Matcher:
     def _each(self, test: AnyTest, columns: Sequence[Column]) -> Answer:
         """A test whose fields are all of one side, for one member of it after the other."""
         low = up = 0
-        keys = [(key, found) for key, value in self.fields.items() if (found := self._column(key, value)) in columns]
+        differing = self._differing(columns)
         for place, mask in enumerate(columns[0].masks):
-            answer = test.holds({**self.fields, **{key: column.values[place] for key, column in keys if column}})
+            answer = test.holds({**self.fields, **{name: column.values[place] for name, column in differing}})
             if answer is not False:
                 up |= mask
                 low |= mask if answer else 0

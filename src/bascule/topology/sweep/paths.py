@@ -17,9 +17,11 @@ from bascule.topology.sweep.matching import Matcher, Rows
 from bascule.topology.sweep.protocols import ProtocolServices
 from bascule.topology.trace.answer import UNKNOWN, Blocker, Certainty, Leg
 from bascule.topology.trace.ends.wire_ends import AddressOwner
+from bascule.topology.trace.forwarding import HostRouting
 from bascule.topology.trace.network import WireEnd
 from bascule.topology.trace.packet import ESTABLISHED, Connection, key
 from bascule.topology.trace.passage import PacketPath
+from bascule.topology.trace.routing import NextHop
 from bascule.topology.trace.rules.evaluate import ChainEnd, MatchedLine
 from bascule.topology.trace.rules.lines import RuleChain, RuleLine
 from bascule.topology.trace.walk import Walk, Walks
@@ -279,6 +281,12 @@ class SetWalk(Walk):
         if self.together:
             raise _ProtocolsPart
         return super().told_too_big(lost, wanted)
+
+    def _connected(self, routing: HostRouting, hop: NextHop, to: int, source: int) -> NextHop:
+        """Of several protocols TCP alone asks again, and may go another way."""
+        if self.together and routing.outwards(self.version, to, source=source) != hop:
+            raise _ProtocolsPart
+        return super()._connected(routing, hop, to, source)
 
     def _handed_on(self, passage: PacketPath, end: WireEnd) -> WireEnd | None:
         """What a machine hands on depends on each address and service: every packet is walked on its own."""

@@ -64,10 +64,11 @@ class Code(StrEnum):
     LIMITED = "limited"
     ORDER = "order"
     UNKNOWN_OUTSIDE = "unknown-outside"
+    AWAITED = "routes-awaited"
     OFF = "off"
 
 
-UNKNOWN = {Code.UNKNOWN_OUTSIDE, Code.OFF}
+UNKNOWN = {Code.UNKNOWN_OUTSIDE, Code.AWAITED, Code.OFF}
 """What says that nobody can tell, and not that a packet is lost."""
 
 

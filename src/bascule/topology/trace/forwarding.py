@@ -9,7 +9,7 @@ from bascule.topology.trace.answer import Code
 from bascule.topology.trace.ends.wire_ends import AddressOwner
 from bascule.topology.trace.packet import key, text_of
 from bascule.topology.trace.passage import PacketPath
-from bascule.topology.trace.routing import REFUSING, NextHop, RouteTables
+from bascule.topology.trace.routing import REFUSING, AwaitedRoutes, NextHop, RouteTables
 from bascule.topology.trace.rules.values import address, prefix
 
 LOOPBACK = 127
@@ -44,6 +44,8 @@ class HostRouting:
             if refuses or (hop.kind == "unicast" and not self.network.forwards(version, link)):
                 return None
             return hop
+        if self.awaits(version, target, hop):
+            return None
         words = f"{text_of(version, target)} is the host's own" if hop.kind == "local" else _way(version, target, hop)
         passage.note("routing", words, where=link)
         self._doubt(hop)
@@ -117,6 +119,9 @@ class HostRouting:
         mark = self.passage.fields.get("meta mark", 0) if by_mark else 0
         back = self.passage.fib(4).find(source, target, iif=out, mark=mark if isinstance(mark, int) else None)
         self._doubt(back)
+        if awaited := self._awaited(4, source, back):
+            self.passage.unsure.append(f"the way back to {text_of(4, source)}: {_awaited_words(awaited)}")
+            return None
         found = self.network.link(link)
         has_address = found is not None and any(":" not in one.ip for one in found.addresses)
         good = back.kind == "unicast" and (link in {back.link, *back.more})
@@ -124,17 +129,38 @@ class HostRouting:
             good = True
         return None if good else back
 
-    def refused(self, version: int, target: int, hop: NextHop) -> None:
-        """Say that the host itself has no way to an address."""
+    def awaits(self, version: int, target: int, hop: NextHop) -> bool:
+        """Say that nobody knows the way, where a lease or a router may bring another one."""
+        awaited = self._awaited(version, target, hop)
+        if awaited is not None:
+            text = f"the way to {text_of(version, target)} is not known: {_awaited_words(awaited)}"
+            self.passage.stop(Code.AWAITED, text_of(version, target), text, name="routing", where=awaited.link)
+        return awaited is not None
+
+    def _awaited(self, version: int, target: int, hop: NextHop) -> AwaitedRoutes | None:
+        awaited = (one for one in self.network.awaited if one.version == version)
+        return next((one for one in awaited if one.may_lead(target, hop)), None)
+
+    def leads_nowhere(self, version: int, target: int, hop: NextHop) -> bool:
+        """Whether the host itself has no way to an address, or nobody knows it: that is said."""
+        if self.awaits(version, target, hop):
+            return True
+        if not hop.refuses:
+            return False
         code = Code.NO_ROUTE if hop.kind == "none" else Code.BLACKHOLE
         text = f"the host has no route to {text_of(version, target)}"
         self.passage.stop(code, text_of(version, target), text, name="routing")
+        return True
 
     def outwards(self, version: int, target: int, *, source: int = 0, mark: Any = 0) -> NextHop:
         """Where a packet of the host itself goes."""
         hop = self.passage.fib(version).find(target, source, iif="lo", mark=mark if isinstance(mark, int) else None)
         self._doubt(hop)
         return hop
+
+
+def _awaited_words(awaited: AwaitedRoutes) -> str:
+    return f"{awaited.link} gets its addresses and routes from a DHCP server or a router"
 
 
 def _way(version: int, target: int, hop: NextHop) -> str:

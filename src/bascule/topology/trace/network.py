@@ -15,6 +15,7 @@ from bascule.model.ruleset.openflow import LoadedRule
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
 from bascule.topology.layer2 import Tags, inside, outside
+from bascule.topology.trace.routing import AwaitedRoutes
 from bascule.topology.trace.rules.lines import RuleChain, Rules
 from bascule.topology.trace.rules.values import address, mac
 
@@ -120,6 +121,7 @@ class HostNetwork(Struct, frozen=True, kw_only=True, dict=True):
     ``balanced`` are the services that IPVS hands on to servers of its own choice.
     ``flows`` are the rules of OpenFlow on each bridge that does not only learn as a switch.
     ``traced`` says whether a frame passes a bridge's rules, by both, as far as Open vSwitch itself was asked.
+    ``awaited`` are routes that a wanted host will get from others, and that nobody knows yet.
     ``wires`` has the building's network that comes out at a link: two links of one network see each other there.
     """
 
@@ -136,6 +138,7 @@ class HostNetwork(Struct, frozen=True, kw_only=True, dict=True):
     traffic_control: Mapping[str, str] = field(default_factory=dict)  # the kinds of tc's filters on a link, not read
     flows: Mapping[str, tuple[LoadedRule, ...]] = field(default_factory=dict)
     traced: Mapping[tuple[str, str], bool] = field(default_factory=dict)
+    awaited: tuple[AwaitedRoutes, ...] = ()
 
     def link(self, name: str) -> Link | None:
         """A link by its name."""

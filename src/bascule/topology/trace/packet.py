@@ -200,9 +200,9 @@ def arp(operation: int, sender_mac: int, sender: int, target_mac: int, target: i
 
 
 def neighbour_question(*, asks: bool, source: int, target: int) -> dict[str, Any]:
-    """The fields of a neighbour solicitation or advertisement of IPv6."""
+    """The fields of a neighbour solicitation or advertisement of IPv6, with one option, the MAC (RFC 4861, 7.2)."""
     fields = _plain(6, source, target, ICMP6, 72)
-    return fields | {"icmpv6 type": 135 if asks else 136, "icmpv6 code": 0}
+    return fields | {"icmpv6 type": 135 if asks else 136, "icmpv6 code": 0, "ip6 length": 32}
 
 
 def neighbour_frame(
@@ -216,6 +216,7 @@ def neighbour_frame(
     fields = neighbour_question(asks=operation == 1, source=sender, target=to)
     mac = 0x333300000000 | to & 0xFFFFFFFF if operation == 1 else target_mac
     about = {"icmpv6 taddr": target if operation == 1 else sender, "ip6 hoplimit": 255}  # RFC 4861: no router passes it
+    about |= {"nd option": operation << 8 | 1, "nd option mac": sender_mac}  # the kind, and eight bytes long
     return fields | about | {"ether saddr": sender_mac, "ether daddr": mac}
 
 

@@ -45,6 +45,23 @@ class TableRoute(Struct, frozen=True, kw_only=True):
     metric: int
 
 
+class AwaitedRoutes(Struct, frozen=True, kw_only=True):
+    """Routes that a lease or a router will bring to a link, and that nobody knows yet.
+
+    ``subnets`` are those of the network on its wire: first and last address, and length of the prefix.
+    """
+
+    link: str
+    version: int
+    subnets: tuple[tuple[int, int, int], ...] = ()
+
+    def may_lead(self, destination: int, hop: NextHop) -> bool:
+        """Whether one of them may be taken instead of the way that is known."""
+        if hop.kind == "none" or not hop.length:
+            return True
+        return any(first <= destination <= last and length > hop.length for first, last, length in self.subnets)
+
+
 class RouteRule(Struct, frozen=True, kw_only=True):
     """A rule of policy routing as tests."""
 

@@ -357,10 +357,9 @@ class Walk(NeighbourSearch):
         source = passage.fields[key(self.version, "saddr")]
         bound = self.connection.is_reply and "ct attached" not in passage.fields  # icmp_send() asks without a source
         hop = routing.outwards(self.version, to, source=source if bound else 0)
-        if self.traffic.protocol == "tcp" and self.version == 4 and not hop.refuses:
-            hop = routing.outwards(self.version, to, source=source)  # ip_route_connect() asks again with its source
-        if hop.refuses:
-            routing.refused(self.version, to, hop)
+        if self.version == 4 and not hop.refuses:
+            hop = self._connected(routing, hop, to, source)
+        if routing.leads_nowhere(self.version, to, hop):
             return None
         link = "lo" if hop.kind == "local" else hop.link
         passage.note("routing", f"{text_of(self.version, to)} by {link}")
@@ -368,8 +367,7 @@ class Walk(NeighbourSearch):
         after = passage.fields[key(self.version, "daddr")]
         if passage.routed:
             hop = routing.outwards(self.version, after, source=source, mark=passage.routed_mark)
-            if hop.refuses:
-                routing.refused(self.version, after, hop)
+            if routing.leads_nowhere(self.version, after, hop):
                 return None
             link = "lo" if hop.kind == "local" else hop.link
         if hop.kind == "local":
@@ -379,6 +377,10 @@ class Walk(NeighbourSearch):
             return None
         passage.ip_hook("postrouting", oif=link)
         return self._out(passage, hop, hop.gateway or after)
+
+    def _connected(self, routing: HostRouting, hop: NextHop, to: int, source: int) -> NextHop:
+        """The way of the host's own connection, for which TCP asks again with its source (ip_route_connect())."""
+        return routing.outwards(self.version, to, source=source) if self.traffic.protocol == "tcp" else hop
 
     def _out(self, passage: PacketPath, hop: NextHop, next_hop: int) -> WireEnd | None:
         """The host sends to a neighbour behind a link."""

@@ -9,7 +9,7 @@ from bascule.model.ruleset.owners import BASCULE, owner
 from bascule.model.site import Expectation, Machine, Site, Verdict
 from bascule.model.site_place import NOWHERE
 from bascule.topology.graph import Topology
-from bascule.topology.trace.answer import UNKNOWN, Blocker, Certainty
+from bascule.topology.trace.answer import UNKNOWN, Blocker, Certainty, Code
 from bascule.topology.trace.declared_way import trace
 from bascule.verify.reachability.live import rule_places
 from bascule.verify.reachability.model_verdict import blocker_words, model_says
@@ -35,7 +35,7 @@ def contradicted(site: Site, hosts: Sequence[AskedHost]) -> Iterator[Problem]:
             words, place = _cause(site, places, wish, against)
             if len(against) < len(said.asked):
                 words = f"{', '.join(str(one.service) for one in against)}: {words}"
-        elif said.result is Certainty.UNKNOWN and wants:
+        elif said.result is Certainty.UNKNOWN and wants and not _awaits(said.asked):
             way = trace(topology, wish.source, wish.target, wish.service)
             if way.reached is not False:
                 continue
@@ -51,6 +51,11 @@ def contradicted(site: Site, hosts: Sequence[AskedHost]) -> Iterator[Problem]:
             also=((but if wants else "what lets it through", place),) if place != NOWHERE else (),
             hint=HINT.format(wish.source, wish.target, wish.service, site.source.path or "SITE"),
         )
+
+
+def _awaits(asked: Sequence[AnsweredQuestion]) -> bool:
+    """Whether a host's way hangs on addresses that are not in the file."""
+    return any(blocker.code is Code.AWAITED for one in asked for blocker in one.answer.blockers)
 
 
 def _cause(

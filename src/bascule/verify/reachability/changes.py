@@ -8,9 +8,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.model.kernel_parameters import FORWARDING
+from bascule.model.ruleset.openflow import LoadedRule
 from bascule.model.ruleset.rules import owned
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
+from bascule.policy.guards.flows import COOKIE, LEARNED
+from bascule.providers.loaded_guards import rules_on_switches
 from bascule.topology.trace.answer import Certainty
 from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.rules.model_reader import rules_of
@@ -57,7 +60,27 @@ def after_change(now: HostNetwork, wanted: HostState) -> HostNetwork:
     routes = FORWARDING[4]  # which sets that of every link
     if wanted.sysctls.get(routes, kept.get(routes)) != kept.get(routes):
         kept = {key: value for key, value in kept.items() if not key.endswith("/forwarding")}
-    return replace(now, state=wanted, rules=rules, sysctls={**kept, **wanted.sysctls}, fdb=(), neighbours=())
+    return replace(
+        now,
+        state=wanted,
+        rules=rules,
+        sysctls={**kept, **wanted.sysctls},
+        flows=_flows_after(now, wanted),
+        fdb=(),
+        neighbours=(),
+    )
+
+
+def _flows_after(now: HostNetwork, wanted: HostState) -> dict[str, tuple[LoadedRule, ...]]:
+    """The rules of OpenFlow of each switch that stays: those of others, and ours as they are wanted."""
+    ours = rules_on_switches(wanted)
+    others = {
+        name: tuple(one for one in rules if one.cookie not in {COOKIE, LEARNED})
+        for name, rules in now.flows.items()
+        if name in wanted.links
+    }
+    every = {name: (*others.get(name, ()), *ours.get(name, ())) for name in (*others, *ours)}
+    return {name: rules for name, rules in every.items() if rules}
 
 
 def what_changes(site: Site, host: Host, now: HostNetwork, wanted: HostState) -> ReachChange:

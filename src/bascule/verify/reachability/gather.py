@@ -13,7 +13,10 @@ from bascule.guests.gather import unread_state
 from bascule.host.identity import own_name
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
-from bascule.observe.packet_path import read_network
+from bascule.observe.packet_path import network_of, read_network
+from bascule.providers.ovs import OVS
+from bascule.providers.ovs.observe import all_rules
+from bascule.topology.trace.network import HostNetwork
 from bascule.verify.reachability.live import of_state, scene
 from bascule.verify.reachability.participant import AskedHost
 from bascule.verify.reachability.parties import ObservedGuest
@@ -35,6 +38,16 @@ def gather(
     if closed := unread_state(networks):
         network = replace(network, rules=replace(network.rules, unread=(*network.rules.unread, *closed)))
     return scene(network, name, where, site, host, _guests(networks, network.state))
+
+
+def network_here(state: HostState) -> HostNetwork:
+    """The host of the namespace that we are in, in an observed ``state``, with what stands on its switches.
+
+    What its bridges have learned by themselves is left out.
+    """
+    switches = OVS.part(state)
+    flows = all_rules(None, switches) if switches is not None else {}
+    return replace(network_of(state), flows=flows)
 
 
 def _guests(networks: Path, state: HostState) -> tuple[ObservedGuest, ...]:

@@ -15,6 +15,7 @@ from bascule.model.state import HostState, Link
 from bascule.model.values import Mac, Service, bridge_name
 from bascule.policy.guards.flows import COOKIE
 from bascule.providers.loaded_guards import rules_on_switches
+from bascule.providers.static_fdb.entries import static_entries
 from bascule.topology.declared import declared_links
 from bascule.topology.trace.answer import Blocker, Certainty
 from bascule.topology.trace.large_packets import LargePacket
@@ -22,6 +23,7 @@ from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.rules.lines import Decision
 from bascule.topology.trace.rules.model_reader import rules_of
 from bascule.topology.trace.rules.openflow_tables import OWNER
+from bascule.verify.reachability.awaited_routes import awaited_routes
 from bascule.verify.reachability.fixes import Fix, fixes
 from bascule.verify.reachability.other_hosts import as_seen_here, decisive, parts
 from bascule.verify.reachability.participant import AskedHost
@@ -85,7 +87,9 @@ def scene(
     host: Host | None,
     seen: Iterable[ObservedGuest] = (),
 ) -> AskedHost:
-    """Put together who is who on a host."""
+    """Put together who is who on a host; of a state alone the entries that stand in its bridges' tables are known."""
+    if not network.fdb:
+        network = replace(network, fdb=static_entries(network.state))
     if site is not None and host is not None:
         network = replace(network, wires=wires(network, site, host))
     known = parties(network, here, site, host, seen)
@@ -115,7 +119,14 @@ def of_state(state: HostState, site: Site | None = None, host: Host | None = Non
     links = {name: _with_mac(link, number) for number, (name, link) in enumerate(state.links.items(), 1)}
     state = replace(state, links=links)
     flows = rules_on_switches(state)
-    return HostNetwork(state=state, rules=rules_of(state.tables), sysctls=state.sysctls, flows=flows)
+    return HostNetwork(
+        state=state,
+        rules=rules_of(state.tables),
+        sysctls=state.sysctls,
+        flows=flows,
+        fdb=static_entries(state, site, host),
+        awaited=awaited_routes(state, site, host) if site is not None and host is not None else (),
+    )
 
 
 def _with_mac(link: Link, number: int) -> Link:

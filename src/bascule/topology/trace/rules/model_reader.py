@@ -101,6 +101,8 @@ def _right(one: nft.Match) -> Any:
     values = [_value(value) for value in one.right]
     if one.operator == "in":
         return values
+    if isinstance(one.left, nft.ExtensionHeader | nft.Fib) and values[0] in {"exists", "missing"}:
+        return values[0] == "exists"
     return values[0] if len(values) == 1 else {"set": values}
 
 

@@ -19,7 +19,8 @@ IPV6: Sequence[Part] = ((0, 4, 6), (48, 8, "ip6 nexthdr"), (64, 128, "ip6 saddr"
 TRANSPORT: Sequence[Part] = ((0, 16, "th sport"), (16, 16, "th dport"))
 TCP: Sequence[Part] = (*TRANSPORT, (104, 8, "tcp flags"))
 ICMP: Sequence[Part] = ((0, 8, "icmp type"), (8, 8, "icmp code"))
-ICMP6: Sequence[Part] = ((0, 8, "icmpv6 type"), (8, 8, "icmpv6 code"), (64, 128, "icmpv6 taddr"))
+ICMP6: Sequence[Part] = ((0, 8, "icmpv6 type"), (8, 8, "icmpv6 code"), (64, 128, "icmpv6 taddr"),
+                         (192, 16, "nd option"), (208, 48, "nd option mac"))  # fmt: skip
 
 
 def raw_bits(fields: Mapping[str, Any], base: str, offset: int, length: int) -> int | None:

@@ -1,0 +1,77 @@
+"""Of every site file of the examples and cases: what is said of all pairs at once is what is said of each."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from pathlib import Path
+
+import pytest
+
+from bascule.api import load
+from bascule.errors import BasculeError
+from bascule.questions import asked_host
+from bascule.topology.sweep.sweep import Sweep, exchange_of
+from bascule.topology.trace.packet import Traffic
+from bascule.topology.trace.walk import Walks
+from bascule.verify.reachability.participant import AskedHost
+from bascule.verify.reachability.question import everybody, ways_between
+
+ROOT = Path(__file__).parents[2]
+SITES = sorted([*ROOT.glob("examples/*.yaml"), *ROOT.glob("tests/cases/*/site.yaml")])
+TRAFFICS = (Traffic(protocol="icmp"), Traffic(protocol="tcp", port=80), Traffic(protocol="udp", port=53))
+GUARDED = """\
+site: guarded
+networks: {lan: {subnet: [10.2.0.0/24, "2001:db8::/64"]}}
+hosts: {h: {nics: {eth0: {network: lan}}, bridges: {br0: {uplink: eth0}}}}
+guests:
+  a: {host: h, nics: [{bridge: br0, address: [10.2.0.11/24, "2001:db8::11/64"], guard: strict}]}
+  b: {host: h, nics: [{bridge: br0, address: [10.2.0.12/24, "2001:db8::12/64"], guard: strict}]}
+  c: {host: h, nics: [{bridge: br0, address: [10.2.0.13/24, "2001:db8::13/64"], guard: mac}]}
+  d: {host: h, nics: [{bridge: br0, address: [10.2.0.14/24, "2001:db8::14/64"]}]}
+"""
+
+
+def wanted_hosts(path: Path) -> list[AskedHost]:
+    """Each host of a file, as the file wants it."""
+    site = load(str(path))
+    return [asked_host(site, host, wanted=True) for host in site.hosts.values()]
+
+
+def unequal(given: AskedHost) -> list[str]:
+    """The pairs of which the sweep says something else than the walk."""
+    ends = everybody(given.network, given.known.values())
+    sweep, walks = Sweep(given.network, ends, TRAFFICS), Walks(given.network, ends)
+    found = []
+    for one, other in permutations(given.known.values(), 2):
+        for source, target, version, address in ways_between(given.network, one, other):
+            for traffic in TRAFFICS:
+                swept = sweep.answer(source, target, version, address, traffic)
+                walked = exchange_of(walks.ask(source, target, address, version, traffic))
+                if swept != walked:
+                    found.append(f"{one.name} → {other.name} {traffic}: sweep {swept}, walk {walked}")
+    return found
+
+
+@pytest.mark.parametrize("path", SITES, ids=lambda path: path.stem if path.stem != "site" else path.parent.name)
+def test_all_at_once_are_answered_as_each(path: Path) -> None:
+    try:
+        hosts = wanted_hosts(path)
+    except BasculeError as refused:  # as its plan is
+        pytest.skip(f"it is refused: {refused.problems[0].code}")
+    assert [words for host in hosts for words in unequal(host)] == []
+
+
+def test_guests_behind_a_guard_reach_each_other(tmp_path: Path) -> None:
+    """Their guards compare bits of headers, which of each guest are others."""
+    file = tmp_path / "site.yaml"
+    file.write_text(GUARDED)
+    (given,) = wanted_hosts(file)
+    assert unequal(given) == []
+    ends = everybody(given.network, given.known.values())
+    sweep = Sweep(given.network, ends, TRAFFICS)
+    for one, other in permutations("abcd", 2):
+        ways = list(ways_between(given.network, given.known[one], given.known[other]))
+        assert {sweep.answer(*way, traffic).result.value for way in ways for traffic in TRAFFICS} == {"yes"}, (
+            one,
+            other,
+        )

@@ -1,0 +1,120 @@
+"""Whole rehearsals of small sites of which one once said something that was not so."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from bascule.cli import group
+
+pytestmark = pytest.mark.kernel
+HEAD = """\
+site: t
+networks: {lan: {subnet: 10.0.0.0/24}}
+hosts: {h: {nics: {e0: {network: lan}, e1: {network: lan, address: 10.0.0.2/24}}, bridges: {br0: {uplink: e0}}}}
+"""
+SILENT = f"""{HEAD}
+guests:
+  mute: {{host: h, nics: [{{bridge: br0}}]}}
+"""
+ALONE = """\
+site: t
+hosts: {h: {bridges: {br0: {uplink: none}}}}
+guests:
+  mute: {host: h, nics: [{bridge: br0}]}
+"""
+STATIC = f"""{HEAD}
+guests:
+  vault: {{host: h, nics: [{{bridge: br0, address: 10.0.0.5/24, guard: strict, fdb: static}}]}}
+  web: {{host: h, nics: [{{bridge: br0, address: 10.0.0.6/24}}]}}
+expect:
+  - {{from: web, to: vault, verdict: reach}}
+  - {{from: vault, to: h, verdict: reach}}
+"""
+INSIDE = """\
+site: t
+hosts:
+  h:
+    bridges: {br0: {uplink: none}}
+    virtual_networks: {lab: {mode: isolated, subnet: 192.168.9.0/24}}
+guests:
+  web: {host: h, nics: [{bridge: br0, address: 10.0.0.6/24}]}
+  db: {host: h, nics: [{bridge: br0, address: 10.0.0.7/24}]}
+  near: {host: h, nics: [{network: lab, address: 192.168.9.7/24}]}
+expect:
+  - {from: web, to: h, verdict: no-reach}
+  - {from: near, to: h, verdict: reach}
+  - {from: h, to: web, verdict: no-reach}
+"""
+SWITCHED = """\
+site: t
+networks: {lan: {subnet: 10.0.0.0/24}}
+hosts:
+  h: {nics: {e0: {network: lan}}, bridges: {br0: {kind: openvswitch, uplink: e0, guard: mac}}}
+guests:
+  web: {host: h, nics: [{bridge: br0, address: 10.0.0.6/24, isolated: true}]}
+  db: {host: h, nics: [{bridge: br0, address: 10.0.0.7/24, isolated: a}]}
+expect:
+  - {from: web, to: db, verdict: no-reach}
+"""
+
+
+def rehearse(text: str, folder: Path, *words: str) -> tuple[int, dict[str, Any]]:
+    """The exit status, and what it says to programs."""
+    file = folder / "site.yaml"
+    file.write_text(text)
+    done = CliRunner().invoke(group, ["rehearse", str(file), "--json", *words], standalone_mode=False)
+    return done.return_value, json.loads(done.stdout)
+
+
+def ports(said: dict[str, Any]) -> list[tuple[str, bool | None]]:
+    """Of each guest, whether its MAC is on its own port."""
+    return [(one["subject"], one["ok"]) for one in said["checks"] if one["id"] == "mac-on-own-port"]
+
+
+def test_a_guest_without_an_address_speaks_all_the_same(tmp_path: Path) -> None:
+    status, said = rehearse(SILENT, tmp_path)
+    assert (status, ports(said)) == (0, [("mute", True)])
+
+
+def test_of_a_guest_that_nobody_heard_nothing_is_told(tmp_path: Path) -> None:
+    """Its own IPv6 may have spoken meanwhile; it must not have."""
+    status, said = rehearse(ALONE, tmp_path)
+    assert status == 0
+    assert ports(said) in ([("mute", None)], [("mute", True)])
+
+
+def test_what_udev_would_do_for_static_entries_is_done(tmp_path: Path) -> None:
+    status, said = rehearse(STATIC, tmp_path)
+    assert [one for one in said["checks"] if one["ok"] is False] == []
+    assert [(one["observed"], one["model"]["result"]) for one in said["expectations"]] == [("reach", "yes")] * 2
+    assert status == 0
+
+
+def test_a_host_that_others_have_no_address_of_is_unproven(tmp_path: Path) -> None:
+    status, said = rehearse(INSIDE, tmp_path)
+    assert [(one["observed"], one["ok"]) for one in said["expectations"]] == [
+        ("unproven", None),
+        ("reach", True),
+        ("no-reach", True),
+    ]
+    sentence = said["expectations"][0]["witness"]["sentence"]
+    assert sentence == (
+        "unproven, because h has no address but on its own virtual networks, by which no other means it"
+    )
+    assert (status, said["ok"]) == (0, True)
+    assert rehearse(INSIDE, tmp_path, "--strict")[0] == 1
+
+
+def test_the_model_asks_the_guards_of_a_switch_as_well(tmp_path: Path) -> None:
+    if shutil.which("ovs-vswitchd") is None:
+        pytest.skip("Open vSwitch is not installed")
+    status, said = rehearse(SWITCHED, tmp_path)
+    (one,) = said["expectations"]
+    assert (one["observed"], one["model"]["result"], one["model"]["agrees"]) == ("no-reach", "no", True)
+    assert status == 0
