@@ -64,6 +64,53 @@ def test_gateways_that_are_not_there_take_the_change_back(host: Field) -> None:
     assert "default via fd00::1" in host.ip("-6 route")
 
 
+def test_a_gateway_that_another_table_keeps_is_replaced_all_the_same(host: Field) -> None:
+    """Source routing is as usual on real hosts: the old gateway stays in a table of its own."""
+    host.batch("rule add from 192.168.1.10 lookup 77 priority 500\nroute add default via 192.168.1.1 table 77\n")
+    path = host.site(NIC % (OWN, "[192.168.1.9, 'fd00::1']"))
+    done = host.bascule("apply", path, "--yes")
+    assert done.returncode == 75, done.stderr
+    assert "gateway 192.168.1.9 is new with the change, in place of a gateway that answered" in done.stderr
+    host.ip("addr add 192.168.1.9/24 dev eth0", host.pc)
+    done = host.bascule("apply", path, "--yes")
+    assert "new, and answering: gateway 192.168.1.9" in done.stdout, done.stderr
+
+
+def test_one_gateway_takes_the_place_of_two(host: Field) -> None:
+    """A default route by several ways has several gateways that answered."""
+    hops = "nexthop via 192.168.1.1 dev eth0 nexthop via 192.168.1.50 dev eth0"
+    host.ip(f"route replace default {hops}")
+    before = raw(host.host)
+    refused = host.bascule("apply", host.site(NIC % (OWN, "[192.168.1.9, 'fd00::1']")), "--yes")
+    assert "gateway 192.168.1.9 is new with the change, in place of a gateway that answered" in refused.stderr
+    assert difference(before, raw(host.host)) == []
+    done = host.bascule("apply", host.site(NIC % (OWN, "[192.168.1.50, 'fd00::1']")), "--yes")
+    assert "still answering: gateway 192.168.1.50" in done.stdout, done.stderr
+    assert host.bascule("undo").returncode == 0
+    assert difference(before, raw(host.host)) == []
+
+
+def test_routes_of_others_give_their_place(host: Field) -> None:
+    """The kernel has one route to a destination in a table and of a metric: the old one is not said to stay."""
+    host.batch("route add default via 192.168.1.1 dev eth0 table 52\nroute add fd07::/64 via fd00::1 dev eth0\n"
+               "route add 10.6.0.0/16 via 192.168.1.1 dev eth0 src 192.168.1.10\n"
+               "route add 10.8.0.0/16 via 192.168.1.1 dev eth0 metric 7\n")  # fmt: skip
+    before = raw(host.host)
+    routes = ("{to: 0.0.0.0/0, via: 192.168.1.50, table: 52}, {to: 10.6.0.0/16, via: 192.168.1.50}, "
+              "{to: 'fd07::/64', via: 'fd00::50'}, {to: 10.8.0.0/16, via: 192.168.1.50}")  # fmt: skip
+    path = host.site((NIC % (OWN, BOTH)).replace("gateway: [", f"routes: [{routes}], gateway: ["))
+    planned = host.document("plan", path)
+    stays = [words for words in planned["mind"] if "stays as it is" in words]
+    assert stays == ["eth0: the route 10.8.0.0/16 via 192.168.1.1 is not in the file: it stays as it is"]
+    assert "route default via 192.168.1.50 dev eth0 in table 52 (instead of via 192.168.1.1 dev eth0)" in {
+        one["action"] for one in planned["changes"]
+    }
+    assert host.document("apply", path, "--yes")["ok"]
+    assert host.document("plan", path)["changes"] == []
+    assert host.bascule("undo").returncode == 0
+    assert difference(before, raw(host.host)) == []
+
+
 def test_a_gateway_where_none_answered_before_is_only_told_of(host: Field) -> None:
     """Somebody sets a host up before its router is there."""
     host.ip("link set eth0 down", host.router)
@@ -106,6 +153,13 @@ def test_an_address_that_is_not_to_be_used_any_more_stays_so(host: Field) -> Non
     assert "fd00::66/64 scope global nodad deprecated" in shown and "fe80::10/64" in shown
     assert host.bascule("undo").returncode == 0
     assert difference(before, raw(host.host)) == []
+
+
+def test_where_to_reconnect_is_no_link_local_address(host: Field) -> None:
+    """eth1 has one of the kernel's making, on another cable."""
+    host.ip("addr add 10.7.0.1/24 dev eth0", host.router)
+    done = host.bascule("apply", host.site(NEW), "--yes", ssh="192.168.1.50 40000 192.168.1.10 22")
+    assert "192.168.1.10 is gone; the host now has 10.7.0.10/24\n" in done.stdout, done.stderr
 
 
 def test_the_host_is_renumbered_over_its_own_ssh_line(host: Field, tmp_path: Path) -> None:

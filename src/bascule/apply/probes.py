@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_interface
 from pathlib import Path
 
@@ -45,15 +45,28 @@ class Probe(Struct, frozen=True):
     port: int = 0
 
 
+class Gateway(Struct, frozen=True):
+    """A router of the default route of one IP version in one table."""
+
+    dst: str
+    table: str
+    probe: Probe
+
+    @property
+    def place(self) -> tuple[str, str, IpAddress]:
+        """Of two with the same place one is the other."""
+        return self.dst, self.table, self.probe.address
+
+
 class Probes:
     """The probes that passed before the change, and those that it brings; ``hopes`` are brought, and only told of."""
 
     def __init__(self, prepared: PreparedPlan, named: Sequence[str] = ()) -> None:
         """Ask them all once. Raises UsageFault for a ``--probe`` that is no HOST:PORT."""
         after = _with_leases(prepared)
-        gateways = list(_gateways(prepared.observed))
-        leaving = [probe for probe in gateways if probe.link(after) is None]
-        kept = [probe for probe in gateways if probe not in leaving]
+        gateways = tuple(_gateways(prepared.observed))
+        leaving = [one.probe for one in gateways if one.probe.link(after) is None]
+        kept = [one.probe for one in gateways if one.probe.link(after) is not None]
         kept += [*_peer(prepared, after), *_guests(prepared), *_resolvers(prepared.observed, after)]
         unique = {
             (probe.protocol, probe.address, probe.port): probe for probe in reversed([*kept, *map(_named, named)])
@@ -62,10 +75,8 @@ class Probes:
         self.patience_s = _patience_s(prepared)
         answers = _ask([*before, *leaving], prepared.observed, BEFORE_S)
         self.passed = [probe for probe, words in zip(before, answers, strict=False) if not words]
-        replaced = {p.address.version for p, words in zip(leaving, answers[len(before) :], strict=True) if not words}
-        brought = [probe for probe in _gateways(after) if probe.link(prepared.observed) is None]
-        self.brought = [probe for probe in brought if probe.address.version in replaced]
-        self.hopes = [probe for probe in brought if probe.address.version not in replaced]
+        answered = [probe for probe, words in zip([*before, *leaving], answers, strict=True) if not words]
+        self.brought, self.hopes = _new_gateways(gateways, tuple(_gateways(after)), {p.address for p in answered})
 
     def __call__(self, state: HostState) -> tuple[str, ...]:
         """Ask in the state after the change those that passed, and those that it brings; what does not answer."""
@@ -173,10 +184,26 @@ def _with_leases(prepared: PreparedPlan) -> HostState:
     return replace(wanted, links=links, routes=(*wanted.routes, *routes)) if home else wanted
 
 
-def _gateways(state: HostState) -> Iterator[Probe]:
+def _gateways(state: HostState) -> Iterator[Gateway]:
     for route in state.routes:
-        if route.dst in ZERO and route.gateway and route.dev:
-            yield _neighbour(f"gateway {route.gateway}", route.gateway, route.dst)
+        for router, dev in route.hops if route.dst in ZERO else ():
+            if router and dev:
+                yield Gateway(route.dst, route.table, _neighbour(f"gateway {router}", router, route.dst))
+
+
+def _new_gateways(
+    there: Sequence[Gateway], coming: Sequence[Gateway], answered: Collection[IpAddress]
+) -> tuple[list[Probe], list[Probe]]:
+    """The gateways that a change brings in place of one that ``answered``, and the others that it brings."""
+    known, stay = {one.place for one in there}, {one.place for one in coming}
+    gone = [one for one in there if one.place not in stay and one.probe.address in answered]
+    places = {(one.dst, one.table) for one in gone}
+    versions = {one.dst for one in gone if all(one.probe.address != other.probe.address for other in coming)}
+    already = {one.probe.address for one in there} & {*answered}
+    new = {one.probe.address: one for one in coming if one.place not in known and one.probe.address not in already}
+    instead = {ip for ip, one in new.items() if one.dst in versions or (one.dst, one.table) in places}
+    brought, hopes = ([one.probe for ip, one in new.items() if (ip in instead) is wish] for wish in (True, False))
+    return brought, hopes
 
 
 def _stays(before: HostState, after: HostState, address: IpAddress) -> bool:
@@ -191,8 +218,8 @@ def _subnets(state: HostState) -> list[IPv4Network | IPv6Network]:
 
 def _neighbour(name: str, address: str, dst: str) -> Probe:
     def link(state: HostState) -> IfName | None:
-        ways = (r.dev for r in state.routes if r.dst == dst and r.gateway == address and r.dev)
-        return next((IfName(dev) for dev in ways), None)
+        ways = (hop for route in state.routes if route.dst == dst for hop in route.hops)
+        return next((IfName(dev) for gateway, dev in ways if gateway == address and dev), None)
 
     return Probe(name, Protocol.ARP, ip_address(address), link)
 

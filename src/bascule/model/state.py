@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
@@ -83,6 +84,23 @@ class Route(Struct, frozen=True, kw_only=True, order=True):
     def is_ipv6(self) -> bool:
         """The family follows from the destination."""
         return ":" in self.dst
+
+    @property
+    def tos(self) -> str:
+        """The type of service that it is for; empty for any."""
+        return dict(zip(self.extra[::2], self.extra[1::2], strict=False)).get("tos", "")
+
+    @property
+    def slot(self) -> tuple[str, str, int, str]:
+        """What `ip route replace` goes by: a route that is set there overwrites the first that is."""
+        return self.dst, self.table, self.metric, self.tos
+
+    @property
+    def hops(self) -> tuple[tuple[str, str], ...]:
+        """The gateway (or nothing) and the link of each way that it leads by."""
+        said = [dict(pairwise(hop.split())) for hop in self.nexthops]
+        hops = tuple((words.get("via", ""), words.get("dev", "")) for words in said)
+        return ((self.gateway, self.dev), *hops) if self.dev else hops
 
 
 class RoutingRule(Struct, frozen=True, kw_only=True, order=True):

@@ -152,10 +152,7 @@ def _is_moved(route: Route, other: Route) -> bool:
 
 def _links(route: Route) -> list[str]:
     """The links that it leads by, those of the hops of a multipath route each once."""
-    hops = (hop.split() for hop in route.nexthops)
-    return list(
-        dict.fromkeys([*filter(None, (route.dev,)), *(hop[hop.index("dev") + 1] for hop in hops if "dev" in hop)])
-    )
+    return list(dict.fromkeys(dev for _, dev in route.hops if dev))
 
 
 def _nowhere(route: Route) -> Route:

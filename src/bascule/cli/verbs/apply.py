@@ -267,7 +267,8 @@ def _done_words(ready: ApplyRequest, done: ApplyResult) -> str:
             lines.append(f"your address stays {line.address}, on {place}")
             again = "reconnect if your line is stuck, and "
         else:
-            others = [a.ip for link in prepared.wanted.links.values() for a in link.addresses if link.name != "lo"]
+            links = [link for link in prepared.wanted.links.values() if link.name != "lo"]
+            others = [a.ip for link in links for a in link.addresses if not a.is_link_local]
             lines.append(f"{line.address} is gone; the host now has {', '.join(others) or 'no address'}")
             again = "reconnect there, and "
     if done.window_s is not None:

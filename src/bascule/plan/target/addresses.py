@@ -132,6 +132,8 @@ def _static_route(build: TargetBuilder, name: IfName, route: StaticRoute) -> Non
         flags=("onlink",) if route.onlink else _flags(build, name, route.via) if route.via is not None else (),
     )
     there = [r for r in build.observed.routes if _same(r, wanted, src=route.src is not None)]
+    if not there:  # the kernel has one route in a place, whoever made it: this one stands in that of another
+        build.routes = [r for r in build.routes if r.slot != wanted.slot or r.protocol == PROTOCOL]
     build.routes += [r for r in there if r.protocol == PROTOCOL] if there else [wanted]
 
 

@@ -128,14 +128,9 @@ def with_words(routes: Iterable[Route], texts: Iterable[str], tables: Mapping[st
     )
 
 
-def tos_of(route: Route) -> str:
-    """The type of service that a route is for; empty for any."""
-    return dict(zip(route.extra[::2], route.extra[1::2], strict=False)).get("tos", "")
-
-
 def _key(route: Route) -> tuple[str, ...]:
     dst = "default" if route.dst in {"0.0.0.0/0", "::/0"} else route.dst
-    return dst, route.table, str(route.metric), tos_of(route), str(route.is_ipv6)
+    return dst, route.table, str(route.metric), route.tos, str(route.is_ipv6)
 
 
 def _key_of_line(words: Sequence[str], tables: Mapping[str, int]) -> tuple[str, ...]:

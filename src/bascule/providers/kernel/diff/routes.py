@@ -10,7 +10,6 @@ from bascule.model.state import FixedNeighbour, HostState, Route, RouteFacts, Ro
 from bascule.model.values import IfName
 from bascule.plan.change import Command, Risk
 from bascule.plan.step import Phase, Step, ip, step
-from bascule.providers.kernel.routes import tos_of
 
 
 def route_steps(
@@ -29,15 +28,15 @@ def route_steps(
     """
     kept = set(before.routes)
     wanted = set(after.routes)
-    taken = {_slot(route) for route in after.routes}
-    held = {_slot(route) for route in after.routes if route in kept and route.dev not in {*lost, *reset}}
-    slots = {_slot(route): route for route in reversed(before.routes)}  # the first is the one that counts
-    new = {_slot(route): route for route in reversed(after.routes) if route not in kept}
+    taken = {route.slot for route in after.routes}
+    held = {route.slot for route in after.routes if route in kept and route.dev not in {*lost, *reset}}
+    slots = {route.slot: route for route in reversed(before.routes)}  # the first is the one that counts
+    new = {route.slot: route for route in reversed(after.routes) if route not in kept}
     ways = {(r.dst, r.table, r.gateway, dev): r for r in reversed([*new.values()]) if r.gateway for dev in ("", r.dev)}
     # a gateway must be on the link: by a connected route that a manager wrote itself, if the address brings none
     for route in sorted(after.routes, key=lambda route: bool(route.gateway or route.nexthops)):
         if route not in kept or route.dev in lost or route.dev in reset:
-            old = slots.get(_slot(route))
+            old = slots.get(route.slot)
             instead = f" (instead of {_way(old)})" if old is not None and _way(old) != _way(route) else ""
             yield step(
                 Phase.ROUTE,
@@ -48,7 +47,7 @@ def route_steps(
                 about="routes",
             )
     for route in before.routes:
-        slot = _slot(route)
+        slot = route.slot
         goes_by_itself = route.dev in lost or (slot in taken and slot not in held and slots[slot] == route)
         if route not in wanted and not goes_by_itself:
             link = after.links.get(IfName(route.dev)) if route.dev else None
@@ -73,14 +72,9 @@ def _when_old(route: Route, lowered: Collection[IfName], reset: Collection[IfNam
     return Phase.SETTINGS if route.dev in reset else Phase.OLD_ROUTE
 
 
-def _slot(route: Route) -> tuple[str, str, int, str]:
-    """What `ip route replace` goes by (IPv4: destination, table, metric, TOS); of several it overwrites the first."""
-    return route.dst, route.table, route.metric, tos_of(route)
-
-
 def _route_name(route: Route) -> str:
     dst = "default" if route.dst in {"0.0.0.0/0", "::/0"} else route.dst
-    return f"{dst} {_way(route)}"
+    return f"{dst} {_way(route)}{f' in table {route.table}' if route.table != 'main' else ''}"
 
 
 def _way(route: Route) -> str:
