@@ -13,6 +13,7 @@ from bascule.plan.capacity import (
     MIB,
     Capacity,
     Memory,
+    MemoryCap,
     NumaNode,
     capacity,
     guest_need,
@@ -82,6 +83,17 @@ def test_huge_pages_are_counted_once_and_missed_aloud() -> None:
     assert "want 6144 huge pages of 2 MiB, and the host has 4096" in more.warnings[0]
 
 
+def test_guests_may_take_less_than_the_host_has() -> None:
+    """What binds first counts, and one that is above what there is says nothing."""
+    caps = tuple(MemoryCap(most * GIB, f"{most} says so") for most in (12, 8, 400))
+    found = account(24 * GIB, 8 * GIB, 8 * GIB, caps=caps)
+    assert (found.limit, found.verdict) == (8 * GIB, "over-memory")
+    (text,) = found.warnings
+    assert text == "the guests need 16.2 GiB and may take 8 GiB together: 8 says so; they cannot all run at once"
+    assert account(24 * GIB, 4 * GIB, caps=caps).verdict == "fits"
+    assert account(24 * GIB, 8 * GIB, 8 * GIB, caps=caps[2:]).verdict == "fits"
+
+
 def test_a_guest_bound_to_a_node_that_is_too_small() -> None:
     nodes = tuple(NumaNode(number=n, memory=8 * GIB, free=8 * GIB, hugepages={}) for n in (0, 1))
     memory = Memory(total=16 * GIB, hugepages={}, nodes=nodes)
@@ -114,10 +126,16 @@ def test_reading_proc_and_sys(tmp_path: Path) -> None:
     put("sys/devices/system/node/node0/meminfo", "NumaNode 0 MemTotal:  16000 kB\nNode 0 MemFree:  8000 kB\n")
     put("sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "4\n")
     put("sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "1\n")
+    put("proc/sys/vm/overcommit_memory", "0\n")
+    put("sys/fs/cgroup/memory.max", "max\n")
     found = observe_memory(tmp_path)
-    assert (found.total, found.available) == (16 * MIB, 8 * MIB)
+    assert (found.total, found.available, found.caps) == (16 * MIB, 8 * MIB, ())
     assert found.hugepages == {2 * MIB: (4, 1)}
     assert [(node.number, node.memory) for node in found.nodes] == [(0, 16000 * 1024)]
+    put("proc/meminfo", "MemTotal:       16384 kB\nCommitLimit:  8192 kB\n")
+    put("proc/sys/vm/overcommit_memory", "2\n")
+    put("sys/fs/cgroup/machine.slice/memory.max", f"{4 * MIB}\n")
+    assert [cap.most for cap in observe_memory(tmp_path).caps] == [8 * MIB, 4 * MIB]
 
 
 def test_the_memory_of_a_process_that_is_no_qemu_is_not_ours(tmp_path: Path) -> None:

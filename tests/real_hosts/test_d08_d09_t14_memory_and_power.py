@@ -116,7 +116,7 @@ def test_d09_a_guest_that_is_off_is_no_fault(real_host: Field) -> None:
     assert said["ok"], said
     dark = {one["id"]: one for one in said["checks"] if one["subject"] in {"dark", "dark.0"}}
     assert {one["ok"] for one in dark.values()} == {None}
-    assert dark["tap-on-bridge"]["detail"] == "is not there, since dark is off"
+    assert dark["tap-on-bridge"]["detail"] == "is not there, since its guest is off"
     outcomes = {one["to"]: one for one in said["expectations"]}
     assert (outcomes["dark"]["observed"], outcomes["dark"]["ok"]) == ("unproven", None)
     assert outcomes["dark"]["witness"]["sentence"] == "unproven, because dark is off"

@@ -45,7 +45,7 @@ class Probe(Struct, frozen=True):
     port: int = 0
 
 
-class Gateway(Struct, frozen=True):
+class DefaultRouter(Struct, frozen=True):
     """A router of the default route of one IP version in one table."""
 
     dst: str
@@ -184,15 +184,15 @@ def _with_leases(prepared: PreparedPlan) -> HostState:
     return replace(wanted, links=links, routes=(*wanted.routes, *routes)) if home else wanted
 
 
-def _gateways(state: HostState) -> Iterator[Gateway]:
+def _gateways(state: HostState) -> Iterator[DefaultRouter]:
     for route in state.routes:
         for router, dev in route.hops if route.dst in ZERO else ():
             if router and dev:
-                yield Gateway(route.dst, route.table, _neighbour(f"gateway {router}", router, route.dst))
+                yield DefaultRouter(route.dst, route.table, _neighbour(f"gateway {router}", router, route.dst))
 
 
 def _new_gateways(
-    there: Sequence[Gateway], coming: Sequence[Gateway], answered: Collection[IpAddress]
+    there: Sequence[DefaultRouter], coming: Sequence[DefaultRouter], answered: Collection[IpAddress]
 ) -> tuple[list[Probe], list[Probe]]:
     """The gateways that a change brings in place of one that ``answered``, and the others that it brings."""
     known, stay = {one.place for one in there}, {one.place for one in coming}

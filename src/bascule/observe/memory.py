@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from bascule.plan.capacity import Memory, NumaNode
+from bascule.plan.capacity import Memory, MemoryCap, NumaNode
 
 _HUGE = re.compile(r"hugepages-(\d+)kB")
 
@@ -29,8 +30,20 @@ def observe_memory(root: Path = Path("/")) -> Memory:
         swap=facts.get("SwapTotal", 0),
         hugepages=_hugepages(root / "sys/kernel/mm/hugepages"),
         nodes=nodes,
+        caps=tuple(_caps(root, facts)),
         source="/proc/meminfo",
     )
+
+
+def _caps(root: Path, facts: Mapping[str, int]) -> Iterator[MemoryCap]:
+    """What ends earlier than the memory: strict overcommit, and control groups (libvirt's guests: machine.slice)."""
+    with contextlib.suppress(OSError):
+        if (root / "proc/sys/vm/overcommit_memory").read_text().strip() == "2" and "CommitLimit" in facts:
+            yield MemoryCap(facts["CommitLimit"], "vm.overcommit_memory is 2, and this is the kernel's CommitLimit")
+    for group in ("", "machine.slice/"):  # the first is there in a container
+        name = f"sys/fs/cgroup/{group}memory.max"
+        with contextlib.suppress(OSError, ValueError):  # "max": no limit
+            yield MemoryCap(int((root / name).read_text()), f"/{name} says so")
 
 
 def _meminfo(path: Path) -> dict[str, int]:

@@ -38,6 +38,13 @@ class NumaNode(Struct, frozen=True, kw_only=True):
     hugepages: Mapping[int, tuple[int, int]]
 
 
+class MemoryCap(Struct, frozen=True):
+    """What guests may take together whatever the host has, in bytes, and who says so."""
+
+    most: int
+    words: str
+
+
 class Memory(Struct, frozen=True, kw_only=True):
     """A host's memory in bytes. ``available`` is the kernel's MemAvailable; ``source`` says where it is from."""
 
@@ -46,6 +53,7 @@ class Memory(Struct, frozen=True, kw_only=True):
     swap: int = 0
     hugepages: Mapping[int, tuple[int, int]]
     nodes: tuple[NumaNode, ...] = ()
+    caps: tuple[MemoryCap, ...] = ()
     source: str = ""
 
 
@@ -120,9 +128,16 @@ class Capacity(Struct, frozen=True, kw_only=True):
         return sum(size * total for size, (total, _) in self.memory.hugepages.items())
 
     @property
+    def cap(self) -> MemoryCap | None:
+        """What allows the guests less than the host has."""
+        lowest = min(self.memory.caps, key=lambda cap: cap.most, default=None)
+        there = self.memory.total - self.reserve - self.reserved_hugepages
+        return lowest if lowest is not None and lowest.most < there else None
+
+    @property
     def limit(self) -> int:
         """What ordinary memory the guests may take."""
-        return self.memory.total - self.reserve - self.reserved_hugepages
+        return self.cap.most if self.cap else self.memory.total - self.reserve - self.reserved_hugepages
 
     @property
     def used(self) -> int:
@@ -139,7 +154,8 @@ class Capacity(Struct, frozen=True, kw_only=True):
         """``fits``, ``over-limit`` (the host's reserve is eaten) or ``over-memory`` (more than there is)."""
         if self.left >= 0:
             return "fits"
-        return "over-limit" if self.used <= self.memory.total - self.reserved_hugepages else "over-memory"
+        there = self.memory.total - self.reserved_hugepages
+        return "over-limit" if self.used <= there and not self.cap else "over-memory"
 
     def next_guests(self) -> tuple[Headroom, ...]:
         """What one more guest of each size would do."""
@@ -200,6 +216,9 @@ def capacity(
         warnings.append(
             f"the guests leave the host {human(account.reserve + account.left)} of its {human(account.reserve)}"
         )
+    elif account.cap is not None and account.verdict == "over-memory":
+        may = f"may take {human(account.cap.most)} together: {account.cap.words}"
+        warnings.append(f"the guests need {human(account.used)} and {may}; they cannot all run at once")
     elif account.verdict == "over-memory":
         over = account.used - (memory.total - account.reserved_hugepages)
         there = human(memory.total - account.reserved_hugepages)

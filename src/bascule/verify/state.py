@@ -179,7 +179,7 @@ def tap_on_bridge(nic: GuestNic, bridge: str, link: Link | None, facts: StateChe
         detail = f"is not there; should be a port of {bridge}"
         off = nic.guest in facts.off
         if off:
-            detail = f"is not there, since {nic.guest} is off"
+            detail = "is not there, since its guest is off"
         return Check(id="tap-on-bridge", subject=nic.tap, ok=None if off else False, detail=detail)
     return _member("tap-on-bridge", link, facts)
 

@@ -143,6 +143,8 @@ def _account(found: Capacity) -> list[tuple[str, ...]]:
     rows.append(("host's reserve", human(-found.reserve), "1 GiB and a twentieth of the rest"))
     if found.reserved_hugepages:
         rows.append(("huge pages", human(-found.reserved_hugepages), "set aside, used or not"))
+    if found.cap:
+        rows.append(("most for guests", human(found.cap.most), found.cap.words))
     rows.append(("guests", human(-found.used), ""))
     rows.append(("left", human(found.left), ""))
     for node in found.memory.nodes if len(found.memory.nodes) > 1 else ():
