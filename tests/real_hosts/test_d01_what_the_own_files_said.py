@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from bascule.apply.prepare import prepare
-from bascule.model.state import HostState
+from bascule.model.state import HostState, RoutingRule
 from bascule.model.values import IfName
 from bascule.persist.config import LinkConfig
 from bascule.persist.dialect import dialect
@@ -136,3 +137,38 @@ def test_d1_an_mtu_that_the_host_does_not_have_is_named(name: str, mac: str, pla
 def test_d1_a_tie_to_other_hardware_is_not_kept(name: str, wanted: HostState, tmp_path: Path) -> None:
     write(name, "02:00:00:00:77:77", tmp_path, wanted)
     assert links(name, tmp_path)["eth0"].pin_mac is None
+
+
+RULES = {  # two that the kernel has, and one that it has not
+    "netplan": {NETPLAN: "network:\n  ethernets:\n    eth0:\n      addresses: [192.168.1.10/24]\n"
+                "      routing-policy:\n      - {from: 192.168.1.10, table: 77, priority: 700}\n"
+                "      - {to: 10.9.0.0/16, table: 78, priority: 900}\n      - {from: 10.1.1.1, table: 79}\n"},
+    "networkd": {UNIT: "[Match]\nName=eth0\n[Network]\nAddress=192.168.1.10/24\n[RoutingPolicyRule]\n"
+                 "From=192.168.1.10\nTable=77\nPriority=700\n[RoutingPolicyRule]\nTo=10.9.0.0/16\nTable=78\nPriority=900\n"
+                 "[RoutingPolicyRule]\nFrom=10.1.1.1\nTable=79\nPriority=910\n"},
+    "keyfile": {PROFILE: "[connection]\nid=wired\ntype=ethernet\ninterface-name=eth0\n[ipv4]\nmethod=manual\naddress1="
+                "192.168.1.10/24\nrouting-rule1=priority 700 from 192.168.1.10 table 77\nrouting-rule2=priority 900 "
+                "to 10.9.0.0/16 table 78\nrouting-rule3=priority 910 from 10.1.1.1 table 79\n"},
+    "ifupdown": {"etc/network/interfaces": "auto eth0\niface eth0 inet static\n  address 192.168.1.10/24\n"
+                 "  up ip rule add from 192.168.1.10 table 77 priority 700\n  up ip rule add to 10.9.0.0/16 table 78 "
+                 "priority 900\n  up ip rule add from 10.1.1.1 table 79 priority 910\n"},
+    "ifcfg": {"etc/sysconfig/network-scripts/ifcfg-lan": "DEVICE=eth0\nONBOOT=yes\nIPADDR=192.168.1.10\nPREFIX=24\n",
+              "etc/sysconfig/network-scripts/rule-lan": "from 192.168.1.10 table 77\nto 10.9.0.0/16 table 78 priority "
+              "900\nfrom 10.1.1.1 table 79\n"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_d1_rules_by_address_go_along_or_are_named(
+    name: str, plain: HostState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They name no link; in a file of their own, nothing but its name says whose they are."""
+    rules = (RoutingRule(priority=700, words=("from", "192.168.1.10", "lookup", "77")),
+             RoutingRule(priority=900, words=("from", "all", "to", "10.9.0.0/16", "lookup", "78")))  # fmt: skip
+    monkeypatch.setitem(OWN, name, RULES[name])
+    changes = write(name, "", tmp_path, replace(plain, rules=(*plain.rules, *rules)))
+    one = dialect(name)
+    said = one.parse(read_tree(tmp_path, one.reads, one.includes).files).config.rules
+    assert {(rule.table, rule.priority) for rule in said} == {(77, 700), (78, 900)}
+    (told,) = lost(changes)
+    assert told.endswith("from 10.1.1.1/32 table 79"), told

@@ -139,10 +139,15 @@ class Persister(Struct):
         self, config: NetworkConfig, chosen: Dialect, existing: Files, nics: Hardware
     ) -> Collection[PolicyRule]:
         """The policy rules of the host's own files that go or went aside: those that speak for links of ours."""
+        from bascule.persist.formats.rules import is_same_rule
+
         there, moved = self._own_files(chosen, existing)
-        alone = (chosen.parse({path: text}, nics).config for path, text in there.items())
-        ours = [one for one in alone if one.rules and one.subjects & config.links.keys()]
-        return [rule for one in (*ours, chosen.parse(moved, nics).config) for rule in one.rules]
+        said = chosen.parse(there, nics).config.rules
+        if said:  # a file of rules may go with one that says whose they are
+            left = {**there, **chosen.without(there, config.links.keys(), nics)}
+            stay = chosen.parse({path: text for path, text in left.items() if text is not None}, nics).config.rules
+            said = tuple(rule for rule in said if not any(is_same_rule(one, rule) for one in stay))
+        return (*said, *chosen.parse(moved, nics).config.rules)
 
     def write(self, wanted: HostState) -> Sequence[str]:
         """Put the files in place; the paths of those that are written.

@@ -17,7 +17,7 @@ from bascule.model.state import FixedNeighbour, HostState, RoutingRule
 from bascule.persist.config import NetworkConfig
 from bascule.persist.dialect import Dialect
 from bascule.persist.formats.neighbours import kind_of
-from bascule.persist.formats.rules import kernel_rule
+from bascule.persist.formats.rules import is_same_rule, kernel_rule
 from bascule.persist.formats.vlans import ADDS_VLANS_ALONE, without_default_vlan
 from bascule.persist.running import unsaid_of
 from bascule.plan.change import Note
@@ -42,7 +42,7 @@ def with_carried(
             if mine:
                 lost.setdefault(subject, []).append(_words(rule))
             continue
-        if _bare(read) not in declared and (mine or any(_is_said(read, one) for one in aside)):
+        if _bare(read) not in declared and (mine or any(is_same_rule(read, one) for one in aside)):
             rules.append(read)
             kept.setdefault(subject, []).append(_words(rule))
     neighbours = []
@@ -101,8 +101,3 @@ def _words(rule: RoutingRule) -> str:
 
 def _bare(rule: PolicyRule) -> PolicyRule:
     return replace(rule, place=NOWHERE)
-
-
-def _is_said(rule: PolicyRule, told: PolicyRule) -> bool:
-    """Whether a file's rule is the kernel's; where the file leaves the priority to the kernel, it chose one."""
-    return _bare(rule) == replace(told, place=NOWHERE, priority=told.priority or rule.priority)

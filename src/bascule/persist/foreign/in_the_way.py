@@ -11,6 +11,7 @@ from bascule.model.values import IfName
 from bascule.persist.compare import differences
 from bascule.persist.config import LinkConfig, NetworkConfig
 from bascule.persist.dialect import Dialect
+from bascule.persist.formats.rules import is_same_rule, rule_words
 from bascule.persist.parsed import Files, Hardware, Parsed
 
 EMPTY: Below = MappingProxyType({})
@@ -104,7 +105,7 @@ def lost_lines(before: Parsed, result: Parsed, path: str) -> tuple[str, ...]:
 
 
 def lost_words(before: NetworkConfig, after: NetworkConfig, ours: Collection[IfName]) -> Iterator[str]:
-    """What the files said of our links and will not say any more: addresses, routes, name servers, MTU."""
+    """What the files said of our links and will not say any more: addresses, routes, rules, name servers, MTU."""
     had, has = ([link for name, link in config.links.items() if name in ours] for config in (before, after))
     for word, one in (("name server", "dns"), ("search domain", "search"), ("address", "addresses")):
         there = {text for link in has for text in getattr(link, one)}
@@ -116,6 +117,9 @@ def lost_words(before: NetworkConfig, after: NetworkConfig, ours: Collection[IfN
             if (route.dst, route.gateway) not in routes:
                 via = f" via {route.gateway}" if route.gateway else ""
                 yield f"route to {route.dst}{via} of {link.name}"
+    for rule in before.rules:
+        if not any(is_same_rule(one, rule) for one in after.rules):
+            yield f"rule {rule_words(rule)}"
     if any(link.dhcp4 for link in had) and not any(link.dhcp4 for link in has):
         yield "DHCP for IPv4"
     if any(link.ipv6 is Ipv6.DHCP for link in had) and not any(link.ipv6 is Ipv6.DHCP for link in has):

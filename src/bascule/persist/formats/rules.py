@@ -8,6 +8,7 @@ from ipaddress import ip_network
 from msgspec.structs import replace
 
 from bascule.model.host_links import MAIN_TABLE, PolicyRule
+from bascule.model.site_place import NOWHERE
 from bascule.model.state import RoutingRule
 from bascule.model.values import IfName
 from bascule.persist.config import LinkConfig, NetworkConfig
@@ -57,6 +58,11 @@ def parse_rule_words(given: list[str], *, ipv6: bool = False) -> PolicyRule:
         fwmark="/".join(f"{int(part, 0):#x}" for part in mark.split("/")) if mark else None,
         ipv6=ipv6 or any(":" in text for text in prefixes.values()),
     )
+
+
+def is_same_rule(rule: PolicyRule, told: PolicyRule) -> bool:
+    """Whether a rule is the one that a file says; where that leaves the priority to the kernel, it chose one."""
+    return replace(rule, place=NOWHERE) == replace(told, place=NOWHERE, priority=rule.priority)
 
 
 def kernel_rule(rule: RoutingRule) -> PolicyRule:
