@@ -75,3 +75,55 @@ def test_it_is_started_moved_and_stopped(lab: Lab, tmp_path: Path) -> None:
     assert extra.bridge == "ovs5"
     guest(bed, "stop", "g")
     assert (port(bed), port(bed, "g.1")) == (None, None)
+
+
+GUARDED = """\
+site: t
+networks: {lan: {subnet: 10.1.0.0/24}}
+hosts:
+  h:
+    nics: {eth4: {network: lan}}
+    bridges:
+      ovs3: {kind: openvswitch, datapath: netdev, uplink: eth4}
+      br9: {uplink: none}
+guests:
+  g: {host: h, memory: 64MiB, nics: [{bridge: ovs3, address: 10.1.0.9/24, guard: strict}]}
+  k: {host: h, memory: 64MiB, nics: [{bridge: br9, address: 10.1.0.10/24, guard: mac}]}
+"""
+
+
+@pytest.mark.kernel
+def test_it_is_not_started_without_the_guard_that_it_shall_have(lab: Lab, tmp_path: Path) -> None:
+    if shutil.which("qemu-system-x86_64") is None:
+        pytest.skip("QEMU is not installed: no qemu-system-x86_64")
+    bed = switched(lab, tmp_path, GUARDED)
+    lab.keep(lambda: bed.run("guest", "stop", "g", "k", "--driver", "qemu"))
+
+    def refused(*words: str) -> str:
+        done = bed.run("guest", *words, "--driver", "qemu")
+        assert done.returncode == 1, done.stdout + done.stderr
+        return done.stderr
+
+    missing = "error[GUARD-MISSING]: 'g', NIC 0: its guard (strict) is not loaded for g.0 on ovs3\n"
+    assert missing in refused("define", str(bed.site), "--here", "--start")
+    told = bed.run("guest", "define", str(bed.site), "--here", "--driver", "qemu")
+    assert told.returncode == 0
+    assert "'k', NIC 0: its guard (mac) is not loaded for k.0 on br9; 'bascule apply SITE' loads it" in told.stderr
+    assert missing in refused("start", "g")
+    assert "its guard (mac) is not loaded for k.0 on br9" in refused("start", "k")
+    bed.apply("--no-confirm", "--driver", "qemu")
+    guest(bed, "start", "g", "k")
+    # a guard of the one kind of switch holds nobody on the other
+    assert "its guard (strict) is not loaded for g.0 on br9" in refused("replug", "g", "--bridge", "br9")
+    assert port(bed) is not None
+    # what its next start goes by follows the file, and where the file says no guard any more nothing is missing
+    text = GUARDED.replace("guard: strict", "guard: off, isolated: true")
+    bed.site.write_text(text.replace("guard: mac", "guard: off"))
+    assert "g, NIC 0: its definition says guard off, isolated of its port" in changes(bed)
+    bed.apply("--no-confirm", "--driver", "qemu")
+    assert changes(bed) == []
+    guest(bed, "stop", "g", "k")
+    guest(bed, "start", "g", "k")
+    made = port(bed)
+    assert made is not None
+    assert made.protected

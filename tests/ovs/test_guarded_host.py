@@ -65,6 +65,7 @@ def test_a_guarded_switch_from_apply_to_undo(tmp_path: Path) -> None:
         run(("ovs-ofctl", "-O", "OpenFlow14", "add-flow", door, "cookie=0x77,priority=200,actions=NORMAL"))
         words = "somebody else's rules of OpenFlow stand among those of its guards, and may pass them over"
         assert f"{words}: cookie=0x77,table=0,priority=200 actions=NORMAL" in bascule("plan", str(file))
+        assert f"what may pass the guards over: br0: {words}: cookie=0x77,table=0" in bascule("status")
         assert words in bascule("doctor", str(file), status=1)
         verified = json.loads(bascule("verify", str(file), "--json", status=1))  # its guest does not answer
         (over,) = (one for one in verified["checks"] if (one["id"], one["subject"]) == ("guard", "br0"))
@@ -74,6 +75,7 @@ def test_a_guarded_switch_from_apply_to_undo(tmp_path: Path) -> None:
         assert "it has a controller, which may put rules of OpenFlow before those" in bascule("plan", str(file))
         run((*vsctl, "del-controller", "br0"))
         bascule("apply", str(file), "--yes", "--no-confirm")
+        assert json.loads(bascule("status", "--json"))["passed_over"] == []
         run(("ovs-ofctl", "-O", "OpenFlow14", "del-flows", door))  # as a crash of ovs-vswitchd does
         assert "the site file wants a guard here, and none stands" in bascule("doctor", str(file), status=1)
         assert "guard web.0, db.0 by OpenFlow" in bascule("status")

@@ -121,3 +121,9 @@ def test_a_nic_that_gets_copies_carries_nothing_of_the_hosts(bed: Bed) -> None:
     assert "nobody was asked yet whether 10.1.0.9 is taken: apply asks on eth4 first" in said
     assert "may send larger ones: eth9" not in said
     assert "eth9, which is to carry" not in said
+    wanted = ["h/link/ovs3", "h/link/eth9", "declared"]
+    drawn = [[one["upper"], one["lower"], one["presence"]] for one in told(bed, "draw", str(bed.site))["edges"]]
+    assert wanted in drawn, "it is a port of its switch"
+    bed.apply("--no-confirm")
+    (seen,) = (one for one in told(bed, "draw", "--live")["nodes"] if one["label"] == "ovs3")
+    assert seen["notes"] == ["Open vSwitch", "VLAN-aware", "RSTP", "mirror vnet1 → eth9"]

@@ -20,14 +20,16 @@ from bascule.errors import CommandFailed
 from bascule.plan.diff import diff
 from bascule.plan.drift import drift_goal
 from bascule.providers.effects import ObserveScope
-from bascule.providers.loaded_guards import guards_of
+from bascule.providers.loaded_guards import guards_of, guards_passed_over
 from bascule.providers.observe import observe
+from bascule.providers.ovs import OVS
 from bascule.providers.registry import PROVIDERS
 from bascule.system import boot
 from bascule.system.disk.lockfile import Holder, holder
 
 if TYPE_CHECKING:
     from bascule.policy.guards.counters import StoppedFrames
+    from bascule.providers.ovs.state import SwitchState
 
 
 class HostStatus(Struct, frozen=True, kw_only=True):
@@ -52,6 +54,7 @@ class HostStatus(Struct, frozen=True, kw_only=True):
     busy: Holder | None = None
     servers: tuple[str, ...] = ()  # the dnsmasq of networks of our own, and those that are gone
     stopped: tuple[StoppedFrames, ...] = ()  # by the guards of guest NICs, since their table was loaded
+    passed_over: tuple[str, ...] = ()  # what of others may let frames pass those guards
 
 
 def host_status() -> HostStatus:
@@ -96,6 +99,15 @@ def _stopped(checkpoint: Checkpoint) -> tuple[StoppedFrames, ...]:
         return stopped_frames()
     except CommandFailed:
         return ()
+
+
+def _passed_over(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """On the switches that the change gave guards."""
+    part: SwitchState | None = OVS.part(checkpoint.wanted)
+    if part is None or not part.flows:
+        return ()
+    now = OVS.effects().read(list, ObserveScope())
+    return tuple(f"{bridge}: {words}" for bridge, words in guards_passed_over(now, part.flows))
 
 
 def _none(place: StateDirectory) -> tuple[str, tuple[str, ...]]:
@@ -145,6 +157,7 @@ class _StatusReport(Struct):
             drift=drifted,
             unseen=unseen,
             stopped=_stopped(self.checkpoint) if stands and not unseen else (),
+            passed_over=_passed_over(self.checkpoint) if stands and not unseen else (),
             busy=self.busy if working else None,
         )
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from bascule.errors import BasculeError
+from bascule.errors import BasculeError, Problem
 from bascule.model.site import GuestNic
+from bascule.model.state import HostState
 from bascule.plan.change import Note
+from bascule.policy.guards.ports import is_guarded
+from bascule.providers.loaded_guards import is_behind_guard
 from bascule.providers.observe import observe as observe_host
 from bascule.system.net.fdb import read_fdb
 from bascule.system.net.links import link_names
@@ -33,6 +36,20 @@ def refuse_unknown(runtime: GuestRuntime, kind: str, into: str) -> None:
         hint="make the bridge first: `bascule plan` says what is missing, `bascule apply` makes it"
         if kind == "bridge"
         else "`ip -br link` shows the NICs",
+    )
+
+
+def unguarded(nics: Iterable[GuestNic], host: HostState) -> tuple[Problem, ...]:
+    """A problem for each NIC with a guard that is not loaded where it comes: nothing would hold its first frames."""
+    return tuple(
+        Problem(
+            code="GUARD-MISSING",
+            message=f"'{nic.guest}', NIC {nic.index}: its guard ({nic.guarding.level}) is not loaded for {nic.tap} on "
+            f"{nic.master}",
+            hint="'bascule apply SITE' loads it, also while the guest is off",
+        )
+        for nic in nics
+        if is_guarded(nic) and not is_behind_guard(host, nic.tap, str(nic.master))
     )
 
 

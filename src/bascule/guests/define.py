@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bascule.errors import Problem, UsageFault
-from bascule.guests.checks import check_macs
+from bascule.errors import BasculeError, Problem, UsageFault
+from bascule.guests.checks import check_macs, unguarded
 from bascule.guests.runtimes.detect import detect
 from bascule.host.identity import require_here
 from bascule.model.site import Host, Site
@@ -29,7 +29,8 @@ def define_guests(
     """Those of a host, or the named ones of them: which they were, and what is to be known of them.
 
     ``here`` insists that this machine is the host. Raises UsageFault for a name that the host has not,
-    BasculeError for a machine that is another one and for a MAC that somebody else has.
+    BasculeError for a machine that is another one, for a MAC that somebody else has, and where one shall start without
+    its guard.
     """
     guests = {guest.name: guest for guest in site.guests_on(host.name)}
     unknown = [name for name in names if name not in guests]
@@ -40,9 +41,15 @@ def define_guests(
     if not here and (uri or LOCAL).startswith(LOCAL):
         require_here(site, host, observe)
     meant = tuple(names or guests)
+    nics = [nic for name in meant for nic in guests[name].nics]
     runtime = detect(driver, uri=uri, guests=guests)
-    there = {domain.name for domain in runtime.domains()}
-    notes = list(check_macs(runtime, [nic for name in meant for nic in guests[name].nics]))
+    there = {domain.name: domain.running for domain in runtime.domains()}
+    notes = list(check_macs(runtime, nics))
+    if (uri or LOCAL).startswith(LOCAL):
+        missing = unguarded((nic for nic in nics if not there.get(nic.guest)), observe())
+        if start and missing:
+            raise BasculeError(*missing)
+        notes += (Note(kind="warning", subject=host.name, text=f"{one.message}; {one.hint}") for one in missing)
     for name in meant:
         guest = guests[name]
         notes += runtime.define(guest, nic_model=nic_model)

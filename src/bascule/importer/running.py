@@ -134,11 +134,9 @@ def _mirrors(links: Mapping[IfName, LinkConfig], state: HostState) -> Iterator[s
     part: SwitchState | None = state.parts.get("ovs")
     if part is None or not part.mirrors:
         return
-    from bascule.providers.ovs.diff import mirror_words
-
     for row in part.mirrors.values():
         if row.bridge in links:
-            yield f"{row.bridge}: {mirror_words(row)}: it stays as it is; name the guests under 'mirror' to keep it"
+            yield f"{row.bridge}: {row.words}: it stays as it is; name the guests under 'mirror' to keep it"
 
 
 def _is_hardware(link: Link) -> bool:

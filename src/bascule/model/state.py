@@ -159,6 +159,7 @@ class LinkFacts(Volatile, frozen=True, kw_only=True):
     makes for its addresses and that somebody has taken away, ``deprecated`` the addresses that are used no more for
     what the host begins. ``function`` is of a virtual function of SR-IOV: its NIC, its number there, and what that does
     not let through, empty where all passes. ``protodown``: a program holds it down, whatever its cable says.
+    ``mirrors``: a switch copies these frames, in words.
     """
 
     index: int = 0
@@ -175,6 +176,7 @@ class LinkFacts(Volatile, frozen=True, kw_only=True):
     deprecated: tuple[str, ...] = ()
     function: tuple[str, ...] = ()
     protodown: bool = False
+    mirrors: tuple[str, ...] = ()
 
 
 class Link(Struct, frozen=True, kw_only=True):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 from bascule.model.guarding import GuardLevel
 from bascule.model.ruleset.openflow import LoadedRule
-from bascule.model.site import Host
 from bascule.model.state import HostState
 from bascule.policy.guards.flows import COOKIE, level_of
 from bascule.policy.guards.loaded import loaded_guards
@@ -20,11 +19,25 @@ def guards_of(state: HostState) -> dict[str, GuardLevel]:
     part: SwitchState | None = OVS.part(state)
     if part is None:
         return found
-    for bridge, table in part.flows.items():
-        names = part.bridges[bridge].external_ids.get(GUARDS, "").split() if bridge in part.bridges else []
-        levels = {name: level_of(table.flows, name) for name in names}
-        found |= {name: level for name, level in levels.items() if level is not None}
+    for bridge in part.flows:
+        found |= _by_flows(part, bridge)
     return found
+
+
+def is_behind_guard(state: HostState, port: str, bridge: str) -> bool:
+    """Whether a port is, or will be when it comes, behind a guard on this bridge; rules of nft see no Open vSwitch."""
+    part: SwitchState | None = OVS.part(state)
+    if part is not None and bridge in part.bridges:
+        return port in _by_flows(part, bridge)
+    return port in loaded_guards(state.tables)
+
+
+def _by_flows(part: SwitchState, bridge: str) -> dict[str, GuardLevel]:
+    if bridge not in part.bridges or bridge not in part.flows:
+        return {}
+    names = part.bridges[bridge].external_ids.get(GUARDS, "").split()
+    levels = {name: level_of(part.flows[bridge].flows, name) for name in names}
+    return {name: level for name, level in levels.items() if level is not None}
 
 
 def unseen_guards(state: HostState) -> frozenset[str]:
@@ -35,11 +48,10 @@ def unseen_guards(state: HostState) -> frozenset[str]:
     return frozenset(name for row in part.bridges.values() for name in row.external_ids.get(GUARDS, "").split())
 
 
-def guards_passed_over(state: HostState, host: Host) -> Iterator[tuple[str, str]]:
-    """The switches of a host on which rules of others may let frames pass their guards, with the words for it."""
-    part: SwitchState | None = OVS.part(state)
+def guards_passed_over(part: SwitchState | None, bridges: Container[str]) -> Iterator[tuple[str, str]]:
+    """Those of some switches on which rules of others may let frames pass their guards, with the words for it."""
     for bridge, words, evidence in part.besides_guards() if part is not None else ():
-        if bridge in host.bridges:
+        if bridge in bridges:
             yield bridge, f"{words}: {'; '.join(evidence[:SHOWN_RULES])}"
 
 

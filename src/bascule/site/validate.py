@@ -118,7 +118,7 @@ def _report(fault: Any, found: Findings) -> None:
         model = model_at(path[:-1])
         keys = [field.alias or key for key, field in model.model_fields.items()]
         other = _elsewhere(name) or _of_others(name, path)
-        close = None if _elsewhere(name) else nearest(name, keys)
+        close = None if _elsewhere(name) else nearest(name, keys) or _within(name, keys)
         if close and other and not (close.startswith(name) or name.startswith(close)):
             close = None  # a key of another entry is no misspelt one of this
         if close and (*path[:-1], close) not in found.values:
@@ -173,6 +173,11 @@ _ELSEWHERE = {  # keys of other tools' files, and where their meaning lives here
     "dhcp4": "address: dhcp",
     "dhcp": "address: dhcp",
     "tag": "vlan",
+    "trunk": "vlans",
+    "trunks": "vlans",
+    "vlan_mode": "native: tagged",
+    "protected": "isolated",
+    "ingress_policing_rate": "limit: {up: 100Mbit}",
     "vlan_filtering": "vlan_aware",
     "bridge-ports": "uplink",
     "slaves": "nics",
@@ -185,9 +190,15 @@ _ELSEWHERE = {  # keys of other tools' files, and where their meaning lives here
 
 
 def _elsewhere(name: str) -> str | None:
-    """The key that does here what this one does in ifcfg, netplan or interfaces(5)."""
+    """The key that does here what this one does in ifcfg, netplan, interfaces(5) or Open vSwitch."""
     ours = _ELSEWHERE.get(name.lower())
     return f"that is '{ours}' here" if ours else None
+
+
+def _within(name: str, keys: list[str]) -> str | None:
+    """The key that is some of a name's words: ``snooping`` of ``mcast_snooping_enable``."""
+    words = f"_{name.lower().replace('-', '_')}_"
+    return max((key for key in keys if f"_{key}_" in words), key=len, default=None)
 
 
 def _of_others(name: str, path: Path) -> str | None:

@@ -76,6 +76,9 @@ def _words(now: HostStatus) -> str:
     lines += table([(x,) for x in now.servers], indent=2, columns=width())
     if now.stopped:
         lines += ["stopped by the guards:", *table([(str(x),) for x in now.stopped], indent=2, columns=width())]
+    if now.passed_over:
+        lines += ["what may pass the guards over:"]
+        lines += table([(x,) for x in now.passed_over], indent=2, columns=width())
     if now.left:
         lines += ["what still differs from before:", *_differences(now.left)]
     if now.kept:
@@ -115,6 +118,7 @@ def _as_json(now: HostStatus) -> dict[str, Any]:
         "stopped": [
             {"port": x.port, "reason": str(x.reason), "frames": x.frames, "claims": dict(x.claims)} for x in now.stopped
         ],
+        "passed_over": list(now.passed_over),
         "busy": {"pid": now.busy.pid, "verb": now.busy.verb} if now.busy else None,
     }
 

@@ -36,6 +36,7 @@ def add_host(
         _add_bridge(builder, site, host, bridge, observed)
     declared = declared_links(site, host)
     _wire_links(builder, declared, host, observed)
+    _wire_listeners(builder, host, observed)
     for virtual in host.virtual_networks.values():
         add_virtual(builder, site, host, virtual, observed)
     add_guests(builder, site, host, groups, observed, declared)
@@ -252,3 +253,14 @@ def _wire_links(builder: SceneBuilder, declared: HostState, host: Host, observed
             builder.wire(upper.id, own.id, network=network, presence=presence, state=own.state)
         if link.parent is not None:
             builder.wire(own.id, link_id(host.name, link.parent), network=own.network)
+
+
+def _wire_listeners(builder: SceneBuilder, host: Host, observed: SeenHost | None) -> None:
+    """The NICs that get copies: ports of their switch, which stand on no network."""
+    for bridge in host.bridges.values():
+        for name in (mirror.to for mirror in bridge.mirrors if mirror.to in host.nics):
+            own = builder.nodes[link_id(host.name, name)]
+            seen = observed.state.links.get(name) if observed else None
+            apart = observed is not None and (seen is None or seen.master != bridge.name)
+            presence = Presence.WANTED if apart else Presence.DECLARED
+            builder.wire(link_id(host.name, bridge.name), own.id, presence=presence, state=own.state)

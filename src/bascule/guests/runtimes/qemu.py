@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from bascule.errors import BasculeError, NotPermitted, Problem
 from bascule.guests.accelerator import accel
+from bascule.guests.checks import unguarded
 from bascule.guests.paths import qemu_folder
 from bascule.guests.plug import Plug
 from bascule.guests.runtimes.qemu_process import QemuDriver
@@ -79,10 +80,14 @@ class QemuRuntime:
         return tuple(without_autostart([guest]))
 
     def start(self, name: str) -> None:
-        """The taps, then the guest."""
-        known = {one: guest_of(guest.definition) for one, guest in self._state().guests.items()}
+        """The taps, then the guest. Raises BasculeError for one whose guard is not loaded."""
+        there = self._state().guests
+        known = {one: guest_of(guest.definition) for one, guest in there.items()}
         driver = QemuDriver(qemu_folder(), known | self._guests, accel=self._accel)
-        links = observe_host().links
+        host = observe_host()
+        links = host.links
+        if not there[name].running and (missing := unguarded(known[name].nics, host)):
+            raise BasculeError(*missing)
         plugs = []
         for nic in known[name].nics:
             bridge = nic.master or IfName(nic.into)
@@ -136,6 +141,10 @@ class QemuRuntime:
         refuse_macvtap(other)
         part: QemuState = QEMU.part(before)
         guest = part.guests[domain.name]
+        kept = next(nic_of(domain.name, one) for one in guest.rows if one["index"] == nic.index)
+        other = replace(other, guarding=kept.guarding)
+        if domain.running and (missing := unguarded((other,), before)):
+            raise BasculeError(*missing)
         moved = _with(part, replug(guest, nic.index, other))
         was, to_bridge = guest.bridges.get(nic.tap), other.master
         if was == to_bridge:

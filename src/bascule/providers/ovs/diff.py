@@ -14,7 +14,7 @@ from bascule.plan.change import Command, Risk
 from bascule.plan.step import PLUG_S, Phase, Step, step
 from bascule.providers.ovs.guard_steps import guard_steps
 from bascule.providers.ovs.overlay import vlans_of
-from bascule.providers.ovs.state import LIMIT, BridgeRow, InterfaceRow, MirrorRow, PortRow, SwitchState
+from bascule.providers.ovs.state import LIMIT, BridgeRow, InterfaceRow, PortRow, SwitchState
 from bascule.providers.ovs.transaction import transaction
 
 PATIENCE_S = 100  # how long ovs-vswitchd may take to do what its data base says
@@ -160,13 +160,6 @@ def _mirrors(old: SwitchState, new: SwitchState) -> Iterator[Step]:
             continue
         on = key.partition("/")[0]
         if after is not None:
-            yield step(Phase.SWITCH, on, mirror_words(after), risk=Risk.CHANGES, about="options")
+            yield step(Phase.SWITCH, on, after.words, risk=Risk.CHANGES, about="options")
         elif on in new.bridges and before is not None:
-            yield step(Phase.SWITCH, on, f"no {mirror_words(before)} any more", risk=Risk.CHANGES, about="options")
-
-
-def mirror_words(mirror: MirrorRow) -> str:
-    """Who gets copies of whose frames."""
-    sources = sorted({*mirror.select_src_port, *mirror.select_dst_port})
-    whose = "all" if mirror.select_all else ", ".join(sources) or "nobody"
-    return f"mirror {whose} → {', '.join(mirror.output_port) or 'nobody'}"
+            yield step(Phase.SWITCH, on, f"no {before.words} any more", risk=Risk.CHANGES, about="options")

@@ -90,7 +90,10 @@ def _switch(link: Link, bridge: BridgeRow, part: SwitchState) -> Link:
         datapath=bridge.datapath_type,
     )
     vlans = vlans_of(own) if aware and own is not None else ()
-    return replace(link, options=options, master=None, alias=MARK + bridge.site if bridge.site else "", vlans=vlans)
+    mirrors = tuple(row.words for _, row in sorted(part.mirrors.items()) if row.bridge == bridge.name)
+    facts = replace(link.facts, mirrors=mirrors) if mirrors else link.facts
+    alias = MARK + bridge.site if bridge.site else ""
+    return replace(link, options=options, master=None, alias=alias, vlans=vlans, facts=facts)
 
 
 def vlans_of(port: PortRow) -> tuple[PortVlans, ...]:

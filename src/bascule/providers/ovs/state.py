@@ -114,6 +114,13 @@ class MirrorRow(Row, frozen=True, kw_only=True):
     select_dst_port: tuple[str, ...] = ()
     output_port: tuple[str, ...] = ()
 
+    @property
+    def words(self) -> str:
+        """Who gets copies of whose frames."""
+        sources = sorted({*self.select_src_port, *self.select_dst_port})
+        whose = "all" if self.select_all else ", ".join(sources) or "nobody"
+        return f"mirror {whose} → {', '.join(self.output_port) or 'nobody'}"
+
 
 class FlowTable(Struct, frozen=True, kw_only=True):
     """The guards' rules on a switch, and how it shows fragments to them (``nx-match``, or ``normal``)."""

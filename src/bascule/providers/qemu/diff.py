@@ -96,8 +96,10 @@ class _Guest:
             moves = () if {was, now} & self.switches.keys() else (tap,)  # there the plan of the switch moves it
             commands += self._over(tap, new, now, moves=bool(moves))
             cuts = True
-        else:
+        elif _where(row) != _where(old):
             words = f"its definition says {_where(row)} in place of {_where(old)}"
+        else:
+            words = f"its definition says {_of_port(row)} of its port"
         return step(
             Phase.GUEST,
             f"{self.name}, NIC {row['index']}",
@@ -141,6 +143,12 @@ class _Guest:
         master = ("master", bridge) if moves else ()
         yield ip("link", "set", "dev", tap, "mtu", self._mtu(bridge), *master)
         yield monitor(self.monitor, "set_link", name=name, up=True)
+
+
+def _of_port(row: Mapping[str, Any]) -> str:
+    nic = switched(row)
+    told = (nic.words if nic is not None else "", "isolated" if row.get("isolated") else "")
+    return ", ".join([f"guard {row.get('guard', 'off')}", *filter(None, told)])
 
 
 def _where(row: Mapping[str, Any]) -> str:

@@ -9,9 +9,10 @@ from typing import Any
 from msgspec import Struct, convert, field, to_builtins
 
 from bascule.model.domain import Domain, DomainNic
-from bascule.model.guarding import Guarding
+from bascule.model.guarding import Guarding, GuardLevel
 from bascule.model.site import Guest, GuestNic, PlugKind, SwitchedNic
 from bascule.model.values import IfName, bridge_name
+from bascule.policy.guards.ports import is_guarded
 
 DEFAULT_MEMORY = 1 << 30  # bytes; where the site file says nothing
 
@@ -43,17 +44,21 @@ class QemuState(Struct, frozen=True, kw_only=True, dict=True):
         return tuple(domain(guest) for guest in self.guests.values())
 
 
+OF_PORT = ("openvswitch", "isolated", "guard")  # keys of a NIC's row about the port that it becomes
+
+
 def row(nic: GuestNic) -> dict[str, Any]:
-    """A NIC as a definition keeps it; on Open vSwitch with what its port has from its first frame on."""
+    """A NIC as a definition keeps it, with what its port has from its first frame on."""
     own = {"index": nic.index, "plug": nic.plug.value, "into": nic.into, "mac": nic.mac, "tap": nic.tap}
     return own | port_facts(nic)
 
 
 def port_facts(nic: GuestNic) -> dict[str, Any]:
-    """What a definition keeps of a port of Open vSwitch: its VLANs, and whether it is kept apart."""
+    """What a definition keeps of a port: its guard, and on Open vSwitch its VLANs and whether it is kept apart."""
+    guard = {"guard": nic.guarding.level.value} if is_guarded(nic) else {}
     if nic.openvswitch is None:
-        return {}
-    return {"openvswitch": to_builtins(nic.openvswitch), "isolated": nic.guarding.port_flag}
+        return guard
+    return {"openvswitch": to_builtins(nic.openvswitch), "isolated": nic.guarding.port_flag, **guard}
 
 
 def switched(row: Mapping[str, Any]) -> SwitchedNic | None:
@@ -94,7 +99,7 @@ def nic_of(guest: str, one: Mapping[str, Any]) -> GuestNic:
         mac=one["mac"],
         tap=IfName(one["tap"]),
         openvswitch=switched(one),
-        guarding=Guarding(isolated=one.get("isolated")),
+        guarding=Guarding(isolated=one.get("isolated"), level=GuardLevel(one.get("guard", GuardLevel.OFF))),
     )
 
 

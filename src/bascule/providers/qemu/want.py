@@ -16,7 +16,7 @@ from bascule.plan.change import Note
 from bascule.providers.guest_identity import alive_elsewhere, conflicts, taken
 from bascule.providers.guest_nics import find_nic, is_at, waiting
 from bascule.providers.protocol import Wanted
-from bascule.providers.qemu.state import QemuGuest, QemuState, definition, port_facts, row
+from bascule.providers.qemu.state import OF_PORT, QemuGuest, QemuState, definition, nic_of, port_facts, row
 
 
 def want(site: Site, host: Host, observed: HostState, state: QemuState, learned: Iterable[FdbEntry]) -> Wanted:
@@ -87,7 +87,8 @@ def _plugged(guest: QemuGuest, seen: Domain, nic: GuestNic) -> QemuGuest:
         return attach(guest, nic)
     if guest.running and now.bridge and not is_at(now, nic):
         return replug(guest, now.index, nic)
-    if not is_at(later, nic):
+    kept = next(nic_of(nic.guest, one) for one in guest.rows if one["index"] == now.index)
+    if not is_at(later, nic) or port_facts(kept) != port_facts(nic):
         return replug(guest, now.index, nic, live=False)
     return guest
 
@@ -115,7 +116,7 @@ def replug(guest: QemuGuest, index: int, to: GuestNic, *, live: bool = True) -> 
     def other(one: Mapping[str, Any]) -> Mapping[str, Any]:
         if one["index"] != index:
             return one
-        kept = {key: value for key, value in one.items() if key not in {"openvswitch", "isolated"}}
+        kept = {key: value for key, value in one.items() if key not in OF_PORT}
         return {**kept, "plug": to.plug.value, "into": to.into, **port_facts(to)}
 
     taps = [one["tap"] for one in guest.rows if one["index"] == index] if live and guest.running else []
