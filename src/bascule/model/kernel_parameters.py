@@ -41,3 +41,9 @@ def link_of(key: str) -> str:
     """The link that a parameter belongs to, empty when it belongs to none."""
     parts = key.split("/")
     return parts[3] if len(parts) > 4 and parts[0] == "net" and parts[2] in {"conf", "neigh"} else ""
+
+
+def default_of(key: str) -> str:
+    """Where the value of a link's parameter stands with which the kernel begins a new link."""
+    parts = key.split("/")
+    return "/".join((*parts[:3], "default", *parts[4:]))
