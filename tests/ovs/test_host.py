@@ -144,7 +144,9 @@ def test_a_bridge_of_another_kind_that_is_not_ours_stays(bed: Bed) -> None:
 
 
 def test_the_printed_lines_do_what_the_plan_says(bed: Bed) -> None:
-    script = bed.run("plan", str(bed.site), "--commands").stdout
+    printed = bed.run("plan", str(bed.site), "--commands")
+    assert "not among the commands" not in printed.stderr, "the words of all rows are in one transaction"
+    script = printed.stdout
     with bed.host.entered():
         done = subprocess.run(("sh", "-e"), input=script, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -93,9 +93,6 @@ def _print(
         emit("plan", {"ok": True, **plan_as_json(planned.host.name, planned.plan)})
     elif commands:
         put(script(planned.plan))
-        for change in planned.plan.changes:
-            if not change.commands:
-                say(f"not among the commands, for no kernel does it: {change.subject}: {change.action}")
     elif as_diff:
         show(show_diff(planned.plan).removesuffix("\n"))
         if not planned.plan.files:
