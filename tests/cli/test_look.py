@@ -54,6 +54,8 @@ TWO_SCREENS = 2 * 50
         (["web-1", "web-3", "web-5"], "web-1, web-3, web-5"),
         (["web-1", "web-12", "web-23", "web-34"], "web-1…web-34 (every 11th)"),
         (["web-4", "web-3", "web-2", "web-1"], "web-4, web-3, web-2, web-1"),
+        ([f"eth0.{n}" for n in range(100, 103)], "eth0.100…eth0.102"),
+        ([f"the-web-server-of-a-customer-{n:02}" for n in range(1, 41)], "the-web-server-of-a-customer-01…40"),
         ([], ""),
     ],
 )
@@ -145,6 +147,38 @@ def test_sixty_guests_on_sixty_networks_have_a_table_of_a_screen(lab: Lab, tmp_p
     assert re.search(r"^  web-0…web-59 +1 GiB .* declared, each$", room.stdout, re.M)
     assert "uplink  eth0…eth59 (br0…br59): 1 guest each: web-0…web-59" in room.stdout
     assert "the site file says 4096 GiB" in room.stdout
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("shape", ["long names", "a VLAN each"])
+def test_a_plan_of_sixty_guests_fits_a_screen(shape: str, lab: Lab, tmp_path: Path) -> None:
+    if shape == "long names":  # too long for a tap: it gets a name that says nothing of the order
+        names, numbers = [f"the-web-server-of-a-customer-{n:02}" for n in range(60)], (0,)
+        networks, bridges = "  n0: {subnet: 10.0.0.0/16}\n", "br0: {uplink: eth0}"
+        into = ["{bridge: br0}"] * 60
+    else:
+        names, numbers = [f"web-{n}" for n in range(60)], range(100, 160)
+        networks = "  n0: {}\n" + "".join(f"  v{n}: {{subnet: 10.{n}.0.0/24, vlan: {n}}}\n" for n in numbers)
+        bridges = ", ".join(f"br{n}: {{uplink: eth0, vlan: {n}}}" for n in numbers)
+        into = [f"{{bridge: br{n}}}" for n in numbers]
+    guests = "".join(f"  {name}: {{host: h, nics: [{where}]}}\n" for name, where in zip(names, into, strict=True))
+    hosts = f"hosts: {{h: {{nics: {{eth0: {{network: n0}}}}, bridges: {{{bridges}}}}}}}"
+    site = tmp_path / "site.yaml"
+    site.write_text(f"site: many\nnetworks:\n{networks}{hosts}\nguests:\n{guests}")
+    space = lab.namespace("h")
+    lab.ip(space, "link add eth0 type veth peer name far")
+    shown = lab.bascule(space, "plan", str(site), "--here", "--driver", "none", env={"COLUMNS": "60"}).stdout
+    assert len(shown.splitlines()) <= TWO_SCREENS // 2, shown
+    assert all(len(line) <= 60 for line in shown.splitlines() if str(site) not in line), shown
+    told = " ".join(shown.split())
+    if shape == "long names":
+        assert "will be plugged into br0 at the start of the-web-server-of-a-customer-00…59" in told
+    else:
+        assert "eth0.100…eth0.159 become a port of br100…br159" in told
+        assert "because br100…br159 is on VLAN 100…159 of eth0" in told
+        assert "KERNEL-VLAN" not in told or "KERNEL-VLAN: eth0.100…eth0.159 cannot be made" in told
+    each = lab.bascule(space, "plan", str(site), "--here", "--driver", "none", "-v", env={"COLUMNS": "100"}).stdout
+    assert all(f"at the start of {name}\n" in each for name in names)
 
 
 @pytest.mark.kernel

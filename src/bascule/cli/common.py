@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -111,7 +111,8 @@ def table(rows: Iterable[tuple[str, ...]], *, indent: int, columns: int) -> list
     if columns - offset < 24:  # too narrow for cells side by side
         aligned = last > 1 and offset - 2 <= columns
         return [
-            (" " * indent + "  ".join(f"{cell:<{wide}}" if aligned else cell for cell, wide in cells)).rstrip()
+            " " * indent
+            + _cells(cells, indent, columns, aligned=aligned)
             + (f"\n{' ' * (indent + 2)}{wrapped(row[last], indent=indent + 2, columns=columns)}" if row[last] else "")
             for row in listed
             for cells in [[one for one in zip(row[:last], widths, strict=True) if aligned or one[0]]]
@@ -124,6 +125,13 @@ def table(rows: Iterable[tuple[str, ...]], *, indent: int, columns: int) -> list
         ).rstrip()
         for row in listed
     ]
+
+
+def _cells(cells: Sequence[tuple[str, int]], indent: int, columns: int, *, aligned: bool) -> str:
+    """The first cells of a row, on a line of their own, or on several where they are long."""
+    if aligned:
+        return "  ".join(f"{cell:<{wide}}" for cell, wide in cells).rstrip()
+    return wrapped("  ".join(cell for cell, _ in cells), indent=indent, columns=columns)
 
 
 NARROW = 80  # columns; wider lines are left to the terminal

@@ -104,6 +104,7 @@ class Note(Struct, frozen=True, kw_only=True):
     kind: NoteKind
     subject: str
     text: str
+    guest: str = ""  # whose tap it is, of one that waits
 
 
 class Plan(Struct, frozen=True, kw_only=True):

@@ -13,16 +13,21 @@ RANGE_FROM = 3  # names that follow each other, and
 STEPS_FROM = 4  # those between which others are left out
 FOLD_FROM = 3  # lines that say the same of things that make a range, or
 FOLD_ANY_FROM = 6  # of any
+LONG_NAME = 20  # characters
 MOST_PIECES = 5  # names and ranges, where only the kind of thing matters
-_NUMBERED = re.compile(r"^(.*?)(\d+)(\D*(?:\.\d+)?)$")
+_NUMBERED = tuple(map(re.compile, (r"^(.*?)(\d+)(\D*(?:\.\d+)?)$", r"^(.*\D)(\d+)()$")))  # web-01.0, eth0.101
+_LIST = re.compile(r"[\w.~-]+(?:, [\w.~-]+){2,}")
 _LINE_OF_FILE = re.compile(r"(?<=:)\d+(?=\)|:\d+\)|$)")
 _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
 _LINK_LOCAL = re.compile(r"fe80::[0-9a-f:]+")
+_VLAN = r"(?<=VLAN )\d+"
 _NAME_WITH_NUMBER = re.compile(r"[A-Za-z][\w-]*\d+(?:\.\d+)*")
 _NUMBERS = re.compile(r"[\d.]+")
 _WORD = re.compile(r"[\w-]+")
 # a name is no part of another address: fd01::1
-_VARYING = re.compile(rf"{_MAC.pattern}|{_LINK_LOCAL.pattern}|(?<![\w:]){_NAME_WITH_NUMBER.pattern}\b(?!:[\w:])")
+_VARYING = re.compile(
+    rf"{_MAC.pattern}|{_LINK_LOCAL.pattern}|{_VLAN}|(?<![\w:]){_NAME_WITH_NUMBER.pattern}\b(?!:[\w:])"
+)
 _THING, _NAME, _LINE = "\ue000", "\ue001", "\ue002"  # stand for what differs from line to line
 
 
@@ -38,7 +43,7 @@ def ranges(names: Iterable[str], *, most: int | None = None) -> str:
         step, length = _run(listed, start)
         every = f" (every {_ordinal(step)})" if step > 1 else ""
         first, last = listed[start], listed[start + length - 1]
-        pieces.append((f"{first}…{last}{every}" if length > 1 else first, length))
+        pieces.append((f"{first}…{_end(last)}{every}" if length > 1 else first, length))
         start += length
     if most is None or len(pieces) <= most:
         return ", ".join(piece for piece, _ in pieces)
@@ -46,11 +51,26 @@ def ranges(names: Iterable[str], *, most: int | None = None) -> str:
     return f"{', '.join(piece for piece, _ in pieces[:most])} and {more} more"
 
 
+def shorter_lists(text: str) -> str:
+    """A sentence with ranges in place of long lists of names."""
+    return _LIST.sub(lambda found: ranges(found[0].split(", ")), text)
+
+
+def _end(name: str) -> str:
+    """Of a long name its number is enough where a range ends, which begins with the whole name."""
+    found = _NUMBERED[0].match(name)
+    return f"{found[2]}{found[3]}" if found and len(name) > LONG_NAME else name
+
+
 def _run(names: Sequence[str], start: int) -> tuple[int, int]:
     """How far apart names are numbered from ``start`` on, and how many of them make a range: 1 where they make none."""
-    step, length, before = 0, 1, _numbered(names[start])
+    return max((_run_of(names, start, pattern) for pattern in _NUMBERED), key=lambda run: run[1])
+
+
+def _run_of(names: Sequence[str], start: int, pattern: re.Pattern[str]) -> tuple[int, int]:
+    step, length, before = 0, 1, _numbered(names[start], pattern)
     for place in range(start + 1, len(names)):
-        one = _numbered(names[place])
+        one = _numbered(names[place], pattern)
         if not before or not one or not _same(before, one):
             break
         apart = one[1] - before[1]
@@ -60,9 +80,9 @@ def _run(names: Sequence[str], start: int) -> tuple[int, int]:
     return (step, length) if length >= (RANGE_FROM if step == 1 else STEPS_FROM) else (1, 1)
 
 
-def _numbered(name: str) -> tuple[tuple[str, int, str], int] | None:
+def _numbered(name: str, pattern: re.Pattern[str]) -> tuple[tuple[str, int, str], int] | None:
     """What stands before the number, the digits that it is filled up to and what is behind it; the number."""
-    found = _NUMBERED.match(name)
+    found = pattern.match(name)
     return ((found[1], len(found[2]) if found[2].startswith("0") else 0, found[3]), int(found[2])) if found else None
 
 
@@ -99,7 +119,8 @@ def folded(
         if len(places) < (FOLD_FROM if "…" in things else FOLD_ANY_FROM):
             made += [(place, listed[place]) for place in places]
             continue
-        named = ranges((name for row in some for cell in row for name in words.of(cell)), most=most)
+        called = sorted((name for row in some for cell in row for name in words.of(cell)), key=natural)
+        named = ranges(called, most=most)
         put = {ord(_THING): things, ord(_NAME): named, ord(_LINE): _lines(some)}
         made.append((places[0], tuple(cell.translate(put) for cell in shape)))
     return [row for _, row in sorted(made, key=lambda one: one[0])]

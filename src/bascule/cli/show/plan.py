@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from bascule.cli.common import seconds, table, wrapped
-from bascule.cli.show.folding import MOST_PIECES, folded, folded_by_place, natural, ranges
+from bascule.cli.show.folding import MOST_PIECES, folded, folded_by_place, natural, ranges, shorter_lists
 from bascule.cli.show.output_style import output_style
 from bascule.model.values import count
 from bascule.plan.change import Change, Note, Plan, Risk
@@ -56,9 +56,9 @@ def show_plan(host: str, plan: Plan, *, columns: int) -> str:
 
 
 def _guests(plan: Plan) -> set[str]:
-    """The names of guests in a plan: of those that it touches, and of taps that wait (``web.0``)."""
+    """The names of guests in a plan: of those that it touches, and of those whose taps wait."""
     touched = {guest for change in plan.changes for guest in change.guests}
-    return touched | {stem for note in plan.notes if (stem := note.subject.rpartition(".")[0])}
+    return touched | {note.guest for note in plan.notes if note.guest}
 
 
 def show_diff(plan: Plan) -> str:
@@ -169,15 +169,16 @@ def _height(parts: Iterable[str]) -> int:
 def _lines_of(rows: Sequence[PlanLine], columns: int) -> list[str]:
     """The changes, numbered, and below each why, where no line before it has said so."""
     digits, longest = len(str(len(rows))), max(len(row.subject) for row in rows)
-    longest = min(longest, max(8, columns // 3))  # a longer one pushes its own words to the right
+    longest = min(longest, max(8, columns // 3))  # a longer one has a line of its own
     indent = 2 + digits + 2 + longest + 2
     lines = []
     because: set[str] = set()
     for number, row in enumerate(rows, 1):
         words = row.action + (f" [{row.risk}]" if row.risk else "")
-        lines.append(
-            f"  {number:>{digits}}  {row.subject:<{longest}}  {wrapped(words, indent=indent, columns=columns)}"
-        )
+        subject = f"{row.subject:<{longest}}  "
+        if len(row.subject) > longest:
+            subject = f"{wrapped(row.subject, indent=4 + digits, columns=columns)}\n{' ' * indent}"
+        lines.append(f"  {number:>{digits}}  {subject}{wrapped(words, indent=indent, columns=columns)}")
         if row.reason not in because:
             lines.append(" " * indent + wrapped(f"because {row.reason}", indent=indent, columns=columns))
         because.add(row.reason)
@@ -215,7 +216,8 @@ def _loss(change: Change) -> float:
 
 
 def _note_rows(notes: Iterable[Note]) -> list[tuple[str, ...]]:
-    return [(note.subject, note.text) for note in notes]
+    shorter = str if output_style().verbose else shorter_lists
+    return [(note.subject, shorter(note.text)) for note in notes]
 
 
 def plan_as_json(host: str, plan: Plan) -> dict[str, Any]:

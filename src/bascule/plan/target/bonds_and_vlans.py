@@ -95,7 +95,7 @@ def lay_vlan_link(build: TargetBuilder, vlan: VlanLink) -> None:
 def lay_vlan_below(build: TargetBuilder, bridge: DeclaredBridge, name: IfName, uplink: IfName) -> None:
     """The VLAN of a bridge's uplink. Raises BasculeError when another link has its name."""
     _lay(build, name, Vlan(id=bridge.vlan or 0), uplink, bridge.place)
-    build.because(name, f"{bridge.name} sits on VLAN {bridge.vlan} of {uplink}", bridge.place)
+    build.because(name, f"{bridge.name} is on VLAN {bridge.vlan} of {uplink}", bridge.place)
 
 
 def _lay(build: TargetBuilder, name: IfName, options: Vlan, below: IfName, place: Place) -> None:

@@ -86,6 +86,6 @@ class TargetBuilder(Struct, kw_only=True):
         where = f" ({place.file}:{place.line})" if place.file else ""
         self.reasons[name] = f"{text}{where}"
 
-    def note(self, kind: NoteKind, subject: str, text: str) -> None:
+    def note(self, kind: NoteKind, subject: str, text: str, *, guest: str = "") -> None:
         """Say what the plan cannot or need not do."""
-        self.notes.append(Note(kind=kind, subject=subject, text=text))
+        self.notes.append(Note(kind=kind, subject=subject, text=text, guest=guest))

@@ -47,7 +47,7 @@ def _lay_macvtap(build: TargetBuilder, nic: GuestNic) -> None:
         build.reasons[tap.name] = f"{nic.guest} is plugged into {nic.into}"
         build.running.setdefault(nic.into, []).append(nic.guest)
     else:
-        build.note("waiting", nic.tap, f"will be plugged into {nic.into} at the start of {nic.guest}")
+        _wait(build, nic, nic.into)
 
 
 def _lay_on_network(build: TargetBuilder, nic: GuestNic) -> None:
@@ -59,6 +59,10 @@ def _lay_on_network(build: TargetBuilder, nic: GuestNic) -> None:
     _plug(build, nic, bridge, {bridge})
 
 
+def _wait(build: TargetBuilder, nic: GuestNic, into: str) -> None:
+    build.note("waiting", nic.tap, f"will be plugged into {into} at the start of {nic.guest}", guest=nic.guest)
+
+
 def _plug(build: TargetBuilder, nic: GuestNic, bridge: IfName, way: set[IfName | None]) -> bool:
     """A guest's tap on its bridge; whether there is one. ``way`` are the links that its frames cross as well."""
     tap = build.observed.links.get(nic.tap)
@@ -67,7 +71,7 @@ def _plug(build: TargetBuilder, nic: GuestNic, bridge: IfName, way: set[IfName |
         if tap is not None and tap.master is not None and (name == nic.tap or tap.master == bridge):
             build.running.setdefault(name, []).append(nic.guest)
     if nic.tap not in build.links:
-        build.note("waiting", nic.tap, f"will be plugged into {bridge} at the start of {nic.guest}")
+        _wait(build, nic, bridge)
         return False
     build.set(nic.tap, mtu=build.links[bridge].mtu)
     by_kernel = build.links[bridge].options.by_kernel

@@ -246,7 +246,7 @@ class _Host:
         where: Path = (*path, "address")
         if bridge.vlan is not None:
             message = (
-                f"bridge '{name}' sits on VLAN {bridge.vlan} and cannot take the untagged address of '{bridge.uplink}'"
+                f"bridge '{name}' is on VLAN {bridge.vlan} and cannot take the untagged address of '{bridge.uplink}'"
             )
             self.found.add("FROM-UPLINK", message, where, hint="give the bridge its own address")
 
