@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -98,3 +99,24 @@ def test_wrong_words_get_a_sentence(words: list[str], status: int, message: str)
     assert done.returncode == status
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.kernel
+def test_many_taps_that_are_not_there_are_a_number(lab: Lab, tmp_path: Path) -> None:
+    """Also where no two guests are alike, and none makes a group with others."""
+    names = [f"web-{n}" for n in range(1, 21)]
+    guests = "".join(
+        f"  {name}: {{host: h, memory: {n}GiB, nics: [{{bridge: br0}}]}}\n" for n, name in enumerate(names, 1)
+    )
+    site = tmp_path / "site.yaml"
+    head = "site: s\nnetworks: {n: {}}\nhosts: {h: {nics: {eth0: {network: n}}, bridges: {br0: {uplink: eth0}}}}\n"
+    site.write_text(f"{head}guests:\n{guests}")
+    text = lab.bascule(lab.host("eth0"), "draw", str(site), "--live", env={"PYTHONUTF8": "1"}).stdout
+    assert "wanted (in the file, not on the host): br0, 20 taps\n" in text
+    site.write_text(f"{head}guests:\n{re.sub('memory: .*?, ', '', guests)}")
+    text = lab.bascule(lab.host("eth0b"), "draw", str(site), env={"PYTHONUTF8": "1"}).stdout
+    assert "web-1…web-20 ×20" in text
+    assert "web-7" not in text
+    site.write_text(site.read_text().replace("web-7:", "web-77:"))
+    text = lab.bascule(lab.host("eth0c"), "draw", str(site), env={"PYTHONUTF8": "1"}).stdout
+    assert "web-6, web-77, web-8" in text

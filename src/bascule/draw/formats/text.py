@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from bascule.draw.formats import Options
 from bascule.draw.formats.canvas import Canvas, cells, plain
 from bascule.draw.formats.outline import outline
@@ -15,11 +17,15 @@ from bascule.draw.scene.elements import (
     Kind,
     Layer,
     LinkState,
+    Node,
     Presence,
     Scene,
 )
+from bascule.draw.scene.grouping import leaves_names_out
+from bascule.model.values import count
 
 MIN_WIDTH = 40
+MANY_TAPS = 6
 
 METRICS = Metrics(
     grid=2,
@@ -126,16 +132,16 @@ def _notes(scene: Scene, layout: Layout | None, width: int) -> list[str]:
         lines += ["", *_wrap(f"{scene.path.source} to {scene.path.target}: {names}", width)]
         lines += _wrap(scene.path.end, width)
     for node in scene.nodes.values():
-        if node.members and node.layer is Layer.GUEST:
+        if node.members and node.layer is Layer.GUEST and leaves_names_out(node.members):
             lines += ["", *_wrap(f"{node.label}: {', '.join(node.members)}", width)]
-    missing = [n.label for n in scene.nodes.values() if n.presence is Presence.WANTED and n.layer is not Layer.GUEST]
+    missing = _named(n for n in scene.nodes.values() if n.presence is Presence.WANTED and n.layer is not Layer.GUEST)
     foreign = [n.label for n in scene.nodes.values() if n.presence is Presence.FOREIGN and n.kind is not Kind.HOST]
     if scene.drift:
         lines += ["", *_wrap("drifted (the plan would change):", width)]
         for words in scene.drift:
             lines += _wrap(words, width, "  ")
     if missing:
-        lines += ["", *_wrap(f"wanted (in the file, not on the host): {', '.join(missing)}", width)]
+        lines += ["", *_wrap(f"wanted (in the file, not on the host): {missing}", width)]
     if foreign:
         lines += ["", *_wrap(f"foreign (not in the file, left alone): {', '.join(dict.fromkeys(foreign))}", width)]
     if layout and layout.unrouted:
@@ -145,6 +151,15 @@ def _notes(scene: Scene, layout: Layout | None, width: int) -> list[str]:
     if bad:
         lines += ["", *_wrap("state: " + ", ".join(f"{n.label} {n.state}" for n in bad), width)]
     return lines
+
+
+def _named(nodes: Iterable[Node]) -> str:
+    """Their names; of many taps the number, because each guest stands in the picture."""
+    listed = list(nodes)
+    taps = [node for node in listed if node.kind is Kind.TAP and not node.members]
+    many = len(taps) >= MANY_TAPS
+    named = [node.label for node in listed if not (many and node in taps)]
+    return ", ".join([*dict.fromkeys(named), *([count(len(taps), "tap")] if many else [])])
 
 
 def _wrap(text: str, width: int, indent: str = "") -> list[str]:

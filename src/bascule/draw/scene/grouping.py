@@ -49,6 +49,12 @@ def span(names: Sequence[str]) -> str:
     return f"{in_order[0]}…{in_order[-1]}"
 
 
+def leaves_names_out(names: Sequence[str]) -> bool:
+    """Whether a span of them would not say which they are, because numbers between are missing."""
+    numbers = [int(found[2]) for name in names if (found := _NUMBERED.fullmatch(name))]
+    return len(numbers) != len(names) or max(numbers) - min(numbers) >= len(numbers)
+
+
 def untouched(site: Site) -> frozenset[str]:
     """The guests that somebody speaks of elsewhere in the file: they stay apart, for a reader looks for them."""
     named = {name for e in site.expectations for name in (e.source, e.target)}
