@@ -139,11 +139,10 @@ deb: packaging-tools build/bundle
 rpm: packaging-tools build/bundle
 	PYTHON=$(abspath $(BIN)/python) packaging/rpm build/bundle dist
 
-# one file for a host without anything but Python 3.11 or later; it unpacks itself below ~/.local/share/bascule once
+# one file for a host without anything but Python 3.11 or later; it unpacks itself once, below ~/.local/share/bascule
+# or where it can
 pyz: build/bundle
-	@mkdir -p dist
-	$(BIN)/shiv --site-packages build/bundle --entry-point bascule.__main__:program --compressed --extend-pythonpath \
-		--python '/usr/bin/env python3' --preamble packaging/preamble.py --root '~/.local/share/bascule' --output-file dist/bascule.pyz
+	$(BIN)/python packaging/pyz build/bundle dist/bascule.pyz
 
 # the pages below docs/ as a site in build/docs
 docs: $(VENV)/.dev

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -80,19 +78,3 @@ def test_a_wrong_command_line_is_64(words: tuple[str, ...]) -> None:
     done = bascule(*words)
     assert done.returncode == 64
     assert done.stderr.startswith("error[USAGE]")
-
-
-@pytest.mark.parametrize(("held", "status"), [((sys.version_info[1],), 0), ((8, 9), 1)])
-def test_the_one_file_says_which_python_it_needs(tmp_path: Path, held: tuple[int, ...], status: int) -> None:
-    """Of each compiled module it has one for each Python; a traceback of an import says nothing to an administrator."""
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "msgspec").mkdir()
-    shutil.copy(ROOT / "packaging/preamble.py", tmp_path / "bin")
-    for minor in held:
-        (tmp_path / f"msgspec/_core.cpython-3{minor}-x86_64-linux-gnu.so").touch()
-    done = subprocess.run([sys.executable, tmp_path / "bin/preamble.py"], capture_output=True, text=True, check=False)
-    assert done.returncode == status
-    here = f"this is 3.{sys.version_info[1]}"
-    assert done.stderr.startswith(
-        f"error[PYTHON]: bascule.pyz needs Python 3.8 to 3.9, and {here}\nhint: " if status else ""
-    )

@@ -136,13 +136,18 @@ def test_the_one_file_runs_and_takes_back_a_change_by_itself(tmp_path: Path) -> 
         "i=0\n"
         "while [ -d /sys/class/net/br0 ] && [ $i -lt 90 ]; do sleep 1; i=$((i + 1)); done\n"
         "echo '== taken back'\n"
-        "ip -br address show eth0\n",
+        "ip -br address show eth0\n"
+        "echo '== read-only root'\n"
+        "rm -rf /root/.local; mount -t tmpfs -o ro none /root\n"
+        "/packages/bascule.pyz --version; ls /var/cache/bascule\n",
         seen=shelf,
         tmp=inside,
     )
 
     assert "17 checks and 2 expectations hold" in said
-    assert "192.168.1.10/24" in said.split("== taken back")[1]
+    back, read_only = said.split("== taken back")[1].split("== read-only root")
+    assert "192.168.1.10/24" in back
+    assert "bascule.pyz_" in read_only
 
 
 def test_wheel_and_sdist_are_whole(tmp_path: Path) -> None:
