@@ -79,7 +79,7 @@ NONE = {  # where it is kept, and by what it is done: nothing on the host differ
     *("DomainText.now", "NetworkText.now"),  # of what does not run
     *("DomainText.name", "NetworkText.name", "WakeOnLan.able"),  # who it is, and what it could
     *("DomainText.persistent", "NetworkText.persistent"),  # a change defines, and never makes what is defined pass
-    "QemuGuest.running",  # its administrator starts it
+    *("QemuGuest.running", "QemuGuest.halted", "DomainText.halted"),  # its administrator starts and resumes it
     *("Route.facts", "Route.lifetime", "Address.lifetime"),  # of the moment
 }
 

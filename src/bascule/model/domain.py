@@ -40,6 +40,7 @@ class Domain(Struct, frozen=True, kw_only=True):
     """A virtual server that libvirt or Bascule's own QEMU driver knows.
 
     ``nics`` are those of now (of the definition while it is shut off), ``next_nics`` those of the next start.
+    ``halted`` says why one that runs does nothing: ``paused``, ``crashed``, ``suspended``, or "" for one that goes.
     Memory is in bytes; ``hugepage`` is the page size in bytes where the memory is taken from huge pages;
     ``nodes`` are the NUMA nodes that its memory is bound to.
     """
@@ -48,6 +49,7 @@ class Domain(Struct, frozen=True, kw_only=True):
     uuid: str = ""
     driver: str = "libvirt"
     running: bool = False
+    halted: str = ""
     persistent: bool = True
     autostart: bool = False
     memory: int = 0
@@ -97,7 +99,7 @@ class DomainText(Struct, frozen=True, kw_only=True):
     """A domain as libvirt writes it.
 
     ``now`` is the live XML (the definition while shut off), ``next`` the definition that the next start takes; both
-    are the same text for a domain without definition.
+    are the same text for a domain without definition. ``halted`` is as in ``Domain``.
     """
 
     name: str
@@ -106,6 +108,7 @@ class DomainText(Struct, frozen=True, kw_only=True):
     autostart: bool
     now: str
     next: str
+    halted: str = ""
 
 
 class NetworkText(Struct, frozen=True, kw_only=True):

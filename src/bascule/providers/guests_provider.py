@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import ClassVar
 
 from bascule.model.site import Host, Site
@@ -15,10 +15,10 @@ class GuestsProvider(PlainProvider):
 
     runs_guests: ClassVar[bool] = True
 
-    def running(self, state: HostState) -> Iterable[str]:
+    def running(self, state: HostState) -> Mapping[str, str]:
         """The guests whose process is there."""
         part = self.part(state)
-        return [domain.name for domain in part.seen_domains if domain.running] if part is not None else ()
+        return {one.name: one.halted for one in part.seen_domains if one.running} if part is not None else {}
 
     def as_it_runs(self, site: Site, host: Host, observed: HostState) -> Site:
         """The site with the taps that running guests have now."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -42,9 +42,9 @@ class PlainProvider:
         """What is there is done."""
         return ""
 
-    def running(self, state: HostState) -> Iterable[str]:  # for others
+    def running(self, state: HostState) -> Mapping[str, str]:  # for others
         """It runs no guests."""
-        return ()
+        return {}
 
     def lay_over(self, state: HostState) -> HostState:  # for others
         """The state as it is."""

@@ -115,8 +115,8 @@ class Provider(Protocol):
     def not_done(self, state: HostState) -> str:
         """Why what is written down of its part is not done on the host, in words; empty where it is."""
 
-    def running(self, state: HostState) -> Iterable[str]:
-        """The guests that run, as far as it was asked and knows."""
+    def running(self, state: HostState) -> Mapping[str, str]:
+        """The guests that run, as far as it was asked and knows; why one does nothing (``paused``), "" if it goes."""
 
     def part(self, state: HostState) -> Any:
         """Its part of a state; None where it was not asked: unknown is not empty."""

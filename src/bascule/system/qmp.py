@@ -19,10 +19,10 @@ ANSWER_S = 10.0
 class Qmp(Closing):
     """A conversation with one QEMU process. Every failure is a CommandFailed with QEMU's own words."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, patience_s: float = ANSWER_S) -> None:
         self._path = path
         try:
-            self._socket = LineSocket(path, timeout_s=ANSWER_S)
+            self._socket = LineSocket(path, timeout_s=patience_s)
             self._line()  # the greeting
         except OSError as error:
             raise self._gone(error) from error

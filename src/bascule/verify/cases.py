@@ -11,6 +11,7 @@ from bascule.model.values import Service
 from bascule.probe.domain import ProbeAttachment
 from bascule.probe.question import AGENT_ASKS_AT_MOST, PATIENCE_S, PORTS_AT_MOST, Protocol, Question, ports_of
 from bascule.verify.endpoints import EndpointAddress, Endpoints
+from bascule.verify.power import NONE_OFF, GuestsOff, are_off
 
 NEGATIVE_PATIENCE_S = 0.5  # for what should not be answered; asked when the wires are known to work
 CONTROLS = 3  # endpoints that are asked whether the target lives
@@ -39,12 +40,12 @@ class Control(Struct, frozen=True):
         return self.stand.network or str(self.stand.address.network)
 
 
-def prepare(wish: Expectation, endpoints: Endpoints, off: frozenset[str] = frozenset(), no_router: str = "") -> Case:
+def prepare(wish: Expectation, endpoints: Endpoints, off: GuestsOff = NONE_OFF, no_router: str = "") -> Case:
     """What to ask for an expectation, or why it cannot be asked here; ``no_router``: who is off by whom it would go."""
     ends = (wish.source, wish.target)
-    off_ends, silent = [name for name in ends if name in off], [name for name in ends if endpoints.is_silent(name)]
-    if off_ends:
-        return Case(wish, unproven=f"{' and '.join(off_ends)} {'are' if len(off_ends) > 1 else 'is'} off")
+    silent = [name for name in ends if endpoints.is_silent(name)]
+    if words := are_off(ends, off):
+        return Case(wish, unproven=words)
     if no_router:
         return Case(wish, unproven=no_router)
     if silent:

@@ -24,6 +24,7 @@ from bascule.verify.cases import Case, Control, prepare
 from bascule.verify.endpoints import Endpoints
 from bascule.verify.nat_boundary import NatBoundaries
 from bascule.verify.path_trace import PathTraces
+from bascule.verify.power import NONE_OFF, GuestsOff
 from bascule.verify.reachability.model_verdict import ModelVerdict, model_says
 from bascule.verify.reachability.participant import AskedHost
 from bascule.verify.undeclared_routers import RoutersOff, UndeclaredRouters
@@ -98,7 +99,7 @@ class _Reply(Struct, frozen=True):
 
 
 def judge(
-    site: Site, probe_domain: ProbeDomain, endpoints: Endpoints | None = None, off: frozenset[str] = frozenset()
+    site: Site, probe_domain: ProbeDomain, endpoints: Endpoints | None = None, off: GuestsOff = NONE_OFF
 ) -> tuple[Outcome, ...]:
     """Ask every expectation of the site, many at once: first what should pass, then what should not.
 

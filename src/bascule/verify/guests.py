@@ -20,6 +20,7 @@ from bascule.probe.protocols import ANSWERED_BY_ALL
 from bascule.probe.question import Answer, Protocol, Question, Response
 from bascule.verify.checks import Check, own_tap, ports_of_macs, read_neighbours
 from bascule.verify.endpoints import EndpointAddress, Endpoints
+from bascule.verify.power import NONE_OFF, GuestsOff
 from bascule.verify.wire.bound_macs import bound_elsewhere
 from bascule.verify.wire.lost import LostProbe, where_lost
 
@@ -53,7 +54,7 @@ class _Inquiry(Struct):
 
 
 def check_guests(
-    site: Site, host: Host, state: HostState, probe_domain: ProbeDomain, off: frozenset[str] = frozenset()
+    site: Site, host: Host, state: HostState, probe_domain: ProbeDomain, off: GuestsOff = NONE_OFF
 ) -> Iterator[Check]:
     """Per guest NIC: MAC on its own port, ARP from the host, and the three properties.
 
@@ -62,7 +63,7 @@ def check_guests(
     """
     every = list(site.guest_nics(host.name))
     for name in dict.fromkeys(nic.guest for nic in every if nic.guest in off):
-        yield Check(id="running", subject=name, ok=None, detail="is off: nothing of it can be asked")
+        yield Check(id="running", subject=name, ok=None, detail=f"is {off[name]}: nothing of it can be asked")
     namespace = probe_domain.hosts[host.name]
     yield from bound_elsewhere([nic for nic in every if nic.guest in off], namespace)
     nics = [nic for nic in every if nic.guest not in off and nic.tap not in host.listeners]

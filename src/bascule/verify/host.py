@@ -12,6 +12,7 @@ from bascule.verify.doctor.firewall.all_looks import check_firewall
 from bascule.verify.endpoints import Endpoints
 from bascule.verify.guests import check_guests
 from bascule.verify.networks import check_networks, check_servers
+from bascule.verify.power import NONE_OFF, GuestsOff
 from bascule.verify.state import StateChecks, check_links
 from bascule.verify.wire.mirrors import check_mirrors
 from bascule.verify.wire.routing import check_routing
@@ -23,7 +24,7 @@ def check_host(
     state: HostState,
     probe_domain: ProbeDomain,
     plan: Plan,
-    off: frozenset[str] = frozenset(),
+    off: GuestsOff = NONE_OFF,
 ) -> tuple[Check, ...]:
     """All checks of one host: its state held against ``plan``, which is made from it, then each guest with real frames.
 
@@ -40,9 +41,7 @@ def check_host(
     )
 
 
-def check_state(
-    site: Site, host: Host, state: HostState, plan: Plan, off: frozenset[str] = frozenset()
-) -> tuple[Check, ...]:
+def check_state(site: Site, host: Host, state: HostState, plan: Plan, off: GuestsOff = NONE_OFF) -> tuple[Check, ...]:
     """The half that needs no frames: a host's state held against ``plan``, which is made from it."""
     facts = StateChecks(plan, off)
     half = (*check_links(site, host, state, facts), *check_networks(site, host, state, facts))

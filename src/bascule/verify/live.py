@@ -23,7 +23,7 @@ from bascule.verify.checks import Check, read_neighbours
 from bascule.verify.endpoints import Endpoints
 from bascule.verify.expectations import NOT_ASKED, UNPROVEN, Outcome, judge, with_model
 from bascule.verify.host import check_host, check_state
-from bascule.verify.power import guests_off
+from bascule.verify.power import NONE_OFF, GuestsOff, guests_off
 from bascule.verify.reachability.gather import network_here
 from bascule.verify.reachability.live import scene
 from bascule.verify.wire.foreign_macs import ForeignMacs, blocked_uplinks, live_uplinks
@@ -41,7 +41,7 @@ class Verified(Struct, frozen=True, kw_only=True):
     host: Host
     checks: tuple[Check, ...]
     outcomes: tuple[Outcome, ...]
-    off: frozenset[str] = frozenset()  # the guests that do not run
+    off: GuestsOff = NONE_OFF  # the guests that do not run, and those that are halted
     waiting: str = ""  # that a change is still to be confirmed: what holds now may be taken back
 
     @property

@@ -20,6 +20,7 @@ from bascule.plan.change import About, Change, Plan
 from bascule.plan.make import no_carrier
 from bascule.plan.warnings.mtu import narrows
 from bascule.verify.checks import Check
+from bascule.verify.power import NONE_OFF, GuestsOff
 
 LINK: tuple[About, ...] = ("existence", "up")
 
@@ -30,7 +31,7 @@ class StateChecks:
     ``off`` are the guests that do not run: of their taps nothing is asked.
     """
 
-    def __init__(self, plan: Plan, off: frozenset[str] = frozenset()) -> None:
+    def __init__(self, plan: Plan, off: GuestsOff = NONE_OFF) -> None:
         self._plan = plan
         self.off = off
         self._told: set[int] = set()
@@ -177,9 +178,9 @@ def tap_on_bridge(nic: GuestNic, bridge: str, link: Link | None, facts: StateChe
     """Whether a guest's tap is a port of its bridge; of a guest that is off, it need not be."""
     if link is None:
         detail = f"is not there; should be a port of {bridge}"
-        off = nic.guest in facts.off
+        off = facts.off.get(nic.guest)
         if off:
-            detail = "is not there, since its guest is off"
+            detail = f"is not there, since its guest is {off}"
         return Check(id="tap-on-bridge", subject=nic.tap, ok=None if off else False, detail=detail)
     return _member("tap-on-bridge", link, facts)
 

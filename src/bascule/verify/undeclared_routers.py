@@ -15,6 +15,7 @@ from bascule.model.values import IpAddress
 from bascule.probe.capture import CapturedFrame
 from bascule.verify.endpoints import Endpoints
 from bascule.verify.path_trace import looked_for
+from bascule.verify.power import GuestsOff
 
 
 class UndeclaredRouters:
@@ -104,8 +105,8 @@ class UndeclaredRouters:
 class RoutersOff:
     """The guests of a site that are ``off``, by their addresses."""
 
-    def __init__(self, site: Site, endpoints: Endpoints, off: frozenset[str]) -> None:
-        self._site, self._endpoints = site, endpoints
+    def __init__(self, site: Site, endpoints: Endpoints, off: GuestsOff) -> None:
+        self._site, self._endpoints, self._off = site, endpoints, off
         self._owners = {stand.address.ip: name for name in off for stand in endpoints.stands(name)}
 
     def gateway(self, wish: Expectation) -> str:
@@ -123,7 +124,8 @@ class RoutersOff:
             ]
             gateways = [gateway for network in known for gateway in network.gateways]
             if gateways and name not in self._site.hosts and all(one in self._owners for one in gateways):
-                return f"{self._owners[gateways[0]]}, the gateway of {known[0].name}, is off"
+                owner = self._owners[gateways[0]]
+                return f"{owner}, the gateway of {known[0].name}, is {self._off[owner]}"
         return ""
 
     def sought(self, wish: Expectation, captured: Iterable[CapturedFrame]) -> str:
@@ -132,5 +134,5 @@ class RoutersOff:
             address = looked_for(seen)
             owner = self._owners.get(address) if address is not None else None
             if owner is not None and owner not in {wish.source, wish.target}:
-                return f"{owner}, which has {address} and is to hand it on, is off"
+                return f"{owner}, which has {address} and is to hand it on, is {self._off[owner]}"
         return ""

@@ -30,7 +30,12 @@ def as_document(found: Inventory) -> dict[str, Any]:
 
 def _row_document(row: GuestRow) -> dict[str, Any]:
     domain, nic = row.domain, row.nic
-    facts: dict[str, Any] = {"guest": domain.name, "driver": domain.driver, "running": domain.running}
+    facts: dict[str, Any] = {
+        "guest": domain.name,
+        "driver": domain.driver,
+        "running": domain.running,
+        "halted": domain.halted or None,
+    }
     if nic is None:
         return {**facts, "nic": None}
     return {
@@ -84,7 +89,7 @@ def _table(found: Sequence[GuestRow]) -> list[str]:
 
 
 def _row_text(row: GuestRow) -> tuple[str, ...]:
-    state = "runs" if row.domain.running else "off"
+    state = (row.domain.halted or "runs") if row.domain.running else "off"
     nic = row.nic
     if nic is None:
         return (row.domain.name, state, "-", "", "", "", "", "", "", "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from bascule.cli.common import table, wrapped
 from bascule.cli.show.folding import MOST_PIECES, alike_ways, folded, folded_by_place, natural, ranges, without_numbers
@@ -216,10 +216,12 @@ def tally(checks: Sequence[Check], outcomes: Sequence[Outcome]) -> str:
     return f"{' and '.join(words for _, words in rows)} {hold}{rest}"
 
 
-def not_proven(checks: Sequence[Check], outcomes: Sequence[Outcome], off: Iterable[str]) -> str:
+def not_proven(checks: Sequence[Check], outcomes: Sequence[Outcome], off: Mapping[str, str]) -> str:
     """What --strict takes for a failure though nothing does not hold: guests that are off, and all that is unproven."""
-    guests = sorted(off)
-    words = [f"{ranges(guests)} {'is' if len(guests) == 1 else 'are'} off"] if guests else []
+    words = []
+    for word in sorted(set(off.values())):
+        guests = sorted(name for name in off if off[name] == word)
+        words.append(f"{ranges(guests)} {'is' if len(guests) == 1 else 'are'} {word}")
     words += [f"{one.subject}, {WORDS.get(one.id, one.id)}" for one in checks if one.ok is None and one.unproven]
     words += [_asked(one) for one in outcomes if one.is_open]
     return "; ".join(words)

@@ -92,7 +92,7 @@ def command(
     else:  # before the report, whose file may fail
         show(_in_words(seen, picture=not no_picture, columns=width(), chosen=chosen))
     if seen.ok and not ok and not as_json:
-        words = not_proven(seen.checks, seen.outcomes, ())
+        words = not_proven(seen.checks, seen.outcomes, {})
         show("\nnot proven (--strict): " + wrapped(words, indent=8, columns=width()))
     if report_file is not None:
         _write_report(seen, site_file, report_file, chosen)

@@ -42,6 +42,7 @@ def domain(text: DomainText, bridges: dict[str, str] | None = None) -> Domain:
         name=text.name,
         uuid=now.findtext("uuid", ""),
         running=text.running,
+        halted=text.halted,
         persistent=text.persistent,
         autostart=text.autostart,
         memory=_memory(now),

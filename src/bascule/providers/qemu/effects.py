@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bascule.errors import BasculeError
 from bascule.host.live import LiveHost
 from bascule.model.values import IfName, Mac
 from bascule.plan.batch import Batch
@@ -16,6 +17,16 @@ from bascule.providers.effects import ObserveScope
 from bascule.providers.qemu.state import QemuGuest, QemuState
 from bascule.system.disk.files import is_closed
 from bascule.system.openvswitch import switch_ports
+
+MONITOR_S = 1.0  # for how long a guest is asked whether it goes
+HALTED = {  # RunState of qapi/run-state.json: those in which no processor of the guest runs, and that last
+    "paused": "paused",
+    "io-error": "paused",
+    "watchdog": "paused",
+    "guest-panicked": "crashed",
+    "internal-error": "crashed",
+    "suspended": "suspended",
+}
 
 
 class QemuEffects:
@@ -58,9 +69,9 @@ def observe(folder: Path, where: LiveHost) -> QemuState:
     for path in files:
         facts = json.loads(path.read_text())
         taps = {row["tap"]: links[row["tap"]] for row in facts["nics"] if row["tap"] in links}
-        guests[facts["name"]] = QemuGuest(
-            definition=facts, running=process_of(folder / facts["name"]) is not None, bridges=taps
-        )
+        process = process_of(folder / facts["name"])
+        halted = _halted(process, folder / facts["name"] / "qmp") if process is not None else ""
+        guests[facts["name"]] = QemuGuest(definition=facts, running=process is not None, halted=halted, bridges=taps)
     return QemuState(folder=str(folder), guests=guests)
 
 
@@ -79,6 +90,18 @@ def process_of(folder: Path) -> int | None:
         if str(folder / "qmp").encode() in line:  # not another process that got the number later
             return pid
     return None
+
+
+def _halted(process: int, monitor: Path) -> str:
+    """Why a guest with a process does nothing; "" for one that goes, and where its monitor does not say in time."""
+    from bascule.system.qmp import Qmp
+
+    with contextlib.suppress(OSError):
+        if Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] in {"T", "t"}:
+            return "paused"
+    with contextlib.suppress(BasculeError), Qmp(monitor, patience_s=MONITOR_S) as qmp:
+        return HALTED.get(qmp.ask("query-status")["status"], "")
+    return ""
 
 
 def tell(command: Command, where: LiveHost) -> None:

@@ -18,10 +18,14 @@ DEFAULT_MEMORY = 1 << 30  # bytes; where the site file says nothing
 
 
 class QemuGuest(Struct, frozen=True, kw_only=True):
-    """One guest. ``definition`` is its ``guest.json``; ``bridges`` has the bridge of each tap that is there, or ""."""
+    """One guest. ``definition`` is its ``guest.json``; ``bridges`` has the bridge of each tap that is there, or "".
+
+    ``halted`` is as in ``Domain``.
+    """
 
     definition: Mapping[str, Any]
     running: bool = False
+    halted: str = ""
     bridges: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -110,6 +114,7 @@ def domain(guest: QemuGuest, accel: str = "") -> Domain:
         name=facts["name"],
         driver="qemu",
         running=guest.running,
+        halted=guest.halted,
         memory=facts["memory"],
         vcpus=facts["vcpus"],
         nics=tuple(_nic(one, guest.bridges) for one in guest.rows),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bascule.model.domain import DomainText, LeaseText, NetworkText
-from bascule.system.libvirt.interface import libvirt_error
+from bascule.system.libvirt.interface import HALTED, libvirt_error
 
 _VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 _FOLDERS = (  # where distributions put it; a virtual environment made with plain python does not look there
@@ -98,6 +98,7 @@ class Binding:
             autostart=bool(domain.autostart()) if persistent else False,
             now=now,
             next=definition,
+            halted=HALTED.get(domain.state()[0], "") if running else "",
         )
 
     def networks(self) -> tuple[NetworkText, ...]:

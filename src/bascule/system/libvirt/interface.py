@@ -9,6 +9,9 @@ from typing import Protocol
 from bascule.errors import BasculeError, CommandFailed, MissingTool, NotPermitted, Problem
 from bascule.model.domain import DomainText, LeaseText, NetworkText
 
+# virDomainState of libvirt/include/libvirt/libvirt-domain.h: the states of a domain that has a process and does nothing
+HALTED = {3: "paused", 6: "crashed", 7: "suspended"}
+
 
 class Hypervisor(Protocol):
     """A connection. Every method raises CommandFailed, NotPermitted or MissingTool with libvirt's own words."""

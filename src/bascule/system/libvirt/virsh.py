@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from bascule.errors import BasculeError, MissingTool
 from bascule.model.domain import DomainText, LeaseText, NetworkText
 from bascule.system.libvirt.interface import libvirt_error, no_way_in
 from bascule.system.run import run
+
+VIRSH_HALTED = {"paused": "paused", "crashed": "crashed", "pmsuspended": "suspended"}  # tools/virsh-domain-monitor.c
 
 
 class Virsh:
@@ -48,6 +50,7 @@ class Virsh:
         running = set(self._names("list", "--uuid"))
         persistent = set(self._names("list", "--all", "--persistent", "--uuid"))
         autostart = set(self._names("list", "--all", "--autostart", "--uuid"))
+        halted = self._halted(running)
         now = self._texts([f"dumpxml {uuid}" for uuid in everything])
         later = self._texts([f"dumpxml --inactive {uuid}" for uuid in everything if uuid in running & persistent])
         found = [
@@ -58,10 +61,18 @@ class Virsh:
                 autostart=uuid in autostart,
                 now=text,
                 next=later.get(uuid, text),
+                halted=halted.get(uuid, ""),
             )
             for uuid, text in now.items()
         ]
         return tuple(sorted(found, key=lambda text: text.name))
+
+    def _halted(self, running: Iterable[str]) -> dict[str, str]:
+        """Those that have a process and do nothing, by UUID; all are asked by one program."""
+        asked = "; ".join(f"dominfo {uuid}" for uuid in running)
+        text = run(("virsh", "-q", "-c", self.uri, asked), check=False).stdout if asked else ""
+        states = re.findall(r"^UUID:\s*(\S+)$.*?^State:\s*(.+?)$", text, re.M | re.S)
+        return {uuid: VIRSH_HALTED[state] for uuid, state in states if state in VIRSH_HALTED}
 
     def domain(self, name: str) -> DomainText:
         """One domain."""
@@ -79,6 +90,7 @@ class Virsh:
             autostart=facts["Autostart"] == "enable",
             now=now,
             next=self._ask(doing, "dumpxml", "--inactive", "--domain", name) if inactive else now,
+            halted=VIRSH_HALTED.get(facts["State"], ""),
         )
 
     def networks(self) -> tuple[NetworkText, ...]:

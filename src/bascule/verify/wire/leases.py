@@ -14,6 +14,7 @@ from bascule.providers.dnsmasq.observe import leases_in
 from bascule.system.net.netns import Namespace
 from bascule.topology.virtual_networks import existing_bridge
 from bascule.verify.checks import Check, ports_of_macs
+from bascule.verify.power import GuestsOff
 
 
 def leases_below(folder: Path) -> tuple[Lease, ...]:
@@ -22,7 +23,7 @@ def leases_below(folder: Path) -> tuple[Lease, ...]:
 
 
 def check_leases(
-    site: Site, host: Host, state: HostState, namespace: Namespace, leases: Iterable[Lease], off: frozenset[str]
+    site: Site, host: Host, state: HostState, namespace: Namespace, leases: Iterable[Lease], off: GuestsOff
 ) -> Iterator[Check]:
     """Each guest NIC on a network of ours that has a server: its lease, and whether that is the reserved address.
 

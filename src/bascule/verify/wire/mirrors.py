@@ -12,9 +12,10 @@ from bascule.probe.domain import CapturePoint, ProbeDomain
 from bascule.probe.question import Protocol, Question
 from bascule.verify.checks import Check
 from bascule.verify.endpoints import Endpoints
+from bascule.verify.power import GuestsOff
 
 
-def check_mirrors(site: Site, host: Host, probe_domain: ProbeDomain, off: frozenset[str]) -> Iterator[Check]:
+def check_mirrors(site: Site, host: Host, probe_domain: ProbeDomain, off: GuestsOff) -> Iterator[Check]:
     """A check for each mirror: one of its guests asks for a neighbour, and the copies are counted where it leads."""
     endpoints = Endpoints(site, probe_domain)
     for bridge in host.bridges.values():
@@ -22,7 +23,7 @@ def check_mirrors(site: Site, host: Host, probe_domain: ProbeDomain, off: frozen
             yield _check(site, host, bridge, mirror, endpoints, off)
 
 
-def _check(site: Site, host: Host, bridge: Bridge, mirror: Mirror, endpoints: Endpoints, off: frozenset[str]) -> Check:
+def _check(site: Site, host: Host, bridge: Bridge, mirror: Mirror, endpoints: Endpoints, off: GuestsOff) -> Check:
     subject = f"{bridge.name} to {mirror.to}"
     nics = [nic for nic in site.guest_nics(host.name) if nic.bridge == bridge.name and nic.guest not in off]
     watched = [nic for nic in nics if nic.tap in mirror.sources or (not mirror.sources and nic.tap != mirror.to)]
