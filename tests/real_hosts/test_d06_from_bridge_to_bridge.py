@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from ipaddress import ip_interface
 from pathlib import Path
@@ -151,3 +152,33 @@ def test_d06_two_nics_that_hear_a_router_each(real_host: Field) -> None:
     undone = real_host.document("undo")
     assert undone["ok"], undone
     assert defaults() == {"eth0", "eth1"}
+
+
+@pytest.mark.parametrize("address", [", address: from-uplink", ""], ids=["the host speaks on it", "silent"])
+def test_d06_a_bridge_that_comes_back_has_its_kernel_parameters(real_host: Field, address: str) -> None:
+    """A bridge whose name changes is made anew by undo; what it says of that is what the kernel would not do."""
+    text = BOTH.replace(", br1: {uplink: eth1, address: from-uplink}", f", br1: {{uplink: eth1{address}}}")
+    assert real_host.bascule("apply", real_host.site(text), "--yes", "--no-confirm").returncode == 0
+    with real_host.host.entered():
+        Path("/proc/sys/net/ipv4/conf/br1/rp_filter").write_text("2")
+    before = every_parameter(real_host, "br1")
+    assert before["ipv4/conf/br1/arp_ignore"] == ("0" if address else "1")
+    path = real_host.site(text.replace("br1:", "lan:"))
+    assert real_host.bascule("apply", path, "--yes", "--confirm-within", "60s").returncode == 0
+    undone = real_host.bascule("undo", "--yes")
+    assert undone.returncode == 0, undone.stderr
+    assert every_parameter(real_host, "br1") == before
+    said = " ".join(undone.stdout.split())
+    assert "take packets only from sources that a route leads to" in said
+    assert "disable_xfrm" not in said, "the kernel gives it to a new bridge, too"
+
+
+def every_parameter(field: Field, link: str) -> dict[str, str]:
+    """All of a link, as far as they can be read."""
+    found = {}
+    with field.host.entered():
+        for folder in (f"ipv{version}/{kind}/{link}" for version in (4, 6) for kind in ("conf", "neigh")):
+            for path in Path("/proc/sys/net", folder).iterdir():
+                with contextlib.suppress(OSError):
+                    found[f"{folder}/{path.name}"] = path.read_text().strip()
+    return found

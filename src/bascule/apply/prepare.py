@@ -282,11 +282,12 @@ def _keys(site: Site, host: Host) -> tuple[str, ...]:
 
 
 def _keys_that_go_back(site: Site, host: Host, seen: HostState) -> tuple[str, ...]:
-    """The parameters of bridges of ours that go, whose addresses a port gets back, and of those ports."""
-    going = outdated_links(site, host, seen, by_libvirt=False)
-    bridges = sorted(name for name in going if seen.links[name].is_bridge and seen.links[name].addresses)
-    links = dict.fromkeys(link for name in bridges for link in (name, *(port.name for port in seen.ports(name))))
-    return tuple(key for link in links for key in (*slaac_keys(link), *speaker_keys(link)))
+    """The parameters of links of ours that go, and of the ports that get their addresses back."""
+    going = sorted(outdated_links(site, host, seen, by_libvirt=False))
+    bridges = [name for name in going if seen.links[name].is_bridge and seen.links[name].addresses]
+    links = dict.fromkeys((*going, *(port.name for name in bridges for port in seen.ports(name))))
+    known = (*links, "default") if links else ()  # with which a link begins that the way back makes
+    return tuple(key for link in known for key in (*slaac_keys(link), *speaker_keys(link)))
 
 
 def _guests_run(observed: HostState) -> bool:

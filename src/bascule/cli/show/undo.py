@@ -24,7 +24,7 @@ def show_preview(seen: UndoPreview, *, columns: int) -> str:
     if seen.files:
         lines += ["", "files", *table(seen.files, indent=2, columns=columns)]
     if seen.kept:
-        lines += ["", "stays as others made it", *table([(line,) for line in seen.kept], indent=2, columns=columns)]
+        lines += ["", "changed by others meanwhile", *table([(line,) for line in seen.kept], indent=2, columns=columns)]
     if seen.losses:
         lines += ["", "warnings", *table(seen.losses, indent=2, columns=columns)]
     return "\n".join(lines)

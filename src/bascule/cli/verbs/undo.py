@@ -77,7 +77,7 @@ def _done(undone: UndoResult) -> Iterator[str]:
     yield from (f"  {name} is as before" for name in back.files)
     yield from (f"  as before: {words}" for words in back.besides)
     if back.kept:
-        yield "changed by others meanwhile, and kept:"
+        yield "changed by others meanwhile:"
         yield from table(((line,) for line in back.kept), indent=2, columns=width())
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from bascule.model.kernel_parameters import link_of
+from bascule.model.kernel_parameters import conf, link_of
 from bascule.model.state import Address, FixedNeighbour, HostState, Link, Route, RoutingRule, stood_on
 from bascule.model.values import IfName
 from bascule.model.volatile import Lifetime
@@ -348,7 +348,19 @@ class _Merge(Struct, kw_only=True):
         states = (self.before, self.wanted, self.now, self._after())
         found = merge_mapping(*(state.sysctls for state in states), kept=self.kept)
         there = {*links, "all", "default", ""}
-        return {key: value for key, value in found.items() if link_of(key) in there}
+        made = links.keys() - self.now.links.keys()
+        return {
+            key: value
+            for key, value in found.items()
+            if (name := link_of(key)) in there
+            and not (name in made and self._comes_with(links[IfName(name)], key, value))
+        }
+
+    def _comes_with(self, link: Link, key: str, value: str) -> bool:
+        """Whether the kernel gives this to a link that is made now."""
+        if key == conf(6, link.name, "mtu"):
+            return value == str(link.mtu)
+        return self.now.sysctls.get(key.replace(f"/{link.name}/", "/default/")) == value
 
 
 def _addresses_of(state: HostState, name: IfName) -> tuple[Address, ...]:
