@@ -127,6 +127,16 @@ def test_t07_another_machine_has_the_mac_of_a_nic_of_the_host(applied: Field, tw
     assert f"came in by eth0 with its own MAC {MACS['eth0']}" in words
 
 
+def test_t07_a_silent_copy_of_the_host_without_ipv6(applied: Field, twin: Namespace) -> None:
+    with twin.entered():
+        Path("/proc/sys/net/ipv6/conf/eth0/disable_ipv6").write_text("1")
+    applied.batch(f"link set eth0 address {MACS['eth0']}\naddr add 192.168.1.10/24 dev eth0\nlink set eth0 up\n", twin)
+    feed(twin, "flush ruleset")
+    ok, words = said(applied)["eth0"]
+    assert ok is False
+    assert f"own MAC {MACS['eth0']} (ARP of 192.168.1.10)" in words
+
+
 def test_t07_a_wire_that_gives_everything_back_tells_nothing(applied: Field) -> None:
     port = "p" + MACS["eth1"].replace(":", "")
     applied.run("bridge", "link", "set", "dev", port, "hairpin", "on", where=applied.switch)

@@ -32,9 +32,14 @@ def build(
     *,
     target_mac: bytes = ethernet.UNKNOWN,
     dst: bytes = ethernet.BROADCAST,
+    answer_to: bytes = b"",
 ) -> bytes:
-    """The whole frame. ``dst`` may be one MAC: a neighbour is probed by unicast (RFC 1122, 2.3.2.1)."""
-    body = HEADS[0] + operation.to_bytes(2, "big") + sender_mac + sender.packed + target_mac + target.packed
+    """The whole frame. ``dst`` may be one MAC: a neighbour is probed by unicast (RFC 1122, 2.3.2.1).
+
+    ``answer_to`` is the sender's MAC as ARP says it, where that is not the frame's: whoever answers sends it there.
+    """
+    head = HEADS[0] + operation.to_bytes(2, "big")
+    body = head + (answer_to or sender_mac) + sender.packed + target_mac + target.packed
     return ethernet.frame(dst, sender_mac, ethernet.ARP, body)
 
 

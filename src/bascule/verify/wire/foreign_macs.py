@@ -4,9 +4,10 @@ The switch outside learns a MAC where it spoke last; our own probes teach it the
 passes while most frames of the guest are lost. Only the other machine's frames show it, so it is made to speak: by an
 echo request to all IPv6 nodes (RFC 4291, 2.7.1), which it answers, or whose sender it looks for, by ARP probes (RFC
 5227) for the IPv4 addresses that are known, and by neighbour solicitations for those of IPv6 and for the ones that are
-made of the MACs: a firewall that drops echoes lets these in. One that has another IPv4 address, and no IPv6, shows only
-by the frames that the switch sends to it instead of us: what can be seen from another link of this host in the same
-network.
+made of the MACs: a firewall that drops echoes lets these in. A copy of this host would answer to its own MAC, by which
+no switch brings us anything, so it is asked to answer everybody. One that has another IPv4 address, and no IPv6, shows
+only by the frames that the switch sends to it instead of us: what can be seen from another link of this host in the
+same network.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ class Uplink(Struct, frozen=True):
     """A port of a bridge that leads out: whose the MACs behind it are, and how its wire is asked.
 
     ``has_ipv4``: nothing says that its network has no IPv4. ``addresses`` are those that are asked for, ``other`` is
-    another link of the host in the same network, with its MAC. ``own``: it is no port, and the host's own MAC is asked
-    for alone.
+    another link of the host in the same network, with its MAC. ``spoken`` are the host's own addresses there. ``own``:
+    it is no port, and the host's own MAC is asked for alone.
     """
 
     name: IfName
@@ -54,6 +55,7 @@ class Uplink(Struct, frozen=True):
     has_ipv4: bool
     addresses: tuple[IpAddress, ...]
     other: tuple[IfName, Mac] | None = None
+    spoken: tuple[IPv4Address, ...] = ()
     own: bool = False
 
     def questions(self) -> Iterator[bytes]:
@@ -65,6 +67,8 @@ class Uplink(Struct, frozen=True):
                 yield arp.build(arp.REQUEST, source, NOBODY, address)
             else:
                 yield icmp.solicitation(source, IPv6Address(b"\xfe\x80" + bytes(6) + interface), address)
+        for own in self.spoken:  # a copy of this host would answer its own MAC, which is to say itself
+            yield arp.build(arp.REQUEST, source, NOBODY, own, answer_to=ethernet.BROADCAST)
 
 
 def uplinks_of(site: Site, host: Host, state: HostState, known: tuple[IpInterface, ...]) -> Iterator[Uplink]:
@@ -83,6 +87,7 @@ def uplinks_of(site: Site, host: Host, state: HostState, known: tuple[IpInterfac
             has_ipv4=network is None or not network.subnets or any(x.version == 4 for x in network.subnets),
             addresses=_addresses(site, host, network, known),
             other=_other(site, host, state, network, bridge.name),
+            spoken=_spoken(link),
         )
 
 
@@ -94,7 +99,19 @@ def own_links(site: Site, host: Host, state: HostState, known: tuple[IpInterface
             network = site.network_of_link(host, said.name)
             addresses = _addresses(site, host, network, known)
             owners = {link.mac: str(said.name)}
-            yield Uplink(name=link.name, mac=link.mac, owners=owners, has_ipv4=True, addresses=addresses, own=True)
+            yield Uplink(
+                name=link.name,
+                mac=link.mac,
+                owners=owners,
+                has_ipv4=True,
+                addresses=addresses,
+                spoken=_spoken(link),
+                own=True,
+            )
+
+
+def _spoken(link: Link) -> tuple[IPv4Address, ...]:
+    return tuple(IPv4Address(a.ip.partition("/")[0]) for a in link.addresses if ":" not in a.ip)
 
 
 def _is_blocked(port: Link) -> bool:
