@@ -144,10 +144,12 @@ def _cells(
         return
     ways = list(ways_between(given.network, by, of))
     there = by.elsewhere or of.elsewhere or by.is_beyond or of.is_beyond
+    further = by.has_further or of.has_further
 
     def told(result: Certainty) -> Certainty:  # what the other host of a pair does was not seen, nor a router
-        passes = result.passes
-        return Certainty.UNKNOWN if there and passes else as_read(result, given.network)
+        if (there and result.passes) or (further and result is Certainty.NO):
+            return Certainty.UNKNOWN
+        return as_read(result, given.network)
 
     for service, parts in services.items() if ways else ():
         found = [min((sweep.answer(*way, _traffic(part)) for way in ways), key=_order) for part in parts]
@@ -208,6 +210,7 @@ def _alike(sweep: Sweep, speaking: Mapping[str, Participant]) -> tuple[tuple[str
     """Classes of those whom no rule, no port and no route tells apart."""
     found: dict[Any, list[str]] = {}
     for name, party in speaking.items():
-        alone = len(party.ends) != 1 or party.note or party.elsewhere or party.is_beyond
+        special = party.note or party.elsewhere or party.is_beyond or party.has_further
+        alone = len(party.ends) != 1 or special
         found.setdefault(name if alone else sweep.class_of(party.ends[0]), []).append(name)
     return tuple(tuple(names) for names in found.values())

@@ -20,6 +20,7 @@ class Participant(Struct, frozen=True, kw_only=True):
     addresses: tuple[tuple[int, int], ...] = ()
     is_host: bool = False
     note: str = ""
+    has_further: bool = False  # addresses that nobody knows, or on networks that this host has no link on
     is_beyond: bool = False  # only on networks that this host has no link on: what stands between is not known
     elsewhere: str = ""  # the other host of the file that it runs on, whose part of the way is not this host's to see
 

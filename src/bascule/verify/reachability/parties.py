@@ -103,7 +103,7 @@ def _declared(
     learned: Mapping[int, tuple[tuple[int, int], ...]],
 ) -> Participant:
     ends: list[WireEnd] = []
-    elsewhere = ""
+    elsewhere, has_further = "", False
     gateways = {int(gateway.version): int(gateway) for _, gateway in default_routes(endpoint.nics, leased=True)}
     routes = tuple(
         (one.to.version, int(one.to[0]), int(one.to[-1]), int(one.via))
@@ -132,11 +132,19 @@ def _declared(
                 )
             )
         elsewhere = own if own != host.name else elsewhere
+        here = any(end.addresses for end in ends[len(ends) - len(ports) :])
+        has_further = has_further or (not here and (nic.dhcp or bool(nic.addresses)))
     own_addresses = dict.fromkeys((kind, value) for end in ends for value, kind, _ in end.addresses)
     if not ends:  # on networks that this host has no link on
         declared = (one for nic in endpoint.nics for one in _addresses(nic, ()))
         own_addresses = dict.fromkeys((kind, value) for value, kind, _ in declared)
-    return Participant(name=endpoint.name, ends=tuple(ends), addresses=tuple(own_addresses), elsewhere=elsewhere)
+    return Participant(
+        name=endpoint.name,
+        ends=tuple(ends),
+        addresses=tuple(own_addresses),
+        has_further=has_further and bool(ends),
+        elsewhere=elsewhere,
+    )
 
 
 def _addresses(nic: EndpointNic, learned: Iterable[tuple[int, int]]) -> tuple[tuple[int, int, int], ...]:

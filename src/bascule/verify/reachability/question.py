@@ -125,7 +125,8 @@ def ask(network: HostNetwork, known: Known, by: Participant, of: Participant, se
     there = of.elsewhere or by.elsewhere
     if not found and there and by is not of:
         inner = of if of.elsewhere and not of.ends else by
-        return _untold(by, of, traffic, f"{inner.name} stands on a network of host {inner.elsewhere or there} alone")
+        words = f"{inner.name} stands on a network of host {inner.elsewhere or there} alone"
+        return _untold(by, of, traffic, f"{words}: what that host hands on was not seen")
     if not found:
         if by.name == of.name:
             message = f"{by.name} needs no network to reach itself"
@@ -135,6 +136,10 @@ def ask(network: HostNetwork, known: Known, by: Participant, of: Participant, se
         message = f"no address of {silent.name} is known{reason}"
         raise UsageFault(Problem(code="NO-ADDRESS", message=message, hint="ask by an address: bascule why A 192.0.2.7"))
     best = min(found, key=lambda one: (one.answer.result.rank, len(one.answer.blockers)))
+    if best.answer.result is Certainty.NO and (further := next((one for one in (by, of) if one.has_further), None)):
+        stop = best.answer.blockers[0].text if best.answer.blockers else ""
+        text = f"{further.name} has further addresses, of which this host knows nothing; by those that it knows: {stop}"
+        return _untold(by, of, traffic, text)
     told = as_read(best.answer.result, network)
     return best if told is best.answer.result else replace(best, answer=replace(best.answer, result=told))
 
@@ -152,10 +157,9 @@ def worst_port(found: Sequence[AnsweredQuestion]) -> AnsweredQuestion:
     return max(found, key=lambda one: one.answer.result.rank)
 
 
-def _untold(by: Participant, of: Participant, traffic: Traffic, words: str) -> AnsweredQuestion:
-    """A question that this host cannot answer: what the other host lets in or out was not seen."""
-    text = f"{words}: what that host hands on was not seen"
-    why = Blocker(code=Code.UNKNOWN_OUTSIDE, subject=of.elsewhere or by.elsewhere, text=text)
+def _untold(by: Participant, of: Participant, traffic: Traffic, text: str) -> AnsweredQuestion:
+    """A question that this host cannot answer: a part of the way is not seen from here."""
+    why = Blocker(code=Code.UNKNOWN_OUTSIDE, subject=of.elsewhere or by.elsewhere or of.name, text=text)
     stage = Stage(name="other host", verdict="unknown", words=text, blockers=(why,))
     leg = Leg(name="new", stages=(stage,), result=Certainty.UNKNOWN, delivered=Certainty.UNKNOWN, fields={})
     return AnsweredQuestion(by=by, of=of, traffic=traffic, answer=Reachability(result=Certainty.UNKNOWN, legs=(leg,)))
