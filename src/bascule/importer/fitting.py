@@ -43,7 +43,7 @@ def fitting(document: dict[str, Any]) -> tuple[Site, str, list[str]]:
 def _first(problems: Sequence[Problem], data: bytes) -> tuple[Problem, Path | None]:
     """The first problem that something can be taken out for, and the path of that."""
     paths = _paths(data)
-    for problem in problems:
+    for problem in sorted(problems, key=lambda one: one.code != "UNKNOWN-KEY"):  # it follows from no other
         place = problem.place
         path = paths.get((place.line, place.column)) if place else None
         if path and path not in _NEEDED and not (path[0] == "hosts" and len(path) == 2):
