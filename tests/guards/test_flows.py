@@ -15,7 +15,7 @@ from bascule.frames.guarding.attacks import ATTACKS
 from bascule.frames.guarding.legitimate import LEGITIMATE
 from bascule.model.guarding import GuardLevel
 from bascule.policy.guards.flows import guard_flows, level_of, port_number
-from bascule.policy.guards.openflow_gaps import UNSEEN, UNSEEN_BY_MAC
+from bascule.policy.guards.openflow_gaps import UNSEEN, UNSEEN_BY_MAC, UNSEEN_OF_ROUTERS
 from bascule.policy.guards.ports import guarded_ports
 from bascule.policy.guards.reasons import GuardReason
 from bascule.providers.boot_flows.state import BootFlows, rules_text, script_text
@@ -84,6 +84,18 @@ def test_a_guard_of_the_mac_stops_what_needs_no_address_to_be_known(bridge: Swit
     assert passed == set(UNSEEN) | set(UNSEEN_BY_MAC)
     assert all(ports for one in LEGITIMATE for _, ports in bridge.send(one.frames(PARTIES)))
     assert bridge.where(ROUTER) == "up.0"
+    bridge.guard(site("strict"))
+
+
+@pytest.mark.parametrize("word", ["router", "dhcp-server", "multicast-querier", "bpdu"])
+def test_what_a_guest_may_do_lets_nothing_else_through(bridge: Switch, word: str) -> None:
+    bridge.guard(site("strict", f"may: {word}"))
+    bridge.greet()
+    hostile = [one for one in ATTACKS if one.liberty != word]
+    passed = {one.name for one in hostile if any(ports for _, ports in bridge.send(one.frames(PARTIES)))}
+    further = UNSEEN_OF_ROUTERS if word == "router" else {}
+    assert passed == {one.name for one in hostile if one.name in {**UNSEEN, **further}}
+    assert all(ports for one in LEGITIMATE for _, ports in bridge.send(one.frames(PARTIES)))
     bridge.guard(site("strict"))
 
 

@@ -27,6 +27,7 @@ TAGGED, BRIDGE_GROUPS = "vlan_tci=0x1000/0x1000", "dl_dst=01:80:c2:00:00:00/ff:f
 TAKEOVER_PORTS = (1985, 2029, 3222)  # HSRP, HSRP for IPv6, GLBP
 HIDING = (0, 43, 51, 60, 135, 140, 253, 254)  # headers behind which no flow can look (RFC 7045)
 OF_ROUTERS, OF_QUERIERS = (134, 137, 138, 141, 142, 145, 147, 149, 154, 155), (130, 151, 152, 153)
+OF_NEIGHBOURS = (133, 135, 136)
 WHOLE_IN_FRAGMENTS = (1, 2, 3, 4, 128, 129)  # errors and pings: discovery is never fragmented (RFC 6980)
 LOCAL_GROUPS4 = ("224.0.0.1", "224.0.0.4", "224.0.0.13", "224.0.0.106")  # of queries, DVMRP, PIM, router discovery
 NO_MAC = "00:00:00:00:00:00"
@@ -115,6 +116,8 @@ def _addresses(port: GuardedPort, own: str) -> Iterator[FlowRule]:
     if not port.is_strict or "router" in port.guarding.may:
         yield flow(IPV4, 50, f"ip,{own}", go(FROM4))
         yield flow(IPV6, 50, f"ipv6,{own}", go(FROM6))
+        for kind in OF_NEIGHBOURS if port.is_strict else ():  # a router passes on packets of others, but none of these
+            yield flow(IPV6, 60, f"icmp6,icmp_type={kind},{own}", stop(GuardReason.ND))
     if not port.is_strict:
         yield flow(ARP_ADDRESS, 50, f"arp,{own}", PASS)
         yield flow(SOLICITATION, 95, f"icmp6,icmp_type=135,ipv6_src=::,nd_sll={NO_MAC},{own}", PASS)
@@ -279,7 +282,7 @@ def _discovery() -> Iterator[FlowRule]:
         near = "nw_frag=no,nw_ttl=255" if table == ICMP6_NOBODY else "nw_ttl=255"
         yield flow(table, 260, f"icmp6,icmp_type=133,{near}", PASS)
         yield flow(table, 260, f"icmp6,icmp_type=135,{near}", go(SOLICITATION))
-        for kind in (133, 135, 136):
+        for kind in OF_NEIGHBOURS:
             yield flow(table, 240, f"icmp6,icmp_type={kind}", stop(GuardReason.ND))
     yield flow(ICMP6, 260, "icmp6,icmp_type=136,nw_ttl=255", go(ADVERTISEMENT))
     # no target: the switch could not read what stands behind it

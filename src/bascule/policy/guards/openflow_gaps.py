@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bascule.model.guarding import GuardLevel
+from bascule.model.guarding import Guarding, GuardLevel
 
 UNSEEN = {
     "a router solicitation with another's MAC": "OpenFlow sees no options of a router solicitation",
@@ -22,8 +22,16 @@ UNSEEN_BY_MAC = {
     "the same behind destination options": _OPTIONS,
     "ARP and RA behind LLC and SNAP": "Open vSwitch reads ARP behind LLC and SNAP as any other",
 }  # further ones, where addresses are not known
+_DISGUISED = "Open vSwitch reads past it, and a guest that may be a router may advertise itself"
+UNSEEN_OF_ROUTERS = {
+    "the same in an atomic fragment": _DISGUISED,
+    "ARP and RA behind LLC and SNAP": _DISGUISED,
+    "VRRP, PIM and RA behind an authentication header": _DISGUISED,
+    "fragments behind, in and before other headers": _DISGUISED,
+}  # further ones, which are advertisements in another form
 
 
-def unseen(level: GuardLevel) -> dict[str, str]:
-    """The kinds that a guard of this level lets through, with the reason."""
-    return UNSEEN | UNSEEN_BY_MAC if level is GuardLevel.MAC else UNSEEN
+def unseen(guarding: Guarding) -> dict[str, str]:
+    """The kinds that a guard lets through, with the reason."""
+    found = UNSEEN | UNSEEN_BY_MAC if guarding.level is GuardLevel.MAC else UNSEEN
+    return found | UNSEEN_OF_ROUTERS if "router" in guarding.may else found

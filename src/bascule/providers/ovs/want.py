@@ -108,7 +108,7 @@ class _Wanted:
     def _untold(self) -> Iterator[Note]:
         """What the guards of switches cannot stop, a line each."""
         for bridge, ports in self.guarded.items():
-            known = {name: why for port in ports for name, why in unseen(port.guarding.level).items()}
+            known = {name: why for port in ports for name, why in unseen(port.guarding).items()}
             for name, why in known.items():
                 yield Note(kind="unsupported", subject=bridge, text=f"its guards let through {name}: {why}")
 

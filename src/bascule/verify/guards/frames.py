@@ -108,7 +108,7 @@ def attack_from(stand: AttackedPort) -> Check:
         words = f"guard {stand.port.guarding.level}: none of {len(lost)} kinds of legitimate frames passed, "
         words += "so that nothing can be said of hostile ones"
         return Check(id="guard", subject=stand.port.guest, ok=False, detail=words)
-    known = unseen(stand.port.guarding.level) if stand.port.by_flows else {}
+    known = unseen(stand.port.guarding) if stand.port.by_flows else {}
     untold = [name for name in got_through if name in known]
     got_through = [name for name in got_through if name not in known]
     stopped = len(hostile) - len(got_through) - len(untold)
