@@ -58,3 +58,24 @@ def test_another_prefix_comes_in_the_window_and_nobody_confirms(real_host: Field
     assert "nobody confirmed it in time" in back
     assert "br0" not in real_host.ip("-br link")
     assert "fd00:2:" in global6(real_host, "eth0")
+
+
+def is_advertised(field: Field, link: str) -> bool:
+    """Whether what the link has of fd00:3:: is the router's to take back."""
+    (entry,) = json.loads(field.ip(f"-j -6 addr show dev {link} scope global") or "[{}]")
+    return any(a.get("dynamic") for a in entry.get("addr_info", ()) if a.get("local", "").startswith("fd00:3:"))
+
+
+def test_an_endless_prefix_stays_the_routers(real_host: Field) -> None:
+    """Some routers advertise their prefix for ever: an address of it is nobody's own, here, there and back."""
+    advertise(real_host, {"fd00:3::": 0xFFFFFFFF})
+    assert wait_for(lambda: global6(real_host, "eth0"), bool), "the host heard no router"
+    named = ONE_NIC.replace("eth0: {network: office}", "eth0: {network: office, address: 192.168.1.10/24}")
+    named = named.replace("    bridges: {br0: {uplink: eth0, address: from-uplink}}\n", "")
+    assert not [note for note in real_host.plan(named).notes if note.kind == "extra" and "fd00" in note.text]
+    assert real_host.bascule("apply", real_host.site(ONE_NIC), "--yes", "--confirm-within", "10m").returncode == 0
+    assert is_advertised(real_host, "br0")
+    advertise(real_host, {"fd00:3::": 0})
+    assert wait_for(lambda: global6(real_host, "br0"), lambda seen: not seen) == set(), "the router took it back"
+    assert real_host.bascule("undo").returncode == 0
+    assert is_advertised(real_host, "eth0")

@@ -32,7 +32,7 @@ BY_SECRET = {"stable_secret", "random"}  # values of addrgenmode that make addre
 class Address(Struct, frozen=True, kw_only=True, order=True):
     """An address on a link: ``ip`` is written with its prefix length, as in 192.168.1.10/24.
 
-    ``dynamic`` ones have a lifetime (a DHCP lease, SLAAC).
+    ``dynamic`` ones have a lifetime (a DHCP lease, SLAAC), which some routers advertise as endless.
     """
 
     ip: str

@@ -330,7 +330,7 @@ def read_address(link: str, entry: Json) -> Address:
         label="" if label == link else label,
         metric=entry.get("metric", 0),
         flags=tuple(flag for flag in ADDRESS_FLAGS if entry.get(flag)),
-        dynamic=valid != FOREVER,
+        dynamic=valid != FOREVER or bool(entry.get("dynamic")),
         lifetime=Lifetime(
             valid_s=None if valid == FOREVER else valid,
             preferred_s=None if preferred == FOREVER else preferred,

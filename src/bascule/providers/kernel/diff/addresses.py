@@ -11,6 +11,8 @@ from bascule.model.state import Address, Link
 from bascule.plan.change import Command, Risk
 from bascule.plan.step import Phase, Step, ip, step
 
+LONGEST_S = 0xFFFFFFFE  # the most that has an end (INFINITY_LIFE_TIME of net/addrconf.h is one more)
+
 
 def address_steps(
     old: Link,
@@ -160,6 +162,8 @@ def _address_words(name: str, address: Address) -> list[str]:
         words += ["metric", str(address.metric)]
     words += [flag for flag in address.flags if flag in {"noprefixroute", "nodad", "home", "mngtmpaddr", "autojoin"}]
     valid_s, preferred_s = address.lifetime.valid_s, address.lifetime.preferred_s
+    if address.dynamic and valid_s is None:  # "forever" would make it one that no router can take back
+        valid_s, preferred_s = LONGEST_S, LONGEST_S if preferred_s is None else preferred_s
     if (valid_s, preferred_s) != (None, None):  # one that lasts may be deprecated: the host sends from others then
         words += ["valid_lft", "forever" if valid_s is None else str(valid_s), "preferred_lft", str(preferred_s or 0)]
     return words
