@@ -118,3 +118,15 @@ def test_the_model_asks_the_guards_of_a_switch_as_well(tmp_path: Path) -> None:
     (one,) = said["expectations"]
     assert (one["observed"], one["model"]["result"], one["model"]["agrees"]) == ("no-reach", "no", True)
     assert status == 0
+
+
+@pytest.mark.parametrize("kind", ["linux", "openvswitch"])
+def test_multicast_that_a_bridge_keeps_to_itself_says_nothing_of_its_guards(kind: str, tmp_path: Path) -> None:
+    if kind == "openvswitch" and shutil.which("ovs-vswitchd") is None:
+        pytest.skip("Open vSwitch is not installed")
+    text = SWITCHED.replace("guard: mac", "guard: mac, snooping: true").replace("openvswitch", kind)
+    status, said = rehearse(text, tmp_path)
+    guards = [one for one in said["checks"] if one["id"] == "guard"]
+    assert [one["ok"] for one in guards] == [True, True], guards
+    assert all("snoops multicast, of which nothing can be told" in one["detail"] for one in guards)
+    assert status == 0

@@ -13,7 +13,7 @@ from bascule.frames.guarding.build import Parties, Party
 from bascule.frames.guarding.legitimate import LEGITIMATE
 from bascule.frames.guarding.sample import Sample
 from bascule.model.guarding import GuardLevel
-from bascule.model.site import Host, Site
+from bascule.model.site import GuestNic, Host, Site
 from bascule.model.values import IpAddress, Mac
 from bascule.policy.guards.openflow_gaps import unseen
 from bascule.policy.guards.ports import GuardedPort, guarded_ports, link_local
@@ -28,17 +28,26 @@ ABSENT4, ABSENT6 = IPv4Address("203.0.113.253"), IPv6Address("2001:db8:ffff::fd"
 
 
 class AttackedPort(Struct, frozen=True, kw_only=True):
-    """A guarded port with whoever is behind it, and where one sees what gets through."""
+    """A guarded port with whoever is behind it, and where one sees what gets through.
+
+    ``snoops``: its bridge sends multicast to those alone who asked for it, so that it does not arrive, guard or not.
+    """
 
     port: GuardedPort
     host: Namespace
     inside: ProbeAttachment
     others: tuple[ProbeAttachment, ...]
     parties: Parties
+    snoops: bool = False
+
+    def is_seen(self, sample: Sample) -> bool:
+        """Whether what becomes of such frames can be seen."""
+        return not self.snoops or not all(_is_multicast(frame) for frame in sample.frames(self.parties))
 
 
 def check_guards(site: Site, host: Host, probe_domain: ProbeDomain) -> Iterator[Check]:
     """A check for each guarded port of a host, asked with frames of its own guest."""
+    nics = {nic.tap: nic for nic in site.guest_nics(host.name)}
     for port in guarded_ports(site, host):
         if port.waits:
             continue
@@ -63,7 +72,22 @@ def check_guards(site: Site, host: Host, probe_domain: ProbeDomain) -> Iterator[
         parties = _parties(site, inside, others)
         shown = tuple(one for one in others if one.mac in {parties.other.mac, parties.router.mac})
         where = probe_domain.hosts[host.name]
-        yield attack_from(AttackedPort(port=port, host=where, inside=inside, others=shown, parties=parties))
+        yield attack_from(
+            AttackedPort(
+                port=port,
+                host=where,
+                inside=inside,
+                others=shown,
+                parties=parties,
+                snoops=is_snooped(host, nics[port.name]),
+            )
+        )
+
+
+def is_snooped(host: Host, nic: GuestNic) -> bool:
+    """Whether the file has the NIC's bridge send multicast to those alone who asked for it."""
+    bridge = host.bridges.get(nic.bridge) if nic.bridge else None
+    return bridge is not None and bool(bridge.snooping)
 
 
 def _inside(port: GuardedPort, probe_domain: ProbeDomain) -> ProbeAttachment | None:
@@ -97,8 +121,8 @@ def _party(mac: Mac, addresses: Iterable[IpAddress]) -> Party:
 
 def attack_from(stand: AttackedPort) -> Check:
     """Send every kind of frame by the port, and judge what arrived at the others and what the bridge learned."""
-    hostile = [one for one in ATTACKS if _is_forbidden(one, stand.port)]
-    legitimate = [one for one in LEGITIMATE if _can_be_sent(one, stand.parties)]
+    hostile = [one for one in ATTACKS if _is_forbidden(one, stand.port) and stand.is_seen(one)]
+    legitimate = [one for one in LEGITIMATE if _can_be_sent(one, stand.parties) and stand.is_seen(one)]
     if stand.port.guarding.nested:
         _send(stand, [_guests_inside(stand.port.guarding.nested)])
     got_through = [one.name for one, arrived in _send(stand, hostile) if arrived]
@@ -117,8 +141,13 @@ def attack_from(stand: AttackedPort) -> Check:
     for what, names in (("not stopped", got_through), ("lost", lost)):
         words += f"; {what}: {', '.join(names)}" if names else ""
     words += f"; Open vSwitch cannot tell (plan says why): {', '.join(untold)}" if untold else ""
+    words += "; its bridge snoops multicast, of which nothing can be told" if stand.snoops else ""
     words += f"; the bridge learned {', '.join(learned)} at its port" if learned else ""
     return Check(id="guard", subject=stand.port.guest, ok=not (got_through or lost or learned), detail=words)
+
+
+def _is_multicast(frame: bytes) -> bool:
+    return bool(frame[0] & 1) and frame[:6] != b"\xff" * 6
 
 
 def _guests_inside(number: int) -> Sample:
@@ -150,7 +179,7 @@ def _can_be_sent(sample: Sample, parties: Parties) -> bool:
 
 def _send(stand: AttackedPort, samples: Sequence[Sample]) -> list[tuple[Sample, bool]]:
     """Each sample, and whether a frame of it (of a legitimate one: every frame) arrived at somebody else's."""
-    must_pass = [one for one in LEGITIMATE if _can_be_sent(one, stand.parties)]
+    must_pass = [one for one in LEGITIMATE if _can_be_sent(one, stand.parties) and stand.is_seen(one)]
     frames_of = [[b.numbered(frame, n) for frame in one.frames(stand.parties)] for n, one in enumerate(samples)]
     with sending(stand.inside, stand.others, [x for one in must_pass for x in one.frames(stand.parties)]) as sender:
         for place, (sample, frames) in enumerate(zip(samples, frames_of, strict=True)):

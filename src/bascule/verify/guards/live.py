@@ -31,7 +31,7 @@ from bascule.providers.loaded_guards import guards_of
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
 from bascule.verify.checks import Check
-from bascule.verify.guards.frames import AttackedPort, attack_from
+from bascule.verify.guards.frames import AttackedPort, attack_from, is_snooped
 
 ATTACKER, LISTENER = IfName(ATTACK_PORT), IfName("bascule-hears")
 TABLE, MARK = "bascule_attack", "bascule:attack "  # the mark of the ports ends in the process that made them
@@ -75,7 +75,7 @@ def check_attacks(site: Site, host: Host, state: HostState, guest: str) -> Itera
         elif (bridge := _bridge(state, nics[port.name])) is None:
             yield Check(id="guard", subject=guest, ok=None, detail=f"{nics[port.name].master} is not here")
         else:
-            yield _attacked(port, table, bridge)
+            yield _attacked(port, table, bridge, snoops=is_snooped(host, nics[port.name]))
 
 
 def left_over(state: HostState) -> list[str]:
@@ -137,7 +137,7 @@ def _bridge(state: HostState, nic: GuestNic) -> str | None:
     return str(nic.master) if nic.master in state.links else None
 
 
-def _attacked(port: GuardedPort, table: Table, bridge: str) -> Check:
+def _attacked(port: GuardedPort, table: Table, bridge: str, *, snoops: bool) -> Check:
     me, other, router = (_invented(number) for number in (1, 2, 3))
     ours = replace(
         port, name=ATTACKER, macs=(me.mac,), group_macs=(), addresses=(me.ip4, me.ip6, me.local), prefixes=(),
@@ -154,7 +154,8 @@ def _attacked(port: GuardedPort, table: Table, bridge: str) -> Check:
             for name, party in (("a", me), ("b", other))
         ]  # fmt: skip
         parties = Parties(me=me, other=other, router=router)
-        found = attack_from(AttackedPort(port=ours, host=here, inside=ends[0], others=(ends[1],), parties=parties))
+        stand = AttackedPort(port=ours, host=here, inside=ends[0], others=(ends[1],), parties=parties, snoops=snoops)
+        found = attack_from(stand)
     return replace(found, detail=f"{found.detail} (sent from a port of our own beside {port.name})")
 
 
