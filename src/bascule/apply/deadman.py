@@ -1,8 +1,8 @@
 """The dead-man: takes the change back when nobody confirms it in time, or when the one who makes it dies half-way.
 
-``python -m bascule.apply.deadman FOLDER LOCK`` as a systemd unit, or with two descriptors in a session of its own: on
-the first it is told of folder and lock, and hears when whoever told it ends; on the second it says that it watches. It
-has imported what the way back needs, and nothing else, before it does, and asks nothing of the network. It holds the
+``python -m bascule.apply.deadman FOLDER LOCK`` as a systemd service, or with two descriptors in a session of its own:
+on the first it is told of folder and lock, and hears when whoever told it ends; on the second it says that it watches.
+It has imported what the way back needs, and nothing else, before it does, and asks nothing of the network. It holds the
 checkpoint and the lock themselves, not their paths: a state directory that is moved or deleted does not silence it.
 """
 
@@ -13,6 +13,7 @@ import json
 import os
 import select
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
@@ -52,6 +53,7 @@ def main(arguments: list[str]) -> int:
         _write_to(folder.log)
         os.write(ready, f"{os.getpid()}\n".encode())
         os.close(ready)
+    _tell_systemd()
     why = wait(held, alive, told)
     return act(held, lock, why) if why else 0
 
@@ -66,6 +68,15 @@ def _charge(told: int) -> list[str]:
         line += part
     charge: list[str] = json.loads(line)
     return charge
+
+
+def _tell_systemd() -> None:
+    """That it watches, where systemd has started it (sd_notify(3))."""
+    path = os.environ.pop("NOTIFY_SOCKET", "")
+    if path:
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+            systemd.connect(path.replace("@", "\0", 1) if path.startswith("@") else path)
+            systemd.send(b"READY=1")
 
 
 def _write_to(path: Path) -> None:
@@ -116,7 +127,7 @@ def wait(folder: HeldFolder, alive: int, told: _Termination) -> str:
 
 
 def _maker_died(entry: LogEntry) -> bool:
-    """A timer's dead-man holds no end of a pipe; the journal says who its maker is."""
+    """A service holds no end of a pipe; the journal says who its maker is."""
     facts = entry.guard or {}
     return "maker" in facts and start_time(facts["maker"]) != facts.get("started")
 

@@ -241,7 +241,7 @@ def guard_words(entry: LogEntry) -> str:
     """The dead-man by its name."""
     facts = entry.guard or {}
     return (
-        f"the timer {facts['unit']}" if facts.get("kind") == "systemd" else f"the dead-man (process {facts.get('pid')})"
+        f"the unit {facts['unit']}" if facts.get("kind") == "systemd" else f"the dead-man (process {facts.get('pid')})"
     )
 
 

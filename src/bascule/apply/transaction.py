@@ -206,7 +206,7 @@ class _Transaction:
         self.checkpoint = self._checkpoint()
         self.folder = checkpoints.write(self.place, self.checkpoint, facts, deadline_s=deadline_s)
         try:
-            self.guard = arm(self.place, self.folder, self.options.window_s or limit_s, self.options.waiting)
+            self.guard = arm(self.place, self.folder, self.options.waiting)
         except BaseException:
             durable.remove_folder(self.folder.path)
             raise

@@ -277,15 +277,14 @@ def changed(*, confirmed: bool) -> None:
     sh("ip", "link", "set", "dev", TAPS[0], "nomaster")
     wrong = sh(*BASCULE, "apply", SITE, "--yes", "--confirm-within", f"{boots(LONG if confirmed else CONFIRM):.0f}s")
     state = status()
-    timer = str(state.get("watched_by")).startswith("the timer bascule-deadman-")
-    say("the timer watches", ok=not wrong and timer, detail=wrong or state)
+    service = f"bascule-deadman-{state.get('change')}.service"
+    say("systemd watches", ok=not wrong and state.get("watched_by") == f"the unit {service}", detail=wrong or state)
     if confirmed:
         wrong = sh(*BASCULE, "confirm")
         say("confirm", ok=not wrong, detail=wrong)
     else:
-        service = f"bascule-deadman-{state.get('change')}.service"
-        left = wait_until(lambda: sh("systemctl", "is-active", service), SOON)
-        say("it has started the dead-man early", ok=not left, detail=left)
+        left = sh("systemctl", "is-active", service)
+        say("the dead-man runs already", ok=not left, detail=left)
         sh("systemctl", "kill", "--signal=KILL", service)
         wait_until(lambda: TAPS[0] in plugged(), CONFIRM + SETTLE)
     ended = "keeps it" if confirmed else "takes it back"

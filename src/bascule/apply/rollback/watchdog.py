@@ -1,4 +1,8 @@
-"""Arm the dead-man: a transient systemd timer where systemd runs, else a process in a session of its own."""
+"""Arm the dead-man: a transient service where systemd runs, else a process in a session of its own.
+
+Nothing is changed before it has said that it watches. Where systemd takes the service and does not start it, it is a
+process.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,8 @@ import os
 import select
 import shutil
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from msgspec import Struct
@@ -21,8 +26,9 @@ from bascule.system.disk.lockfile import start_time
 from bascule.system.process import programs as process
 from bascule.system.run import run
 
-EARLY_S = 1.0  # a timer starts the dead-man early: it waits itself, holds the checkpoint, and misses its maker
 READY_S = 20.0  # how long a loaded machine may take to start Python
+SYSTEMD_S = 20.0  # and systemd, until a process is started in its place
+LOOK_S = 0.02  # between two looks whether a service is ready
 
 
 class Watchdog(Struct):
@@ -32,9 +38,13 @@ class Watchdog(Struct):
     alive: int = -1  # while we hold this open, the dead-man knows that we live
     ready: int = -1
     said: int = -1  # what it prints until it is ready
+    instead: Callable[[], Watchdog] | None = None  # who watches where a service does not
 
     def wait_ready(self) -> None:
         """Until it says that it watches. Raises BasculeError when it does not."""
+        if self.instead is not None and not _is_ready(self.facts["unit"]):
+            other = self.instead()  # a service that comes late sees that, too: it reads what was decided, then ends
+            self.alive, self.ready, self.said = other.alive, other.ready, other.said
         if self.ready < 0:
             return
         line = b""
@@ -113,11 +123,11 @@ def standby(place: StateDirectory) -> Iterator[StandbyWatchdog | None]:
             found.close()
 
 
-def arm(place: StateDirectory, folder: Folder, window_s: float, waiting: StandbyWatchdog | None = None) -> Watchdog:
+def arm(place: StateDirectory, folder: Folder, waiting: StandbyWatchdog | None = None) -> Watchdog:
     """Have a dead-man watch over a checkpoint; it may still be getting ready when this returns."""
     if _by_systemd(place):
         with contextlib.suppress(CommandFailed):
-            return _timer(place, folder, window_s)
+            return _service(place, folder)
     chosen = waiting if waiting is not None and waiting.is_free else _wake()
     return chosen.charge(place, folder)
 
@@ -146,25 +156,39 @@ def _wake() -> StandbyWatchdog:
     return StandbyWatchdog(tell, ready, said)
 
 
-def _timer(place: StateDirectory, folder: Folder, window_s: float) -> Watchdog:
-    unit = f"bascule-deadman-{folder.number}"
+def _service(place: StateDirectory, folder: Folder) -> Watchdog:
+    unit = f"bascule-deadman-{folder.number}.service"
     run(
         (
             "systemd-run",
             "--quiet",
             "--collect",
+            "--no-block",
             f"--unit={unit}",
-            f"--on-active={min(window_s, EARLY_S):.3f}s",
+            "--service-type=notify",
             "--property=Restart=on-abnormal",
-            "--timer-property=AccuracySec=100ms",
             f"--description=Takes back Bascule's change {folder.number} unless it is confirmed",
             *(f"--setenv={key}={value}" for key, value in handed_over().items()),
             "--",
             *_command(str(folder.path), str(place.lock)),
-        )
+        ),
+        timeout_s=SYSTEMD_S,
     )
     maker = os.getpid()
-    return Watchdog({"kind": "systemd", "unit": f"{unit}.timer", "maker": maker, "started": start_time(maker)})
+    facts = {"kind": "systemd", "unit": unit, "maker": maker, "started": start_time(maker)}
+    return Watchdog(facts, instead=lambda: _wake().charge(place, folder))
+
+
+def _is_ready(unit: str) -> bool:
+    """Whether a service has said that it is; waits for it while it is being started."""
+    end = time.monotonic() + SYSTEMD_S
+    with contextlib.suppress(CommandFailed):  # systemd does not answer
+        while (left_s := end - time.monotonic()) > 0:
+            state = run(("systemctl", "is-active", unit), check=False, timeout_s=left_s).stdout.strip()
+            if state != "activating":
+                return state == "active"
+            time.sleep(LOOK_S)
+    return False
 
 
 def handed_over() -> dict[str, str]:
@@ -177,14 +201,14 @@ def lives(facts: dict[str, Any] | None) -> bool:
     if not facts:
         return False
     if facts.get("kind") == "systemd":
-        timer = facts["unit"]  # or what it has started by now
-        service = timer.replace(".timer", ".service")
-        return run(("systemctl", "is-active", "--quiet", timer, service), check=False).status == 0
+        unit = facts["unit"]  # of a change that an older version made a timer, or what it has started by now
+        service = unit.replace(".timer", ".service")
+        return run(("systemctl", "is-active", "--quiet", unit, service), check=False).status == 0
     return facts.get("pid", 0) > 0 and start_time(facts["pid"]) == facts.get("started")
 
 
 def disarm(facts: dict[str, Any] | None) -> None:
-    """Tell a timer that it is not needed any more; a process finds out by itself, from the journal."""
-    if facts and facts.get("kind") == "systemd":
+    """Tell an older version's timer that it is not needed any more; who runs finds out by itself, from the journal."""
+    if facts and facts.get("kind") == "systemd" and facts["unit"].endswith(".timer"):
         with contextlib.suppress(BasculeError):
             run(("systemctl", "stop", facts["unit"]), check=False)
