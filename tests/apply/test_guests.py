@@ -312,6 +312,35 @@ def other_hands(image: GuestImage) -> None:
         assert (after["networks"], after["domains"]["g1"][1]) == (before[0]["networks"], before[0]["domains"]["g1"][1])
 
 
+def edited(image: GuestImage) -> None:
+    """What `virsh edit` and `net-edit` change of our guests and networks is told by status as plan tells it."""
+    with libvirt_host(image) as there:
+        there.apply("--no-confirm")
+        there.ok("guest", "start", "g2")
+
+        def told() -> dict[str, list[str]]:
+            """Whom status and plan name; a NIC that waits for its guest's next start is no drift."""
+            drift = json.loads(there.run("status", "--json", connect=False).stdout)["drift"]
+            plan = json.loads(there.ok("plan", str(there.site), "--json"))["changes"]
+            return {
+                "status": sorted({line.partition(": ")[0] for line in drift}),
+                "plan": sorted({change["subject"] for change in plan}),
+            }
+
+        assert told() == {"status": [], "plan": []}
+        xml = there.domain("g2").next
+        there.hypervisor().define_domain(xml.replace("network='lab'", "network='default'"))
+        assert told() == {"status": ["g2, NIC 0"], "plan": ["g2, NIC 0"]}
+        there.hypervisor().define_domain(xml.replace("<vcpu placement='static'>1<", "<vcpu placement='static'>2<"))
+        assert told() == {"status": [], "plan": []}
+        lab = next(one for one in there.hypervisor().networks() if one.name == "lab")
+        there.hypervisor().stop_network("lab")
+        there.hypervisor().define_network(lab.next.replace("mode='nat'", "mode='route'"))
+        there.hypervisor().start_network("lab")
+        assert "network lab" in told()["status"]
+        assert "network lab" in told()["plan"]
+
+
 def by_hand(image: GuestImage) -> None:
     """A tap that was put on a bridge behind libvirt's back is plugged in properly; a restart is said where needed."""
     with libvirt_host(image) as there:
@@ -352,6 +381,6 @@ def by_hand(image: GuestImage) -> None:
         assert "eth4 cannot become a port of br4 while the macvtap" in refused.stderr
 
 
-@pytest.mark.parametrize("scenario", [whole, killed, watched, power_cut, bad_days, other_hands, by_hand])
+@pytest.mark.parametrize("scenario", [whole, killed, watched, power_cut, bad_days, other_hands, edited, by_hand])
 def test_host_and_guests_are_one_change(image: GuestImage, scenario: Callable[[GuestImage], None]) -> None:
     sandboxed(scenario, image)

@@ -161,7 +161,7 @@ def test_a_hand_at_it_is_seen(bed: Bed, table: str, column: str) -> None:
             found = prepare(site, site.hosts["h"], choice=ANY_DRIVER)
             change = checkpoint.latest(here())
             assert change is not None
-            assert drift(change.read(), change.state), "status"
+            assert drift(change.read(), change), "status"
         assert found.plan.changes, "plan, verify and draw"
         page = state_document(site, site.hosts["h"], found.observed, plan=found.plan, problems=(), asking=LastAnswers())
         assert page["changes"], "serve"

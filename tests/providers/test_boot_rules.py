@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from bascule.apply.host_status import drift
-from bascule.apply.rollback.checkpoint import Checkpoint
+from bascule.apply.rollback.checkpoint import Checkpoint, Folder
 from bascule.model.links import Physical
 from bascule.model.ruleset.rules import owned
 from bascule.model.site import Mode, PlugKind, Site
@@ -186,10 +186,10 @@ def test_status_tells_what_became_of_the_files(deed: str, tmp_path: Path, monkey
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).symlink_to(text) if mode == SYMLINK else Path(path).write_text(text)
     change = Checkpoint.now(before=before, wanted=after)
-    assert drift(change, tmp_path) == ()
+    assert drift(change, Folder(tmp_path / "checkpoints" / "000001")) == ()
     (units / "sysinit.target.wants" / UNIT_NAME).unlink() if deed == "disable" else (tmp_path / "rules.nft").unlink()
     words = "are loaded before the network comes up" if deed == "disable" else "are the new ones"
-    assert drift(change, tmp_path) == (f"{SUBJECT}: {words}",)
+    assert drift(change, Folder(tmp_path / "checkpoints" / "000001")) == (f"{SUBJECT}: {words}",)
 
 
 def test_the_option_of_a_guarded_bridge_is_set_by_udev_whoever_makes_the_bridge() -> None:

@@ -96,7 +96,7 @@ def test_a_unit_that_somebody_disabled_is_enabled_again_and_the_server_is_left_a
     assert one.action == "started with the machine from now on"
     assert lines(one) == ["systemctl enable bascule-network-lab.service"]
     assert [*DNSMASQ.files(off)] == ["/state/networks/lab.sh", "/etc/systemd/system/bascule-network-lab.service"]
-    assert DNSMASQ.put_right(with_part(HostState()), after, off) == part
+    assert DNSMASQ.put_right(ThreeWay(before=with_part(HostState()), wanted=after, now=off)) == part
     (gone,) = steps(off, with_part(off, replace(part, servers={})))
     assert "rm -f /etc/systemd/system/bascule-network-lab.service" in lines(gone)
 

@@ -340,7 +340,7 @@ def test_a_guest_that_could_not_start_with_the_machine_is_started() -> None:
 
 def drift(now: HostState) -> list[tuple[str, str]]:
     """What `status` says after the change."""
-    goal = LIBVIRT.with_part(now, LIBVIRT.put_right(BEFORE, MADE, now))
+    goal = LIBVIRT.with_part(now, LIBVIRT.put_right(ThreeWay(before=BEFORE, wanted=MADE, now=now, applied=MADE)))
     return [(one.subject, one.action) for one in LIBVIRT.diff(now, goal)]
 
 
@@ -358,6 +358,33 @@ def test_what_others_made_of_the_change_is_drift_and_what_is_theirs_is_none() ->
     more = domain(MADE, "g1")
     assert drift(with_domain(MADE, replace(more, next=more.next.replace("<vcpu>1<", "<vcpu>2<")))) == []
     assert drift(with_domain(MADE, replace(domain(MADE, "g2"), running=True))) == []
+
+
+def edited(name: str, old: str, new: str, *, live: bool = True) -> HostState:
+    """The host where somebody has edited a domain, or a network."""
+    part = LIBVIRT.part(MADE)
+    kind = "domains" if name in part.domains else "networks"
+    one = getattr(part, kind)[name]
+    assert old in one.next
+    text = replace(one, next=one.next.replace(old, new), now=one.now.replace(old, new) if live else one.now)
+    return LIBVIRT.with_part(MADE, replace(part, **{kind: {**getattr(part, kind), name: text}}))
+
+
+@pytest.mark.parametrize(
+    ("now", "told"),
+    [
+        (edited("g2", '<source network="lab"/>', '<source network="default"/>'), ["g2, NIC 0"]),  # the change made it
+        (edited("g2", '<model type="virtio"/>', '<model type="virtio"/><link state="down"/>'), ["g2, NIC 0"]),
+        (edited("g1", '<source bridge="br4"/>', '<source bridge="br3"/>', live=False), ["g1, NIC 0"]),
+        (edited("lab", "192.168.122.200", "192.168.122.250"), ["network lab"]),
+        (edited("lab", 'mode="nat"', 'mode="route"'), ["network lab"]),
+        (edited("lab", "<dhcp>", '<dhcp><host mac="52:54:00:00:00:99" ip="192.168.122.9"/>'), []),  # theirs
+        (edited("g2", "<vcpu>1<", "<vcpu>2<"), []),
+    ],
+)
+def test_an_edited_text_is_drift_where_a_plan_would_put_it_right(now: HostState, told: list[str]) -> None:
+    assert [subject for subject, _ in drift(now)] == told
+    assert [one.subject for one in steps(TOLD, now)] == told
 
 
 def test_the_part_survives_the_checkpoint() -> None:

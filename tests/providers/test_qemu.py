@@ -164,6 +164,34 @@ def test_the_way_back() -> None:
     assert found.part.guests["g1"].bridges == {"g1.0": "br3"}
 
 
+def drift(now: HostState, before: HostState, made: HostState) -> list[str]:
+    """What `status` says after the change."""
+    goal = QEMU.with_part(now, QEMU.put_right(ThreeWay(before=before, wanted=made, now=now, applied=made)))
+    return [f"{one.subject}: {one.action}" for one in QEMU.diff(now, goal)]
+
+
+def test_an_edited_definition_is_drift_where_a_plan_would_put_it_right() -> None:
+    """Of a guest that the change defined, and of one that it plugged elsewhere; memory is its owner's affair."""
+    told = site(G1)
+    for before in (state(), state(runs(ELSEWHERE, "br3"))):
+        made = wanted(told, before)
+        assert drift(made, before, made) == []
+        there = QEMU.part(made).guests["g1"]
+        moved = {**there.definition, "nics": definition(ELSEWHERE)["nics"]}
+        for facts, words in (
+            (moved, ["g1, NIC 0: its definition says bridge br4 in place of bridge br3"]),
+            ({**there.definition, "nics": []}, ["g1, NIC 0: gets a NIC on bridge br4"]),
+            ({**there.definition, "memory": 1 << 31}, []),
+        ):
+            now = state(replace(there, definition=facts, bridges={}, running=False))
+            assert drift(now, before, made) == words
+            assert [f"{one.subject}: {one.action}" for one in steps(told, now)] == words
+        assert drift(state(), before, made) == ["g1: defined, not started"]
+    assert drift(state(runs(ELSEWHERE, "br3")), state(), made) == [
+        "g1, NIC 0: re-plugged from bridge br3 to bridge br4: link down, over, link up"
+    ]
+
+
 def test_a_checkpoint_of_version_0_1_0_is_read() -> None:
     row = {"definition": definition(ELSEWHERE), "running": True, "bridges": {"g1.0": "br3"}}
     kept = {"driver": "qemu", "guests": {"g1": row}, "made": ["g2"], "taps": ["g1.0"]}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -23,6 +22,7 @@ from bascule.providers.effects import ObserveScope
 from bascule.providers.loaded_guards import guards_of, guards_passed_over
 from bascule.providers.observe import observe
 from bascule.providers.ovs import OVS
+from bascule.providers.protocol import ThreeWay
 from bascule.providers.registry import PROVIDERS
 from bascule.system import boot
 from bascule.system.disk.lockfile import Holder, holder
@@ -141,7 +141,7 @@ class _StatusReport(Struct):
         working = self.busy.is_alive
         ok, words = self._words(n, left_s, watched=watched, working=working)
         stands = entry.status in {Status.CONFIRMED, Status.APPLIED}
-        drifted, unseen = _drift_or_why_not(self.checkpoint, self.folder.state) if stands else ((), ())
+        drifted, unseen = _drift_or_why_not(self.checkpoint, self.folder) if stands else ((), ())
         return HostStatus(
             words=words,
             ok=ok and not unseen,
@@ -205,17 +205,17 @@ class _StatusReport(Struct):
         return False, f"{lost}; {rest}"
 
 
-def _drift_or_why_not(checkpoint: Checkpoint, state: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _drift_or_why_not(checkpoint: Checkpoint, folder: Folder) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """A daemon that does not answer must not hide that a change waits for its confirmation."""
     try:
-        return drift(checkpoint, state), ()
+        return drift(checkpoint, folder), ()
     except CommandFailed as error:
         return (), tuple(problem.message for problem in error.problems)
     except LookupError as gone:
         return (), (str(gone),)
 
 
-def drift(checkpoint: Checkpoint, state: Path) -> tuple[str, ...]:
+def drift(checkpoint: Checkpoint, folder: Folder) -> tuple[str, ...]:
     """What it would take to put right what the change made or altered, a line for each thing, as a plan says it.
 
     Raises CommandFailed where somebody does not answer, LookupError where nobody keeps a part of it any more.
@@ -225,15 +225,17 @@ def drift(checkpoint: Checkpoint, state: Path) -> tuple[str, ...]:
     told = [one for one in PROVIDERS if one.part(checkpoint.wanted) is not None]
     again = [one for one in told if one.drifts or parts.altered(one.name, checkpoint)]
     for one in again:
-        part = one.effects().read(list, ObserveScope(known=checkpoint.wanted.parts, state=state))
+        part = one.effects().read(list, ObserveScope(known=checkpoint.wanted.parts, state=folder.state))
         if part is None and parts.altered(one.name, checkpoint):
             raise LookupError(f"{one.name}: {parts.GONE}")
         seen = one.lay_over(one.with_part(seen, part))
         if (why := one.not_done(seen)) and parts.altered(one.name, checkpoint):
             raise LookupError(f"{one.name}: {why}")
     goal = drift_goal(checkpoint.before, checkpoint.wanted, seen)
+    applied = folder.applied() if again else None
+    change = ThreeWay(before=checkpoint.before, wanted=checkpoint.wanted, now=seen, applied=applied)
     for one in again:
-        goal = one.with_part(goal, one.put_right(checkpoint.before, checkpoint.wanted, seen))
+        goal = one.with_part(goal, one.put_right(change))
     return tuple(differences(diff(seen, goal)))
 
 

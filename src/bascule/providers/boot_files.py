@@ -50,9 +50,9 @@ class BootFilesProvider(PlainProvider):
             return Merged(part=now)  # none then, none now, wherever they would have been
         return Merged(part=now if before is None else before)
 
-    def put_right(self, before: HostState, wanted: HostState, now: HostState) -> Any:  # by whom
+    def put_right(self, change: ThreeWay) -> Any:
         """As the change left it."""
-        return self.part(wanted)
+        return self.part(change.wanted)
 
     def lasts(self, before: HostState, wanted: HostState) -> bool:
         """Whether the change altered what the next boot loads."""

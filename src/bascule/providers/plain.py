@@ -62,9 +62,9 @@ class PlainProvider:
         """Nothing of it comes by itself."""
         return self.part(goal)
 
-    def put_right(self, before: HostState, wanted: HostState, now: HostState) -> Any:  # for others
+    def put_right(self, change: ThreeWay) -> Any:
         """As it is now."""
-        return self.part(now)
+        return self.part(change.now)
 
     def names(self, before: HostState, wanted: HostState) -> tuple[str, ...]:  # for others
         """Nothing that is told apart."""

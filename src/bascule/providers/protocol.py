@@ -109,7 +109,7 @@ class Provider(Protocol):
     def drifts(self) -> bool:
         """Whether `status` looks at it again even where the last change altered nothing of it."""
 
-    def put_right(self, before: HostState, wanted: HostState, now: HostState) -> Any:
+    def put_right(self, change: ThreeWay) -> Any:
         """The part as it would be now if nobody had touched what a change made."""
 
     def not_done(self, state: HostState) -> str:

@@ -50,10 +50,10 @@ class TapSettingsProvider(PlainProvider):
         values = merge_mapping(*map(self._values, parts), kept=kept, words=self.since)
         return Merged(part=self._on_taps(now, values, change.now, before.udev), kept=tuple(kept))
 
-    def put_right(self, before: HostState, wanted: HostState, now: HostState) -> Any:  # by marks
+    def put_right(self, change: ThreeWay) -> Any:
         """The values of taps that are there."""
-        part = self.part(now)
-        return self._on_taps(part, self._values(self.part(wanted)), now, part.udev)
+        part = self.part(change.now)
+        return self._on_taps(part, self._values(self.part(change.wanted)), change.now, part.udev)
 
     def lasts(self, before: HostState, wanted: HostState) -> bool:
         """Whether udev's rule is another one."""

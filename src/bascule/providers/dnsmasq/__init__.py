@@ -67,12 +67,12 @@ class DnsmasqProvider(PlainProvider):
                 unmade.append(name)
         return Merged(part=replace(now, servers=servers, unmade=tuple(unmade)))
 
-    def put_right(self, before: HostState, wanted: HostState, now: HostState) -> DnsmasqState:  # whoever made them
+    def put_right(self, change: ThreeWay) -> DnsmasqState:
         """Those that the site file wanted as it wanted them."""
         from bascule.providers.dnsmasq.state import UNKNOWN
 
-        seen: DnsmasqState = self.part(now)
-        known = {name: one for name, one in self.part(wanted).servers.items() if one.arguments != UNKNOWN}
+        seen: DnsmasqState = self.part(change.now)
+        known = {name: one for name, one in self.part(change.wanted).servers.items() if one.arguments != UNKNOWN}
         return replace(seen, servers={**seen.servers, **known})
 
     def names(self, before: HostState, wanted: HostState) -> tuple[str, ...]:

@@ -50,11 +50,13 @@ class LibvirtProvider(GuestsProvider):
         applied = self.part(change.applied) if change.applied is not None else None
         return merge(before, wanted, now, applied, rebooted=change.rebooted)
 
-    def put_right(self, before: HostState, wanted: HostState, now: HostState) -> Any:
+    def put_right(self, change: ThreeWay) -> Any:
         """Domains and networks that the change altered as it left them; whether a guest runs is its own affair."""
-        from bascule.providers.libvirt.merge import put_right
+        from bascule.providers.libvirt.drift import put_right
 
-        return put_right(*map(self.part, (before, wanted, now)))
+        applied = self.part(change.applied) if change.applied is not None else None
+        before, wanted, now = map(self.part, (change.before, change.wanted, change.now))
+        return put_right(before, wanted, now, applied) if applied is not None else now
 
     def settle(self, goal: HostState, change: ThreeWay) -> Any:
         """Decided anew: what others did to their own domains meanwhile is left alone."""

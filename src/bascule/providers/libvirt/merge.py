@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from bascule.model.domain import DomainText
 from bascule.providers.libvirt import domain_xml, edit
 from bascule.providers.libvirt.domain_xml import Element
-from bascule.providers.libvirt.state import UNKNOWN, LibvirtState
+from bascule.providers.libvirt.state import LibvirtState
 from bascule.providers.protocol import Merged
 
 T = TypeVar("T")
@@ -39,27 +39,6 @@ def merge(
             _put(networks, name, before.networks.get(name))
     ordered = {name: domains[name] for name in {**before.domains, **domains} if name in domains}
     return Merged(part=replace(now, domains=ordered, networks=networks), kept=tuple(kept))
-
-
-def put_right(before: LibvirtState, wanted: LibvirtState, now: LibvirtState) -> LibvirtState:
-    """The way back from what others did since to what the change made, as far as its texts are known.
-
-    Of a guest that the change made only that it is there counts, of a network also that it runs and starts with the
-    host: libvirt writes their texts anew.
-    """
-    networks = dict(now.networks)
-    for name, shall in wanted.networks.items():
-        seen = networks.get(name)
-        if shall.next != UNKNOWN and before.networks.get(name) != shall:
-            networks[name] = shall if seen is None else replace(seen, active=shall.active, autostart=shall.autostart)
-    made = {name for name in wanted.domains if name in now.domains and name not in before.domains}
-    unknown = made | {name for name, domain in wanted.domains.items() if domain.next == UNKNOWN}
-    before, wanted = (
-        replace(one, domains={name: domain for name, domain in one.domains.items() if name not in unknown})
-        for one in (before, wanted)
-    )
-    goal: LibvirtState = merge(wanted, before, now, before, rebooted=False).part
-    return replace(goal, networks=networks)
 
 
 def _put(mapping: dict[str, T], name: str, value: T | None) -> None:

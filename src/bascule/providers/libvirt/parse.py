@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from lxml import etree
@@ -78,10 +80,11 @@ def _nodes(root: Any) -> tuple[int, ...]:
 
 
 def _nics(root: Any, bridges: dict[str, str]) -> tuple[DomainNic, ...]:
-    return tuple(_nic(index, element, bridges) for index, element in enumerate(root.iterfind("devices/interface")))
+    return tuple(nic(element, index, bridges) for index, element in enumerate(root.iterfind("devices/interface")))
 
 
-def _nic(index: int, element: Any, bridges: dict[str, str]) -> DomainNic:
+def nic(element: Any, index: int = 0, bridges: Mapping[str, str] = MappingProxyType({})) -> DomainNic:
+    """One NIC with its number in its domain; ``bridges`` are those of libvirt's networks."""
     kind = element.get("type", "")
     source = element.find("source")
     attributes = {} if source is None else dict(source.attrib)

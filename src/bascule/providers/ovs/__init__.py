@@ -66,14 +66,14 @@ class OvsProvider(PlainProvider):
         part: SwitchState | None = self.part(state)
         return f"ovs-vswitchd {part.seen.trouble}" if part is not None and part.seen.trouble else ""
 
-    def put_right(self, before: HostState, wanted: HostState, now: HostState) -> Any:
+    def put_right(self, change: ThreeWay) -> Any:
         """Rows that the change made or altered, as it left them; without the ports of guests that are shut down."""
-        there = self.part(now)
+        there = self.part(change.now)
         if there is None:
             return None
         from bascule.providers.ovs.merge import put_right
 
-        return put_right(self.part(before), self.part(wanted), there, frozenset(now.links))
+        return put_right(self.part(change.before), self.part(change.wanted), there, frozenset(change.now.links))
 
     def names(self, before: HostState, wanted: HostState) -> tuple[str, ...]:
         """The switches that it makes, alters or deletes."""

@@ -51,6 +51,12 @@ class QemuProvider(GuestsProvider):
         applied = self.part(change.applied) if change.applied is not None else None
         return merge(before, wanted, now, applied)
 
+    def put_right(self, change: ThreeWay) -> Any:
+        """Guests that the change defined or altered, each NIC where the change plugged it."""
+        from bascule.providers.qemu.merge import put_right
+
+        return put_right(*map(self.part, (change.before, change.wanted, change.now)))
+
     def settle(self, goal: HostState, change: ThreeWay) -> Any:
         """Decided anew; a cable that was pulsed once is not pulsed again."""
         return replace(self.merge(change).part, again=())

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from msgspec.structs import replace
 
 from bascule.providers.protocol import Merged
-from bascule.providers.qemu.state import QemuGuest, QemuState
+from bascule.providers.qemu.state import QemuGuest, QemuState, plugged_into
 
 
 def merge(before: QemuState, wanted: QemuState, now: QemuState, applied: QemuState | None) -> Merged:
@@ -28,6 +31,25 @@ def merge(before: QemuState, wanted: QemuState, now: QemuState, applied: QemuSta
             if applied is None and old.running and there.running:  # it may have been ended with a cable out
                 again += [tap for tap in old.bridges if tap in there.bridges]
     return Merged(part=replace(now, guests=guests, again=tuple(again)), kept=tuple(kept))
+
+
+def put_right(before: QemuState, wanted: QemuState, now: QemuState) -> QemuState:
+    """Guests that the change defined, and NICs that it plugged, as they were wanted; what else is theirs stays."""
+    guests = dict(now.guests)
+    for name, shall in wanted.guests.items():
+        old, there = before.guests.get(name), now.guests.get(name)
+        if shall != old:
+            gone = replace(shall, running=False, bridges={})
+            guests[name] = gone if there is None else _with_nics(there, shall, old.rows if old else ())
+    return replace(now, guests=guests)
+
+
+def _with_nics(there: QemuGuest, shall: QemuGuest, old: Sequence[Mapping[str, Any]]) -> QemuGuest:
+    ours = {row["tap"]: row for row in shall.rows if row not in old}
+    known = {row["tap"] for row in there.rows}
+    rows = [*(ours.get(row["tap"], row) for row in there.rows), *(row for tap, row in ours.items() if tap not in known)]
+    bridges = {tap: plugged_into(ours[tap]) if on and tap in ours else on for tap, on in there.bridges.items()}
+    return replace(there, definition={**there.definition, "nics": rows}, bridges=bridges)
 
 
 def _guest(name: str, before: QemuGuest, made: QemuGuest | None, now: QemuGuest, kept: list[str]) -> QemuGuest:

@@ -123,9 +123,14 @@ def domain(guest: QemuGuest, accel: str = "") -> Domain:
     )
 
 
+def plugged_into(one: Mapping[str, Any]) -> str:
+    """The bridge of a NIC of a definition."""
+    return bridge_name(one["into"]) if one["plug"] == PlugKind.NETWORK else str(one["into"])
+
+
 def _nic(one: Mapping[str, Any], bridges: Mapping[str, str]) -> DomainNic:
     """A NIC where its tap is now; one whose tap is not there, where it will be plugged."""
-    meant = bridge_name(one["into"]) if one["plug"] == PlugKind.NETWORK else one["into"]
+    meant = plugged_into(one)
     master, switch = bridges.get(one["tap"], meant), switched(one)
     return DomainNic(
         index=one["index"],

@@ -73,11 +73,11 @@ class WakeOnLanProvider(PlainProvider):
         found = merge_mapping(*parts, kept=kept, words=_since)
         return Merged(part=found if self.part(change.now) is not None else None, kept=tuple(kept))
 
-    def put_right(self, before: HostState, wanted: HostState, now: HostState) -> Any:
+    def put_right(self, change: ThreeWay) -> Any:
         """As the change made it, where a NIC is still there."""
-        seen: Mapping[str, WakeOnLan] = self.part(now) or {}
-        made: Mapping[str, WakeOnLan] = self.part(wanted) or {}
-        return {name: made.get(name, one) for name, one in seen.items()} if self.part(now) is not None else None
+        seen: Mapping[str, WakeOnLan] = self.part(change.now) or {}
+        made: Mapping[str, WakeOnLan] = self.part(change.wanted) or {}
+        return {name: made.get(name, one) for name, one in seen.items()} if self.part(change.now) is not None else None
 
     def to_json(self, part: Any) -> Any:
         """By NIC."""
