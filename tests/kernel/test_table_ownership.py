@@ -75,6 +75,34 @@ def test_t12_an_unmarked_table_of_the_name_that_ours_needs_is_refused_and_stays(
     assert listing(host) == before
 
 
+@pytest.mark.parametrize(
+    ("put", "told"),
+    [
+        ("add map inet bascule_mine m { type inet_service : ipv4_addr; }", "- map m"),
+        ("add counter inet bascule_mine c", "- counter c"),
+        ("add quota inet bascule_mine q { over 10 mbytes }", "- quota q"),
+        ("add set inet bascule_mine s { type ipv4_addr; }", "- set s"),
+        ("add rule inet bascule_mine forward meta mark set numgen random mod 4", "- forward: # a rule that Bascule"),
+    ],
+)
+def test_what_others_put_into_a_table_of_ours_is_named_goes_and_hinders_no_way_back(
+    put: str, told: str, host: Namespace, bascule: Call, tmp_path: Path
+) -> None:
+    bascule("apply", "--yes", "--no-confirm")
+    before = listing(host)
+    load(host, put + "\n")
+    for said in (bascule("plan"), bascule("status"), bascule("verify", status=1)):
+        assert told in " ".join(said.split())
+    file = tmp_path / "site.yaml"
+    file.write_text(FILE.replace("mode: isolated", "mode: routed"))
+    assert told in " ".join(bascule("apply", "--yes", "--no-confirm").split())
+    back = " ".join(bascule("undo").split())
+    assert "is taken back" in back
+    known = told == "- set s"
+    assert ("others put into it what Bascule cannot write" in back) == (not known)
+    assert (listing(host) == before) == (not known)
+
+
 def test_t12_tables_of_others_stay_whatever_their_names_are(host: Namespace, bascule: Call, tmp_path: Path) -> None:
     load(host, THEIRS.replace("mine", "theirs") + ACCEPT_ALL)
     bascule("apply", "--yes", "--no-confirm")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -18,6 +19,8 @@ from bascule.model.state import HostState, Link
 from bascule.model.values import IfName, Mac
 from bascule.plan.make import make_plan
 from bascule.plan.step import Step
+from bascule.providers.boot_flows import BOOT_FLOWS
+from bascule.providers.boot_flows.state import BootFlows
 from bascule.providers.boot_rules import BOOT_RULES, SUBJECT
 from bascule.providers.boot_rules.effects import BootRulesEffects
 from bascule.providers.boot_rules.state import UNIT_NAME, BootRules
@@ -157,8 +160,30 @@ def test_files_are_seen_and_those_of_another_state_folder_are_not(
     assert (seen.rules, seen.unit is not None, seen.enabled) == ("table inet x {}\n", True, False)
     other = effects.read(tuple, ObserveScope(state=tmp_path / "other"))
     assert other is not None
-    assert (other.rules, other.unit) == (None, None)
+    assert (other.rules, other.unit) == (None, seen.unit)
+    state = HostState(parts={"boot_rules": other})
+    assert steps(state, wanted(forwarding(), state)) == []  # it stays
     assert effects.read(tuple, ObserveScope()) is None
+
+
+@pytest.mark.parametrize("provider", [BOOT_RULES, BOOT_FLOWS])
+@pytest.mark.parametrize("enabled", [True, False])
+def test_a_unit_of_somebody_else_is_replaced_and_comes_back(provider: Any, enabled: bool) -> None:
+    """By its name alone it is not Bascule's."""
+    none = BootRules(file="/s/rules.nft") if provider is BOOT_RULES else BootFlows(file="/s/switches.flows")
+    foreign = "[Service]\nExecStart=/usr/local/bin/theirs\n"
+    before = HostState(parts={provider.name: replace(none, unit=foreign, enabled=enabled)})
+    ours = {"rules": "r", "unit": f"{none.file}\n"} | ({} if provider is BOOT_RULES else {"script": "s"})
+    after = HostState(parts={provider.name: replace(none, **ours, enabled=True)})
+    (*_, made) = provider.diff(before, after)
+    assert any(str(x).startswith(f"install -D -m 0644 /dev/stdin {none.unit_path}") for x in made.commands)
+    back = provider.merge(ThreeWay(before=before, wanted=after, now=after, applied=after))
+    assert (back.part.unit, back.part.enabled) == (foreign, enabled)
+    commands = [str(x) for one in provider.diff(after, provider.with_part(after, back.part)) for x in one.commands]
+    assert f"systemctl {'enable' if enabled else 'disable'} {none.unit_path.rpartition('/')[2]}" == commands[-1]
+    assert any(x.startswith("rm -f") and none.file in x for x in commands)
+    assert not any(x.startswith("rm -f") and none.unit_path in x for x in commands)
+    assert (none.unit_path in provider.files(before)) and (none.file not in provider.files(before))
 
 
 def test_a_unit_that_somebody_disabled_is_enabled_again() -> None:

@@ -101,6 +101,25 @@ def test_a_unit_that_somebody_disabled_is_enabled_again_and_the_server_is_left_a
     assert "rm -f /etc/systemd/system/bascule-network-lab.service" in lines(gone)
 
 
+def test_a_unit_of_somebody_else_with_the_name_of_ours_stays_or_comes_back(tmp_path: Path) -> None:
+    units = tmp_path / "units"
+    units.mkdir()
+    theirs = "[Service]\nExecStart=/usr/local/bin/theirs\n"
+    (units / "bascule-network-lab.service").write_text(theirs)
+    seen = with_part(HostState(), observe(tmp_path, str(units)))
+    assert steps(seen, wanted(site(), seen, lasting=True)) == []
+    after = wanted(LAB, seen, lasting=True)
+    assert "ExecStart=/usr/sbin/dnsmasq" in DNSMASQ.part(after).servers["lab"].unit
+    found = DNSMASQ.merge(ThreeWay(before=seen, wanted=after, now=after))
+    assert found.part.servers["lab"].unit == theirs
+    (back,) = steps(after, with_part(after, found.part))
+    assert lines(back)[-3:] == [
+        f"install -D -m 0644 /dev/stdin {units}/bascule-network-lab.service <<'.'",
+        "systemctl daemon-reload",
+        "systemctl disable bascule-network-lab.service",
+    ]
+
+
 def test_a_network_without_a_server_is_made_again_too_and_not_when_it_is_gone() -> None:
     told = site(networks=(replace(virtual_network(Mode.NAT), dhcp=None),))
     before = with_part(HostState())

@@ -10,7 +10,7 @@ from bascule.policy.network_rules import FAMILY, HOOKS, TABLE_PREFIX
 def is_of_0_1_0(table: Table) -> bool:
     """Whether that version wrote a table: its name, its hooks, and every rule as it wrote them, for that bridge."""
     network = table.name.removeprefix(TABLE_PREFIX)
-    if table.mark or table.sets or not table.chains or (table.family, network) == (FAMILY, table.name):
+    if table.mark or table.sets or table.others or not table.chains or (table.family, network) == (FAMILY, table.name):
         return False
     known = all(chain.name in HOOKS and chain.hook == HOOKS[chain.name] for chain in table.chains)
     rules = [(chain.name, rule) for chain in table.chains for rule in chain.rules]

@@ -14,6 +14,15 @@ from bascule.providers.plain import PlainProvider
 from bascule.providers.protocol import Merged, ThreeWay
 
 MULTI_USER = "multi-user.target"  # what starts services with the machine
+HEADER = "# Bascule writes this file and takes it away again"  # the mark of each
+
+
+def theirs(text: str | None, word: str = HEADER) -> str | None:
+    """What somebody else wrote where a file of Bascule's would stand: it stays there where none of ours is wanted.
+
+    Ours has the ``word`` in it.
+    """
+    return None if text is None or word in text else text
 
 
 class UnitFile(Struct, frozen=True, kw_only=True):

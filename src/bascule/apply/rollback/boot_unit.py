@@ -18,6 +18,7 @@ from bascule.apply.rollback.checkpoint import Checkpoint, Folder
 from bascule.apply.rollback.watchdog import handed_over
 from bascule.apply.state_directory import StateDirectory
 from bascule.errors import BasculeError, NotPermitted, Problem
+from bascule.providers.boot_files import HEADER
 from bascule.system.boot import has_systemd
 from bascule.system.disk import durable
 from bascule.system.disk.files import remove_file
@@ -30,7 +31,6 @@ WANTED_BY = {EARLY: "sysinit.target", LATE: "multi-user.target"}
 # It is there until the machine restarts. Who reloads systemd meanwhile makes the units known to this boot as well, and
 # whatever is started then pulls sysinit.target in, and with it what that wants
 MARK = Path("/run/bascule/boot-guard")
-HEADER = "# Bascule writes this file and takes it away again"
 READERS = (
     "systemd-sysctl.service", "systemd-networkd.service", "NetworkManager.service", "networking.service",
     "network.service", "wicked.service", "wickedd.service", "dhcpcd.service", "connman.service",

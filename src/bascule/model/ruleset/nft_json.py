@@ -79,7 +79,7 @@ def _text(told: object) -> str:
 
 
 def read_table(key: str, objects: Iterable[Json]) -> nft.Table:
-    """A table as a value. Raises NotUnderstood for a set that has none; a rule is kept as it was told."""
+    """A table as a value; of what has none a rule is kept as it was told, and all else by its name."""
     family, name = key.split(" ", 1)
     objects = list(objects)
     rules: dict[str, list[nft.Rule | nft.OpaqueRule]] = {}
@@ -89,6 +89,17 @@ def read_table(key: str, objects: Iterable[Json]) -> nft.Table:
     mark, filled = mark_of(objects), _filled(objects)
     bits = {one["set"]["name"] for one in objects if "set" in one and one["set"]["type"] == "integer"}
     rules = {chain: [_in_bits(rule, bits) for rule in some] for chain, some in rules.items()} if bits else rules
+    sets: list[nft.NamedSet | nft.NamedMap] = []
+    others: list[str] = []
+    for entry in objects:
+        ((kind, told),) = entry.items()
+        try:
+            if kind in {"set", "map"}:
+                sets.append(_set(entry, filled))
+            elif kind not in {"chain", "rule"}:
+                raise NotUnderstood(kind)
+        except (NotUnderstood, KeyError, TypeError, ValueError):
+            others.append(f"{kind} {told['name']}")
     return nft.Table(
         family,
         name,
@@ -97,8 +108,9 @@ def read_table(key: str, objects: Iterable[Json]) -> nft.Table:
             for entry in objects
             if (chain := entry.get("chain")) is not None and not (mark and chain["name"] == MARK_CHAIN)
         ),
-        tuple(_set(entry, filled) for entry in objects if "set" in entry or "map" in entry),
+        tuple(sets),
         mark,
+        tuple(sorted(others)),
     )
 
 

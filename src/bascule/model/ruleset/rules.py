@@ -259,7 +259,8 @@ class Table(Part, frozen=True):
     """A table of which every word is understood, or that Bascule owns.
 
     ``mark`` says whose it is, empty where nothing is written in it that would. It stands as the comment of a rule in a
-    chain of its own, which nothing leads to: nft 1.0.6 loses comments of tables and of chains in its JSON.
+    chain of its own, which nothing leads to: nft 1.0.6 loses comments of tables and of chains in its JSON. ``others``
+    are things in it that have no value here, each as ``map NAME``: somebody else put them there.
     """
 
     family: str  # ip, ip6, inet, bridge, netdev, arp
@@ -267,6 +268,7 @@ class Table(Part, frozen=True):
     chains: tuple[Chain, ...] = ()
     sets: tuple[NamedSet | NamedMap, ...] = ()
     mark: str = ""
+    others: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -299,4 +301,11 @@ def same_but_elements(one: Table, other: Table) -> bool:
     """Whether two tables differ at most in what their sets hold."""
     bare = [[replace(x, entries=()) if isinstance(x, NamedMap) else replace(x, elements=()) for x in t.sets]
             for t in (one, other)]  # fmt: skip
-    return (one.key, one.chains, one.mark, bare[0]) == (other.key, other.chains, other.mark, bare[1])
+    alike = [(t.key, t.chains, t.mark, t.others) for t in (one, other)]
+    return alike[0] == alike[1] and bare[0] == bare[1]
+
+
+def writable(table: Table) -> Table:
+    """The table without what somebody else put into it and Bascule cannot write."""
+    chains = (replace(x, rules=tuple(r for r in x.rules if isinstance(r, Rule))) for x in table.chains)
+    return replace(table, chains=tuple(chains), others=())

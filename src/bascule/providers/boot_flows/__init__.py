@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.plan.step import Phase, Step, step
-from bascule.providers.boot_files import MULTI_USER, BootFilesProvider, unit_commands
+from bascule.providers.boot_files import MULTI_USER, BootFilesProvider, theirs, unit_commands
 from bascule.providers.boot_flows.state import UNIT_NAME, BootFlows, rules_text, script_text, unit_text
 from bascule.providers.files import SYMLINK, remove, systemctl, write
 from bascule.providers.ovs import OVS
@@ -36,7 +36,8 @@ class BootFlowsProvider(BootFilesProvider):
             return Wanted()
         switches: SwitchState | None = OVS.part(wanted)
         if switches is None or not switches.flows:
-            none = replace(now, rules=None, script=None, unit=None, enabled=True)
+            unit = theirs(now.unit, now.file)
+            none = replace(now, rules=None, script=None, unit=unit, enabled=unit is None or now.enabled)
             return Wanted(part=none, reasons={SUBJECT: "no switch has guards"})
         if not surroundings.lasting:
             return Wanted(part=now)
@@ -57,31 +58,34 @@ class BootFlowsProvider(BootFilesProvider):
         old, new = self.part(before), self.part(after)
         if old is None or new is None or old == new:
             return
-        if old.unit is not None:  # what it knows is old from here on
+        if old.script is not None:  # what it knows is old from here on
             words = "are not followed while they are replaced" if new.unit else "are followed no more"
             yield step(Phase.RULES, SUBJECT, words, systemctl("stop", UNIT_NAME), about="ruleset")
-        if new.unit is None or new.script is None:
-            paths = (new.file, new.script_path, new.unit_path)
-            gone = systemctl("disable", UNIT_NAME), remove(*paths), systemctl("daemon-reload")
+        if new.script is None:
+            unit = () if new.unit is not None else (new.unit_path,)
+            gone = [systemctl("disable", UNIT_NAME), remove(new.file, new.script_path, *unit)]
+            gone += [*unit_commands(new.unit_path, replace(old, enabled=False), new)] or [systemctl("daemon-reload")]
             yield step(Phase.OLD_RULES, SUBJECT, "none are loaded any more", *gone, about="ruleset")
             return
         commands = [write(new.file, new.rules or "", mode=0o600)] if old.rules != new.rules else []
         if old.script != new.script:
             commands.append(write(new.script_path, new.script, mode=0o700))
         commands += [*unit_commands(new.unit_path, old, new), systemctl("restart", UNIT_NAME)]
-        words = "are the new ones" if old.starts else "are loaded behind ovs-vswitchd and follow its ports"
+        first = "are loaded behind ovs-vswitchd and follow its ports"
+        words = "are the new ones" if old.starts and old.script else first
         words = words if new.starts else "none are loaded any more"
         yield step(Phase.OLD_RULES, SUBJECT, words, *commands, about="ruleset")
 
     def files(self, state: HostState) -> Mapping[str, tuple[str, int]]:
         """What systemd reads, and what its unit does."""
         part: BootFlows | None = self.part(state)
-        if part is None or part.unit is None or part.rules is None or part.script is None:
+        if part is None:
             return {}
         link = f"{part.units}/{MULTI_USER}.wants/{UNIT_NAME}"
-        enabled = {link: (part.unit_path, SYMLINK)} if part.enabled else {}
-        texts = {part.unit_path: (part.unit, 0o644), part.file: (part.rules, 0o600)}
-        return {**texts, part.script_path: (part.script, 0o700), **enabled}
+        found = {part.unit_path: (part.unit, 0o644), part.file: (part.rules, 0o600)}
+        found |= {part.script_path: (part.script, 0o700)}
+        found |= {link: (part.unit_path, SYMLINK)} if part.starts else {}
+        return {path: (text, mode) for path, (text, mode) in found.items() if text is not None}
 
     def effects(self) -> Effects:
         """The files are read."""

@@ -20,12 +20,10 @@ class BootFlowsEffects(FilesAlone):
         if scope.state is None or is_closed(scope.state):
             return None
         part = BootFlows(file=str(scope.state / "switches.flows"))
-        unit = text_of_file(part.unit_path)
-        is_for_it = unit is not None and part.file in unit
         return replace(
             part,
             rules=text_of_file(part.file),
             script=text_of_file(part.script_path),
-            unit=unit if is_for_it else None,
+            unit=text_of_file(part.unit_path),
             enabled=is_enabled(part.unit_path, MULTI_USER),
         )

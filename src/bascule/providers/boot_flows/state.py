@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from bascule.policy.guards.flows import COOKIE, FORWARD, PORTS, port_number
-from bascule.providers.boot_files import MULTI_USER, UnitFile
+from bascule.providers.boot_files import HEADER, MULTI_USER, UnitFile
 from bascule.providers.boot_rules.state import HYPERVISORS, UNITS
 from bascule.providers.ovs.flows import macs_of
 from bascule.providers.ovs.state import GUARDS, SwitchState
 
 UNIT_NAME = "bascule-switches.service"
-HEADER = "# Bascule writes this file and takes it away again\n"
 AGAIN_S = 5  # between two looks at whether ovs-vswitchd is another process, which has no rules
 WHOLE = 6  # looks, of which one is at the rules themselves: that takes several programs
 
@@ -45,7 +44,7 @@ def rules_text(part: SwitchState, taps: Mapping[str, Iterable[str]]) -> str:
     ``taps`` are those of the guests of each switch, guarded or not.
     """
     lines = (line for name in sorted(part.flows) for line in _lines(part, name, taps.get(name, ())))
-    return HEADER + "".join(f"{line}\n" for line in lines)
+    return HEADER + "\n" + "".join(f"{line}\n" for line in lines)
 
 
 def _lines(part: SwitchState, bridge: str, taps: Iterable[str]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.plan.step import Phase, Step, step
 from bascule.policy.guards.table import KEY
-from bascule.providers.boot_files import BootFilesProvider, unit_commands
+from bascule.providers.boot_files import HEADER, BootFilesProvider, theirs, unit_commands
 from bascule.providers.boot_rules.state import TARGET, UNIT_NAME, BootRules, udev_text, unit_text
 from bascule.providers.files import SYMLINK, remove, systemctl, write
 from bascule.providers.protocol import PlanInputs, Wanted
@@ -21,7 +21,6 @@ from bascule.providers.protocol import PlanInputs, Wanted
 if TYPE_CHECKING:
     from bascule.providers.effects import Effects
 
-HEADER = "# Bascule writes this file and takes it away again\n"
 SUBJECT = "rules at boot"
 
 
@@ -39,11 +38,16 @@ class BootRulesProvider(BootFilesProvider):
         tables = owned(wanted.tables)
         reasons = {SUBJECT: f"nftables forgets {', '.join(tables)} with the machine" if tables else "no table is left"}
         if not tables:
-            return Wanted(part=replace(now, rules=None, unit=None, enabled=True, udev=None), reasons=reasons)
+            unit = theirs(now.unit, now.file)
+            udev = (
+                theirs(now.udev) if unit is None else now.udev
+            )  # of another Bascule, with a state directory elsewhere
+            none = replace(now, rules=None, unit=unit, enabled=unit is None or now.enabled, udev=udev)
+            return Wanted(part=none, reasons=reasons)
         if not surroundings.lasting:
             return Wanted(part=now)
         guarded = [name for name, link in wanted.links.items() if getattr(link.options, "no_linklocal_learn", 0)]
-        udev = udev_text(guarded) if KEY in tables else None
+        udev = (udev_text(guarded) if KEY in tables else None) or theirs(now.udev)
         part = replace(now, rules=rules_text(tables), unit=unit_text(now), enabled=True, udev=udev)
         return Wanted(part=part, reasons=reasons)
 
@@ -57,23 +61,27 @@ class BootRulesProvider(BootFilesProvider):
             gone = systemctl("disable", UNIT_NAME), remove(*paths), systemctl("daemon-reload")
             yield step(Phase.OLD_RULES, SUBJECT, "none are loaded any more", *gone, about="ruleset")
             return
-        commands = [write(new.file, new.rules or "", mode=0o600)] if old.rules != new.rules else []
+        commands = []
+        if old.rules != new.rules:
+            commands = [remove(new.file) if new.rules is None else write(new.file, new.rules, mode=0o600)]
         commands += unit_commands(new.unit_path, old, new)
         if old.udev != new.udev:
             commands += [remove(new.udev_path) if new.udev is None else write(new.udev_path, new.udev)]
-        words = "are the new ones" if old.starts else "are loaded before the network comes up"
-        words = words if new.starts else "none are loaded any more"
+        was_theirs = theirs(old.unit, old.file) is not None
+        words = "are the new ones" if old.starts and not was_theirs else "are loaded before the network comes up"
+        words = words if new.starts and new.rules is not None else "none are loaded any more"
+        words += f", in place of a {UNIT_NAME} of somebody else's" if was_theirs else ""
         yield step(Phase.OLD_RULES, SUBJECT, words, *commands, about="ruleset")
 
     def files(self, state: HostState) -> Mapping[str, tuple[str, int]]:
         """What systemd reads, and what its unit does."""
         part: BootRules | None = self.part(state)
-        if part is None or part.unit is None or part.rules is None:
+        if part is None:
             return {}
         link = f"{part.units}/{TARGET}.wants/{UNIT_NAME}"
-        enabled = {link: (part.unit_path, SYMLINK)} if part.enabled else {}
-        udev = {} if part.udev is None else {part.udev_path: (part.udev, 0o644)}
-        return {part.unit_path: (part.unit, 0o644), part.file: (part.rules, 0o600), **udev, **enabled}
+        found = {part.unit_path: (part.unit, 0o644), part.file: (part.rules, 0o600), part.udev_path: (part.udev, 0o644)}
+        found |= {link: (part.unit_path, SYMLINK)} if part.starts else {}
+        return {path: (text, mode) for path, (text, mode) in found.items() if text is not None}
 
     def effects(self) -> Effects:
         """Both files are read."""
@@ -87,4 +95,4 @@ BOOT_RULES = BootRulesProvider()
 
 def rules_text(tables: Mapping[str, Table]) -> str:
     """The script that loads tables anew."""
-    return HEADER + "".join(replacing_text(table) for _, table in sorted(tables.items()))
+    return HEADER + "\n" + "".join(replacing_text(table) for _, table in sorted(tables.items()))

@@ -21,11 +21,13 @@ class BootRulesEffects(FilesAlone):
         if scope.state is None or is_closed(scope.state):
             return None
         part = BootRules(file=str(scope.state / "rules.nft"), program=_program(), units=UNITS)
-        part = replace(part, enabled=is_enabled(part.unit_path, TARGET))
-        unit = text_of_file(part.unit_path)
-        is_for_it = unit is not None and part.file in unit
-        udev = text_of_file(part.udev_path) if is_for_it else None
-        return replace(part, rules=text_of_file(part.file), unit=unit if is_for_it else None, udev=udev)
+        return replace(
+            part,
+            rules=text_of_file(part.file),
+            unit=text_of_file(part.unit_path),
+            enabled=is_enabled(part.unit_path, TARGET),
+            udev=text_of_file(part.udev_path),
+        )
 
 
 def _program() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bascule.providers.boot_files import UnitFile
+from bascule.providers.boot_files import HEADER, UnitFile
 
 UNIT_NAME = "bascule-rules.service"
 TARGET = "sysinit.target"  # what starts it
@@ -43,7 +43,7 @@ def udev_text(bridges: Iterable[str]) -> str | None:
         f'RUN+="/sbin/ip link set dev {name} type bridge no_linklocal_learn 1"\n'
         for name in sorted(bridges)
     ]
-    return "# Bascule writes this file and takes it away again\n" + "".join(lines) if lines else None
+    return HEADER + "\n" + "".join(lines) if lines else None
 
 
 def unit_text(part: BootRules) -> str:
@@ -53,7 +53,7 @@ def unit_text(part: BootRules) -> str:
     after a loss of power.
     """
     return "\n".join([
-        "# Bascule writes this file and takes it away again",
+        HEADER,
         "[Unit]",
         "Description=Loads the tables of nftables that Bascule made",
         "DefaultDependencies=no",

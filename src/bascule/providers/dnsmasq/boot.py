@@ -11,10 +11,8 @@ from bascule.model.kernel_parameters import FORWARDING, link_of
 from bascule.model.state import HostState
 from bascule.model.values import bridge_name
 from bascule.plan.step import Step
-from bascule.providers.boot_files import MULTI_USER
+from bascule.providers.boot_files import HEADER, MULTI_USER
 from bascule.providers.dnsmasq.state import DnsmasqState
-
-MARK = "# Bascule writes this file and takes it away again"
 
 
 def script(name: str, wanted: HostState) -> str:
@@ -24,7 +22,7 @@ def script(name: str, wanted: HostState) -> str:
     bridge = bridge_name(name)
     forwarding = {k: v for k, v in wanted.sysctls.items() if k in FORWARDING.values() and v == "1"}
     own = {k: v for k, v in wanted.sysctls.items() if link_of(k) == bridge and not k.endswith("/forwarding")}
-    lines = ["#!/bin/sh", MARK, "set -e", *_lines(KERNEL.diff(HostState(), HostState(sysctls=forwarding)))]
+    lines = ["#!/bin/sh", HEADER, "set -e", *_lines(KERNEL.diff(HostState(), HostState(sysctls=forwarding)))]
     link = wanted.links[bridge]
     bare = replace(link, addresses=tuple(a for a in link.addresses if not a.is_link_local))  # the kernel makes those
     there = list(KERNEL.diff(HostState(), HostState(links={bridge: bare}, sysctls=own)))
@@ -40,7 +38,7 @@ def _lines(steps: Iterable[Step]) -> Iterator[str]:
 def unit(name: str, arguments: Sequence[str] | None, state: DnsmasqState) -> str:
     """A systemd unit for a network: its bridge, then its dnsmasq, if it has one."""
     lines = [
-        MARK,
+        HEADER,
         "[Unit]",
         f"Description=Virtual network {name}: what Bascule makes of it when the machine starts",
         "After=network.target nftables.service firewalld.service",

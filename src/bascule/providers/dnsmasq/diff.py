@@ -58,7 +58,7 @@ def _commands(name: str, old: Server, new: Server, state: DnsmasqState) -> Itera
     if new.unit is None and old.unit is not None:
         yield systemctl("daemon-reload")
     yield from unit_commands(unit, old, new)
-    if new.unit is not None and new != replace(old, enabled=new.enabled):
+    if new.unit is not None and new.script is not None and new != replace(old, enabled=new.enabled):
         yield systemctl("restart", state.unit_name(name))
     elif new.arguments is not None and new.arguments != old.arguments:
         yield Command("dnsmasq", new.arguments)
@@ -74,6 +74,6 @@ def _words(old: Server, new: Server) -> str:
         return "started with the machine from now on" if new.starts else "not started with the machine any more"
     if old.arguments is not None:
         return "ended"
-    if not new.starts:
+    if not new.starts or new.script is None:
         return "not made again when the machine starts"
     return "its bridge is made again when the machine starts"

@@ -9,7 +9,7 @@ from pathlib import Path
 from bascule.model.domain import Lease
 from bascule.providers.boot_files import MULTI_USER
 from bascule.providers.dnsmasq.arguments import parse_leases
-from bascule.providers.dnsmasq.state import UNITS, DnsmasqState, Server
+from bascule.providers.dnsmasq.state import UNIT, UNITS, DnsmasqState, Server
 from bascule.providers.effects import is_enabled, text_of_file
 
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -21,7 +21,9 @@ def observe(folder: Path, units: str = UNITS) -> DnsmasqState:
     empty = DnsmasqState(folder=str(folder), units=units, program=program)
     now = running(folder)
     servers = {}
-    for name in sorted({*now, *(script.stem for script in folder.glob("*.sh"))}):
+    there = {path.name.removeprefix(UNIT) for path in Path(units).glob(f"{UNIT}*.service")}  # whoever wrote it
+    scripts = (script.stem for script in folder.glob("*.sh"))
+    for name in sorted({*now, *scripts, *(name.removesuffix(".service") for name in there)}):
         path = empty.unit_path(name)
         servers[name] = Server(
             arguments=now.get(name),

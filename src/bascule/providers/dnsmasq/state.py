@@ -9,7 +9,7 @@ from msgspec import Struct, field
 from bascule.providers.boot_files import UnitFile
 
 UNKNOWN = ("unknown",)  # arguments that version 0.1.0 did not keep
-UNITS = "/etc/systemd/system"
+UNIT, UNITS = "bascule-network-", "/etc/systemd/system"
 
 
 class Server(UnitFile, frozen=True, kw_only=True):
@@ -42,7 +42,7 @@ class DnsmasqState(Struct, frozen=True, kw_only=True):
 
     def unit_name(self, network: str) -> str:
         """How systemd calls what starts a network."""
-        return f"bascule-network-{network}.service"
+        return f"{UNIT}{network}.service"
 
     def unit_path(self, network: str) -> str:
         """Where that stands."""

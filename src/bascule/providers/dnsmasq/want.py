@@ -8,6 +8,7 @@ from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.model.values import bridge_name
 from bascule.plan.virtual_network import ResolvedNetwork, needs_server, resolved_networks
+from bascule.providers.boot_files import theirs
 from bascule.providers.dnsmasq.arguments import arguments
 from bascule.providers.dnsmasq.boot import script, unit
 from bascule.providers.dnsmasq.state import DnsmasqState, Server
@@ -29,6 +30,9 @@ def want(site: Site, host: Host, state: DnsmasqState, wanted: HostState, *, last
     for name, server in state.servers.items():
         if name in declared or (server.arguments is None and not lasting):
             continue
+        ours = server.arguments is not None or server.script is not None
+        if not ours and theirs(server.unit, state.file(name, "sh")):
+            continue  # it only has the name
         if loads_rules_only(server):
             del servers[name]
             _because(reasons, name, "bascule-rules.service loads all rules")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from msgspec.structs import replace
 
-from bascule.model.ruleset.rules import AnyTable, ForeignTable, Table, owned, same_but_elements
+from bascule.model.ruleset.rules import AnyTable, ForeignTable, Table, owned, same_but_elements, writable
 from bascule.model.ruleset.text import changed_elements, replacing_text
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
@@ -68,6 +68,10 @@ class NftProvider(PlainProvider):
         kept: list[str] = []
         states = (change.before, change.wanted, change.now, change.applied or change.wanted)
         found = merge_mapping(*(owned(state.tables) for state in states), kept=kept, words=_changed_by_others)
+        for key, table in found.items():
+            if table != change.now.tables.get(key) and table != (bare := writable(table)):
+                kept.append(f"nft {key}: others put into it what Bascule cannot write: {changed_rules(table, bare)}")
+                found[key] = bare
         others = {key: one for key, one in change.now.tables.items() if isinstance(one, ForeignTable)}
         kept += [f"nft {key} is somebody else's now" for key in found if key in others]
         return Merged(part=found | others, kept=tuple(kept))

@@ -10,6 +10,7 @@ from bascule.model.site import Host, PlugKind, Site
 from bascule.model.state import HostState
 from bascule.plan.change import Command
 from bascule.plan.step import Phase, Step, step
+from bascule.providers.boot_files import theirs
 from bascule.providers.merging import changed
 from bascule.providers.protocol import PlanInputs, Wanted
 from bascule.providers.shaping.state import UDEV_FILE, Shaping, clearing, setting, udev_text
@@ -41,6 +42,7 @@ class ShapingProvider(TapSettingsProvider):
         limits = {name: nic.bandwidth for name, nic in declared.items() if name in observed.links}
         every = {str(nic.next_tap or name): nic.bandwidth for name, nic in declared.items()}
         text = udev_text(every) if surroundings.lasting or not every else now.udev
+        text = text or theirs(now.udev)
         reasons = {name: f"limit of {nic.guest} ({nic.bandwidth})" for name, nic in declared.items()}
         reasons |= {name: "the site file has no limit for it" for name in now.limits if name not in declared}
         return Wanted(

@@ -11,6 +11,7 @@ from bascule.model.values import IfName
 from bascule.plan.change import Command
 from bascule.plan.step import Phase, Step, step
 from bascule.policy.guards.ports import guarded_ports
+from bascule.providers.boot_files import theirs
 from bascule.providers.merging import changed
 from bascule.providers.protocol import PlanInputs, Wanted
 from bascule.providers.static_fdb.state import UDEV_FILE, StaticFdb, entering, forgetting, leaving, udev_text
@@ -46,6 +47,7 @@ class StaticFdbProvider(TapSettingsProvider):
         there = {name: some for name, some in macs.items() if IfName(name) in wanted.links}
         kept = {name: some for name, some in now.entries.items() if name not in said}
         text = udev_text(macs) if surroundings.lasting or not macs else now.udev
+        text = text or theirs(now.udev)
         reasons = {_subject(name): f"{nic.guest} has fdb: {nic.guarding.fdb}" for name, nic in said.items()}
         return Wanted(
             part=StaticFdb(entries=kept | there, udev=text),
