@@ -8,9 +8,9 @@ import pytest
 from msgspec.structs import replace
 
 from bascule.errors import BasculeError
-from bascule.model.domain import DomainText
+from bascule.model.domain import DomainText, NetworkText
 from bascule.model.links import Bridge, BridgePort, Macvtap, Tap, Veth
-from bascule.model.state import HostState, Link
+from bascule.model.state import Address, HostState, Link
 from bascule.model.values import IfName, Mac
 from bascule.plan.make import make_plan
 from bascule.providers.libvirt.state import LibvirtState
@@ -80,3 +80,32 @@ def test_a_nic_with_a_macvtap_on_it_cannot_become_a_port() -> None:
     shared = observed(link("macvtap0", Macvtap(), parent=IfName("eth4")))
     with pytest.raises(BasculeError, match="eth4 cannot become a port of br4 while the macvtap macvtap0 sits on it"):
         make_plan(site, site.hosts["h"], shared)
+
+
+NETWORK = """\
+<network>
+  <name>lab</name>
+  <forward mode='nat'/>
+  <bridge name='vn-lab'/>
+  <ip address='10.77.0.1' prefix='24'/>
+</network>
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "address", "told"),
+    [
+        ("vn-lab", "10.0.9.1/24", "needs the name 'vn-lab', and this host has a bridge of that name"),
+        ("virbr9", "10.77.0.1/24", "needs the address 10.77.0.1/24, and this host has a bridge with it, 'virbr9'"),
+    ],
+)
+def test_a_network_that_libvirt_shall_make_takes_nobodys_bridge(name: str, address: str, told: str) -> None:
+    file = SITE.replace(b"guests:", b"    virtual_networks: {lab: {mode: nat, subnet: 10.77.0.0/24}}\nguests:")
+    site = parse(file, "site.yaml")
+    there = link(name, Bridge(), addresses=(Address(ip=address),))
+    before = replace(observed(there), parts={"libvirt": LibvirtState(uri="qemu:///system")})
+    with pytest.raises(BasculeError, match=told):
+        make_plan(site, site.hosts["h"], before)
+    own = NetworkText(name="lab", active=True, persistent=True, autostart=True, now=NETWORK, next=NETWORK)
+    left = replace(before, parts={"libvirt": LibvirtState(uri="qemu:///system", networks={"lab": own})})
+    assert make_plan(site, site.hosts["h"], left)

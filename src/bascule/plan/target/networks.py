@@ -34,6 +34,10 @@ def lay_networks(build: TargetBuilder) -> tuple[ResolvedNetwork, ...]:
     build.reasons |= found.reasons
     build.guests |= {subject: list(guests) for subject, guests in found.guests.items()}
     if build.by_libvirt:
+        there = getattr(build.observed.parts.get("libvirt"), "networks", networks)
+        for one in resolved:
+            if one.name not in there:
+                _refuse_rivals(one, networks[one.name], build.observed)
         for name in networks:
             build.note("foreign", bridge_name(name), f"is virtual network {name}, which libvirt makes and changes")
             if bridge_name(name) not in build.links:
@@ -41,8 +45,9 @@ def lay_networks(build: TargetBuilder) -> tuple[ResolvedNetwork, ...]:
         return resolved
     for one in resolved:
         network = networks[one.name]
+        _refuse_rivals(one, network, build.observed, "; one of libvirt's is left to libvirt where libvirt answers")
         is_guarded = one.bridge in build.guarded
-        build.links[one.bridge] = _bridge(one, network, build.observed, build.mark, is_guarded=is_guarded)
+        build.links[one.bridge] = _bridge(one, build.observed, build.mark, is_guarded=is_guarded)
         if build.observed.has_ipv6:
             build.sysctls[conf(6, one.bridge, "accept_ra")] = "0"  # a guest must not become the host's router
         build.because(one.bridge, f"virtual network {one.name} is declared {one.mode}", network.place)
@@ -63,12 +68,8 @@ def lay_networks(build: TargetBuilder) -> tuple[ResolvedNetwork, ...]:
     return resolved
 
 
-def _bridge(one: ResolvedNetwork, network: VirtualNetwork, observed: HostState, mark: str, *, is_guarded: bool) -> Link:
-    """The bridge of a virtual network, over the one that is there.
-
-    Raises BasculeError where its name or its address belongs to a link that is not ours.
-    """
-    wanted, before = bridge_link(one, mark, is_guarded=is_guarded), observed.links.get(one.bridge)
+def _refuse_rivals(one: ResolvedNetwork, network: VirtualNetwork, observed: HostState, hint: str = "") -> None:
+    """Raise BasculeError where the name or the address of its bridge belongs to a link that is not ours."""
     for link in rivals(one, observed):
         what = "a bridge" if link.is_bridge else "a link"
         named = link.name == one.bridge
@@ -79,10 +80,14 @@ def _bridge(one: ResolvedNetwork, network: VirtualNetwork, observed: HostState, 
                 message=f"virtual network '{one.name}' needs the {taken}, and this host has {what} "
                 + ("of that name that is not Bascule's" if named else f"with it, '{link.name}', that is not Bascule's"),
                 place=network.place,
-                hint=f"take it away, or {'name the network differently' if named else 'take another subnet'}; "
-                "one of libvirt's is left to libvirt where libvirt answers",
+                hint=f"take it away, or {'name the network differently' if named else 'take another subnet'}{hint}",
             )
         )
+
+
+def _bridge(one: ResolvedNetwork, observed: HostState, mark: str, *, is_guarded: bool) -> Link:
+    """The bridge of a virtual network, over the one that is there."""
+    wanted, before = bridge_link(one, mark, is_guarded=is_guarded), observed.links.get(one.bridge)
     if before is None:
         return wanted
     local = tuple(a for a in before.addresses if a.is_link_local) if wanted.addrgenmode != "none" else ()
