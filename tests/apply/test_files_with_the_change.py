@@ -66,6 +66,29 @@ def test_files_come_with_the_change_and_go_with_it(machine: Machine) -> None:
     assert machine.files() == before
 
 
+def test_status_tells_which_files_are_no_longer_as_the_change_left_them(machine: Machine) -> None:
+    foreign = machine.networkd / "20-mine.network"
+    foreign.write_text("[Match]\nName=eth4\n[Network]\nDHCP=yes\n")
+    assert machine.apply("--no-confirm")[0] == 0
+    assert not foreign.exists()
+
+    def told() -> list[str]:
+        drift = json.loads(machine.run("status", "--json")[1])["drift"]
+        return sorted(line.removeprefix(f"{machine.root}/etc/") for line in drift)
+
+    assert told() == []
+    (machine.networkd / "10-br3.netdev").unlink()
+    with (machine.root / "etc/sysctl.d/60-bascule.conf").open("a") as file:
+        file.write("net.ipv4.ip_forward = 0\n")
+    foreign.write_text("[Match]\nName=eth4\n")
+    (machine.networkd / "30-theirs.network").write_text("[Match]\nName=eth9\n")
+    assert told() == [
+        "sysctl.d/60-bascule.conf: write it again, it was edited",
+        "systemd/network/10-br3.netdev: write it again, it is gone",
+        "systemd/network/20-mine.network: take it away, it is there again",
+    ]
+
+
 def test_apply_tells_which_files_of_its_own_it_removed(machine: Machine, tmp_path: Path) -> None:
     assert machine.apply("--no-confirm")[0] == 0
     smaller = tmp_path / "smaller.yaml"

@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.apply.pending import open_elsewhere
-from bascule.apply.rollback import boot_unit, parts
+from bascule.apply.rollback import boot_unit, files, parts
 from bascule.apply.rollback import checkpoint as checkpoints
 from bascule.apply.rollback.checkpoint import Checkpoint, Folder, LogEntry, Status
 from bascule.apply.rollback.passes import differences
@@ -142,6 +142,8 @@ class _StatusReport(Struct):
         ok, words = self._words(n, left_s, watched=watched, working=working)
         stands = entry.status in {Status.CONFIRMED, Status.APPLIED}
         drifted, unseen = _drift_or_why_not(self.checkpoint, self.folder) if stands else ((), ())
+        if entry.status is Status.CONFIRMED:
+            drifted += tuple(files.drift(self.checkpoint.files))
         return HostStatus(
             words=words,
             ok=ok and not unseen,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -104,6 +104,33 @@ def back_up(path: str) -> FileBackup:
         attributes=aside.extended(file),
         folder=folder,
     )
+
+
+def drift(files: Iterable[FileBackup]) -> Iterator[str]:
+    """What it takes to have a change's files as it left them; what others write into files of their own is theirs."""
+    for file in files:
+        if file.made is None or file.root_is_gone:
+            continue
+        try:
+            now = Path(file.path).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            now = None
+        except OSError:
+            continue
+        if _digest(now) == file.made:
+            continue
+        if now is None:
+            yield f"{file.path}: write it again, it is gone"
+        elif not file.made:
+            yield f"{file.path}: take it away, it is there again"
+        elif file.content is None or _is_ours(now):
+            yield f"{file.path}: write it again, it was edited"
+
+
+def _is_ours(content: bytes) -> bool:
+    from bascule.persist.writer import is_ours
+
+    return is_ours(content.decode(errors="replace"))
 
 
 def back_up_for(changes: Iterable[FileChange]) -> tuple[FileBackup, ...]:
