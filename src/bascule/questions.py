@@ -189,14 +189,26 @@ def reach(
     sources: Sequence[str] = (),
     targets: Sequence[str] = (),
 ) -> Matrix:
-    """Who reaches whom by which service; raises UsageFault where nobody is called as ``sources`` or ``targets`` say."""
-    from bascule.verify.reachability.matrix import matrix
+    """Who reaches whom by which service; raises UsageFault where nobody is called as ``sources`` or ``targets`` say.
 
-    read, chosen = _loaded(site, host)
-    asked = asked_host(read, chosen, here=here, state=state, wanted=wanted)
+    ``wanted`` without ``host`` asks about all hosts of the file.
+    """
+    from bascule.verify.reachability.matrix import matrix
+    from bascule.workflow import load
+
+    read = load(site) if wanted and site is not None else None
+    hosts = _wanted_hosts(read) if read is not None and len(read.hosts) > 1 else ()
+    of_all = bool(hosts) and host is None
+    if of_all:
+        asked = hosts[0]
+    else:
+        read, chosen = _loaded(site if read is None else read, host)
+        asked = asked_host(read, chosen, here=here, state=state, wanted=wanted)
+    others = tuple(one for one in hosts if one.here != asked.here)
     for name in (*sources, *targets):
-        party_of(name, asked.known, asked.network, asked.here)
-    return matrix(asked, read, services=services, sources=sources, targets=targets)
+        if not any(name in one.known for one in others):
+            party_of(name, asked.known, asked.network, asked.here)
+    return matrix(asked, read, services=services, sources=sources, targets=targets, others=others, of_all=of_all)
 
 
 def verify_attacked(site: Site | str, guest: str, *, host: str | None = None) -> tuple[Check, ...]:

@@ -150,7 +150,10 @@ def in_the_twin(
             "plans": {name: one.plan for name, one in plans.items()},
             "checks": tuple(checks),
             "outcomes": outcomes,
-            "reach": tuple((one.here, matrix(one, declared)) for one in models),
+            "reach": tuple(
+                (one.here, matrix(one, declared, others=[other for other in models if other is not one]))
+                for one in models
+            ),
             "notes": tuple(twin.notes),
             "timings": clock.laps,
         }

@@ -148,3 +148,18 @@ def test_a_no_reach_by_a_gateway_that_nobody_has_is_unproven(lab: Lab, tmp_path:
     verdicts = {one["from"]: (one["observed"], one["ok"]) for one in told["expectations"]}
     assert verdicts == {"customer": ("no-reach", True), "web": ("unproven", None)}  # of internet no gateway is declared
     assert "nobody in the file has 192.168.1.1" in told["expectations"][1]["witness"]["sentence"]
+
+
+@pytest.mark.kernel
+def test_pairs_whose_large_packets_are_lost_say_so(lab: Lab, tmp_path: Path) -> None:
+    stage = Stage(lab, tmp_path)
+    stage.do("ip link set db.0 mtu 1400")
+    found = reach(stage, "--services", "icmp,tcp/22")
+    large = {(one["from"], one["to"], one["service"]): one["large"] for one in found["pairs"]}
+    lost = {pair for pair, result in large.items() if result == "no"}
+    # of TCP the narrow one asks for no more than it takes itself
+    assert lost == {("web", "db", "icmp"), ("log", "db", "icmp"), ("h", "db", "icmp")} & large.keys() != set()
+    told = lab.bascule(stage.host, "reach", str(stage.site), "--here", "--services", "icmp,tcp/22").stdout
+    assert "web, log  db          small  yes\n" in told
+    assert "small    small packets pass and large ones are lost; 'bascule why" in told
+    assert "2 for small packets alone" in told

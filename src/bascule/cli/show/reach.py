@@ -23,6 +23,7 @@ _T = TypeVar("_T")
 EACH_OTHER = "each other"
 Row = tuple[str, ...]  # who asks, whom, and the answer for each service
 SIGNS = {"yes": "yes", "no": "-", "perhaps": "perhaps", "unknown": "?"}
+SMALL = "small"  # in place of yes, where large packets are lost
 
 
 def show_reach(found: Matrix, *, columns: int) -> str:
@@ -51,18 +52,29 @@ def show_reach(found: Matrix, *, columns: int) -> str:
     lines += [f"note     {wrapped(words, indent=9, columns=columns)}" for words in found.unread]
     lines += _open(found, columns)
     tally = found.tally()
+    small = found.number(lambda one: one.loses_large)
     kinds = [f"{number} {kind.value}" for kind, number in tally.items()]
+    kinds[0] += f" ({small} for small packets alone)" if small else ""
     asked = f"{count(sum(tally.values()), 'question')}: {', '.join(kinds)}"
     lines.append("\nresult   " + wrapped(f"{asked}; by the model of {found.where}", indent=9, columns=columns))
     return "\n".join(lines)
 
 
 def _open(found: Matrix, columns: int) -> Iterator[str]:
-    """Where to ask for the reason of an answer that the model cannot give, by the first pair of them."""
-    cell = next((one for one in found.pairs() if one.result.value == "unknown"), None)
-    if cell is not None:
-        ask = f"'bascule why {cell.source} {cell.target} {cell.service}' says why, for this pair"
-        yield "\n?        " + wrapped(f"unknown; {ask}", indent=9, columns=columns)
+    """What answers that are not plain mean, and where to ask for the reason of the first of them."""
+
+    def ask(cell: Cell) -> str:
+        return f"'bascule why {cell.source} {cell.target} {cell.service}' says"
+
+    told = []
+    if (cell := found.first(lambda one: one.loses_large)) is not None:
+        told.append((SMALL, f"small packets pass and large ones are lost; {ask(cell)} where, for this pair"))
+    if (cell := found.first(lambda one: one.result.value == "unknown")) is not None:
+        told.append(("?", f"unknown; {ask(cell)} why, for this pair"))
+    if untold := found.number(lambda one: one.result.passes and one.large.value == "unknown"):
+        told.append(("note", f"large packets were not followed for {count(untold, 'further question')}"))
+    for number, (sign, words) in enumerate(told):
+        yield f"{'' if number else chr(10)}{sign:<9}" + wrapped(words, indent=9, columns=columns)
 
 
 def _stacked(rows: list[tuple[str, ...]], columns: int) -> Iterator[str]:
@@ -92,8 +104,12 @@ def _rows(found: Matrix, names: dict[str, str]) -> Iterator[tuple[str, ...]]:
         for place, other in enumerate(found.classes):
             cells = [found.cells.get((number, place, str(service))) for service in found.services]
             if any(cells):
-                shown = tuple(SIGNS[cell.result.value] if cell else "" for cell in cells)
+                shown = tuple(_sign(cell) if cell else "" for cell in cells)
                 yield (names[one[0]], names[other[0]] if other is not one else EACH_OTHER, *shown)
+
+
+def _sign(cell: Cell) -> str:
+    return SMALL if cell.loses_large and cell.result.value == "yes" else SIGNS[cell.result.value]
 
 
 def short_table(rows: Sequence[Row], members: Mapping[str, Sequence[str]]) -> list[Row]:
@@ -219,6 +235,7 @@ def _cell(cell: Cell) -> dict[str, Any]:
         "result": cell.result.value,
         "request": cell.request.value,
         "reply": cell.reply.value,
+        "large": cell.large.value if cell.result.passes else cell.result.value,
     }
 
 

@@ -31,7 +31,8 @@ def command(
 ) -> int:
     """Show who reaches whom by which service, by a model of the host; differences against `expect` first.
 
-    Those whom no rule, port or route tells apart are one row. Reads only, and sends nothing.
+    Those whom no rule, port or route tells apart are one row. Reads only, and sends nothing. With --wanted, a file
+    with several hosts and no --host all of them are asked.
     Exit status: 0, or 1 where the model contradicts an expectation of the file.
 
     Example: bascule reach site.yaml --services tcp/22,icmp

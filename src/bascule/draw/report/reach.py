@@ -9,9 +9,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # this folder and verify do not know each other; it is handed the matrix
     from bascule.verify.reachability.matrix import Matrix
 
-SIGNS = {"yes": "✓", "no": "✗", "perhaps": "~", "unknown": "?"}
-LOOKS = {"yes": "reaches", "no": "reaches-not", "perhaps": "reaches-perhaps", "unknown": "reaches-unknown"}
-KEY = "✓ reaches, ✗ does not, ~ perhaps, ? nobody can tell; ! differs from what the site file expects"
+SMALL = "small packets alone"
+SIGNS = {"yes": "✓", SMALL: "≤", "no": "✗", "perhaps": "~", "unknown": "?"}
+LOOKS = {
+    "yes": "reaches",
+    SMALL: "reaches-perhaps",
+    "no": "reaches-not",
+    "perhaps": "reaches-perhaps",
+    "unknown": "reaches-unknown",
+}
+KEY = (
+    "✓ reaches, ≤ by small packets alone, ✗ does not, ~ perhaps, ? nobody can tell; "
+    "! differs from what the site file expects"
+)
 
 
 def reach_table(found: Matrix) -> str:
@@ -49,7 +59,8 @@ def _cells(found: Matrix, number: int, place: int, differs: set[tuple[str, str, 
     alike: dict[tuple[str, bool], list[str]] = {}
     for cell in cells:
         service = str(cell.service)
-        alike.setdefault((cell.result.value, service in wrong), []).append(service)
+        result = SMALL if cell.loses_large and cell.result.value == "yes" else cell.result.value
+        alike.setdefault((result, service in wrong), []).append(service)
     parts = []
     for (result, is_wrong), services in alike.items():
         look = LOOKS[result] + (" reaches-wrong" if is_wrong else "")

@@ -134,6 +134,10 @@ class Sweep:
         """The number of the class of those that are alike."""
         return self._classes[_name_of(end)]
 
+    def way_of(self, end: WireEnd) -> int:
+        """The number of the way that it shares with those whose packets go alike but for the rules."""
+        return self._way_of[self.class_of(end)]
+
     def answer(
         self, source: WireEnd | None, target: WireEnd | None, version: int, address: int, traffic: Traffic
     ) -> Exchange:

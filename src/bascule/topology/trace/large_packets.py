@@ -66,8 +66,13 @@ class LargePacketWalk(Walk):
         return tuple(one for one in found if one is not None)
 
     def _sizes(self, first: Leg, back: Leg) -> tuple[int, int]:
-        """The largest packets out and back: of TCP neither end sends more than the other has offered to take."""
+        """The largest packets out and back: of TCP neither end sends more than the other has offered to take.
+
+        The answer to a ping is as large as the ping.
+        """
         sizes = [self._mtu_of(self.source, first.fields), self._mtu_of(self.target, back.fields)]
+        if self.traffic.protocol == "icmp":
+            return sizes[0], min(sizes)
         if self.traffic.protocol != "tcp":
             return sizes[0], sizes[1]
         offered = [self._offered(leg, size) for leg, size in zip((first, back), sizes, strict=True)]

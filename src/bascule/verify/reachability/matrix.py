@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.model.site import Expectation, Site, Verdict
 from bascule.model.values import Service
-from bascule.topology.sweep.port_ranges import told_apart
-from bascule.topology.sweep.sweep import Exchange, Sweep
 from bascule.topology.trace.answer import Blocker, Certainty
-from bascule.topology.trace.packet import Traffic
-from bascule.verify.reachability.participant import AskedHost, Participant
-from bascule.verify.reachability.question import as_read, ask_each_port, everybody, ways_between, worst_port
+from bascule.verify.reachability.pairs import Pairs, Told
+from bascule.verify.reachability.participant import AskedHost
+from bascule.verify.reachability.question import worst_port
 
 ORDINARY = (Service("icmp"), Service("tcp", 22, 22), Service("tcp", 443, 443), Service("udp", 53, 53))
 
 
 class Cell(Struct, frozen=True, kw_only=True):
-    """Whether an exchange works, and whether its first packet and its answer arrive."""
+    """Whether an exchange works, and whether its first packet and its answer arrive.
+
+    ``large`` says whether the largest packets get through where small ones do; unknown where nobody asked for them.
+    """
 
     source: str
     target: str
@@ -29,6 +29,26 @@ class Cell(Struct, frozen=True, kw_only=True):
     result: Certainty
     request: Certainty
     reply: Certainty
+    large: Certainty = Certainty.YES
+
+    @classmethod
+    def of(cls, source: str, target: str, service: Service, told: Told) -> Cell:
+        """What was told of two."""
+        found = told.exchange
+        return cls(
+            source=source,
+            target=target,
+            service=service,
+            result=found.result,
+            request=found.request,
+            reply=found.reply,
+            large=told.large,
+        )
+
+    @property
+    def loses_large(self) -> bool:
+        """Whether a connection opens and hangs with the first data."""
+        return self.result.passes and self.large is Certainty.NO
 
 
 class Violation(Struct, frozen=True, kw_only=True):
@@ -68,13 +88,27 @@ class Matrix(Struct, frozen=True, kw_only=True):
     def _of(self, number: int, wanted: Collection[str]) -> list[str]:
         return [name for name in self.classes[number] if not wanted or name in wanted]
 
+    def first(self, fits: Callable[[Cell], bool]) -> Cell | None:
+        """The first pair of which something holds."""
+        cells = {key: cell for key, cell in self.cells.items() if fits(cell)}
+        return next(replace(self, cells=cells).pairs(), None)
+
+    def number(self, fits: Callable[[Cell], bool]) -> int:
+        """Of how many questions something holds."""
+        found = 0
+        for (one, other, _), cell in self.cells.items():
+            if fits(cell):
+                sources, targets = self._of(one, self.sources), self._of(other, self.targets)
+                found += len(sources) * len(targets) - len(set(sources) & set(targets))
+        return found
+
     def tally(self) -> dict[Certainty, int]:
         """How many questions have which answer."""
-        found = dict.fromkeys(Certainty, 0)
-        for (one, other, _), cell in self.cells.items():
-            sources, targets = self._of(one, self.sources), self._of(other, self.targets)
-            found[cell.result] += len(sources) * len(targets) - len(set(sources) & set(targets))
-        return found
+
+        def has(result: Certainty) -> Callable[[Cell], bool]:
+            return lambda cell: cell.result is result
+
+        return {one: self.number(has(one)) for one in Certainty}
 
 
 def services_of(site: Site | None) -> tuple[Service, ...]:
@@ -93,28 +127,34 @@ def matrix(
     services: Sequence[Service] = (),
     sources: Sequence[str] = (),
     targets: Sequence[str] = (),
+    others: Sequence[AskedHost] = (),
+    of_all: bool = False,
 ) -> Matrix:
-    """Ask for all pairs, or for those that are named."""
+    """Ask for all pairs, or for those that are named.
+
+    ``others`` are the other hosts of the file, for their part of what goes between hosts; ``of_all``: they are asked
+    for their own pairs as well.
+    """
     asked = tuple(services) or services_of(site)
-    speaking = {name: party for name, party in given.known.items() if party.addresses}
-    ends = everybody(given.network, given.known.values())
-    parts = {one: told_apart((given.network,), ends, one) for one in asked}
-    sweep = Sweep(given.network, ends, [_traffic(part) for one in asked for part in parts[one]])
-    groups = _alike(sweep, speaking)
+    pairs = Pairs((given, *others), asked)
     cells: dict[tuple[int, int, str], Cell] = {}
-    for number, one in enumerate(groups):
-        for place, other in enumerate(groups):
-            if _wanted(one, sources) and _wanted(other, targets):
-                for cell in _cells(given, sweep, one, other, parts):
-                    cells[number, place, str(cell.service)] = cell
+    hosts = (given, *(others if of_all else ()))
+    for number, one in enumerate(pairs.classes):
+        for place, other in enumerate(pairs.classes):
+            target = next((name for name in other if name != one[0]), None)
+            if target is None or not (_wanted(one, sources) and _wanted(other, targets)):
+                continue
+            for service, told in next(filter(None, (pairs.between(host, one[0], target) for host in hosts)), ()):
+                cells[number, place, str(service)] = Cell.of(one[0], target, service, told)
+    unread = dict.fromkeys(words for host in pairs.hosts for words in host.network.rules.unread)
     return Matrix(
-        endpoints=tuple(speaking),
+        endpoints=pairs.names,
         services=asked,
-        classes=groups,
+        classes=pairs.classes,
         cells=cells,
-        violations=tuple(_violations(given, site, groups, cells, sources, targets)) if site is not None else (),
-        unasked=tuple(name for name in given.known if name not in speaking),
-        unread=given.network.rules.unread,
+        violations=tuple(_violations(pairs, site, cells, sources, targets)) if site is not None else (),
+        unasked=tuple(name for name in given.known if name not in pairs.names),
+        unread=tuple(unread),
         where=given.where,
         sources=frozenset(sources),
         targets=frozenset(targets),
@@ -125,67 +165,14 @@ def _wanted(group: Sequence[str], names: Sequence[str]) -> bool:
     return not names or any(name in names for name in group)
 
 
-def _traffic(service: Service) -> Traffic:
-    return Traffic(protocol=service.protocol, port=service.first)
-
-
-def _cells(
-    given: AskedHost,
-    sweep: Sweep,
-    one: Sequence[str],
-    other: Sequence[str],
-    services: Mapping[Service, Sequence[Service]],
-) -> Iterator[Cell]:
-    """What is said of two classes; in a class of its own of its first two."""
-    source = one[0]
-    target = next((name for name in other if name != source), None)
-    by, of = given.known[source], given.known.get(target or "")
-    if of is None or (_is_outside(by) and _is_outside(of)):  # between those is not this host's to say
-        return
-    ways = list(ways_between(given.network, by, of))
-    there = by.elsewhere or of.elsewhere or by.is_beyond or of.is_beyond
-    further = by.has_further or of.has_further
-
-    def told(result: Certainty) -> Certainty:  # what the other host of a pair does was not seen, nor a router
-        if (there and result.passes) or (further and result is Certainty.NO):
-            return Certainty.UNKNOWN
-        return as_read(result, given.network)
-
-    for service, parts in services.items() if ways else ():
-        found = [min((sweep.answer(*way, _traffic(part)) for way in ways), key=_order) for part in parts]
-        yield Cell(
-            source=source,
-            target=of.name,
-            service=service,
-            result=told(_together(one.result for one in found)),
-            request=told(_together(one.request for one in found)),
-            reply=told(_together(one.reply for one in found)),
-        )
-
-
-def _together(results: Iterable[Certainty]) -> Certainty:
-    """What is said of a range of ports: perhaps, where not all have the same answer."""
-    found = set(results)
-    return found.pop() if len(found) == 1 else Certainty.PERHAPS
-
-
-def _order(found: Exchange) -> tuple[int, ...]:
-    return found.result.rank, found.request.rank, found.reply.rank
-
-
-def _is_outside(party: Participant) -> bool:
-    return bool(party.ends) and all(end.outside for end in party.ends)
-
-
 def _violations(
-    given: AskedHost,
+    pairs: Pairs,
     site: Site,
-    groups: Sequence[Sequence[str]],
     cells: Mapping[tuple[int, int, str], Cell],
     sources: Sequence[str],
     targets: Sequence[str],
 ) -> Iterator[Violation]:
-    numbers = {name: number for number, group in enumerate(groups) for name in group}
+    numbers = {name: number for number, group in enumerate(pairs.classes) for name in group}
     for one in site.expectations:
         if not (_wanted((one.source,), sources) and _wanted((one.target,), targets)) or one.source == one.target:
             continue
@@ -194,9 +181,7 @@ def _violations(
             continue
         reaches = cell.result is Certainty.YES
         if cell.result is Certainty.PERHAPS or reaches is not (one.verdict is Verdict.REACH):
-            each = ask_each_port(
-                given.network, given.known, given.known[one.source], given.known[one.target], one.service
-            )
+            each = pairs.walked(one.source, one.target, one.service)
             asked = (
                 worst_port(each)
                 if one.verdict is Verdict.REACH
@@ -204,13 +189,3 @@ def _violations(
             )
             named = replace(cell, source=one.source, target=one.target)
             yield Violation(expectation=one, cell=named, blockers=asked.answer.blockers, packet=asked.packet)
-
-
-def _alike(sweep: Sweep, speaking: Mapping[str, Participant]) -> tuple[tuple[str, ...], ...]:
-    """Classes of those whom no rule, no port and no route tells apart."""
-    found: dict[Any, list[str]] = {}
-    for name, party in speaking.items():
-        special = party.note or party.elsewhere or party.is_beyond or party.has_further
-        alone = len(party.ends) != 1 or special
-        found.setdefault(name if alone else sweep.class_of(party.ends[0]), []).append(name)
-    return tuple(tuple(names) for names in found.values())

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from bascule.errors import UsageFault
 from bascule.model.values import Service
 from bascule.topology.trace.answer import Blocker, Certainty, Code, Leg, Stage
 from bascule.topology.trace.packet import key
@@ -21,6 +22,11 @@ def hosts_between(hosts: Sequence[AskedHost], source: str, target: str) -> tuple
     return tuple(one for one in found if one) if None not in found and found[0] is not found[1] else ()
 
 
+def hosts_of(hosts: Sequence[AskedHost], source: str, target: str) -> tuple[AskedHost, ...]:
+    """The hosts that one of two runs on, or is."""
+    return tuple(one for one in hosts if _runs(one, source) or _runs(one, target))
+
+
 def run_on(hosts: Sequence[AskedHost], source: str, target: str) -> str:
     """The host that one of two runs on, be the other where it is; empty where neither runs on any."""
     return next((one.here for one in hosts for name in (target, source) if _runs(one, name)), "")
@@ -32,13 +38,32 @@ def _runs(given: AskedHost, name: str) -> bool:
 
 
 def parts(between: Sequence[AskedHost], source: str, target: str, service: Service) -> list[Part]:
-    """What each of the two hosts says; the second is asked for what the first one lets out. Raises UsageFault."""
+    """What each of the two hosts says; the second is asked for what the first one lets out. Raises UsageFault.
+
+    Both are asked for one address of the target, the one by which it works best.
+    """
     here, there = between
-    first = ask(here.network, here.known, here.known[source], here.known[target], service)
+    wanted = here.known[target]
+    each = [replace(wanted, addresses=(one,)) for one in wanted.addresses] or [wanted]
+    found: list[list[Part]] = []
+    faults: list[UsageFault] = []
+    for one in each:
+        try:
+            found.append(_parts(here, there, source, one, service))
+        except UsageFault as fault:
+            faults.append(fault)
+    if not found:
+        raise faults[0]
+    return min(found, key=lambda one: decisive(one)[1].answer.result.rank)
+
+
+def _parts(here: AskedHost, there: AskedHost, source: str, target: Participant, service: Service) -> list[Part]:
+    first = ask(here.network, here.known, here.known[source], target, service)
     shown = _shown_as(first, there, source)
     if shown is None:
         return [(here, unseen(first, f"as whom it comes to host {there.here} is not known"))]
-    second = ask(there.network, there.known, shown, there.known[target], service)
+    seen = replace(there.known[target.name], addresses=target.addresses or there.known[target.name].addresses)
+    second = ask(there.network, there.known, shown, seen, service)
     return [(here, first), (there, second)]
 
 

@@ -12,7 +12,7 @@ from bascule.model.links import Physical, Vlan
 from bascule.model.site import Host, Site
 from bascule.model.values import Mac
 from bascule.plan.virtual_network import resolved_networks
-from bascule.topology.endpoints import Endpoint, EndpointKind, EndpointNic, default_routes
+from bascule.topology.endpoints import NO_MAC, Endpoint, EndpointKind, EndpointNic, default_routes
 from bascule.topology.graph import Topology
 from bascule.topology.trace.network import HostNetwork, WireEnd
 from bascule.topology.trace.routing import RouteTables
@@ -114,10 +114,12 @@ def _declared(
     for nic in endpoint.nics:
         own = site.guests[endpoint.name].host if endpoint.kind is EndpointKind.GUEST else ""
         plugged = nic.plug is not None and own == host.name
-        ports = [(str(nic.plug.tap), 0)] if plugged and nic.plug else _ports_of(network, host, nic)
+        ports = [(str(nic.plug.tap), 0)] if plugged and nic.plug else _ports_of(network, site, host, nic)
         for port, vlan in ports:
             number = mac_number(nic.mac)
             addresses = _addresses(nic, learned.get(number, ()))
+            if nic.mac == NO_MAC:  # of another host nobody has said which; two of them have not the same
+                number = UNKNOWN_MAC | next((value & 0xFFFFFFFF for value, _, _ in addresses), 0)
             ends.append(
                 WireEnd(
                     name=endpoint.name,
@@ -162,7 +164,7 @@ def _addresses(nic: EndpointNic, learned: Iterable[tuple[int, int]]) -> tuple[tu
     return tuple(declared)
 
 
-def _ports_of(network: HostNetwork, host: Host, nic: EndpointNic) -> list[tuple[str, int]]:
+def _ports_of(network: HostNetwork, site: Site, host: Host, nic: EndpointNic) -> list[tuple[str, int]]:
     """The links of this host that lead to a network of the building: ports of bridges first, and the tag there.
 
     On the trunk of a VLAN-aware bridge each network that has a VLAN arrives with its tag.
@@ -171,18 +173,18 @@ def _ports_of(network: HostNetwork, host: Host, nic: EndpointNic) -> list[tuple[
         return []
     found: list[tuple[str, int]] = []
     for bridge in host.bridges.values():
-        below = host.uplink_nics(bridge)
         tagged = int(nic.network.vlan or 0) if bridge.vlan_aware and bridge.vlan is None else 0
-        on_it = (
-            bridge.vlan == nic.network.vlan
-            if bridge.vlan is not None
-            else any(one.network == nic.network.name for one in below)
-        )
+        ports = () if bridge.vlan is not None else [port.link for port in bridge.every_port]
+        on_it = nic.network in [site.network_of_link(host, link) for link in (bridge.name, *ports)]
         found += [(str(port.link), 0 if on_it else tagged) for port in bridge.every_port] if on_it or tagged else []
-    for name, one in (*host.nics.items(), *host.bonds.items(), *host.vlans.items()):
-        if one.network == nic.network.name and not host.is_enslaved(name):
-            found.append((str(name), 0))
+    found += [(name, 0) for name in _own_links(host) if site.network_of_link(host, name) == nic.network]
     return [port for port in found if network.link(port[0]) is not None] or found
+
+
+def _own_links(host: Host) -> list[str]:
+    """The links by which the host itself is on a network, without bridges."""
+    links = (*host.nics, *host.bonds, *host.vlans)
+    return [str(name) for name in links if not host.is_enslaved(name)]
 
 
 def wires(network: HostNetwork, site: Site, host: Host) -> dict[str, str]:
@@ -192,9 +194,9 @@ def wires(network: HostNetwork, site: Site, host: Host) -> dict[str, str]:
         wired = site.network_of_bridge(host, bridge)
         if wired is not None:
             found |= {str(port.link): wired.name for port in bridge.every_port}
-    for name, nic in host.nics.items():
-        if nic.network and not host.is_enslaved(name):
-            found[str(name)] = nic.network
+    for name in _own_links(host):
+        if wired := site.network_of_link(host, name):
+            found[name] = wired.name
     return {name: wire for name, wire in found.items() if network.link(name) is not None}
 
 
