@@ -145,6 +145,18 @@ class Service(Struct, frozen=True):
         return self.protocol == other.protocol and self.first <= other.first and other.last <= self.last
 
 
+SERVICE_NAMES = {
+    "ftp": "tcp/21", "ssh": "tcp/22", "telnet": "tcp/23", "smtp": "tcp/25", "domain": "udp/53", "dns": "udp/53",
+    "dhcp": "udp/67", "bootps": "udp/67", "tftp": "udp/69", "http": "tcp/80", "kerberos": "tcp/88", "pop3": "tcp/110",
+    "ntp": "udp/123", "imap": "tcp/143", "snmp": "udp/161", "ldap": "tcp/389", "https": "tcp/443", "smb": "tcp/445",
+    "submission": "tcp/587", "ipmi": "udp/623", "ldaps": "tcp/636", "imaps": "tcp/993", "syslog": "udp/514",
+    "iscsi": "tcp/3260", "mysql": "tcp/3306", "rdp": "tcp/3389", "nfs": "tcp/2049", "postgresql": "tcp/5432",
+    "postgres": "tcp/5432", "vnc": "tcp/5900", "redis": "tcp/6379", "wireguard": "udp/51820", "ping": "icmp",
+    "icmpv6": "icmp", "icmp6": "icmp", "ipv6-icmp": "icmp",
+}  # fmt: skip
+"""Services by the names that people ask for (IANA), each as a site file writes it."""
+
+
 def count(number: int, noun: str, plural: str = "") -> str:
     """How many of something: ``1 guest``, ``2 guests``."""
     return f"{number} {noun if number == 1 else plural or noun + 's'}"

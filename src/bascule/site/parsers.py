@@ -9,6 +9,7 @@ from typing import Literal
 
 from bascule.model.values import (
     IFNAME_MAX,
+    SERVICE_NAMES,
     IfName,
     IpAddress,
     IpInterface,
@@ -225,6 +226,7 @@ def read_size(text: str) -> int:
     raise Invalid(f"{shown(text)} has no unit" if match else f"{shown(text)} is not a size of memory", hint)
 
 
+_UNASKED = {"sctp", "dccp", "udplite", "gre", "esp", "ah", "vrrp", "ospf", "igmp", "ipip", "sit", "l2tp"}
 _SERVICE_HINT = "write tcp/80, tcp/8000-8100, udp/53, icmp or arp"
 
 
@@ -264,7 +266,7 @@ def read_service(text: str) -> Service:
     match = re.fullmatch(r"(tcp|udp)/([0-9]{1,6})(?:-([0-9]{1,6}))?", text)
     if not match:
         lower = text.lower().replace(":", "/").replace(" ", "")
-        hint = f"did you mean '{lower}'?" if lower != text and _is_service(lower) else _SERVICE_HINT
+        hint = f"did you mean '{lower}'?" if lower != text and _is_service(lower) else _service_hint(text)
         turned = re.fullmatch(r"([0-9-]+)/?(tcp|udp)?", text.lower())
         if turned:
             hint = f"write {turned[2] or 'tcp'}/{turned[1]}"
@@ -276,6 +278,28 @@ def read_service(text: str) -> Service:
     if first > last:
         raise Invalid(f"the ports in {shown(text)} run backwards", f"write {match[1]}/{last}-{first}")
     return Service("tcp" if match[1] == "tcp" else "udp", first, last)
+
+
+def _service_hint(text: str) -> str:
+    """What to write in place of something that is no service."""
+    lower = text.lower()
+    protocol, _, rest = lower.partition("/")
+    if lower in SERVICE_NAMES:
+        return f"write {SERVICE_NAMES[lower]}"
+    if protocol in {"tcp", "udp"} and rest in SERVICE_NAMES:
+        port = SERVICE_NAMES[rest].partition("/")[2]
+        if port:
+            return f"write {protocol}/{port}"
+    if protocol in {"tcp", "udp"} and not rest:
+        return f"name its port, like {protocol}/80, or all of them: {protocol}/1-65535"
+    if protocol in _UNASKED:
+        return f"{protocol} cannot be asked for: tcp/PORT, udp/PORT, icmp and arp can"
+    return _SERVICE_HINT
+
+
+def read_asked_service(text: str) -> Service:
+    """A service as somebody types it at a command: by its name as well (``ssh``)."""
+    return read_service(SERVICE_NAMES.get(text.lower(), text))
 
 
 def _is_service(text: str) -> bool:

@@ -29,10 +29,10 @@ def ends(highlight: str) -> Question:
 
 def service_of(text: str) -> Service | None:
     """The service that stands after the two names, None where there is none; raises UsageFault."""
-    from bascule.site.parsers import Invalid, read_service
+    from bascule.site.parsers import Invalid, read_asked_service
 
     try:
-        return read_service(text) if text else None
+        return read_asked_service(text) if text else None
     except Invalid as wrong:
         raise UsageFault(Problem(code="USAGE", message=f"--highlight: {wrong}", hint=wrong.hint)) from wrong
 

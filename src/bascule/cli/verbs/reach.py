@@ -42,10 +42,10 @@ def command(
     from bascule.cli.show.reach import reach_as_json, show_reach
     from bascule.errors import Problem, UsageFault
     from bascule.providers.state_file import read_state
-    from bascule.site.parsers import Invalid, read_service
+    from bascule.site.parsers import Invalid, read_asked_service
 
     try:
-        asked = [read_service(word) for word in services.split(",") if word]
+        asked = [read_asked_service(word) for word in services.split(",") if word]
     except Invalid as wrong:
         raise UsageFault(Problem(code="USAGE", message=f"--services: {wrong}", hint=wrong.hint)) from wrong
     if wanted and site_file is None:

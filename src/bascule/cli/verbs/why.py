@@ -41,8 +41,8 @@ def command(
     """Follow a packet from FROM to TO and back, and name everything that stops it: rule, owner, file and line.
 
     FROM and TO are guests, hosts or machines, addresses, MACs, `host` for this host, or `internet`. SERVICE is
-    tcp/PORT, udp/PORT (or a range, tcp/8000-8100) or icmp. Reads only: the kernel is modelled, and nothing is sent
-    without --probe.
+    tcp/PORT, udp/PORT (or a range, tcp/8000-8100), icmp, or a name like ssh. Reads only: the kernel is modelled, and
+    nothing is sent without --probe.
     Exit status: 0 where one reaches the other, else 1; with --probe 1 as well where model and frames disagree.
 
     Example: bascule why web db tcp/5432
@@ -53,10 +53,10 @@ def command(
     from bascule.cli.show.why import show_why, why_as_json
     from bascule.errors import Problem, UsageFault
     from bascule.providers.state_file import read_state
-    from bascule.site.parsers import Invalid, read_service
+    from bascule.site.parsers import Invalid, read_asked_service
 
     try:
-        asked = read_service(service)
+        asked = read_asked_service(service)
     except Invalid as wrong:
         raise UsageFault(Problem(code="USAGE", message=f"SERVICE: {wrong}", hint=wrong.hint)) from wrong
     if wanted and site_file is None:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from bascule.model.site import Expectation, Site, Verdict
 from bascule.model.values import Service
 from bascule.topology.trace.answer import Blocker, Certainty
-from bascule.verify.reachability.pairs import Pairs, Told
+from bascule.verify.reachability.all_pairs.pairs import PairAnswer, PairQuestions
 from bascule.verify.reachability.participant import AskedHost
 from bascule.verify.reachability.question import worst_port
 
@@ -32,7 +32,7 @@ class Cell(Struct, frozen=True, kw_only=True):
     large: Certainty = Certainty.YES
 
     @classmethod
-    def of(cls, source: str, target: str, service: Service, told: Told) -> Cell:
+    def of(cls, source: str, target: str, service: Service, told: PairAnswer) -> Cell:
         """What was told of two."""
         found = told.exchange
         return cls(
@@ -136,7 +136,7 @@ def matrix(
     for their own pairs as well.
     """
     asked = tuple(services) or services_of(site)
-    pairs = Pairs((given, *others), asked)
+    pairs = PairQuestions((given, *others), asked)
     cells: dict[tuple[int, int, str], Cell] = {}
     hosts = (given, *(others if of_all else ()))
     for number, one in enumerate(pairs.classes):
@@ -166,7 +166,7 @@ def _wanted(group: Sequence[str], names: Sequence[str]) -> bool:
 
 
 def _violations(
-    pairs: Pairs,
+    pairs: PairQuestions,
     site: Site,
     cells: Mapping[tuple[int, int, str], Cell],
     sources: Sequence[str],

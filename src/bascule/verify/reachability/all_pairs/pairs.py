@@ -16,7 +16,7 @@ from bascule.topology.trace.answer import Certainty, worst
 from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.packet import Traffic
 from bascule.topology.trace.rules.lines import Translate
-from bascule.verify.reachability.large_pairs import LargePairs
+from bascule.verify.reachability.all_pairs.large_pairs import LargePairs
 from bascule.verify.reachability.other_hosts import decisive, hosts_between, hosts_of, parts
 from bascule.verify.reachability.participant import AskedHost, Participant
 from bascule.verify.reachability.question import (
@@ -30,14 +30,14 @@ from bascule.verify.reachability.question import (
 UNTOLD = Exchange(Certainty.UNKNOWN, Certainty.UNKNOWN, Certainty.UNKNOWN)
 
 
-class Told(Struct, frozen=True):
+class PairAnswer(Struct, frozen=True):
     """An exchange, and whether the largest packets of it get through as well, where small ones do."""
 
     exchange: Exchange
     large: Certainty = Certainty.YES
 
 
-class Pairs:
+class PairQuestions:
     """Who is alike, and what is said of two names. The first of ``hosts`` is asked, the others for their part of it."""
 
     def __init__(self, hosts: Sequence[AskedHost], services: Sequence[Service]) -> None:
@@ -71,7 +71,7 @@ class Pairs:
         sweep = self._sweeps[given.here]
         return party.elsewhere, party.is_beyond, *(sweep.class_of(end) for end in party.ends)
 
-    def between(self, given: AskedHost, source: str, target: str) -> list[tuple[Service, Told]]:
+    def between(self, given: AskedHost, source: str, target: str) -> list[tuple[Service, PairAnswer]]:
         """What is said of two by each service, as far as that is a host's to say."""
         homes = hosts_of(self.hosts, source, target)
         across = hosts_between(self.hosts, source, target)
@@ -94,18 +94,18 @@ class Pairs:
         host = (*hosts_of(self.hosts, source, target), *self.hosts)[0]
         return ask_each_port(host.network, host.known, host.known[source], host.known[target], service)
 
-    def _on(self, given: AskedHost, by: Participant | None, of: Participant | None, part: Service) -> Told | None:
+    def _on(self, given: AskedHost, by: Participant | None, of: Participant | None, part: Service) -> PairAnswer | None:
         """What one host says; None where there is no way at all between the two."""
         if by is None or of is None or not (found := self._best(given, by, of, part)):
             return None
         there = by.elsewhere or of.elsewhere or by.is_beyond or of.is_beyond
         if there:  # what the other host of a pair does was not seen, nor a router
-            return Told(_each(found.exchange, lambda one: Certainty.UNKNOWN if one.passes else one))
+            return PairAnswer(_each(found.exchange, lambda one: Certainty.UNKNOWN if one.passes else one))
         return found
 
     def _best(
         self, given: AskedHost, by: Participant, of: Participant, part: Service, address: tuple[int, int] | None = None
-    ) -> Told | None:
+    ) -> PairAnswer | None:
         """The best of all ways between two on a host, or of those to one address."""
         sweep, traffic = self._sweeps[given.here], traffic_of(part)
         ways = [one for one in ways_between(given.network, by, of) if address in {None, one[2:]}]
@@ -113,19 +113,19 @@ class Pairs:
             return None
         best, way = min(((sweep.answer(*one, traffic), one) for one in ways), key=lambda one: _order(one[0]))
         large = self._large[given.here].result(*way, traffic) if best.result.passes else Certainty.YES
-        return Told(_each(best, lambda one: as_read(one, given.network)), large)
+        return PairAnswer(_each(best, lambda one: as_read(one, given.network)), large)
 
-    def _across(self, across: Sequence[AskedHost], source: str, target: str, part: Service) -> Told:
+    def _across(self, across: Sequence[AskedHost], source: str, target: str, part: Service) -> PairAnswer:
         """What two hosts say together: the best by one of the target's addresses."""
         here, there = across
-        found: list[tuple[Told, Told]] = []
+        found: list[tuple[PairAnswer, PairAnswer]] = []
         if source in there.known and target in here.known:
             for address in here.known[target].addresses:
                 first, second = (self._best(one, one.known[source], one.known[target], part, address) for one in across)
                 found += [(first, second)] if first is not None and second is not None else []
         leaves = any(first.exchange.result.passes for first, _ in found)
         if not found or (leaves and here.here in self._translating):
-            return Told(_walked(across, source, target, part))
+            return PairAnswer(_walked(across, source, target, part))
         return min((_both(*one) for one in found), key=lambda one: _order(one.exchange))
 
 
@@ -157,8 +157,8 @@ def _walked(across: Sequence[AskedHost], source: str, target: str, part: Service
     return replace(_worst(each), result=result)
 
 
-def _both(first: Told, second: Told) -> Told:
-    return Told(_worst([first.exchange, second.exchange]), worst([first.large, second.large]))
+def _both(first: PairAnswer, second: PairAnswer) -> PairAnswer:
+    return PairAnswer(_worst([first.exchange, second.exchange]), worst([first.large, second.large]))
 
 
 def _worst(each: Sequence[Exchange]) -> Exchange:
@@ -170,7 +170,7 @@ def _each(found: Exchange, changed: Callable[[Certainty], Certainty]) -> Exchang
     return Exchange(changed(found.result), changed(found.request), changed(found.reply))
 
 
-def _together(told: Sequence[Told]) -> Told:
+def _together(told: Sequence[PairAnswer]) -> PairAnswer:
     """What is said of a range of ports: perhaps, where not all have the same answer."""
 
     def alike(results: Iterable[Certainty]) -> Certainty:
@@ -181,7 +181,7 @@ def _together(told: Sequence[Told]) -> Told:
     exchange = Exchange(
         alike(one.result for one in each), alike(one.request for one in each), alike(one.reply for one in each)
     )
-    return Told(exchange, alike(one.large for one in told))
+    return PairAnswer(exchange, alike(one.large for one in told))
 
 
 def _order(found: Exchange) -> tuple[int, ...]:

@@ -1,0 +1,1 @@
+"""What is said of all pairs at once, of one host or of several."""
