@@ -23,6 +23,8 @@ UFW = {
     "ip": ("etc/ufw/before.rules", "etc/ufw/user.rules", "etc/ufw/after.rules"),
     "ip6": ("etc/ufw/before6.rules", "etc/ufw/user6.rules", "etc/ufw/after6.rules"),
 }
+UFW_POLICIES = "etc/default/ufw"
+UFW_SWITCH = "etc/ufw/ufw.conf"
 ZONES = ("etc/firewalld/zones", "usr/lib/firewalld/zones")
 ZONE = re.compile(
     r"(?:filter|nat|mangle|raw)_(?:FWD|FWDI|FWDO|IN|OUT|POST|PRE)_([A-Za-z0-9_-]+?)(?:_(?:pre|log|deny|allow|post))?"
@@ -50,7 +52,7 @@ class Places:
         own = hit.chain if hit is not None else chain
         text = hit.line.text if hit is not None else ""
         if own.backend != "nft":
-            found = self._iptables(own, text) or self._network(text)
+            found = self._iptables(own, text) or self._network(text) or ("" if text else self._ufw_policy(own))
             if found or own.is_legacy:
                 return found or UNKNOWN
         if own.table == "firewalld":
@@ -80,6 +82,14 @@ class Places:
                 if policy or (text and _plain(line) == _plain(text)):
                     return f"/{name}:{number}"
         return ""
+
+    def _ufw_policy(self, chain: RuleChain) -> str:
+        """Where ufw has the policy of a chain from, if ufw is switched on and says the same."""
+        if chain.base is None or "ENABLED=yes" not in self._read(UFW_SWITCH):
+            return ""
+        wanted = f'DEFAULT_{chain.name}_POLICY="{chain.base.policy.upper()}"'
+        lines = [number for number, line in enumerate(self._read(UFW_POLICIES), 1) if line.strip() == wanted]
+        return f"/{UFW_POLICIES}:{lines[-1]}" if lines else ""
 
     def _zone(self, chain: str) -> str:
         found = ZONE.fullmatch(chain)
