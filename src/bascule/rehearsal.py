@@ -150,13 +150,17 @@ def in_the_twin(
             "plans": {name: one.plan for name, one in plans.items()},
             "checks": tuple(checks),
             "outcomes": outcomes,
-            "reach": tuple(
-                (one.here, matrix(one, declared, others=[other for other in models if other is not one]))
-                for one in models
-            ),
+            "reach": _matrices(declared, models),
             "notes": tuple(twin.notes),
             "timings": clock.laps,
         }
+
+
+def _matrices(site: Site, models: Sequence[AskedHost]) -> tuple[tuple[str, Matrix], ...]:
+    """Who reaches whom, of each host: the others are asked for their part of what leads to them."""
+    return tuple(
+        (one.here, matrix(one, site, others=[other for other in models if other is not one])) for one in models
+    )
 
 
 def _join_switches(site: Site, hosts: Mapping[str, LiveHost], plan_of: Callable[[str], Plan]) -> None:

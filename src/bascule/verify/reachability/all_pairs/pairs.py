@@ -66,7 +66,7 @@ class PairQuestions:
         party = given.known.get(name)
         if party is None or party.note or party.is_host or len(party.ends) > 1:
             return name
-        if not party.elsewhere and (party.is_beyond or not party.ends):
+        if party.has_further or (not party.elsewhere and (party.is_beyond or not party.ends)):
             return name
         sweep = self._sweeps[given.here]
         return party.elsewhere, party.is_beyond, *(sweep.class_of(end) for end in party.ends)
@@ -113,7 +113,13 @@ class PairQuestions:
             return None
         best, way = min(((sweep.answer(*one, traffic), one) for one in ways), key=lambda one: _order(one[0]))
         large = self._large[given.here].result(*way, traffic) if best.result.passes else Certainty.YES
-        return PairAnswer(_each(best, lambda one: as_read(one, given.network)), large)
+        further = by.has_further or of.has_further
+
+        def told(result: Certainty) -> Certainty:  # whom it does not reach here it may reach at another address
+            lost = further and result is Certainty.NO
+            return Certainty.UNKNOWN if lost else as_read(result, given.network)
+
+        return PairAnswer(_each(best, told), large)
 
     def _across(self, across: Sequence[AskedHost], source: str, target: str, part: Service) -> PairAnswer:
         """What two hosts say together: the best by one of the target's addresses."""
@@ -122,7 +128,8 @@ class PairQuestions:
         if source in there.known and target in here.known:
             for address in here.known[target].addresses:
                 first, second = (self._best(one, one.known[source], one.known[target], part, address) for one in across)
-                found += [(first, second)] if first is not None and second is not None else []
+                if first is not None and second is not None:  # what is unknown here is asked no further
+                    found.append((first, first if first.exchange.result is Certainty.UNKNOWN else second))
         leaves = any(first.exchange.result.passes for first, _ in found)
         if not found or (leaves and here.here in self._translating):
             return PairAnswer(_walked(across, source, target, part))
