@@ -76,6 +76,17 @@ def test_d10_the_hosts_own_bridge_with_stp_is_applied_and_rehearsed(real_host: F
     assert field.bascule("undo").returncode == 0
 
 
+def test_d10_undo_says_for_how_long_nobody_answers(real_host: Field) -> None:
+    text = ONE_NIC.replace("address: from-uplink", "address: from-uplink, stp: true, forward_delay: 2")
+    for one in (text, text.replace("br0:", "br1:")):
+        assert real_host.bascule("apply", real_host.site(one), "--yes", "--no-confirm").returncode == 0
+    undone = real_host.bascule("undo", "--yes")
+    assert undone.returncode == 0, undone.stderr
+    said = " ".join(undone.stdout.split())
+    assert "br0 runs the spanning tree protocol: a port that comes to it passes no frame for 4 s; so long the" in said
+    assert "br1 runs" not in said, "it goes"
+
+
 def test_d10_another_bridge_is_the_root_and_has_times_of_its_own(real_host: Field) -> None:
     """The kernel shows the root's times: they are no drift, the wait is as long as they are, and STP can be left."""
     field = real_host

@@ -17,6 +17,7 @@ from bascule.plan.diff import diff
 from bascule.plan.guest_ports import losses
 from bascule.plan.merge import parts_alone, way_back
 from bascule.plan.step import Context
+from bascule.plan.warnings.spanning_tree import deaf_bridges
 
 BEFORE = Context(otherwise="it was so before the change")
 
@@ -24,8 +25,9 @@ BEFORE = Context(otherwise="it was so before the change")
 class UndoPreview(Struct, frozen=True, kw_only=True):
     """The change that would be taken back, and the plan that leads to what was before it.
 
-    ``losses`` says of each guest's port that would be left without its bridge or its wire what it loses, ``files`` what
-    would become of which file, ``kept`` what others changed meanwhile and what therefore stays.
+    ``losses`` says of each guest's port that would be left without its bridge or its wire what it loses, and of each
+    bridge for how long its spanning tree makes ports deaf; ``files`` what would become of which file, ``kept`` what
+    others changed meanwhile and what therefore stays.
     """
 
     number: int
@@ -73,6 +75,7 @@ def _plan(folder: Folder, checkpoint: Checkpoint) -> tuple[Plan, tuple[tuple[str
     told = tuple(
         f"{port} {words}" for port, _ in lost for words in ("is new and loses", "was plugged into", "is new and stands")
     )
+    lost += tuple(deaf_bridges(now, goal))
     return diff(now, goal, BEFORE), lost, tuple(line for line in merged.kept if not told or not line.startswith(told))
 
 

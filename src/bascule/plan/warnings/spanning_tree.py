@@ -28,7 +28,21 @@ def _begins(bridge: Link, before: HostState, after: HostState) -> bool:
     old = before.links.get(bridge.name)
     if old is None or not isinstance(old.options, Bridge) or not old.options.stp_state:
         return True
+    return _is_joined(bridge, before, after)
+
+
+def _is_joined(bridge: Link, before: HostState, after: HostState) -> bool:
+    """Whether a port comes up on it, which the kernel begins to listen on."""
     return bool({port.name for port in after.ports(bridge.name)} - {port.name for port in before.ports(bridge.name)})
+
+
+def deaf_bridges(before: HostState, after: HostState) -> Iterator[tuple[str, str]]:
+    """The bridges on which a port is deaf for a while after a change, and what that means."""
+    for link in after.links.values():
+        wait_s = deaf_s(link) if link.is_bridge and _is_joined(link, before, after) else 0.0
+        if wait_s:
+            text = f"runs the spanning tree protocol: a port that comes to it passes no frame for {wait_s:g} s"
+            yield link.name, text + ("; so long the host does not answer on it" if link.addresses else "")
 
 
 def spanning_tree_notes(bridges: Iterable[DeclaredBridge], before: HostState, after: HostState) -> Iterator[Note]:
