@@ -58,3 +58,26 @@ def test_an_address_out_of_sight_is_unknown(says: dict[str, str], target: str, a
     (cell,) = [one for one in matrix(given, site).pairs() if (one.source, one.target) == ("web", target)]
     assert cell.result.value == answer
     assert [one.code for one in contradictions(site)] == (["EXPECT-CONTRADICTED"] if answer == "no" else [])
+
+
+def test_each_of_those_that_lease_an_address_has_another_one() -> None:
+    text = SITE.replace("TO", "log").replace(", SECOND", ", address: dhcp").replace("THIRD", "")
+    text = text.replace("machines:", "  one: {host: h, nics: [{bridge: br0, address: dhcp}]}\nmachines:")
+    text = text.replace("  near:", "  last: {nics: [{network: lan, address: 10.1.0.254/24}]}\n  near:")
+    site = parse(text.encode(), "t.yaml")
+    given = asked_host(site, site.hosts["h"], wanted=True)
+    names = ("one", "two", "web", "last")
+    for one in names:
+        for other in set(names) - {one}:
+            assert why(given, one, other, Service("icmp")).result.value == "yes", (one, other)
+    cells = {(cell.source, cell.target): cell.result.value for cell in matrix(given, site).pairs()}
+    assert {cells[one, other] for one in names for other in names if one != other} == {"yes"}
+
+
+def test_a_host_that_waits_for_its_address_may_be_reached_there() -> None:
+    text = SITE.replace("TO", "h").replace(", SECOND", "").replace("THIRD", "")
+    text = text.replace("{uplink: e0}", "{uplink: e0, address: dhcp}")
+    text = text.replace("{uplink: e1}", "{uplink: e1, address: 10.2.0.3/24}")
+    site = parse(text.encode(), "t.yaml")
+    assert why(asked_host(site, site.hosts["h"], wanted=True), "web", "h", Service("icmp")).result.value == "unknown"
+    assert contradictions(site) == ()

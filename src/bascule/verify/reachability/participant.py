@@ -20,9 +20,18 @@ class Participant(Struct, frozen=True, kw_only=True):
     addresses: tuple[tuple[int, int], ...] = ()
     is_host: bool = False
     note: str = ""
-    has_further: bool = False  # addresses that nobody knows, or on networks that this host has no link on
+    further: frozenset[int] = frozenset()  # versions of addresses that nobody knows, or that are out of sight here
     is_beyond: bool = False  # only on networks that this host has no link on: what stands between is not known
     elsewhere: str = ""  # the other host of the file that it runs on, whose part of the way is not this host's to see
+
+    @property
+    def versions(self) -> frozenset[int]:
+        """The IP versions that it has an address of, known or not."""
+        return self.further | {version for version, _ in self.addresses}
+
+    def may_meet(self, other: Participant) -> bool:
+        """Whether they may meet at an address that is not known, or not in sight: what is lost elsewhere is no no."""
+        return bool(self.further & other.versions or other.further & self.versions)
 
 
 class AskedHost(Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from bascule.model.links import Physical, Vlan
 from bascule.model.site import Host, Site
-from bascule.model.values import Mac
+from bascule.model.values import IpNetwork, Mac
 from bascule.plan.virtual_network import resolved_networks
 from bascule.topology.endpoints import NO_MAC, Endpoint, EndpointKind, EndpointNic, default_routes
 from bascule.topology.graph import Topology
@@ -22,6 +22,10 @@ from bascule.verify.reachability.routers import handed_on
 
 INTERNET = {4: int(ipaddress.IPv4Address("11.22.33.44")), 6: int(ipaddress.IPv6Address("2a00::1"))}  # any of it
 UNKNOWN_MAC = 0x02_00_00_00_00_00
+MOST_TRIED = 4096  # addresses of a subnet, from its end
+
+Leases = Mapping[tuple[Mac, IpNetwork], int]
+"""The addresses that are assumed of those that get one from a server, by NIC and subnet."""
 
 
 class ObservedGuest(Struct, frozen=True, kw_only=True):
@@ -45,9 +49,11 @@ def parties(
     if site is not None and host is not None:
         topology = Topology.of(site)
         learned = {**_reserved(site, host), **learned_addresses(network)}
+        heard_of = (one for some in learned.values() for one in some)
+        leases = _assumed(site, topology.endpoints.values(), heard_of)
         for endpoint in topology.endpoints.values():
             if endpoint.name != host.name:
-                found[endpoint.name] = _declared(network, site, host, endpoint, learned)
+                found[endpoint.name] = _declared(network, site, host, endpoint, learned, leases)
         for machine in site.machines.values():
             passes = handed_on(site, machine, found)
             party = found[machine.name]
@@ -70,7 +76,8 @@ def host_party(network: HostNetwork, name: str) -> Participant:
         for (version, number), links in network.own_addresses.items()
         if links != ("lo",) and not (version == 6 and number >> 118 == 0x3FA)
     ]
-    return Participant(name=name, addresses=tuple(own), is_host=True)
+    further = frozenset(one.version for one in network.awaited)
+    return Participant(name=name, addresses=tuple(own), is_host=True, further=further)
 
 
 def learned_addresses(network: HostNetwork) -> dict[int, tuple[tuple[int, int], ...]]:
@@ -101,9 +108,11 @@ def _declared(
     host: Host,
     endpoint: Endpoint,
     learned: Mapping[int, tuple[tuple[int, int], ...]],
+    leases: Leases,
 ) -> Participant:
     ends: list[WireEnd] = []
-    elsewhere, has_further = "", False
+    elsewhere = ""
+    further: set[int] = set()
     gateways = {int(gateway.version): int(gateway) for _, gateway in default_routes(endpoint.nics, leased=True)}
     routes = tuple(
         (one.to.version, int(one.to[0]), int(one.to[-1]), int(one.via))
@@ -117,7 +126,7 @@ def _declared(
         ports = [(str(nic.plug.tap), 0)] if plugged and nic.plug else _ports_of(network, site, host, nic)
         for port, vlan in ports:
             number = mac_number(nic.mac)
-            addresses = _addresses(nic, learned.get(number, ()))
+            addresses = _addresses(nic, learned.get(number, ()), leases)
             if nic.mac == NO_MAC:  # of another host nobody has said which; two of them have not the same
                 number = UNKNOWN_MAC | next((value & 0xFFFFFFFF for value, _, _ in addresses), 0)
             ends.append(
@@ -134,22 +143,39 @@ def _declared(
                 )
             )
         elsewhere = own if own != host.name else elsewhere
-        here = any(end.addresses for end in ends[len(ends) - len(ports) :])
-        has_further = has_further or (not here and (nic.dhcp or bool(nic.addresses)))
+        if not any(end.addresses for end in ends[len(ends) - len(ports) :]):
+            further |= {one.version for one in nic.addresses} | ({4} if nic.dhcp else set())
     own_addresses = dict.fromkeys((kind, value) for end in ends for value, kind, _ in end.addresses)
     if not ends:  # on networks that this host has no link on
-        declared = (one for nic in endpoint.nics for one in _addresses(nic, ()))
+        declared = (one for nic in endpoint.nics for one in _addresses(nic, (), leases))
         own_addresses = dict.fromkeys((kind, value) for value, kind, _ in declared)
     return Participant(
         name=endpoint.name,
         ends=tuple(ends),
         addresses=tuple(own_addresses),
-        has_further=has_further and bool(ends),
+        further=frozenset(further if ends else ()),
         elsewhere=elsewhere,
     )
 
 
-def _addresses(nic: EndpointNic, learned: Iterable[tuple[int, int]]) -> tuple[tuple[int, int, int], ...]:
+def _assumed(site: Site, endpoints: Iterable[Endpoint], learned: Iterable[tuple[int, int]]) -> Leases:
+    """For each NIC that gets an address from a server one that nobody else has; it counts where no other is known."""
+    nics = [nic for each in endpoints for nic in each.nics]
+    taken = {(own.version, int(own.ip)) for nic in nics for own in nic.addresses} | set(learned)
+    taken |= {(own.version, int(own)) for network in site.networks.values() for own in network.gateways}
+    found: dict[tuple[Mac, IpNetwork], int] = {}
+    for nic in nics:
+        for subnet in nic.leased:
+            numbers = (int(subnet[-place]) for place in range(2, min(subnet.num_addresses, MOST_TRIED)))
+            number = next((one for one in numbers if (subnet.version, one) not in taken), int(subnet[-1]))
+            taken.add((subnet.version, number))
+            found[nic.mac, subnet] = number
+    return found
+
+
+def _addresses(
+    nic: EndpointNic, learned: Iterable[tuple[int, int]], leases: Leases
+) -> tuple[tuple[int, int, int], ...]:
     declared: list[tuple[int, int, int]] = []
     declared += [(int(one.ip), one.version, one.network.prefixlen) for one in nic.addresses]
     subnets = [*nic.leased, *(nic.network.subnets if nic.network else ())]
@@ -160,7 +186,7 @@ def _addresses(nic: EndpointNic, learned: Iterable[tuple[int, int]]) -> tuple[tu
         )
         declared.append((number, version, length))
     if not declared:  # it has one of these, and nobody has seen which
-        declared = [(int(subnet[-2]), subnet.version, subnet.prefixlen) for subnet in nic.leased]
+        declared = [(leases[nic.mac, subnet], subnet.version, subnet.prefixlen) for subnet in nic.leased]
     return tuple(declared)
 
 

@@ -136,9 +136,10 @@ def ask(network: HostNetwork, known: Known, by: Participant, of: Participant, se
         message = f"no address of {silent.name} is known{reason}"
         raise UsageFault(Problem(code="NO-ADDRESS", message=message, hint="ask by an address: bascule why A 192.0.2.7"))
     best = min(found, key=lambda one: (one.answer.result.rank, len(one.answer.blockers)))
-    if best.answer.result is Certainty.NO and (further := next((one for one in (by, of) if one.has_further), None)):
+    if best.answer.result is Certainty.NO and by.may_meet(of):
         stop = best.answer.blockers[0].text if best.answer.blockers else ""
-        text = f"{further.name} has further addresses, of which this host knows nothing; by those that it knows: {stop}"
+        who = of if of.further else by
+        text = f"{who.name} has further addresses, of which this host knows nothing; by those that it knows: {stop}"
         return _untold(by, of, traffic, text)
     told = as_read(best.answer.result, network)
     return best if told is best.answer.result else replace(best, answer=replace(best.answer, result=told))

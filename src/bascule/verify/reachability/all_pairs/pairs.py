@@ -66,7 +66,7 @@ class PairQuestions:
         party = given.known.get(name)
         if party is None or party.note or party.is_host or len(party.ends) > 1:
             return name
-        if party.has_further or (not party.elsewhere and (party.is_beyond or not party.ends)):
+        if party.further or (not party.elsewhere and (party.is_beyond or not party.ends)):
             return name
         sweep = self._sweeps[given.here]
         return party.elsewhere, party.is_beyond, *(sweep.class_of(end) for end in party.ends)
@@ -113,7 +113,7 @@ class PairQuestions:
             return None
         best, way = min(((sweep.answer(*one, traffic), one) for one in ways), key=lambda one: _order(one[0]))
         large = self._large[given.here].result(*way, traffic) if best.result.passes else Certainty.YES
-        further = by.has_further or of.has_further
+        further = by.may_meet(of)
 
         def told(result: Certainty) -> Certainty:  # whom it does not reach here it may reach at another address
             lost = further and result is Certainty.NO
