@@ -75,3 +75,16 @@ def test_guests_behind_a_guard_reach_each_other(tmp_path: Path) -> None:
             one,
             other,
         )
+
+
+def test_what_a_guard_compares_is_told_of_all_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is walked alone for bits that in another header would belong to both ends."""
+    file = tmp_path / "site.yaml"
+    file.write_text(GUARDED.replace("guard: mac", "guard: strict"))
+    (given,) = wanted_hosts(file)
+    alone: list[object] = []
+    monkeypatch.setattr(Sweep, "_one", lambda self, *one: alone.append(one))
+    sweep = Sweep(given.network, everybody(given.network, given.known.values()), TRAFFICS)
+    sweep.everything(4)
+    sweep.everything(6)
+    assert alone == []

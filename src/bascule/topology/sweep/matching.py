@@ -94,8 +94,13 @@ class Matcher:
     def within(self, keys: Sequence[Expr], bounds: Sequence[Bounds]) -> Answer:
         """The packets whose fields lie within bounds, one for each key. Raises Mixed."""
         low = up = self.every
+        is_torn = False  # what depends on both ends does not matter where the rest fits nobody
         for key, one in zip(keys, bounds, strict=True):
-            value, column = self._value(key)
+            try:
+                value, column = self._value(key)
+            except DependsOnBothEnds:
+                is_torn = True
+                continue
             if column is not None:
                 found = self._side(column, column.within(one))
                 low, up = low.both(found), up.both(found)
@@ -105,6 +110,8 @@ class Matcher:
                 return NOTHING, NOTHING
             if answer is None:
                 low = NOTHING
+        if is_torn and up.sources and up.row:
+            raise DependsOnBothEnds
         return low, up
 
     def effects(self, part: SetField | NoTrack) -> dict[str, Any]:
@@ -150,6 +157,12 @@ class Matcher:
             return value, None
         value = read(self.fields, key.key)
         return value, self._raw(key.key) if key.key.startswith("@") else self._column(key.key, value)
+
+    def _is_missing(self, key: Expr) -> bool:
+        try:
+            return self._value(key)[0] is MISSING
+        except DependsOnBothEnds:
+            return False
 
     def _raw(self, key: str) -> Column | None:
         """What the bits of a header are of each member, where they are those of fields that differ."""
@@ -215,7 +228,7 @@ class Matcher:
             return self._each(test, columns)
         if isinstance(test, AnyFlag) or not isinstance(test, Test):
             raise DependsOnBothEnds
-        if any(self._value(key)[0] is MISSING for key in test.keys):
+        if any(map(self._is_missing, test.keys)):
             return NOTHING, NOTHING
         if test.moving:
             return NOTHING, self.every
