@@ -62,6 +62,22 @@ guests:
 expect:
   - {from: web, to: db, verdict: no-reach}
 """
+TWO_WAYS = """\
+site: t
+networks: {lan: {subnet: 10.0.0.0/24, gateway: 10.0.0.1}, far: {subnet: 10.9.0.0/24, gateway: 10.9.0.1}}
+hosts:
+  h:
+    nics: {e0: {network: lan}, e1: {network: far, address: 10.9.0.5/24}}
+    bridges: {br0: {uplink: e0}}
+    virtual_networks: {lab: {mode: nat, subnet: 192.168.9.0/24, dhcp: 192.168.9.100-192.168.9.200}}
+guests:
+  web: {host: h, nics: [{network: lab, address: dhcp}, {bridge: br0, address: 10.0.0.6/24}]}
+machines:
+  fw: {nics: [{network: lan, address: 10.0.0.1/24}, {network: far, address: 10.9.0.1/24}], forwards: []}
+  log: {nics: [{network: far, address: 10.9.0.9/24}]}
+expect:
+  - {from: web, to: log, verdict: no-reach}
+"""
 
 
 def rehearse(text: str, folder: Path, *words: str) -> tuple[int, dict[str, Any]]:
@@ -130,3 +146,10 @@ def test_multicast_that_a_bridge_keeps_to_itself_says_nothing_of_its_guards(kind
     assert [one["ok"] for one in guards] == [True, True], guards
     assert all("snoops multicast, of which nothing can be told" in one["detail"] for one in guards)
     assert status == 0
+
+
+def test_a_gateway_that_is_written_down_goes_before_that_of_a_lease(tmp_path: Path) -> None:
+    """To the model as in the twin: by the NAT of the virtual network the guest would reach it."""
+    status, said = rehearse(TWO_WAYS, tmp_path)
+    (one,) = said["expectations"]
+    assert (one["observed"], one["model"]["result"], status) == ("no-reach", "no", 0)

@@ -81,16 +81,17 @@ class Endpoint(Struct, frozen=True, kw_only=True):
 def default_routes(nics: Iterable[EndpointNic], *, leased: bool = False) -> tuple[tuple[IfName, IpAddress], ...]:
     """For each family the first gateway that a NIC's own address can reach and that is not the endpoint itself.
 
-    With ``leased`` what a DHCP server gives counts, too.
+    With ``leased`` a gateway that a DHCP server gives counts as well, where no address that is written down has one.
     """
     nics = tuple(nics)
     own = {address.ip for nic in nics for address in nic.addresses}
     routes: dict[int, tuple[IfName, IpAddress]] = {}
-    for nic in nics:
-        for gateway in nic.gateways:
-            near = nic.prefixes(gateway.version) if leased else [address.network for address in nic.addresses]
-            if gateway not in own and any(gateway in subnet for subnet in near):
-                routes.setdefault(gateway.version, (nic.link, gateway))
+    for is_lease in (False, True) if leased else (False,):
+        for nic in nics:
+            near = nic.leased if is_lease else [address.network for address in nic.addresses]
+            for gateway in nic.gateways:
+                if gateway not in own and any(gateway in subnet for subnet in near):
+                    routes.setdefault(gateway.version, (nic.link, gateway))
     return tuple(routes.values())
 
 
