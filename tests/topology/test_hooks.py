@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from bascule.model.links import Bridge, BridgePort, Tap
+from bascule.model.links import Bridge, BridgePort, OpenVSwitch, Tap
 from bascule.model.state import Address, HostState, Link, LinkFacts
 from bascule.model.values import IfName, Mac
 from bascule.observe import firewall
@@ -120,6 +120,16 @@ def test_what_no_table_shows_is_perhaps() -> None:
     result, words = said(replace(network, called={("ip", "forward"): ("nf_hook_run_bpf id 6",)}), ends, ends[1], 80)
     assert result is Certainty.PERHAPS
     assert "nf_hook_run_bpf id 6 is called at ip forward" in words
+
+
+def test_what_open_vswitch_forwards_meets_no_hook_of_ip() -> None:
+    """br_netfilter calls from the kernel's bridges alone."""
+    network, ends = host()
+    name = IfName("br0")
+    links = {**network.state.links, name: replace(network.state.links[name], options=OpenVSwitch())}
+    called = {("ip", "forward"): ("nf_hook_run_bpf id 6",)}
+    switched = replace(network, state=replace(network.state, links=links), called=called)
+    assert said(switched, ends, ends[1], 80) == (Certainty.YES, "")
 
 
 def test_what_ipvs_takes_is_perhaps() -> None:

@@ -88,3 +88,17 @@ def test_what_a_guard_compares_is_told_of_all_at_once(tmp_path: Path, monkeypatc
     sweep.everything(4)
     sweep.everything(6)
     assert alone == []
+
+
+@pytest.mark.parametrize("kind", ["linux", "openvswitch"])
+def test_isolated_guests_do_not_reach_each_other_on_any_switch(tmp_path: Path, kind: str) -> None:
+    file = tmp_path / "site.yaml"
+    text = GUARDED.replace("guard: strict", "isolated: true").replace("guard: mac", "isolated: true")
+    file.write_text(text.replace("uplink: eth0}", f"uplink: eth0, kind: {kind}}}"))
+    (given,) = wanted_hosts(file)
+    assert unequal(given) == []
+    sweep = Sweep(given.network, everybody(given.network, given.known.values()), TRAFFICS)
+    for one, other in permutations("abcd", 2):
+        ways = ways_between(given.network, given.known[one], given.known[other])
+        found = {sweep.answer(*way, traffic).result.value for way in ways for traffic in TRAFFICS}
+        assert found == ({"yes"} if "d" in {one, other} else {"no"}), (one, other)

@@ -82,6 +82,8 @@ def _plug(build: TargetBuilder, nic: GuestNic, bridge: IfName, way: set[IfName |
     if flag is not None and by_kernel:
         port = build.links[nic.tap].port or BridgePort()
         build.set(nic.tap, port=replace(port, isolated=flag))
+    elif flag is not None:
+        build.set(nic.tap, port=BridgePort(isolated=True) if flag else None)  # as its row shows it
     if nic.guarding.fdb is not None and by_kernel:
         learns, port = nic.guarding.fdb == "learned", build.links[nic.tap].port or BridgePort()
         build.set(nic.tap, port=replace(port, learning=learns, flood=learns))

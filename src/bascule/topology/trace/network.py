@@ -163,7 +163,9 @@ class HostNetwork(Struct, frozen=True, kw_only=True, dict=True):
         return bool(self.number(own) if known else self.number(FORWARDING[4]))
 
     def filters_bridged(self, bridge: str, version: int) -> bool:
-        """Whether br_netfilter hands bridged frames of an IP version to the IP chains."""
+        """Whether br_netfilter hands bridged frames of an IP version to the IP chains: none of Open vSwitch."""
+        if self.is_switched(bridge):
+            return False
         name = "iptables" if version == 4 else "ip6tables"
         return bool(self.number(bridge_nf(f"call-{name}")) or name in self.calls.get(bridge, ()))
 

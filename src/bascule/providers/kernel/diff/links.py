@@ -89,12 +89,13 @@ def link_steps(
         return
     if not new.options.by_kernel:
         old = replace(old, **{facet: getattr(new, facet) for facet in ("options", "mac", "mtu", "alias", "vlans")})
-    bond = after.links.get(new.master) if new.master else None
-    if bond is not None and isinstance(bond.options, Bond):
+    master = after.links.get(new.master) if new.master else None
+    if master is not None and isinstance(master.options, Bond):
         new = replace(new, mac=old.mac)  # a bond's members wear its MAC, or not, as its mode has it
     yield from _settings(old, new, released=released)
     yield from master_steps(old, new, before, after)
-    yield from port_steps(old, new)
+    if master is None or master.options.by_kernel:  # Open vSwitch keeps its ports itself
+        yield from port_steps(old, new)
     yield from vlan_steps(old, new, before, after)
     if new.up and not old.up:
         # the routes of an address come with it only on a link that is up
