@@ -102,3 +102,14 @@ def test_isolated_guests_do_not_reach_each_other_on_any_switch(tmp_path: Path, k
         ways = ways_between(given.network, given.known[one], given.known[other])
         found = {sweep.answer(*way, traffic).result.value for way in ways for traffic in TRAFFICS}
         assert found == ({"yes"} if "d" in {one, other} else {"no"}), (one, other)
+
+
+def test_what_passes_a_switch_that_waits_for_rules_is_not_known(tmp_path: Path) -> None:
+    file = tmp_path / "site.yaml"
+    text = GUARDED.replace("guard: strict", "guard: off").replace("guard: mac", "guard: off")
+    file.write_text(text.replace("uplink: eth0}", "uplink: eth0, kind: openvswitch, fail_mode: secure}"))
+    (given,) = wanted_hosts(file)
+    assert unequal(given) == []
+    sweep = Sweep(given.network, everybody(given.network, given.known.values()), TRAFFICS)
+    for way in ways_between(given.network, given.known["a"], given.known["b"]):
+        assert {sweep.answer(*way, traffic).result.value for traffic in TRAFFICS} == {"perhaps"}

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Container, Iterator
 
 from bascule.model.guarding import GuardLevel
-from bascule.model.ruleset.openflow import LoadedRule
+from bascule.model.ruleset.openflow import NOT_KNOWN, LoadedRule, flow
 from bascule.model.state import HostState
 from bascule.policy.guards.flows import COOKIE, level_of
 from bascule.policy.guards.loaded import loaded_guards
 from bascule.providers.ovs import OVS
-from bascule.providers.ovs.state import GUARDS, SHOWN_RULES, SwitchState
+from bascule.providers.ovs.state import GUARDS, SECURE, SHOWN_RULES, SwitchState
+
+OF_NOBODY = LoadedRule(0, 0, flow(0, 0, "", f"{NOT_KNOWN}: fail_mode is secure, and no rule is Bascule's"))
 
 
 def guards_of(state: HostState) -> dict[str, GuardLevel]:
@@ -56,7 +58,12 @@ def guards_passed_over(part: SwitchState | None, bridges: Container[str]) -> Ite
 
 
 def rules_on_switches(state: HostState) -> dict[str, tuple[LoadedRule, ...]]:
-    """The guards' rules of a state on each switch that has some, as if all their ports were there."""
+    """The guards' rules of a state on each switch that has some, as if all their ports were there.
+
+    One that passes nothing without rules, and has none of ours, waits for somebody else's.
+    """
     part: SwitchState | None = OVS.part(state)
     tables = part.flows if part is not None else {}
-    return {name: tuple(LoadedRule(COOKIE, 0, rule) for rule in table.flows) for name, table in tables.items()}
+    secure = (link.name for link in state.links.values() if getattr(link.options, "fail_mode", "") == SECURE)
+    found = {str(name): (OF_NOBODY,) for name in secure if name not in tables}
+    return found | {name: tuple(LoadedRule(COOKIE, 0, rule) for rule in table.flows) for name, table in tables.items()}

@@ -14,7 +14,7 @@ from bascule.plan.change import Command, Risk
 from bascule.plan.step import PLUG_S, Phase, Step, step
 from bascule.providers.ovs.guard_steps import guard_steps
 from bascule.providers.ovs.overlay import vlans_of
-from bascule.providers.ovs.state import LIMIT, BridgeRow, InterfaceRow, PortRow, SwitchState
+from bascule.providers.ovs.state import GUARDS, LIMIT, SECURE, BridgeRow, InterfaceRow, PortRow, SwitchState
 from bascule.providers.ovs.transaction import transaction
 
 PATIENCE_S = 100  # how long ovs-vswitchd may take to do what its data base says
@@ -53,7 +53,8 @@ def _bridges(old: SwitchState, new: SwitchState) -> Iterator[Step]:
         elif before is not None and after is not None and (words := _changed(before, after)):
             stops = (before.stp_enable, before.rstp_enable) != (after.stp_enable, after.rstp_enable)
             moved = before.datapath_type != after.datapath_type
-            risk = Risk.DETACHES if stops or moved else Risk.CHANGES
+            shut = before.fail_mode != after.fail_mode == SECURE and GUARDS not in after.external_ids
+            risk = Risk.DETACHES if stops or moved or shut else Risk.CHANGES
             yield step(Phase.SWITCH, name, words, risk=risk, about="options")
 
 

@@ -18,6 +18,7 @@ MARK = "bascule"  # the key in external_ids under which the site stands that a r
 RATE, PRIMARY = "lacp-time", "bond-primary"  # keys of a bond in other_config of its port
 LIMIT = "bascule-limit"  # the key of an interface under which its limit stands, where the file says one
 GUARDS = "bascule-guards"  # the key of a bridge under which the names of its guarded ports stand
+SECURE = "secure"  # the fail_mode of a switch that passes what its rules say and nothing else
 SHOWN_RULES = 3  # of somebody else's
 
 

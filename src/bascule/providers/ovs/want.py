@@ -27,6 +27,7 @@ from bascule.providers.ovs.state import (
     MARK,
     PRIMARY,
     RATE,
+    SECURE,
     SHOWN_RULES,
     BridgeRow,
     FlowTable,
@@ -95,7 +96,7 @@ class _Wanted:
             for mirror in bridge.mirrors:
                 if (row := self._mirror(name, mirror, ports)) is not None:
                     mirrors[f"{name}/{row.name}"] = row
-        self.notes += [*self._untold(), *self._passed_over(), *self._unlimited()]
+        self.notes += [*self._untold(), *self._passed_over(), *self._shut(), *self._unlimited()]
         flows = {name: table for name, table in self.now.flows.items() if name in bridges and name not in self.declared}
         flows |= {name: self._flows(name, ports) for name, some in self.guarded.items() if some}
         part = replace(self.now, bridges=bridges, ports=ports, mirrors=mirrors, flows=flows)
@@ -117,6 +118,16 @@ class _Wanted:
         for bridge, words, evidence in self.now.besides_guards():
             if self.guarded.get(bridge):
                 yield Note(kind="warning", subject=bridge, text=f"{words}: {'; '.join(evidence[:SHOWN_RULES])}")
+
+    def _shut(self) -> Iterator[Note]:
+        """Switches that pass what rules say and nothing else, where Bascule has none for them."""
+        for name, bridge in self.declared.items():
+            said = bridge.openvswitch
+            if said is not None and said.fail_mode == SECURE and not self.guarded[name]:
+                text = (
+                    "passes nothing but what somebody else's rules of OpenFlow let through: fail_mode is secure, and "
+                )
+                yield Note(kind="warning", subject=name, text=text + "no guest on it has a guard")
 
     def _unlimited(self) -> Iterator[Note]:
         """In userspace Open vSwitch takes a frame before the kernel's policer sees it."""
@@ -159,7 +170,7 @@ class _Wanted:
     def _fail_mode(self, known: BridgeRow, said: SaidOfSwitch, *, guarded: bool, had_guards: bool) -> str | None:
         """Without its rules, a guarded switch passes nothing; netplan writes what is the default down."""
         if guarded:
-            return "secure"
+            return SECURE
         keeps = not known.site or known.fail_mode == "standalone"
         return said.fail_mode or (known.fail_mode if keeps and not had_guards else None)
 

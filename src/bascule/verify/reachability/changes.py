@@ -13,7 +13,7 @@ from bascule.model.ruleset.rules import owned
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.policy.guards.flows import COOKIE, LEARNED
-from bascule.providers.loaded_guards import rules_on_switches
+from bascule.providers.loaded_guards import OF_NOBODY, rules_on_switches
 from bascule.topology.trace.answer import Certainty
 from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.rules.model_reader import rules_of
@@ -80,7 +80,8 @@ def _flows_after(now: HostNetwork, wanted: HostState) -> dict[str, tuple[LoadedR
         if name in wanted.links
     }
     every = {name: (*others.get(name, ()), *ours.get(name, ())) for name in (*others, *ours)}
-    return {name: rules for name, rules in every.items() if rules}
+    seen = {name: tuple(one for one in rules if one != OF_NOBODY) for name, rules in every.items() if name in now.flows}
+    return {name: rules for name, rules in (every | seen).items() if rules or name in ours}
 
 
 def what_changes(site: Site, host: Host, now: HostNetwork, wanted: HostState) -> ReachChange:
