@@ -15,7 +15,7 @@ from bascule.cli.show.plan import headline, show_plan
 from bascule.errors import BasculeError
 from tests.apply.hosts import environment
 from tests.lab import called
-from tests.real_hosts.field import Field
+from tests.real_hosts.field import BASE, Field
 
 OTHER = """\
 site: t
@@ -136,3 +136,17 @@ def test_a_tap_that_appears_on_a_bridge_that_goes(real_host: Field) -> None:
         with pytest.raises(BasculeError, match="vnet8 would be left without a bridge"):
             apply(ready.prepared, ApplyOptions())
     assert "master br9" in real_host.ip("link show vnet8")
+
+
+def test_t08_undo_says_which_wire_a_guest_had(real_host: Field) -> None:
+    """A guest that a change took from a network without an uplink to one with it, and that goes back."""
+    lone = BASE.replace("      br0: {uplink: eth1}", "      br0: {uplink: eth1}\n      lone: {uplink: none}")
+    assert lone != BASE
+    path = real_host.site(lone.replace("nics: [{bridge: br0,", "nics: [{bridge: lone,"))
+    assert real_host.bascule("apply", path, "--yes", "--no-confirm").returncode == 0
+    real_host.guest("web", "web.0", "192.168.1.21/24", bridge="lone")
+    assert real_host.bascule("apply", real_host.site(lone), "--yes", "--no-confirm").returncode == 0
+    undone = real_host.bascule("undo", "--yes")
+    assert undone.returncode == 0, undone.stderr
+    said = " ".join(undone.stdout.split())
+    assert "web.0 loses the wire: it goes from br0, which has eth1, to lone, which has none" in said

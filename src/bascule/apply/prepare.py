@@ -24,7 +24,7 @@ from bascule.observe.connections import incoming, served
 from bascule.observe.held import holders, on_bridges_that_go
 from bascule.observe.kernel_support import not_made_here
 from bascule.observe.management import Management, management
-from bascule.plan.address_migration import slaac_keys, speaker_keys
+from bascule.plan.address_migration import neighbour_keys, slaac_keys, speaker_keys
 from bascule.plan.batch import tools
 from bascule.plan.change import Change, Note, Plan, Risk
 from bascule.plan.earlier import NOTHING, EarlierChanges
@@ -287,7 +287,11 @@ def _keys_that_go_back(site: Site, host: Host, seen: HostState) -> tuple[str, ..
     bridges = [name for name in going if seen.links[name].is_bridge and seen.links[name].addresses]
     links = dict.fromkeys((*going, *(port.name for name in bridges for port in seen.ports(name))))
     known = (*links, "default") if links else ()  # with which a link begins that the way back makes
-    return tuple(key for link in known for key in (*slaac_keys(link), *speaker_keys(link)))
+    return tuple(
+        key
+        for link in known
+        for key in (*slaac_keys(link), *speaker_keys(link), *(neighbour_keys("lo") if link == "default" else ()))
+    )
 
 
 def _guests_run(observed: HostState) -> bool:

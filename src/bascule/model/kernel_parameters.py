@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 REDIRECTS = "net/ipv4/conf/all/accept_redirects"  # the kernel sets it along with ip_forward
 FORWARDING = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}  # whether a host routes, by IP version
 VLAN_TAGGED = "net/bridge/bridge-nf-filter-vlan-tagged"  # whether it shows them frames with a VLAN tag
@@ -43,7 +45,11 @@ def link_of(key: str) -> str:
     return parts[3] if len(parts) > 4 and parts[0] == "net" and parts[2] in {"conf", "neigh"} else ""
 
 
-def default_of(key: str) -> str:
-    """Where the value of a link's parameter stands with which the kernel begins a new link."""
+def first_value(key: str, seen: Mapping[str, str]) -> str | None:
+    """With which value of a link's parameter the kernel begins a new link; None where that was not ``seen``.
+
+    The defaults of neighbours are shown in the first namespace alone, and lo, for which nobody changes them, in each.
+    """
     parts = key.split("/")
-    return "/".join((*parts[:3], "default", *parts[4:]))
+    told = ("default", "lo") if parts[2] == "neigh" else ("default",)
+    return next((seen[one] for name in told if (one := "/".join((*parts[:3], name, *parts[4:]))) in seen), None)

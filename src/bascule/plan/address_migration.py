@@ -55,7 +55,12 @@ def slaac_keys(link: str) -> tuple[str, ...]:
 def speaker_keys(link: str) -> tuple[str, ...]:
     """The kernel parameters that go with an address that moves, where somebody has set them."""
     found = [conf(version, link, key) for version, keys in SPEAKER.items() for key in keys]
-    return (*found, *(neigh(version, link, key) for version in SPEAKER for key in NEIGHBOURS))
+    return (*found, *neighbour_keys(link))
+
+
+def neighbour_keys(link: str) -> tuple[str, ...]:
+    """How a link looks for its neighbours. Those of ``default`` are shown in the first namespace alone."""
+    return tuple(neigh(version, link, key) for version in SPEAKER for key in NEIGHBOURS)
 
 
 def carried_keys(link: str) -> tuple[str, ...]:

@@ -111,9 +111,9 @@ def _has_cable(state: HostState, bridge: IfName, nics: Collection[str]) -> bool:
 
 def losses(before: HostState, after: HostState, nics: Collection[str] = ()) -> tuple[tuple[str, str], ...]:
     """What each guest's port loses that is left without its bridge or without a wire, for people."""
-    wires = lost_wires(before, after, nics)
+    wires, guests = lost_wires(before, after, nics), guest_ports(before, nics)
     found = []
-    for name, bridge in guest_ports(before, nics).items():
+    for name, bridge in guests.items():
         if name not in after.links:
             continue
         if (now := bridge_of(after, name)) is None:
@@ -121,8 +121,10 @@ def losses(before: HostState, after: HostState, nics: Collection[str] = ()) -> t
             behind = _behind(before, name)
             found.append((name, words + (f"; {behind} behind it as well" if behind else "")))
         elif name in wires:
-            gone = ", ".join(sorted(wires[name] - {bridge}))
-            found.append((name, f"loses the wire: {now.name} has {gone} no more"))
+            gone = ", ".join(sorted(wires[name] - guests.keys() - {bridge}))
+            there = f"{now.name} has {gone} no more"
+            moved = f"it goes from {bridge}, which has {gone}, to {now.name}, which has none"
+            found.append((name, f"loses the wire: {there if now.name == bridge else moved}"))
     bridges = {name for name, link in before.links.items() if name not in after.links and link.is_bridge}
     stands = stood_on(bridges, before.links)
     found += [

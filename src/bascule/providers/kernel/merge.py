@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from bascule.model.kernel_parameters import conf, link_of
+from bascule.model.kernel_parameters import conf, first_value, link_of
 from bascule.model.state import Address, FixedNeighbour, HostState, Link, Route, RoutingRule, stood_on
 from bascule.model.values import IfName
 from bascule.model.volatile import Lifetime
@@ -360,7 +360,7 @@ class _Merge(Struct, kw_only=True):
         """Whether the kernel gives this to a link that is made now."""
         if key == conf(6, link.name, "mtu"):
             return value == str(link.mtu)
-        return self.now.sysctls.get(key.replace(f"/{link.name}/", "/default/")) == value
+        return first_value(key, self.now.sysctls) == value
 
 
 def _addresses_of(state: HostState, name: IfName) -> tuple[Address, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 
 from msgspec.structs import replace
 
-from bascule.model.kernel_parameters import FORWARDING, REDIRECTS, default_of, link_of
+from bascule.model.kernel_parameters import FORWARDING, REDIRECTS, first_value, link_of
 from bascule.model.state import BY_SECRET, HostState, Link
 from bascule.model.values import IfName
 from bascule.plan.change import Command, Risk
@@ -178,7 +178,7 @@ def _sysctl_steps(
         name = link_of(key)
         if not _is_there(name, before, after):
             continue
-        begins = known.get(key) if name not in remade else before.sysctls.get(default_of(key))
+        begins = known.get(key) if name not in remade else first_value(key, before.sysctls)
         if begins != value:
             words = parameter_words(key, value)
             risk = Risk.CHANGES if key in FORWARDING.values() else Risk.ADDITION
