@@ -70,3 +70,17 @@ def test_a_route_by_several_ways_moves_with_the_address(field: Field) -> None:
     (moved,) = (change for change in plan.changes if change.subject == "10.7.0.0/16")
     assert moved.reason == "eth0 hands its addresses to br0"
     assert "nexthop via 192.168.1.50 dev br0 weight 2" in moved.action
+
+
+def test_neighbours_that_go_along_with_the_address_are_no_extras(real_host: Field) -> None:
+    """Somebody fixed them on the NIC; the bridge takes what that had, and they are said to move."""
+    real_host.batch("neigh add 192.168.1.200 lladdr 02:00:00:00:02:00 dev eth0 nud permanent\n"
+                    "neigh add proxy 192.168.1.222 dev eth0\n")  # fmt: skip
+    path = real_host.site(ONE_NIC)
+    along = [note for note in real_host.plan(ONE_NIC).notes if "192.168.1.200" in note.text]
+    assert [note.kind for note in along] == ["along"]
+    assert real_host.bascule("apply", path, "--yes", "--no-confirm").returncode == 0
+    assert "192.168.1.200 lladdr 02:00:00:00:02:00 PERMANENT" in real_host.ip("neigh show dev br0")
+    assert real_host.document("verify", path)["ok"]
+    written = ONE_NIC.replace("from-uplink", "192.168.1.10/24")
+    assert "is fixed to 02:00:00:00:02:00" in " ".join(note.text for note in real_host.plan(written).notes)

@@ -118,8 +118,10 @@ def _is_ours(build: TargetBuilder, name: str) -> bool:
 def _note_neighbours(build: TargetBuilder) -> None:
     """Neighbours that somebody fixed: frames for them go to that MAC, wherever the machine is."""
     macs = {str(address.ip): nic.mac for nic in build.site.guest_nics(build.host.name) for address in nic.addresses}
+    as_found = {bridge.name for bridge in build.host.bridges.values() if bridge.from_uplink}
     for one in build.observed.neighbours:
-        if not _is_ours(build, one.dev) or (one.mac and one.mac == macs.get(one.ip)):
+        moves = one.dev in build.moved or one.dev in as_found  # what the uplink had goes along, and is wanted there
+        if moves or not _is_ours(build, one.dev) or (one.mac and one.mac == macs.get(one.ip)):
             continue
         text = f"answers for {one.ip} (proxy)" if one.proxy else f"{one.ip} is fixed to {one.mac}"
         guest = next((n.guest for n in build.site.guest_nics(build.host.name) if macs.get(one.ip) == n.mac), "")
