@@ -92,3 +92,20 @@ def test_d07_only_a_single_address_makes_a_far_router_a_neighbour() -> None:
         parse(FROM_UPLINK.replace("203.0.113.17/32", "203.0.113.17/24").encode(), "site.yaml")
     with pytest.raises(SiteFault, match="DUPLICATE-ADDRESS"):
         parse(HOSTER.replace("none, address: 203.0.113.17/32", "none, address: 203.0.113.9/32").encode(), "site.yaml")
+
+
+def test_d07_a_link_local_gateway_is_asked_for_on_its_own_link(real_host: Field) -> None:
+    """fe80::1 is on any link that has no better word: without one the kernel looks on the first that is up."""
+    field = real_host
+    field.ip("addr add fe80::1/64 dev eth0 nodad", field.router)
+    text = FROM_UPLINK.replace("eth1: {address: 203.0.113.17/32, gateway: 198.51.100.1}", "eth0: {}")
+    text = text.replace("uplink: eth1, address: from-uplink", "uplink: eth0, address: '2001:db8:1::5/128', "
+                                                              "gateway: 'fe80::1'")  # fmt: skip
+    path = field.site(text)
+    assert field.bascule("apply", path, "--yes", "--no-confirm").returncode == 0
+    assert '"dev":"eth1"' in field.ip("-j route get fe80::1"), "the lab no longer asks elsewhere"
+    seen = field.document("verify", path)
+    assert seen["ok"], [check for check in seen["checks"] if check["ok"] is False]
+    assert "fe80::1 answers by the host's own routing, over br0" in [check["detail"] for check in seen["checks"]]
+    field.ip("link set eth0 down", field.router)
+    assert not field.document("verify", path)["ok"]

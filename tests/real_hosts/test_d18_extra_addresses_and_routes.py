@@ -84,3 +84,15 @@ def test_neighbours_that_go_along_with_the_address_are_no_extras(real_host: Fiel
     assert real_host.document("verify", path)["ok"]
     written = ONE_NIC.replace("from-uplink", "192.168.1.10/24")
     assert "is fixed to 02:00:00:00:02:00" in " ".join(note.text for note in real_host.plan(written).notes)
+
+
+def test_a_lease_on_a_nic_that_asks_for_none_is_said(real_host: Field) -> None:
+    """A DHCP client that nobody switched off runs beside the written address; where the file says dhcp it may."""
+    real_host.batch("addr add 192.168.1.77/24 dev eth0 valid_lft 400 preferred_lft 300\n"
+                    "route add 10.4.0.0/16 via 192.168.1.50 dev eth0 proto dhcp\n")  # fmt: skip
+    extra = {f"{note.subject}: {note.text}" for note in real_host.plan(BASE).notes if note.kind == "extra"}
+    stays = "is not in the file: it stays as it is"
+    assert extra == {f"eth0: 192.168.1.77/24 (a lease) {stays}",
+                     f"eth0: the route 10.4.0.0/16 via 192.168.1.50 {stays}"}  # fmt: skip
+    asks = BASE.replace("address: 192.168.1.10/24", "address: [192.168.1.10/24, dhcp]")
+    assert not [note for note in real_host.plan(asks).notes if note.kind == "extra"]

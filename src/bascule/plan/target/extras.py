@@ -65,8 +65,9 @@ def _addresses(build: TargetBuilder, said: HostLink) -> Iterator[str]:
     declared = {str(ip) for ip in said.addresses}
     there = {address.ip for address in build.observed.links[said.name].addresses}
     for address in build.links[said.name].addresses:
-        if address.ip in there - declared and not address.is_link_local and not address.dynamic:
-            yield address.ip
+        leased = address.dynamic and ":" not in address.ip and not said.dhcp
+        if address.ip in there - declared and not address.is_link_local and (leased or not address.dynamic):
+            yield f"{address.ip}{' (a lease)' if leased else ''}"
 
 
 def _routes(build: TargetBuilder, said: HostLink) -> Iterator[str]:
@@ -76,7 +77,8 @@ def _routes(build: TargetBuilder, said: HostLink) -> Iterator[str]:
     declared |= {(str(route.to), str(route.via or "")) for route in said.routes}
     for route in build.routes:
         several = [hop for hop in route.nexthops if said.name in hop.split()]
-        if (route.dev != said.name and not several) or route.protocol in BY_ITSELF or route.kind != "unicast":
+        by_itself = route.protocol in BY_ITSELF and (route.protocol != "dhcp" or route.is_ipv6)  # no client: see above
+        if (route.dev != said.name and not several) or by_itself or route.kind != "unicast":
             continue
         if route not in build.observed.routes:
             continue

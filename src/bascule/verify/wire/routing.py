@@ -42,8 +42,9 @@ def check_routing(
     if not targets:
         return
     sources = {one.address: source for one in targets.values() if (source := _own_source(one, state)) is not None}
-    ways = routes_to(list(targets), namespace)
-    answers = routes_to(list(sources), namespace, sources)
+    by = {address: min(one.links) for address, one in targets.items() if address.is_link_local}
+    ways = routes_to(list(targets), namespace, by=by)
+    answers = routes_to(list(sources), namespace, sources, by=by)
     astray = [
         _astray(one, ways.get(str(one.address)), state)
         or (_of_answers(one, answers, sources[one.address], state) if one.address in sources else "")
@@ -60,15 +61,22 @@ def check_routing(
 
 
 def routes_to(
-    addresses: Sequence[IpAddress], namespace: Namespace, sources: Mapping[IpAddress, IpAddress] = MappingProxyType({})
+    addresses: Sequence[IpAddress],
+    namespace: Namespace,
+    sources: Mapping[IpAddress, IpAddress] = MappingProxyType({}),
+    *,
+    by: Mapping[IpAddress, str] = MappingProxyType({}),
 ) -> dict[str, Mapping[str, str]]:
     """What the kernel would do with a packet to each, policy rules included; those without a way are left out.
 
-    ``sources`` are the addresses that the packets come from, where that is asked for.
+    ``sources`` are the addresses that the packets come from, where that is asked for; ``by`` are the links that a
+    packet is meant for, without which a link-local address may be anywhere.
     """
-    lines = "".join(f"route get {to}{f' from {sources[to]}' if to in sources else ''}\n" for to in addresses)
-    if not lines:
+    if not addresses:
         return {}
+    words = ((("from", sources.get(to)), ("oif", by.get(to))) for to in addresses)
+    ends = ("".join(f" {key} {value}" for key, value in some if value is not None) for some in words)
+    lines = "".join(f"route get {to}{end}\n" for to, end in zip(addresses, ends, strict=True))
     done = run(("ip", "-j", "-force", "-batch", "-"), stdin=lines, namespace=namespace, check=False)
     rows = [row for line in done.stdout.splitlines() if line.strip() for row in json.loads(line)]
     return {row["dst"]: row for row in rows if "dev" in row}
