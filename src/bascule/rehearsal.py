@@ -18,6 +18,8 @@ from bascule.apply.state_directory import here as state_folder
 from bascule.errors import BasculeError
 from bascule.host.identity import refuse_without_hosts, started_as_found
 from bascule.host.live import LiveHost
+from bascule.model.site import Site
+from bascule.model.state import HostState
 from bascule.observe.foreign_rules import ForeignRules, read_foreign_rules
 from bascule.observe.management import Management, management
 from bascule.observe.packet_path import learned_macs
@@ -33,6 +35,7 @@ from bascule.system.disk.files import read_bytes
 from bascule.system.net.fdb import read_fdb
 from bascule.system.process.sandbox import privilege
 from bascule.twin import Twin
+from bascule.twin.backend_choice import BackendChoice
 from bascule.twin.foreign_rules import load_foreign_rules
 from bascule.twin.neighbours import with_neighbours
 from bascule.twin.openvswitch import has_switches, in_userspace
@@ -48,10 +51,7 @@ from bascule.verify.reachability.participant import AskedHost
 
 if TYPE_CHECKING:
     from bascule.apply.rollback.passes import Look
-    from bascule.model.site import Site
-    from bascule.model.state import HostState
     from bascule.system.clock import Progress
-    from bascule.twin.backend_choice import BackendChoice
 
 
 class Rehearsal(Struct, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ from bascule.apply.state_directory import StateDirectory, here, relative_words
 from bascule.errors import CommandFailed
 from bascule.plan.diff import diff
 from bascule.plan.drift import drift_goal
+from bascule.policy.guards.counters import StoppedFrames
 from bascule.providers.effects import ObserveScope
 from bascule.providers.loaded_guards import guards_of, guards_passed_over
 from bascule.providers.observe import observe
@@ -28,7 +29,6 @@ from bascule.system import boot
 from bascule.system.disk.lockfile import Holder, holder
 
 if TYPE_CHECKING:
-    from bascule.policy.guards.counters import StoppedFrames
     from bascule.providers.ovs.state import SwitchState
 
 

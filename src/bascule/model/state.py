@@ -7,6 +7,7 @@ their own, which take no part in comparison.
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from itertools import pairwise
@@ -227,8 +228,11 @@ class Link(Struct, frozen=True, kw_only=True):
         return self.alias.startswith(MARK)
 
 
-def _frozen(mapping: Mapping[Any, Any]) -> Mapping[Any, Any]:
+def _frozen(mapping: Mapping[Any, Any]) -> MappingProxyType[Any, Any]:
     return MappingProxyType(dict(mapping))
+
+
+copyreg.pickle(MappingProxyType, lambda view: (_frozen, (dict(view),)))  # for pickle and copy.deepcopy
 
 
 class HostState(Struct, frozen=True, kw_only=True, dict=True):

@@ -7,20 +7,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from bascule.errors import Place, Problem, SiteFault
+from bascule.model.domain import Reservation
 from bascule.model.kernel_parameters import FORWARDING
 from bascule.model.links import Bridge
 from bascule.model.site import GuestNic, Host, Mode, Site, VirtualNetwork
 from bascule.model.state import Address, Link
 from bascule.model.values import ETHERNET_MTU, IfName, IpAddress, IpInterface, IpNetwork, Mac, Service, bridge_name
 from bascule.topology.virtual_networks import host_address
-
-if TYPE_CHECKING:  # each plan looks here; most hosts have no virtual network
-    from bascule.model.domain import Reservation
 
 
 class PortForward(Struct, frozen=True, kw_only=True):
