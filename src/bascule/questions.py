@@ -16,7 +16,7 @@ from bascule.providers.ovs import OVS
 from bascule.providers.ovs.state import SwitchState
 from bascule.system.net.netns import Namespace
 from bascule.system.openvswitch import passes
-from bascule.topology.trace.rules.openflow_tables import untold
+from bascule.topology.trace.rules.openflow_tables import traces_to_ask
 from bascule.verify.reachability.gather import THIS_HOST, gather
 from bascule.verify.reachability.live import WhyAnswer, why_between
 from bascule.verify.reachability.live import why as ask_why
@@ -132,7 +132,7 @@ def why(
     given = asked_host(read, chosen, here=here, state=state, wanted=wanted)
     found = ask_why(given, source, target, service, root=root)
     told: dict[tuple[str, str], bool | None] = {}
-    while given.where == THIS_HOST and (asked := untold(found.asked.answer.blockers) - told.keys()):
+    while given.where == THIS_HOST and (asked := traces_to_ask(found.asked.answer.blockers) - told.keys()):
         told |= {each: passes(*each) for each in asked}  # behind an answer another frame may be asked about
         known = {each: answer for each, answer in told.items() if answer is not None}
         given = replace(given, network=replace(given.network, traced=known))

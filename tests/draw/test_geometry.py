@@ -20,7 +20,7 @@ from bascule.draw.formats import text as text_module
 from bascule.draw.layout.arrange import arrange, page
 from bascule.draw.layout.blocks import Box
 from bascule.draw.layout.hostblock import Notes
-from bascule.draw.layout.tree import plant
+from bascule.draw.layout.tree import build_tree
 from bascule.model.host_links import Bond
 from bascule.model.site import Forward, Mode, PlugKind, Site
 from bascule.model.state_json import from_json, to_json
@@ -104,7 +104,7 @@ def reading_order(site: Site) -> tuple[int, dict[tuple[str, ...], list[str]]]:
     """
     scene = make_scene(site)
     layout, _ = svg_module.lay_out(scene)
-    above = {key for host in scene.hosts for key in plant(scene, host).loose}
+    above = {key for host in scene.hosts for key in build_tree(scene, host).loose}
 
     boxes = {box.node: box for box in layout.boxes}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bascule.importer.fitting import fitting
+from bascule.importer.expressible import expressible
 
 
 def test_a_bond_of_open_vswitch_keeps_its_mode_where_a_port_beside_it_has_an_unknown_key() -> None:
@@ -12,6 +12,6 @@ def test_a_bond_of_open_vswitch_keeps_its_mode_where_a_port_beside_it_has_an_unk
         "bonds": {"bond0": {"nics": ["eth5", "eth6"], "mode": "balance-slb"}},
         "bridges": {"ovs3": {"kind": "openvswitch", "uplink": "bond0", "ports": ports}},
     }
-    site, _, told = fitting({"site": "s", "hosts": {"h": host}})
+    site, _, told = expressible({"site": "s", "hosts": {"h": host}})
     assert site.hosts["h"].bonds["bond0"].mode == "balance-slb"
     assert told == ["ovs3: ports native tagged: left out, 'native' is not a key of a port of a bridge"]

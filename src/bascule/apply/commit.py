@@ -115,7 +115,7 @@ def take_back(place: StateDirectory | None = None, *, leave: bool = False, progr
             entry = folder.last() if folder else None
             if folder is None or entry is None:  # the dead-man was quicker
                 raise BasculeError(_nothing_waits(place))
-            with signals.undisturbed():
+            with signals.ignoring_signals():
                 _guard_boot(place, folder)
                 back = go_back(folder, by="undo", keep=(held.fd,), progress=progress)
                 if leave and not back.ok:

@@ -301,7 +301,7 @@ class _Transaction:
             self.options.tell(f"warning: {words}; it did not answer before the change either")
 
     def _take_back(self, failed: BaseException) -> BaseException:
-        with signals.undisturbed():
+        with signals.ignoring_signals():
             back = go_back(self.folder, by="apply", keep=(self.held.fd,), progress=self.options.progress)
             if back.ok:
                 disarm(self.guard.facts)

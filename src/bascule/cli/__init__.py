@@ -54,9 +54,9 @@ class Verbs(click.Group):
         module = importlib.import_module(f"bascule.cli.verbs.{name}")
         command: click.Command = add_options(module.command)
         if VARIABLE in os.environ:
-            from bascule.cli.complete import teach
+            from bascule.cli.complete import add_completions
 
-            return teach(command)
+            return add_completions(command)
         return command
 
     def resolve_command(

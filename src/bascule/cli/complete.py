@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from bascule.model.site import Site
 
 
-def teach(command: click.Command) -> click.Command:
+def add_completions(command: click.Command) -> click.Command:
     """Give the arguments and options of a verb, and of the verbs below it, what they can be completed with."""
     for param in command.params:
         names = next((NAMES[word] for word in NAMES if word in (param.metavar or "").strip("[].")), None)
         if names is not None:
             param._custom_shell_complete = partial(_offer, names)  # noqa: SLF001  # what `shell_complete=` sets
     for inner in command.commands.values() if isinstance(command, click.Group) else ():
-        teach(inner)
+        add_completions(inner)
     return command
 
 

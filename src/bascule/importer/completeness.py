@@ -67,7 +67,7 @@ class LostLines(Struct, frozen=True):
     default: tuple[Unparsed, ...]
 
 
-def untold(
+def missing_lines(
     files: Files, said: Iterable[str], notes: Iterable[str], left: Iterable[Unparsed], config: NetworkConfig
 ) -> LostLines:
     """The lines with something that stands neither in the site file nor in any of the notes.

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from bascule.importer import libvirt
 from bascule.importer.compare import by_programs, disagreements, together, without_leases
-from bascule.importer.completeness import untold
-from bascule.importer.fitting import fitting
+from bascule.importer.completeness import missing_lines
+from bascule.importer.expressible import expressible
 from bascule.importer.libvirt.plugs import name_vlans, plugged
 from bascule.importer.not_in_file import declared, unsaid
 from bascule.importer.pins import pin_nics
@@ -114,13 +114,13 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
         pin_nics(entry.host.get("nics", {}), sources.state, notes)
     document, unplugged = _document(sources, entry.networks, entry.host, virtual, as_found=as_found)
     left = (*parsed.left, *virtual.left, *unplugged, *_skipped(sources), *sources.unread)
-    site, text, refused = fitting(document)
+    site, text, refused = expressible(document)
     said = declared(site, site.hosts[sources.host])
     notes += refused
     more = unsaid(config, said, is_here=is_here, of_ipv6=bool(modes) and not is_here)
     notes += (_placed(parsed, name, words) for name, words in more)
     beside = (*parsed.passed, *_named_tables(config, sources))
-    silent = untold(
+    silent = missing_lines(
         sources.files,
         (text, " ".join(said.links)),
         (*told, *notes, *others),
@@ -130,7 +130,7 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
     left = tuple(sorted({*left, *silent.left}))
     if bridge is not None:  # compared before: with it, the NIC's address is said at the NIC and meant at the bridge
         put_under_bridge(document["hosts"][sources.host], bridge, _names(sources, config))
-        site, text, refused = fitting(document)
+        site, text, refused = expressible(document)
         notes += refused
     passed = _beside(left, (*silent.default, *beside))
     text = headed(text, _comments(sources, told, notes, left, passed, virtual.kept, others))

@@ -107,7 +107,7 @@ class HostLink(Struct, frozen=True, kw_only=True):
     place: Place = NOWHERE
 
     @property
-    def spoken_words(self) -> list[str]:
+    def address_words(self) -> list[str]:
         """The host's own addresses here, and how it comes by further ones."""
         ways = {"DHCP": self.dhcp, "IPv6 by advertisements": self.ipv6 is Ipv6.AUTO, "DHCPv6": self.ipv6 is Ipv6.DHCP}
         return [*map(str, self.addresses), *(word for word, is_said in ways.items() if is_said)]

@@ -314,7 +314,7 @@ class Site(Struct, frozen=True, kw_only=True, dict=True):
         return self._nics_by_bridge.get((host, bridge), ())
 
     @cached_property
-    def nics_at_liberty(self) -> tuple[GuestNic, ...]:
+    def nics_with_permissions(self) -> tuple[GuestNic, ...]:
         """The NICs that may do what a guard denies to others."""
         return tuple(nic for guest in self.guests.values() for nic in guest.nics if nic.guarding.may)
 

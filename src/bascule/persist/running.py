@@ -42,7 +42,7 @@ def is_written(route: Route, state: HostState) -> bool:
     return bool(route.gateway) and not any(address.dynamic for address in _addresses(route, state))
 
 
-def unsaid_of(route: Route, state: HostState) -> str:
+def not_expressed_route(route: Route, state: HostState) -> str:
     """A route that somebody wrote down, in words, where files say nothing of it, or less than there is."""
     if not is_written(route, state):
         return ""

@@ -85,7 +85,7 @@ def listen(
             stack.callback(listener.close)
         raised = stack.enter_context(brought_up(nics, state))
         for listener in listeners.values():
-            listener.forgive()
+            listener.clear_error()
         room = _Capture(listeners, stop)
         started = time.monotonic()
         room.hear(started + seconds, progress)

@@ -93,7 +93,7 @@ class _Reply(Struct, frozen=True):
     track: FrameTrack
 
     @property
-    def is_unsaid(self) -> bool:
+    def is_unreported(self) -> bool:
         """Whether somebody who asks for us did not say what came of it."""
         return self.answer.response is Response.NOT_ASKED and self.answer.question.source.agent is not None
 
@@ -177,7 +177,7 @@ class _Judging:
         whole = next((replies for replies in asked if all(reply.answer.ok for reply in replies)), None)
         if whole is None:
             lost = [reply for reply in asked[0] if not reply.answer.ok]
-            if unsaid := next((reply for reply in lost if reply.is_unsaid), None):
+            if unsaid := next((reply for reply in lost if reply.is_unreported), None):
                 return _not_asked(case.wish, unsaid)
             witness = self._witness(lost[0], case.wish)
             if len(asked[0]) > 1:

@@ -30,7 +30,7 @@ class PathTraces:
         self.nics: dict[tuple[str, str], Nic] = {
             (host.name, name): nic for host in site.hosts.values() for name, nic in host.nics.items()
         }
-        self.feet_of = {name: len(attachments) for name, attachments in probe_domain.attachments.items()}
+        self.attachment_counts = {name: len(attachments) for name, attachments in probe_domain.attachments.items()}
 
     def hops(self, captured: Sequence[CapturedFrame], target: str = "") -> tuple[Hop, ...]:
         """The links that the frame passed, each once per direction, without the dead ends of a flooding bridge.
@@ -86,7 +86,7 @@ class PathTraces:
             elif hop.direction == "out":
                 # two captures of one moment may come in either order: who was not reached before has sent it
                 first = not any(before.node == hop.node for before in hops[:position])
-                by = f" by {hop.link}" if self.feet_of.get(hop.node, 1) > 1 and first else ""
+                by = f" by {hop.link}" if self.attachment_counts.get(hop.node, 1) > 1 and first else ""
                 parts.append(f"left {hop.node}{by}" if first else f"was forwarded by {hop.node}")
             elif self._goes_through(hops, position, target):
                 came[hop.node] = hop

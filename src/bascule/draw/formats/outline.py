@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-from bascule.draw.layout.tree import Tree, plant
+from bascule.draw.layout.tree import Tree, build_tree
 from bascule.draw.scene.elements import Layer, Node, Scene
 
 
@@ -13,7 +13,7 @@ def outline(scene: Scene, width: int) -> list[str]:
     lines: list[str] = []
     for host, behind in scene.hosts.items():
         lines.append(f"{host} · {behind}" if behind else host)
-        tree = plant(scene, host)
+        tree = build_tree(scene, host)
         for root in tree.roots:
             lines += _standing(scene, tree, root, 1, width)
         for key in tree.loose:

@@ -7,7 +7,7 @@ from enum import Enum
 
 from bascule.draw.layout.blocks import Block, Box, Exit, Metrics, box, on_bar, ports, rows, spread, wrap
 from bascule.draw.layout.crossing_order import in_order
-from bascule.draw.layout.tree import Tree, plant
+from bascule.draw.layout.tree import Tree, build_tree
 from bascule.draw.scene.elements import Kind, Layer, Node, Scene
 
 SHORT = 16
@@ -38,7 +38,7 @@ class HostLayout:
         self.deep = deep
         self.width = width
         self.notes = notes
-        self.tree: Tree = plant(scene, host)
+        self.tree: Tree = build_tree(scene, host)
         self.entered = {target for key in self.tree.loose for target in self.tree.targets(key)}
         self.network_of = {edge.id: edge.network for edge in scene.edges}
         self.networks: dict[str, list[tuple[str, str]]] = {}

@@ -32,7 +32,7 @@ class Tree(Struct, kw_only=True):
         return list(dict.fromkeys(edge.lower for end in ends for edge in self.lower[end]))
 
 
-def plant(scene: Scene, host: str) -> Tree:
+def build_tree(scene: Scene, host: str) -> Tree:
     """The forest of one host."""
     tree = Tree()
     nodes = {key: node for key, node in scene.nodes.items() if node.host == host}

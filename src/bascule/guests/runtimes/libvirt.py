@@ -18,7 +18,7 @@ from bascule.model.values import IfName, Mac
 from bascule.plan.change import Note
 from bascule.providers.libvirt import LIBVIRT, domain_xml, edit
 from bascule.providers.libvirt.merge import plugged_anew
-from bascule.providers.libvirt.observe import observe, patient
+from bascule.providers.libvirt.observe import connect_with_retries, observe
 from bascule.providers.libvirt.state import LibvirtState
 from bascule.system.libvirt import connect
 from bascule.system.run import find_tool
@@ -161,7 +161,7 @@ class LibvirtRuntime:
     def _after(self, name: str, before: LibvirtState, failed: BasculeError | None) -> HostState:
         """The state after a failure. Where libvirtd died, it may remember something else than it told QEMU."""
         try:
-            now = observe(patient(self.uri))
+            now = observe(connect_with_retries(self.uri))
         except BasculeError as error:
             there = before.domains.get(name)
             words = f"'{name}'" + (f" ({_plugs(there)})" if there is not None else "")

@@ -19,7 +19,7 @@ from bascule.persist.dialect import Dialect
 from bascule.persist.formats.neighbours import kind_of
 from bascule.persist.formats.rules import is_same_rule, kernel_rule
 from bascule.persist.formats.vlans import ADDS_VLANS_ALONE, without_default_vlan
-from bascule.persist.running import unsaid_of
+from bascule.persist.running import not_expressed_route
 from bascule.plan.change import Note
 
 
@@ -53,7 +53,7 @@ def with_carried(
             (kept if said else lost).setdefault(one.dev, []).append(f"{kind_of(one)} {one.ip}")
     for route in state.routes:
         mine = sorted(speakers & {route.dev, *(word for hop in route.nexthops for word in hop.split())})
-        if mine and (words := unsaid_of(route, state)):
+        if mine and (words := not_expressed_route(route, state)):
             lost.setdefault(mine[0], []).append(words)
     notes = [_note(link, words, "written for the next boot as well") for link, words in kept.items()]
     no = f"{dialect.name} has no words for it, so whoever sets it when the machine starts must name"

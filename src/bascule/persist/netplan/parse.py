@@ -23,7 +23,7 @@ from bascule.persist.netplan.nodes import Node, in_words, network_of, pairs, ref
 from bascule.persist.netplan.overrides import OVERRIDES, override
 from bascule.persist.netplan.routes import route_of, tuning_of, with_prefix
 from bascule.persist.netplan.switches import KINDS as SWITCHES
-from bascule.persist.netplan.switches import SwitchRows, is_switched, odd_kind
+from bascule.persist.netplan.switches import SwitchRows, foreign_kind, is_switched
 from bascule.persist.networkd.offers import Uses
 from bascule.persist.networkd.words import span_ms, span_ticks
 from bascule.persist.parsed import Files, Hardware, Parsed
@@ -134,7 +134,7 @@ class NetplanFiles:
             if group.value in KINDS:
                 for name, body in pairs(definitions):
                     kind = KINDS[group.value]
-                    if odd := odd_kind(kind, body):
+                    if odd := foreign_kind(kind, body):
                         self._bar(path, name, body, odd)
                     else:
                         self._definition(path, SWITCHES.get(kind, kind) if is_switched(body) else kind, name, body)

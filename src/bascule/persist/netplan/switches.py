@@ -21,7 +21,7 @@ def is_switched(body: Node) -> bool:
     return "openvswitch" in {key.value for key, _ in pairs(body)}
 
 
-def odd_kind(kind: str, body: Node) -> str:
+def foreign_kind(kind: str, body: Node) -> str:
     """What a definition is that stands among the links of another kind; empty for one that is what it stands among."""
     if kind == "vlan" and is_switched(body):
         return "a fake bridge of Open vSwitch"

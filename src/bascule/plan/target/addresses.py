@@ -32,7 +32,7 @@ BY_ITSELF = {
 ZERO = {4: "0.0.0.0/0", 6: "::/0"}
 
 
-def lay_speech(build: TargetBuilder, said: HostLink) -> None:
+def lay_own_addresses(build: TargetBuilder, said: HostLink) -> None:
     """What the host says on a NIC, bond or VLAN link; one that is a port says nothing."""
     if build.host.is_enslaved(said.name):
         return
@@ -59,7 +59,7 @@ def lay_twins(build: TargetBuilder) -> None:
 
 def words_of(said: HostLink) -> str:
     """The host's own addresses on a link, as the end of a sentence."""
-    words = ", ".join(said.spoken_words)
+    words = ", ".join(said.address_words)
     return f", the host's own: {words}" if words else ""
 
 

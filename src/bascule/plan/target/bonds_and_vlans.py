@@ -13,7 +13,7 @@ from bascule.model.host_links import VlanLink
 from bascule.model.links import Bond, Vlan
 from bascule.model.state import Link
 from bascule.model.values import IfName
-from bascule.plan.target.addresses import lay_speech, words_of
+from bascule.plan.target.addresses import lay_own_addresses, words_of
 from bascule.plan.target.builder import TargetBuilder
 from bascule.plan.target.openvswitch import lay_switch_bond
 
@@ -51,7 +51,7 @@ def lay_bond(build: TargetBuilder, bond: DeclaredBond) -> None:
     )
     told = f"{bond.name} bonds {', '.join(bond.nics)} ({bond.mode})"
     build.because(bond.name, told + words_of(bond), bond.place)
-    lay_speech(build, bond)
+    lay_own_addresses(build, bond)
     for nic in bond.nics:
         build.enslave(nic, bond.name, None)
 
@@ -89,7 +89,7 @@ def lay_vlan_link(build: TargetBuilder, vlan: VlanLink) -> None:
     link = build.links[vlan.name]
     build.set(vlan.name, up=True, mac=vlan.mac or link.mac, mtu=vlan.mtu or link.mtu)
     build.because(vlan.name, f"{vlan.name} is VLAN {vlan.id} of {vlan.link}{words_of(vlan)}", vlan.place)
-    lay_speech(build, vlan)
+    lay_own_addresses(build, vlan)
 
 
 def lay_vlan_below(build: TargetBuilder, bridge: DeclaredBridge, name: IfName, uplink: IfName) -> None:

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from bascule.model.host_links import Bridge, Nic
 from bascule.model.links import Bond
 from bascule.model.values import IfName
-from bascule.plan.target.addresses import lay_speech
+from bascule.plan.target.addresses import lay_own_addresses
 from bascule.plan.target.builder import TargetBuilder
 
 
@@ -54,8 +54,8 @@ def _lay_nic(build: TargetBuilder, nic: Nic, above: list[Bridge]) -> None:
         build.because(nic.name, f"{nic.name} {words}", nic.place)
         return
     if nic.has_address:
-        words = ", ".join(nic.spoken_words)
+        words = ", ".join(nic.address_words)
         build.because(nic.name, f"{nic.name} is the host's own NIC{network}: {words}", nic.place)
     else:
         build.because(nic.name, f"{nic.name} is declared{network}", nic.place)
-    lay_speech(build, nic)
+    lay_own_addresses(build, nic)

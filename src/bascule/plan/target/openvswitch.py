@@ -83,10 +83,10 @@ def lay_listeners(build: TargetBuilder, bridge: Bridge) -> None:
     if switch.datapath == "netdev" and not build.host.as_found:
         wires = {nic.name for nic in build.host.uplink_nics(bridge)}
         for name in (wires | {mirror.to for mirror in switch.mirrors}) & set(build.host.nics):
-            deafen(build, name)
+            keep_host_stack_off(build, name)
 
 
-def deafen(build: TargetBuilder, name: IfName | None) -> None:
+def keep_host_stack_off(build: TargetBuilder, name: IfName | None) -> None:
     """The host's own stack takes no packet from a port that is one in userspace only."""
     if name is not None:
         build.sysctls[conf(4, name, "arp_ignore")] = "1"

@@ -66,7 +66,7 @@ def _machine_nics(site: Site, segment: str | None, which: Callable[[Machine], bo
 
 
 def _guest_nics(site: Site, segment: str | None, liberty: str) -> Iterator[GuestNic]:
-    for nic in site.nics_at_liberty:
+    for nic in site.nics_with_permissions:
         if liberty in nic.guarding.may and site.segment_of(nic) == segment:
             yield nic
 

@@ -37,11 +37,11 @@ class LibvirtEffects:
         unasked = scope.driver == "" and _is_concerned(scope) and may_be_here()
         if known is None and not named and not unasked:
             return None
-        from bascule.providers.libvirt.observe import observe, patient
+        from bascule.providers.libvirt.observe import connect_with_retries, observe
         from bascule.system.libvirt import connect
 
         if known is not None:
-            return observe(patient(known.uri))
+            return observe(connect_with_retries(known.uri))
         try:
             return _with_accel(observe(connect(scope.uri)), scope)
         except BasculeError as error:

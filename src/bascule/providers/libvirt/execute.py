@@ -13,7 +13,7 @@ from bascule.model.values import Mac
 from bascule.plan.batch import Batch
 from bascule.plan.change import Change, Command, Note
 from bascule.providers.libvirt import domain_xml
-from bascule.providers.libvirt.observe import patient
+from bascule.providers.libvirt.observe import connect_with_retries
 from bascule.system.libvirt import Hypervisor
 from bascule.system.net.iproute import batch as run_batch
 
@@ -29,7 +29,7 @@ def execute(batch: Batch, where: LiveHost) -> tuple[Note, ...]:
         for command, change in zip(batch.commands, batch.changes, strict=True):
             uri = command.words[1]
             if uri not in connections:
-                connections[uri] = patient(uri)
+                connections[uri] = connect_with_retries(uri)
             notes += _LibraryCalls(connections[uri], where, change).run(command)
     finally:
         for hypervisor in connections.values():

@@ -40,7 +40,7 @@ def leases(hypervisor: Hypervisor, networks: Iterable[LibvirtNetwork]) -> tuple[
     )
 
 
-def patient(uri: str) -> Hypervisor:
+def connect_with_retries(uri: str) -> Hypervisor:
     """A connection; libvirtd may be just restarting. Raises BasculeError."""
     end = time.monotonic() + RECONNECT_S
     while True:

@@ -32,7 +32,7 @@ class _Claim(Struct, frozen=True):
         """Nat and isolated networks of two hosts never meet."""
         return None not in (self.host, other.host) and self.host != other.host and (self.hidden or other.hidden)
 
-    def misled(self, inner: _Claim) -> str:
+    def misrouted_host(self, inner: _Claim) -> str:
         """Who stands on this subnet and would be looked for in a smaller one within it; empty where nobody would."""
         if self.subnet == inner.subnet:
             return "all"
@@ -47,7 +47,9 @@ def check_overlaps(wiring: DocumentWiring) -> None:
     for each in order:
         while open_ones and each.subnet.network_address not in open_ones[-1].subnet:
             open_ones.pop()
-        if (other := next((o for o in open_ones if not o.may_share(each) and o.misled(each)), None)) is not None:
+        if (
+            other := next((o for o in open_ones if not o.may_share(each) and o.misrouted_host(each)), None)
+        ) is not None:
             _tell(wiring, other, each)
         open_ones.append(each)
     for host in wiring.document.hosts:
@@ -95,7 +97,7 @@ def _within(wiring: DocumentWiring, host: str) -> None:
             continue
         outer, inner = sorted((one, other), key=lambda claim: claim.subnet.prefixlen)
         single = inner.subnet.prefixlen == inner.subnet.max_prefixlen
-        if not single and inner.subnet.network_address in outer.subnet and outer.misled(inner):
+        if not single and inner.subnet.network_address in outer.subnet and outer.misrouted_host(inner):
             _tell(wiring, outer, inner)
 
 
@@ -124,7 +126,7 @@ def _tell(wiring: DocumentWiring, outer: _Claim, inner: _Claim) -> None:
     wiring.found.add(
         "SUBNET-OVERLAP",
         f"subnet {later.subnet} of {later.label} {words}"
-        + ("" if same else f", and {outer.misled(inner)} would be looked for in {inner.label}"),
+        + ("" if same else f", and {outer.misrouted_host(inner)} would be looked for in {inner.label}"),
         later.path,
         hint=SAME_HINT if same else NESTED_HINT,
         also=[("the other", earlier.path)],

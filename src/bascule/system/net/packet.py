@@ -117,7 +117,7 @@ class Listener:
             self._socket.close()
             raise
 
-    def forgive(self) -> None:
+    def clear_error(self) -> None:
         """Forget the error that the kernel notes when one listens on a link that is down."""
         self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 

@@ -25,7 +25,7 @@ def hangup_ignored() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
+def ignoring_signals() -> Iterator[None]:
     """No signal that can be ignored interrupts this."""
     ignored = (signal.SIGHUP, signal.SIGPIPE, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP)
     with _handlers(dict.fromkeys(ignored, signal.SIG_IGN)):

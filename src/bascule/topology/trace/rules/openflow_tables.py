@@ -111,7 +111,7 @@ def flow_words(port: str, fields: Fields) -> str:
     return ",".join(words)
 
 
-def untold(blockers: Iterable[Blocker]) -> set[tuple[str, str]]:
+def traces_to_ask(blockers: Iterable[Blocker]) -> set[tuple[str, str]]:
     """What ofproto/trace is to be asked: each bridge and frame of which these rules do not tell."""
     some = [one for one in blockers if one.code is Code.OPENFLOW and not one.certain and one.fields]
     some = [one for one in some if "tp_src=" not in one.text]  # a client's own port is any of thousands

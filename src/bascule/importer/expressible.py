@@ -18,7 +18,7 @@ _VANISH |= {"address", "gateway", "routes", "dns", "search", "ports"}
 _NEEDED = (("site",), ("hosts",))  # without which there is no site file
 
 
-def fitting(document: dict[str, Any]) -> tuple[Site, str, list[str]]:
+def expressible(document: dict[str, Any]) -> tuple[Site, str, list[str]]:
     """The site that a document says without what a site file cannot say, its text, and what was taken out of it.
 
     Each round takes out one entry, that of the first problem: others may follow from it. A bridge whose uplink goes
@@ -33,7 +33,7 @@ def fitting(document: dict[str, Any]) -> tuple[Site, str, list[str]]:
         except SiteFault as fault:
             problem, path = _first(fault.problems, data)
             if path is None:
-                raise _hopeless(fault) from fault
+                raise _inexpressible(fault) from fault
             if path[-3:-2] == ("routes",) and path[-1] in {"via", "src"}:
                 path = path[:-1]  # without its router a route would lead elsewhere
             value = _take_out(document, path)
@@ -85,7 +85,7 @@ def _words(path: Path, value: Any, problem: Problem) -> str:
     return f"{what}: left out, {problem.message}"
 
 
-def _hopeless(fault: SiteFault) -> BasculeError:
+def _inexpressible(fault: SiteFault) -> BasculeError:
     follow = "1 problem follows" if len(fault.problems) == 1 else f"{len(fault.problems)} problems follow"
     return BasculeError(
         Problem(
