@@ -174,6 +174,38 @@ def test_d06_a_bridge_that_comes_back_has_its_kernel_parameters(real_host: Field
     assert "kernel parameter" not in said, "what the kernel gives to a new bridge, too"
 
 
+def test_d06_a_bridge_of_others_hands_over_what_the_host_has_on_it(real_host: Field) -> None:
+    """Proxmox's vmbr0, of which the file knows nothing: ``from-uplink`` means what the host says over the uplink."""
+    real_host.batch("""\
+link add vmbr0 type bridge mcast_snooping 0 forward_delay 0
+link set eth0 master vmbr0
+link set vmbr0 up
+addr flush dev eth0
+addr add 192.168.1.10/24 dev vmbr0
+addr add 192.168.1.77/24 dev vmbr0
+addr add 2001:db8::10/64 dev vmbr0 nodad
+route add default via 192.168.1.1 dev vmbr0
+route add 10.5.0.0/16 via 192.168.1.1 dev vmbr0
+rule add iif vmbr0 lookup main priority 700
+""")
+    parameters(real_host, "vmbr0", SET)
+    before, routes, rules = every_parameter(real_host, "vmbr0"), real_host.ip("route"), real_host.ip("rule")
+    addresses = real_host.ip("-o addr show dev vmbr0")
+    path = real_host.site(ONE_NIC)
+    done = real_host.bascule("apply", path, "--yes", "--confirm-within", "60s")
+    assert done.returncode == 0, done.stderr
+    assert real_host.pings(real_host.pc, "192.168.1.77")
+    assert "scope global" not in real_host.ip("addr show dev vmbr0")
+    assert real_host.ip("route") == routes.replace("vmbr0", "br0")
+    assert parameters(real_host, "br0") == SET
+    assert real_host.document("plan", path)["changes"] == []
+    undone = real_host.document("undo")
+    assert undone["ok"], undone
+    assert (real_host.ip("route"), real_host.ip("rule")) == (routes, rules)
+    assert every_parameter(real_host, "vmbr0") == before
+    assert sorted(real_host.ip("-o addr show dev vmbr0").split()) == sorted(addresses.split())
+
+
 def every_parameter(field: Field, link: str) -> dict[str, str]:
     """All of a link, as far as they can be read."""
     found = {}

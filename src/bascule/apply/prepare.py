@@ -30,6 +30,7 @@ from bascule.plan.change import Change, Note, Plan, Risk
 from bascule.plan.earlier import NOTHING, EarlierChanges
 from bascule.plan.leases import Leases, moves
 from bascule.plan.make import make_plan, site_as_it_runs
+from bascule.plan.target.addresses import foreign_bridge
 from bascule.plan.target.forget import outdated_links
 from bascule.plan.target.sysctls import sysctl_keys
 from bascule.plan.warnings.named_links import leaving, notes_of
@@ -286,6 +287,8 @@ def _keys_that_go_back(site: Site, host: Host, seen: HostState) -> tuple[str, ..
     going = sorted(outdated_links(site, host, seen, by_libvirt=False))
     bridges = [name for name in going if seen.links[name].is_bridge and seen.links[name].addresses]
     links = dict.fromkeys((*going, *(port.name for name in bridges for port in seen.ports(name))))
+    left = (foreign_bridge(host, seen, x.uplink) for x in host.bridges.values() if x.from_uplink and x.uplink)
+    links |= {bridge.name: None for bridge in left if bridge is not None}
     known = (*links, "default") if links else ()  # with which a link begins that the way back makes
     return tuple(
         key

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from bascule.model.host_links import DEFAULT_TABLE, MAIN_TABLE, HostLink, Ipv6, StaticRoute
 from bascule.model.kernel_parameters import FORWARDING, conf
 from bascule.model.same_subnet import twins
-from bascule.model.state import BY_SECRET, OWN_PROTOCOL, Address, Link, Route, RoutingRule
+from bascule.model.site import Host
+from bascule.model.state import BY_SECRET, OWN_PROTOCOL, Address, HostState, Link, Route, RoutingRule
 from bascule.model.values import IfName, IpAddress, is_onlink
 from bascule.model.volatile import FOREVER
 from bascule.plan.address_migration import address_successor, inherit, moved_parameters, moved_routes
@@ -192,6 +193,15 @@ def take_over(build: TargetBuilder, bridge: IfName, uplink: Link) -> None:
             build.reasons[route.dst] = f"{uplink.name} hands its addresses to {bridge}"
     build.routes = moved_routes(build.routes, uplink.name, bridge)
     carry(build, uplink, bridge)
+
+
+def foreign_bridge(host: Host, observed: HostState, nic: str) -> Link | None:
+    """The bridge of others, which the file does not name, that a NIC is a port of: the host may speak on it."""
+    port = observed.links.get(IfName(nic))
+    master = observed.links.get(port.master) if port is not None and port.master is not None else None
+    if master is None or not master.is_bridge or master.is_ours or host.link(master.name) is not None:
+        return None
+    return master
 
 
 def hand_over_advertised(build: TargetBuilder, bridge: IfName, uplink: Link) -> None:

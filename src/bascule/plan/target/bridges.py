@@ -13,7 +13,7 @@ from bascule.model.kernel_parameters import conf
 from bascule.model.links import PORTS_MAX, Bridge, BridgePort, OpenVSwitch
 from bascule.model.state import Link
 from bascule.model.values import IfName, derive_mac
-from bascule.plan.target.addresses import add_addresses, hand_over_advertised, take_over, wait_for_dhcp
+from bascule.plan.target.addresses import add_addresses, foreign_bridge, hand_over_advertised, take_over, wait_for_dhcp
 from bascule.plan.target.bonds_and_vlans import lay_vlan_below, occupied
 from bascule.plan.target.builder import TargetBuilder
 from bascule.plan.target.ipv6 import lay_ipv6
@@ -133,7 +133,12 @@ def _said(bridge: DeclaredBridge) -> dict[str, int]:
 def _lay_addresses(build: TargetBuilder, bridge: DeclaredBridge, uplink: Link | None) -> None:
     """Those that the uplink hands over, or the bridge's own; without any the host is silent there."""
     if bridge.from_uplink and uplink is not None:
-        take_over(build, bridge.name, uplink)
+        speaker = foreign_bridge(build.host, build.observed, uplink.name)
+        take_over(build, bridge.name, speaker or uplink)
+        if speaker is not None:
+            build.set(speaker.name, addresses=tuple(a for a in speaker.addresses if a.is_link_local))
+            words = f"{uplink.name}, over which the host speaks on it, goes to {bridge.name}"
+            build.because(speaker.name, words, bridge.place)
         add_addresses(build, build.host.spoken(bridge))
     elif bridge.has_address:
         if uplink is not None and uplink.master != bridge.name and any(not a.is_link_local for a in uplink.addresses):
