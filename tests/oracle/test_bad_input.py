@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 
 from bascule.errors import BasculeError, UsageFault
+from bascule.model.ruleset.nft_json import read_ruleset
 from bascule.model.values import Service
 from bascule.observe import packet_path
+from bascule.policy.guards.counters import read_counters
 from bascule.site import parse
 from bascule.system.run import run
 from bascule.topology.declared import declared_links
-from bascule.topology.trace.rules.reading import Listings
+from bascule.topology.trace.rules.reading import Listings, read_rules
 from bascule.verify.reachability.live import of_state, scene, why
 from tests.lab import Lab
 
@@ -28,6 +30,30 @@ def test_a_broken_listing_of_nft_is_an_error(lab: Lab, monkeypatch: pytest.Monke
     with pytest.raises(BasculeError, match="broken") as raised:
         packet_path.read_network(lab.namespace("h"))
     assert raised.value.problems[0].code == "NFT-JSON"
+
+
+@pytest.mark.parametrize(
+    "listing",
+    [
+        '{"nftables": [{"table": {"family"',
+        "[1, 2]",
+        '{"nftables": [{"unheard": 5}]}',
+        '{"nftables": [{"table": {"family": "ip"}}]}',
+        '{"nftables": [{"rule": {"table": "x", "expr": []}}]}',
+        '{"nftables": [{"table": {"family": "ip", "name": "x"}, "chain": {}}]}',
+    ],
+)
+def test_everything_that_reads_nft_says_that_its_listing_is_broken(listing: str) -> None:
+    for read in (read_ruleset, read_rules, read_counters):
+        with pytest.raises(BasculeError, match="nft's listing is broken") as raised:
+            read(Listings(nft=listing) if read is read_rules else listing)  # type: ignore[operator]
+        assert raised.value.problems[0].code == "NFT-JSON"
+
+
+def test_a_rule_of_a_table_that_was_not_listed_is_no_fault() -> None:
+    rule = '{"rule": {"family": "inet", "table": "x", "chain": "y", "handle": 1, "expr": [{"frobnicate": {"a": 1}}]}}'
+    assert list(read_ruleset(f'{{"nftables": [{rule}]}}')) == ["inet x"]
+    assert read_rules(Listings(nft=f'{{"nftables": [{rule}]}}')).chains == {}
 
 
 def test_one_without_an_address_cannot_be_asked(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bascule.errors import BasculeError
+from bascule.model.ruleset.nft_json import objects_of
 from bascule.model.ruleset.rules import ForeignTable
 from bascule.model.state import HostState
 from bascule.observe.firewall import LEGACY, legacy_tables
@@ -34,7 +35,7 @@ def dropped_packets(state: HostState, namespace: Namespace) -> dict[str, int]:
 
 
 def _of_nft(listing: str) -> Iterator[tuple[str, int]]:
-    for entry in json.loads(listing or "{}").get("nftables", ()):
+    for entry in objects_of(listing):
         rule = entry.get("rule")
         if rule is None:
             continue

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from bascule.errors import BasculeError
 from bascule.model.ruleset import normal_form
 from bascule.model.ruleset import rules as nft
 from bascule.model.ruleset.numbers import number
@@ -26,15 +27,38 @@ class NotUnderstood(Exception):
     """Something that has no value here."""
 
 
+class _Listing(msgspec.Struct, frozen=True):
+    nftables: list[dict[str, dict[str, Any]]] = []
+
+
+def objects_of(listing: str) -> list[dict[str, dict[str, Any]]]:
+    """What ``nft -j list`` printed, each object by its kind. Raises BasculeError where it is broken."""
+    try:
+        found = msgspec.json.decode(listing or "{}", type=_Listing).nftables
+    except msgspec.DecodeError as error:
+        raise _broken(str(error)) from error
+    for entry in found:
+        for kind, told in entry.items():
+            needed = () if kind == "metainfo" else ("family", "name" if kind == "table" else "table")
+            if len(entry) != 1 or not all(isinstance(told.get(key), str) for key in needed):
+                raise _broken(f"an object is no {kind}")
+    return found
+
+
+def _broken(words: str) -> BasculeError:
+    hint = "Bascule reads nft 1.0 and newer; see 'nft -v' and 'nft -j list ruleset'"
+    return BasculeError.of("NFT-JSON", f"nft's listing is broken: {words}", hint=hint)
+
+
 def read_ruleset(listing: str) -> dict[str, list[dict[str, Any]]]:
-    """``family name`` of each table → the objects that it consists of."""
+    """``family name`` of each table → the objects that it consists of. Raises BasculeError where it is broken."""
     found: dict[str, list[dict[str, Any]]] = {}
-    for entry in msgspec.json.decode(listing or "{}").get("nftables", ()):
+    for entry in objects_of(listing):
         ((kind, told),) = entry.items()
         if kind == "table":
-            found[f"{told['family']} {told['name']}"] = []
+            found.setdefault(f"{told['family']} {told['name']}", [])
         elif kind != "metainfo":
-            found[f"{told['family']} {told['table']}"].append(entry)
+            found.setdefault(f"{told['family']} {told['table']}", []).append(entry)
     return found
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from ipaddress import IPv6Address
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
+from bascule.model.ruleset.nft_json import objects_of
 from bascule.policy.guards.reasons import GuardReason
 from bascule.policy.guards.table import ATTACK_PORT
 
@@ -34,7 +34,7 @@ def read_counters(listing: str) -> tuple[StoppedFrames, ...]:
     """The counters in the output of ``nft -j list table bridge bascule_guards``, the most frequent of a port first."""
     counted: dict[tuple[str, GuardReason], int] = {}
     claims: dict[tuple[str, GuardReason], list[tuple[str, int]]] = {}
-    for entry in msgspec.json.decode(listing or "{}").get("nftables", ()):
+    for entry in objects_of(listing):
         told: Mapping[str, Any] = entry.get("set", {})
         kind, _, word = told.get("name", "").partition("_")
         if kind not in {"stopped", "claimed"} or word not in list(GuardReason):

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
-import msgspec
 from msgspec import Struct
 
+from bascule.model.ruleset.nft_json import objects_of
 from bascule.topology.trace.connection_tracking import families_of_objects, tracked_versions
 from bascule.topology.trace.rules.iptables.ip_sets import with_sets
 from bascule.topology.trace.rules.iptables.reader import opaque_chains, read_legacy, with_extensions
@@ -42,7 +41,7 @@ HOOK_CHAIN = re.compile(r'"name":\s*"(?:INPUT|FORWARD|OUTPUT|PREROUTING|POSTROUT
 
 
 def read_rules(listings: Listings) -> Rules:
-    """The rules. Raises ValueError where nft's JSON is broken."""
+    """The rules. Raises BasculeError where nft's JSON is broken."""
     texts, devices = read_text(listings.nft_text)
     objects = objects_of(listings.nft)
     rules = Rules(read_nft(objects, texts, devices), tracking=families_of_objects(objects))
@@ -68,15 +67,6 @@ def with_saves(rules: Rules, listings: Listings) -> Rules:
         chains = with_sets(chains, (saved for _, saved in (*by_nft, *legacy)), listings.ipset)
     found = Rules(chains, tuple(unread), rules.tracking).prepared()
     tracked_versions(found)
-    return found
-
-
-def objects_of(listing: str) -> list[dict[str, Any]]:
-    """The objects of ``nft -j list ruleset``. Raises ValueError where it is broken."""
-    try:
-        found: list[dict[str, Any]] = msgspec.json.decode(listing or "{}").get("nftables", [])
-    except (msgspec.DecodeError, AttributeError) as error:
-        raise ValueError(f"nft's listing is broken: {error}") from error
     return found
 
 
