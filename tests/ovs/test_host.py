@@ -71,6 +71,36 @@ def test_it_is_applied_and_undone(bed: Bed) -> None:
     assert ping(bed)
 
 
+def test_a_tag_that_the_file_does_not_say_is_drift_on_a_port_of_ours(bed: Bed) -> None:
+    """It would cut off the whole switch; a port that somebody else gave to it keeps its tag."""
+    bed.apply("--no-confirm")
+    vsctl(bed, "add-port", "ovs3", "theirs", "tag=9", "--", "set", "Interface", "theirs", "type=internal")
+    for name, column in (("eth0", "tag=7"), ("eth4", "trunks=3,4"), ("vnet1", "tag=8"), ("ovs0", "tag=5")):
+        vsctl(bed, "set", "Port", name, column)
+
+    def told(*words: str) -> list[str]:
+        document = json.loads(bed.run(*words, "--json").stdout)
+        if "changes" in document:
+            return sorted({one["subject"] for one in document["changes"]})
+        return sorted({line.partition(": ")[0] for line in document["drift"] if "nothing says" not in line})
+
+    ours = ["eth0", "eth4", "ovs0", "vnet1"]
+    seen = [told("plan", str(bed.site)), told("status"), told("draw", str(bed.site), "--live")]
+    assert seen == [ours, ours, ours]
+    bed.apply("--no-confirm")
+    there = rows(bed).ports
+    assert {name: (there[name].tag, there[name].trunks) for name in ours} == dict.fromkeys(ours, (None, ()))
+    assert there["theirs"].tag == 9
+
+
+def test_a_bridge_that_lost_its_mark_is_told_how_it_gets_it_back(bed: Bed) -> None:
+    bed.apply("--no-confirm")
+    vsctl(bed, "remove", "Bridge", "ovs0", "external_ids", "bascule")
+    (words,) = [one["text"] for one in json.loads(bed.run("plan", str(bed.site), "--json").stdout)["notes"]
+                if "lost Bascule's mark" in one["text"]]  # fmt: skip
+    assert words.endswith("(ovs-vsctl set bridge ovs0 external_ids:bascule=t)")
+
+
 def test_nobody_confirms_and_it_comes_back(bed: Bed) -> None:
     before = bed.raw()
     bed.apply("--confirm-within", "1s")

@@ -79,7 +79,13 @@ class TargetBuilder(Struct, kw_only=True):
         stays = link.master == master and len(kinds) == 1  # a bridge of another kind under its name is another one
         self.silence(name)
         kept = (link.port if stays else None) or port
-        self.set(name, up=True, master=master, port=kept, vlans=link.vlans if stays else ())
+        as_found = stays and (self.host.as_found or not self._is_row_of_ours(name))
+        self.set(name, up=True, master=master, port=kept, vlans=link.vlans if as_found else ())
+
+    def _is_row_of_ours(self, name: str) -> bool:
+        """Whether the site made a port of Open vSwitch; what others set at it that the file does not say goes."""
+        row = getattr(self.observed.parts.get("ovs"), "ports", {}).get(name)
+        return row is not None and row.site == self.site.name
 
     def because(self, name: str, text: str, place: Place) -> None:
         """Say why a link or a parameter is what it is, and which line of the file says so."""
