@@ -15,6 +15,7 @@ import pytest
 from msgspec.structs import replace
 
 from bascule.errors import CommandFailed
+from bascule.plan.change import Change
 from bascule.providers.ovs import effects
 from bascule.providers.ovs.effects import IDLE_S
 from bascule.providers.ovs.observe import observe
@@ -71,8 +72,15 @@ def test_an_older_version_is_read_without_what_it_lacks(base: tuple[str, int]) -
     seen = observe(path)
     assert (len(seen.ports), seen.ports["p998"].tag) == (1000, 7)
     protected = replace(seen, ports={**seen.ports, "p1": replace(seen.ports["p1"], protected=True)})
-    assert "protected" in str(ask(path, transaction(seen, protected)))
+    change = Change(subject="p1", action="set protected to true", reason="")
+    with pytest.raises(CommandFailed) as refused:
+        effects._transact(path, transaction(seen, protected), change)
+    (problem,) = refused.value.problems
+    assert (problem.code, "No column protected" in problem.message) == ("OPENVSWITCH-REFUSED", True)
     assert observe(path).ports == seen.ports
+    gone = ask(path, transaction(seen, replace(seen, bridges={}, ports={})))
+    assert not [one for one in gone if one and one.get("error")], "an undo waits for no column that there is not"
+    assert observe(path).bridges == {}
 
 
 def test_nobody_waits_for_one_who_has_ended(base: tuple[str, int]) -> None:

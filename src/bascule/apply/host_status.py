@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -20,16 +19,12 @@ from bascule.plan.diff import diff
 from bascule.plan.drift import drift_goal
 from bascule.policy.guards.counters import StoppedFrames
 from bascule.providers.effects import ObserveScope
-from bascule.providers.loaded_guards import guards_of, guards_passed_over
+from bascule.providers.loaded_guards import guards_of
 from bascule.providers.observe import observe
-from bascule.providers.ovs import OVS
 from bascule.providers.protocol import ThreeWay
 from bascule.providers.registry import PROVIDERS
 from bascule.system import boot
 from bascule.system.disk.lockfile import Holder, holder
-
-if TYPE_CHECKING:
-    from bascule.providers.ovs.state import SwitchState
 
 
 class HostStatus(Struct, frozen=True, kw_only=True):
@@ -102,12 +97,12 @@ def _stopped(checkpoint: Checkpoint) -> tuple[StoppedFrames, ...]:
 
 
 def _passed_over(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """On the switches that the change gave guards."""
-    part: SwitchState | None = OVS.part(checkpoint.wanted)
-    if part is None or not part.flows:
+    """Nothing where the change made no guards."""
+    if not guards_of(checkpoint.wanted):
         return ()
-    now = OVS.effects().read(list, ObserveScope())
-    return tuple(f"{bridge}: {words}" for bridge, words in guards_passed_over(now, part.flows))
+    from bascule.observe.guards import passed_over
+
+    return passed_over()
 
 
 def _none(place: StateDirectory) -> tuple[str, tuple[str, ...]]:

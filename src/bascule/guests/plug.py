@@ -12,8 +12,8 @@ from bascule.model.values import IfName
 class Plug(Struct, frozen=True, kw_only=True):
     """Where a guest's NIC belongs: its tap on ``bridge``, both ends with ``mtu`` bytes.
 
-    ``vlans`` are those of the tap on a VLAN-aware bridge; None on any other, and where the plan sets them. A bridge of
-    Open vSwitch takes the tap by a plan, ``by_kernel`` is False there.
+    ``vlans`` are those of the tap on a VLAN-aware bridge; None on any other, and where the plan sets them. A switch
+    that is not the kernel's takes the tap by a plan, ``by_kernel`` is False there.
     """
 
     nic: GuestNic

@@ -12,7 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from bascule.importer.words import all_of, route_words
-from bascule.model.links import Bridge, BridgePort, OpenVSwitch, Vlan
+from bascule.model.links import Bridge, BridgePort, Vlan
 from bascule.model.links.options import defaults_of
 from bascule.model.links.wake_on_lan import wake_words
 from bascule.model.site import Host, Site
@@ -95,7 +95,7 @@ def _differences(have: LinkConfig, said: LinkConfig, config: NetworkConfig) -> I
         )
     if not have.onboot and have.master is None and have.name not in {link.parent for link in config.links.values()}:
         yield "is not brought up at boot; the site file brings it up"
-    priority = {(0, False)}  # what bears a tag without a VLAN, on Open vSwitch
+    priority = {(0, False)}  # what bears a tag without a VLAN, on a switch that keeps that apart
     if have.vlans and vids(have.vlans) - vids(said.vlans) - _own_vids(have, config) - priority:
         yield f"VLANs {', '.join(with_flags(vlan) for vlan in have.vlans)}; the site file does not say them"
 
@@ -129,7 +129,7 @@ def _options(have: LinkConfig, said: LinkConfig, *, is_here: bool) -> Iterator[s
 
 def _is_idle(options: Any, key: str) -> bool:
     """What nobody would miss: a delay without STP, an option that the kernel has anyway."""
-    if isinstance(options, OpenVSwitch) and key == "vlan_filtering":
+    if not options.by_kernel and key == "vlan_filtering":
         return True  # follows from the VLANs of its ports
     if not isinstance(options, Bridge):
         return key == "miimon" and not options.miimon

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bascule.errors import CommandFailed
 from bascule.policy.guards.counters import StoppedFrames, read_counters
 from bascule.policy.guards.table import KEY
-from bascule.providers.ovs.observe import stopped_by_flows
+from bascule.providers.ovs.observe import look, stopped_by_flows
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
 
@@ -14,6 +14,12 @@ def stopped_frames(namespace: Namespace | None = None) -> tuple[StoppedFrames, .
     """By port and reason, the most frequent of a port first. Raises NotPermitted, MissingTool, CommandFailed."""
     found = [*_by_rules(namespace), *stopped_by_flows(namespace)]
     return tuple(sorted(found, key=lambda one: (one.port, -one.frames)))
+
+
+def passed_over() -> tuple[str, ...]:
+    """What of others may let frames pass the guards of switches. Raises CommandFailed or NotPermitted."""
+    part = look(None)
+    return tuple(f"{bridge}: {words}" for bridge, words in part.passed_over()) if part is not None else ()
 
 
 def _by_rules(namespace: Namespace | None) -> tuple[StoppedFrames, ...]:

@@ -24,7 +24,7 @@ class Phase(IntEnum):
     DETACH = 6
     FREE_ROUTE = 7  # of a NIC that a bond takes: it must be down for that, and the kernel would drop them
     FREE_ADDRESS = 8
-    SWITCH = 9  # the transaction of Open vSwitch: a NIC has left its old bridge, and joins no other one yet
+    SWITCH = 9  # who keeps switches makes them: a NIC has left its old bridge, and joins no other one yet
     SWITCHED = 10  # what the kernel sets on the links that it has made
     ENSLAVE = 11
     PORT = 12

@@ -10,7 +10,7 @@ from bascule.model.state import HostState
 from bascule.policy.guards.flows import COOKIE, level_of
 from bascule.policy.guards.loaded import loaded_guards
 from bascule.providers.ovs import OVS
-from bascule.providers.ovs.state import GUARDS, SECURE, SHOWN_RULES, SwitchState
+from bascule.providers.ovs.state import GUARDS, SECURE, SwitchState
 
 OF_NOBODY = LoadedRule(0, 0, flow(0, 0, "", f"{NOT_KNOWN}: fail_mode is secure, and no rule is Bascule's"))
 
@@ -50,11 +50,10 @@ def unseen_guards(state: HostState) -> frozenset[str]:
     return frozenset(name for row in part.bridges.values() for name in row.external_ids.get(GUARDS, "").split())
 
 
-def guards_passed_over(part: SwitchState | None, bridges: Container[str]) -> Iterator[tuple[str, str]]:
+def guards_passed_over(state: HostState, bridges: Container[str]) -> Iterator[tuple[str, str]]:
     """Those of some switches on which rules of others may let frames pass their guards, with the words for it."""
-    for bridge, words, evidence in part.besides_guards() if part is not None else ():
-        if bridge in bridges:
-            yield bridge, f"{words}: {'; '.join(evidence[:SHOWN_RULES])}"
+    part: SwitchState | None = OVS.part(state)
+    return (one for one in (part.passed_over() if part is not None else ()) if one[0] in bridges)
 
 
 def rules_on_switches(state: HostState) -> dict[str, tuple[LoadedRule, ...]]:

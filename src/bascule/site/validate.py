@@ -190,7 +190,7 @@ _ELSEWHERE = {  # keys of other tools' files, and where their meaning lives here
 
 
 def _elsewhere(name: str) -> str | None:
-    """The key that does here what this one does in ifcfg, netplan, interfaces(5) or Open vSwitch."""
+    """The key that does here what this one does in the words of other tools."""
     ours = _ELSEWHERE.get(name.lower())
     return f"that is '{ours}' here" if ours else None
 

@@ -15,7 +15,6 @@ from bascule.plan.change import Plan
 from bascule.plan.make import site_as_it_runs
 from bascule.probe.live import live_domain
 from bascule.providers.loaded_guards import guards_passed_over
-from bascule.providers.ovs import OVS
 from bascule.system.clock import Progress, unseen
 from bascule.system.net.netns import Namespace
 from bascule.system.process.rights import missing
@@ -99,7 +98,7 @@ def _passed_over(host: Host, state: HostState) -> tuple[Check, ...]:
     """Guards of switches before which rules of others may stand: what those do to a frame is not known."""
     return tuple(
         Check(id="guard", subject=bridge, ok=None, detail=words, unproven=True)
-        for bridge, words in guards_passed_over(OVS.part(state), host.bridges)
+        for bridge, words in guards_passed_over(state, host.bridges)
     )
 
 

@@ -7,7 +7,7 @@ import re
 from bascule.draw.scene.builder import SceneBuilder
 from bascule.draw.scene.compare import is_isolated, link_details, link_state, without_uplink
 from bascule.draw.scene.elements import Kind, Layer, Node, Presence, link_id, self_id
-from bascule.model.links import Bond, Bridge, Loopback, Macvtap, OpenVSwitch, Physical, Tap, Veth, Vlan
+from bascule.model.links import Bond, Bridge, Loopback, Macvtap, Physical, Tap, Veth, Vlan
 from bascule.model.site import Host
 from bascule.model.state import HostState, Link
 
@@ -93,10 +93,8 @@ def _node(host: Host, link: Link, presence: Presence, *, has_uplink: bool) -> No
 
 def _sort(link: Link) -> tuple[Layer, Kind, tuple[str, ...]]:
     match link.options:
-        case Bridge(vlan_filtering=aware, stp_state=stp) as bridge:
-            by_process, rapid = isinstance(bridge, OpenVSwitch), isinstance(bridge, OpenVSwitch) and bridge.rstp
-            told = (("Open vSwitch", by_process), ("VLAN-aware", aware), ("RSTP" if rapid else "STP", stp))
-            return Layer.SWITCH, Kind.BRIDGE, (*(words for words, on in told if on), *link.facts.mirrors)
+        case Bridge() as bridge:
+            return Layer.SWITCH, Kind.BRIDGE, (*bridge.traits, *link.facts.mirrors)
         case Vlan(id=vid):
             return Layer.MIDDLE, Kind.VLAN, (f"VLAN {vid}",)
         case Bond(mode=mode):

@@ -27,7 +27,7 @@ Told = list[tuple[int, str, str]]  # what is not taken: line, text, why
 
 
 class PortGroup(Struct, frozen=True):
-    """What a network gives the NICs of one of its port groups: their VLANs, and whether they are on Open vSwitch."""
+    """What a network gives the NICs of one of its port groups: their VLANs, and whether by virtual ports."""
 
     vlans: dict[str, Any] = {}
     switched: bool = False
@@ -44,7 +44,7 @@ class PlainBridge(Struct, frozen=True):
 
 
 class LibvirtNic(Struct, frozen=True):
-    """A guest's NIC as an entry of a site file, and where it stands; ``switched``: as a port of Open vSwitch."""
+    """A guest's NIC as an entry of a site file, and where it stands; ``switched``: by a virtual port."""
 
     entry: dict[str, Any]
     line: int

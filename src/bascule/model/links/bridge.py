@@ -41,6 +41,12 @@ class Bridge(LinkOptions, frozen=True, kw_only=True):
     nf_call_ip6tables: int = 0
     nf_call_arptables: int = 0
 
+    @property
+    def traits(self) -> tuple[str, ...]:
+        """What tells it from a plain bridge, for people."""
+        told = (("VLAN-aware", self.vlan_filtering), ("STP", self.stp_state))
+        return tuple(words for words, on in told if on)
+
     @classmethod
     def read(cls, info: Mapping[str, Any]) -> Self:
         """For a time after a change of the topology the kernel shows two forward delays as ageing time (br_stp.c)."""

@@ -24,6 +24,11 @@ class OpenVSwitch(Bridge, frozen=True, kw_only=True):
     fail_mode: str = ""
     datapath: str = ""  # netdev, or the kernel's own
 
+    @property
+    def traits(self) -> tuple[str, ...]:
+        """With who makes it."""
+        return ("Open vSwitch", *("RSTP" if words == "STP" and self.rstp else words for words in super().traits))
+
 
 class OpenVSwitchBond(Bond, frozen=True, kw_only=True):
     """Several NICs as one port of Open vSwitch; the kernel knows nothing of it."""

@@ -38,7 +38,7 @@ class GuardedPort(Struct, frozen=True, kw_only=True):
     servers6: tuple[Mac, ...] | None = None
     routers: tuple[Mac, ...] | None = None
     takes_advertisements: bool = True
-    by_flows: bool = False  # on a switch of Open vSwitch, whose frames no rule of nft sees
+    by_flows: bool = False  # on a switch whose frames no rule of nft sees
     waits: bool = False  # for the guest's next start: the port is not there yet
 
     @property

@@ -93,7 +93,7 @@ def _refusals(operations: Sequence[dict[str, Any]], results: Iterable[Any], chan
             continue
         words = str(result.get("details") or result["error"])
         told = operations[number] if number < len(operations) else {}
-        if told.get("op") == "wait":
+        if told.get("op") == "wait" and result["error"] == "timed out":
             message = f"{_subject(told)} has been changed since it was looked at; nothing was done"
             hint = f"plan again; who it was says 'ovsdb-tool -m show-log {JOURNAL}', in its last records"
             yield Problem("OPENVSWITCH-CHANGED", message, hint=hint)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from typing import Any
 
 from msgspec.structs import replace
 
@@ -59,23 +58,24 @@ def _of_others(rules: Collection[LoadedRule]) -> Iterator[str]:
 
 def _rows_and_trouble(path: str, keepers: Daemons | None) -> SwitchState:
     """All rows, read again where ovs-vswitchd had still to do what they say. Raises as :func:`ask` does."""
-    found = from_answer(_rows(path), path)
+    found = _rows(path)
     if keepers is None:
         return found
     trouble = keepers.lag(found.seen.next_cfg, found.seen.cur_cfg)
     if not trouble and found.seen.cur_cfg < found.seen.next_cfg:
-        return from_answer(_rows(path), path)
+        return _rows(path)
     return replace(found, seen=replace(found.seen, trouble=trouble))
 
 
-def _rows(path: str) -> list[dict[str, Any]]:
+def _rows(path: str) -> SwitchState:
     """All rows in one read; of an older version without the columns that it lacks, each of which takes one more."""
     lacking: set[tuple[str, str]] = set()
     while True:
         answer = ask(path, reading(lacking))
         unknown = unknown_column(answer)
         if unknown is None or unknown in lacking:
-            return answer
+            found = from_answer(answer, path)
+            return replace(found, seen=replace(found.seen, lacking=frozenset(lacking)))
         lacking.add(unknown)
 
 
@@ -84,7 +84,7 @@ def stopped_by_flows(namespace: Namespace | None) -> Iterator[StoppedFrames]:
     found = daemons(namespace)
     if found is None or not found.control:
         return
-    part = from_answer(_rows(found.socket), found.socket)
+    part = _rows(found.socket)
     for bridge, (_, loaded) in _loaded(part).items():
         yield from stopped(loaded, _guarded(part)[bridge])
 

@@ -138,6 +138,7 @@ class SwitchCounters(Volatile, frozen=True, kw_only=True):
     ``next_cfg`` counts the changes that were asked for, ``cur_cfg`` those that ovs-vswitchd has done; ``trouble`` is
     why it does nothing of what it is told, "" where it does or nobody has asked. ``others_rules`` are those of OpenFlow
     that somebody else has put among the guards', by bridge; ``controlled`` are the bridges that have a controller.
+    ``lacking`` are columns, by table, that an older version's data base does not have.
     """
 
     root: str = ""
@@ -150,6 +151,7 @@ class SwitchCounters(Volatile, frozen=True, kw_only=True):
     trouble: str = ""
     others_rules: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     controlled: frozenset[str] = frozenset()
+    lacking: frozenset[tuple[str, str]] = frozenset()
 
 
 class SwitchState(Struct, frozen=True, kw_only=True, dict=True):
@@ -174,6 +176,11 @@ class SwitchState(Struct, frozen=True, kw_only=True, dict=True):
         for name in sorted(self.seen.controlled & guarded):
             words = "it has a controller, which may put rules of OpenFlow before those of its guards"
             yield name, words, (f"ovs-vsctl get-controller {name}",)
+
+    def passed_over(self) -> Iterator[tuple[str, str]]:
+        """The same in words, with some of the evidence."""
+        for bridge, words, evidence in self.besides_guards():
+            yield bridge, f"{words}: {'; '.join(evidence[:SHOWN_RULES])}"
 
     def ports_of(self, bridge: str) -> tuple[PortRow, ...]:
         """The ports of a switch, in the order of their names."""

@@ -147,7 +147,8 @@ class _RowOperations:
             self._change("update", old.table, self._is(old.table, name), row=values)
 
     def _wait(self, row: Row, columns: Iterable[str], key: str = "") -> None:
-        values = {column: datum(getattr(row, column)) for column in columns}
+        known = [column for column in columns if (row.table, column) not in self.old.seen.lacking]
+        values = {column: datum(getattr(row, column)) for column in known}
         seen = {"columns": list(values), "until": "==", "rows": [values]}
         self.waits.append(self._waiting(row.table, self._is(row.table, key or row.name), seen))
 

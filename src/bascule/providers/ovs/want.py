@@ -28,7 +28,6 @@ from bascule.providers.ovs.state import (
     PRIMARY,
     RATE,
     SECURE,
-    SHOWN_RULES,
     BridgeRow,
     FlowTable,
     InterfaceRow,
@@ -115,9 +114,9 @@ class _Wanted:
 
     def _passed_over(self) -> Iterator[Note]:
         """What others have put before the guards of switches."""
-        for bridge, words, evidence in self.now.besides_guards():
+        for bridge, words in self.now.passed_over():
             if self.guarded.get(bridge):
-                yield Note(kind="warning", subject=bridge, text=f"{words}: {'; '.join(evidence[:SHOWN_RULES])}")
+                yield Note(kind="warning", subject=bridge, text=words)
 
     def _shut(self) -> Iterator[Note]:
         """Switches that pass what rules say and nothing else, where Bascule has none for them."""

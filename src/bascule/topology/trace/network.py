@@ -120,7 +120,7 @@ class HostNetwork(Struct, frozen=True, kw_only=True, dict=True):
     ``called`` names by family and hook what netfilter calls there that no table shows; what it does is not read.
     ``balanced`` are the services that IPVS hands on to servers of its own choice.
     ``flows`` are the rules of OpenFlow on each bridge that does not only learn as a switch.
-    ``traced`` says whether a frame passes a bridge's rules, by both, as far as Open vSwitch itself was asked.
+    ``traced`` says whether a frame passes a bridge's rules, by both, as far as the switch itself was asked.
     ``awaited`` are routes that a wanted host will get from others, and that nobody knows yet.
     ``wires`` has the building's network that comes out at a link: two links of one network see each other there.
     """
@@ -163,7 +163,7 @@ class HostNetwork(Struct, frozen=True, kw_only=True, dict=True):
         return bool(self.number(own) if known else self.number(FORWARDING[4]))
 
     def filters_bridged(self, bridge: str, version: int) -> bool:
-        """Whether br_netfilter hands bridged frames of an IP version to the IP chains: none of Open vSwitch."""
+        """Whether br_netfilter hands bridged frames to the IP chains: those of the kernel's bridges alone."""
         if self.is_switched(bridge):
             return False
         name = "iptables" if version == 4 else "ip6tables"
@@ -196,7 +196,7 @@ class HostNetwork(Struct, frozen=True, kw_only=True, dict=True):
         return (self.vlan_link(below, tags[0]) if tags else "") or below
 
     def is_switched(self, bridge: str) -> bool:
-        """Whether Open vSwitch moves the frames of a bridge, past the kernel's hooks for bridges."""
+        """Whether another than the kernel moves the frames of a bridge, past the hooks for bridges."""
         link = self.link(bridge)
         return link is not None and not link.options.by_kernel
 

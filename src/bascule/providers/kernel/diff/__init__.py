@@ -54,7 +54,7 @@ def steps(before: HostState, after: HostState) -> list[Step]:
 
 
 def _made_by_others(before: HostState, after: HostState) -> set[IfName]:
-    """The links that are not there before Open vSwitch has made them, or what they sit on."""
+    """The links that are not there before their own maker has made them, or what they sit on."""
     made = {name for name, link in after.links.items() if not _is_kernels(link) and _is_new(link, before)}
     return with_what_sits_on(made, after.links) if made else made
 

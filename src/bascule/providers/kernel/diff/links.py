@@ -94,7 +94,7 @@ def link_steps(
         new = replace(new, mac=old.mac)  # a bond's members wear its MAC, or not, as its mode has it
     yield from _settings(old, new, released=released)
     yield from master_steps(old, new, before, after)
-    if master is None or master.options.by_kernel:  # Open vSwitch keeps its ports itself
+    if master is None or master.options.by_kernel:  # who makes another switch keeps its ports
         yield from port_steps(old, new)
     yield from vlan_steps(old, new, before, after)
     if new.up and not old.up:
