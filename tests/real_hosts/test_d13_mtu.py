@@ -94,6 +94,15 @@ def test_d13_a_bridge_that_gets_narrower_under_those_who_run(real_host: Field) -
     assert not [note for note in field.plan(BASE).notes if "bytes" in note.text]
 
 
+def test_d13_a_bridge_that_gets_wider_under_those_who_run(real_host: Field) -> None:
+    field = real_host
+    field.guest("web", "web.0")
+    assert field.bascule("apply", field.site(BASE), "--yes", "--no-confirm").returncode == 0
+    wide = BASE.replace("br0: {uplink: eth1", "br0: {uplink: eth1, mtu: 9000")
+    said = [note.text for note in field.plan(wide).notes if note.subject == "br0"]
+    assert any("nobody tells the guests that run (web): what is sent to them beyond their own" in t for t in said), said
+
+
 def test_d13_a_port_of_others_that_is_narrower_is_named(host: Field) -> None:
     """The kernel gives a bridge the MTU of its narrowest port; the plan gives it what its own ports pass."""
     host.batch("link add br0 type bridge\nlink set eth1 master br0\nlink set br0 up\n")

@@ -117,6 +117,14 @@ def test_d14_a_containers_macvlan_is_in_the_way_with_its_name(real_host: Field) 
     assert messages == [f"eth1 cannot become a port of br0 while {expected} sits on it"], said
 
 
+def test_d14_a_macvlan_of_the_hosts_own_is_no_guests(real_host: Field) -> None:
+    """A hand or a manager made it: no guest that is shut down takes it away."""
+    real_host.ip("link add link eth1 name mac0 type macvlan mode bridge")
+    done = real_host.bascule("plan", real_host.site(BASE))
+    assert "eth1 cannot become a port of br0 while the macvlan mac0 sits on it" in done.stderr
+    assert "hint: take it away (ip link del mac0), and make it anew on br0" in done.stderr
+
+
 def test_d14_whose_a_namespace_is_by_its_control_group(tmp_path: Path) -> None:
     folder = tmp_path
     (folder / "comm").write_text("sh\n")

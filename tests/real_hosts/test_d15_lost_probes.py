@@ -9,7 +9,7 @@ import pytest
 from bascule.site import parse
 from bascule.system.net.netns import Namespace
 from tests.lab import open_lab
-from tests.real_hosts.field import BASE, MACS, Field, furnished
+from tests.real_hosts.field import BASE, MACS, ONE_NIC, Field, furnished
 from tests.real_hosts.firewalls import clear, feed, load
 
 pytestmark = pytest.mark.kernel
@@ -163,3 +163,18 @@ def test_d15_a_lost_probe_says_where(bench: Bench, breaks: object, what: str, wo
 def test_d15_without_a_loss_nothing_is_said(bench: Bench) -> None:
     bench.clear()
     assert bench.detail(ARP, TRAFFIC) == ""
+
+
+def test_d15_an_expectation_of_a_guest_on_the_asked_bridge_blames_no_switch(real_host: Field) -> None:
+    """Its bridge looks for it by every port, so by the uplink as well; that nothing comes back there says nothing."""
+    field = real_host
+    text = ONE_NIC + "guests:\n  web: {host: kvm, nics: [{bridge: br0, address: 192.168.1.21/24}]}\n"
+    web = field.guest("web", "web.0", "192.168.1.21/24", site=text)
+    text += "expect:\n  - {from: kvm, to: web, verdict: reach}\n"
+    done = field.bascule("apply", field.site(text), "--yes", "--no-confirm")
+    assert done.returncode == 0, done.stderr
+    assert field.pings(field.host, "192.168.1.21"), "the host knows its MAC, and need not ask for it"
+    field.ip("link set eth0 down", web)
+    (one,) = field.document("verify", field.site(text))["expectations"]
+    sentence = one["witness"]["sentence"]
+    assert "never went out to web by web.0" in sentence and "port security" not in sentence, sentence

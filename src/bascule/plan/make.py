@@ -108,15 +108,20 @@ def refuse_shared(observed: HostState, wanted: HostState, held: Mapping[str, tup
     """
     problems = []
     sitting = [(name, words, True) for name, some in held.items() for words in some]
+    removals: dict[str, IfName] = {}  # no guest's driver makes these
     for link in observed.links.values():
         kind = getattr(link.options, "info_kind", "") or link.options.kind
         if kind in {"macvtap", "macvlan", "ipvlan"} and link.parent is not None and link.name in wanted.links:
             sitting.append((link.parent, f"the {kind} {link.name}", False))
+            if kind != "macvtap":
+                removals[f"the {kind} {link.name}"] = link.name
     for name, words, is_elsewhere in sitting:
         master = wanted.links[IfName(name)].master if name in wanted.links else None
         if master is None or master == observed.links[IfName(name)].master:
             continue
         hint = "shut down the guest that it belongs to; `bascule guest list` shows which"
+        if words in removals:
+            hint = f"take it away (ip link del {removals[words]}), and make it anew on {master} if it is still needed"
         if is_elsewhere:
             hint = "stop the container, or give it a veth on the bridge instead"
         message = f"{name} cannot become a port of {master} while {words} sits on it"

@@ -167,6 +167,10 @@ class PathTraces:
             guest = self.taps.get(last.link)
             if guest is not None:
                 return [f"went out to {guest} by {last.link}, and no answer came in there"]
+            near = self.site.guest_nics(last.node) if last.node in self.site.hosts else ()
+            tap = next((nic.tap for nic in near if (nic.guest, nic.bridge) == (target, last.bridge)), None)
+            if tap is not None:  # its own bridge looked for it everywhere, and not there
+                return [f"never went out to {target} by {tap}"]
             return [f"left {last.node} by {last.link}, and nothing came back: {OUTSIDE}"]
         if last.direction == "out":
             return ["last seen there"]

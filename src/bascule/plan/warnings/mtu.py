@@ -85,7 +85,7 @@ def mtu_notes(site: Site, host: Host, before: HostState, state: HostState) -> It
             text += f"('mtu: {bridge.mtu}' there), so its machines are taken to have {ETHERNET_MTU:,}"
             yield Note(kind="warning", subject=bridge.name, text=text)
         yield from _others_ports(site, host, bridge, state)
-        yield from _lowered(site, host, bridge, before, state)
+        yield from _not_told(site, host, bridge, before, state)
 
 
 def _others_ports(site: Site, host: Host, bridge: Bridge, state: HostState) -> Iterator[Note]:
@@ -111,16 +111,17 @@ def _others_ports(site: Site, host: Host, bridge: Bridge, state: HostState) -> I
         yield Note(kind="warning", subject=bridge.name, text=text)
 
 
-def _lowered(site: Site, host: Host, bridge: Bridge, before: HostState, state: HostState) -> Iterator[Note]:
-    """The guests whose ports shall take less while they run: nobody tells a guest's own NIC."""
+def _not_told(site: Site, host: Host, bridge: Bridge, before: HostState, state: HostState) -> Iterator[Note]:
+    """The guests whose ports shall take less or more while they run: nobody tells a guest's own NIC."""
     link = state.links.get(bridge.name)
-    guests: list[str] = []
+    less, more = list[str](), list[str]()
     for nic in site.nics_on(host.name, bridge.name):
         old, new = (each.links.get(nic.tap) for each in (before, state))
-        if old is not None and new is not None and old.facts.carrier and new.mtu < old.mtu:
-            guests.append(nic.guest)
-    if guests and link is not None:
-        named = ", ".join(guests[:6]) + (f" and {len(guests) - 6} more" if len(guests) > 6 else "")
-        text = f"passes packets of {link.mtu:,} bytes then, and nobody tells the guests that run ({named}): what they "
-        text += "send beyond that is dropped silently until their own NICs have that MTU"
-        yield Note(kind="warning", subject=bridge.name, text=text)
+        if old is not None and new is not None and old.facts.carrier and new.mtu != old.mtu:
+            (less if new.mtu < old.mtu else more).append(nic.guest)
+    for guests, lost in ((less, "what they send beyond that is"), (more, "what is sent to them beyond their own is")):
+        if guests and link is not None:
+            named = ", ".join(guests[:6]) + (f" and {len(guests) - 6} more" if len(guests) > 6 else "")
+            text = f"passes packets of {link.mtu:,} bytes then, and nobody tells the guests that run ({named}): {lost} "
+            text += "dropped silently until their own NICs have that MTU"
+            yield Note(kind="warning", subject=bridge.name, text=text)
