@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.real_hosts.field import ONE_NIC, Field
 
 ROUTES = """\
@@ -57,3 +59,25 @@ def test_d11_what_files_do_not_say_of_a_route_is_named(real_host: Field, tmp_pat
     (lost,) = (text for text in notes if "has no words for it" in text)
     for words in ("route multicast 239.5.0.0/16", "route 10.10.0.0/16's", "mtu lock 1300"):
         assert words in lost
+
+
+@pytest.mark.parametrize("when", ["before the change", "since the change"])
+def test_d11_no_policy_rule_leads_to_the_main_table(real_host: Field, when: str) -> None:
+    """The kernel looks for the gateway of a route there by the rules, and takes no route where none leads to it."""
+    lose = (
+        "rule add lookup 78 priority 200\nroute add default via 192.168.1.1 dev {0} table 78\nrule del priority 32766\n"
+    )
+    if when == "before the change":
+        real_host.batch(lose.format("eth0"))
+    before = real_host.ip("route show table main")
+    done = real_host.bascule("apply", real_host.site(ONE_NIC), "--yes", "--confirm-within", "60s")
+    assert done.returncode == 0, done.stderr
+    assert real_host.ip("route show table main") == before.replace("eth0", "br0")
+    if when == "since the change":
+        real_host.batch(lose.format("br0"))
+    rules = real_host.ip("rule")
+    undone = real_host.bascule("undo", "--yes")
+    assert undone.returncode == 0, undone.stderr
+    assert real_host.ip("route show table main") == before
+    assert real_host.ip("rule") == rules
+    assert ("rule 32766 from all lookup main is gone" in undone.stdout) == (when == "since the change")

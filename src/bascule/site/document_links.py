@@ -298,8 +298,8 @@ class Bridge(HostLink):
     )
     address: Many[s.BridgeAddress] = Field(
         (),
-        description="The host's own address on the bridge; 'from-uplink' moves here what the host has on the NIC, or on "
-        "a bridge of others that the NIC is a port of.",
+        description="The host's own address on the bridge; 'from-uplink' moves here what the host has on the NIC, or "
+        "on a bridge of others that the NIC is a port of.",
     )
     vlan: s.VlanId | None = Field(None, description="The bridge sits on this VLAN of the uplink (eth4.30).")
     vlan_aware: s.Boolean = Field(False, description="The bridge keeps tags apart itself; guests choose their VLAN.")

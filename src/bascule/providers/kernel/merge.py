@@ -83,7 +83,10 @@ class _Merge(Struct, kw_only=True):
             routes=tuple(in_places_of_their_own(self._routes(links), set(self.now.routes))),
             rules=tuple(self._set(self.before.rules, self.wanted.rules, self.now.rules, self._after().rules)),
             lost_rules=tuple(
-                self._set(self.before.lost_rules, self.wanted.lost_rules, self.now.lost_rules, self._after().lost_rules)
+                self._set(
+                    *(x.lost_rules for x in (self.before, self.wanted, self.now, self._after())),
+                    words=("is there again", "is gone"),
+                )
             ),
             neighbours=tuple(self._neighbours(links)),
             sysctls=self._sysctls(links),
@@ -329,11 +332,19 @@ class _Merge(Struct, kw_only=True):
             else replace(route_by(route, route.dev), lifetime=Lifetime(valid_s=left))
         )
 
-    def _set(self, before: tuple[T, ...], wanted: tuple[T, ...], now: tuple[T, ...], after: tuple[T, ...]) -> list[T]:
+    def _set(
+        self,
+        before: tuple[T, ...],
+        wanted: tuple[T, ...],
+        now: tuple[T, ...],
+        after: tuple[T, ...],
+        *,
+        words: tuple[str, str] = ("is gone", "is new"),
+    ) -> list[T]:
         found = [one for one in before if one in now or self.applied is None or one not in after]
-        self.kept += [f"{_value(one)} is gone" for one in before if one not in found]
+        self.kept += [f"{_value(one)} {words[0]}" for one in before if one not in found]
         new = [one for one in now if one not in before and one not in wanted]
-        self.kept += [f"{_value(one)} is new" for one in new]
+        self.kept += [f"{_value(one)} {words[1]}" for one in new]
         return found + new
 
     def _neighbours(self, links: Mapping[IfName, Link]) -> Iterator[FixedNeighbour]:

@@ -11,6 +11,8 @@ from bascule.model.values import IfName
 from bascule.plan.change import Command, Risk
 from bascule.plan.step import Phase, Step, ip, step
 
+MAIN = ("lookup", "main")
+
 
 def route_steps(
     before: HostState,
@@ -32,6 +34,7 @@ def route_steps(
     held = {route.slot for route in after.routes if route in kept and route.dev not in {*lost, *reset}}
     slots = {route.slot: route for route in reversed(before.routes)}  # the first is the one that counts
     new = {route.slot: route for route in reversed(after.routes) if route not in kept}
+    hidden = _leads_to_main(before.lost_rules) and not _leads_to_main(before.rules)
     ways = {(r.dst, r.table, r.gateway, dev): r for r in reversed([*new.values()]) if r.gateway for dev in ("", r.dev)}
     # a gateway must be on the link: by a connected route that a manager wrote itself, if the address brings none
     for route in sorted(after.routes, key=lambda route: bool(route.gateway or route.nexthops)):
@@ -42,7 +45,7 @@ def route_steps(
                 Phase.ROUTE,
                 route.dev or route.dst,
                 f"route {_route_name(route)}{instead}",
-                *_replacing(route),
+                *_replacing(route, hidden=hidden),
                 risk=Risk.CHANGES if old is not None else Risk.ADDITION,
                 about="routes",
             )
@@ -106,9 +109,23 @@ def _route_words(route: Route) -> list[str]:
     return words + [word for hop in route.nexthops for word in _hop_words(route, hop.split())]
 
 
-def _replacing(route: Route) -> Iterator[Command]:
-    """As it leads, and then by its next-hop object, if that is still there: it goes with its link."""
+def _leads_to_main(rules: Sequence[RoutingRule]) -> bool:
+    return any(rule.words[:4] == ("from", "all", *MAIN) and not rule.ipv6 for rule in rules)
+
+
+def _replacing(route: Route, *, hidden: bool) -> Iterator[Command]:
+    """As it leads, and then by its next-hop object, if that is still there: it goes with its link.
+
+    Where no policy rule leads to table main that is ``hidden``, and the kernel, which looks for a gateway as a packet
+    would, does not find it (fib_check_nh_v4_gw in Linux): the kernel's own rule stands for that moment.
+    """
+    asks = hidden and not route.is_ipv6 and bool(route.gateway or route.nexthops)
+    rule = ("priority", "32766", "from", "all", *MAIN)
+    if asks:
+        yield ip("rule", "add", *rule)
     yield ip("route", "replace", *_route_words(route))
+    if asks:
+        yield ip("rule", "del", *rule)
     if words := _by_object(route):
         yield ip("route", "replace", *words)
 
