@@ -319,3 +319,24 @@ def test_where_large_packets_die_that_small_ones_pass(stage: Stage) -> None:
     assert [one["code"] for one in found["large_packets"][0]["blockers"]] == ["mtu"]
     stage.lab.ip(stage.host, "link set db.0 mtu 1500")
     assert stage.why("web", "db", "udp/53")["large_packets"] == []
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize(
+    ("entry", "lost"),
+    [
+        ("bridge fdb replace 52:54:00:00:00:02 dev db.0 master permanent", {("web", "db"), ("db", "web")}),
+        ("ip link set db.0 address 52:54:00:00:00:02", {("web", "db"), ("db", "web")}),  # as many set up a tap
+        ("bridge fdb replace 52:54:00:00:00:02 dev db.0 master static", set()),
+        ("bridge fdb flush dev br0", {("web", "h")}),
+    ],
+)
+def test_frames_for_a_mac_of_the_bridge_go_up_to_the_host(stage: Stage, entry: str, lost: set[tuple[str, str]]) -> None:
+    stage.do("ip address add 10.0.0.1/24 dev br0", entry)
+    for source, target, address in (("web", "db", 6), ("db", "web", 5), ("web", "h", 1)):
+        with stage.guests[source].entered():
+            ping = subprocess.run(("ping", "-c1", "-W1", f"10.0.0.{address}"), capture_output=True, check=False)
+        found = stage.why(source, target, "icmp")
+        wanted = "no" if (source, target) in lost else "yes"
+        assert (found["result"], ping.returncode == 0) == (wanted, wanted == "yes"), (source, target)
+        assert [one["code"] for one in found["blockers"]][:1] == (["fdb"] if wanted == "no" else [])

@@ -52,3 +52,13 @@ def fdb_entries(rows: Iterable[Mapping[str, Any]]) -> Iterator[FdbEntry]:
             static=row.get("state") == "static",
             sticky="sticky" in row.get("flags", ()),
         )
+
+
+def own_macs(rows: Iterable[Mapping[str, Any]]) -> dict[str, frozenset[str]]:
+    """The MACs for which each bridge of ``bridge -j fdb show`` hands frames up to the host (``permanent``)."""
+    found: dict[str, set[str]] = {}
+    for row in rows:
+        if "master" in row and "mac" in row:
+            own = found.setdefault(row["master"], set())
+            own |= {row["mac"]} if row.get("state") == "permanent" else set()
+    return {bridge: frozenset(macs) for bridge, macs in found.items()}

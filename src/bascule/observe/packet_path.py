@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from bascule.errors import BasculeError
 from bascule.model.kernel_parameters import AS_VLAN, FORWARDING, VLAN_TAGGED, bridge_nf, conf
 from bascule.model.ruleset.rules import AnyTable
-from bascule.model.sightings import FdbEntry, fdb_entries
+from bascule.model.sightings import FdbEntry, fdb_entries, own_macs
 from bascule.model.state import HostState
 from bascule.observe.firewall import HOOKS, balanced_services, calls_of, nft_savers, read_firewall, read_saves
 from bascule.providers.kernel.observe import PROGRAMS, read
@@ -94,6 +94,7 @@ def _read_once(namespace: Namespace | None) -> HostNetwork:
         sysctls=read_sysctls(_parameters(state), namespace=namespace),
         calls={str(link["ifname"]): _calls(link) for link in links if _calls(link)},
         fdb=tuple(learned_macs((*fdb_entries(listed(fdb)), *switch_entries(namespace)))),
+        own_macs={bridge: frozenset(map(mac, own)) for bridge, own in own_macs(listed(fdb)).items()},
         flows=all_rules(namespace, switches) if switches is not None else {},
         neighbours=tuple(_neighbours(listed(neighbours))),
         traffic_control=_filters(listed(queues), namespace),

@@ -81,6 +81,7 @@ class EquivalenceClasses:
             else (link.up, link.mtu, link.port, link.vlans, link.facts.carrier, link.facts.stp_port_state),
             link is not None and not link.facts.index,
             tuple([(where, to if to != port else "", *rest) for where, to, *rest in entries]),
+            end.mac in network.own_macs.get(bridge, ()),
             tuple(
                 [
                     (version, length, number >> (32 if version == 4 else 128) - length, self.routes[version].at(number))

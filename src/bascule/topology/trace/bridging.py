@@ -66,6 +66,7 @@ class Bridging:
             if isinstance(source, int):
                 self.passage.learned.append((bridge, source, port))
         if toward == HOST:
+            self._handed_up(bridge)
             self._vlan_up(bridge)
             self.passage.bridge_hook("input", bridge, iif=port)
             return HOST
@@ -125,6 +126,7 @@ class Bridging:
             )
         self._vlan_out(bridge, out)
         self._known(bridge, out)
+        self._kept(bridge, out)
         if link.port is not None and out.port is not None and link.port.isolated and out.port.isolated:
             text = f"{link.name} and {toward} are isolated ports: nothing passes between them"
             passage.stop(Code.ISOLATED, f"{link.name} {toward}", text, name="bridge", where=bridge)
@@ -268,6 +270,25 @@ class Bridging:
         elif not port.flood:
             text = f"{bridge} does not know the receiver's MAC, and {out.name} takes no unknown ones (flood off)"
             self.passage.stop(Code.FDB, out.name, text, name="bridge", where=bridge)
+
+    def _kept(self, bridge: str, out: Link) -> None:
+        """A bridge hands frames for a MAC of its own up to the host (br_handle_frame_finish())."""
+        if self.passage.fields.get("ether daddr") in self.network.own_macs.get(bridge, ()):
+            text = (
+                f"{bridge} hands frames for the receiver's MAC up to the host, and sends none to {out.name}: "
+                "an entry of its forwarding data base says so (permanent; static is what leads to a port)"
+            )
+            certain = not self.network.is_vlan_aware(bridge)  # there it may be of another VLAN
+            self.passage.stop(Code.FDB, bridge, text, name="bridge", where=bridge, certain=certain)
+
+    def _handed_up(self, bridge: str) -> None:
+        """A bridge floods frames for its own MAC where somebody has flushed that entry, and hands none up."""
+        target, own = self.passage.fields.get("ether daddr"), self.network.own_macs.get(bridge)
+        if own is not None and target == self.network.mac_of(bridge) and target not in own:
+            text = (
+                f"{bridge} hands nothing up to the host: the entry of its own MAC is gone from its forwarding data base"
+            )
+            self.passage.stop(Code.FDB, bridge, text, name="bridge", where=bridge)
 
     def _copies(self, bridge: str, out: Link, known: str) -> None:
         """Another port that gets the frame, or a copy of what is flooded, may have it told that it is too big."""

@@ -118,6 +118,7 @@ class HostNetwork(Struct, frozen=True, kw_only=True, dict=True):
     ``calls`` has for each bridge which of br_netfilter's switches it has on itself (``iptables``, ``ip6tables``).
     ``passed_over`` says of chains of bridges at priority 0 whether br_netfilter skips them, as far as that is known.
     ``called`` names by family and hook what netfilter calls there that no table shows; what it does is not read.
+    ``own_macs`` are the MACs for which a bridge hands frames up to the host, by the bridge, where that was seen.
     ``balanced`` are the services that IPVS hands on to servers of its own choice.
     ``flows`` are the rules of OpenFlow on each bridge that does not only learn as a switch.
     ``traced`` says whether a frame passes a bridge's rules, by both, as far as the switch itself was asked.
@@ -130,6 +131,7 @@ class HostNetwork(Struct, frozen=True, kw_only=True, dict=True):
     sysctls: Mapping[str, str] = field(default_factory=dict)
     calls: Mapping[str, frozenset[str]] = field(default_factory=dict)
     fdb: tuple[LearnedMac, ...] = ()
+    own_macs: Mapping[str, frozenset[int]] = field(default_factory=dict)
     neighbours: tuple[KnownNeighbour, ...] = ()
     passed_over: Mapping[tuple[str, str, str], bool] = field(default_factory=dict)
     called: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
