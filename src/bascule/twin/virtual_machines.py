@@ -31,6 +31,7 @@ EMULATED_PATIENCE = 5.0  # an emulated processor is some twenty times slower, an
 OVERHEAD = 64 << 20  # bytes that QEMU takes beside a guest's own memory, measured
 PORTS = 256  # that one guest serves: a process each
 LEASE_S, NOBODY_S = 20.0, 2.0  # how long one waits for a lease: where the file names a server, and where it does not
+LEASE_BOOTS = 4.0  # boots of all guests that a lease may take, on a machine where they take long
 
 
 class VirtualMachines:
@@ -60,6 +61,7 @@ class VirtualMachines:
         self._found: dict[tuple[str, Mac], tuple[IpInterface, ...]] = {}
         self._dumb: set[str] = set()
         self._hosts: dict[str, VmPool] = {}
+        self._booting_s = 0.0  # measured: what else this machine does, and how slow its processor is played
         for number, (host, own) in enumerate(wiring.resolved_networks.items()):
             guests = {
                 name: self._tiny(site.guests[name], end, image)
@@ -132,11 +134,14 @@ class VirtualMachines:
         if self._kind == "qemu":
             for server in networks.serve(self._wiring, self._namespaces, self._folder):
                 self._stack.callback(server.stop)
+        begun = time.monotonic()
         for guests in self._hosts.values():
             guests.launch()
         for guests in self._hosts.values():
             notes += guests.wait()
             self._dumb |= guests.silent
+        self._booting_s = time.monotonic() - begun
+        self.patience = max(self.patience, self._booting_s)  # 3 s for one that is emulated on an idle machine
         return notes
 
     def addresses(self) -> tuple[Addresses, Iterable[Note]]:
@@ -145,12 +150,13 @@ class VirtualMachines:
         notes: list[Note] = []
         found: dict[tuple[str, IfName], tuple[IpInterface, ...]] = {}
         start = time.monotonic()
+        lease_s = max(LEASE_S, LEASE_BOOTS * self._booting_s)
         for name, end in self._ends.items():
             if name in self._dumb:
                 continue
             leasing = [nic for _, _, nic in end.plugs if nic.dhcp]
             hopeful = any(nic.segment in served for nic in leasing)
-            wait_s = start + (LEASE_S if hopeful else NOBODY_S) - time.monotonic()
+            wait_s = start + (lease_s if hopeful else NOBODY_S) - time.monotonic()
             try:
                 said = self._of(name).addresses(name, {nic.mac for nic in leasing}, timeout_s=wait_s)
             except BasculeError as silence:
