@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,8 @@ def test_every_verb_has_a_page_with_its_options() -> None:
     assert "\\-\\-confirm\\-within TIME" in found["bascule-apply.1"]
     assert ".B guard\nstrict:" in found["bascule.yaml.5"]
     assert "GUARD\\-SHARED" in found["bascule.yaml.5"]
+    assert "bascule \\- put KVM guests on real networks" in found["bascule.1"]
+    assert not [name for name, page in found.items() if re.search(r"^\.SH .*\n\.PP", page, re.MULTILINE)]
 
 
 def test_man_shows_them_without_a_warning(tmp_path: Path) -> None:

@@ -62,16 +62,17 @@ def _verb(name: str, command: click.Command) -> str:
     for record in (param.get_help_record(context) for param in command.get_params(context)):
         if record is not None and record[1]:
             lines += [".TP", f".B {_roff(record[0])}", _roff(record[1])]
-    lines += [_section("EXIT STATUS"), *_list(STATUS), _section("SEE ALSO"), ".BR bascule (1), bascule.yaml (5)"]
+    lines += [_section("EXIT STATUS"), *_list(STATUS), _section("SEE ALSO"), ".BR bascule (1),\n.BR bascule.yaml (5)"]
     return "\n".join(lines) + "\n"
 
 
 def _overview() -> str:
-    lines = [_head("bascule", 1), _section("NAME"), f"bascule \\- {_roff((group.help or '').rstrip('.').lower())}"]
+    summary = (group.help or "").rstrip(".")
+    lines = [_head("bascule", 1), _section("NAME"), f"bascule \\- {_roff(summary[:1].lower() + summary[1:])}"]
     lines += [_section("SYNOPSIS"), ".B bascule", _roff("VERB [OPTIONS] [SITE]")]
     lines += [_section("DESCRIPTION")]
     lines += _paragraphs(
-        "Networks, NICs, bridges, guests and who may reach whom stand in one file (bascule.yaml(5)). Bascule rehearses "
+        "Networks, NICs, bridges, guests and who may reach whom are in one file (bascule.yaml(5)). Bascule rehearses "
         "it on a twin of real Linux bridges, changes the host, and takes the change back by itself if nobody confirms."
     )
     lines += [_section("VERBS"), *_list(VERBS.items()), _section("EXIT STATUS"), *_list(STATUS)]
@@ -117,8 +118,9 @@ def _list(pairs: object) -> Iterator[str]:
 
 
 def _paragraphs(text: str) -> Iterator[str]:
-    for paragraph in re.split(r"\n\s*\n", text.strip()):
-        yield from (".PP", _roff(" ".join(paragraph.replace("\b", "").split())))
+    for number, paragraph in enumerate(re.split(r"\n\s*\n", text.strip())):
+        words = _roff(" ".join(paragraph.replace("\b", "").split()))
+        yield from (".PP", words) if number else (words,)
 
 
 def _roff(text: str) -> str:
