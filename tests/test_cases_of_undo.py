@@ -1,7 +1,7 @@
 """Each folder of tests/cases-of-undo is a way back: what stood × what was made × what others did meanwhile.
 
 ``case.json`` names the case of tests/cases whose plan was made, says whether the change came to its end
-(``"ended": "whole"``) or was cut short when all of it was done but not looked at (``"half-way"``), and says in
+(``"ended": "whole"``) or was interrupted when all of it was done but not looked at (``"half-way"``), and says in
 ``meanwhile`` what others did to the state that the plan leads to: links by name (null takes one away, otherwise its
 fields are replaced; a new one is whole), ``routes`` and ``rules`` that are added, ``gone`` ones that are taken away,
 ``sysctls`` and ``tables`` by name. ``undo.txt`` are the commands of the first pass of the way back, ``kept.txt`` the

@@ -232,7 +232,7 @@ def with_files_here(
         try:
             made = prepare_known(site, site.hosts[name], one.observed, line=one.line, earlier=one.earlier)
         except BasculeError as error:
-            words = (f"apply refuses: {each.code}: {each.message}" for each in error.problems)
+            words = (f"apply will refuse this: {each.code}: {each.message}" for each in error.problems)
             refused = tuple(Note(kind="warning", subject=name, text=text) for text in words)
             told[name] = replace(told[name], notes=(*told[name].notes, *refused))
             continue

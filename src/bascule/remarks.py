@@ -37,7 +37,7 @@ def memory_notes(prepared: PreparedPlan) -> tuple[Note, ...]:
 
     account = memory_account(site, host)
     return tuple(
-        Note(kind="warning", subject=host.name, text=f"{text}; 'bascule capacity' shows the account")
+        Note(kind="warning", subject=host.name, text=f"{text}; 'bascule capacity' shows the details")
         for text in dict.fromkeys(account.warnings)
     )
 

@@ -125,7 +125,7 @@ def test_the_boot_after_a_loss_of_power_takes_it_back(machine: Machine) -> None:
     assert machine.started() == ""
     status = machine.run(f"{BASCULE} status")
     assert status.returncode == 0, status.stdout
-    assert "nothing is armed; change 2 was taken back at " in status.stdout
+    assert "no change is pending; change 2 was taken back at " in status.stdout
     assert "by the boot after it; change 1 stands" in " ".join(status.stdout.split())
     confirm = machine.run(f"{BASCULE} confirm")
     assert confirm.returncode == 1
@@ -214,7 +214,7 @@ def test_where_it_cannot_be_installed_nothing_is_changed(machine: Machine) -> No
     assert "Read-only file system; nothing was changed" in done.stderr
     assert machine.files() == before
     assert machine.bed.ip("-br link") == kernel
-    assert "nothing is armed" in machine.run(f"{BASCULE} status").stdout
+    assert "no change is pending" in machine.run(f"{BASCULE} status").stdout
 
 
 def test_without_systemd_it_says_what_a_loss_of_power_means(machine: Machine) -> None:
@@ -226,7 +226,7 @@ def test_without_systemd_it_says_what_a_loss_of_power_means(machine: Machine) ->
     machine.restart()
     status = machine.run(f"{BASCULE} status", systemd=False)
     assert status.returncode == 1
-    assert "the kernel lost it; 'bascule undo' puts its files back" in " ".join(status.stdout.split())
+    assert "the kernel has lost it; 'bascule undo' puts its files back" in " ".join(status.stdout.split())
 
 
 def test_in_a_network_of_its_own_it_touches_no_unit(lab: Lab, tmp_path: Path) -> None:

@@ -141,19 +141,19 @@ def test_a_foreign_file_for_our_link_is_moved_with_the_change_and_comes_back(mac
 def test_that_nobody_keeps_the_change_is_said_before_it_is_made(machine: Machine, tmp_path: Path) -> None:
     bare = tmp_path / "bare"
     bare.mkdir()
-    why = "nothing would keep this change over a restart: no configuration system was found on this host"
+    why = "nothing would keep this change after a restart: no configuration system was found on this host"
     for verb in (("plan",), ("apply", "--yes", "--no-confirm")):
         status, out, err = machine.run(verb[0], str(PRODUCTION), "--root", str(bare), *verb[1:])
         assert status == 0, err
         said, _, after = " ".join((err + out).split()).partition("change 1 is made")
         assert why in said
-    assert "will not outlive a restart" in after
+    assert "will be lost when the machine restarts" in after
     on_purpose = tmp_path / "none.yaml"
     on_purpose.write_text(PRODUCTION.read_text().replace("  vmserver:\n", "  vmserver:\n    persist: none\n", 1))
     assert machine.run("undo", "--yes")[0] == 0
     status, out, err = machine.run("plan", str(on_purpose), "--root", str(bare))
     assert status == 0, err
-    assert "over a restart" not in out
+    assert "after a restart" not in out
 
 
 def test_two_managers_at_once_are_named_and_refused(machine: Machine) -> None:
@@ -174,4 +174,4 @@ def test_in_a_namespace_the_machines_own_files_are_let_alone(machine: Machine) -
     status, out, _ = machine.run("apply", str(PRODUCTION), "--yes")
     assert status == 0
     assert "this is a network namespace of its own" in out
-    assert "will not outlive a restart" in out
+    assert "will be lost when the machine restarts" in out

@@ -65,7 +65,7 @@ def whole(image: GuestImage) -> None:
         assert told["network lab"]["action"].startswith("defined in libvirt (nat)")
         assert told["g2"]["action"] == NOT_STARTED
         moved = told["g1, NIC 0"]
-        assert moved["action"] == "re-plugged from network default to bridge br4: link down, over, link up"
+        assert moved["action"] == "re-plugged from network default to bridge br4: link down, move, link up"
         assert (moved["risk"], moved["cuts"], moved["outage_s"]) == ("detaches ports", ["g1"], 0.1)
         assert "is declared on bridge br4" in moved["reason"]
         assert "become a port of br4" not in [c["action"] for c in plan["changes"] if c["subject"] == "vnet0"]
@@ -286,7 +286,7 @@ def bad_days(image: GuestImage) -> None:
         # it does not come back: what is left is said, and undo finishes it once it is there again
         status, words = without(2, None)
         assert status == 1
-        assert "the way back is not complete" in words
+        assert "the rollback is not complete" in words
         now = there.run("status", connect=False)
         assert now.returncode == 1, now.stdout
         there.libvirt.start()

@@ -164,7 +164,7 @@ def test_the_lease_goes_on_under_the_bridge_and_back(leased: Leased) -> None:
     before = leased.bed.calm()
     address = the_one(leased.addresses("eth0"))
     plan = leased.bascule("plan", str(leased.bed.site)).stdout
-    assert "goes on with its lease on br0; here it ends without giving it back" in " ".join(plan.split())
+    assert "continues with its lease on br0; here it stops without releasing it" in " ".join(plan.split())
     done = leased.apply("--confirm-within", "60s")
     assert done.returncode == 0, done.stdout + done.stderr
     assert the_one(leased.addresses("br0")) == address

@@ -125,7 +125,7 @@ def ended_half_way(image: GuestImage) -> None:
         lines = state.file("journal").read_text().splitlines(keepends=True)
         state.file("journal").write_text("".join(line for line in lines if '"applied"' not in line))
         status = there.run("status", connect=False)
-        assert (status.returncode, "change 1 was ended half-way" in status.stdout) == (1, True)
+        assert (status.returncode, "change 1 was interrupted half-way" in status.stdout) == (1, True)
         assert BEFORE in there.undo()
         assert seen(there) == before
 

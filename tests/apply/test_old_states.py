@@ -126,7 +126,7 @@ def test_the_boot_after_a_power_cut_puts_files_back(bed: Bed) -> None:
     assert look(bed)["files"] != before["files"]
     said = bed.run("status")
     assert said.returncode == 1
-    assert "change 1 was not confirmed before the machine was restarted; the kernel lost it" in said.stdout
+    assert "change 1 was not confirmed before the machine was restarted; the kernel has lost it" in said.stdout
     done = bed.run("confirm")
     assert (done.returncode, "error[REBOOTED]" in done.stderr) == (1, True)
     done = state.started("bascule.apply.at_boot", "files", str(state.checkpoint), str(bed.state / "lock"))
@@ -197,7 +197,10 @@ def test_what_was_ended_half_way_is_finished_by_undo(bed: Bed, name: str) -> Non
     state.make()
     said = bed.run("status")
     assert said.returncode == 1
-    told = {"half-way": "change 1 was ended half-way", "half-way-back": "the way back from change 1 was cut short"}
+    told = {
+        "half-way": "change 1 was interrupted half-way",
+        "half-way-back": "the rollback of change 1 was interrupted",
+    }
     assert told[name] in said.stdout
     done = bed.run("confirm")
     assert (done.returncode, "is taken back" in done.stdout) == (1, False), done.stdout + done.stderr

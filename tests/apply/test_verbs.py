@@ -24,7 +24,7 @@ def test_apply_confirm_undo(bed: Bed) -> None:
     done = bed.apply("--confirm-within", "60s")
     assert "your address stays 10.0.0.5, on br0" in done.stdout
     assert "run 'bascule confirm' within 60 s" in done.stdout
-    assert "will not outlive a restart" in done.stdout
+    assert "will be lost when the machine restarts" in done.stdout
     assert "your own connection (from 10.0.0.1) runs over eth0" in done.stderr
     links = bed.raw()["links"]
     assert {name: links[name].get("master") for name in ("eth0", "eth4", "vnet1", "vnet2")} == {
@@ -123,7 +123,7 @@ def test_without_a_terminal_somebody_must_have_said_yes(bed: Bed) -> None:
 @pytest.mark.parametrize(("answer", "made"), [(b"n\n", False), (b"y\n", True)])
 def test_it_asks_on_a_terminal(bed: Bed, answer: bytes, made: bool) -> None:
     text = on_a_terminal(bed.host, bed.env, "apply", str(bed.site), hostname="h", answer=answer)
-    assert b"make this change; it comes back after 60 s unless you confirm?" in text
+    assert b"make this change; it is taken back after 60 s unless you confirm?" in text
     assert ("br3" in bed.raw()["links"]) is made
     assert (b"nothing was changed" in text) is not made
     if made:
@@ -194,10 +194,10 @@ def test_what_others_did_meanwhile_is_kept_or_named(bed: Bed) -> None:
     undone = bed.run("undo")
     assert undone.returncode == 0, undone.stderr
     for words in (
-        "vnet9 is new and loses its bridge br3, which goes away",
+        "vnet9 is new and loses its bridge br3, which is removed",
         "vnet2: bridge is now none",
-        "10.0.0.66/24 was added to br0, and goes away with it",
-        "the route 10.99.0.0/16 by 10.0.0.1 is new, and goes away with br0",
+        "10.0.0.66/24 was added to br0, and is removed with it",
+        "the route 10.99.0.0/16 by 10.0.0.1 is new, and is removed with br0",
         "eth4: MTU is now 1400",
         "rule 600 from 10.0.0.66 lookup 99 is new",
     ):
@@ -256,7 +256,7 @@ def test_drift_is_told(bed: Bed) -> None:
     bed.ip("link set br3 down")
     bed.ip("route del 10.8.0.0/16")
     drift = "\n".join(bed.status()["drift"])
-    assert "br3: set up" in drift
+    assert "br3: bring up" in drift
     assert "10.8.0.0/16" in drift
 
 

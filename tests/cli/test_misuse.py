@@ -53,9 +53,13 @@ def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *w
             "Invalid value for '--seconds': 0.0 is not between 0.5 and 3600",
             "see 'bascule survey --help'",
         ),
-        ("blink x --seconds y", "Invalid value for '--seconds': 'y' is no whole number", "see 'bascule blink --help'"),
-        (f"draw {EXAMPLE} -o NOWHERE/rack.pgn", "'pgn' is no format of a drawing", "as in -o NOWHERE/rack.png"),
-        (f"draw {EXAMPLE} -o NOWHERE/rack.svgz", "'svgz' is no format of a drawing", "as in -o NOWHERE/rack.svg"),
+        (
+            "blink x --seconds y",
+            "Invalid value for '--seconds': 'y' is not a whole number",
+            "see 'bascule blink --help'",
+        ),
+        (f"draw {EXAMPLE} -o NOWHERE/rack.pgn", "'pgn' is not a picture format", "as in -o NOWHERE/rack.png"),
+        (f"draw {EXAMPLE} -o NOWHERE/rack.svgz", "'svgz' is not a picture format", "as in -o NOWHERE/rack.svg"),
     ],
 )
 def test_what_was_meant_is_the_hint(
@@ -92,8 +96,8 @@ def test_a_file_that_cannot_be_read_or_written_is_named(
 @pytest.mark.parametrize(
     ("content", "message", "hint"),
     [
-        (b"site: \xff\0", "the file is binary, not text", "name the file that you wrote"),
-        (gzip.compress(b"site: x"), "the file is binary, not text", "name the file that you wrote"),
+        (b"site: \xff\0", "the file is binary, not text", "name the site file itself"),
+        (gzip.compress(b"site: x", mtime=0), "the file is binary, not text", "name the site file itself"),
         ("site: B\u00fcro".encode("latin-1"), "byte 0xfc is not UTF-8", "save the file as UTF-8"),
         (None, "does not exist", "it is a link to 'gone', which is not there"),
     ],

@@ -66,7 +66,7 @@ def test_state_that_only_root_may_look_at_is_left_out_and_told_of(
         "which of Bascule's own name servers run, and what earlier changes did, is not known",
         "which guests of bare QEMU there are is not known",
     ]
-    assert [words.partition(" is shown")[0] for words in told] == [f"'{state}/guests'", f"'{state}/host/networks'"]
+    assert [words.partition(" is readable")[0] for words in told] == [f"'{state}/guests'", f"'{state}/host/networks'"]
 
 
 def test_kvm_that_is_for_others_names_the_group(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,6 +105,9 @@ def test_closed_state_of_our_own_is_for_root_and_no_file_to_be_opened_to_others(
 ) -> None:
     monkeypatch.setenv("BASCULE_STATE_DIR", str(tmp_path))
     own = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "host/checkpoints"))
-    assert from_os_error(own).problems[0].hint == "run it as root: what Bascule keeps of its changes is for root alone"
+    assert (
+        from_os_error(own).problems[0].hint
+        == "run it as root: Bascule's records of its changes are readable by root only"
+    )
     elsewhere = PermissionError(errno.EACCES, "Permission denied", "/srv/site.yaml")
     assert from_os_error(elsewhere).problems[0].hint == "run it as root, or change the file's permissions"

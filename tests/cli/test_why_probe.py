@@ -53,7 +53,7 @@ def test_frames_are_put_beside_the_model(lab: Lab, tmp_path: Path) -> None:
 
     other = asked(stage, "web", "db")["frames"]
     assert (other["response"], other["agrees"]) == ("could not be asked", None)
-    assert "web is no namespace of this machine that can be entered" in other["words"]
+    assert "web is not a namespace of this machine that can be entered" in other["words"]
     with stage.guests["web"].entered():  # as a container's process does
         inside = subprocess.Popen(("sleep", "600"))
     lab.keep(inside.wait)

@@ -66,9 +66,9 @@ def test_nothing_waits_and_nothing_is_to_be_undone(bed: Bed) -> None:
 
 def test_what_must_be_asked_and_cannot(bed: Bed) -> None:
     done = run(bed, "apply", str(bed.site))
-    assert_error(done, "NOT-ASKED", "there is no terminal to ask on", status=64, hint="say --yes")
+    assert_error(done, "NOT-ASKED", "there is no terminal to ask on", status=64, hint="use --yes")
     done = apply(bed, "--probe", "10.0.0.1")
-    assert_error(done, "PROBE", "'10.0.0.1' is no HOST:PORT", status=64, hint="10.0.0.1:22")
+    assert_error(done, "PROBE", "'10.0.0.1' is not HOST:PORT", status=64, hint="10.0.0.1:22")
     done = apply(bed, "--probe", "no.such.host.invalid:22")
     assert_error(done, "PROBE", "'no.such.host.invalid' has no address here")
 
@@ -127,7 +127,7 @@ def test_a_way_back_that_is_not_complete(bed: Bed) -> None:
     before = bed.calm()
     done = apply(bed, env=failing(bed, "link set dev eth4 master br3", "link del dev br3"))
     assert_error(done, "STEP-FAILED", "eth4: become a port of br3")
-    assert_error(done, "NOT-TAKEN-BACK", "the way back is not complete, this still differs from before: br3: ",
+    assert_error(done, "NOT-TAKEN-BACK", "the rollback is not complete, this still differs from before: br3: ",
                  hint="run 'bascule undo' again")  # fmt: skip
     assert run(bed, "status").returncode == 1
     assert run(bed, "undo").returncode == 0
@@ -236,12 +236,12 @@ def test_a_name_that_another_link_has_as_its_altname(bed: Bed) -> None:
 def test_a_link_of_the_name_that_is_something_else(bed: Bed) -> None:
     bed.ip("link add br3 type veth peer name br3w")
     done = run(bed, "plan", str(bed.site))
-    assert_error(done, "NOT-A-BRIDGE", "'br3' exists on this host and is no bridge", hint="take the other link away")
+    assert_error(done, "NOT-A-BRIDGE", "'br3' exists on this host and is not a bridge", hint="remove the other link")
     bed.ip("link add bond0 type veth peer name bond0w")
     text = bed.site.read_text().replace("    bridges:\n", "    bonds: {bond0: {nics: [eth4]}}\n    bridges:\n")
     bed.site.write_text(text.replace("uplink: eth4", "uplink: bond0"))
     done = run(bed, "plan", str(bed.site))
-    assert_error(done, "NOT-A-BOND", "'bond0' exists on this host and is no bond", hint="take the other link away")
+    assert_error(done, "NOT-A-BOND", "'bond0' exists on this host and is not a bond", hint="remove the other link")
 
 
 def test_json_tells_the_same(bed: Bed) -> None:

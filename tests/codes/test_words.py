@@ -17,7 +17,7 @@ PRODUCTION = str(ROOT / "examples" / "production.yaml")
 
 def test_a_dialect_that_is_none() -> None:
     done = bascule("render", PRODUCTION, "--dialect", "winsock")
-    assert_error(done, "DIALECT", "'winsock' is no dialect", status=64, hint="one of ifcfg, keyfile")
+    assert_error(done, "DIALECT", "'winsock' is not a dialect", status=64, hint="one of ifcfg, keyfile")
 
 
 def test_files_of_several_configuration_systems(tmp_path: Path) -> None:
@@ -34,7 +34,7 @@ def test_files_of_several_configuration_systems(tmp_path: Path) -> None:
 
 def test_an_endpoint_that_nobody_has() -> None:
     done = bascule("draw", PRODUCTION, "--highlight", "guest_1:customer")
-    assert_error(done, "ENDPOINT", "'guest_1' is no guest, machine or host with an address", status=64,
+    assert_error(done, "ENDPOINT", "'guest_1' is not a guest, machine or host with an address", status=64,
                  hint="did you mean 'guest_01'?")  # fmt: skip
 
 

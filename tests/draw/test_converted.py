@@ -62,7 +62,7 @@ def test_a_program_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_the_name_of_the_file_says_what_is_drawn(tmp_path: Path) -> None:
     done = bascule("draw", SITE, "-o", str(tmp_path / "rack.jpg"))
-    assert_error(done, "FORMAT", "'jpg' is no format of a drawing", status=64, hint="as in -o ")
+    assert_error(done, "FORMAT", "'jpg' is not a picture format", status=64, hint="as in -o ")
     done = bascule("draw", SITE, "--format", "pdf")
     assert_error(done, "USAGE", "a PDF needs a file", status=64, hint="-o rack.pdf")
     done = bascule("draw", SITE, "-o", str(tmp_path / "rack.png"), env={"PATH": str(tmp_path)})

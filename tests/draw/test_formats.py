@@ -218,7 +218,7 @@ def test_graphviz_takes_the_dot(make: Any) -> None:
 
 
 def test_an_unknown_format_is_named() -> None:
-    with pytest.raises(UsageFault, match=r"error\[FORMAT\]: 'png' is no format"):
+    with pytest.raises(UsageFault, match=r"error\[FORMAT\]: 'png' is not a picture format"):
         draw(sites.production(), format="png")
 
 

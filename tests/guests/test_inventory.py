@@ -9,6 +9,7 @@ from ipaddress import ip_address
 
 import pytest
 
+from bascule.cli.show.guests import as_text
 from bascule.errors import BasculeError
 from bascule.guests.inventory import agent_sightings, join, lease_sightings
 from bascule.model.domain import Domain, DomainNic, Lease
@@ -55,6 +56,19 @@ def test_an_address_comes_from_the_best_source_and_says_so() -> None:
     assert [(str(s.address), s.source) for s in row.addresses] == [("10.0.0.5", "agent"), ("10.0.0.6", "neighbour")]
     assert row.bridge == "br3"
     assert row.remarks == ()
+
+
+@pytest.mark.parametrize("columns", ["80", "100"])
+def test_sixty_guests_have_a_line_each(columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address of few letters needs no 24 columns."""
+    monkeypatch.setenv("COLUMNS", columns)
+    macs = [Mac(f"52:54:00:00:00:{n:02x}") for n in range(60)]
+    seen = [Sighting(mac=mac, address=ip_address(f"10.0.0.{n + 100}"), source="declared") for n, mac in enumerate(macs)]
+    guests = [domain(f"web-{n:02}", mac) for n, mac in enumerate(macs)]
+    text = as_text(join(guests, state=state(g1_0="br3"), sightings=seen))
+    lines = [line for line in text.splitlines() if not line.startswith("remark")]
+    assert [line.split()[0] for line in lines[1:61]] == [f"web-{n:02}" for n in range(60)], lines
+    assert len(lines) <= 62
 
 
 def test_a_tap_that_is_elsewhere_than_libvirt_says_is_remarked() -> None:

@@ -153,7 +153,7 @@ def bare(there: LibvirtHost, image: GuestImage) -> None:
 
     # from now on it is known without being named; the move is a part of the plan, and goes back with it
     there.site.write_text(text.replace("PLUG", "br4"))
-    assert "re-plugged from bridge br5 to bridge br4: link down, over, link up" in ok("plan", str(there.site))
+    assert "re-plugged from bridge br5 to bridge br4: link down, move, link up" in ok("plan", str(there.site))
     ok("apply", str(there.site), "--yes", "--no-confirm")
     wait_until(there.answers, 60, "g1 on br4")
     assert "nothing to do" in ok("plan", str(there.site))

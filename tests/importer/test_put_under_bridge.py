@@ -79,8 +79,8 @@ def test_a_nic_without_address_or_a_bond_goes_under_a_bridge_for_guests(root: st
         ("eno3", None, "NIC 'eno3' is a member of bond 'bond0'"),
         ("eno1", "eno2", "there is a link 'eno2' already"),
         ("eno1", "br0", "there is a link 'br0' already"),
-        ("eno1", "a/b", "no bridge can be called so"),
-        ("eno1", "a" * 16, "no bridge can be called so"),
+        ("eno1", "a/b", "this is not a valid name for a bridge"),
+        ("eno1", "a" * 16, "this is not a valid name for a bridge"),
     ],
 )
 def test_what_cannot_go_under_a_bridge_is_refused(root: str, over: str, name: str | None, told: str) -> None:
@@ -125,4 +125,4 @@ def test_members_of_a_bond_that_nobody_knows_are_refused_the_same_way(tmp_path: 
             refused()
         [problem] = fault.value.problems
         assert (problem.code, str(problem.place)) == ("UPLINK-UNKNOWN", f"{site}:2:50")
-        assert problem.message == "nobody has said which NICs are in bond 'b0'"
+        assert problem.message == "no members are given for bond 'b0'"

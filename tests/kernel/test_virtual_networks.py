@@ -158,7 +158,7 @@ def test_routers_advertisements_are_kept_when_the_host_begins_to_route(host: Nam
         "addr add 2001:db8:20::5/64 dev eno1 valid_lft 3600 preferred_lft 1800",
     ):
         run(("ip", *words.split()), namespace=host)
-    assert "take router advertisements though it routes" in bascule("plan")
+    assert "accept router advertisements although it routes" in bascule("plan")
     bascule("apply", "--yes", "--no-confirm")
     assert read_sysctls(KEYS, namespace=host)["net/ipv6/conf/eno1/accept_ra"] == "2"
     assert "via fe80::1 dev eno1 proto ra" in run(("ip", "-6", "route"), namespace=host).stdout

@@ -24,7 +24,7 @@ class Found(msgspec.Struct):
 
 LEFT_OPEN = {
     "another-ports-copy-is-too-big",
-    "an-empty-nat-chain-joins-no-fragments",  # what stands where a later fragment would have ports is not known
+    "an-empty-nat-chain-joins-no-fragments",  # what is given where a later fragment would have ports is not known
     "ipv6-is-put-together-after-input",
     "later-fragments-have-whatever-stands-there",
     "two-unequal-fields-are-loaded-as-one",

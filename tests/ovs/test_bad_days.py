@@ -152,7 +152,7 @@ def test_who_keeps_the_switches_has_ended_while_a_change_waits(
     told = json.loads(bed.run("status", "--json").stdout)
     assert (told["status"], told["ok"], told["drift"]) == ("applied", False, [])
     assert told["unseen"]
-    assert "is no bridge" not in bed.run("plan", str(bed.site)).stderr
+    assert "is not a bridge" not in bed.run("plan", str(bed.site)).stderr
     back = bed.run("undo")
     assert back.returncode == 1
     assert "NOT completely taken back" in back.stdout + back.stderr

@@ -118,7 +118,7 @@ def test_a_nic_that_gets_copies_carries_nothing_of_the_hosts(bed: Bed) -> None:
     text = text.replace("mtu: 1400", "address: 10.1.0.9/24\n        mtu: 1400")
     bed.site.write_text(text)
     said = " ".join(bed.run("plan", str(bed.site)).stdout.split())
-    assert "nobody was asked yet whether 10.1.0.9 is taken: apply asks on eth4 first" in said
+    assert "not yet checked whether 10.1.0.9 is taken: apply asks on eth4 first" in said
     assert "ovs3 passes nothing but what somebody else's rules of OpenFlow let through: fail_mode is secure" in said
     assert "may send larger ones: eth9" not in said
     assert "eth9, which is to carry" not in said

@@ -204,7 +204,7 @@ def test_no_frame_is_lost_and_no_tap_leaves(name: str, tmp_path: Path) -> None:
     assert len(said) == 8, seen.stdout + seen.stderr
     _, pinged, behind, port, reloaded, restarted, applied, undone = said
     print(*said, seen.stderr)
-    assert f"kept over a restart by: {name.removesuffix('2')}," in applied
+    assert f"kept after a restart by: {name.removesuffix('2')}," in applied
     assert "written: " in applied
     assert lost(pinged) == 0, pinged
     assert lost(behind) == 0, behind

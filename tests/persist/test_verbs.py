@@ -77,10 +77,10 @@ def test_what_cannot_be_said_is_an_error_and_nothing_is_written(tmp_path: Path) 
     ("words", "told"),
     [
         (("render", SITE), "Missing option '--dialect'"),
-        (("render", SITE, "--dialect", "xml"), "'xml' is no dialect"),
+        (("render", SITE, "--dialect", "xml"), "'xml' is not a dialect"),
         (("render", SITE, "--dialect", "NetworkManager"), "hint: that of NetworkManager is keyfile"),
-        (("import", "--root", "/no-such-folder"), "'/no-such-folder' is no folder"),
-        (("import", "--root", "/", "--dialect", "xml"), "'xml' is no dialect"),
+        (("import", "--root", "/no-such-folder"), "'/no-such-folder' is not a directory"),
+        (("import", "--root", "/", "--dialect", "xml"), "'xml' is not a dialect"),
     ],
 )
 def test_wrong_words(words: tuple[str, ...], told: str) -> None:
@@ -202,8 +202,8 @@ def test_the_plan_of_an_odd_host_is_empty(tmp_path: Path) -> None:
     text = (tmp_path / "site.yaml").read_text()
     for told in (
         "virtual networks left out, libvirt has them and does not answer: lab",
-        "mv0: left out, links of kind 'macvlan' are not taken",
-        "vx0: left out, links of kind 'vxlan' are not taken",
+        "mv0: left out, links of kind 'macvlan' are not supported",
+        "vx0: left out, links of kind 'vxlan' are not supported",
         "ports: [eth3]",
         "routes: [{to: 0.0.0.0/0, via: 192.168.1.3, table: 100}]",
         "rules: [{from: 192.168.1.11/32, table: 100, priority: 32765}]",

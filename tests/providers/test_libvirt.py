@@ -156,7 +156,7 @@ def test_a_command_can_be_pasted() -> None:
     assert '<link state="down"/>' in first
     assert '<source bridge="br4"/>' in second
     assert "--config" in last
-    assert one.action == "re-plugged from network default to bridge br4: link down, over, link up"
+    assert one.action == "re-plugged from network default to bridge br4: link down, move, link up"
     assert one.moves == (NIC.tap,)
 
 

@@ -188,7 +188,7 @@ def test_an_edited_definition_is_drift_where_a_plan_would_put_it_right() -> None
             assert [f"{one.subject}: {one.action}" for one in steps(told, now)] == words
         assert drift(state(), before, made) == ["g1: defined, not started"]
     assert drift(state(runs(ELSEWHERE, "br3")), state(), made) == [
-        "g1, NIC 0: re-plugged from bridge br3 to bridge br4: link down, over, link up"
+        "g1, NIC 0: re-plugged from bridge br3 to bridge br4: link down, move, link up"
     ]
 
 

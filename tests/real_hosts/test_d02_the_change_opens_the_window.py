@@ -1,4 +1,4 @@
-"""D2: what a change does to the host's own line asks for a confirmation, not who types it."""
+"""D2: what a change does to the host's own connection asks for a confirmation, not who types it."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ hosts:
 """
 CASES = {
     "the address moves to a bridge": (ONE_NIC, "192.168.1.10/24 moves from eth0 to br0"),
-    "the address goes": (ONE_NIC.replace(", address: from-uplink", ""), "192.168.1.10/24 goes from eth0"),
+    "the address goes": (ONE_NIC.replace(", address: from-uplink", ""), "192.168.1.10/24 is removed from eth0"),
     "an address is new": (NIC % ", address: [192.168.1.10/24, 192.168.1.77/24]", "192.168.1.77/24 is new on eth0"),
     "an IPv6 address is new": (NIC % ", address: [192.168.1.10/24, 'fd00::7/64']", "fd00::7/64 is new on eth0"),
     "the gateway is another": (
         NIC % ", address: 192.168.1.10/24, gateway: 192.168.1.50",
-        "the route default via 192.168.1.1 dev eth0 goes",
+        "the route default via 192.168.1.1 dev eth0 is removed",
     ),
     "a route is new": (NIC % ", routes: [{to: 10.9.0.0/16, via: 192.168.1.50}]", "the route 10.9.0.0/16 via"),
     "its metric is another": (
         NIC % ", address: 192.168.1.10/24, gateway: 192.168.1.1, metric: 50",
-        "the route default via 192.168.1.1 dev eth0 goes",  # or it would come before the one with the metric
+        "the route default via 192.168.1.1 dev eth0 is removed",  # or it would come before the one with the metric
     ),
     "a NIC that comes under it": (
         NIC.replace("eth0: {network: office%s}", "eth0: {}, eth1: {}") + "    bonds: {bond0: {nics: [eth0, eth1], "
@@ -90,7 +90,7 @@ def test_link_local_addresses_are_the_line_of_a_host_that_has_no_others(real_hos
     plan = real_host.plan(ONE_NIC.replace(", address: from-uplink", ""))
     assert plan.must_be_confirmed
     assert plan.own_line == (
-        "fe80::10/64 goes from eth0", "eth0, which carries fe80::10/64: become a port of br0",
+        "fe80::10/64 is removed from eth0", "eth0, which carries fe80::10/64: become a port of br0",
     )  # fmt: skip
     assert not [line for line in real_host.plan(BASE).own_line if "web.0" in line]
 
@@ -112,7 +112,7 @@ def test_an_address_to_which_somebody_is_connected_counts_whatever_it_is(real_ho
     assert real_host.plan(off).own_line == ()
     connected(real_host, real_host.pc, "fe80::ff:fe00:10%eth0")
     peer = "(fe80::ff:fe00:50 is connected to it)"
-    assert real_host.plan(off).own_line == (f"fe80::ff:fe00:10/64 goes from eth0 {peer}",)
+    assert real_host.plan(off).own_line == (f"fe80::ff:fe00:10/64 is removed from eth0 {peer}",)
     assert f"fe80::ff:fe00:10/64 moves from eth0 to br0 {peer}" in real_host.plan(ONE_NIC).own_line
     assert not [line for line in real_host.plan(ONE_NIC).mind if "IPv6 address" in line]
     assert real_host.plan(BASE).own_line == ()
@@ -176,7 +176,7 @@ def test_it_waits_for_it_without_any_ssh(shared_host: Field) -> None:
 def test_no_confirm_says_so_aloud(shared_host: Field) -> None:
     done = shared_host.bascule("apply", shared_host.site(ONE_NIC), "--yes", "--no-confirm")
     assert done.returncode == 0
-    assert "this will NOT be taken back by itself: --no-confirm was given" in done.stderr
+    assert "this will NOT be taken back automatically: --no-confirm was given" in done.stderr
     assert "192.168.1.10/24 moves from eth0 to br0" in done.stderr
     assert "waits for 'bascule confirm'" not in done.stderr, "nothing waits"
     assert shared_host.bascule("undo").returncode == 0
@@ -185,8 +185,11 @@ def test_no_confirm_says_so_aloud(shared_host: Field) -> None:
 def test_mind_says_that_the_only_address_goes(shared_host: Field) -> None:
     text = ONE_NIC.replace(", address: from-uplink", "")
     assert shared_host.document("plan", shared_host.site(text))["mind"] == [
-        "eth0: with 192.168.1.10/24 this host loses its last IPv4 address: nobody reaches it by IPv4 any more",
-        "eth0: the only default route of IPv4 (via 192.168.1.1 dev eth0) goes: it reaches its own subnets alone",
+        "eth0: with 192.168.1.10/24 this host loses its last IPv4 address: it can no longer be reached over IPv4",
+        (
+            "eth0: the only default route of IPv4 (via 192.168.1.1 dev eth0) is removed: "
+            "the host then reaches its own subnets only"
+        ),
     ]
     shared_host.ip("addr add 10.5.0.1/24 dev eth1")
     assert [line.split(" (")[0] for line in shared_host.plan(text).mind] == ["eth0: the only default route of IPv4"]

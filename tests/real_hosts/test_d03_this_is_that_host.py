@@ -34,7 +34,7 @@ ALIKE = {  # what the file calls the host, its NICs, what this machine is called
     "one of two pinned": ("other", (ETH0 % HERE) + ", eth1: {network: office, mac: 02:00:00:00:00:98}", "kvm"),
 }
 OTHERS = {  # and what is said of it
-    "one NIC that many have": ("other", ETH0 % "", "kvm", "the name eth0 alone says nothing, many machines have it"),
+    "one NIC that many have": ("other", ETH0 % "", "kvm", "the NIC name eth0 alone proves nothing"),
     "no NIC at all": ("other", "", "kvm", "it is called 'kvm', not 'other'"),
     "another MAC": ("other", ETH0 % ELSEWHERE, "kvm", "no NIC here is 02:00:00:00:00:99 (eth0 in the file), eth0"),
     "another path": ("other", ETH0 % ", path: '0000:03:00.0'", "kvm", "no NIC here is 0000:03:00.0"),
@@ -83,7 +83,7 @@ def test_plan_and_apply_refuse_and_here_insists(shared_host: Field) -> None:
         done = shared_host.bascule(*verb, path)
         assert done.returncode == 1
         assert "error[HOST-OTHER]: nothing says that this machine is 'other': it is called 'kvm'" in done.stderr
-        assert f"insist with --here, or say it in the file, as in eth0: {{mac: {MACS['eth0']}}}" in " ".join(
+        assert f"confirm it with --here, or say it in the file, as in eth0: {{mac: {MACS['eth0']}}}" in " ".join(
             done.stderr.split()
         )
     assert "mtu 1500" in shared_host.ip("link show eth0")

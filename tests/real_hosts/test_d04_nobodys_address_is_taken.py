@@ -60,12 +60,12 @@ def test_an_answer_refuses(field: Field, what: str) -> None:
 
 PLANNED = {  # what a plan, which sends nothing, leaves to apply
     "IPv4 and IPv6 on the NIC": (nic("192.168.1.77/24", "fd00::77/64"), [
-        "eth0: nobody was asked yet whether 192.168.1.77, fd00::77 are taken: apply asks on eth0 first"]),
+        "eth0: not yet checked whether 192.168.1.77, fd00::77 are taken: apply asks on eth0 first"]),
     "on a bridge that is only to be made": (SITE % ("", "br0: {uplink: eth0, address: 192.168.1.77/24}"), [
-        "br0: nobody was asked yet whether 192.168.1.77 is taken: apply asks on eth0 first"]),
+        "br0: not yet checked whether 192.168.1.77 is taken: apply asks on eth0 first"]),
     "on a VLAN that is only to be made": (SITE.replace("{%s}", "{}\n    vlans: {%s}") % (
         "", "eth0.20: {link: eth0, id: 20, address: 10.20.0.5/24}"), [
-        "eth0.20: nobody was asked yet whether 10.20.0.5 is taken: eth0.20 has no wire yet, so apply cannot ask either",
+        "eth0.20: not yet checked whether 10.20.0.5 is taken: eth0.20 has no carrier yet, so apply cannot ask either",
     ]),
     "what moves to its bridge": (ONE_NIC, []),
     "on a network of the host's own": (SITE.replace("{%s}", "{}\n    virtual_networks: {%s}") % (
@@ -184,4 +184,4 @@ def test_a_wire_that_is_not_there_yet_is_told(real_host: Field) -> None:
     real_host.ip("link set eth1 down")
     done = real_host.bascule("apply", path, "--yes", "--no-confirm")
     assert done.returncode == 0
-    assert "warning: nobody could be asked whether 192.168.1.77 is taken: eth1 has no wire yet" in done.stderr
+    assert "warning: could not check whether 192.168.1.77 is taken: eth1 has no carrier yet" in done.stderr

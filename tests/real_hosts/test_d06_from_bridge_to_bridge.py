@@ -170,7 +170,7 @@ def test_d06_a_bridge_that_comes_back_has_its_kernel_parameters(real_host: Field
     assert undone.returncode == 0, undone.stderr
     assert every_parameter(real_host, "br1") == before
     said = " ".join(undone.stdout.split())
-    assert "take packets only from sources that a route leads to" in said
+    assert "accept packets only from sources that a route leads to" in said
     assert "kernel parameter" not in said, "what the kernel gives to a new bridge, too"
 
 

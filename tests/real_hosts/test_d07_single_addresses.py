@@ -39,7 +39,7 @@ def hoster(field: Field) -> None:
 
 
 def test_d07_a_single_address_from_scratch(real_host: Field) -> None:
-    """Of the same address on the bridge of routed guests nobody says that it stands twice."""
+    """Of the same address on the bridge of routed guests nobody says that it appears twice."""
     field, path = real_host, real_host.site(HOSTER)
     hoster(field)
     assert field.bascule("check", path).returncode == 0

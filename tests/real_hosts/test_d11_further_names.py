@@ -199,4 +199,4 @@ def test_what_an_ordinary_user_cannot_see_is_said_with_the_link(known: Field, mo
     monkeypatch.setattr("bascule.observe.named_links.os.geteuid", lambda: 1000)
     notes = known.plan(ONE_NIC).notes
     (note,) = [note for note in notes if note.subject == "not asked" and "sockets" in note.text]
-    assert note.text == "sockets and files of others are shown to root alone: what else names eth0 is not known"
+    assert note.text == "sockets and files of others are visible to root only: what else names eth0 is not known"

@@ -159,7 +159,7 @@ def test_d11_what_can_go_along_goes_along_and_comes_back(named: Field) -> None:
     assert any("rule 500" in text and "neighbour 192.168.1.77" in text for text in along)
     changes = field.document("plan", path)["changes"]
     assert {one["reason"] for one in changes if one["subject"].startswith("rule ")} == {
-        "eth0 hands its addresses to br0"
+        "eth0 gives its addresses to br0"
     }
     assert there() == ("eth0", "eth0", ["eth0"])
     done = field.bascule("apply", path, "--yes", "--confirm-within", "60s")

@@ -47,7 +47,7 @@ def test_it_shows_asks_and_obeys(changed: Field) -> None:
     assert "change 1 (confirmed; made " in shown
     assert "br0 delete bridge" in shown
     assert "address 192.168.1.10/24" in shown
-    assert "warnings vnet6 loses its bridge br0, which goes vnet7 loses its bridge br0, which goes" in shown
+    assert "warnings vnet6 loses its bridge br0, which is removed vnet7 loses its bridge br0, which is removed" in shown
     assert "take it back? [y/N]" in shown
     assert "nothing was changed" in shown
     assert "master br0" in changed.ip("link show vnet7")
@@ -60,7 +60,7 @@ def test_it_shows_asks_and_obeys(changed: Field) -> None:
 def test_yes_and_no_terminal_ask_nothing(changed: Field) -> None:
     document = changed.document("undo")
     assert document["ok"]
-    lost = [{"port": tap, "text": "loses its bridge br0, which goes"} for tap in ("vnet6", "vnet7")]
+    lost = [{"port": tap, "text": "loses its bridge br0, which is removed"} for tap in ("vnet6", "vnet7")]
     assert document["losses"] == lost
     assert document["left"] == []
     assert {"subject": "br0", "action": "delete bridge"} in document["steps"]
@@ -80,14 +80,14 @@ def test_what_stands_on_the_bridge_goes_with_it_and_is_named(real_host: Field) -
     problems = [one["message"] for one in real_host.document("plan", real_host.site(unbridged))["problems"]]
     assert problems[0].startswith("fwpr100p0 (with tap100i0 behind it) would be left without a bridge: br0 goes")
     assert problems[1:] == [
-        f"{name} would go with br0, on which it stands, and nobody asked for that" for name in above
+        f"{name} would be deleted with br0, on which it is built; the file does not ask for that" for name in above
     ]
     said = real_host.document("undo")
     assert said["ok"], said
     lost = {one["port"]: one["text"] for one in said["losses"]}
     assert lost == {
-        "fwpr100p0": "loses its bridge br0, which goes; tap100i0 behind it as well",
-        **dict.fromkeys(above, "goes with br0, on which it stands"),
+        "fwpr100p0": "loses its bridge br0, which is removed; tap100i0 behind it as well",
+        **dict.fromkeys(above, "is deleted with br0, on which it is built"),
     }
     assert real_host.pings(real_host.pc, "192.168.1.10")
 
@@ -106,7 +106,7 @@ def test_a_containers_macvlan_on_the_bridge_goes_with_it(changed: Field) -> None
     os.close(fd)
     said = " ".join(typed(changed, "undo", answer=b"n\n").split())
     assert "the macvlan mac0 in the network namespace of process" in said
-    assert "goes with br0, on which it stands" in said
+    assert "is deleted with br0, on which it is built" in said
     without = ONE_NIC.partition("    bridges:")[0].replace("office}", "office, address: 192.168.1.10/24}")
     done = changed.bascule("plan", changed.site(without, "without.yaml"))
     assert (done.returncode, "error[PORT-LEFT]" in done.stderr) == (1, True), done.stdout

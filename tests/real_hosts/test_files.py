@@ -249,7 +249,7 @@ def test_d1_a_file_that_cannot_be_taken_apart_is_refused_with_the_reason(settled
     assert "hint: take eth0.5 into the site file" in refused.stderr
     planned = host.run("plan", str(host.site), "--root", str(host.root))
     assert planned.returncode == 0
-    assert "apply refuses: FILE-SHARED" in planned.stdout
+    assert "apply will refuse this: FILE-SHARED" in planned.stdout
     assert host.tree() == before
 
 

@@ -41,7 +41,7 @@ DONE = {  # by hand: who is named, and what is said of it
     "ip link set vnet1 type bridge_slave group_fwd_mask 8": ("vnet1", "'group_fwd_mask 8'"),
     "bridge link set dev vnet0 state 0": ("vnet0", "the port is disabled and passes no frame"),
     "tc qdisc add dev vnet0 root tbf rate 1mbit burst 10k latency 50ms": ("vnet0", "the queue 'tbf'"),
-    "ip link set vnet0 address {web}": ("vnet0", "wears the guest's own MAC"),
+    "ip link set vnet0 address {web}": ("vnet0", "has the guest's own MAC"),
     "ip neigh replace 192.168.1.1 lladdr 02:66:00:00:00:01 dev br0 nud permanent": ("br0", "192.168.1.1 is fixed to"),
     "ip neigh add proxy 192.168.1.21 dev br0": ("br0", "answers for 192.168.1.21 (proxy), which is guest web's"),
     "ip route add blackhole 10.9.3.0/24": ("route", "10.9.3.0/24 goes blackhole, within 10.9.0.0/16"),

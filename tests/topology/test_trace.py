@@ -100,8 +100,8 @@ def test_what_is_proven_is_reached(source: str, target: str, end: str) -> None:
     ("source", "target", "end"),
     [
         # a bridge without a wire, an isolated network, macvtap
-        ("one", "alone", "ends at one: no wire leads from one to alone"),
-        ("alone", "one", "ends at alone: no wire leads from alone to one"),
+        ("one", "alone", "ends at one: there is no path from one to alone"),
+        ("alone", "one", "ends at alone: there is no path from alone to one"),
         ("shut", "one", "ends at isolated: network isolated is isolated: nothing leaves it"),
         ("shut", "inmate", "ends at isolated: network isolated is isolated: nothing leaves it"),
         ("h", "shares", "ends at h: h and shares share eth3 by macvtap, which passes nothing between them"),
@@ -124,7 +124,7 @@ def test_what_cannot_be_says_which_hop_is_missing(source: str, target: str, end:
     ("source", "target", "words"),
     [
         ("one", "lost", "the file does not say what eth2 of h is wired to"),
-        ("one", "mute", "one wire leads from one to mute, but the file gives mute no address"),
+        ("one", "mute", "there is a layer-2 path from one to mute, but the file gives mute no address"),
         ("one", "open", "the file does not say who has 10.1.0.1"),
     ],
 )

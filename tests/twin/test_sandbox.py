@@ -318,7 +318,7 @@ def test_a_chroot_without_a_mount_of_its_own_is_named(tmp_path: Path) -> None:
         process = start(mark, "pass", enter)
         _, err = process.communicate(timeout=HUNG_S)
     assert process.returncode == 77, err
-    assert "this is a chroot whose / is no mount point: 'mount --bind DIR DIR'" in err
+    assert "this is a chroot whose / is not a mount point: 'mount --bind DIR DIR'" in err
     assert "Traceback" not in err
 
 

@@ -163,10 +163,10 @@ def told(
 
 def test_what_the_plan_says() -> None:
     client = DhcpClient(kind="dhclient", links=("eth0",), argv=("dhclient", "eth0"), pid=7)
-    words = "along: dhclient (process 7) goes on with its lease on br0; here it ends without giving it back"
+    words = "along: dhclient (process 7) continues with its lease on br0; here it stops without releasing it"
     assert told(client) == ([words], 1)
     words = (
-        "warning: dhclient (process 7) runs on it and would give it an address again: end it, this link becomes a port"
+        "warning: dhclient (process 7) runs on it and would give it an address again: stop it, this link becomes a port"
     )
     assert told(client, to=None) == ([words], 0)
     everywhere = DhcpClient(kind="dhcpcd", argv=("dhcpcd:", "[manager]"), pid=8)
@@ -174,7 +174,7 @@ def test_what_the_plan_says() -> None:
     assert text.startswith("warning: dhcpcd (process 8) was started for all links at once, so it stays")
     assert count == 0
     networkd = DhcpClient(kind="networkd", links=("eth0",), daemon="systemd-networkd")
-    words = "along: systemd-networkd goes on with the lease of 10.0.0.5 on br0 when it reads the files of this change"
+    words = "along: systemd-networkd continues with the lease of 10.0.0.5 on br0 when it reads the files of this change"
     assert told(None, daemon=networkd) == ([words], 0)
     (text,), count = told(None)
     assert text == (

@@ -25,7 +25,7 @@ BY_A_MANAGER = replace(SILENT, addresses=(LOCAL,))
         (BY_THE_KERNEL, BY_A_MANAGER, ()),
         (BY_A_MANAGER, BY_THE_KERNEL, ()),
         (SILENT, BY_THE_KERNEL, ("br0: IPv6 addresses by eui64",)),
-        (BY_THE_KERNEL, SILENT, ("br0: no IPv6 address of its own",)),
+        (BY_THE_KERNEL, SILENT, ("br0: no automatic IPv6 address",)),
     ],
 )
 def test_who_makes_the_link_local_address_is_no_drift(wanted: Link, seen: Link, told: tuple[str, ...]) -> None:

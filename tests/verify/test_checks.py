@@ -66,7 +66,7 @@ STP = BridgeOptions(stp_state=1, forward_delay=1500, mcast_snooping=0)
 @pytest.mark.parametrize(
     ("broken", "values", "expected"),
     [
-        ("br3", {"up": False}, ("bridge-up", "br3", "is down; to do: set up")),
+        ("br3", {"up": False}, ("bridge-up", "br3", "is down; to do: bring up")),
         (
             "eth4",
             {"facts": LinkFacts(carrier=False)},
@@ -116,7 +116,7 @@ def test_a_port_that_nobody_declared_is_told() -> None:
 
 
 def test_what_is_not_there_is_named() -> None:
-    missing = "is not there; to do: create bridge with MAC 52:54:00:aa:00:03; set up"
+    missing = "is not there; to do: create bridge with MAC 52:54:00:aa:00:03; bring up"
     assert ("bridge-up", "br3", missing) in wrong(without="br3")
     assert ("tap-on-bridge", "guest_02.0", "is not there; should be a port of br3") in wrong(without="guest_02.0")
 

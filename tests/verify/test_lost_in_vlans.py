@@ -80,7 +80,7 @@ CASES = {
         "it never left br0 by access.0: eth1 puts it into VLAN 30, of which access.0 is no member"),
     "the uplink does not carry the VLAN": (
         "access", state("access", "30Pu", "1Pu 20"), IN, "",
-        "it never left br0 by access.0: eth1 is no member of VLAN 30"),
+        "it never left br0 by access.0: eth1 is not a member of VLAN 30"),
     "the uplink has no PVID": (
         "plain", state("plain", "1Pu", "30"), ">eth0 <eth1", "",
         "it never left br0 by plain.0: eth1 has no PVID, and takes no untagged frame"),
@@ -124,7 +124,7 @@ def test_d15_vlans(what: str) -> None:
 ABOVE = {  # the host's own address on the bridge, or on a VLAN of it
     ("plain", "br0", "30Pu"): "it never left br0 by plain.0: br0 puts it into VLAN 30, of which plain.0 is no member",
     ("plain", "br0", ""): "it never left br0 by plain.0: br0 is a member of no VLAN",
-    ("access", "br0.30", "1Pu"): "it never left br0 by access.0: br0.30 is no member of VLAN 30",
+    ("access", "br0.30", "1Pu"): "it never left br0 by access.0: br0.30 is not a member of VLAN 30",
     ("access", "br0.30", "1Pu 30"): f"it never left br0 by access.0: {UNKNOWN}",
 }
 

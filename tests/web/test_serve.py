@@ -135,7 +135,7 @@ def test_a_link_goes_down_and_two_browsers_see_it(served: Served, lab: Lab, host
         for stream in (first, second):
             state = stream.until("state", lambda s: port(s, "eth4")["state"] == "down")
             assert "down" in in_picture(state, "eth4")
-            assert any(change["subject"] == "eth4" and "set up" in change["action"] for change in state["changes"])
+            assert any(change["subject"] == "eth4" and "bring up" in change["action"] for change in state["changes"])
         lab.ip(host, "link set eth4 up")
         for stream in (first, second):
             stream.until("state", lambda s: port(s, "eth4")["state"] == "up")
@@ -242,7 +242,7 @@ def test_beyond_loopback_a_token_is_wanted(host: Namespace) -> None:
         assert served.told["url"] == f"http://192.168.1.10:{served.port}/?token={token}"
         own = f"192.168.1.10:{served.port}"
         assert served.ask("/", Host=own)[0] == 401
-        assert "wants a token" in served.ask("/", Host=own)[2]
+        assert "needs a token" in served.ask("/", Host=own)[2]
         for path in ("/events", "/page.js", "/nothing"):
             assert served.ask(path, Host=own)[0] == 401
         assert served.ask("/ask", "POST", Host=own, X_Bascule="ask")[0] == 401
@@ -260,7 +260,7 @@ def test_beyond_loopback_a_token_is_wanted(host: Namespace) -> None:
             assert stream.until("state", lambda _: True)["sha256"] == ""
         status, errors = served.end()
         assert status == 0
-        assert "therefore it wants the token" in errors
+        assert "therefore it needs the token" in errors
         assert token not in errors
 
 

@@ -18,7 +18,7 @@ options:
     type: path
     default: /etc/bascule/site.yaml
   host:
-    description: The host meant, where the file has several. By default it is found by the machine's name or hardware.
+    description: Which host, where the file has several. By default it is found by the machine's name or hardware.
     type: str
   confirm_within:
     description: How long the host waits for the new connection, in seconds.

@@ -28,7 +28,7 @@ from bascule.system.net.netns import Namespace
 
 T = TypeVar("T")
 EVERY_S = 1.0  # RFC 5227's PROBE_MIN
-NO_WIRE = "{} has no wire yet"
+NO_WIRE = "{} has no carrier yet"
 CONTROLS, LEAST = (1, 3, 6), 16  # eighths of a subnet in which others are asked for, and how big it must be for that
 WAIT_S = 4.0  # three probes, and its ANNOUNCE_WAIT of 2 s after the last one
 
@@ -91,7 +91,7 @@ def asking_notes(prepared: PreparedPlan) -> tuple[Note, ...]:
             by_link.setdefault((one.link, one.asked_on), []).append(str(one.address.ip))
     notes = []
     for (link, asked_on), addresses in by_link.items():
-        words = f"nobody was asked yet whether {', '.join(addresses)} {'is' if len(addresses) == 1 else 'are'} taken: "
+        words = f"not yet checked whether {', '.join(addresses)} {'is' if len(addresses) == 1 else 'are'} taken: "
         words += (
             f"apply asks on {asked_on} first" if asked_on else f"{NO_WIRE.format(link)}, so apply cannot ask either"
         )
@@ -119,7 +119,7 @@ def refuse_taken(prepared: PreparedPlan) -> tuple[str, ...]:
         raise BasculeError(*problems)
     lost = [one for one in new if one.asked_on is None and _has_wires(prepared, one.link)]
     return (
-        *(f"nobody could be asked whether {x.address.ip} is taken: {NO_WIRE.format(x.link)}" for x in lost),
+        *(f"could not check whether {x.address.ip} is taken: {NO_WIRE.format(x.link)}" for x in lost),
         *(
             f"whether {x.address.ip} is taken stays open: {mac} answers on {x.asked_on} for every address (proxy ARP)"
             for x, mac in taken

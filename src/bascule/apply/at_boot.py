@@ -29,7 +29,7 @@ PARAMETERS = Path("/", sysctls.PATH)
 
 
 def main(arguments: list[str]) -> int:
-    """Take back what is to be taken back. Exit status: 0 nothing to do or done, 1 not done."""
+    """Take back what will be taken back. Exit status: 0 nothing to do or done, 1 not done."""
     what, folder, lock = arguments[0], Folder(Path(arguments[1])), Path(arguments[2])
     try:
         durable.make_folder(lock.parent)

@@ -89,7 +89,7 @@ def _not_confirmed(folder: Folder, status: Status | None) -> Problem:
         )
     if status in {Status.TAKEN_BACK, Status.TAKING_BACK}:
         return Problem(code="NOTHING-ARMED", message=f"too late: change {folder.number} is {status}", hint=None)
-    why = "its way back has begun" if status is Status.FAILED else "it was not made to its end"
+    why = "its rollback has begun" if status is Status.FAILED else "it was not made to its end"
     return Problem(
         code="HALF-MADE",
         message=f"change {folder.number} is {status.words if status else 'unknown'}: {why}, so it cannot be kept",

@@ -108,7 +108,7 @@ def wait(folder: HeldFolder, alive: int, told: _Termination) -> str:
         if entry is not None and not entry.status.is_open:
             return ""
         if folder.folder is None and (entry is None or entry.status is Status.ARMED):
-            return ""  # the checkpoint was given up before anything was changed
+            return ""  # the checkpoint was abandoned before anything was changed
         if told.now:
             return TOLD
         left_s = (entry.deadline_s if entry and entry.deadline_s is not None else 0.0) - boot.boottime_s()

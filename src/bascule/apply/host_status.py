@@ -69,7 +69,7 @@ def host_status() -> HostStatus:
         found = _StatusReport(folder, entry, folder.read(), busy).tell()
         later, kept = _taken_back(place, after=folder.number)
         if entry.status is Status.CONFIRMED and later:
-            found = replace(found, words=f"nothing is armed; {later}; change {folder.number} stands", kept=kept)
+            found = replace(found, words=f"no change is pending; {later}; change {folder.number} stands", kept=kept)
     servers = _servers(place)
     return replace(
         found, servers=tuple(words for words, _ in servers), ok=found.ok and all(well for _, well in servers)
@@ -108,9 +108,12 @@ def _passed_over(checkpoint: Checkpoint) -> tuple[str, ...]:
 def _none(place: StateDirectory) -> tuple[str, tuple[str, ...]]:
     back, kept = _taken_back(place)
     if back:
-        return f"nothing is armed; {back}", kept
+        return f"no change is pending; {back}", kept
     words = relative_words()
-    return f"nothing is armed; Bascule has changed nothing here{f', as far as is known: {words}' if words else ''}", ()
+    return (
+        f"no change is pending; Bascule has changed nothing here{f', as far as is known: {words}' if words else ''}",
+        (),
+    )
 
 
 def _taken_back(place: StateDirectory, *, after: int = 0) -> tuple[str, tuple[str, ...]]:
@@ -161,36 +164,39 @@ class _StatusReport(Struct):
     def _words(self, n: int, left_s: float | None, *, watched: bool, working: bool) -> tuple[bool, str]:
         status = self.entry.status
         if status is Status.CONFIRMED:
-            return True, f"nothing is armed; change {n} is confirmed"
+            return True, f"no change is pending; change {n} is confirmed"
         if not self.folder.is_of_this_boot:
             return self._after_a_restart(n, working=working)
         if working and status is not Status.APPLIED:
-            return True, f"bascule {self.busy.verb} (process {self.busy.pid}) is at work on change {n}"
+            return True, f"bascule {self.busy.verb} (process {self.busy.pid}) is working on change {n}"
         if status is Status.APPLIED and left_s is not None and left_s > 0:
             if watched:
                 return True, f"change {n} waits for 'bascule confirm'; it is taken back in {left_s:.0f} s"
             return (
                 False,
-                f"change {n} waits, and its dead-man is gone: 'bascule confirm' keeps it, 'bascule undo' takes it back",
+                (
+                    f"change {n} waits for confirmation, but its dead-man does not run: "
+                    "'bascule confirm' keeps it, 'bascule undo' takes it back"
+                ),
             )
         if status is Status.APPLIED:
             who = f"{guard_words(self.entry)} is about to take it back" if watched else "'bascule undo' takes it back"
             return watched, f"change {n} was not confirmed in time; {who}"
         if status is Status.FAILED:
-            return False, f"the way back from change {n} is not complete; 'bascule undo' tries again"
+            return False, f"the rollback of change {n} is not complete; 'bascule undo' tries again"
         if status is Status.TAKING_BACK:
-            return False, f"the way back from change {n} was cut short; 'bascule undo' finishes it"
+            return False, f"the rollback of change {n} was interrupted; 'bascule undo' finishes it"
         if status is Status.ARMED:
-            return True, f"change {n} was given up before anything was changed"
+            return True, f"change {n} was abandoned before anything was changed"
         who = f"{guard_words(self.entry)} takes it back" if watched else "'bascule undo' takes it back"
-        return watched, f"change {n} was ended half-way; {who}"
+        return watched, f"change {n} was interrupted half-way; {who}"
 
     def _after_a_restart(self, n: int, *, working: bool) -> tuple[bool, str]:
-        lost = f"change {n} was not confirmed before the machine was restarted; the kernel lost it"
+        lost = f"change {n} was not confirmed before the machine was restarted; the kernel has lost it"
         if working:
             return True, f"{lost}; bascule {self.busy.verb} (process {self.busy.pid}) takes the rest of it back"
         if self.entry.status is Status.FAILED:
-            return False, f"{lost}; the way back is not complete; 'bascule undo' tries again"
+            return False, f"{lost}; the rollback is not complete; 'bascule undo' tries again"
         besides = parts.names(self.checkpoint.before, self.checkpoint.wanted)
         left = [*(["files"] if self.checkpoint.files else []), *besides]
         if self.entry.status is Status.TAKING_BACK and self.entry.by == boot_unit.BY:

@@ -40,7 +40,7 @@ class PendingChange(Struct, frozen=True):
         status = self.entry.status
         if status is Status.APPLIED and self.entry.deadline_s is not None:
             if not lives(self.entry.guard):
-                return "waits for 'bascule confirm', and its dead-man is gone: it does not go back by itself"
+                return "waits for 'bascule confirm', but its dead-man does not run: it is not taken back by itself"
             left_s = max(0.0, self.entry.deadline_s - boot.boottime_s())
             at = time.strftime("%H:%M:%S", time.localtime(time.time() + left_s))
             return f"waits for 'bascule confirm' and goes back in {left_s:.0f} s, at {at}"

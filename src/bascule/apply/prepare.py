@@ -378,11 +378,13 @@ def runnable(prepared: PreparedPlan) -> PreparedPlan:
     needed = tools(prepared.plan)
     require_tools(needed)
     problems = not_made_here(prepared.observed, prepared.wanted)
-    notes = [Note(kind="warning", subject="kernel", text=f"apply refuses: {x.code}: {x.message}") for x in problems]
+    notes = [
+        Note(kind="warning", subject="kernel", text=f"apply will refuse this: {x.code}: {x.message}") for x in problems
+    ]
     prepared = replace(prepared, plan=replace(prepared.plan, notes=(*prepared.plan.notes, *notes)))
     if "nft" not in needed or may_read_tables():
         return prepared
-    note = Note(kind="warning", subject="nft", text="shows its tables to root alone: rules may stand already")
+    note = Note(kind="warning", subject="nft", text="shows its tables to root only: rules may stand already")
     return replace(prepared, plan=replace(prepared.plan, notes=(*prepared.plan.notes, note)))
 
 

@@ -62,7 +62,7 @@ class Probes:
     """The probes that passed before the change, and those that it brings; ``hopes`` are brought, and only told of."""
 
     def __init__(self, prepared: PreparedPlan, named: Sequence[str] = ()) -> None:
-        """Ask them all once. Raises UsageFault for a ``--probe`` that is no HOST:PORT."""
+        """Ask them all once. Raises UsageFault for a ``--probe`` that is not HOST:PORT."""
         after = _with_leases(prepared)
         gateways = tuple(_gateways(prepared.observed))
         leaving = [one.probe for one in gateways if one.probe.link(after) is None]
@@ -296,7 +296,7 @@ def _named(text: str) -> Probe:
     host = host.strip("[]")
     if not host or not port.isdigit() or not 0 < int(port) < 65536:
         hint = "write it like 10.0.0.1:22, [fd00::1]:22 or name:443"
-        raise UsageFault(Problem(code="PROBE", message=f"'{text}' is no HOST:PORT", hint=hint))
+        raise UsageFault(Problem(code="PROBE", message=f"'{text}' is not HOST:PORT", hint=hint))
     try:
         address = ip_address(socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0][4][0])
     except (OSError, ValueError) as error:

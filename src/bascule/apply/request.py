@@ -33,7 +33,7 @@ def with_listed_files(prepared: PreparedPlan, root: str | None) -> PreparedPlan:
         found = with_files(prepared, persister)
         texts = (*unread(persister), *_unkept(found, not_kept))
     except BasculeError as error:
-        found, texts = prepared, tuple(f"apply refuses: {_words(each)}" for each in error.problems)
+        found, texts = prepared, tuple(f"apply will refuse this: {_words(each)}" for each in error.problems)
     notes = (Note(kind="warning", subject=FILES, text=text) for text in texts)
     return replace(found, plan=replace(found.plan, notes=(*found.plan.notes, *notes)))
 
@@ -50,7 +50,7 @@ def _unkept(prepared: PreparedPlan, why: str) -> tuple[str, ...]:
     """That nobody keeps the change over a restart, where that is not what somebody wanted."""
     if not prepared.plan.changes or why in {"", ON_PURPOSE, OWN_NAMESPACE}:
         return ()
-    return (f"nothing would keep this change over a restart: {why}",)
+    return (f"nothing would keep this change after a restart: {why}",)
 
 
 def no_files(prepared: PreparedPlan, root: str | None) -> str:

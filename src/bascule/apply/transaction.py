@@ -340,7 +340,7 @@ def told(failed: BaseException, back: RollbackResult) -> BaseException:
     if not back.ok:
         left = "; ".join(back.left)
         hint = "run 'bascule undo' again, or see 'bascule status'"
-        text = f"the way back is not complete, this still differs from before: {left}"
+        text = f"the rollback is not complete, this still differs from before: {left}"
         return BasculeError(*problems, Problem(code="NOT-TAKEN-BACK", message=text, hint=hint))
     if isinstance(failed, NotPermitted):
         return NotPermitted(*problems)

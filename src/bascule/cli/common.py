@@ -36,12 +36,12 @@ def json_option(function: F) -> F:
 
 def host_option(function: F) -> F:
     """The host, where the file has several."""
-    return click.option("--host", metavar="HOST", help="The host meant, where the file has several.")(function)
+    return click.option("--host", metavar="HOST", help="Which host, where the file has several.")(function)
 
 
 def here_option(function: F) -> F:
     """Insist that this machine is the host, whatever its name and hardware say."""
-    words = "Take this machine for that host, even if its name and hardware do not match."
+    words = "Treat this machine as that host, even if its name and hardware do not match."
     return click.option("--here", is_flag=True, help=words)(function)
 
 
@@ -108,7 +108,7 @@ def table(rows: Iterable[tuple[str, ...]], *, indent: int, columns: int) -> list
     last = len(listed[0]) - 1
     widths = [max(len(row[i]) for row in listed) for i in range(last)]
     offset = indent + sum(widths) + 2 * last
-    if columns - offset < 24:  # too narrow for cells side by side
+    if columns - offset < min(24, max(len(row[last]) for row in listed)):  # too narrow for cells side by side
         aligned = last > 1 and offset - 2 <= columns
         return [
             " " * indent

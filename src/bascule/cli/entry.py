@@ -28,7 +28,7 @@ ALLOCATIONS = 500_000
 # click's words for what a person types
 PLAIN_WORDS = (
     (r"is not a valid float( range)?", "is no number"),
-    (r"is not a valid integer( range)?", "is no whole number"),
+    (r"is not a valid integer( range)?", "is not a whole number"),
     (r"is not in the range ([\d.]+)<=x<=([\d.]+)", r"is not between \1 and \2"),
     (r"\. Choose from:\s+", ": one of "),
     (r",\n\s*", ", "),
@@ -73,7 +73,7 @@ def run(group: click.Command) -> NoReturn:
     except Exception as fault:
         if os.environ.get("BASCULE_DEBUG"):
             raise
-        message = f"Bascule itself is at fault: {type(fault).__name__}: {fault}"
+        message = f"internal error in Bascule: {type(fault).__name__}: {fault}"
         hint = "run it again with BASCULE_DEBUG=1 and report what it prints"
         report(BasculeError(Problem(code="BUG", message=message, hint=hint)), as_json=as_json)
         leave(1)
@@ -148,7 +148,7 @@ def from_os_error(error: OSError) -> BasculeError:
     if error.errno == errno.ENOENT and (not name or Path(str(name)).parent.is_dir()):
         hint = None
     if error.errno == errno.EACCES and error.filename and _is_own_state(str(error.filename)):
-        hint = "run it as root: what Bascule keeps of its changes is for root alone"
+        hint = "run it as root: Bascule's records of its changes are readable by root only"
     problem = Problem(code="SYSTEM", message=words, hint=hint)
     return NotPermitted(problem) if error.errno in {errno.EPERM, errno.EACCES} else BasculeError(problem)
 

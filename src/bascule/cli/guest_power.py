@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from bascule.cli.common import json_option, say, seconds, show, steps
-from bascule.cli.show.folding import ranges
+from bascule.cli.show.folding import folded, ranges
 from bascule.cli.show.output_style import output_style
 from bascule.guests.runtimes import RUNTIMES
 
@@ -60,9 +60,11 @@ def start(*, names: tuple[str, ...], driver: str | None, connect: str | None, as
     type=click.FloatRange(0, 86400),
     default=SHUTDOWN_S,
     show_default=True,
-    help="Wait so long until it is off; 0: do not wait.",
+    help="How long to wait until it is off; 0: do not wait.",
 )
-@click.option("--mode", type=click.Choice(("acpi", "agent")), help="How it is asked; what there is, if not given.")
+@click.option(
+    "--mode", type=click.Choice(("acpi", "agent")), help="How the guest is asked; by default the first way that works."
+)
 @_of_guests
 def shutdown(
     *, names: tuple[str, ...], wait_s: float, mode: str | None, driver: str | None, connect: str | None, as_json: bool
@@ -81,7 +83,7 @@ def shutdown(
     if left and wait_s:
         from bascule.errors import BasculeError
 
-        hint = f"wait longer (--wait), look at it by 'bascule guest console {left[0]}', or pull its plug: bascule "
+        hint = f"wait longer (--wait), look at it by 'bascule guest console {left[0]}', or power it off: bascule "
         hint += f"guest stop --force {' '.join(left)}"
         words = f"{ranges(left)} still {'runs' if len(left) == 1 else 'run'} after {seconds(wait_s)}"
         raise BasculeError.of("GUEST-STILL-RUNS", words, hint=hint)
@@ -94,13 +96,13 @@ def shutdown(
 @_yes
 @_of_guests
 def stop(*, names: tuple[str, ...], yes: bool, driver: str | None, connect: str | None, as_json: bool) -> int:
-    """Pull the plug of guests, as a power cut would. `bascule guest shutdown` asks them first.
+    """Power guests off at once, like a power cut. `bascule guest shutdown` asks them first.
 
     What a guest has not written to its disk is lost. It asks where it is run on a terminal.
     """
     chosen = chosen_guests(names, driver, connect)
     running = ranges(chosen.running)
-    if running and not _agrees(f"pull the plug of {running}? What is not on disk is lost", yes=yes):
+    if running and not _agrees(f"power off {running} at once? Data that is not on disk yet is lost", yes=yes):
         return 1
     chosen.stop()
     report("guest-stop", f"stopped: {', '.join(names)}", (), as_json=as_json)
@@ -108,7 +110,7 @@ def stop(*, names: tuple[str, ...], yes: bool, driver: str | None, connect: str 
 
 
 @click.command()
-@click.option("--disable", is_flag=True, help="Do not start them when the host boots any more.")
+@click.option("--disable", is_flag=True, help="No longer start them when the host boots.")
 @_of_guests
 def autostart(*, names: tuple[str, ...], disable: bool, driver: str | None, connect: str | None, as_json: bool) -> int:
     """Start guests when the host boots, by libvirt. Where a site file says `autostart:`, apply follows it."""
@@ -122,13 +124,13 @@ def autostart(*, names: tuple[str, ...], disable: bool, driver: str | None, conn
 @_yes
 @_of_guests
 def undefine(*, names: tuple[str, ...], yes: bool, driver: str | None, connect: str | None, as_json: bool) -> int:
-    """Take the definitions of guests away. Their disks stay; a guest that runs is refused.
+    """Remove the definitions of guests. Their disks stay; a guest that runs is refused.
 
     A guest that the site file still has is defined again by the next apply. It asks where it is run on a terminal.
     """
     chosen = chosen_guests(names, driver, connect)
     chosen.refuse_running()
-    if not _agrees(f"take the definition of {ranges(names)} away? Disks stay", yes=yes):
+    if not _agrees(f"remove the definition of {ranges(names)}? Disks stay", yes=yes):
         return 1
     chosen.undefine()
     report("guest-undefine", f"undefined: {', '.join(names)}; disks stay", (), as_json=as_json)
@@ -182,5 +184,5 @@ def report(verb: str, words: str, notes: Iterable[Note], *, as_json: bool) -> No
         return
     if not output_style().quiet:
         show(words)
-    for note in notes:
-        say(f"{note.kind}: {note.subject}: {note.text}")
+    for subject, text, kind in folded((note.subject, note.text, str(note.kind)) for note in notes):
+        say(f"{kind}: {subject}: {text}")

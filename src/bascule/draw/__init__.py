@@ -39,7 +39,7 @@ def draw(
     """
     if (chosen := FORMATS.get(format)) is None:
         hint = f"one of {', '.join(FORMATS)}"
-        raise UsageFault(Problem(code="FORMAT", message=f"'{format}' is no format of a drawing", hint=hint))
+        raise UsageFault(Problem(code="FORMAT", message=f"'{format}' is not a picture format", hint=hint))
     limit = chosen.collapse if isinstance(collapse, str) else collapse
     scene = make_scene(site, observed=observed, highlight=highlight, collapse=limit)
     return chosen.render(scene, Options(width=width, ascii=ascii, date=date))

@@ -76,7 +76,7 @@ def unread_state(networks: Path) -> tuple[str, ...]:
     """What of Bascule's own state this user may not look at: guests of bare QEMU, and leases of its own networks."""
     kept = {qemu_folder(): "which guests of bare QEMU there are", networks: "which leases Bascule's own networks gave"}
     return tuple(
-        f"'{path}' is shown to root alone: {what} is not known" for path, what in kept.items() if is_closed(path)
+        f"'{path}' is readable by root only: {what} is not known" for path, what in kept.items() if is_closed(path)
     )
 
 

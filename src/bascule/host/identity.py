@@ -95,7 +95,7 @@ def compare(site: Site, host: Host, state: HostState) -> HostMatch:
     if several and found == len(host.nics) and not others:
         return HostMatch(host.name, f"it has all of its NICs ({', '.join(host.nics)})", ())
     if found and not several:
-        compared.append(f"the name {next(iter(host.nics))} alone says nothing, many machines have it")
+        compared.append(f"the NIC name {next(iter(host.nics))} alone proves nothing")
     return HostMatch(host.name, "", tuple(compared))
 
 
@@ -121,7 +121,7 @@ def require_here(site: Site, host: Host, look: Callable[[], HostState]) -> None:
         return
     unpinned = [(n.name, state.links.get(n.name)) for n in host.nics.values() if not (n.mac or n.path)]
     pin = next((f"{name}: {{mac: {link.hardware_mac}}}" for name, link in unpinned if link and link.mac), "")
-    hint = "if it is, insist with --here" + (f", or say it in the file, as in {pin}" if pin else "")
+    hint = "if it is, confirm it with --here" + (f", or say it in the file, as in {pin}" if pin else "")
     raise BasculeError(
         Problem(
             code="HOST-OTHER",

@@ -35,7 +35,7 @@ def gather(*, root: str | None, dialect_name: str | None, host: str | None, site
     """
     top = root or "/"
     if not Path(top).is_dir():
-        raise UsageFault(Problem(code="ROOT", message=f"'{top}' is no folder", hint="name the folder above etc/"))
+        raise UsageFault(Problem(code="ROOT", message=f"'{top}' is not a directory", hint="name the folder above etc/"))
     name = host or name_for_site(root)
     state = None if root else _observed()
     managers = detect(top)

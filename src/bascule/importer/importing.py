@@ -250,7 +250,7 @@ def _named_tables(config: NetworkConfig, sources: Sources) -> Iterator[Unparsed]
     for each in table_names(sources.tables):
         if each.number in used:
             yield Unparsed(
-                each.file, each.line, f"{each.number} {each.name}", "a table's name; its number stands below"
+                each.file, each.line, f"{each.number} {each.name}", "a table's name; its number is used below"
             )
 
 
@@ -299,13 +299,13 @@ def _comments(
         origin.append("libvirt's definitions")
     out = [
         f"Imported from {', '.join(origin) or 'nothing'}.",
-        "Which network is on the wire of a NIC, no configuration says: 'bascule survey' finds out.",
+        "No configuration says which network a NIC is connected to: 'bascule survey' finds out.",
     ]
     for title, lines in (
-        ("Kernel and files disagree (the kernel's word stands below):", told),
+        ("Kernel and files disagree (the kernel's value is used below):", told),
         ("Not said below:", notes),
         ("Not taken from the files:", [str(each) for each in left]),
-        ("So without a word below, or of no matter for it:", [str(each) for each in default]),
+        ("Left out because it is the default, or has no effect:", [str(each) for each in default]),
         ("Left to libvirt, which keeps it:", kept),
         ("Seen and left alone (guests, leases, other programs, what is down):", others),
     ):

@@ -42,7 +42,7 @@ def put_under_bridge(host: dict[str, Any], wish: NewBridge, taken: Collection[st
     try:
         parse_ifname(name)
     except ValueError as wrong:
-        raise _refused(f"no bridge can be called so: {wrong}", "take a name like br0") from wrong
+        raise _refused(f"this is not a valid name for a bridge: {wrong}", "take a name like br0") from wrong
     if name in used:
         raise _refused(f"there is a link '{name}' already", "take another name with --as NAME")
     speaks = "address" in link or link.get("ipv6") in LISTENING

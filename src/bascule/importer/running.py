@@ -158,7 +158,7 @@ def _left_out(link: Link, state: HostState, taken: Collection[str], *, is_hardwa
     if isinstance(link.options, Tap) or (link.name in FALLBACK and _is_idle(link)):
         return ""
     kind = link.options.info_kind if isinstance(link.options, Other) else link.options.kind
-    return "" if kind in {"loopback", "macvtap"} else f"left out, links of kind '{kind}' are not taken"
+    return "" if kind in {"loopback", "macvtap"} else f"left out, links of kind '{kind}' are not supported"
 
 
 def _is_cable(link: Link, state: HostState) -> bool:

@@ -48,7 +48,7 @@ def read_firewall(state: HostState, tables: Mapping[str, AnyTable] | None = None
     """
     gaps: list[str] = []
     if os.geteuid() != 0:
-        gaps.append("nft shows its tables to root alone")
+        gaps.append("nft shows its tables to root only")
     given = state.tables if tables is None else tables
     others = {key: one for key, one in given.items() if isinstance(one, ForeignTable)}
     programs = nft_savers({one.family for one in others.values() if needs_extensions(one.content)})

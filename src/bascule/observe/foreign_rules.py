@@ -45,7 +45,7 @@ class ForeignRules(Struct, frozen=True, kw_only=True):
 
 def read_foreign_rules(state: HostState) -> ForeignRules:
     """Those of the namespace that we are in, whose ``state`` was observed; nothing is changed."""
-    gaps: list[str] = [] if os.geteuid() == 0 else ["nft shows its tables to root alone"]
+    gaps: list[str] = [] if os.geteuid() == 0 else ["nft shows its tables to root only"]
     tables = [table for table in state.tables.values() if isinstance(table, ForeignTable)]
     network = read_firewall(state)
     texts = [*_tables(tables, network, gaps), *_legacy(gaps)]

@@ -51,7 +51,8 @@ class HeldBridge(Struct, frozen=True):
         """That it would go, and nobody asked for that."""
         return Problem(
             code="PORT-LEFT",
-            message=f"{self.words} would go with {self.bridge}, on which it stands, and nobody asked for that",
+            message=f"{self.words} would be deleted with {self.bridge}, on which it is built; "
+            "the file does not ask for that",
             place=place,
             hint=f"keep {self.bridge} in the file, or stop the container first",
         )

@@ -44,7 +44,7 @@ def read_uses(links: Iterable[str], state: HostState) -> LinkUses:
     """Everything that names one of these links, in the namespace that we are in; nothing is changed."""
     wanted, gaps = tuple(links), list[str]()
     if os.geteuid() != 0:
-        gaps.append("sockets and files of others are shown to root alone")
+        gaps.append("sockets and files of others are visible to root only")
     network = read_firewall(state)
     return LinkUses(
         network=network,

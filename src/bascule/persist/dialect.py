@@ -127,7 +127,7 @@ def dialect(name: str, known: Callable[[], tuple[str, ...]] = registry.readable)
         hint = (
             "that of NetworkManager is keyfile" if name.lower() in {"networkmanager", "nm"} else f"use one of {words}"
         )
-        raise UsageFault(Problem(code="DIALECT", message=f"'{name}' is no dialect", hint=hint))
+        raise UsageFault(Problem(code="DIALECT", message=f"'{name}' is not a dialect", hint=hint))
     return _load(name)
 
 

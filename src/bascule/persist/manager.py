@@ -77,7 +77,7 @@ class Managers(Struct, frozen=True):
             raise BasculeError(
                 Problem(
                     code="MANAGERS",
-                    message=f"two configuration systems look after this host's network: {told}",
+                    message=f"two configuration systems manage this host's network: {told}",
                     hint="write 'persist: NAME' under the host in the site file, and turn the other one off; "
                     + " | ".join(str(m) for m in self.rivals),
                 )

@@ -203,6 +203,6 @@ def find_persister(site: Site, host: Host, *, root: str | None = None) -> tuple[
     if chosen is None:
         return None, "no configuration system was found on this host (write 'persist: NAME' under it to choose one)"
     if chosen not in persistent():
-        return None, f"{chosen} looks after this host's network, and Bascule reads its files but does not write them"
+        return None, f"{chosen} manages this host's network, and Bascule reads its files but does not write them"
     rivals = [one for one in managers.rivals if one.dialect != chosen]
     return Persister(site, host, chosen, str(Path(root or "/").resolve()), rivals=rivals), ""

@@ -20,7 +20,7 @@ PATH = "etc/sysctl.d/60-bascule.conf"
 def render(site: Site, host: Host, state: HostState | None = None) -> Mapping[str, str]:
     """The file by its path; nothing where the kernel's own values will do.
 
-    ``state`` is what a plan leads to: it tells the NICs that take router advertisements on a host that routes.
+    ``state`` is what a plan leads to: it tells the NICs that accept router advertisements on a host that routes.
     """
     said = declared_state(site, host)
     wanted = {key: value for key, value in said.sysctls.items() if key not in FORWARDING.values()}

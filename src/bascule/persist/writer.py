@@ -199,7 +199,7 @@ class _Decision(Struct, frozen=True):
                 place=str(_free_place(self.root, path)),
             )
             if path == cloud_init.FILE:
-                one = replace(one, reason="cloud-init would write its file anew at the next boot")
+                one = replace(one, reason="cloud-init would write its file again at the next boot")
             elif path in taken:
                 one = replace(one, raw=_other_bytes(self.root / path, old) if new is not None else None)
                 lost = lost_lines(before, result, path)
@@ -218,7 +218,7 @@ class _Decision(Struct, frozen=True):
                 and self.foreign[path].rstrip() not in (new or "")
             }
         mine = ", ".join(sorted(spoken & self.config.links.keys()))
-        said = f"it configures {mine}" if mine else "it stands where a file must be written"
+        said = f"it configures {mine}" if mine else "it is in the place of a file that must be written"
         if not mine and new is not None and new.startswith(self.foreign[path].rstrip()):
             return "it does not include the files that are written, and will; what it says stays"
         if new is None:
@@ -249,7 +249,7 @@ def _edited(path: Path) -> Problem:
     return Problem(
         code="FILE-EDITED",
         message=f"'{path}' was edited since Bascule wrote it",
-        hint=f"take the edit into the site file, then let Bascule write it anew: rm {path}",
+        hint=f"take the edit into the site file, then let Bascule write it again: rm {path}",
     )
 
 

@@ -66,7 +66,7 @@ def refuse_stranded(before: HostState, after: HostState, nics: Collection[str], 
     problems += [
         Problem(
             code="PORT-LEFT",
-            message=f"{name} would go with {below}, on which it stands, and nobody asked for that",
+            message=f"{name} would be deleted with {below}, on which it is built; the file does not ask for that",
             place=place,
             hint=f"keep {below} in the file, or remove {name} first (ip link del {name})",
         )
@@ -117,7 +117,7 @@ def losses(before: HostState, after: HostState, nics: Collection[str] = ()) -> t
         if name not in after.links:
             continue
         if (now := bridge_of(after, name)) is None:
-            words = f"loses its bridge {bridge}" + ("" if bridge in after.links else ", which goes")
+            words = f"loses its bridge {bridge}" + ("" if bridge in after.links else ", which is removed")
             behind = _behind(before, name)
             found.append((name, words + (f"; {behind} behind it as well" if behind else "")))
         elif name in wires:
@@ -128,7 +128,9 @@ def losses(before: HostState, after: HostState, nics: Collection[str] = ()) -> t
     bridges = {name for name, link in before.links.items() if name not in after.links and link.is_bridge}
     stands = stood_on(bridges, before.links)
     found += [
-        (n, f"goes with {below}, on which it stands") for n, below in stands.items() if not before.links[n].is_ours
+        (n, f"is deleted with {below}, on which it is built")
+        for n, below in stands.items()
+        if not before.links[n].is_ours
     ]
     return tuple(found)
 

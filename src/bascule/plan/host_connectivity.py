@@ -1,4 +1,4 @@
-"""What of a change touches the host's own line to its networks: its addresses, its routes, and the links under them.
+"""What of a change touches the host's own connection to its networks: its addresses, its routes, the links under them.
 
 Such a change needs a confirmation, whoever makes it: where it is mistyped nobody may reach the host any more. Pure.
 """
@@ -59,12 +59,13 @@ class HostConnectivity:
             old, new = ([ip for ip in found if ip_interface(ip).version == version] for found in (had, has))
             if old and not new and not any(map(self._made_anew, old)):
                 text = f"with {', '.join(old)} this host loses its last IPv{version} address: "
-                text += f"nobody reaches it by IPv{version} any more"
+                text += f"it can no longer be reached over IPv{version}"
                 yield Note(kind="warning", subject=had[old[0]], text=text)
         ways, left = _defaults(self.before), {VERSIONS[route.dst] for route in _defaults(self.after)}
         for version in sorted({VERSIONS[route.dst] for route in ways} - left):
             first = next(route for route in ways if VERSIONS[route.dst] == version)
-            text = f"the only default route of IPv{version} ({_way(first)}) goes: it reaches its own subnets alone"
+            text = f"the only default route of IPv{version} ({_way(first)}) is removed: "
+            text += "the host then reaches its own subnets only"
             yield Note(kind="warning", subject=first.dev or "route", text=text)
 
     def addresses(self, state: HostState) -> Mapping[str, IfName]:
@@ -88,7 +89,7 @@ class HostConnectivity:
             line = f" ({peer} is connected to it)" if peer else ""
             now = has.get(ip) or self._made_anew(ip)
             if now is None:
-                yield f"{ip} goes from {link}{line}"
+                yield f"{ip} is removed from {link}{line}"
             elif now != link:
                 yield f"{ip} moves from {link} to {now}{line}"
         yield from (f"{ip} is new on {link}" for ip, link in has.items() if ip not in had)
@@ -110,7 +111,7 @@ class HostConnectivity:
         for route in gone:
             then = next((one for one in new if _is_moved(route, one)), None)
             if then is None:
-                yield f"the route {_name(route)} goes"
+                yield f"the route {_name(route)} is removed"
             else:
                 new.remove(then)
                 old, now = (" and ".join(_links(one)) for one in (route, then))

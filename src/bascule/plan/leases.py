@@ -122,13 +122,13 @@ def _handover(client: DhcpClient, move: AddressMove) -> Handover | None:
 def _told(client: DhcpClient, move: AddressMove, handover: Handover | None) -> Note:
     which = next((a.ip.partition("/")[0] for a in move.addresses if a.dynamic), "its address")
     if handover is not None:
-        words = f"{client.name} goes on with its lease on {handover.to}; here it ends without giving it back"
+        words = f"{client.name} continues with its lease on {handover.to}; here it stops without releasing it"
         return Note(kind="along", subject=move.link, text=words)
     if move.to is None:
-        words = f"{client.name} runs on it and would give it an address again: end it, this link becomes a port"
+        words = f"{client.name} runs on it and would give it an address again: stop it, this link becomes a port"
         return Note(kind="warning", subject=move.link, text=words)
     if client.daemon:
-        words = f"{client.name} goes on with the lease of {which} on {move.to} when it reads the files of this change"
+        words = f"{client.name} continues with the lease of {which} on {move.to} when it reads the files of this change"
         return Note(kind="along", subject=move.link, text=words)
     words = f"{client.name} was started for all links at once, so it stays: start it for {move.link} alone first, "
     words += f"or let it leave {move.link} alone and look after {move.to}; else the lease of {which} ends"

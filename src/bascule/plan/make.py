@@ -83,7 +83,7 @@ def _without_carrier(host: Host, observed: HostState) -> Iterator[Note]:
         link = observed.links.get(name)
         if link is None or not link.up or link.facts.carrier or link.facts.operstate not in NO_CARRIER:
             continue
-        text = f"has no carrier: {no_carrier(link)}; nothing comes or goes over it"
+        text = f"has no carrier: {no_carrier(link)}; no traffic passes over it"
         yield Note(kind="warning", subject=name, text=text)
 
 

@@ -104,7 +104,7 @@ def _taken(
             code="TABLE-TAKEN",
             message=f"{who} the nft table '{key}', and this host has one of that name that {whose}",
             place=host.virtual_networks[network].place if network else host.place,
-            hint=f"look at it with `nft list table {key}` and take it away"
+            hint=f"look at it with `nft list table {key}` and delete it"
             + (", or name the network differently" if network else ""),
         )
 

@@ -22,4 +22,4 @@ def read_state(path: str) -> HostState:
     try:
         return from_json(json.loads(read_bytes(path, limit=STATE_MAX)))
     except ValueError as error:
-        raise BasculeError.of("STATE-FILE", f"'{path}' is no saved state: {error}") from error
+        raise BasculeError.of("STATE-FILE", f"'{path}' is not a saved state: {error}") from error

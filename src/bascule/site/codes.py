@@ -8,10 +8,10 @@ from __future__ import annotations
 CODES = {
     # the text
     "ENCODING": "the file is not UTF-8",
-    "CONTROL-CHARACTER": "an invisible character stands in the file or inside a value",
-    "TAB": "a tab stands in the indentation",
+    "CONTROL-CHARACTER": "an invisible character is in the file or inside a value",
+    "TAB": "a tab is used for indentation",
     "YAML": "the text is not YAML",
-    "DUPLICATE-KEY": "a key stands twice in one mapping",
+    "DUPLICATE-KEY": "a key appears twice in one mapping",
     "ANCHOR": "an anchor, alias or merge key; each thing is named once and refers by name",
     "TAG": "a YAML tag; a value's meaning comes from its key",
     "DOCUMENTS": "more than one YAML document",
@@ -91,7 +91,7 @@ CODES = {
     "EXPECT-SERVICE": "an expectation whose outcome says nothing about the network",
     "EXPECT-MACVTAP": "an expectation between a host and a guest that shares its only NIC",
     "EXPECT-SEEN-AS": "'seen_as' where nothing can be seen",
-    "EXPECT-REPEATED": "an expectation that stands there already",
+    "EXPECT-REPEATED": "an expectation that is in the file already",
     "EXPECT-CONTRADICTION": "two expectations that cannot both hold",
     "EXPECT-EMPTY": "a group in an expectation that has no member",
     "FORWARDS": "a machine that forwards and is not in between, or cannot forward that",

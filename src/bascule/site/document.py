@@ -104,7 +104,7 @@ class Host(Entry):
     )
     as_found: s.Boolean = Field(
         False,
-        description="What is there already keeps its bridge options, MACs and IPv6 settings; "
+        description="What exists already keeps its bridge options, MACs and IPv6 settings; "
         "Bascule's own defaults are put only on what it makes.",
     )
     nics: NamedLink[Nic] = Field(default_factory=dict, description="Its NICs, by the kernel's name.")

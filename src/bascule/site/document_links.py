@@ -71,7 +71,7 @@ def _hook_line(value: object) -> object:
     """A line of interfaces(5) that has a command run."""
     word, _, command = value.partition(" ") if isinstance(value, str) else ("", "", "")
     if word not in HOOK_WORDS or not command.strip() or not str(value).isprintable() or str(value).endswith("\\"):
-        raise s.fault("HOOK", f"{shown(value)} is no line with a command", "write one line, as 'up COMMAND'")
+        raise s.fault("HOOK", f"{shown(value)} is not a line with a command", "write one line, as 'up COMMAND'")
     return value
 
 

@@ -35,7 +35,7 @@ def as_list(value: object) -> object:
     if not isinstance(value, list):
         what = "a mapping" if isinstance(value, dict) else shown(value)
         hint = f"write [{value}]" if isinstance(value, str) else "put it in [ ], or behind '- '"
-        raise s.fault("TYPE", f"{what} stands where a list was expected", hint)
+        raise s.fault("TYPE", f"{what} is given where a list was expected", hint)
     return tuple(value)
 
 
@@ -44,7 +44,7 @@ def _as_section(value: object) -> object:
         return {}
     if not isinstance(value, dict):
         what = "a list" if isinstance(value, list) else shown(value)
-        raise s.fault("TYPE", f"{what} stands where a mapping was expected", "write each entry as 'NAME: {…}'")
+        raise s.fault("TYPE", f"{what} is given where a mapping was expected", "write each entry as 'NAME: {…}'")
     return value
 
 
@@ -68,7 +68,7 @@ class Entry(BaseModel):
         if not isinstance(value, dict):
             what = "a list" if isinstance(value, list) else shown(value)
             keys = ", ".join(field.alias or name for name, field in cls.model_fields.items())
-            raise s.fault("TYPE", f"{what} stands where the keys of {cls.noun()} were expected", f"its keys: {keys}")
+            raise s.fault("TYPE", f"{what} is given where the keys of {cls.noun()} were expected", f"its keys: {keys}")
         return value
 
     @classmethod

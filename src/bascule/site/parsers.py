@@ -217,7 +217,7 @@ def read_size(text: str) -> int:
         size = int(float(match[1]) * (1 << _UNITS[match[2]]))
         if size:
             return size
-        raise Invalid(f"{shown(text)} is no memory at all", "write a size like 8GiB")
+        raise Invalid(f"{shown(text)} is zero", "write a size like 8GiB")
     hint = "write a number with KiB, MiB, GiB or TiB (powers of 1,024), like 8GiB"
     if match and match[2]:
         unit = next((unit for unit in _UNITS if unit[0] == match[2][0].upper()), None)
@@ -334,7 +334,7 @@ def read_span(text: str) -> Span:
     if not isinstance(low, IPv4Address) or not isinstance(high, IPv4Address):
         raise Invalid(
             f"{shown(text)} is not an IPv4 range; Bascule asks and plays DHCP for IPv4 only",
-            "IPv6 guests take router advertisements or a static address",
+            "IPv6 guests accept router advertisements or a static address",
         )
     if low > high:
         raise Invalid(f"{shown(text)} runs backwards", f"write {last}-{first}")
@@ -365,7 +365,7 @@ def read_mac_or_number(text: str) -> Mac | int:
     if not text.isdigit():
         return read_mac(text)
     if not 1 <= int(text) <= 1024:
-        raise Invalid(f"{shown(text)} is no number of MACs", "write 1 to 1024, or the MACs themselves")
+        raise Invalid(f"{shown(text)} is not a number of MACs", "write 1 to 1024, or the MACs themselves")
     return int(text)
 
 
@@ -385,5 +385,5 @@ def read_uplink(text: str) -> IfName:
 def read_text(text: str) -> str:
     """Any text that is not empty."""
     if not text.strip():
-        raise Invalid("an empty text stands here")
+        raise Invalid("the value is empty")
     return text

@@ -52,7 +52,7 @@ class Scalar(Struct, frozen=True):
         """From the tree's text to the value."""
         if not isinstance(value, str):
             what = "nothing" if value is None else "a mapping" if isinstance(value, dict) else "a list"
-            raise fault("TYPE", f"{what} stands where {self.noun} was expected")
+            raise fault("TYPE", f"{what} is given where {self.noun} was expected")
         if len(value) > TEXT_MAX:
             raise fault("TYPE", f"{shown(value)} is {len(value)} characters long, not {self.noun}")
         try:

@@ -71,7 +71,7 @@ def _decode(data: bytes, found: Findings) -> str | None:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         if b"\0" in data or data.startswith(COMPRESSED):  # no text of any encoding with one byte a character
-            hint = "name the file that you wrote, as text, and not what was packed or made of it"
+            hint = "name the site file itself, which is a text file"
             found.at("ENCODING", "the file is binary, not text", Place(found.file, 1, 1), hint)
             return None
         before = data[: error.start]
@@ -114,7 +114,9 @@ def _explain(error: yaml.YAMLError, text: str, found: Findings) -> None:
     for number in (line, line - 1):  # the parser may complain on the line below
         if 0 <= number < len(lines) and re.match(r" *\t", lines[number]):
             place = Place(found.file, number + 1, lines[number].index("\t") + 1)
-            found.at("TAB", "a tab stands in the indentation", place, "indent with spaces; YAML takes no tabs there")
+            found.at(
+                "TAB", "a tab is used for indentation", place, "indent with spaces; YAML does not allow tabs there"
+            )
             return
     hint = next((hint for words, hint in _HINTS.items() if words in said), None)
     context = getattr(error, "context", None)
@@ -209,13 +211,15 @@ class _Reader:
         name: str = event.value
         path = (*parent[0], name)
         if name == "<<" and not event.style:
-            self.stop("ANCHOR", "merge key '<<' is not taken", event, "write the keys out; each thing is named once")
+            self.stop(
+                "ANCHOR", "merge key '<<' is not supported", event, "write the keys out; each thing is named once"
+            )
         if not name.isprintable():
             self.refuse_unprintable(event)
         if path in self.found.keys:
             self.found.at(
                 "DUPLICATE-KEY",
-                f"key {shown(name)} stands twice in one mapping",
+                f"key {shown(name)} appears twice in one mapping",
                 self.place(event),
                 "remove one of them, or give the second another name",
                 (("first here", self.found.place(path, key=True)),),
@@ -242,7 +246,7 @@ class _Reader:
             "CONTROL-CHARACTER",
             f"{shown(text)} holds {_name(bad)}",
             place,
-            "type it anew: no value of a site file has line breaks or invisible characters",
+            "type it again: no value of a site file has line breaks or invisible characters",
         )
 
     def refuse_magic(self, event: Any) -> None:
@@ -251,14 +255,14 @@ class _Reader:
             sign = "*" if isinstance(event, yaml.AliasEvent) else "&"
             self.stop(
                 "ANCHOR",
-                f"'{sign}{event.anchor}' is an anchor or alias, which site files do not take",
+                f"'{sign}{event.anchor}' is an anchor or alias, which site files do not support",
                 event,
                 "write the value out; each thing is named once and refers by name",
             )
         if getattr(event, "tag", None):
             self.found.at(
                 "TAG",
-                f"tag {shown(event.tag)} is not taken",
+                f"tag {shown(event.tag)} is not supported",
                 self.place(event),
                 "remove it; a value's meaning comes from its key",
             )

@@ -189,7 +189,9 @@ def switch_port(heard: NicTraffic, seen: tuple[Device, ...]) -> tuple[Port | Non
         told = backed
     hosts = {mac for device in seen if device.role in NO_SWITCH for mac in (device.mac, device.said.chassis)}
     if not told and bridge and set(macs) <= hosts:
-        return None, (f"{bridge[5:]} sends BPDUs and says by LLDP or CDP that it is no switch: a host with a bridge",)
+        return None, (
+            f"{bridge[5:]} sends BPDUs and says by LLDP or CDP that it is not a switch: a host with a bridge",
+        )
     if not told:
         if not bridge:
             return None, ()

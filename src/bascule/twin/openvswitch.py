@@ -88,7 +88,7 @@ def start(namespace: Namespace, folder: Path) -> Iterator[Daemon]:
         message = f"the schema of Open vSwitch, {SCHEMA}, is not in {' or '.join(map(str, FOLDERS))}"
         raise MissingTool(Problem("OPENVSWITCH-MISSING", message, hint="apt-get install openvswitch-common"))
     if not os.access(TUN, os.R_OK | os.W_OK):
-        message = f"Open vSwitch moves frames in userspace through {TUN}, which is not yours to open"
+        message = f"Open vSwitch moves frames in userspace through {TUN}, which may not be opened by you"
         raise NotPermitted(
             Problem("NOT-PERMITTED", message, hint=f"run it as root, or let it be opened: chmod 666 {TUN}")
         )

@@ -54,7 +54,7 @@ def prepare(wish: Expectation, endpoints: Endpoints, off: GuestsOff = NONE_OFF, 
         )
     case = Case(wish)
     if not endpoints.attachments(wish.source):
-        case.refusal = f"nobody can ask from {wish.source} here"
+        case.refusal = f"{wish.source} cannot be used as a source here"
         return case
     if not endpoints.stands(wish.target):
         case.refusal = f"no address of {wish.target} is known here"

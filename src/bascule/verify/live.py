@@ -106,7 +106,7 @@ def _is_another(site: Site, host: Host, state: HostState) -> tuple[Check, ...]:
     """Where nothing says that this machine is the host: whatever was found may be about another one."""
     if not (words := compare(site, host, state).words):
         return ()
-    detail = f"{words}; everything here is about this machine, whichever it is"
+    detail = f"{words}; everything below is about this machine"
     return (Check(id="this-host", subject=host.name, ok=None, detail=detail, unproven=True),)
 
 

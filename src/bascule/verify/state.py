@@ -194,7 +194,7 @@ def _mtu(site: Site, host: Host, bridge: Bridge, state: HostState, facts: StateC
 def _spanning_tree(link: Link, facts: StateChecks) -> Check:
     options = link.options
     if not isinstance(options, BridgeOptions):
-        return facts.check("stp", link.name, f"is no bridge but {options.kind or 'a NIC'}", "existence")
+        return facts.check("stp", link.name, f"is not a bridge but {options.kind or 'a NIC'}", "existence")
     delay = options.forward_delay
     words = "the times of another bridge, the root" if delay is None else f"forward delay {delay / 100:g} s"
     seen = f"STP {'on' if options.stp_state else 'off'}, {words}"

@@ -89,7 +89,7 @@ def cause(site: Site, endpoints: Endpoints, wish: Expectation, hops: Sequence[Ho
         place = getattr(site.machines.get(name) or site.hosts.get(name), "place", NOWHERE)
         if place != NOWHERE:
             return (
-                f"{name} stands on {', '.join(sorted({str(f.network) for f in endpoints.attachments(name)}))}",
+                f"{name} is on {', '.join(sorted({str(f.network) for f in endpoints.attachments(name)}))}",
                 place,
             )
     return "the expectation itself", wish.place

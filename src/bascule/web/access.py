@@ -42,7 +42,7 @@ OPEN_PATHS = frozenset({"/page.css", "/icon.svg"})  # say nothing about this hos
 
 WANTED = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>bascule: token</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><link rel="stylesheet" href="/page.css"></head>
-<body><main class="door"><h1>This page wants a token</h1>
+<body><main class="door"><h1>This page needs a token</h1>
 <p>It can be reached from other machines and shows the network of this host, so it is not for everybody.
 <code>bascule serve</code> has printed the address with the token in its terminal.</p>
 <form method="get" action="/"><label for="token">Token</label>
@@ -75,16 +75,17 @@ class AccessControl(Struct, frozen=True):
         host = headers.get("host", "")
         if not self._is_ours(host_of(host)):
             return Refusal(
-                421, f"'{host[:80]}' is no name of this server; start it with --name to allow it, or use the address\n"
+                421,
+                f"'{host[:80]}' is not a name of this server; start it with --name to allow it, or use the address\n",
             )
         origin = headers.get("origin")
         if origin is not None and origin.lower() not in {f"http://{host.lower()}", f"https://{host.lower()}"}:
-            return Refusal(403, "this request comes from a page of somebody else\n")
+            return Refusal(403, "this request comes from another site's page\n")
         site = headers.get("sec-fetch-site", "same-origin")
         if site not in {"same-origin", "none"}:
             is_visit = method == "GET" and path == "/" and headers.get("sec-fetch-mode") == "navigate"
             if not (is_visit and headers.get("sec-fetch-dest") == "document"):
-                return Refusal(403, "this request comes from a page of somebody else\n")
+                return Refusal(403, "this request comes from another site's page\n")
         if method not in {"GET", "HEAD"} and MARK not in headers:
             return Refusal(403, f"a request that does something needs the header {MARK}\n")
         return None

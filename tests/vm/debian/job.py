@@ -148,7 +148,7 @@ def write(manager: str) -> None:
     came_back(manager)
     say("the installer's file gives the address again", ok=not wait_until(lambda: not address("eth0"), SETTLE),
         detail=journal(manager)[-10:])  # fmt: skip
-    typed("apply", "apply", SITE, "--yes", "--no-confirm", want=f"kept over a restart by: {DIALECTS[manager]},")
+    typed("apply", "apply", SITE, "--yes", "--no-confirm", want=f"kept after a restart by: {DIALECTS[manager]},")
     left = wait_until(plan_left, SETTLE)
     say("after apply nothing is left to do", ok=not left, detail=left)
     plug()

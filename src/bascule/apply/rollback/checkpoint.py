@@ -45,7 +45,7 @@ class Status(StrEnum):
     CONFIRMED = "confirmed"
     TAKING_BACK = "taking-back"
     TAKEN_BACK = "taken-back"
-    FAILED = "failed"  # the way back is not complete
+    FAILED = "failed"  # the rollback is not complete
     DROPPED = "dropped"  # given up before anything was changed
 
     @property

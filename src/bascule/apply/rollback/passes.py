@@ -149,7 +149,7 @@ def _told(back: RollbackResult) -> tuple[Problem, ...]:
     return (
         Problem(
             code="NOT-TAKEN-BACK",
-            message=f"the way back is not complete, this still differs from before: {'; '.join(back.left)}",
+            message=f"the rollback is not complete, this still differs from before: {'; '.join(back.left)}",
             hint="see 'bascule plan --commands' for what it would take",
         ),
     )

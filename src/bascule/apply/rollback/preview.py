@@ -70,7 +70,9 @@ def _plan(folder: Folder, checkpoint: Checkpoint) -> tuple[Plan, tuple[tuple[str
     else:
         merged = way_back(change)
         goal = merged.part
-    held = tuple((one.words, f"goes with {one.bridge}, on which it stands") for one in on_bridges_that_go(now, goal))
+    held = tuple(
+        (one.words, f"is deleted with {one.bridge}, on which it is built") for one in on_bridges_that_go(now, goal)
+    )
     lost = (*losses(now, goal), *held)
     told = tuple(
         f"{port} {words}" for port, _ in lost for words in ("is new and loses", "was plugged into", "is new and stands")

@@ -148,7 +148,7 @@ def _tell(_: click.Context, param: click.Parameter, value: Any) -> Any:
 
 
 OPTIONS: tuple[tuple[list[str], dict[str, Any]], ...] = (
-    (["-v", "--verbose", "look_more"], {"is_flag": True, "help": "Show also what is in order."}),
+    (["-v", "--verbose", "look_more"], {"is_flag": True, "help": "Also show what is in order."}),
     (["-q", "--quiet", "look_less"], {"is_flag": True, "help": "Show only what is wrong."}),
     (
         ["--color", "look_color"],

@@ -82,11 +82,11 @@ def _files(files: Iterable[FileChange], columns: int) -> Iterator[str]:
 
 
 def _lost_rows(files: Iterable[FileChange]) -> list[tuple[str, ...]]:
-    return [(file.path, f"nobody takes this over: {words}") for file in files for words in file.lost]
+    return [(file.path, f"not carried over: {words}") for file in files for words in file.lost]
 
 
 def show_own_line(plan: Plan, *, columns: int, waits: bool = True) -> str:
-    """Why the change asks for a confirmation whoever makes it; empty where the host's own line stays as it is.
+    """Why the change asks for a confirmation whoever makes it; empty where the host's own connection stays as it is.
 
     It ``waits`` unless somebody said that nobody needs to confirm it.
     """

@@ -17,7 +17,7 @@ def show_preview(seen: UndoPreview, *, columns: int) -> str:
 
     made = f"made {clock_words(seen.made_at)}, from {seen.site}"
     lines = [
-        wrapped(f"change {seen.number} ({seen.status.words}; {made}) is to be taken back", indent=0, columns=columns)
+        wrapped(f"change {seen.number} ({seen.status.words}; {made}) will be taken back", indent=0, columns=columns)
     ]
     rows = [(row.subject, row.action) for row in rows_of(seen.plan.changes)]
     lines += table(rows, indent=2, columns=columns) or ["  nothing of the running host differs from before"]

@@ -19,13 +19,13 @@ LEGS = {
     "l2": "the search for the neighbour",
     "new": "the first packet",
     "reply": "the answer",
-    "too-big": "the word that it is too big",
+    "too-big": "the ICMP error for too large a packet",
 }
 ANSWERS = {
     "yes": "the answer would pass",
     "no": "the answer would not pass either",
     "perhaps": "the answer would perhaps pass",
-    "unknown": "nobody can tell whether the answer would pass",
+    "unknown": "it is not known whether the answer would pass",
 }
 SHOWN_PAIRS = 4
 ANYWHERE = "not from a known file"

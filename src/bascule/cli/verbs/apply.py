@@ -48,7 +48,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in click's
         try:
             result = float(text.rstrip("smh")) * factor
         except ValueError:
-            self.fail(f"'{value}' is no duration like 60s or 2m", param, ctx)
+            self.fail(f"'{value}' is not a duration such as 60s or 2m", param, ctx)
         if not 1 <= result <= 86400:
             self.fail(f"'{value}' is not between 1 s and 24 h", param, ctx)
         return result
@@ -66,7 +66,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in click's
     help="Take the change back unless 'bascule confirm' is run within TIME (60s, 2m). "
     "Default 60s where a port is detached, or an address or route of the host or a link under it changes.",
 )
-@click.option("--no-confirm", is_flag=True, help="Keep the change without a confirmation, whatever it risks.")
+@click.option("--no-confirm", is_flag=True, help="Keep the change without a confirmation, whatever the risk.")
 @click.option("--yes", is_flag=True, help="Do not ask. The checkpoint is written anyway.")
 @survey_options
 @click.option("--root", metavar="DIR", help="Keep the change in the files below DIR instead of the machine's own /etc.")
@@ -108,7 +108,7 @@ def command(
         )
     asking = not yes
     if asking and not sys.stdin.isatty():
-        hint = "say --yes where nobody can be asked; the checkpoint is written anyway"
+        hint = "use --yes to apply without a question; the checkpoint is written anyway"
         raise UsageFault(Problem(code="NOT-ASKED", message="there is no terminal to ask on", hint=hint))
     if asking:
         show_questions()
@@ -137,7 +137,7 @@ def _make(ready: ApplyRequest, *, window_s: float | None, asking: bool, as_json:
     try:
         tell(_plan(prepared))
     except BrokenPipeError as gone:
-        text = "nobody reads the plan any more; nothing was changed"
+        text = "the reader of the plan closed its pipe; nothing was changed"
         raise BasculeError(Problem(code="OUTPUT-GONE", message=text, hint="do not pipe it into head")) from gone
     if not prepared.plan and not prepared.plan.files:
         return _finish(ready, None, as_json=as_json)
@@ -183,7 +183,7 @@ def _warn(ready: ApplyRequest, window_s: float | None, say: Callable[[str], None
     if ready.persister is not None and not output_style().quiet:
         files = prepared.plan.files
         words = count(len(files), "file") if files else "its files say so already"
-        say(f"\nkept over a restart by: {ready.persister.dialect}, below {ready.persister.root} ({words})")
+        say(f"\nkept after a restart by: {ready.persister.dialect}, below {ready.persister.root} ({words})")
     if window_s is not None and ready.no_boot_rollback:
         say(f"warning: a loss of power before 'bascule confirm' would boot the new files; {ready.no_boot_rollback}")
     if prepared.line is not None and prepared.crossing:
@@ -192,11 +192,11 @@ def _warn(ready: ApplyRequest, window_s: float | None, say: Callable[[str], None
     if why := show_own_line(prepared.plan, columns=width(), waits=window_s is not None):
         say(f"\n{why}")
     if window_s is None and prepared.must_be_confirmed:
-        say("\nthis will NOT be taken back by itself: --no-confirm was given")
+        say("\nthis will NOT be taken back automatically: --no-confirm was given")
 
 
 def _agrees(window_s: float | None) -> bool:
-    rest = f"; it comes back after {seconds(window_s)} unless you confirm" if window_s else ""
+    rest = f"; it is taken back after {seconds(window_s)} unless you confirm" if window_s else ""
     return click.confirm(f"\nmake this change{rest}?", err=True)
 
 
@@ -265,7 +265,7 @@ def _done_words(ready: ApplyRequest, done: ApplyResult) -> str:
         place = address_place(prepared.wanted, line.address)
         if place:
             lines.append(f"your address stays {line.address}, on {place}")
-            again = "reconnect if your line is stuck, and "
+            again = "reconnect if your session hangs, and "
         else:
             links = [link for link in prepared.wanted.links.values() if link.name != "lo"]
             others = [a.ip for link in links for a in link.addresses if not a.is_link_local]
@@ -277,7 +277,7 @@ def _done_words(ready: ApplyRequest, done: ApplyResult) -> str:
         lines.append("'bascule undo' takes it back")
     if ready.persister is None:
         lines.append(f"no configuration files were written: {ready.not_kept}")
-        lines.append("the change will not outlive a restart of the machine")
+        lines.append("the change will be lost when the machine restarts")
     else:
         files = list(_files_words(prepared.plan.files, done.written))
         lines += files or [f"no file was written: the files of {ready.persister.dialect} say it already"]

@@ -33,7 +33,7 @@ def command(*, nics: tuple[str, ...], seconds: int, every: bool, as_json: bool) 
     from bascule.errors import BasculeError, Problem, UsageFault
 
     if every == bool(nics):
-        message = "name the NICs that shall blink, or say --all" if not nics else "name NICs or say --all, not both"
+        message = "name the NICs to blink, or use --all" if not nics else "name NICs or use --all, not both"
         raise UsageFault(Problem(code="USAGE", message=message, hint="name one, like bascule blink eth4"))
     found = workflow.blink(nics, seconds, remark=say, begun=lambda nic: say_fine(f"{nic}: blinking for {seconds} s …"))
     problems = [problem for problem in found.values() if problem is not None]

@@ -14,7 +14,7 @@ from bascule.model.values import count
 @host_option
 @json_option
 @click.option("--connect", metavar="URI", help="libvirt's connection (default: qemu:///system).")
-@click.option("--all", "everything", is_flag=True, help="Show also what is in order.")
+@click.option("--all", "everything", is_flag=True, help="Also show what is in order.")
 def command(*, site_file: str | None, host: str | None, as_json: bool, connect: str | None, everything: bool) -> int:
     """Look for what causes trouble: packages, KVM, modules, firewalls, colliding networks, duplicate MACs.
 

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     help="What to draw; text, or what the name of the output file says.",
 )
 @click.option("-o", "--output", metavar="FILE", help="Write there instead of to stdout.")
-@click.option("--highlight", metavar="A:B", help="Show the way of a frame from one endpoint to another.")
-@click.option("--witness", metavar="FILE", help="With --highlight: the way that a rehearsal saw, from its --json.")
+@click.option("--highlight", metavar="A:B", help="Show the path of a frame from one endpoint to another.")
+@click.option("--witness", metavar="FILE", help="With --highlight: the path that a rehearsal saw, from its --json.")
 @click.option(
     "--width", "columns", metavar="COLUMNS", type=int, help=f"Columns of the text, {NARROWEST} or more; the terminal's."
 )

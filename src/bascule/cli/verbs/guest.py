@@ -9,6 +9,7 @@ import click
 
 from bascule.cli.common import WholeHelp, here_option, host_option, json_option, show
 from bascule.cli.guest_power import POWER, chosen_guests, driver_options, report
+from bascule.cli.show.folding import ranges
 
 if TYPE_CHECKING:
     from bascule.model.site import Attachment
@@ -37,7 +38,7 @@ def command(ctx: click.Context) -> None:
 @command.command("list")
 @click.argument("site_file", metavar="[SITE]", required=False, type=click.Path(dir_okay=True))
 @click.option(
-    "--listen", metavar="SECONDS", type=click.FloatRange(0.1, 3600), help="Listen on the bridges for so long, too."
+    "--listen", metavar="SECONDS", type=click.FloatRange(0.1, 3600), help="Also listen on the bridges for this long."
 )
 @driver_options
 @json_option
@@ -97,7 +98,7 @@ def define(
     )
     report(
         "guest-define",
-        f"{'defined and started' if then_start else 'defined'}: {', '.join(done)}",
+        f"{'defined and started' if then_start else 'defined'}: {ranges(done)}",
         notes,
         as_json=as_json,
     )
@@ -125,7 +126,7 @@ def replug(
     connect: str | None,
     as_json: bool,
 ) -> int:
-    """Move a guest's cable while it runs: link down, over, link up, so that the guest renews its lease.
+    """Move a guest's cable while it runs: link down, move, link up, so that the guest renews its lease.
 
     What cannot be moved live takes effect at the guest's next start, and that is said. If anything fails, the
     guest is put back as it was.
@@ -194,7 +195,7 @@ def attach(
 @driver_options
 @json_option
 def detach(*, name: str, nic: str | None, driver: str | None, connect: str | None, as_json: bool) -> int:
-    """Take a NIC out of a guest, now and for every start."""
+    """Remove a NIC from a guest, now and for every start."""
     cable = chosen_guests((name,), driver, connect).nic(nic)
     cable.detach()
     report("guest-detach", f"{cable.words}: taken out", (), as_json=as_json)

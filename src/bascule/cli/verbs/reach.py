@@ -49,9 +49,7 @@ def command(
     except Invalid as wrong:
         raise UsageFault(Problem(code="USAGE", message=f"--services: {wrong}", hint=wrong.hint)) from wrong
     if wanted and site_file is None:
-        raise UsageFault(
-            Problem(code="USAGE", message="--wanted needs a file that wants something", hint="name the site file")
-        )
+        raise UsageFault(Problem(code="USAGE", message="--wanted needs a site file", hint="name the site file"))
     state = read_state(observed) if observed else None
     found = questions.reach(
         site_file, host=host, here=here, state=state, wanted=wanted, services=asked, sources=sources, targets=targets

@@ -57,7 +57,7 @@ def command(*, site_file: str, host: str | None, as_json: bool, dialect: str, ou
             show(f"==> {path} <==\n{text}")
     if rendered.unpinned:
         names = ", ".join(rendered.unpinned)
-        say(f"note: the MAC of {names} is not pinned: say the uplink's 'mac:' in the site file, or render with --here")
+        say(f"note: the MAC of {names} is not pinned: give the uplink's 'mac:' in the site file, or render with --here")
     for words in rendered.unsaid:
         say(f"note: {words}")
     return 0

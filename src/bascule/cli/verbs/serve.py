@@ -12,7 +12,7 @@ from bascule.errors import MissingTool, Problem
 
 LISTEN = "127.0.0.1:8474"
 BEYOND = """warning: other machines can open this address. The page shows the MACs, addresses and traffic of every
-guest and can send probes; therefore it wants the token that stands in the address above. Nothing is
+guest and can send probes; therefore it needs the token in the address above. Nothing is
 encrypted: where others share the wire, prefer the default address and ssh -L"""
 
 

@@ -33,7 +33,7 @@ def command(*, as_json: bool, watch: bool, as_metrics: bool) -> int:
     from bascule import workflow
 
     if as_metrics and (as_json or watch):
-        raise click.UsageError("--metrics is a document of its own: leave --json and --watch out")
+        raise click.UsageError("--metrics cannot be combined with --json or --watch")
     now = workflow.status()
     if as_metrics:
         from bascule.cli.show.metrics import metrics
@@ -85,10 +85,10 @@ def _words(now: HostStatus) -> str:
         lines += ["changed by others before it was taken back, and kept:"]
         lines += table([(x,) for x in now.kept], indent=2, columns=width())
     if now.drift:
-        lines += ["drifted since the change; to put it right:", *_differences(now.drift)]
+        lines += ["drifted since the change; to correct it:", *_differences(now.drift)]
     if now.unseen:
         lines += [
-            "whether anything has drifted cannot be said:",
+            "drift could not be checked:",
             *table([(x,) for x in now.unseen], indent=2, columns=width()),
         ]
     return "\n".join(lines)

@@ -92,7 +92,7 @@ def _preview(*, as_json: bool) -> UndoPreview | None:
     except PermissionError:  # neither may it be taken back, which is said once
         raise
     except (BasculeError, OSError) as error:
-        say(f"warning: it cannot be said beforehand what this does: {error}")
+        say(f"warning: what this will do could not be determined: {error}")
         return None
     if seen is not None and not output_style().quiet:
         (say if as_json else show)(show_preview(seen, columns=width()) + "\n")

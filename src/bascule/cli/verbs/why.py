@@ -60,9 +60,7 @@ def command(
     except Invalid as wrong:
         raise UsageFault(Problem(code="USAGE", message=f"SERVICE: {wrong}", hint=wrong.hint)) from wrong
     if wanted and site_file is None:
-        raise UsageFault(
-            Problem(code="USAGE", message="--wanted needs a file that wants something", hint="name it with --site SITE")
-        )
+        raise UsageFault(Problem(code="USAGE", message="--wanted needs a site file", hint="name it with --site SITE"))
     if frames and (wanted or observed):
         hint = "leave --wanted and --observed out"
         raise UsageFault(Problem(code="USAGE", message="--probe asks this host as it is", hint=hint))

@@ -71,5 +71,5 @@ def of_file(name: str) -> str:
     if wanted[1:] in OTHERS or meant:
         example = f"{name[: -len(wanted)]}.{meant[0] if meant else 'png'}"
         hint = f"one of {', '.join((*FORMATS, *CONVERTED))}, as in -o {example}"
-        raise UsageFault(Problem(code="FORMAT", message=f"'{wanted[1:]}' is no format of a drawing", hint=hint))
+        raise UsageFault(Problem(code="FORMAT", message=f"'{wanted[1:]}' is not a picture format", hint=hint))
     return next((key for key, form in FORMATS.items() if wanted in form.suffixes), "text")

@@ -89,7 +89,7 @@ def _known(scene: Scene, name: str) -> list[str]:
     known += [n.label for n in nodes if n.kind is Kind.MACHINE] + list(scene.hosts)
     near = get_close_matches(name, known, n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}" if known else None
-    message = f"'{name}' is no guest, machine or host with an address"
+    message = f"'{name}' is not a guest, machine or host with an address"
     if name in scene.hosts:
         message, hint = f"host '{name}' has no address of its own in the picture", None
     raise UsageFault(Problem(code="ENDPOINT", message=message, hint=hint))

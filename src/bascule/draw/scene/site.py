@@ -62,7 +62,7 @@ def _drift(builder: SceneBuilder, observed: Mapping[str, SeenHost]) -> tuple[str
     told = set(drawn)
     rest = [f"{subject}: {words}" for seen in observed.values() for subject, words in seen.drift]
     problems = [f"no plan can be made: {words}" for seen in observed.values() for words in seen.problems]
-    others = [f"{seen.other}; it was looked at all the same" for seen in observed.values() if seen.other]
+    others = [f"{seen.other}; it was examined anyway" for seen in observed.values() if seen.other]
     return (*others, *problems, *drawn, *(words for words in rest if words not in told))
 
 

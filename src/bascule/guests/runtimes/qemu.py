@@ -60,7 +60,7 @@ class QemuRuntime:
     def _state(self) -> QemuState:
         """Raises NotPermitted where this user may not see which guests there are."""
         if is_closed(folder := qemu_folder()):
-            message = f"'{folder}' is shown to root alone: which guests of bare QEMU there are is not known"
+            message = f"'{folder}' is readable by root only: which guests of bare QEMU there are is not known"
             raise NotPermitted(Problem("NOT-PERMITTED", message, hint="run it as root"))
         return observe(folder, HERE)
 

@@ -66,7 +66,7 @@ class GuestRuntime(Protocol):
         """The program that shows a running guest's serial console. Raises MissingTool where it is not here."""
 
     def replug(self, domain: Domain, nic: DomainNic, to: Attachment) -> tuple[Note, ...]:
-        """Move a NIC, or put its cable in again where it is already: link down, over, link up.
+        """Move a NIC, or put its cable in again where it is already: link down, move, link up.
 
         What cannot be moved while the guest runs moves at its next start, and a note says so.
         """

@@ -23,7 +23,7 @@ FILTERS = "etc/libvirt/nwfilter/"
 READS = (f"{FOLDER}*.xml", f"{NETWORKS}*.xml", f"{AUTOSTART}*.xml", f"{FILTERS}*.xml")
 
 
-Told = list[tuple[int, str, str]]  # what is not taken: line, text, why
+Told = list[tuple[int, str, str]]  # what is not supported: line, text, why
 
 
 class PortGroup(Struct, frozen=True):
@@ -60,7 +60,7 @@ class LibvirtFiles(Struct):
     nics: dict[str, list[LibvirtNic]] = field(default_factory=dict)  # of each guest, in their order
     networks: dict[str, dict[str, Any]] = field(default_factory=dict)
     aliases: dict[str, PlainBridge] = field(default_factory=dict)
-    refused: dict[str, str] = field(default_factory=dict)  # networks that are not taken, and what they are
+    refused: dict[str, str] = field(default_factory=dict)  # networks that are not supported, and what they are
     bridges: set[str] = field(default_factory=set)  # that libvirt makes for its networks
     filters: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of nwfilter, and the others that each has
     macs: dict[tuple[str, str], str] = field(default_factory=dict)  # network, MAC: the guest with such a NIC

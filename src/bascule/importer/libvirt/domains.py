@@ -97,7 +97,7 @@ def _kept(root: XmlElement, name: str, *, starts: bool) -> str:
 
 
 def _interface(interface: XmlElement, out: LibvirtFiles) -> LibvirtNic:
-    """A NIC. Raises ValueError where it is plugged into something that is not taken."""
+    """A NIC. Raises ValueError where it is plugged into something that is not supported."""
     nic, group = _plug(interface, out)
     switched = is_switched(interface) or group.switched
     mac = interface.first("mac")
@@ -124,16 +124,16 @@ def _plug(interface: XmlElement, out: LibvirtFiles) -> tuple[dict[str, Any], Por
     """What it is plugged into, and what the network there gives it."""
     kind, source = interface.attributes.get("type", ""), interface.first("source")
     if source is None or kind not in {"bridge", "network", "direct"}:
-        raise ValueError(f"an interface of type '{kind}' is not taken")
+        raise ValueError(f"an interface of type '{kind}' is not supported")
     into = source.attributes.get({"direct": "dev"}.get(kind, kind), "")
     if kind == "direct" and (mode := source.attributes.get("mode", "vepa")) != "bridge":  # libvirt's default
-        raise ValueError(f"a direct interface of mode '{mode}' is not taken")
+        raise ValueError(f"a direct interface of mode '{mode}' is not supported")
     alias = out.aliases.get(into) if kind == "network" else None
     if kind == "network" and into in out.refused:
         raise ValueError(f"its network {into} is {out.refused[into]}")
     port = interface.first("virtualport")
     if port is not None and port.attributes.get("type") == "midonet":
-        raise ValueError("a port of MidoNet is not taken")
+        raise ValueError("a port of MidoNet is not supported")
     nic: dict[str, Any] = {kind: parse_label(into) if kind == "network" else parse_ifname(into)}
     group = PortGroup()
     if alias is not None:

@@ -14,7 +14,7 @@ _MODES = {"nat": "nat", "route": "routed", "open": "open", "": "isolated"}
 
 
 def read_network(root: XmlElement, out: LibvirtFiles) -> Told:
-    """Enter one network. Raises ValueError for one that is not taken at all."""
+    """Enter one network. Raises ValueError for one that is not supported at all."""
     name = parse_label(root.text_of("name"))
     for quiet in (*root.all("uuid"), *root.all("metadata")):
         quiet.take_all()
@@ -24,12 +24,12 @@ def read_network(root: XmlElement, out: LibvirtFiles) -> Told:
     kind = port.attributes.get("type") if port is not None else None
     if kind == "midonet" or (kind == "openvswitch" and mode != "bridge"):
         out.refused[name] = "of MidoNet" if kind == "midonet" else f"on Open vSwitch, of mode '{mode or 'isolated'}'"
-        raise ValueError(f"network {name} is {out.refused[name]}, which is not taken")
+        raise ValueError(f"network {name} is {out.refused[name]}, which is not supported")
     if mode == "bridge":
         _host_side(root, forward, name, out)
         return []
     if mode not in _MODES:
-        out.refused[name] = f"of mode '{mode}', which is not taken"
+        out.refused[name] = f"of mode '{mode}', which is not supported"
         raise ValueError(f"network {name} is {out.refused[name]}")
     told: Told = []
     out.networks[name] = {"mode": _MODES[mode]} | _subnets(root, out, told)

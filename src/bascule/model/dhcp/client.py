@@ -32,7 +32,7 @@ class DhcpClient(Struct, frozen=True, kw_only=True):
 
 
 class Handover(Struct, frozen=True, kw_only=True):
-    """A client that goes on with its lease on another link. ``argv`` is its command line on ``home``.
+    """A client that continues with its lease on another link. ``argv`` is its command line on ``home``.
 
     The lease is for one of ``addresses``; most likely for the first. ``unused`` is what the new link leaves of it.
     """

@@ -16,7 +16,7 @@ ORDER = ("updelay", "downdelay", "xmit_hash_policy", "ad_lacp_rate", "primary", 
 
 
 def parse_bond_option(key: str, text: str) -> tuple[str, Any]:
-    """A field of model.links.Bond and its value. Raises ValueError for what is not taken."""
+    """A field of model.links.Bond and its value. Raises ValueError for what is not supported."""
     key = key.replace("-", "_")
     if key == "mode":
         return "mode", _word(text, MODES)
@@ -30,7 +30,7 @@ def parse_bond_option(key: str, text: str) -> tuple[str, Any]:
         return key, str(parse_ifname(text))
     if key in {"miimon", "updelay", "downdelay", "min_links"}:
         return key, parse_number(text)
-    raise ValueError(f"the bond option '{key}' is not taken")
+    raise ValueError(f"the bond option '{key}' is not supported")
 
 
 def bond_words(options: Bond) -> list[tuple[str, str]]:
@@ -47,4 +47,4 @@ def _word(text: str, words: tuple[str, ...]) -> str:
         return text
     if text.isascii() and text.isdigit() and len(text) == 1 and int(text) < len(words):
         return words[int(text)]
-    raise ValueError(f"'{text}' is none of {', '.join(words)}")
+    raise ValueError(f"'{text}' is not one of {', '.join(words)}")

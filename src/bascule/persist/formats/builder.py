@@ -137,7 +137,9 @@ class Builder:
         self.left = UnparsedLines()
         self.implied: dict[str, str] = {}  # masters that are named by their ports, and their kind
         self.unmanaged: list[str] = []
-        self.barred: dict[str, str] = {}  # links that are not taken, and why: they are nobody's port and no hardware
+        self.barred: dict[
+            str, str
+        ] = {}  # links that are not supported, and why: they are nobody's port and no hardware
         self.unsure: set[IfName] = set()  # masters with ports that nobody can tell
         self.rules: list[PolicyRule] = []
 
@@ -151,7 +153,7 @@ class Builder:
         return draft
 
     def bar(self, name: str, why: str) -> None:
-        """A link that is not taken: ``why`` says what it is ("a team, which is not taken")."""
+        """A link that is not supported: ``why`` says what it is ("a team, which is not supported")."""
         self.barred[name] = why
 
     def enslave(self, port: str, master: str, file: str, line: int) -> LinkDraft | None:
@@ -207,10 +209,10 @@ class Builder:
         for draft in self.drafts.values():
             what = "" if draft.kind or draft.pin_mac or draft.pin_path else ODD_NAMES.get(_stem(draft.name), "")
             if what and draft.name not in self.barred:
-                self.bar(draft.name, f"{what} by its name, which is not taken")
+                self.bar(draft.name, f"{what} by its name, which is not supported")
 
     def _drop_barred(self) -> None:
-        """Links that are not taken, and the ports of such: a NIC that the site file named would be taken off."""
+        """Links that are not supported, and the ports of such: a NIC that the site file named would be taken off."""
         for draft in list(self.drafts.values()):
             if draft.master is not None and draft.master in self.barred:
                 self.bar(draft.name, f"a port of {draft.master}, and that is {self.barred[draft.master]}")

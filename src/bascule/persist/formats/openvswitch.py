@@ -137,7 +137,7 @@ class Columns:
         self.take(rest[0].capitalize(), rest[1], rest[2:])
 
     def commands(self, text: str) -> None:
-        """Several, with ``--`` between them. Raises ValueError for all that are not taken, the others are."""
+        """Several, with ``--`` between them. Raises ValueError for all that are not supported, the others are."""
         wrong: list[str] = []
         for words in map(str.split, text.split("--")):
             try:
@@ -149,13 +149,13 @@ class Columns:
             raise ValueError("; ".join(wrong))
 
     def take(self, table: str, name: str, words: Iterable[str]) -> None:
-        """Columns of a row. Raises ValueError for one that is not taken, or its value."""
+        """Columns of a row. Raises ValueError for one that is not supported, or its value."""
         for word in words:
             column, sign, value = word.replace('"', "").partition("=")
             head, colon, key = column.partition(":")
             column = head.replace("-", "_").lower() + colon + key
             if not sign or column not in _KNOWN[table]:
-                raise ValueError(f"'{word}' of Open vSwitch is not taken")
+                raise ValueError(f"'{word}' of Open vSwitch is not supported")
             _KNOWN[table][column](value)
             self.said.setdefault((table, name), {})[column] = value
 
@@ -221,7 +221,7 @@ def _vids(text: str) -> tuple[int, ...]:
 def _one_of(*words: str) -> Callable[[str], object]:
     def check(text: str) -> None:
         if text not in words:
-            raise ValueError(f"'{text}' is none of {', '.join(words)}")
+            raise ValueError(f"'{text}' is not one of {', '.join(words)}")
 
     return check
 

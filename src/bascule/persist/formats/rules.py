@@ -43,7 +43,7 @@ def parse_rule_words(given: list[str], *, ipv6: bool = False) -> PolicyRule:
     while rest:
         word = rest.pop(0)
         if word not in _ARGUMENTS or not rest:
-            raise ValueError(f"'{word}' of a rule is not taken")
+            raise ValueError(f"'{word}' of a rule is not supported")
         values[_ARGUMENTS[word] or word] = rest.pop(0)
     prefixes = {
         key: parse_prefix(values[key]) for key in ("from", "to") if values.get(key, "all") not in {"all", "any"}

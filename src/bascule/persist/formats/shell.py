@@ -99,7 +99,7 @@ class AssignmentFile:
         self.found = {a.key: a for a in assignments(self.path, text, self.builder.left)}
 
     def leave(self, key: str, why: str) -> None:
-        """A key that is not taken."""
+        """A key that is not supported."""
         assignment = self.found[key]
         self.builder.left.add(self.path, assignment.line, f"{key}={assignment.value}", why)
 

@@ -120,7 +120,7 @@ def parse_table(text: str) -> int:
     name = text.strip()
     known = {"main": MAIN_TABLE, "local": 255, "default": 253, **_TABLES.get({})}
     if name[:1].isalpha() and name not in known:
-        raise ValueError(f"'{name}' is no number of a routing table, and the host's rt_tables have no such name")
+        raise ValueError(f"'{name}' is not the number of a routing table, and the host's rt_tables have no such name")
     return known.get(name) or parse_number(text, 1)
 
 
@@ -192,7 +192,7 @@ def parse_route_words(given: list[str], *, ipv6: bool = False) -> tuple[StaticRo
         elif not dst:
             dst = key
         else:
-            raise ValueError(f"'{key}' of a route is not taken")
+            raise ValueError(f"'{key}' of a route is not supported")
     if not dst:
         raise ValueError("a route without destination")
     gateway = parse_ip(values["via"]) if "via" in values else ""

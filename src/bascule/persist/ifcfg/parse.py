@@ -190,7 +190,7 @@ class _IfcfgFile(AssignmentFile):
         return name
 
     def _kind(self) -> str | None:
-        """The kind of link; None for one that is not taken."""
+        """The kind of link; None for one that is not supported."""
         text = (self.value("TYPE") or self.value("DEVICETYPE")).lower()
         if self.value("VLAN").lower() in {"yes", "true"}:
             return "vlan"
@@ -200,8 +200,8 @@ class _IfcfgFile(AssignmentFile):
         odd = next((what for key, what in ODD_KEYS.items() if key in self.found), odd)
         if odd:
             name = self.value("DEVICE") or self.suffix
-            self.builder.bar(name, f"{odd}, which is not taken")
-            self.leave_all(f"{name} is {odd}, which is not taken")
+            self.builder.bar(name, f"{odd}, which is not supported")
+            self.leave_all(f"{name} is {odd}, which is not supported")
             for master in filter(None, (self.value("BRIDGE"), self.value("MASTER"))):
                 self.builder.doubt(master)
             return None
@@ -210,7 +210,7 @@ class _IfcfgFile(AssignmentFile):
     def _master(self, draft: LinkDraft) -> None:
         for key in ("BRIDGE", "MASTER"):  # NetworkManager names them by their UUID, alone or as well
             if (own := f"{key}_UUID") in self.found and self.value(own) not in self.uuids and not self.value(key):
-                self.leave(own, "no file has this UUID, so nobody can tell of what it is a port")
+                self.leave(own, "no file has this UUID, so it is not known what it is a port of")
         bridge, bond = self._named("BRIDGE"), self._named("MASTER")
         for key, master in (("BRIDGE", bridge), ("MASTER", bond)):
             if master and not (key == "MASTER" and bridge):
@@ -249,7 +249,7 @@ class _IfcfgFile(AssignmentFile):
         for word in self.value(key).split():
             name, _, text = word.partition("=")
             if name not in fields:
-                self.leave(key, f"the option '{name}' is not taken")
+                self.leave(key, f"the option '{name}' is not supported")
                 continue
             try:
                 number = parse_mask(text)

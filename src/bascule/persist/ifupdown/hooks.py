@@ -234,7 +234,7 @@ def _options(into: dict[str, Any], kind: type[LinkOptions], words: list[str]) ->
     known, defaults = kind.argument_fields(), dict(defaults_of(kind))
     while words:
         if len(words) < 2 or words[0] not in known:
-            raise ValueError(f"'{words[0]}' is not taken")
+            raise ValueError(f"'{words[0]}' is not supported")
         field = known[words[0]]
         values[field] = parse_bool(words[1]) if isinstance(defaults[field], bool) else parse_mask(words[1])
         words = words[2:]
@@ -330,7 +330,7 @@ def _old_route(words: list[str]) -> StaticRoute:
         elif not dst:
             dst = word
         else:
-            raise ValueError(f"'{word}' of a route is not taken")
+            raise ValueError(f"'{word}' of a route is not supported")
     gateway = parse_ip(values["gw"]) if "gw" in values else ""
     if dst == "default":
         dst = default_of(gateway)

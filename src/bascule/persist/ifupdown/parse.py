@@ -87,7 +87,7 @@ class InterfacesFiles:
         self.switches = SwitchWords()
 
     def leave(self, line: Line, why: str) -> None:
-        """A line that is not taken."""
+        """A line that is not supported."""
         self.builder.left.add(line.file, line.number, line.text, why)
 
     def file(self, path: str, chain: tuple[str, ...]) -> None:
@@ -163,7 +163,7 @@ class InterfacesFiles:
             elif name.startswith("/") and "/" not in name[1:]:
                 self.patterns.append(name[1:])
             elif set(name) & set("*?[/="):
-                self.leave(line, "patterns are not taken")
+                self.leave(line, "patterns are not supported")
             elif line.words[0] in {"auto", "allow-auto", "allow-hotplug", "allow-ovs"}:
                 self.autos.add(name)
             else:
@@ -172,16 +172,16 @@ class InterfacesFiles:
                 self.raised.setdefault(logical or name, line)
 
     def _iface(self, line: Line) -> None:
-        """Open a stanza; one that is not taken is told with all its lines."""
+        """Open a stanza; one that is not supported is told with all its lines."""
         name, family, method = ([*line.words[1:], "", "", ""])[:3]
         family, method = family or "inet", method or "manual"
         self.current = Stanza(name, family, method, line)
         self.named.add(name)
         known = {"static", "manual", "dhcp", "loopback", *(("auto",) if family == "inet6" else ())}
         if not name or family not in {"inet", "inet6"}:
-            self.refused.append((self.current, "this address family is not taken"))
+            self.refused.append((self.current, "this address family is not supported"))
         elif method not in known:
-            self.refused.append((self.current, f"the method '{method}' is not taken"))
+            self.refused.append((self.current, f"the method '{method}' is not supported"))
         elif name == "lo":
             self.loopback.append(self.current)
         else:
@@ -233,17 +233,17 @@ class InterfacesFiles:
             heir.options += [line for line in above.options if line.key not in own]
 
     def _bar(self) -> None:
-        """Stanzas of links that are not taken, and what stands in those of the loopback."""
+        """Stanzas of links that are not supported, and what stands in those of the loopback."""
         for stanza in [*self.stanzas]:
             odd = next((line for line in stanza.options if line.key in ODD_TYPES and not is_taken(line)), None)
             if odd is not None:
                 kind = ODD_TYPES[odd.key]
                 kind = f"a {odd.words[1]}" if kind == "of another kind" and len(odd.words) > 1 else kind
-                self.builder.bar(stanza.name, f"{kind}, which is not taken")
+                self.builder.bar(stanza.name, f"{kind}, which is not supported")
             for line in stanza.options if odd is None else ():
                 if line.key in HOOKS and not line.key.endswith("down"):
                     for name, kind in made_by(" ".join(line.words[1:]), stanza.name):
-                        self.builder.bar(name, f"{kind} that a command makes, which is not taken")
+                        self.builder.bar(name, f"{kind} that a command makes, which is not supported")
         for stanza in [*self.stanzas]:
             if stanza.name in self.builder.barred:
                 self.refused.append((stanza, f"{stanza.name} is {self.builder.barred[stanza.name]}"))
@@ -366,7 +366,7 @@ class InterfacesFiles:
         elif key == "pointopoint":
             put_peer(self.builder, draft, stanza.options, line)
         elif key == "accept_ra" and text == "2":
-            raise ValueError("that a router hears routers too, no site file says")
+            raise ValueError("a site file cannot say that a router accepts router advertisements")
         elif key not in {"netmask", "accept_ra", "metric"}:
             raise ValueError("not taken")
 

@@ -21,7 +21,7 @@ class SwitchWords(Columns):
     """The rows that all stanzas ask for."""
 
     def option(self, builder: Builder, draft: LinkDraft, key: str, line: Line) -> None:
-        """One option. Raises ValueError for what is not taken."""
+        """One option. Raises ValueError for what is not supported."""
         given = line.words[1:]
         if key in {"ovs-ports", "ovs-bonds"}:
             for name in given:

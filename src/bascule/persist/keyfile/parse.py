@@ -134,8 +134,8 @@ class _Profile:
             odd = f"of type {kind or 'none'}" if kind not in TYPES else f"a port of a {port_of}"
             name = self.value("connection", "interface-name")
             if name:
-                self.builder.bar(name, f"{odd}, which is not taken")
-            self._leave_all(f"{odd}, which is not taken")
+                self.builder.bar(name, f"{odd}, which is not supported")
+            self._leave_all(f"{odd}, which is not supported")
             return
         pin = self.take("ethernet", "mac-address", parse_mac)
         name = self.value("connection", "interface-name") or self.value(kind, "interface-name")  # the latter of old
@@ -272,7 +272,7 @@ class _Profile:
                 draft.ipv6_privacy = self.take(family, "ip6-privacy", parse_privacy)
         known = {"auto", "manual", "disabled", "ignore", *(("dhcp", "link-local") if family == "ipv6" else ())}
         if method not in known:
-            self.leave(family, "method", "this method is not taken")
+            self.leave(family, "method", "this method is not supported")
         before, self.near = len(draft.routes), []
         for item in self.sections[family].items:
             if re.fullmatch(r"address(es)?[0-9]*", item.key):
@@ -304,7 +304,7 @@ class _Profile:
         if metric is not None and family == "ipv4":
             draft.metric = metric
         elif metric is not None and draft.ipv6 in LISTENING:
-            self.leave(family, "route-metric", "the metric of what an advertisement brings is not taken")
+            self.leave(family, "route-metric", "the metric of what an advertisement brings is not supported")
         table = self.take(family, "route-table", lambda text: parse_table(text) if text != "0" else MAIN_TABLE)
         if table not in {None, MAIN_TABLE} and (draft.dhcp4 if family == "ipv4" else draft.ipv6 is Ipv6.AUTO):
             self.leave(family, "route-table", "what a lease or an advertisement brings is not moved to another table")
@@ -356,7 +356,7 @@ class _Profile:
         try:
             unknown = set(extra) - {"table", "src", "onlink"}
             if odd := {word for word in unknown if word.removeprefix("lock-") not in TUNING}:
-                raise ValueError(f"the route's option '{min(odd)}' is not taken")
+                raise ValueError(f"the route's option '{min(odd)}' is not supported")
             gateway = parse_ip(parts[1]) if len(parts) > 1 and parts[1] else ""
             draft.routes.append(
                 StaticRoute(

@@ -17,7 +17,7 @@ WORDS = {"use-dns": Offer.DNS, "use-routes": Offer.ROUTES}
 
 
 def override(uses: Uses, group: str, key: str, node: Node, leave: Callable[[str], None]) -> bool:
-    """One key of an override; False for one that is not taken."""
+    """One key of an override; False for one that is not supported."""
     offer = WORDS.get(key)
     if offer is None or (offer is Offer.ROUTES and OVERRIDES[group] == ROUTER):
         return False

@@ -87,7 +87,7 @@ class NetplanFiles:
         self.uses: dict[str, Uses] = {}
 
     def leave(self, path: str, node: Node, text: str, why: str) -> None:
-        """Something that is not taken."""
+        """Something that is not supported."""
         self.builder.left.add(path, node.start_mark.line + 1, text, why)
 
     def names(self, path: str, network: yaml.MappingNode) -> None:
@@ -143,14 +143,14 @@ class NetplanFiles:
                 for name, body in pairs(definitions):
                     self._bar(path, name, body, kind)
                     for link, why in refused_members(group.value, name, body, self.called):
-                        self.builder.bar(link, f"{why}, which is not taken")
+                        self.builder.bar(link, f"{why}, which is not supported")
                 if not pairs(definitions):
-                    self.leave(path, group, str(group.value), "such links are not taken")
+                    self.leave(path, group, str(group.value), "such links are not supported")
 
     def _bar(self, path: str, ident: yaml.ScalarNode, body: Node, kind: str) -> None:
-        """A definition that is not taken, with all that it says."""
-        self.builder.bar(str(ident.value), f"{kind}, which is not taken")
-        self.leave(path, ident, f"{ident.value}: {in_words(body)}", f"{ident.value} is {kind}, which is not taken")
+        """A definition that is not supported, with all that it says."""
+        self.builder.bar(str(ident.value), f"{kind}, which is not supported")
+        self.leave(path, ident, f"{ident.value}: {in_words(body)}", f"{ident.value} is {kind}, which is not supported")
 
     def _definition(self, path: str, kind: str, ident: yaml.ScalarNode, body: Node) -> None:
         names = self.called[str(ident.value)]
@@ -216,7 +216,7 @@ class NetplanFiles:
         elif key == "link-local":
             self.local[draft.name] = "ipv6" in texts_of(node)
             if "ipv4" in texts_of(node):
-                raise ValueError("a link-local address of IPv4 is not taken")
+                raise ValueError("a link-local address of IPv4 is not supported")
         elif key == "link":
             named = self.called.get(text_of(node), [text_of(node)])
             if len(named) != 1:
@@ -278,7 +278,7 @@ class NetplanFiles:
                 except ValueError as wrong:
                     self.leave(path, item, said, str(wrong))
                 if options is not None and pairs(options):
-                    self.leave(path, item, said, "lifetime and label of an address are not taken")
+                    self.leave(path, item, said, "lifetime and label of an address are not supported")
 
     def _nameservers(self, path: str, draft: LinkDraft, node: Node) -> None:
         for key, value in pairs(node):
@@ -343,7 +343,7 @@ class NetplanFiles:
             draft.options["stp_state"] = int(True if stp is None else stp)
         below = self.builder.drafts.get(draft.parent) if draft.parent else None
         if below is not None and below.kind == SWITCHES["bridge"]:
-            self.builder.bar(draft.name, "a fake bridge of Open vSwitch, which is not taken")
+            self.builder.bar(draft.name, "a fake bridge of Open vSwitch, which is not supported")
         local = self.local.get(draft.name, draft.master is None)
         if draft.name in self.dhcp6:
             draft.ipv6 = Ipv6.DHCP

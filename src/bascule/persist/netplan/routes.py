@@ -23,11 +23,11 @@ def tuning_of(node: Node) -> str:
 
 
 def route_of(node: Node) -> StaticRoute:
-    """A route. Raises ValueError for one that is not taken."""
+    """A route. Raises ValueError for one that is not supported."""
     values = {str(key.value): text_of(value) for key, value in pairs(node)}
     unknown = set(values) - {"to", "via", "metric", "table", "from", "on-link", "scope", "type", *TUNING}
     if unknown or values.get("type", "unicast") != "unicast":
-        raise ValueError(f"'{min(unknown, default='type')}' of a route is not taken")
+        raise ValueError(f"'{min(unknown, default='type')}' of a route is not supported")
     gateway = parse_ip(values["via"]) if values.get("via", "0.0.0.0") not in {"0.0.0.0", "::"} else ""
     to = values.get("to", "")
     return StaticRoute(

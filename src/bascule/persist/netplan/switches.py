@@ -13,7 +13,7 @@ KINDS = {"bridge": BRIDGE, "bond": BOND}  # a netplan group's kind, and the one 
 WORDS = {"fail-mode": "fail_mode", "mcast-snooping": "mcast_snooping_enable", "rstp": "rstp_enable", "lacp": "lacp"}
 DELAYS = {"up-delay": "bond_updelay", "down-delay": "bond_downdelay"}
 
-Leave = Callable[[Node, str, str], None]  # a node that is not taken, as text, and why
+Leave = Callable[[Node, str, str], None]  # a node that is not supported, as text, and why
 
 
 def is_switched(body: Node) -> bool:
@@ -46,7 +46,7 @@ class SwitchRows(Columns):
                 leave(key, f"{draft.name}: openvswitch: {key.value}: {in_words(value)}", str(wrong))
 
     def parameter(self, draft: LinkDraft, key: str, value: Node) -> None:
-        """One parameter of a bond. Raises ValueError for one that is not taken."""
+        """One parameter of a bond. Raises ValueError for one that is not supported."""
         text = text_of(value)
         if key == "mode":
             self.take("Port", draft.name, [f"bond_mode={text}"])

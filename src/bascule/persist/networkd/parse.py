@@ -96,7 +96,7 @@ class UnitReader:
         ]
 
     def leave(self, path: str, section: Section, item: Item, why: str) -> None:
-        """An item that is not taken."""
+        """An item that is not supported."""
         self.builder.left.add(path, item.line, f"[{section.name}] {item.key}={item.value}", why)
 
     def leave_all(self, sections: list[Located], why: str) -> None:
@@ -120,8 +120,8 @@ class UnitReader:
             self.builder.left.add(path, 0, "", "no Name= or no Kind= in [NetDev]")
             return
         if kind.value not in KINDS or not kind.value:
-            self.builder.bar(name.value, f"a {kind.value}, which is not taken")
-            self.leave_all(sections, f"{name.value} is a {kind.value}, which is not taken")
+            self.builder.bar(name.value, f"a {kind.value}, which is not supported")
+            self.leave_all(sections, f"{name.value} is a {kind.value}, which is not supported")
             return
         try:
             draft = self.builder.draft(name.value, path, name.line)
@@ -323,16 +323,16 @@ class _Network:
         elif key == "LinkLocalAddressing":
             self.link_local = text
             if text.lower() in {"yes", "true", "on", "1", "ipv4"}:
-                raise ValueError("a link-local address of IPv4 is not taken")
+                raise ValueError("a link-local address of IPv4 is not supported")
         elif key == "IPv6AcceptRA":
             self.accept_ra = parse_bool(text)
         elif key == "IPv6PrivacyExtensions":
             draft.ipv6_privacy = parse_networkd_privacy(text)
         elif key == "VRF":
-            self.reader.builder.bar(draft.name, f"in the VRF {text}, which is not taken")
+            self.reader.builder.bar(draft.name, f"in the VRF {text}, which is not supported")
         elif key in MAKES:
             for name in text.split():
-                self.reader.builder.bar(name, f"{MAKES[key]}, which is not taken")
+                self.reader.builder.bar(name, f"{MAKES[key]}, which is not supported")
             raise ValueError("not taken")
         else:
             raise ValueError("not taken")
@@ -341,7 +341,7 @@ class _Network:
         self.draft.addresses += [parse_address(item.value) for item in section.items if item.key == "Address"]
         for item in section.items:
             if item.key != "Address":
-                raise ValueError(f"'{item.key}' of an address is not taken")
+                raise ValueError(f"'{item.key}' of an address is not supported")
 
     def _route(self, section: Section) -> None:
         values = {item.key: item.value for item in section.items}
@@ -359,7 +359,7 @@ class _Network:
         if values.get("Type", "unicast") != "unicast":
             unknown |= {"Type"}
         if unknown:
-            raise ValueError(f"'{min(unknown)}' of a route is not taken")
+            raise ValueError(f"'{min(unknown)}' of a route is not supported")
         gateway = parse_ip(values["Gateway"]) if "Gateway" in values else ""
         if not gateway and "Destination" not in values:
             raise ValueError("a route without destination")

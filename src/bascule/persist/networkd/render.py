@@ -61,7 +61,7 @@ def _primaries(config: NetworkConfig, gaps: Gaps) -> None:
         primary = link.options.primary if isinstance(link.options, Bond) else None
         member = config.links.get(IfName(primary)) if primary else None
         if primary and (member is None or member.master != link.name):
-            gaps.add(link.name, "primary", primary, "that is no member of it")
+            gaps.add(link.name, "primary", primary, "that is not a member of it")
 
 
 def unmanaged(patterns: tuple[str, ...]) -> Sections:

@@ -105,7 +105,7 @@ def parse_bridge_vlan(section: Section) -> list[PortVlans]:
         elif item.key == "PVID":
             pvid = 0 if is_false(item.value) else int(parse_vid(item.value))
         else:
-            raise ValueError(f"'{item.key}' of a VLAN is not taken")
+            raise ValueError(f"'{item.key}' of a VLAN is not supported")
     if pvid and not any(first == pvid for first, _ in ranges):
         ranges[pvid, pvid] = False
     return [
@@ -212,7 +212,7 @@ def parse_rule(section: Section) -> PolicyRule:
     family = section.get("Family").lower()
     for item in section.items:
         if item.key not in _RULE and item.key != "Family":
-            raise ValueError(f"'{item.key}' of a rule is not taken")
+            raise ValueError(f"'{item.key}' of a rule is not supported")
         words += [_RULE[item.key], item.value] if item.key in _RULE else []
     if family == "both":
         raise ValueError("a rule for both address families: a site file has one for each")

@@ -124,9 +124,9 @@ class _WickedFile(AssignmentFile):
         draft = self.draft
         odd = next((what for key, what in ODD_KEYS.items() if key in self.found), None)
         if odd is not None:
-            self.builder.bar(draft.name, f"{odd}, which is not taken")
+            self.builder.bar(draft.name, f"{odd}, which is not supported")
             self.builder.drafts.pop(draft.name)
-            self.leave_all(f"{draft.name} is {odd}, which is not taken")
+            self.leave_all(f"{draft.name} is {odd}, which is not supported")
             return
         draft.onboot = self.value("STARTMODE").lower() in {*STARTS, ""}
         draft.mac = self.take("LLADDR", parse_mac)
@@ -227,7 +227,7 @@ def _routes(path: str, text: str, builder: Builder) -> None:
             via = parse_ip(gateway) if gateway and gateway not in {"0.0.0.0", "::"} else ""
             words = dict(zip(cells[4::2], cells[5::2], strict=False))
             if set(words) - {"metric", "table"} or (len(cells) > 4 and len(cells) % 2):
-                raise ValueError("these options of a route are not taken")
+                raise ValueError("these options of a route are not supported")
             route = StaticRoute(
                 dst=default_of(via) if dst == "default" else parse_prefix(dst, mask or None),
                 gateway=via,

@@ -109,7 +109,7 @@ def _set_up(link: Link, before: Link | None) -> Link:
 
 def _finished(build: TargetBuilder) -> Target:
     rules = moved_rules(build.observed.rules, build.moved)
-    hands = ", ".join(f"{old} hands its addresses to {new}" for old, new in build.moved.items())
+    hands = ", ".join(f"{old} gives its addresses to {new}" for old, new in build.moved.items())
     for before, after in zip(build.observed.rules, rules, strict=True):
         if before != after:
             build.reasons[after.name] = hands

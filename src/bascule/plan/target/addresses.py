@@ -190,7 +190,7 @@ def take_over(build: TargetBuilder, bridge: IfName, uplink: Link) -> None:
     build.links[bridge] = replace(link, addresses=link.addresses + moved, addrgenmode=uplink.addrgenmode)
     for route in build.routes:  # one of several ways is told of by where it leads
         if any(uplink.name in hop.split() for hop in route.nexthops):
-            build.reasons[route.dst] = f"{uplink.name} hands its addresses to {bridge}"
+            build.reasons[route.dst] = f"{uplink.name} gives its addresses to {bridge}"
     build.routes = moved_routes(build.routes, uplink.name, bridge)
     carry(build, uplink, bridge)
 

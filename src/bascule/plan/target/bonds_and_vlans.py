@@ -33,7 +33,7 @@ def lay_bond(build: TargetBuilder, bond: DeclaredBond) -> None:
         lay_switch_bond(build, bond, first)
         return
     if before is not None and not isinstance(before.options, Bond):
-        raise occupied("NOT-A-BOND", f"'{bond.name}' exists on this host and is no bond", "bond", bond.place)
+        raise occupied("NOT-A-BOND", f"'{bond.name}' exists on this host and is not a bond", "bond", bond.place)
     options = Bond(miimon=MIIMON_MS)
     if before is not None and isinstance(before.options, Bond):
         seen = before.options
@@ -60,7 +60,7 @@ def _unknown(bond: DeclaredBond, place: Place) -> SiteFault:
     return SiteFault(
         Problem(
             code="UPLINK-UNKNOWN",
-            message=f"nobody has said which NICs are in bond '{bond.name}'",
+            message=f"no members are given for bond '{bond.name}'",
             place=place,
             hint="name its members under 'nics'",
         )
@@ -115,4 +115,4 @@ def _lay(build: TargetBuilder, name: IfName, options: Vlan, below: IfName, place
 def occupied(code: str, message: str, what: str | None, place: Place) -> BasculeError:
     """A link with a name that the file gives to something else: it is not ours to delete."""
     other = f"name the {what} differently, or " if what else ""
-    return BasculeError(Problem(code=code, message=message, place=place, hint=f"{other}take the other link away first"))
+    return BasculeError(Problem(code=code, message=message, place=place, hint=f"{other}remove the other link first"))

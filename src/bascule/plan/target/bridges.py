@@ -29,7 +29,7 @@ def lay_bridge(build: TargetBuilder, bridge: DeclaredBridge) -> None:
     before, port = build.observed.links.get(bridge.name), bridge.port
     refuse_missing_switches(build, bridge)
     if before is not None and not before.is_bridge:
-        what = f"'{bridge.name}' exists on this host and is no bridge"
+        what = f"'{bridge.name}' exists on this host and is not a bridge"
         raise occupied("NOT-A-BRIDGE", what, "bridge", bridge.place)
     if before is None and bridge.name in build.altnames:
         other = build.altnames[bridge.name]
@@ -46,7 +46,7 @@ def lay_bridge(build: TargetBuilder, bridge: DeclaredBridge) -> None:
     build.links[bridge.name] = _bridge_link(build, bridge, before, known, uplink)
     if bridge.vlan_aware and not known.vlan_filtering:
         learn_vlans(build, bridge.name)
-    behind = f"uplink {port}" if port else "no uplink, on purpose"
+    behind = f"uplink {port}" if port else "no uplink"
     behind += f" and ports {', '.join(each.link for each in bridge.ports)}" if bridge.ports else ""
     build.because(bridge.name, f"{bridge.name} is declared with {behind}", bridge.place)
     _lay_addresses(build, bridge, uplink)
@@ -184,16 +184,16 @@ def _note_stranded(build: TargetBuilder, port: IfName, bridge: IfName) -> None:
         text = (
             f"is not in the file: it keeps {stay}, and loses {port}, by which that is reached; name {left.name} in the "
         )
-        build.note("warning", left.name, f"{text}file in place of {bridge}, or take its addresses away first")
+        build.note("warning", left.name, f"{text}file in place of {bridge}, or remove its addresses first")
 
 
 def _unknown(bridge: DeclaredBridge, place: Place) -> SiteFault:
     return SiteFault(
         Problem(
             code="UPLINK-UNKNOWN",
-            message=f"nobody has said which NIC is the uplink of bridge '{bridge.name}'",
+            message=f"no uplink is given for bridge '{bridge.name}'",
             place=place,
-            hint="name the NIC or bond, or write 'none' if it shall have none on purpose",
+            hint="name the NIC or bond, or write 'none' if it is to have none",
         )
     )
 
@@ -215,5 +215,5 @@ def _bridge_full(build: TargetBuilder, bridge: DeclaredBridge, number: int) -> P
         code="BRIDGE-FULL",
         message=f"bridge '{bridge.name}' has {now:,} ports and would have {number:,}; the kernel takes {PORTS_MAX:,}",
         place=bridge.place,
-        hint="spread the guests over several bridges, or take ports away that the file does not name",
+        hint="spread the guests over several bridges, or remove ports that the file does not name",
     )

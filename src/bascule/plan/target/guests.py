@@ -104,7 +104,7 @@ def _note_flags(build: TargetBuilder, nic: GuestNic) -> None:
         words = f"{flag} {ON_OFF.get(value, value) if isinstance(value, bool) else value}"
         build.note("extra", nic.tap, f"the port flag '{words}' is not in the file: it stays as it is")
     if build.observed.links[nic.tap].mac == nic.mac:
-        text = "wears the guest's own MAC: its bridge takes what is for the guest as its own, and nothing arrives: it "
+        text = "has the guest's own MAC: its bridge takes what is for the guest as its own, and nothing arrives: it "
         build.note("extra", nic.tap, f"{text}stays as it is (any other that begins with fe will do)")
 
 

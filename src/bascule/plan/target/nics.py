@@ -49,7 +49,7 @@ def _lay_nic(build: TargetBuilder, nic: Nic, above: list[Bridge]) -> None:
         spoken = [bridge.name for bridge in above if bridge.has_address]
         bond = next((b.name for b in build.host.bonds.values() if nic.name in b.nics), None)
         words = f"carries the host's own address{network}, which {spoken[0]} has" if spoken else ""
-        words = f"hands its addresses to {takers[0]}" if takers else words or f"carries guests only{network}"
+        words = f"gives its addresses to {takers[0]}" if takers else words or f"carries guests only{network}"
         words = f"is a member of {bond}" if bond else words
         build.because(nic.name, f"{nic.name} {words}", nic.place)
         return

@@ -66,7 +66,7 @@ def guarded_bridges(site: Site, host: Host) -> frozenset[IfName | None]:
 def guarded_ports(site: Site, host: Host) -> tuple[GuardedPort, ...]:
     """The guest NICs of a host that have a guard, in the order of the file.
 
-    One that has another tap from its guest's next start on stands twice, so that its first frame then is guarded.
+    One that has another tap from its guest's next start on appears twice, so that its first frame then is guarded.
     """
     found: list[GuardedPort] = []
     for nic in site.guest_nics(host.name):

@@ -35,10 +35,9 @@ class DnsmasqEffects:
             return None
         folder = Path(known.folder) if known is not None else Path(str(scope.state)) / "networks"
         if known is None and is_closed(folder):
-            text = (
-                f"'{folder}' is shown to root alone: which of Bascule's own name servers run, and what earlier changes "
-            )
-            scope.notes.append(Note(kind="warning", subject="not asked", text=f"{text}did, is not known"))
+            text = f"'{folder}' is readable by root only: which of Bascule's own name servers run, "
+            text += "and what earlier changes did, is not known"
+            scope.notes.append(Note(kind="warning", subject="not asked", text=text))
             return None
         declared = scope.host is not None and bool(scope.host.virtual_networks)
         if known is None and not declared and not folder.is_dir():

@@ -74,7 +74,7 @@ class _Merge(Struct, kw_only=True):
             if name in links and name not in self.before.links:
                 del links[name]
                 self.kept = [line for line in self.kept if line.split(" is new")[0] != name]
-                self.kept.append(f"{name} is new and stands on {below}, with which it goes away")
+                self.kept.append(f"{name} is new and built on {below}, and is removed with it")
         for name, link in links.items():
             if link.master is not None and link.master not in links:
                 links[name] = replace(link, master=None, port=None, vlans=())
@@ -119,7 +119,7 @@ class _Merge(Struct, kw_only=True):
                     self.kept.append(f"{name} is gone")
             elif seen is not None and name not in self.wanted.links:
                 if seen.master is not None and self._goes(seen.master):
-                    self.kept.append(f"{name} is new and loses its bridge {seen.master}, which goes away")
+                    self.kept.append(f"{name} is new and loses its bridge {seen.master}, which is removed")
                 else:
                     self.kept.append(f"{name} is new" + (f", a port of {seen.master}" if seen.master else ""))
                 yield name, seen
@@ -132,7 +132,7 @@ class _Merge(Struct, kw_only=True):
         if link.name in self.successors.values():
             ours |= {address.ip for address in self._advertised_since(link.name)}
         theirs = (a.ip for a in link.addresses if a.ip not in ours and not a.is_link_local)
-        self.kept += [f"{ip} was added to {link.name}, and goes away with it" for ip in theirs]
+        self.kept += [f"{ip} was added to {link.name}, and is removed with it" for ip in theirs]
 
     def _goes(self, name: str) -> bool:
         return name not in self.before.links and name in self.wanted.links
@@ -186,7 +186,7 @@ class _Merge(Struct, kw_only=True):
                 continue
             values[facet] = self._facet(old.name, facet, getattr(old, facet), getattr(seen, facet), pair)
         if by_others:  # with its bridge goes all that a port has
-            self.kept.append(f"{old.name} was plugged into {seen.master} since, which goes away")
+            self.kept.append(f"{old.name} was plugged into {seen.master} since, and that is removed")
             values["port"] = old.port
         elif remade:
             values["port"] = old.port
@@ -311,7 +311,7 @@ class _Merge(Struct, kw_only=True):
             if route.dev and (route.dev not in links or self._goes(route.dev) or not links[IfName(route.dev)].up):
                 if route not in after and self._goes(route.dev) and route.protocol not in {"ra", "dhcp", "kernel"}:
                     way = route.gateway or route.dev
-                    self.kept.append(f"the route {route.dst} by {way} is new, and goes away with {route.dev}")
+                    self.kept.append(f"the route {route.dst} by {way} is new, and is removed with {route.dev}")
                 continue  # it goes with its link
             if slot(route) in back:
                 self.kept.append(f"the route {route.dst} by {route.dev} gives way to the one before")

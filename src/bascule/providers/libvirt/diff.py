@@ -286,7 +286,7 @@ def _words(
         if not domain_xml.is_up(new):
             return f"its cable is pulled out of {_where(new)}", True
         if domain_xml.plug_of(old) != domain_xml.plug_of(new):
-            return f"re-plugged from {_where(old)} to {_where(new)}: link down, over, link up", True
+            return f"re-plugged from {_where(old)} to {_where(new)}: link down, move, link up", True
         return f"its cable is put into {_where(new)} again", True
     if runs is not None and (why := _restart(runs, new)):
         return f"its definition says {_where(new)} in place of {_where(old)}; from its next start on ({why})", False

@@ -24,7 +24,7 @@ def merge(before: SwitchState, wanted: SwitchState, now: SwitchState, applied: S
     lost = {name: port for name, port in ports.items() if port.bridge not in bridges}
     for name, port in lost.items():
         if name != port.bridge:
-            kept.append(f"{name} is new and loses its bridge {port.bridge}, which goes away")
+            kept.append(f"{name} is new and loses its bridge {port.bridge}, which is removed")
     return Merged(
         part=replace(
             now,

@@ -91,7 +91,7 @@ class _Guest:
             commands += self._go(tap, row) if self.live and was is not None else []
         elif self.live and now is not None and (was != now or pulsed):
             before = _where(old) if old != new else f"bridge {was}"
-            words = f"re-plugged from {before} to {_where(new)}: link down, over, link up"
+            words = f"re-plugged from {before} to {_where(new)}: link down, move, link up"
             words = f"its cable is put into {_where(new)} again" if was == now else words
             moves = () if {was, now} & self.switches.keys() else (tap,)  # there the plan of the switch moves it
             commands += self._over(tap, new, now, moves=bool(moves))

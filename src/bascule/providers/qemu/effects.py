@@ -47,7 +47,7 @@ class QemuEffects:
             return None
         folder = qemu_folder()
         if is_closed(folder):
-            text = f"'{folder}' is shown to root alone: which guests of bare QEMU there are is not known"
+            text = f"'{folder}' is readable by root only: which guests of bare QEMU there are is not known"
             scope.notes.append(Note(kind="warning", subject="not asked", text=text))
             return None
         if not scope.driver and ("libvirt" in scope.seen.parts or not any(folder.glob("*/guest.json"))):

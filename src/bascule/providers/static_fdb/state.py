@@ -48,7 +48,7 @@ def static_macs(entries: Iterable[FdbEntry]) -> dict[str, tuple[str, ...]]:
 
 
 def script(port: str, macs: Iterable[str]) -> str:
-    """What is done with a tap that has just appeared: it is no port of a bridge yet."""
+    """What is done with a tap that has just appeared: it is not a port of a bridge yet."""
     first, *others = (" ".join(call) for call in entering(port, macs))
     wait = f"n=0; until {first} 2>/dev/null; do n=$((n+1)); [ $n -lt {TRIES} ] || exit 0; sleep {PAUSE_S}; done"
     flags = f"bridge link set dev {port} learning off flood off"

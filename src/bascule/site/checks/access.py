@@ -39,7 +39,7 @@ def _alone(wiring: DocumentWiring, entry: d.Expect, path: Path) -> None:
     ends = [{one for name in names for one in members(wiring, name)} for names in (entry.from_, entry.to)]
     for key, names, end in (("from", entry.from_, ends[0]), ("to", entry.to, ends[1])):
         if not end and not any(_partly_broken(wiring, name) for name in names):
-            message = f"{_listed(names)} stands for nobody in this file"
+            message = f"{_listed(names)} matches nobody in this file"
             wiring.found.add("EXPECT-EMPTY", message, (*path, key), hint="name somebody, or remove the expectation")
     if ends[0] == ends[1] and len(ends[0]) == 1:
         message = f"'{min(ends[0])}' is asked whether it reaches itself"
@@ -85,7 +85,7 @@ def _endpoint(wiring: DocumentWiring, name: str, path: Path) -> bool:
         return True
     if not any(wiring.found.is_broken((section, name)) for section in ("networks", *SECTIONS)):
         hint = suggest(name, (*document.guests, *document.machines, *document.hosts), kind="guest, machine or host")
-        wiring.found.add("UNKNOWN-NAME", f"'{name}' is no guest, machine or host", path, hint=hint)
+        wiring.found.add("UNKNOWN-NAME", f"'{name}' is not a guest, machine or host", path, hint=hint)
     return False
 
 
@@ -255,7 +255,7 @@ def _masquerade(wiring: DocumentWiring, name: str, entry: d.Masquerade) -> None:
             if not any(found.is_broken((section, source)) for section in ("networks", *SECTIONS)):
                 known: Iterable[str] = (*document.guests, *document.machines, *document.hosts, *document.networks)
                 hint = suggest(source, known, kind="guest, machine, host or network")
-                found.add("UNKNOWN-NAME", f"'{source}' is no guest, machine, host or network", where, hint=hint)
+                found.add("UNKNOWN-NAME", f"'{source}' is not a guest, machine, host or network", where, hint=hint)
             continue
         if source == name or source == entry.to:
             message = f"machine '{name}' masquerades '{source}', which is already outside"

@@ -128,7 +128,7 @@ def _once(
             return
         wiring.found.add(
             "DUPLICATE-ADDRESS",
-            f"address {address.ip} of {speaker.label} " + ("stands twice here" if same else f"is taken by {label}"),
+            f"address {address.ip} of {speaker.label} " + ("appears twice here" if same else f"is taken by {label}"),
             path,
             hint="remove one"
             if same
@@ -146,7 +146,7 @@ def _dhcp_words(wiring: DocumentWiring, speaker: SpeakerNic) -> None:
         if isinstance(each, str):
             path = (*speaker.path, "address", index)
             if each in words:
-                wiring.found.add("DUPLICATE-ADDRESS", f"'{each}' stands twice here", path, hint="remove one of them")
+                wiring.found.add("DUPLICATE-ADDRESS", f"'{each}' appears twice here", path, hint="remove one of them")
             words.setdefault(each, path)
 
 

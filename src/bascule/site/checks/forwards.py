@@ -48,7 +48,7 @@ def _flow(wiring: DocumentWiring, machine: str, flow: d.Flow, path: Path) -> Non
             if not leads and not any(found.is_broken((section, name)) for section in ("networks", *SECTIONS)):
                 known = (*document.guests, *document.machines, *document.hosts, *document.networks)
                 hint = suggest(name, known, kind="guest, machine, host or network")
-                found.add("UNKNOWN-NAME", f"'{name}' is no guest, machine, host or network", where, hint=hint)
+                found.add("UNKNOWN-NAME", f"'{name}' is not a guest, machine, host or network", where, hint=hint)
     if flow.from_ == flow.to and len(flow.to) == 1 and flow.to[0] in document.networks:
         message = f"within '{flow.to[0]}' nothing passes machine '{machine}'"
         found.add("FORWARDS", message, path, hint="name two networks")

@@ -30,7 +30,7 @@ def default_guard(document: d.Document, host: str, nic: d.GuestNic) -> str:
     bridge = on.bridges.get(nic.bridge) if nic.bridge else None
     found = (bridge and bridge.guard) or on.guard or "off"
     if nic.direct:
-        return "off"  # a macvtap is no port of a bridge
+        return "off"  # a macvtap is not a port of a bridge
     return "mac" if found == "strict" and not has_address(nic) else found
 
 

@@ -75,7 +75,7 @@ def _gateways(wiring: DocumentWiring) -> None:
                     "GATEWAY",
                     f"network '{name}' has two IPv{gateway.version} gateways",
                     path,
-                    hint="keep the one that guests shall use",
+                    hint="keep the one that guests should use",
                     also=[("the first", families[gateway.version])],
                 )
             families.setdefault(gateway.version, path)

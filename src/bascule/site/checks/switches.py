@@ -44,7 +44,7 @@ def check_switches(wiring: DocumentWiring) -> None:
                 if mirror.to in seen:
                     message = f"'{mirror.to}' gets the copies of another mirror already"
                     also = [("the first", (*path, "mirror", seen[mirror.to]))]
-                    hint = "name all whose frames it shall get in one 'from'"
+                    hint = "list all sources of the copies in one 'from'"
                     wiring.found.add("MIRROR", message, (*path, "mirror", index, "to"), hint=hint, also=also)
                 seen.setdefault(mirror.to, index)
     _guards(wiring)
@@ -117,7 +117,7 @@ def _mirror(wiring: DocumentWiring, host: str, name: IfName, bridge: d.Bridge, m
     for word in mirror.from_:
         if word not in ports:
             hint = suggest(word, ports, kind="guest, tap or uplink on this bridge")
-            found.add("MIRROR", f"'{word}' is no port of bridge '{name}'", (*path, "from"), hint=hint)
+            found.add("MIRROR", f"'{word}' is not a port of bridge '{name}'", (*path, "from"), hint=hint)
     to = mirror.to
     if len(ports.get(to, ())) > 1:
         message = f"guest '{to}' has {len(ports[to])} NICs on bridge '{name}', and one gets the copies"

@@ -100,7 +100,7 @@ class _Host:
                 f"bridge '{name}' has no uplink",
                 path,
                 key=True,
-                hint=f"write 'uplink'{free}, or 'uplink: none' if it shall have no NIC on purpose",
+                hint=f"write 'uplink'{free}, or 'uplink: none' if it is to have no NIC",
             )
         elif bridge.uplink == "none":
             self.without_nic(name, bridge, path)
@@ -146,7 +146,7 @@ class _Host:
         for key in ("updelay", "downdelay"):
             delay = getattr(bond, key)
             if delay and (not every or delay % every):
-                words = f"is no multiple of its miimon of {every} ms" if every else "needs a miimon"
+                words = f"is not a multiple of its miimon of {every} ms" if every else "needs a miimon"
                 self.found.add(
                     "BOND", f"{key} {delay} ms of bond '{name}' {words}", (*path, key),
                     hint=f"write {key}: {max(round(delay / every), 1) * every}" if every else "add 'miimon: 100'",
@@ -171,7 +171,7 @@ class _Host:
         if UNKNOWN in bond.nics:
             return
         if bond.primary is not None and bond.primary not in bond.nics:
-            message = f"the primary '{bond.primary}' is no member of bond '{name}'"
+            message = f"the primary '{bond.primary}' is not a member of bond '{name}'"
             hint = suggest(bond.primary, bond.nics, kind="member")
             self.found.add("BOND", message, (*path, "primary"), hint=hint)
         if bond.min_links is not None and bond.nics and bond.min_links > len(bond.nics):

@@ -230,7 +230,7 @@ def _refused(refusal: OSError, uid: int) -> OSError | NotPermitted:
         if value == forbids:
             words.append(f"or allow it ({key.replace('/', '.')} is {value}): {remedy}")
     if refusal.errno == errno.EINVAL and not _is_mount_point(Path("/")):
-        words = ["this is a chroot whose / is no mount point: 'mount --bind DIR DIR' before it is entered"]
+        words = ["this is a chroot whose / is not a mount point: 'mount --bind DIR DIR' before it is entered"]
     elif root:
         words.append(rights.hint(["SYS_ADMIN"]))
     return NotPermitted(

@@ -86,7 +86,7 @@ class Bridging:
         port = next((one for one in found if one in ports), None)
         if port is not None:
             return str(port)
-        text = f"a rule gives it another MAC to go to, and behind which port of {bridge} that is, nobody knows"
+        text = f"a rule gives it another MAC to go to, and it is not known behind which port of {bridge} that is"
         self.passage.stop(Code.UNKNOWN_OUTSIDE, bridge, text, name="bridge", where=bridge)
         return toward
 

@@ -102,11 +102,11 @@ class _Tracer:
         if way is None and self.service is not None and self.service.protocol == "arp":
             return Trace(elements=(self._element(self.source),), reached=False, end=self._no_wire())
         if way is not None:
-            why = f"one wire leads from {self.source.name} to {self.target.name}, but {why}"
+            why = f"there is a layer-2 path from {self.source.name} to {self.target.name}, but {why}"
         return Trace(elements=tuple(way or [self._element(self.source)]), reached=None, end=f"unknown: {why}")
 
     def _no_wire(self) -> str:
-        return f"no wire leads from {self.source.name} to {self.target.name}"
+        return f"there is no path from {self.source.name} to {self.target.name}"
 
     def _element(self, endpoint: Endpoint, nic: EndpointNic | None = None) -> Element:
         if endpoint.kind is not EndpointKind.HOST:
@@ -203,7 +203,7 @@ class _Tracer:
             if router.name == goal.name:
                 return leg
             here, came_in = router, its
-        return self._stop(leg, here, "the routers send it round in a ring")
+        return self._stop(leg, here, "the routers forward it in a loop")
 
     def _stop(
         self, leg: _Leg, here: Endpoint, why: str, *, reached: bool | None = False, nic: EndpointNic | None = None
@@ -347,7 +347,7 @@ class _Tracer:
         """An address of the own subnet that is not on the own wire: why."""
         start = self.topology.spot(here, nic)
         mine, theirs = (self.topology.networks_at(x) for x in (start, self.topology.spot(goal, into)))
-        self._stop(leg, here, f"no wire leads from {here.name} to {goal.name}", nic=nic)
+        self._stop(leg, here, f"there is no path from {here.name} to {goal.name}", nic=nic)
         shared = {x.plug.shared_nic for x in (nic, into) if x.plug is not None}
         if EndpointKind.HOST in {here.kind, goal.kind} and shared & {nic.link, into.link}:
             by = f"share {min(filter(None, shared))} by macvtap"
@@ -385,7 +385,7 @@ class _Tracer:
 
 
 def _once(elements: Sequence[Element]) -> list[Element]:
-    """Without what stands twice in a row."""
+    """Without what appears twice in a row."""
     return [one for place, one in enumerate(elements) if not place or elements[place - 1] != one]
 
 

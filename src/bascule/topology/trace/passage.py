@@ -357,7 +357,7 @@ class PacketPath(PacketRecord):
         if address is MISSING or port is MISSING:  # a map without this packet: no NAT at all
             return
         if not address:
-            blocker = f"{nat.kind} finds no address of its own on {oif or iif}"
+            blocker = f"{nat.kind} finds no source address on {oif or iif}"
             self.stop(Code.NAT_NOWHERE, str(taken.by.chain if taken.by else ""), blocker, name=f"nat {hook}")
             return
         if is_source and oif == "lo":

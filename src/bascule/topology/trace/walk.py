@@ -387,7 +387,7 @@ class Walk(NeighbourSearch):
         link = hop.link
         owner = self.owners.find(link, next_hop)
         if owner is None or owner.end is None:
-            text = f"nobody that is known has {text_of(self.version, next_hop)} behind {link}"
+            text = f"no known endpoint has {text_of(self.version, next_hop)} behind {link}"
             passage.stop(Code.UNKNOWN_OUTSIDE, text_of(self.version, next_hop), text, name="neighbour", where=link)
             return None
         self._host_searches(passage, link, owner, next_hop)

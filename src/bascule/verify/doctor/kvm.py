@@ -31,7 +31,7 @@ def look(facts: DoctorFacts) -> Iterator[Finding]:
         )
         return
     if facts.kvm_forbidden:
-        fix = "put yourself into the group kvm (usermod -aG kvm YOU), and log in again; or run it as root"
+        fix = "add yourself to the group kvm (usermod -aG kvm YOU), and log in again; or run it as root"
     elif not facts.kvm_flags:
         fix = "switch VT-x or AMD-V on in the firmware; in a virtual machine, let its host pass it on (nested)"
     elif not facts.kvm_device:

@@ -23,7 +23,7 @@ def look(facts: DoctorFacts) -> Iterator[Finding]:
             id="managers",
             severity=Severity.WARNING if chosen else Severity.PROBLEM,
             subject="configuration",
-            text=f"{len(found)} systems configure this host's network and will fight at the next boot: {names}"
+            text=f"{len(found)} systems configure this host's network and will conflict at the next boot: {names}"
             + (f"; the site file chooses {chosen}" if chosen else ""),
             evidence=evidence,
             fix=f"write 'persist: NAME' under the host in the site file, and turn the other off ({off})"
@@ -36,7 +36,7 @@ def look(facts: DoctorFacts) -> Iterator[Finding]:
             severity=Severity.NOTE,
             subject="configuration",
             text=f"{found[0].service} configures this host's network, and Bascule does not write its files: "
-            "a change will not outlive a restart",
+            "a change will be lost at the next restart",
             evidence=evidence,
             fix="write what 'bascule render SITE --dialect commands' says into its files",
         )
@@ -53,6 +53,6 @@ def look(facts: DoctorFacts) -> Iterator[Finding]:
             id="managers",
             severity=Severity.NOTE,
             subject="configuration",
-            text="no configuration system looks after this host's network: a change will not outlive a restart",
+            text="no configuration system manages this host's network: a change will be lost at the next restart",
             fix="enable systemd-networkd, NetworkManager or ifupdown, or write 'persist: NAME' in the site file",
         )

@@ -28,7 +28,7 @@ def look(facts: DoctorFacts) -> Iterator[Finding]:
                 id="nic",
                 severity=Severity.PROBLEM,
                 subject=str(nic.name),
-                text=f"it is another card: its MAC is {link.hardware_mac}, the file says {nic.mac}{where}",
+                text=f"it is another NIC: its MAC is {link.hardware_mac}, the file says {nic.mac}{where}",
                 evidence=(f"ip link show {nic.name}",),
                 fix=_fix(nic, holder),
             )

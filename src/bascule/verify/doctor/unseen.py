@@ -13,7 +13,7 @@ def look(facts: DoctorFacts) -> Iterator[Finding]:
     if facts.site is not None and facts.state is not None and facts.host in facts.site.hosts:
         other = compare(facts.site, facts.site.hosts[facts.host], facts.state).words
         if other:
-            text = f"{other}; everything here is about this machine, whichever it is"
+            text = f"{other}; everything below is about this machine"
             yield Finding(id="this-host", severity=Severity.NOTE, subject=facts.host, text=text)
     for fault in facts.unseen:
         name, _, text = fault.partition(": ")

@@ -71,7 +71,7 @@ def _inside(found: WhyAnswer, held: contextlib.ExitStack) -> ProbeAttachment | s
     link = found.network.link(end.port)
     inner = behind_veth(link.facts.index) if link is not None and link.options.kind == "veth" else None
     if inner is None:
-        return f"{name} is no namespace of this machine that can be entered: run it in {name}, or rehearse the file"
+        return f"{name} is not a namespace of this machine that can be entered: run it in {name}, or rehearse the file"
     namespace = held.enter_context(inner.namespace)
     mac = Mac(end.mac.to_bytes(6, "big").hex(":"))
     return ProbeAttachment(endpoint=name, namespace=namespace, link=inner.link, mac=mac, addresses=inner.addresses)

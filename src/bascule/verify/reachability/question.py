@@ -65,7 +65,9 @@ def party_of(word: str, known: Known, network: HostNetwork, here: str) -> Partic
         close = difflib.get_close_matches(word, list(known), 1)
         names = ", ".join(list(known)[:12])
         hint = f"did you mean '{close[0]}'?" if close else f"an address, a MAC, or one of: {names}"
-        raise UsageFault(Problem(code="ENDPOINT", message=f"nobody here is called '{word}'", hint=hint)) from None
+        raise UsageFault(
+            Problem(code="ENDPOINT", message=f"there is no host, guest or machine called '{word}'", hint=hint)
+        ) from None
     for party in known.values():
         if any(end.mac == number for end in party.ends):
             return party

@@ -25,7 +25,7 @@ from bascule.verify.wire.wrong_vlan import is_above, lost_inside, wrong_tag
 AT_MOST = 12  # questions that are asked again: a dead guest loses dozens of them for one reason
 OUTSIDE = "port security of the switch, a hypervisor above this host, or a MAC filter of its hoster"
 FORWARDING = "forwarding"
-UNKNOWN = "nothing that can be read here says why"
+UNKNOWN = "nothing that can be read here explains it"
 
 
 class LostProbe(Struct, frozen=True):

@@ -22,7 +22,9 @@ def lost_inside(host: Host, state: HostState, nic: GuestNic, bridge: str, came: 
     first, last = ports
     if first.vlans and not passes(first, tags):
         yield (
-            f"{came} is no member of {tag_words(tags)}" if tags else f"{came} has no PVID, and takes no untagged frame"
+            f"{came} is not a member of {tag_words(tags)}"
+            if tags
+            else f"{came} has no PVID, and takes no untagged frame"
         )
     elif (vlan := inside(first, tags)) and last.vlans and not passes(last, vlan):
         yield f"{came} puts it into {tag_words(vlan)}, of which {out} is no member"

@@ -101,12 +101,12 @@ def link_steps(
         # the routes of an address come with it only on a link that is up
         early = isinstance(new.options, Bridge | Bond) or carries or bool(new.addresses)
         phase = Phase.RAISE if early and not released else Phase.LINK_UP
-        yield step(phase, new.name, "set up", ip("link", "set", "dev", new.name, "up"), about="up")
+        yield step(phase, new.name, "bring up", ip("link", "set", "dev", new.name, "up"), about="up")
     elif old.up and not new.up:
         yield step(
             Phase.LOWER,
             new.name,
-            "set down",
+            "bring down",
             ip("link", "set", "dev", new.name, "down"),
             risk=Risk.DETACHES,
             about="up",
@@ -124,7 +124,7 @@ def _settings(old: Link, new: Link, *, released: bool) -> Iterator[Step]:
     name = new.name
     own = Phase.PORT if released else Phase.SETTINGS  # the bond's MAC and MTU are taken off before
     if new.addrgenmode != old.addrgenmode:
-        words = "no IPv6 address of its own" if new.addrgenmode == "none" else f"IPv6 addresses by {new.addrgenmode}"
+        words = "no automatic IPv6 address" if new.addrgenmode == "none" else f"IPv6 addresses by {new.addrgenmode}"
         yield step(
             Phase.SETTINGS,
             name,

@@ -58,7 +58,7 @@ class OwnerLookup:
             text = f"the file has no machine with the gateway {said}: what it does, beyond {wire}, is not known"
             return Code.UNKNOWN_OUTSIDE, text
         code = Code.ARP_SILENT if end.routes_known else Code.UNKNOWN_OUTSIDE
-        return code, f"nobody that is known has {said} behind {segment}"
+        return code, f"no known endpoint has {said} behind {segment}"
 
     def _answers(self, segment: str, links: Sequence[str], number: int, asker: int) -> bool:
         """Whether the host answers on a segment for an address of its own: of IPv4 for another link's as well.
