@@ -123,6 +123,7 @@ def test_the_pages_about_the_house_name_what_is_there() -> None:
     names = {line.split()[0] for line in listed.splitlines()}
     rooms = {f"{path.name}/" for path in ROOT.iterdir() if (path / "__init__.py").exists()}
     assert {name for name in names if name.endswith("/")} == rooms
+    assert {name for name in names if name.endswith(".py")} == {path.name for path in ROOT.glob("[a-z]*.py")}
     assert [name for name in names if not (ROOT / name).exists()] == []
     text = (repository / "CONTRIBUTING.md").read_text()
     paths = {word for word in re.findall(r"`([\w./-]+)`", text) if "/" in word and "NAME" not in word}

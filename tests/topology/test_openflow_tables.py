@@ -58,14 +58,14 @@ def tagged() -> dict[str, Any]:
     ],
 )  # fmt: skip
 def test_a_guard_is_followed_to_its_end(port: str, fields: dict[str, Any], expected: GuardReason | None) -> None:
-    way = through_tables(RULES, COOKIE, port, fields)
+    way = through_tables(RULES, port, fields)
     assert way.passes is (expected is None)
     assert expected is None or way.registers[1] == NUMBERS[expected]
 
 
 def test_a_port_that_no_rule_names_passes_nothing() -> None:
-    assert through_tables(RULES, COOKIE, "vnet9", packet("tcp", 4, ROUTER, ROUTER, 80)).passes is False
-    assert through_tables((), COOKIE, "vnet9", packet("tcp", 4, ME, ME, 80)).passes is False
+    assert through_tables(RULES, "vnet9", packet("tcp", 4, ROUTER, ROUTER, 80)).passes is False
+    assert through_tables((), "vnet9", packet("tcp", 4, ME, ME, 80)).passes is False
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_a_port_that_no_rule_names_passes_nothing() -> None:
 )
 def test_others_rules_leave_it_open_where_a_frame_may_meet_them(match: str, passes: bool | None) -> None:
     rules = (LoadedRule(7, 0, flow(0, 9, match, "output:3")), LoadedRule(0, 0, flow(0, 0, "", "NORMAL")))
-    way = through_tables(rules, COOKIE, "web.0", packet("tcp", 4, ME, ME, 80))
+    way = through_tables(rules, "web.0", packet("tcp", 4, ME, ME, 80))
     assert way.passes is passes
 
 

@@ -92,7 +92,7 @@ def test_no_kernel_and_none_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "apt-get install linux-image-cloud-amd64" in words
 
 
-IMAGE = GuestImage(kernel=Path("/boot/vmlinuz"), initrd=Path("/initrd"), origin="/boot/vmlinuz")
+IMAGE = GuestImage(kernel=Path("/boot/vmlinuz"), initrd=Path("/initrd"))
 
 
 def test_the_cast_says_on_what_it_runs() -> None:

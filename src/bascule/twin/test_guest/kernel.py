@@ -30,11 +30,10 @@ _NEEDED = (
 
 
 class GuestImage(Struct, frozen=True, kw_only=True):
-    """A kernel and an initramfs on disk; ``origin`` says where the kernel is from."""
+    """A kernel and an initramfs on disk."""
 
     kernel: Path
     initrd: Path
-    origin: str
 
 
 def cache_folder() -> Path:
@@ -57,7 +56,7 @@ def guest_image() -> GuestImage:
     folder = cache_folder() / "guest"
     found, kept = next(_candidates(folder), None), folder / "kept"
     if found is not None and not (found[0].is_relative_to(folder) and _lacks_modules(kept)):
-        return _image(*found, tools, folder, origin=str(found[0]))
+        return _image(*found, tools, folder)
     refusal = ""
     if shutil.which("apt-get"):
         try:
@@ -68,7 +67,7 @@ def guest_image() -> GuestImage:
             kept.write_text(" ".join(_NEEDED))  # also where nothing could be fetched: it is tried once
         found = next(_candidates(folder), None)
     if found is not None:
-        return _image(*found, tools, folder, origin=_PACKAGE)
+        return _image(*found, tools, folder)
     raise MissingTool(
         Problem(
             code="GUEST-KERNEL-MISSING",
@@ -149,7 +148,7 @@ def _read(path: Path) -> bytes:
     return content
 
 
-def _image(kernel: Path, modules: Mapping[str, bytes], busybox: bytes, folder: Path, *, origin: str) -> GuestImage:
+def _image(kernel: Path, modules: Mapping[str, bytes], busybox: bytes, folder: Path) -> GuestImage:
     content = init.archive(busybox, modules)
     folder.mkdir(parents=True, exist_ok=True)
     # by its content, so that another Bascule that runs at the same time does not change what boots here
@@ -160,7 +159,7 @@ def _image(kernel: Path, modules: Mapping[str, bytes], busybox: bytes, folder: P
             half.write(content)
         Path(half.name).chmod(0o644)  # libvirt's QEMU runs as a user of its own
         Path(half.name).rename(initrd)
-    return GuestImage(kernel=kernel, initrd=initrd, origin=origin)
+    return GuestImage(kernel=kernel, initrd=initrd)
 
 
 def _forget_old(folder: Path) -> None:

@@ -65,7 +65,7 @@ def meet_flows(passage: PacketPath, bridge: str, link: Link | None) -> None:
     names = [OWN_PORT] if link is None else [str(link.name), *(str(one.name) for one in bonded)]
     met = {one.rule.match.removeprefix("in_port=") for one in rules}
     port = next((name for name in names if name in met), names[0])
-    way = through_tables(rules, COOKIE, port, passage.fields)
+    way = through_tables(rules, port, passage.fields)
     if way.passes:
         passage.note("openflow", f"passes the rules of OpenFlow of {bridge}", where=bridge)
         return
@@ -118,8 +118,8 @@ def traces_to_ask(blockers: Iterable[Blocker]) -> set[tuple[str, str]]:
     return {(one.subject, flow_words(str(one.fields["meta iifname"]), one.fields)) for one in some}
 
 
-def through_tables(rules: Iterable[LoadedRule], ours: int, port: str, fields: Fields) -> FlowTableResult:
-    """The way of a frame that came in by a port; ``ours`` is the cookie of the rules that are understood."""
+def through_tables(rules: Iterable[LoadedRule], port: str, fields: Fields) -> FlowTableResult:
+    """The way of a frame that came in by a port, as far as rules of ours tell it."""
     tables: dict[int, list[LoadedRule]] = {}
     for one in sorted(rules, key=lambda each: -each.rule.priority):
         tables.setdefault(one.rule.table, []).append(one)
@@ -128,7 +128,7 @@ def through_tables(rules: Iterable[LoadedRule], ours: int, port: str, fields: Fi
         met, is_sure = _met(tables.get(table, ()), port, fields, registers)
         if met is None:
             return FlowTableResult(passes=False, table=table, registers=registers)
-        if not is_sure or (met.cookie != ours and met.rule.actions != "NORMAL"):
+        if not is_sure or (met.cookie != COOKIE and met.rule.actions != "NORMAL"):
             return FlowTableResult(passes=None, rule=met, table=table, registers=registers)
         actions = met.rule.actions
         if actions == "NORMAL":
