@@ -78,6 +78,42 @@ machines:
 expect:
   - {from: web, to: log, verdict: no-reach}
 """
+APART = """\
+site: t
+hosts: {h: {bridges: {br0: {uplink: none}}}}
+guests:
+  web: {host: h, nics: [{bridge: br0, address: 10.0.0.6/24, isolated: true}]}
+  db: {host: h, nics: [{bridge: br0, address: 10.0.0.7/24, isolated: true}]}
+"""
+NATIVE = """\
+site: t
+networks:
+  lan: {subnet: 10.0.0.0/24, vlan: 10}
+  dmz: {subnet: 10.1.0.0/24, vlan: 20}
+hosts:
+  h: {nics: {e0: {}}, bridges: {br0: {kind: openvswitch, uplink: e0, pvid: 10}}}
+guests:
+  web: {host: h, nics: [{bridge: br0, vlan: 10, address: 10.0.0.6/24}]}
+  db: {host: h, nics: [{bridge: br0, vlan: 20, address: 10.1.0.6/24}]}
+machines:
+  pc: {nics: [{network: lan, address: 10.0.0.50/24}]}
+  ids: {nics: [{network: dmz, address: 10.1.0.50/24}]}
+expect:
+  - {from: pc, to: web, verdict: reach}
+  - {from: ids, to: db, verdict: reach}
+  - {from: web, to: db, verdict: no-reach}
+"""
+OWN_PORT = """\
+site: t
+networks: {lan: {subnet: 10.0.0.0/24}, dmz: {subnet: 10.1.0.0/24, vlan: 20}}
+hosts:
+  h: {nics: {e0: {network: lan}}, bridges: {br0: {kind: openvswitch, uplink: e0, address: 10.0.0.5/24}}}
+guests:
+  web: {host: h, nics: [{bridge: br0, address: 10.0.0.6/24}]}
+  db: {host: h, nics: [{bridge: br0, vlan: 20, address: 10.1.0.6/24}]}
+expect:
+  - {from: h, to: web, verdict: reach}
+"""
 
 
 def rehearse(text: str, folder: Path, *words: str) -> tuple[int, dict[str, Any]]:
@@ -153,3 +189,30 @@ def test_a_gateway_that_is_written_down_goes_before_that_of_a_lease(tmp_path: Pa
     status, said = rehearse(TWO_WAYS, tmp_path)
     (one,) = said["expectations"]
     assert (one["observed"], one["model"]["result"], status) == ("no-reach", "no", 0)
+
+
+def test_who_is_kept_apart_is_not_asked_by_those_it_is_kept_apart_from(tmp_path: Path) -> None:
+    status, said = rehearse(APART, tmp_path)
+    found = {one["ok"] for one in said["checks"] if one["id"] in {"in-broadcast-domain", "unrestricted-within"}}
+    assert (status, found) == (0, {None})
+
+
+@pytest.mark.skipif(shutil.which("ovs-vswitchd") is None, reason="Open vSwitch is not installed")
+def test_the_vlan_of_a_pvid_comes_without_its_tag(tmp_path: Path) -> None:
+    status, said = rehearse(NATIVE, tmp_path)
+    assert [(one["ok"], one["model"]["result"]) for one in said["expectations"]] == [
+        (True, "yes"), (True, "yes"), (True, "no")
+    ]  # fmt: skip
+    assert status == 0
+    assert rehearse(NATIVE.replace("pvid: 10", "pvid: 10, native: tagged"), tmp_path)[0] == 0
+
+
+@pytest.mark.skipif(shutil.which("ovs-vswitchd") is None, reason="Open vSwitch is not installed")
+def test_the_host_hears_what_bears_no_tag_on_its_switch(tmp_path: Path) -> None:
+    """As the file is asked, and not only as the twin is."""
+    status, said = rehearse(OWN_PORT, tmp_path)
+    assert (status, said["expectations"][0]["model"]["result"]) == (0, "yes")
+    file = tmp_path / "site.yaml"
+    done = CliRunner().invoke(group, ["reach", str(file), "--wanted", "--json"], standalone_mode=False)
+    results = {(one["from"], one["to"]): one["result"] for one in json.loads(done.stdout)["pairs"]}
+    assert (results["h", "web"], results["web", "h"], results["h", "db"]) == ("yes", "yes", "no")

@@ -72,7 +72,8 @@ def networks_on(
     """The network that a NIC's cable carries untagged, and those that it carries with their tags, by name.
 
     They are those on which the file has the links that use the cable: the NIC, its bond, the bridges and VLAN links on
-    it. A VLAN-aware bridge uses all that have a VLAN, or with ``used`` those of its guests.
+    it. A VLAN-aware bridge uses all that have a VLAN, or with ``used`` those of its guests; the one of its ``pvid``
+    comes there without a tag.
     """
     bonds = (bond.name for bond in host.bonds.values() if nic in bond.nics)
     untagged = (site.network_of_link(host, each) for each in (nic, *bonds))
@@ -86,7 +87,22 @@ def networks_on(
             carried += [one for one in known if not used or _is_used(site, host, link.name, Vid(int(one.vlan or 0)))]
     tagged = {network.name: network for network in carried if network is not None and network.vlan is not None}
     native = named if named is not None and named.vlan is None else None
+    untagged_here = native_vlans(host, nic) if native is None and tagged else ()
+    name = next((name for name, network in tagged.items() if network.vlan in untagged_here), None)
+    native = native if name is None else tagged.pop(name)
     return native, tuple(tagged[name] for name in sorted(tagged))
+
+
+def native_vlans(host: Host, nic: IfName) -> frozenset[Vid]:
+    """The VLANs that the file has come without a tag by a NIC, or by the bond that it is in."""
+    links = {nic, *(bond.name for bond in host.bonds.values() if nic in bond.nics)}
+    bridges = (link for link in host.above(nic) if isinstance(link, SiteBridge))
+    ports = ((bridge, port) for bridge in bridges for port in bridge.every_port if port.link in links)
+    return frozenset(
+        port.pvid
+        for bridge, port in ports
+        if port.pvid is not None and port.pvid != NO_VLAN and not (bridge.native_tagged and port.for_guests)
+    )
 
 
 def _is_used(site: Site, host: Host, bridge: IfName, vid: Vid) -> bool:

@@ -80,14 +80,25 @@ class Endpoints(Struct, frozen=True):
         return None
 
     def neighbours(self, stand: EndpointAddress, *without: str) -> Iterator[ProbeAttachment]:
-        """Others' attachments on an address' network with one of its family: machines, then guests, then hosts."""
-        version = stand.address.version
+        """Others' attachments on an address' network with one of its family: machines, then guests, then hosts.
+
+        Those that the file keeps apart from it are none.
+        """
+        version, apart = stand.address.version, self._kept_apart(stand)
         for name in self.names:
             for attachment in self.attachments(name) if name not in without else ():
-                if self.shares(attachment, stand) and any(
-                    address.version == version for address in attachment.addresses
+                if (
+                    attachment.mac not in apart
+                    and self.shares(attachment, stand)
+                    and any(address.version == version for address in attachment.addresses)
                 ):
                     yield attachment
+
+    def _kept_apart(self, stand: EndpointAddress) -> frozenset[Mac]:
+        guest = self.site.guests.get(stand.endpoint)
+        own = stand.attachment.mac if stand.attachment is not None else None
+        nics = [nic for nic in guest.nics if nic.mac == own or stand.address in nic.addresses] if guest else []
+        return frozenset(other.mac for nic in nics for other in self.site.kept_apart(nic))
 
     def ways(self, source: str, target: str) -> tuple[tuple[ProbeAttachment, EndpointAddress], ...]:
         """From where to ask for which address of the target: those on a common network first."""

@@ -45,7 +45,7 @@ def lay_bridge(build: TargetBuilder, bridge: DeclaredBridge) -> None:
     known = before.options if before and type(before.options) is kind else kind()
     build.links[bridge.name] = _bridge_link(build, bridge, before, known, uplink)
     if bridge.vlan_aware and not known.vlan_filtering:
-        learn_vlans(build, bridge.name)
+        learn_vlans(build, bridge)
     behind = f"uplink {port}" if port else "no uplink"
     behind += f" and ports {', '.join(each.link for each in bridge.ports)}" if bridge.ports else ""
     build.because(bridge.name, f"{bridge.name} is declared with {behind}", bridge.place)

@@ -10,18 +10,25 @@ from bascule.model.host_links import Bridge as DeclaredBridge
 from bascule.model.host_links import DeclaredPort
 from bascule.model.site import GuestNic
 from bascule.model.state import PortVlans
-from bascule.model.values import NO_VLAN, IfName
+from bascule.model.values import NO_VLAN
 from bascule.plan.target.builder import TargetBuilder
 
 UNTAGGED = (PortVlans(first=1, last=1, pvid=True, untagged=True),)  # what the kernel gives to every port
+EVERY_VLAN = (PortVlans(first=0, last=0, pvid=True, untagged=True), PortVlans(first=1, last=4094))
 
 
-def learn_vlans(build: TargetBuilder, bridge: IfName) -> None:
-    """A bridge that begins to look at tags has had every port on the untagged VLAN all the time, itself included."""
+def learn_vlans(build: TargetBuilder, bridge: DeclaredBridge) -> None:
+    """A bridge that begins to look at tags has had every port on the untagged VLAN all the time, itself included.
+
+    The host's own port of one of Open vSwitch hears all of them.
+    """
+    if bridge.openvswitch is not None:
+        build.set(bridge.name, vlans=EVERY_VLAN)
+        return
     for name, link in build.observed.links.items():
-        if link.master == bridge and name in build.links:
+        if link.master == bridge.name and name in build.links:
             build.set(name, vlans=UNTAGGED)
-    build.set(bridge, vlans=UNTAGGED)
+    build.set(bridge.name, vlans=UNTAGGED)
 
 
 def lay_trunk(build: TargetBuilder, bridge: DeclaredBridge, declared: DeclaredPort) -> None:

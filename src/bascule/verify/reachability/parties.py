@@ -12,6 +12,7 @@ from bascule.model.links import Physical, Vlan
 from bascule.model.site import Host, Site
 from bascule.model.values import IpNetwork, Mac
 from bascule.plan.virtual_network import resolved_networks
+from bascule.topology.declared import native_vlans
 from bascule.topology.endpoints import NO_MAC, Endpoint, EndpointKind, EndpointNic, default_routes
 from bascule.topology.graph import Topology
 from bascule.topology.trace.network import HostNetwork, WireEnd
@@ -193,7 +194,7 @@ def _addresses(
 def _ports_of(network: HostNetwork, site: Site, host: Host, nic: EndpointNic) -> list[tuple[str, int]]:
     """The links of this host that lead to a network of the building: ports of bridges first, and the tag there.
 
-    On the trunk of a VLAN-aware bridge each network that has a VLAN arrives with its tag.
+    On the trunk of a VLAN-aware bridge each network that has a VLAN arrives with its tag, but that of its ``pvid``.
     """
     if nic.network is None:
         return []
@@ -202,7 +203,9 @@ def _ports_of(network: HostNetwork, site: Site, host: Host, nic: EndpointNic) ->
         tagged = int(nic.network.vlan or 0) if bridge.vlan_aware and bridge.vlan is None else 0
         ports = () if bridge.vlan is not None else [port.link for port in bridge.every_port]
         on_it = nic.network in [site.network_of_link(host, link) for link in (bridge.name, *ports)]
-        found += [(str(port.link), 0 if on_it else tagged) for port in bridge.every_port] if on_it or tagged else []
+        for port in bridge.every_port if on_it or tagged else ():
+            comes_untagged = on_it or tagged in native_vlans(host, port.link)
+            found.append((str(port.link), 0 if comes_untagged else tagged))
     found += [(name, 0) for name in _own_links(host) if site.network_of_link(host, name) == nic.network]
     return [port for port in found if network.link(port[0]) is not None] or found
 
