@@ -81,3 +81,24 @@ def test_a_host_that_waits_for_its_address_may_be_reached_there() -> None:
     site = parse(text.encode(), "t.yaml")
     assert why(asked_host(site, site.hosts["h"], wanted=True), "web", "h", Service("icmp")).result.value == "unknown"
     assert contradictions(site) == ()
+
+
+TWO_HOSTS = """\
+site: t
+networks: {lan: {subnet: 10.1.0.0/24}, dmz: {subnet: 10.2.0.0/24}}
+hosts:
+  h:
+    nics: {e0: {network: lan}, e1: {network: dmz}}
+    bridges: {br0: {uplink: e0, address: 10.1.0.4/24}, br1: {uplink: e1, address: dhcp}}
+  k:
+    nics: {e0: {network: dmz, address: 10.2.0.5/24}}
+machines:
+  leases: {nics: [{network: dmz, address: 10.2.0.2/24}], dhcp: {network: dmz, range: 10.2.0.100-10.2.0.200}}
+"""
+
+
+def test_another_host_may_be_reached_where_it_will_lease_an_address() -> None:
+    site = parse(TWO_HOSTS.encode(), "t.yaml")
+    here, other = (asked_host(site, site.hosts[name], wanted=True) for name in ("k", "h"))
+    found = matrix(here, site, others=(other,))
+    assert {cell.result.value for cell in found.pairs() if (cell.source, cell.target) == ("k", "h")} == {"unknown"}

@@ -128,8 +128,9 @@ class PairQuestions:
         if source in there.known and target in here.known:
             for address in here.known[target].addresses:
                 first, second = (self._best(one, one.known[source], one.known[target], part, address) for one in across)
-                if first is not None and second is not None:  # what is unknown here is asked no further
-                    found.append((first, first if first.exchange.result is Certainty.UNKNOWN else second))
+                if first is not None:  # what is unknown here is asked no further, nor one that is not there yet
+                    unknown = first.exchange.result is Certainty.UNKNOWN
+                    found.append((first, first if unknown else second or PairAnswer(UNTOLD)))
         leaves = any(first.exchange.result.passes for first, _ in found)
         if not found or (leaves and here.here in self._translating):
             return PairAnswer(_walked(across, source, target, part))
