@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from msgspec import Struct
 
+from bascule.model.sightings import own_macs
 from bascule.model.site import GuestNic, Host
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
@@ -16,10 +17,10 @@ from bascule.observe.firewall import read_firewall
 from bascule.probe.ask import ask
 from bascule.probe.capture import CapturedFrame, CaptureSession, Tracker
 from bascule.probe.domain import ProbeDomain
-from bascule.probe.question import Answer, Question, Response
+from bascule.probe.question import Answer, Protocol, Question, Response
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
-from bascule.topology.trace.any_frame.passages import FAMILY_OF, between
+from bascule.topology.trace.any_frame.passages import FAMILY_OF, RuleVerdict, between
 from bascule.verify.wire.wrong_vlan import is_above, lost_inside, wrong_tag
 
 AT_MOST = 12  # questions that are asked again: a dead guest loses dozens of them for one reason
@@ -52,7 +53,13 @@ def where_lost(
     moved = {words: count for words, count in dropped_packets(state, namespace).items() if count > before.get(words, 0)}
     queues = {link: words for (link, words), n in queue_drops(namespace).items() if n > waiting.get((link, words), 0)}
     reasons = LossReasons(
-        host, state, stp=_port_states(namespace), moved=moved, queues=queues, stops=_stops(state, namespace)
+        host,
+        state,
+        stp=_port_states(namespace),
+        own=_own_macs(namespace),
+        moved=moved,
+        queues=queues,
+        stops=_stops(state, namespace),
     )
     return {
         question: reasons.sentence(some[question].nic, question, tracker, answer)
@@ -80,8 +87,9 @@ class SeenOn(Struct, frozen=True):
 class LossReasons:
     """What a host's ports, VLANs and chains say of a frame that a bridge did not pass on. Pure.
 
-    ``stp`` are the states of its ports that do not forward, ``moved`` the rules of others that dropped packets
-    meanwhile, in words, ``queues`` those queues and filters of tc that did, by their links; ``stops`` tells what drops
+    ``stp`` are the states of its ports that do not forward, ``own`` the MACs for which its bridges hand frames up to
+    it, ``moved`` the rules of others that dropped packets meanwhile, in words, ``queues`` those queues and filters of
+    tc that did, by their links; ``stops`` tells what drops
     a family's frames between two ports of a bridge, where nothing counted them.
     """
 
@@ -91,6 +99,7 @@ class LossReasons:
         state: HostState,
         *,
         stp: Mapping[str, str],
+        own: Mapping[str, frozenset[str]] = MappingProxyType({}),
         moved: Iterable[str] = (),
         queues: Mapping[str, str] = MappingProxyType({}),
         stops: Callable[[str, str, str, str], Iterable[str]] = lambda *_: (),
@@ -98,6 +107,7 @@ class LossReasons:
         self._host = host
         self._state = state
         self._stp = stp
+        self._own = own
         self._moved = tuple(moved)
         self._queues = queues
         self._stops = stops
@@ -107,6 +117,7 @@ class LossReasons:
         track = tracker.follow(answer)
         asked, replied = SeenOn.of((*track.asked, *track.sought)), SeenOn.of(track.replied)
         family = FAMILY_OF[question.address.version] if question.address else "ip"
+        family = "arp" if question.protocol is Protocol.ARP else family  # which no chain of IP sees
         words = self.told(nic, question.source.endpoint, str(question.source.link), asked, replied, family)
         if not question.size or nic.tap in replied.came:
             return words
@@ -170,7 +181,11 @@ class LossReasons:
 
     def why(self, nic: GuestNic, bridge: str, came: str, out: str, family: str) -> str:
         """Why a guest's frame that came in by one port does not leave by another."""
-        reasons = [*self._ports(bridge, came, out), *lost_inside(self._host, self._state, nic, bridge, came, out)]
+        reasons = [
+            *self._ports(bridge, came, out),
+            *self._handed_up(nic, bridge, out),
+            *lost_inside(self._host, self._state, nic, bridge, came, out),
+        ]
         reasons += [f"{words} dropped packets meanwhile" for words in (*self._moved, *self._of_queues(came, out))] or [
             *self._stops(bridge, family, came, out)
         ]
@@ -195,6 +210,16 @@ class LossReasons:
                 yield f"{out} takes no flooded frames (port flag flood or bcast_flood is off)"
             if link.port is not None and str(link.name) == came and link.port.locked:
                 yield f"{came} is locked (port flag), and the sender is not in its table"
+
+    def _handed_up(self, nic: GuestNic, bridge: str, out: str) -> Iterator[str]:
+        """A bridge hands up frames for its own MACs, and no others; somebody may have added or flushed one."""
+        own, link = self._own.get(bridge), self._state.links.get(IfName(bridge))
+        if own is None or link is None:
+            return
+        if out == nic.tap and nic.mac in own:
+            yield f"{bridge} takes the MAC of {nic.guest} for its own (bridge fdb: permanent)"
+        if self._is_above(out, bridge) and link.mac is not None and link.mac not in own:
+            yield f"the entry of its own MAC is gone from the forwarding data base of {bridge}"
 
     def _of_queues(self, *links: str) -> list[str]:
         return [self._queues[link] for link in links if link in self._queues]
@@ -225,6 +250,12 @@ def _port_states(namespace: Namespace) -> dict[str, str]:
     return {row["ifname"]: row.get("state", FORWARDING) for row in json.loads(listing or "[]")}
 
 
+def _own_macs(namespace: Namespace) -> dict[str, frozenset[str]]:
+    """The MACs for which each bridge hands frames up to the host."""
+    listing = run(("bridge", "-j", "fdb", "show"), namespace=namespace, check=False).stdout
+    return own_macs(json.loads(listing or "[]"))
+
+
 def _stops(state: HostState, namespace: Namespace) -> Callable[[str, str, str, str], Iterator[str]]:
     """What of the rules in force drops frames on a bridge: read when it is asked for."""
 
@@ -232,8 +263,18 @@ def _stops(state: HostState, namespace: Namespace) -> Callable[[str, str, str, s
         with namespace.entered():
             network = read_firewall(state)
         if network.rules.filters:
-            found = [between(network, bridge, one, came, out) for one in (family, "arp")]
-            sure = [f"{stop} drops it" for passage in found for stop in passage.stops]
-            yield from dict.fromkeys(sure or [f"{stop} may drop it" for passage in found for stop in passage.may_stop])
+            found = [between(network, bridge, one, came, out) for one in dict.fromkeys((family, "arp"))]
+            ports = {str(port.name) for port in state.ports(IfName(bridge))}
+            is_bridged = {came, out} - {""} <= ports  # what the host asks or hears is not forwarded
+
+            def told(stops: Iterable[RuleVerdict], word: str) -> list[str]:
+                return [f"{one} {word} it" for one in stops if is_bridged or not _forwards(one)]
+
+            sure = [words for passage in found for words in told(passage.stops, "drops")]
+            yield from dict.fromkeys(sure or [w for passage in found for w in told(passage.may_stop, "may drop")])
 
     return stops
+
+
+def _forwards(stop: RuleVerdict) -> bool:
+    return stop.base.base is not None and stop.base.base.hook == "forward"
