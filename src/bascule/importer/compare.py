@@ -14,7 +14,7 @@ from bascule.model.links import BridgePort
 from bascule.model.state import HostState, Route
 from bascule.model.values import IfName, IpNetwork
 from bascule.persist.compare import differences
-from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute, replace_fields
+from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.formats.rules import rule_words
 
 
@@ -35,7 +35,7 @@ def conflicts(kernel: NetworkConfig, files: NetworkConfig, there: Container[str]
             is_below = say.master is not None or any(link.parent == name for link in files.links.values())
             if have.onboot and not say.onboot and not is_below:  # what is above a link brings it up
                 yield f"{name}: is up, but its files do not bring it up at boot"
-            known = replace_fields(have, client_id=say.client_id)  # of which the kernel knows nothing
+            known = replace(have, client_id=say.client_id)  # of which the kernel knows nothing
             yield from differences(name, known, say, "in the kernel", "in the files")
     yield from _rule_conflicts(kernel, files)
 
@@ -86,7 +86,7 @@ def without_leases(
         gone = [a for a in have.addresses if a not in addresses]
         gone += [route_words(route) for route in have.routes if route not in routes]
         told += [f"leased on {name}: {', '.join(gone)}"] if gone else []
-        links.append(replace_fields(have, dhcp4=True, addresses=addresses, routes=routes))
+        links.append(replace(have, dhcp4=True, addresses=addresses, routes=routes))
     return NetworkConfig.of(links, kernel.unmanaged, kernel.rules), tuple(told)
 
 
@@ -113,7 +113,7 @@ def _used_here(state: HostState, files: NetworkConfig) -> tuple[NetworkConfig, t
             told.append(
                 f"{name}: the route to {route.dst} via {route.gateway} is in the kernel, which the files refuse"
             )
-        links.append(replace_fields(say, unused=say.unused - there.keys()))
+        links.append(replace(say, unused=say.unused - there.keys()))
     return NetworkConfig.of(links, files.unmanaged, files.rules, files.neighbours), tuple(told)
 
 
@@ -148,7 +148,7 @@ def together(kernel: NetworkConfig, files: NetworkConfig) -> NetworkConfig:
     for name, have in kernel.links.items():
         say = files.links.get(name)
         if say is None:
-            links.append(replace_fields(have, mac=None) if have.is_bridge else have)
+            links.append(replace(have, mac=None) if have.is_bridge else have)
             continue
         links.append(
             LinkConfig(

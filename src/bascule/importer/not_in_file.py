@@ -48,7 +48,7 @@ def unsaid(config: NetworkConfig, site: NetworkConfig, *, is_here: bool, of_ipv6
                 "left out: it is down, and nothing uses it" if is_here else "left out: nothing brings it up or uses it"
             )
             yield name, f"left out, with all that it says: {words}" if words else idle
-        else:
+        elif link != there:
             options = list(_options(link, there, is_here=is_here))
             if of_ipv6 and link.ipv6 is not there.ipv6 and link.master is None:
                 options.append(f"IPv6 {link.ipv6}; by the site file it is {there.ipv6}")

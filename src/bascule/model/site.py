@@ -330,7 +330,7 @@ class Site(Struct, frozen=True, kw_only=True, dict=True):
 
     def network_of_link(self, host: Host, name: str | None) -> Network | None:
         """The building's network on a link: the one that it or a NIC below it names, or the one of its VLAN."""
-        link = host.link(name) if name else None
+        link = host.link(name) if name and self.networks else None
         if link is None:
             return None
         if link.network is not None:

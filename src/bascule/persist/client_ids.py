@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
+from msgspec.structs import replace
+
 from bascule.model.dhcp.identity import ClientId
 from bascule.model.values import IfName
-from bascule.persist.config import NetworkConfig, replace_fields
+from bascule.persist.config import NetworkConfig
 
 Leased = Callable[[IfName], ClientId | None]  # who a link is to its server at this moment, where it has a lease
 
@@ -35,7 +37,7 @@ def with_client_ids(config: NetworkConfig, ids: Mapping[IfName, ClientId | None]
     """The same configuration with these identifiers."""
     if not any(ids.values()):
         return config
-    links = (replace_fields(link, client_id=ids.get(name)) for name, link in config.links.items())
+    links = (replace(link, client_id=ids.get(name)) for name, link in config.links.items())
     return NetworkConfig.of(links, config.unmanaged, config.rules)
 
 

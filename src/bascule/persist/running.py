@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from ipaddress import ip_address, ip_interface
+
+from msgspec.structs import replace
 
 from bascule.model.host_links import DEFAULT_TABLE, MAIN_TABLE, TEMPORARY, Ipv6Privacy
 from bascule.model.kernel_parameters import conf
@@ -70,8 +73,7 @@ def link_config(link: Link, state: HostState, written: Mapping[str, Sequence[Rou
     """One link of a state as a configuration; ``written`` are the state's routes by link."""
     options = link.options if isinstance(link.options, Bridge | Bond | Vlan) else Physical()
     if isinstance(options, Bridge):  # no dialect says them; a rule of udev does for the first
-        unkept = {"no_linklocal_learn", *options.unkept}
-        options = type(options)(**{k: v for k, v in options.as_json().items() if k not in unkept})
+        options = _kept(options)
     master = state.links.get(link.master) if link.master else None
     own = tuple(a for a in link.addresses if not a.dynamic and not a.is_link_local and a.scope != "link")
     routes = tuple(
@@ -87,8 +89,8 @@ def link_config(link: Link, state: HostState, written: Mapping[str, Sequence[Rou
         for route in written.get(link.name, ())
     )
     port = link.port if master is not None and master.is_bridge else None
-    if port is not None:
-        port = type(port)(**{**port.as_json(), "cost": None})  # follows from the speed
+    if port is not None and port.cost is not None:
+        port = replace(port, cost=None)  # follows from the speed
     parent = state.links.get(link.parent) if link.parent else None
     return LinkConfig(
         name=link.name,
@@ -106,6 +108,12 @@ def link_config(link: Link, state: HostState, written: Mapping[str, Sequence[Rou
         vlans=_vlans(link, master),
         onboot=link.up,
     )
+
+
+@lru_cache(maxsize=256)  # the bridges of a host are mostly set alike
+def _kept(options: Bridge) -> Bridge:
+    unkept = {"no_linklocal_learn", *options.unkept}
+    return type(options)(**{name: value for name, value in options.as_json().items() if name not in unkept})
 
 
 def _vlans(link: Link, master: Link | None) -> tuple[PortVlans, ...]:

@@ -22,7 +22,7 @@ from bascule.model.links.wake_on_lan import Modes
 from bascule.model.site import Host, PlugKind, Site
 from bascule.model.state import HostState, Link, LinkFacts
 from bascule.model.values import ETHERNET_MTU, IfName, IpAddress, Mac
-from bascule.persist.config import NetworkConfig, StaticRoute, replace_fields
+from bascule.persist.config import NetworkConfig, StaticRoute
 from bascule.persist.running import link_config, routes_by_link
 from bascule.plan.target import target
 from bascule.policy.guards.ports import is_guarded
@@ -50,7 +50,7 @@ def wanted_config(site: Site, host: Host, state: HostState | None = None) -> Net
         addresses = (*(a.ip for a in link.addresses), *(found.addresses if own.inherits else ()))
         routes = (*config.routes, *(r for r in found.routes if own.inherits and r.dst not in told))
         links.append(
-            replace_fields(
+            replace(
                 config,
                 options=_guarded(_with_times(found.options, link.options), site, host, name, seen),
                 mac=found.mac,

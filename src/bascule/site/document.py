@@ -124,7 +124,8 @@ class Host(Entry):
 
     def link(self, name: str | None) -> HostLink | None:
         """One of them by its name."""
-        return next((table[name] for key in LINK_TABLES if name in (table := getattr(self, key))), None)
+        own = IfName(name or "")
+        return self.nics.get(own) or self.bonds.get(own) or self.vlans.get(own) or self.bridges.get(own)
 
 
 LIBERTIES = ("router", "dhcp-server", "multicast-querier", "tags", "bpdu")

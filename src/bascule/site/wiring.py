@@ -54,6 +54,7 @@ class DocumentWiring(Struct, frozen=True):
     site: m.Site  # its networks and links alone
     speakers: tuple[SpeakerNic, ...] = ()
     by_owner: dict[str, list[SpeakerNic]] = field(default_factory=dict)
+    seen: dict[tuple[str, str | None], BroadcastDomain | None] = field(default_factory=dict)  # of links, as asked for
 
     @property
     def document(self) -> d.Document:
@@ -66,6 +67,11 @@ class DocumentWiring(Struct, frozen=True):
 
     def of_link(self, host: str, name: str | None) -> BroadcastDomain | None:
         """The domain on a link of a host; None where it cannot be told."""
+        if (host, name) not in self.seen:
+            self.seen[host, name] = self._on_link(host, name)
+        return self.seen[host, name]
+
+    def _on_link(self, host: str, name: str | None) -> BroadcastDomain | None:
         found = self._domain(self.site.network_of_link(self.site.hosts[host], name))
         link = self.site.hosts[host].link(name) if name and found is None else None
         if not isinstance(link, links.Bridge) or not link.is_alone:
@@ -124,7 +130,7 @@ def wire(checked: ValidatedDocument, found: Findings) -> DocumentWiring:
     owners: dict[str, list[SpeakerNic]] = {}
     for speaker in speakers:
         owners.setdefault(speaker.owner, []).append(speaker)
-    return DocumentWiring(checked, found, site, speakers, owners)
+    return DocumentWiring(checked, found, site, speakers, owners, wiring.seen)
 
 
 def _speakers(wiring: DocumentWiring) -> Iterator[SpeakerNic]:
@@ -182,7 +188,7 @@ def skeleton(document: d.Document) -> m.Site:
 
 
 def _host(name: str, host: d.Host) -> m.Host:
-    sound = {link for *_, link, _ in host.links() if _ends(host, link)}
+    sound = {*host.nics, *(link for *_, link, _ in host.links() if link not in host.nics and _ends(host, link))}
 
     def leads(link: IfName | None) -> IfName | None:
         return link if link in sound else None
@@ -214,6 +220,8 @@ def _host(name: str, host: d.Host) -> m.Host:
 
 def _ends(host: d.Host, name: str, above: tuple[str, ...] = ()) -> bool:
     """Whether what a link stands on leads down to links that stand on nothing."""
+    if name in host.nics:
+        return True
     link = host.link(name)
     return name not in above and (link is None or all(_ends(host, each, (*above, name)) for each in _below(link)))
 

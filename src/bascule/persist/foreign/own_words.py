@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from bascule.model.dhcp.offers import NOTHING
 from bascule.model.host_links import LISTENING
 from bascule.model.state import HostState
-from bascule.persist.config import LinkConfig, NetworkConfig, replace_fields
+from bascule.persist.config import LinkConfig, NetworkConfig
 from bascule.persist.parsed import Hardware
 
 
@@ -39,7 +41,7 @@ def with_words_of_udev(config: NetworkConfig, udev: NetworkConfig) -> NetworkCon
             continue
         is_open = link.pin_mac is None and link.pin_path is None
         links.append(
-            replace_fields(
+            replace(
                 link,
                 pin_mac=said.pin_mac if is_open else link.pin_mac,
                 pin_path=said.pin_path if is_open else link.pin_path,
@@ -59,9 +61,9 @@ def _as_it_was(link: LinkConfig, before: LinkConfig | None, state: HostState, ha
         "wol": before.wol if link.wol is None else link.wol,
     }
     if link.options.kind or link.pin_mac is not None or link.pin_path is not None:
-        return replace_fields(link, **found)
+        return replace(link, **found)
     is_that = before.pin_mac is not None and before.pin_mac == hardware.get(link.name)
-    return replace_fields(link, **found, pin_mac=before.pin_mac if is_that else None, pin_path=before.pin_path)
+    return replace(link, **found, pin_mac=before.pin_mac if is_that else None, pin_path=before.pin_path)
 
 
 def _as_it_spoke(link: LinkConfig, known: Sequence[LinkConfig]) -> LinkConfig:
@@ -71,7 +73,7 @@ def _as_it_spoke(link: LinkConfig, known: Sequence[LinkConfig]) -> LinkConfig:
     privacy = next((one.ipv6_privacy for one in known if one.ipv6_privacy is not None), None)
     unused = next((one.unused for one in known if one.unused), NOTHING)
     metric = next((one.metric for one in known if one.dhcp4 and one.metric is not None), None)
-    return replace_fields(
+    return replace(
         link,
         dns=tuple(server for server in dns if server in link.dns or speaks[":" in server]),
         search=link.search or next((one.search for one in known if one.search), ()),

@@ -26,7 +26,10 @@ class Section(Struct):
 
     def get(self, key: str, default: str = "") -> str:
         """The last value of a key."""
-        return next((item.value for item in reversed(self.items) if item.key == key), default)
+        for item in reversed(self.items):  # a loop and no generator: some thirty keys are asked of each of 6,000 files
+            if item.key == key:
+                return item.value
+        return default
 
 
 def read(file: str, text: str, left: UnparsedLines, *, continued: bool = False) -> list[Section]:

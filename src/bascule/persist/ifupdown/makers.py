@@ -14,11 +14,14 @@ _OTHERS = (
     (re.compile(r"\bbatctl (?:meshif )?(?P<name>[\w.-]+) interface create"), "a mesh"),
     (re.compile(r"\bteamd [^;&|]*?-t (?P<name>[\w.-]+)"), "a team"),
 )
+_MAY_MAKE = re.compile(r"\badd\b|tunctl|openvpn|wg-quick|batctl|teamd")  # soon looked for
 _KEYS = {"name", "dev", "link", "mode", "type", "user", "group", "peer"}
 
 
 def made_by(command: str, link: str) -> Iterator[tuple[str, str]]:
     """The links that a command of ``link``'s stanza makes, each with what it is."""
+    if not _MAY_MAKE.search(command):
+        return
     text = re.sub(r"\s+", " ", re.sub(r"\$\{?IFACE\}?", lambda _: link, command))
     for found in _IP.finditer(text):
         yield from _of_ip(found["object"], found["words"].split())

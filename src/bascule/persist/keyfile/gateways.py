@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from bascule.model.host_links import MAIN_TABLE
-from bascule.persist.config import NetworkConfig, StaticRoute, replace_fields
+from bascule.persist.config import NetworkConfig, StaticRoute
 from bascule.persist.formats.builder import Builder
 from bascule.persist.formats.ini import Item
 from bascule.persist.formats.values import default_of
@@ -42,7 +42,7 @@ def ranked(config: NetworkConfig) -> tuple[NetworkConfig, tuple[str, ...]]:
                 metric += 1
             taken.add(metric)
             routes = tuple(replace(each, metric=metric) if each == route else each for each in links[name].routes)
-            links[name] = replace_fields(links[name], routes=routes)
+            links[name] = replace(links[name], routes=routes)
             told.append(f"{name}: gateway {route.gateway} has metric {metric}, as NetworkManager ranks several")
     return replace(config, links=links), tuple(told)
 

@@ -40,5 +40,8 @@ def merged(path: str, text: str, builder: Builder) -> dict[str, Section]:
     found: dict[str, Section] = {}
     for section in ini.read(path, text, builder.left):
         name = {"802-3-ethernet": "ethernet"}.get(section.name, section.name)
-        found.setdefault(name, Section(name, section.line)).items.extend(section.items)
+        if name in found or name != section.name:
+            found.setdefault(name, Section(name, section.line)).items.extend(section.items)
+        else:
+            found[name] = section
     return found

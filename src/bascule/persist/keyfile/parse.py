@@ -114,11 +114,14 @@ class _Profile:
         self.builder.left.add(self.path, line, f"[{section}] {key}={found.get(key)}", why)
 
     def value(self, section: str, key: str) -> str:
+        found = self.sections.get(section)
+        if found is None:
+            return ""
         self.taken.add((section, key))
-        return self.sections[section].get(key).strip() if section in self.sections else ""
+        return found.get(key).strip()
 
     def take(self, section: str, key: str, parse: Any) -> Any:
-        text = self.value(section, key)
+        text = self.value(section, key) if section in self.sections else ""
         if not text:
             return None
         try:
@@ -186,8 +189,10 @@ class _Profile:
 
     def _is_odd_port(self, kind: str) -> bool:
         """Whether it is an interface of Open vSwitch's that is not a bridge's own."""
+        if kind != "ovs-interface":
+            return False
         name, *above = (self.value("connection", key) for key in ("interface-name", "controller", "master"))
-        return kind == "ovs-interface" and not self.switches.internal(name, "".join(above))
+        return not self.switches.internal(name, "".join(above))
 
     def _leave_all(self, why: str) -> None:
         """A whole profile, as one thing; the master that it names has a port that nobody can tell."""

@@ -167,7 +167,7 @@ def _lay_port(build: TargetBuilder, bridge: DeclaredBridge, declared: DeclaredPo
     if by_kernel and not build.host.as_found:
         kept = BridgePort(priority=kept.priority, cost=kept.cost)  # no flags: the file has none
     if by_kernel:
-        build.set(port, port=replace(kept, **told))
+        build.set(port, port=replace(kept, **told) if told else kept)
     role = "the uplink" if port == bridge.port else "a port"
     build.reasons.setdefault(port, f"{port} is {role} of {bridge.name}")
     if bridge.vlan_aware:

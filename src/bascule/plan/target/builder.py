@@ -58,8 +58,10 @@ class TargetBuilder(Struct, kw_only=True):
     def set(self, name: IfName, **values: Any) -> None:
         """A link with other values; the same object where it has them already, which is soon compared."""
         link = self.links[name]
-        if any(getattr(link, key) != value for key, value in values.items()):
-            self.links[name] = replace(link, **values)
+        for key, value in values.items():
+            if getattr(link, key) != value:
+                self.links[name] = replace(link, **values)
+                return
 
     def silence(self, name: IfName) -> None:
         """No address of its own and none that it makes by itself; its routes go."""

@@ -124,10 +124,11 @@ def refuse_wireless(site: Site, host: Host, observed: HostState) -> None:
 
     One that the kernel has let into the bridge already is an access point itself, or speaks with four addresses.
     """
+    wireless = {name: link for name, link in observed.links.items() if link.facts.wireless}
     problems = []
-    for use in uses(site, host):
-        link = observed.links.get(use.nic)
-        if link is not None and link.facts.wireless and (use.bridge is None or link.master != use.bridge):
+    for use in uses(site, host) if wireless else ():
+        link = wireless.get(use.nic)
+        if link is not None and (use.bridge is None or link.master != use.bridge):
             text = f"NIC '{use.nic}' is wireless and {use.words}: {WHY}"
             problems.append(Problem(code="WIRELESS", message=text, place=use.place, hint=FIX))
     if problems:
@@ -136,11 +137,13 @@ def refuse_wireless(site: Site, host: Host, observed: HostState) -> None:
 
 def function_notes(site: Site, host: Host, observed: HostState) -> Iterator[Note]:
     """What to know of an uplink that is a virtual function of SR-IOV: the NIC above it sorts frames by MAC."""
-    for use in dict.fromkeys(uses(site, host)):
-        link = observed.links.get(use.nic)
-        if link is None or len(link.facts.function) != len(("nic", "number", "limits")):
-            continue
-        nic, number, limits = link.facts.function
+    functions = {
+        name: link.facts.function
+        for name, link in observed.links.items()
+        if len(link.facts.function) == len(("nic", "number", "limits"))
+    }
+    for use in dict.fromkeys(uses(site, host)) if functions else ():
+        nic, number, limits = functions.get(use.nic, ("", "", ""))
         if not limits:
             continue
         text = f"is a virtual function (SR-IOV) and {use.words}; "

@@ -31,9 +31,10 @@ def check_addresses(wiring: DocumentWiring) -> None:
             _once(wiring, speaker, address, path, seen)
         _dhcp_words(wiring, speaker)
         if speaker.kind == "hosts" and speaker.path[2] != "virtual_networks":
-            _link(wiring, speaker)
-            _host_routes(wiring, speaker)
-            _ipv6(wiring, speaker)
+            link = getattr(wiring.document.hosts[speaker.owner], str(speaker.path[2]))[speaker.path[3]]
+            _link(wiring, speaker, link)
+            _host_routes(wiring, speaker, link)
+            _ipv6(wiring, speaker, link)
         if speaker.kind == "machines":
             _routes(wiring, speaker)
 
@@ -142,7 +143,8 @@ def _once(
 def _dhcp_words(wiring: DocumentWiring, speaker: SpeakerNic) -> None:
     """'dhcp' or 'from-uplink' twice in a list."""
     words: dict[str, Path] = {}
-    for index, each in enumerate(_given(wiring, speaker)):
+    given = _given(wiring, speaker)
+    for index, each in enumerate(given if len(given) > 1 else ()):
         if isinstance(each, str):
             path = (*speaker.path, "address", index)
             if each in words:
@@ -161,11 +163,10 @@ def _given(wiring: DocumentWiring, speaker: SpeakerNic) -> tuple[object, ...]:
     return tuple(nics[int(speaker.path[3])].address)
 
 
-def _link(wiring: DocumentWiring, speaker: SpeakerNic) -> None:
+def _link(wiring: DocumentWiring, speaker: SpeakerNic, link: d.HostLink) -> None:
     """The gateway of a host's link is a neighbour; IPv6 needs an MTU of 1280."""
     found = wiring.found
     path, name = speaker.path, speaker.path[3]
-    link = getattr(wiring.document.hosts[speaker.owner], str(path[2]))[name]
     subnets = list(speaker.segment.subnets) if speaker.segment else []
     neighbours = [address.network for address, _ in speaker.addresses] + subnets
     own = {address.ip for address, _ in speaker.addresses}
@@ -204,10 +205,9 @@ def _is_written(link: d.HostLink, gateway: IpAddress) -> bool:
     return "dhcp" not in link.address if gateway.version == 4 else link.ipv6 in {Ipv6.OFF, Ipv6.MANUAL}
 
 
-def _ipv6(wiring: DocumentWiring, speaker: SpeakerNic) -> None:
+def _ipv6(wiring: DocumentWiring, speaker: SpeakerNic, link: d.HostLink) -> None:
     """Where the host speaks no IPv6 it has neither address nor gateway of it, and temporary addresses need a router."""
-    link = wiring.document.hosts[speaker.owner].link(str(speaker.path[3]))
-    if link is None or link.ipv6 is None or link.ipv6 in LISTENING:
+    if link.ipv6 is None or link.ipv6 in LISTENING:
         return
     if link.ipv6_privacy is not None:
         text = f"'ipv6_privacy' of {speaker.label} has no effect with 'ipv6: {link.ipv6}'"
@@ -225,10 +225,9 @@ def _ipv6(wiring: DocumentWiring, speaker: SpeakerNic) -> None:
             wiring.found.add("ADDRESS-FAMILY", text, path, hint=hint, also=[("the mode", (*speaker.path, "ipv6"))])
 
 
-def _host_routes(wiring: DocumentWiring, speaker: SpeakerNic) -> None:
+def _host_routes(wiring: DocumentWiring, speaker: SpeakerNic, link: d.HostLink) -> None:
     """What a route of the host names is of one address family, and its router another one than itself."""
-    link = wiring.document.hosts[speaker.owner].link(str(speaker.path[3]))
-    for index, route in enumerate(link.routes if link else ()):
+    for index, route in enumerate(link.routes):
         where = (*speaker.path, "routes", index)
         for key, address in (("via", route.via), ("src", route.src)):
             if address is not None and address.version != route.to.version:

@@ -17,7 +17,7 @@ def check_bonds(wiring: DocumentWiring) -> None:
     """No bond below a bridge balances by the MACs of its members."""
     for host, entry in wiring.document.hosts.items():
         _switched(wiring, host, entry)
-        for name, bridge in entry.bridges.items():
+        for name, bridge in entry.bridges.items() if entry.bonds else ():
             for bond, below in _bonds_below(entry, bridge):
                 if below.mode not in LOSES_GUESTS:
                     continue

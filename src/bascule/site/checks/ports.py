@@ -23,7 +23,8 @@ def check_ports(wiring: DocumentWiring) -> None:
             _without_uplink(wiring, name, bridge, path)
             _unaware(wiring, name, bridge, path)
             _idle(wiring, host, name, bridge, path)
-            _one_network(wiring, host, name, bridge)
+            if wiring.document.networks:
+                _one_network(wiring, host, name, bridge)
         _takers(wiring, entry, top)
 
 

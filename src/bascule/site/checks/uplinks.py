@@ -252,9 +252,9 @@ class _Host:
 
     def mtu(self, name: IfName, bridge: d.Bridge, path: Path) -> None:
         """A bridge cannot pass what a link below it cannot."""
-        for below in bridge.below:
+        for below in bridge.below if bridge.mtu else ():
             narrow = said_mtu(self.entry, below)
-            if bridge.mtu and narrow and narrow[1] < bridge.mtu:
+            if narrow and narrow[1] < (bridge.mtu or 0):
                 noun = next(noun for _, noun, name, _ in self.entry.links() if name == below)
                 said = next(key for key, _, name, _ in self.entry.links() if name == narrow[0])
                 what = "uplink" if below == bridge.uplink else noun
@@ -273,16 +273,15 @@ class _Host:
 
     def enslaved(self) -> None:
         """A link under a bridge or in a bond has no address of its own: the kernel would never deliver to it."""
+        speak = [each for each in self.entry.links() if (link := each[3]).address or link.gateway or link.ipv6]
         masters = {
             port: (name, key)
-            for name, bridge in reversed(self.entry.bridges.items())
+            for name, bridge in (reversed(self.entry.bridges.items()) if speak else ())
             for port, key in self.wiring.ports_of(bridge).items()
         }
-        for key, noun, name, link in self.entry.links():
+        for key, noun, name, link in speak:
             path: Path = (*self.top, key, name)
-            given = next((word for word in ("address", "gateway", "ipv6") if getattr(link, word)), None)
-            if given is None:
-                continue
+            given = "address" if link.address else "gateway" if link.gateway else "ipv6"
             if name in self.member_of:
                 bond = self.member_of[name]
                 self.found.add(

@@ -218,10 +218,12 @@ def _read_regular(file: str) -> bytes | None:
             raise ValueError("no regular file")
         if status.st_size > CONFIG_FILE_MAX:
             raise ValueError(f"larger than {CONFIG_FILE_MAX >> 20} MiB, which no configuration is")
-        chunks = []
+        data = b""
         while chunk := os.read(handle, min(CONFIG_FILE_MAX, 1 << 20)):
-            chunks.append(chunk)
-        return b"".join(chunks)
+            data += chunk
+            if len(data) == status.st_size:
+                break  # all of it: not asked again in each of 6,000 files
+        return data
     finally:
         os.close(handle)
 
