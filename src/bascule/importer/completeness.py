@@ -25,14 +25,14 @@ _NAME = re.compile(
     r"(?<![0-9A-Za-z_./+@:-])(?=[a-z0-9_.-]*[0-9])[a-z][A-Za-z0-9_.-]{1,14}(?![0-9A-Za-z_/+@\[-]|:[^\s0-9])"
 )
 _NO_NAME = re.compile(
-    r"(?:ipv?|inet|dhcpv?|gateway|v|q|layer|md|sha)[0-9]+(?:-[a-z-]+)?|version[0-9]*|x[0-9]+(?:_[0-9]+)?"
+    r"(?:ipv?|inet|dhcpv?|gateway|v|q|layer|md|sha)[0-9]+(?:[-_][a-z_-]+)?|version[0-9]*|x[0-9]+(?:_[0-9]+)?"
 )
 _COMMENT = re.compile(r"^\s*(?:[#;]|<!--).*|(?<=\s)#.*")
 _QUIET = re.compile(  # keys that name a file's own entry and say nothing of the network
     r"^\W*(?:export\s+)?(?:\w*uuid|timestamp|permissions|stable-id|hostname)\b\W*[=: ]", re.IGNORECASE
 )
 _NO_NUMBER = re.compile(  # netplan's version, the number of an alias, what the bonding driver calls by a name as well
-    r"\bversion\W{0,2}: ?[0-9]\b|\b([a-z][a-z0-9._-]*[0-9]):[0-9]{1,3}(?=[\s,]|$)"
+    r"\bversion\W{0,2}: ?[0-9]\b|\bsleep [0-9.]+|\b([a-z][a-z0-9._-]*[0-9]):[0-9]{1,3}(?=[\s,]|$)"
     r"|\b(?:bond[-_])?(?:mode|xmit[-_]hash[-_]policy|lacp[-_]rate|ad[-_]select|fail[-_]over[-_]mac)[= ][0-9]\b"
 )
 _STANDARDS = re.compile(r"802-3-ethernet|(?:ieee)?802[.-](?:3ad|1q|1ad)", re.IGNORECASE)
@@ -53,6 +53,7 @@ _DEFAULTS = (  # of the kernel, where a key says what would be so without it
     (re.compile(r"age?ing", re.IGNORECASE), {300}),
     (re.compile(r"prio", re.IGNORECASE), {32, 128, 32768}),
     (re.compile(r"mtu", re.IGNORECASE), {1500}),
+    (re.compile(r"table", re.IGNORECASE), {254}),
     (re.compile(r"maxwait|waitport|gcint", re.IGNORECASE), set(range(10_000))),  # how long ifup waits
 )
 
@@ -77,22 +78,28 @@ def missing_lines(
     """
     left = tuple(left)
     written = _Words([*said, *notes, *(each.text for each in left)])
-    meant = _Words([str(value) for link in config.links.values() for value in link.options.as_json().values()])
+    kinds = {link.options for link in config.links.values()}
+    meant = _Words({str(value) for options in kinds for value in options.as_json().values()})
     whole = {each.file for each in left if not each.line and each.why.startswith("passed over")}
     whole |= {path for path in files if path.startswith(("etc/systemd/system/", "etc/dhcp/"))}  # of programs
-    shown = {(each.file, each.line): each.text for each in left}
+    shown: dict[str, dict[int, str]] = {}
+    for each in left:
+        shown.setdefault(each.file, {})[each.line] = each.text
     kept = {line for link in config.links.values() for line in link.hooks}
     lost, default = UnparsedLines(), UnparsedLines()
     seen: dict[str, list[str]] = {}  # the files of a large host are the same lines again and again
     for path, text in files.items():
+        of_notes = shown.get(path, {})
         for number, line in enumerate(text.split("\n") if path not in whole else (), 1):
-            if (note := shown.get((path, number))) and printable(without_secrets(line.strip())) in note:
-                continue  # a note repeats it
-            if kept and " ".join(line.split()) in kept:
-                continue  # the site file does
             words = seen.get(line)
             if words is None:
                 words = seen[line] = [] if written.has_all(line) else list(_lost(line, written))
+            if not words:
+                continue
+            if (note := of_notes.get(number)) and printable(without_secrets(line.strip())) in note:
+                continue  # a note repeats it
+            if kept and " ".join(line.split()) in kept:
+                continue  # the site file does
             if path in SETTINGS:
                 words = [word for word in words if ":" in word or _V4.fullmatch(word)]
             if words and all(meant.has_default(line, word) for word in words):
@@ -120,7 +127,7 @@ class _Words:
             self.macs.update(macs)
             self.addresses.update(addresses)
             self.prefixes.update(int(word[1:]) for word in _PREFIX.findall(rest))
-            self.numbers.update(float(word) for word in re.findall(r"[0-9]+(?:\.[0-9]+)?", _PREFIX.sub(" ", rest)))
+            self.numbers.update(map(float, set(re.findall(r"[0-9]+(?:\.[0-9]+)?", _PREFIX.sub(" ", rest)))))
             self.numbers.update(int(word, 16) for word in re.findall(r"\b0x[0-9a-f]+", rest))
             self.no_addresses.update(_V4.findall(rest))
             self.names.update(re.findall(r"[A-Za-z][A-Za-z0-9_.-]*", rest))
@@ -170,8 +177,10 @@ def _apart(text: str) -> tuple[list[str], list[str], str]:
 
 
 def _lost(line: str, known: _Words) -> Iterator[str]:
+    if _QUIET.match(line):
+        return
     line = without_secrets(_COMMENT.sub("", line))
-    if not line.strip() or _QUIET.match(line):
+    if not line.strip():
         return
     macs, addresses, rest = _apart(_STANDARDS.sub(" ", _BY_WORDS.sub(r" \g<link> ", line)))
     if addresses and all(ip_address(address).is_loopback for address in addresses):

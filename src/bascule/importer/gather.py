@@ -20,6 +20,8 @@ from bascule.model.values import IfName
 from bascule.persist.detect import detect
 from bascule.persist.dialect import dialect
 from bascule.persist.files import read_tree
+from bascule.persist.foreign.dhclient import FILE as DHCLIENT
+from bascule.persist.foreign.dhcpcd import FILE as DHCPCD
 from bascule.persist.foreign.unread import READS as UNREAD
 from bascule.persist.foreign.unread import unread
 from bascule.system.net.route_tables import table_files
@@ -54,6 +56,7 @@ def gather(*, root: str | None, dialect_name: str | None, host: str | None, site
         skipped=tree.skipped,
         unread=(*unread(read_tree(top, UNREAD).files), *system.told),
         why=system.why if system.told else "",
+        clients=read_tree(top, (DHCPCD, DHCLIENT)).files,
         tables=table_files(top),
         libvirt=read_tree(top, LIBVIRT).files,
         state=state,

@@ -28,6 +28,9 @@ from bascule.model.state import HostState
 from bascule.model.values import IfName
 from bascule.persist.config import NetworkConfig
 from bascule.persist.dialect import dialect
+from bascule.persist.foreign.dhclient import READ_BY, with_dhclient
+from bascule.persist.foreign.dhcpcd import FILE as DHCPCD
+from bascule.persist.foreign.dhcpcd import with_dhcpcd
 from bascule.persist.formats.values import named_tables
 from bascule.persist.parsed import Files, Parsed, Unparsed, printable
 from bascule.persist.wanted import GUEST_TAPS
@@ -65,7 +68,8 @@ class Sources(Struct, frozen=True, kw_only=True):
     none, ``unread`` is what configuration systems say of which there is no dialect. ``chosen`` says that
     the dialect is a choice among several, which the site file then repeats; ``why`` is the reason where nobody made it.
     ``libvirt_rests`` that libvirt's files are there and it does not answer. ``asking`` are links with a DHCP client.
-    ``tables`` are the files that name routing tables, ``ebtables`` is what ebtables-save prints, where nft shows less.
+    ``clients`` are the files of DHCP clients, ``tables`` are the files that name routing tables, ``ebtables`` is what
+    ebtables-save prints, where nft shows less.
     """
 
     host: str
@@ -75,6 +79,7 @@ class Sources(Struct, frozen=True, kw_only=True):
     skipped: tuple[tuple[str, str], ...] = ()
     unread: tuple[Unparsed, ...] = ()
     libvirt: Files = field(default_factory=dict)
+    clients: Files = field(default_factory=dict)
     tables: Files = field(default_factory=dict)
     state: HostState | None = None
     others: tuple[str, ...] = ()
@@ -121,7 +126,7 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
     notes += (_placed(parsed, name, words) for name, words in more)
     beside = (*parsed.passed, *_named_tables(config, sources))
     silent = missing_lines(
-        sources.files,
+        {**sources.files, **sources.clients},
         (text, " ".join(said.links)),
         (*told, *notes, *others),
         (*left, *beside),
@@ -221,13 +226,14 @@ def _names(sources: Sources, config: NetworkConfig) -> set[str]:
 
 def _parsed(sources: Sources) -> Parsed:
     if sources.dialect is None:
-        return Parsed(config=NetworkConfig())
+        return with_dhcpcd(Parsed(config=NetworkConfig()), sources.clients)
     hardware = {}
     for link in sources.state.links.values() if sources.state else ():
         if not link.options.kind or link.options.kind == "veth":
             hardware[link.name] = link.hardware_mac
     with named_tables(numbers(table_names(sources.tables))):
-        return dialect(sources.dialect).parse(sources.files, hardware)
+        found = dialect(sources.dialect).parse(sources.files, hardware)
+    return with_dhcpcd(with_dhclient(found, sources.clients) if sources.dialect in READ_BY else found, sources.clients)
 
 
 def _alone(parsed: Parsed) -> tuple[str, ...]:
@@ -293,6 +299,7 @@ def _comments(
 ) -> list[str]:
     """What stands at the head of the file."""
     origin = [f"the {sources.dialect} files"] if sources.dialect else []
+    origin += ["dhcpcd.conf"] if DHCPCD in sources.clients else []
     if sources.state is not None:
         origin.insert(0, "the kernel's state")
     if sources.libvirt:

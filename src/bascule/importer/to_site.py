@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_interface
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_interface, ip_network
 from itertools import combinations
 from typing import Any
 
@@ -186,7 +186,7 @@ class _Writer:
             if speaks and _is_gateway(route) and rank not in self.gateways and fits:
                 self.gateways.add(rank)
                 gateways.append(route.gateway)
-                metric, onlink = route.metric, onlink or route.onlink
+                metric, onlink = route.metric, onlink or route.onlink or _by_a_route(route.gateway, link)
             else:
                 routes.append(_route(route))
         if gateways:
@@ -352,6 +352,13 @@ def _is_told(gateway: str, own: Sequence[IpInterface]) -> bool:
     """Whether it follows from the link's own addresses how a gateway is reached, so that on-link says nothing."""
     address = ip_address(gateway)
     return is_onlink(address, own) or any(address in each.network for each in own)
+
+
+def _by_a_route(gateway: str, link: LinkConfig) -> bool:
+    """Whether a route to the link itself leads to a gateway, and no address of the link does: hosters give such."""
+    near = [ip_network(route.dst) for route in link.routes if not route.gateway]
+    own = tuple(map(ip_interface, link.addresses))
+    return any(ip_address(gateway) in each for each in near) and not _is_told(gateway, own)
 
 
 def _is_gateway(route: StaticRoute) -> bool:

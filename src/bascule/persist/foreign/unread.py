@@ -6,31 +6,29 @@ import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
-from bascule.persist.formats.values import words
 from bascule.persist.parsed import Files, Unparsed, UnparsedLines
 
 _SYSTEMS = {
-    "etc/dhcpcd.conf": "dhcpcd",
     "etc/netctl/*": "netctl",
     "etc/conf.d/net": "netifrc",
     "etc/config/network": "OpenWrt's netifd",
+    "config/config.boot": "VyOS",
+    "opt/vyatta/etc/config/config.boot": "VyOS",
+    "etc/nixos/*.nix": "NixOS",
+    "etc/rc.d/rc.inet1.conf": "Slackware",
     "var/lib/connman/*.config": "ConnMan",
 }
 READS = tuple(_SYSTEMS)
-_OF_ALL_LINKS = words(  # of dhcpcd, in the file that its package brings
-    "hostname clientid duid persistent vendorclassid option require slaac nohook controlgroup allowinterfaces"
-)
 _KEY = re.compile(r"(?i)^(\s*(?:wpa\w*|\w*key|option (?:key|wpa)\w*)\b\W*).+")
 
 
 def unread(files: Files) -> tuple[Unparsed, ...]:
-    """What stands in such files; nothing of one that is as its package brought it."""
+    """What stands in such files."""
     left = UnparsedLines()
     for path, text in files.items():
         system = next((name for pattern, name in _SYSTEMS.items() if fnmatchcase(path, pattern)), "")
         for number, line in _said(text) if system else ():
-            if system != "dhcpcd" or line.split()[0] not in _OF_ALL_LINKS:
-                left.add(path, number, line, f"of {system}, whose files are not read")
+            left.add(path, number, line, f"of {system}, whose files are not read")
     return left.done()
 
 

@@ -94,6 +94,9 @@ def words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+ROUTE_TYPES = words("blackhole unreachable prohibit throw local multicast nat anycast")  # other than unicast
+
+
 def default_of(gateway: str) -> str:
     """The default destination in the gateway's family."""
     return "::/0" if ":" in gateway else "0.0.0.0/0"
@@ -189,6 +192,8 @@ def parse_route_words(given: list[str], *, ipv6: bool = False) -> tuple[StaticRo
             value = rest.pop(0)  # who made it, what follows from the gateway, and tuning
             if value == "lock" and rest:
                 rest.pop(0)
+        elif key in ROUTE_TYPES and not dst:
+            raise ValueError(f"a route of type {key} is not supported")
         elif not dst:
             dst = key
         else:

@@ -31,7 +31,7 @@ What neither reader has a word for stands as an `up` line with the `ip` or `brid
   `no-auto-down` keeps `ifdown -a`, and so a restart of networking.service, from deleting the bridges; to ifupdown2 that
   line is part of a comment. What a link does not use of a lease (`use_gateway`, `use_routes`, `use_dns`) stands in a
   hook of dhclient, `/etc/dhcp/dhclient-enter-hooks.d/bascule`; dhcpcd reads none, and wants `nogateway` in its own
-  `/etc/dhcpcd.conf`.""",
+  `/etc/dhcpcd.conf`, which is not written. `bascule import` reads that file, beside those of any dialect.""",
     openvswitch=("mirrors",),
     neighbours=frozenset({PERMANENT, NOARP, MANAGED, PROXY_ARP, PROXY_NDP}),
 )

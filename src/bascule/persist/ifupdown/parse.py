@@ -40,6 +40,7 @@ from bascule.persist.ifupdown.words import (
     per_port,
     port_names,
     put_peer,
+    take_executors,
 )
 from bascule.persist.parsed import Files, Hardware, Parsed
 
@@ -191,8 +192,9 @@ class InterfacesFiles:
 
     def settle(self) -> None:
         """From stanzas to links."""
-        for stanza in self.stanzas:
+        for stanza in (*self.stanzas, *self.loopback):
             stanza.name = self.called.get(stanza.name, stanza.name)
+            take_executors(self.builder, stanza)
             self.autos |= {stanza.name for pattern in self.patterns if fnmatchcase(stanza.name, pattern)}
         self._inherit()
         self._bar()

@@ -19,7 +19,7 @@ from bascule.persist.formats.values import (
     parse_prefix,
     words,
 )
-from bascule.persist.ifupdown.includes import Line
+from bascule.persist.ifupdown.includes import Line, Stanza
 
 
 def wait_for_link_local(name: str) -> list[str]:
@@ -93,9 +93,20 @@ SILENT = words(
     """
     bridge-maxwait bridge-waitport bridge-gcint network broadcast scope vlan-id vlan-raw-device dad-attempts
     preferred-lifetime autoconf address-virtual-ipv6-addrgen
-    alias description
+    alias description requires
     """
 )
+_EXECUTORS = {  # of ifupdown-ng, by the word behind ``use``: what a link is by it, where that is not taken
+    **dict.fromkeys(words("bond bridge dhcp ethtool link loopback static vlan"), ""),
+    **dict.fromkeys(words("gre tunnel wireguard"), "a tunnel"),
+    **dict.fromkeys(words("wifi"), "wireless"),
+    "batman": "a mesh",
+    "ppp": "a modem's",
+    "veth": "one end of a veth pair",
+    "vrf": "in a VRF",
+    "vxlan": "a VXLAN",
+    "macvlan": "a macvlan",
+}
 
 BRIDGE: dict[str, tuple[str, Callable[[str], int]]] = {
     "bridge-stp": ("stp_state", _flag),
@@ -111,6 +122,21 @@ SECONDS = {  # option: field of a bridge, both counted in time
     "bridge-maxage": "max_age",
     "bridge-ageing": "ageing_time",
 }
+
+
+def take_executors(builder: Builder, stanza: Stanza) -> None:
+    """``use dhcp`` and its kin of ifupdown-ng, whose stanzas have no method; they are taken out of the stanza."""
+    for line in [line for line in stanza.options if line.key == "use" and len(line.words) == 2]:
+        what = _EXECUTORS.get(line.words[1])
+        if what is None:
+            continue
+        stanza.options.remove(line)
+        if line.words[1] == "dhcp":
+            stanza.method = "dhcp"
+        if what:
+            builder.bar(stanza.name, f"{what}, which is not supported")
+    for line in stanza.options:
+        line.key = "bond-slaves" if line.key == "bond-members" else line.key
 
 
 def own_address(text: str, options: Sequence[Line]) -> str:

@@ -76,7 +76,9 @@ def name_by_mac(builder: Builder, path: str, items: list[Item]) -> None:
         draft = builder.drafts[parse_ifname(outright[0])]
         draft.pin_mac = draft.pin_mac or _mac(found[0][1])
     name = path.rpartition("/")[2].removesuffix(".network").lstrip("0123456789-")
-    pins = [(item, pin) for item, word in found if (pin := _mac(word)) is not None]
+    given = {item.key: {_mac(word) for each, word in found if each.key == item.key} for item, _ in found}
+    wanted = set.intersection(*given.values()) if given else set()  # a NIC must fit each key
+    pins = list({pin: (item, pin) for item, word in found if (pin := _mac(word)) in wanted and pin}.values())
     if any(item.key in _NAMES for item in items) or name in builder.drafts:
         return
     known = {draft.pin_mac for draft in builder.drafts.values()}

@@ -16,6 +16,7 @@ from bascule.persist.formats.builder import Builder, LinkDraft
 from bascule.persist.formats.rules import parse_rule_words
 from bascule.persist.formats.shell import AssignmentFile, assignments
 from bascule.persist.formats.values import (
+    ROUTE_TYPES,
     default_of,
     parse_address,
     parse_bool,
@@ -224,6 +225,8 @@ def _routes(path: str, text: str, builder: Builder) -> None:
             continue
         dst, gateway, mask, link = (*cells, "", "", "", "")[:4]
         try:
+            if dst in ROUTE_TYPES:
+                raise ValueError(f"a route of type {dst} is not supported")
             via = parse_ip(gateway) if gateway and gateway not in {"0.0.0.0", "::"} else ""
             words = dict(zip(cells[4::2], cells[5::2], strict=False))
             if set(words) - {"metric", "table"} or (len(cells) > 4 and len(cells) % 2):

@@ -1,0 +1,5 @@
+interfaces {
+ ethernet eth0 {
+ address 10.0.0.1/24
+ }
+}
