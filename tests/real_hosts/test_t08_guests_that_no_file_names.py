@@ -150,3 +150,24 @@ def test_t08_undo_says_which_wire_a_guest_had(real_host: Field) -> None:
     assert undone.returncode == 0, undone.stderr
     said = " ".join(undone.stdout.split())
     assert "web.0 loses the wire: it goes from br0, which has eth1, to lone, which has none" in said
+
+
+def test_t08_a_guest_whose_nics_change_places_loses_nothing_for_good(real_host: Field) -> None:
+    nics = "nics: [{bridge: br0, address: 192.168.1.21/24}]"
+    assert nics in BASE
+    two = BASE.replace(nics, nics.replace("}]", "}, {bridge: lone}]"))
+    two = two.replace("      br0: {uplink: eth1}", "      br0: {uplink: eth1}\n      lone: {uplink: none}")
+    swapped = two.replace(nics[:-1], "nics: [{bridge: lone}").replace(
+        "{bridge: lone}, {bridge: lone}]", "{bridge: lone}, {bridge: br0, address: 192.168.1.21/24}]"
+    )
+    assert real_host.bascule("apply", real_host.site(two), "--yes", "--no-confirm").returncode == 0
+    for tap, bridge in (("web.0", "br0"), ("web.1", "lone")):
+        real_host.guest(tap, tap, bridge=bridge, site=two)
+    plan = real_host.plan(swapped)
+    assert [change.action for change in plan.changes if change.about == "master"] == [
+        "become a port of lone (from br0)",
+        "become a port of br0 (from lone)",
+    ]
+    assert not [change for change in plan.changes if change.for_good]
+    alone = real_host.plan(two.replace("bridge: br0, address", "bridge: lone, address"))
+    assert [change.cuts for change in alone.changes if change.for_good] == [("web",)]

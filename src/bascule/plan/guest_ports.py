@@ -145,6 +145,11 @@ def with_losses(
     lost = lost_wires(before, after, nics)
     if not lost:
         return plan
+    wired, later = (
+        {port for port, bridge in guest_ports(x, nics).items() if wires_of(x, bridge, nics)} for x in (before, after)
+    )
+    gain = {names.get(port, port) for port in later - wired}  # guests whose NICs change places
+    lost = {port: had for port, had in lost.items() if names.get(port, port) not in gain}
     changes = []
     for change in plan.changes:
         cut = tuple(names.get(port, port) for port, had in lost.items() if change.subject in {port, *had})
