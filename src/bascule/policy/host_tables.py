@@ -85,8 +85,9 @@ def _is_ours(table: AnyTable, host: Host, observed: HostState, mark: str) -> boo
         return table.mark == mark
     network = table.name.removeprefix(TABLE_PREFIX)
     bridge = observed.links.get(bridge_name(network))
-    scripts = getattr(observed.parts.get("dnsmasq"), "servers", ())
-    return network in host.virtual_networks or network in scripts or (bridge is not None and bridge.alias == mark)
+    server = getattr(observed.parts.get("dnsmasq"), "servers", {}).get(network)
+    has_script = server is not None and server.script is not None
+    return network in host.virtual_networks or has_script or (bridge is not None and bridge.alias == mark)
 
 
 def _taken(
