@@ -214,6 +214,9 @@ def test_another_machine_than_the_file_s_host_is_told(words: tuple[str, ...], la
         (("verify", "--here"), "see 'bascule verify --help'"),
         (("draw", "--out", "x"), "did you mean '--output'?"),
         (("guest", "lst"), "did you mean 'list'?"),
+        (("rehearse", "x.yaml", "--guests", "qmeu"), "did you mean 'qemu'?"),
+        (("draw", "x.yaml", "--format", "svgg"), "did you mean 'svg'?"),
+        (("completion", "powershell"), "see 'bascule completion --help'"),
     ],
 )
 def test_only_what_is_close_was_perhaps_meant(words: tuple[str, ...], hint: str) -> None:

@@ -26,8 +26,9 @@ from bascule.system.disk.files import STDOUT
 # them looked at again and again: 10 % of the time of a plan, whose process soon ends and gives everything back
 ALLOCATIONS = 500_000
 # click's words for what a person types
+NOT_A_CHOICE = re.compile(r"'([^']+)' is not one of (.+)")
 PLAIN_WORDS = (
-    (r"is not a valid float( range)?", "is no number"),
+    (r"is not a valid float( range)?", "is not a number"),
     (r"is not a valid integer( range)?", "is not a whole number"),
     (r"is not in the range ([\d.]+)<=x<=([\d.]+)", r"is not between \1 and \2"),
     (r"\. Choose from:\s+", ": one of "),
@@ -114,6 +115,8 @@ def from_click(wrong: click.ClickException) -> UsageFault:
     hint = f"see '{context.command_path if context else f'bascule{verb}'} --help'"
     offered = getattr(wrong, "possibilities", None) or ()  # of an option or a verb that there is not
     close = [name for name in offered if _is_close(name, getattr(wrong, "option_name", name))]
+    if (chosen := NOT_A_CHOICE.search(wrong.message)) is not None:
+        close = [name for name in re.findall("'([^']*)'", chosen[2]) if _is_close(name, chosen[1])]
     if close:
         hint = f"did you mean {' or '.join(map(repr, close))}?"
     message = wrong.message if offered else wrong.format_message()
