@@ -41,7 +41,7 @@ class Switch:
             self.vsctl("add-port", "br0", name)
 
     def vsctl(self, *words: str) -> str:
-        """Somebody's hand at the data base."""
+        """Somebody's hand at the database."""
         return run(("ovs-vsctl", f"--db=unix:{self.folder}/db.sock", "--timeout=10", *words)).stdout
 
     def guard(self, some: Site, present: Iterable[str] = ("web.0", "db.0", "up.0", "br0")) -> None:

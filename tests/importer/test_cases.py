@@ -65,7 +65,7 @@ def test_what_was_imported_goes_to_every_dialect_and_back(case: Path, name: str,
     again = workflow.import_host(root=str(tmp_path), dialect_name=name, host="h")
     assert again.left == ()
     if any(map(is_switch, config.links.values())) and "VLANs" in (dialect(name).openvswitch or ()):
-        return  # the data base of Open vSwitch says the rest
+        return  # the database of Open vSwitch says the rest
     site = workflow.load(str(case / "site.yaml"))
     meant = as_said_by(wanted_config(site, site.hosts["h"]), name)
     found = as_said_by(wanted_config(again.site, again.site.hosts["h"]), name)

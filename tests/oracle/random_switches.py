@@ -1,4 +1,4 @@
-"""What else than nft's rules a random host has: forwarding data bases, policy routing, rules of iptables."""
+"""What else than nft's rules a random host has: forwarding databases, policy routing, rules of iptables."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _on(random: Random, often: float) -> str:
 
 
 def static_entries(random: Random) -> list[str]:
-    """Entries of forwarding data bases, some of which lead to a wrong port."""
+    """Entries of forwarding databases, some of which lead to a wrong port."""
     lines = []
     for guest in BRIDGED:
         if random.random() < 0.6:

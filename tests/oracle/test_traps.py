@@ -295,7 +295,7 @@ CASES: dict[str, Case] = {
         undo=("link set pa type bridge_slave isolated off",),
         replied=True,
     ),
-    # T23: the forwarding data base
+    # T23: the forwarding database
     "T23 nothing is known and nothing is flooded": Case(
         False,
         links=("link set pb type bridge_slave flood off learning off", "link set pb down", "link set pb up"),

@@ -39,7 +39,7 @@ def switched(lab: Lab, folder: Path, site: str = SWITCHED) -> Bed:
 
 
 def rows(bed: Bed) -> SwitchState:
-    """What the data base has."""
+    """What the database has."""
     return observe(str(bed.state.parent / "ovs/db.sock"))
 
 

@@ -1,4 +1,4 @@
-"""Data bases that are old, that do not answer, that are full; a port that another bridge has; a thousand ports."""
+"""Databases that are old, that do not answer, that are full; a port that another bridge has; a thousand ports."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LACKING = {"Port": ("protected",), "Interface": ("mtu_request",), "Bridge": ("rs
 
 @pytest.fixture
 def base(tmp_path: Path) -> Iterator[tuple[str, int]]:
-    """A data base of a version that lacks some columns, with nobody who does what it says; its process."""
+    """A database of a version that lacks some columns, with nobody who does what it says; its process."""
     require()
     schema = json.loads(next(folder / SCHEMA for folder in FOLDERS if (folder / SCHEMA).exists()).read_text())
     for table, columns in LACKING.items():
@@ -84,7 +84,7 @@ def test_an_older_version_is_read_without_what_it_lacks(base: tuple[str, int]) -
 
 
 def test_nobody_waits_for_one_who_has_ended(base: tuple[str, int]) -> None:
-    """The data base takes the change, and ovs-vswitchd, which would do it, is not there any more."""
+    """The database takes the change, and ovs-vswitchd, which would do it, is not there any more."""
     begun = time.monotonic()
     empty = observe(base[0])
     assert told(empty, with_ports(empty, 3)) == "OPENVSWITCH-DEAD"
@@ -104,7 +104,7 @@ def test_a_data_base_that_does_not_answer(base: tuple[str, int], monkeypatch: py
 def test_a_full_disk_a_port_of_another_bridge_and_a_lock(
     lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The transaction is refused with the data base's own words, and nothing of it is done.
+    """The transaction is refused with the database's own words, and nothing of it is done.
 
     Where somebody else has ovs-vswitchd's lock, it stands still, and that is said.
     """
@@ -124,7 +124,7 @@ def test_a_full_disk_a_port_of_another_bridge_and_a_lock(
             filled.write(bytes(4096))
     names = [f"p{number}" for number in range(100)]
     more = {name: PortRow(name=name, bridge="br-int", interfaces=(InterfaceRow(name=name),), tag=9) for name in names}
-    with pytest.raises(CommandFailed, match="cannot write its data base .* No space left on device.; nothing was done"):
+    with pytest.raises(CommandFailed, match="cannot write its database .* No space left on device.; nothing was done"):
         reach(seen, replace(seen, ports={**seen.ports, **more}))
     (folder / "full").unlink()
     assert rows(bed).ports == seen.ports

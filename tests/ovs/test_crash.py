@@ -24,7 +24,7 @@ LINES = 1 if kills.SOAK else 12  # every so many lines of ip are a point
 
 
 class OvsFaults(Faults):
-    """Points at the words with the data base, and at some of the kernel's lines."""
+    """Points at the words with the database, and at some of the kernel's lines."""
 
     def install(self) -> None:
         mock.patch.object(ovs, "ask", self.transact).start()

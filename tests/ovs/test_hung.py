@@ -1,4 +1,4 @@
-"""An ovs-vswitchd that runs and does nothing: stopped by a signal, or without the lock of its data base."""
+"""An ovs-vswitchd that runs and does nothing: stopped by a signal, or without the lock of its database."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_stopped_one_is_said_by_every_verb_and_nothing_is_called_taken_back(be
     for verb in ("plan", "verify"):
         told = bed.run(verb, str(bed.site))
         assert told.returncode == 1
-        assert f"error[OPENVSWITCH-DEAD]: the data base of Open vSwitch answers, but {STOPPED}" in told.stderr
+        assert f"error[OPENVSWITCH-DEAD]: the database of Open vSwitch answers, but {STOPPED}" in told.stderr
     state = json.loads(bed.run("status", "--json").stdout)
     assert (state["ok"], state["unseen"]) == (False, [f"ovs: {STOPPED}"])
     found = json.loads(bed.run("doctor", str(bed.site), "--json").stdout)["findings"]
@@ -65,7 +65,7 @@ def test_one_without_its_lock_answers_and_has_not_done_what_was_asked(bed: Bed) 
         assert "locked" in holder.stdout.readline()
         vsctl(bed, "--no-wait", "set", "Open_vSwitch", ".", "next_cfg=100")
         told = bed.run("plan", str(bed.site))
-        assert "changes of its data base: nobody does what it says" in told.stderr
+        assert "changes of its database: nobody does what it says" in told.stderr
         assert told.returncode == 1
         found = json.loads(bed.run("doctor", str(bed.site), "--json").stdout)["findings"]
         (dead,) = [one for one in found if one["id"] == "openvswitch-dead"]

@@ -1,4 +1,4 @@
-"""What files say beside Open vSwitch's own data base, who reads them, and who says that he cannot."""
+"""What files say beside Open vSwitch's own database, who reads them, and who says that he cannot."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def files(name: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", ["netplan", *SAYS_ALL])
 def test_a_guarded_switch_is_secure_in_files_that_were_rendered_elsewhere(name: str) -> None:
-    """The host's own data base is not there to say it."""
+    """The host's own database is not there to say it."""
     text = SITE.replace("{host: h, nics: [{bridge: ovs2, guard: off}]}", "{host: h, nics: [{bridge: ovs2}]}", 1)
     text = text.replace("{bridge: ovs2}", "{bridge: ovs2, address: 10.0.0.9/24, guard: strict}", 1)
     site = parse(text.encode(), "site.yaml")
@@ -75,7 +75,7 @@ def test_netplan_leaves_to_the_data_base_what_it_has_no_words_for() -> None:
     assert (bond.master, bond.options) == ("ovs1", said["bond0"].options)  # type: ignore[index]
     assert read.links["ovs0"].addresses == ("10.0.0.5/24",)  # type: ignore[index]
     assert read.links["ovs1"].mac == "52:54:00:aa:00:01"  # type: ignore[index]
-    kept = "netplan has no words for that, and Open vSwitch's own data base keeps it"
+    kept = "netplan has no words for that, and Open vSwitch's own database keeps it"
     assert render_files(site, site.hosts["h"], "netplan", None).unsaid == (
         f"ovs0: datapath: {kept}",
         f"ovs1: VLANs and datapath: {kept}",
@@ -84,7 +84,7 @@ def test_netplan_leaves_to_the_data_base_what_it_has_no_words_for() -> None:
 
 
 def test_netplans_units_wait_for_ovs_vswitchd() -> None:
-    """They wait for the data base alone and end after 10 s, which ovs-vsctl spends waiting for ovs-vswitchd."""
+    """They wait for the database alone and end after 10 s, which ovs-vsctl spends waiting for ovs-vswitchd."""
     unit = "etc/systemd/system/netplan-ovs-.service.d/50-bascule.conf"
     assert {"After=ovs-vswitchd.service", "TimeoutStartSec=5min"} <= set(files("netplan")[unit].splitlines())
     assert dialect("netplan").parse(files("netplan")).left == ()
@@ -94,7 +94,7 @@ def test_netplans_units_wait_for_ovs_vswitchd() -> None:
 
 @pytest.mark.parametrize("name", ["networkd", "netplan", *SAYS_ALL])
 def test_files_of_others_are_no_obstacle_where_there_are_none(name: str, tmp_path: Path) -> None:
-    """What the data base keeps is not missed in the files."""
+    """What the database keeps is not missed in the files."""
     hardware = {IfName(f"eth{number}"): None for number in range(1, 6)}
     stamp = FileHeader("s", "h", "0")
     writing = prepare(dialect(name), config(), {}, stamp=stamp, root=tmp_path, hardware=hardware)
@@ -187,14 +187,14 @@ PROFILES = {  # id: [connection] without it, and what else
 FOREIGN = {  # what others write: dialect, files, and what is left of them
     "ifupdown": (
         {"etc/network/interfaces": INTERFACES},
-        ("'protocols=OpenFlow13' of Open vSwitch is not taken", "mgmt is Open vSwitch's, which is not taken"),
+        ("'protocols=OpenFlow13' of Open vSwitch is not supported", "mgmt is Open vSwitch's, which is not supported"),
     ),
     "ifcfg": (
         {
             f"etc/sysconfig/network-scripts/ifcfg-{name}": f"DEVICE={name} DEVICETYPE=ovs {text}\n"
             for name, text in IFCFG.items()
         },
-        ("only 'set' of a bridge, a port or an interface is taken", "mgmt is of type ovsintport, which is not taken"),
+        ("only 'set' of a bridge, a port or an interface is taken", "mgmt is of type ovsintport, which is not supported"),
     ),
     "keyfile": (
         {
@@ -203,11 +203,11 @@ FOREIGN = {  # what others write: dialect, files, and what is left of them
             )
             for name, text in PROFILES.items()
         },
-        ("a port of a ovs-port, which is not taken",),
+        ("a port of a ovs-port, which is not supported",),
     ),
     "netplan": (
         {"etc/netplan/x.yaml": NETPLAN},
-        ("not taken", "left out, it is a fake bridge of Open vSwitch, which is not taken"),
+        ("not taken", "left out, it is a fake bridge of Open vSwitch, which is not supported"),
     ),
 }
 
@@ -255,7 +255,7 @@ NICS = ("eth1", "eth2", "eth3", "eth4", "eth5")
 
 @pytest.mark.kernel
 def test_ifupdown_makes_the_switches_of_our_file_and_keeps_them(tmp_path: Path) -> None:
-    """From an empty data base, as on a new host; `ifdown -a` leaves them and their addresses."""
+    """From an empty database, as on a new host; `ifdown -a` leaves them and their addresses."""
     require()
     seen = ask(
         tmp_path, ("ifupdown",), files("ifupdown"), f"{OVS}ifup -a\nrows\nifdown -a\n{END}", nics=NICS, timeout_s=120
@@ -308,6 +308,6 @@ def test_netplan_generates_units_that_make_the_switches_of_our_file(tmp_path: Pa
     assert seen.status == 0, seen.stderr
     assert "ovs0 secure true false false" in seen.stdout
     assert "ovs1 standalone false false true" in seen.stdout
-    assert "balance-tcp active 10 [10, 20] native-tagged {lacp-time=fast}" in seen.stdout, "VLANs in the data base stay"
+    assert "balance-tcp active 10 [10, 20] native-tagged {lacp-time=fast}" in seen.stdout, "VLANs in the database stay"
     assert "active-backup" in seen.stdout
     assert "ovs0 ovs1 ovs2\n9000\n" in seen.stdout

@@ -49,4 +49,4 @@ def test_what_was_imported_migrates_to_every_dialect(sample: Path, name: str) ->
     parsed = dialect(name).parse(files)
     assert parsed.left == ()
     if not any(map(is_switch, config.links.values())) or "VLANs" not in (dialect(name).openvswitch or ()):
-        assert parsed.config == as_said_by(config, name)  # else the data base of Open vSwitch says the rest
+        assert parsed.config == as_said_by(config, name)  # else the database of Open vSwitch says the rest

@@ -161,7 +161,7 @@ def _parameters(state: HostState) -> Iterable[str]:
 
 
 def learned_macs(entries: Iterable[FdbEntry]) -> Iterable[LearnedMac]:
-    """The forwarding data base as a walk asks for it."""
+    """The forwarding database as a walk asks for it."""
     for one in entries:
         yield LearnedMac(
             mac=mac(one.mac),

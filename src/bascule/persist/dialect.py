@@ -43,7 +43,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     for this dialect and no other. ``scaffold`` are files that are written only where they are missing. ``files`` and
     ``readers`` say in the reference which files it writes and who reads them, ``notes`` what else is to be known.
     ``neighbours`` are the kinds of set neighbours that it has words for (persist.formats.neighbours). ``openvswitch``
-    is what it has no words for of bridges of Open vSwitch, whose data base keeps that; None where it has none at all.
+    is what it has no words for of bridges of Open vSwitch, whose database keeps that; None where it has none at all.
     ``below`` are folders of packages and generators, whose files its manager reads besides those of ``reads``; each
     with the path that a file of it counts as, unless one stands there.
     """

@@ -28,7 +28,7 @@ HEAD = """\
 
 `bascule render` and `bascule apply` write a host's network in the words of its configuration system. Each line below
 was tried: the files were written, read back, and came out the same. Where a dialect has no word for something, it is
-an error that names the key and the dialect before anything is written (`DIALECT-CANNOT`). *Data base* stands where Open
+an error that names the key and the dialect before anything is written (`DIALECT-CANNOT`). *Database* stands where Open
 vSwitch keeps a row by itself and the files say nothing of it: nothing is lost, and `apply` and `render` name it.
 
 | dialect | files | read by |
@@ -210,7 +210,7 @@ def cell(name: str, config: NetworkConfig) -> str:
     switched = any(is_switch(link) for link in config.links.values())
     if switched and dialect(name).openvswitch:
         files = dialect(name).render(config)
-        return "yes" if dialect(name).parse(files).config == config else "data base"
+        return "yes" if dialect(name).parse(files).config == config else "database"
     return "yes" if can_say(name, config) else "–"
 
 

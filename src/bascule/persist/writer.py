@@ -164,7 +164,7 @@ class _Decision(Struct, frozen=True):
         return WritePlan(root=self.root, changes=tuple(self._changes(after, taken, before)), kept=tuple(sorted(kept)))
 
     def _meant(self, rendered: Files) -> NetworkConfig:
-        """What our files are to mean; of bridges of Open vSwitch what they say, for its data base has the rest."""
+        """What our files are to mean; of bridges of Open vSwitch what they say, for its database has the rest."""
         if self.dialect.openvswitch and any(map(is_switch, self.config.links.values())):
             return self.dialect.parse(rendered, self.hardware).config
         return self.config

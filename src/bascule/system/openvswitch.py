@@ -20,7 +20,7 @@ OFCTL = ("ovs-ofctl", "-O", "OpenFlow14", "--names")
 HIDDEN = "table_id=254"  # Open vSwitch's own rules
 LEARNS = "priority=0,actions=NORMAL"
 _COUNTERS = re.compile(r"(duration|n_packets|n_bytes)=[^,]*, ")
-ANSWER_S = 10.0  # how long the data base may take for an answer
+ANSWER_S = 10.0  # how long the database may take for an answer
 LOOK_S = 0.5  # between two looks at whether ovs-vswitchd works
 DEAF_S = 5.0  # how long it may neither work nor answer
 STOPPED = "Tt"  # the state of a process that a signal or a debugger holds (proc_pid_stat(5))
@@ -37,9 +37,9 @@ def ask(path: str, parameters: list[Any], *, wait_s: float = 0.0) -> list[dict[s
 
 
 def is_done(path: str, number: int, *, wait_s: float) -> bool:
-    """Whether ovs-vswitchd has done what the data base said at its change of this number; waits for that.
+    """Whether ovs-vswitchd has done what the database said at its change of this number; waits for that.
 
-    The data base answers when it is so (RFC 7047, 5.2.6): to ask again and again would take ovs-vswitchd's time.
+    The database answers when it is so (RFC 7047, 5.2.6): to ask again and again would take ovs-vswitchd's time.
     Raises OSError, ValueError.
     """
     behind = {
@@ -91,7 +91,7 @@ def _call(path: str, method: str, parameters: list[Any], within_s: float | None 
 
 
 class Daemons(NamedTuple):
-    """Who keeps the switches of a network namespace: the socket of the data base, and that of ovs-vswitchd.
+    """Who keeps the switches of a network namespace: the socket of the database, and that of ovs-vswitchd.
 
     ``control`` is None where ovs-vswitchd does not run or is stopped, "" where it is not known; ``pid`` is its process,
     "" where that is not seen.
@@ -128,14 +128,14 @@ class Daemons(NamedTuple):
         return "" if answers else f"has neither worked nor answered for {DEAF_S:.0f} s"
 
     def lag(self, asked: int, done: int) -> str:
-        """Why not all changes of the data base are done, of which there are these numbers; waits while it works."""
+        """Why not all changes of the database are done, of which there are these numbers; waits while it works."""
         if done >= asked or self.trouble:
             return self.trouble
         with contextlib.suppress(OSError, ValueError):
             if _in_time(self, lambda wait_s: is_done(self.socket, asked, wait_s=wait_s) or None):
                 return ""
         left = "change" if asked - done == 1 else f"{asked - done} changes"
-        return f"has not done the last {left} of its data base"
+        return f"has not done the last {left} of its database"
 
 
 def _status(pid: str) -> list[str]:
@@ -210,7 +210,7 @@ def _words(pid: str) -> list[str]:
 
 
 def _socket(pid: str) -> str | None:
-    """The socket at which a data base of switches listens."""
+    """The socket at which a database of switches listens."""
     for word in _words(pid):
         if word.startswith("--remote=punix:"):
             path = word.removeprefix("--remote=punix:")
@@ -219,7 +219,7 @@ def _socket(pid: str) -> str | None:
 
 
 def _asks(pid: str) -> str:
-    """The socket of the data base that an ovs-vswitchd goes by, which is its argument."""
+    """The socket of the database that an ovs-vswitchd goes by, which is its argument."""
     given = [word.removeprefix("unix:") for word in _words(pid) if word.startswith("unix:/")]
     return given[-1] if given else USUAL
 
@@ -296,7 +296,7 @@ def passes(bridge: str, flow: str, namespace: Namespace | None = None) -> bool |
 
 
 def door(path: str, bridge: str) -> str:
-    """Where a switch speaks OpenFlow: beside the socket ``path`` of its data base."""
+    """Where a switch speaks OpenFlow: beside the socket ``path`` of its database."""
     return f"unix:{Path(path).parent}/{bridge}.mgmt"
 
 
@@ -329,6 +329,6 @@ def _uuids(value: Any) -> list[str]:
 
 
 def failed(path: str, error: Exception) -> CommandFailed:
-    """That the data base could not be asked."""
-    text = f"the data base of Open vSwitch at {path} cannot be asked: {error}"
+    """That the database could not be asked."""
+    text = f"the database of Open vSwitch at {path} cannot be asked: {error}"
     return CommandFailed(Problem("OPENVSWITCH", text, hint="see 'systemctl status openvswitch-switch'"))

@@ -1,4 +1,4 @@
-"""Open vSwitch in a twin: a data base and an ovs-vswitchd of each host's own, which moves the frames in userspace."""
+"""Open vSwitch in a twin: a database and an ovs-vswitchd of each host's own, which moves the frames in userspace."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SCHEMA = "vswitch.ovsschema"
 TUN = "/dev/net/tun"  # of which internal ports are made
 TOOLS = ("ovsdb-tool", "ovsdb-server", "ovs-vswitchd")
 FOLDERS = (Path("/usr/share/openvswitch"), Path("/usr/local/share/openvswitch"))
-READY_S = 10.0  # how long the data base or ovs-vswitchd may take to listen
+READY_S = 10.0  # how long the database or ovs-vswitchd may take to listen
 QUIET = ("-vconsole:emer", "-vsyslog:off", "-vfile:off")
 
 
@@ -79,7 +79,7 @@ def as_played(host: Host, state: HostState) -> HostState:
 
 
 def start(namespace: Namespace, folder: Path) -> Iterator[Daemon]:
-    """The two daemons, ready when this has been gone through; they go on with a data base that is there already.
+    """The two daemons, ready when this has been gone through; they go on with a database that is there already.
 
     Raises MissingTool where they are not installed, NotPermitted where an ordinary user may not make their links.
     """
@@ -117,7 +117,7 @@ def _listens(path: Path) -> bool:
 
 
 def _initialise(door: Path) -> None:
-    """The one row that a new data base lacks."""
+    """The one row that a new database lacks."""
     ask(str(door), ["Open_vSwitch", {"op": "insert", "table": "Open_vSwitch", "row": {}}])
 
 

@@ -2,7 +2,7 @@
 
 Over a reboot: Open vSwitch is there before its guards and before a manager that speaks with it, the host has its
 address on the internal port, the guards' rules are loaded, and the port of the guest that is off is gone. What was made
-by a change that nobody confirmed is gone after the loss of power, from its data base as well.
+by a change that nobody confirmed is gone after the loss of power, from its database as well.
 """
 
 from __future__ import annotations

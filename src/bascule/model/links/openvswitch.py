@@ -1,4 +1,4 @@
-"""A bridge of Open vSwitch as the other links of a host see it: what it keeps itself stands in its own data base."""
+"""A bridge of Open vSwitch as the other links of a host see it: what it keeps itself stands in its own database."""
 
 from __future__ import annotations
 

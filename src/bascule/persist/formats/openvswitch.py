@@ -1,4 +1,4 @@
-"""Bridges of Open vSwitch in a host's configuration: its data base keeps the rows, files say them again. Pure.
+"""Bridges of Open vSwitch in a host's configuration: its database keeps the rows, files say them again. Pure.
 
 ifupdown and ifcfg hand words on to ovs-vsctl(8), so the columns of ports and bridges (ovs-vswitchd.conf.db(5)) are
 written and read here as it takes them: ``tag=10 trunks=20-29 other_config:lacp-time=fast``.
@@ -42,7 +42,7 @@ def refuse(config: NetworkConfig, dialect: str) -> None:
 
 
 def unsaid(host: Host, config: NetworkConfig, dialect: str, gaps: Iterable[str] | None) -> Iterator[tuple[str, str]]:
-    """What of each bridge a dialect has no words for, so that the data base alone keeps it: the bridge, a sentence."""
+    """What of each bridge a dialect has no words for, so that the database alone keeps it: the bridge, a sentence."""
     for name, link in config.links.items():
         if not isinstance(link.options, OpenVSwitch):
             continue
@@ -60,7 +60,7 @@ def unsaid(host: Host, config: NetworkConfig, dialect: str, gaps: Iterable[str] 
         }
         if told := [words for words in gaps or () if there.get(words)]:
             what = f"{', '.join(told[:-1])} and {told[-1]}" if len(told) > 1 else told[0]
-            yield name, f"{what}: {dialect} has no words for that, and Open vSwitch's own data base keeps it"
+            yield name, f"{what}: {dialect} has no words for that, and Open vSwitch's own database keeps it"
 
 
 def refuse_missing(host: Host, config: NetworkConfig, dialect: str, why: Callable[[bool], str | None]) -> None:

@@ -125,7 +125,7 @@ def _is_of_switch(link: LinkConfig, config: NetworkConfig) -> bool:
 def _switched(link: LinkConfig, config: NetworkConfig, members: list[LinkConfig]) -> Lines:
     """The words of Open vSwitch's own scripts (/usr/share/doc/openvswitch-switch/README.Debian.gz).
 
-    What stands in its data base already they leave as it is.
+    What stands in its database already they leave as it is.
     """
     names = [member.name for member in members]
     if isinstance(link.options, OpenVSwitch):

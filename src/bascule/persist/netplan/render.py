@@ -109,7 +109,7 @@ def _link(link: LinkConfig, members: list[LinkConfig]) -> dict[str, Any]:
 
 
 def _switched(link: LinkConfig, options: OpenVSwitch | OpenVSwitchBond) -> dict[str, Any]:
-    """A bridge or bond of Open vSwitch; VLANs of its ports stand in its data base alone, as netplan has no words."""
+    """A bridge or bond of Open vSwitch; VLANs of its ports stand in its database alone, as netplan has no words."""
     if isinstance(options, OpenVSwitchBond):
         words: dict[str, Any] = {"lacp": options.lacp} if options.lacp else {}
         config = bond_config(options)

@@ -29,7 +29,7 @@ DIALECT = Dialect(
     notes="""\
 Bridges are configured without carrier; one on which the host has no address is not waited for at boot.
   `KeepConfiguration=static` stands with addresses that are written down: a reload would take them away for a while.
-  Of a bridge of Open vSwitch it has the host's addresses alone; the data base of Open vSwitch keeps the bridge. The
+  Of a bridge of Open vSwitch it has the host's addresses alone; the database of Open vSwitch keeps the bridge. The
   port is left with its master by `KeepMaster=yes`, which systemd knows from 254 on.""",
     neighbours=frozenset({PERMANENT, PROXY_NDP}),
 )

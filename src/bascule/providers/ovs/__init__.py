@@ -1,4 +1,4 @@
-"""Open vSwitch: the switches of a host's data base, changed by one transaction that first waits for what was seen."""
+"""Open vSwitch: the switches of a host's database, changed by one transaction that first waits for what was seen."""
 
 from __future__ import annotations
 
@@ -84,11 +84,11 @@ class OvsProvider(PlainProvider):
         return (f"Open vSwitch {', '.join(told)}",) if told else ()
 
     def lasts(self, before: HostState, wanted: HostState) -> bool:
-        """Its data base is a file."""
+        """Its database is a file."""
         return bool(self.part(before) != self.part(wanted))
 
     def effects(self) -> Effects:
-        """The data base's socket."""
+        """The database's socket."""
         from bascule.providers.ovs.effects import OvsEffects
 
         return OvsEffects()

@@ -17,7 +17,7 @@ from bascule.providers.ovs.overlay import vlans_of
 from bascule.providers.ovs.state import GUARDS, LIMIT, SECURE, BridgeRow, InterfaceRow, PortRow, SwitchState
 from bascule.providers.ovs.transaction import transaction
 
-PATIENCE_S = 100  # how long ovs-vswitchd may take to do what its data base says
+PATIENCE_S = 100  # how long ovs-vswitchd may take to do what its database says
 DONE = (f"--timeout={PATIENCE_S}", "wait-until", "Open_vSwitch", ".")
 
 

@@ -1,4 +1,4 @@
-"""How the switches are looked at and changed: words over the socket of their data base."""
+"""How the switches are looked at and changed: words over the socket of their database."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _transact(path: str, parameters: list[Any], change: Change) -> None:
 
 
 def _refusals(operations: Sequence[dict[str, Any]], results: Iterable[Any], change: Change) -> Iterator[Problem]:
-    """Why nothing of it was done: a row that is another by now, or what the data base does not take or cannot keep."""
+    """Why nothing of it was done: a row that is another by now, or what the database does not take or cannot keep."""
     for number, result in enumerate(results):
         if not isinstance(result, dict) or not result.get("error"):
             continue
@@ -101,7 +101,7 @@ def _refusals(operations: Sequence[dict[str, Any]], results: Iterable[Any], chan
         step, hint = f"{change.subject}: {change.action}", "see 'ovs-vsctl show'"
         message = f"{step}: Open vSwitch says '{words}'; nothing was done"
         if why := result.get("io-error"):
-            message = f"{step}: Open vSwitch cannot write its data base ({words}: {why}); nothing was done"
+            message = f"{step}: Open vSwitch cannot write its database ({words}: {why}); nothing was done"
             hint = f"see 'df -h {words.partition(': ')[0]}' and 'journalctl -u ovsdb-server'"
         elif result["error"] == "unknown column":
             hint = "this version of Open vSwitch lacks it: see 'ovs-vsctl --version', and leave the key out of the file"

@@ -1,4 +1,4 @@
-"""The switches of a host as its data base shows them."""
+"""The switches of a host as its database shows them."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def look(namespace: Namespace | None) -> SwitchState | None:
 
 
 def observe(path: str, keepers: Daemons | None = None) -> SwitchState:
-    """The switches of a data base, and what ``keepers`` say of them. Raises CommandFailed or NotPermitted."""
+    """The switches of a database, and what ``keepers`` say of them. Raises CommandFailed or NotPermitted."""
     try:
         found = _rows_and_trouble(path, keepers)
     except PermissionError as error:
-        problem = Problem("NOT-PERMITTED", f"the data base of Open vSwitch at {path} is root's", hint="run it as root")
+        problem = Problem("NOT-PERMITTED", f"the database of Open vSwitch at {path} is root's", hint="run it as root")
         raise NotPermitted(problem) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise failed(path, error) from error

@@ -1,4 +1,4 @@
-"""The rows of a data base in one read, and their place in a host's state. Pure."""
+"""The rows of a database in one read, and their place in a host's state. Pure."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ KINDS: tuple[type[Row], ...] = (BridgeRow, PortRow, InterfaceRow, MirrorRow)
 
 
 def reading(lacking: Container[tuple[str, str]] = ()) -> list[Any]:
-    """The parameters of the one transaction that reads all; ``lacking`` are columns that the data base has not."""
+    """The parameters of the one transaction that reads all; ``lacking`` are columns that the database has not."""
     queues = ("QoS", ("_uuid", *QosRow.columns))
     tables = [("Open_vSwitch", ROOT), queues, *((kind.table, (*EXTRA[kind.table], *kind.columns)) for kind in KINDS)]
     return [

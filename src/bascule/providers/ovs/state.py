@@ -1,4 +1,4 @@
-"""What Open vSwitch keeps, as rows by name: those columns of its data base that make a switch what it is.
+"""What Open vSwitch keeps, as rows by name: those columns of its database that make a switch what it is.
 
 The names of fields are those of the columns (ovs-vswitchd.conf.db(5)); None and () stand for an empty set.
 """
@@ -131,14 +131,14 @@ class FlowTable(Struct, frozen=True, kw_only=True):
 
 
 class SwitchCounters(Volatile, frozen=True, kw_only=True):
-    """What the data base shows beside its configuration.
+    """What the database shows beside its configuration.
 
     ``uuids`` are by TABLE/NAME, ``errors`` what ovs-vswitchd says of an interface that it could not open,
     ``ofports`` the number that OpenFlow has for each interface that it did open.
     ``next_cfg`` counts the changes that were asked for, ``cur_cfg`` those that ovs-vswitchd has done; ``trouble`` is
     why it does nothing of what it is told, "" where it does or nobody has asked. ``others_rules`` are those of OpenFlow
     that somebody else has put among the guards', by bridge; ``controlled`` are the bridges that have a controller.
-    ``lacking`` are columns, by table, that an older version's data base does not have.
+    ``lacking`` are columns, by table, that an older version's database does not have.
     """
 
     root: str = ""
@@ -155,7 +155,7 @@ class SwitchCounters(Volatile, frozen=True, kw_only=True):
 
 
 class SwitchState(Struct, frozen=True, kw_only=True, dict=True):
-    """All switches of one data base, behind the socket ``socket``."""
+    """All switches of one database, behind the socket ``socket``."""
 
     socket: str
     bridges: Mapping[str, BridgeRow] = field(default_factory=dict)

@@ -1,7 +1,7 @@
 """One transaction of OVSDB that leads from one state of the switches to another, or does nothing at all. Pure.
 
 It waits first for the rows as they were observed (RFC 7047, 5.2.6, with a timeout of 0): where one has changed since,
-the data base refuses the whole.
+the database refuses the whole.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A frame through a Linux bridge: ports, VLANs, forwarding data base, isolation, hooks, br_netfilter's detour."""
+"""A frame through a Linux bridge: ports, VLANs, forwarding database, isolation, hooks, br_netfilter's detour."""
 
 from __future__ import annotations
 
@@ -242,7 +242,7 @@ class Bridging:
             self.passage.stop(Code.LOCKED, link.name, text, name="port", where=link.name)
 
     def _known(self, bridge: str, out: Link) -> None:
-        """The forwarding data base sends the frame to the port, or it is flooded."""
+        """The forwarding database sends the frame to the port, or it is flooded."""
         target = self.passage.fields.get("ether daddr")
         port = out.port
         if not isinstance(target, int) or port is None:
@@ -259,7 +259,7 @@ class Bridging:
         self._copies(bridge, out, entry.port if entry is not None else learned[2] if learned is not None else "")
         if entry is not None and (entry.sticky or learned is None):
             if entry.port != out.name:  # it moves when its MAC speaks at a port that learns
-                kind = "a static entry" if entry.static else "its forwarding data base"
+                kind = "a static entry" if entry.static else "its forwarding database"
                 text = f"{bridge} sends frames for the receiver's MAC to {entry.port}: {kind} says so"
                 certain = entry.sticky or (entry.static and not port.learning)
                 self.passage.stop(Code.FDB, out.name, text, name="bridge", where=bridge, certain=certain)
@@ -276,7 +276,7 @@ class Bridging:
         if self.passage.fields.get("ether daddr") in self.network.own_macs.get(bridge, ()):
             text = (
                 f"{bridge} hands frames for the receiver's MAC up to the host, and sends none to {out.name}: "
-                "an entry of its forwarding data base says so (permanent; static is what leads to a port)"
+                "an entry of its forwarding database says so (permanent; static is what leads to a port)"
             )
             certain = not self.network.is_vlan_aware(bridge)  # there it may be of another VLAN
             self.passage.stop(Code.FDB, bridge, text, name="bridge", where=bridge, certain=certain)
@@ -286,7 +286,7 @@ class Bridging:
         target, own = self.passage.fields.get("ether daddr"), self.network.own_macs.get(bridge)
         if own is not None and target == self.network.mac_of(bridge) and target not in own:
             text = (
-                f"{bridge} hands nothing up to the host: the entry of its own MAC is gone from its forwarding data base"
+                f"{bridge} hands nothing up to the host: the entry of its own MAC is gone from its forwarding database"
             )
             self.passage.stop(Code.FDB, bridge, text, name="bridge", where=bridge)
 

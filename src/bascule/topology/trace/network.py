@@ -1,4 +1,4 @@
-"""What of a host a packet's way depends on, beside the packet: links, forwarding data base, neighbours, switches."""
+"""What of a host a packet's way depends on, beside the packet: links, forwarding database, neighbours, switches."""
 
 from __future__ import annotations
 

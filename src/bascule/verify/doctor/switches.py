@@ -1,4 +1,4 @@
-"""Open vSwitch: who does what its data base says, and ports whose links are gone."""
+"""Open vSwitch: who does what its database says, and ports whose links are gone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHOWN = 6  # ports that are named
 
 
 def look(facts: DoctorFacts) -> Iterator[Finding]:
-    """The data base of this host, where there is one."""
+    """The database of this host, where there is one."""
     part: SwitchState | None = OVS.part(facts.state) if facts.state is not None else None
     if part is None or facts.state is None:
         return
@@ -25,7 +25,7 @@ def look(facts: DoctorFacts) -> Iterator[Finding]:
             subject="Open vSwitch",
             text=f"ovs-vswitchd {part.seen.trouble}: its bridges pass nothing that they have not learned, "
             "and no port joins",
-            evidence=(f"{count(len(part.bridges), 'bridge')} in the data base at {part.socket}", *_undone(part)),
+            evidence=(f"{count(len(part.bridges), 'bridge')} in the database at {part.socket}", *_undone(part)),
             fix="systemctl restart openvswitch-switch, and see 'journalctl -u ovs-vswitchd'",
         )
     for bridge, words, evidence in part.besides_guards():
