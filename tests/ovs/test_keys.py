@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bascule.observe.spanning_tree import settling_ports
 from tests.apply.hosts import Bed
 from tests.lab import Lab
 from tests.ovs.stage import rows, switched, vsctl
@@ -128,3 +129,34 @@ def test_a_nic_that_gets_copies_carries_nothing_of_the_hosts(bed: Bed) -> None:
     bed.apply("--no-confirm")
     (seen,) = (one for one in told(bed, "draw", "--live")["nodes"] if one["label"] == "ovs3")
     assert seen["notes"] == ["Open vSwitch", "VLAN-aware", "RSTP", "mirror vnet1 → eth9"]
+
+
+TREE = """\
+site: t
+networks: {guests: {subnet: 10.1.0.0/24}}
+hosts:
+  h:
+    nics: {eth4: {network: guests}}
+    bridges:
+      ovs3: {kind: openvswitch, datapath: netdev, uplink: eth4}
+guests:
+  g: {host: h, nics: [{bridge: ovs3, tap: vnet1, address: 10.1.0.5/24}]}
+"""
+
+
+def test_ports_are_waited_for_until_the_spanning_tree_lets_them_forward(lab: Lab, tmp_path: Path) -> None:
+    bed = switched(lab, tmp_path, TREE)
+    bed.apply("--no-confirm")
+    vsctl(bed, "set", "Bridge", "ovs3", "other_config:stp-forward-delay=4")
+    bed.site.write_text(TREE.replace("uplink: eth4}", "uplink: eth4, stp: true}"))
+    said = " ".join(bed.run("plan", str(bed.site)).stdout.split())
+    assert "ovs3 runs the spanning tree protocol: each port that comes up passes no frame for 30 s" in said
+    assert "eth4 sends BPDUs of ovs3: where its switch has BPDU guard" in said
+    done = bed.apply("--no-confirm")
+    assert "spanning tree: eth4 of ovs3 was listening, waited" in done.stdout + done.stderr
+    assert settling_ports(["ovs3"], bed.host) == ()
+    # with RSTP nobody waits where no other bridge speaks, and its BPDUs are said all the same
+    bed.site.write_text(TREE.replace("uplink: eth4}", "uplink: eth4, rstp: true}"))
+    said = " ".join(bed.run("plan", str(bed.site)).stdout.split())
+    assert "set stp_enable to false, set rstp_enable to true" in said
+    assert "passes no frame for" not in said

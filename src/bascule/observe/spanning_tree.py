@@ -9,10 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from bascule.model.links.openvswitch import DEAF_S
 from bascule.model.state import HostState
 from bascule.model.values import IfName
 from bascule.system.clock import Progress, unseen
 from bascule.system.net.netns import Namespace
+from bascule.system.openvswitch import tree_states
 from bascule.system.run import run
 
 ON_ITS_WAY = {"listening", "learning"}  # one forward delay each (802.1D)
@@ -42,7 +44,7 @@ def deaf_times(bridges: Iterable[str], namespace: Namespace | None = None) -> di
         options = entry.get("linkinfo", {}).get("info_data", {})
         if entry.get("ifname") in wanted and options.get("stp_state"):
             found[entry["ifname"]] = 2 * options.get("forward_delay", 1500) / 100
-    return found
+    return found | {bridge: DEAF_S for bridge, _, _ in tree_states(namespace) if bridge in wanted}
 
 
 def settling_ports(bridges: Iterable[str], namespace: Namespace | None = None) -> tuple[SettlingPort, ...]:
@@ -56,6 +58,7 @@ def _ports(namespace: Namespace | None) -> Iterator[SettlingPort]:
     listing = run(("bridge", "-j", "link", "show"), namespace=namespace).stdout
     for entry in json.loads(listing or "[]"):
         yield SettlingPort(entry.get("master", ""), entry["ifname"], entry.get("state", ""))
+    yield from (SettlingPort(*one) for one in tree_states(namespace))
 
 
 class Settled(Struct, frozen=True, kw_only=True):

@@ -63,6 +63,30 @@ def switch_ports(namespace: Namespace | None) -> dict[str, str]:
     return {names[uuid]: row["name"] for row in bridges for uuid in _uuids(row["ports"])}
 
 
+def tree_states(namespace: Namespace | None) -> Iterator[tuple[str, str, str]]:
+    """Bridge, port and state of each port on which Open vSwitch speaks STP or RSTP, in the words of bridge(8).
+
+    Nothing where nobody is, or he cannot be asked.
+    """
+    found = daemons(namespace)
+    if found is None:
+        return
+    columns = (["name", "ports", "stp_enable", "rstp_enable"], ["_uuid", "name", "status", "rstp_status"])
+    tables = (_select("Bridge", columns[0]), _select("Port", columns[1]))
+    try:
+        bridges, ports = (each["rows"] for each in ask(found.socket, ["Open_vSwitch", *tables]))
+        own = {row["_uuid"][1]: row for row in ports}
+        for bridge in bridges:
+            for port in (own[uuid] for uuid in _uuids(bridge["ports"])):
+                told = dict(port["rstp_status" if bridge["rstp_enable"] else "status"][1])
+                state = str(told.get("rstp_port_state", told.get("stp_state", ""))).lower()
+                waits = state == "discarding" and told.get("rstp_port_role") in {"Designated", "Root"}
+                if (bridge["stp_enable"] or bridge["rstp_enable"]) and state:
+                    yield bridge["name"], port["name"], "listening" if waits else state
+    except (OSError, ValueError, KeyError):
+        return
+
+
 def refused_links(path: str) -> dict[str, str]:
     """The interfaces that ovs-vswitchd could not open, with what it says. Raises OSError, ValueError."""
     wrong = {**_select("Interface", ["name", "error"]), "where": [["error", "!=", ["set", []]]]}

@@ -47,6 +47,11 @@ class Bridge(LinkOptions, frozen=True, kw_only=True):
         told = (("VLAN-aware", self.vlan_filtering), ("STP", self.stp_state))
         return tuple(words for words, on in told if on)
 
+    @property
+    def deaf_s(self) -> float:
+        """How long a port that comes up passes no frame: listening and learning, one forward delay each (802.1D)."""
+        return 2 * (self.with_times(Bridge()).forward_delay or 0) / 100 if self.stp_state else 0.0
+
     @classmethod
     def read(cls, info: Mapping[str, Any]) -> Self:
         """For a time after a change of the topology the kernel shows two forward delays as ageing time (br_stp.c)."""

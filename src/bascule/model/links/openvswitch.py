@@ -7,6 +7,8 @@ from typing import ClassVar
 from bascule.model.links.bond import Bond
 from bascule.model.links.bridge import Bridge
 
+DEAF_S = 30.0  # two forward delays (stp-forward-delay in ovs-vswitchd.conf.db(5))
+
 
 class OpenVSwitch(Bridge, frozen=True, kw_only=True):
     """Where ports and VLANs are like those of the kernel's bridges; the kernel makes and alters none of them.
@@ -23,6 +25,11 @@ class OpenVSwitch(Bridge, frozen=True, kw_only=True):
     rstp: int = 0  # then stp_state is 1 as well
     fail_mode: str = ""
     datapath: str = ""  # netdev, or the kernel's own
+
+    @property
+    def deaf_s(self) -> float:
+        """With RSTP a port at which no other bridge speaks forwards at once."""
+        return DEAF_S if self.stp_state and not self.rstp else 0.0
 
     @property
     def traits(self) -> tuple[str, ...]:

@@ -11,10 +11,8 @@ from bascule.plan.change import Note
 
 
 def deaf_s(bridge: Link | None) -> float:
-    """How long a port that comes up on a bridge passes no frame: listening and learning, one forward delay each."""
-    if bridge is None or not isinstance(bridge.options, Bridge) or not bridge.options.stp_state:
-        return 0.0
-    return 2 * (bridge.options.with_times(Bridge()).forward_delay or 0) / 100  # 802.1D
+    """How long a port that comes up on a bridge passes no frame."""
+    return bridge.options.deaf_s if bridge is not None and isinstance(bridge.options, Bridge) else 0.0
 
 
 def settling_s(before: HostState, after: HostState) -> float:
@@ -50,13 +48,15 @@ def spanning_tree_notes(bridges: Iterable[DeclaredBridge], before: HostState, af
     for bridge in bridges:
         link = after.links.get(bridge.name)
         wait_s = deaf_s(link)
-        if link is None or not wait_s or not _begins(link, before, after):
+        speaks = link is not None and isinstance(link.options, Bridge) and link.options.stp_state
+        if link is None or not speaks or not _begins(link, before, after):
             continue
         text = f"runs the spanning tree protocol: each port that comes up passes no frame for {wait_s:g} s, "
         text += "a guest's at every start"
         if link.addresses or bridge.has_address:
             text += "; so long the host does not answer on it either"
-        yield Note(kind="warning", subject=bridge.name, text=text)
+        if wait_s:
+            yield Note(kind="warning", subject=bridge.name, text=text)
         for port in bridge.every_port:
             text = f"sends BPDUs of {bridge.name}: where its switch has BPDU guard, the switch shuts the port down at "
             text += "the first of them, until somebody enables it again; ask who runs the switch, or leave stp off"
