@@ -19,6 +19,7 @@ from bascule.topology.trace.answer import Certainty
 from bascule.topology.trace.rules.iptables.ip_sets import read_sets
 from bascule.topology.trace.rules.reading import Listings, read_rules
 from bascule.topology.trace.rules.tests import Test, UncertainTest
+from bascule.topology.trace.rules.words import rule_words
 from bascule.topology.trace.walk import Walks
 from tests.lab import open_lab
 from tests.oracle.asking import ask
@@ -197,3 +198,11 @@ def test_a_listing_of_ipset_has_options_timeouts_and_comments() -> None:
     assert sets["k"].options["netmask"] == "24"
     assert sets["k"].entries == ("9.9.9.0",)
     assert sets["k"].whole
+
+
+def test_what_exists_or_is_missing_is_told_in_nfts_words() -> None:
+    fib = {"fib": {"result": "oif", "flags": ["saddr", "iif"]}}
+    for right, word in ((False, "missing"), (True, "exists")):
+        assert rule_words([{"match": {"op": "==", "left": fib, "right": right}}, {"drop": None}]) == (
+            f"fib saddr . iif oif {word} drop"
+        )

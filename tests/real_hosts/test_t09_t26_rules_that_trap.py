@@ -57,6 +57,25 @@ CASES = [
         chain("inet", "input", 0, 'iif "gone0" drop'),
         ("rules-of-a-lost-link", "drop"),
     ),
+    Case(
+        "T25: one rule is one rule, in a chain of another family",
+        chain("ip", "forward", 10, 'oif "gone0" tcp dport 22 drop', "tcp dport 23 drop"),
+        ("rules-of-a-lost-link", "1 rule with the number of a link"),
+        calls="0",
+    ),
+    Case(
+        "T9: a chain of another hook has no such priority, a forward chain by MAC has",
+        chain("bridge", "postrouting", 0, "ether saddr 02:00:00:00:00:01 drop"),
+        None,
+    ),
+    Case(
+        "T9: by MAC", chain("bridge", "forward", 0, "ether saddr 02:00:00:00:00:01 drop"), ("bridge-chain-order", "0")
+    ),
+    Case(
+        "T14: SNAT of a set of addresses",
+        chain("inet", "postrouting", 100, "ip saddr { 10.9.0.11, 10.9.0.12 } snat ip to 172.31.0.1", kind="nat"),
+        ("bridged-masquerade", "snat"),
+    ),
     Case("T25: by name", chain("inet", "input", 0, 'iifname "gone0" drop'), None),
     Case(
         "T26: legacy beside nft",

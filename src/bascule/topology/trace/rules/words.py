@@ -83,6 +83,8 @@ def _words(statement: Statement) -> str:
 def _value(told: Any) -> str:
     if isinstance(told, list):
         return "{ " + ", ".join(map(_value, told)) + " }"
+    if isinstance(told, bool):
+        return "exists" if told else "missing"
     if not isinstance(told, dict):
         return str(told)
     ((kind, inner),) = told.items() if len(told) == 1 else ((next(iter(told)), told),)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from bascule.model.kernel_parameters import VLAN_TAGGED, dotted
 from bascule.model.ruleset.owners import owner
+from bascule.model.values import count
 from bascule.topology.trace.any_frame.passages import WORDS, RuleVerdict, bridged_frames, passed_by
 from bascule.topology.trace.any_frame.translated import other_destinations, other_senders
 from bascule.topology.trace.any_frame.ways import FAMILIES, VERSION_OF
@@ -172,8 +173,8 @@ def _lost_links(network: HostNetwork) -> Iterator[Finding]:
         id="rules-of-a-lost-link",
         severity=Severity.WARNING,
         subject="firewall",
-        text=f"{len(lines)} rules ask for a link by a number that no link has: it was deleted or made again, and they "
-        "never match",
+        text=f"{count(len(lines), 'rule')} with the number of a link that is gone: it was deleted or made again, and "
+        "such a rule never matches",
         evidence=tuple(f"'{line.text}' in {chain_words(chain)}" for chain, line in lines[:SAYS]),
         fix=f"{again}; iifname and oifname instead of iif and oif outlive that",
     )
@@ -195,7 +196,7 @@ def _two_firewalls(network: HostNetwork) -> Iterator[Finding]:
             text=f"rules of {tool} stand beside those of nft: a packet has to pass both, and 'nft list "
             "ruleset' and 'iptables' do not show the old ones",
             evidence=(
-                f"{lines} rules and their policies in {tables} of {tool}",
+                f"{count(lines, 'rule')} and the policies in {tables} of {tool}",
                 *map(chain_words, others[:2]),
             ),
             fix=f"{tool}-save shows them; load them by {tool.replace('legacy', 'nft')}-restore, then "
