@@ -180,3 +180,15 @@ def test_the_host_is_renumbered_over_its_own_ssh_line(host: Field, tmp_path: Pat
     assert "192.168.1.10" not in host.ip("addr")
     assert host.ip("route show default").strip() == "default via 10.7.0.1 dev br0 proto 66"
     assert host.document("plan", path)["changes"] == []
+
+
+def test_from_a_written_address_to_a_lease_over_the_own_line(host: Field) -> None:
+    """The client of the bridge is told of it when the change is confirmed, which nobody could do without an address."""
+    asks = ONE_NIC.replace("from-uplink", "dhcp")
+    said = [note.text for note in host.plan(asks).notes if note.subject == "br0"]
+    (hint,) = (text for text in said if "only after 'bascule confirm'" in text)
+    assert hint.endswith("'address: [192.168.1.10/24, dhcp]' keeps 192.168.1.10/24 beside the lease")
+    both = asks.replace("address: dhcp", "address: [192.168.1.10/24, dhcp], gateway: 192.168.1.1")
+    assert not [note for note in host.plan(both).notes if "only after" in note.text]
+    done = host.bascule("apply", host.site(both), "--yes", ssh="192.168.1.50 40000 192.168.1.10 22")
+    assert "your address stays 192.168.1.10, on br0" in done.stdout, done.stderr

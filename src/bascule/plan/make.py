@@ -64,7 +64,7 @@ def make_plan(
         running |= asked.guests  # a step of theirs that costs an outage cuts those that it is about
         notes += asked.notes
     notes += (*notes_of(astray), *spanning_tree_notes(host.bridges.values(), observed, state))
-    notes += _without_carrier(host, observed)
+    notes += (*_without_carrier(host, observed), *_until_the_lease(host, observed, state))
     notes += mtu_notes(site, host, observed, state)
     context = Context(reasons=reasons, guests=guests, running=running, management=surroundings.management)
     refuse_stranded(observed, state, host.nics, host.place)
@@ -75,6 +75,19 @@ def make_plan(
     plan = with_losses(diff(observed, state, context), observed, state, host.nics, names)
     own_line = (*line.changes(plan), *(one.own_line for one in taken if one.is_new))
     return replace(plan, notes=tuple(notes), own_line=own_line), state
+
+
+def _until_the_lease(host: Host, observed: HostState, state: HostState) -> Iterator[Note]:
+    """A link that is to ask by DHCP in place of a written address: whoever asks there is told of it at the end only."""
+    there, then = ([a for x in each.links.values() if x.name != "lo" for a in x.addresses if ":" not in a.ip]
+                   for each in (observed, state))  # fmt: skip
+    gone = [one.ip for one in there if one.ip not in {other.ip for other in then}]
+    for link in host.links() if gone and not any(one.dynamic for one in there) else ():
+        wanted = state.links.get(link.name)
+        if link.dhcp and wanted is not None and not any(":" not in one.ip for one in wanted.addresses):
+            text = "its client asks for a lease only after 'bascule confirm', and until then it has no IPv4 address: "
+            text += f"'address: [{gone[0]}, dhcp]' keeps {gone[0]} beside the lease"
+            yield Note(kind="warning", subject=link.name, text=text)
 
 
 def _without_carrier(host: Host, observed: HostState) -> Iterator[Note]:
