@@ -80,7 +80,7 @@ def test_the_host_asks_and_arp_and_udp_count(scene: Builder) -> None:
 def test_what_cannot_be_asked_is_not_green(scene: Builder) -> None:
     none = outcome(scene, sites.expect("elsewhere", "guest_01", "reach"))
     assert (none.observed, none.ok) == ("not asked", None)
-    assert none.witness.sentence == "not asked, because nobody can ask from elsewhere here"
+    assert none.witness.sentence == "not asked, because elsewhere cannot be used as a source here"
 
 
 def test_nobody_at_home_is_found_by_the_search_for_it(scene: Builder) -> None:

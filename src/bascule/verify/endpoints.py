@@ -119,7 +119,22 @@ class Endpoints(Struct, frozen=True):
         """Whether an attachment is in the broadcast domain of an address, as far as the file tells."""
         if attachment.network is not None or stand.network is not None:
             return attachment.network == stand.network
-        return any(own.network == stand.address.network for own in attachment.addresses)
+        if not any(own.network == stand.address.network for own in attachment.addresses):
+            return False
+        ours, theirs = self._wire(attachment), self._wire(stand.attachment)
+        return ours is None or theirs is None or ours == theirs
+
+    def _wire(self, attachment: ProbeAttachment | None) -> tuple[str, str, int] | None:
+        """The host, the bridge and the VLAN on it; None where that is not told, or of a trunk."""
+        if attachment is None:
+            return None
+        if (host := self.site.hosts.get(attachment.endpoint)) is not None:
+            return (host.name, str(attachment.link), 0) if attachment.link in host.bridges else None
+        guest = self.site.guests.get(attachment.endpoint)
+        nic = next((nic for nic in guest.nics if nic.mac == attachment.mac), None) if guest is not None else None
+        if guest is None or nic is None or nic.vlans:
+            return None
+        return guest.host, str(nic.into), int(nic.vlan or 0)
 
     def nearest(self, name: str, stand: EndpointAddress) -> ProbeAttachment | None:
         """Where an endpoint asks for an address: the attachment on its network, else one that has an address at all."""

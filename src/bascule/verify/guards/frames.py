@@ -79,7 +79,7 @@ def check_guards(site: Site, host: Host, probe_domain: ProbeDomain) -> Iterator[
                 inside=inside,
                 others=shown,
                 parties=parties,
-                snoops=is_snooped(host, nics[port.name]),
+                snoops=is_snooped(host, nics[port.name]) or _snoops_somewhere(site, inside.network),
             )
         )
 
@@ -88,6 +88,12 @@ def is_snooped(host: Host, nic: GuestNic) -> bool:
     """Whether the file has the NIC's bridge send multicast to those alone who asked for it."""
     bridge = host.bridges.get(nic.bridge) if nic.bridge else None
     return bridge is not None and bool(bridge.snooping)
+
+
+def _snoops_somewhere(site: Site, network: str | None) -> bool:
+    """Whether a bridge of any host on a network does so: the others may be behind it."""
+    bridges = ((host, bridge) for host in site.hosts.values() for bridge in host.bridges.values() if bridge.snooping)
+    return any(found.name == network for host, each in bridges if (found := site.network_of_bridge(host, each)))
 
 
 def _inside(port: GuardedPort, probe_domain: ProbeDomain) -> ProbeAttachment | None:
