@@ -194,7 +194,10 @@ FOREIGN = {  # what others write: dialect, files, and what is left of them
             f"etc/sysconfig/network-scripts/ifcfg-{name}": f"DEVICE={name} DEVICETYPE=ovs {text}\n"
             for name, text in IFCFG.items()
         },
-        ("only 'set' of a bridge, a port or an interface is taken", "mgmt is of type ovsintport, which is not supported"),
+        (
+            "only 'set' of a bridge, a port or an interface is taken",
+            "mgmt is of type ovsintport, which is not supported",
+        ),
     ),
     "keyfile": (
         {
