@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from bascule import workflow
 from bascule.importer.libvirt import parse as parse_libvirt
@@ -16,6 +17,7 @@ from bascule.persist.dialect import dialect
 from bascule.persist.files import read_tree
 from bascule.persist.foreign.carried import as_said_by
 from bascule.persist.formats.openvswitch import is_switch
+from bascule.site.write import scalar
 from tests.persist.configs import recipe
 from tests.persist.test_samples import SAMPLES, dialect_of
 from tests.work import assert_linear
@@ -239,3 +241,9 @@ def test_an_import_of_rubbish_ends_with_words(tmp_path: Path) -> None:
     imported = workflow.import_host(root=str(tmp_path), dialect_name="ifcfg", host="h")
     assert imported.left
     assert "\x07" not in imported.text
+
+
+@pytest.mark.parametrize("odd", ["\U000e0001", "\x7f", "\u200b", "\x00", "é"])
+def test_no_character_makes_a_file_that_is_no_yaml(odd: str) -> None:
+    """A character beyond U+FFFF that cannot be printed: JSON's pairs of surrogates are none of YAML's escapes."""
+    assert yaml.safe_load(scalar(f"a{odd}b")) == f"a{odd}b"

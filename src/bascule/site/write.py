@@ -34,7 +34,10 @@ def _quoted(text: str) -> str:
         and not text.endswith(":")
         and _RESOLVER.resolve(yaml.ScalarNode, text, (True, False)) == _TEXT  # type: ignore[no-untyped-call]
     )
-    return text if plain else json.dumps(text, ensure_ascii=not text.isprintable())
+    if plain:
+        return text
+    # YAML has \U and no pairs of surrogates, by which JSON escapes what lies beyond U+FFFF
+    return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in json.dumps(text, ensure_ascii=False))
 
 
 def scalar(value: object) -> str:
