@@ -273,6 +273,8 @@ class _Network:
             draft.mtu = parse_mtu(text)
         elif section.name == "Link" and key == "ActivationPolicy":
             draft.onboot = text in {"up", "always-up"}
+            if text not in {"up", "manual"}:
+                raise ValueError(f"only whether it is {'up' if draft.onboot else 'down'} at boot is taken")
         elif section.name == "Link" and key == "Unmanaged":
             parse_bool(text)
         elif section.name == "Bridge" and key in {"Cost", "Priority"}:
