@@ -76,7 +76,7 @@ def test_killed_it_is_missed(bed: Bed) -> None:
     bed.apply()
     os.kill(guard_of(bed), signal.SIGKILL)
     status = wait_for(bed.status, lambda found: not found["ok"])
-    assert "its dead-man is gone" in status["words"]
+    assert "its dead-man does not run" in status["words"]
     assert bed.run("undo").returncode == 0
     assert difference(before, bed.raw()) == []
 

@@ -103,7 +103,7 @@ def test_hops_that_nobody_knows_are_left_out() -> None:
 def test_an_unknown_endpoint_is_named_with_the_nearest() -> None:
     with pytest.raises(UsageFault) as caught:
         draw(sites.production(), highlight=("guest_2", "customer"))
-    assert "'guest_2' is no guest" in str(caught.value)
+    assert "'guest_2' is not a guest" in str(caught.value)
     assert "did you mean 'guest_02'?" in str(caught.value)
 
 

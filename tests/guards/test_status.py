@@ -118,20 +118,34 @@ def _drained(tap: int) -> list[bytes]:
 
 
 def test_counters_are_told_by_port_and_the_most_frequent_first() -> None:
+    where = {"family": "bridge", "table": "bascule_guards"}
     listing = {
         "nftables": [
-            {"set": {"name": "stopped_mac", "elem": [{"elem": {"val": "a", "counter": {"packets": 2, "bytes": 9}}}]}},
-            {"set": {"name": "stopped_nd", "elem": [{"elem": {"val": "a", "counter": {"packets": 5, "bytes": 9}}}]}},
             {
                 "set": {
+                    **where,
+                    "name": "stopped_mac",
+                    "elem": [{"elem": {"val": "a", "counter": {"packets": 2, "bytes": 9}}}],
+                }
+            },
+            {
+                "set": {
+                    **where,
+                    "name": "stopped_nd",
+                    "elem": [{"elem": {"val": "a", "counter": {"packets": 5, "bytes": 9}}}],
+                }
+            },
+            {
+                "set": {
+                    **where,
                     "name": "claimed_nd",
                     "elem": [
                         {"elem": {"val": {"concat": ["a", "0xfe80" + 27 * "0" + "1"]}, "counter": {"packets": 5}}}
                     ],
                 }
             },
-            {"set": {"name": "stopped_others", "elem": [{"elem": {"val": "a", "counter": {"packets": 7}}}]}},
-            {"set": {"name": "ports", "elem": ["a"]}},
+            {"set": {**where, "name": "stopped_others", "elem": [{"elem": {"val": "a", "counter": {"packets": 7}}}]}},
+            {"set": {**where, "name": "ports", "elem": ["a"]}},
         ]
     }
     assert [str(one) for one in read_counters(json.dumps(listing))] == [

@@ -96,7 +96,7 @@ def test_shut_down_and_stopped(lab: Lab, uri: str) -> None:
 def test_a_terminal_is_asked_before_the_plug_is_pulled(lab: Lab, uri: str) -> None:
     words = ("guest", "stop", "g1", "--connect", uri)
     printed = on_a_terminal(lab.host(), {}, *words, hostname="h", answer=b"n\n").decode()
-    assert "pull the plug of g1? What is not on disk is lost" in printed
+    assert "power off g1 at once? Data that is not on disk yet is lost" in printed
     assert "nothing was changed" in printed
     assert "stopped: g1" in on_a_terminal(lab.host(), {}, *words, "--yes", hostname="h").decode()
 

@@ -63,7 +63,7 @@ def test_limits_follow_the_boot(
     monkeypatch.setattr(virtual_machines.networks, "serve", lambda *_: ())
     site = parse(SITE, "s.yaml")
     nothing: Any = {"h": None}
-    image = GuestImage(kernel=tmp_path, initrd=tmp_path, origin="")
+    image = GuestImage(kernel=tmp_path, initrd=tmp_path)
     wiring = wire(site, site.hosts, {})
     made = VirtualMachines("qemu", site, wiring, nothing, accel="tcg", image=image, folder=tmp_path)
     made.start()

@@ -69,7 +69,8 @@ def script_text(part: BootFlows, socket: str) -> str:
 
 
 SCRIPT = r"""#!/bin/sh
-{header}rules={rules}
+{header}
+rules={rules}
 socket=unix:{socket}
 of() {{ verb=$1; bridge=$2; shift 2; ovs-ofctl -O OpenFlow14 $bundle "$verb" "unix:{folder}/$bridge.mgmt" "$@"; }}
 
@@ -133,7 +134,7 @@ load
 
 def unit_text(part: BootFlows) -> str:
     """Behind ovs-vswitchd, before whoever starts guests; begun again with ovs-vswitchd."""
-    return HEADER + "\n".join([
+    return HEADER + "\n" + "\n".join([
         "[Unit]",
         "Description=Loads the guards of Bascule into Open vSwitch, and follows its ports",
         f"ConditionPathExists={part.file}",
