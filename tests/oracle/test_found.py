@@ -23,6 +23,7 @@ class Found(msgspec.Struct):
 
 
 LEFT_OPEN = {
+    "a-frame-for-a-mac-out-of-sight-goes-nobody-knows-where",
     "another-ports-copy-is-too-big",
     "an-empty-nat-chain-joins-no-fragments",  # what is given where a later fragment would have ports is not known
     "ipv6-is-put-together-after-input",

@@ -195,11 +195,11 @@ class SetPath(PacketPath):
 
     def verdicts(self, members: Rows) -> Verdicts:
         """What becomes of the packets that are still in the set."""
-        blockers = [one for stage in self.stages for one in stage.blockers]
+        blockers = [one for stage in self.stages[: self.known_to] for one in stage.blockers]
         certain = [one for one in blockers if one.certain]
         lost: Rows = {}
         maybe: Rows = {}
-        for one in self.stops:
+        for one in self.stops if self.known_to is None else (each for each in self.stops if each.stage < self.known_to):
             add(lost, common(one.certain, members))
             add(maybe, common(one.perhaps, members))
         if any(one.code not in UNKNOWN for one in certain):

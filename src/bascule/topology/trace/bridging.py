@@ -88,6 +88,7 @@ class Bridging:
             return str(port)
         text = f"a rule gives it another MAC to go to, and it is not known behind which port of {bridge} that is"
         self.passage.stop(Code.UNKNOWN_OUTSIDE, bridge, text, name="bridge", where=bridge)
+        self.passage.known_to = self.passage.known_to or len(self.passage.stages)
         return toward
 
     def leave(self, bridge: str, port: str) -> None:

@@ -30,6 +30,7 @@ class PacketRecord:
         self.whole = False  # whether nobody may cut it (DF)
         self.too_big: dict[str, Any] = {}  # as it was when the host found it too big to hand on; empty where it did not
         self.routed_on = False  # whether the host hands it on for another
+        self.known_to: int | None = None  # how many stages stand on its way: of what comes after nobody knows whether
         self.routed, self.routed_mark = False, self.fields.get("meta mark", 0)  # by a hook, before its time or anew
 
     @property
@@ -47,7 +48,7 @@ class PacketRecord:
     @property
     def result(self) -> Certainty:
         """What stands in the packet's way, in a word."""
-        blockers = [one for stage in self.stages for one in stage.blockers]
+        blockers = [one for stage in self.stages[: self.known_to] for one in stage.blockers]
         certain = [one for one in blockers if one.certain]
         if any(one.code not in UNKNOWN for one in certain):
             return Certainty.PERHAPS if self.unsure else Certainty.NO
