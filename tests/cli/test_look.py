@@ -153,7 +153,7 @@ def test_sixty_guests_on_sixty_networks_have_a_table_of_a_screen(lab: Lab, tmp_p
 @pytest.mark.parametrize("shape", ["long names", "a VLAN each"])
 def test_a_plan_of_sixty_guests_fits_a_screen(shape: str, lab: Lab, tmp_path: Path) -> None:
     if shape == "long names":  # too long for a tap: it gets a name that says nothing of the order
-        names, numbers = [f"the-web-server-of-a-customer-{n:02}" for n in range(60)], (0,)
+        names, numbers = [f"the-web-server-of-a-customer-{n:02}" for n in range(60)], range(1)
         networks, bridges = "  n0: {subnet: 10.0.0.0/16}\n", "br0: {uplink: eth0}"
         into = ["{bridge: br0}"] * 60
     else:

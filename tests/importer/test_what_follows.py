@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bascule.importer.expressible import expressible
+from bascule.model.values import IfName
 
 
 def test_a_bond_of_open_vswitch_keeps_its_mode_where_a_port_beside_it_has_an_unknown_key() -> None:
@@ -13,5 +14,5 @@ def test_a_bond_of_open_vswitch_keeps_its_mode_where_a_port_beside_it_has_an_unk
         "bridges": {"ovs3": {"kind": "openvswitch", "uplink": "bond0", "ports": ports}},
     }
     site, _, told = expressible({"site": "s", "hosts": {"h": host}})
-    assert site.hosts["h"].bonds["bond0"].mode == "balance-slb"
+    assert site.hosts["h"].bonds[IfName("bond0")].mode == "balance-slb"
     assert told == ["ovs3: ports native tagged: left out, 'native' is not a key of a port of a bridge"]

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -44,9 +45,14 @@ def test_a_broken_listing_of_nft_is_an_error(lab: Lab, monkeypatch: pytest.Monke
     ],
 )
 def test_everything_that_reads_nft_says_that_its_listing_is_broken(listing: str) -> None:
-    for read in (read_ruleset, read_rules, read_counters):
+    readers: tuple[Callable[[], object], ...] = (
+        lambda: read_ruleset(listing),
+        lambda: read_rules(Listings(nft=listing)),
+        lambda: read_counters(listing),
+    )
+    for read in readers:
         with pytest.raises(BasculeError, match="nft's listing is broken") as raised:
-            read(Listings(nft=listing) if read is read_rules else listing)  # type: ignore[operator]
+            read()
         assert raised.value.problems[0].code == "NFT-JSON"
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from bascule.model.values import Mac
 from bascule.site import parse
-from bascule.twin import virtual_machines
+from bascule.twin import networks, virtual_machines
 from bascule.twin.test_guest.kernel import GuestImage
 from bascule.twin.virtual_machines import VirtualMachines
 from bascule.twin.wiring import wire
@@ -60,7 +60,7 @@ def test_limits_follow_the_boot(
     pool = Pool(clock, boots_s)
     monkeypatch.setattr(virtual_machines, "time", clock)
     monkeypatch.setattr(virtual_machines, "QemuPool", lambda *_, **__: pool)
-    monkeypatch.setattr(virtual_machines.networks, "serve", lambda *_: ())
+    monkeypatch.setattr(networks, "serve", lambda *_: ())
     site = parse(SITE, "s.yaml")
     nothing: Any = {"h": None}
     image = GuestImage(kernel=tmp_path, initrd=tmp_path)
