@@ -14,6 +14,8 @@ from bascule.model.state import HostState
 from bascule.model.values import Service, bridge_name
 from bascule.providers.ovs import OVS
 from bascule.providers.ovs.state import SwitchState
+from bascule.providers.static_fdb import STATIC_FDB
+from bascule.providers.static_fdb.state import StaticFdb
 from bascule.system.net.netns import Namespace
 from bascule.system.openvswitch import passes
 from bascule.topology.trace.rules.openflow_tables import traces_to_ask
@@ -92,7 +94,7 @@ def _bare(site: Site, host: Host) -> HostState:
         if (link := links.get(nic.name)) is not None and (nic.mac or nic.path):
             facts = replace(link.facts, permanent_mac=nic.mac, bus=nic.path or link.facts.bus)
             links[nic.name] = replace(link, mac=nic.mac or link.mac, facts=facts)
-    state = replace(state, links=links)
+    state = STATIC_FDB.with_part(replace(state, links=links), StaticFdb())
     return OVS.with_part(state, SwitchState(socket="")) if switches else state
 
 

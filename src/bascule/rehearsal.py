@@ -30,6 +30,7 @@ from bascule.plan.earlier import NOTHING, EarlierChanges
 from bascule.policy.guards.ports import guarded_ports
 from bascule.providers.observe import observe
 from bascule.providers.protocol import ThreeWay
+from bascule.providers.static_fdb.state import declared_entries
 from bascule.system.clock import Clock, unseen
 from bascule.system.disk.files import read_bytes
 from bascule.system.net.fdb import read_fdb
@@ -180,7 +181,7 @@ def _models(site: Site, names: Sequence[str], states: Mapping[str, HostState], t
     for name in names:
         with twin.host(name).entered():
             network = network_here(states[name])
-            if any(nic.guarding.fdb == "static" for nic in site.guest_nics(name)):
+            if declared_entries(site, site.hosts[name]):
                 network = replace(network, fdb=tuple(learned_macs(one for one in read_fdb() if one.static)))
         found.append(scene(network, name, "the twin", site, site.hosts[name]))
     return tuple(found)

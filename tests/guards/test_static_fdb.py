@@ -14,8 +14,11 @@ from msgspec import Struct
 
 from bascule.frames.guarding import build as b
 from bascule.providers.static_fdb.state import script, udev_text
+from bascule.questions import asked_host
+from bascule.site import parse
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
+from bascule.topology.declared import declared_links
 from tests.guards.segment import PARTIES, site_text
 from tests.lab import Lab, open_lab
 
@@ -118,3 +121,13 @@ def test_udev_enters_them_when_a_tap_has_become_a_port(stage: Stage) -> None:
     stage.lab.ip(stage.host, "link set web.0 master br0")
     assert one.wait(20) == 0
     assert (stage.static(), stage.flags()) == ([ME.mac], (False, False))
+
+
+def test_the_model_has_the_entries_that_are_wanted_and_of_a_saved_state_those_that_stood() -> None:
+    text = site_text("strict", "fdb: static")
+    declared = parse(text.encode(), "site.yaml")
+    host = declared.hosts["h"]
+    wanted = asked_host(declared, host, wanted=True)
+    assert [(one.port, one.bridge) for one in wanted.network.fdb] == [("web.0", "br0")]
+    saved = asked_host(declared, host, state=declared_links(declared, host))
+    assert saved.network.fdb == ()

@@ -6,13 +6,11 @@ from collections.abc import Mapping
 
 from bascule.host.live import LiveHost
 from bascule.model.site import Site
-from bascule.policy.guards.ports import guarded_ports
-from bascule.providers.static_fdb.state import script
+from bascule.providers.static_fdb.state import declared_entries, script
 
 
 def enter_static_macs(site: Site, hosts: Mapping[str, LiveHost]) -> None:
     """Run what the rules of `fdb: static` run, with the taps that are there now. Raises CommandFailed."""
     for name, where in hosts.items():
-        for port in guarded_ports(site, site.hosts[name]):
-            if port.guarding.fdb == "static" and not port.by_flows:
-                where.run(("sh", "-c", script(str(port.name), map(str, port.macs))))
+        for tap, macs in declared_entries(site, site.hosts[name]).items():
+            where.run(("sh", "-c", script(tap, macs)))

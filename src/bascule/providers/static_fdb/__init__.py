@@ -10,11 +10,18 @@ from bascule.model.state import HostState
 from bascule.model.values import IfName
 from bascule.plan.change import Command
 from bascule.plan.step import Phase, Step, step
-from bascule.policy.guards.ports import guarded_ports
 from bascule.providers.boot_files import theirs
 from bascule.providers.merging import changed
 from bascule.providers.protocol import PlanInputs, Wanted
-from bascule.providers.static_fdb.state import UDEV_FILE, StaticFdb, entering, forgetting, leaving, udev_text
+from bascule.providers.static_fdb.state import (
+    UDEV_FILE,
+    StaticFdb,
+    declared_entries,
+    entering,
+    forgetting,
+    leaving,
+    udev_text,
+)
 from bascule.providers.tap_settings import TapSettingsProvider
 
 if TYPE_CHECKING:
@@ -39,11 +46,7 @@ class StaticFdbProvider(TapSettingsProvider):
         if now is None:
             return Wanted()
         said = {str(nic.tap): nic for nic in site.guest_nics(host.name) if nic.guarding.fdb}
-        macs = {
-            str(port.name): tuple(sorted(map(str, port.macs)))
-            for port in guarded_ports(site, host)
-            if port.guarding.fdb == "static" and not port.by_flows
-        }
+        macs = declared_entries(site, host)
         there = {name: some for name, some in macs.items() if IfName(name) in wanted.links}
         kept = {name: some for name, some in now.entries.items() if name not in said}
         text = udev_text(macs) if surroundings.lasting or not macs else now.udev

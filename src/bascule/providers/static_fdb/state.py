@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from msgspec import Struct, field
 
 from bascule.model.sightings import FdbEntry
+from bascule.model.site import Host, Site
+from bascule.policy.guards.ports import guarded_ports
 
 UDEV_FILE = "/etc/udev/rules.d/71-bascule-fdb.rules"
 TRIES, PAUSE_S = 100, 0.1  # until a tap that has appeared is a port of its bridge
@@ -21,6 +23,15 @@ class StaticFdb(Struct, frozen=True, kw_only=True):
 
     entries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     udev: str | None = None
+
+
+def declared_entries(site: Site, host: Host) -> dict[str, tuple[str, ...]]:
+    """The MACs that the file has stand in the tables of a host's bridges, by the guest's tap."""
+    return {
+        str(port.name): tuple(sorted(map(str, port.macs)))
+        for port in guarded_ports(site, host)
+        if port.guarding.fdb == "static" and not port.by_flows
+    }
 
 
 def entering(port: str, macs: Iterable[str]) -> Iterator[tuple[str, ...]]:

@@ -89,7 +89,7 @@ def scene(
 ) -> AskedHost:
     """Put together who is who on a host; of a state alone the entries that stand in its bridges' tables are known."""
     if not network.fdb:
-        network = replace(network, fdb=static_entries(network.state))
+        network = replace(network, fdb=tuple(static_entries(network.state)))
     if site is not None and host is not None:
         network = replace(network, wires=wires(network, site, host))
     known = parties(network, here, site, host, seen)
@@ -124,7 +124,7 @@ def of_state(state: HostState, site: Site | None = None, host: Host | None = Non
         rules=rules_of(state.tables),
         sysctls=state.sysctls,
         flows=flows,
-        fdb=static_entries(state, site, host),
+        fdb=tuple(static_entries(state)),
         awaited=awaited_routes(state, site, host) if site is not None and host is not None else (),
     )
 
