@@ -67,7 +67,7 @@ dev-tools:
 # real guests, libvirt and DHCP clients: 32 MB to fetch, 110 MB on disk, about a minute; tests without them skip and
 # say so
 vm-tools:
-	@WISHED=1 scripts/need qemu-system-x86_64 libvirtd virsh busybox python3-libvirt \
+	@WISHED=1 scripts/need qemu-system-x86_64 libvirtd virsh busybox python3-libvirt qemu-ga \
 		dhclient udhcpc dhcpcd
 
 # the served page and the report in a real browser, and pictures as PNG and PDF: 130 MB to fetch, 450 MB on disk, about a minute; without it they skip

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from bascule.system.process.sandbox import sandboxed
 from bascule.system.run import run
 from bascule.twin.test_guest.kernel import GuestImage
-from tests.guests.libvirt_host import LibvirtHost, libvirt_host, qemu_host, qemu_site, wait_until
+from tests.guests.libvirt_host import SITE, LibvirtHost, libvirt_host, qemu_host, qemu_site, wait_until
 from tests.guests.test_libvirt import image
 from tests.patience import HUNG_S
 
@@ -50,6 +52,15 @@ def with_libvirt(image: GuestImage) -> None:
         assert (row["tap"], row["bridge"], row["network"], row["pci"]) == ("vnet0", "br4", "lan", "0000:01:00.0")
         assert row["heard_s"] is not None
         assert row["addresses"] == [{"address": "10.0.0.5", "source": "declared", "age_s": None}]
+
+        # a packet of it is followed from the tap that libvirt gave it, and it says why it cannot be asked itself
+        beside = there.folder / "beside.yaml"
+        beside.write_text(f"{SITE}machines: {{desk: {{nics: [{{network: lan, address: 10.0.0.9/24}}]}}}}\n")
+        with mock.patch.dict(os.environ, LIBVIRT_DEFAULT_URI=there.libvirt.uri):
+            asked = there.run("why", "g1", "desk", "--site", str(beside), "--here", "--probe", connect=False).stdout
+        assert "g1 → desk icmp: YES" in asked
+        assert "frames  prove nothing: g1 is a virtual machine, and asking the agent of 'g1': libvirt says:" in asked
+        assert "QEMU guest agent is not connected" in " ".join(asked.split())
 
         done = threading.Event()
 

@@ -24,7 +24,9 @@ SILENT_S = 30.0  # a agent that says nothing for so long has gone; an emulated g
 PING_BYTES = 56
 _numbers = itertools.count(1)
 
-_GOT_ICMP = re.compile(r"got ICMP \d+ \(([^)]*)\)")
+_GOT_ICMP = re.compile(
+    r"got ICMP \d+ \(([^)]*)\)|^From \S+:? icmp_seq=\d+ (.+)$", re.MULTILINE
+)  # iputils' is the other
 _TIME = re.compile(r"time=([0-9.]+) ms")
 _ARP = re.compile(r"reply from (\S+) \[([0-9a-fA-F:]{17})\]")
 _NEIGHBOUR = re.compile(r"lladdr ([0-9a-fA-F:]{17})")
@@ -94,16 +96,8 @@ def understand(asking: AgentQuestion, status: int, said: str) -> Answer:
         response, mac = Response.REPLY, parse_mac(found[found.lastindex or 0].lower())
     elif question.protocol is Protocol.DHCP and (given := _LEASE.search(said)):
         response, offered, who = Response.REPLY, IPv4Address(given[1]), _address(given[2])
-    elif "refused" in said:
-        response, detail = Response.REFUSED, "connection refused"
-    elif "etwork is unreachable" in said or "annot assign requested address" in said:
-        response, detail = Response.NO_ROUTE, f"{question.source.endpoint} has none to {address}"
-    elif unreachable := _GOT_ICMP.search(said):
-        response, detail = Response.UNREACHABLE, unreachable[1].lower()
-    elif "No route to host" in said:
-        response, detail = Response.UNREACHABLE, "no route to host"
-    elif "essage too long" in said:
-        response, detail = Response.UNREACHABLE, f"{question.size} bytes do not fit the MTU of the way"
+    elif failed := failure(said, question.source.endpoint, address, question.size):
+        response, detail = failed
     elif status > 1:  # 1 is each program's way to say that nothing came back
         response, detail = Response.NOT_ASKED, said or f"status {status}"
     ok = response is Response.REPLY
@@ -118,6 +112,21 @@ def understand(asking: AgentQuestion, status: int, said: str) -> Answer:
         offered=offered,
         filling=bytes((asking.filling,)),
     )
+
+
+def failure(said: str, endpoint: str, address: object, size: int = 0) -> tuple[Response, str] | None:
+    """What a program's words mean that had no success, by what is printed for an errno or an ICMP error; else None."""
+    if "refused" in said:
+        return Response.REFUSED, "connection refused"
+    if "etwork is unreachable" in said or "annot assign requested address" in said:
+        return Response.NO_ROUTE, f"{endpoint} has none to {address}"
+    if unreachable := _GOT_ICMP.search(said):
+        return Response.UNREACHABLE, (unreachable[1] or unreachable[2]).lower()
+    if "No route to host" in said:
+        return Response.UNREACHABLE, "no route to host"
+    if "essage too long" in said:
+        return Response.UNREACHABLE, f"{size} bytes do not fit the MTU of the way"
+    return None
 
 
 def _address(text: str) -> IpAddress | None:

@@ -23,26 +23,29 @@ _FOLDERS = (  # where distributions put it; a virtual environment made with plai
 
 @cache
 def _module() -> Any:
-    """The binding, or None. The distribution's copy is taken if it was built for this very Python (its ABI tag)."""
+    """The binding, or None."""
+    module = _imported("libvirt")
+    if module is not None:
+        module.registerErrorHandler(lambda *_: None, None)  # it prints to stderr otherwise; the exception says it all
+    return module
+
+
+def _imported(name: str) -> Any:
+    """A module of the binding. The distribution's copy is taken if it was built for this very Python (its ABI tag)."""
     with contextlib.suppress(ImportError):
-        return _quiet(importlib.import_module("libvirt"))
+        return importlib.import_module(name)
     tag = f"cpython-{sys.version_info.major}{sys.version_info.minor}"
     for folder in _FOLDERS:
         if not any(folder.glob(f"libvirtmod.{tag}*.so")):
             continue
         sys.path.append(str(folder))  # last, and only for this import: nothing else is taken from there
         try:
-            return _quiet(importlib.import_module("libvirt"))
+            return importlib.import_module(name)
         except ImportError:
             continue
         finally:
             sys.path.remove(str(folder))
     return None
-
-
-def _quiet(module: Any) -> Any:
-    module.registerErrorHandler(lambda *_: None, None)  # it prints to stderr otherwise; the exception says it all
-    return module
 
 
 def is_here() -> bool:
@@ -253,6 +256,11 @@ class Binding:
             for row in rows.values()
             if row.get("hwaddr")
         }
+
+    def ask_agent(self, name: str, message: str, *, timeout_s: int) -> str:
+        """Its agent's word."""
+        with _words(f"asking the agent of '{name}'"):
+            return str(_imported("libvirt_qemu").qemuAgentCommand(self._domain(name), message, timeout_s, 0))
 
     def close(self) -> None:
         """End the connection; one that is already broken is no complaint."""

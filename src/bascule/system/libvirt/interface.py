@@ -80,6 +80,9 @@ class Hypervisor(Protocol):
     def agent_addresses(self, name: str) -> Mapping[str, tuple[str, ...]]:
         """What the guest's own agent says: addresses (``ip/prefix``) by MAC; empty without an agent."""
 
+    def ask_agent(self, name: str, message: str, *, timeout_s: int) -> str:
+        """The answer of a guest's own agent to one JSON document of its protocol."""
+
     def close(self) -> None:
         """End the connection."""
 

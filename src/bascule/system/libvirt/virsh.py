@@ -232,6 +232,11 @@ class Virsh:
                 found[words[1]] = (*found.get(words[1], ()), words[3])
         return found
 
+    def ask_agent(self, name: str, message: str, *, timeout_s: int) -> str:
+        """Its agent's word."""
+        words = ("qemu-agent-command", "--domain", name, "--timeout", str(timeout_s), "--cmd", message)
+        return self._ask(f"asking the agent of '{name}'", *words)
+
     def close(self) -> None:
         """Nothing is held."""
 

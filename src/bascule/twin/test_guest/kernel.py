@@ -25,7 +25,7 @@ BUSYBOXES = (Path("/usr/bin/busybox"), Path("/bin/busybox"))
 _PACKAGE = "linux-image-cloud-amd64"
 _NEEDED = (
     *("virtio", "virtio_ring", "virtio_pci", "virtio_pci_legacy_dev", "virtio_pci_modern_dev"),
-    *("virtio_net", "net_failover", "failover", "button", "evdev"),
+    *("virtio_net", "net_failover", "failover", "virtio_console", "button", "evdev"),
 )
 
 

@@ -6,16 +6,22 @@ import contextlib
 from ipaddress import IPv4Address, IPv6Address, ip_interface
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from bascule.errors import BasculeError
+from bascule.guests.agent_channel import agent_behind
 from bascule.model.links import Loopback
 from bascule.model.state import Link
-from bascule.model.values import IpAddress, Mac
+from bascule.model.values import IfName, IpAddress, Mac
 from bascule.observe.guest_namespaces import behind_veth
 from bascule.probe.ask import ask
 from bascule.probe.domain import ProbeAttachment
+from bascule.probe.inside import ask_inside
 from bascule.probe.question import Protocol, Question, Response
 from bascule.system.net.netns import Namespace
 from bascule.topology.trace.answer import Certainty
+from bascule.topology.trace.network import WireEnd
+from bascule.topology.trace.packet import text_of
 from bascule.verify.reachability.live import WhyAnswer
 
 REFUSING = {Response.REFUSED, Response.NO_ROUTE, Response.UNREACHABLE}
@@ -34,11 +40,17 @@ class FrameVerdict(Struct, frozen=True, kw_only=True):
 
 
 def ask_frames(found: WhyAnswer, here: Namespace) -> FrameVerdict:
-    """Put the question from this host itself, or from a guest whose inside is a namespace here. Raises NotPermitted."""
+    """Put the question from this host itself, from a guest whose inside is a namespace here, or by a guest's agent.
+
+    Raises NotPermitted.
+    """
     asked, service = found.asked, found.service
     if asked.source is None and asked.target is None:
         return _not_asked("what this host sends to itself is on no wire")
     address = IPv4Address(asked.address) if asked.version == 4 else IPv6Address(asked.address)
+    link = found.network.link(asked.source.port) if asked.source is not None else None
+    if link is not None and link.options.kind in {"tun", "macvtap"}:
+        return _by_agent(found, link.name, address)
     with contextlib.ExitStack() as held:
         source = _of_host(found, address, here) if asked.source is None else _inside(found, held)
         if isinstance(source, str):
@@ -51,6 +63,29 @@ def ask_frames(found: WhyAnswer, here: Namespace) -> FrameVerdict:
         answers = ask(questions)
     is_there = len(answers) < 2 or answers[1].response is Response.REPLY
     return _judged(found, answers[0].response, answers[0].detail, is_there=is_there)
+
+
+def _by_agent(found: WhyAnswer, tap: IfName, address: IpAddress) -> FrameVerdict:
+    """What a virtual machine says that was told to ask by its guest agent."""
+    asked, name = found.asked, found.asked.by.name
+    assert asked.source is not None  # the caller has seen it
+    own = next((number for number, version, _ in asked.source.addresses if version == asked.version), None)
+    sender = text_of(asked.version, own) if own is not None else ""
+    protocol = Protocol(found.service.protocol)
+    try:
+        if (channel := agent_behind(tap)) is None:
+            return _not_asked(f"{name} has no port for a guest agent that would ask: run it in {name}")
+        with contextlib.closing(channel):
+            said = ask_inside(channel, name, _mac(asked.source), protocol, address, found.service.first, sender)
+    except BasculeError as error:
+        return _not_asked(f"{name} is a virtual machine, and {error.problems[0].message}: run it in {name}")
+    told = _judged(found, said.response, said.detail, is_there=said.is_there)
+    asked_by = f" (asked by {name}'s guest agent)" if said.response is not Response.NOT_ASKED else ""
+    return replace(told, words=told.words + asked_by)
+
+
+def _mac(end: WireEnd) -> Mac:
+    return Mac(end.mac.to_bytes(6, "big").hex(":"))
 
 
 def _not_asked(words: str) -> FrameVerdict:
@@ -73,8 +108,9 @@ def _inside(found: WhyAnswer, held: contextlib.ExitStack) -> ProbeAttachment | s
     if inner is None:
         return f"{name} is not a namespace of this machine that can be entered: run it in {name}, or rehearse the file"
     namespace = held.enter_context(inner.namespace)
-    mac = Mac(end.mac.to_bytes(6, "big").hex(":"))
-    return ProbeAttachment(endpoint=name, namespace=namespace, link=inner.link, mac=mac, addresses=inner.addresses)
+    return ProbeAttachment(
+        endpoint=name, namespace=namespace, link=inner.link, mac=_mac(end), addresses=inner.addresses
+    )
 
 
 def _speaks(link: Link) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -10,10 +11,12 @@ from msgspec.structs import replace
 from bascule.errors import BasculeError
 from bascule.guests.gather import gather as inventory
 from bascule.guests.gather import unread_state
+from bascule.guests.inventory import GuestRow
 from bascule.host.identity import own_name
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.observe.packet_path import network_of, read_network
+from bascule.providers.guest_nics import with_live_taps
 from bascule.providers.ovs import OVS
 from bascule.providers.ovs.observe import all_rules
 from bascule.topology.trace.network import HostNetwork
@@ -37,7 +40,10 @@ def gather(
     network = read_network()
     if closed := unread_state(networks):
         network = replace(network, rules=replace(network.rules, unread=(*network.rules.unread, *closed)))
-    return scene(network, name, where, site, host, _guests(networks, network.state))
+    rows = _running(networks, network.state)
+    if site is not None and host is not None:  # a guest that somebody else made has a tap of libvirt's choice
+        site = with_live_taps(site, host, tuple({row.domain.name: row.domain for row in rows}.values()))
+    return scene(network, name, where, site, host, _guests(rows))
 
 
 def network_here(state: HostState) -> HostNetwork:
@@ -50,17 +56,21 @@ def network_here(state: HostState) -> HostNetwork:
     return replace(network_of(state), flows=flows)
 
 
-def _guests(networks: Path, state: HostState) -> tuple[ObservedGuest, ...]:
-    """The guests that run here, by whoever runs them."""
+def _running(networks: Path, state: HostState) -> tuple[GuestRow, ...]:
     with contextlib.suppress(BasculeError):
-        return tuple(
-            ObservedGuest(
-                name=row.domain.name,
-                tap=row.nic.tap,
-                mac=row.nic.mac,
-                addresses=tuple(str(one.address) for one in row.addresses),
-            )
-            for row in inventory(networks, state=state).rows
-            if row.nic is not None and row.nic.tap and row.nic.mac
-        )
+        return inventory(networks, state=state).rows
     return ()
+
+
+def _guests(rows: Iterable[GuestRow]) -> tuple[ObservedGuest, ...]:
+    """The guests that run here, by whoever runs them."""
+    return tuple(
+        ObservedGuest(
+            name=row.domain.name,
+            tap=row.nic.tap,
+            mac=row.nic.mac,
+            addresses=tuple(str(one.address) for one in row.addresses),
+        )
+        for row in rows
+        if row.nic is not None and row.nic.tap and row.nic.mac
+    )
