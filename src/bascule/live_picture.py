@@ -27,13 +27,14 @@ def seen_host(site: Site, host: Host) -> SeenHost:
     """What this host shows, and what the plan would change on it, for the picture."""
     from bascule.apply.options import ANY_DRIVER
     from bascule.apply.prepare import look, prepare
+    from bascule.apply.request import with_listed_files
     from bascule.host.identity import compare
 
     try:
-        found = prepare(site, host, choice=ANY_DRIVER)
+        found = with_listed_files(prepare(site, host, choice=ANY_DRIVER), None)
     except BasculeError as error:
         problems = tuple(problem.message for problem in error.problems)
         state = look(site, host)
         return SeenHost(state=state, problems=problems, other=compare(site, host, state).words)
     other = compare(site, host, found.observed).words
-    return SeenHost(state=found.observed, changes=found.plan.changes, notes=found.plan.notes, other=other)
+    return SeenHost(state=found.observed, plan=found.plan, other=other)

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from bascule.apply.engine import execute
 from bascule.apply.prepare import PreparedPlan, earlier_changes, look, prepare_from, prepare_known, refuse_unmakable
-from bascule.apply.request import FILES, with_listed_files
+from bascule.apply.request import with_listed_files
 from bascule.apply.rollback.passes import apply_or_roll_back, roll_back
 from bascule.apply.state_directory import here as state_folder
 from bascule.errors import BasculeError
@@ -27,6 +27,7 @@ from bascule.plan.address_migration import in_places_of_their_own
 from bascule.plan.change import Note, Plan
 from bascule.plan.diff import diff
 from bascule.plan.earlier import NOTHING, EarlierChanges
+from bascule.plan.file_change import FILES
 from bascule.policy.guards.ports import guarded_ports
 from bascule.providers.observe import observe
 from bascule.providers.protocol import ThreeWay
@@ -240,7 +241,7 @@ def with_files_here(
         listed = with_listed_files(made, root).plan
         there = told[name].notes
         notes = tuple(n for n in listed.notes if n.subject == FILES or (n.kind in HERE and n not in there))
-        told[name] = replace(told[name], files=listed.files, notes=(*there, *notes))
+        told[name] = replace(told[name], files=listed.files, refused=listed.refused, notes=(*there, *notes))
     return told
 
 

@@ -261,10 +261,11 @@ def verify(site: SiteLike, *, host: str | None = None, progress: Progress = unse
     from bascule.apply.options import ANY_DRIVER
     from bascule.apply.pending import waiting_words
     from bascule.apply.prepare import prepare
+    from bascule.apply.request import with_listed_files
     from bascule.apply.state_directory import here
     from bascule.verify.live import verify_live
 
-    found, place = prepare(*load_for(site, host), choice=ANY_DRIVER), here()
+    found, place = with_listed_files(prepare(*load_for(site, host), choice=ANY_DRIVER), None), here()
     about = found.site, found.host, found.observed, found.plan
     return verify_live(*about, place.state / "networks", waiting_words(place), progress)
 

@@ -13,21 +13,25 @@ import pytest
 from msgspec import Struct, structs
 from msgspec.structs import replace
 
+from bascule.draw.scene.compare import SeenHost
 from bascule.model.bandwidth import Bandwidth
 from bascule.model.domain import DomainText, NetworkText
 from bascule.model.links import Bridge, Physical, Tap
 from bascule.model.state import Address, FixedNeighbour, HostState, Link, PortVlans, Route, RoutingRule
 from bascule.model.values import IfName
 from bascule.plan.diff import diff
+from bascule.plan.drift import drift_goal
 from bascule.providers.boot_flows.state import BootFlows
 from bascule.providers.boot_rules.state import BootRules
 from bascule.providers.dnsmasq.state import DnsmasqState, Server
 from bascule.providers.libvirt.state import LibvirtState
+from bascule.providers.protocol import ThreeWay
 from bascule.providers.qemu.state import QemuGuest, QemuState
 from bascule.providers.registry import PROVIDERS
 from bascule.providers.shaping.state import Shaping
 from bascule.providers.static_fdb.state import StaticFdb
 from bascule.providers.wake_on_lan import WakeOnLan
+from bascule.verify.state import StateChecks
 
 MAC = "52:54:00:00:00:01"
 ADDRESS = Address(ip="192.0.2.7/24", broadcast="192.0.2.255", flags=("noprefixroute",))
@@ -67,12 +71,28 @@ STATE = HostState.of(
     neighbours=(FixedNeighbour(ip="192.0.2.9", dev="eth0", mac=MAC),),
     parts=PARTS,
 )
+BEFORE = HostState.of(
+    (Link(name=IfName("eth0"), options=Physical(), up=True),),
+    parts={
+        "boot_rules": BootRules(file="/rules"),
+        "boot_flows": BootFlows(file="/flows"),
+        "dnsmasq": DnsmasqState(folder="/f"),
+        "qemu": QemuState(folder="/q"),
+        "libvirt": LibvirtState(uri="qemu:///system"),
+        "shaping": Shaping(),
+        "static_fdb": StaticFdb(),
+        "wake_on_lan": {"eth0": WakeOnLan(now=(), able=("magic", "unicast"))},
+    },
+)
 OTHER: dict[str, Any] = {  # where another text would be no value of the field
     "Address.ip": "192.0.2.8/24",
     "DomainText.next": DOMAIN.replace("1000", "2000"),
     "NetworkText.next": NETWORK.replace("nat", "route"),
     "WakeOnLan.now": ("unicast",),
 }
+# of a guest a change alters where its NICs are: that it runs, and what else it is defined to be, is no drift
+OF_ITS_ADMINISTRATOR = ("QemuGuest.definition", "DomainText.running", "DomainText.next")
+KEEPERS = [one for one in PROVIDERS if one.name in PARTS]
 NONE = {  # where it is kept, and by what it is done: nothing on the host differs
     *("DnsmasqState.folder", "DnsmasqState.units", "DnsmasqState.program", "QemuState.folder", "LibvirtState.uri"),
     *("LibvirtState.accel", "DnsmasqState.unmade", "QemuState.again"),  # asked when something is made, or goes back
@@ -133,6 +153,19 @@ REST = [
 @pytest.mark.parametrize(("place", "after"), [*OF_LINKS, *REST], ids=[place for place, _ in (*OF_LINKS, *REST)])
 def test_a_field_is_seen(place: str, after: HostState) -> None:
     assert diff(STATE, after).changes, place
+
+
+@pytest.mark.parametrize(("place", "now"), [*OF_LINKS, *REST], ids=[place for place, _ in (*OF_LINKS, *REST)])
+def test_every_verb_says_of_it_what_the_plan_does(place: str, now: HostState) -> None:
+    plan = diff(now, STATE)
+    told = {(change.subject, change.action) for change in plan.changes}
+    assert told == set(SeenHost(state=now, plan=plan).drift)
+    checks = [(check.subject, check.detail) for check in StateChecks(plan).rest() if check.ok is False]
+    assert {(subject, f"to do: {action}") for subject, action in told} == set(checks)
+    if place.startswith(OF_ITS_ADMINISTRATOR) and not place.startswith("QemuGuest.definition[nics]"):
+        return
+    righted = diff(now, drift_goal(ThreeWay(before=BEFORE, wanted=STATE, now=now, applied=STATE), KEEPERS))
+    assert righted.changes, place
 
 
 def test_a_state_has_something_of_everything() -> None:

@@ -285,4 +285,4 @@ def drifted() -> tuple[Site, SeenHost]:
         ]
     )
     site = production()
-    return site, SeenHost(state=state, changes=make_plan(site, site.hosts["vmserver"], state)[0].changes)
+    return site, SeenHost(state=state, plan=make_plan(site, site.hosts["vmserver"], state)[0])

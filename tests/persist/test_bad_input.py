@@ -115,6 +115,13 @@ def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
     assert read_tree(tmp_path, ("etc/netplan/*.yaml",)).skipped == ((PLACE["netplan"], "permission denied"),)
 
 
+def test_a_folder_that_may_not_be_looked_into_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "etc/netplan").mkdir(parents=True)
+    assert read_tree(tmp_path, ("etc/netplan/*.yaml", "etc/other/*")).skipped == ()
+    monkeypatch.setattr("os.access", lambda *_: False)
+    assert read_tree(tmp_path, ("etc/netplan/*.yaml", "etc/other/*")).skipped == (("etc/netplan", "permission denied"),)
+
+
 def test_includes_in_a_circle_end(tmp_path: Path) -> None:
     folder = tmp_path / "etc/network/interfaces.d"
     folder.mkdir(parents=True)

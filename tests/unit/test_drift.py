@@ -10,6 +10,7 @@ from bascule.model.state import Address, HostState, Link
 from bascule.model.values import IfName, Mac
 from bascule.plan.diff import diff
 from bascule.plan.drift import drift_goal
+from bascule.providers.protocol import ThreeWay
 
 LOCAL = Address(ip="fe80::5054:ff:fe00:1/64", scope="link")
 SILENT = Link(
@@ -30,5 +31,5 @@ BY_A_MANAGER = replace(SILENT, addresses=(LOCAL,))
 )
 def test_who_makes_the_link_local_address_is_no_drift(wanted: Link, seen: Link, told: tuple[str, ...]) -> None:
     now = HostState.of([seen])
-    goal = drift_goal(HostState(), HostState.of([wanted]), now)
+    goal = drift_goal(ThreeWay(before=HostState(), wanted=HostState.of([wanted]), now=now))
     assert tuple(f"{change.subject}: {change.action}" for change in diff(goal, now).changes) == told

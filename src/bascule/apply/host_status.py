@@ -234,12 +234,9 @@ def drift(checkpoint: Checkpoint, folder: Folder) -> tuple[str, ...]:
         seen = one.lay_over(one.with_part(seen, part))
         if (why := one.not_done(seen)) and parts.altered(one.name, checkpoint):
             raise LookupError(f"{one.name}: {why}")
-    goal = drift_goal(checkpoint.before, checkpoint.wanted, seen)
     applied = folder.applied() if again else None
     change = ThreeWay(before=checkpoint.before, wanted=checkpoint.wanted, now=seen, applied=applied)
-    for one in again:
-        goal = one.with_part(goal, one.put_right(change))
-    return tuple(differences(diff(seen, goal)))
+    return tuple(differences(diff(seen, drift_goal(change, again))))
 
 
 def guard_words(entry: LogEntry) -> str:

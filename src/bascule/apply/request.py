@@ -19,11 +19,10 @@ from bascule.errors import BasculeError, Problem
 from bascule.model.site import Host, Site
 from bascule.persist.persister import ON_PURPOSE, OWN_NAMESPACE, Persister, find_persister
 from bascule.plan.change import Note
+from bascule.plan.file_change import FILES
 from bascule.providers.observe import begin
 from bascule.system.net.monitor import NetlinkMonitor
 from bascule.system.process.rights import require_rights
-
-FILES = "files"  # the subject of what a plan says about them
 
 
 def with_listed_files(prepared: PreparedPlan, root: str | None) -> PreparedPlan:
@@ -33,7 +32,8 @@ def with_listed_files(prepared: PreparedPlan, root: str | None) -> PreparedPlan:
         found = with_files(prepared, persister)
         texts = (*unread(persister), *_unkept(found, not_kept))
     except BasculeError as error:
-        found, texts = prepared, tuple(f"apply will refuse this: {_words(each)}" for each in error.problems)
+        texts = tuple(f"apply will refuse this: {_words(each)}" for each in error.problems)
+        found = replace(prepared, plan=replace(prepared.plan, refused=texts))
     notes = (Note(kind="warning", subject=FILES, text=text) for text in texts)
     return replace(found, plan=replace(found.plan, notes=(*found.plan.notes, *notes)))
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from msgspec import Struct
 
-from bascule.system.disk.files import find_below, read_below
+from bascule.system.disk.files import find_below, is_closed, read_below
 
 FILES_MAX = 50_000  # one host with 10,000 bridges has 30,000
 
@@ -69,6 +70,8 @@ def read_tree(
     while waiting:
         following: list[str] = []
         for pattern in waiting:
+            if is_closed(top / (folder := pattern.rpartition("/")[0])):
+                skipped[folder] = os.strerror(errno.EACCES).lower()
             for path in find_below(top, pattern):
                 if path in files or path in skipped:
                     continue

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bascule.errors import BasculeError, Problem
 from bascule.model.dialects import persistent
@@ -87,9 +88,12 @@ class Persister(Struct):
         self.notes = (*self.notes, *(Note(kind="along", subject=name, text=text) for name, text in switches))
         besides = sysctls.render(self.site, self.host, wanted)
         below = read_from_below(self.root, chosen.below, chosen.reads, tree)
-        self._writing = prepare(
+        writing = prepare(
             chosen, config, existing, stamp=stamp, root=self.root, besides=besides, hardware=nics, below=below
         )
+        unread = tuple(str(Path(self.root, path)) for path, _ in self.unread)  # or a folder above it
+        changes = (replace(x, differs=x.differs and not x.path.startswith(unread)) for x in writing.changes)
+        self._writing = replace(writing, changes=tuple(changes))
         return self._writing.changes
 
     def _rival_notes(self, config: NetworkConfig, nics: Hardware) -> Iterator[Note]:

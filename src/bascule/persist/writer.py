@@ -78,11 +78,15 @@ def is_ours(text: str) -> bool:
     return text.removeprefix(SHEBANG).startswith(MARK)
 
 
+def below_header(text: str) -> str:
+    """What a file says; of one of ours without its first line, which names the version of the site file."""
+    return text.removeprefix(SHEBANG).partition("\n")[2] if is_ours(text) else text
+
+
 def is_edited(text: str) -> bool:
     """Whether somebody changed a file of ours since it was written."""
-    line, _, below = text.removeprefix(SHEBANG).partition("\n")
-    said = re.search(r", text ([0-9a-f]{16})\)", line)
-    return said is not None and said[1] != _digest(below)
+    said = re.search(r", text ([0-9a-f]{16})\)", text.removeprefix(SHEBANG).partition("\n")[0])
+    return said is not None and said[1] != _digest(below_header(text))
 
 
 def prepare(
@@ -197,6 +201,7 @@ class _Decision(Struct, frozen=True):
                 old=old,
                 new=new,
                 place=str(_free_place(self.root, path)),
+                differs=old is None or new is None or below_header(old) != below_header(new),
             )
             if path == cloud_init.FILE:
                 one = replace(one, reason="cloud-init would write its file again at the next boot")

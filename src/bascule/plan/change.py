@@ -10,7 +10,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from bascule.plan.file_change import FileChange
+from bascule.plan.file_change import FILES, FileChange
 
 
 class Risk(IntEnum):
@@ -110,13 +110,25 @@ class Note(Struct, frozen=True, kw_only=True):
 class Plan(Struct, frozen=True, kw_only=True):
     """The changes in the order in which they are made, and the files that keep them over a restart.
 
-    ``own_line`` says what changes about the host's own addresses, routes and the links under them.
+    ``own_line`` says what changes about the host's own addresses, routes and the links under them, ``refused`` why an
+    apply would refuse to write the files as they should be.
     """
 
     changes: tuple[Change, ...] = ()
     notes: tuple[Note, ...] = ()
     files: tuple[FileChange, ...] = ()
     own_line: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+
+    @property
+    def beside_changes(self) -> tuple[tuple[str, str], ...]:
+        """What else is not as the site file says: what is there and not in it, and files, each with what it is about.
+
+        Together with the changes these are all differences between the host and the site file.
+        """
+        extra = ((note.subject, note.text) for note in self.notes if note.kind == "extra")
+        files = ((file.path, file.words) for file in self.files if file.differs)
+        return (*extra, *files, *((FILES, words) for words in self.refused))
 
     @property
     def commands(self) -> tuple[Command, ...]:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from msgspec.structs import replace
 
 from bascule.model.state import HostState, Link
+from bascule.providers.protocol import Provider, ThreeWay
 
 T = TypeVar("T")
 OTHERS = {"ra", "dhcp", "kernel"}  # protocols of routes that come and go by themselves
 
 
-def drift_goal(before: HostState, wanted: HostState, now: HostState) -> HostState:
-    """The state that ``now`` would be if nobody had touched what the change made.
+def drift_goal(change: ThreeWay, providers: Iterable[Provider] = ()) -> HostState:
+    """The state that ``now`` would be if nobody had touched what the change made, with the parts of some providers.
 
     A link is ours where the change altered or made it. Leases and what the kernel makes by itself are no drift, and
     a tap whose guest has stopped is none either.
     """
+    before, wanted, now = change.before, change.wanted, change.now
     links = dict(now.links)
     ours = {name for name, link in wanted.links.items() if link.is_ours or before.links.get(name) != link}
     for name in ours:
@@ -32,7 +34,7 @@ def drift_goal(before: HostState, wanted: HostState, now: HostState) -> HostStat
     routes = [r for r in wanted.routes if r.dev in ours and r.protocol not in OTHERS and r.lifetime.valid_s is None]
     have = set(now.routes)
     missing = tuple(r for r in routes if r not in have and r.dev in kept)
-    return HostState(
+    goal = HostState(
         links=links,
         routes=now.routes + missing,
         rules=_with_missing(before.rules, wanted.rules, now.rules),
@@ -41,6 +43,9 @@ def drift_goal(before: HostState, wanted: HostState, now: HostState) -> HostStat
         sysctls=dict(now.sysctls) | {k: v for k, v in wanted.sysctls.items() if before.sysctls.get(k) != v},
         tables=dict(now.tables) | {k: v for k, v in wanted.tables.items() if before.tables.get(k) != v},
     )
+    for provider in providers:
+        goal = provider.with_part(goal, provider.put_right(change))
+    return goal
 
 
 def _with_missing(before: Sequence[T], wanted: Sequence[T], now: Sequence[T]) -> tuple[T, ...]:

@@ -10,6 +10,7 @@ from typing import Literal
 from msgspec import Struct
 
 Action = Literal["write", "move", "remove"]
+FILES = "files"  # the subject of what a plan says about all of them
 _SECRET = re.compile(r"(?im)^([ \t+-]*[\w.-]*(?:password|psk|secret|private-key|wep-key\d?)\"?[ \t]*[:=][ \t]*)\S.*$")
 
 
@@ -19,6 +20,8 @@ class FileChange(Struct, frozen=True, kw_only=True):
     ``write`` makes or changes a file of ours, ``remove`` takes one away; ``move`` puts a foreign one aside, whole,
     where ``place`` says, and leaves ``new`` in its place. ``reason`` says why, ``lost`` what nobody takes over of it.
     ``raw`` is what stands in a file of which a part stays, where that is not what its text would be written as.
+    ``differs`` is False where nothing is known to be different but the first line, by which a file of ours names the
+    version of the site file, and where what stands there could not be read.
     """
 
     path: str
@@ -30,6 +33,14 @@ class FileChange(Struct, frozen=True, kw_only=True):
     reason: str = ""
     lost: tuple[str, ...] = ()
     raw: bytes | None = None
+    differs: bool = True
+
+    @property
+    def words(self) -> str:
+        """What happens to it, for people."""
+        if self.action == "move":
+            return f"move it aside, to {self.place}: {self.reason}"
+        return f"{self.action} it" + (f": {self.reason}" if self.reason else "")
 
     @property
     def content(self) -> bytes | None:

@@ -51,9 +51,9 @@ class TapSettingsProvider(PlainProvider):
         return Merged(part=self._on_taps(now, values, change.now, before.udev), kept=tuple(kept))
 
     def put_right(self, change: ThreeWay) -> Any:
-        """The values of taps that are there."""
-        part = self.part(change.now)
-        return self._on_taps(part, self._values(self.part(change.wanted)), change.now, part.udev)
+        """The values of taps that are there, and udev's rule."""
+        wanted = self.part(change.wanted)
+        return self._on_taps(self.part(change.now), self._values(wanted), change.now, wanted.udev)
 
     def lasts(self, before: HostState, wanted: HostState) -> bool:
         """Whether udev's rule is another one."""

@@ -17,7 +17,9 @@ from bascule.model.site import GuestNic, Host, Site
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
 from bascule.plan.change import About, Change, Plan
+from bascule.plan.file_change import FILES
 from bascule.plan.make import no_carrier
+from bascule.plan.target.extras import STAYS
 from bascule.plan.warnings.mtu import narrows
 from bascule.verify.checks import Check
 from bascule.verify.power import NONE_OFF, GuestsOff
@@ -53,13 +55,15 @@ class StateChecks:
         return next((n.text for n in self._plan.notes if (n.kind, n.subject) == ("unsupported", subject)), None)
 
     def rest(self) -> Iterator[Check]:
-        """A failed check for every change that no other check has told of, and for what is not in the file."""
+        """A failed check for every difference that no other check has told of; files that are not known are open."""
         for change in self._plan.changes:
             if id(change) not in self._told:
                 yield self._check("as-declared", change.subject, "", [change])
+        for subject, words in self._plan.beside_changes:
+            yield Check(id="as-declared", subject=subject, ok=False, detail=words.partition(STAYS)[0])
         for note in self._plan.notes:
-            if note.kind == "extra":
-                yield Check(id="as-declared", subject=note.subject, ok=False, detail=note.text.partition(": it ")[0])
+            if note.subject == FILES and note.text not in self._plan.refused:
+                yield Check(id="as-declared", subject=FILES, ok=None, detail=note.text, unproven=True)
 
     def _check(self, what: str, subject: str, seen: str, found: list[Change]) -> Check:
         self._told |= set(map(id, found))

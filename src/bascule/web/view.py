@@ -48,7 +48,7 @@ def state_document(
     asking: LastAnswers,
 ) -> dict[str, Any]:
     """All but the learned MACs, the traffic and what guards stop, which change all the time."""
-    seen = SeenHost(state=observed, changes=plan.changes if plan else (), notes=plan.notes if plan else ())
+    seen = SeenHost(state=observed, plan=Plan() if plan is None else plan)
     scene = make_scene(site, observed={host.name: seen}, collapse=COLLAPSE)
     answered = answers(asking.outcomes) if asking.digest == site.source.digest else ()
     ways = ways_of(scene, answered)

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from bascule import questions, workflow
 from bascule.apply.options import ANY_DRIVER
 from bascule.apply.prepare import look, prepare
+from bascule.apply.request import with_listed_files
 from bascule.draw.report.reach import reach_table
 from bascule.errors import BasculeError
 from bascule.model.state import HostState
@@ -141,7 +142,7 @@ class Watcher:
         plan: Plan | None = None
         if self.source.site_file is not None:
             try:
-                found = prepare(site, host, choice=ANY_DRIVER)
+                found = with_listed_files(prepare(site, host, choice=ANY_DRIVER), None)
                 observed, plan = found.observed, found.plan
             except BasculeError as error:
                 problems.append(first(error))

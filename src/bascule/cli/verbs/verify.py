@@ -20,7 +20,7 @@ from bascule.cli.show.output_style import output_style
     "its tap; nobody else gets one.",
 )
 def command(*, site_file: str, host: str | None, as_json: bool, strict: bool, attack: str | None) -> int:
-    """Check the bridges, NICs and guests of this host, and ask the expectations that it can ask.
+    """Check the bridges, NICs, guests and files of this host, and ask the expectations that it can ask.
 
     Changes nothing; sends probes (ARP, ICMP, TCP, UDP). What only others can ask is listed with the reason.
     A guest that is off is marked '-', and an expectation that needs it is unproven.

@@ -7,28 +7,25 @@ from msgspec import Struct
 from bascule.draw.scene.elements import LinkState, Presence
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
-from bascule.plan.change import Change, Note
+from bascule.plan.change import Plan
 
 
 class SeenHost(Struct, frozen=True, kw_only=True):
     """What was seen of a host, and what the plan would change on it; ``problems`` say why no plan could be made.
 
     ``other`` says that nothing shows the machine to be that host, empty where something does.
-
-    ``notes`` are the plan's own, of which those count that name what is there and not in the file.
     """
 
     state: HostState
-    changes: tuple[Change, ...] = ()
+    plan: Plan = Plan()
     problems: tuple[str, ...] = ()
     other: str = ""
-    notes: tuple[Note, ...] = ()
 
     @property
     def drift(self) -> tuple[tuple[str, str], ...]:
         """What the plan would do to what, and what it leaves that the file does not say, in its words."""
-        changed = tuple((change.subject, change.action) for change in self.changes)
-        return changed + tuple((note.subject, note.text) for note in self.notes if note.kind == "extra")
+        changed = ((change.subject, change.action) for change in self.plan.changes)
+        return (*changed, *self.plan.beside_changes)
 
     def drift_of(self, name: str) -> tuple[str, ...]:
         """The same of one link."""
@@ -98,6 +95,6 @@ def compare(seen: SeenHost | None, name: str) -> Comparison:
         state=link_state(link),
         isolated=is_isolated(link),
         drift=drift,
-        misplaced=any(change.subject == name and change.about == "master" for change in seen.changes),
+        misplaced=any(change.subject == name and change.about == "master" for change in seen.plan.changes),
         details=link_details(link),
     )

@@ -31,14 +31,19 @@ def put_right(before: LibvirtState, wanted: LibvirtState, now: LibvirtState, app
 
 
 def _network(made: NetworkText, there: NetworkText | None) -> NetworkText:
-    """Reservations and names that came since are nobody's fault; they stay."""
+    """What runs, and the definition that the next start takes."""
     if there is None:
         return made
-    shall, seen = parse.network(made), parse.network(there)
+    return replace(made, now=_network_text(made, made.now, there.now), next=_network_text(made, made.next, there.next))
+
+
+def _network_text(network: NetworkText, made: str, there: str) -> str:
+    """Reservations and names that came since are nobody's fault; they stay."""
+    if not made or not there:
+        return made
+    shall, seen = (parse.network(replace(network, now=text)) for text in (made, there))
     facts = [(one.mode, one.addresses, one.mtu, {*one.ranges}) for one in (shall, seen)]
-    same = facts[0] == facts[1] and {*shall.reservations} <= {*seen.reservations}
-    text = there if same else made
-    return replace(text, active=made.active, persistent=made.persistent, autostart=made.autostart)
+    return there if facts[0] == facts[1] and {*shall.reservations} <= {*seen.reservations} else made
 
 
 def _domain(old: DomainText | None, made: DomainText, there: DomainText) -> DomainText:
