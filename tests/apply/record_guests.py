@@ -66,7 +66,7 @@ def qemu(image: GuestImage) -> None:
         assert there.master("g1.0") == "br4"
         keep(there, image, "qemu", made, then)
         there.undo()
-        there.ok("guest", "stop", "g1", connect=False)
+        there.ok("guest", "stop", "g1", "--yes", connect=False)
 
 
 def main() -> None:

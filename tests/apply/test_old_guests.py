@@ -164,7 +164,7 @@ def of_bare_qemu(image: GuestImage) -> None:
         assert [(row["guest"], row["plug"]) for row in rows] == [("g1", {"kind": "bridge", "into": "br5"})]
 
         # the change before it made the bridges and the guest
-        there.ok("guest", "stop", "g1", connect=False)
+        there.ok("guest", "stop", "g1", "--yes", connect=False)
         assert BEFORE in there.undo()
         assert all_differences(before, look(bed)) == []
         assert json.loads(there.ok("guest", "list", "--json", connect=False))["nics"] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import subprocess
@@ -14,7 +15,9 @@ import pytest
 from bascule.cli.show import output_style
 from bascule.cli.show.folding import folded, folded_by_place, ranges
 from bascule.cli.show.output_style import OutputStyle, colored, plain
+from bascule.cli.show.problems import show_problems
 from bascule.cli.show.reach import short_table
+from bascule.errors import Problem
 from tests import prefork
 from tests.lab import Lab
 
@@ -272,6 +275,31 @@ def test_many_problems_of_one_kind_are_some_and_a_number(tmp_path: Path) -> None
     plan = bascule("check", str(site)).stdout
     assert plan.count("error[EXPECT-CONTRADICTED]") == 1  # of one line of the file
     assert "and 59 more like this: web-02…web-60; -v shows each" in plan
+
+
+def test_many_warnings_of_a_valid_file_are_some_and_a_number(tmp_path: Path) -> None:
+    """Each of sixty isolated guests names the other 59: that was 45 kB."""
+    site = tmp_path / "isolated.yaml"
+    text = SIXTY.partition("machines:")[0].replace("bridge: br0", "bridge: br0, isolated: true")
+    site.write_text(text.replace("10.0.0.0/16", "10.0.0.0/16, gateway: 10.0.0.1"))
+    short, each, data = (bascule("check", str(site), *more) for more in ((), ("-v",), ("--json",)))
+    assert short.stdout.count("warning: ") == 2
+    assert "is isolated from web-02…web-60, and can reach them" in short.stdout
+    assert re.search(r"and 58 more like this, in lines \d+ to \d+: web-03.0…web-60.0; -v shows each\n$", short.stdout)
+    assert each.stdout.count("warning: ") == len(json.loads(data.stdout)["mind"]) == 60
+    names = iter(f"{a}{b}{c}" for a in "abcd" for b in "efgh" for c in "ijkl")  # without numbers
+    site.write_text(re.sub(r"web-\d+", lambda _: next(names), site.read_text()))
+    assert re.search(r"is isolated from \w+, \w+, \w+, \w+, \w+ and 54 more, and", bascule("check", str(site)).stdout)
+    assert len(bascule("check", str(site)).stdout.splitlines()) == 9
+
+
+def test_many_problems_without_a_place_are_some_and_a_number() -> None:
+    """As those of a plan: sixty NICs that the host does not have."""
+    problems = [Problem(code="NIC-MISSING", message=f"this host has no NIC 'eth{n}'") for n in range(60)]
+    assert show_problems(problems) == (
+        f"{problems[0]}\n\n{problems[1]}\n\nand 58 more like this: eth2…eth59; -v shows each"
+    )
+    assert show_problems(problems[:1] * 2) == f"{problems[0]}\n\n{problems[0]}"
 
 
 @pytest.mark.kernel

@@ -191,7 +191,7 @@ def bare_qemu(image: GuestImage) -> None:
         there.lab.ip(there.host, "link del g1.0")
         wrong(there, "TAP-MISSING", "there is no tap 'g1.0': it was taken away while its guest runs", "replug", "g1",
               "--bridge", "br5", hint="`bascule guest stop` and `bascule guest start`", connect=False)  # fmt: skip
-        there.ok("guest", "stop", "g1", connect=False)
+        there.ok("guest", "stop", "g1", "--yes", connect=False)
 
         # QEMU's own words
         file = there.folder / "state" / "guests" / "g1" / "guest.json"

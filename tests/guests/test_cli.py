@@ -87,7 +87,10 @@ def test_the_wrong_thing_is_said_in_words(lab: Lab, uri: str, words: tuple[str, 
 @pytest.mark.kernel
 def test_shut_down_and_stopped(lab: Lab, uri: str) -> None:
     room = lab.host()
-    for words, said in ((("shutdown", "g1", "--wait", "0"), "asked to shut down: g1"), (("stop", "g1"), "stopped: g1")):
+    for words, said in (
+        (("shutdown", "g1", "--wait", "0"), "asked to shut down: g1"),
+        (("stop", "g1", "--yes"), "stopped: g1"),
+    ):
         done = lab.bascule(room, "guest", *words, "--connect", uri)  # libvirt's test driver forgets it at once
         assert (done.returncode, done.stdout.strip()) == (0, said), done.stderr
 
@@ -99,6 +102,16 @@ def test_a_terminal_is_asked_before_the_plug_is_pulled(lab: Lab, uri: str) -> No
     assert "power off g1 at once? Data that is not on disk yet is lost" in printed
     assert "nothing was changed" in printed
     assert "stopped: g1" in on_a_terminal(lab.host(), {}, *words, "--yes", hostname="h").decode()
+
+
+@pytest.mark.kernel
+def test_without_a_terminal_the_plug_is_pulled_only_with_yes(lab: Lab, uri: str) -> None:
+    room, words = lab.host(), ("guest", "stop", "g1", "--connect", uri)
+    done = lab.bascule(room, *words)
+    assert done.returncode == 64
+    assert "error[NOT-ASKED]: there is no terminal to ask on: power off g1 at once?" in done.stderr
+    assert "hint: use --yes" in done.stderr
+    assert lab.bascule(room, *words, "--yes").returncode == 0
 
 
 def test_no_line_of_the_list_of_verbs_is_cut() -> None:

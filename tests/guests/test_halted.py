@@ -87,7 +87,7 @@ def of_bare_qemu(image: GuestImage) -> None:
         os.kill(process, signal.SIGSTOP)  # its monitor does not answer either
         is_nothing_wrong_with_the_network(there, connect=False)
         os.kill(process, signal.SIGCONT)
-        there.ok("guest", "stop", "g1", connect=False)
+        there.ok("guest", "stop", "g1", "--yes", connect=False)
 
 
 def test_of_libvirt(image: GuestImage) -> None:

@@ -127,7 +127,7 @@ def with_libvirt(image: GuestImage) -> None:
         wrong(there, "GUEST-STILL-RUNS", "shutdown", "g1", "--wait", "0.1")  # nobody hears the button before the boot
 
         # a definition, edited by hand with remarks and other name spaces, that names a bridge that is not there
-        there.ok("guest", "stop", "g1")
+        there.ok("guest", "stop", "g1", "--yes")
         xml = there.domain().next.replace("type='network'", "type='bridge'", 1)
         odd = "<metadata><o:own xmlns:o='urn:own'>kept</o:own></metadata><memory "
         xml = xml.replace("<memory ", odd, 1) if "<metadata>" not in xml else xml
@@ -171,7 +171,7 @@ def bare(there: LibvirtHost, image: GuestImage) -> None:
     ok("undo")
     assert there.master("g1.0") == "br5"
     assert rows(there, connect=False)["g1", 0]["plug"] == {"kind": "bridge", "into": "br5"}
-    ok("guest", "stop", "g1")
+    ok("guest", "stop", "g1", "--yes")
     assert rows(there, connect=False)["g1", 0]["plug"]["into"] == "br5"
     ok("guest", "start", "g1")
     wrong(there, "GUEST-STILL-RUNS", "shutdown", "g1", "--wait", "0.1", connect=False)  # it has not booted yet
@@ -195,7 +195,7 @@ def bare(there: LibvirtHost, image: GuestImage) -> None:
     assert there.master("g1.1") == "br5"
     ok("guest", "detach", "g1", "1")
     assert "g1.1" not in there.links()
-    ok("guest", "stop", "g1")
+    ok("guest", "stop", "g1", "--yes")
     wrong(there, "'g1' does not run", "unplug", "g1", connect=False)
     assert "at its next start" in ok("guest", "replug", "g1", "--bridge", "br5")
     ok("guest", "start", "g1")
@@ -203,7 +203,7 @@ def bare(there: LibvirtHost, image: GuestImage) -> None:
 
     # destroyed while its change waits: the way back finds it off, and its definition as it was
     there.ok("apply", str(there.site), "--yes", "--confirm-within", "60s", connect=False)
-    ok("guest", "stop", "g1")
+    ok("guest", "stop", "g1", "--yes")
     there.run("undo", connect=False)
     assert rows(there, connect=False)["g1", 0]["plug"]["into"] == "br5"
     ok("guest", "undefine", "g1", "--yes")

@@ -48,7 +48,7 @@ def test_it_is_started_moved_and_stopped(lab: Lab, tmp_path: Path) -> None:
     if shutil.which("qemu-system-x86_64") is None:
         pytest.skip("QEMU is not installed: no qemu-system-x86_64")
     bed = switched(lab, tmp_path, SITE)
-    lab.keep(lambda: bed.run("guest", "stop", "g", "--driver", "qemu"))
+    lab.keep(lambda: bed.run("guest", "stop", "g", "--yes", "--driver", "qemu"))
     bed.apply("--no-confirm", "--driver", "qemu")
     guest(bed, "start", "g")
     made = port(bed)
@@ -73,7 +73,7 @@ def test_it_is_started_moved_and_stopped(lab: Lab, tmp_path: Path) -> None:
     extra = port(bed, "g.1")
     assert extra is not None
     assert extra.bridge == "ovs5"
-    guest(bed, "stop", "g")
+    guest(bed, "stop", "g", "--yes")
     assert (port(bed), port(bed, "g.1")) == (None, None)
 
 
@@ -97,7 +97,7 @@ def test_it_is_not_started_without_the_guard_that_it_shall_have(lab: Lab, tmp_pa
     if shutil.which("qemu-system-x86_64") is None:
         pytest.skip("QEMU is not installed: no qemu-system-x86_64")
     bed = switched(lab, tmp_path, GUARDED)
-    lab.keep(lambda: bed.run("guest", "stop", "g", "k", "--driver", "qemu"))
+    lab.keep(lambda: bed.run("guest", "stop", "g", "k", "--yes", "--driver", "qemu"))
 
     def refused(*words: str) -> str:
         done = bed.run("guest", *words, "--driver", "qemu")
@@ -122,7 +122,7 @@ def test_it_is_not_started_without_the_guard_that_it_shall_have(lab: Lab, tmp_pa
     assert "g, NIC 0: its definition says guard off, isolated of its port" in changes(bed)
     bed.apply("--no-confirm", "--driver", "qemu")
     assert changes(bed) == []
-    guest(bed, "stop", "g", "k")
+    guest(bed, "stop", "g", "k", "--yes")
     guest(bed, "start", "g", "k")
     made = port(bed)
     assert made is not None

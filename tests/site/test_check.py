@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from bascule.errors import NotPermitted
+from bascule.errors import NotPermitted, SiteFault
 from bascule.system.disk.files import read_bytes
 
 ROOT = Path(__file__).parent.parent.parent
@@ -81,6 +83,39 @@ def test_an_unreadable_file(tmp_path: Path) -> None:
     finally:
         os.seteuid(me)
     assert caught.value.exit_status == 77
+
+
+def test_what_sends_nothing_is_not_waited_for_without_end(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(SiteFault, match="sent nothing for 0.01 s"):
+        read_bytes(pipe, silence_s=0.01)
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind(str(tmp_path / "door"))
+        with pytest.raises(SiteFault, match="is a socket, not a site file"):
+            read_bytes(tmp_path / "door")
+
+
+def test_a_pipe_is_read_up_to_its_end_however_it_comes(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    text = b"# in many pieces\n" * 20_000
+
+    def write() -> None:
+        with pipe.open("wb") as stream:
+            stream.write(text)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    assert read_bytes(pipe) == text
+    writer.join()
+
+
+def test_standard_input_has_its_name() -> None:
+    words = [sys.executable, "-m", "bascule", "check", "-"]
+    right, wrong = (subprocess.run(words, input=text, capture_output=True, cwd=ROOT) for text in (b"site: s\n", b""))
+    assert right.stdout == b"standard input is valid: site 's', empty so far\n"
+    assert wrong.stdout.endswith(b"1 problem in standard input\n")
 
 
 def test_a_terminal_without_utf8() -> None:

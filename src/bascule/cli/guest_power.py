@@ -98,7 +98,7 @@ def shutdown(
 def stop(*, names: tuple[str, ...], yes: bool, driver: str | None, connect: str | None, as_json: bool) -> int:
     """Power guests off at once, like a power cut. `bascule guest shutdown` asks them first.
 
-    What a guest has not written to its disk is lost. It asks where it is run on a terminal.
+    What a guest has not written to its disk is lost. It asks on a terminal; without one it needs --yes.
     """
     chosen = chosen_guests(names, driver, connect)
     running = ranges(chosen.running)
@@ -126,7 +126,8 @@ def autostart(*, names: tuple[str, ...], disable: bool, driver: str | None, conn
 def undefine(*, names: tuple[str, ...], yes: bool, driver: str | None, connect: str | None, as_json: bool) -> int:
     """Remove the definitions of guests. Their disks stay; a guest that runs is refused.
 
-    A guest that the site file still has is defined again by the next apply. It asks where it is run on a terminal.
+    A guest that the site file still has is defined again by the next apply. It asks on a terminal; without one it needs
+    --yes.
     """
     chosen = chosen_guests(names, driver, connect)
     chosen.refuse_running()
@@ -166,8 +167,13 @@ def chosen_guests(names: Iterable[str], driver: str | None, connect: str | None)
 
 
 def _agrees(question: str, *, yes: bool) -> bool:
-    """Whether it may go on: where nobody can be asked it was meant."""
-    if yes or not sys.stdin.isatty() or click.confirm(question, err=True):
+    """Whether it may go on. Raises UsageFault where nobody can be asked: a script says --yes."""
+    from bascule.errors import Problem, UsageFault
+
+    if not yes and not sys.stdin.isatty():
+        words = f"there is no terminal to ask on: {question}"
+        raise UsageFault(Problem(code="NOT-ASKED", message=words, hint="use --yes to do it without a question"))
+    if yes or click.confirm(question, err=True):
         return True
     say("nothing was changed")
     return False

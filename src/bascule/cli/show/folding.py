@@ -16,7 +16,7 @@ FOLD_ANY_FROM = 6  # of any
 LONG_NAME = 20  # characters
 MOST_PIECES = 5  # names and ranges, where only the kind of thing matters
 _NUMBERED = tuple(map(re.compile, (r"^(.*?)(\d+)(\D*(?:\.\d+)?)$", r"^(.*\D)(\d+)()$")))  # web-01.0, eth0.101
-_LIST = re.compile(r"[\w.~-]+(?:, [\w.~-]+){2,}")
+_LIST = re.compile(r"[\w.~-]+(?:, (?!and )[\w.~-]+){2,}")
 _LINE_OF_FILE = re.compile(r"(?<=:)\d+(?=\)|:\d+\)|$)")
 _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
 _LINK_LOCAL = re.compile(r"fe80::[0-9a-f:]+")
@@ -51,9 +51,9 @@ def ranges(names: Iterable[str], *, most: int | None = None) -> str:
     return f"{', '.join(piece for piece, _ in pieces[:most])} and {more} more"
 
 
-def shorter_lists(text: str) -> str:
-    """A sentence with ranges in place of long lists of names."""
-    return _LIST.sub(lambda found: ranges(found[0].split(", ")), text)
+def shorter_lists(text: str, *, most: int | None = None) -> str:
+    """A sentence with ranges in place of long lists of names, of which ``most`` are named as in ``ranges``."""
+    return _LIST.sub(lambda found: ranges(found[0].split(", "), most=most), text)
 
 
 def _end(name: str) -> str:
@@ -108,7 +108,7 @@ def folded(
     if output_style().verbose or len(listed) < FOLD_FROM:
         return listed
     groups: dict[tuple[str, ...], list[int]] = {}
-    words = _Names(names)
+    words = NamesIn(names)
     for place, row in enumerate(listed):
         one = len({name for cell in row for name in words.of(cell)}) == 1
         groups.setdefault(tuple(_shape(cell, row[0], words if one else None) for cell in row), []).append(place)
@@ -203,7 +203,7 @@ def natural(name: str) -> tuple[tuple[int, str], ...]:
     return tuple((int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name))
 
 
-class _Names:
+class NamesIn:
     """Names as they stand in a text, as words of their own; where two begin alike it is the longer one.
 
     What a text costs follows from its length alone, however many names there are.
@@ -216,6 +216,7 @@ class _Names:
         self._seen: dict[str, list[tuple[int, str]]] = {}
 
     def of(self, text: str) -> list[str]:
+        """Those that stand in a text, in its order."""
         return [name for _, name in self._found(text)]
 
     def marked(self, text: str, mark: str) -> str:
@@ -249,13 +250,13 @@ def _first_word(name: str) -> str:
     return word[0] if word else name
 
 
-def _shape(cell: str, thing: str, names: _Names | None) -> str:
+def _shape(cell: str, thing: str, names: NamesIn | None) -> str:
     """A cell with marks for what differs; a line that names several stays as it is but for its own thing."""
     if cell == thing:
         return _THING
     shape = _LINE_OF_FILE.sub(_LINE, cell)
     if thing and thing in shape:
-        shape = _Names((thing,)).marked(shape, _THING)
+        shape = NamesIn((thing,)).marked(shape, _THING)
     return names.marked(shape, _NAME) if names is not None else shape
 
 

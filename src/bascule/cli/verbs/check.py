@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 def command(site: str, *, as_json: bool) -> int:
     """Every problem of the site file SITE ('-': standard input), with its place and a hint. Reads only."""
-    from bascule.cli.show.problems import show_problems
+    from bascule.cli.show.problems import show_problems, show_remarks
     from bascule.errors import SiteFault
     from bascule.questions import contradictions
     from bascule.site import parse
     from bascule.site.remarks import remarks
     from bascule.system.disk.files import read_bytes
 
-    data = read_bytes(site)
+    data, name = read_bytes(site), "standard input" if site == "-" else site
     try:
         right = parse(data, "stdin" if site == "-" else site)
         if problems := contradictions(right):
@@ -35,7 +35,7 @@ def command(site: str, *, as_json: bool) -> int:
         if as_json:
             emit("check", {"ok": False, "problems": [problem.as_json() for problem in fault.problems]})
         else:
-            show(f"{show_problems(fault.problems)}\n\n{_count(len(fault.problems), 'problem')} in {site}")
+            show(f"{show_problems(fault.problems)}\n\n{_count(len(fault.problems), 'problem')} in {name}")
         return fault.exit_status
     if as_json:
         minded = [remark.as_json() for remark in remarks(right)]
@@ -43,9 +43,9 @@ def command(site: str, *, as_json: bool) -> int:
         return 0
     if not output_style().quiet:
         told = ", ".join(_count(number, _noun(key)) for key, number in _counts(right).items() if number)
-        show(f"{site} is valid: site '{right.name}'" + (f" with {told}" if told else ", empty so far"))
-    for remark in remarks(right):
-        show(f"\nwarning: {remark.subject} {remark.text}\n --> {remark.place}")
+        show(f"{name} is valid: site '{right.name}'" + (f" with {told}" if told else ", empty so far"))
+    if warned := show_remarks(remarks(right), right.guests):
+        show(f"\n{warned}")
     return 0
 
 

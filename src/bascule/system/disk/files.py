@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import stat
 import sys
 from collections.abc import Iterator
@@ -14,25 +15,32 @@ from bascule.errors import NotPermitted, Problem, SiteFault
 
 STDOUT = "standard output"
 SITE_FILE_MAX = 4 << 20  # bytes; a site with 10,000 guests has about 2 MiB
+SILENCE_S = 30.0  # of a pipe or a device: whoever fills it may be on the other side of an SSH line
 
 
-def read_bytes(path: str | Path, *, limit: int = SITE_FILE_MAX) -> bytes:
+def read_bytes(path: str | Path, *, limit: int = SITE_FILE_MAX, silence_s: float = SILENCE_S) -> bytes:
     """The content of a site file of at most ``limit`` bytes; ``-`` is standard input.
 
-    Raises SiteFault for what is missing, no file or too large, NotPermitted for what may not be read.
+    Raises SiteFault for what is missing, no file, too large or sends nothing for ``silence_s`` seconds, NotPermitted
+    for what may not be read. A terminal is waited for without a limit: a person types there.
     """
     if str(path) == "-":
-        data = sys.stdin.buffer.read(limit + 1)
-        return _within(data, limit, "standard input")
-    file = Path(path)
+        return _within(_read(sys.stdin.fileno(), limit + 1, silence_s, "standard input"), limit, "standard input")
+    file, name = Path(path), f"'{path}'"
     try:
         kind = file.stat().st_mode
         if stat.S_ISDIR(kind):
             candidates = sorted(each.name for each in file.iterdir() if each.suffix in {".yaml", ".yml"})[:5]
             hint = f"name the file: {', '.join(candidates)}" if candidates else "name the file itself"
             raise SiteFault(Problem(code="FILE", message=f"'{path}' is a directory, not a site file", hint=hint))
-        with file.open("rb") as stream:
-            return _within(stream.read(limit + 1), limit, f"'{path}'")
+        if stat.S_ISSOCK(kind):
+            hint = "name a file, or send the text through a pipe: … | bascule check -"
+            raise SiteFault(Problem(code="FILE", message=f"{name} is a socket, not a site file", hint=hint))
+        handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        try:
+            return _within(_read(handle, limit + 1, silence_s, name), limit, name)
+        finally:
+            os.close(handle)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise SiteFault(Problem(code="FILE", message=f"'{path}' does not exist", hint=_instead(file))) from error
     except PermissionError as error:
@@ -42,6 +50,23 @@ def read_bytes(path: str | Path, *, limit: int = SITE_FILE_MAX) -> bytes:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise SiteFault(Problem(code="FILE", message=f"'{path}' cannot be read: {reason}")) from error
+
+
+def _read(handle: int, size: int, silence_s: float, name: str) -> bytes:
+    """At most ``size`` bytes, up to the end; a FIFO that nobody has open for writing has none."""
+    ready = select.poll()
+    ready.register(handle, select.POLLIN)
+    data, wait_ms = b"", None if os.isatty(handle) else silence_s * 1000
+    while len(data) < size:
+        if not ready.poll(wait_ms):
+            hint = "name a file, or see why whoever writes to it sends nothing"
+            words = f"{name} sent nothing for {silence_s:g} s"
+            raise SiteFault(Problem(code="FILE", message=words, hint=hint))
+        with suppress(BlockingIOError):  # another reader of the same pipe was faster
+            if not (chunk := os.read(handle, size - len(data))):
+                break
+            data += chunk
+    return data
 
 
 def _instead(file: Path) -> str:
