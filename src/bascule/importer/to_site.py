@@ -11,8 +11,8 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from bascule.model.dhcp.offers import use_words
-from bascule.model.host_links import LISTENING, MAIN_TABLE, OPENVSWITCH_MODES, Ipv6, PolicyRule
-from bascule.model.links import Bond, Bridge, BridgePort, OpenVSwitch, OpenVSwitchBond, Vlan
+from bascule.model.host_links import LISTENING, MAIN_TABLE, Ipv6, PolicyRule
+from bascule.model.links import Bond, Bridge, BridgePort, Physical, Vlan
 from bascule.model.links.wake_on_lan import OFF
 from bascule.model.state import PortVlans
 from bascule.model.values import IfName, IpInterface, is_onlink
@@ -96,8 +96,8 @@ class _Writer:
         options = link.options
         if isinstance(options, Bond):
             out["mode"] = options.mode
-            if isinstance(options, OpenVSwitchBond) and options.mode not in OPENVSWITCH_MODES:
-                out["kind"] = "openvswitch"  # a mode that the kernel has as well
+            if not options.by_kernel and options.mode not in options.alone:
+                out["kind"] = options.said  # a mode that the kernel has as well
             out |= _bond_options(options)
         out |= self._speech(link) if link.master is None else {}
         return out | _mac_and_mtu(link)
@@ -118,7 +118,7 @@ class _Writer:
     def _bridge(self, link: LinkConfig) -> dict[str, Any]:
         out: dict[str, Any] = {"uplink": "unknown" if link.name in self.unsure else "none"}
         members = [self.config.links[name] for name in self.ports.get(link.name, [])]
-        members = [each for each in members if each.options.kind in {"", "bond", "openvswitch-bond", "vlan"}]
+        members = [each for each in members if isinstance(each.options, Physical | Bond | Vlan)]
         aware = isinstance(link.options, Bridge) and bool(link.options.vlan_filtering)
         members = [_in_default_vlan(each, link.options) for each in members] if aware else members
         if link.mac is not None:  # it has its uplink's, where nobody gave it one of its own
@@ -131,16 +131,16 @@ class _Writer:
                 out["vlan"] = int(first.options.id)
                 out |= {"mtu": first.mtu} if first.mtu is not None else {}
         if members[1:]:
-            native = 0 if isinstance(link.options, OpenVSwitch) else 1
-            out["ports"] = [_further(each, members[0], native if aware else None) for each in members[1:]]
+            native = link.options.native if aware and isinstance(link.options, Bridge) else None
+            out["ports"] = [_further(each, members[0], native) for each in members[1:]]
         out |= self._speech(link)
         below = members[0].options if members else None
         if isinstance(below, Vlan) and not self._is_stacked(members[0]):
             self._tagged(link, below.id)
         options = link.options
-        if isinstance(options, OpenVSwitch):
-            out = {"kind": "openvswitch", **out, **_switch(options)}
-            out |= _carried(members[0].vlans, native=0) if members and options.vlan_filtering else {}
+        if isinstance(options, Bridge) and not options.by_kernel:
+            out = {"kind": options.said, **out, **options.spoken()}
+            out |= _carried(members[0].vlans, native=options.native) if members and options.vlan_filtering else {}
         elif isinstance(options, Bridge):
             if options.vlan_filtering:
                 out["vlan_aware"] = True
@@ -294,18 +294,10 @@ def _bond_options(options: Bond) -> dict[str, Any]:
     return out
 
 
-def _switch(options: OpenVSwitch) -> dict[str, Any]:
-    """What a bridge of Open vSwitch has beside what all bridges have."""
-    out: dict[str, Any] = {"rstp": True} if options.rstp else {"stp": True} if options.stp_state else {}
-    out |= {"fail_mode": options.fail_mode} if options.fail_mode else {}
-    out |= {"snooping": True} if options.mcast_snooping else {}
-    return out | ({"datapath": options.datapath} if options.datapath else {})
-
-
 def _carried(vlans: Iterable[PortVlans], native: int = 1) -> dict[str, Any]:
     """The VLANs of an uplink: those with a tag, and the one of what arrives without, where it is not the usual one.
 
-    One that carries all of them on Open vSwitch has said nothing.
+    One that carries all of them where that is the usual has said nothing.
     """
     entries = tuple(vlans)
     is_tagged = native == 0 and any(one.pvid and not one.untagged for one in entries)

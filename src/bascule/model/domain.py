@@ -26,7 +26,7 @@ class DomainNic(Struct, frozen=True, kw_only=True):
     pci: str = ""
     link_up: bool = True
     mtu: int | None = None
-    switch: str = ""  # "openvswitch" where the virtual port says so
+    by_kernel: bool = True  # False: its definition takes the bridge for one that the kernel does not make
     vlans: str = ""  # those that the definition gives its port: "10 untagged, 20"
     filter: str = ""  # the nwfilter that libvirt keeps at its tap
 

@@ -14,12 +14,12 @@ from msgspec.structs import replace
 
 from bascule.errors import Place
 from bascule.model.dhcp.offers import NOTHING, Unused
+from bascule.model.links.mirror import Mirror
 from bascule.model.links.wake_on_lan import Modes
 from bascule.model.site_place import NOWHERE
 from bascule.model.values import IfName, IpAddress, IpInterface, IpNetwork, Mac, Vid
 
 MAIN_TABLE, DEFAULT_TABLE = 254, 253  # the tables that the kernel's own rules look up (linux/rtnetlink.h)
-OPENVSWITCH_MODES = ("balance-slb", "balance-tcp")  # of bonds that Open vSwitch alone can make
 
 
 class Ipv6(StrEnum):
@@ -143,7 +143,7 @@ class Bond(HostLink, frozen=True, kw_only=True):
     primary: IfName | None = None
     min_links: int | None = None
     ad_select: str | None = None
-    is_openvswitch: bool = False  # Open vSwitch makes it, as one port of the bridge over it
+    by_kernel: bool = True  # else it is one port of the bridge over it, whoever makes that
 
 
 class VlanLink(HostLink, frozen=True, kw_only=True):
@@ -152,24 +152,6 @@ class VlanLink(HostLink, frozen=True, kw_only=True):
     link: IfName
     id: Vid
     protocol: str = "802.1Q"
-
-
-class Mirror(Struct, frozen=True, kw_only=True):
-    """Copies of the frames that pass some ports of a switch, both ways; of all ports where ``sources`` is empty."""
-
-    sources: tuple[IfName, ...]
-    to: IfName
-    place: Place = NOWHERE
-
-    @property
-    def name(self) -> str:
-        """What it is called on the switch."""
-        return f"to-{self.to}"
-
-    @property
-    def words(self) -> str:
-        """What it does, for people."""
-        return f"mirror {', '.join(self.sources) or 'all'} → {self.to}"
 
 
 class OpenVSwitch(Struct, frozen=True, kw_only=True):
@@ -231,6 +213,23 @@ class Bridge(HostLink, frozen=True, kw_only=True):
     def is_alone(self) -> bool:
         """Whether it has no uplink on purpose: nobody but its own guests is on it."""
         return self.uplink is None and self.uplink_unknown is None
+
+    @property
+    def by_kernel(self) -> bool:
+        """Whether the kernel makes it and forwards its frames."""
+        return self.openvswitch is None
+
+    @property
+    def traits(self) -> tuple[str, ...]:
+        """What tells it from a plain bridge, for people."""
+        switch = self.openvswitch
+        told = (
+            ("Open vSwitch", switch is not None),
+            ("VLAN-aware", self.vlan_aware),
+            ("STP", self.stp),
+            ("RSTP", switch is not None and switch.rstp),
+        )
+        return (*(words for words, on in told if on), *(mirror.words for mirror in self.mirrors))
 
     @property
     def mirrors(self) -> tuple[Mirror, ...]:

@@ -109,10 +109,10 @@ class Host(HostLinks, frozen=True, kw_only=True):
 
 
 class SwitchedNic(Struct, frozen=True, kw_only=True):
-    """How a NIC stands on a bridge of Open vSwitch: with ``untagged`` None and no ``tagged`` its port carries all.
+    """How a NIC stands on a bridge that the kernel does not make.
 
-    ``untagged`` is the VLAN of what it sends without a tag, 0 for the one that is no VLAN; ``native_tagged``: it gets
-    frames of that VLAN with its tag.
+    With ``untagged`` None and no ``tagged`` its port carries all. ``untagged`` is the VLAN of what it sends without a
+    tag, 0 for the one that is no VLAN; ``native_tagged``: it gets frames of that VLAN with its tag.
     """
 
     untagged: int | None = None
@@ -145,7 +145,7 @@ class GuestNic(Struct, frozen=True, kw_only=True):
     vlan: Vid | None = None
     vlans: tuple[tuple[Vid, Vid], ...] = ()  # ranges of a trunk
     guarding: Guarding = Guarding()
-    openvswitch: SwitchedNic | None = None  # of a bridge of Open vSwitch alone
+    switched: SwitchedNic | None = None  # of a bridge that is not the kernel's alone
     bandwidth: Bandwidth = Bandwidth()
     place: Place = NOWHERE
 
@@ -171,13 +171,13 @@ class GuestNic(Struct, frozen=True, kw_only=True):
 
     @property
     def by_kernel(self) -> bool:
-        """Whether the kernel forwards its frames, by its rules and queues; on a bridge of Open vSwitch its rows do."""
-        return self.openvswitch is None
+        """Whether the kernel forwards its frames, by its rules and queues; else whoever makes its bridge."""
+        return self.switched is None
 
     @property
     def native_tagged(self) -> bool:
         """Whether what leaves its trunk in the native VLAN bears its tag."""
-        return self.openvswitch is not None and self.openvswitch.native_tagged
+        return self.switched is not None and self.switched.native_tagged
 
     @property
     def master(self) -> IfName | None:

@@ -30,12 +30,12 @@ def is_at(nic: DomainNic, wanted: GuestNic) -> bool:
 
 def _is_on_kind(nic: DomainNic, wanted: GuestNic) -> bool:
     """Whether whoever runs the guest takes its bridge for one of the kind that it is."""
-    return (nic.switch == "openvswitch") == (wanted.openvswitch is not None)
+    return nic.by_kernel == wanted.by_kernel
 
 
 def _has_vlans(nic: DomainNic, wanted: GuestNic) -> bool:
-    """Whether whoever runs the guest gives its port of Open vSwitch the VLANs of the file when it starts."""
-    return wanted.openvswitch is None or nic.vlans == wanted.openvswitch.words
+    """Whether whoever runs the guest gives its port the VLANs of the file when it starts."""
+    return wanted.switched is None or nic.vlans == wanted.switched.words
 
 
 def restart_reason(now: DomainNic, wanted: GuestNic) -> str:

@@ -12,6 +12,7 @@ from bascule.model import site as m
 from bascule.model.bandwidth import Bandwidth
 from bascule.model.dhcp.offers import Offer, unused
 from bascule.model.guarding import GROUPS, Guarding, GuardLevel, VirtualRouter
+from bascule.model.links.mirror import Mirror
 from bascule.model.links.wake_on_lan import in_order
 from bascule.model.network_mtus import with_network_mtus
 from bascule.model.site_place import SitePlace, SiteSource
@@ -149,7 +150,7 @@ class _Builder:
             primary=bond.primary,
             min_links=bond.min_links,
             ad_select=bond.ad_select,
-            is_openvswitch=bond.is_openvswitch,
+            by_kernel=bond.by_kernel,
             **self.shared(name, bond, path),
         )
 
@@ -204,7 +205,7 @@ class _Builder:
             port_priority=bridge.port_priority,
             snooping=bridge.snooping,
             querier=bridge.querier,
-            openvswitch=self.openvswitch(str(path[1]), name, bridge, path) if bridge.is_openvswitch else None,
+            openvswitch=self.openvswitch(str(path[1]), name, bridge, path) if not bridge.by_kernel else None,
             **self.shared(name, bridge, path),
         )
 
@@ -222,7 +223,7 @@ class _Builder:
 
     def is_vlan_aware(self, host: str, name: IfName, bridge: d.Bridge) -> bool:
         """Whether it keeps VLANs apart; Open vSwitch always can, and does where the file uses one."""
-        if not bridge.is_openvswitch:
+        if bridge.by_kernel:
             return bridge.vlan_aware
         said = ("hosts", host, "bridges", name, "vlan_aware") in self.found.values
         return (host, name) in self.tagged or said or bool(bridge.vlans) or bridge.pvid is not None
@@ -234,7 +235,7 @@ class _Builder:
             fail_mode=bridge.fail_mode,
             datapath=bridge.datapath,
             mirrors=tuple(
-                links.Mirror(
+                Mirror(
                     sources=tuple(dict.fromkeys(port for word in each.from_ for port in ports[word])),
                     to=ports[each.to][0] if each.to in ports else IfName(each.to),
                     place=self.at((*path, "mirror", index)),
@@ -291,14 +292,14 @@ class _Builder:
             vlan=nic.vlan,
             vlans=nic.vlans,
             guarding=self.guarding(self.document.guests[guest].host, nic),
-            openvswitch=self.switched(host, nic),
+            switched=self.switched(host, nic),
             bandwidth=Bandwidth(up=nic.limit.up, down=nic.limit.down) if nic.limit else Bandwidth(),
             place=self.at(("guests", guest, "nics", index)),
         )
 
     def switched(self, host: str, nic: d.GuestNic) -> m.SwitchedNic | None:
         bridge = self.document.hosts[host].bridges.get(nic.bridge) if nic.bridge is not None else None
-        if bridge is None or nic.bridge is None or not bridge.is_openvswitch:
+        if bridge is None or nic.bridge is None or bridge.by_kernel:
             return None
         if not self.is_vlan_aware(host, nic.bridge, bridge):
             return m.SwitchedNic()

@@ -7,7 +7,9 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
-from bascule.model.host_links import OPENVSWITCH_MODES, Ipv6, Ipv6Privacy
+from bascule.model import links
+from bascule.model.host_links import Ipv6, Ipv6Privacy
+from bascule.model.links import BONDS, BRIDGES
 from bascule.model.links.wake_on_lan import MODES, OFF
 from bascule.model.values import IfName
 from bascule.site import scalars as s
@@ -147,7 +149,6 @@ class Nic(WiredLink):
     switch: Switch | None = Field(None, description="The switch port that it should be plugged into.")
 
 
-BRIDGE_KINDS = ("linux", "openvswitch")  # who makes a bridge or a bond
 BOND_MODES = (
     "active-backup",
     "802.3ad",
@@ -156,7 +157,7 @@ BOND_MODES = (
     "broadcast",
     "balance-tlb",
     "balance-alb",
-    *OPENVSWITCH_MODES,
+    *(mode for kind in BONDS.values() for mode in kind.alone),
 )
 
 
@@ -178,7 +179,7 @@ class Bond(WiredLink):
         description="The kernel's bonding mode; 802.3ad needs LACP on the switch. balance-slb and balance-tcp (with "
         "LACP) are Open vSwitch's, for the uplink of such a bridge.",
     )
-    kind: Annotated[str, s.choice(*BRIDGE_KINDS, noun="a kind of bond")] | None = Field(
+    kind: Annotated[str, s.choice(*BONDS, noun="a kind of bond")] | None = Field(
         None, description="Who makes it: the kernel (linux), or Open vSwitch, which makes active-backup as well."
     )
     miimon: s.Milliseconds | None = Field(
@@ -201,9 +202,15 @@ class Bond(WiredLink):
     )
 
     @property
-    def is_openvswitch(self) -> bool:
-        """Whether Open vSwitch makes it, not the kernel."""
-        return self.kind == "openvswitch" or (self.kind is None and self.mode in OPENVSWITCH_MODES)
+    def made(self) -> type[links.Bond]:
+        """What it is on the host: where the file does not say who makes it, a mode may that the kernel lacks."""
+        alone = (kind for kind in BONDS.values() if self.mode in kind.alone)
+        return BONDS[self.kind] if self.kind is not None else next(alone, links.Bond)
+
+    @property
+    def by_kernel(self) -> bool:
+        """Whether the kernel makes it."""
+        return self.made.by_kernel
 
 
 class VlanLink(WiredLink):
@@ -285,7 +292,7 @@ class Bridge(HostLink):
 
     model_config = ConfigDict(title="a bridge", json_schema_extra={"required": ["uplink"]})
 
-    kind: Annotated[str, s.choice(*BRIDGE_KINDS, noun="a kind of bridge")] = Field(
+    kind: Annotated[str, s.choice(*BRIDGES, noun="a kind of bridge")] = Field(
         "linux", description="The kernel's bridge, or one of Open vSwitch, which keeps VLANs apart by itself."
     )
     uplink: s.Uplink | None = Field(
@@ -353,9 +360,14 @@ class Bridge(HostLink):
         return (*uplinks, *(port.link for port in self.ports))
 
     @property
-    def is_openvswitch(self) -> bool:
-        """Whether Open vSwitch makes it, not the kernel."""
-        return self.kind == "openvswitch"
+    def made(self) -> type[links.Bridge]:
+        """What it is on the host."""
+        return BRIDGES[self.kind]
+
+    @property
+    def by_kernel(self) -> bool:
+        """Whether the kernel makes it."""
+        return self.made.by_kernel
 
     @model_validator(mode="before")
     @classmethod

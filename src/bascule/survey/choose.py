@@ -6,18 +6,10 @@ import difflib
 from collections.abc import Iterable, Iterator
 
 from bascule.errors import Problem, UsageFault
-from bascule.model.links import Bond, Bridge, OpenVSwitch, OpenVSwitchBond, Physical, Tap, Veth, Vlan
+from bascule.model.links import Bond, Physical, Tap, Veth, Vlan
 from bascule.model.site import Host
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
-
-KINDS = (  # what is no NIC, the more special first
-    (OpenVSwitch, "a bridge of Open vSwitch"),
-    (OpenVSwitchBond, "a bond of Open vSwitch"),
-    (Bridge, "a bridge"),
-    (Bond, "a bond"),
-    (Vlan, "a VLAN link"),
-)
 
 
 def choose(state: HostState, names: Iterable[str], host: Host | None = None) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -48,7 +40,7 @@ def choose(state: HostState, names: Iterable[str], host: Host | None = None) -> 
         below = list(_below(state.links[IfName(name)], state))
         if below != [name]:
             link = state.links[IfName(name)]
-            what = next((words for kind, words in KINDS if isinstance(link.options, kind)), "no NIC")
+            what = link.options.noun or "no NIC"
             if not below:
                 raise UsageFault(Problem(code="NO-NIC", message=f"'{name}' is {what} without a NIC under it"))
             remarks.append(f"{name} is {what}: listening on {', '.join(below)}")

@@ -178,15 +178,7 @@ def _add_bridge(builder: SceneBuilder, site: Site, host: Host, bridge: Bridge, o
     network = site.network_of_bridge(host, bridge)
     name = network.name if network else None
     look = compare(observed, bridge.name)
-    switch = bridge.openvswitch
-    told = (
-        ("Open vSwitch", switch is not None),
-        ("VLAN-aware", bridge.vlan_aware),
-        ("STP", bridge.stp),
-        ("RSTP", switch is not None and switch.rstp),
-    )
-    notes = [words for words, on in told if on]
-    notes += [mirror.words for mirror in switch.mirrors] if switch is not None else []
+    notes = list(bridge.traits)
     if bridge.uplink is None:
         notes.append("no uplink")
     without = "unknown" if bridge.uplink_unknown else "none, on purpose"

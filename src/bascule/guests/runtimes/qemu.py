@@ -17,7 +17,7 @@ from bascule.guests.runtimes.qemu_process import QemuDriver
 from bascule.guests.runtimes.runtime import bring, bring_or_take_back, next_nic, run
 from bascule.host.live import HERE
 from bascule.model.domain import Domain, DomainNic
-from bascule.model.links import OpenVSwitch
+from bascule.model.links import Bridge
 from bascule.model.site import Attachment, Guest, GuestNic, SwitchedNic
 from bascule.model.state import HostState
 from bascule.model.values import IfName, Mac
@@ -199,9 +199,9 @@ def _nic(guest: str, nic: DomainNic, to: Attachment, host: HostState) -> GuestNi
     assert nic.mac is not None, "a definition has a MAC for each NIC"
     made = GuestNic(guest=guest, index=nic.index, plug=to.kind, into=to.into, mac=nic.mac, tap=IfName(nic.tap))
     bridge = host.links.get(made.master) if made.master is not None else None
-    if bridge is None or not isinstance(bridge.options, OpenVSwitch):
+    if bridge is None or not isinstance(bridge.options, Bridge) or bridge.options.by_kernel:
         return made
-    return replace(made, openvswitch=SwitchedNic(untagged=0 if bridge.options.vlan_filtering else None))
+    return replace(made, switched=SwitchedNic(untagged=0 if bridge.options.vlan_filtering else None))
 
 
 def _carry(part: SwitchState, nic: GuestNic, into: str, was: str) -> None:
@@ -209,7 +209,7 @@ def _carry(part: SwitchState, nic: GuestNic, into: str, was: str) -> None:
     away = leave(part.socket, nic.tap) if was in part.bridges else ip("link", "set", "dev", nic.tap, "nomaster")
     joined = ip("link", "set", "dev", nic.tap, "master", into)
     if into in part.bridges:
-        switch = nic.openvswitch or SwitchedNic()
+        switch = nic.switched or SwitchedNic()
         joined = join(part.socket, into, nic.tap, switch, isolated=bool(nic.guarding.port_flag))
     _tell(f"leave {was} for {into}", away, joined)
 
@@ -220,7 +220,7 @@ def _on_switch(nics: Sequence[GuestNic]) -> None:
     if part is None:
         return
     joined = (
-        join(part.socket, nic.into, nic.tap, nic.openvswitch or SwitchedNic(), isolated=bool(nic.guarding.port_flag))
+        join(part.socket, nic.into, nic.tap, nic.switched or SwitchedNic(), isolated=bool(nic.guarding.port_flag))
         for nic in nics
     )
     try:

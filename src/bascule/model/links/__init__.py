@@ -13,6 +13,8 @@ from bascule.model.links.plain import Dummy, Loopback, Macvtap, Other, Physical,
 from bascule.model.links.vlan import Vlan
 
 __all__ = [
+    "BONDS",
+    "BRIDGES",
     "KINDS",
     "LOSES_GUESTS",
     "PORTS_MAX",
@@ -37,6 +39,9 @@ KINDS: Mapping[str, type[LinkOptions]] = {
     cls.kind: cls
     for cls in (Physical, Loopback, Bridge, OpenVSwitch, OpenVSwitchBond, Vlan, Bond, Tap, Veth, Macvtap, Dummy)
 }
+
+BRIDGES: Mapping[str, type[Bridge]] = {cls.said: cls for cls in (Bridge, OpenVSwitch)}  # by the site file's word
+BONDS: Mapping[str, type[Bond]] = {cls.said: cls for cls in (Bond, OpenVSwitchBond)}
 
 
 def read_kind(kind: str, info: Mapping[str, Any]) -> LinkOptions:

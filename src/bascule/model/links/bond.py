@@ -18,6 +18,9 @@ class Bond(LinkOptions, frozen=True, kw_only=True):
     """The mode and the link monitoring; ``miimon`` is in milliseconds."""
 
     kind: ClassVar[str] = "bond"
+    noun: ClassVar[str] = "a bond"
+    said: ClassVar[str] = "linux"  # the word for who makes it in a site file
+    alone: ClassVar[tuple[str, ...]] = ()  # modes that the kernel does not have
     fixed: ClassVar[frozenset[str]] = frozenset({"mode", "ad_lacp_rate", "ad_select"})  # only while it is down
     argument_names: ClassVar[Mapping[str, str]] = {"ad_lacp_rate": "lacp_rate"}
 

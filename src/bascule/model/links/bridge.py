@@ -19,6 +19,9 @@ class Bridge(LinkOptions, frozen=True, kw_only=True):
     """
 
     kind: ClassVar[str] = "bridge"
+    noun: ClassVar[str] = "a bridge"
+    said: ClassVar[str] = "linux"  # the word for it in a site file
+    native: ClassVar[int] = 1  # the VLAN inside of what bears no tag, where it keeps VLANs apart
     momentary: ClassVar[frozenset[str]] = frozenset({"ageing_time", "forward_delay", "hello_time", "max_age"})
     unkept: ClassVar[frozenset[str]] = frozenset(
         {"mcast_router", "nf_call_iptables", "nf_call_ip6tables", "nf_call_arptables"}
@@ -46,6 +49,10 @@ class Bridge(LinkOptions, frozen=True, kw_only=True):
         """What tells it from a plain bridge, for people."""
         told = (("VLAN-aware", self.vlan_filtering), ("STP", self.stp_state))
         return tuple(words for words, on in told if on)
+
+    def spoken(self) -> dict[str, Any]:
+        """What a site file says of one that is not the kernel's, beside what it says of all bridges."""
+        return {}
 
     @property
     def deaf_s(self) -> float:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from bascule.model.links.bond import Bond
 from bascule.model.links.bridge import Bridge
 
+MAKER = "Open vSwitch"
 DEAF_S = 30.0  # two forward delays (stp-forward-delay in ovs-vswitchd.conf.db(5))
 
 
@@ -18,6 +19,11 @@ class OpenVSwitch(Bridge, frozen=True, kw_only=True):
 
     kind: ClassVar[str] = "openvswitch-bridge"
     by_kernel: ClassVar[bool] = False
+    maker: ClassVar[str] = MAKER
+    tool: ClassVar[str] = "ovs-vsctl"
+    noun: ClassVar[str] = f"a bridge of {MAKER}"
+    said: ClassVar[str] = "openvswitch"
+    native: ClassVar[int] = 0  # kept apart from all VLANs
 
     forward_delay: int = 0  # of the kernel's bridges alone
     mcast_snooping: int = 0
@@ -31,10 +37,21 @@ class OpenVSwitch(Bridge, frozen=True, kw_only=True):
         """With RSTP a port at which no other bridge speaks forwards at once."""
         return DEAF_S if self.stp_state and not self.rstp else 0.0
 
+    def spoken(self) -> dict[str, Any]:
+        """Its spanning tree, and what else is no matter of the kernel's."""
+        out: dict[str, Any] = {"rstp": True} if self.rstp else {"stp": True} if self.stp_state else {}
+        out |= {"fail_mode": self.fail_mode} if self.fail_mode else {}
+        out |= {"snooping": True} if self.mcast_snooping else {}
+        return out | ({"datapath": self.datapath} if self.datapath else {})
+
+    def mark_lost(self, name: str, alias: str | None, mark: str) -> tuple[str, str]:
+        """Its mark stands in the database, whatever the alias of its internal port is."""
+        return "external_ids", f"ovs-vsctl set bridge {name} external_ids:{mark.replace(':', '=', 1)}"
+
     @property
     def traits(self) -> tuple[str, ...]:
         """With who makes it."""
-        return ("Open vSwitch", *("RSTP" if words == "STP" and self.rstp else words for words in super().traits))
+        return (MAKER, *("RSTP" if words == "STP" and self.rstp else words for words in super().traits))
 
 
 class OpenVSwitchBond(Bond, frozen=True, kw_only=True):
@@ -42,6 +59,11 @@ class OpenVSwitchBond(Bond, frozen=True, kw_only=True):
 
     kind: ClassVar[str] = "openvswitch-bond"
     by_kernel: ClassVar[bool] = False
+    maker: ClassVar[str] = MAKER
+    tool: ClassVar[str] = "ovs-vsctl"
+    noun: ClassVar[str] = f"a bond of {MAKER}"
+    said: ClassVar[str] = "openvswitch"
+    alone: ClassVar[tuple[str, ...]] = ("balance-slb", "balance-tcp")
     is_link: ClassVar[bool] = False
     fixed: ClassVar[frozenset[str]] = frozenset()
 

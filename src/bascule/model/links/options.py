@@ -36,6 +36,9 @@ class LinkOptions(Struct, frozen=True, kw_only=True):
     momentary: ClassVar[frozenset[str]] = frozenset()
     by_kernel: ClassVar[bool] = True  # `ip link` makes, alters and deletes it
     is_link: ClassVar[bool] = True  # the kernel shows it
+    maker: ClassVar[str] = ""  # who makes it where the kernel does not, for people
+    tool: ClassVar[str] = "ip"  # by which a hand sets what a site file has no word for
+    noun: ClassVar[str] = ""  # what it is, for people
     virtual: ClassVar[bool] = True  # can be made with `ip link add`; False for what is plugged or owned by a process
 
     @classmethod
@@ -67,6 +70,10 @@ class LinkOptions(Struct, frozen=True, kw_only=True):
             flag = isinstance(default, bool)
             words += [self.argument_names.get(name, name), ON_OFF[bool(value)] if flag else str(value)]
         return tuple(words)
+
+    def mark_lost(self, name: str, alias: str | None, mark: str) -> tuple[str, str]:
+        """What its maker's mark has given way to, and the command by which a hand puts it back."""
+        return f"alias is '{alias}'", f"ip link set {name} alias {mark}"
 
     def must_be_remade(self, before: Self) -> bool:
         """Whether an option differs that the kernel takes at creation only."""

@@ -11,6 +11,7 @@ class Vlan(LinkOptions, frozen=True, kw_only=True):
     """The tag that the link puts on and takes off."""
 
     kind: ClassVar[str] = "vlan"
+    noun: ClassVar[str] = "a VLAN link"
     fixed: ClassVar[frozenset[str]] = frozenset({"protocol", "id"})
 
     protocol: str = "802.1Q"

@@ -29,7 +29,7 @@ def lay_bond(build: TargetBuilder, bond: DeclaredBond) -> None:
         raise _unknown(bond, bond.nics_unknown)
     before = build.links.get(bond.name)
     first = build.links[bond.nics[0]] if bond.nics else Link(name=bond.name, options=Bond())
-    if bond.is_openvswitch:
+    if not bond.by_kernel:
         lay_switch_bond(build, bond, first)
         return
     if before is not None and not isinstance(before.options, Bond):

@@ -10,14 +10,14 @@ from bascule.errors import BasculeError, Place, Problem, SiteFault
 from bascule.model.host_links import Bridge as DeclaredBridge
 from bascule.model.host_links import DeclaredPort
 from bascule.model.kernel_parameters import conf
-from bascule.model.links import PORTS_MAX, Bridge, BridgePort, OpenVSwitch
+from bascule.model.links import PORTS_MAX, Bridge, BridgePort
 from bascule.model.state import Link
 from bascule.model.values import IfName, derive_mac
 from bascule.plan.target.addresses import add_addresses, foreign_bridge, hand_over_advertised, take_over, wait_for_dhcp
 from bascule.plan.target.bonds_and_vlans import lay_vlan_below, occupied
 from bascule.plan.target.builder import TargetBuilder
 from bascule.plan.target.ipv6 import lay_ipv6
-from bascule.plan.target.openvswitch import lay_listeners, refuse_kind, refuse_missing_switches, switch_options
+from bascule.plan.target.openvswitch import lay_listeners, made_as, refuse_kind, refuse_missing_switches, switch_options
 from bascule.plan.target.port_vlans import lay_trunk, learn_vlans
 
 
@@ -41,8 +41,8 @@ def lay_bridge(build: TargetBuilder, bridge: DeclaredBridge) -> None:
     if port is not None and bridge.uplink is not None and port != bridge.uplink:
         lay_vlan_below(build, bridge, port, bridge.uplink)
     uplink = build.links[port] if port is not None else None
-    kind = Bridge if bridge.openvswitch is None else OpenVSwitch
-    known = before.options if before and type(before.options) is kind else kind()
+    made = made_as(bridge)
+    known = before.options if before and isinstance(before.options, made) and type(before.options) is made else made()
     build.links[bridge.name] = _bridge_link(build, bridge, before, known, uplink)
     if bridge.vlan_aware and not known.vlan_filtering:
         learn_vlans(build, bridge)
@@ -52,8 +52,7 @@ def lay_bridge(build: TargetBuilder, bridge: DeclaredBridge) -> None:
     _lay_addresses(build, bridge, uplink)
     for each in bridge.every_port:
         _lay_port(build, bridge, each)
-    if bridge.openvswitch is not None:
-        lay_listeners(build, bridge)
+    lay_listeners(build, bridge)
 
 
 def _bridge_link(
@@ -88,7 +87,7 @@ def _bridge_link(
         # frames to 01:80:c2:00:00:0x teach the bridge their sender before any rule sees them
         no_linklocal_learn=1 if bridge.name in build.guarded else known.no_linklocal_learn,
     )
-    if bridge.openvswitch is not None:
+    if not bridge.by_kernel:
         options = switch_options(replace(options, mcast_snooping=known.mcast_snooping), bridge)
     options = replace(options, **_said(bridge))
     _note_hidden(build, bridge, before)
@@ -158,15 +157,14 @@ def _lay_port(build: TargetBuilder, bridge: DeclaredBridge, declared: DeclaredPo
     port = declared.link
     said = build.host.link(port)  # which may take longer frames than its bridge, for a VLAN beside it
     build.set(port, mtu=(said.mtu if said is not None else None) or bridge.mtu or build.links[port].mtu)
-    by_kernel = bridge.openvswitch is None
     _note_stranded(build, port, bridge.name)
-    build.enslave(port, bridge.name, BridgePort() if by_kernel else None)
+    build.enslave(port, bridge.name, BridgePort() if bridge.by_kernel else None)
     kept = build.links[port].port or BridgePort()
     said_port = {"priority": declared.port_priority, "cost": declared.path_cost}
     told = {name: value for name, value in said_port.items() if value is not None}
-    if by_kernel and not build.host.as_found:
+    if bridge.by_kernel and not build.host.as_found:
         kept = BridgePort(priority=kept.priority, cost=kept.cost)  # no flags: the file has none
-    if by_kernel:
+    if bridge.by_kernel:
         build.set(port, port=replace(kept, **told) if told else kept)
     role = "the uplink" if port == bridge.port else "a port"
     build.reasons.setdefault(port, f"{port} is {role} of {bridge.name}")

@@ -42,12 +42,9 @@ def note_extras(build: TargetBuilder) -> None:
         if link is not None and not link.multicast:
             build.note("extra", said.name, f"multicast is off, so programs that listen to groups hear nothing{STAYS}")
         if link is not None and isinstance(said, Bridge) and said.name in build.earlier.macs and not link.is_ours:
-            words = f"has lost Bascule's mark, its alias is '{link.alias}': what takes the bridge away leaves it"
-            own = f"ip link set {said.name} alias {build.mark}"
-            if said.openvswitch is not None:
-                words = "has lost Bascule's mark, its external_ids: what takes the bridge away leaves it"
-                own = f"ovs-vsctl set bridge {said.name} external_ids:{build.mark.replace(':', '=', 1)}"
-            build.note("extra", said.name, f"{words}{STAYS} ({own})")
+            seen, own = link.options.mark_lost(said.name, link.alias, build.mark)
+            words = f"has lost Bascule's mark, its {seen}"
+            build.note("extra", said.name, f"{words}: what takes the bridge away leaves it{STAYS} ({own})")
         from_uplink = isinstance(said, Bridge) and said.from_uplink  # all that its uplink has is wanted there
         if link is None or said.name not in build.observed.links or link.master is not None or from_uplink:
             continue

@@ -20,9 +20,9 @@ EVERY_VLAN = (PortVlans(first=0, last=0, pvid=True, untagged=True), PortVlans(fi
 def learn_vlans(build: TargetBuilder, bridge: DeclaredBridge) -> None:
     """A bridge that begins to look at tags has had every port on the untagged VLAN all the time, itself included.
 
-    The host's own port of one of Open vSwitch hears all of them.
+    The host's own port of one that the kernel does not make hears all of them.
     """
-    if bridge.openvswitch is not None:
+    if not bridge.by_kernel:
         build.set(bridge.name, vlans=EVERY_VLAN)
         return
     for name, link in build.observed.links.items():

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from bascule.errors import BasculeError, Place, Problem
 from bascule.model.host_links import Bridge
-from bascule.model.links import LOSES_GUESTS, Bond, OpenVSwitchBond, Tap
+from bascule.model.links import LOSES_GUESTS, Bond, Tap
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
@@ -80,11 +80,11 @@ def _balances(link: Link, host: Host) -> str:
 
 
 def _in_bond(link: Link, host: Host, observed: HostState) -> str:
-    """Whether it is one of several interfaces of a port of Open vSwitch that the file does not know."""
+    """Whether it is one of several interfaces of a port of another switch that the file does not know."""
     port = observed.links.get(link.master) if link.master is not None else None
-    if port is None or not isinstance(port.options, OpenVSwitchBond) or port.name in host.bonds:
+    if port is None or not isinstance(port.options, Bond) or port.options.by_kernel or port.name in host.bonds:
         return ""
-    return f"it is a member of {port.name}, a bond of Open vSwitch that is not in the file: take that, or free it there"
+    return f"it is a member of {port.name}, {port.options.noun} that is not in the file: take that, or free it there"
 
 
 def _info_kind(link: Link) -> str:

@@ -158,16 +158,16 @@ def on_switch(root: Element, nic: GuestNic) -> Element:
     if old is not None:
         for child in (old, *root.findall("vlan")):
             root.remove(child)
-    if nic.openvswitch is None:
+    if nic.switched is None:
         return root
     known = old.find("parameters") if old is not None else None  # a profile of somebody's, the id that it had
     parameters = known if known is not None else E.parameters(interfaceid=str(uuid5(PORTS, nic.mac)))
     root.append(E.virtualport(parameters, type="openvswitch"))
-    untagged, tagged = nic.openvswitch.untagged, nic.openvswitch.tagged
+    untagged, tagged = nic.switched.untagged, nic.switched.tagged
     vids = [vid for first, last in tagged for vid in range(first, last + 1) if vid != untagged]
     tags = [E.tag(id=str(vid)) for vid in vids]
     if untagged is not None:
-        mode = "tagged" if nic.openvswitch.native_tagged else "untagged"
+        mode = "tagged" if nic.switched.native_tagged else "untagged"
         tags.insert(0, E.tag(id=str(untagged), **({"nativeMode": mode} if tagged else {})))
     if tags:
         root.append(E.vlan(*tags, **({"trunk": "yes"} if tagged else {})))

@@ -85,4 +85,4 @@ def _documents(made: DomainText, old: DomainText | None) -> tuple[tuple[str, str
 def _facts(element: Element, *, live: bool = False) -> tuple[object, ...]:
     """What of a NIC a plan sees; while its guest runs its tap has the name that it was started with."""
     nic = parse.nic(element)
-    return nic.kind, nic.into, nic.link_up, nic.switch, nic.vlans, "" if live else nic.tap
+    return nic.kind, nic.into, nic.link_up, nic.by_kernel, nic.vlans, "" if live else nic.tap

@@ -50,7 +50,7 @@ def replug(
 
     def live(root: Element) -> None:
         element = domain_xml.find(root, mac)
-        if element is None or (declared is not None and domain_xml.is_switched(element) != bool(declared.openvswitch)):
+        if element is None or (declared is not None and domain_xml.is_switched(element) == declared.by_kernel):
             return
         if domain_xml.why_not_live(element, to) is None:
             swap(element, domain_xml.linked(domain_xml.replugged(element, to), up=True))

@@ -103,7 +103,7 @@ def nic(element: Any, index: int = 0, bridges: Mapping[str, str] = MappingProxyT
         pci=_pci(element.find("address")),
         link_up=_attribute(element, "link", "state") != "down",
         mtu=int(mtu.get("size", "0")) if mtu is not None else None,
-        switch=_attribute(element, "virtualport", "type"),
+        by_kernel=_attribute(element, "virtualport", "type") != "openvswitch",
         vlans=_vlans(element.find("vlan")),
         filter=_attribute(element, "filterref", "filter"),
     )

@@ -9,9 +9,10 @@ from msgspec.structs import replace
 
 from bascule.errors import MissingTool, Problem
 from bascule.model.bandwidth import Bandwidth
-from bascule.model.host_links import Bridge, Mirror
+from bascule.model.host_links import Bridge
 from bascule.model.host_links import OpenVSwitch as SaidOfSwitch
 from bascule.model.links import OpenVSwitch, OpenVSwitchBond
+from bascule.model.links.mirror import Mirror
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
@@ -69,7 +70,7 @@ class _Wanted:
         self.host = host
         self.site, self.now, self.observed, self.links, self.declared = site, now, observed, wanted, declared
         self.mark = {MARK: site.name}
-        self.limits = {str(nic.tap): nic.bandwidth for nic in site.guest_nics(host.name) if nic.openvswitch is not None}
+        self.limits = {str(nic.tap): nic.bandwidth for nic in site.guest_nics(host.name) if nic.switched is not None}
         self.protected = {str(nic.tap): nic.guarding.port_flag for nic in site.guest_nics(host.name)}
         self.named = {*self.protected, *(str(port.link) for b in declared.values() for port in b.every_port)}
         self.members = {one.name: row.name for row in now.ports.values() for one in row.interfaces}  # of bonds, too

@@ -60,9 +60,9 @@ def row(nic: GuestNic) -> dict[str, Any]:
 def port_facts(nic: GuestNic) -> dict[str, Any]:
     """What a definition keeps of a port: its guard, and on Open vSwitch its VLANs and whether it is kept apart."""
     guard = {"guard": nic.guarding.level.value} if is_guarded(nic) else {}
-    if nic.openvswitch is None:
+    if nic.switched is None:
         return guard
-    return {"openvswitch": to_builtins(nic.openvswitch), "isolated": nic.guarding.port_flag, **guard}
+    return {"openvswitch": to_builtins(nic.switched), "isolated": nic.guarding.port_flag, **guard}
 
 
 def switched(row: Mapping[str, Any]) -> SwitchedNic | None:
@@ -102,7 +102,7 @@ def nic_of(guest: str, one: Mapping[str, Any]) -> GuestNic:
         into=one["into"],
         mac=one["mac"],
         tap=IfName(one["tap"]),
-        openvswitch=switched(one),
+        switched=switched(one),
         guarding=Guarding(isolated=one.get("isolated"), level=GuardLevel(one.get("guard", GuardLevel.OFF))),
     )
 
@@ -140,6 +140,6 @@ def _nic(one: Mapping[str, Any], bridges: Mapping[str, str]) -> DomainNic:
         tap=one["tap"],
         bridge=master if one["tap"] in bridges else "",
         model="virtio",
-        switch="openvswitch" if switch is not None else "",
+        by_kernel=switch is None,
         vlans=switch.words if switch is not None else "",
     )

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bascule.model.host_links import OPENVSWITCH_MODES
-from bascule.model.links import LOSES_GUESTS
+from bascule.model.links import BONDS, LOSES_GUESTS
 from bascule.site import document as d
 from bascule.site.wiring import DocumentWiring
 
-OWN_MODES = ("active-backup", *OPENVSWITCH_MODES)
 KERNEL_KEYS = ("miimon", "hash_policy", "min_links", "ad_select", "mac", "mtu")
 
 
@@ -41,29 +39,32 @@ def _bonds_below(entry: d.Host, bridge: d.Bridge) -> Iterator[tuple[str, d.Bond]
 def _switched(wiring: DocumentWiring, host: str, entry: d.Host) -> None:
     """A bond of Open vSwitch is a port of its bridge and no link: nobody else sits on it, and it has no address."""
     for name, bond in entry.bonds.items():
-        if not bond.is_openvswitch:
-            if bond.mode in OPENVSWITCH_MODES:
+        made = bond.made
+        if made.by_kernel:
+            others = [word for word, kind in BONDS.items() if bond.mode in kind.alone]
+            if others:
                 message = f"bond '{name}' of mode {bond.mode} is one that the kernel cannot make"
-                hint = "write 'kind: openvswitch', or a mode of the kernel's"
+                hint = f"write 'kind: {others[0]}', or a mode of the kernel's"
                 wiring.found.add("BOND", message, ("hosts", host, "bonds", name, "kind"), hint=hint)
             continue
         path = ("hosts", host, "bonds", name)
-        over = [key for key, bridge in entry.bridges.items() if name in bridge.below and bridge.is_openvswitch]
+        over = [key for key, bridge in entry.bridges.items() if name in bridge.below and bridge.kind == made.said]
         vlans = [key for key, vlan in entry.vlans.items() if vlan.link == name]
         if not over or vlans or bond.address:
             what = f"carries '{vlans[0]}'" if vlans else "has an address" if bond.address else "is under no such bridge"
             wiring.found.add(
                 "BOND",
-                f"bond '{name}' of mode {bond.mode} is a port of a bridge with 'kind: openvswitch', and {what}",
+                f"bond '{name}' of mode {bond.mode} is a port of a bridge with 'kind: {made.said}', and {what}",
                 (*path, "mode"),
                 hint="make it the uplink of such a bridge and give the bridge the address, or use a bond of the kernel",
             )
-        if bond.mode not in OWN_MODES:
-            message = f"bond '{name}' of mode {bond.mode} is one that Open vSwitch cannot make"
-            hint = f"take one of {', '.join(OWN_MODES)} (balance-tcp speaks LACP), or remove 'kind'"
+        own = ("active-backup", *made.alone)
+        if bond.mode not in own:
+            message = f"bond '{name}' of mode {bond.mode} is one that {made.maker} cannot make"
+            hint = f"take one of {', '.join(own)} (balance-tcp speaks LACP), or remove 'kind'"
             wiring.found.add("BOND", message, (*path, "mode"), hint=hint)
         for key in KERNEL_KEYS:
             if getattr(bond, key) is not None:
-                message = f"'{key}' is an option of bonds of the kernel, and '{name}' is one of Open vSwitch"
-                hint = f"remove '{key}', or set what Open vSwitch has for it with ovs-vsctl"
+                message = f"'{key}' is an option of bonds of the kernel, and '{name}' is one of {made.maker}"
+                hint = f"remove '{key}', or set what {made.maker} has for it with {made.tool}"
                 wiring.found.add("BOND", message, (*path, key), hint=hint)

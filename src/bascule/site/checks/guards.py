@@ -96,7 +96,7 @@ def _fdb(wiring: DocumentWiring, guest: d.Guest, nic: d.GuestNic, path: Path) ->
         return
     bridge = wiring.document.hosts[guest.host].bridges.get(nic.bridge) if nic.bridge else None
     why, hint = "", "remove 'fdb'"
-    if bridge is None or bridge.kind == "openvswitch":
+    if bridge is None or not bridge.by_kernel:
         why = "static FDB entries stand in the table of a Linux bridge of the file, and this NIC is on none"
     elif (nic.guard or default_guard(wiring.document, guest.host, nic)) == "off":
         why, hint = "a port that learns nothing needs a guard to tell its MACs", "add 'guard: mac', or remove 'fdb'"

@@ -161,7 +161,7 @@ def _tagged(wiring: DocumentWiring, guest: d.Guest, nic: d.GuestNic, index: int,
     key = "vlan" if nic.vlan is not None else "vlans"
     host = wiring.document.hosts.get(guest.host)
     bridge = host.bridges.get(nic.bridge) if host and nic.bridge else None
-    if nic.vlan is not None and nic.vlans and not (bridge is not None and bridge.is_openvswitch):
+    if nic.vlan is not None and nic.vlans and (bridge is None or bridge.by_kernel):
         found.add(
             "PLUG",
             f"NIC {index} of the guest has both 'vlan' and 'vlans'",
@@ -169,7 +169,7 @@ def _tagged(wiring: DocumentWiring, guest: d.Guest, nic: d.GuestNic, index: int,
             hint="'vlan' is one untagged VLAN (access), 'vlans' are tagged ones (trunk): take one of them",
             also=[("the other", (*path, "vlan"))],
         )
-    if nic.native is not None and (nic.vlan is None or not nic.vlans or bridge is None or not bridge.is_openvswitch):
+    if nic.native is not None and (nic.vlan is None or not nic.vlans or bridge is None or bridge.by_kernel):
         found.add(
             "PLUG",
             f"'native' of NIC {index} says how its 'vlan' is sent beside 'vlans' on a bridge of Open vSwitch",

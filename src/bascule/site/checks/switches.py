@@ -27,7 +27,7 @@ def check_switches(wiring: DocumentWiring) -> None:
     for host, entry in wiring.document.hosts.items():
         for name, bridge in entry.bridges.items():
             path: Path = ("hosts", host, "bridges", name)
-            if not bridge.is_openvswitch:
+            if bridge.by_kernel:
                 _no_openvswitch(wiring, name, bridge, path)
                 continue
             _no_kernel(wiring, name, bridge, path)
@@ -57,7 +57,7 @@ def _guards(wiring: DocumentWiring) -> None:
         for index, nic in enumerate(guest.nics):
             name = nic.bridge
             bridge = entry.bridges.get(name) if entry is not None and name is not None else None
-            if bridge is None or not bridge.is_openvswitch:
+            if bridge is None or bridge.by_kernel:
                 continue
             level = nic.guard or default_guard(wiring.document, guest.host, nic)
             path: Path = ("guests", guest_name, "nics", index)

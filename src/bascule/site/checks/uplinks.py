@@ -135,14 +135,14 @@ class _Host:
         if bridge.vlan is not None and bridge.vlan_aware:
             message = f"bridge '{name}' has both 'vlan' and 'vlan_aware'"
             hint = "'vlan' puts the whole bridge on one tag, 'vlan_aware' carries all tags: take one of them"
-            if bridge.is_openvswitch:
-                message = f"'vlan' puts a bridge of the kernel on a tag, and '{name}' is one of Open vSwitch"
+            if not bridge.by_kernel:
+                message = f"'vlan' puts a bridge of the kernel on a tag, and '{name}' is one of {bridge.made.maker}"
                 hint = f"give 'vlan: {bridge.vlan}' to its guests, and the host a VLAN link over '{name}'"
             self.found.add("BRIDGE-VLAN", message, (*path, "vlan"), hint=hint)
 
     def bond_times(self, name: IfName, bond: d.Bond, path: Path) -> None:
         """The kernel counts delays in whole looks at the carrier, and takes none where it does not look."""
-        every = 1 if bond.is_openvswitch else 100 if bond.miimon is None else bond.miimon
+        every = 1 if not bond.by_kernel else 100 if bond.miimon is None else bond.miimon
         for key in ("updelay", "downdelay"):
             delay = getattr(bond, key)
             if delay and (not every or delay % every):
@@ -153,12 +153,12 @@ class _Host:
                 )  # fmt: skip
         for key, modes in (
             ("hash_policy", ("balance-xor", "802.3ad", "balance-tlb")),
-            ("lacp_rate", ("balance-tcp",) if bond.is_openvswitch else ("802.3ad",)),
+            ("lacp_rate", ("802.3ad",) if bond.by_kernel else ("balance-tcp",)),
             ("min_links", ("802.3ad",)),
             ("ad_select", ("802.3ad",)),
             ("primary", ("active-backup", "balance-tlb", "balance-alb")),
         ):
-            if bond.is_openvswitch and key in KERNEL_KEYS:
+            if not bond.by_kernel and key in KERNEL_KEYS:
                 continue  # told there
             if getattr(bond, key) is not None and bond.mode not in modes:
                 self.found.add(

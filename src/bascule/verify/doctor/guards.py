@@ -65,23 +65,23 @@ def _missing(facts: DoctorFacts, missing: set[str], wanted: dict[str, str]) -> I
     there = [name for name in sorted(missing) if name in facts.state.links]
     if there:
         guests = dict.fromkeys(wanted[name] for name in there)
-        on_switches = [name for name in there if _is_on_a_switch(facts.state, name)]
+        makers = {_maker(facts.state, name) for name in there}
         whose = f"no element of table {KEY} names {'it' if len(there) == 1 else 'them'}"
         yield Finding(
             id=ID,
             severity=Severity.PROBLEM,
             subject=_some(there),
             text=f"the site file wants a guard here, and none stands: {_some(guests)} can take over its neighbours",
-            evidence=("Open vSwitch has no such rules of OpenFlow" if on_switches == there else whose,),
+            evidence=(whose if "" in makers else f"{', '.join(sorted(makers))} has no such rules",),
             fix="bascule apply",
         )
 
 
-def _is_on_a_switch(state: HostState, name: str) -> bool:
-    """Whether a port is one of Open vSwitch, whose guards are no rules of nft."""
+def _maker(state: HostState, name: str) -> str:
+    """Who makes the bridge of a port and keeps its guards, where they are no rules of nft."""
     link = state.links.get(IfName(name))
     master = state.links.get(link.master) if link is not None and link.master else None
-    return master is not None and not master.options.by_kernel
+    return master.options.maker if master is not None else ""
 
 
 def _open(facts: DoctorFacts, guarded: set[str]) -> Iterator[Finding]:

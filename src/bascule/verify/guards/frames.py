@@ -146,7 +146,7 @@ def attack_from(stand: AttackedPort) -> Check:
     words += f"frames stopped, {len(legitimate) - len(lost)} of {len(legitimate)} kinds of legitimate ones passed"
     for what, names in (("not stopped", got_through), ("lost", lost)):
         words += f"; {what}: {', '.join(names)}" if names else ""
-    words += f"; Open vSwitch cannot tell (plan says why): {', '.join(untold)}" if untold else ""
+    words += f"; OpenFlow cannot tell (plan says why): {', '.join(untold)}" if untold else ""
     words += "; its bridge snoops multicast, of which nothing can be told" if stand.snoops else ""
     words += f"; the bridge learned {', '.join(learned)} at its port" if learned else ""
     return Check(id="guard", subject=stand.port.guest, ok=not (got_through or lost or learned), detail=words)

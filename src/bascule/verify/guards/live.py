@@ -123,7 +123,10 @@ def _on_a_switch(port: GuardedPort, standing: Mapping[str, GuardLevel]) -> Check
     if standing.get(port.name) is not port.guarding.level:
         detail = f"no guard {port.guarding.level} stands at {port.name}: bascule apply"
         return Check(id="guard", subject=port.guest, ok=False, detail=detail)
-    detail = f"its guard stands at {port.name}; on a switch of Open vSwitch hostile frames are sent in a rehearsal only"
+    detail = (
+        f"its guard stands at {port.name}; on a bridge that is not the kernel's hostile frames are sent in a rehearsal"
+    )
+    detail += " only"
     return Check(id="guard", subject=port.guest, ok=None, detail=detail)
 
 

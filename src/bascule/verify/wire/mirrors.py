@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bascule.model.host_links import Bridge, Mirror
+from bascule.model.host_links import Bridge
+from bascule.model.links.mirror import Mirror
 from bascule.model.site import GuestNic, Host, Site
 from bascule.probe.ask import ask
 from bascule.probe.capture import CaptureSession
