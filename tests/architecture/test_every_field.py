@@ -5,6 +5,7 @@ The fields are those of the model: one that is new is asked about here without a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,9 +14,11 @@ from msgspec import structs
 from msgspec.structs import replace
 
 from bascule.model.links import KINDS, Bridge, BridgePort, Dummy, LinkOptions, Vlan
-from bascule.model.state import Address, HostState, Link, PortVlans
+from bascule.model.state import Address, HostState, Link, PortVlans, RoutingRule
 from bascule.model.values import IfName, Mac
 from bascule.plan.diff import diff
+from bascule.providers.kernel.merge import merge
+from bascule.providers.protocol import ThreeWay
 
 NAME, OTHER = IfName("it"), IfName("other")
 BRIDGE = Link(name=IfName("br0"), options=Bridge(vlan_filtering=1), up=True)
@@ -67,6 +70,28 @@ def test_a_links(field: str, one: Any, other: Any) -> None:
     options = Vlan(id=7) if field == "parent" else Dummy()
     link = Link(name=NAME, options=options, up=True, master=BRIDGE.name if field in {"port", "vlans"} else None)
     assert changes(replace(link, **{field: one}), replace(link, **{field: other}))
+
+
+@pytest.mark.parametrize(
+    ("field", "one", "other"),
+    [x for x in pairs(Link, {**OF_LINK, **dict.fromkeys(NEITHER, (0, 0))}) if x[0] not in NEITHER],
+)
+def test_what_others_made_of_a_field_has_words(field: str, one: Any, other: Any) -> None:
+    """What an undo keeps, or takes away with what it does, is said as iproute2 would, and not as Python does."""
+    link = Link(name=NAME, options=Bridge(), up=True, master=BRIDGE.name if field in {"port", "vlans"} else None)
+    before, now = (HostState.of([BRIDGE, replace(link, **{field: value})]) for value in (one, other))
+    kept = merge(ThreeWay(before=before, wanted=before, now=now, applied=before)).kept
+    changed = HostState.of([BRIDGE, replace(link, **{"mtu": 1400, field: one})])
+    kept += merge(ThreeWay(before=before, wanted=changed, now=now, applied=changed)).kept
+    assert kept
+    assert not [words for words in kept if re.search(r"\(|True|False|None|=", words)]
+
+
+def test_what_others_made_of_rules_has_words() -> None:
+    state = HostState.of([BRIDGE])
+    now = replace(state, rules=(RoutingRule(priority=100, words=("from", "192.0.2.0/24", "table", "52"), ipv6=True),))
+    kept = merge(ThreeWay(before=state, wanted=state, now=now, applied=state)).kept
+    assert kept == ("IPv6 rule 100 from 192.0.2.0/24 table 52 is new",)
 
 
 @pytest.mark.parametrize(("field", "one", "other"), list(pairs(BridgePort, {})))

@@ -15,10 +15,11 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from bascule.model.kernel_parameters import conf, first_value, link_of
-from bascule.model.state import Address, FixedNeighbour, HostState, Link, Route, RoutingRule, stood_on
+from bascule.model.state import Address, FixedNeighbour, HostState, Link, Route, stood_on
 from bascule.model.values import IfName
 from bascule.model.volatile import Lifetime
 from bascule.plan.address_migration import in_places_of_their_own, route_by
+from bascule.providers.kernel.kept_words import facet_words, value_words
 from bascule.providers.kernel.settling import slot
 from bascule.providers.merging import merge_mapping
 from bascule.providers.protocol import Merged, ThreeWay
@@ -28,16 +29,6 @@ T = TypeVar("T")
 FACETS = (
     "up", "mac", "mtu", "master", "parent", "addrgenmode", "alias", "altnames", "arp", "multicast", "group", "vlans",
 )  # fmt: skip
-WORDS = {
-    "arp": "ARP",
-    "multicast": "multicast",
-    "mac": "MAC",
-    "mtu": "MTU",
-    "master": "bridge",
-    "up": "up",
-    "vlans": "VLANs",
-    "addrgenmode": "IPv6 addresses",
-}
 
 
 def merge(change: ThreeWay) -> Merged:
@@ -220,12 +211,13 @@ class _Merge(Struct, kw_only=True):
             return old
         if any(value != old for value in ours) or name in self.touched:
             if self.applied is not None and all(seen != value for value in ours):
-                self.kept.append(f"{name}: somebody set {_word(facet)} to {_value(seen)}; it goes back anyway")
+                words = f"{facet_words(facet)} to {value_words(seen, old)}"
+                self.kept.append(f"{name}: somebody set {words}; it goes back anyway")
             return old
         if facet == "up":
             self.kept.append(f"{name} is now {'up' if seen else 'down'}")
         else:
-            self.kept.append(f"{name}: {_word(facet)} is now {_value(seen)}")
+            self.kept.append(f"{name}: {facet_words(facet)} is now {value_words(seen, old)}")
         return seen
 
     # ---- addresses
@@ -342,9 +334,9 @@ class _Merge(Struct, kw_only=True):
         words: tuple[str, str] = ("is gone", "is new"),
     ) -> list[T]:
         found = [one for one in before if one in now or self.applied is None or one not in after]
-        self.kept += [f"{_value(one)} {words[0]}" for one in before if one not in found]
+        self.kept += [f"{value_words(one)} {words[0]}" for one in before if one not in found]
         new = [one for one in now if one not in before and one not in wanted]
-        self.kept += [f"{_value(one)} {words[1]}" for one in new]
+        self.kept += [f"{value_words(one)} {words[1]}" for one in new]
         return found + new
 
     def _neighbours(self, links: Mapping[IfName, Link]) -> Iterator[FixedNeighbour]:
@@ -377,13 +369,3 @@ class _Merge(Struct, kw_only=True):
 def _addresses_of(state: HostState, name: IfName) -> tuple[Address, ...]:
     link = state.links.get(name)
     return link.addresses if link is not None else ()
-
-
-def _word(facet: str) -> str:
-    return WORDS.get(facet, facet.replace("_", " "))
-
-
-def _value(value: object) -> str:
-    if value is None:
-        return "none"
-    return f"rule {value.priority} {' '.join(value.words)}" if isinstance(value, RoutingRule) else str(value)

@@ -41,7 +41,7 @@ def vlan_steps(old: Link, new: Link, before: HostState, after: HostState) -> Ite
         *(_command("add", new.name, vlan, *_flags(vlan), *own) for vlan in _ranges(added)),
         *(_command("del", new.name, vlan, *own) for vlan in without),
     )
-    words = ", ".join(_words(vlan) for vlan in _ranges(goal)) or "none"
+    words = ", ".join(vlan_words(vlan) for vlan in _ranges(goal)) or "none"
     cuts = (removed or changed) and not joins  # who takes a VLAN from a working port cuts it off
     yield step(
         Phase.PORT, new.name, f"VLANs {words}", *commands, risk=Risk.DETACHES if cuts else Risk.ADDITION, about="vlans"
@@ -93,5 +93,6 @@ def _vid(vlan: PortVlans) -> str:
     return str(vlan.first) if vlan.first == vlan.last else f"{vlan.first}-{vlan.last}"
 
 
-def _words(vlan: PortVlans) -> str:
+def vlan_words(vlan: PortVlans) -> str:
+    """A range of VLANs, for people."""
     return _vid(vlan) + (" untagged" if vlan.untagged else " tagged")
