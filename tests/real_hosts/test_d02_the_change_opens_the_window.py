@@ -203,3 +203,14 @@ def test_a_bridge_of_others_keeps_the_address_and_loses_its_wire(real_host: Fiel
     text = ONE_NIC.replace(", address: from-uplink", "")
     (said,) = [one for one in real_host.plan(text).mind if one.startswith("vmbr0: ")]
     assert "it keeps 192.168.1.10/24, and loses eth0, by which that is reached" in said
+
+
+def test_an_address_that_two_links_have_moves_from_one(real_host: Field) -> None:
+    """Of a host that has one address of no subnet on each of its NICs, and of the link-local one of a VLAN's MAC."""
+    real_host.batch("addr flush dev eth0 scope global\naddr add 203.0.113.9/32 dev eth0\n"
+                    "addr add 203.0.113.9/32 dev eth1\n")  # fmt: skip
+    said = real_host.plan(ONE_NIC).own_line
+    assert [words for words in said if "203.0.113.9" in words] == [
+        "203.0.113.9/32 moves from eth0 to br0",
+        "eth0, which carries 203.0.113.9/32: become a port of br0",
+    ]

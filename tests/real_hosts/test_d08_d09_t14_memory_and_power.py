@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from bascule.apply.host_status import HostStatus
 from bascule.cli.show.metrics import metrics
@@ -93,6 +94,24 @@ def test_t14_the_page_of_a_rehearsal_tells_unproven_from_not_asked() -> None:
     rows = [CheckRow(subject="br0", what="x", ok=None, detail="", unproven=unproven) for unproven in (True, False)]
     page = report(Report(site=load(PRODUCTION), ok=True, result="", checks=tuple(rows)))
     assert page.count('aria-label="unproven"') == page.count('aria-label="could not be asked"') == 1
+
+
+def test_t14_questions_without_an_answer_are_told_together_where_that_is_true() -> None:
+    """Of a guest that is off it was said that the host that it was to ask is off."""
+    first = load(PRODUCTION).expectations[0]
+
+    def unproven(source: str, target: str, words: str) -> Outcome:
+        wish = replace(first, source=source, target=target)
+        return Outcome(expectation=wish, observed=UNPROVEN, ok=None, witness=Witness(sentence=words))
+
+    off = "unproven, because web is off"
+    same = show_outcomes([unproven("router", "web", off), unproven("web", "kvm", off)], columns=200)
+    assert f"2 questions: {off}\n" in same
+    other = off.replace("web", "db")
+    alike = show_outcomes([unproven("router", "web", off), unproven("router", "db", other)], columns=200)
+    assert "tcp/80: unproven, because db, web are off" in alike
+    apart = show_outcomes([unproven("web", "kvm", off), unproven("db", "kvm", other)], columns=200)
+    assert "web, db → kvm tcp/80: unproven, because db, web are off" in apart
 
 
 @pytest.mark.kernel

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import platform
 import socket
 import struct
 import subprocess
@@ -11,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from bascule.errors import BasculeError, Problem
+from bascule.system.run import Result, run
 from bascule.topology.trace.rules.naming import GROUPS
 from tests.lab import open_lab
 from tests.real_hosts.field import ONE_NIC, Field, furnished
@@ -200,3 +205,48 @@ def test_what_an_ordinary_user_cannot_see_is_said_with_the_link(known: Field, mo
     notes = known.plan(ONE_NIC).notes
     (note,) = [note for note in notes if note.subject == "not asked" and "sockets" in note.text]
     assert note.text == "sockets and files of others are visible to root only: what else names eth0 is not known"
+
+
+def test_what_cannot_be_asked_is_said_once(known: Field, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two questions to a program that is not installed."""
+    asked: list[tuple[str, ...]] = []
+
+    def without_ss(argv: tuple[str, ...]) -> Result:
+        if argv[0] == "ss":
+            asked.append(argv)
+            raise BasculeError(Problem(code="TOOL-MISSING", message="'ss' is not in PATH"))
+        return run(argv)
+
+    monkeypatch.setattr("bascule.observe.named_links.run", without_ss)
+    said = [note.text for note in known.plan(ONE_NIC).notes if note.subject == "not asked"]
+    assert len(asked) == 2
+    assert said == ["'ss' is not in PATH: what else names eth0 is not known"]
+
+
+def bpf(command: int, attributes: bytes) -> int:
+    """bpf(2) of this machine; what the number means is the command's."""
+    numbers = {"x86_64": 321, "aarch64": 280}
+    done: int = ctypes.CDLL(None).syscall(numbers[platform.machine()], command, attributes.ljust(128, b"\0"), 128)
+    return done
+
+
+@pytest.mark.skipif(platform.machine() not in {"x86_64", "aarch64"}, reason="the number of bpf(2) is not known here")
+def test_d11_an_xdp_program_is_said(known: Field, request: pytest.FixtureRequest) -> None:
+    """It stays on the NIC, as what tc has there does, and sees what comes for the guests."""
+    pass_all = ctypes.create_string_buffer(
+        struct.pack("<BBhiBBhi", 0xB7, 0, 0, 2, 0x95, 0, 0, 0)
+    )  # r0 = XDP_PASS; exit
+    gpl = ctypes.create_string_buffer(b"GPL")
+    program = struct.pack(
+        "=IIQQIIQII16s", 6, 2, ctypes.addressof(pass_all), ctypes.addressof(gpl), 0, 0, 0, 0, 0, b"edge"
+    )
+    if (loaded := bpf(5, program)) < 0:
+        pytest.skip("this kernel loads no XDP program")
+    request.addfinalizer(lambda: os.close(loaded))
+    with known.host.entered():
+        link = bpf(28, struct.pack("=IIII", loaded, socket.if_nametoindex("eth0"), 37, 2))  # BPF_XDP, in software
+    if link < 0:
+        pytest.skip("this kernel attaches no XDP program")
+    request.addfinalizer(lambda: os.close(link))
+    said = [note.text for note in known.plan(ONE_NIC).notes if note.subject == "eth0"]
+    assert any("the XDP program edge" in text and "act" in text for text in said), said

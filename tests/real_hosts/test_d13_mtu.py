@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.real_hosts.field import BASE, Field
+from tests.real_hosts.field import BASE, ONE_NIC, Field
 
 STORAGE = """\
 site: storage
@@ -112,3 +113,24 @@ def test_d13_a_port_of_others_that_is_narrower_is_named(host: Field) -> None:
         assert "ct0, a port that is not in the file, takes packets of 1,400 bytes only, and br0 passes 1,500" in said
     finally:
         host.batch("link del br0\nlink del ct0\n")
+
+
+@pytest.mark.parametrize(("own", "nic", "said"), [("", 9000, 1500), ("1400", 9000, 1500), ("", 1500, 9000)])
+def test_d13_the_mtu_of_ipv6_follows_that_of_the_nic(real_host: Field, own: str, nic: int, said: int) -> None:
+    """The kernel sets it with the link's, and takes no larger one; one that somebody made smaller stays and is back."""
+    field, key = real_host, "/proc/sys/net/ipv6/conf/{}/mtu"
+    field.ip(f"link set eth0 mtu {nic}")
+    if own:
+        with field.host.entered():
+            Path(key.format("eth0")).write_text(own)
+    path = field.site(ONE_NIC.replace("from-uplink", f"from-uplink, mtu: {said}"))
+    done = field.bascule("apply", path, "--yes", "--confirm-within", "10m")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+    def read(link: str) -> str:
+        return field.run("cat", key.format(link)).stdout.strip()
+
+    assert {read("eth0"), read("br0")} == {own or str(said)}
+    assert field.document("plan", path)["changes"] == []
+    assert field.bascule("undo").returncode == 0
+    assert read("eth0") == (own or str(nic))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import subprocess
 from pathlib import Path
@@ -17,7 +18,7 @@ from bascule.observe.held import whose
 from bascule.plan.target.unbridgeable import refuse_unbridgeable
 from bascule.site import parse
 from bascule.system.net.netns import Namespace
-from tests.real_hosts.field import BASE, Field
+from tests.real_hosts.field import BASE, ONE_NIC, Field
 
 MAC = Mac("02:00:00:00:00:11")
 TWO = """\
@@ -186,3 +187,26 @@ def test_d14_a_wireless_uplink_is_told_by_check(shared_host: Field) -> None:
     said = shared_host.document("check", shared_host.site(BASE.replace("eth1", "wlp3s0")))
     assert said["ok"]
     assert "in station mode no guest is ever answered" in said["mind"][0]["text"]
+
+
+def test_d14_the_nic_that_led_to_a_subnet_of_two_leads_there_after_the_change_and_after_undo(real_host: Field) -> None:
+    """The kernel goes by the first of its routes to a subnet, and puts that of a new address behind the others."""
+    field = real_host
+    field.batch("addr add 192.168.1.11/24 dev eth1\naddr add 10.0.0.1/24 dev eth1\naddr add 10.0.0.2/24 dev eth0\n")
+
+    def led() -> list[tuple[str, str]]:
+        return [(one["dst"], one["dev"]) for one in json.loads(field.ip("-j route show proto kernel"))]
+
+    before = led()
+    assert before == [("10.0.0.0/24", "eth1"), ("10.0.0.0/24", "eth0"),
+                      ("192.168.1.0/24", "eth0"), ("192.168.1.0/24", "eth1")]  # fmt: skip
+    path = field.site(ONE_NIC)
+    assert field.bascule("apply", path, "--yes", "--confirm-within", "10m").returncode == 0
+    assert led() == [(subnet, "br0" if dev == "eth0" else dev) for subnet, dev in before]
+    assert field.document("plan", path)["changes"] == []
+    renamed = field.site(ONE_NIC.replace("br0", "br7"), "renamed.yaml")
+    assert field.bascule("confirm").returncode == 0
+    assert field.bascule("apply", renamed, "--yes", "--no-confirm").returncode == 0
+    assert led() == [(subnet, "br7" if dev == "eth0" else dev) for subnet, dev in before]
+    assert field.bascule("undo").returncode == field.bascule("undo").returncode == 0
+    assert led() == before

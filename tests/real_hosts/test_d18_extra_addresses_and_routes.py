@@ -67,8 +67,8 @@ def test_an_import_of_it_has_no_extras(field: Field) -> None:
 
 def test_a_route_by_several_ways_moves_with_the_address(field: Field) -> None:
     plan = field.plan(ONE_NIC)
-    (moved,) = (change for change in plan.changes if change.subject == "10.7.0.0/16")
-    assert moved.reason == "eth0 gives its addresses to br0"
+    (moved,) = (change for change in plan.changes if "route 10.7.0.0/16" in change.action)
+    assert (moved.subject, moved.reason.partition(" (")[0]) == ("br0", "br0 is declared with uplink eth0")
     assert "nexthop via 192.168.1.50 dev br0 weight 2" in moved.action
 
 

@@ -157,10 +157,11 @@ class LinkFacts(Volatile, frozen=True, kw_only=True):
     ``temporaries`` are its temporary IPv6 addresses (RFC 8981): the kernel makes and ends them beside their parent.
     ``unread`` are the words of options that no field of its kind holds: where a tunnel leads, a bond's rarer ones.
     ``queue`` is its root queue if that lets through only so much (tc(8)), ``unrouted`` are those routes that the kernel
-    makes for its addresses and that somebody has taken away, ``deprecated`` the addresses that are used no more for
-    what the host begins. ``function`` is of a virtual function of SR-IOV: its NIC, its number there, and what that does
-    not let through, empty where all passes. ``protodown``: a program holds it down, whatever its cable says.
-    ``mirrors``: a switch copies these frames, in words.
+    makes for its addresses and that somebody has taken away, ``behind`` the IPv4 subnets to which the kernel's route by
+    another link comes first, ``deprecated`` the addresses that are used no more for what the host begins. ``function``
+    is of a virtual function of SR-IOV: its NIC, its number there, and what that does not let through, empty where all
+    passes. ``protodown``: a program holds it down, whatever its cable says. ``mirrors``: a switch copies these frames,
+    in words.
     """
 
     index: int = 0
@@ -174,6 +175,7 @@ class LinkFacts(Volatile, frozen=True, kw_only=True):
     temporaries: tuple[Address, ...] = ()
     queue: str = ""
     unrouted: tuple[str, ...] = ()
+    behind: tuple[str, ...] = ()
     deprecated: tuple[str, ...] = ()
     function: tuple[str, ...] = ()
     protodown: bool = False

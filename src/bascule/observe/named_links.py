@@ -58,7 +58,7 @@ def read_uses(links: Iterable[str], state: HostState) -> LinkUses:
         tokens=_tokens(gaps) if state.has_ipv6 else {},
         others=_by_link(_others(gaps, ipv6=state.has_ipv6) if wanted else ()),
         ssh_port=_ssh_port(),
-        gaps=(*gaps, *network.rules.unread),
+        gaps=tuple(dict.fromkeys((*gaps, *network.rules.unread))),
     )
 
 
@@ -172,7 +172,7 @@ def _lines(path: Path, link: str) -> Iterator[tuple[int, str]]:
 
 
 def _traffic_control(link: str, gaps: list[str]) -> Iterator[str]:
-    """Queues and filters that somebody has put on a link (tc(8))."""
+    """Queues, filters and programs that somebody has put on a link (tc(8), XDP of ip-link(8))."""
     for one in json.loads(_ask(("tc", "-j", "qdisc", "show", "dev", link), gaps) or "[]"):
         if one.get("handle", ORDINARY_QDISC) == ORDINARY_QDISC:
             continue
@@ -182,6 +182,10 @@ def _traffic_control(link: str, gaps: list[str]) -> Iterator[str]:
                 found = json.loads(_ask(("tc", "-j", "filter", "show", "dev", link, side), gaps) or "[]")
                 filters += sum(1 for each in found if "options" in each)
         yield f"tc's {one['kind']} {one['handle']}" + (f" with {filters} filters" if filters else "")
+    for one in json.loads(_ask(("ip", "-j", "link", "show", "dev", link), gaps) or "[]"):
+        for each in one.get("xdp", {}).get("attached", ()):
+            program = each.get("prog", {})
+            yield f"the XDP program {program.get('name') or program.get('id', 'of an unknown name')}"
 
 
 def _groups(link: str) -> Iterator[str]:

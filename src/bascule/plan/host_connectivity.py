@@ -83,16 +83,26 @@ class HostConnectivity:
                     yield a.ip, name
 
     def _address_changes(self) -> Iterator[str]:
-        had, has = self.addresses(self.before), self.addresses(self.after)
-        for ip, link in had.items():
+        had, has = self._places(self.before), self._places(self.after)
+        for ip, links in had.items():
             peer = self._connected.get(ip.partition("/")[0])
             line = f" ({peer} is connected to it)" if peer else ""
-            now = has.get(ip) or self._made_anew(ip)
-            if now is None:
-                yield f"{ip} is removed from {link}{line}"
-            elif now != link:
-                yield f"{ip} moves from {link} to {now}{line}"
-        yield from (f"{ip} is new on {link}" for ip, link in has.items() if ip not in had)
+            there = has.get(ip) or [now for now in (self._made_anew(ip),) if now]
+            fresh = [link for link in there if link not in links]
+            for link in links:
+                if fresh and link not in there:
+                    yield f"{ip} moves from {link} to {fresh.pop(0)}{line}"
+                elif link not in there:
+                    yield f"{ip} is removed from {link}{line}"
+            yield from (f"{ip} is new on {link}" for link in fresh)
+        yield from (f"{ip} is new on {link}" for ip, links in has.items() if ip not in had for link in links)
+
+    def _places(self, state: HostState) -> Mapping[str, list[IfName]]:
+        """The links that each address of the host is on: one of a MAC that two links have, one of no subnet."""
+        found: dict[str, list[IfName]] = {}
+        for ip, link in self._own(state, link_local=self._by_link_local):
+            found.setdefault(ip, []).append(link)
+        return found
 
     def _made_anew(self, ip: str) -> IfName | None:
         """The link whose MAC the kernel will make a link-local address of, the same as before."""
@@ -125,7 +135,8 @@ class HostConnectivity:
         below: dict[str, str] = {}
         now: set[str] = set()
         for state in (self.after, self.before):
-            carried = {link: ip for ip, link in reversed([*self.addresses(state).items()])}  # the first of each
+            own = [*self._own(state, link_local=self._by_link_local)]
+            carried = {link: ip for ip, link in reversed(own)}  # the first of each
             ways = (IfName(name) for route in _defaults(state) for name in _links(route))
             for name, what in {**dict.fromkeys(ways, "the default route"), **carried}.items():
                 for lower in host_path(state, name) - guest_ports(state, self._nics).keys() - {*self._listeners}:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from bascule.cli.common import table, wrapped
@@ -59,12 +60,29 @@ def _names(names: Iterable[str]) -> str:
     return ranges(sorted(set(names), key=natural))
 
 
-def _reason(outcome: Outcome) -> str:
-    """Why, without the two whom it is about."""
-    words = outcome.witness.sentence
-    for name in sorted((outcome.expectation.source, outcome.expectation.target), key=len, reverse=True):
-        words = words.replace(name, "…")
-    return words
+def _reason(outcome: Outcome, source: str = "…", target: str = "…") -> str:
+    """Why, with these words for the two whom it is about."""
+    ends = {outcome.expectation.source: source, outcome.expectation.target: target}
+    either = "|".join(re.escape(name) for name in sorted(ends, key=len, reverse=True))
+    return re.sub(rf"(?<![\w.-])({either})(?![\w-])", lambda found: ends[found[1]], outcome.witness.sentence)
+
+
+def _open_alike(outcomes: Iterable[Outcome]) -> Iterator[tuple[str, list[Outcome]]]:
+    """Those that could not be shown for the same reason, told of all of them: of the same one, or of alike ones."""
+    verbatim: dict[str, list[Outcome]] = {}
+    for one in outcomes:
+        verbatim.setdefault(one.witness.sentence, []).append(one)
+    alike: dict[tuple[str, ...], list[Outcome]] = {}
+    for sentence, some in verbatim.items():
+        kinds = {_reason(one, "\0source", "\0target") for one in some}
+        alike.setdefault((*kinds,) if len(kinds) == 1 else (sentence, ""), []).extend(some)
+    for (text, *_), some in alike.items():
+        told = text
+        for mark, names in (("\0source", {one.expectation.source for one in some}),
+                            ("\0target", {one.expectation.target for one in some})):  # fmt: skip
+            told = told.replace(f"{mark} is ", f"{mark} {'are' if len(names) > 1 else 'is'} ")
+            told = told.replace(mark, _names(names))
+        yield told, some
 
 
 def _places(outcomes: Sequence[Outcome]) -> str:
@@ -126,14 +144,7 @@ def show_outcomes(outcomes: Sequence[Outcome], *, columns: int, model: bool = Fa
         lines.append("  ok  " + wrapped(f"{source} → {target} {service}: {verdict}", indent=8, columns=columns))
     if len(rows) > SHOWN:
         lines.append(f"      and {len(rows) - SHOWN} more like these (-v shows each)")
-    reasons: dict[str, list[Outcome]] = {}
-    for outcome in outcomes:
-        if outcome.is_open:
-            reasons.setdefault(_reason(outcome), []).append(outcome)
-    for some in reasons.values():
-        wish, sentence = some[0].expectation, some[0].witness.sentence
-        if len(some) > 1 and wish.target in sentence:
-            sentence = sentence.replace(wish.target, _names(one.expectation.target for one in some))
+    for sentence, some in _open_alike(one for one in outcomes if one.is_open):
         asked = [f"{source} → {target} {service}" for source, target, service, _ in _alike(some)]
         if len(asked) == 1:
             lines.append("  -   " + wrapped(f"{asked[0]}: {sentence}", indent=8, columns=columns))

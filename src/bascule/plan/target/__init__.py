@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.model.host_links import Bridge, VlanLink
+from bascule.model.kernel_parameters import conf
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState, Link, Route
 from bascule.plan.address_migration import in_places_of_their_own, moved_neighbours, moved_rules
@@ -122,7 +123,7 @@ def _finished(build: TargetBuilder) -> Target:
         rules=policy_rules(build, rules),
         lost_rules=build.observed.lost_rules,
         neighbours=moved_neighbours(build.observed.neighbours, build.moved, build.links),
-        sysctls=build.sysctls,
+        sysctls=_parameters(build),
         tables=build.tables,
     )
     return Target(
@@ -132,6 +133,18 @@ def _finished(build: TargetBuilder) -> Target:
         running={name: tuple(dict.fromkeys(guests)) for name, guests in build.running.items()},
         notes=tuple(build.notes),
     )
+
+
+def _parameters(build: TargetBuilder) -> dict[str, str]:
+    """Those of the file and of the host. The MTU of IPv6 follows that of its link; one that is smaller stays."""
+    found = build.sysctls
+    for name, link in build.links.items():
+        before, key = build.observed.links.get(name), conf(6, name, "mtu")
+        if before is None or before.mtu == link.mtu or key not in found:
+            continue
+        narrower = int(found[key]) < min(before.mtu, link.mtu)
+        found = found if narrower else {**found, key: str(link.mtu)}
+    return found
 
 
 def _routes(build: TargetBuilder) -> Iterator[Route]:

@@ -188,9 +188,6 @@ def take_over(build: TargetBuilder, bridge: IfName, uplink: Link) -> None:
     is_kept = {a.ip for a in uplink.addresses if a.is_link_local and uplink.addrgenmode != "none" and own in {"", a.ip}}
     moved = tuple(a for a in uplink.addresses if a.ip not in there | is_kept)
     build.links[bridge] = replace(link, addresses=link.addresses + moved, addrgenmode=uplink.addrgenmode)
-    for route in build.routes:  # one of several ways is told of by where it leads
-        if any(uplink.name in hop.split() for hop in route.nexthops):
-            build.reasons[route.dst] = f"{uplink.name} gives its addresses to {bridge}"
     build.routes = moved_routes(build.routes, uplink.name, bridge)
     carry(build, uplink, bridge)
 
@@ -223,6 +220,9 @@ def carry(build: TargetBuilder, uplink: Link, bridge: IfName) -> None:
     build.sysctls |= moved_parameters(build.observed, uplink.name, bridge, build.sysctls)
     came = {old: bridge for old, new in build.moved.items() if new == uplink.name}  # of a bridge that goes
     build.moved |= {**came, uplink.name: bridge}
+    link = build.links[bridge]
+    facts = replace(link.facts, behind=(*link.facts.behind, *uplink.facts.behind))  # its routes give way as before
+    build.links[bridge] = replace(link, facts=facts)
     if uplink.addrgenmode in BY_SECRET:
         build.set(bridge, addrgenmode=uplink.addrgenmode)
     if uplink.addrgenmode in BY_SECRET and uplink.facts.permanent_mac is not None:

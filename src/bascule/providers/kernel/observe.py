@@ -138,8 +138,8 @@ def from_texts(
     ``vlans_text`` gives what ``bridge vlan`` prints, and is asked only where a bridge filters VLANs. ``tables`` are
     the names that iproute2 prints for numbers of routing tables.
     """
-    links, addresses4, addresses6, routes4, routes6, rules4, rules6 = texts
-    raw_links = _parse("ip link", links)
+    links_text, addresses4, addresses6, routes4, routes6, rules4, rules6 = texts
+    raw_links = _parse("ip link", links_text)
     by_name: dict[str, list[Json]] = {}
     for entry in (*_parse("ip -4 addr", addresses4), *_parse("ip -6 addr", addresses6)):
         by_name.setdefault(entry["ifname"], []).extend(entry.get("addr_info", ()))
@@ -150,17 +150,17 @@ def from_texts(
     raw_routes = [(_parse("ip route", routes4, parse_routes), "0.0.0.0/0")]
     raw_routes.append((_parse("ip -6 route", routes6, parse_routes), "::/0"))
     made = {(entry.get("dev", ""), entry.get("dst", "")) for entries, _ in raw_routes for entry in entries}
+    links = {
+        IfName(entry["ifname"]): read_link(
+            entry, by_name.get(entry["ifname"], ()), vlans.get(entry["ifname"], ()), made
+        )
+        for entry in raw_links
+        if not is_queue(entry)
+    }  # fmt: skip
+    for dev, subnets in _behind(raw_routes[0][0]).items():
+        links[dev] = replace(links[dev], facts=replace(links[dev].facts, behind=tuple(subnets)))
     return HostState(
-        links={
-            IfName(entry["ifname"]): read_link(
-                entry,
-                by_name.get(entry["ifname"], ()),
-                vlans.get(entry["ifname"], ()),
-                made,
-            )
-            for entry in raw_links
-            if not is_queue(entry)
-        },
+        links=links,
         routes=tuple(
             route
             for entries, default in raw_routes
@@ -296,6 +296,17 @@ def _unrouted(link: IfName, addresses: Iterable[Json], routes: Collection[tuple[
         for pair in _connected(link, entry):
             if pair not in routes and ip_network(pair[1]).num_addresses > 1:
                 yield pair[1]
+
+
+def _behind(routes: Iterable[Json]) -> Mapping[IfName, list[str]]:
+    """The subnets to which another link comes first: of routes that differ in nothing else, the first counts."""
+    first, found = dict[tuple[str, int], str](), dict[IfName, list[str]]()
+    for entry in routes:
+        if entry.get("protocol") == "kernel" and entry.get("scope") == "link" and entry.get("table", "main") == "main":
+            dev = first.setdefault((entry["dst"], entry.get("metric", 0)), entry["dev"])
+            if dev != entry["dev"]:
+                found.setdefault(IfName(entry["dev"]), []).append(entry["dst"])
+    return found
 
 
 def _unread(info: Json, options: LinkOptions) -> Iterator[str]:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 
 from msgspec.structs import replace
 
-from bascule.model.kernel_parameters import FORWARDING, REDIRECTS, first_value, link_of
+from bascule.model.kernel_parameters import FORWARDING, REDIRECTS, conf, first_value, link_of
 from bascule.model.state import BY_SECRET, HostState, Link
 from bascule.model.values import IfName
 from bascule.plan.change import Command, Risk
@@ -26,7 +26,7 @@ from bascule.providers.kernel.diff.links import (
     must_be_remade,
 )
 from bascule.providers.kernel.diff.parameters import parameter_words
-from bascule.providers.kernel.diff.routes import neighbour_steps, route_steps, rule_steps
+from bascule.providers.kernel.diff.routes import first_again, neighbour_steps, route_steps, rule_steps
 from bascule.providers.kernel.link_stack import carriers, depth, joins_bond, leaves_bond, let_go, with_what_sits_on
 
 MANY = 4  # links; as many are deleted as a group
@@ -113,6 +113,7 @@ def _steps(before: HostState, after: HostState) -> Iterator[Step]:
         if name in before.links and out_of_order(before.links[name], after.links[name])
     }
     yield from route_steps(before, after, lost, lowered=lowered, reset=reset)
+    yield from first_again(before, after)
     yield from rule_steps(before, after)
     yield from neighbour_steps(before, after, lost)
     yield from _deletions(sorted(gone, key=lambda x: (-depth(x.name, before.links), x.name)), before, after)
@@ -146,6 +147,16 @@ def _free_group(state: HostState) -> str:
 _SET_ALONG = {REDIRECTS: FORWARDING[4]}  # by the kernel: a router takes none, a host does
 
 
+def _with_their_mtu(before: HostState, after: HostState) -> dict[str, str]:
+    """The MTUs of IPv6 that the kernel sets itself as it sets those of their links (addrconf_notify)."""
+    found: dict[str, str] = {}
+    for name, link in after.links.items():
+        old, key = before.links.get(name), conf(6, name, "mtu")
+        if old is not None and link.mtu and old.mtu != link.mtu and key in before.sysctls:
+            found[key] = str(link.mtu)
+    return found
+
+
 def _is_there(name: str, before: HostState, after: HostState) -> bool:
     """Whether a link, or no link at all, has the parameter by then: a tap that has gone does not come back."""
     if name in {"", "all", "default"}:
@@ -167,7 +178,7 @@ def _sysctl_steps(
     ``early`` are those alone that must stand before a link's addrgenmode changes: without its secret it refuses the
     mode, and an advertisement that comes in between would give it one more address, made in the other mode.
     """
-    known = dict(before.sysctls)
+    known = dict(before.sysctls) | _with_their_mtu(before, after)
     late = (*FORWARDING.values(), *_SET_ALONG)
     for key in sorted(after.sysctls, key=lambda key: (late.index(key) + 1 if key in late else 0, key)):
         value = after.sysctls[key]
@@ -183,5 +194,6 @@ def _sysctl_steps(
             words = parameter_words(key, value)
             risk = Risk.CHANGES if key in FORWARDING.values() else Risk.ADDITION
             subject = key if name in {"", "all", "default"} else name
-            yield step(Phase.SETTINGS, subject, words, Command("sysctl", (key, value)), risk=risk, about="parameter")
+            phase = Phase.LINK_UP if key == conf(6, name, "mtu") else Phase.SETTINGS  # it fits into its link's by then
+            yield step(phase, subject, words, Command("sysctl", (key, value)), risk=risk, about="parameter")
             known |= {other: str(1 - int(value)) for other, by in _SET_ALONG.items() if by == key and other in known}

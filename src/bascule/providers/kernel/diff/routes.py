@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from ipaddress import ip_interface
 
 from msgspec.structs import replace
 
@@ -43,7 +44,7 @@ def route_steps(
             instead = f" (instead of {_way(old)})" if old is not None and _way(old) != _way(route) else ""
             yield step(
                 Phase.ROUTE,
-                route.dev or route.dst,
+                _subject(route),
                 f"route {_route_name(route)}{instead}",
                 *_replacing(route, hidden=hidden),
                 risk=Risk.CHANGES if old is not None else Risk.ADDITION,
@@ -59,7 +60,7 @@ def route_steps(
             successor = new.get(slot) or above or ways.get((*way, ""))
             yield step(
                 _when_old(route, lowered, reset),
-                route.dev or route.dst,
+                _subject(route),
                 f"remove route {_route_name(route)}",
                 ip("route", "del", *(_by_object(route) or _route_words(route))),
                 risk=Risk.CHANGES,
@@ -69,15 +70,47 @@ def route_steps(
             )
 
 
+def first_again(before: HostState, after: HostState) -> Iterator[Step]:
+    """The kernel's routes to IPv4 subnets that two links are in, where that of the link which takes an address leads.
+
+    It puts the route of a new address behind the others, and goes by the first one (fib_table_insert).
+    """
+    behind = {subnet for link in after.links.values() for subnet in link.facts.behind}
+    for name, link in after.links.items() if behind else ():
+        had = {address.ip for address in before.links[name].addresses} if name in before.links else set()
+        seen: set[str] = set()
+        for address in link.addresses:
+            subnet = str(ip_interface(address.ip).network)
+            plain = subnet in behind and not address.peer and "noprefixroute" not in address.flags
+            if not plain or subnet in seen:
+                continue  # an address that is not the first of its subnet makes no route
+            seen.add(subnet)
+            if address.ip in had or subnet in link.facts.behind:
+                continue
+            words = [subnet, "dev", name, "proto", "kernel", "scope", "link", "src", address.ip.partition("/")[0]]
+            words += ["metric", str(address.metric)] if address.metric else []
+            commands = (ip("route", "del", *words), ip("route", "prepend", *words))
+            action = f"route {subnet} dev {name} before that of other links"
+            yield step(Phase.ROUTE, name, action, *commands, risk=Risk.CHANGES, about="routes")
+
+
 def _when_old(route: Route, lowered: Collection[IfName], reset: Collection[IfName]) -> Phase:
     if route.dev in lowered:
         return Phase.FREE_ROUTE
     return Phase.SETTINGS if route.dev in reset else Phase.OLD_ROUTE
 
 
+def _subject(route: Route) -> str:
+    """The link that it leads to, the first one of several; where it ends here, where it leads."""
+    return next((dev for _, dev in route.hops if dev), _destination(route))
+
+
+def _destination(route: Route) -> str:
+    return "default" if route.dst in {"0.0.0.0/0", "::/0"} else route.dst
+
+
 def _route_name(route: Route) -> str:
-    dst = "default" if route.dst in {"0.0.0.0/0", "::/0"} else route.dst
-    return f"{dst} {_way(route)}{f' in table {route.table}' if route.table != 'main' else ''}"
+    return f"{_destination(route)} {_way(route)}{f' in table {route.table}' if route.table != 'main' else ''}"
 
 
 def _way(route: Route) -> str:
