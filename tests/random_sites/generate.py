@@ -7,6 +7,8 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from tests.random_sites.features import add_features
+
 Entry = dict[str, Any]
 SERVED = ("tcp/80", "tcp/8000-8002", "udp/53")
 HOST_VLAN = 10
@@ -76,9 +78,8 @@ def random_site(seed: int) -> Entry:
     for number in range(1 if made.chance(0.7) else 2):
         _host(made, f"h{number}", number)
     site: Entry = {"site": f"s{seed}", "networks": made.networks, "hosts": made.hosts}
-    return (
-        site | ({"guests": made.guests} if made.guests else {}) | ({"machines": made.machines} if made.machines else {})
-    )
+    site |= ({"guests": made.guests} if made.guests else {}) | ({"machines": made.machines} if made.machines else {})
+    return add_features(site, made.random)
 
 
 def _routers(made: Building) -> None:

@@ -9,12 +9,13 @@ import pytest
 
 from bascule.api import load
 from bascule.errors import BasculeError
+from bascule.model.values import Service
 from bascule.questions import asked_host
 from bascule.topology.sweep.sweep import Sweep, exchange_of
 from bascule.topology.trace.packet import Traffic
 from bascule.topology.trace.walk import Walks
 from bascule.verify.reachability.participant import AskedHost
-from bascule.verify.reachability.question import everybody, ways_between
+from bascule.verify.reachability.question import ask, everybody, ways_between
 
 ROOT = Path(__file__).parents[2]
 SITES = sorted([*ROOT.glob("examples/*.yaml"), *ROOT.glob("tests/cases/*/site.yaml")])
@@ -28,6 +29,21 @@ guests:
   b: {host: h, nics: [{bridge: br0, address: [10.2.0.12/24, "2001:db8::12/64"], guard: strict}]}
   c: {host: h, nics: [{bridge: br0, address: [10.2.0.13/24, "2001:db8::13/64"], guard: mac}]}
   d: {host: h, nics: [{bridge: br0, address: [10.2.0.14/24, "2001:db8::14/64"]}]}
+"""
+
+SEVERAL_NICS = """\
+site: several
+networks: {lan: {subnet: 10.0.0.0/24, gateway: 10.0.0.1}, dmz: {subnet: 10.1.0.0/24, gateway: 10.1.0.1}}
+hosts:
+  h:
+    nics: {eth0: {network: lan}, eth1: {network: dmz}}
+    bridges: {br0: {uplink: eth0}, br1: {uplink: eth1}}
+guests:
+  web: {host: h, nics: [{bridge: br1, address: 10.1.0.11/24}, {bridge: br0, address: 10.0.0.11/24, isolated: true}]}
+  app: {host: h, nics: [{bridge: br0, address: 10.0.0.12/24, isolated: true}]}
+  api: {host: h, nics: [{bridge: br0, address: 10.0.0.13/24}]}
+machines:
+  r: {nics: [{network: lan, address: 10.0.0.1/24}, {network: dmz, address: 10.1.0.1/24}], forwards: all}
 """
 
 
@@ -113,3 +129,18 @@ def test_what_passes_a_switch_that_waits_for_rules_is_not_known(tmp_path: Path) 
     sweep = Sweep(given.network, everybody(given.network, given.known.values()), TRAFFICS)
     for way in ways_between(given.network, given.known["a"], given.known["b"]):
         assert {sweep.answer(*way, traffic).result.value for traffic in TRAFFICS} == {"perhaps"}
+
+
+@pytest.mark.parametrize("kind", ["linux", "openvswitch"])
+def test_an_answer_goes_by_the_nic_on_the_askers_wire(tmp_path: Path, kind: str) -> None:
+    """Its first packet reaches web by the router, and web answers on the wire on which the two are isolated."""
+    file = tmp_path / "site.yaml"
+    file.write_text(SEVERAL_NICS.replace("uplink: eth0}", f"uplink: eth0, kind: {kind}}}"))
+    (given,) = wanted_hosts(file)
+    assert unequal(given) == []
+    known = given.known
+    found = {
+        (one, other): ask(given.network, known, known[one], known[other], Service("tcp", 80, 80)).answer.result.value
+        for one, other in permutations(["web", "app", "api", "r"], 2)
+    }
+    assert {pair for pair, result in found.items() if result != "yes"} == {("app", "web"), ("web", "app")}

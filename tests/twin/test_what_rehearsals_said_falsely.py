@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from bascule.cli import group
+from tests.topology.test_sweep_of_sites import SEVERAL_NICS
 
 pytestmark = pytest.mark.kernel
 HEAD = """\
@@ -216,3 +217,16 @@ def test_the_host_hears_what_bears_no_tag_on_its_switch(tmp_path: Path) -> None:
     done = CliRunner().invoke(group, ["reach", str(file), "--wanted", "--json"], standalone_mode=False)
     results = {(one["from"], one["to"]): one["result"] for one in json.loads(done.stdout)["pairs"]}
     assert (results["h", "web"], results["web", "h"], results["h", "db"]) == ("yes", "yes", "no")
+
+
+def test_an_answer_goes_by_the_nic_on_the_askers_wire(tmp_path: Path) -> None:
+    """Asked at its other address, by a router, a guest answers on the wire on which the two are isolated."""
+    pairs = "".join(
+        f"  - {{from: {one}, to: {other}, verdict: {verdict}}}\n"
+        for one, other, verdict in (("app", "web", "no-reach"), ("api", "web", "reach"), ("web", "api", "reach"))
+    )
+    status, said = rehearse(f"{SEVERAL_NICS}expect:\n{pairs}", tmp_path)
+    assert [(one["ok"], one["model"]["result"]) for one in said["expectations"]] == [
+        (True, "no"), (True, "yes"), (True, "yes")
+    ]  # fmt: skip
+    assert status == 0

@@ -25,6 +25,7 @@ def check_ports(wiring: DocumentWiring) -> None:
             _idle(wiring, host, name, bridge, path)
             if wiring.document.networks:
                 _one_network(wiring, host, name, bridge)
+                _beside_native(wiring, host, name, bridge, path)
         _takers(wiring, entry, top)
 
 
@@ -113,6 +114,30 @@ def _one_network(wiring: DocumentWiring, host: str, name: IfName, bridge: d.Brid
                 f"'network' out where '{link}' is a cable to another wire",
                 also=[("the first", at)],
             )
+
+
+def _beside_native(wiring: DocumentWiring, host: str, name: IfName, bridge: d.Bridge, path: Path) -> None:
+    """Who names no VLAN is not on the uplink's network where what arrives untagged there is put into another VLAN."""
+    own = bridge.made.native
+    segment = _named(wiring, host, bridge.uplink) if bridge.uplink and bridge.uplink not in NO_UPLINK else None
+    if bridge.pvid in {None, own} or segment is None:
+        return
+    speakers = [("the host itself", (*path, "address"))] if bridge.address else []
+    speakers += [
+        (f"guest '{guest}'", ("guests", guest, "nics", index, "address"))
+        for guest, entry in wiring.document.guests.items()
+        for index, nic in enumerate(entry.nics)
+        if entry.host == host and nic.bridge == name and nic.address and not (nic.vlan or nic.vlans)
+    ]
+    there = f"VLAN {own}" if own else "no VLAN"
+    goes = "is not taken" if bridge.pvid == NO_VLAN else f"is VLAN {bridge.pvid} inside"
+    hint = f"remove 'pvid' from '{name}'"
+    if bridge.pvid != NO_VLAN:
+        number = bridge.pvid
+        hint += f", or write 'vlan: {number}' at {segment.label} and its guests, and no 'network' at '{bridge.uplink}'"
+    for who, where in speakers:
+        message = f"{who} is in {there} of bridge '{name}', and what arrives untagged at '{bridge.uplink}' {goes}"
+        wiring.found.add("BRIDGE-VLAN", message, where, hint=hint, also=[("the uplink's VLAN", (*path, "pvid"))])
 
 
 def _segments(

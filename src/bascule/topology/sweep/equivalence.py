@@ -33,6 +33,9 @@ class EquivalenceClasses:
             for version in (4, 6)
         }
         self._shared = _repeated(end.port for end in ends)
+        self._nics: dict[str, list[WireEnd]] = {}
+        for end in ends:
+            self._nics.setdefault(end.name, []).append(end)
         self._twice = {("mac", one) for one in _repeated(end.mac for end in ends)}
         self._twice |= {("ip", one) for one in _repeated(number for end in ends for number, _, _ in end.addresses)}
         self._special = self._special_addresses()
@@ -94,6 +97,16 @@ class EquivalenceClasses:
             end.routes,
             end.router,
             (end.routes_known, end.static_neighbours, end.outside, end.vlan),
+            self._beside(end),
+        )
+
+    def _beside(self, end: WireEnd) -> Hashable:
+        """The subnets of the other NICs of its owner, by which answers may go."""
+        return frozenset(
+            (version, length, number >> (32 if version == 4 else 128) - length)
+            for one in self._nics[end.name]
+            if one is not end
+            for number, version, length in (*one.addresses, *one.router)
         )
 
     # ---- what rules know

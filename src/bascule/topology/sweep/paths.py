@@ -295,6 +295,14 @@ class SetWalk(Walk):
         add(self.lost, self.members)
         raise _WalkOneByOne
 
+    def _answers_by(self, end: WireEnd, to: int) -> WireEnd:
+        """Of several NICs each sender has an answer by its own: every packet is walked on its own."""
+        out = super()._answers_by(end, to)
+        if out is not end:
+            add(self.lost, self.members)
+            raise _WalkOneByOne
+        return out
+
     def _leg(self, name: str, passage: PacketPath, end: WireEnd | None, wanted: WireEnd | None) -> Leg:
         if isinstance(passage, SetPath):
             (self.request if name == "new" else self.back).append(passage)

@@ -44,6 +44,10 @@ class NeighbourSearch:
     def _name(self, end: WireEnd | None) -> str:
         return end.name if end is not None else "the host"
 
+    def _answers_by(self, end: WireEnd, to: int) -> WireEnd:
+        """The NIC by which somebody answers what it got by one."""
+        return self._ends.sender(end, self.version, to)
+
     def _came_in(self, passage: PacketPath, port: str) -> None:
         """A link takes a frame: for whom it is, by its MAC (eth_type_trans())."""
         mac = passage.fields.get("ether daddr")

@@ -100,12 +100,20 @@ class WireEnd(Struct, frozen=True, kw_only=True):
         """Whether an address is its own."""
         return any((number, version) == (own, kind) for own, kind, _ in self.addresses)
 
+    def prefix_of(self, version: int, to: int) -> int | None:
+        """How long the prefix is by which an address is on its own wire; None where it is not."""
+        bits = 32 if version == 4 else 128
+        lengths = [
+            length
+            for number, kind, length in (*self.addresses, *self.router)
+            if kind == version and number >> bits - length == to >> bits - length
+        ]
+        return max(lengths, default=None)
+
     def next_hop(self, version: int, to: int) -> int | None:
         """To whom it sends what is for an address: the address itself on its own wire, a router, or None."""
-        for number, kind, length in (*self.addresses, *self.router):
-            host = (32 if kind == 4 else 128) - length
-            if kind == version and number >> host == to >> host:
-                return to
+        if self.prefix_of(version, to) is not None:
+            return to
         fitting = [one for one in self.routes if one[0] == version and one[1] <= to <= one[2]]
         if fitting:
             return min(fitting, key=lambda one: one[2] - one[1])[3]

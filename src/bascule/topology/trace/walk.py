@@ -140,7 +140,8 @@ class Walk(NeighbourSearch):
         passage = self._passage(fields)
         passage.whole = self.connection.established  # what is asked in small has an answer that fits
         to = fields[key(self.version, "daddr")]
-        reached = self._from_host(passage, to) if end is None else self._from_end(passage, end, to)
+        out = self._answers_by(end, to) if end is not None else None
+        reached = self._from_host(passage, to) if out is None else self._from_end(passage, out, to)
         self.oversized = passage.too_big
         leg = self._leg("reply", passage, reached, self.source)
         seen = passage.fields[key(self.version, "saddr")]

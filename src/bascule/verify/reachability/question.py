@@ -13,6 +13,7 @@ from bascule.errors import Problem, UsageFault
 from bascule.model.values import Service, parse_mac
 from bascule.topology.sweep.port_ranges import told_apart
 from bascule.topology.trace.answer import Blocker, Certainty, Code, Leg, Reachability, Stage
+from bascule.topology.trace.ends.wire_ends import sending
 from bascule.topology.trace.large_packets import LargePacket, LargePacketWalk
 from bascule.topology.trace.network import HostNetwork, WireEnd
 from bascule.topology.trace.packet import Traffic, text_of
@@ -201,18 +202,23 @@ def distinct(ends: Iterable[WireEnd]) -> list[WireEnd]:
 def ways_between(
     network: HostNetwork, by: Participant, of: Participant
 ) -> Iterator[tuple[WireEnd | None, WireEnd | None, int, int]]:
-    """The NICs, the IP version and the address by which one can ask another; None for the host itself."""
+    """The NICs, the IP version and the address by which one asks another; None for the host itself."""
     sources: Sequence[WireEnd | None] = (None,) if by.is_host else by.ends
     for source in sources:
         versions = {kind for _, kind, _ in source.addresses} if source else {kind for kind, _ in by.addresses} | {4, 6}
         if of.is_host:
-            yield from ((source, None, *one) for one in _nearest(network, source, of) if one[0] in versions)
+            yield from (
+                (source, None, *one)
+                for one in _nearest(network, source, of)
+                if one[0] in versions and (source is None or source in sending(by.ends, *one))
+            )
             continue
         for target in of.ends:
             if target is source:
                 continue
             for number, version, _ in target.addresses:
-                if version in versions and (version, number) in of.addresses:
+                known = version in versions and (version, number) in of.addresses
+                if known and (source is None or source in sending(by.ends, version, number)):
                     yield source, target, version, number
 
 

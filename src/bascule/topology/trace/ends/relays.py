@@ -70,14 +70,9 @@ class Relays:
         return NextWire(out=out, text=f"{end.name} hands the answer back", fields=changed), connection
 
     def _sends_by(self, end: WireEnd, target: int) -> WireEnd | None:
-        nics = [one for one in self.ends.ends if one.name == end.name]
-        via = end.next_hop(self.version, target)
-        near = (one for number in (target, via) if number is not None for one in nics if self._near(one, number))
-        return next(near, None)
-
-    def _near(self, out: WireEnd, number: int) -> bool:
-        bits = 32 if self.version == 4 else 128
-        return any(v == self.version and n >> bits - size == number >> bits - size for n, v, size in out.addresses)
+        out = self.ends.sender(end, self.version, target)
+        via = out.next_hop(self.version, target)
+        return out if via is not None and out.prefix_of(self.version, via) is not None else None
 
     def _fits(self, flow: ForwardedTraffic, came: WireEnd, out: WireEnd, source: int, target: int) -> bool:
         network = self.ends.network

@@ -17,6 +17,19 @@ class AddressOwner(Struct, frozen=True):
     end: WireEnd | None = None
 
 
+def sending(nics: Sequence[WireEnd], version: int, to: int) -> Sequence[WireEnd]:
+    """By which of its NICs somebody sends to an address: those on its own wire, by the longest prefix, else a router's.
+
+    All of them where no prefix tells. An answer goes that way as well, whichever NIC was asked.
+    """
+    for next_hop in dict.fromkeys((to, *(via for one in nics if (via := one.next_hop(version, to)) is not None))):
+        near = [(length, one) for one in nics if (length := one.prefix_of(version, next_hop)) is not None]
+        if near:
+            longest = max(length for length, _ in near)
+            return [one for length, one in near if length == longest]
+    return nics
+
+
 class WireEnds:
     """Who stands on the wires of a host, by address and by port."""
 
@@ -25,7 +38,9 @@ class WireEnds:
         self.ends = tuple(ends)
         self._by_address: dict[tuple[int, int], list[WireEnd]] = {}
         self._by_mac: dict[tuple[str, object], WireEnd] = {}
+        self._by_name: dict[str, list[WireEnd]] = {}
         for end in ends:
+            self._by_name.setdefault(end.name, []).append(end)
             self._by_mac.setdefault((end.port, end.mac), end)
             for number, version, _ in (*end.addresses, *end.router):
                 self._by_address.setdefault((version, number), []).append(end)
@@ -34,7 +49,9 @@ class WireEnds:
         """The same ends, with others that stand in for some of them."""
         found = WireEnds(self.network, ())
         found._by_address, found._by_mac, ends = {**self._by_address}, {**self._by_mac}, list(self.ends)
+        found._by_name = {**self._by_name}
         for end, other in pairs:
+            found._by_name[end.name] = [other if one is end else one for one in found._by_name[end.name]]
             ends = [other if one is end else one for one in ends]
             found._by_mac[end.port, end.mac] = other
             for number, version, _ in (*end.addresses, *end.router):
@@ -42,6 +59,12 @@ class WireEnds:
                 found._by_address[version, number] = [other if one is end else one for one in known]
         found.ends = tuple(ends)
         return found
+
+    def sender(self, end: WireEnd, version: int, to: int) -> WireEnd:
+        """The NIC by which the owner of one sends to an address; that one itself where it may be it."""
+        own = self._by_name.get(end.name, ())
+        nics = sending(own, version, to) if len(own) > 1 else ()
+        return end if not nics or end in nics else nics[0]
 
     def behind(self, port: str, mac: object) -> WireEnd | None:
         """Who has a MAC behind a port."""
