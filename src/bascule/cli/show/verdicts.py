@@ -81,7 +81,7 @@ def _open_alike(outcomes: Iterable[Outcome]) -> Iterator[tuple[str, list[Outcome
         for mark, names in (("\0source", {one.expectation.source for one in some}),
                             ("\0target", {one.expectation.target for one in some})):  # fmt: skip
             told = told.replace(f"{mark} is ", f"{mark} {'are' if len(names) > 1 else 'is'} ")
-            told = told.replace(mark, _names(names))
+            told = told.replace(mark, ranges(sorted(names, key=natural), most=MOST_PIECES))
         yield told, some
 
 
@@ -103,7 +103,8 @@ def show_checks(checks: Sequence[Check], *, columns: int) -> str:
     if fine:
         lines.append("checks: " + wrapped(f"{len(fine)} ok{_on(fine)}", indent=8, columns=columns))
     for mark, told in ((True, [check for check in fine if check.id == "guard"]), (None, rest)):
-        rows = folded((check.subject, WORDS.get(check.id, check.id), check.detail) for check in told)
+        said = ((check.subject, WORDS.get(check.id, check.id), check.detail) for check in told)
+        rows = folded(said, most=MOST_PIECES)
         lines += table(((MARKS[mark], *row) for row in rows), indent=2, columns=columns)
     return "\n".join(lines)
 
@@ -166,7 +167,7 @@ def _alike(outcomes: Sequence[Outcome]) -> list[tuple[str, str, str, str]]:
     for (source, service, verdict), targets in by_target.items():
         by_source.setdefault((tuple(targets), service, verdict), []).append(source)
     return [
-        (ranges(sources), ranges(targets), service, verdict)
+        (ranges(sources, most=MOST_PIECES), ranges(targets, most=MOST_PIECES), service, verdict)
         for (targets, service, verdict), sources in by_source.items()
     ]
 
