@@ -112,14 +112,18 @@ man: $(VENV)/.installed
 PREFIX ?= /usr/local
 LIB    := $(PREFIX)/lib/bascule
 SHARE  := $(PREFIX)/share
+COMPLETIONS = $(SHARE)/bash-completion/completions/bascule $(SHARE)/zsh/site-functions/_bascule \
+	$(SHARE)/fish/vendor_completions.d/bascule.fish
 install: tools man
 	$(PYTHON) -m venv --system-site-packages $(LIB)
 	$(LIB)/bin/pip install -q --disable-pip-version-check .
-	install -d $(PREFIX)/bin $(SHARE)/man/man1 $(SHARE)/man/man5 $(SHARE)/bash-completion/completions
+	install -d $(PREFIX)/bin $(SHARE)/man/man1 $(SHARE)/man/man5 $(dir $(COMPLETIONS))
 	ln -sf $(LIB)/bin/bascule $(PREFIX)/bin/bascule
 	install -m 0644 build/man/*.1 $(SHARE)/man/man1
 	install -m 0644 build/man/*.5 $(SHARE)/man/man5
-	$(LIB)/bin/bascule completion bash > $(SHARE)/bash-completion/completions/bascule
+	$(LIB)/bin/bascule completion bash > $(word 1,$(COMPLETIONS))
+	$(LIB)/bin/bascule completion zsh > $(word 2,$(COMPLETIONS))
+	$(LIB)/bin/bascule completion fish > $(word 3,$(COMPLETIONS))
 
 # packages, each into dist/; all but the wheel hold the libraries that a distribution may lack or have too old
 packaging-tools:
@@ -152,4 +156,4 @@ docs: $(VENV)/.dev
 uninstall:
 	rm -rf $(LIB)
 	rm -f $(PREFIX)/bin/bascule $(SHARE)/man/man1/bascule.1 $(SHARE)/man/man1/bascule-*.1 $(SHARE)/man/man5/bascule.yaml.5
-	rm -f $(SHARE)/bash-completion/completions/bascule
+	rm -f $(COMPLETIONS)

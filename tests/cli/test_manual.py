@@ -13,16 +13,27 @@ import pytest
 
 from bascule.cli import VERBS
 from bascule.cli.manual import pages
+from bascule.cli.verbs.guest import command as guest
 
 
 def test_every_verb_has_a_page_with_its_options() -> None:
     found = pages()
-    assert set(found) == {"bascule.1", "bascule.yaml.5", *(f"bascule-{verb}.1" for verb in VERBS)}
+    inner = {name for name in found if name.startswith("bascule-guest-")}
+    assert set(found) - inner == {"bascule.1", "bascule.yaml.5", *(f"bascule-{verb}.1" for verb in VERBS)}
+    assert {f"bascule-guest-{verb}.1" for verb in guest.commands} == inner
+    assert "\\-\\-wait SECONDS" in found["bascule-guest-shutdown.1"]
+    assert ".B stop\nPower guests off at once, like a power cut." in found["bascule-guest.1"]
+    assert not [name for name, page in found.items() if re.search(r"\w {2,}\w", page)]
     assert "\\-\\-confirm\\-within TIME" in found["bascule-apply.1"]
     assert ".B guard\nstrict:" in found["bascule.yaml.5"]
     assert "GUARD\\-SHARED" in found["bascule.yaml.5"]
     assert "bascule \\- put KVM guests on real networks" in found["bascule.1"]
     assert not [name for name, page in found.items() if re.search(r"^\.SH .*\n\.PP", page, re.MULTILINE)]
+
+
+def test_they_bear_the_date_of_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1790000000")
+    assert pages()["bascule.1"].startswith('.TH "BASCULE" "1" "2026-09-21" ')
 
 
 def test_man_shows_them_without_a_warning(tmp_path: Path) -> None:

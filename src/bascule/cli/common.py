@@ -63,10 +63,13 @@ class WholeHelp(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Name and sentence, wrapped."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, _sentence(each.help or "")) for name, each in sorted(self.commands.items())])
+            formatter.write_dl(
+                [(name, first_sentence(each.help or "")) for name, each in sorted(self.commands.items())]
+            )
 
 
-def _sentence(text: str) -> str:
+def first_sentence(text: str) -> str:
+    """What a verb does, of all that its help says."""
     first = " ".join(text.strip().partition("\n\n")[0].split())
     return first.partition(". ")[0].rstrip(".") + "."
 

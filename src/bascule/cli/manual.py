@@ -1,12 +1,15 @@
 """The manual pages, from the same sources as ``--help`` and the schema: ``python -m bascule.cli.manual DIR``.
 
-``bascule(1)``, a page for each verb, and ``bascule.yaml(5)``; man(7) macros alone, so that every man can show them.
+``bascule(1)``, a page for each verb and each verb of ``guest``, and ``bascule.yaml(5)``; man(7) macros alone, so that
+every man can show them. They bear the date of SOURCE_DATE_EPOCH, which builders of packages set, else today's.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +17,7 @@ import click
 
 from bascule import __version__
 from bascule.cli import VERBS, group
+from bascule.cli.common import first_sentence
 from bascule.site import document as d
 from bascule.site.codes import CODES
 from bascule.site.validate import entry_in
@@ -40,6 +44,8 @@ def pages() -> dict[str, str]:
         command = group.get_command(click.Context(group), verb)
         assert command is not None  # each verb has its file
         found[f"bascule-{verb}.1"] = _verb(f"bascule {verb}", command)
+        for inner, each in command.commands.items() if isinstance(command, click.Group) else ():
+            found[f"bascule-{verb}-{inner}.1"] = _verb(f"bascule {verb} {inner}", each)
     return found
 
 
@@ -47,22 +53,24 @@ def _verb(name: str, command: click.Command) -> str:
     context = click.Context(command, info_name=name)
     text = (command.help or "").strip()
     summary, _, rest = text.partition("\n")
+    also = [("bascule", 1), ("bascule.yaml", 5)]
     lines = [
         _head(name.replace(" ", "-"), 1),
         _section("NAME"),
-        f"{_roff(name.replace(' ', '-'))} \\- {_roff(summary.rstrip('.'))}",
+        f"{_roff(name.replace(' ', '-'))} \\- {_roff(first_sentence(text).rstrip('.'))}",
     ]
     lines += [_section("SYNOPSIS"), f".B {_roff(name)}", _roff(" ".join(command.collect_usage_pieces(context)))]
     lines += [_section("DESCRIPTION"), *_paragraphs(f"{summary}\n{rest}")]
     if isinstance(command, click.Group):
         lines += [_section("VERBS")]
-        for inner, each in command.commands.items():
-            lines += [".TP", f".B {_roff(inner)}", _roff((each.help or "").strip().replace("\n", " "))]
+        lines += _list((inner, first_sentence(each.help or "")) for inner, each in command.commands.items())
+        also = [*((f"{name.replace(' ', '-')}-{inner}", 1) for inner in command.commands), *also]
     lines += [_section("OPTIONS")]
     for record in (param.get_help_record(context) for param in command.get_params(context)):
         if record is not None and record[1]:
             lines += [".TP", f".B {_roff(record[0])}", _roff(record[1])]
-    lines += [_section("EXIT STATUS"), *_list(STATUS), _section("SEE ALSO"), ".BR bascule (1),\n.BR bascule.yaml (5)"]
+    lines += [_section("EXIT STATUS"), *_list(STATUS), _section("SEE ALSO")]
+    lines += [",\n".join(f".BR {_roff(page)} ({section})" for page, section in also)]
     return "\n".join(lines) + "\n"
 
 
@@ -105,7 +113,8 @@ def _models(
 
 
 def _head(name: str, section: int) -> str:
-    return f'.TH "{_roff(name.upper())}" "{section}" "" "bascule {__version__}" "Bascule"'
+    date = time.strftime("%Y-%m-%d", time.gmtime(float(os.environ.get("SOURCE_DATE_EPOCH") or time.time())))
+    return f'.TH "{_roff(name.upper())}" "{section}" "{date}" "bascule {__version__}" "Bascule"'
 
 
 def _section(name: str) -> str:
