@@ -236,12 +236,14 @@ def _guest_ends(links: Sequence[Link]) -> Iterator[str]:
 
 
 def _leases(state: HostState) -> Iterator[str]:
-    """What a lease or a router's advertisement brought: it comes again by itself."""
+    """What a lease, a router's advertisement or a program brought: it comes again by itself."""
     found: dict[str, list[str]] = {}
     for link in state.links.values():
         for address in link.addresses:
             if address.dynamic and not address.is_link_local:
                 found.setdefault(link.name, []).append(address.ip)
+            if address.lifetime.kept_by:
+                yield f"{address.ip} on {link.name}, which {address.lifetime.kept_by} gives to it"
     for route in state.routes:
         if route.protocol in {"dhcp", "ra"} and route.gateway and route.dev:
             dst = "the default gateway" if route.dst.endswith("/0") else f"the route to {route.dst} via"

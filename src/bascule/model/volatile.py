@@ -23,10 +23,14 @@ class Volatile(Struct, frozen=True, eq=False):
 
 
 class Lifetime(Volatile, frozen=True, kw_only=True):
-    """The seconds that an address or a route still has, None for ever."""
+    """The seconds that an address or a route still has, None for ever.
+
+    ``kept_by``: the program, and where it is told so, that gives the address to this machine or to another (VRRP).
+    """
 
     valid_s: int | None = None
     preferred_s: int | None = None
+    kept_by: str = ""
 
 
 FOREVER = Lifetime()

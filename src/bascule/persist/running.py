@@ -69,13 +69,19 @@ def _addresses(route: Route, state: HostState) -> Sequence[Address]:
     return [a for a in link.addresses if gateway in ip_interface(a.ip).network] if link is not None else []
 
 
+def is_own(address: Address) -> bool:
+    """Whether it is for a host's files: no lease, none of the kernel's, and none that goes from machine to machine."""
+    passing = address.dynamic or address.is_link_local or address.lifetime.kept_by
+    return not passing and address.scope != "link"
+
+
 def link_config(link: Link, state: HostState, written: Mapping[str, Sequence[Route]]) -> LinkConfig:
     """One link of a state as a configuration; ``written`` are the state's routes by link."""
     options = link.options if isinstance(link.options, Bridge | Bond | Vlan) else Physical()
     if isinstance(options, Bridge):  # no dialect says them; a rule of udev does for the first
         options = _kept(options)
     master = state.links.get(link.master) if link.master else None
-    own = tuple(a for a in link.addresses if not a.dynamic and not a.is_link_local and a.scope != "link")
+    own = tuple(a for a in link.addresses if is_own(a))
     routes = tuple(
         StaticRoute(
             dst=route.dst,

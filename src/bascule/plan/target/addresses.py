@@ -178,7 +178,7 @@ def take_over(build: TargetBuilder, bridge: IfName, uplink: Link) -> None:
     """The host's own addresses move from the NIC to the bridge, with its routes, leases and how it hears routers.
 
     Link-local addresses stay behind, unless the kernel did not make them: NetworkManager makes its own, and people set
-    some by hand.
+    some by hand. So do those that a program gives now to this machine and now to another one.
     """
     if uplink.master == bridge:
         return  # they have moved already
@@ -186,6 +186,7 @@ def take_over(build: TargetBuilder, bridge: IfName, uplink: Link) -> None:
     there = {address.ip for address in link.addresses}
     own = f"{link_local(uplink.mac)}/64" if uplink.addrgenmode == "eui64" and uplink.mac is not None else ""
     is_kept = {a.ip for a in uplink.addresses if a.is_link_local and uplink.addrgenmode != "none" and own in {"", a.ip}}
+    is_kept |= {a.ip for a in uplink.addresses if a.lifetime.kept_by}
     moved = tuple(a for a in uplink.addresses if a.ip not in there | is_kept)
     build.links[bridge] = replace(link, addresses=link.addresses + moved, addrgenmode=uplink.addrgenmode)
     build.routes = moved_routes(build.routes, uplink.name, bridge)
@@ -235,6 +236,10 @@ def tell_moved(build: TargetBuilder) -> None:
     """What moves with the host's addresses, and what of them cannot."""
     for old, new in build.moved.items():
         _tell_carried(build, old, new)
+        for address in build.observed.links[IfName(old)].addresses:
+            if (keeper := address.lifetime.kept_by) and address not in build.links[new].addresses:
+                text = f"{address.ip} does not go along: {keeper} gives it to this machine or to another one"
+                build.note("warning", old, f"{text}; let it use {new}")
         if build.observed.links[IfName(old)].facts.temporaries:
             text = f"its temporary IPv6 addresses end, and the kernel makes new ones on {new}"
             build.note("warning", old, f"{text}: a connection that uses one of them breaks")

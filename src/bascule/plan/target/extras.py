@@ -68,7 +68,8 @@ def _addresses(build: TargetBuilder, said: HostLink) -> Iterator[str]:
     for address in build.links[said.name].addresses:
         leased = address.dynamic and ":" not in address.ip and not said.dhcp
         if address.ip in there - declared and not address.is_link_local and (leased or not address.dynamic):
-            yield f"{address.ip}{' (a lease)' if leased else ''}"
+            keeper = address.lifetime.kept_by
+            yield f"{address.ip}{' (a lease)' if leased else f' (of {keeper})' if keeper else ''}"
 
 
 def _routes(build: TargetBuilder, said: HostLink) -> Iterator[str]:

@@ -12,6 +12,7 @@ from bascule.plan.batch import Batch
 from bascule.plan.change import Change, Command, Note, are_plain
 from bascule.providers.effects import ObserveScope
 from bascule.providers.kernel.observe import PROGRAMS, read
+from bascule.providers.kernel.vrrp import with_keepers
 from bascule.system.net import rtnetlink
 from bascule.system.net.iproute import batch as run_batch
 from bascule.system.net.netns import Namespace
@@ -26,8 +27,10 @@ class KernelEffects:
         return PROGRAMS
 
     def read(self, texts: Callable[[], Sequence[str]], scope: ObserveScope) -> HostState:
-        """Links, routes, rules and the parameters of the scope."""
-        return read(texts, sysctls=scope.sysctls, further=scope.further, namespace=scope.where.namespace)
+        """Links, routes, rules and the parameters of the scope; who keeps an address is told where we are."""
+        namespace = scope.where.namespace
+        state = read(texts, sysctls=scope.sysctls, further=scope.further, namespace=namespace)
+        return state if namespace is not None else with_keepers(state)
 
     def execute(self, batch: Batch, *, where: LiveHost, keep: Sequence[int]) -> tuple[Note, ...]:
         """Run the commands; raises CommandFailed or NotPermitted with the step, the object and the kernel's reason."""

@@ -230,6 +230,8 @@ class _Merge(Struct, kw_only=True):
         away: Mapping[str, Address] | None = None  # looked up only where one is missing
         for address in old.addresses:
             if address.ip not in now:
+                if address.lifetime.kept_by:
+                    continue  # whoever keeps it gives it back, unless another machine has it by now
                 if address.ip not in after or crashed or address.is_link_local:
                     away = self.now_ips if away is None else away
                     yield from self._gone(old.name, (address,), away)  # in its place: the first of a subnet speaks
