@@ -89,6 +89,10 @@ def test_t10_a_priority_tag_passes_by_the_ip_chains(room: Room) -> None:
         answer = model(room, tagged)
         assert delivered(answer) is (Certainty.YES if arrives else Certainty.NO), words(answer)
     assert delivered(model(room, replace(tagged, vlan=None))) is Certainty.NO
+    write_all(room, CALL)  # a rule of the bridges' own family sees the tag
+    load(room, "table bridge own {\nchain c {\ntype filter hook prerouting priority -300\nvlan id 0 drop\n}\n}\n")
+    assert raw_udp(room, 0) is False
+    assert delivered(model(room, tagged)) is Certainty.NO
 
 
 def without_neighbours(room: Room) -> None:

@@ -26,6 +26,7 @@ from bascule.topology.trace.any_frame.ways import (
     outward,
     plain,
     ports_by_kind,
+    tagged_0,
 )
 from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.packet import INVALID, NEW, TCP, UDP, UNTRACKED
@@ -92,7 +93,7 @@ class FramePassage(Struct, frozen=True, kw_only=True):
     ``stops`` are the verdicts that a frame meets which no rule speaks of, so that it is lost; ``cuts`` the same of
     those from or to some ports, or of a subnet. ``may_stop`` are rules that lose some frames or whose test is not
     understood, ``lets`` rules that let some through, ``gaps`` what could not be read. ``chains`` says how many they
-    pass.
+    pass; ``passing`` are subnets from and to whose addresses all pass for certain.
     """
 
     family: str
@@ -103,6 +104,7 @@ class FramePassage(Struct, frozen=True, kw_only=True):
     lets: tuple[RuleVerdict, ...] = ()
     chains: int = 0
     gaps: tuple[str, ...] = ()
+    passing: tuple[IpNetwork, ...] = ()
 
     @property
     def words(self) -> str:
@@ -113,6 +115,11 @@ class FramePassage(Struct, frozen=True, kw_only=True):
     def losing(self) -> tuple[RuleVerdict, ...]:
         """What has to be mended, the most certain first."""
         return self.stops or once(stop for cut in self.cuts for stop in cut.stops) or self.may_stop
+
+
+def drops_vlan_0(network: HostNetwork, bridge: str, family: str) -> bool:
+    """Whether the chains of bridges and links stop every frame of a family that bears a tag of VLAN 0."""
+    return all(_outcome(network.rules, way).stops for way in tagged_0(network, bridge, family))
 
 
 def bridged_frames(network: HostNetwork, bridge: str, subnets: Collection[IpNetwork] = ()) -> tuple[FramePassage, ...]:
@@ -126,12 +133,17 @@ def bridged_frames(network: HostNetwork, bridge: str, subnets: Collection[IpNetw
         told = _told(network.rules, bridged(network, bridge, family))
         passage = _passage(network, family, [one for _, one in told])
         cuts = list(_cuts(told, ports))
+        passing = list[IpNetwork]()
         for subnet in subnets if family in FAMILIES and passage.may_stop else ():
             if subnet.version == VERSION_OF[family]:
                 inside = _told(network.rules, bridged(network, bridge, family, subnet))
                 known = [*passage.stops, *(stop for cut in cuts for stop in cut.stops)]
                 cuts += _cuts(inside, ports, within=f" from and to {subnet}", known=known)
-        found.append(replace(passage, cuts=tuple(cuts)) if passage.result is Possibility.PERHAPS else passage)
+                if _passage(network, family, [one for _, one in inside]).result is Possibility.YES:
+                    passing.append(subnet)
+        if passage.result is Possibility.PERHAPS:
+            passage = replace(passage, cuts=tuple(cuts), passing=tuple(passing))
+        found.append(passage)
     return tuple(found)
 
 

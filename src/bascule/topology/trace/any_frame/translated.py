@@ -41,7 +41,7 @@ def other_destinations(
 
 def _known(network: HostNetwork, bridge: str, family: str) -> dict[str, object]:
     known = plain(network, family) | {"meta physbridged": 1, "meta physin": None}
-    return {**known, **fib(network, family, bridge, daddr="unicast")}
+    return {**known, **fib(network, family, bridge, daddr="unicast", saddr="unicast")}
 
 
 def _translating(network: HostNetwork, family: str, hook: str, known: HookFields) -> Iterator[RuleVerdict]:

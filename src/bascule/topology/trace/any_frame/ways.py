@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import ip_interface, ip_network
 from typing import Any
 
 from msgspec import Struct
@@ -39,13 +40,23 @@ def bridged(network: HostNetwork, bridge: str, family: str, within: IpNetwork | 
     calls = family in FAMILIES and network.filters_bridged(bridge, VERSION_OF[family])
     known = plain(network, family) | {"meta physbridged": 1}
     if family in FAMILIES:
-        known |= fib(network, family, bridge, daddr="unicast")
+        own = None if within is None else "unicast"
+        known |= fib(network, family, bridge, daddr="unicast", saddr=own, within=within)
     if within is not None:
         known |= dict.fromkeys((f"{family} saddr", f"{family} daddr"), (int(within[0]), int(within[-1])))
     return [
         FramePath(iif, oif, tuple(_across(network, bridge, family, known, iif, oif, tags, calls=calls)))
         for iif, oif in pairs(ports_of(network, bridge))
         for tags in crossings(network, bridge, iif, oif)
+    ]
+
+
+def tagged_0(network: HostNetwork, bridge: str, family: str) -> list[FramePath]:
+    """The same of frames with a tag of VLAN 0, which meet the IP chains nowhere."""
+    known = plain(network, family) | {"meta physbridged": 1, "vlan id": 0}
+    return [
+        FramePath(iif, oif, tuple(_across(network, bridge, family, known, iif, oif, (True, True), calls=False)))
+        for iif, oif in pairs(ports_of(network, bridge))
     ]
 
 
@@ -99,7 +110,8 @@ def _across(
 def _tagged(known: HookFields) -> HookFields:
     """A frame of these with a VLAN tag: nft sees the tag's type, and what of IP it matches is left open."""
     headers = (name for name in known if name.partition(" ")[0] in {"ip", "ip6", "arp", "th", "tcp", "udp"})
-    return {**known, **dict.fromkeys(headers), "ether type": TAGGED, "vlan id": None, "vlan type": known["ether type"]}
+    own = {"ether type": TAGGED, "vlan id": known.get("vlan id"), "vlan type": known["ether type"]}
+    return {**known, **dict.fromkeys(headers), **own}
 
 
 def _is_at_zero(chain: RuleChain) -> bool:
@@ -208,8 +220,16 @@ def _marks(rules: Rules) -> frozenset[str]:
     return frozenset(part.key for line in lines for part in line.parts if isinstance(part, SetField))
 
 
-def fib(network: HostNetwork, family: str, link: str, *, daddr: str) -> dict[str, Any]:
-    """What rules ask of routes, where that is the same for every sender behind a link."""
+def fib(
+    network: HostNetwork,
+    family: str,
+    link: str,
+    *,
+    daddr: str,
+    saddr: str | None = None,
+    within: IpNetwork | None = None,
+) -> dict[str, Any]:
+    """What rules ask of routes, where that is the same for every sender behind a link, or ``within`` a subnet there."""
     found: dict[str, Any] = {}
     for name in network.rules.fib_keys:
         _, flags, result = name.split(" ")
@@ -217,9 +237,12 @@ def fib(network: HostNetwork, family: str, link: str, *, daddr: str) -> dict[str
         found[name] = None
         if result == "type" and "daddr" in words:
             found[name] = daddr
+        elif result == "type" and "saddr" in words:  # of a guest's own address; the host's has no guest
+            found[name] = saddr
         elif result == "oif" and "saddr" in words:
             near = link if "iif" in words else ""
-            found[name] = {"all": near or "any", "none": "", "some": None}[routes_over(network.state, family, near)]
+            back = routes_over(network.state, family, near) if within is None else _back(network.state, within, near)
+            found[name] = {"all": near or "any", "none": "", "some": None}[back]
     return found
 
 
@@ -264,3 +287,18 @@ def routes_over(state: HostState, family: str, link: str = "") -> str:
     if any(route.dst in DEFAULT_ROUTES for route in mine):
         return "all"
     return "some" if mine or any((":" in a.ip) == is_ipv6 for one in links for a in one.addresses) else "none"
+
+
+def _back(state: HostState, subnet: IpNetwork, link: str) -> str:
+    """The same of the addresses of a subnet: whether each is sent back over a link, some may be, or none is."""
+    routes = [(ip_network(one.dst), hop) for one in state.routes for _, hop in one.hops or (("", ""),)]
+    routes += [
+        (ip_interface(one.ip).network, str(near.name)) for near in state.links.values() for one in near.addresses
+    ]
+    met = [(to, hop) for to, hop in routes if to.version == subnet.version and to.overlaps(subnet)]
+    if not any(hop and (not link or hop == link) for _, hop in met):
+        return "none"
+    longest = max(to.prefixlen for to, _ in met)
+    nearest = [hop for to, hop in met if to.prefixlen == longest]
+    is_plain = longest <= subnet.prefixlen and not state.rules and all(one.table == "main" for one in state.routes)
+    return "all" if is_plain and all(hop and (not link or hop == link) for hop in nearest) else "some"

@@ -92,7 +92,8 @@ class TableReader:
             return Test(keys, frozenset({(int(right),)}), negated=negated)
         if isinstance(right, str) and right.startswith("@"):
             exact, ranged = self._set(right[1:], names)
-            return Test(keys, exact, ranged, negated=negated, moving=right[1:] in self.moving)
+            lapse = "timeout" in self.sets[right[1:]].get("flags", ())
+            return Test(keys, exact, ranged, negated=negated, moving=right[1:] in self.moving, lapse=lapse)
         if isinstance(right, dict) and "set" in right:
             exact, ranged = split(element(one, names) for one in right["set"])
             return Test(keys, exact, ranged, negated=negated)

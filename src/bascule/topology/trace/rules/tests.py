@@ -171,7 +171,8 @@ def holds(bounds: Bounds, value: Value | HeaderMissing) -> bool | None:
 class Test(Struct, frozen=True):
     """Whether what ``keys`` are of a packet is one of some elements; several keys are looked up together.
 
-    ``moving`` are elements that rules themselves add: what they are when the packet comes is unknown.
+    ``moving`` are elements that rules themselves add: what they are when the packet comes is unknown. Those that
+    ``lapse`` go by themselves when their time is over.
     """
 
     __test__ = False  # pytest takes it for one of its own
@@ -181,6 +182,7 @@ class Test(Struct, frozen=True):
     ranged: tuple[tuple[Bounds, ...], ...] = ()
     negated: bool = False
     moving: bool = False
+    lapse: bool = False
 
     def holds(self, fields: Fields) -> bool | None:
         """Of this packet."""

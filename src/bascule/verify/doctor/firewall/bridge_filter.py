@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from ipaddress import IPv6Network
 
 from bascule.model.kernel_parameters import dotted
 from bascule.observe.firewall import SWITCHES
@@ -14,6 +15,8 @@ from bascule.verify.doctor.finding import DoctorFacts, Finding, Severity
 from bascule.verify.doctor.firewall.fixes import bridge_fix, whose_rules
 
 ID = "bridge-filter"
+# a host without another address has a way back to senders of its link alone
+BEYOND_LINK = (IPv6Network("2000::/3"),)
 KINDS = (LOST, CUT, UNPROVEN, PASSING) = ("lost", "cut", "unproven", "passing")
 
 
@@ -25,6 +28,8 @@ def look(facts: DoctorFacts) -> Iterator[Finding]:
     told: dict[tuple[object, ...], tuple[list[str], list[FramePassage]]] = {}
     for bridge in facts.own_bridges:
         subnets = [*facts.subnets(bridge, 4), *facts.subnets(bridge, 6)]
+        if any("saddr" in key and key.endswith(" oif") for key in network.rules.fib_keys):
+            subnets += BEYOND_LINK if all(one.is_link_local for one in subnets if one.version == 6) else ()
         passages = [one for one in bridged_frames(network, bridge, subnets) if _counts(network, bridge, one)]
         for kind in sorted({_kind(one) for one in passages}, key=_place):
             some = [one for one in passages if _kind(one) == kind]
@@ -130,7 +135,9 @@ def _unproven_finding(network: HostNetwork, bridges: Sequence[str], passages: Se
     rules = dict.fromkeys(str(one) for passage in passages for one in passage.may_stop)
     gaps = tuple(dict.fromkeys(gap for one in passages for gap in one.gaps))
     unread = f"whether others' rules let them pass is unproven: {'; '.join(gaps)}" if gaps else ""
-    may = "some of them may be dropped, and which is not proven" if rules else ""
+    passing = ", ".join(str(one) for passage in passages for one in passage.passing if not one.is_link_local)
+    which = f"those from and to {passing} do, of others some" if passing else "some of them"
+    may = f"{which} may be dropped, and which is not proven" if rules else ""
     words = "; ".join(filter(None, (may, unread)))
     return Finding(
         id=ID,

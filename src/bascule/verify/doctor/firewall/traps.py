@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bascule.model.kernel_parameters import VLAN_TAGGED, dotted
-from bascule.model.ruleset.owners import owner
+from bascule.model.ruleset.owners import BASCULE, owner
 from bascule.model.values import count
-from bascule.topology.trace.any_frame.passages import WORDS, RuleVerdict, bridged_frames, passed_by
+from bascule.topology.trace.any_frame.passages import WORDS, RuleVerdict, bridged_frames, drops_vlan_0, passed_by
 from bascule.topology.trace.any_frame.translated import other_destinations, other_senders
 from bascule.topology.trace.any_frame.ways import FAMILIES, VERSION_OF
 from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.rules.lines import RuleChain
-from bascule.topology.trace.rules.shadowed import lost_links, unmet
+from bascule.topology.trace.rules.shadowed import is_harmless, lost_links, unmet
 from bascule.topology.trace.rules.words import chain_words, tool_of
 from bascule.verify.doctor.finding import DoctorFacts, Finding, Severity
 
@@ -48,8 +48,7 @@ def _calling(facts: DoctorFacts, network: HostNetwork) -> list[str]:
 def _skipped(network: HostNetwork, bridges: list[str]) -> Iterator[Finding]:
     """A bridge chain at priority 0, which br_netfilter passes over where it was there before the first bridge."""
     chains = [one for one in network.rules.at("bridge", "forward") if one.base is not None and one.base.priority == 0]
-    chains = [one for one in chains if one.lines or (one.base is not None and one.base.policy == "drop")]
-    chains = [one for one in chains if network.skipped(one) is not False]
+    chains = [one for one in chains if network.skipped(one) is not False and not is_harmless(network.rules, one)]
     if not chains:
         return
     first = chains[0]
@@ -75,6 +74,7 @@ def _tagged(network: HostNetwork, bridges: list[str]) -> Iterator[Finding]:
     for name in bridges:
         pairs, passed = passed_by(network, name)
         passages = [one for one in bridged_frames(network, name) if one.family in FAMILIES]
+        passages = [one for one in passages if not drops_vlan_0(network, name, one.family)]
         stops = [stop for one in passages for stop in (*one.stops, *one.may_stop) if stop.base.family != "bridge"]
         if pairs:
             yield Finding(
@@ -164,7 +164,7 @@ def _beside_tables(network: HostNetwork) -> Iterator[Finding]:
 
 def _lost_links(network: HostNetwork) -> Iterator[Finding]:
     """``iif`` keeps the number of a link: of one that was made again nothing matches any more."""
-    lines = [(chain, line) for chain in network.rules.chains.values() for line, _ in lost_links(chain)]
+    lines = [(chain, line) for chain in network.rules.chains.values() for line in lost_links(chain)]
     if not lines:
         return
     libvirt = any(owner(chain.table, chain.name) == "libvirt" for chain, _ in lines)
@@ -174,7 +174,7 @@ def _lost_links(network: HostNetwork) -> Iterator[Finding]:
         severity=Severity.WARNING,
         subject="firewall",
         text=f"{count(len(lines), 'rule')} with the number of a link that is gone: it was deleted or made again, and "
-        "such a rule never matches",
+        "no packet has that number any more ('!=' it is true of every packet)",
         evidence=tuple(f"'{line.text}' in {chain_words(chain)}" for chain, line in lines[:SAYS]),
         fix=f"{again}; iifname and oifname instead of iif and oif outlive that",
     )
@@ -185,6 +185,7 @@ def _two_firewalls(network: HostNetwork) -> Iterator[Finding]:
     chains = network.rules.chains.values()
     legacy = [one for one in chains if one.is_legacy and _says_something(one)]
     others = [one for one in chains if not one.is_legacy and _says_something(one)]
+    others = [one for one in others if owner(one.table, one.name) != BASCULE]  # whose guards are meant to stand beside
     if legacy and others:
         lines = sum(len(one.lines) for one in legacy)
         tables = ", ".join(dict.fromkeys(f"{one.family} {one.table}" for one in legacy))
