@@ -10,7 +10,7 @@ import time
 
 from tests.lab import Lab, open_lab
 
-from bascule.model.bandwidth import Bandwidth, rate_words
+from bascule.model.guarding import Bandwidth, rate_words
 from bascule.providers.shaping.state import setting
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run as run_tool

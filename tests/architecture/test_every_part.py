@@ -14,8 +14,8 @@ from msgspec import Struct, structs
 from msgspec.structs import replace
 
 from bascule.draw.scene.compare import SeenHost
-from bascule.model.bandwidth import Bandwidth
 from bascule.model.domain import DomainText, NetworkText
+from bascule.model.guarding import Bandwidth
 from bascule.model.links import Bridge, Physical, Tap
 from bascule.model.state import Address, FixedNeighbour, HostState, Link, PortVlans, Route, RoutingRule
 from bascule.model.values import IfName

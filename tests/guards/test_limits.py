@@ -14,7 +14,7 @@ import pytest
 from msgspec import Struct
 
 from bascule.importer.importing import Sources, import_sources
-from bascule.model.bandwidth import Bandwidth
+from bascule.model.guarding import Bandwidth
 from bascule.model.links import Bridge, BridgePort, Physical
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName

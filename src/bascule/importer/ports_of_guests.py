@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bascule.importer.rules_at_ports import extension_rules, rules_at_ports
 from bascule.importer.words import few
-from bascule.model.bandwidth import Bandwidth, rate_words
+from bascule.model.guarding import Bandwidth, rate_words
 from bascule.model.links import Physical, Tap, Veth
 from bascule.model.state import HostState
 from bascule.model.values import IfName

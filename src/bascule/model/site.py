@@ -12,9 +12,9 @@ from functools import cached_property
 from msgspec import Struct, field
 
 from bascule.errors import Place
-from bascule.model.bandwidth import Bandwidth
-from bascule.model.guarding import Guarding
-from bascule.model.host_links import Bridge, HostLinks, StaticRoute
+from bascule.model.guarding import Bandwidth, Guarding
+from bascule.model.host_link_stack import HostLinks
+from bascule.model.host_links import Bridge, StaticRoute
 from bascule.model.site_place import NOWHERE, SiteSource
 from bascule.model.values import IfName, IpAddress, IpInterface, IpNetwork, Mac, Service, Vid, bridge_name
 

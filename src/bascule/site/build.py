@@ -9,9 +9,8 @@ from typing import Any, Literal
 from bascule.errors import Place
 from bascule.model import host_links as links
 from bascule.model import site as m
-from bascule.model.bandwidth import Bandwidth
 from bascule.model.dhcp.offers import Offer, unused
-from bascule.model.guarding import GROUPS, Guarding, GuardLevel, VirtualRouter
+from bascule.model.guarding import GROUPS, Bandwidth, Guarding, GuardLevel, VirtualRouter
 from bascule.model.links.mirror import Mirror
 from bascule.model.links.wake_on_lan import in_order
 from bascule.model.network_mtus import with_network_mtus

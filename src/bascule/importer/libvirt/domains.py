@@ -10,7 +10,7 @@ from bascule.importer.libvirt import LibvirtFiles, LibvirtNic, PortGroup, Told
 from bascule.importer.libvirt.filters import filter_of
 from bascule.importer.libvirt.networks import is_switched, vlans_of
 from bascule.importer.libvirt.nodes import XmlElement
-from bascule.model.bandwidth import rate_words
+from bascule.model.guarding import rate_words
 from bascule.model.values import parse_ifname, parse_label, parse_mac
 
 UNITS = {"b": 1, "bytes": 1, "kib": 2**10, "k": 2**10, "mib": 2**20, "m": 2**20, "gib": 2**30, "g": 2**30}

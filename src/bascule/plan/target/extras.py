@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import ip_network
 
-from bascule.model.bandwidth import Bandwidth
+from bascule.model.guarding import Bandwidth
 from bascule.model.host_links import Bridge, HostLink
 from bascule.model.kernel_parameters import FORWARDING, conf
 from bascule.model.links import Bridge as BridgeOptions

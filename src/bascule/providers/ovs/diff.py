@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from bascule.model.bandwidth import rate_words
+from bascule.model.guarding import rate_words
 from bascule.model.state import HostState, PortVlans
 from bascule.model.values import IfName
 from bascule.plan.change import Command, Risk

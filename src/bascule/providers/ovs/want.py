@@ -8,7 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from bascule.errors import MissingTool, Problem
-from bascule.model.bandwidth import Bandwidth
+from bascule.model.guarding import Bandwidth
 from bascule.model.host_links import Bridge
 from bascule.model.host_links import OpenVSwitch as SaidOfSwitch
 from bascule.model.links import OpenVSwitch, OpenVSwitchBond

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
-from bascule.model.bandwidth import Bandwidth
+from bascule.model.guarding import Bandwidth
 from bascule.model.site import Host, PlugKind, Site
 from bascule.model.state import HostState
 from bascule.plan.change import Command

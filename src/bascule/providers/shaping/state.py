@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from bascule.model.bandwidth import Bandwidth, rate_words
+from bascule.model.guarding import Bandwidth, rate_words
 from bascule.model.values import IfName
 
 UDEV_FILE = "/etc/udev/rules.d/71-bascule-limits.rules"
