@@ -14,7 +14,7 @@ import pytest
 
 from bascule import workflow
 from bascule.apply import engine
-from bascule.apply.port_cleanup import clean_ports
+from bascule.apply.follow import clean_ports
 from bascule.apply.prepare import prepare
 from bascule.apply.rollback.checkpoint import latest
 from bascule.apply.state_directory import here

@@ -11,7 +11,7 @@ import pytest
 from bascule.apply.prepare import look
 from bascule.model.site import Mode, PlugKind
 from bascule.plan.make import make_plan
-from bascule.providers.dnsmasq.boot import script as make_again
+from bascule.providers.dnsmasq.want import script as make_again
 from bascule.system.run import run
 from tests.apply.hosts import Bed, difference, furnish, wait_for
 from tests.guests.values import guest, nic, site, virtual_network

@@ -11,9 +11,9 @@ from bascule.model.values import IfName, Mac
 from bascule.survey.cabling import is_port
 from bascule.survey.draft import draft, propose
 from bascule.survey.neighbours import Port
+from bascule.survey.run import wire_gate
 from bascule.survey.shared_segment import ActiveProof
 from bascule.survey.verdicts import Survey, judge
-from bascule.survey.wire_gate import wire_gate
 from bascule.topology.layer2 import CableEnd
 from bascule.topology.loops import find_loops, loop_problems
 from bascule.topology.wires import Wire, declared_wires

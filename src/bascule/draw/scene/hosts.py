@@ -10,15 +10,16 @@ from bascule.draw.scene.compare import (
     compare,
     without_uplink,
 )
-from bascule.draw.scene.declared_details import IPV6_NOTES, declared_details
 from bascule.draw.scene.elements import Kind, Layer, Node, Presence, link_id, network_id, self_id
 from bascule.draw.scene.guests import add_guests, span_words, vlan_words
 from bascule.draw.scene.virtual import add_virtual
-from bascule.model.host_links import Bond, Bridge, HostLink, Nic, VlanLink
+from bascule.model.dhcp.offers import use_words
+from bascule.model.host_links import Bond, Bridge, HostLink, Ipv6, Nic, VlanLink
 from bascule.model.links import Macvtap, Tap
+from bascule.model.links.wake_on_lan import wake_words
 from bascule.model.site import Guest, Host, Site
 from bascule.model.state import HostState
-from bascule.model.values import IfName
+from bascule.model.values import NO_VLAN, IfName
 from bascule.topology.declared import declared_links, networks_on
 
 
@@ -256,3 +257,41 @@ def _wire_listeners(builder: SceneBuilder, host: Host, observed: SeenHost | None
             apart = observed is not None and (seen is None or seen.master != bridge.name)
             presence = Presence.WANTED if apart else Presence.DECLARED
             builder.wire(link_id(host.name, bridge.name), own.id, presence=presence, state=own.state)
+
+
+IPV6_NOTES = {Ipv6.AUTO: "IPv6 auto", Ipv6.DHCP: "DHCPv6", Ipv6.MANUAL: "IPv6 manual", Ipv6.OFF: "IPv6 off"}
+_TICKS = ("forward_delay", "hello", "max_age", "ageing")  # hundredths of a second
+_BRIDGE = ("priority", *_TICKS, "path_cost", "port_priority", "snooping", "querier", "pvid")
+_BOND = ("miimon", "updelay", "downdelay", "hash_policy", "lacp_rate", "primary", "min_links", "ad_select")
+_UNITS = {"miimon": " ms", "updelay": " ms", "downdelay": " ms"}
+
+
+def declared_details(link: HostLink) -> Iterator[str]:
+    """One line for each key that has a value."""
+    if link.ipv6 is not None:
+        yield f"IPv6 mode {link.ipv6}"
+    if link.ipv6_privacy is not None:
+        yield f"temporary IPv6 addresses: {link.ipv6_privacy}"
+    yield from (f"gateway {gateway}" for gateway in link.gateways)
+    if link.metric is not None:
+        yield f"metric {link.metric}"
+    yield from (f"{key.replace('_', ' ')}: {value}".lower() for key, value in use_words(link.unused).items())
+    if link.routes:
+        yield f"routes: {len(link.routes)}"
+    if isinstance(link, Nic):
+        if link.wol is not None:
+            yield f"woken by: {wake_words(link.wol)}"
+    elif link.mac is not None:
+        yield f"MAC {link.mac}, given"
+    keys = _BRIDGE if isinstance(link, Bridge) else _BOND if isinstance(link, Bond) else ()
+    for key in keys:
+        value = getattr(link, key)
+        if key == "pvid" and value == NO_VLAN:
+            yield "nothing untagged comes in"
+        elif value is not None:
+            shown = f"{value / 100:g} s" if key in _TICKS else str(value) + _UNITS.get(key, "")
+            yield f"{key.replace('_', ' ')} {'on' if value is True else 'off' if value is False else shown}"
+    if isinstance(link, Bridge) and link.vlans:
+        spans = (str(first) if first == last else f"{first}-{last}" for first, last in link.vlans)
+        yield f"VLANs of the uplink {', '.join(spans)}"
+    yield from (f"its own files run: {line}" for line in link.hooks)

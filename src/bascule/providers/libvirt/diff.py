@@ -15,7 +15,6 @@ from bascule.plan.step import Phase, Step, ip, step
 from bascule.providers.libvirt import domain_xml, network_xml
 from bascule.providers.libvirt.domain_xml import Element
 from bascule.providers.libvirt.state import LibvirtState
-from bascule.providers.libvirt.virsh import FROM_STDIN, device, net_update, virsh
 
 REPLUG_S = 0.1  # measured: 8 to 18 ms between link down and up; the guest's own renewal comes on top
 RESTART_S = 2.0  # measured: 0.3 s for the network, the rest is the lease
@@ -306,3 +305,23 @@ def _restart(runs: Element, new: Element) -> str:
     if kind not in set(PlugKind):
         return ""
     return domain_xml.why_not_live(runs, Attachment(PlugKind(kind), into)) or ""
+
+
+FROM_STDIN = "/dev/stdin"
+
+
+def virsh(uri: str, *words: str, xml: str = "") -> Command:
+    """``virsh -c URI WORDS``, with a document as its input."""
+    return Command("virsh", ("-c", uri, *words), xml)
+
+
+def device(uri: str, verb: str, domain: str, xml: str, *, live: bool) -> Command:
+    """``attach``, ``update`` or ``detach`` of a device, in the running domain or in its definition."""
+    return virsh(uri, f"{verb}-device", domain, FROM_STDIN, "--live" if live else "--config", xml=xml)
+
+
+def net_update(uri: str, network: str, command: str, section: str, xml: str, *, parent: int) -> Command:
+    """A change of one section of a network, in its definition and in what runs."""
+    words = ["net-update", network, command, section, "--xml", xml, "--config", "--live"]
+    words += ["--parent-index", str(parent)] if parent >= 0 else []
+    return virsh(uri, *words)
