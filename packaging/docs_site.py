@@ -10,6 +10,11 @@ from mkdocs.structure.files import File
 
 REPOSITORY = "https://github.com/bascule/bascule/blob/main"
 ROOT = Path(__file__).parents[1]
+STYLE = """\
+/* what Bascule prints has up to 100 columns: they stand in a window of 1300 pixels without being moved sideways */
+.md-grid { max-width: 80rem; }
+.md-typeset pre > code { font-size: .75em; }
+"""
 OUTSIDE = re.compile(r"\]\(((?:\.\./)+|)([\w./-]+)(#[\w-]+)?\)")
 
 
@@ -24,9 +29,10 @@ def on_config(config: Any) -> Any:
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """The README is the first page; files beside docs/ that a page links to are seen as well."""
+    """The README is the first page, with our style; files beside docs/ that a page links to are seen as well."""
     text = (ROOT / "README.md").read_text()
     files.append(File.generated(config, "index.md", content=re.sub(r"\]\(docs/", "](", text)))
+    files.append(File.generated(config, "style.css", content=STYLE))
     for place in ("examples", "ansible"):
         for path in sorted((ROOT / place).glob("*.*")):
             if path.suffix in {".yaml", ".md", ".py"}:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from bascule import api
 
+LONG = 80  # characters
 VALUES = (  # what the functions give, by the module where each stands
     "bascule.plan.change:Plan", "bascule.plan.change:Change", "bascule.apply.prepare:PreparedPlan",
     "bascule.apply.request:ApplyRequest", "bascule.rehearsal:Rehearsal", "bascule.verify.live:Verified",
@@ -40,12 +41,11 @@ def _functions() -> Iterator[str]:
     for name in api.__all__:
         thing = getattr(api, name)
         if inspect.isfunction(thing):
-            signature = re.sub(r"'([^']*)'", r"\1", str(_readable(inspect.signature(thing))).replace("Ellipsis", "..."))
             yield from (
                 f"### {name}",
                 "",
                 "```python",
-                f"{name}{signature}",
+                f"{name}{_signature(inspect.signature(thing))}",
                 "```",
                 "",
                 inspect.getdoc(thing) or "",
@@ -53,12 +53,19 @@ def _functions() -> Iterator[str]:
             )
 
 
-def _readable(signature: inspect.Signature) -> inspect.Signature:
-    """A default that is a function shows as an ellipsis."""
-    parameters = signature.parameters.values()
-    return signature.replace(
-        parameters=[one.replace(default=...) if inspect.isroutine(one.default) else one for one in parameters]
-    )
+def _signature(signature: inspect.Signature) -> str:
+    """As a person writes it: annotations without quotes, a default that is a function as dots; long ones in lines."""
+    words, starred = [], False
+    for one in signature.parameters.values():
+        if one.kind is one.KEYWORD_ONLY and not starred:
+            words.append("*")
+            starred = True
+        default = "..." if inspect.isroutine(one.default) else repr(one.default)
+        words.append(f"{one.name}: {one.annotation}" + ("" if one.default is one.empty else f" = {default}"))
+    short = f"({', '.join(words)}) -> {signature.return_annotation}"
+    if len(short) <= LONG:
+        return short
+    return "(\n" + "".join(f"    {word},\n" for word in words) + f") -> {signature.return_annotation}"
 
 
 def _values() -> Iterator[str]:

@@ -26,5 +26,8 @@ def test_the_site_is_whole_and_needs_no_network(tmp_path: Path) -> None:
     loaded = re.compile(r"""<(?:script|link|img)[^>]+(?:src|href)=["']?(https?://[^"' >]+)""")
     for page in pages:
         assert not loaded.findall(page.read_text()), page.name
-    assert "What it will never do" in (tmp_path / "index.html").read_text()
+    start = (tmp_path / "index.html").read_text()
+    assert "What it will never do" in start
+    assert 'href="style.css"' in start
+    assert ".md-grid" in (tmp_path / "style.css").read_text()
     assert (tmp_path / "search" / "search_index.json").exists()
