@@ -200,18 +200,8 @@ def loading_rows(bridge: Segment, whole: Table, less: Table, rounds: int) -> lis
         bare_one.append(timed(lambda: load(bridge, more)))
         load(bridge, replacing_text(less))
         one.append(timed(lambda: ours(bridge, less, whole)))
-    bare = statistics.median(loading)
-    added = statistics.median(mine - plain for mine, plain in zip(by_us, loading, strict=True))
     return [
-        Row(
-            name=f"the guards of {PORTS:,} ports made and loaded, beyond `nft -f` alone",
-            ours=f"{statistics.median(by_us):.3f} s",
-            peer=f"{bare:.3f} s",
-            value=added,
-            unit="s more",
-            limit=0.3,
-            note=f"{len(text) / 1000:.0f} kB of text",
-        ),
+        ratio_row(f"the guards of {PORTS:,} ports made and loaded, by `nft -f` alone", by_us, loading, 2.5),
         ratio_row("one port more, by `nft add element` alone", one, bare_one, 2),
         ratio_row(f"one port more, by the whole table of {PORTS:,}", one, loading, 0.5),
     ]
