@@ -20,12 +20,21 @@ _MAC = re.compile(r"(?<![0-9A-Fa-f:-])(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}(?!
 _V4 = re.compile(r"(?<![0-9A-Za-z.])[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?![0-9A-Za-z.])")
 _V6 = re.compile(r"(?<![0-9A-Za-z:.])(?=[0-9A-Fa-f:]*:[0-9A-Fa-f:]*:)[0-9A-Fa-f:]{3,39}(?![0-9A-Za-z:])")
 _PREFIX = re.compile(r"(?<=~)/[0-9]{1,3}")  # behind an address, which was taken out before
+_COLONS = re.compile(
+    r"(?<![0-9A-Za-z_:.])(?=[0-9A-Fa-f:]*[0-9A-Fa-f])[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:]*(?![0-9A-Za-z_:])"
+)  # fe80::1::
 _NUMBER = re.compile(r"(?<![0-9A-Za-z_.+-])[0-9]{1,10}(?:\.[0-9]+)?(?=(?:ms|s|sec|min|MiB|GiB|KiB)?(?![0-9A-Za-z_.]))")
+_WRITTEN = re.compile(r"(?<![0-9A-Za-z_.])[0-9]+(?:\.[0-9]+)?(?=(?:ms|s|min|MiB|GiB|KiB)?(?![0-9A-Za-z_]))")
+_WORD = re.compile(r"(?<![0-9A-Za-z_.])[A-Za-z][A-Za-z0-9_.-]*")
+_HUNDREDTHS = re.compile(
+    r"BRIDGING_OPTS|/bridge/|forward_delay|hello_time|max_age|ageing_time"
+)  # of a second, the kernel's
+_THOUSANDTHS = re.compile(r"Sec\b|[0-9]m?s\b")  # where a site file may have seconds, or the other way round
 _NAME = re.compile(
     r"(?<![0-9A-Za-z_./+@:-])(?=[a-z0-9_.-]*[0-9])[a-z][A-Za-z0-9_.-]{1,14}(?![0-9A-Za-z_/+@\[-]|:[^\s0-9])"
 )
 _NO_NAME = re.compile(
-    r"(?:ipv?|inet|dhcpv?|gateway|v|q|layer|md|sha)[0-9]+(?:[-_][a-z_-]+)?|version[0-9]*|x[0-9]+(?:_[0-9]+)?"
+    r"(?:no)?(?:ipv?|inet|dhcpv?|gateway|v|q|layer|md|sha)[0-9]+(?:rs|[-_][a-z_-]+)?|version[0-9]*|x[0-9]+(?:_[0-9]+)?"
 )
 _COMMENT = re.compile(r"^\s*(?:[#;]|<!--).*|(?<=\s)#.*")
 _QUIET = re.compile(  # keys that name a file's own entry and say nothing of the network
@@ -127,10 +136,10 @@ class _Words:
             self.macs.update(macs)
             self.addresses.update(addresses)
             self.prefixes.update(int(word[1:]) for word in _PREFIX.findall(rest))
-            self.numbers.update(map(float, set(re.findall(r"[0-9]+(?:\.[0-9]+)?", _PREFIX.sub(" ", rest)))))
             self.numbers.update(int(word, 16) for word in re.findall(r"\b0x[0-9a-f]+", rest))
-            self.no_addresses.update(_V4.findall(rest))
-            self.names.update(re.findall(r"[A-Za-z][A-Za-z0-9_.-]*", rest))
+            self.no_addresses.update((*_V4.findall(rest), *_COLONS.findall(rest)))
+            self.names.update(_WORD.findall(rest))
+            self.numbers.update(map(float, _WRITTEN.findall(_WORD.sub(" ", _PREFIX.sub(" ", rest)))))
 
     def has_all(self, line: str) -> bool:
         """Whether every word of a line with a digit or a colon stands there as it is; most lines are soon done so."""
@@ -144,17 +153,25 @@ class _Words:
         return True
 
     def has_number(self, number: float) -> bool:
-        """Whether a number stands there, in its own unit or in one that is a hundred or a thousand times as large."""
-        if number in {0, 1} or any(number * factor in self.numbers for factor in (1, 100, 1000)):
-            return True
-        return any(number * factor in self.numbers for factor in (0.01, 0.001) if number * factor >= 2)
+        """Whether a number stands there."""
+        return number in {0, 1} or number in self.numbers
 
     def has_default(self, line: str, word: str) -> bool:
         """Whether a word of a line says what would be so without it: Bascule's default, or the kernel's."""
         if not re.fullmatch(r"[0-9]+(?:\.[0-9]+)?", word):
             return False
-        usual = any(pattern.search(line) and float(word) in numbers for pattern, numbers in _DEFAULTS)
-        return usual or self.has_number(float(word))
+        usual = {number for pattern, numbers in _DEFAULTS if pattern.search(line) for number in numbers}
+        return any(number in usual or self.has_number(number) for number in _in_units(word, line))
+
+
+def _in_units(word: str, line: str) -> Iterator[float]:
+    """A number of a line as it may stand elsewhere: where it is a time, in another unit as well."""
+    number = float(word) * (60 if f"{word}min" in line else 1)
+    yield number
+    if _HUNDREDTHS.search(line):
+        yield number / 100
+    if _THOUSANDTHS.search(line):
+        yield from (number / 1000, number * 1000)
 
 
 def _apart(text: str) -> tuple[list[str], list[str], str]:
@@ -197,16 +214,16 @@ def _lost(line: str, known: _Words) -> Iterator[str]:
 
 def _lost_words(rest: str, known: _Words) -> Iterator[str]:
     """Lengths of prefixes, numbers and names."""
-    yield from (word for word in _V4.findall(rest) if word not in known.no_addresses)
+    yield from (word for word in (*_V4.findall(rest), *_COLONS.findall(rest)) if word not in known.no_addresses)
     yield from (word for word in _PREFIX.findall(rest) if int(word[1:]) not in {0, *known.prefixes})
-    rest = _PREFIX.sub(" ", rest).strip()
+    rest = _PREFIX.sub(" ", rest).strip().removeprefix("allow-").replace("[.]", ".")  # ifupdown's spellings of names
     key = re.split(r"[=:\s]", rest, maxsplit=1)[0]
     for word in _NUMBER.findall(rest):
         is_length = any(name in key.lower() for name in ("prefix", "netmask")) and float(word) in known.prefixes
-        if not is_length and not known.has_number(float(word) * (60 if f"{word}min" in rest else 1)):
+        if not is_length and not any(map(known.has_number, _in_units(word, rest))):
             yield word
-    is_yaml = rest[len(key) :].startswith(":")  # whose keys are names of links, too
-    for word in _NAME.findall(rest if is_yaml else rest[len(key) :]):
+    is_assigned = rest[len(key) :].lstrip().startswith("=")  # to a key that may look like a name; YAML's are names
+    for word in _NAME.findall(rest[len(key) :] if is_assigned else rest):
         if word not in known.names and not _NO_NAME.fullmatch(word) and not re.fullmatch(r"[0-9a-f]{6,}", word):
             yield word
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from itertools import takewhile
 
 from msgspec import Struct, field
 
@@ -76,6 +77,15 @@ class UnparsedLines:
         """Several lines that belong together, as one thing: its place is that of the first."""
         found = sorted(lines)
         self.add(file, found[0][0], "; ".join(text.strip() for _, text in found), why)
+
+    def add_file(self, file: str, text: str, why: str, line: int = 0) -> None:
+        """A file of which nothing is taken, for the reason that ``line`` shows, and each line that is not told yet."""
+        lines = text.split("\n")
+        self.add(file, line, lines[line - 1] if line else "", why)
+        told = {each.line for each in takewhile(lambda each: each.file == file, reversed(self.found))}
+        for number, said in enumerate(lines, 1):
+            if number not in told and said.strip() and said.lstrip()[0] not in "#;":
+                self.add(file, number, said, "nothing of this file is taken")
 
     def done(self) -> tuple[Unparsed, ...]:
         """All of them in the order of files and lines, each once."""

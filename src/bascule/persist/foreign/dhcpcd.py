@@ -60,8 +60,8 @@ def with_dhcpcd(parsed: Parsed, files: Files) -> Parsed:
         else:
             links[name] = _both(theirs, mine)
             if mine.dhcp4 and theirs.addresses and not theirs.dhcp4:
-                rank = f" with metric {mine.metric}" if mine.metric else ""
-                left.add(FILE, line, f"interface {name}", f"no lease is asked for{rank}: its address is written down")
+                rank = f" metric {mine.metric}" if mine.metric else ""
+                left.add(FILE, line, f"interface {name}{rank}", "no lease is asked for: its address is written down")
     config = parsed.config
     return replace(
         parsed,

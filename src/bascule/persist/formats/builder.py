@@ -219,9 +219,8 @@ class Builder:
         for name, why in self.barred.items():
             draft_or_none = self.drafts.get(name)  # type: ignore[call-overload]  # a key is a checked name
             if draft_or_none is not None:
-                said = ", ".join(_of_a_speaker(draft_or_none))
-                text = f"{name}: {said}" if said else name
-                self.left.add(draft_or_none.file, draft_or_none.line, text, f"left out, it is {why}")
+                said = _with_all(draft_or_none)
+                self.left.add(draft_or_none.file, draft_or_none.line, said, f"left out, it is {why}")
                 if draft_or_none.master is not None:
                     self.doubt(draft_or_none.master)
                 self._drop(draft_or_none)
@@ -240,7 +239,7 @@ class Builder:
         if draft.parent is None or not draft.options.get("id") or draft.parent in self.barred:
             why = "a VLAN without its number or the link below it"
             why = f"a VLAN of {draft.parent}, {self.barred[draft.parent]}" if draft.parent in self.barred else why
-            self.left.add(draft.file, draft.line, draft.name, why)
+            self.left.add(draft.file, draft.line, _with_all(draft), why)
             self.doubt(draft.master) if draft.master else None
             self._drop(draft)
             return True
@@ -248,7 +247,7 @@ class Builder:
             try:
                 self.draft(draft.parent, draft.file, draft.line)
             except ValueError as wrong:
-                self.left.add(draft.file, draft.line, draft.name, f"a VLAN of a link that cannot be: {wrong}")
+                self.left.add(draft.file, draft.line, _with_all(draft), f"a VLAN of a link that cannot be: {wrong}")
                 self._drop(draft)
                 return True
         return False
@@ -316,11 +315,18 @@ class Builder:
             seen = {draft.name}
             while below is not None and below in self.drafts:
                 if below in seen:
-                    self.left.add(draft.file, draft.line, draft.name, "a VLAN on itself")
+                    self.left.add(draft.file, draft.line, _with_all(draft), "a VLAN on itself")
                     self._drop(draft)
                     break
                 seen.add(below)
                 below = self.drafts[below].parent
+
+
+def _with_all(draft: LinkDraft) -> str:
+    """A link that is left out, with what is lost with it."""
+    vlan = [f"VLAN {draft.options['id']}"] if draft.kind == "vlan" and draft.options.get("id") else []
+    said = ", ".join([*vlan, *_of_a_speaker(draft)])
+    return f"{draft.name}: {said}" if said else str(draft.name)
 
 
 def _of_a_speaker(draft: LinkDraft) -> Iterator[str]:

@@ -87,16 +87,29 @@ def _from_words(file: str, number: int, line: str, words: list[str], left: Unpar
 
 
 class AssignmentFile:
-    """A file of assignments whose keys are taken one by one; what is wrong is left over with its line."""
+    """A file of assignments whose keys are taken one by one; what is wrong is left over with its line.
+
+    A key is taken when somebody asks for it: what it says where nobody does, as the number of a VLAN at a link that
+    is none, is among the ``unasked``.
+    """
 
     def __init__(self, builder: Builder, path: str) -> None:
         self.builder = builder
         self.path = path
         self.found: dict[str, Assignment] = {}
+        self.asked: set[str] = set()
 
     def load(self, text: str) -> None:
         """The assignments; of several to one key the last counts."""
-        self.found = {a.key: a for a in assignments(self.path, text, self.builder.left)}
+        for assignment in assignments(self.path, text, self.builder.left):
+            before = self.found.get(assignment.key)
+            if before is not None and before.value != assignment.value:
+                self.leave(assignment.key, f"line {assignment.line} says otherwise")
+            self.found[assignment.key] = assignment
+
+    def unasked(self) -> list[str]:
+        """The keys that say something and that nobody has asked for."""
+        return [key for key, assignment in self.found.items() if key not in self.asked and assignment.value.strip()]
 
     def leave(self, key: str, why: str) -> None:
         """A key that is not supported."""
@@ -110,6 +123,7 @@ class AssignmentFile:
 
     def value(self, key: str) -> str:
         """The text of a key, empty where it is missing."""
+        self.asked.add(key)
         return self.found[key].value.strip() if key in self.found else ""
 
     def take(self, key: str, parse: Callable[[str], Any]) -> Any:

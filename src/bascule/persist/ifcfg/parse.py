@@ -43,10 +43,11 @@ GLOBAL = "etc/sysconfig/network"
 
 TYPES = {"ethernet": "", "bridge": "bridge", "bond": "bond", "vlan": "vlan", **SWITCHES}
 
+_OWN = words("UUID SLAVE BONDING_MASTER")  # said by what the file is, and what it is a port of
 SILENT = words(
     # nothing that a network would differ by, or what other keys say already
     """
-    NAME UUID NM_CONTROLLED USERCTL NETWORK BROADCAST SLAVE BONDING_MASTER HOTPLUG PROXY_METHOD BROWSER_ONLY
+    NAME NM_CONTROLLED USERCTL NETWORK BROADCAST HOTPLUG PROXY_METHOD BROWSER_ONLY
     IPV4_FAILURE_FATAL IPV6_FAILURE_FATAL IPV6FORWARDING IPV6_ADDR_GEN_MODE NOZEROCONF LINKDELAY ARPCHECK
     AUTOCONNECT_PRIORITY PERSISTENT_DHCLIENT REORDER_HDR ONPARENT NETBOOT AUTOCONNECT_SLAVES
     DHCLIENT_IGNORE_GATEWAY IPV6_DISABLED VLAN_FLAGS GVRP
@@ -170,6 +171,8 @@ class _IfcfgFile(AssignmentFile):
             return name
         if colon:
             self._addresses(draft)
+            self.asked |= {"ONBOOT", "BOOTPROTO"}  # an alias comes with its link
+            self._rest()
             return name
         draft.kind = kind or draft.kind
         if draft.kind == "":
@@ -191,7 +194,8 @@ class _IfcfgFile(AssignmentFile):
 
     def _kind(self) -> str | None:
         """The kind of link; None for one that is not supported."""
-        text = (self.value("TYPE") or self.value("DEVICETYPE")).lower()
+        said = (self.value("TYPE"), self.value("DEVICETYPE"))
+        text = next(filter(None, said), "").lower()
         if self.value("VLAN").lower() in {"yes", "true"}:
             return "vlan"
         if self.value("BONDING_OPTS") or self.value("BONDING_MASTER").lower() == "yes":
@@ -273,7 +277,8 @@ class _IfcfgFile(AssignmentFile):
             key = f"IPADDR{suffix}"
             if not self.value(key):
                 continue
-            prefix = self.value(f"PREFIX{suffix}") or self.value(f"NETMASK{suffix}") or classful(self.value(key))
+            length, mask = self.value(f"PREFIX{suffix}"), self.value(f"NETMASK{suffix}")
+            prefix = length or mask or classful(self.value(key))
             address = self.take(key, partial(parse_address, prefix=prefix))
             if address is not None:
                 draft.addresses.append(address)
@@ -343,20 +348,11 @@ class _IfcfgFile(AssignmentFile):
         for key in self.found:
             if key in UNUSED and self.value(key).lower() == "no":
                 continue
-            if (key in SILENT or key in UNUSED) and key not in {"UUID", "SLAVE", "BONDING_MASTER"}:
+            if key in SILENT or key in UNUSED:
                 self.builder.left.passes(self.path, self.found[key].line, f"{key}={self.found[key].value}")
-            elif key not in _TAKEN and not (_NUMBERED.fullmatch(key) or _RULE.fullmatch(key)):
+        for key in self.unasked():
+            if key not in SILENT and key not in _OWN:
                 self.leave(key, "not taken")
-
-
-_TAKEN = words(
-    """
-    DEVICE TYPE DEVICETYPE HWADDR MACADDR MTU ONBOOT BRIDGE MASTER STP DELAY AGEING PRIO BRIDGING_OPTS BONDING_OPTS VLAN
-    PHYSDEV VLAN_ID BOOTPROTO DOMAIN IPV6INIT IPV6_AUTOCONF DHCPV6C IPV6ADDR IPV6ADDR_SECONDARIES
-    IPV6_DEFAULTGW IPV6_PRIVACY ETHTOOL_OPTS OVS_BRIDGE OVS_OPTIONS OVS_EXTRA BOND_IFACES TEAM_MASTER
-    METRIC IPV4_ROUTE_METRIC UUID SLAVE BONDING_MASTER BRIDGE_UUID MASTER_UUID BRIDGE_VLANS BRIDGE_PORT_VLANS
-    """
-)
 
 
 def _rule(text: str, *, ipv6: bool) -> PolicyRule:

@@ -58,7 +58,7 @@ def parse(files: Files, hardware: Hardware | None = None) -> Parsed:
             continue
         sections = merged(path, files[path], builder)
         if "connection" not in sections:
-            builder.left.add(path, 0, "", "no [connection]: not a profile")
+            builder.left.add_file(path, files[path], "no [connection]: not a profile")
             continue
         profiles.append((path, sections))
         connection = sections["connection"]

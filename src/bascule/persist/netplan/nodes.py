@@ -21,17 +21,19 @@ def network_of(path: str, text: str, builder: Builder) -> yaml.MappingNode | Non
         _check_depth(text)
         root = yaml.compose(text, Loader=loader)
     except ValueError as wrong:
-        builder.left.add(path, 0, "", str(wrong))
+        builder.left.add_file(path, text, str(wrong))
         return None
     except yaml.MarkedYAMLError as wrong:
         line = wrong.problem_mark.line + 1 if wrong.problem_mark else 0
-        builder.left.add(path, line, "", f"not YAML: {wrong.problem or wrong.context}")
+        builder.left.add_file(
+            path, text, f"not YAML: {wrong.problem or wrong.context}", min(line, text.count("\n") + 1)
+        )
         return None
     except yaml.YAMLError as wrong:
-        builder.left.add(path, 0, "", f"not YAML: {str(wrong).splitlines()[0]}")
+        builder.left.add_file(path, text, f"not YAML: {str(wrong).splitlines()[0]}")
         return None
     if root is not None and not isinstance(root, yaml.MappingNode):
-        builder.left.add(path, 1, "", "not a mapping with 'network:'")
+        builder.left.add_file(path, text, "not a mapping with 'network:'", 1)
     for key, value in pairs(root):
         if key.value == "network" and isinstance(value, yaml.MappingNode):
             return value

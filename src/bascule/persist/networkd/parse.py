@@ -117,7 +117,7 @@ class UnitReader:
         head = {item.key: item for _, section in sections if section.name == "NetDev" for item in section.items}
         name, kind = head.get("Name"), head.get("Kind")
         if name is None or kind is None:
-            self.builder.left.add(path, 0, "", "no Name= or no Kind= in [NetDev]")
+            self.builder.left.add_file(path, self.files[path], "no Name= or no Kind= in [NetDev]")
             return
         if kind.value not in KINDS or not kind.value:
             self.builder.bar(name.value, f"a {kind.value}, which is not supported")

@@ -28,15 +28,13 @@ from bascule.persist.formats.values import (
     ticks,
     words,
 )
-from bascule.persist.parsed import Files, Hardware, Parsed, UnparsedLines
+from bascule.persist.parsed import Files, Hardware, Parsed
 from bascule.persist.wicked import FOLDER
 
 SKIPPED = ("~", ".bak", ".old", ".orig", ".rpmnew", ".rpmsave", ".scpmbackup", ".template")
 SILENT = words(
     """
-    NAME BROADCAST NETWORK REMOTE_IPADDR USERCONTROL _NM_NAME UNIQUE PREFIXLEN NETMASK LABEL INTERFACETYPE BRIDGE VLAN
-    ETHERDEVICE VLAN_ID VLAN_PROTOCOL DHCLIENT_ROUTE_PRIORITY BONDING_MASTER STARTMODE BOOTPROTO LLADDR MTU
-    ETHTOOL_OPTIONS
+    NAME BROADCAST NETWORK USERCONTROL _NM_NAME UNIQUE INTERFACETYPE VLAN
     """
 )
 
@@ -56,7 +54,6 @@ ODD_KEYS = {  # keys that only such a link has, and what it is
 DHCP = f"{FOLDER}/dhcp"
 PROTOCOLS = {"ieee802-1q": "802.1Q", "ieee802-1ad": "802.1ad"}
 STARTS = words("auto boot onboot hotplug nfsroot ifplugd")
-_OF_ADDRESS = re.compile(r"(NETMASK|PREFIXLEN|BROADCAST|LABEL|REMOTE_IPADDR)_")
 
 BRIDGE: dict[str, tuple[str, Callable[[str], int]]] = {
     "BRIDGE_STP": ("stp_state", lambda text: int(parse_bool(text))),
@@ -71,7 +68,7 @@ BRIDGE: dict[str, tuple[str, Callable[[str], int]]] = {
 def parse(files: Files, hardware: Hardware | None = None) -> Parsed:  # noqa: ARG001  # every dialect has this shape
     """The meaning of the files."""
     builder = Builder()
-    of_all = {a.key: a.value for a in assignments(DHCP, files.get(DHCP, ""), UnparsedLines())}
+    of_all = {a.key: a.value for a in assignments(DHCP, files.get(DHCP, ""), builder.left)}
     for path in sorted(path for path in files if path.startswith(f"{FOLDER}/ifcfg-")):
         name = path.removeprefix(f"{FOLDER}/ifcfg-")
         if name.endswith(SKIPPED):
@@ -94,7 +91,7 @@ def parse(files: Files, hardware: Hardware | None = None) -> Parsed:  # noqa: AR
 def _name_servers(files: Files, builder: Builder) -> None:
     """Netconfig's name servers are the host's: they are said at the link with the default route, else at the first."""
     path = f"{FOLDER}/config"
-    found = {a.key: a for a in assignments(path, files.get(path, ""), UnparsedLines())}
+    found = {a.key: a for a in assignments(path, files.get(path, ""), builder.left)}
     servers, domains = (found.get(f"NETCONFIG_DNS_STATIC_{key}") for key in ("SERVERS", "SEARCHLIST"))
     speak = [draft for draft in builder.drafts.values() if draft.master is None and (draft.addresses or draft.dhcp4)]
     speak.sort(key=lambda draft: not any(route.is_plain_default for route in draft.routes))
@@ -150,6 +147,11 @@ class _WickedFile(AssignmentFile):
             self.leave("BOOTPROTO", "neither static nor dhcp")
         for key in self.found:
             self._key(key)
+        for key in self.unasked():
+            if key in SILENT or re.fullmatch(r"(LABEL|BROADCAST)(_.*)?", key):
+                self.builder.left.passes(self.path, self.found[key].line, f"{key}={self.found[key].value}")
+            else:
+                self.leave(key, "not taken")
 
     def _of_dhcp(self, key: str, parse: Callable[[str], Any]) -> Any:
         """What the link says of its lease, else what is said for all of them."""
@@ -165,8 +167,8 @@ class _WickedFile(AssignmentFile):
         draft = self.draft
         if key.startswith("IPADDR"):
             suffix = key.removeprefix("IPADDR")
-            prefix = self.value(f"PREFIXLEN{suffix}") or self.value(f"NETMASK{suffix}") or None
-            address = self.take(key, lambda text: parse_address(text, prefix))
+            lengths = [self.value(f"{name}{suffix}") for name in ("PREFIXLEN", "NETMASK")]
+            address = self.take(key, lambda text: parse_address(text, next(filter(None, lengths), None)))
             if address is not None:
                 draft.addresses.append(address)
         elif key == "BRIDGE_PORTS":
@@ -179,17 +181,13 @@ class _WickedFile(AssignmentFile):
             self.bond_options(key, draft.options)
         elif key in PER_PORT:
             self._per_port(key)
-        elif key in BRIDGE:
+        elif key in BRIDGE and draft.kind == "bridge":
             field, parse = BRIDGE[key]
             value = self.take(key, parse)
-            if value is not None and draft.kind == "bridge":
+            if value is not None:
                 draft.options[field] = value
-        elif key == "DHCLIENT_SET_DEFAULT_ROUTE" and (Offer.GATEWAY, 4) in draft.unused:
-            pass
-        elif key == "DHCLIENT_SET_DEFAULT_ROUTE" or re.fullmatch(r"LABEL(_.*)?", key):
+        elif key == "DHCLIENT_SET_DEFAULT_ROUTE" and (Offer.GATEWAY, 4) not in draft.unused:
             self.builder.left.passes(self.path, self.found[key].line, f"{key}={self.value(key)}")
-        elif self.value(key) and key not in SILENT and not _OF_ADDRESS.match(key):
-            self.leave(key, "not taken")
 
     def _per_port(self, key: str) -> None:
         """A number for each of the ports in their order, a dash for none."""
