@@ -30,13 +30,14 @@ KINDS = {
     "IPv6 address": re.compile(
         r"(?<![\w:.])(?=[0-9a-fA-F:]*:[0-9a-fA-F:]*:)(?!(?:[\da-fA-F]{2}:){5}[\da-fA-F]{2}\b)[0-9a-fA-F:]{6,39}(?![\w:])"
     ),
-    "MAC": re.compile(r"(?<![\w:])[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5}(?![\w:])"),
+    "MAC": re.compile(r"(?<![\w:'])[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5}(?![\w:])"),
     "number": re.compile(r"(?<![\w.:+/@-])\d{2,6}(?![\w.:/@-])"),
     "name": re.compile(
         r"(?<![\w./:@-])(?:eno|ens|eth|enp\ds|em|bond|br|vmbr|vlan|team|lan|wan)\d{1,4}(?:\.\d{1,4})?(?![\w.:/-])"
     ),
 }
 COMMENT = re.compile(r"^\s*[#;].*|\s#.*")
+SETTINGS = ("etc/sysconfig/network/config", "etc/sysconfig/network/dhcp")  # of SUSE: few numbers are the network's
 PASSED = (".bak", "~", ".scpmbackup", "ifcfg-lo", ".rpmsave", ".orig")
 BY_WORDS = re.compile(r"wake-on-lan|uuid|psk|\bkey: ?[0-9]", re.IGNORECASE)  # or a secret, which is never repeated
 
@@ -71,7 +72,7 @@ def literals(path: str, text: str) -> Iterator[Literal]:
     for number, line in enumerate(text.split("\n")):
         said = COMMENT.sub("", line)
         for kind, pattern in KINDS.items() if not BY_WORDS.search(line) else ():
-            for match in pattern.finditer(said):
+            for match in pattern.finditer(said) if kind != "number" or path not in SETTINGS else ():
                 yield Literal(path, number, kind, *match.span(), match[0])
 
 
@@ -91,6 +92,8 @@ def fresh(kind: str, chance: random.Random) -> str:
 def is_said(literal: Literal, line: str, text: str) -> bool:
     """Whether a literal stands in what was written, as a word of its own."""
     word = literal.word.lower()
+    if literal.kind == "number" and int(word) < 2:
+        return True
     if literal.kind == "number":
         return any(_stands(number, text, r"(?:ms|s|min)?(?!\w|\.\w)") for number in _spellings(word, line))
     link, dot, vid = word.rpartition(".")

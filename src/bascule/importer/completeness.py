@@ -67,6 +67,7 @@ _DEFAULTS = (  # of the kernel, where a key says what would be so without it
 )
 
 
+BY_DEFAULT = "so it is by default"
 _SIGNS = str.maketrans("={}[],;\"'", "         ")
 
 
@@ -112,7 +113,7 @@ def missing_lines(
             if path in SETTINGS:
                 words = [word for word in words if ":" in word or _V4.fullmatch(word)]
             if words and all(meant.has_default(line, word) for word in words):
-                default.add(path, number, line, "so it is by default")
+                default.add(path, number, line, BY_DEFAULT)
             elif words:
                 lost.add(path, number, line, f"not said above: {', '.join(dict.fromkeys(words))}")
     return LostLines(lost.done(), default.done())

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from bascule.importer import libvirt
 from bascule.importer.compare import by_programs, disagreements, together, without_leases
-from bascule.importer.completeness import missing_lines
+from bascule.importer.completeness import BY_DEFAULT, missing_lines
 from bascule.importer.expressible import expressible
 from bascule.importer.libvirt.plugs import name_vlans, plugged
 from bascule.importer.not_in_file import declared, unsaid
@@ -216,7 +216,8 @@ def _virtual(sources: Sources, notes: list[str]) -> libvirt.LibvirtFiles:
 def _beside(left: tuple[Unparsed, ...], passed: Iterable[Unparsed]) -> tuple[Unparsed, ...]:
     """Lines that were passed over and of which nothing else is told."""
     told = {(each.file, each.line) for each in left}
-    return tuple(sorted({each for each in passed if (each.file, each.line) not in told}))
+    beside = {each for each in passed if each.why == BY_DEFAULT or (each.file, each.line) not in told}
+    return tuple(sorted(beside))
 
 
 def _names(sources: Sources, config: NetworkConfig) -> set[str]:

@@ -17,6 +17,17 @@ def detect(root: str | Path = "/") -> Managers:
     return Managers(tuple(manager for dialect in dialects() for manager in dialect.detect(here)))
 
 
+def dhcpcd_at_boot(root: str | Path) -> str:
+    """What starts a dhcpcd for all links when the machine starts, or nothing."""
+    here = _Root(Path(root))
+    units = [f"{target}.target.wants/{name}.service" for target in TARGETS for name in ("dhcpcd", "dhcpcd5")]
+    found = here.enabled(*units) or next(iter(here.files("etc/runlevels/*/dhcpcd", "etc/rc[2-5].d/S[0-9]*dhcpcd")), "")
+    return found and f"/{found.lstrip('/')}"
+
+
+TARGETS = ("multi-user", "network", "network-online")
+
+
 class _Root:
     """A root with what shows there that a configuration system is at work."""
 

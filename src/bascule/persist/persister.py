@@ -59,9 +59,10 @@ class Persister(Struct):
 
     def _changes(self, wanted: HostState) -> tuple[FileChange, ...]:
         from bascule.persist import sysctls
+        from bascule.persist.detect import dhcpcd_at_boot
         from bascule.persist.dialect import dialect
         from bascule.persist.files import read_from_below, read_tree
-        from bascule.persist.foreign import cloud_init
+        from bascule.persist.foreign import cloud_init, dhcpcd
         from bascule.persist.foreign.carried import as_said_by, hook_notes, with_carried
         from bascule.persist.formats.openvswitch import unsaid
         from bascule.persist.formats.reader_notes import reader_notes
@@ -70,7 +71,8 @@ class Persister(Struct):
         from bascule.plan.change import Note
 
         chosen = dialect(self.dialect, persistent)
-        patterns = (*chosen.reads, sysctls.PATH, *cloud_init.READS)
+        starts = dhcpcd_at_boot(self.root)
+        patterns = (*chosen.reads, sysctls.PATH, *cloud_init.READS, *((dhcpcd.FILE,) if starts else ()))
         tree = read_tree(self.root, patterns, chosen.includes)
         existing, self.unread = tree.files, tree.skipped
         stamp = FileHeader(self.site.name, self.host.name, self.site.source.digest)
@@ -82,6 +84,8 @@ class Persister(Struct):
         foreign = chosen.parse(self._own_files(chosen, existing)[0], nics).config
         self.notes += tuple(hook_notes(config, foreign, self.dialect))
         told = tuple(reader_notes(config, chosen.name))
+        twice = dhcpcd.twice(existing, config, chosen.name, starts) if starts else ()
+        self.notes += tuple(Note(kind="warning", subject=name, text=text) for name, text in twice)
         config = as_said_by(config, chosen.name)
         chosen.check_switches(self.host, config, self.root)
         switches = (*unsaid(self.host, config, chosen.name, chosen.openvswitch), *told)

@@ -16,7 +16,7 @@ from bascule.errors import BasculeError, Problem
 from bascule.model.values import IfName
 from bascule.persist.config import NetworkConfig
 from bascule.persist.dialect import Dialect
-from bascule.persist.foreign import cloud_init
+from bascule.persist.foreign import cloud_init, dhcpcd
 from bascule.persist.foreign.in_the_way import Below, left_alone, lost_lines, lost_words, not_as_wanted, of_others
 from bascule.persist.foreign.own_words import with_words_of_udev
 from bascule.persist.formats import linkfile
@@ -144,6 +144,7 @@ class _Decision(Struct, frozen=True):
         )
         rendered = {**self.dialect.render(mine), **self.besides}
         taken = dict(self.dialect.without(self.foreign, mine.links.keys(), self.hardware))
+        taken |= dhcpcd.kept_away(self.foreign, self.config, self.dialect.name)[0]
         for path in rendered.keys() & self.foreign.keys() - taken.keys() - self.dialect.scaffold.keys():
             taken[path] = None
         rendered |= cloud_init.switch({path: self.foreign[path] for path in taken}, self.existing)
@@ -214,6 +215,9 @@ class _Decision(Struct, frozen=True):
 
     def _reason(self, path: str, new: str | None) -> str:
         """Why a foreign file is moved."""
+        if path == dhcpcd.FILE and new is not None:
+            names = ", ".join(dhcpcd.kept_away(self.foreign, self.config, self.dialect.name)[1])
+            return f"dhcpcd would configure {names} as well when the machine starts; all else that it says stays"
         spoken = set(self.dialect.parse({path: self.foreign[path]}, self.hardware).config.links)
         if not spoken & self.config.links.keys() and len(self.config.links) < ONE_BY_ONE_MAX:
             spoken = {  # what it says alone is not all: others include it, or it goes with them

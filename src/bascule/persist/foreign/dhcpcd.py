@@ -6,13 +6,16 @@ On a Raspberry Pi networkd or ifupdown makes the bridge, and dhcpcd gives it its
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
 
 from msgspec.structs import replace
 
 from bascule.model.dhcp.offers import Offer
 from bascule.model.host_links import LISTENING, Ipv6
+from bascule.model.values import IfName
 from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
+from bascule.persist.foreign.dhclient import READ_BY
 from bascule.persist.formats.builder import Builder, LinkDraft
 from bascule.persist.formats.values import (
     default_of,
@@ -70,6 +73,43 @@ def with_dhcpcd(parsed: Parsed, files: Files) -> Parsed:
         places={**own.places, **parsed.places},
         passed=(*parsed.passed, *own.passed),
     )
+
+
+def asked(files: Files, links: Iterable[LinkConfig]) -> Iterator[IfName]:
+    """The links that a dhcpcd for all links configures by its file: all but bridges (src/if-linux.c, if_ignore).
+
+    A bridge counts where the file has a block for it, and no link where ``denyinterfaces`` or ``allowinterfaces`` of
+    dhcpcd.conf(5) keep it away.
+    """
+    said: dict[str, list[str]] = {"denyinterfaces": [], "allowinterfaces": [], "interface": []}
+    for raw in files.get(FILE, "").splitlines():
+        key, *rest = raw.partition("#")[0].split() or [""]
+        said.get(key, []).extend(rest)
+    denied, allowed = ([*said[key]] for key in ("denyinterfaces", "allowinterfaces"))
+    for link in links:
+        is_seen = link.name in said["interface"] or not link.is_bridge
+        is_denied = any(fnmatchcase(link.name, pattern) for pattern in denied)
+        if is_seen and not is_denied and (not allowed or any(fnmatchcase(link.name, each) for each in allowed)):
+            yield link.name
+
+
+def kept_away(files: Files, config: NetworkConfig, dialect: str) -> tuple[Files, tuple[IfName, ...]]:
+    """The file with a line that keeps dhcpcd away from the links that it would configure, and those.
+
+    Not from one for which the dialect itself may ask by dhcpcd: the line would hold for that as well.
+    """
+    away = [link for link in config.links.values() if not (link.dhcp4 and dialect in READ_BY)]
+    names = tuple(sorted(asked(files, away))) if FILE in files else ()
+    return ({FILE: f"denyinterfaces {' '.join(names)}\n{files[FILE]}"} if names else {}), names
+
+
+def twice(files: Files, config: NetworkConfig, dialect: str, starts: str) -> Iterator[tuple[IfName, str]]:
+    """A sentence for each link that dhcpcd, which ``starts`` brings up, configures beside the files of the dialect."""
+    taken = kept_away(files, config, dialect)[1]
+    for name in asked(files, config.links.values()):
+        if name not in taken:
+            words = f"'systemctl disable dhcpcd', or 'denyinterfaces {name}' in /{FILE} if no other client is dhcpcd"
+            yield name, f"dhcpcd configures it as well when the machine starts ({starts}): {words}"
 
 
 def _both(theirs: LinkConfig, mine: LinkConfig) -> LinkConfig:

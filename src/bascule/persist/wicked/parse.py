@@ -225,6 +225,8 @@ def _routes(path: str, text: str, builder: Builder) -> None:
         try:
             if dst in ROUTE_TYPES:
                 raise ValueError(f"a route of type {dst} is not supported")
+            if mask and "/" in dst and parse_prefix(dst.partition("/")[0], mask) != parse_prefix(dst):
+                raise ValueError(f"'{mask}' is a second length of {dst}")
             via = parse_ip(gateway) if gateway and gateway not in {"0.0.0.0", "::"} else ""
             words = dict(zip(cells[4::2], cells[5::2], strict=False))
             if set(words) - {"metric", "table"} or (len(cells) > 4 and len(cells) % 2):
