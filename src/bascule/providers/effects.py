@@ -71,16 +71,18 @@ class Effects(Protocol):
         """
 
 
-class FilesAlone:
-    """The effects of a provider whose part is files: the provider of files writes them, and systemd reads them."""
+class PlainEffects:
+    """What most effects answer alike: no program is needed for a look, and a command is a call of its tool."""
 
     def programs(self) -> tuple[tuple[str, ...], ...]:
         """None."""
         return ()
 
     def execute(self, batch: Batch, *, where: LiveHost, keep: Sequence[int]) -> tuple[Note, ...]:
-        """It has no tool of its own."""
-        raise NotImplementedError
+        """Call by call. Raises CommandFailed with the tool's own words."""
+        for command in batch.commands:
+            where.run((command.tool, *command.words), keep=keep)
+        return ()
 
 
 def is_enabled(unit_path: str, target: str) -> bool:

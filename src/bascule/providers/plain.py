@@ -91,5 +91,7 @@ class PlainProvider:
         self.effects()
 
     def effects(self) -> Effects:
-        """How it is seen and changed."""
-        raise NotImplementedError
+        """How it is seen and changed: by the class in effects.py of its folder that is named as this one."""
+        module = import_module(f"bascule.providers.{self.name}.effects")
+        made: Effects = getattr(module, type(self).__name__.replace("Provider", "Effects"))()
+        return made

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from msgspec.structs import replace
 
@@ -16,9 +16,6 @@ from bascule.providers.files import SYMLINK, remove, systemctl, write
 from bascule.providers.ovs import OVS
 from bascule.providers.ovs.state import SwitchState
 from bascule.providers.protocol import PlanInputs, Wanted
-
-if TYPE_CHECKING:
-    from bascule.providers.effects import Effects
 
 SUBJECT = "guards of switches at boot"
 
@@ -86,12 +83,6 @@ class BootFlowsProvider(BootFilesProvider):
         found |= {part.script_path: (part.script, 0o700)}
         found |= {link: (part.unit_path, SYMLINK)} if part.starts else {}
         return {path: (text, mode) for path, (text, mode) in found.items() if text is not None}
-
-    def effects(self) -> Effects:
-        """The files are read."""
-        from bascule.providers.boot_flows.effects import BootFlowsEffects
-
-        return BootFlowsEffects()
 
 
 BOOT_FLOWS = BootFlowsProvider()

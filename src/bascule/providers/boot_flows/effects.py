@@ -8,11 +8,11 @@ from msgspec.structs import replace
 
 from bascule.providers.boot_files import MULTI_USER
 from bascule.providers.boot_flows.state import BootFlows
-from bascule.providers.effects import FilesAlone, ObserveScope, is_enabled, text_of_file
+from bascule.providers.effects import ObserveScope, PlainEffects, is_enabled, text_of_file
 from bascule.system.disk.files import is_closed
 
 
-class BootFlowsEffects(FilesAlone):
+class BootFlowsEffects(PlainEffects):
     """They are those of this machine: a namespace is not started by systemd."""
 
     def read(self, texts: Callable[[], Sequence[str]], scope: ObserveScope) -> BootFlows | None:

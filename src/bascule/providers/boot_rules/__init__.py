@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from msgspec.structs import replace
 
@@ -17,9 +17,6 @@ from bascule.providers.boot_files import HEADER, BootFilesProvider, theirs, unit
 from bascule.providers.boot_rules.state import TARGET, UNIT_NAME, BootRules, udev_text, unit_text
 from bascule.providers.files import SYMLINK, remove, systemctl, write
 from bascule.providers.protocol import PlanInputs, Wanted
-
-if TYPE_CHECKING:
-    from bascule.providers.effects import Effects
 
 SUBJECT = "rules at boot"
 
@@ -82,12 +79,6 @@ class BootRulesProvider(BootFilesProvider):
         found = {part.unit_path: (part.unit, 0o644), part.file: (part.rules, 0o600), part.udev_path: (part.udev, 0o644)}
         found |= {link: (part.unit_path, SYMLINK)} if part.starts else {}
         return {path: (text, mode) for path, (text, mode) in found.items() if text is not None}
-
-    def effects(self) -> Effects:
-        """Both files are read."""
-        from bascule.providers.boot_rules.effects import BootRulesEffects
-
-        return BootRulesEffects()
 
 
 BOOT_RULES = BootRulesProvider()

@@ -8,12 +8,12 @@ from msgspec.structs import replace
 
 from bascule.errors import MissingTool
 from bascule.providers.boot_rules.state import TARGET, UNITS, BootRules
-from bascule.providers.effects import FilesAlone, ObserveScope, is_enabled, text_of_file
+from bascule.providers.effects import ObserveScope, PlainEffects, is_enabled, text_of_file
 from bascule.system.disk.files import is_closed
 from bascule.system.run import find_tool
 
 
-class BootRulesEffects(FilesAlone):
+class BootRulesEffects(PlainEffects):
     """They are those of this machine: a namespace is not started by systemd."""
 
     def read(self, texts: Callable[[], Sequence[str]], scope: ObserveScope) -> BootRules | None:

@@ -18,7 +18,6 @@ from bascule.providers.protocol import Merged, PlanInputs, ThreeWay, Wanted
 
 if TYPE_CHECKING:
     from bascule.providers.dnsmasq.state import DnsmasqState
-    from bascule.providers.effects import Effects
 
 
 class DnsmasqProvider(PlainProvider):
@@ -98,12 +97,6 @@ class DnsmasqProvider(PlainProvider):
             if server.starts:
                 found[f"{part.units}/{MULTI_USER}.wants/{part.unit_name(name)}"] = (part.unit_path(name), SYMLINK)
         return found
-
-    def effects(self) -> Effects:
-        """Processes by their pid files."""
-        from bascule.providers.dnsmasq.effects import DnsmasqEffects
-
-        return DnsmasqEffects()
 
 
 DNSMASQ = DnsmasqProvider()

@@ -14,19 +14,15 @@ from bascule.host.live import LiveHost
 from bascule.plan.batch import Batch
 from bascule.plan.change import Note
 from bascule.providers.dnsmasq.state import UNITS, DnsmasqState
-from bascule.providers.effects import ObserveScope
+from bascule.providers.effects import ObserveScope, PlainEffects
 from bascule.system.disk import durable
 from bascule.system.disk.files import is_closed
 
 END_S = 3.0  # how long a dnsmasq may take to end
 
 
-class DnsmasqEffects:
+class DnsmasqEffects(PlainEffects):
     """Daemons outlive us; each is known by the pid file in Bascule's own folder."""
-
-    def programs(self) -> tuple[tuple[str, ...], ...]:
-        """None: their processes are looked up in /proc."""
-        return ()
 
     def read(self, texts: Callable[[], Sequence[str]], scope: ObserveScope) -> DnsmasqState | None:  # no texts
         """Those that are there; None where no network is declared and none was ever made."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
@@ -11,9 +11,6 @@ from bascule.plan.change import Command
 from bascule.plan.step import Step
 from bascule.providers.plain import PlainProvider
 from bascule.providers.protocol import Merged, PlanInputs, ThreeWay, Wanted
-
-if TYPE_CHECKING:
-    from bascule.providers.effects import Effects
 
 SYMLINK = 0o120777  # the mode of a file of ``files`` whose text is where it leads
 
@@ -43,12 +40,6 @@ class FilesProvider(PlainProvider):
     def from_json(self, data: Any) -> Any:
         """Nothing of its own."""
         return None
-
-    def effects(self) -> Effects:
-        """Files written whole, and systemctl."""
-        from bascule.providers.files.effects import FilesEffects
-
-        return FilesEffects()
 
 
 FILES = FilesProvider()

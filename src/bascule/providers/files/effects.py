@@ -10,18 +10,14 @@ from bascule.errors import CommandFailed, Problem
 from bascule.host.live import LiveHost
 from bascule.plan.batch import Batch
 from bascule.plan.change import Command, Note
-from bascule.providers.effects import ObserveScope
+from bascule.providers.effects import ObserveScope, PlainEffects
 from bascule.system.disk import durable
 from bascule.system.disk.files import remove_file
 from bascule.system.run import run
 
 
-class FilesEffects:
+class FilesEffects(PlainEffects):
     """Each file is written whole or not at all, and is on the disk afterwards."""
-
-    def programs(self) -> tuple[tuple[str, ...], ...]:
-        """None."""
-        return ()
 
     def read(self, texts: Callable[[], Sequence[str]], scope: ObserveScope) -> None:
         """Nothing of its own."""

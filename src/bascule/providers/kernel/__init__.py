@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from msgspec.structs import replace
 
@@ -14,9 +14,6 @@ from bascule.plan.step import Step
 from bascule.providers.kernel.diff import steps
 from bascule.providers.plain import PlainProvider
 from bascule.providers.protocol import Merged, PlanInputs, ThreeWay, Wanted
-
-if TYPE_CHECKING:
-    from bascule.providers.effects import Effects
 
 
 class KernelProvider(PlainProvider):
@@ -88,12 +85,6 @@ class KernelProvider(PlainProvider):
         from bascule.model.state_json import from_json
 
         return from_json(data)
-
-    def effects(self) -> Effects:
-        """iproute2 and /proc/sys."""
-        from bascule.providers.kernel.effects import KernelEffects
-
-        return KernelEffects()
 
 
 def _is_worn(mac: Mac, nic: GuestNic, observed: HostState) -> bool:

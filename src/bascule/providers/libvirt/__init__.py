@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
@@ -11,9 +11,6 @@ from bascule.plan.step import Step
 from bascule.providers.guests_provider import GuestsProvider
 from bascule.providers.merging import changed
 from bascule.providers.protocol import Merged, PlanInputs, ThreeWay, Wanted
-
-if TYPE_CHECKING:
-    from bascule.providers.effects import Effects
 
 
 class LibvirtProvider(GuestsProvider):
@@ -74,12 +71,6 @@ class LibvirtProvider(GuestsProvider):
     def lasts(self, before: HostState, wanted: HostState) -> bool:
         """Definitions of guests and networks do."""
         return bool(self.part(before) != self.part(wanted))
-
-    def effects(self) -> Effects:
-        """Libvirt's own library, or ``virsh``."""
-        from bascule.providers.libvirt.effects import LibvirtEffects
-
-        return LibvirtEffects()
 
 
 LIBVIRT = LibvirtProvider()

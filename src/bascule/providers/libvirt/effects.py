@@ -12,19 +12,15 @@ from bascule.errors import BasculeError, NotPermitted
 from bascule.host.live import LiveHost
 from bascule.plan.batch import Batch
 from bascule.plan.change import Note
-from bascule.providers.effects import ObserveScope
+from bascule.providers.effects import ObserveScope, PlainEffects
 from bascule.providers.libvirt.state import LibvirtState
 from bascule.system.net.netns import is_machines_own
 
 SOCKETS = ("libvirt-sock", "virtqemud-sock")  # below /run/libvirt: the one daemon, or the one for QEMU alone
 
 
-class LibvirtEffects:
+class LibvirtEffects(PlainEffects):
     """A connection for each look and for each run of commands; nothing of libvirt is loaded where it is not meant."""
-
-    def programs(self) -> tuple[tuple[str, ...], ...]:
-        """None: it is asked through a library."""
-        return ()
 
     def read(self, texts: Callable[[], Sequence[str]], scope: ObserveScope) -> LibvirtState | None:  # no texts
         """Everything that it knows, where it is meant; None where it is not, or does not answer unasked.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from msgspec.structs import replace
 
@@ -20,9 +20,6 @@ from bascule.providers.merging import merge_mapping
 from bascule.providers.nft.words import changed_rules
 from bascule.providers.plain import PlainProvider
 from bascule.providers.protocol import Merged, PlanInputs, ThreeWay, Wanted
-
-if TYPE_CHECKING:
-    from bascule.providers.effects import Effects
 
 
 class NftProvider(PlainProvider):
@@ -83,12 +80,6 @@ class NftProvider(PlainProvider):
     def from_json(self, data: Any) -> Any:
         """The same back."""
         return tables_from_json(data)
-
-    def effects(self) -> Effects:
-        """How tables are listed and loaded."""
-        from bascule.providers.nft.effects import NftEffects
-
-        return NftEffects()
 
 
 def _elements(name: str, before: Table, after: Table) -> Iterator[Step]:

@@ -13,7 +13,6 @@ from bascule.providers.plain import PlainProvider
 from bascule.providers.protocol import Merged, PlanInputs, ThreeWay, Wanted
 
 if TYPE_CHECKING:
-    from bascule.providers.effects import Effects
     from bascule.providers.ovs.state import SwitchState
 
 
@@ -86,12 +85,6 @@ class OvsProvider(PlainProvider):
     def lasts(self, before: HostState, wanted: HostState) -> bool:
         """Its database is a file."""
         return bool(self.part(before) != self.part(wanted))
-
-    def effects(self) -> Effects:
-        """The database's socket."""
-        from bascule.providers.ovs.effects import OvsEffects
-
-        return OvsEffects()
 
 
 OVS = OvsProvider()

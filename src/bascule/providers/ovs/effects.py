@@ -11,7 +11,7 @@ from bascule.errors import CommandFailed, Problem
 from bascule.host.live import LiveHost
 from bascule.plan.batch import Batch
 from bascule.plan.change import Change, Note
-from bascule.providers.effects import ObserveScope
+from bascule.providers.effects import ObserveScope, PlainEffects
 from bascule.providers.ovs.diff import PATIENCE_S
 from bascule.providers.ovs.observe import look, rebinding
 from bascule.providers.ovs.state import SwitchState
@@ -25,12 +25,8 @@ LOOK_S = 1.0  # between two looks at whether ovs-vswitchd still runs and works
 IDLE_S = 20  # how long it may do nothing at all: on a busy machine hundreds of ports take it longer than that
 
 
-class OvsEffects:
+class OvsEffects(PlainEffects):
     """One read, one transaction; the rules of guards are read and loaded by ovs-ofctl, a switch at a time."""
-
-    def programs(self) -> tuple[tuple[str, ...], ...]:
-        """None: it is asked over its socket."""
-        return ()
 
     def read(self, texts: Callable[[], Sequence[str]], scope: ObserveScope) -> SwitchState | None:  # no texts
         """All switches; None where nobody keeps any."""

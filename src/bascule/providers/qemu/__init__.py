@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from msgspec.structs import replace
 
@@ -13,9 +13,6 @@ from bascule.plan.step import Step
 from bascule.providers.guests_provider import GuestsProvider
 from bascule.providers.merging import changed
 from bascule.providers.protocol import Merged, PlanInputs, ThreeWay, Wanted
-
-if TYPE_CHECKING:
-    from bascule.providers.effects import Effects
 
 
 class QemuProvider(GuestsProvider):
@@ -69,12 +66,6 @@ class QemuProvider(GuestsProvider):
     def lasts(self, before: HostState, wanted: HostState) -> bool:
         """Definitions do."""
         return bool(self.part(before) != self.part(wanted))
-
-    def effects(self) -> Effects:
-        """Files, processes and monitors."""
-        from bascule.providers.qemu.effects import QemuEffects
-
-        return QemuEffects()
 
 
 QEMU = QemuProvider()

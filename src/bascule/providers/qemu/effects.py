@@ -13,7 +13,7 @@ from bascule.host.live import LiveHost
 from bascule.model.values import IfName, Mac
 from bascule.plan.batch import Batch
 from bascule.plan.change import Command, Note
-from bascule.providers.effects import ObserveScope
+from bascule.providers.effects import ObserveScope, PlainEffects
 from bascule.providers.qemu.state import QemuGuest, QemuState
 from bascule.system.disk.files import is_closed
 from bascule.system.openvswitch import switch_ports
@@ -29,12 +29,8 @@ HALTED = {  # RunState of qapi/run-state.json: those in which no processor of th
 }
 
 
-class QemuEffects:
+class QemuEffects(PlainEffects):
     """A guest is known by its folder, and runs while the process of its pid file has its monitor."""
-
-    def programs(self) -> tuple[tuple[str, ...], ...]:
-        """None: there may be no guest at all."""
-        return ()
 
     def read(self, texts: Callable[[], Sequence[str]], scope: ObserveScope) -> QemuState | None:  # no texts
         """The guests that were defined; None where libvirt runs the guests, or nobody ever defined one unasked."""

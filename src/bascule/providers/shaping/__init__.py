@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from bascule.model.guarding import Bandwidth
 from bascule.model.site import Host, PlugKind, Site
@@ -15,9 +15,6 @@ from bascule.providers.merging import changed
 from bascule.providers.protocol import PlanInputs, Wanted
 from bascule.providers.shaping.state import UDEV_FILE, Shaping, clearing, setting, udev_text
 from bascule.providers.tap_settings import TapSettingsProvider
-
-if TYPE_CHECKING:
-    from bascule.providers.effects import Effects
 
 
 class ShapingProvider(TapSettingsProvider):
@@ -68,12 +65,6 @@ class ShapingProvider(TapSettingsProvider):
     def since(self, tap: str, value: Bandwidth) -> str:
         """A limit that others have set."""
         return f"the limit of {tap} is now {value}"
-
-    def effects(self) -> Effects:
-        """Tc tells all queues in one call."""
-        from bascule.providers.shaping.effects import ShapingEffects
-
-        return ShapingEffects()
 
 
 SHAPING = ShapingProvider()

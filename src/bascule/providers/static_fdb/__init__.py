@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
@@ -23,9 +23,6 @@ from bascule.providers.static_fdb.state import (
     udev_text,
 )
 from bascule.providers.tap_settings import TapSettingsProvider
-
-if TYPE_CHECKING:
-    from bascule.providers.effects import Effects
 
 
 class StaticFdbProvider(TapSettingsProvider):
@@ -79,12 +76,6 @@ class StaticFdbProvider(TapSettingsProvider):
     def since(self, tap: str, value: tuple[str, ...]) -> str:
         """Entries that others have made."""
         return f"the static FDB entries of {tap} are now {', '.join(value)}"
-
-    def effects(self) -> Effects:
-        """One call of bridge(8) tells them."""
-        from bascule.providers.static_fdb.effects import StaticFdbEffects
-
-        return StaticFdbEffects()
 
 
 def _subject(port: str) -> str:

@@ -5,20 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 
-from bascule.host.live import LiveHost
 from bascule.model.sightings import fdb_entries
-from bascule.plan.batch import Batch
-from bascule.plan.change import Note
-from bascule.providers.effects import ObserveScope, text_of_file
+from bascule.providers.effects import ObserveScope, PlainEffects, text_of_file
 from bascule.providers.static_fdb.state import UDEV_FILE, StaticFdb, static_macs
 
 
-class StaticFdbEffects:
+class StaticFdbEffects(PlainEffects):
     """A host on which none is declared is asked without a program."""
-
-    def programs(self) -> tuple[tuple[str, ...], ...]:
-        """None: the table is read where there is something to be told."""
-        return ()
 
     def read(self, texts: Callable[[], Sequence[str]], scope: ObserveScope) -> StaticFdb | None:  # no texts
         """The entries that stand; None where nobody asks for any and none was ever made."""
@@ -29,7 +22,3 @@ class StaticFdbEffects:
             return None
         listing = scope.where.run(("bridge", "-j", "fdb", "show")).stdout
         return StaticFdb(entries=static_macs(fdb_entries(json.loads(listing or "[]"))), udev=udev)
-
-    def execute(self, batch: Batch, *, where: LiveHost, keep: Sequence[int]) -> tuple[Note, ...]:
-        """Nothing is its own: ip and bridge are the kernel's tools."""
-        return ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from msgspec import Struct, convert, to_builtins
 from msgspec.structs import replace
@@ -16,9 +16,6 @@ from bascule.plan.step import Phase, Step, step
 from bascule.providers.merging import merge_mapping
 from bascule.providers.plain import PlainProvider
 from bascule.providers.protocol import Merged, PlanInputs, ThreeWay, Wanted
-
-if TYPE_CHECKING:
-    from bascule.providers.effects import Effects
 
 
 class WakeOnLan(Struct, frozen=True):
@@ -86,12 +83,6 @@ class WakeOnLanProvider(PlainProvider):
     def from_json(self, data: Any) -> Any:
         """The same back."""
         return convert(data, dict[str, WakeOnLan])
-
-    def effects(self) -> Effects:
-        """The drivers are asked without a program."""
-        from bascule.providers.wake_on_lan.effects import WakeOnLanEffects
-
-        return WakeOnLanEffects()
 
 
 def _cannot(have: WakeOnLan, lacking: list[str]) -> str:

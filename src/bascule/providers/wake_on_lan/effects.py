@@ -4,21 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from bascule.host.live import LiveHost
 from bascule.model.links.wake_on_lan import of_bits
-from bascule.plan.batch import Batch
-from bascule.plan.change import Note
-from bascule.providers.effects import ObserveScope
+from bascule.providers.effects import ObserveScope, PlainEffects
 from bascule.providers.wake_on_lan import WakeOnLan
 from bascule.system.net.ethtool import wake_on_lan
 
 
-class WakeOnLanEffects:
+class WakeOnLanEffects(PlainEffects):
     """A call takes microseconds, so the NICs are asked one by one."""
-
-    def programs(self) -> tuple[tuple[str, ...], ...]:
-        """None."""
-        return ()
 
     def read(self, texts: Callable[[], Sequence[str]], scope: ObserveScope) -> Mapping[str, WakeOnLan] | None:
         """The NICs of which the file says something, and those of a checkpoint."""
@@ -32,9 +25,3 @@ class WakeOnLanEffects:
                 told = wake_on_lan(name)
                 found[name] = WakeOnLan(None) if told is None else WakeOnLan(of_bits(told.now), of_bits(told.able))
         return found
-
-    def execute(self, batch: Batch, *, where: LiveHost, keep: Sequence[int]) -> tuple[Note, ...]:
-        """Raises CommandFailed with ethtool's own words."""
-        for command in batch.commands:
-            where.run((command.tool, *command.words), keep=keep)
-        return ()
