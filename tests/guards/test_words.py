@@ -7,15 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from bascule import workflow
 from bascule.draw import draw
 from bascule.guests.inventory import join
 from bascule.model.domain import Domain, DomainNic
 from bascule.model.links import Tap
+from bascule.model.ruleset.text import replacing_text
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
 from bascule.observe.firewall import read_firewall
+from bascule.observe.packet_path import read_network
 from bascule.policy.guards.loaded import loaded_guards
 from bascule.policy.guards.ports import guarded_ports
 from bascule.policy.guards.rules import guard_table
@@ -23,8 +26,10 @@ from bascule.policy.guards.table import KEY
 from bascule.providers.observe import observe
 from bascule.questions import why
 from bascule.site.parsers import read_service
+from bascule.system.net.netns import Namespace
 from bascule.system.run import run
 from bascule.verify.doctor import DoctorFacts, Finding, examine
+from bascule.verify.reachability.question import ask
 from tests.guards.segment import Segment, segment, site
 
 pytestmark = pytest.mark.kernel
@@ -128,3 +133,28 @@ def test_why_lets_well_behaved_guests_pass_and_blames_the_line_of_the_site_file(
     assert found.result == "no"
     assert f"{file}:{line}" in {found.place(one) for leg in found.asked.answer.legs for one in leg.blockers}
     assert all("apply puts them back" in fix.remark for fix in found.fixes)
+
+
+def test_a_limit_of_broadcasts_is_named_whether_wanted_or_as_nft_shows_it(tmp_path: Path) -> None:
+    file = tmp_path / "site.yaml"
+    file.write_text(
+        "site: t\nnetworks: {lan: {subnet: 10.0.0.0/24}}\n"
+        "hosts: {h: {nics: {eth4: {network: lan}}, bridges: {br0: {uplink: eth4}}}}\nguests:\n"
+        "  web: {host: h, nics: [{bridge: br0, address: 10.0.0.5/24, guard: mac, limit: {broadcast: 100/s}}]}\n"
+        "  db: {host: h, nics: [{bridge: br0, address: 10.0.0.6/24}]}\n"
+    )
+    found = why("web", "db", read_service("tcp/80"), site=str(file), wanted=True)
+    of_file = workflow.load(str(file))
+    table = guard_table(guarded_ports(of_file, of_file.hosts["h"]), "bascule:t")
+    assert table is not None
+    with Namespace.new("shown") as shown:
+        run(("nft", "-f", "-"), stdin=replacing_text(table), namespace=shown)
+        rules = read_network(shown).rules
+    network = replace(found.network, rules=rules)
+    asked = found.asked
+    live = ask(network, {one.name: one for one in (asked.by, asked.of)}, asked.by, asked.of, asked.service)
+    for answer in (asked.answer, live.answer):
+        assert answer.result == "perhaps"
+        (one,) = answer.blockers
+        assert one.code == "limited"
+        assert [str(doubt).partition(" (")[0] for doubt in one.doubts] == ["limit rate over 100/second"]

@@ -60,7 +60,8 @@ class TableReader:
         if kind == "notrack":
             return [NoTrack()]
         if kind == "set":  # what it limits by ends the rule or lets it go on
-            return [UncertainTest(next(iter(one))) for one in told.get("stmt", ()) if next(iter(one)) not in SILENT]
+            inner = (next(iter(one.items())) for one in told.get("stmt", ()))
+            return [UncertainTest(_words(name, what)) for name, what in inner if name not in SILENT]
         if kind in {"queue", "synproxy", "tproxy", "fwd"}:
             return [*self._implied((told or {}).get("family", "")), Decision("unknown", kind)]
         return [UncertainTest(_words(kind, told))]

@@ -94,6 +94,11 @@ def _statement(one: nft.Statement) -> Json:
         return {"mangle": {"key": _expression(one.field), "value": _value(one.value)}}
     if isinstance(one, nft.Counter | nft.Log):
         return {}
+    if isinstance(one, nft.RateLimit):
+        return {"limit": {"rate": one.rate, "per": one.per, "inv": one.over}}
+    if isinstance(one, nft.SetUpdate):
+        inner = [told for each in one.statements if (told := _statement(each))]
+        return {"set": {"op": one.operation, "elem": _expression(one.key), "set": f"@{one.set}", "stmt": inner}}
     return {type(one).__name__.lower(): {}}
 
 
