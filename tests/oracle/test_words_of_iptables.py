@@ -66,6 +66,21 @@ CASES = {
         forward("-m limit --limit 3/min -j LOG --log-prefix UFW", "-m rt --rt-type 0 -j DROP"),
         "x>d udp/80 IPv6: answered, d>x icmp/0 IPv6: answered",
     ),
+    "headers that no packet has, without an option": (
+        "ip6tables",
+        forward("-m hbh -j DROP", "-m dst -j DROP", "-m frag -j DROP", "-m rt -j DROP"),
+        "x>d udp/80 IPv6: answered, d>x icmp/0 IPv6: answered",
+    ),
+    "a type of address of IPv6 is read from the address itself": (
+        "ip6tables",
+        forward("-m addrtype ! --dst-type UNICAST -j DROP", "-m addrtype --src-type MULTICAST -j DROP"),
+        "x>d udp/80 IPv6: answered",
+    ),
+    "and of two that are asked for it has never both": (
+        "ip6tables",
+        forward("-m addrtype --dst-type UNICAST,MULTICAST -j ACCEPT", policy="DROP"),
+        "x>d udp/80 IPv6: lost",
+    ),
     "ufw: a limit by the sender": (
         "iptables",
         forward(

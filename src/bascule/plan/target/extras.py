@@ -153,7 +153,8 @@ def _note_ways(build: TargetBuilder) -> None:
         if link is None or there is None:
             continue
         declared = {str(ip) for ip in said.addresses}
-        for way in there.facts.unrouted:
+        others = {route.dst for route in build.observed.routes if route.dev == said.name}  # as good for neighbours
+        for way in (one for one in there.facts.unrouted if one not in others):
             build.note("extra", said.name, f"the kernel's own route {way} was taken away, and without it {_lost(way)}")
         for ip in there.facts.deprecated:
             if ip in declared:

@@ -149,7 +149,8 @@ def from_texts(
     vlans = {name: each for name, each in _vlans(vlans_text()).items() if name in tagging} if filtering else {}
     raw_routes = [(_parse("ip route", routes4, parse_routes), "0.0.0.0/0")]
     raw_routes.append((_parse("ip -6 route", routes6, parse_routes), "::/0"))
-    made = {(entry.get("dev", ""), entry.get("dst", "")) for entries, _ in raw_routes for entry in entries}
+    by_kernel = (x for entries, _ in raw_routes for x in entries if x.get("protocol") == "kernel")
+    made = {(entry.get("dev", ""), entry.get("dst", "")) for entry in by_kernel}
     links = {
         IfName(entry["ifname"]): read_link(
             entry, by_name.get(entry["ifname"], ()), vlans.get(entry["ifname"], ()), made

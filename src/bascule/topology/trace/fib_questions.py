@@ -30,6 +30,8 @@ def fib_fields(network: HostNetwork, fib: RouteTables, fields: Fields, iif: str)
         device = iif if "iif" in words else ""
         if result == "type" and version == 4:
             found[name] = _kind(fib, address, device)
+        elif result == "type" and address >> 120 == 0xFF:  # there is a route to these by every link
+            found[name] = "multicast"
         else:
             restricted = device if result == "oif" and version == 6 else ""
             by = mark if isinstance(mark, int) else None

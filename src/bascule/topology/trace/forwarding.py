@@ -53,11 +53,12 @@ class HostRouting:
             return hop if hop.kind != "none" else None
         if hop.kind == "none":
             text = f"the host has no route to {text_of(version, target)}"
-            passage.stop(Code.NO_ROUTE, text_of(version, target), text, name="routing", where=link)
+            sure = not hop.doubt
+            passage.stop(Code.NO_ROUTE, text_of(version, target), text, name="routing", where=link, certain=sure)
             return None
         if hop.kind in REFUSING:
-            text = f"a route of the host refuses {text_of(version, target)} ({hop.kind})"
-            passage.stop(Code.BLACKHOLE, text_of(version, target), text, name="routing", where=link)
+            text, sure = f"a route of the host refuses {text_of(version, target)} ({hop.kind})", not hop.doubt
+            passage.stop(Code.BLACKHOLE, text_of(version, target), text, name="routing", where=link, certain=sure)
             return None
         if hop.kind == "unicast" and not self.network.forwards(version, link):
             self._no_forwarding(version, link)

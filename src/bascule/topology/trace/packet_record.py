@@ -56,6 +56,12 @@ class PacketRecord:
             return Certainty.UNKNOWN
         return Certainty.PERHAPS if blockers or self.unsure else Certainty.YES
 
+    @property
+    def refused(self) -> bool:
+        """Whether the host's routes refused it, perhaps: then it came to nobody."""
+        codes = {one.code for stage in self.stages for one in stage.blockers}
+        return not codes.isdisjoint({Code.NO_ROUTE, Code.BLACKHOLE})
+
     # ---- what is written down
 
     def note(self, name: str, words: str = "", *, where: str = "", verdict: str = "ok") -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import ip_network
 from typing import Any
 
 from msgspec import Struct
@@ -43,6 +44,7 @@ class TableRoute(Struct, frozen=True, kw_only=True):
     last: int
     hop: NextHop
     metric: int
+    later: bool = False  # whether another link has the same one before it
 
 
 class AwaitedRoutes(Struct, frozen=True, kw_only=True):
@@ -71,6 +73,7 @@ class RouteRule(Struct, frozen=True, kw_only=True):
     table: str = ""
     action: str = ""
     suppressed: int = -1
+    skips_to: int = 0  # by goto: the priority of the rule that is asked next
     doubt: str = ""
 
 
@@ -85,10 +88,10 @@ class RouteTables:
             if link.up:
                 self._connected(link)
         for route in state.routes:
-            if route.is_ipv6 == (version == 6):
+            if route.is_ipv6 == (version == 6) and not route.tos:  # the packets that are asked for have no TOS
                 self._route(state, route)
         for entries in self.tables.values():
-            entries.sort(key=lambda one: (-one.hop.length, one.metric))
+            entries.sort(key=lambda one: (-one.hop.length, one.metric, one.later))
         told = [_rule(one) for one in state.rules if one.ipv6 == (version == 6)]
         if not any((rule.priority, rule.table) == (0, "local") for rule in told):
             told.append(RouteRule(priority=0, tests={}, table="local"))
@@ -96,9 +99,10 @@ class RouteTables:
         told.append(RouteRule(priority=32767, tests={}, table="default"))
         self.rules = sorted(told, key=lambda rule: rule.priority)
 
-    def _add(self, table: str, first: int, length: int, hop: NextHop, metric: int = 0) -> None:
+    def _add(self, table: str, first: int, length: int, hop: NextHop, metric: int = 0, *, later: bool = False) -> None:
         last = first | (1 << (self.bits - length)) - 1
-        self.tables.setdefault(table, []).append(TableRoute(first=first, last=last, hop=hop, metric=metric))
+        made = TableRoute(first=first, last=last, hop=hop, metric=metric, later=later)
+        self.tables.setdefault(table, []).append(made)
 
     def _connected(self, link: Any) -> None:
         for one in link.addresses:
@@ -106,17 +110,21 @@ class RouteTables:
             if (":" in text) != (self.version == 6):
                 continue
             number, bits = address(text), int(length)
-            local = NextHop(kind="local", link=link.name, table="local", length=self.bits)
-            self._add("local", number, self.bits, local)
+            if f"local {text}" not in link.facts.unrouted:
+                local = NextHop(kind="local", link=link.name, table="local", length=self.bits)
+                self._add("local", number, self.bits, local)
             if self.version == 4 and link.name == "lo":
                 first, _ = prefix(text, bits)
                 self._add("local", first, bits, NextHop(kind="local", link="lo", table="local", length=bits))
                 continue
             peer = one.peer.partition("/")[0]
             first, last = prefix(peer or text, bits)
-            if "noprefixroute" not in one.flags and (bits < self.bits or peer):
+            subnet = str(ip_network(f"{peer or text}/{bits}", strict=False))
+            is_there = "noprefixroute" not in one.flags and subnet not in link.facts.unrouted
+            if is_there and (bits < self.bits or peer):
                 hop = NextHop(kind="unicast", link=link.name, table="main", length=bits, source=number)
-                self._add("main", first, bits, hop, one.metric or (0 if self.version == 4 else 256))
+                metric = one.metric or (0 if self.version == 4 else 256)
+                self._add("main", first, bits, hop, metric, later=subnet in link.facts.behind)
             if self.version == 4 and bits < 31:
                 wide = NextHop(kind="broadcast", link=link.name, table="local", length=32)
                 self._add("local", last, 32, wide)
@@ -160,9 +168,9 @@ class RouteTables:
         only: str = "",
     ) -> NextHop:
         """The way to a destination. ``oif`` asks for a way by that link alone; ``only`` for one table."""
-        doubt = ""
+        doubt, skipped_to = "", 0
         for rule in self.rules:
-            if only and rule.table != only:
+            if rule.priority < skipped_to or (only and rule.table != only):
                 continue
             fits = _fits(rule, destination, source, iif, oif, mark)
             if fits is False:
@@ -172,9 +180,10 @@ class RouteTables:
                 continue
             if rule.action:
                 return NextHop(kind=rule.action, doubt=doubt)
+            skipped_to = rule.skips_to
             for entry in self.tables.get(rule.table, ()):
                 if entry.first <= destination <= entry.last and (not oif or entry.hop.link == oif or _local(entry)):
-                    if entry.hop.length <= rule.suppressed:
+                    if entry.hop.length <= rule.suppressed or entry.hop.kind == "throw":
                         break
                     return _doubted(entry.hop, doubt)
         return _doubted(NOWHERE, doubt)
@@ -220,7 +229,7 @@ def _mtu(extra: Sequence[str]) -> int:
 def _rule(rule: RoutingRule) -> RouteRule:
     tests: dict[str, Any] = {}
     table = action = doubt = ""
-    suppressed, negated = -1, False
+    suppressed, negated, skips_to = -1, False, 0
     words = list(_pairs(rule.words))
     for key, value in words:
         if key == "not":
@@ -239,6 +248,8 @@ def _rule(rule: RoutingRule) -> RouteRule:
             suppressed = int(value)
         elif key in REFUSING:
             action = key
+        elif key == "goto":
+            skips_to = int(value)
         else:
             doubt = f"{key} {value}".strip()
     return RouteRule(
@@ -248,6 +259,7 @@ def _rule(rule: RoutingRule) -> RouteRule:
         table=table,
         action=action,
         suppressed=suppressed,
+        skips_to=skips_to,
         doubt=doubt,
     )
 

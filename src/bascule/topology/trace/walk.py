@@ -182,8 +182,9 @@ class Walk(NeighbourSearch):
         if end is not wanted and wanted is None and name == "new" and end is not None:
             text = f"a port of the host's, which leads to {end.name}"
             passage.note("receiver", text, where=end.name, verdict="changed")
-        elif end is not wanted and delivered.passes:
-            text = f"NAT gives it to {self._name(end)} instead of {self._name(wanted)}"
+        elif end is not wanted and delivered.passes and not passage.refused:
+            by = "NAT" if self.connection.new_target else "a rule or a route"
+            text = f"{by} gives it to {self._name(end)} instead of {self._name(wanted)}"
             passage.stop(Code.NAT_ELSEWHERE, self._name(end), text, name="receiver", where=self._name(end))
         stages = tuple(passage.stages)
         return Leg(

@@ -17,6 +17,8 @@ HIDING = {"snat", "masquerade"}  # whose port is the sender's own, of which noth
 NATS = {"snat", "dnat", "masquerade", "redirect"}
 # what changes nothing that a later rule or the packet's way depends on
 SILENT = {"counter", "log", "comment", "flow", "dup", "last"}
+# what lets a packet go on in its rule, or ends the rule; of all others nobody knows whether the packet ends there
+GOING_ON = {"limit", "quota", "ct count", "ct helper", "ct timeout", "ct expectation", "meter"}
 CHOOSING = {"numgen", "jhash", "symhash"}
 NO_EFFECT = {"nftrace", "priority", "secmark"}
 
@@ -49,8 +51,8 @@ class TableReader:
             return [_decision(statement)]
         if kind == "reject":
             return [*self._implied((told or {}).get("type", "")), Decision("reject")]
-        if kind in SILENT:
-            return []
+        if kind in SILENT:  # a counter by what a packet is ends the rule for one that has none
+            return [self._has_entry(told["map"])] if isinstance(told, dict) and "map" in told else []
         if kind in NATS:
             return [*self._implied((told or {}).get("family", "")), self._translate(kind, told or {})]
         if kind == "vmap":
@@ -63,8 +65,9 @@ class TableReader:
             inner = (next(iter(one.items())) for one in told.get("stmt", ()))
             return [UncertainTest(_words(name, what)) for name, what in inner if name not in SILENT]
         if kind in {"queue", "synproxy", "tproxy", "fwd"}:
-            return [*self._implied((told or {}).get("family", "")), Decision("unknown", kind)]
-        return [UncertainTest(_words(kind, told))]
+            return [*self._implied(told.get("family", "") if isinstance(told, dict) else ""), Decision("unknown", kind)]
+        may_end = kind not in GOING_ON and not (kind == "xt" and told.get("type") == "match")
+        return [UncertainTest(_words(kind, told)), *([Decision("unknown", kind)] if may_end else [])]
 
     def _implied(self, word: str) -> list[Part]:
         """The test that a reason or a family implies, and that nft leaves out for it: of two versions or of TCP."""
@@ -163,6 +166,12 @@ class TableReader:
                 raise NotUnderstood(data)
             return [(one[0], one[1]) for one in told.get("elem", ())]
         return [(one[0], one[1]) for one in data["set"]]
+
+    def _has_entry(self, told: Json) -> Test:
+        keys = self._keys(told["key"])
+        exact, ranged = split(element(key, tuple(map(_name, keys))) for key, _ in self._pairs(told["data"]))
+        name = told["data"]
+        return Test(keys, exact, ranged, moving=isinstance(name, str) and name.lstrip("@") in self.moving)
 
     def _entries(self, data: Any, names: tuple[str, ...]) -> Any:
         return tuple((element(key, names), _atoms(value)) for key, value in self._pairs(data))

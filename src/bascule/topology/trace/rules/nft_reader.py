@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bascule.model.ruleset.nft_json import NotUnderstood
-from bascule.topology.trace.rules.expressions import NATS, TableReader
+from bascule.topology.trace.rules.expressions import GOING_ON, SILENT, TableReader
 from bascule.topology.trace.rules.joined import spread
 from bascule.topology.trace.rules.lines import Base, Decision, RuleChain, RuleLine
 from bascule.topology.trace.rules.tests import UncertainTest
@@ -102,7 +102,7 @@ def _line(reader: TableReader, told: Json, words: str) -> RuleLine:
             parts += reader.parts(statement)
         except (NotUnderstood, KeyError, TypeError, ValueError, AttributeError) as error:
             parts.append(UncertainTest(f"{' '.join(statement)} {error}".strip()))
-            parts += [Decision("unknown", one) for one in statement if one == "vmap" or one in NATS]
+            parts += [Decision("unknown", one) for one in statement if one not in {"match", *SILENT, *GOING_ON}]
     return RuleLine(parts=tuple(parts), handle=told.get("handle", 0), text=words, comment=str(told.get("comment", "")))
 
 

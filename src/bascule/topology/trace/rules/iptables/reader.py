@@ -67,7 +67,8 @@ def read_legacy(text: str, family: str) -> dict[Key, RuleChain]:
             policies[table, chain] = words[1:]
             continue
         own = lines.setdefault((table, chain), [])
-        own.append((ebtables_line if bridged else read_line)(words, len(own) + 1))
+        number = len(own) + 1
+        own.append(ebtables_line(words, number) if bridged else read_line(words, number, family))
     found: dict[Key, RuleChain] = {}
     for (table, name), policy in policies.items():
         own, base = lines.get((table, name), []), None
@@ -99,10 +100,10 @@ def _brouted(line: RuleLine) -> RuleLine:
     return replace(line, parts=parts)
 
 
-def read_line(words: str, number: int = 0) -> RuleLine:
+def read_line(words: str, number: int = 0, family: str = "ip") -> RuleLine:
     """One line; ``number`` is its place in the chain, which iptables shows with --line-numbers."""
     try:
-        parts, comment = parts_of(shlex.split(words)[2:])
+        parts, comment = parts_of(shlex.split(words)[2:], family)
     except (NotUnderstood, ValueError, IndexError, KeyError) as error:
         return RuleLine(parts=(UncertainTest(f"{error}"), Decision("unknown", "iptables")), handle=number, text=words)
     return RuleLine(parts=tuple(parts), handle=number, text=words, comment=comment)
@@ -129,7 +130,7 @@ def with_extensions(
         if len(texts) > len(chain.lines) or (more and not (bridged and _is_policy(chain, more))):
             continue
         lines = tuple(
-            (_of_ebtables(line, text) if bridged else _of_iptables(line, text))
+            (_of_ebtables(line, text) if bridged else _of_iptables(line, text, family))
             if key in hidden and _is_hidden(line)
             else replace(line, text=text, parts=(*(_unseen_type(line, text) if bridged else ()), *line.parts))
             for line, text in zip(chain.lines, texts, strict=False)
@@ -138,8 +139,8 @@ def with_extensions(
     return found
 
 
-def _of_iptables(line: RuleLine, text: str) -> RuleLine:
-    said = read_line(text, line.handle)
+def _of_iptables(line: RuleLine, text: str, family: str) -> RuleLine:
+    said = read_line(text, line.handle, family)
     return replace(said, comment=line.comment or said.comment)
 
 

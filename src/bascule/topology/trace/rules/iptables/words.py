@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 
 from bascule.model.ruleset.nft_json import NotUnderstood
+from bascule.topology.trace.rules.iptables.address_types import address_type, reverse_path
 from bascule.topology.trace.rules.lines import BY_PATH, MSS, Decision, NoTrack, Part, SetField, Translate
 from bascule.topology.trace.rules.names import (
     CT_STATE,
@@ -50,16 +51,17 @@ FRAGMENTS = {"--fragfirst", "--fragmore", "--fraglast", "--fragres", "--rt-0-res
 OF_SOCKETS = {"--transparent", "--restore-skmark", "--socket-exists"}
 SWITCHES |= FRAGMENTS | OF_SOCKETS
 BARE = {"socket", "eui64", "osf"}  # what asks something without any option
+HEADERS = {"ah", "dst", "esp", "frag", "hbh", "mh", "rt"}  # what asks for a header of its name, also without an option
 RECENT = {"--set", "--update", "--rcheck", "--remove"}  # of ``recent``: what it notes, and what it asks for
 TERMINAL = {"ACCEPT": "accept", "DROP": "drop", "RETURN": "return", "REJECT": "reject"}
 SILENT_TARGETS = {"LOG", "NFLOG", "ULOG", "TOS", "DSCP", "CLASSIFY", "CHECKSUM", "TRACE", "SET", "TTL", "HL"}
 SILENT_TARGETS |= {"AUDIT", "SECMARK", "CONNSECMARK", "TCPOPTSTRIP", "ECN", "RATEEST", "IDLETIMER", "LED"}
 UNKNOWN_TARGETS = {"NFQUEUE", "QUEUE", "TPROXY", "SYNPROXY", "TARPIT", "TEE", "CLUSTERIP", "NETMAP", "DNPT", "SNPT"}
-ADDRESS_TYPES = {"LOCAL", "UNICAST", "BROADCAST", "MULTICAST", "ANYCAST", "BLACKHOLE", "UNREACHABLE", "PROHIBIT"}
+ADDRESS_TYPES = {"--src-type": "saddr", "--dst-type": "daddr"}
 
 
-def parts_of(words: Sequence[str]) -> tuple[list[Part], str]:
-    """What a line asks and does, and its comment. Raises NotUnderstood, ValueError or IndexError."""
+def parts_of(words: Sequence[str], family: str = "ip") -> tuple[list[Part], str]:
+    """What a line of ip or ip6 asks and does, and its comment. Raises NotUnderstood, ValueError or IndexError."""
     parts: list[Part] = []
     comment = module = ""
     place = 0
@@ -76,8 +78,10 @@ def parts_of(words: Sequence[str]) -> tuple[list[Part], str]:
             module = words[place + 1]
             if module in BARE:
                 parts.append(UncertainTest(f"-m {module}"))
+            if module in HEADERS:
+                parts.append(_no_header("", False))
             if module == "rpfilter":
-                parts.append(_reverse_path(words[place + 2 :]))
+                parts.append(reverse_path(words[place + 2 :]))
             place += 2
             continue
         if word in SWITCHES:
@@ -99,6 +103,8 @@ def parts_of(words: Sequence[str]) -> tuple[list[Part], str]:
             place += 1
         elif word == "--comment":
             comment = value
+        elif word in ADDRESS_TYPES:
+            parts.append(address_type(ADDRESS_TYPES[word], value, negated=negated, six=family == "ip6"))
         elif word not in IGNORED and module != "recent":
             parts.append(_option(word, value, module, negated=negated))
     return parts, comment
@@ -207,16 +213,6 @@ def _recent(word: str, options: Sequence[str], *, negated: bool) -> list[Part]:
     return [UncertainTest(f"{words} (recent {given.get('--name', 'DEFAULT')})")]
 
 
-def _address_type(key: str) -> Callable[[str, bool], AnyTest]:
-    def read(value: str, negated: bool) -> AnyTest:  # noqa: FBT001
-        words = value.split(",")
-        if set(words) - ADDRESS_TYPES:
-            raise NotUnderstood(value)
-        return Test((Field(f"fib {key} type"),), frozenset((word.lower(),) for word in words), negated=negated)
-
-    return read
-
-
 def _icmp(key: str, names: Mapping[str, int]) -> Callable[[str, bool], AnyTest]:
     def read(value: str, negated: bool) -> AnyTest:  # noqa: FBT001
         kind, _, code = value.partition("/")
@@ -284,17 +280,6 @@ def _switch(word: str, *, negated: bool) -> list[Part]:
     return []
 
 
-def _reverse_path(words: Sequence[str]) -> Part:
-    flags = []
-    for word in words:
-        if word not in {"--loose", "--validmark", "--accept-local", "--invert"}:
-            break
-        flags.append(word)
-    where = ("saddr",) if "--loose" in flags else ("iif", "saddr")
-    key = ",".join(sorted((*where, "mark") if "--validmark" in flags else where))
-    return Test((Field(f"fib {key} oif"),), frozenset({("",)}), negated="--invert" not in flags)
-
-
 _OPTIONS: Mapping[str, Callable[[str, bool], AnyTest]] = {
     "-s": _addresses("saddr"),
     "-d": _addresses("daddr"),
@@ -321,8 +306,6 @@ _OPTIONS: Mapping[str, Callable[[str, bool], AnyTest]] = {
     "--ahspi": _no_header,
     "--espspi": _no_header,
     "--pkt-type": _packet_type,
-    "--src-type": _address_type("saddr"),
-    "--dst-type": _address_type("daddr"),
     "--src-range": _between("saddr"),
     "--dst-range": _between("daddr"),
     "--mac-source": _mac,
