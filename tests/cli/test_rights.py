@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bascule.apply.state_directory import here
 from bascule.cli.entry import from_os_error
 from bascule.errors import NotPermitted
 from bascule.guests import accelerator
@@ -19,6 +20,9 @@ from bascule.providers.boot_flows.effects import BootFlowsEffects
 from bascule.providers.dnsmasq.effects import DnsmasqEffects
 from bascule.providers.effects import ObserveScope
 from bascule.providers.qemu.effects import QemuEffects
+from bascule.system.libvirt.interface import no_way_in
+from bascule.system.net.netns import is_machines_own
+from bascule.verify.doctor import libvirt_reach
 from bascule.verify.doctor.finding import DoctorFacts
 from bascule.verify.doctor.kvm import look
 from tests.lab import Lab
@@ -111,3 +115,32 @@ def test_closed_state_of_our_own_is_for_root_and_no_file_to_be_opened_to_others(
     )
     elsewhere = PermissionError(errno.EACCES, "Permission denied", "/srv/site.yaml")
     assert from_os_error(elsewhere).problems[0].hint == "run it as root, or change the file's permissions"
+
+
+@pytest.mark.kernel
+@pytest.mark.skipif(os.geteuid() != 0, reason="to be somebody else for a moment needs root")
+def test_an_ordinary_user_is_known_to_be_in_the_machines_own_network(lab: Lab) -> None:
+    """Only root may look at process 1's namespace: a plan said that no file would be written, for it is not its own."""
+    expected = is_machines_own()
+    room = lab.namespace("room")
+    os.seteuid(65534)
+    try:
+        with pytest.raises(PermissionError):
+            Path("/proc/1/ns/net").stat()
+        assert is_machines_own() == expected
+        assert here().is_main == expected
+        os.seteuid(0)
+        with room.entered():
+            os.seteuid(65534)
+            assert not is_machines_own()
+            os.seteuid(0)
+    finally:
+        os.seteuid(0)
+
+
+def test_the_fix_for_libvirt_is_that_of_its_error() -> None:
+    """Where it is not installed it cannot be started."""
+    fault = no_way_in("qemu:///system").problems[0]
+    (found,) = libvirt_reach.look(DoctorFacts(libvirt_fault=fault))
+    assert "apt-get install" in found.fix
+    assert "systemctl start" not in found.fix

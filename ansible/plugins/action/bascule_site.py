@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from pathlib import Path
@@ -40,6 +41,11 @@ class ActionModule(ActionBase):
         if result.get("failed") or result.get("waits_s") is None:
             return result
         return {**result, **self._confirm(asked, result, task_vars)}
+
+    def cleanup(self, force=False):  # noqa: FBT002  # as Ansible calls it
+        """A host that does not answer keeps its temporary folder: else that would be told in place of the result."""
+        with contextlib.suppress(AnsibleConnectionFailure):
+            super().cleanup(force)
 
     def _bring(self, source, path, program, task_vars):
         """Have the file on the host. In check mode to a temporary place, whose path is then in what is returned.

@@ -6,7 +6,6 @@ the way there are followed once, when a verb starts: a dead-man goes on where it
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 from pathlib import Path
@@ -16,6 +15,7 @@ from msgspec import Struct
 from bascule.errors import BasculeError, NotPermitted, Problem
 from bascule.system.disk import durable
 from bascule.system.net.monitor import namespace_cookie
+from bascule.system.net.netns import is_machines_own
 
 STATE, RUNTIME = Path("/var/lib/bascule"), Path("/run/bascule")
 VARIABLE = "BASCULE_STATE_DIR"
@@ -52,7 +52,7 @@ def here() -> StateDirectory:
 
     Raises BasculeError where a symbolic link on the way there leads nowhere: what was changed here is not known then.
     """
-    main = _is_main()
+    main = is_machines_own()
     key = "host" if main else f"netns-{namespace_cookie()}"
     own = os.environ.get(VARIABLE)
     state, runtime = (_real(Path(own)), _real(Path(own)) / "run") if own else (_real(STATE), _real(RUNTIME))
@@ -88,14 +88,6 @@ def _leads_nowhere(link: Path) -> bool:
         link.stat()
     except OSError as error:
         return error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
-    return False
-
-
-def _is_main() -> bool:
-    """Whether this is the namespace of process 1."""
-    with contextlib.suppress(OSError):
-        first, ours = Path("/proc/1/ns/net").stat(), Path("/proc/thread-self/ns/net").stat()
-        return (first.st_dev, first.st_ino) == (ours.st_dev, ours.st_ino)
     return False
 
 

@@ -85,8 +85,13 @@ def _enter(namespace: Namespace) -> None:
 
 
 def is_machines_own() -> bool:
-    """Whether we are in the network namespace of PID 1; False also where that may not be looked at."""
-    try:
-        return Path("/proc/1/ns/net").stat().st_ino == Path("/proc/thread-self/ns/net").stat().st_ino
-    except PermissionError:
-        return False
+    """Whether we are in the network namespace of PID 1; False where that cannot be seen, as with hidepid=2.
+
+    Only root may look at the namespace of another's process. What /proc shows of it has numbers that are unique as
+    well (fs/proc/generic.c, proc_alloc_inum), which everybody may see.
+    """
+    for name in ("ns/net", "net/dev"):
+        with contextlib.suppress(OSError):
+            first, ours = Path("/proc/1", name).stat(), Path("/proc/thread-self", name).stat()
+            return (first.st_dev, first.st_ino) == (ours.st_dev, ours.st_ino)
+    return False

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from msgspec import Struct, field
 
+from bascule.errors import Problem
 from bascule.model.domain import Domain, LibvirtNetwork
 from bascule.model.site import Site
 from bascule.model.state import HostState
@@ -76,7 +77,7 @@ class DoctorFacts(Struct, frozen=True, kw_only=True):
     network: HostNetwork | None = None  # with the rules of others
     state: HostState | None = None
     unseen: tuple[str, ...] = ()  # PART: why it could not be seen
-    libvirt_error: str = ""
+    libvirt_fault: Problem | None = None  # why it does not answer
     domains: tuple[Domain, ...] = ()
     networks: tuple[LibvirtNetwork, ...] = ()
     zones: Mapping[str, str] | None = None  # link → firewalld's zone; None where firewalld does not run

@@ -7,7 +7,7 @@ import re
 import shlex
 from pathlib import Path
 
-from bascule.errors import BasculeError
+from bascule.errors import BasculeError, Problem
 from bascule.guests.accelerator import accel
 from bascule.model.site import Site
 from bascule.observe.firewall import read_firewall, with_hooks
@@ -30,7 +30,7 @@ def gather(site: Site | None = None, host: str = "", *, uri: str | None = None, 
     tools = {name: _has(name) for name in TOOLS}
     release = _os_release(root)
     works, reason, forbidden = _kvm(tools)
-    error, seen = _libvirt(uri)
+    fault, seen = _libvirt(uri)
     zones, default_zone = _zones()
     state, faults = None, list[str]()
     with contextlib.suppress(BasculeError):
@@ -48,7 +48,7 @@ def gather(site: Site | None = None, host: str = "", *, uri: str | None = None, 
         network=with_hooks(read_firewall(state)) if state is not None else None,
         state=state,
         unseen=tuple(faults),
-        libvirt_error=error,
+        libvirt_fault=fault,
         domains=seen.seen_domains,
         networks=seen.seen_networks,
         zones=zones,
@@ -94,15 +94,15 @@ def _kvm(tools: dict[str, bool]) -> tuple[bool | None, str, bool]:
     return None, "the probe guest could not be started", False
 
 
-def _libvirt(uri: str | None) -> tuple[str, LibvirtState]:
+def _libvirt(uri: str | None) -> tuple[Problem | None, LibvirtState]:
     try:
         hypervisor = connect(uri)
         try:
-            return "", libvirt.observe(hypervisor)
+            return None, libvirt.observe(hypervisor)
         finally:
             hypervisor.close()
     except BasculeError as error:
-        return error.problems[0].message, LibvirtState(uri="")
+        return error.problems[0], LibvirtState(uri="")
 
 
 def _zones() -> tuple[dict[str, str] | None, str]:

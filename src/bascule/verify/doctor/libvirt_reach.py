@@ -10,13 +10,13 @@ from bascule.verify.doctor.finding import DoctorFacts, Finding, Severity
 
 def look(facts: DoctorFacts) -> Iterator[Finding]:
     """The connection, clones and duplicate MACs."""
-    if facts.libvirt_error:
+    if facts.libvirt_fault is not None:
         yield Finding(
             id="libvirt",
             severity=Severity.NOTE,
             subject="libvirt",
-            text=facts.libvirt_error,
-            fix="systemctl start libvirtd (or virtqemud and virtnetworkd), where guests are to run through libvirt",
+            text=facts.libvirt_fault.message,
+            fix=f"where guests are to run through libvirt: {facts.libvirt_fault.hint or 'journalctl -u libvirtd'}",
         )
     for problem in conflicts(facts.domains, facts.state):
         yield Finding(
