@@ -15,9 +15,10 @@ from msgspec.structs import replace
 
 from bascule.apply.host_status import drift
 from bascule.apply.options import ANY_DRIVER
-from bascule.apply.prepare import prepare
+from bascule.apply.prepare import PreparedPlan, prepare
 from bascule.apply.rollback import checkpoint
 from bascule.apply.state_directory import here
+from bascule.model.site import Site
 from bascule.model.state import HostState
 from bascule.plan.diff import diff
 from bascule.providers.ovs.state import (
@@ -71,6 +72,8 @@ HANDS = {  # what somebody sets of ours
     "Mirror": {
         "external_ids": "external_ids:bascule=other",
         "select_all": "select_all=true",
+        "select_vlan": "select_vlan=9",
+        "output_vlan": "output_vlan=9",
         "select_src_port": "select_src_port=[]",
         "select_dst_port": "select_dst_port=[]",
         "output_port": "output_port=[]",
@@ -141,6 +144,8 @@ def applied(lab: Lab, folder: Path) -> Bed:
     )
     bed.apply("--confirm-within", "60s")
     assert bed.run("confirm").returncode == 0
+    bed.site.write_text(SITE.replace("      ovs3:\n", "      br9: {uplink: none}\n      ovs3:\n"))
+    bed.apply("--no-confirm")  # a later change, of something else: what the first one made is not forgotten
     return bed
 
 
@@ -156,17 +161,43 @@ def test_a_hand_at_it_is_seen(bed: Bed, table: str, column: str) -> None:
     was = vsctl(bed, "get", table, row, column).strip()
     vsctl(bed, "--no-wait", "set", table, row, HANDS[table][column])
     try:
-        site = load(str(bed.site))
-        with environment(bed.env), bed.host.entered():
-            found = prepare(site, site.hosts["h"], choice=ANY_DRIVER)
-            change = checkpoint.latest(here())
-            assert change is not None
-            assert drift(change.read(), change), "status"
-        assert found.plan.changes, "plan, verify and draw"
+        site, found, drifted = look(bed)
+        assert drifted, "status"
+        assert found.plan.changes or found.plan.beside_changes, "plan, verify and draw"
         page = state_document(site, site.hosts["h"], found.observed, plan=found.plan, problems=(), asking=LastAnswers())
-        assert page["changes"], "serve"
+        assert page["drift"], "serve"
     finally:
         vsctl(bed, "--no-wait", "clear", table, row, column) if was in {"[]", "{}"} else vsctl(
             bed, "--no-wait", "set", table, row, f"{column}={was}"
         )
+    if column in {"datapath_type", "mtu_request"}:  # links were made anew, or have another MTU
+        bed.apply("--no-confirm")
     assert replace(rows(bed), seen=made.seen) == made
+    _, found, drifted = look(bed)
+    assert (found.plan.changes, found.plan.beside_changes, drifted) == ((), (), ()), "the next one is seen by itself"
+
+
+def test_who_else_hears_and_forwards_is_not_in_the_file(bed: Bed) -> None:
+    """A mirror and a controller of somebody else's on a switch of ours stay, and plan, verify and draw name them."""
+    spy = ("--", "--id=@m", "create", "Mirror", "name=spy", "select_all=true", "--", "add", "Bridge", "ovs3")
+    vsctl(bed, *spy, "mirrors", "@m")
+    vsctl(bed, "set-controller", "ovs3", "tcp:127.0.0.1:6653")
+    uuid = rows(bed).seen.uuids["Mirror/ovs3/spy"]
+    try:
+        _, found, _ = look(bed)
+        assert found.plan.changes == ()
+        assert found.plan.beside_changes == (
+            ("ovs3", "it has a controller, whose rules of OpenFlow decide what it forwards: it stays as it is"),
+            ("ovs3", "mirror all → nobody is not in the file: it stays as it is"),
+        )
+    finally:
+        vsctl(bed, "del-controller", "ovs3", "--", "remove", "Bridge", "ovs3", "mirrors", uuid)
+
+
+def look(bed: Bed) -> tuple[Site, PreparedPlan, tuple[str, ...]]:
+    """What the verbs go by: the plan, and what has drifted."""
+    site = load(str(bed.site))
+    with environment(bed.env), bed.host.entered():
+        change = checkpoint.latest(here())
+        assert change is not None
+        return site, prepare(site, site.hosts["h"], choice=ANY_DRIVER), drift(change.read(), change)

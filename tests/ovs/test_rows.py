@@ -9,14 +9,23 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from bascule.model.links import Other, Physical, Tap
+from bascule.model.ruleset.openflow import flow
 from bascule.model.state import HostState, Link, PortVlans
 from bascule.model.values import IfName
 from bascule.plan.diff import diff
 from bascule.providers.json import from_json, to_json
-from bascule.providers.ovs.merge import merge
+from bascule.providers.ovs.merge import merge, put_right
 from bascule.providers.ovs.overlay import columns_of, lay_over, ranges, vlans_of
 from bascule.providers.ovs.read import from_answer, reading
-from bascule.providers.ovs.state import BridgeRow, InterfaceRow, MirrorRow, PortRow, SwitchCounters, SwitchState
+from bascule.providers.ovs.state import (
+    BridgeRow,
+    FlowTable,
+    InterfaceRow,
+    MirrorRow,
+    PortRow,
+    SwitchCounters,
+    SwitchState,
+)
 from bascule.providers.ovs.transaction import transaction
 
 OWN = {"bascule": "s"}
@@ -83,6 +92,22 @@ def test_what_others_altered_since_stays() -> None:
     assert "c" not in back.part.ports
     assert back.part.ports["d"] == port("d")
     assert "port b: tag was changed since; it stays" in back.kept
+
+
+def test_what_an_earlier_change_made_is_drift_after_a_later_one() -> None:
+    """The mark tells whose a row is; of a row of others what the last change did not alter is theirs."""
+    mark = {"bascule": "t"}
+    stood = state(port("a", tag=10, external_ids=mark), port("b", tag=10))
+    now = state(port("a", tag=30, external_ids={**mark, "theirs": "x"}), port("b", tag=30))
+    goal = put_right(stood, stood, now, frozenset())
+    assert goal.ports == {
+        "a": port("a", tag=10, external_ids={**mark, "theirs": "x"}),
+        "b": port("b", tag=30),
+    }
+    guards = {"ovs0": FlowTable(fragments="nx-match", flows=(flow(0, 9, "in_port=a", "drop"),))}
+    bridges = {"ovs0": replace(stood.bridges["ovs0"], external_ids=mark)}
+    loaded = replace(stood, bridges=bridges, flows=guards)
+    assert put_right(loaded, loaded, replace(loaded, flows={}), frozenset()).flows == guards
 
 
 def test_a_change_that_was_ended_half_way_goes_back() -> None:

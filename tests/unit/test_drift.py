@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from bascule.model.links import Bridge
+from bascule.model.ruleset.rules import Table
 from bascule.model.state import Address, HostState, Link
 from bascule.model.values import IfName, Mac
 from bascule.plan.diff import diff
@@ -33,3 +34,11 @@ def test_who_makes_the_link_local_address_is_no_drift(wanted: Link, seen: Link, 
     now = HostState.of([seen])
     goal = drift_goal(ThreeWay(before=HostState(), wanted=HostState.of([wanted]), now=now))
     assert tuple(f"{change.subject}: {change.action}" for change in diff(goal, now).changes) == told
+
+
+def test_a_table_of_an_earlier_change_is_missed_after_a_later_one() -> None:
+    """Guards that somebody flushes are drift, whichever change has loaded them; tables of others are theirs."""
+    ours, theirs = Table("bridge", "bascule_guards", mark="bascule:s"), Table("inet", "filter")
+    stood = HostState(tables={one.key: one for one in (ours, theirs)})
+    goal = drift_goal(ThreeWay(before=stood, wanted=stood, now=HostState()))
+    assert goal.tables == {ours.key: ours}

@@ -7,7 +7,8 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from bascule.model.state import HostState, Link
+from bascule.model.ruleset.rules import AnyTable, Table
+from bascule.model.state import MARK, HostState, Link
 from bascule.providers.protocol import Provider, ThreeWay
 
 T = TypeVar("T")
@@ -17,8 +18,8 @@ OTHERS = {"ra", "dhcp", "kernel"}  # protocols of routes that come and go by the
 def drift_goal(change: ThreeWay, providers: Iterable[Provider] = ()) -> HostState:
     """The state that ``now`` would be if nobody had touched what the change made, with the parts of some providers.
 
-    A link is ours where the change altered or made it. Leases and what the kernel makes by itself are no drift, and
-    a tap whose guest has stopped is none either.
+    A link or a table is ours where it bears the mark, and a link where the change altered it. Leases and what the
+    kernel makes by itself are no drift, and a tap whose guest has stopped is none either.
     """
     before, wanted, now = change.before, change.wanted, change.now
     links = dict(now.links)
@@ -41,11 +42,16 @@ def drift_goal(change: ThreeWay, providers: Iterable[Provider] = ()) -> HostStat
         lost_rules=tuple(one for one in now.lost_rules if one in wanted.lost_rules),
         neighbours=_with_missing(before.neighbours, wanted.neighbours, now.neighbours),
         sysctls=dict(now.sysctls) | {k: v for k, v in wanted.sysctls.items() if before.sysctls.get(k) != v},
-        tables=dict(now.tables) | {k: v for k, v in wanted.tables.items() if before.tables.get(k) != v},
+        tables=dict(now.tables)
+        | {k: v for k, v in wanted.tables.items() if _is_marked(v) or before.tables.get(k) != v},
     )
     for provider in providers:
         goal = provider.with_part(goal, provider.put_right(change))
     return goal
+
+
+def _is_marked(table: AnyTable) -> bool:
+    return isinstance(table, Table) and table.mark.startswith(MARK)
 
 
 def _with_missing(before: Sequence[T], wanted: Sequence[T], now: Sequence[T]) -> tuple[T, ...]:

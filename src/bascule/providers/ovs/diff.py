@@ -14,7 +14,17 @@ from bascule.plan.change import Command, Risk
 from bascule.plan.step import PLUG_S, Phase, Step, step
 from bascule.providers.ovs.guard_steps import guard_steps
 from bascule.providers.ovs.overlay import vlans_of
-from bascule.providers.ovs.state import GUARDS, LIMIT, SECURE, BridgeRow, InterfaceRow, PortRow, SwitchState
+from bascule.providers.ovs.state import (
+    GUARDS,
+    HWADDR,
+    LIMIT,
+    MOST,
+    SECURE,
+    BridgeRow,
+    InterfaceRow,
+    PortRow,
+    SwitchState,
+)
 from bascule.providers.ovs.transaction import transaction
 
 PATIENCE_S = 100  # how long ovs-vswitchd may take to do what its database says
@@ -23,7 +33,7 @@ DONE = (f"--timeout={PATIENCE_S}", "wait-until", "Open_vSwitch", ".")
 
 def steps(old: SwitchState, new: SwitchState, before: HostState, after: HostState) -> list[Step]:
     """All steps; the last has the transaction. It comes first where a bridge of the kernel gets the name of another."""
-    found = [*_bridges(old, new), *_ports(old, new, before), *_mirrors(old, new)]
+    found = [*_bridges(old, new), *_ports(old, new, before, after), *_mirrors(old, new)]
     rules = list(guard_steps(old, new, after))
     if not found:
         return rules
@@ -43,7 +53,7 @@ def _bridges(old: SwitchState, new: SwitchState) -> Iterator[Step]:
     for name in sorted(old.bridges.keys() | new.bridges.keys()):
         before, after = old.bridges.get(name), new.bridges.get(name)
         if before is None and after is not None:
-            mac = after.other_config.get("hwaddr")
+            mac = after.other_config.get(HWADDR)
             words = "create a bridge of Open vSwitch" + (f" with MAC {mac}" if mac else "")
             yield step(Phase.SWITCH, name, words)
         elif before is not None and after is None:
@@ -76,7 +86,7 @@ def _value(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value or "nothing")
 
 
-def _ports(old: SwitchState, new: SwitchState, links: HostState) -> Iterator[Step]:
+def _ports(old: SwitchState, new: SwitchState, links: HostState, wanted: HostState) -> Iterator[Step]:
     for name in sorted(old.ports.keys() | new.ports.keys()):
         before, after = old.ports.get(name), new.ports.get(name)
         on = (after or before).bridge  # type: ignore[union-attr]  # one of them is there
@@ -93,7 +103,9 @@ def _ports(old: SwitchState, new: SwitchState, links: HostState) -> Iterator[Ste
                 is_there = any(IfName(one.name) in links.links for one in before.interfaces)
                 gone = f"leave {on}" if is_there else f"leave {on}: there is no such link any more"
                 risk = Risk.DETACHES if is_there else Risk.ADDITION
-                yield step(Phase.SWITCH, name, gone, risk=risk, about="master")
+                joins = (wanted.links.get(IfName(one.name)) for one in before.interfaces)  # the next step's bridge
+                pause = PLUG_S if any(link is not None and link.master is not None for link in joins) else 0.0
+                yield step(Phase.SWITCH, name, gone, risk=risk, outage_s=pause, about="master")
         elif before is not None and after is not None:
             yield from _altered(before, after)
 
@@ -111,7 +123,7 @@ def _altered(before: PortRow, after: PortRow) -> Iterator[Step]:
         words = f"set {column} to {_value(getattr(after, column))}"
         yield step(Phase.SWITCH, name, words, risk=Risk.CHANGES, about="port")
     if before.qos != after.qos:
-        most = after.qos.other_config.get("max-rate", "") if after.qos is not None else ""
+        most = after.qos.other_config.get(MOST, "") if after.qos is not None else ""
         words = f"limit what it gets to {rate_words(int(most))}" if most.isdigit() else "no limit of what it gets"
         yield step(Phase.SWITCH, name, words, risk=Risk.CHANGES, about="options")
     members = [{one.name for one in port.interfaces} for port in (before, after)]

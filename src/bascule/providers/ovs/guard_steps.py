@@ -75,7 +75,8 @@ def righted_flows(
     """The guards as a change left them; ports without one have come and gone since, and are let through as they are."""
     found = dict(now.flows)
     for name, table in wanted.items():
-        if table == before.get(name) or name not in now.bridges:
+        bridge = now.bridges.get(name)
+        if bridge is None or (table == before.get(name) and not bridge.site):
             continue
         there = found.get(name, NONE)
         passing = [one for one in (there if there.flows else table).flows if passes_unguarded(one)]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
 from bascule.providers.ovs.guard_steps import merged_flows, righted_flows
-from bascule.providers.ovs.state import MARK, MirrorRow, PortRow, Row, SwitchState
+from bascule.providers.ovs.state import MARK, OWN_KEYS, MirrorRow, PortRow, Row, SwitchState
 from bascule.providers.protocol import Merged
 
 R = TypeVar("R", bound=Row)
@@ -99,21 +99,35 @@ def _is_there(port: PortRow, links: frozenset[str]) -> bool:
 
 
 def _righted(before: Mapping[str, R], wanted: Mapping[str, R], now: Mapping[str, R]) -> dict[str, R]:
+    """Rows with the mark, whichever change made them, and what the last one altered of others'."""
     found = dict(now)
     for name, row in wanted.items():
         old, seen = before.get(name), now.get(name)
-        if row == old:
-            continue
-        if seen is None:
-            found[name] = row
-            continue
-        values = {}
-        for field in row.__struct_fields__:
-            mine, there = getattr(row, field), getattr(seen, field)
-            if old is not None and getattr(old, field) == mine:
-                mine = there
-            elif isinstance(mine, Mapping):
-                mine = {**{key: value for key, value in there.items() if not key.startswith(MARK)}, **mine}
-            values[field] = mine
-        found[name] = type(row)(**values)
+        if row.site or row != old:
+            found[name] = row if seen is None else _as_left(None if row.site else old, row, seen)
     return found
+
+
+def _as_left(old: Any, mine: Any, there: Any) -> Any:
+    """A row as a change left it; ``old`` is one of others before the change, of which the rest is theirs."""
+    values = {}
+    for field in mine.__struct_fields__:
+        value, seen = getattr(mine, field), getattr(there, field)
+        if old is not None and getattr(old, field) == value:
+            value = seen
+        elif field in SHARED:
+            theirs = {key: text for key, text in seen.items() if not _is_own(key)}
+            value = theirs | {key: text for key, text in value.items() if _is_own(key)}
+        elif field == "interfaces":
+            known = {one.name: one for one in seen}
+            value = tuple(_as_left(None, one, known[one.name]) if one.name in known else one for one in value)
+        values[field] = value
+    return type(mine)(**values)
+
+
+SHARED = {"external_ids", "other_config"}  # maps into which others write as well
+
+
+def _is_own(key: str) -> bool:
+    """Whether a key of a map is one that Bascule writes."""
+    return key.startswith(MARK) or key in OWN_KEYS

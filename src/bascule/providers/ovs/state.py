@@ -16,6 +16,9 @@ from bascule.model.volatile import Volatile
 
 MARK = "bascule"  # the key in external_ids under which the site stands that a row was made for
 RATE, PRIMARY = "lacp-time", "bond-primary"  # keys of a bond in other_config of its port
+HWADDR = "hwaddr"  # the key of a bridge's own MAC
+MOST = "max-rate"  # the key of a queue's rate, in bit/s
+OWN_KEYS = frozenset({RATE, PRIMARY, HWADDR, MOST})  # of other_config, whose other keys are others'
 LIMIT = "bascule-limit"  # the key of an interface under which its limit stands, where the file says one
 GUARDS = "bascule-guards"  # the key of a bridge under which the names of its guarded ports stand
 SECURE = "secure"  # the fail_mode of a switch that passes what its rules say and nothing else
@@ -106,11 +109,13 @@ class MirrorRow(Row, frozen=True, kw_only=True):
     """Copies of frames; ports by their names. Its key in the state is BRIDGE/NAME: a name alone may stand twice."""
 
     table: ClassVar[str] = "Mirror"
-    columns: ClassVar[tuple[str, ...]] = ("external_ids", "select_all")
+    columns: ClassVar[tuple[str, ...]] = ("external_ids", "select_all", "select_vlan", "output_vlan")
     ports: ClassVar[tuple[str, ...]] = ("select_src_port", "select_dst_port", "output_port")
 
     bridge: str
     select_all: bool = False
+    select_vlan: tuple[int, ...] = ()  # of frames of these VLANs alone
+    output_vlan: int | None = None
     select_src_port: tuple[str, ...] = ()
     select_dst_port: tuple[str, ...] = ()
     output_port: tuple[str, ...] = ()
@@ -120,7 +125,9 @@ class MirrorRow(Row, frozen=True, kw_only=True):
         """Who gets copies of whose frames."""
         sources = sorted({*self.select_src_port, *self.select_dst_port})
         whose = "all" if self.select_all else ", ".join(sources) or "nobody"
-        return f"mirror {whose} → {', '.join(self.output_port) or 'nobody'}"
+        whose += f" of VLAN {', '.join(map(str, self.select_vlan))}" if self.select_vlan else ""
+        heard = "nobody" if self.output_vlan is None else f"VLAN {self.output_vlan}"
+        return f"mirror {whose} → {', '.join(self.output_port) or heard}"
 
 
 class FlowTable(Struct, frozen=True, kw_only=True):

@@ -24,8 +24,10 @@ from bascule.providers.ovs.flows import LOCAL, SHOWN_FRAGMENTS
 from bascule.providers.ovs.overlay import columns_of, vlans_of
 from bascule.providers.ovs.state import (
     GUARDS,
+    HWADDR,
     LIMIT,
     MARK,
+    MOST,
     PRIMARY,
     RATE,
     SECURE,
@@ -97,6 +99,7 @@ class _Wanted:
                 if (row := self._mirror(name, mirror, ports)) is not None:
                     mirrors[f"{name}/{row.name}"] = row
         self.notes += [*self._untold(), *self._passed_over(), *self._shut(), *self._unlimited()]
+        self.notes += self._not_in_the_file(mirrors)
         flows = {name: table for name, table in self.now.flows.items() if name in bridges and name not in self.declared}
         flows |= {name: self._flows(name, ports) for name, some in self.guarded.items() if some}
         part = replace(self.now, bridges=bridges, ports=ports, mirrors=mirrors, flows=flows)
@@ -118,6 +121,23 @@ class _Wanted:
         for bridge, words in self.now.passed_over():
             if self.guarded.get(bridge):
                 yield Note(kind="warning", subject=bridge, text=words)
+
+    def _not_in_the_file(self, mirrors: Mapping[str, MirrorRow]) -> Iterator[Note]:
+        """Who else hears or forwards what passes a declared switch."""
+        if self.host.as_found:
+            return
+        for name, row in self.now.ports.items():
+            if row.bridge in self.declared and name in self.named and row.site not in {"", self.site.name}:
+                text = f"says in its external_ids that it is of site '{row.site}', so what others set at it stays"
+                yield Note(kind="extra", subject=name, text=text)
+        for name in self.declared:
+            if name in self.now.seen.controlled and not self.guarded[name]:
+                text = "it has a controller, whose rules of OpenFlow decide what it forwards: it stays as it is"
+                yield Note(kind="extra", subject=name, text=text)
+            for mirror in mirrors.values():
+                if mirror.bridge == name and self._is_foreign(mirror):
+                    text = f"{mirror.words} is not in the file: it stays as it is"
+                    yield Note(kind="extra", subject=name, text=text)
 
     def _shut(self) -> Iterator[Note]:
         """Switches that pass what rules say and nothing else, where Bascule has none for them."""
@@ -149,7 +169,7 @@ class _Wanted:
         assert said is not None  # only those are declared here
         config = dict(row.other_config) if row is not None else {}
         if row is None or row.site or bridge.mac is not None:  # one that was found keeps its own
-            config["hwaddr"] = str(link.mac)
+            config[HWADDR] = str(link.mac)
         known = row or BridgeRow(name=bridge.name, external_ids=self.mark)
         usual = known if not known.site else BridgeRow(name=bridge.name)  # of what the file does not say
         had_guards = GUARDS in known.external_ids
@@ -263,7 +283,7 @@ def limited(row: PortRow, limit: Bandwidth, mark: Mapping[str, str]) -> PortRow:
         own = replace(own, external_ids=ids, ingress_policing_rate=rate, ingress_policing_burst=burst)
     qos = row.qos if row.qos is not None and MARK not in row.qos.external_ids else None
     if limit.down is not None:
-        qos = QosRow(type="linux-htb", other_config={"max-rate": str(limit.down)}, external_ids=mark)
+        qos = QosRow(type="linux-htb", other_config={MOST: str(limit.down)}, external_ids=mark)
     return replace(row, interfaces=(own, *row.interfaces[1:]), qos=qos)
 
 
