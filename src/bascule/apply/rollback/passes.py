@@ -59,16 +59,17 @@ def roll_back(
     change = replace(change, now=look())
     run.goal = change.now
     kept: tuple[str, ...] = ()
+    first = None if change.rebooted else way_back(change)  # before anything is changed: what others did meanwhile
     if change.now.parts:
         others = way_back(parts_alone(change))
         kept = others.kept
         if others.part.parts != change.now.parts:
-            links = change.now.links if change.rebooted else _with_missing(way_back(change).part, change.now)
+            links = change.now.links if first is None else _with_missing(first.part, change.now)
             goal = replace(change.now, links=links, parts=others.part.parts)
             change = run.until_there(change, goal, goal, _settle_parts)
-    if not change.rebooted:  # a restart has taken away what kernel and nft had
-        merged = way_back(change)
-        kept += merged.kept
+    if first is not None:  # a restart has taken away what kernel and nft had
+        merged = way_back(change) if run.changes else first
+        kept += tuple(words for words in merged.kept if words in first.kept)
         goal = merged.part
         change = run.until_there(change, goal, first_pass(goal, change.now), settle)
         kept += tuple(without_next_hops(change))
