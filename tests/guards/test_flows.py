@@ -23,6 +23,7 @@ from bascule.providers.ovs.effects import bind_ports
 from bascule.providers.ovs.flows import by_name, concrete, read_flows
 from bascule.providers.ovs.observe import observe, stopped_by_flows
 from bascule.providers.ovs.state import BridgeRow, FlowTable, SwitchState
+from tests.guards.on_a_switch import ROWS
 from tests.guards.segment import PARTIES, ROUTER, site
 from tests.guards.switch import OPEN, Switch, switch
 from tests.patience import patient
@@ -59,6 +60,12 @@ def test_hostile_frames_are_stopped_and_teach_the_switch_nothing(strict: Switch)
     assert passed == set(UNSEEN)
     assert (strict.where(ROUTER), strict.where(PARTIES.other.mac)) == ("up.0", "db.0")
     assert not strict.where("02:ba:d0:ba:d0:ba")
+
+
+def test_of_the_attacks_known_of_the_field_three_have_a_form_that_passes() -> None:
+    assert {name for names in ROWS.values() for name in names} <= {one.name for one in ATTACKS}
+    passing = {row for row, names in ROWS.items() if UNSEEN.keys() & {*names}}
+    assert passing == {"router advertisement split", "DHCP starvation", "IGMP query and MRD"}
 
 
 def test_legitimate_frames_pass(strict: Switch) -> None:
