@@ -7,11 +7,18 @@ from uuid import uuid5
 import pytest
 from msgspec.structs import replace
 
+from bascule.errors import BasculeError
 from bascule.model.domain import DomainText
+from bascule.model.guarding import GuardLevel
+from bascule.model.state import HostState
+from bascule.policy.guards.ports import guarded_ports
+from bascule.policy.guards.rules import guard_table
 from bascule.providers.guest_nics import is_at, restart_reason
 from bascule.providers.libvirt import domain_xml, edit
 from bascule.providers.libvirt import parse as libvirt
+from bascule.providers.libvirt.guard_notes import guards_of, with_guards
 from bascule.site import parse
+from bascule.system.libvirt import connect
 
 SITE = """
 site: s
@@ -103,3 +110,65 @@ def test_another_vlan_is_written_into_the_definition() -> None:
     right = domain_xml.build(guest)
     made = libvirt.domain(replace(domain, now=right, next=right))
     assert all(is_at(one, nic) for one, nic in zip(made.nics, guest.nics, strict=True))
+
+
+def test_a_port_that_runs_stays_on_its_switch_and_a_bridge_of_the_kernel_gets_no_vlan() -> None:
+    """libvirt 9 moves no port of Open vSwitch while its guest runs, and starts none with a VLAN on a plain bridge."""
+    guest = parse(SITE.encode(), "s.yaml").guests["g"]
+    tagged, other, bridged = guest.nics[0], guest.nics[4], guest.nics[5]
+    xml = domain_xml.build(guest)
+    domain = DomainText(name="g", running=True, persistent=True, autostart=False, now=xml, next=xml)
+    for to in (other, bridged):
+        wanted = replace(to, mac=tagged.mac, index=0)
+        after = edit.replug(domain, tagged.mac, to.attachment, declared=wanted)
+        assert after.now == xml
+        seen = libvirt.domain(after)
+        assert restart_reason(seen.nics[0], wanted).startswith("the plan moves its tap; libvirt ")
+        assert is_at(seen.next_nics[0], wanted)
+        assert (seen.next_nics[0].vlans, seen.next_nics[0].by_kernel) == ("", to.by_kernel)
+
+
+GUARDS = """
+site: s
+networks: {lan: {subnet: 10.0.0.0/24}}
+hosts: {h: {nics: {eth1: {network: lan}}, bridges: {br0: {uplink: eth1, guard: strict}}}}
+guests:
+  g: {host: h, nics: [{bridge: br0, address: 10.0.0.9/24}, {bridge: br0, guard: off}]}
+"""
+
+
+def test_a_definition_says_its_guards() -> None:
+    """They follow the file; in a definition of somebody else's nothing is written."""
+    guest = parse(GUARDS.encode(), "s.yaml").guests["g"]
+    xml = with_guards(domain_xml.build(guest), guest)
+    assert guards_of(xml) == {"g.0": GuardLevel.STRICT}
+    assert with_guards(xml, guest) == xml
+    off = parse(GUARDS.replace("guard: strict", "guard: off").encode(), "s.yaml").guests["g"]
+    assert guards_of(with_guards(xml, off)) == {}
+    theirs = "<domain><name>g</name><devices/></domain>"
+    assert (with_guards(theirs, guest), guards_of(theirs)) == (theirs, {})
+
+
+def test_a_guest_is_not_started_without_the_guard_that_its_definition_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    from bascule.guests.runtimes import libvirt as runtimes
+
+    guest = parse(GUARDS.encode(), "s.yaml").guests["g"]
+    monkeypatch.setattr(runtimes, "is_local", lambda _: True)
+    site = parse(GUARDS.encode(), "s.yaml")
+    loaded = guard_table(guarded_ports(site, site.hosts["h"]), "bascule:s")
+    assert loaded is not None
+    host = [HostState()]
+    monkeypatch.setattr(runtimes, "observe_host", lambda **_: host[0])
+    kept = connect("test:///default")  # what it has been told is gone with the last who asks
+    try:
+        runtime = runtimes.LibvirtRuntime("test:///default", accelerator="tcg")
+        xml = with_guards(domain_xml.build(guest, accel="tcg"), guest).replace('type="qemu"', 'type="test"')
+        kept.define_domain(xml)
+        with pytest.raises(BasculeError) as refused:
+            runtime.start("g")
+        assert [(one.code, "g.0 on br0" in one.message) for one in refused.value.problems] == [("GUARD-MISSING", True)]
+        host[0] = HostState(tables={loaded.key: loaded})
+        runtime.start("g")
+        assert kept.domain("g").running
+    finally:
+        kept.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bascule.errors import BasculeError, Problem, UsageFault
-from bascule.guests.checks import check_macs, unguarded
+from bascule.guests.checks import check_macs, is_local, unguarded
 from bascule.guests.runtimes.detect import detect
 from bascule.host.identity import require_here
 from bascule.model.site import Host, Site
@@ -45,7 +45,7 @@ def define_guests(
     runtime = detect(driver, uri=uri, guests=guests)
     there = {domain.name: domain.running for domain in runtime.domains()}
     notes = list(check_macs(runtime, nics))
-    if (uri or LOCAL).startswith(LOCAL):
+    if is_local(uri or LOCAL):
         missing = unguarded((nic for nic in nics if not there.get(nic.guest)), observe())
         if start and missing:
             raise BasculeError(*missing)

@@ -11,6 +11,8 @@ from bascule.model.site import Attachment, Guest, GuestNic, Host, PlugKind, Site
 from bascule.model.values import IfName
 from bascule.plan.change import Note
 
+STAYS_PORT = "libvirt leaves a port of such a bridge where it is while the guest runs"  # qemuDomainChangeNet
+
 
 def find_nic(nics: Sequence[DomainNic], wanted: GuestNic) -> DomainNic | None:
     """The NIC that the file means: by its MAC, or by its number where the file gives no MAC."""
@@ -42,6 +44,8 @@ def restart_reason(now: DomainNic, wanted: GuestNic) -> str:
     """Why a running guest's NIC gets where the file says at its next start only."""
     if not _is_on_kind(now, wanted) and now.kind == PlugKind.BRIDGE.value:
         return "the plan moves its tap; libvirt takes it for a port of the other kind of bridge until then"
+    if not now.by_kernel and not wanted.by_kernel and now.into != wanted.into:
+        return f"the plan moves its tap; {STAYS_PORT}"
     if (now.kind, now.into) == (wanted.plug.value, wanted.into) and not _has_vlans(now, wanted):
         return "the plan sets the VLANs of its port; libvirt goes by the old ones until then"
     return why_next_start(now.kind, now.into, wanted.attachment) or ""

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from bascule.errors import BasculeError, Problem
 from bascule.guests.accelerator import accel
-from bascule.guests.runtimes.runtime import bring, bring_or_take_back, next_nic
+from bascule.guests.checks import is_local, unguarded_taps
+from bascule.guests.runtimes.runtime import bring, bring_or_take_back, next_nic, plugged_nic
 from bascule.host.live import HERE, LiveHost
 from bascule.model.domain import Domain, DomainNic, DomainText
 from bascule.model.site import Attachment, Guest, PlugKind
@@ -17,11 +18,15 @@ from bascule.model.state import HostState
 from bascule.model.values import IfName, Mac
 from bascule.plan.change import Note
 from bascule.providers.libvirt import LIBVIRT, domain_xml, edit
+from bascule.providers.libvirt.guard_notes import guards_of, with_guards
 from bascule.providers.libvirt.merge import plugged_anew
 from bascule.providers.libvirt.observe import connect_with_retries, observe
 from bascule.providers.libvirt.state import LibvirtState
+from bascule.providers.observe import observe as observe_host
 from bascule.system.libvirt import connect
 from bascule.system.run import find_tool
+
+OTHER_KIND = "libvirt takes it for a port of the other kind of bridge; a plan moves its tap at once"
 
 
 def answering(uri: str | None, _: Mapping[str, Guest]) -> LibvirtRuntime:
@@ -60,10 +65,12 @@ class LibvirtRuntime:
         before = state.domains.get(guest.name)
         if before is None:
             xml = domain_xml.build(guest, accel=self._accelerator or accel().name, nic_model=nic_model)
+            xml = with_guards(xml, guest)
             made = domain_xml.text_of(guest.name, xml)
             self._change(state, replace(made, autostart=bool(guest.autostart)))
             return ()
         xml, unknown = domain_xml.edited(before.next, guest, nic_model=nic_model)
+        xml = with_guards(xml, guest)
         autostart = before.autostart if guest.autostart is None else guest.autostart
         now = before.now if before.running else xml
         self._change(state, replace(before, next=xml, now=now, autostart=autostart))
@@ -78,10 +85,14 @@ class LibvirtRuntime:
         return tuple(notes)
 
     def start(self, name: str) -> None:
-        """Start a guest."""
+        """Start a guest. Raises BasculeError for one whose guard is not loaded where this machine has its taps."""
         state = self.state()
         domain = state.domains[name]
         if not domain.running:
+            guards = guards_of(domain.next) if is_local(self.uri) else {}
+            nics = next(one for one in state.seen_domains if one.name == name).next_nics
+            if guards and (missing := unguarded_taps(name, nics, guards, self._links())):
+                raise BasculeError(*missing)
             bring(LIBVIRT, _host(state), _with(state, replace(domain, running=True)), self._where)
 
     def stop(self, name: str) -> None:
@@ -118,12 +129,21 @@ class LibvirtRuntime:
         text, mac = state.domains[domain.name], _mac(nic)
         _refuse_unknown_network(state, to)
         live = domain_xml.find(domain_xml.parse(text.now), mac) if text.running else None
+        later = domain_xml.find(domain_xml.parse(text.next), mac) if text.persistent else live
+        host = self._links()
+        made = plugged_nic(domain.name, nic, to, host)
         waiting = domain_xml.why_not_live(live, to) if live is not None else None
+        moved = replace(nic, into=to.into, bridge=made.master or "")
+        if live is not None and (missing := unguarded_taps(domain.name, (moved,), guards_of(text.next), host)):
+            raise BasculeError(*missing)
+        if waiting is None and live is not None and domain_xml.is_switched(live) == made.by_kernel:
+            waiting = OTHER_KIND
         if waiting and not text.persistent:
             raise BasculeError.of(
                 "NIC-NOT-MOVED", f"'{domain.name}', NIC {mac}: {waiting}, and the domain has no definition"
             )
-        notes = self._change(state, edit.replug(text, mac, to))
+        is_other = later is not None and domain_xml.is_switched(later) == made.by_kernel
+        notes = self._change(state, edit.replug(text, mac, to, declared=made if waiting or is_other else None))
         if waiting is None:
             return notes
         words = (
@@ -144,6 +164,7 @@ class LibvirtRuntime:
         _refuse_unknown_network(state, to)
         _refuse_taken(state, domain.name, _mac(made))
         element = domain_xml.new_interface(to, mac=_mac(made), tap=IfName(made.tap), model=model)
+        element = domain_xml.on_switch(element, plugged_nic(domain.name, made, to, self._links()))
         self._change(state, edit.attach(state.domains[domain.name], element))
         return made
 
@@ -151,6 +172,10 @@ class LibvirtRuntime:
         """Take a NIC away. Raises if the guest does not let go of it in time."""
         state = self.state()
         self._change(state, edit.detach(state.domains[domain.name], _mac(nic)))
+
+    def _links(self) -> HostState:
+        """Of this machine, where its taps are; nothing of another one."""
+        return observe_host(namespace=self._where.namespace) if is_local(self.uri) else HostState()
 
     def _change(self, state: LibvirtState, domain: DomainText) -> tuple[Note, ...]:
         def look(failed: BasculeError | None) -> HostState:

@@ -14,10 +14,9 @@ from bascule.guests.checks import unguarded
 from bascule.guests.paths import qemu_folder
 from bascule.guests.plug import Plug
 from bascule.guests.runtimes.qemu_process import QemuDriver
-from bascule.guests.runtimes.runtime import bring, bring_or_take_back, next_nic, run
+from bascule.guests.runtimes.runtime import bring, bring_or_take_back, next_nic, plugged_nic, run
 from bascule.host.live import HERE
 from bascule.model.domain import Domain, DomainNic
-from bascule.model.links import Bridge
 from bascule.model.site import Attachment, Guest, GuestNic, SwitchedNic
 from bascule.model.state import HostState
 from bascule.model.values import IfName, Mac
@@ -137,12 +136,13 @@ class QemuRuntime:
     def replug(self, domain: Domain, nic: DomainNic, to: Attachment) -> tuple[Note, ...]:
         """Move a NIC, or put its cable in again."""
         before = self._look()
-        other = _nic(domain.name, nic, to, before)
+        other = plugged_nic(domain.name, nic, to, before)
         refuse_macvtap(other)
         part: QemuState = QEMU.part(before)
         guest = part.guests[domain.name]
         kept = next(nic_of(domain.name, one) for one in guest.rows if one["index"] == nic.index)
-        other = replace(other, guarding=kept.guarding)
+        stays = kept.attachment == to  # its cable is put in again, with the VLANs that it has
+        other = replace(other, guarding=kept.guarding, switched=kept.switched if stays else other.switched)
         if domain.running and (missing := unguarded((other,), before)):
             raise BasculeError(*missing)
         moved = _with(part, replug(guest, nic.index, other))
@@ -172,7 +172,7 @@ class QemuRuntime:
     def attach(self, domain: Domain, to: Attachment, *, mac: Mac | None, tap: IfName | None, model: str) -> DomainNic:
         """Give a guest one more NIC, now and at every start."""
         made = next_nic(domain, to, mac=mac, tap=tap, model=model)
-        nic = _nic(domain.name, made, to, self._look())
+        nic = plugged_nic(domain.name, made, to, self._look())
         refuse_macvtap(nic)
         self._edit(domain.name, lambda guest: attach(guest, nic))
         return made
@@ -192,16 +192,6 @@ class QemuRuntime:
 
 def _with(state: QemuState, guest: QemuGuest) -> QemuState:
     return replace(state, guests={**state.guests, guest.definition["name"]: guest})
-
-
-def _nic(guest: str, nic: DomainNic, to: Attachment, host: HostState) -> GuestNic:
-    """The NIC at its new place; on a switch that keeps VLANs apart it is in none, until a site file says one."""
-    assert nic.mac is not None, "a definition has a MAC for each NIC"
-    made = GuestNic(guest=guest, index=nic.index, plug=to.kind, into=to.into, mac=nic.mac, tap=IfName(nic.tap))
-    bridge = host.links.get(made.master) if made.master is not None else None
-    if bridge is None or not isinstance(bridge.options, Bridge) or bridge.options.by_kernel:
-        return made
-    return replace(made, switched=SwitchedNic(untagged=0 if bridge.options.vlan_filtering else None))
 
 
 def _carry(part: SwitchState, nic: GuestNic, into: str, was: str) -> None:

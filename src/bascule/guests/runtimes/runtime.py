@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from msgspec.structs import replace
+
 from bascule.errors import BasculeError
 from bascule.host.live import LiveHost
 from bascule.model.domain import Domain, DomainNic
-from bascule.model.site import Attachment, Guest
+from bascule.model.links import Bridge
+from bascule.model.site import Attachment, Guest, GuestNic, SwitchedNic
 from bascule.model.state import HostState
 from bascule.model.values import IfName, Mac, derive_mac, derive_tap
 from bascule.plan.batch import batches
@@ -28,6 +31,16 @@ def next_nic(domain: Domain, to: Attachment, *, mac: Mac | None, tap: IfName | N
         tap=tap or derive_tap(domain.name, index),
         model=model,
     )
+
+
+def plugged_nic(guest: str, nic: DomainNic, to: Attachment, host: HostState) -> GuestNic:
+    """The NIC at its new place; on a switch that keeps VLANs apart it is in none, until a site file says one."""
+    assert nic.mac is not None, "a definition has a MAC for each NIC"
+    made = GuestNic(guest=guest, index=nic.index, plug=to.kind, into=to.into, mac=nic.mac, tap=IfName(nic.tap))
+    bridge = host.links.get(made.master) if made.master is not None else None
+    if bridge is None or not isinstance(bridge.options, Bridge) or bridge.options.by_kernel:
+        return made
+    return replace(made, switched=SwitchedNic(untagged=0 if bridge.options.vlan_filtering else None))
 
 
 class GuestRuntime(Protocol):

@@ -293,6 +293,8 @@ def _words(
         return f"its definition says {_where(new)} in place of {_where(old)}", False
     if domain_xml.is_up(old) == domain_xml.is_up(new) and domain_xml.tap_of(old) != domain_xml.tap_of(new):
         return f"its tap is called {domain_xml.tap_of(new)} from its next start on, by which its rules go", False
+    if domain_xml.is_up(old) == domain_xml.is_up(new):
+        return f"its definition says how it stands on {_where(new)}, as a port and in which VLANs", False
     return f"its cable into {_where(new)} is in from its next start on", False
 
 

@@ -16,7 +16,7 @@ from bascule.errors import BasculeError, Problem
 from bascule.model.domain import DomainText
 from bascule.model.site import Attachment, Guest, GuestNic, PlugKind
 from bascule.model.values import IfName, Mac
-from bascule.providers.guest_nics import why_next_start
+from bascule.providers.guest_nics import STAYS_PORT, why_next_start
 
 Element: TypeAlias = etree._Element  # noqa: SLF001  lxml's own name for its element type
 NAMESPACE = "https://bascule.dev/xml/guest/1"  # the mark of a domain or network that Bascule wrote
@@ -265,7 +265,7 @@ def replugged(element: Element, to: Attachment) -> Element:
     """A copy of the NIC that is plugged elsewhere; MAC, model, filters, bandwidth and all else stay."""
     copy = copied(element)
     if plug_of(copy) != (to.kind.value, to.into):
-        for name in _BELONGS_TO_SOURCE:
+        for name in (*_BELONGS_TO_SOURCE, *(("vlan",) if is_switched(copy) else ())):
             for child in copy.findall(name):
                 copy.remove(child)
         _point(copy, to)
@@ -290,7 +290,8 @@ def is_up(element: Element) -> bool:
 
 def why_not_live(element: Element, to: Attachment) -> str | None:
     """The reason why libvirt cannot move this NIC while the guest runs; None if it can."""
-    return why_next_start(*plug_of(element), to)
+    there = plug_of(element)
+    return why_next_start(*there, to) or (STAYS_PORT if is_switched(element) and there != (to.kind, to.into) else None)
 
 
 def edited(xml: str, guest: Guest, *, nic_model: str = "virtio") -> tuple[str, list[str]]:

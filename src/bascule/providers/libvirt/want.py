@@ -22,6 +22,7 @@ from bascule.providers.guest_identity import alive_elsewhere, conflicts, taken
 from bascule.providers.guest_nics import find_nic, is_at, restart_reason, waiting
 from bascule.providers.libvirt import domain_xml, edit, network_xml
 from bascule.providers.libvirt.diff import nic_subject
+from bascule.providers.libvirt.guard_notes import with_guards
 from bascule.providers.libvirt.state import LibvirtState
 from bascule.providers.protocol import Wanted
 
@@ -92,7 +93,7 @@ def _set_network(target: _Target, one: ResolvedNetwork, text: NetworkText, chang
 def _guest(target: _Target, guest: Guest, domain: Domain | None, accel: str) -> None:
     name = guest.name
     if domain is None:
-        made = domain_xml.text_of(name, domain_xml.build(guest, accel=accel))
+        made = domain_xml.text_of(name, with_guards(domain_xml.build(guest, accel=accel), guest))
         target.domains[name] = replace(made, autostart=bool(guest.autostart))
         target.reasons[name] = f"the site file declares guest {name} and no domain has this name"
         target.guests[name] = (name,)
@@ -110,6 +111,10 @@ def _guest(target: _Target, guest: Guest, domain: Domain | None, accel: str) -> 
         if find_nic((*domain.nics, *domain.next_nics), nic) is None:
             target.new.append(nic)
     there = target.domains[name]
+    if there.persistent and (noted := with_guards(there.next, guest)) != there.next:
+        there = target.domains[name] = replace(there, next=noted, now=there.now if there.running else noted)
+        target.reasons.setdefault(name, f"its definition says the guards of the site file{_line(guest.place)}")
+        target.guests.setdefault(name, (name,))
     if there.persistent and guest.autostart not in {None, there.autostart}:
         target.domains[name] = replace(there, autostart=bool(guest.autostart))
         target.guests.setdefault(name, (name,))
