@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from bascule.errors import BasculeError, UsageFault
 from bascule.model.ruleset.nft_json import read_ruleset
@@ -20,8 +21,11 @@ from bascule.policy.guards.counters import read_counters
 from bascule.site import parse
 from bascule.system.run import run
 from bascule.topology.declared import declared_links
+from bascule.topology.trace.answer import Certainty
+from bascule.topology.trace.rules.lines import CHANGING
 from bascule.topology.trace.rules.reading import Listings, read_rules
 from bascule.verify.reachability.live import of_state, scene, why
+from bascule.verify.reachability.question import as_read
 from tests.lab import Lab
 
 
@@ -136,6 +140,7 @@ def test_rules_that_change_while_they_are_read_are_read_again(lab: Lab) -> None:
         changing.kill()
         changing.wait()
     lines = [line.text for one in found.rules.chains.values() for line in one.lines]
-    assert found.rules.unread == ("nft's tables changed all the while that they were read",) or lines == [
-        "tcp dport 22 drop"
-    ]
+    assert found.rules.unread == (CHANGING,) or lines == ["tcp dport 22 drop"]
+    assert as_read(Certainty.NO, steady) is Certainty.NO
+    moving = replace(steady, rules=replace(steady.rules, unread=(CHANGING,)))  # nor is a no of these rules known
+    assert {as_read(one, moving) for one in Certainty} == {Certainty.UNKNOWN}

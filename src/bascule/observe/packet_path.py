@@ -26,7 +26,7 @@ from bascule.system.net.sysctl import read_sysctls
 from bascule.system.run import Running, run
 from bascule.topology.trace.network import HostNetwork, KnownNeighbour, LearnedMac
 from bascule.topology.trace.rules.hooks import read_hooks
-from bascule.topology.trace.rules.lines import Rules
+from bascule.topology.trace.rules.lines import CHANGING, Rules
 from bascule.topology.trace.rules.reading import Listings, needs_extensions, read_rules
 from bascule.topology.trace.rules.values import address, mac
 
@@ -68,8 +68,7 @@ def read_network(namespace: Namespace | None = None) -> HostNetwork:
             found = _read_once(namespace)
             if not monitor.rules_changed():
                 return found
-    unread = (*found.rules.unread, "nft's tables changed all the while that they were read")
-    return replace(found, rules=Rules(found.rules.chains, unread, found.rules.tracking))
+    return replace(found, rules=Rules(found.rules.chains, (*found.rules.unread, CHANGING), found.rules.tracking))
 
 
 def _read_once(namespace: Namespace | None) -> HostNetwork:

@@ -17,6 +17,7 @@ from bascule.topology.trace.ends.wire_ends import sending
 from bascule.topology.trace.large_packets import LargePacket, LargePacketWalk
 from bascule.topology.trace.network import HostNetwork, WireEnd
 from bascule.topology.trace.packet import Traffic, text_of
+from bascule.topology.trace.rules.lines import CHANGING
 from bascule.topology.trace.rules.values import mac as mac_number
 from bascule.topology.trace.walk import Walks
 from bascule.verify.reachability.participant import Participant
@@ -179,9 +180,12 @@ def large_packets(network: HostNetwork, known: Known, asked: AnsweredQuestion) -
 
 
 def as_read(result: Certainty, network: HostNetwork) -> Certainty:
-    """What is said where rules could not be read: nobody knows whether one of them drops what else would pass."""
-    passes = result.passes
-    return Certainty.UNKNOWN if passes and network.rules.unread else result
+    """What is said where rules could not be read: nobody knows whether one of them drops what else would pass.
+
+    Where they changed all the while that they were read, nobody knows of those that were seen either.
+    """
+    unread = network.rules.unread
+    return Certainty.UNKNOWN if CHANGING in unread or (result.passes and unread) else result
 
 
 def everybody(network: HostNetwork, known: Iterable[Participant]) -> list[WireEnd]:

@@ -224,6 +224,9 @@ class RuleChain(Struct, frozen=True, kw_only=True):
         return f"{self.family} {self.table} {self.name}"
 
 
+CHANGING = "nft's tables changed all the while that they were read"
+
+
 class Rules(Struct, frozen=True, dict=True):
     """All chains of a host. ``unread`` says what of its firewalls could not be read.
 
