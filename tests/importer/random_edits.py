@@ -39,7 +39,9 @@ KINDS = {
 COMMENT = re.compile(r"^\s*[#;].*|\s#.*")
 SETTINGS = ("etc/sysconfig/network/config", "etc/sysconfig/network/dhcp")  # of SUSE: few numbers are the network's
 PASSED = (".bak", "~", ".scpmbackup", "ifcfg-lo", ".rpmsave", ".orig")
-BY_WORDS = re.compile(r"wake-on-lan|uuid|psk|\bkey: ?[0-9]", re.IGNORECASE)  # or a secret, which is never repeated
+BY_WORDS = re.compile(
+    r"wake-on-lan|uuid|hostname|psk|\bkey: ?[0-9]", re.IGNORECASE
+)  # or a secret, which is never repeated
 
 
 class Literal(Struct, frozen=True):
@@ -72,7 +74,7 @@ def literals(path: str, text: str) -> Iterator[Literal]:
     for number, line in enumerate(text.split("\n")):
         said = COMMENT.sub("", line)
         for kind, pattern in KINDS.items() if not BY_WORDS.search(line) else ():
-            for match in pattern.finditer(said) if kind != "number" or path not in SETTINGS else ():
+            for match in pattern.finditer(said) if kind in ("address", "MAC") or path not in SETTINGS else ():
                 yield Literal(path, number, kind, *match.span(), match[0])
 
 

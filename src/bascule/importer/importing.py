@@ -113,7 +113,7 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
         config = together(kernel, config)
     notes += _no_files(sources)
     is_here, modes = sources.state is not None, frozenset(_known_modes(config, sources))
-    entry = host_entry(config, unsure, modes)
+    entry = host_entry(config, unsure, modes, parsed.snooping)
     if sources.state is not None:
         notes += _modes_of_the_kernel(entry.host, parsed.config)
         pin_nics(entry.host.get("nics", {}), sources.state, notes)

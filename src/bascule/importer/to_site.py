@@ -28,22 +28,34 @@ class HostEntry(Struct):
     host: dict[str, Any] = field(default_factory=dict)
 
 
-def host_entry(config: NetworkConfig, unsure: Collection[IfName] = (), of_ipv6: Collection[IfName] = ()) -> HostEntry:
+def host_entry(
+    config: NetworkConfig,
+    unsure: Collection[IfName] = (),
+    of_ipv6: Collection[IfName] = (),
+    snooping: Collection[IfName] = (),
+) -> HostEntry:
     """The host's NICs, bonds, VLANs and bridges, and the networks that its addresses name.
 
     ``unsure`` are bridges and bonds with ports that nobody can tell, ``of_ipv6`` links whose IPv6 mode is known for
-    good. What there is no word for is left out; the
-    comparison in :mod:`bascule.importer.not_in_file` tells it.
+    good, ``snooping`` bridges that snoop on multicast because somebody wrote it. What there is no word for is left out;
+    the comparison in :mod:`bascule.importer.not_in_file` tells it.
     """
-    return _Writer(config, unsure, of_ipv6).write()
+    return _Writer(config, unsure, of_ipv6, snooping).write()
 
 
 ALL_TAGGED = 4093  # VLANs, or one more where what bears no tag is in none
 
 
 class _Writer:
-    def __init__(self, config: NetworkConfig, unsure: Collection[IfName], of_ipv6: Collection[IfName]) -> None:
+    def __init__(
+        self,
+        config: NetworkConfig,
+        unsure: Collection[IfName],
+        of_ipv6: Collection[IfName],
+        snooping: Collection[IfName],
+    ) -> None:
         self.config = config
+        self.snooping = snooping
         self.unsure = unsure
         self.of_ipv6 = of_ipv6
         self.out = HostEntry()
@@ -147,6 +159,7 @@ class _Writer:
                 out |= _carried(members[0].vlans) if members else {}
             if options.stp_state:
                 out["stp"] = True
+            out |= {"snooping": True} if link.name in self.snooping and not options.mcast_querier else {}
             out |= _tree(options, members)
         return out | _mac_and_mtu(link)
 

@@ -14,7 +14,7 @@ from bascule.persist.config import NetworkConfig
 _SECRET = re.compile(  # a key of a network or tunnel: a site file is handed round
     r"((?:psk|pass(?:word|phrase|wd)?|secret|(?:private|preshared|wep|pre-shared)[-_ ]?key[0-9]?)[\"']?\s*[=: ]\s*"
     r"|\b(?:key|private|shared)[\"']?: +(?!\{))"  # of netplan
-    r"[^\s,;}]+",
+    r"(?![\"']?\(not shown\))[^\s,;}]+",
     re.IGNORECASE,
 )
 _MAY_BE_SECRET = re.compile(r"[pP][sS][kK]|[pP][aA][sS][sS]|[sS][eE][cC][rR]|[kK][eE][yY]")  # soon looked for
@@ -42,7 +42,8 @@ class Parsed(Struct, frozen=True, kw_only=True):
 
     ``places`` say where each link was first named. ``unsure`` are bridges and bonds with ports that nobody can tell:
     a pattern stands for them, or they are links of a kind that is not taken. ``passed`` are lines that say nothing of
-    what the network is, ``unmanaged`` the links that the configuration system leaves alone.
+    what the network is, ``unmanaged`` the links that the configuration system leaves alone. ``snooping`` are bridges
+    of which the files say that they snoop on multicast, as the kernel does without a word.
     """
 
     config: NetworkConfig
@@ -51,6 +52,7 @@ class Parsed(Struct, frozen=True, kw_only=True):
     unsure: frozenset[IfName] = frozenset()
     passed: tuple[Unparsed, ...] = ()
     unmanaged: tuple[str, ...] = ()
+    snooping: frozenset[IfName] = frozenset()
 
 
 class UnparsedLines:

@@ -16,6 +16,12 @@ _SYSTEMS = {
     "opt/vyatta/etc/config/config.boot": "VyOS",
     "etc/nixos/*.nix": "NixOS",
     "etc/rc.d/rc.inet1.conf": "Slackware",
+    "etc/rc.d/rc.inet1": "Slackware",  # where the settings stood before they had a file of their own
+    "etc/rc.conf": "a BSD's rc.conf",
+    "etc/rc.conf.local": "a BSD's rc.conf",
+    "etc/rc.conf.d/*": "a BSD's rc.conf",
+    "etc/hostname.*": "OpenBSD",
+    "etc/mygate": "OpenBSD",
     "var/lib/connman/*.config": "ConnMan",
 }
 READS = tuple(_SYSTEMS)
@@ -27,12 +33,13 @@ def unread(files: Files) -> tuple[Unparsed, ...]:
     left = UnparsedLines()
     for path, text in files.items():
         system = next((name for pattern, name in _SYSTEMS.items() if fnmatchcase(path, pattern)), "")
-        for number, line in _said(text) if system else ():
+        is_script = path == "etc/rc.d/rc.inet1" and f"{path}.conf" in files
+        for number, line in _said(text) if system and not is_script else ():
             left.add(path, number, line, f"of {system}, whose files are not read")
     return left.done()
 
 
 def _said(text: str) -> Iterator[tuple[int, str]]:
     for number, line in enumerate(text.splitlines(), 1):
-        if line.strip() and not line.lstrip().startswith("#"):
+        if line.strip() and not re.match(r"\s*(?:#|rc_\w+=|unicode=)", line):  # OpenRC has an rc.conf as well
             yield number, _KEY.sub(r"\1(not shown)", line)

@@ -200,6 +200,7 @@ class Builder:
             left=self.left.done(),
             places={draft.name: (draft.file, draft.line) for draft in self.drafts.values()},
             unsure=frozenset(self.unsure & self.drafts.keys()),
+            snooping=frozenset(d.name for d in self.drafts.values() if d.options.get("mcast_snooping")),
             passed=tuple(self.left.passed),
             unmanaged=tuple(dict.fromkeys(self.unmanaged)),
         )

@@ -104,7 +104,7 @@ def _bridge(options: Bridge) -> Lines:
     words = [
         f"{file}={getattr(options, name)}"
         for name, file in sysfs.BRIDGE.items()
-        if getattr(options, name) != getattr(defaults, name)
+        if getattr(options, name) != getattr(defaults, name) or name == "mcast_snooping"
     ]
     return [*out, ("BRIDGING_OPTS", " ".join(words))] if words else out
 

@@ -231,7 +231,8 @@ def _hooks(link: LinkConfig, members: list[LinkConfig]) -> Lines:
         words = []
         for field in (*SECONDS.values(), "vlan_default_pvid", "mcast_snooping", "mcast_querier", "group_fwd_mask"):
             value = getattr(options, field)
-            if value != getattr(default, field) and (field not in SECONDS.values() or value % 100):
+            is_said = value != getattr(default, field) or field == "mcast_snooping"
+            if is_said and (field not in SECONDS.values() or value % 100):
                 words += [field, str(value)]
         if words:
             out.append(f"up ip link set dev {link.name} type bridge {' '.join(words)}")

@@ -140,8 +140,7 @@ def _bridge(link: LinkConfig, options: Bridge, gaps: Gaps) -> Items:
             out.append((key, str(whole)))
     if options.priority != 32768:
         out.append(("priority", str(options.priority)))
-    if not options.mcast_snooping:
-        out.append(("multicast-snooping", "false"))
+    out.append(("multicast-snooping", "true" if options.mcast_snooping else "false"))
     if options.mcast_querier:
         out.append(("multicast-querier", "true"))
     if options.group_fwd_mask:

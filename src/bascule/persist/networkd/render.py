@@ -104,8 +104,7 @@ def bridge(options: Bridge) -> Items:
         out.append(("VLANFiltering", "yes"))
     if options.vlan_default_pvid != default.vlan_default_pvid:
         out.append(("DefaultPVID", str(options.vlan_default_pvid) if options.vlan_default_pvid else "none"))
-    if not options.mcast_snooping:
-        out.append(("MulticastSnooping", "no"))
+    out.append(("MulticastSnooping", "yes" if options.mcast_snooping else "no"))
     if options.mcast_querier:
         out.append(("MulticastQuerier", "yes"))
     if options.group_fwd_mask:
