@@ -41,6 +41,7 @@ def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *w
     ("words", "message", "hint"),
     [
         ("chek x", "there is no verb 'chek'", "did you mean 'check'?"),
+        ("apply x --yse", "No such option '--yse'", "did you mean '--yes'?"),
         ("check x --jsn", "No such option '--jsn'", "did you mean '--json'?"),
         ("guest stat web", "No such command 'stat'", "did you mean 'start' or 'autostart'?"),
         ("guest zzz", "No such command 'zzz'", "see 'bascule guest --help'"),

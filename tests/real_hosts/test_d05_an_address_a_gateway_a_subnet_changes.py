@@ -140,7 +140,7 @@ def test_only_the_prefix_lengths_change(host: Field) -> None:
 def test_an_address_that_is_not_to_be_used_any_more_stays_so(host: Field) -> None:
     """A deprecated address that lasts and a link-local one that somebody set move to the bridge and back.
 
-    A token stays behind, which is said.
+    A token of which no address was made yet stays behind, which is said.
     """
     host.batch("addr add fd00::66/64 dev eth0 nodad preferred_lft 0\naddr add fe80::10/64 dev eth0 nodad\n"
                "token set ::77 dev eth0\n")  # fmt: skip

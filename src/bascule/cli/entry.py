@@ -129,7 +129,9 @@ def _is_close(name: str, typed: str) -> bool:
     """Whether it may have been meant: ``--hots`` is ``--host``, and ``--here`` is not ``--verbose``."""
     from difflib import SequenceMatcher
 
-    return name.startswith(typed) or SequenceMatcher(None, name.lstrip("-"), typed.lstrip("-")).ratio() >= CLOSE
+    if name.startswith(typed) or sorted(name) == sorted(typed):  # --yse
+        return True
+    return SequenceMatcher(None, name.lstrip("-"), typed.lstrip("-")).ratio() >= CLOSE
 
 
 def from_os_error(error: OSError) -> BasculeError:

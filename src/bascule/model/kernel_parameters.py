@@ -29,6 +29,13 @@ def bridge_nf(key: str) -> str:
     return f"net/bridge/bridge-nf-{key}"
 
 
+def takes_token(link: str, sysctls: Mapping[str, str]) -> bool:
+    """Whether the kernel takes a token for a link: it must accept advertisements there (inet6_set_iftoken of Linux)."""
+    key = conf(6, link, "accept_ra")
+    accepts = sysctls.get(key) or first_value(key, sysctls)
+    return accepts == "2" or (accepts == "1" and sysctls.get(FORWARDING[6]) == "0")
+
+
 def secret_key(link: str) -> str:
     """From what a link makes its stable addresses; only root may read it."""
     return conf(6, link, "stable_secret")

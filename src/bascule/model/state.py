@@ -161,7 +161,8 @@ class LinkFacts(Volatile, frozen=True, kw_only=True):
     another link comes first, ``deprecated`` the addresses that are used no more for what the host begins. ``function``
     is of a virtual function of SR-IOV: its NIC, its number there, and what that does not let through, empty where all
     passes. ``protodown``: a program holds it down, whatever its cable says. ``mirrors``: a switch copies these frames,
-    in words.
+    in words. ``token`` is the second half that somebody has set for the IPv6 addresses that it makes (ip-token(8)),
+    where it has made one.
     """
 
     index: int = 0
@@ -176,6 +177,7 @@ class LinkFacts(Volatile, frozen=True, kw_only=True):
     queue: str = ""
     unrouted: tuple[str, ...] = ()
     behind: tuple[str, ...] = ()
+    token: str = ""
     deprecated: tuple[str, ...] = ()
     function: tuple[str, ...] = ()
     protodown: bool = False

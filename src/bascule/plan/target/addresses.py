@@ -8,7 +8,7 @@ from ipaddress import ip_interface
 from msgspec.structs import replace
 
 from bascule.model.host_links import DEFAULT_TABLE, MAIN_TABLE, HostLink, Ipv6, StaticRoute
-from bascule.model.kernel_parameters import FORWARDING, conf
+from bascule.model.kernel_parameters import FORWARDING, conf, takes_token
 from bascule.model.same_subnet import twins
 from bascule.model.site import Host
 from bascule.model.state import BY_SECRET, OWN_PROTOCOL, Address, HostState, Link, Route, RoutingRule
@@ -222,7 +222,9 @@ def carry(build: TargetBuilder, uplink: Link, bridge: IfName) -> None:
     came = {old: bridge for old, new in build.moved.items() if new == uplink.name}  # of a bridge that goes
     build.moved |= {**came, uplink.name: bridge}
     link = build.links[bridge]
-    facts = replace(link.facts, behind=(*link.facts.behind, *uplink.facts.behind))  # its routes give way as before
+    behind = (*link.facts.behind, *uplink.facts.behind)  # its routes give way as before
+    token = uplink.facts.token if takes_token(bridge, build.sysctls) else ""
+    facts = replace(link.facts, behind=behind, token=token or link.facts.token)
     build.links[bridge] = replace(link, facts=facts)
     if uplink.addrgenmode in BY_SECRET:
         build.set(bridge, addrgenmode=uplink.addrgenmode)
@@ -248,6 +250,8 @@ def tell_moved(build: TargetBuilder) -> None:
 def _tell_carried(build: TargetBuilder, old: str, new: str) -> None:
     """What of it the files keep, whoever writes them says."""
     names = [f"rule {rule.priority} ({' '.join(rule.words)})" for rule in build.observed.rules if old in rule.words]
+    token = build.links[IfName(new)].facts.token
+    names += [f"token {token} (which no file of its says for the next boot)"] if token else []
     names += [f"neighbour {one.ip}" for one in build.observed.neighbours if one.dev == old]
     if names:
         text = f"{', '.join(names)}: {new}'s from now on"

@@ -108,7 +108,8 @@ def notes_of(moves: Iterable[AddressMove], uses: LinkUses, observed: HostState, 
         for words in uses.ipsec.get(move.link, ()):
             text = f"IPsec's {words} is for this link alone, and does nothing to packets by {move.to or 'another one'}"
             yield _warning(move, text + (f"; say 'dev {move.to}' there" if move.to else ""))
-        if token := uses.tokens.get(move.link):
+        taken = wanted.links[move.to].facts.token if move.to is not None and move.to in wanted.links else ""
+        if (token := uses.tokens.get(move.link)) and token != taken:
             text = f"makes IPv6 addresses that end in {token}, which stays behind"
             then = f": {move.to} makes its own with the next advertisement, until 'ip token set {token} dev {move.to}'"
             yield _warning(move, text + (then if move.to else ""))

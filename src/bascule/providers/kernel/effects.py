@@ -12,6 +12,7 @@ from bascule.plan.batch import Batch
 from bascule.plan.change import Change, Command, Note, are_plain
 from bascule.providers.effects import ObserveScope
 from bascule.providers.kernel.observe import PROGRAMS, read
+from bascule.providers.kernel.tokens import with_tokens
 from bascule.providers.kernel.vrrp import with_keepers
 from bascule.system.net import rtnetlink
 from bascule.system.net.iproute import batch as run_batch
@@ -30,6 +31,7 @@ class KernelEffects:
         """Links, routes, rules and the parameters of the scope; who keeps an address is told where we are."""
         namespace = scope.where.namespace
         state = read(texts, sysctls=scope.sysctls, further=scope.further, namespace=namespace)
+        state = with_tokens(state, namespace)
         return state if namespace is not None else with_keepers(state)
 
     def execute(self, batch: Batch, *, where: LiveHost, keep: Sequence[int]) -> tuple[Note, ...]:

@@ -192,7 +192,7 @@ class _Merge(Struct, kw_only=True):
             ours = old.name in self.touched or self._is_another(old.name)
             values["options"] = old.options if ours else seen.options
         values["addresses"] = tuple(self._addresses(old, seen, values["addrgenmode"], up=values["up"]))
-        return replace(seen, **values, facts=replace(seen.facts, behind=old.facts.behind))
+        return replace(seen, **values, facts=replace(seen.facts, behind=old.facts.behind, token=old.facts.token))
 
     def _options(self, old: Link, seen: Link, planned: Link | None, after: Link | None) -> Any:
         values = {}

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from msgspec.structs import replace
 
+from bascule.model.kernel_parameters import FORWARDING, takes_token
 from bascule.model.links import Bond, Bridge
 from bascule.model.links.options import ON_OFF
 from bascule.model.state import HostState, Link
@@ -93,6 +94,10 @@ def link_steps(
     if master is not None and isinstance(master.options, Bond):
         new = replace(new, mac=old.mac)  # a bond's members wear its MAC, or not, as its mode has it
     yield from _settings(old, new, released=released)
+    if new.facts.token != old.facts.token and _takes_token(new, before, after):
+        words = ("token", "set", new.facts.token or "::", "dev", new.name)
+        action = f"IPv6 addresses that end in {new.facts.token}" if new.facts.token else "no token of IPv6 addresses"
+        yield step(Phase.RAISE, new.name, action, ip(*words), about="addrgenmode")
     yield from master_steps(old, new, before, after)
     if master is None or master.options.by_kernel:  # who makes another switch keeps its ports
         yield from port_steps(old, new)
@@ -118,6 +123,12 @@ def link_steps(
         fresh=Phase.LATE_ADDRESS if released else Phase.ADDRESS,
         stale=Phase.FREE_ADDRESS if old.up and joins_bond(old, new, after) else Phase.OLD_ADDRESS,
     )
+
+
+def _takes_token(link: Link, before: HostState, after: HostState) -> bool:
+    """Whether the kernel takes one at this time, and goes on to: a host ceases to route at the end of a change."""
+    first = {key: before.sysctls[key] for key in (FORWARDING[6],) if key in before.sysctls}
+    return takes_token(link.name, after.sysctls) and takes_token(link.name, {**after.sysctls, **first})
 
 
 def _settings(old: Link, new: Link, *, released: bool) -> Iterator[Step]:
