@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -24,6 +23,7 @@ from bascule.persist.foreign.dhclient import FILE as DHCLIENT
 from bascule.persist.foreign.dhcpcd import FILE as DHCPCD
 from bascule.persist.foreign.unread import READS as UNREAD
 from bascule.persist.foreign.unread import unread
+from bascule.system.net.fdb import kernel_rows
 from bascule.system.net.route_tables import table_files
 from bascule.system.net.sysctl import read_sysctls
 from bascule.system.run import run
@@ -101,5 +101,4 @@ def _observed() -> HostState:
     state = replace(state, sysctls={**state.sysctls, **read_sysctls(keys)})
     if not any(link.is_bridge for link in state.links.values()):
         return state
-    listing = run(("bridge", "-j", "fdb", "show"), check=False).stdout
-    return STATIC_FDB.with_part(state, StaticFdb(entries=static_macs(fdb_entries(json.loads(listing or "[]")))))
+    return STATIC_FDB.with_part(state, StaticFdb(entries=static_macs(fdb_entries(kernel_rows(check=False)))))

@@ -19,7 +19,7 @@ from bascule.observe.firewall import HOOKS, balanced_services, calls_of, nft_sav
 from bascule.providers.kernel.observe import PROGRAMS, read
 from bascule.providers.ovs.observe import all_rules, look
 from bascule.providers.ovs.overlay import lay_over
-from bascule.system.net.fdb import switch_entries
+from bascule.system.net.fdb import FDB, switch_entries
 from bascule.system.net.monitor import NetlinkMonitor
 from bascule.system.net.netns import Namespace
 from bascule.system.net.sysctl import read_sysctls
@@ -33,7 +33,7 @@ from bascule.topology.trace.rules.values import address, mac
 OWN = (
     ("nft", "-j", "list", "ruleset"),
     ("nft", "-a", "list", "ruleset"),
-    ("bridge", "-j", "fdb", "show"),
+    FDB,
     ("ip", "-j", "neigh", "show"),
     ("tc", "-j", "qdisc", "show"),
     HOOKS,

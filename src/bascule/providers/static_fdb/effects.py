@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 
 from bascule.model.sightings import fdb_entries
 from bascule.providers.effects import ObserveScope, PlainEffects, text_of_file
 from bascule.providers.static_fdb.state import UDEV_FILE, StaticFdb, static_macs
+from bascule.system.net.fdb import kernel_rows
 
 
 class StaticFdbEffects(PlainEffects):
@@ -20,5 +20,4 @@ class StaticFdbEffects(PlainEffects):
         udev = text_of_file(UDEV_FILE) if scope.state is not None else None
         if not (declared or udev or "static_fdb" in scope.known):
             return None
-        listing = scope.where.run(("bridge", "-j", "fdb", "show")).stdout
-        return StaticFdb(entries=static_macs(fdb_entries(json.loads(listing or "[]"))), udev=udev)
+        return StaticFdb(entries=static_macs(fdb_entries(kernel_rows(scope.where.namespace))), udev=udev)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from typing import Any
 
 from bascule.model.sightings import FdbEntry, fdb_entries
 from bascule.model.values import IfName, parse_mac
@@ -11,14 +12,21 @@ from bascule.system.net.netns import Namespace
 from bascule.system.openvswitch import forwarding
 from bascule.system.run import run
 
+FDB = ("bridge", "-j", "-s", "fdb", "show")
+
 
 def read_fdb(namespace: Namespace | None = None) -> tuple[FdbEntry, ...]:
     """Every entry of every bridge, with its age in seconds; the links' own MACs are left out.
 
     Raises MissingTool, CommandFailed.
     """
-    text = run(("bridge", "-j", "-s", "fdb", "show"), namespace=namespace).stdout.strip()
-    return (*fdb_entries(json.loads(text) if text else []), *switch_entries(namespace))
+    return (*fdb_entries(kernel_rows(namespace)), *switch_entries(namespace))
+
+
+def kernel_rows(namespace: Namespace | None = None, *, check: bool = True) -> list[dict[str, Any]]:
+    """What bridge(8) tells of the kernel's tables. Raises MissingTool, and with ``check`` CommandFailed."""
+    rows: list[dict[str, Any]] = json.loads(run(FDB, namespace=namespace, check=check).stdout or "[]")
+    return rows
 
 
 def switch_entries(namespace: Namespace | None = None) -> tuple[FdbEntry, ...]:

@@ -18,6 +18,7 @@ from bascule.probe.ask import ask
 from bascule.probe.capture import CapturedFrame, CaptureSession, Tracker
 from bascule.probe.domain import ProbeDomain
 from bascule.probe.question import Answer, Protocol, Question, Response
+from bascule.system.net.fdb import kernel_rows
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
 from bascule.topology.trace.any_frame.passages import FAMILY_OF, RuleVerdict, between
@@ -252,8 +253,7 @@ def _port_states(namespace: Namespace) -> dict[str, str]:
 
 def _own_macs(namespace: Namespace) -> dict[str, frozenset[str]]:
     """The MACs for which each bridge hands frames up to the host."""
-    listing = run(("bridge", "-j", "fdb", "show"), namespace=namespace, check=False).stdout
-    return own_macs(json.loads(listing or "[]"))
+    return own_macs(kernel_rows(namespace, check=False))
 
 
 def _stops(state: HostState, namespace: Namespace) -> Callable[[str, str, str, str], Iterator[str]]:
