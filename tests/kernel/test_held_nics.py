@@ -13,7 +13,7 @@ import pytest
 
 from bascule.observe.held import holders
 from bascule.system.net.netns import Namespace
-from bascule.system.run import run
+from bascule.system.run import rows
 from tests.lab import Lab
 
 pytestmark = pytest.mark.kernel
@@ -48,9 +48,9 @@ def test_no_program_is_started_in_a_namespace_that_has_nothing_of_ours(
 
     def counted(words: Any, *, namespace: Namespace) -> Any:
         asked.append(namespace.identity)
-        return run(words, namespace=namespace)
+        return rows(words, namespace=namespace)
 
-    monkeypatch.setattr("bascule.observe.held.run", counted)
+    monkeypatch.setattr("bascule.observe.held.rows", counted)
     with held_by_a_process(container):
         for host, starts in ((ours, 0), (third, 1)):
             asked.clear()

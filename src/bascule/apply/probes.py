@@ -7,7 +7,6 @@ that answered must answer. All are asked at once; where everybody answers it cos
 
 from __future__ import annotations
 
-import json
 import socket
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_interface
@@ -26,7 +25,7 @@ from bascule.probe.dhcp_client import DhcpNic, discover
 from bascule.probe.domain import ProbeAttachment
 from bascule.probe.question import Answer, Protocol, Question
 from bascule.system.net.netns import Namespace
-from bascule.system.run import run
+from bascule.system.run import rows
 
 BEFORE_S = 1.0  # how long one may take to answer before the change
 AFTER_S = 5.0  # and after it: ARP, a switch that learns a moved MAC
@@ -161,7 +160,7 @@ def _route_to(address: IpAddress) -> Callable[[HostState], IfName | None]:
 
     def link(state: HostState) -> IfName | None:
         try:
-            found = json.loads(run(("ip", "-j", "route", "get", str(address))).stdout)[0].get("dev")
+            found = rows(("ip", "-j", "route", "get", str(address)))[0].get("dev", "")
         except (BasculeError, ValueError, IndexError):
             return None
         return IfName(found) if found in state.links else None
@@ -261,7 +260,7 @@ def _bridge_of(tap: IfName) -> Callable[[HostState], IfName | None]:
 
 def _neighbours() -> dict[str, IpAddress]:
     try:
-        entries = json.loads(run(("ip", "-j", "neigh", "show")).stdout or "[]")
+        entries = rows(("ip", "-j", "neigh", "show"))
     except (BasculeError, ValueError):
         return {}
     return {entry["lladdr"]: ip_address(entry["dst"]) for entry in entries if "lladdr" in entry and "dst" in entry}

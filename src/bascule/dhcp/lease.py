@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import shutil
 import subprocess
@@ -22,7 +21,7 @@ from bascule.system.disk import durable
 from bascule.system.net.managers import in_first_namespace
 from bascule.system.net.resolved import link_names, set_link_names
 from bascule.system.process.programs import end_with_children, programs, spawn_detached
-from bascule.system.run import find_tool, run
+from bascule.system.run import find_tool, rows, run
 
 if TYPE_CHECKING:
     from bascule.plan.leases import NameServers
@@ -89,7 +88,7 @@ def _await_link_local(link: str, until: float) -> None:
     words = ("ip", "-6", "-j", "addr", "show", "dev", link, "scope", "link", "-tentative")
     while time.monotonic() < until:
         with contextlib.suppress(BasculeError, ValueError):
-            if any(entry.get("addr_info") for entry in json.loads(run(words).stdout or "[]")):
+            if any(entry.get("addr_info") for entry in rows(words)):
                 return
         time.sleep(PAUSE_S)
 
@@ -156,7 +155,7 @@ class _StartedClient(Struct, kw_only=True):
             if length is None:
                 continue
             with contextlib.suppress(BasculeError, ValueError, LookupError):
-                entry = json.loads(run(("ip", "-j", "-4", "addr", "show", "dev", self.handover.to)).stdout)[0]
+                entry = rows(("ip", "-j", "-4", "addr", "show", "dev", self.handover.to))[0]
                 have = next(a for a in entry["addr_info"] if a.get("local") == address and a.get("dynamic"))
                 lifetime = "forever" if length == FOREVER else str(length)
                 words = [f"{address}/{have['prefixlen']}", *(("brd", have["broadcast"]) if "broadcast" in have else ())]

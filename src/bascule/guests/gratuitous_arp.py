@@ -9,7 +9,6 @@ with the guest's MAC as its source goes out of the bridge's other ports, as QEMU
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,7 +20,7 @@ from bascule.system.net.fdb import read_fdb
 from bascule.system.net.iproute import batch
 from bascule.system.net.netns import Namespace
 from bascule.system.net.packet import send_frame
-from bascule.system.run import run
+from bascule.system.run import rows
 
 
 def forget_elsewhere(mac: Mac, tap: IfName, *, namespace: Namespace | None = None) -> None:
@@ -36,9 +35,9 @@ def forget_elsewhere(mac: Mac, tap: IfName, *, namespace: Namespace | None = Non
 def announce(tap: IfName, mac: Mac, *, namespace: Namespace | None = None) -> None:
     """Let whoever is behind the other ports of the tap's bridge learn the way to the guest."""
     with contextlib.suppress(BasculeError, ValueError, OSError):
-        here = _read(namespace, "ip", "-j", "link", "show", "dev", tap)
+        here = rows(("ip", "-j", "link", "show", "dev", tap), namespace=namespace)
         master = next((link.get("master") for link in here), None)
-        ports = _read(namespace, "ip", "-j", "-d", "link", "show", "master", master) if master else []
+        ports = rows(("ip", "-j", "-d", "link", "show", "master", master), namespace=namespace) if master else []
         others = [port["ifname"] for port in ports if port["ifname"] != tap and not _is_tap(port)]
         with namespace.entered() if namespace else contextlib.nullcontext():
             for port in others:  # taps are left out: guests learn no ways
@@ -57,7 +56,3 @@ def _is_tap(port: Mapping[str, Any]) -> bool:
 def _line(entry: FdbEntry) -> str:
     vlan = f" vlan {entry.vlan}" if entry.vlan is not None else ""
     return f"fdb del {entry.mac} dev {entry.port} master{vlan}"
-
-
-def _read(namespace: Namespace | None, *argv: str) -> list[dict[str, Any]]:
-    return [entry for entry in json.loads(run(argv, namespace=namespace).stdout or "[]") if entry]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,7 +13,7 @@ from bascule.model.ruleset.rules import ForeignTable
 from bascule.model.state import HostState
 from bascule.observe.firewall import LEGACY, legacy_tables
 from bascule.system.net.netns import Namespace
-from bascule.system.run import run
+from bascule.system.run import rows, run
 from bascule.topology.trace.rules.words import rule_words
 
 DROPS = {"drop", "reject"}
@@ -58,9 +57,9 @@ def _of_legacy(tool: str, saved: str) -> Iterator[tuple[str, int]]:
 
 def queue_drops(namespace: Namespace) -> dict[tuple[str, str], int]:
     """The packets that each queue of tc has dropped, by its link and in words; a filter of a link counts in its own."""
-    listing = run(("tc", "-j", "-s", "qdisc", "show"), namespace=namespace, check=False).stdout
     with contextlib.suppress(ValueError, KeyError):
-        return {(one["dev"], _queue_words(one)): one.get("drops", 0) for one in json.loads(listing or "[]")}
+        listed = rows(("tc", "-j", "-s", "qdisc", "show"), namespace=namespace, check=False)
+        return {(one["dev"], _queue_words(one)): one.get("drops", 0) for one in listed}
     return {}
 
 

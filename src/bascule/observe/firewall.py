@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ from bascule.model.kernel_parameters import VLAN_TAGGED, bridge_nf
 from bascule.model.ruleset.rules import AnyTable, ForeignTable
 from bascule.model.state import HostState
 from bascule.system.net.sysctl import read_sysctls
-from bascule.system.run import run
+from bascule.system.run import rows, run
 from bascule.topology.trace.network import BalancedService, HostNetwork
 from bascule.topology.trace.rules.hooks import read_hooks
 from bascule.topology.trace.rules.iptables.frame_words import saved_of_ebtables
@@ -152,9 +151,9 @@ def switches() -> dict[str, str]:
 
 def _bridges_that_call() -> dict[str, frozenset[str]]:
     """The programs whose chains single bridges have switched on for themselves (ip-link(8): nf_call_iptables)."""
-    listing = run(("ip", "-d", "-j", "link", "show", "type", "bridge")).stdout
-    rows = {row["ifname"]: row["linkinfo"]["info_data"] for row in json.loads(listing or "[]") if "linkinfo" in row}
-    return {name: calls_of(data) for name, data in rows.items() if calls_of(data)}
+    listed = rows(("ip", "-d", "-j", "link", "show", "type", "bridge"))
+    found = {row["ifname"]: calls_of(row["linkinfo"]["info_data"]) for row in listed if "linkinfo" in row}
+    return {name: calls for name, calls in found.items() if calls}
 
 
 def calls_of(told: Mapping[str, object]) -> frozenset[str]:

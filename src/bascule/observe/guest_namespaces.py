@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from ipaddress import ip_interface
 
 from msgspec import Struct
@@ -12,7 +11,7 @@ from bascule.model.values import IfName, IpInterface
 from bascule.observe.held import other_namespaces
 from bascule.system.net.links import drivers, namespace_id
 from bascule.system.net.netns import Namespace
-from bascule.system.run import run
+from bascule.system.run import rows
 
 
 class InnerLink(Struct, frozen=True, kw_only=True):
@@ -41,7 +40,7 @@ def _other_end(namespace: Namespace, ours: Namespace, index: int) -> InnerLink |
     try:
         if "veth" not in drivers(namespace) or (number := namespace_id(namespace, ours)) is None:
             return None
-        entries = json.loads(run(("ip", "-j", "-d", "address"), namespace=namespace).stdout or "[]")
+        entries = rows(("ip", "-j", "-d", "address"), namespace=namespace)
     except (BasculeError, OSError, ValueError):
         return None
     for entry in entries:

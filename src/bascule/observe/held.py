@@ -13,7 +13,7 @@ from bascule.errors import BasculeError, Place, Problem
 from bascule.model.state import HostState
 from bascule.system.net.links import drivers, namespace_id
 from bascule.system.net.netns import Namespace
-from bascule.system.run import run
+from bascule.system.run import rows
 
 KINDS = {"macvlan", "macvtap", "ipvlan", "ipvtap"}
 DRIVERS = {"macvlan", "ipvlan"}  # theirs, also of the taps
@@ -96,7 +96,7 @@ def _links_in(path: Path) -> Iterator[tuple[int, str]]:
                 number = namespace_id(namespace, ours)
             if number is None:
                 return  # nothing in it stands on a link of ours: the kernel would have given us a number there
-            entries = json.loads(run(("ip", "-j", "-d", "link"), namespace=namespace).stdout or "[]")
+            entries = rows(("ip", "-j", "-d", "link"), namespace=namespace)
     except (BasculeError, OSError, ValueError):
         return
     for entry in entries:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import ipaddress
-import json
-from typing import Any
 
 from bascule.model.sightings import Sighting
 from bascule.model.values import parse_mac
 from bascule.system.net.netns import Namespace
-from bascule.system.run import run
+from bascule.system.run import rows
 
 _GONE = {"FAILED", "INCOMPLETE", "NOARP"}
 
 
 def sightings(*, namespace: Namespace | None = None) -> tuple[Sighting, ...]:
     """What the neighbour caches know; entries that did not answer are left out."""
-    rows = _json(("ip", "-j", "-s", "neigh", "show"), namespace)
     found = []
-    for row in rows:
+    for row in rows(("ip", "-j", "-s", "neigh", "show"), namespace=namespace):
         if "lladdr" not in row or _GONE & set(row.get("state", ())):
             continue
         try:
@@ -36,9 +33,3 @@ def sightings(*, namespace: Namespace | None = None) -> tuple[Sighting, ...]:
             )
         )
     return tuple(found)
-
-
-def _json(argv: tuple[str, ...], namespace: Namespace | None) -> list[dict[str, Any]]:
-    text = run(argv, namespace=namespace).stdout.strip()
-    rows: list[dict[str, Any]] = json.loads(text) if text else []
-    return rows

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -15,7 +14,7 @@ from bascule.model.values import IfName
 from bascule.system.clock import Progress, unseen
 from bascule.system.net.netns import Namespace
 from bascule.system.openvswitch import tree_states
-from bascule.system.run import run
+from bascule.system.run import rows
 
 ON_ITS_WAY = {"listening", "learning"}  # one forward delay each (802.1D)
 MARGIN_S = 2.5  # a hello and a half: the timers run from when the bridge takes note of the carrier
@@ -38,9 +37,8 @@ def deaf_times(bridges: Iterable[str], namespace: Namespace | None = None) -> di
     wanted = set(bridges)
     if not wanted:
         return {}
-    listing = run(("ip", "-j", "-d", "link", "show", "type", "bridge"), namespace=namespace).stdout
     found = {}
-    for entry in json.loads(listing or "[]"):
+    for entry in rows(("ip", "-j", "-d", "link", "show", "type", "bridge"), namespace=namespace):
         options = entry.get("linkinfo", {}).get("info_data", {})
         if entry.get("ifname") in wanted and options.get("stp_state"):
             found[entry["ifname"]] = 2 * options.get("forward_delay", 1500) / 100
@@ -55,8 +53,7 @@ def settling_ports(bridges: Iterable[str], namespace: Namespace | None = None) -
 
 def _ports(namespace: Namespace | None) -> Iterator[SettlingPort]:
     """All ports of bridges, whatever their state."""
-    listing = run(("bridge", "-j", "link", "show"), namespace=namespace).stdout
-    for entry in json.loads(listing or "[]"):
+    for entry in rows(("bridge", "-j", "link", "show"), namespace=namespace):
         yield SettlingPort(entry.get("master", ""), entry["ifname"], entry.get("state", ""))
     yield from (SettlingPort(*one) for one in tree_states(namespace))
 

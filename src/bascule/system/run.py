@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import select
 import shutil
 import subprocess
 import time
 from collections.abc import Container, Iterable, Iterator, Sequence
+from typing import Any
 
 from msgspec import Struct
 
@@ -133,6 +135,14 @@ def _whole(text: str) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
+
+
+def rows(argv: Sequence[str], *, namespace: Namespace | None = None, check: bool = True) -> list[dict[str, Any]]:
+    """The rows that a tool of iproute2 prints as JSON: none where it prints nothing; one that it left empty is none.
+
+    Raises as ``run`` does, and ValueError for what is no JSON.
+    """
+    return [row for row in json.loads(run(argv, namespace=namespace, check=check).stdout or "[]") if row]
 
 
 def run_all(

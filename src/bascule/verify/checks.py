@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from ipaddress import ip_interface
 
@@ -13,7 +12,7 @@ from bascule.model.values import IfName, IpInterface, Mac
 from bascule.plan.change import Plan
 from bascule.system.net.fdb import read_fdb
 from bascule.system.net.netns import Namespace
-from bascule.system.run import run
+from bascule.system.run import rows
 
 
 class Check(Struct, frozen=True, kw_only=True):
@@ -45,7 +44,7 @@ def ports_of_macs(namespace: Namespace) -> dict[Mac, set[tuple[str, str]]]:
 def read_neighbours(namespace: Namespace) -> dict[Mac, tuple[IpInterface, ...]]:
     """The addresses that a host knows of each MAC: how a live guest with a lease is found."""
     known: dict[Mac, tuple[IpInterface, ...]] = {}
-    for entry in json.loads(run(["ip", "-j", "neigh", "show"], namespace=namespace).stdout or "[]"):
+    for entry in rows(("ip", "-j", "neigh", "show"), namespace=namespace):
         if entry.get("lladdr") and "FAILED" not in entry.get("state", ()):
             mac = Mac(entry["lladdr"])
             known[mac] = (*known.get(mac, ()), ip_interface(entry["dst"]))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from collections.abc import Callable, Sequence
 
 from bascule.providers.effects import ObserveScope, PlainEffects, text_of_file
 from bascule.providers.shaping.state import PREFIX, UDEV_FILE, Shaping, read_limits
+from bascule.system.run import rows
 
 
 class ShapingEffects(PlainEffects):
@@ -28,5 +28,5 @@ class ShapingEffects(PlainEffects):
             return None
         if not stands:
             return Shaping(udev=udev)
-        listing = scope.where.run(("tc", "-j", "qdisc", "show")).stdout
-        return Shaping(limits=read_limits(json.loads(listing or "[]"), names), udev=udev)
+        listed = rows(("tc", "-j", "qdisc", "show"), namespace=scope.where.namespace)
+        return Shaping(limits=read_limits(listed, names), udev=udev)

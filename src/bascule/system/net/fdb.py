@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,7 +9,7 @@ from bascule.model.sightings import FdbEntry, fdb_entries
 from bascule.model.values import IfName, parse_mac
 from bascule.system.net.netns import Namespace
 from bascule.system.openvswitch import forwarding
-from bascule.system.run import run
+from bascule.system.run import rows
 
 FDB = ("bridge", "-j", "-s", "fdb", "show")
 
@@ -25,8 +24,7 @@ def read_fdb(namespace: Namespace | None = None) -> tuple[FdbEntry, ...]:
 
 def kernel_rows(namespace: Namespace | None = None, *, check: bool = True) -> list[dict[str, Any]]:
     """What bridge(8) tells of the kernel's tables. Raises MissingTool, and with ``check`` CommandFailed."""
-    rows: list[dict[str, Any]] = json.loads(run(FDB, namespace=namespace, check=check).stdout or "[]")
-    return rows
+    return rows(FDB, namespace=namespace, check=check)
 
 
 def switch_entries(namespace: Namespace | None = None) -> tuple[FdbEntry, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
@@ -20,7 +19,7 @@ from bascule.probe.domain import ProbeDomain
 from bascule.probe.question import Answer, Protocol, Question, Response
 from bascule.system.net.fdb import kernel_rows
 from bascule.system.net.netns import Namespace
-from bascule.system.run import run
+from bascule.system.run import rows
 from bascule.topology.trace.any_frame.passages import FAMILY_OF, RuleVerdict, between
 from bascule.verify.wire.wrong_vlan import is_above, lost_inside, wrong_tag
 
@@ -247,8 +246,8 @@ def _dead(link: Link) -> str:
 
 def _port_states(namespace: Namespace) -> dict[str, str]:
     """The STP state of every port of a bridge now."""
-    listing = run(("bridge", "-j", "link", "show"), namespace=namespace, check=False).stdout
-    return {row["ifname"]: row.get("state", FORWARDING) for row in json.loads(listing or "[]")}
+    listed = rows(("bridge", "-j", "link", "show"), namespace=namespace, check=False)
+    return {row["ifname"]: row.get("state", FORWARDING) for row in listed}
 
 
 def _own_macs(namespace: Namespace) -> dict[str, frozenset[str]]:
