@@ -37,3 +37,15 @@ def test_d11_the_source_address_stays_the_same_and_no_route_is_left_behind(real_
     done = real_host.bascule("undo", "--yes")
     assert done.returncode == 0, done.stdout + done.stderr
     assert told(real_host, "eth0") == before
+
+
+def test_d11_routes_of_other_metrics_go_with_their_addresses(real_host: Field) -> None:
+    """The kernel keeps the route of an address as long as any other address is in its prefix."""
+    real_host.batch("address add fd00:1::20/64 dev eth0 nodad metric 2000\naddress add fd00:1::21/64 dev eth0 nodad\n")
+    before = told(real_host, "eth0")
+    site = real_host.site(ONE_NIC)
+    assert real_host.bascule("apply", site, "--yes", "--confirm-within", "60s").returncode == 0
+    assert told(real_host, "br0") == (*before[:2], [])
+    assert real_host.document("plan", site)["changes"] == []
+    assert real_host.bascule("undo", "--yes").returncode == 0
+    assert told(real_host, "eth0") == before

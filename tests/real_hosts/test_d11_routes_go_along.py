@@ -81,3 +81,26 @@ def test_d11_no_policy_rule_leads_to_the_main_table(real_host: Field, when: str)
     assert real_host.ip("route show table main") == before
     assert real_host.ip("rule") == rules
     assert ("rule 32766 from all lookup main is gone" in undone.stdout) == (when == "since the change")
+
+
+@pytest.mark.parametrize("also", ["", ", br0: {uplink: eth0}"])
+def test_d11_a_way_over_a_link_that_falls_silent_goes(real_host: Field, also: str) -> None:
+    """Of a route over two links the other way stays, if that link has an address after the change."""
+    field = real_host
+    field.batch(
+        "addr add 10.1.0.10/24 dev eth1\n"
+        "route add 172.20.0.0/16 nexthop via 192.168.1.1 dev eth0 nexthop via 10.1.0.1 dev eth1 weight 2\n"
+    )
+    before = routes(field)
+    path = field.site(
+        f"site: one\nhosts: {{kvm: {{nics: {{eth0: {{}}, eth1: {{}}}}, bridges: {{br1: {{uplink: eth1}}{also}}}}}}}\n"
+    )
+    done = field.bascule("apply", path, "--yes", "--no-confirm")
+    assert done.returncode == 0, done.stderr
+    left = [" ".join(line.split()) for line in routes(field) if "172.20" in line]
+    assert left == (
+        [] if also else ["unicast 172.20.0.0/16 via 192.168.1.1 dev eth0 table main proto boot scope global"]
+    )
+    assert field.document("plan", path)["changes"] == []
+    assert field.bascule("undo", "--yes").returncode == 0
+    assert routes(field) == before

@@ -32,7 +32,7 @@ from bascule.plan.leases import Leases, moves
 from bascule.plan.make import make_plan, site_as_it_runs
 from bascule.plan.target.addresses import foreign_bridge
 from bascule.plan.target.forget import outdated_links
-from bascule.plan.target.sysctls import sysctl_keys
+from bascule.plan.target.sysctls import forwarding_keys, sysctl_keys
 from bascule.plan.warnings.named_links import leaving, notes_of
 from bascule.providers.effects import ObserveScope
 from bascule.providers.kernel.observe import read_parameters
@@ -283,18 +283,19 @@ def _keys(site: Site, host: Host) -> tuple[str, ...]:
 
 
 def _keys_that_go_back(site: Site, host: Host, seen: HostState) -> tuple[str, ...]:
-    """The parameters of links of ours that go, and of the ports that get their addresses back."""
+    """The parameters of links of ours that go, of the ports that get their addresses back, and what routing sets."""
     going = sorted(outdated_links(site, host, seen, by_libvirt=False))
     bridges = [name for name in going if seen.links[name].is_bridge and seen.links[name].addresses]
     links = dict.fromkeys((*going, *(port.name for name in bridges for port in seen.ports(name))))
     left = (foreign_bridge(host, seen, x.uplink) for x in host.bridges.values() if x.from_uplink and x.uplink)
     links |= {bridge.name: None for bridge in left if bridge is not None}
     known = (*links, "default") if links else ()  # with which a link begins that the way back makes
-    return tuple(
+    back = (
         key
         for link in known
         for key in (*slaac_keys(link), *speaker_keys(link), *(neighbour_keys("lo") if link == "default" else ()))
     )
+    return (*back, *forwarding_keys(host, seen.links))
 
 
 def _guests_run(observed: HostState) -> bool:

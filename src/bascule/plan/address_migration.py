@@ -106,6 +106,21 @@ def _moved(route: Route, old: IfName, new: IfName) -> Route:
     return replace(route, dev=dev, nexthops=hops, facts=RouteFacts() if moves else route.facts)  # its object stays
 
 
+def without_link(route: Route, link: IfName) -> Route | None:
+    """What is left of a route when a link has no address any more: of a multipath route its other ways."""
+    if route.dev == link:
+        return None
+    left = tuple(hop for hop in route.nexthops if link not in hop.split())
+    if len(left) == len(route.nexthops):
+        return route
+    if len(left) > 1:
+        return replace(route, nexthops=left, facts=RouteFacts())
+    by = replace(route, nexthops=left, facts=RouteFacts())
+    for gateway, dev in by.hops:
+        return replace(by, gateway=gateway, dev=dev, nexthops=(), flags=("onlink",) if "onlink" in left[0] else ())
+    return None
+
+
 def route_by(route: Route, dev: str) -> Route:
     """An advertised route as it can be set by hand, until the kernel hears the router and writes its own.
 

@@ -15,6 +15,7 @@ from bascule.model.ruleset.rules import AnyTable
 from bascule.model.site import Host, Site
 from bascule.model.state import MARK, HostState, Link, Route
 from bascule.model.values import IfName
+from bascule.plan.address_migration import without_link
 from bascule.plan.change import Note, NoteKind
 from bascule.plan.earlier import EarlierChanges
 
@@ -69,8 +70,9 @@ class TargetBuilder(Struct, kw_only=True):
             return
         if self.observed.has_ipv6 and self.links[name].options.is_link:
             self.sysctls[conf(6, name, "accept_ra")] = "0"
-        if any(route.dev == name for route in self.routes):
-            self.routes = [route for route in self.routes if route.dev != name]
+        if any(route.dev == name or route.nexthops for route in self.routes):
+            left = (without_link(route, name) for route in self.routes)
+            self.routes = [route for route in left if route is not None]
         self.set(name, addresses=(), addrgenmode="none")
 
     def enslave(self, name: IfName, master: IfName, port: BridgePort | None) -> None:

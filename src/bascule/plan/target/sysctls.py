@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from bascule.model.kernel_parameters import FORWARDING, REDIRECTS, conf
 from bascule.model.site import Host
 from bascule.model.values import IfName, bridge_name
@@ -28,6 +30,12 @@ def sysctl_keys(host: Host, taps: tuple[IfName, ...] = ()) -> tuple[str, ...]:
         *FORWARDING.values(),
         REDIRECTS,
     )
+
+
+def forwarding_keys(host: Host, links: Iterable[str]) -> Iterator[str]:
+    """Whether each link forwards: the kernel sets them all with that of the host, which a virtual network needs."""
+    versions = {subnet.version for network in host.virtual_networks.values() for subnet in network.subnets}
+    return (conf(version, link, "forwarding") for version in sorted(versions) for link in (*links, "default"))
 
 
 def _in_userspace(host: Host) -> list[IfName]:

@@ -170,6 +170,20 @@ def _is_early(key: str, value: str, before: HostState) -> bool:
     return key.endswith("/stable_secret") or (link is not None and link.addrgenmode in BY_SECRET)
 
 
+def _links_forwarding(key: str, state: HostState) -> list[str]:
+    """Where it is whether the host forwards, the parameters of links that the kernel sets to the same value with it."""
+    version = next((version for version, own in FORWARDING.items() if own == key), 0)
+    links = (name for name in (*state.links, "default") if version)
+    return [own for name in links if (own := conf(version, name, "forwarding")) in state.sysctls]
+
+
+def _set_along_off(after: HostState) -> Iterator[str]:
+    """What somebody has links forward on a host that does not: it is set again after that of the host."""
+    for key in FORWARDING.values():
+        if after.sysctls.get(key) == "0":
+            yield from _links_forwarding(key, after)
+
+
 def _sysctl_steps(
     before: HostState, after: HostState, remade: Collection[IfName], *, early: bool = False
 ) -> Iterator[Step]:
@@ -179,7 +193,7 @@ def _sysctl_steps(
     mode, and an advertisement that comes in between would give it one more address, made in the other mode.
     """
     known = dict(before.sysctls) | _with_their_mtu(before, after)
-    late = (*FORWARDING.values(), *_SET_ALONG)
+    late = (*FORWARDING.values(), *_SET_ALONG, *_set_along_off(after))
     for key in sorted(after.sysctls, key=lambda key: (late.index(key) + 1 if key in late else 0, key)):
         value = after.sysctls[key]
         if known.get(key) == value and not remade:
@@ -197,3 +211,4 @@ def _sysctl_steps(
             phase = Phase.LINK_UP if key == conf(6, name, "mtu") else Phase.SETTINGS  # it fits into its link's by then
             yield step(phase, subject, words, Command("sysctl", (key, value)), risk=risk, about="parameter")
             known |= {other: str(1 - int(value)) for other, by in _SET_ALONG.items() if by == key and other in known}
+            known |= dict.fromkeys(_links_forwarding(key, after), value)

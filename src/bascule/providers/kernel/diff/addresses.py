@@ -11,6 +11,7 @@ from bascule.model.state import Address, Link
 from bascule.plan.change import Command, Risk
 from bascule.plan.step import Phase, Step, ip, step
 
+DEFAULT_METRIC = 256  # of a route to an IPv6 prefix (IP6_RT_PRIO_ADDRCONF)
 LONGEST_S = 0xFFFFFFFE  # the most that has an end (INFINITY_LIFE_TIME of net/addrconf.h is one more)
 
 
@@ -70,10 +71,18 @@ def address_steps(
             risk=Risk.CHANGES if not address.is_link_local else Risk.ADDITION,
             about="addresses",
         )
+    yield from _prefix_steps(old, new, stale)
+
+
+def _prefix_steps(old: Link, new: Link, stale: Phase) -> Iterator[Step]:
+    """The routes to prefixes that the kernel leaves behind when addresses go."""
     if prefixes := _stale_prefixes(old, new):
         # the kernel leaves a leased prefix behind, and would look for neighbours where the address no longer is
-        commands = [Command("ip -6", ("route", "flush", *p, "dev", new.name, "proto", "kernel")) for p in prefixes]
+        commands = [_flush(new.name, *prefix) for prefix in prefixes]
         yield step(stale, new.name, "remove the advertised prefixes", *commands, about="addresses")
+    for prefix, metric in _left_behind(old, new):
+        command = _flush(new.name, prefix, "metric", str(metric))
+        yield step(stale, new.name, f"remove the route {prefix} of metric {metric}", command, about="addresses")
 
 
 def _first_first(addresses: Sequence[Address]) -> list[Address]:
@@ -119,6 +128,35 @@ def _stale_prefixes(old: Link, new: Link) -> list[tuple[str, ...]]:
     left = {str(ip_interface(a.ip).network) for a in new.addresses if ":" in a.ip}
     gone = {str(ip_interface(a.ip).network) for a in old.addresses if a.dynamic and ":" in a.ip} - left
     return [()] if gone and not left else [(prefix,) for prefix in sorted(gone)]
+
+
+def _left_behind(old: Link, new: Link) -> list[tuple[str, int]]:
+    """The routes to IPv6 prefixes, with their metrics, that the kernel keeps when their addresses go.
+
+    It keeps the route of an address while any other one is in its prefix, even one that has a route of another metric
+    or none (check_cleanup_prefix_route() in net/ipv6/addrconf.c).
+    """
+    before, after = _prefix_metrics(old), _prefix_metrics(new)
+    found: list[tuple[str, int]] = []
+    for prefix, metrics in before.items():
+        left = {metric for metric in metrics - after.get(prefix, set()) if metric}
+        if left and (prefix in after or len(left) > 1):
+            found += [(prefix, metric) for metric in sorted(left)]
+    return found
+
+
+def _prefix_metrics(link: Link) -> dict[str, set[int]]:
+    """The metrics of the routes that addresses make to their IPv6 prefixes, 0 of those that make none."""
+    found: dict[str, set[int]] = {}
+    for one in link.addresses:
+        if ":" in one.ip and not one.is_link_local and not one.peer:
+            metric = 0 if "noprefixroute" in one.flags else one.metric or DEFAULT_METRIC
+            found.setdefault(str(ip_interface(one.ip).network), set()).add(metric)
+    return found
+
+
+def _flush(name: str, *which: str) -> Command:
+    return Command("ip -6", ("route", "flush", *which, "dev", name, "proto", "kernel"))
 
 
 def _delete(name: str, address: Address) -> Command:
