@@ -35,6 +35,7 @@ _NAME = re.compile(
 )
 _NO_NAME = re.compile(
     r"(?:no)?(?:ipv?|inet|dhcpv?|gateway|v|q|layer|md|sha)[0-9]+(?:rs|[-_][a-z_-]+)?|version[0-9]*|x[0-9]+(?:_[0-9]+)?"
+    r"|ipv[46]\.[a-z-]+[0-9]*"
 )
 _COMMENT = re.compile(r"^\s*(?:[#;]|<!--).*|(?<=\s)#.*")
 _QUIET = re.compile(  # keys that name a file's own entry and say nothing of the network

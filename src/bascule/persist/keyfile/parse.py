@@ -147,7 +147,8 @@ class _Profile:
             parent = self.value("vlan", "parent")
             name = f"{self.called.get(parent, parent)}.{self.value('vlan', 'id')}"
         if not name and pin is not None and not self.names:  # on no host a profile's id stands for its link
-            name = re.sub(r"[^A-Za-z0-9_.-]+", "-", self.value("connection", "id"))[:15].strip("-")
+            called = re.sub(r"^(?:cloud-init|System) ", "", self.value("connection", "id"))  # cloud-init's, Red Hat's
+            name = re.sub(r"[^A-Za-z0-9_.-]+", "-", called)[:15].strip("-")
         if not name:
             self._leave_all("no interface-name, and its MAC is not among the known NICs")
             return

@@ -21,6 +21,7 @@ from bascule.persist.netplan import BOND_WORDS, FOLDER
 from bascule.persist.netplan.dropins import read_dropins
 from bascule.persist.netplan.nodes import Node, in_words, network_of, pairs, refused_members, text_of, texts_of
 from bascule.persist.netplan.overrides import OVERRIDES, override
+from bascule.persist.netplan.passthrough import read_passthrough
 from bascule.persist.netplan.routes import route_of, tuning_of, with_prefix
 from bascule.persist.netplan.switches import KINDS as SWITCHES
 from bascule.persist.netplan.switches import SwitchRows, foreign_kind, is_switched
@@ -224,6 +225,10 @@ class NetplanFiles:
             draft.parent = parse_ifname(named[0])
         elif key == "openvswitch":
             self.switches.read(draft, node, partial(self.leave, path))
+        elif key == "networkmanager":
+            passes = self.builder.left.passes
+            told = partial(self.leave, path), lambda at, said: passes(path, at.start_mark.line + 1, said)
+            read_passthrough(draft, node, *told)
         elif key in SILENT:
             said = f"{draft.name}: {key}: {in_words(node)}"
             if key not in {"set-name", "interfaces"}:
