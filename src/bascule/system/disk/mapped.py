@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import mmap
+import os
+import stat
 from pathlib import Path
 
 from bascule.errors import NotPermitted, Problem, UsageFault
@@ -11,10 +13,13 @@ from bascule.errors import NotPermitted, Problem, UsageFault
 def map_file(path: str) -> bytes | mmap.mmap:
     """A file's content without reading it all; a pipe is read to its end.
 
-    Raises UsageFault for what is missing or no file, NotPermitted for what may not be read.
+    Raises UsageFault for what is missing or no file, as a device, which may have no end; NotPermitted for what may not
+    be read.
     """
     try:
         with Path(path).open("rb") as stream:
+            if stat.S_ISCHR(os.fstat(stream.fileno()).st_mode):
+                raise UsageFault(Problem(code="FILE", message=f"'{path}' is a device, not a file"))
             try:
                 return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
             except (ValueError, OSError):  # empty, or a pipe
