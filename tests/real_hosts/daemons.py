@@ -17,6 +17,8 @@ from tests.patience import patient
 from tests.real_hosts.field import Field
 
 FOLDERS = {"ufw": ("/etc/ufw", "/etc/default"), "firewalld": ("/etc/firewalld",)}
+LIMIT = ("timeout", "--kill-after=5", str(patient(20)))  # with all that it has started, for that may hold the pipes
+ENDS_S = 30.0
 PROGRAMS = {"ufw": ("ufw",), "firewalld": ("firewalld", "firewall-cmd", "dbus-daemon")}
 
 
@@ -41,10 +43,12 @@ class FirewallRoom:
         self.wait("test", "-e", "/run/ready")
 
     def words(self, *words: str) -> tuple[str, ...]:
-        return ("nsenter", "--target", str(self.door.pid), "--mount", "--", *words)
+        # with its root: of a mount namespace alone that is the machine's, also where the tests run in a chroot
+        return ("nsenter", "--target", str(self.door.pid), "--mount", "--root", "--wd", "--", *words)
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return self.field.run(*self.words(*words))
+        """Run a program here; one that asks a D-Bus, and nobody answers, would wait without end."""
+        return self.field.run(*LIMIT, *self.words(*words))
 
     def paste(self, fix: str) -> str:
         """Type it as it was printed; what went wrong."""
@@ -54,6 +58,7 @@ class FirewallRoom:
     def wait(self, *words: str) -> None:
         end = time.monotonic() + patient(20)
         while (done := self.run(*words)).returncode:
+            assert self.door.poll() is None, "its mounts could not be made"
             assert time.monotonic() < end, done.stdout + done.stderr
             time.sleep(0.1)
 
@@ -77,7 +82,7 @@ class FirewallRoom:
         return self._document("why", *words)
 
     def _document(self, *words: str) -> dict[str, Any]:
-        command = self.words(sys.executable, "-m", "bascule", *words, "--json")
+        command = (*LIMIT, *self.words(sys.executable, "-m", "bascule", *words, "--json"))
         with self.field.host.entered():
             done = subprocess.run(command, capture_output=True, text=True, env=self.field.env(), check=False)
         assert done.stdout, done.stderr
@@ -85,6 +90,11 @@ class FirewallRoom:
         return found
 
     def close(self) -> None:
+        """End what runs here: firewalld hears no request to end while it waits for a D-Bus that does not answer."""
         for one in (*reversed(self.others), self.door):
             one.terminate()
-            one.wait()
+            try:
+                one.wait(ENDS_S)
+            except subprocess.TimeoutExpired:
+                one.kill()
+                one.wait()
