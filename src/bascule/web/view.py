@@ -53,6 +53,7 @@ def state_document(
     answered = answers(asking.outcomes) if asking.digest == site.source.digest else ()
     ways = ways_of(scene, answered)
     owners = {str(nic.tap): nic.guest for nic in site.guest_nics(host.name)}
+    to_do = {f"{change.subject}: {change.action}" for change in seen.plan.changes}  # each stands in ``changes``
     return {
         "site": site.name,
         "host": host.name,
@@ -60,7 +61,7 @@ def state_document(
         "problems": list(problems),
         "svg": embed(scene, ways, right=as_expected(answered), live=True),
         "changes": _changes(plan),
-        "drift": list(scene.drift),
+        "drift": [words for words in scene.drift if words not in to_do],
         "ports": [_port(host, owners, link) for link in _in_order(observed)],
         "asking": {
             "at": asking.at,
