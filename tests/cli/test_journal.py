@@ -62,6 +62,6 @@ def test_drift_is_a_warning_with_fields_and_told_once(tmp_path: Path) -> None:
     fields = ("BASCULE_EVENT", "BASCULE_SUBJECT", "BASCULE_CHANGE", "PRIORITY", "MESSAGE")
     assert [tuple(entry.get(name) for name in fields) for entry in entries] == [
         ("status", None, "1", "6", "no change is pending; change 1 is confirmed"),
-        ("drifted", "eth1", "1", "4", "drifted: eth1: become a port of br1"),
-        ("back", "eth1", "1", "6", "back: eth1: become a port of br1"),
+        ("drifted", "eth1", "1", "4", "drifted; to correct it: eth1: become a port of br1"),
+        ("back", "eth1", "1", "6", "no longer drifted: eth1: become a port of br1"),
     ]

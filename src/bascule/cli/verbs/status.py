@@ -123,6 +123,10 @@ def _as_json(now: HostStatus) -> dict[str, Any]:
     }
 
 
+# a line of drift says what would correct it
+EVENT_WORDS = {"status": "", "drifted": "drifted; to correct it: ", "back": "no longer drifted: "}
+
+
 def _events(now: HostStatus, seen: HostStatus | None) -> Iterator[tuple[str, str]]:
     """What is new, each with its kind: status, drifted or back."""
     if seen is None or (now.status, now.number) != (seen.status, seen.number):
@@ -135,7 +139,7 @@ def _events(now: HostStatus, seen: HostStatus | None) -> Iterator[tuple[str, str
 def _print(now: HostStatus, seen: HostStatus | None) -> None:
     at = time.strftime("%H:%M:%S")
     for kind, line in _events(now, seen):
-        show(f"{at}  {kind:<8} {line}")
+        show(f"{at}  {EVENT_WORDS[kind]}{line}")
 
 
 def _print_json(now: HostStatus, seen: HostStatus | None) -> None:
@@ -152,7 +156,7 @@ def _log(now: HostStatus, seen: HostStatus | None) -> None:
         bad = kind == "drifted" or (kind == "status" and not now.ok)
         subject = line.partition(": ")[0] if kind != "status" else ""
         fields = {"BASCULE_EVENT": kind, "BASCULE_SUBJECT": subject, "BASCULE_CHANGE": str(now.number or "")}
-        message = line if kind == "status" else f"{kind}: {line}"
+        message = f"{EVENT_WORDS[kind]}{line}"
         if not write_entry(message, WARNING if bad else INFO, **fields):
             show(message)
 
