@@ -65,7 +65,7 @@ def _addresses(found: Found, random: Random, number: int, nic: str) -> list[str]
             words = f"address add {address} dev {nic}{' nodad' if version == 6 else ''}"
             words += _some(random, 0.15, "noprefixroute", "metric 50", "metric 2000")
             if version == 4:
-                words += _some(random, 0.1, f"label {nic}:x{place}", "scope link", f"broadcast {prefix}200")
+                words += _some(random, 0.1, f"label {nic}:x{place}", f"broadcast {prefix}200")
             words += _some(random, 0.1, "valid_lft 4000 preferred_lft 3000", "preferred_lft 0 valid_lft 9000")
             found.ip.append(words)
             if version == 4 and "noprefixroute" in words and address.endswith("/24"):  # as NetworkManager does

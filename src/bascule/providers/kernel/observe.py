@@ -351,8 +351,8 @@ def read_address(link: str, entry: Json) -> Address:
 
 
 def _connected(link: str, entry: Json) -> Iterator[tuple[str, str]]:
-    """The routes that the kernel makes by itself for an address, as (link, destination)."""
-    if not entry or entry.get("noprefixroute"):
+    """The routes that the kernel makes by itself for an address (link, destination); for a further one of IPv4 none."""
+    if not entry or entry.get("noprefixroute") or entry.get("secondary"):
         return
     own, far = entry["local"], entry.get("address", entry["local"])  # of a point-to-point address, the other end
     six = ":" in own
