@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from bascule.importer.importing import Imported, Sources, import_sources
+from bascule.model.links import Bridge
+from bascule.model.state import Address, HostState, Link
+from bascule.model.values import IfName
 
 NETPLAN = """\
 network:
@@ -90,3 +95,17 @@ def test_what_decides_about_the_wire_is_in_the_file_or_told(interface: str) -> N
     assert said == ([] if nic is None else [nic]), found.text
     of_it = [str(left) for left in found.left if str(left).startswith(LINE)] + list(found.notes)
     assert any(told in line for line in of_it) if told else not of_it, found.text
+
+
+def test_the_bridge_of_a_network_of_a_running_libvirt_is_no_loss() -> None:
+    """libvirt makes it and keeps it; of one that nobody defines any more the host's address would go."""
+    office = (Path(__file__).parent / "cases/lv-as-libvirtd-writes/etc/libvirt/qemu/networks/office.xml").read_text()
+    bridge = Link(name=IfName("virbr9"), options=Bridge(), addresses=(Address(ip="10.61.0.254/24"),), up=True)
+    state = HostState(links={bridge.name: bridge})
+    files = {"etc/libvirt/qemu/networks/office.xml": office}
+    known, gone = (Sources(host="h", site="s", dialect=None, libvirt=said, state=state) for said in (files, {}))
+    words = "virbr9: left out, another program makes and removes it: a bridge; the host's address 10.61.0.254/24"
+    found = import_sources(known)
+    assert words in found.others
+    assert not [note for note in found.notes if "virbr9" in note]
+    assert words in import_sources(gone).notes

@@ -59,6 +59,7 @@ def running_config(state: HostState, taken: Collection[str] = ()) -> RunningConf
     links: dict[IfName, LinkConfig] = {}
     notes: list[str] = []
     passed: list[Link] = []
+    theirs: list[str] = []  # of the links that are known to be made by others
     routes = routes_by_link(state)
     is_hardware = any(_is_hardware(link) for link in state.links.values())
     for name, link in state.links.items():
@@ -73,7 +74,8 @@ def running_config(state: HostState, taken: Collection[str] = ()) -> RunningConf
             own = _speech(link, state, routes)
             told = "; ".join([*_of_its_own(link), *all_of(replace(own, mac=None)), *_vlan_words(link)])
             reason = reason or "left to whoever made it"
-            notes.append(f"{name}: {reason}{': ' if told else ''}{told}")
+            words = f"{name}: {reason}{': ' if told else ''}{told}"
+            theirs.append(words) if name in taken else notes.append(words)
         elif not _is_idle(link):
             passed.append(link)
     notes += _of_others(links, state, routes)
@@ -88,7 +90,7 @@ def running_config(state: HostState, taken: Collection[str] = ()) -> RunningConf
     return RunningConfig(
         config=NetworkConfig.of(links.values(), rules=rules),
         notes=(*notes, *_route_notes(state)),
-        others=(*_down(state), *_guest_ends(passed), *_leases(state), *_learned(state), *_neighbours(state)),
+        others=(*theirs, *_down(state), *_guest_ends(passed), *_leases(state), *_learned(state), *_neighbours(state)),
     )
 
 

@@ -43,6 +43,10 @@ def read_network(root: XmlElement, out: LibvirtFiles) -> Told:
             bridge.take("stp")
         if bridge.attributes.get("delay", "0") == "0":
             bridge.take("delay")
+    if forward is not None:
+        for nic in forward.all("interface"):
+            if nic.attributes.get("dev") == forward.attributes.get("dev"):  # libvirt repeats the first of them
+                nic.take("dev")
     return told
 
 
@@ -99,6 +103,8 @@ def _subnets(root: XmlElement, out: LibvirtFiles, told: Told) -> dict[str, Any]:
             _reserved(dhcp, address, entry.get("dhcp", ""), root.text_of("name"), out)
     bridge = root.first("bridge")
     words = [f"the bridge {bridge.attributes['name']}"] if bridge is not None and "name" in bridge.attributes else []
+    mac = root.first("mac")  # libvirt makes one up where nobody gives it
+    words += [f"with MAC {mac.take('address')}"] if mac is not None and "address" in mac.attributes else []
     words += [f"the host is {', '.join(own_addresses)} there"] if own_addresses else []
     if words:
         out.kept.append(f"network {root.text_of('name')}: {'; '.join(words)}")
