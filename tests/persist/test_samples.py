@@ -17,6 +17,7 @@ from bascule.persist.dialect import dialect
 from bascule.persist.foreign.carried import as_said_by
 from bascule.persist.formats.gaps import Inexpressible
 from bascule.persist.formats.openvswitch import is_switch
+from bascule.persist.networkd.words import span_ms
 from bascule.persist.wanted import wanted_config
 
 SAMPLES = sorted(path for path in (Path(__file__).parent / "samples").iterdir() if path.is_dir())
@@ -50,3 +51,26 @@ def test_what_was_imported_migrates_to_every_dialect(sample: Path, name: str) ->
     assert parsed.left == ()
     if not any(map(is_switch, config.links.values())) or "VLANs" not in (dialect(name).openvswitch or ()):
         assert parsed.config == as_said_by(config, name)  # else the database of Open vSwitch says the rest
+
+
+@pytest.mark.parametrize(
+    ("text", "ms"),
+    [
+        ("100ms", 100),
+        (".1", 100),
+        ("0.1s", 100),
+        ("1.", 1000),
+        ("1min 30s", 90_000),
+        ("2m", 120_000),
+        ("5 minutes", 300_000),
+    ],
+)
+def test_a_time_is_read_as_systemd_reads_it(text: str, ms: float) -> None:
+    """The installer of a hoster writes MIIMonitorSec=.1."""
+    assert span_ms(text) == ms
+
+
+@pytest.mark.parametrize("text", ["", "x", "1 week", "1..2", "-1", "3 s x"])
+def test_what_is_no_time_is_told(text: str) -> None:
+    with pytest.raises(ValueError, match="not a span of time"):
+        span_ms(text)

@@ -67,14 +67,21 @@ SILENT = words(
 DHCP4 = frozenset({"DHCPv4", "DHCP"})  # the second is what it was called at first
 DUID_TYPES = {"link-layer-time": 1, "vendor": 2, "link-layer": 3, "uuid": 4}  # RFC 8415 section 11
 
-_SPAN = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|msec|s|sec|min|us|)")
-_SPAN_MS = {"ms": 1, "msec": 1, "s": 1000, "sec": 1000, "": 1000, "min": 60000, "us": 0.001}
+_SPAN = re.compile(r"([0-9]+\.?[0-9]*|(?<![0-9.])\.[0-9]+)\s*([a-zµμ]*)")
+_SPAN_MS = {  # the units that systemd takes (src/basic/time-util.c), those of days and more left aside
+    **dict.fromkeys(("us", "usec", "µs", "μs"), 0.001),
+    **dict.fromkeys(("ms", "msec"), 1.0),
+    **dict.fromkeys(("", "s", "sec", "second", "seconds"), 1000.0),
+    **dict.fromkeys(("m", "min", "minute", "minutes"), 60_000.0),
+    **dict.fromkeys(("h", "hr", "hour", "hours"), 3_600_000.0),
+}
 
 
 def span_ms(text: str) -> float:
     """A time span of systemd.time(7) in milliseconds; a bare number counts seconds."""
     found = _SPAN.findall(text)
-    if not found or re.sub(r"\s", "", _SPAN.sub("", text)) or len(text) > 40:
+    is_span = found and not re.sub(r"\s", "", _SPAN.sub("", text)) and len(text) <= 40
+    if not is_span or any(unit not in _SPAN_MS for _, unit in found):
         raise ValueError(f"'{text}' is not a span of time")
     return sum(float(number) * _SPAN_MS[unit] for number, unit in found)
 
