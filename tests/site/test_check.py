@@ -111,6 +111,12 @@ def test_a_pipe_is_read_up_to_its_end_however_it_comes(tmp_path: Path) -> None:
     writer.join()
 
 
+def test_links_of_a_vlan_are_counted_by_their_name() -> None:
+    text = b"site: s\nhosts: {h: {nics: {e0: {}}, vlans: {e0.7: {link: e0, id: 7}}}}\n"
+    done = bascule("check", "-", stdin=text)
+    assert b"with 1 host, 1 NIC, 1 VLAN link\n" in done.stdout
+
+
 def test_standard_input_has_its_name() -> None:
     words = [sys.executable, "-m", "bascule", "check", "-"]
     right, wrong = (subprocess.run(words, input=text, capture_output=True, cwd=ROOT) for text in (b"site: s\n", b""))

@@ -68,7 +68,7 @@ def _counts(site: Site) -> dict[str, int]:
 
 def _noun(key: str) -> str:
     """A counted thing in the singular."""
-    return {"nics": "NIC", "virtual_networks": "virtual network"}.get(key, key.removesuffix("s"))
+    return {"nics": "NIC", "vlans": "VLAN link", "virtual_networks": "virtual network"}.get(key, key.removesuffix("s"))
 
 
 def _count(number: int, noun: str) -> str:
