@@ -30,8 +30,8 @@ STORY = [  # a host is changed and put back; the programs that each verb may sta
     ("--help", {}, NOTHING),
     ("schema", {}, frozenset({"pydantic"})),
     ("check SITE", {}, SITE_FILE),
-    ("plan SITE", LOOK, SITE_FILE),
-    ("plan SITE --json", LOOK, SITE_FILE),
+    ("plan SITE", plus(LOOK, tc=1), SITE_FILE),  # what acts on frames of a NIC that becomes a port
+    ("plan SITE --json", plus(LOOK, tc=1), SITE_FILE),
     ("draw SITE", {}, SITE_FILE),
     ("draw --live", LOOK, NOTHING),
     ("render SITE --dialect networkd -o OUT", {}, SITE_FILE),
@@ -40,13 +40,13 @@ STORY = [  # a host is changed and put back; the programs that each verb may sta
     ("import", plus(LOOK, **LOOK), SITE_FILE),  # the second look finds the plan of what was imported empty
     ("status", {}, NOTHING),  # nothing was ever changed, so nothing can have drifted
     # before and after, for the kernel told of no change in between; three batches; a dead-man
-    ("apply SITE --yes --no-confirm", plus(TWICE, ip=3, python=1), SITE_FILE),
+    ("apply SITE --yes --no-confirm", plus(TWICE, ip=3, python=1, tc=1), SITE_FILE),
     ("plan SITE", LOOK, SITE_FILE),
     ("verify SITE", plus(LOOK, ip=5, bridge=1), SITE_FILE),  # its neighbours, where its packets would go, and went
     ("status", LOOK, NOTHING),
     ("undo", plus(TWICE, ip=9, nft=1), NOTHING),  # what it would do, now, two batches, and a look that proves it
     # and once more if the kernel still tells of the undo, whose links settle for a second
-    ("apply SITE --yes --confirm-within 60s", plus(THRICE, ip=3, python=1), SITE_FILE),
+    ("apply SITE --yes --confirm-within 60s", plus(THRICE, ip=3, python=1, tc=2), SITE_FILE),
     ("confirm", {}, NOTHING),
     ("undo", plus(TWICE, ip=9, nft=1), NOTHING),
 ]

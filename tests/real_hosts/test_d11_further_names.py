@@ -15,10 +15,12 @@ from pathlib import Path
 import pytest
 
 from bascule.errors import BasculeError, Problem
+from bascule.model.state import HostState
+from bascule.plan.warnings.named_links import notes_of_ports
 from bascule.system.run import Result, run
 from bascule.topology.trace.rules.naming import GROUPS
 from tests.lab import open_lab
-from tests.real_hosts.field import ONE_NIC, Field, furnished
+from tests.real_hosts.field import BASE, ONE_NIC, Field, furnished
 
 MRT_INIT, MRT_ADD_VIF, IGMP = 200, 202, 2  # linux/mroute.h
 RULES = """\
@@ -250,3 +252,16 @@ def test_d11_an_xdp_program_is_said(known: Field, request: pytest.FixtureRequest
     request.addfinalizer(lambda: os.close(link))
     said = [note.text for note in known.plan(ONE_NIC).notes if note.subject == "eth0"]
     assert any("the XDP program edge" in text and "act" in text for text in said), said
+
+
+def test_d11_what_acts_on_frames_of_a_nic_for_guests_alone_is_said(real_host: Field) -> None:
+    """It has no address to give away, and what is on it was about nobody before."""
+    for words in ("ingress", "root handle 1: pfifo limit 5"):
+        assert real_host.run("tc", "qdisc", "add", "dev", "eth1", *words.split()).returncode == 0
+    said = [note.text for note in real_host.plan(BASE).notes if note.subject == "eth1"]
+    assert said == ["tc's pfifo 1:, tc's ingress ffff: stay on it, and act on the guests' frames from now on"]
+    assert real_host.bascule("apply", real_host.site(BASE), "--yes", "--no-confirm").returncode == 0
+    assert not [note for note in real_host.plan(BASE).notes if note.subject == "eth1"], "it is a port by now"
+    assert not list(notes_of_ports((), HostState(), {}, ())), "nobody is told of what was not asked"
+    (gap,) = notes_of_ports((), HostState(), {"eth1": ()}, ("'tc' is not in PATH", "'tc' is not in PATH"))
+    assert gap.text == "'tc' is not in PATH: what acts on frames of eth1 is not known"

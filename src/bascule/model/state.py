@@ -162,7 +162,7 @@ class LinkFacts(Volatile, frozen=True, kw_only=True):
     is of a virtual function of SR-IOV: its NIC, its number there, and what that does not let through, empty where all
     passes. ``protodown``: a program holds it down, whatever its cable says. ``mirrors``: a switch copies these frames,
     in words. ``token`` is the second half that somebody has set for the IPv6 addresses that it makes (ip-token(8)),
-    where it has made one.
+    where it has made one. ``xdp`` are the programs that see what comes in before the kernel does.
     """
 
     index: int = 0
@@ -178,6 +178,7 @@ class LinkFacts(Volatile, frozen=True, kw_only=True):
     unrouted: tuple[str, ...] = ()
     behind: tuple[str, ...] = ()
     token: str = ""
+    xdp: tuple[str, ...] = ()
     deprecated: tuple[str, ...] = ()
     function: tuple[str, ...] = ()
     protodown: bool = False

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from pathlib import Path
+from typing import Any
 
 from bascule.errors import BasculeError
 from bascule.model.state import HostState
@@ -50,7 +51,7 @@ def read_uses(links: Iterable[str], state: HostState) -> LinkUses:
         network=network,
         listeners=tuple(_listeners(gaps)),
         programs={link: tuple(dict.fromkeys(_programs(link))) for link in wanted},
-        traffic_control={link: tuple(_traffic_control(link, gaps)) for link in wanted},
+        traffic_control=read_traffic_control(wanted, gaps),
         chains_at={link: tuple(f"nft's {chain_words(one)}" for one in _at(network, link)) for link in wanted},
         groups={link: tuple(_groups(link)) for link in wanted},
         endpoints=_by_link(_mptcp_endpoints(gaps) if wanted else ()),
@@ -171,21 +172,22 @@ def _lines(path: Path, link: str) -> Iterator[tuple[int, str]]:
             yield number, plain
 
 
-def _traffic_control(link: str, gaps: list[str]) -> Iterator[str]:
-    """Queues, filters and programs that somebody has put on a link (tc(8), XDP of ip-link(8))."""
-    for one in json.loads(_ask(("tc", "-j", "qdisc", "show", "dev", link), gaps) or "[]"):
-        if one.get("handle", ORDINARY_QDISC) == ORDINARY_QDISC:
-            continue
-        filters = 0
-        if one["kind"] in {"clsact", "ingress"}:
-            for side in ("ingress", "egress") if one["kind"] == "clsact" else ("ingress",):
-                found = json.loads(_ask(("tc", "-j", "filter", "show", "dev", link, side), gaps) or "[]")
-                filters += sum(1 for each in found if "options" in each)
-        yield f"tc's {one['kind']} {one['handle']}" + (f" with {filters} filters" if filters else "")
-    for one in json.loads(_ask(("ip", "-j", "link", "show", "dev", link), gaps) or "[]"):
-        for each in one.get("xdp", {}).get("attached", ()):
-            program = each.get("prog", {})
-            yield f"the XDP program {program.get('name') or program.get('id', 'of an unknown name')}"
+def read_traffic_control(links: Iterable[str], gaps: list[str]) -> dict[str, tuple[str, ...]]:
+    """Queues and filters that somebody has put on each of these links; ``gaps`` takes what could not be asked."""
+    found = {link: list[str]() for link in links}
+    for one in json.loads(_ask(("tc", "-j", "qdisc", "show"), gaps) or "[]") if found else ():
+        if one["dev"] in found and one.get("handle", ORDINARY_QDISC) != ORDINARY_QDISC:
+            found[one["dev"]].append(_queue_words(one, gaps))
+    return {link: tuple(words) for link, words in found.items()}
+
+
+def _queue_words(one: Mapping[str, Any], gaps: list[str]) -> str:
+    filters = 0
+    if one["kind"] in {"clsact", "ingress"}:
+        for side in ("ingress", "egress") if one["kind"] == "clsact" else ("ingress",):
+            found = json.loads(_ask(("tc", "-j", "filter", "show", "dev", one["dev"], side), gaps) or "[]")
+            filters += sum(1 for each in found if "options" in each)
+    return f"tc's {one['kind']} {one['handle']}" + (f" with {filters} filters" if filters else "")
 
 
 def _groups(link: str) -> Iterator[str]:

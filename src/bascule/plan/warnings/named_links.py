@@ -5,7 +5,7 @@ What can move, moves with the addresses (see :mod:`bascule.plan.address_migratio
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import pairwise
 
 from msgspec import Struct, field
@@ -74,6 +74,34 @@ def leaving(moves: Iterable[AddressMove]) -> tuple[AddressMove, ...]:
     return tuple(move for move in moves if move.addresses)
 
 
+def ports_of_bridges(moves: Iterable[AddressMove], wanted: HostState, nics: Container[str]) -> tuple[AddressMove, ...]:
+    """The moves by which one of the host's NICs that gives no address away becomes a port of a bridge."""
+    bridges = {name for name, link in wanted.links.items() if link.is_bridge}
+    return tuple(
+        move for move in moves if move.link in nics and not move.addresses and wanted.links[move.link].master in bridges
+    )
+
+
+def notes_of_ports(
+    moves: Iterable[AddressMove],
+    observed: HostState,
+    traffic_control: Mapping[str, tuple[str, ...]],
+    gaps: Iterable[str],
+) -> Iterator[Note]:
+    """What stands on a link that becomes a port: it is about guests from then on. ``gaps`` could not be asked."""
+    for gap in dict.fromkeys(gaps):
+        links = ", ".join(traffic_control)
+        yield Note(kind="warning", subject="not asked", text=f"{gap}: what acts on frames of {links} is not known")
+    for move in moves:
+        if kept := (*traffic_control.get(move.link, ()), *_xdp(move, observed)):
+            verb = "stays on it, and acts" if len(kept) == 1 else "stay on it, and act"
+            yield _warning(move, f"{', '.join(kept)} {verb} on the guests' frames from now on")
+
+
+def _xdp(move: AddressMove, observed: HostState) -> Iterator[str]:
+    return (f"the XDP program {name}" for name in observed.links[move.link].facts.xdp)
+
+
 def notes_of(moves: Iterable[AddressMove], uses: LinkUses, observed: HostState, wanted: HostState) -> Iterator[Note]:
     """A line for each thing that still names a link on which the host will not speak any more."""
     moves = tuple(moves)
@@ -95,7 +123,8 @@ def notes_of(moves: Iterable[AddressMove], uses: LinkUses, observed: HostState, 
                 yield _warning(move, f"{text}{_rebind(move)}")
         for line in uses.programs.get(move.link, ()):
             yield _warning(move, f"is named by {line}{_rebind(move)}")
-        if kept := (*uses.traffic_control.get(move.link, ()), *uses.chains_at.get(move.link, ())):
+        kept = (*uses.traffic_control.get(move.link, ()), *_xdp(move, observed), *uses.chains_at.get(move.link, ()))
+        if kept:
             verb = "stays on it, and acts" if len(kept) == 1 else "stay on it, and act"
             yield _warning(move, f"{', '.join(kept)} {verb} on the guests' frames as well from now on")
         along = {address.ip.partition("/")[0] for address in move.addresses}  # one that joins by itself (autojoin)

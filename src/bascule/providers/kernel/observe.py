@@ -27,7 +27,7 @@ from bascule.model.state import (
 )
 from bascule.model.values import IfName, Mac
 from bascule.model.volatile import Lifetime
-from bascule.providers.kernel.routes import TEXTS, is_abridged, parse_routes, read_route, with_words
+from bascule.providers.kernel.routes import TEXTS, behind, is_abridged, parse_routes, read_route, with_words
 from bascule.providers.kernel.virtual_functions import has_functions, virtual_functions
 from bascule.providers.shaping.state import is_queue
 from bascule.system.net.links import wireless_links
@@ -158,7 +158,7 @@ def from_texts(
         for entry in raw_links
         if not is_queue(entry)
     }  # fmt: skip
-    for dev, subnets in _behind(raw_routes[0][0]).items():
+    for dev, subnets in behind(raw_routes[0][0]).items():
         links[dev] = replace(links[dev], facts=replace(links[dev].facts, behind=tuple(subnets)))
     return HostState(
         links=links,
@@ -282,6 +282,9 @@ def read_link(
             queue=queue if (queue := entry.get("qdisc", "")) in SHAPERS else "",
             unrouted=tuple(_unrouted(name, addresses, routes)) if routes is not None and "UP" in flags else (),
             protodown=bool(entry.get("proto_down")),
+            xdp=tuple(
+                str(one["prog"].get("name") or one["prog"]["id"]) for one in entry.get("xdp", {}).get("attached", ())
+            ),
             deprecated=tuple(found[n].ip for n, one in enumerate(addresses) if one.get("deprecated")),
         ),
     )
@@ -297,17 +300,6 @@ def _unrouted(link: IfName, addresses: Iterable[Json], routes: Collection[tuple[
         for pair in _connected(link, entry):
             if pair not in routes and ip_network(pair[1]).num_addresses > 1:
                 yield pair[1]
-
-
-def _behind(routes: Iterable[Json]) -> Mapping[IfName, list[str]]:
-    """The subnets to which another link comes first: of routes that differ in nothing else, the first counts."""
-    first, found = dict[tuple[str, int], str](), dict[IfName, list[str]]()
-    for entry in routes:
-        if entry.get("protocol") == "kernel" and entry.get("scope") == "link" and entry.get("table", "main") == "main":
-            dev = first.setdefault((entry["dst"], entry.get("metric", 0)), entry["dev"])
-            if dev != entry["dev"]:
-                found.setdefault(IfName(entry["dev"]), []).append(entry["dst"])
-    return found
 
 
 def _unread(info: Json, options: LinkOptions) -> Iterator[str]:

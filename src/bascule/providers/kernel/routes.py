@@ -10,6 +10,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from bascule.model.state import Route, RouteFacts
+from bascule.model.values import IfName
 from bascule.model.volatile import Lifetime
 
 FLAGS = ("onlink",)
@@ -168,3 +169,14 @@ def _encap(words: Sequence[str]) -> Iterator[str]:
         mine[mine.index("segs") + 1 : last + 1] = [",".join(mine[first + 1 : last])]
     for before, word in pairwise(["", *mine]):
         yield f"{int(word):#x}" if before == "tos" else word  # printed as a decimal, and read as hexadecimal
+
+
+def behind(routes: Iterable[Json]) -> Mapping[IfName, list[str]]:
+    """The subnets to which another link comes first: of routes that differ in nothing else, the first counts."""
+    first, found = dict[tuple[str, int], str](), dict[IfName, list[str]]()
+    for entry in routes:
+        if entry.get("protocol") == "kernel" and entry.get("scope") == "link" and entry.get("table", "main") == "main":
+            dev = first.setdefault((entry["dst"], entry.get("metric", 0)), entry["dev"])
+            if dev != entry["dev"]:
+                found.setdefault(IfName(entry["dev"]), []).append(entry["dst"])
+    return found
