@@ -125,7 +125,8 @@ def test_a_vlan_over_a_switch_would_be_something_else_to_netplan() -> None:
 
 
 def test_networkmanager_needs_its_plugin_and_knows_no_mirror(tmp_path: Path) -> None:
-    host = parse(SITE.encode(), "site.yaml").hosts["h"]
+    site = parse(SITE.encode(), "site.yaml")
+    host = site.hosts["h"]
     with pytest.raises(Inexpressible, match="has no plugin for it here"):
         dialect("keyfile").check_switches(host, config(), str(tmp_path))
     folder = tmp_path / "usr/lib64/NetworkManager/1.46"
@@ -134,6 +135,9 @@ def test_networkmanager_needs_its_plugin_and_knows_no_mirror(tmp_path: Path) -> 
     with pytest.raises(Inexpressible) as told:
         dialect("keyfile").check_switches(host, config(), str(tmp_path))
     (problem,) = told.value.problems
+    with pytest.raises(Inexpressible) as elsewhere:  # files for a host that is not this one
+        render_files(site, host, "keyfile", None)
+    assert elsewhere.value.problems == told.value.problems
     assert problem.message.startswith("keyfile has no word for 'kind: openvswitch' of ovs2")
     assert problem.message.endswith("NetworkManager makes its bridges anew at each start, and knows no mirror")
 

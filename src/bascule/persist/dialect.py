@@ -91,8 +91,11 @@ class Dialect(Struct, frozen=True, kw_only=True):
         own = [path for path in files if any(fnmatchcase(path, pattern) for pattern in self.own)]
         return {path: None for path in own if self.parse({path: files[path]}, hardware).config.subjects & set(names)}
 
-    def check_switches(self, host: Host, config: NetworkConfig, root: str) -> None:
-        """Raise Inexpressible for bridges of Open vSwitch that whoever reads its files on this host cannot keep."""
+    def check_switches(self, host: Host, config: NetworkConfig, root: str | None) -> None:
+        """Raise Inexpressible for bridges of Open vSwitch that whoever reads its files cannot keep.
+
+        That is on the host below ``root``; without, on any.
+        """
         found = self._function("plugin", "why_no_switch")
         if found:
             refuse_missing(host, config, self.name, lambda mirrored: found(root, mirrored=mirrored))

@@ -34,6 +34,7 @@ def render_files(site: Site, host: Host, dialect_name: str, wanted: HostState | 
     spoken = dialect(dialect_name, writable)
     config = wanted_config(site, host, wanted)
     besides = sysctls.render(site, host, wanted) if spoken.own else {}  # commands are read by nobody at boot
+    spoken.check_switches(host, config, None)
     stamp = FileHeader(site.name, host.name, site.source.digest)
     files = {path: stamp.on(text) for path, text in {**spoken.render(config), **besides}.items()}
     switches = (f"{name}: {words}" for name, words in switch_notes(host, config, spoken.name, spoken.openvswitch))

@@ -8,8 +8,10 @@ PLUGIN = "libnm-device-plugin-ovs.so"
 LIBRARIES = ("usr/lib", "usr/lib64", "usr/lib/*-linux-gnu")
 
 
-def why_no_switch(root: str, *, mirrored: bool) -> str | None:
-    """Why NetworkManager cannot keep a bridge of Open vSwitch on this host; None where it can."""
-    if not any(found for folder in LIBRARIES for found in Path(root).glob(f"{folder}/NetworkManager/*/{PLUGIN}")):
+def why_no_switch(root: str | None, *, mirrored: bool) -> str | None:
+    """Why NetworkManager cannot keep a bridge of Open vSwitch on the host below ``root``, on any without; else None."""
+    if root is not None and not any(
+        found for folder in LIBRARIES for found in Path(root).glob(f"{folder}/NetworkManager/*/{PLUGIN}")
+    ):
         return "NetworkManager has no plugin for it here (Debian builds it without; elsewhere it is NetworkManager-ovs)"
     return "NetworkManager makes its bridges anew at each start, and knows no mirror" if mirrored else None
