@@ -95,8 +95,11 @@ def test_a_tag_that_the_file_does_not_say_is_drift_on_a_port_of_ours(bed: Bed) -
     assert there["theirs"].tag == 9
 
 
-def test_a_bridge_that_lost_its_mark_is_told_how_it_gets_it_back(bed: Bed) -> None:
+def test_a_controller_and_a_lost_mark_are_told_and_how_it_comes_back(bed: Bed) -> None:
     bed.apply("--no-confirm")
+    vsctl(bed, "set-controller", "ovs3", "tcp:127.0.0.1:6653")
+    told = " ".join(bed.run("plan", str(bed.site)).stdout.split())
+    assert "ovs3 it has a controller, whose rules of OpenFlow decide what it forwards: it stays as it is" in told
     vsctl(bed, "remove", "Bridge", "ovs0", "external_ids", "bascule")
     (words,) = [one["text"] for one in json.loads(bed.run("plan", str(bed.site), "--json").stdout)["notes"]
                 if "lost Bascule's mark" in one["text"]]  # fmt: skip

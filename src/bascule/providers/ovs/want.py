@@ -130,8 +130,10 @@ class _Wanted:
             if row.bridge in self.declared and name in self.named and row.site not in {"", self.site.name}:
                 text = f"says in its external_ids that it is of site '{row.site}', so what others set at it stays"
                 yield Note(kind="extra", subject=name, text=text)
-        for name in self.declared:
-            if name in self.now.seen.controlled and not self.guarded[name]:
+        for name, bridge in self.declared.items():
+            said = bridge.openvswitch  # with fail_mode secure the file says itself that others' rules decide
+            others = said is not None and said.fail_mode != SECURE and not self.guarded[name]
+            if name in self.now.seen.controlled and others:
                 text = "it has a controller, whose rules of OpenFlow decide what it forwards: it stays as it is"
                 yield Note(kind="extra", subject=name, text=text)
             for mirror in mirrors.values():
