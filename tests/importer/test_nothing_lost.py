@@ -57,6 +57,11 @@ VLAN = "[connection]\ntype=vlan\ninterface-name=v7\n[vlan]\nid=107\nparent=eno1\
         ),
         # what the reader passed over because another word was there
         ("wicked", {"etc/sysconfig/network/routes": "10.0.0.0/8 10.0.0.9 255.255.0.0 e0\n"}, "255.255.0.0 e0"),
+        (
+            "ifupdown",
+            {"etc/network/interfaces": "iface br0 inet manual\n bridge_pathcost\n"},
+            "bridge_pathcost: names no",
+        ),
         # words that look like an address and are none, and a link's name where a key could stand
         ("ifupdown", {"etc/network/interfaces": "iface e0 inet6 static\n gateway fe80::1::\n"}, "gateway fe80::1::"),
         ("wicked", {"etc/sysconfig/network/dhcp": "eth0.7\n"}, "dhcp:1: eth0.7"),

@@ -187,6 +187,8 @@ def per_port(builder: Builder, key: str, line: Line) -> None:
     """``bridge-pathcosts eth4=100 eth5=4`` of ifupdown2, ``bridge_pathcost eth4 100`` of bridge-utils."""
     field_name = "cost" if "pathcost" in key else "priority"
     given = line.words[1:]
+    if not given:
+        raise ValueError("names no port")
     pairs = [word.partition("=")[::2] for word in given] if "=" in line.text else [(given[0], given[-1])]
     for port, number in pairs:
         builder.draft(port, line.file, line.number).port[field_name] = parse_number(number, 0, 65535)
