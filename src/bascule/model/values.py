@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from typing import Literal, NewType
 
@@ -160,3 +160,14 @@ SERVICE_NAMES = {
 def count(number: int, noun: str, plural: str = "") -> str:
     """How many of something: ``1 guest``, ``2 guests``."""
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
+def listed(words: Iterable[object], most: int = 6, *, between: str = ", ") -> str:
+    """The first of many, and how many more there are: ``a, b and 3 more``."""
+    every = [str(word) for word in words]
+    return between.join(every[:most]) + (f" and {len(every) - most} more" if len(every) > most else "")
+
+
+def series(words: Sequence[str]) -> str:
+    """All of them: ``a, b and c``."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))

@@ -11,7 +11,7 @@ from bascule.model.domain import Domain
 from bascule.model.sightings import FdbEntry
 from bascule.model.site import GuestNic
 from bascule.model.state import HostState
-from bascule.model.values import Mac
+from bascule.model.values import Mac, series
 from bascule.plan.change import Note
 
 
@@ -64,7 +64,7 @@ def taken(nics: Iterable[GuestNic], domains: Iterable[Domain], state: HostState 
             problems.append(
                 Problem(
                     code="MAC-TAKEN",
-                    message=f"{_and(holders)} already has the MAC {nic.mac}; "
+                    message=f"{series(holders)} already has the MAC {nic.mac}; "
                     f"'{nic.guest}', NIC {nic.index}, cannot have it",
                     place=nic.place if nic.place.line else None,
                     hint="give it another `mac:` in the site file, or the other one",
@@ -107,7 +107,7 @@ def _clones(domains: tuple[Domain, ...], holders: dict[Mac, list[MacHolder]]) ->
             holders[mac] = [h for h in holders[mac] if h.domain not in names[1:]]
         yield Problem(
             code="CLONE",
-            message=f"{_and([repr(name) for name in names])} have the same MACs ({', '.join(sorted(macs))}): "
+            message=f"{series([repr(name) for name in names])} have the same MACs ({', '.join(sorted(macs))}): "
             "one is a clone of the other",
             hint=f"give the clone its own: virt-clone does, or edit it with `virsh edit {names[-1]}`",
         )
@@ -116,7 +116,7 @@ def _clones(domains: tuple[Domain, ...], holders: dict[Mac, list[MacHolder]]) ->
 def _shared(mac: Mac, found: list[MacHolder]) -> Problem:
     return Problem(
         code="MAC-TWICE",
-        message=f"{mac} belongs to {_and([holder.words for holder in found])}",
+        message=f"{mac} belongs to {series([holder.words for holder in found])}",
         hint="a switch sends its frames to whoever spoke last; change one of them",
     )
 
@@ -158,7 +158,3 @@ def _elsewhere(domains: tuple[Domain, ...], fdb: Iterable[FdbEntry]) -> Iterable
                 message=f"{entry.mac} of '{name}' (shut off) is alive on {entry.port} of {entry.bridge}",
                 hint="another machine has it, perhaps this guest itself on another host",
             )
-
-
-def _and(words: list[str]) -> str:
-    return " and ".join((", ".join(words[:-1]), words[-1])) if len(words) > 1 else words[0]

@@ -9,6 +9,7 @@ from typing import Protocol
 from msgspec import Struct, field
 
 from bascule.errors import Place, Problem, SiteFault
+from bascule.model.values import listed
 
 Path = tuple[str | int, ...]  # the way from the top of the file to a value: ("guests", "guest_01", "nics", 0, "mac")
 
@@ -46,8 +47,7 @@ def suggest(name: str, known: Iterable[str], *, kind: str) -> str:
         return f"did you mean '{close}'?"
     if not names:
         return f"the file declares no {kind} here"
-    listed = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
-    return f"known: {listed}"
+    return f"known: {listed(names, 12)}"
 
 
 def _one_of_many(name: str, close: str, names: Iterable[str]) -> bool:

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 
 from bascule.frames.envelope import Tags
 from bascule.frames.findings import Lacp, Neighbour, Sender
+from bascule.model.values import listed
 from bascule.survey.evidence import UNTAGGED, NicTraffic
 from bascule.survey.facts import WireSegment
 from bascule.survey.neighbours import Port, bpdus, is_guest_mac, nested, same_switch
-from bascule.survey.words import listed
 from bascule.topology.layer2 import tag_words
 
 FIRMWARE_LLDP = ("i40e", "ice")  # Intel X710/XL710 and E810: an agent in the NIC's firmware takes LLDP frames away

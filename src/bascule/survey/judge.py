@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct
 
 from bascule.model.site import Network, Site
-from bascule.model.values import IpAddress, IpNetwork
+from bascule.model.values import IpAddress, IpNetwork, listed
 from bascule.survey.facts import BELIEVED, Prefixes, WireSegment, clusters
-from bascule.survey.words import listed, several
+from bascule.survey.words import several
 
 HALF = 1.5  # points that give a confidence of one half when nothing speaks against it
 SURE_ENOUGH = 0.6

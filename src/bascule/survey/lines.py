@@ -10,11 +10,11 @@ from msgspec import Struct
 
 from bascule.frames.findings import Lacp, Remark, Routing, Sender
 from bascule.frames.vendors import hypervisor, maker
-from bascule.model.values import IpNetwork
+from bascule.model.values import IpNetwork, listed
 from bascule.survey.evidence import NicTraffic
 from bascule.survey.facts import WireSegment, clusters
 from bascule.survey.neighbours import SWITCH, Device, bpdus, nested, port_words
-from bascule.survey.words import listed, several
+from bascule.survey.words import several
 from bascule.topology.layer2 import tag_words
 
 MOST = 12  # lines of one kind

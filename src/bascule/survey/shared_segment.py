@@ -11,11 +11,12 @@ from msgspec import Struct
 
 from bascule.frames.envelope import Tags
 from bascule.frames.findings import Lacp, Sender
+from bascule.model.values import listed
 from bascule.survey.evidence import NicTraffic
 from bascule.survey.facts import BELIEVED, WireSegment, clusters, native_vlan
 from bascule.survey.judge import SegmentVerdict
 from bascule.survey.neighbours import Port, bpdus, is_guest_mac, same_switch
-from bascule.survey.words import listed, several
+from bascule.survey.words import several
 from bascule.topology.layer2 import CableEnd
 from bascule.topology.wires import Wire, WireKind, join
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from bascule.errors import Problem
 from bascule.model.state import HostState
-from bascule.model.values import IfName
+from bascule.model.values import IfName, series
 from bascule.topology.layer2 import CableEnd, carried, hardware, patched, runs_stp, switch_kind, tag_words
 from bascule.topology.wires import Wire, join
 
@@ -58,8 +58,8 @@ def loop_problems(wanted: HostState, wires: Iterable[Wire], before: HostState | 
     return tuple(
         Problem(
             code="LOOP",
-            message=f"{_and(sorted(loop.nics))} {'may be' if loop.presumed else 'are'} on one wire ({loop.why}); "
-            f"{_and(sorted(loop.bridges))} would close a loop:\n    {loop.drawn}",
+            message=f"{series(sorted(loop.nics))} {'may be' if loop.presumed else 'are'} on one wire ({loop.why}); "
+            f"{series(sorted(loop.bridges))} would close a loop:\n    {loop.drawn}",
             hint=("see whether it is one wire with 'bascule survey --active'; " if loop.presumed else "")
             + "use one NIC per wire, bundle the NICs in a bond, or set 'stp: true' on the bridge "
             "(a switch port with BPDU guard then shuts down)",
@@ -67,10 +67,6 @@ def loop_problems(wanted: HostState, wires: Iterable[Wire], before: HostState | 
         for loop in find_loops(wanted, known)
         if loop.nics | loop.bridges not in old
     )
-
-
-def _and(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def _edges(state: HostState, wires: tuple[Wire, ...]) -> Iterator[tuple[str, str, str]]:

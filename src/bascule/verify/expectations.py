@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from bascule.errors import Place
 from bascule.model.site import Expectation, Site, Verdict
-from bascule.model.values import IpAddress
+from bascule.model.values import IpAddress, listed
 from bascule.probe.ask import ask
 from bascule.probe.capture import CaptureSession, FrameTrack, Tracker
 from bascule.probe.domain import ProbeDomain
@@ -368,5 +368,4 @@ def _not_asked(wish: Expectation, why: str | _Reply) -> Outcome:
 
 
 def _ports(ports: Sequence[int]) -> str:
-    names = ", ".join(map(str, ports[:8])) + (f" and {len(ports) - 8} more" if len(ports) > 8 else "")
-    return f"port{'s' if len(ports) > 1 else ''} {names}"
+    return f"port{'s' if len(ports) > 1 else ''} {listed(ports, 8)}"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bascule.model.host_links import Nic
 from bascule.model.site import Site
-from bascule.model.values import IpAddress
+from bascule.model.values import IpAddress, series
 from bascule.probe.capture import CapturedFrame, FrameTrack
 from bascule.probe.domain import ProbeDomain
 from bascule.probe.question import Answer, Response
@@ -145,8 +145,7 @@ class PathTraces:
 
     @staticmethod
     def _say(parts: list[str], words: list[str]) -> None:
-        head = ", ".join(words[:-1])
-        parts.append("crossed " + (f"{head} and {words[-1]}" if head else words[-1]))
+        parts.append(f"crossed {series(words)}")
 
     def _end(self, hops: Sequence[Hop], answer: Answer, target: str) -> list[str]:
         if answer.ok:

@@ -8,11 +8,10 @@ from typing import Any
 from bascule.cli.common import table, wrapped
 from bascule.cli.show.folding import ranges
 from bascule.cli.show.output_style import output_style
-from bascule.model.values import count
+from bascule.model.values import count, listed
 from bascule.survey.draft import draft, propose
 from bascule.survey.neighbours import Port, port_words
 from bascule.survey.verdicts import NicVerdict, Survey
-from bascule.survey.words import listed
 from bascule.topology.layer2 import tag_words
 from bascule.topology.loops import Loop
 from bascule.topology.wires import Wire

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from bascule.cli.common import table, wrapped
 from bascule.cli.show.folding import MOST_PIECES, alike_ways, folded, folded_by_place, natural, ranges, without_numbers
 from bascule.cli.show.output_style import output_style
-from bascule.model.values import count
+from bascule.model.values import count, series
 from bascule.verify.checks import Check
 from bascule.verify.expectations import UNPROVEN, Outcome
 from bascule.verify.words import WORDS
@@ -118,7 +118,7 @@ def _on(checks: Sequence[Check]) -> str:
     told = [count(len(kinds[kind]), kind) for kind in dict.fromkeys(SUBJECTS.values()) if kind in kinds]
     if not told:
         return ""
-    return f" on {', '.join(told[:-1])} and {told[-1]}" if len(told) > 1 else f" on {told[0]}"
+    return f" on {series(told)}"
 
 
 def _each(checks: Sequence[Check]) -> Iterator[tuple[str, ...]]:

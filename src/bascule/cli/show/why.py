@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from bascule.cli.common import seconds, wrapped
-from bascule.model.values import count
+from bascule.model.values import count, listed
 from bascule.verify.reachability.question import as_read
 
 if TYPE_CHECKING:
@@ -151,9 +151,7 @@ def _end(found: WhyAnswer, columns: int) -> Iterator[str]:
 
 def _opens(fix: Fix) -> str:
     pairs = [f"{one} → {other}" for one, other in fix.opens]
-    more = f" and {len(pairs) - SHOWN_PAIRS} more" if len(pairs) > SHOWN_PAIRS else ""
-    shown = ", ".join(pairs[:SHOWN_PAIRS]) + more
-    words = f"opens {count(len(pairs), 'pair')} of {fix.among}: {shown}"
+    words = f"opens {count(len(pairs), 'pair')} of {fix.among}: {listed(pairs, SHOWN_PAIRS)}"
     words += f"; with {fix.untried} more who are known here it was not tried" if fix.untried else ""
     return f"{words}; {fix.remark}" if fix.remark else words
 

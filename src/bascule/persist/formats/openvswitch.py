@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from bascule.model.links import OpenVSwitch, OpenVSwitchBond
 from bascule.model.site import Host
-from bascule.model.values import parse_mac
+from bascule.model.values import parse_mac, series
 from bascule.persist.config import LinkConfig, NetworkConfig
 from bascule.persist.formats.builder import Builder, LinkDraft
 from bascule.persist.formats.gaps import Gaps
@@ -59,8 +59,7 @@ def unsaid(host: Host, config: NetworkConfig, dialect: str, gaps: Iterable[str] 
             "mirrors": bool(declared and declared.openvswitch and declared.openvswitch.mirrors),
         }
         if told := [words for words in gaps or () if there.get(words)]:
-            what = f"{', '.join(told[:-1])} and {told[-1]}" if len(told) > 1 else told[0]
-            yield name, f"{what}: {dialect} has no words for that, and Open vSwitch's own database keeps it"
+            yield name, f"{series(told)}: {dialect} has no words for that, and Open vSwitch's own database keeps it"
 
 
 def refuse_missing(host: Host, config: NetworkConfig, dialect: str, why: Callable[[bool], str | None]) -> None:

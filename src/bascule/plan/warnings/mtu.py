@@ -14,7 +14,7 @@ from bascule.model.host_links import Bridge
 from bascule.model.links import Vlan
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
-from bascule.model.values import ETHERNET_MTU, IfName
+from bascule.model.values import ETHERNET_MTU, IfName, listed
 from bascule.plan.change import Note
 from bascule.topology.management import below
 
@@ -52,7 +52,7 @@ def narrows(site: Site, host: Host, bridge: Bridge, state: HostState) -> MtuBott
     sent, passes = max(link.mtu, own), state.links[carriers[0]].mtu
     if passes >= sent:
         return None
-    named = ", ".join(guests[:6]) + (f" and {len(guests) - 6} more" if len(guests) > 6 else "")
+    named = listed(guests)
     senders = f"{bridge.name} with its guests ({named})" if guests else bridge.name
     return MtuBottleneck(bridge=bridge.name, link=carriers[0], passes=passes, sent=sent, senders=senders)
 
@@ -105,9 +105,7 @@ def _others_ports(site: Site, host: Host, bridge: Bridge, state: HostState) -> I
             yield Note(kind="warning", subject=bridge.name, text=text)
     if wide and link is not None:
         text = f"passes packets of {link.mtu:,} bytes, and ports that are not in the file may send larger ones: "
-        text += (
-            f"{', '.join(wide[:6])}{f' and {len(wide) - 6} more' if len(wide) > 6 else ''}; they are dropped silently"
-        )
+        text += f"{listed(wide)}; they are dropped silently"
         yield Note(kind="warning", subject=bridge.name, text=text)
 
 
@@ -121,7 +119,7 @@ def _not_told(site: Site, host: Host, bridge: Bridge, before: HostState, state: 
             (less if new.mtu < old.mtu else more).append(nic.guest)
     for guests, lost in ((less, "what they send beyond that is"), (more, "what is sent to them beyond their own is")):
         if guests and link is not None:
-            named = ", ".join(guests[:6]) + (f" and {len(guests) - 6} more" if len(guests) > 6 else "")
+            named = listed(guests)
             text = f"passes packets of {link.mtu:,} bytes then, and nobody tells the guests that run ({named}): {lost} "
             text += "dropped silently until their own NICs have that MTU"
             yield Note(kind="warning", subject=bridge.name, text=text)

@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from bascule.model.ruleset.nft_json import objects_of
+from bascule.model.values import listed
 from bascule.policy.guards.reasons import GuardReason
 from bascule.policy.guards.table import ATTACK_PORT
 
@@ -25,9 +26,8 @@ class StoppedFrames(Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         """A line for people."""
-        named = ", ".join(f"{claim} ({number:,})" for claim, number in self.claims[:SHOWN])
-        more = f" and {len(self.claims) - SHOWN} more" if len(self.claims) > SHOWN else ""
-        return f"{self.port}: {self.frames:,} frames {self.reason.words}" + (f": {named}{more}" if named else "")
+        named = listed((f"{claim} ({number:,})" for claim, number in self.claims), SHOWN)
+        return f"{self.port}: {self.frames:,} frames {self.reason.words}" + (f": {named}" if named else "")
 
 
 def read_counters(listing: str) -> tuple[StoppedFrames, ...]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from bascule.model.kernel_parameters import dotted
 from bascule.model.links import Tap
 from bascule.model.ruleset.owners import owner
 from bascule.model.ruleset.rules import AnyTable, ForeignTable, Table
 from bascule.model.state import HostState
-from bascule.model.values import IfName
+from bascule.model.values import IfName, listed
 from bascule.observe.firewall import SWITCHES
 from bascule.policy.guards.ports import is_guarded
 from bascule.policy.guards.table import KEY
@@ -19,7 +19,6 @@ from bascule.verify.doctor.finding import DoctorFacts, Finding, Severity
 from bascule.verify.guards.live import ATTACKER, left_over
 
 ID = "guards"
-NAMED = 6  # ports that a line names
 FILTERS = ("bridge", "netdev")  # the families that see frames between ports
 
 
@@ -70,8 +69,8 @@ def _missing(facts: DoctorFacts, missing: set[str], wanted: dict[str, str]) -> I
         yield Finding(
             id=ID,
             severity=Severity.PROBLEM,
-            subject=_some(there),
-            text=f"the site file wants a guard here, and none stands: {_some(guests)} can take over its neighbours",
+            subject=listed(there),
+            text=f"the site file wants a guard here, and none stands: {listed(guests)} can take over its neighbours",
             evidence=(whose if "" in makers else f"{', '.join(sorted(makers))} has no such rules",),
             fix="bascule apply",
         )
@@ -102,7 +101,7 @@ def _open(facts: DoctorFacts, guarded: set[str]) -> Iterator[Finding]:
                 severity=Severity.WARNING,
                 subject=bridge,
                 text=f"without a guard, beside {len(among)} {'port' if len(among) == 1 else 'ports'} with one: "
-                f"{_some(ports)}; whoever is behind can pose as anybody",
+                f"{listed(ports)}; whoever is behind can pose as anybody",
                 evidence=tuple(filter(None, (_of_the_file(facts, ports),))),
                 fix=f"guard: strict at bridge {bridge} or at the guest's NIC in the site file, then bascule apply",
                 bridges=(bridge,),
@@ -114,7 +113,7 @@ def _of_the_file(facts: DoctorFacts, ports: list[str]) -> str:
         return ""
     known = {str(nic.tap) for nic in facts.site.guest_nics(facts.host)}
     foreign = [name for name in ports if name not in known]
-    return f"not in the site file: {_some(foreign)}" if foreign else ""
+    return f"not in the site file: {listed(foreign)}" if foreign else ""
 
 
 def _slow(network: HostNetwork) -> Iterator[Finding]:
@@ -142,7 +141,7 @@ def _others(facts: DoctorFacts, guarded: set[str]) -> Iterator[Finding]:
         if both:
             yield _also(
                 domain.name,
-                f"libvirt's nwfilter guards {_some(both)} as well: what either stops is stopped, and only ours is "
+                f"libvirt's nwfilter guards {listed(both)} as well: what either stops is stopped, and only ours is "
                 "counted and proven",
                 f"<filterref> in the definition of {domain.name}",
                 f"virsh edit {domain.name} and remove <filterref>, or guard: off at this NIC in the site file",
@@ -153,7 +152,7 @@ def _others(facts: DoctorFacts, guarded: set[str]) -> Iterator[Finding]:
             whose = owner(table.name) or ("libvirt" if "libvirt-" in getattr(table, "content", "") else "somebody else")
             yield _also(
                 table.key,
-                f"{whose} filters frames of {_some(named)} as well: what either stops is stopped, and what its "
+                f"{whose} filters frames of {listed(named)} as well: what either stops is stopped, and what its "
                 "rules stop is not counted by ours",
                 f"nft list table {table.key}",
                 "keep one of them at each port",
@@ -169,9 +168,3 @@ def _names(table: AnyTable, port: str) -> bool:
         return False
     words = table.content if isinstance(table, ForeignTable) else str(table) if isinstance(table, Table) else ""
     return f'"{port}"' in words or f"'{port}'" in words or f"-{port}" in words
-
-
-def _some(names: Iterable[str]) -> str:
-    listed = list(names)
-    more = f" and {len(listed) - NAMED} more" if len(listed) > NAMED else ""
-    return ", ".join(listed[:NAMED]) + more

@@ -12,6 +12,7 @@ from bascule.model.ruleset.openflow import LoadedRule
 from bascule.model.ruleset.rules import owned
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
+from bascule.model.values import listed
 from bascule.policy.guards.flows import COOKIE, LEARNED
 from bascule.providers.loaded_guards import OF_NOBODY, rules_on_switches
 from bascule.topology.trace.answer import Certainty
@@ -46,9 +47,8 @@ class ReachChange(Struct, frozen=True, kw_only=True):
 
 
 def _listed(pairs: Mapping[Pair, tuple[str, ...]]) -> str:
-    words = [f"{one} → {other} by {', '.join(services)}" for (one, other), services in list(pairs.items())[:SHOWN]]
-    more = f" and {len(pairs) - SHOWN} more" if len(pairs) > SHOWN else ""
-    return f"{len(pairs)} {'pair' if len(pairs) == 1 else 'pairs'}: {'; '.join(words)}{more}"
+    words = (f"{one} → {other} by {', '.join(services)}" for (one, other), services in pairs.items())
+    return f"{len(pairs)} {'pair' if len(pairs) == 1 else 'pairs'}: {listed(words, SHOWN, between='; ')}"
 
 
 def after_change(now: HostNetwork, wanted: HostState) -> HostNetwork:

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
-from bascule.model.values import IpAddress
+from bascule.model.values import IpAddress, listed
 from bascule.probe.ask import ask
 from bascule.probe.domain import ProbeAttachment, ProbeDomain
 from bascule.probe.question import Protocol, Question
@@ -161,7 +161,7 @@ def _astray(target: RouteTarget, way: Mapping[str, str] | None, state: HostState
 
 def _listed(link: str, targets: Iterable[RouteTarget], ways: Mapping[str, Mapping[str, str]]) -> str:
     found = [str(one.address) for one in targets if ways[str(one.address)]["dev"] == link]
-    return " ".join(found[:6]) + (f" and {len(found) - 6} more" if len(found) > 6 else "")
+    return listed(found, between=" ")
 
 
 def _pinged(

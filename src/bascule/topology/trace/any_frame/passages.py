@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.model.kernel_parameters import VLAN_TAGGED
-from bascule.model.values import IpNetwork
+from bascule.model.values import IpNetwork, listed
 from bascule.topology.trace.any_frame.ways import (
     FAMILIES,
     VERSION_OF,
@@ -286,9 +286,7 @@ def _cut(which: str, some: Iterable[FramePassage], *, whole: bool) -> FrameLoss:
 
 def _names(shut: Sequence[str], ports: Sequence[Sequence[str]]) -> str:
     """These ports and those that are like them."""
-    every = [name for kind in ports if set(kind) & set(shut) for name in kind]
-    more = f" and {len(every) - NAMED} more" if len(every) > NAMED else ""
-    return ", ".join(every[:NAMED]) + more
+    return listed((name for kind in ports if set(kind) & set(shut) for name in kind), NAMED)
 
 
 def _passage(network: HostNetwork, family: str, told: Sequence[FramePassage]) -> FramePassage:
