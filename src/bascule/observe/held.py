@@ -6,11 +6,13 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 
 from bascule.errors import BasculeError, Place, Problem
 from bascule.model.state import HostState
+from bascule.model.values import Mac
 from bascule.system.net.links import drivers, namespace_id
 from bascule.system.net.netns import Namespace
 from bascule.system.run import rows
@@ -86,8 +88,41 @@ def _inode(path: Path) -> int:
         return 0
 
 
+class SittingLink(Struct, frozen=True, kw_only=True):
+    """A macvlan or ipvlan of another namespace on a NIC of ours, by the NIC's index; ``mode`` is a macvlan's."""
+
+    index: int
+    kind: str
+    name: str
+    whose: str
+    mode: str
+    mac: Mac
+    addresses: tuple[str, ...]
+
+
+def sitting() -> Iterator[SittingLink]:
+    """All of them, as far as they may be looked at."""
+    for path, process in other_namespaces():
+        for entry in _rows_in(path):
+            kind, modes = entry["linkinfo"]["info_kind"], entry["linkinfo"].get("info_data", {})
+            yield SittingLink(
+                index=entry["link_index"],
+                kind=kind,
+                name=entry["ifname"],
+                whose=whose(process, path),
+                mode="ipvlan" if kind.startswith("ipv") else modes.get("mode", ""),
+                mac=Mac(entry["address"]),
+                addresses=tuple(one["local"] for one in entry.get("addr_info", ()) if one.get("scope") == "global"),
+            )
+
+
 def _links_in(path: Path) -> Iterator[tuple[int, str]]:
     """The links in a namespace that sit on one of another, by that one's index there."""
+    for entry in _rows_in(path):
+        yield entry["link_index"], f"the {entry['linkinfo']['info_kind']} {entry['ifname']}"
+
+
+def _rows_in(path: Path) -> Iterator[dict[str, Any]]:
     try:
         with Namespace.open(path) as namespace:
             if not drivers(namespace) & DRIVERS:
@@ -96,14 +131,14 @@ def _links_in(path: Path) -> Iterator[tuple[int, str]]:
                 number = namespace_id(namespace, ours)
             if number is None:
                 return  # nothing in it stands on a link of ours: the kernel would have given us a number there
-            entries = rows(("ip", "-j", "-d", "link"), namespace=namespace)
+            entries = rows(("ip", "-j", "-d", "address"), namespace=namespace)
     except (BasculeError, OSError, ValueError):
         return
     for entry in entries:
         kind = entry.get("linkinfo", {}).get("info_kind", "")
         is_on_ours = entry.get("link_netnsid") == number  # another's has the same indexes
         if kind in KINDS and is_on_ours and "link_index" in entry:
-            yield entry["link_index"], f"the {kind} {entry['ifname']}"
+            yield entry
 
 
 def whose(process: Path | None, path: Path) -> str:

@@ -26,6 +26,8 @@ def passed(network: HostNetwork, source: WireEnd | None, target: WireEnd | None,
     nics = [shared_nic(network, end) for end in ends]
     nic = nics[0] or nics[1]
     sharing = next(end for end, own in zip(ends, nics, strict=True) if end is not None and own)
+    if any(_mode(network, end) == IPVLAN for end in ends):
+        return Certainty.UNKNOWN, f"{sharing.name} sits on {nic} by ipvlan, which is not walked"
     if None in ends:
         return _with_host(network, nic, sharing, version, address, from_host=source is None)
     assert source is not None and target is not None  # just seen
@@ -42,8 +44,7 @@ def passed(network: HostNetwork, source: WireEnd | None, target: WireEnd | None,
             return Certainty.UNKNOWN, f"rules at {name} itself, past which it leads, are not walked here"
     if outside:
         return Certainty.YES, f"{sharing.name} is on the wire of {nic} by macvtap, past the host"
-    modes = {link.options.mode for end in ends if end and (link := network.link(end.port)) and
-             isinstance(link.options, Macvtap)}  # fmt: skip
+    modes = {mode for end in ends if (mode := _mode(network, end))}
     if modes == {"bridge"}:
         return Certainty.YES, f"both share {nic} by macvtap in mode bridge"
     if "private" in modes:
@@ -55,6 +56,12 @@ def passed(network: HostNetwork, source: WireEnd | None, target: WireEnd | None,
 
 
 HOOKS = ("ingress", "egress")
+IPVLAN = "ipvlan"  # in place of a macvlan's mode
+
+
+def _mode(network: HostNetwork, end: WireEnd | None) -> str:
+    link = network.link(end.port) if end is not None else None
+    return link.options.mode if link is not None and isinstance(link.options, Macvtap) else ""
 
 
 def _with_host(

@@ -13,8 +13,11 @@ from bascule.guests.gather import gather as inventory
 from bascule.guests.gather import unread_state
 from bascule.guests.inventory import GuestRow
 from bascule.host.identity import own_name
+from bascule.model.links.plain import Macvtap
 from bascule.model.site import Host, Site
-from bascule.model.state import HostState
+from bascule.model.state import HostState, Link
+from bascule.model.values import IfName
+from bascule.observe.held import sitting
 from bascule.observe.packet_path import network_of, read_network
 from bascule.providers.guest_nics import with_live_taps
 from bascule.providers.ovs import OVS
@@ -41,9 +44,24 @@ def gather(
     if closed := unread_state(networks):
         network = replace(network, rules=replace(network.rules, unread=(*network.rules.unread, *closed)))
     rows = _running(networks, network.state)
+    network, seated = _with_seated(network)
     if site is not None and host is not None:  # a guest that somebody else made has a tap of libvirt's choice
         site = with_live_taps(site, host, tuple({row.domain.name: row.domain for row in rows}.values()))
-    return scene(network, name, where, site, host, _guests(rows))
+    return scene(network, name, where, site, host, (*_guests(rows), *seated))
+
+
+def _with_seated(network: HostNetwork) -> tuple[HostNetwork, list[ObservedGuest]]:
+    """The host with what sits on its NICs from other namespaces, which none of its own listings shows."""
+    names = {link.facts.index: link.name for link in network.state.links.values()}
+    links, found = dict(network.state.links), list[ObservedGuest]()
+    for one in sitting():
+        if one.index in names:
+            name = IfName(f"{one.whose} ({one.kind} {one.name})")
+            links[name] = Link(name=name, options=Macvtap(mode=one.mode), up=True, mac=one.mac, parent=names[one.index])
+            found.append(ObservedGuest(name=name, tap=name, mac=one.mac, addresses=one.addresses))
+    if not found:
+        return network, found
+    return replace(network, state=replace(network.state, links=links)), found
 
 
 def network_here(state: HostState) -> HostNetwork:
