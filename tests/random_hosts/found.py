@@ -37,7 +37,7 @@ def random_found(random: Random) -> Found:
     found = Found()
     if random.random() < 0.15:
         bridge = random.choice(["br2", "old2"])
-        options = random.choice(["", " stp_state 1 forward_delay 400", " ageing_time 10000", " mcast_snooping 0"])
+        options = random.choice(["", " priority 4096", " ageing_time 10000", " mcast_snooping 0"])
         found.ip += [
             f"link add {bridge} type bridge{options}",
             f"link set {bridge} up",

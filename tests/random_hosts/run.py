@@ -19,6 +19,15 @@ from tests.random_hosts.wanted import random_wanted
 from tests.real_hosts.field import Field
 
 OF_OTHERS = ("later0", "vnet9")
+LATER = """\
+link add later0 type bridge
+link set later0 up
+address add 10.88.0.1/24 dev later0
+tuntap add vnet9 mode tap
+link set vnet9 up master later0
+"""
+REFUSED = (1, 65)  # apply, before it has changed anything
+WATCHED_S = 30
 
 
 def faults(seed: int, folder: Path, refused: list[str]) -> Iterator[str]:
@@ -29,38 +38,75 @@ def faults(seed: int, folder: Path, refused: list[str]) -> Iterator[str]:
         field = Field(lab=lab, folder=folder, host=host, switch=switch, router=switch, pc=switch)
         found = random_found(random)
         _make(field, found)
-        wanted = random_wanted(random, found)
-        site = field.site(yaml.safe_dump(wanted, sort_keys=False), f"{seed}.yaml")
-        with host.entered():
-            before = snapshot()
-        planned = field.bascule("plan", site, "--json")
-        if planned.returncode:
-            refused.append(_errors(planned.stdout))
-            with host.entered():
-                yield from differences(before, snapshot())
-            return
-        if random.random() < 0.25:
-            _killed(field, site, random.uniform(0.05, 0.9))
+        kind, others = random.random(), OF_OTHERS if random.random() < 0.5 else ()
+        if kind < 0.25:
+            yield from _killed(field, _site(field, random, found), random.uniform(0.05, 0.9))
+        elif kind < 0.4:
+            yield from _not_confirmed(field, _site(field, random, found), refused)
         else:
-            done = field.bascule("apply", site, "--yes", "--no-confirm", "--json")
-            if done.returncode == 65:
-                refused.append(_errors(done.stdout))
-            elif done.returncode:
-                yield f"apply ends with {done.returncode}: {_errors(done.stdout)}"
-            else:
-                yield from _second(field, site)
-        others: tuple[str, ...] = ()
-        if random.random() < 0.5:
-            others = OF_OTHERS
-            field.batch("link add later0 type bridge\nlink set later0 up\naddress add 10.88.0.1/24 dev later0\n"
-                        "tuntap add vnet9 mode tap\nlink set vnet9 up master later0\n")  # fmt: skip
+            yield from _changed(field, random, found, refused, files=random.choice([1, 2]), others=others)
+
+
+def _site(field: Field, random: Random, found: Found) -> str:
+    text = yaml.safe_dump(random_wanted(random, found), sort_keys=False)
+    return field.site(text, f"{len(list(field.folder.glob('*.yaml')))}.yaml")
+
+
+def _seen(field: Field) -> dict[str, list[str]]:
+    with field.host.entered():
+        return snapshot()
+
+
+def _changed(
+    field: Field, random: Random, found: Found, refused: list[str], *, files: int, others: tuple[str, ...]
+) -> Iterator[str]:
+    """One site file is applied, or two one after the other; then all is taken back, the last first."""
+    before, site = _seen(field), _site(field, random, found)
+    done = field.bascule("apply", site, "--yes", "--no-confirm", "--json")
+    if done.returncode in REFUSED:
+        refused.append(_errors(done.stdout))
+    elif done.returncode:
+        yield f"apply ends with {done.returncode}: {_errors(done.stdout)}"
+    else:
+        yield from _second(field, site)
+    changed = bool(json.loads(done.stdout or "{}").get("change"))
+    if files > 1 and changed:
+        yield from _changed(field, random, found, refused, files=files - 1, others=others)
+    elif others:
+        field.batch(LATER)
+    if changed and not done.returncode:
         undone = field.bascule("undo", "--yes", "--json")
-        nothing = undone.returncode == 1 and "NOTHING" in undone.stdout.upper()
-        with host.entered():
-            left = list(differences(before, snapshot(), others))
-        if undone.returncode and (left or not nothing):
-            yield f"undo ends with {undone.returncode}: {undone.stdout[:600]}"
-        yield from left
+        if undone.returncode:
+            yield f"undo ends with {undone.returncode}: {undone.stdout[:900]}"
+    yield from differences(before, _seen(field), others)
+
+
+def _not_confirmed(field: Field, site: str, refused: list[str]) -> Iterator[str]:
+    """Nobody confirms, and the watchdog takes it back."""
+    before = _seen(field)
+    done = field.bascule("apply", site, "--yes", "--confirm-within", "1s", "--json")
+    if done.returncode:
+        refused.append(_errors(done.stdout))
+    until = time.monotonic() + WATCHED_S
+    while left := list(differences(before, _seen(field))):
+        if time.monotonic() > until:
+            yield from left
+            return
+        time.sleep(0.3)
+
+
+def _killed(field: Field, site: str, after: float) -> Iterator[str]:
+    """The process that changes it dies, and undo takes back whatever was done by then."""
+    before = _seen(field)
+    process = field.start("apply", site, "--yes", "--no-confirm", start_new_session=True)
+    time.sleep(after)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    undone = field.bascule("undo", "--yes", "--json")
+    left = list(differences(before, _seen(field)))
+    if undone.returncode and left:
+        yield f"undo ends with {undone.returncode}: {undone.stdout[:900]}"
+    yield from left
 
 
 def _make(field: Field, found: Found) -> None:
@@ -88,13 +134,6 @@ def _second(field: Field, site: str) -> Iterator[str]:
     for one in said.get("checks", ()):
         if one["ok"] is False and one["detail"].startswith("to do:"):
             yield f"verify: {one['id']} of {one['subject']}: {one['detail']}"
-
-
-def _killed(field: Field, site: str, after: float) -> None:
-    process = field.start("apply", site, "--yes", "--no-confirm", start_new_session=True)
-    time.sleep(after)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
 
 
 def _errors(text: str) -> str:

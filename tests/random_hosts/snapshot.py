@@ -59,7 +59,7 @@ def _json(*words: str) -> list[str]:
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     said = json.loads(done.stdout or "[]")
     listed = said["nftables"] if isinstance(said, dict) else said
-    return [json.dumps(_plain(one), sort_keys=True) for one in listed if one and "metainfo" not in one]
+    return [json.dumps(_plain(_settled(one)), sort_keys=True) for one in listed if one and "metainfo" not in one]
 
 
 def _addresses() -> Iterator[str]:
@@ -82,6 +82,14 @@ def _plain(one: Any) -> Any:
             if key not in OF_THE_MOMENT
         }
     return [_plain(each) for each in one] if isinstance(one, list) else one
+
+
+def _settled(one: dict[str, Any]) -> dict[str, Any]:
+    """A spanning tree that changes forgets MACs soon for a while, and the kernel shows that for the bridge's ageing."""
+    data = one.get("linkinfo", {}).get("info_data", {})
+    if data.get("stp_state"):
+        data.pop("ageing_time", None)
+    return one
 
 
 def _sysctls() -> Iterator[str]:

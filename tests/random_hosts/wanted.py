@@ -10,7 +10,8 @@ from msgspec import Struct, field
 from tests.random_hosts.found import NICS, Found
 
 Entry = dict[str, Any]
-OPTIONS: tuple[Entry, ...] = ({}, {}, {"stp": True, "forward_delay": "2s"}, {"ageing": "77s"}, {"snooping": True})
+OPTIONS: tuple[Entry, ...] = ({}, {}, {"ageing": "77s"}, {"snooping": True})
+TREE = {"stp": True, "forward_delay": "2s"}  # of one bridge alone: of a second one on that switch it hides the times
 
 
 class _Site(Struct, kw_only=True):
@@ -58,6 +59,8 @@ def _nic(made: _Site, number: int, nic: str) -> None:
     kind = random.random()
     if kind < 0.6 and nic not in made.found.taken:
         keys = made.bridges[f"br{number}"] = {"uplink": nic, **random.choice(OPTIONS)}
+        if nic == "eth0" and random.random() < 0.2:
+            keys |= TREE
         if random.random() < 0.15:
             keys["mac"] = f"52:54:00:bb:00:0{number}"
         if random.random() < 0.25:

@@ -106,21 +106,25 @@ def test_d11_a_way_over_a_link_that_falls_silent_goes(real_host: Field, also: st
     assert routes(field) == before
 
 
-def test_d11_the_subnet_of_networkmanager_goes_along_where_a_further_address_stands_in_it(real_host: Field) -> None:
-    """It gives addresses without a route and sets one itself; the kernel makes none for a second one of the subnet."""
+@pytest.mark.parametrize("managed_first", [True, False])
+def test_d11_the_subnet_of_networkmanager_goes_along_beside_a_further_address(
+    real_host: Field, *, managed_first: bool
+) -> None:
+    """It gives addresses without a route and sets one itself; the kernel makes one for the first of the subnet."""
     field = real_host
+    addresses = ["addr add 192.168.1.10/24 dev eth0 noprefixroute\n", "addr add 192.168.1.11/24 dev eth0\n"]
     field.batch(
         "addr flush dev eth0\n"
-        "addr add 192.168.1.10/24 dev eth0 noprefixroute\n"
-        "route add 192.168.1.0/24 dev eth0 proto kernel scope link src 192.168.1.10 metric 100\n"
-        "addr add 192.168.1.11/24 dev eth0\n"
+        + "".join(addresses if managed_first else reversed(addresses))
+        + "route add 192.168.1.0/24 dev eth0 proto kernel scope link src 192.168.1.10 metric 100\n"
         "route add default via 192.168.1.1 dev eth0 proto static metric 100\n"
     )
-    subnet = "192.168.1.0/24 proto kernel scope link src 192.168.1.10 metric 100"
+    subnet = [line.strip() for line in field.ip("route show dev eth0").splitlines()][1:]
+    assert len(subnet) == (1 if managed_first else 2)
     path = field.site(ONE_NIC)
     assert field.bascule("apply", path, "--yes", "--no-confirm").returncode == 0
-    assert [line.strip() for line in field.ip("route show dev br0").splitlines()][1:] == [subnet]
+    assert [line.strip() for line in field.ip("route show dev br0").splitlines()][1:] == subnet
     assert field.document("plan", path)["changes"] == []
     assert [one for one in field.document("verify", path)["checks"] if one["ok"] is False] == []
     assert field.bascule("undo", "--yes").returncode == 0
-    assert [line.strip() for line in field.ip("route show dev eth0").splitlines()][1:] == [subnet]
+    assert [line.strip() for line in field.ip("route show dev eth0").splitlines()][1:] == subnet

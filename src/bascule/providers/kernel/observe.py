@@ -297,9 +297,9 @@ def _unrouted(link: IfName, addresses: Iterable[Json], routes: Collection[tuple[
             continue
         if (link, entry["local"]) not in routes:
             yield f"local {entry['local']}"
-        for pair in _connected(link, entry):
-            if pair not in routes and ip_network(pair[1]).num_addresses > 1:
-                yield pair[1]
+        for dev, dst, _ in _connected(link, entry):
+            if (dev, dst) not in routes and ip_network(dst).num_addresses > 1:
+                yield dst
 
 
 def _unread(info: Json, options: LinkOptions) -> Iterator[str]:
@@ -342,15 +342,16 @@ def read_address(link: str, entry: Json) -> Address:
     )
 
 
-def _connected(link: str, entry: Json) -> Iterator[tuple[str, str]]:
-    """The routes that the kernel makes by itself for an address (link, destination); for a further one of IPv4 none."""
+def _connected(link: str, entry: Json) -> Iterator[tuple[str, str, int]]:
+    """The routes that the kernel makes for an address: link, destination, metric; for a further one of IPv4 none."""
     if not entry or entry.get("noprefixroute") or entry.get("secondary"):
         return
     own, far = entry["local"], entry.get("address", entry["local"])  # of a point-to-point address, the other end
     six = ":" in own
-    yield link, str(ip_network(f"{own if six else far}/{entry['prefixlen']}", strict=False))
+    metric = entry.get("metric", 256 if six else 0)
+    yield link, str(ip_network(f"{own if six else far}/{entry['prefixlen']}", strict=False)), metric
     if six and far != own:
-        yield link, str(ip_network(far))
+        yield link, str(ip_network(far)), metric
 
 
 def read_rule(entry: Json, *, ipv6: bool) -> RoutingRule | None:

@@ -42,7 +42,7 @@ def _first_of_each(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def read_route(entry: Json, default: str, connected: Container[tuple[str, str]] = ()) -> Route | None:
+def read_route(entry: Json, default: str, connected: Container[tuple[str, str, int]] = ()) -> Route | None:
     """One entry of ``ip -j -d route``; None for what the kernel makes by itself from links and addresses.
 
     A route that says it is the kernel's, and belongs to no address that it makes routes for, is somebody's all the
@@ -58,7 +58,7 @@ def read_route(entry: Json, default: str, connected: Container[tuple[str, str]] 
         dst += "/128" if ":" in dst else "/32"
     if protocol == "kernel" and (
         "expires" in entry  # the prefix of a router advertisement
-        or (entry.get("dev", ""), dst) in connected
+        or (entry.get("dev", ""), dst, entry.get("metric", 0)) in connected
         or dst.startswith(("fe80:", "ff00:"))
         or entry.get("dev") == "lo"
     ):
