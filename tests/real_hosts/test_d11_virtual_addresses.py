@@ -16,7 +16,7 @@ from bascule.providers.kernel import vrrp
 from bascule.system.process.programs import Program
 from tests.apply.hosts import environment
 from tests.lab import called
-from tests.real_hosts.field import ONE_NIC, Field
+from tests.real_hosts.field import BASE, ONE_NIC, Field
 
 CONFIG = """\
 global_defs {
@@ -62,16 +62,18 @@ def test_d11_an_address_of_keepalived_is_left_to_keepalived(real_host: Field) ->
     assert keeper.stdout is not None and keeper.stdout.readline() == b"up\n"
     keeper.stdout.close()
     field.ip("addr add 192.168.1.200/32 dev eth0")
-    path = field.site(ONE_NIC)
     said = [note.text for note in field.plan(ONE_NIC).notes if note.subject == "eth0"]
     whose = f"192.168.1.200/32 does not go along: keepalived ({config}:12) gives it to this machine or to another one"
     assert f"{whose}; let it use br0" in said
+    assert not [note for note in field.plan(BASE).notes if "192.168.1.200" in note.text], "no fault of the master"
     with field.host.entered(), called("kvm"), environment(field.env()):
         imported = workflow.import_host().text
     assert f"192.168.1.200/32 on eth0, which keepalived ({config}:12) gives to it" in imported
     assert "address: 192.168.1.10/24," in imported
-    assert field.bascule("apply", path, "--yes", "--confirm-within", "10m").returncode == 0
+    assert field.bascule("apply", field.site(ONE_NIC), "--yes", "--confirm-within", "10m").returncode == 0
     assert "192.168.1.200" not in field.ip("addr show")
+    field.ip("addr add 192.168.1.200/32 dev br0")
+    assert field.document("status")["drift"] == [], "it is the master again"
     undone = field.document("undo")
     assert undone["ok"], undone
     assert "192.168.1.10/24" in field.ip("addr show dev eth0")

@@ -8,7 +8,7 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from bascule.model.ruleset.rules import AnyTable, Table
-from bascule.model.state import MARK, HostState, Link
+from bascule.model.state import MARK, Address, HostState, Link
 from bascule.providers.protocol import Provider, ThreeWay
 
 T = TypeVar("T")
@@ -60,8 +60,8 @@ def _with_missing(before: Sequence[T], wanted: Sequence[T], now: Sequence[T]) ->
 
 
 def _put_right(link: Link, seen: Link, now: HostState) -> Link:
-    fixed = {a.ip: a for a in link.addresses if not a.dynamic and not a.is_link_local}
-    here = [a for a in seen.addresses if a.ip in fixed or a.dynamic or a.is_link_local]
+    fixed = {a.ip: a for a in link.addresses if not _passes(a)}
+    here = [a for a in seen.addresses if a.ip in fixed or _passes(a)]
     addresses = (*(fixed.pop(a.ip, a) for a in here), *fixed.values())
     master = link.master if link.master in now.links or link.master is None else seen.master
     port = link.port
@@ -70,6 +70,11 @@ def _put_right(link: Link, seen: Link, now: HostState) -> Link:
     # who makes the link-local address, the kernel or NetworkManager, is no drift while there is one, or none
     mode = seen.addrgenmode if _makes_its_own(link) == _makes_its_own(seen) else link.addrgenmode
     return replace(link, addresses=addresses, altnames=seen.altnames, master=master, port=port, addrgenmode=mode)
+
+
+def _passes(address: Address) -> bool:
+    """Whether it comes and goes by itself: a lease, the kernel's own, or one that a program gives to some machine."""
+    return address.dynamic or address.is_link_local or bool(address.lifetime.kept_by)
 
 
 def _makes_its_own(link: Link) -> bool:

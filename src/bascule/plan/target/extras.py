@@ -67,9 +67,9 @@ def _addresses(build: TargetBuilder, said: HostLink) -> Iterator[str]:
     there = {address.ip for address in build.observed.links[said.name].addresses}
     for address in build.links[said.name].addresses:
         leased = address.dynamic and ":" not in address.ip and not said.dhcp
-        if address.ip in there - declared and not address.is_link_local and (leased or not address.dynamic):
-            keeper = address.lifetime.kept_by
-            yield f"{address.ip}{' (a lease)' if leased else f' (of {keeper})' if keeper else ''}"
+        passing = address.is_link_local or address.lifetime.kept_by
+        if address.ip in there - declared and not passing and (leased or not address.dynamic):
+            yield f"{address.ip}{' (a lease)' if leased else ''}"
 
 
 def _routes(build: TargetBuilder, said: HostLink) -> Iterator[str]:
