@@ -8,11 +8,13 @@ values that a site file says by other words.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import random
 import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from ipaddress import ip_address
 
 import yaml
 from msgspec import Struct
@@ -40,7 +42,7 @@ COMMENT = re.compile(r"^\s*[#;].*|\s#.*")
 SETTINGS = ("etc/sysconfig/network/config", "etc/sysconfig/network/dhcp")  # of SUSE: few numbers are the network's
 PASSED = (".bak", "~", ".scpmbackup", "ifcfg-lo", ".rpmsave", ".orig")
 BY_WORDS = re.compile(
-    r"wake-on-lan|uuid|hostname|psk|\bkey: ?[0-9]", re.IGNORECASE
+    r"wake-on-lan|uuid|hostname|psk|Key=|\bkey: ?[0-9]", re.IGNORECASE
 )  # or a secret, which is never repeated
 
 
@@ -98,6 +100,9 @@ def is_said(literal: Literal, line: str, text: str) -> bool:
         return True
     if literal.kind == "number":
         return any(_stands(number, text, r"(?:ms|s|min)?(?!\w|\.\w)") for number in _spellings(word, line))
+    if literal.kind == "IPv6 address" and not _stands(word, text):
+        with contextlib.suppress(ValueError):
+            word = str(ip_address(word))
     link, dot, vid = word.rpartition(".")
     if literal.kind == "name" and dot and _stands(link, text) and _stands(vid, text):
         return True  # a VLAN by its link and its number
@@ -109,6 +114,8 @@ def _spellings(word: str, line: str) -> Iterator[str]:
     yield from (word, str(int(word)))
     if "BRIDGING_OPTS" in line or "/bridge/" in line:
         yield f"{int(word) / 100:g}"
+    if "Sec=" in line:
+        yield str(int(word) * 1000)
     if f"{word}ms" in line:
         yield f"{int(word) / 1000:g}"
     if "mark" in line:

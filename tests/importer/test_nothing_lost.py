@@ -62,6 +62,7 @@ VLAN = "[connection]\ntype=vlan\ninterface-name=v7\n[vlan]\nid=107\nparent=eno1\
             {"etc/network/interfaces": "iface br0 inet manual\n bridge_pathcost\n"},
             "bridge_pathcost: names no",
         ),
+        ("netplan", {"etc/netplan/a.yaml": "network:\n  vrfs: {m: {table: 7, interfaces: e0}}\n"}, "interfaces: e0"),
         # words that look like an address and are none, and a link's name where a key could stand
         ("ifupdown", {"etc/network/interfaces": "iface e0 inet6 static\n gateway fe80::1::\n"}, "gateway fe80::1::"),
         ("wicked", {"etc/sysconfig/network/dhcp": "eth0.7\n"}, "dhcp:1: eth0.7"),

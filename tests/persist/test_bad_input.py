@@ -254,3 +254,7 @@ def test_an_import_of_rubbish_ends_with_words(tmp_path: Path) -> None:
 def test_no_character_makes_a_file_that_is_no_yaml(odd: str) -> None:
     """A character beyond U+FFFF that cannot be printed: JSON's pairs of surrogates are none of YAML's escapes."""
     assert yaml.safe_load(scalar(f"a{odd}b")) == f"a{odd}b"
+
+
+def test_half_a_pair_of_surrogates_is_written_as_what_is_no_character() -> None:
+    assert yaml.safe_load(scalar("a\ud800b")) == "a\ufffdb"

@@ -17,6 +17,7 @@ import yaml
 WIDTH = 118
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./~+:*@-]*(?: [A-Za-z0-9_./~+@-]+)*")
+_HALVES = re.compile("[\ud800-\udfff]")  # of pairs of UTF-16, which alone are no character of any YAML
 _RESOLVER = yaml.resolver.Resolver()
 _TEXT = "tag:yaml.org,2002:str"
 
@@ -36,6 +37,7 @@ def _quoted(text: str) -> str:
     )
     if plain:
         return text
+    text = _HALVES.sub("\N{REPLACEMENT CHARACTER}", text)
     # YAML has \U and no pairs of surrogates, by which JSON escapes what lies beyond U+FFFF
     return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in json.dumps(text, ensure_ascii=False))
 

@@ -83,12 +83,18 @@ def in_words(node: Node) -> str:
     return ""
 
 
+def _listed(node: Node) -> list[str]:
+    """The names in a list, also where something else stands among them, or one stands for a list."""
+    items = node.value if isinstance(node, yaml.SequenceNode) else [node]
+    return [str(item.value) for item in items if isinstance(item, yaml.ScalarNode)]
+
+
 def refused_members(
     group: str, ident: yaml.ScalarNode, body: Node, called: Mapping[str, list[str]]
 ) -> Iterator[tuple[str, str]]:
     """Links that a definition makes or has that is not taken: patch ports of Open vSwitch, and the ports of a VRF."""
     if (group, ident.value) == ("openvswitch", "ports") and isinstance(body, yaml.SequenceNode):
-        yield from ((port, "a patch port of Open vSwitch") for pair in body.value for port in texts_of(pair))
+        yield from ((port, "a patch port of Open vSwitch") for pair in body.value for port in _listed(pair))
     for key, value in pairs(body) if group == "vrfs" else ():
-        for member in texts_of(value) if key.value == "interfaces" else ():
+        for member in _listed(value) if key.value == "interfaces" else ():
             yield from ((link, f"in the VRF {ident.value}") for link in called.get(member, [member]))
