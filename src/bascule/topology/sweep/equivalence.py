@@ -78,7 +78,7 @@ class EquivalenceClasses:
         return (
             bridge or port,
             port if alone else "",
-            port in network.traffic_control,
+            bool(list(network.unread(port))),
             None
             if link is None
             else (link.up, link.mtu, link.port, link.vlans, link.facts.carrier, link.facts.stp_port_state),

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from bascule.model.kernel_parameters import FORWARDING, VLAN_TAGGED, bridge_nf, conf
 from bascule.model.links import Bridge, Vlan
 from bascule.model.links.bond import Bond
-from bascule.model.links.plain import Physical
+from bascule.model.links.plain import Other, Physical
 from bascule.model.ruleset.openflow import LoadedRule
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
@@ -153,6 +153,17 @@ class HostNetwork(Struct, frozen=True, kw_only=True, dict=True):
     def link(self, name: str) -> Link | None:
         """A link by its name."""
         return self.state.links.get(IfName(name)) if name else None
+
+    def unread(self, name: str) -> Iterator[str]:
+        """What acts on the frames of a link and is not read: filters of tc, and a link that wraps them in others.
+
+        The host's own rules and routes decide about the packets in which it wraps them (vxlan, gre, wireguard…).
+        """
+        if name in self.traffic_control:
+            yield f"tc has filters on {name}: {self.traffic_control[name]}"
+        link = self.link(name)
+        if link is not None and isinstance(link.options, Other):
+            yield f"{name} is a link of the kind {link.options.info_kind}, and what it makes of a frame is not read"
 
     def number(self, key: str, default: int = 0) -> int:
         """A kernel parameter as a number."""

@@ -91,8 +91,7 @@ class PacketPath(PacketRecord):
         """The chains at a link itself, before or after everything else."""
         chains = self.network.rules.at("netdev", hook, device)
         self.unsure += unread_calls(self.network, "netdev", hook)
-        if device in self.network.traffic_control:
-            self.unsure.append(f"tc has filters on {device}: {self.network.traffic_control[device]}")
+        self.unsure += self.network.unread(device)
         if not chains:
             return
         self._at(device if hook == "ingress" else "", device if hook == "egress" else "")
