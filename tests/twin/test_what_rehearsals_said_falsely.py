@@ -116,6 +116,24 @@ expect:
   - {from: h, to: web, verdict: reach}
 """
 
+LOOP = """\
+site: t
+networks: {lan: {subnet: 10.0.0.0/24}, dmz: {subnet: 10.1.0.0/24, vlan: 20}}
+hosts:
+  h:
+    nics: {e0: {network: lan}, e1: {network: lan}}
+    bridges: {br0: {kind: openvswitch, uplink: e0, ports: [e1], rstp: true}}
+guests:
+  web: {host: h, nics: [{bridge: br0, address: 10.0.0.6/24}]}
+  db: {host: h, nics: [{bridge: br0, vlan: 20, address: 10.1.0.6/24}]}
+machines:
+  pc: {nics: [{network: lan, address: 10.0.0.50/24}]}
+  nas: {nics: [{network: dmz, address: 10.1.0.50/24}]}
+expect:
+  - {from: pc, to: web, verdict: reach}
+  - {from: nas, to: db, verdict: reach}
+"""
+
 
 def rehearse(text: str, folder: Path, *words: str) -> tuple[int, dict[str, Any]]:
     """The exit status, and what it says to programs."""
@@ -229,4 +247,11 @@ def test_an_answer_goes_by_the_nic_on_the_askers_wire(tmp_path: Path) -> None:
     assert [(one["ok"], one["model"]["result"]) for one in said["expectations"]] == [
         (True, "no"), (True, "yes"), (True, "yes")
     ]  # fmt: skip
+    assert status == 0
+
+
+@pytest.mark.skipif(shutil.which("ovs-vswitchd") is None, reason="Open vSwitch is not installed")
+def test_a_switch_with_two_cables_hears_of_the_loop_where_they_carry_tags(tmp_path: Path) -> None:
+    status, said = rehearse(LOOP, tmp_path)
+    assert [one["ok"] for one in said["expectations"]] == [True, True]
     assert status == 0

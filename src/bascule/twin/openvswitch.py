@@ -134,7 +134,8 @@ def _await(daemon: Daemon, path: Path) -> None:
 def lay_tags(wiring: Wiring, building: Namespace, folder: Path, masters: Mapping[str, int]) -> Iterator[Daemon]:
     """Tagged networks on the cables of hosts, in a building whose kernel has no links that put tags on frames.
 
-    A bridge of Open vSwitch stands at the far end of each such cable, with a port for each network behind it.
+    A bridge of Open vSwitch stands at the far end of each such cable, with a port for each network behind it. As a
+    cable it passes BPDUs, by which a switch with two cables knows of the loop.
     """
     yield from start(building, folder)
     door = str(folder / "db.sock")
@@ -144,7 +145,7 @@ def lay_tags(wiring: Wiring, building: Namespace, folder: Path, masters: Mapping
     behind: dict[str, int] = {}
     for number, cable in enumerate(cable for cable in wiring.cables if cable.tagged):
         bridge = f"tags{number}"
-        bridges[bridge] = BridgeRow(name=bridge, datapath_type="netdev")
+        bridges[bridge] = BridgeRow(name=bridge, datapath_type="netdev", other_config={"forward-bpdu": "true"})
         vids = {0: cable.native, **{int(wiring.vids[network]): network for network in cable.tagged}}
         ports[bridge] = _internal(bridge, bridge, None)
         link = InterfaceRow(name=cable.port)
