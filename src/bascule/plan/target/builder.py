@@ -65,9 +65,17 @@ class TargetBuilder(Struct, kw_only=True):
                 return
 
     def silence(self, name: IfName) -> None:
-        """No address of its own and none that it makes by itself; its routes go."""
+        """No address of its own and none that it makes by itself; its routes go.
+
+        On a host that is taken as found it keeps what it has, but for what another link takes over.
+        """
         if self.host.as_found and name in self.observed.links:
-            return
+            taken = self.links[self.moved[name]].addresses if name in self.moved else ()
+            ips = {address.ip for address in taken}
+            kept = tuple(one for one in self.links[name].addresses if one.ip not in ips)
+            if not taken or not all(one.is_link_local for one in kept):
+                self.set(name, addresses=kept)
+                return
         if self.observed.has_ipv6 and self.links[name].options.is_link:
             self.sysctls[conf(6, name, "accept_ra")] = "0"
         if any(route.dev == name or route.nexthops for route in self.routes):

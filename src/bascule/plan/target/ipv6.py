@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from bascule.model.dhcp.offers import Offer, of_version, use_words
 from bascule.model.host_links import LISTENING, TEMPORARY, HostLink, Ipv6
 from bascule.model.kernel_parameters import FORWARDING, conf
 from bascule.model.state import Address, Link, Route
 from bascule.model.values import IfName
+from bascule.model.volatile import FOREVER
 from bascule.plan.target.builder import TargetBuilder
 from bascule.policy.guards.ports import link_local
 from bascule.topology.ipv6_modes import hears_routers, ipv6_mode, makes_no_ipv6
@@ -41,6 +44,9 @@ def _lay_mode(build: TargetBuilder, said: HostLink) -> None:
     _switch_on(build, name)
     if said.ipv6 is Ipv6.MANUAL:
         build.sysctls[conf(6, name, "accept_ra")] = "0"
+        declared = {str(address) for address in said.addresses}
+        stay = {a: replace(a, dynamic=False, lifetime=FOREVER) for a in build.links[name].addresses if a.ip in declared}
+        build.set(name, addresses=tuple(stay.get(a, a) for a in build.links[name].addresses))
         _forget(build, name, learnt=True)
     elif not hears_routers(build.links[name], build.routes):
         routes_for_others = build.observed.sysctls.get(FORWARDING[6]) == "1"

@@ -1,0 +1,54 @@
+"""D1: a host that is taken as found keeps its addresses, and each of them on one link alone: the one that takes it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.real_hosts.field import ONE_NIC, Field
+
+AS_FOUND = ONE_NIC.replace("  kvm:\n", "  kvm:\n    as_found: true\n")
+MANUAL = """\
+site: one
+networks: {office: {subnet: [192.168.1.0/24, "fd00:1::/64"]}}
+hosts:
+  kvm:
+    as_found: true
+    nics: {eth0: {network: office, address: [192.168.1.10/24, "fd00:1::10/64"], ipv6: manual}}
+"""
+
+
+def addresses(field: Field, link: str) -> list[str]:
+    return [line.split()[3] for line in field.ip(f"-o address show dev {link} scope global").splitlines()]
+
+
+@pytest.mark.parametrize("said", ["from-uplink", "192.168.1.10/24, gateway: 192.168.1.1"])
+def test_d01_what_moves_to_a_bridge_is_on_the_nic_no_more(real_host: Field, said: str) -> None:
+    field, path = real_host, real_host.site(AS_FOUND.replace("from-uplink", said))
+    before = field.ip("route show"), addresses(field, "eth0")
+    assert field.bascule("apply", path, "--yes", "--no-confirm").returncode == 0
+    assert (addresses(field, "eth0"), addresses(field, "br0")) == ([], ["192.168.1.10/24"])
+    assert field.pings(field.pc, "192.168.1.10")
+    assert field.document("plan", path)["changes"] == []
+    assert field.bascule("undo", "--yes").returncode == 0
+    assert (field.ip("route show"), addresses(field, "eth0")) == before
+
+
+def test_d01_other_addresses_of_the_nic_are_kept(real_host: Field) -> None:
+    real_host.batch("addr add 10.9.9.9/24 dev eth0\n")
+    path = real_host.site(AS_FOUND.replace("from-uplink", "192.168.1.10/24, gateway: 192.168.1.1"))
+    assert real_host.bascule("apply", path, "--yes", "--no-confirm").returncode == 0
+    assert (addresses(real_host, "eth0"), addresses(real_host, "br0")) == (["10.9.9.9/24"], ["192.168.1.10/24"])
+    assert real_host.document("plan", path)["changes"] == []
+
+
+def test_d01_a_written_address_stays_where_routers_are_not_heard_any_more(real_host: Field) -> None:
+    """It had an end, as one of a lease; those that are not written down go."""
+    real_host.batch(
+        "addr add fd00:1::10/64 dev eth0 nodad valid_lft 9000 preferred_lft 0\n"
+        "addr add fd00:1::11/64 dev eth0 nodad valid_lft 9000 preferred_lft 8000\n"
+    )
+    path = real_host.site(MANUAL)
+    assert real_host.bascule("apply", path, "--yes", "--no-confirm").returncode == 0
+    assert addresses(real_host, "eth0") == ["192.168.1.10/24", "fd00:1::10/64"]
+    assert "fd00:1::10/64 scope global" in real_host.ip("-o address show dev eth0 permanent")
+    assert real_host.document("plan", path)["changes"] == []
