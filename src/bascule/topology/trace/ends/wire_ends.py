@@ -22,6 +22,8 @@ def sending(nics: Sequence[WireEnd], version: int, to: int) -> Sequence[WireEnd]
 
     All of them where no prefix tells. An answer goes that way as well, whichever NIC was asked.
     """
+    if len(nics) < 2:
+        return nics
     for next_hop in dict.fromkeys((to, *(via for one in nics if (via := one.next_hop(version, to)) is not None))):
         near = [(length, one) for one in nics if (length := one.prefix_of(version, next_hop)) is not None]
         if near:
@@ -63,8 +65,8 @@ class WireEnds:
     def sender(self, end: WireEnd, version: int, to: int) -> WireEnd:
         """The NIC by which the owner of one sends to an address; that one itself where it may be it."""
         own = self._by_name.get(end.name, ())
-        nics = sending(own, version, to) if len(own) > 1 else ()
-        return end if not nics or end in nics else nics[0]
+        nics = sending(own, version, to)
+        return end if len(own) < 2 or end in nics else nics[0]
 
     def behind(self, port: str, mac: object) -> WireEnd | None:
         """Who has a MAC behind a port."""
