@@ -89,8 +89,9 @@ def test_where_nothing_takes_it_one_error_says_so(pyz: Path) -> None:
         f"mount -t tmpfs -o ro none {folder}" for folder in ("/var/cache", "/tmp", "/var/tmp", "/dev/shm")
     )
     script = f'mount -t tmpfs none /mnt; cp $1 /mnt/bascule.pyz; {mounts}; exec "$0" /mnt/bascule.pyz'
+    python = Path(sys.executable).resolve()  # a clone with its environment may stand below /tmp
     done = subprocess.run(
-        ("unshare", "--mount", "sh", "-c", script, sys.executable, str(pyz)),
+        ("unshare", "--mount", "sh", "-c", script, str(python), str(pyz)),
         capture_output=True, text=True, check=False, env={"PATH": os.environ["PATH"], "HOME": "/proc/none"},
     )  # fmt: skip
     assert done.returncode == 1
