@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import subprocess
@@ -18,6 +19,7 @@ OF_THE_MOMENT = {
     "linkmode", "allmulti", "promiscuity", "id", "no", "config_pending", "link_netnsid", "tso_max_size", "state",
 }  # fmt: skip
 FLAGS = {"UP", "PROMISC", "NOARP", "ALLMULTI", "MULTICAST", "onlink"}
+OF_LINKS = re.compile(r'"dst": "(fe80|ff00)')  # the kernel makes them when a link has got carrier
 SYSCTLS = ("ipv4/conf", "ipv6/conf", "ipv4/neigh", "ipv6/neigh")
 
 
@@ -37,7 +39,8 @@ def snapshot() -> dict[str, list[str]]:
         "tables": [re.sub(r'"handle": \d+', "", one) for one in _json("nft", "-j", "list", "ruleset")],
     }
     for version in "46":
-        found[f"routes{version}"] = _json("ip", f"-{version}", "-d", "-j", "route", "show", "table", "all")
+        routes = _json("ip", f"-{version}", "-d", "-j", "route", "show", "table", "all")
+        found[f"routes{version}"] = [one for one in routes if not OF_LINKS.search(one)]
     found["sysctls"] = list(_sysctls())
     return {key: sorted(lines) for key, lines in found.items()}
 
@@ -93,12 +96,13 @@ def _settled(one: dict[str, Any]) -> dict[str, Any]:
 
 
 def _sysctls() -> Iterator[str]:
+    """Those of a link that goes at this moment are left out, as the link is."""
     for part in SYSCTLS:
-        for path in Path("/proc/sys/net", part).glob("*/*"):
-            try:
-                yield f"{path} {path.read_text().strip()}"
-            except OSError:
-                continue
+        for link in sorted(Path("/proc/sys/net", part).iterdir()):
+            with contextlib.suppress(OSError):
+                yield from [
+                    f"{path} {path.read_text().strip()}" for path in link.iterdir() if path.name != "stable_secret"
+                ]
     for name in ("ipv4/ip_forward", "bridge/bridge-nf-call-iptables", "ipv4/ip_nonlocal_bind"):
         path = Path("/proc/sys/net", name)
         if path.exists():

@@ -15,6 +15,8 @@ from bascule.plan.virtual_network import resolved_networks
 from bascule.topology.declared import native_vlans
 from bascule.topology.endpoints import NO_MAC, Endpoint, EndpointKind, EndpointNic, default_routes
 from bascule.topology.graph import Topology
+from bascule.topology.layer2 import Tags, inside
+from bascule.topology.layer2 import outside as leaving
 from bascule.topology.trace.network import HostNetwork, WireEnd
 from bascule.topology.trace.routing import RouteTables
 from bascule.topology.trace.rules.values import mac as mac_number
@@ -314,6 +316,44 @@ def outside(network: HostNetwork, version: int, number: int, name: str) -> WireE
         routes_known=False,
         outside=True,
     )
+
+
+def somebody(
+    network: HostNetwork, known: Iterable[Participant], version: int, number: int, name: str
+) -> WireEnd | None:
+    """Whoever may have an address that nobody known has: on the wire of those whose subnet it is in, else `outside`.
+
+    The host itself may have no address on that wire, and would send elsewhere. None where no wire leads out there.
+    """
+    ends = (end for party in known for end in party.ends)
+    near = [(length, end.outside, end) for end in ends if (length := _own_prefix(end, version, number)) is not None]
+    hop = RouteTables(network.state, version).find(number)
+    length, _, beside = max(near, key=lambda one: one[:2], default=(-1, False, None))
+    if beside is None or (hop.kind == "unicast" and hop.length >= length):
+        return outside(network, version, number, name)
+    link = network.link(beside.port)
+    segment = network.bridge_of(beside.port) or (link.parent if link is not None and link.parent else beside.port)
+    port = beside.port if beside.outside else network.way_out(segment)
+    out = network.link(port)
+    if out is None:
+        return None
+    tags: Tags = (beside.vlan,) if beside.vlan else ()
+    if not beside.outside and link is not None and network.is_vlan_aware(segment):
+        tags = leaving(out, inside(link, tags))
+    return WireEnd(
+        name=name,
+        port=port,
+        mac=UNKNOWN_MAC | number & 0xFFFFFFFF,
+        addresses=((number, version, length),),
+        gateways=beside.gateways,
+        routes_known=False,
+        outside=True,
+        vlan=tags[0] if tags else 0,
+    )
+
+
+def _own_prefix(end: WireEnd, version: int, number: int) -> int | None:
+    return replace(end, router=()).prefix_of(version, number)
 
 
 def heard(network: HostNetwork, owned: Collection[tuple[int, int]]) -> Iterator[WireEnd]:

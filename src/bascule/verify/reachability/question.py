@@ -21,7 +21,7 @@ from bascule.topology.trace.rules.lines import CHANGING
 from bascule.topology.trace.rules.values import mac as mac_number
 from bascule.topology.trace.walk import Walks
 from bascule.verify.reachability.participant import Participant
-from bascule.verify.reachability.parties import heard, learned_addresses, outside
+from bascule.verify.reachability.parties import heard, learned_addresses, somebody
 
 Known = Mapping[str, Participant]
 
@@ -101,9 +101,9 @@ def _at(word: str, version: int, number: int, known: Known, network: HostNetwork
             )
     if (version, number) in network.own_addresses:
         return Participant(name=f"{here} ({word})", addresses=((version, number),), is_host=True)
-    end = outside(network, version, number, word)
+    end = somebody(network, known.values(), version, number, word)
     if end is None:
-        hint = "this host has no route to it, so nothing tells where it is"
+        hint = "no wire of this host and no route leads to it, so nothing tells where it is"
         raise UsageFault(Problem(code="ENDPOINT", message=f"nothing is known of {word} here", hint=hint))
     return Participant(name=word, ends=(end,), addresses=((version, number),))
 
