@@ -165,7 +165,7 @@ def moved(rounds: int) -> Row:
             "    bridges: {br0: {uplink: eth0, address: from-uplink}}\n"
         )
         lost = []
-        for words in (("apply", str(folder / "site.yaml"), "--yes", "--no-confirm"), ("undo",)) * rounds:
+        for words in (("apply", str(folder / "site.yaml"), "--here", "--yes", "--no-confirm"), ("undo",)) * rounds:
             with wire.entered():
                 ping = subprocess.Popen(
                     ("ping", "-q", "-i", "0.005", "-w", "4", "10.0.0.5"), stdout=subprocess.PIPE, text=True

@@ -62,10 +62,10 @@ def at(bridges: int, runs: int) -> dict[str, Usage]:
         process((*BASCULE, "check", str(site)))  # the first run compiles
         for _ in range(runs):
             job("check", *BASCULE, "check", str(site))
-            job("plan-all", *BASCULE, "plan", str(site))
-            job("apply", *BASCULE, "apply", str(site), "--yes", "--no-confirm")
+            job("plan-all", *BASCULE, "plan", str(site), "--here")
+            job("apply", *BASCULE, "apply", str(site), "--here", "--yes", "--no-confirm")
             job("observe", *OBSERVE)
-            job("plan-none", *BASCULE, "plan", str(site))
+            job("plan-none", *BASCULE, "plan", str(site), "--here")
             job("import-kernel", *BASCULE, "import")
             job("undo", *BASCULE, "undo")
             etc = folder / "out"

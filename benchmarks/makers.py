@@ -20,7 +20,7 @@ BASCULE = (sys.executable, "-m", "bascule")
 def planned(host: Namespace, site: Path) -> list[str]:
     """The commands that the plan of a site file has now, a line each."""
     with host.entered():
-        argv = (*BASCULE, "plan", str(site), "--commands")
+        argv = (*BASCULE, "plan", str(site), "--here", "--commands")
         return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
@@ -98,10 +98,10 @@ class Ours(Peer):
         return process((*BASCULE, *words), namespace=self.host, env=env)
 
     def go(self) -> Run:
-        return self.verb("apply", str(self.folder / "site.yaml"), "--yes", "--no-confirm")
+        return self.verb("apply", str(self.folder / "site.yaml"), "--here", "--yes", "--no-confirm")
 
     def plan(self) -> Run:
-        return self.verb("plan", str(self.folder / "site.yaml"))
+        return self.verb("plan", str(self.folder / "site.yaml"), "--here")
 
     def undo(self) -> Run:
         return self.verb("undo")
