@@ -27,6 +27,18 @@ class HostRouting:
         end = self.passage.ends.at(link, version, number)
         return AddressOwner(end.port, end.mac, end) if end is not None else None
 
+    def begun(self, version: int, hop: NextHop, to: int, source: int, protocol: str) -> NextHop:
+        """The way of what the host begins, for which TCP asks again with its source (ip_route_connect()).
+
+        Of UDP that depends on the program: with a connected socket the kernel asks again as well.
+        """
+        again = routed = self.outwards(version, to, source=source) if protocol in {"tcp", "udp"} else hop
+        if protocol == "udp" and again != hop:
+            ways = f"{_way(version, to, again)} where the program connects its socket, else {_way(version, to, hop)}"
+            self.passage.unsure.append(f"UDP of the host: {ways}")
+            routed = hop
+        return routed
+
     def _fib(self) -> RouteTables:
         return self.passage.fib(self.passage.version)
 

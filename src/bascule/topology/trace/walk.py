@@ -381,8 +381,8 @@ class Walk(NeighbourSearch):
         return self._out(passage, hop, hop.gateway or after)
 
     def _connected(self, routing: HostRouting, hop: NextHop, to: int, source: int) -> NextHop:
-        """The way of the host's own connection, for which TCP asks again with its source (ip_route_connect())."""
-        return routing.outwards(self.version, to, source=source) if self.traffic.protocol == "tcp" else hop
+        """The way of what the host itself begins."""
+        return routing.begun(self.version, hop, to, source, self.traffic.protocol)
 
     def _out(self, passage: PacketPath, hop: NextHop, next_hop: int) -> WireEnd | None:
         """The host sends to a neighbour behind a link."""
