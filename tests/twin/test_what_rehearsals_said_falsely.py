@@ -255,3 +255,20 @@ def test_a_switch_with_two_cables_hears_of_the_loop_where_they_carry_tags(tmp_pa
     status, said = rehearse(LOOP, tmp_path)
     assert [one["ok"] for one in said["expectations"]] == [True, True]
     assert status == 0
+
+
+def test_who_has_static_entries_is_not_the_one_who_hears_of_routers(tmp_path: Path) -> None:
+    """To such a guest nothing for an unknown MAC is flooded: that says nothing of the guard of another."""
+    text = """\
+site: t
+networks: {lan: {subnet: [10.0.0.0/24, "2001:db8::/64"]}}
+hosts: {h: {nics: {e0: {network: lan}}, bridges: {br0: {uplink: e0, guard: mac}}}}
+guests:
+  db: {host: h, nics: [{bridge: br0, address: [10.0.0.6/24, "2001:db8::6/64"], guard: strict, fdb: static}]}
+  web: {host: h, nics: [{bridge: br0, address: [10.0.0.7/24, "2001:db8::7/64"]}]}
+machines:
+  pc: {nics: [{network: lan, address: "2001:db8::b/64"}]}
+"""
+    status, said = rehearse(text, tmp_path)
+    assert [one["detail"] for one in said["checks"] if one["ok"] is False] == []
+    assert status == 0

@@ -69,7 +69,7 @@ def check_guards(site: Site, host: Host, probe_domain: ProbeDomain) -> Iterator[
         if not others:
             yield Check(id="guard", subject=port.guest, ok=None, detail="nobody else is there to be attacked")
             continue
-        parties = _parties(site, inside, others)
+        parties = _parties(site, inside, _hearing(site, others))
         shown = tuple(one for one in others if one.mac in {parties.other.mac, parties.router.mac})
         where = probe_domain.hosts[host.name]
         yield attack_from(
@@ -98,6 +98,13 @@ def _snoops_somewhere(site: Site, network: str | None) -> bool:
 
 def _inside(port: GuardedPort, probe_domain: ProbeDomain) -> ProbeAttachment | None:
     return next((one for one in probe_domain.attachments.get(port.guest, ()) if one.mac in port.macs), None)
+
+
+def _hearing(site: Site, others: Sequence[ProbeAttachment]) -> list[ProbeAttachment]:
+    """First those to whom a bridge floods what is for a MAC that it does not know."""
+    nics = (nic for guest in site.guests.values() for nic in guest.nics)
+    told = {nic.mac for nic in nics if nic.guarding.fdb == "static"}
+    return sorted(others, key=lambda one: one.mac in told)
 
 
 def _parties(site: Site, inside: ProbeAttachment, others: Sequence[ProbeAttachment]) -> Parties:
