@@ -32,12 +32,14 @@ class HostRouting:
 
         Of UDP that depends on the program: with a connected socket the kernel asks again as well.
         """
-        again = routed = self.outwards(version, to, source=source) if protocol in {"tcp", "udp"} else hop
-        if protocol == "udp" and again != hop:
-            ways = f"{_way(version, to, again)} where the program connects its socket, else {_way(version, to, hop)}"
-            self.passage.unsure.append(f"UDP of the host: {ways}")
-            routed = hop
-        return routed
+        if protocol not in {"tcp", "udp"}:
+            return hop
+        again = self.outwards(version, to, source=source)
+        if protocol == "tcp" or again == hop:
+            return again
+        ways = f"{_way(version, to, again)} where the program connects its socket, else {_way(version, to, hop)}"
+        self.passage.unsure.append(f"UDP of the host: {ways}")
+        return hop
 
     def _fib(self) -> RouteTables:
         return self.passage.fib(self.passage.version)
