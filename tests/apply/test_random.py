@@ -203,3 +203,18 @@ def reach(wanted: HostState) -> HostState:
                 raise
             break
     return observe(sysctls=KEYS)
+
+
+def test_the_route_of_a_link_that_is_down_is_not_put_first(bare: Bed) -> None:
+    """Its addresses have none: the kernel refuses it ('Device for nexthop is not up')."""
+    bare.batch("link set n0 up\nlink set n1 up\naddr add 10.1.0.1/24 dev n0\naddr add 10.1.0.2/24 dev n1\n")
+    with bare.host.entered():
+        start = observe(sysctls=KEYS)
+        n0, n1, n2 = (start.links[IfName(name)] for name in ("n0", "n1", "n2"))
+        assert n1.facts.behind == ("10.1.0.0/24",)
+        down = replace(n2, up=False, addresses=(Address(ip="10.1.0.3/24"),))
+        wanted = replace(start, links={**start.links, n2.name: down, n0.name: replace(n0, addresses=())})
+        execute(diff(start, wanted))
+        assert not diff(observe(sysctls=KEYS), wanted)
+        assert back_from(start, wanted, observe(sysctls=KEYS)).left == ()
+        assert bare.ip("-4 route show 10.1.0.0/24").splitlines()[0].startswith("10.1.0.0/24 dev n0")

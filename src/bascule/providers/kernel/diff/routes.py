@@ -7,7 +7,7 @@ from ipaddress import ip_interface
 
 from msgspec.structs import replace
 
-from bascule.model.state import FixedNeighbour, HostState, Route, RouteFacts, RoutingRule
+from bascule.model.state import FixedNeighbour, HostState, Link, Route, RouteFacts, RoutingRule
 from bascule.model.values import IfName
 from bascule.plan.change import Command, Risk
 from bascule.plan.step import Phase, Step, ip, step
@@ -75,8 +75,11 @@ def first_again(before: HostState, after: HostState) -> Iterator[Step]:
 
     It puts the route of a new address behind the others, and goes by the first one (fib_table_insert).
     """
-    behind = {subnet for link in after.links.values() for subnet in link.facts.behind}
+    led = {link.name: _subnets(link) for link in after.links.values() if link.up}  # one that is down has no route
+    behind = {subnet for name, subnets in led.items() for subnet in after.links[name].facts.behind if subnet in subnets}
     for name, link in after.links.items() if behind else ():
+        if name not in led:
+            continue
         had = {address.ip for address in before.links[name].addresses} if name in before.links else set()
         seen: set[str] = set()
         for address in link.addresses:
@@ -92,6 +95,10 @@ def first_again(before: HostState, after: HostState) -> Iterator[Step]:
             commands = (ip("route", "del", *words), ip("route", "prepend", *words))
             action = f"route {subnet} dev {name} before that of other links"
             yield step(Phase.ROUTE, name, action, *commands, risk=Risk.CHANGES, about="routes")
+
+
+def _subnets(link: Link) -> set[str]:
+    return {str(ip_interface(address.ip).network) for address in link.addresses}
 
 
 def _when_old(route: Route, lowered: Collection[IfName], reset: Collection[IfName]) -> Phase:
