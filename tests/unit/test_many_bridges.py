@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 
 from bascule.apply.prepare import prepare_from
+from bascule.apply.rollback.checkpoint import Status
+from bascule.apply.rollback.preview import UndoPreview
 from bascule.cli.show.plan import show_plan
+from bascule.cli.show.undo import show_preview
 from bascule.model.links import Physical
-from bascule.model.state import HostState, Link
+from bascule.model.state import Address, HostState, Link
 from bascule.model.values import IfName, Mac
+from bascule.plan.diff import diff
 from bascule.site import parse
 from tests.work import assert_linear
 
@@ -63,3 +68,18 @@ def test_four_times_the_bridges_are_four_times_the_work(
 ) -> None:
     task(4, kind)()  # what is made once
     assert_linear(lambda number: task(number, kind), BRIDGES)
+
+
+def test_the_way_back_of_many_bridges_fits_a_screen() -> None:
+    site = parse(text(BRIDGES).encode(), "site.yaml")
+    links = (
+        replace(link, up=True, addresses=(Address(ip=f"fe80::{place + 1:x}/64"),))
+        for place, link in enumerate(found(BRIDGES).links.values())
+    )
+    before = HostState.of(links)
+    made = prepare_from(site, site.hosts["h"], before).wanted
+    seen = UndoPreview(number=1, status=Status.CONFIRMED, made_at=0.0, site="site.yaml", plan=diff(made, before))
+    shown = show_preview(seen, columns=100)
+    assert len(shown.splitlines()) <= 24, shown
+    assert "address fe80::…/64" in shown
+    assert "delete bridge" in shown

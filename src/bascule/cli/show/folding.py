@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import chain
 from typing import TypeVar
 
 from bascule.cli.show.output_style import output_style
@@ -13,6 +16,7 @@ RANGE_FROM = 3  # names that follow each other, and
 STEPS_FROM = 4  # those between which others are left out
 FOLD_FROM = 3  # lines that say the same of things that make a range, or
 FOLD_ANY_FROM = 6  # of any
+FEW = 8  # rows
 LONG_NAME = 20  # characters
 MOST_PIECES = 5  # names and ranges, where only the kind of thing matters
 _NUMBERED = tuple(map(re.compile, (r"^(.*?)(\d+)(\D*(?:\.\d+)?)$", r"^(.*\D)(\d+)()$")))  # web-01.0, eth0.101
@@ -37,18 +41,17 @@ def ranges(names: Iterable[str], *, most: int | None = None) -> str:
     Of more than ``most`` names and ranges the last are a number, which -v unfolds.
     """
     listed = list(dict.fromkeys(names))
-    pieces: list[tuple[str, int]] = []
+    pieces: list[str] = []
     start = 0
     while start < len(listed):
+        if len(pieces) == most:
+            return f"{', '.join(pieces)} and {len(listed) - start} more"
         step, length = _run(listed, start)
         every = f" (every {_ordinal(step)})" if step > 1 else ""
         first, last = listed[start], listed[start + length - 1]
-        pieces.append((f"{first}…{_end(last)}{every}" if length > 1 else first, length))
+        pieces.append(f"{first}…{_end(last)}{every}" if length > 1 else first)
         start += length
-    if most is None or len(pieces) <= most:
-        return ", ".join(piece for piece, _ in pieces)
-    more = sum(number for _, number in pieces[most:])
-    return f"{', '.join(piece for piece, _ in pieces[:most])} and {more} more"
+    return ", ".join(pieces)
 
 
 def shorter_lists(text: str, *, most: int | None = None) -> str:
@@ -97,21 +100,27 @@ def _ordinal(number: int) -> str:
 
 
 def folded(
-    rows: Iterable[Sequence[str]], names: Collection[str] = (), *, most: int | None = None
+    rows: Iterable[Sequence[str]], names: Collection[str] = (), *, most: int | None = None, into: float = math.inf
 ) -> list[tuple[str, ...]]:
     """Rows of cells of which the first says what each is about; alike ones are one row, as they are with -v.
 
     Alike but for that first cell, for ``names`` and for lines of files; the row stands in the place of the first.
-    ``most`` names and ranges stand in such a row, as in ``ranges``: where each of them matters, all.
+    ``most`` names and ranges stand in such a row, as in ``ranges``: where each of them matters, all. Where more
+    than ``into`` rows would be left there are none.
     """
-    listed = [tuple(row) for row in rows]
-    if output_style().verbose or len(listed) < FOLD_FROM:
-        return listed
+    if output_style().verbose:
+        return [tuple(row) for row in rows]
+    listed: list[tuple[str, ...]] = []
     groups: dict[tuple[str, ...], list[int]] = {}
     words = NamesIn(names)
-    for place, row in enumerate(listed):
+    for place, row in enumerate(map(tuple, rows)):
+        listed.append(row)
         one = len({name for cell in row for name in words.of(cell)}) == 1
         groups.setdefault(tuple(_shape(cell, row[0], words if one else None) for cell in row), []).append(place)
+        if len(groups) > into:
+            return []
+    if len(listed) < FOLD_FROM:
+        return listed
     made: list[tuple[int, tuple[str, ...]]] = []
     for shape, places in groups.items():
         some = sorted((listed[place] for place in places), key=lambda row: natural(row[0]))
@@ -124,6 +133,16 @@ def folded(
         put = {ord(_THING): things, ord(_NAME): named, ord(_LINE): _lines(some)}
         made.append((places[0], tuple(cell.translate(put) for cell in shape)))
     return [row for _, row in sorted(made, key=lambda one: one[0])]
+
+
+def shortest(
+    rows: Sequence[tuple[str, ...]], names: Collection[str] = (), *, most: int | None = None
+) -> list[tuple[str, ...]]:
+    """Rows as in ``folded``; where many are left, those that differ in names of the same places are one as well."""
+    short = folded(rows, names, most=most)
+    if len(short) <= FEW or output_style().verbose:
+        return short
+    return min(short, [row for row, _ in folded_by_place(rows, most=most)], key=len)
 
 
 def folded_by_place(
@@ -140,26 +159,24 @@ def folded_by_place(
     found: list[tuple[tuple[str, ...], tuple[int, ...]]] = []
     for places in groups.values():
         some = sorted((rows[place] for place in places), key=lambda row: natural(row[0]))
-        if len(places) >= FOLD_FROM and _are_in_order(some):
-            found.append((tuple(_in_one(cells, most) for cells in zip(*some, strict=True)), tuple(places)))
+        varying = [list(zip(*map(_VARYING.findall, cells), strict=True)) for cells in zip(*some, strict=True)]
+        if len(places) >= FOLD_FROM and all(map(_are_in_order, chain.from_iterable(varying))):
+            cells = zip(zip(*some, strict=True), varying, strict=True)
+            found.append((tuple(_in_one(each, values, most) for each, values in cells), tuple(places)))
         else:
             found += [(rows[place], (place,)) for place in places]
     return sorted(found, key=lambda one: one[1][0])
 
 
-def _are_in_order(rows: Sequence[tuple[str, ...]]) -> bool:
-    """Whether names that pair off go up together: "eth0, eth1 … of br0, br1" must not hide that eth0 is in br1."""
-    for cells in zip(*rows, strict=True):
-        for values in zip(*map(_VARYING.findall, cells), strict=True):
-            pairs_off = len(set(values)) == len(rows) and not _MAC.fullmatch(values[0])
-            if pairs_off and not _LINK_LOCAL.fullmatch(values[0]) and list(values) != sorted(values, key=natural):
-                return False
-    return True
+def _are_in_order(values: Sequence[str]) -> bool:
+    """Whether names that pair off go up: "eth0, eth1 … of br0, br1" must not hide that eth0 is in br1."""
+    pairs_off = len(set(values)) == len(values) and not _MAC.fullmatch(values[0])
+    return not pairs_off or bool(_LINK_LOCAL.fullmatch(values[0])) or list(values) == sorted(values, key=natural)
 
 
-def _in_one(cells: Sequence[str], most: int | None) -> str:
-    found = [_VARYING.findall(cell) for cell in cells]
-    words = iter([_told(values, most) for values in zip(*found, strict=True)])
+def _in_one(cells: Sequence[str], varying: Sequence[Sequence[str]], most: int | None) -> str:
+    """Cells of one column as one, with all values in each place where they differ."""
+    words = iter([_told(values, most) for values in varying])
     return _LINE_OF_FILE.sub(_lines([cells]), _VARYING.sub(lambda _: next(words), cells[0]))
 
 
@@ -198,6 +215,7 @@ def without_numbers(text: str) -> str:
     return _NUMBERS.sub("", text)
 
 
+@lru_cache(maxsize=1 << 16)  # the same names stand in many lines
 def natural(name: str) -> tuple[tuple[int, str], ...]:
     """An order in which eth2 comes before eth10."""
     return tuple((int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name))

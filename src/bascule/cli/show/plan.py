@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from bascule.cli.common import seconds, table, wrapped
-from bascule.cli.show.folding import MOST_PIECES, folded, folded_by_place, natural, ranges, shorter_lists
+from bascule.cli.show.folding import MOST_PIECES, folded, folded_by_place, natural, ranges, shorter_lists, shortest
 from bascule.cli.show.output_style import output_style
 from bascule.model.values import count
 from bascule.plan.change import Change, Note, Plan, Risk
@@ -48,10 +48,7 @@ def show_plan(host: str, plan: Plan, *, columns: int) -> str:
         rows = _note_rows(note for note in plan.notes if note.kind == kind)
         rows += _lost_rows(plan.files) if kind == "warning" else []
         if rows:
-            short = folded(rows, names, most=MOST_PIECES)
-            if len(short) > SCREEN // 3 and not output_style().verbose:
-                short = min(short, [row for row, _ in folded_by_place(rows, most=MOST_PIECES)], key=len)
-            lines += ["", words, *table(short, indent=2, columns=columns)]
+            lines += ["", words, *table(shortest(rows, names, most=MOST_PIECES), indent=2, columns=columns)]
     return "\n".join(lines).lstrip("\n")
 
 
@@ -128,6 +125,14 @@ class PlanLine(Struct, frozen=True):
     reason: str
     guests: tuple[str, ...] = ()
 
+    @property
+    def why(self) -> str:
+        """The reason with the guests that it does not name."""
+        if not self.guests:
+            return self.reason
+        names = ", ".join(self.guests) if output_style().verbose else ranges(self.guests, most=MOST_PIECES)
+        return f"{self.reason}; carries {names}"
+
 
 def rows_of(changes: Iterable[Change]) -> list[PlanLine]:
     """The changes as they are told: those of one link that follow each other closely together."""
@@ -140,26 +145,29 @@ def rows_of(changes: Iterable[Change]) -> list[PlanLine]:
             risk = max(change.risk for change in group)
             actions = ", ".join(dict.fromkeys(change.action for change in group))
             named = group[0].reason.split()
-            unnamed = [guest for guest in group[0].guests if guest not in named]
-            names = ", ".join(unnamed) if output_style().verbose else ranges(unnamed, most=MOST_PIECES)
-            guests = f"; carries {names}" if unnamed else ""
+            unnamed = tuple(guest for guest in group[0].guests if guest not in named)
             words = "" if risk is Risk.ADDITION else risk.words
-            rows.append(PlanLine(subject, actions, words, f"{group[0].reason}{guests}", tuple(unnamed)))
+            rows.append(PlanLine(subject, actions, words, group[0].reason, unnamed))
     return rows
 
 
 def _changes(changes: Iterable[Change], names: set[str], columns: int) -> list[str]:
     """The numbered changes, in order; alike ones that nothing else must come between are one line."""
     stages = [rows_of(some) for _, some in groupby(changes, key=_stage)]
+    by_place: list[str] = []
+    most = math.inf  # lines: more are not shown
+    if not output_style().verbose:
+        by_place = _lines_of([row for told in stages for row in _folded(told)], columns)
+        most = max(SCREEN, _height(by_place))
     rows: list[PlanLine] = []
     for told in stages:
-        cells = ((row.subject, row.action, row.risk, row.reason) for row in told)
-        short = folded(cells, names, most=MOST_PIECES)
+        cells = ((row.subject, row.action, row.risk, row.why) for row in told)
+        short = folded(cells, names, most=MOST_PIECES, into=most - len(rows))
+        if not short:
+            return by_place
         rows += [PlanLine(subject, action, risk, reason) for subject, action, risk, reason in short]
     lines = _lines_of(rows, columns)
-    if _height(lines) > SCREEN and not output_style().verbose:
-        lines = min(lines, _lines_of([row for told in stages for row in _folded(told)], columns), key=_height)
-    return lines
+    return lines if _height(lines) <= most else by_place
 
 
 def _height(parts: Iterable[str]) -> int:
@@ -179,22 +187,22 @@ def _lines_of(rows: Sequence[PlanLine], columns: int) -> list[str]:
         if len(row.subject) > longest:
             subject = f"{wrapped(row.subject, indent=4 + digits, columns=columns)}\n{' ' * indent}"
         lines.append(f"  {number:>{digits}}  {subject}{wrapped(words, indent=indent, columns=columns)}")
-        if row.reason not in because:
-            lines.append(" " * indent + wrapped(f"because {row.reason}", indent=indent, columns=columns))
-        because.add(row.reason)
+        if row.why not in because:
+            lines.append(" " * indent + wrapped(f"because {row.why}", indent=indent, columns=columns))
+        because.add(row.why)
     return lines
 
 
 def _folded(told: Sequence[PlanLine]) -> Iterator[PlanLine]:
     """Those that differ in names of the same places in one line."""
-    cells = [(row.subject, row.action, row.risk, row.reason.partition("; carries ")[0]) for row in told]
+    cells = [(row.subject, row.action, row.risk, row.reason) for row in told]
     for (subject, action, risk, reason), places in folded_by_place(cells, most=MOST_PIECES):
         if len(places) == 1:
             yield told[places[0]]
             continue
         guests = sorted({guest for place in places for guest in told[place].guests}, key=natural)
-        named = ranges(guests)
-        carried = named if named == ranges(guests, most=MOST_PIECES) else count(len(guests), "guest")
+        named = ranges(guests, most=MOST_PIECES)
+        carried = count(len(guests), "guest") if named.endswith(" more") else named
         yield PlanLine(subject, action, risk, f"{reason}; carries {carried}" if guests else reason)
 
 

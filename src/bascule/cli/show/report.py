@@ -57,8 +57,8 @@ def _plan(host: str, plan: Plan) -> PlanPart:
     told: set[str] = set()
     rows = []
     for row in rows_of(plan.changes):
-        reason = "" if row.reason in told else row.reason
-        told.add(row.reason)
+        reason = "" if row.why in told else row.why
+        told.add(row.why)
         rows.append(PlanRow(subject=row.subject, action=row.action, risk=row.risk, reason=reason))
     return PlanPart(
         host=host,
