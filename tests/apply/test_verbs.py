@@ -260,6 +260,21 @@ def test_drift_is_told(bed: Bed) -> None:
     assert "10.8.0.0/16" in drift
 
 
+def test_whoever_monitors_a_host_is_told_of_drift_alike_by_the_status_by_json_and_by_metrics(bed: Bed) -> None:
+    def told() -> tuple[int, bool, set[str]]:
+        metrics = set(bed.run("status", "--metrics").stdout.splitlines())
+        return bed.run("status").returncode, bed.status()["ok"], {x for x in metrics if x.startswith("bascule_ok ")}
+
+    bed.apply("--no-confirm")
+    assert told() == (0, True, {"bascule_ok 1"})
+    bed.ip("link set br3 down")
+    assert told() == (1, False, {"bascule_ok 0"})
+    assert "br3: bring up" in bed.run("status", "-q").stdout
+    bed.ip("link set br3 up")
+    assert bed.status()["drift"] == []
+    assert told() == (0, True, {"bascule_ok 1"})
+
+
 def test_the_forward_delay_of_a_bridge_without_stp_comes_back(addition: Bed) -> None:
     """It does nothing there, but the undo promises to leave no difference."""
     addition.ip("link add br3 type bridge forward_delay 0")

@@ -83,7 +83,7 @@ def test_a_guarded_host_from_apply_to_undo(tmp_path: Path) -> None:
         lab.ip(host, "link del bascule-attack")
         run(("nft", "flush", "ruleset"), namespace=host)
         assert "no guard stands" in bascule("verify", str(file), "--attack", "web", status=1)
-        assert "bascule_guards" in "\n".join(json.loads(bascule("status", "--json"))["drift"])
+        assert "bascule_guards" in "\n".join(json.loads(bascule("status", "--json", status=1))["drift"])
         bascule("apply", str(file), "--yes", "--no-confirm")
         assert "bascule_guards" in run(("nft", "list", "ruleset"), namespace=host).stdout
         for _ in range(3):

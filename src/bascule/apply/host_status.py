@@ -30,7 +30,8 @@ from bascule.system.disk.lockfile import Holder, holder
 class HostStatus(Struct, frozen=True, kw_only=True):
     """The last change that is not taken back, and the host against it.
 
-    ``words`` says what was found and what finishes it; ``ok`` is False when somebody must act.
+    ``words`` says what was found and what finishes it; ``ok`` is False when somebody must act: drift is put
+    right, or made the file's, by a person.
     """
 
     words: str
@@ -144,7 +145,7 @@ class _StatusReport(Struct):
             drifted += tuple(files.drift(self.checkpoint.files))
         return HostStatus(
             words=words,
-            ok=ok and not unseen,
+            ok=ok and not unseen and not drifted,
             number=n,
             status=entry.status,
             site=self.checkpoint.site_path or self.checkpoint.site,

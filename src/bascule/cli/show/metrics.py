@@ -16,7 +16,7 @@ def metrics(now: HostStatus) -> str:
     drift: _Samples = [] if now.unseen else [({}, len(now.drift))]
     is_open = now.status is not None and now.status.is_open
     return "".join((
-        _metric("bascule_ok", "gauge", "1 while nobody must act, 0 when somebody must", [({}, now.ok)]),
+        _metric("bascule_ok", "gauge", "1 while nobody must act; 0: drift, or an unfinished change", [({}, now.ok)]),
         _metric("bascule_change_open", "gauge", "1 while a change waits to be kept or taken back", [({}, is_open)]),
         _metric(
             "bascule_change_number", "gauge", "The number of the last change that stands", _known(now.number)

@@ -28,7 +28,9 @@ def command(*, as_json: bool, watch: bool, as_metrics: bool) -> int:
     With --watch in a service of systemd each event is an entry of the journal, drift with the priority of a warning;
     the fields are BASCULE_EVENT (status, drifted or back), BASCULE_SUBJECT and BASCULE_CHANGE.
 
-    Reads only. Exit status: 0, or 1 when somebody must act; with --metrics always 0 where it could look.
+    Reads only. Exit status: 0, or 1 when somebody must act: the host has drifted, drift could not be checked, or a
+    change was left unfinished. "ok" of --json and bascule_ok of --metrics say the same; the exit status of --metrics is
+    0 wherever it could look.
     """
     from bascule import workflow
 
@@ -57,7 +59,7 @@ def _show(now: HostStatus, *, as_json: bool) -> None:
 
     if as_json:
         emit("status", {"ok": now.ok, **_as_json(now)})
-    elif not (output_style().quiet and now.ok and not now.drift):
+    elif not (output_style().quiet and now.ok):
         show(_words(now))
 
 
