@@ -4,10 +4,18 @@ import os
 
 import pytest
 
-from bascule.draw import draw
+from bascule.draw import draw, make_scene
 from bascule.draw.formats.canvas import cells
+from bascule.model.host_links import SwitchPort
+from bascule.model.site import Site
 from tests.draw import sites
 from tests.draw.golden import FOLDER, GOLDEN
+
+CABLED = sites.site(
+    "cabled",
+    [sites.network("lan", "192.168.1.0/24")],
+    [sites.host("h", *(sites.nic(f"e{n}", "lan", switch=SwitchPort(name="sw-1", port=f"Gi{n}")) for n in "01234"))],
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", GOLDEN)
@@ -23,6 +31,20 @@ def test_golden(name: str) -> None:
 def test_no_line_is_wider_than_asked(count: int, width: int) -> None:
     drawn = draw(sites.many(count), width=width)
     assert max(cells(line) for line in drawn.splitlines()) <= width
+
+
+@pytest.mark.parametrize("width", [40, 44, 60, 80, 120])
+@pytest.mark.parametrize("site", [sites.production(), sites.trunk(), CABLED], ids=lambda site: site.name)
+def test_what_a_box_has_no_room_for_is_told_below(site: Site, width: int) -> None:
+    drawn = draw(site, width=width)
+    words = " ".join(drawn.split())
+    for node in make_scene(site).nodes.values():
+        for note in (node.label, *node.notes):
+            assert note in words or note.partition("/")[0] in words, (note, drawn)
+
+
+def test_an_outline_has_no_heading_over_nothing() -> None:
+    assert "machines" not in draw(CABLED, width=40).splitlines()
 
 
 def test_narrower_than_forty_columns_is_drawn_for_forty() -> None:

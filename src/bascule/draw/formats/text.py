@@ -128,6 +128,9 @@ def _notes(scene: Scene, layout: Layout | None, width: int) -> list[str]:
         whole = {key: " ".join((scene.nodes[key].label, *scene.nodes[key].notes)) for key in drawn}
         if cut := [words for key, words in whole.items() if words != drawn[key]]:
             lines += ["", *_wrap(f"networks: {', '.join(cut)}", width)]
+        if cut := _cut(scene, layout):
+            lines += ["", *_wrap("what the boxes have no room for:", width)]
+            lines += [line for words in cut for line in _wrap(words, width, "  ")]
     if scene.path:
         names = " → ".join(scene.nodes[key].label for key in scene.path.nodes) or "nowhere"
         lines += ["", *_wrap(f"{scene.path.source} to {scene.path.target}: {names}", width)]
@@ -152,6 +155,24 @@ def _notes(scene: Scene, layout: Layout | None, width: int) -> list[str]:
     if bad:
         lines += ["", *_wrap("state: " + ", ".join(f"{n.label} {n.state}" for n in bad), width)]
     return lines
+
+
+def _cut(scene: Scene, layout: Layout) -> list[str]:
+    """Names and notes that are not, or not whole, in the boxes, those of alike elements in one line.
+
+    Of an address without its prefix length the network says the rest.
+    """
+    shown: dict[str, set[str]] = {}
+    for box in layout.boxes:
+        if box.node:
+            shown.setdefault(box.node, set()).update(box.lines)
+    found: dict[tuple[str, ...], list[str]] = {}
+    for key, drawn in shown.items():
+        node = scene.nodes[key]
+        notes = tuple(note for note in node.notes if drawn.isdisjoint({note, note.partition("/")[0]}))
+        if notes or node.title not in drawn:
+            found.setdefault(notes, []).append(node.label)
+    return [": ".join(filter(None, (", ".join(labels), ", ".join(notes)))) for notes, labels in found.items()]
 
 
 def _named(nodes: Iterable[Node]) -> str:
@@ -183,12 +204,13 @@ def outline(scene: Scene, width: int) -> list[str]:
             ends = [(tap, edge.lower) for tap in taps for edge in tree.lower[tap]]
             for tap, into in ends:
                 lines += _lines(scene, scene.nodes[tap], 2, width, tail=f"on {scene.nodes[into].label}")
-    lines.append("networks")
-    for node in scene.of_layer(Layer.NETWORK):
+    networks, machines = list(scene.of_layer(Layer.NETWORK)), list(scene.of_layer(Layer.MACHINE))
+    lines += ["networks"] if networks else []
+    for node in networks:
         lines += _lines(scene, node, 1, width)
         lines += [f"    {scene.nodes[edge.lower].label}" for edge in scene.lower(node.id)]
-    lines.append("machines")
-    for node in scene.of_layer(Layer.MACHINE):
+    lines += ["machines"] if machines else []
+    for node in machines:
         lines += _lines(scene, node, 1, width)
     return lines
 
@@ -204,7 +226,8 @@ def _standing(scene: Scene, tree: Tree, key: str, depth: int, width: int) -> lis
 
 
 def _lines(scene: Scene, node: Node, depth: int, width: int, *, lead: str = "", tail: str = "") -> list[str]:
-    taps = [scene.nodes[edge.lower].title for edge in scene.lower(node.id) if node.layer is Layer.GUEST]
+    ends = [scene.nodes[edge.lower] for edge in scene.lower(node.id) if node.layer is Layer.GUEST]
+    taps = [" ".join((end.title, *end.marks, *end.notes)) for end in ends]
     nets = [scene.nodes[edge.lower].label for edge in scene.lower(node.id) if node.layer is Layer.NIC]
     words = [lead + node.title, *node.marks, *(f"via {tap}" for tap in taps), *(f"to {net}" for net in nets)]
     indent = "  " * min(depth, 6)
