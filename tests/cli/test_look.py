@@ -410,3 +410,39 @@ def test_forty_columns(words: tuple[str, ...]) -> None:
         # a word that is itself longer is not cut, a command is whole, and what an option does has ten columns
         whole = len(line) > 40 and (len(line.split()[-1]) > 16 or line.startswith(("fix ", "or ", " " * 31, "  -")))
         assert len(line) <= 40 or whole, line
+
+
+@pytest.mark.parametrize("words", [("check",), ("plan", "--here", "--diff")])
+def test_sentences_are_no_wider_than_eighty_columns_where_the_terminal_is_not(words: tuple[str, ...], lab: Lab) -> None:
+    host = lab.host("eth2", "eth3", "eth4", "eth5")
+    done = lab.bascule(host, *words, str(ROOT / "examples/production.yaml"), env={"COLUMNS": "80"}, hostname="vmserver")
+    assert done.returncode == 0, done.stderr
+    lines = (done.stdout + done.stderr).splitlines()
+    assert len(lines) > 1
+    assert [line for line in lines if len(line) > 80] == []
+
+
+def test_the_verdict_of_why_goes_on_in_a_line_of_its_own_and_a_stage_in_few_columns_as_well() -> None:
+    words = ("why", "colleague", "builder", "tcp/80", "--site", "examples/nat.yaml")
+    head = "colleague → builder tcp/80: UNKNOWN"
+    wide = bascule(*words, COLUMNS="80").stdout.splitlines()
+    assert max(map(len, wide)) <= 80
+    assert wide[:2] == [head, "  (new connections; it is not known whether the answer would pass)"]
+    narrow = bascule(*words, COLUMNS="40").stdout.splitlines()
+    start = narrow.index("   1  wire  ?")
+    assert narrow[start + 1 : start + 3] == [
+        "      eno1 what colleague sends to",
+        "      internet does not pass this host",
+    ]
+
+
+def test_in_few_columns_the_words_of_a_change_stand_below_its_link_and_in_one_column(lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(SIXTY)
+    env = {"COLUMNS": "40"}
+    done = lab.bascule(lab.host("eth0"), "plan", "--here", str(tmp_path / "s.yaml"), env=env, hostname="h")
+    assert done.returncode == 0, done.stderr
+    changes = done.stdout.split("\n\n")[1].splitlines()
+    below = [line for line in changes if not re.match(r"  \d  \S+$", line)]
+    places = {len(line) - len(line.lstrip()) for line in below if str(tmp_path) not in line}
+    assert places == {5}
+    assert len(changes) - len(below) >= 3

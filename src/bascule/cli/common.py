@@ -144,9 +144,18 @@ _WHOLE = re.compile(r"(fix|or) {4}|.*[│┊║═━●|]")  # commands that ar
 def fitted(text: str) -> str:
     """Text for a narrow terminal: a line that is longer goes on in the next, further to the right."""
     columns = width()
-    if columns >= NARROW or not (sys.stdout.isatty() or "COLUMNS" in os.environ):
+    if columns >= NARROW or not _has_columns():
         return text
     return "\n".join(_fitted(line, columns) for line in text.split("\n"))
+
+
+def sentence(text: str) -> str:
+    """A sentence in lines that fit the terminal; in a pipe, where a program may read it, it stays one line."""
+    return wrapped(text, indent=0, columns=width()) if _has_columns() else text
+
+
+def _has_columns() -> bool:
+    return sys.stdout.isatty() or "COLUMNS" in os.environ
 
 
 def _fitted(line: str, columns: int) -> str:

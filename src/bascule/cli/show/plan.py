@@ -17,6 +17,7 @@ from bascule.plan.change import Change, Note, Plan, Risk
 from bascule.plan.file_change import FileChange
 from bascule.plan.step import Phase
 
+LEAST = 30  # columns for words beside a name
 SCREEN = 24  # lines of changes from which on those that differ in names of the same places are one, too
 
 NOTE_WORDS = {
@@ -179,6 +180,8 @@ def _lines_of(rows: Sequence[PlanLine], columns: int) -> list[str]:
     digits, longest = len(str(len(rows))), max(len(row.subject) for row in rows)
     longest = min(longest, max(8, columns // 3))  # a longer one has a line of its own
     indent = 2 + digits + 2 + longest + 2
+    if columns - indent < LEAST:  # each has a line of its own
+        longest, indent = 0, 4 + digits
     lines = []
     because: set[str] = set()
     for number, row in enumerate(rows, 1):

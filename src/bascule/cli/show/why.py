@@ -28,14 +28,19 @@ ANSWERS = {
     "unknown": "it is not known whether the answer would pass",
 }
 SHOWN_PAIRS = 4
+SIDE_BY_SIDE = 60  # columns; with fewer the name of a stage has a line of its own
 ANYWHERE = "not from a known file"
 
 
 def show_why(found: WhyAnswer, *, everything: bool, brief: bool, columns: int) -> str:
     """The verdict first, then what is in the way, whose it is and where it stands, then what would open it."""
-    lines = [_verdict(found)]
+    verdict = _verdict(found)
     if brief:
-        return lines[0]
+        return "   ".join(verdict)
+    lines = ["   ".join(verdict)]
+    if len(lines[0]) > columns:
+        lines = [wrapped(verdict[0], indent=2, columns=columns)]
+        lines += [f"  {wrapped(words, indent=2, columns=columns)}" for words in verdict[1:]]
     number = 0
     for leg in found.asked.answer.legs:
         if not everything and not _tells(leg):
@@ -52,7 +57,8 @@ def show_why(found: WhyAnswer, *, everything: bool, brief: bool, columns: int) -
     return "\n".join(lines)
 
 
-def _verdict(found: WhyAnswer) -> str:
+def _verdict(found: WhyAnswer) -> list[str]:
+    """The result, what it is about, and what is in the way."""
     answer = found.asked.answer
     head = f"{found.asked.by.name} → {found.asked.of.name} {found.service}: {answer.result.value.upper()}"
     first = next((leg for leg in answer.legs if leg.name == "new"), None)
@@ -65,7 +71,7 @@ def _verdict(found: WhyAnswer) -> str:
     if any(one.result.value == "no" for one in found.large):
         words += "; large packets get lost"
     reasons = [f"{one.code.value}: {one.subject}" for one in answer.blockers]
-    return f"{head}   ({words})" + (f"   {'; '.join(reasons)}" if reasons else "")
+    return [head, f"({words})", *(["; ".join(reasons)] if reasons else [])]
 
 
 def _heading(found: WhyAnswer, leg: Leg) -> str:
@@ -107,8 +113,12 @@ def _stage(found: WhyAnswer, number: int, stage: Stage, columns: int) -> Iterato
     words = stage.words
     if not words and not stage.blockers:
         words = count(len(stage.chains), "chain") if stage.chains else ""
-    shown = wrapped(f"{stage.where:<16} {words}", indent=27, columns=columns - 9)
-    yield f"  {number:>2}  {stage.name:<20} {shown}  {mark}"
+    if columns < SIDE_BY_SIDE:
+        yield f"  {number:>2}  {stage.name}  {mark}"
+        yield f"      {wrapped(f'{stage.where}  {words}', indent=6, columns=columns)}"
+    else:
+        shown = wrapped(f"{stage.where:<16} {words}", indent=27, columns=columns - 9)
+        yield f"  {number:>2}  {stage.name:<20} {shown}  {mark}"
     for hit in stage.hits:
         if hit.verdict == "accept" and not stage.blockers:
             yield f"        {wrapped(f'{hit.chain}: {hit.line.text or hit.verdict}', indent=10, columns=columns)}"
@@ -146,7 +156,8 @@ def _end(found: WhyAnswer, columns: int) -> Iterator[str]:
             yield f"note    {wrapped(party.note, indent=8, columns=columns)}"
     for words in (*found.notes, *found.network.rules.unread):
         yield f"note    {wrapped(words, indent=8, columns=columns)}"
-    yield f"proved  by the model of {found.where}, {seconds(found.model_s)}"
+    words = f"by the model of {found.where}, {seconds(found.model_s)}"
+    yield f"proved  {wrapped(words, indent=8, columns=columns)}"
 
 
 def _opens(fix: Fix) -> str:

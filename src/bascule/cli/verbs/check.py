@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bascule.cli.common import show
+from bascule.cli.common import sentence, show
 from bascule.cli.entry import emit
 from bascule.cli.show.output_style import output_style
 
@@ -43,7 +43,8 @@ def command(site: str, *, as_json: bool) -> int:
         return 0
     if not output_style().quiet:
         told = ", ".join(_count(number, _noun(key)) for key, number in _counts(right).items() if number)
-        show(f"{name} is valid: site '{right.name}'" + (f" with {told}" if told else ", empty so far"))
+        words = f"{name} is valid: site '{right.name}'" + (f" with {told}" if told else ", empty so far")
+        show(sentence(words))
     if warned := show_remarks(remarks(right), right.guests):
         show(f"\n{warned}")
     return 0

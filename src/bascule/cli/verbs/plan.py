@@ -13,6 +13,7 @@ from bascule.cli.common import (
     json_option,
     put,
     say,
+    sentence,
     show,
     site_argument,
     width,
@@ -97,7 +98,8 @@ def _print(
         show(show_diff(planned.plan).removesuffix("\n"))
         if not planned.plan.files:
             why = "" if observed else no_files(planned, root)
-            say(f"no file would be written, moved or removed{why and f': {why}'}")
+            words = f"no file would be written, moved or removed{why and f': {why}'}"
+            say(sentence(words))
     else:
         parts = (
             show_plan(planned.host.name, planned.plan, columns=width()),
