@@ -32,6 +32,38 @@ def test_files_of_several_configuration_systems(tmp_path: Path) -> None:
                  hint="say it with --dialect networkd")  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (("plan", PRODUCTION, "--observed"), "saved state"),
+        (("draw", PRODUCTION, "--highlight", "guest_01:desk", "--witness"), "saved rehearsal"),
+        (("survey", "lo", "--pcap"), "file"),
+    ],
+    ids=lambda words: words[0] if isinstance(words, tuple) else "",
+)
+def test_a_file_beside_the_site_file_is_called_what_it_should_be(
+    words: tuple[str, ...], what: str, tmp_path: Path
+) -> None:
+    (tmp_path / "kept.json").touch()
+    (tmp_path / "site.yaml").touch()
+    lead = "lo=" if words[0] == "survey" else ""
+    done = bascule(*words, f"{lead}{tmp_path}")
+    assert_error(done, "FILE", f"is a directory, not a {what}", status=64, hint="name the file")
+    assert "site.yaml" not in done.stderr
+    done = bascule(*words, f"{lead}{tmp_path}/kep.json")
+    assert_error(done, "FILE", f"'{tmp_path}/kep.json' does not exist", status=64, hint="did you mean")
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [(b"", "the file is empty"), (b"site: x", "line 1 is no JSON"), (b"\x7fELF\xd0\x00", "it is no text")],
+)
+def test_a_saved_state_that_is_none_says_why_and_how_to_write_one(data: bytes, why: str, tmp_path: Path) -> None:
+    (tmp_path / "state").write_bytes(data)
+    done = bascule("plan", PRODUCTION, "--observed", str(tmp_path / "state"))
+    assert_error(done, "STATE-FILE", f"is not a saved state: {why}", status=64, hint="--save-observed FILE")
+
+
 def test_an_endpoint_that_nobody_has() -> None:
     done = bascule("draw", PRODUCTION, "--highlight", "guest_1:customer")
     assert_error(done, "ENDPOINT", "'guest_1' is not a guest, machine or host with an address", status=64,

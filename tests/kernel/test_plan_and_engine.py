@@ -152,8 +152,9 @@ def test_a_damaged_state_file_is_one_error(tmp_path: Path) -> None:
         file = tmp_path / "observed.json"
         file.write_text(text)
         done = prefork.run("plan", str(PRODUCTION), "--observed", str(file))
-        assert done.returncode == 1, text
+        assert done.returncode == 64, text
         assert done.stderr.startswith("error[STATE-FILE]"), done.stderr
+        assert "hint: write one on that host with: bascule plan SITE --save-observed FILE" in done.stderr
 
 
 def test_a_rehearsal_starts_from_the_host_as_it_is_found(lab: Lab) -> None:

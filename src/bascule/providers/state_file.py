@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from bascule.errors import BasculeError
+from bascule.errors import Problem, UsageFault
 from bascule.model.state import HostState
 from bascule.providers.json import from_json, to_json
 from bascule.system.disk.files import read_bytes, write_text
@@ -18,8 +18,15 @@ def save_state(path: str, state: HostState) -> None:
 
 
 def read_state(path: str) -> HostState:
-    """A saved state. Raises BasculeError where the file is none."""
+    """A saved state. Raises UsageFault where the file is none."""
+    data = read_bytes(path, limit=STATE_MAX, what="saved state")
     try:
-        return from_json(json.loads(read_bytes(path, limit=STATE_MAX)))
+        return from_json(json.loads(data))
+    except json.JSONDecodeError as error:
+        why = f"line {error.lineno} is no JSON" if data.strip() else "the file is empty"
+    except UnicodeDecodeError:
+        why = "it is no text"
     except ValueError as error:
-        raise BasculeError.of("STATE-FILE", f"'{path}' is not a saved state: {error}") from error
+        why = str(error)
+    hint = "write one on that host with: bascule plan SITE --save-observed FILE"
+    raise UsageFault(Problem(code="STATE-FILE", message=f"'{path}' is not a saved state: {why}", hint=hint))

@@ -58,7 +58,7 @@ def from_rehearsal(path: str, meant: Question) -> tuple[Highlight, str]:
     from bascule.system.disk.files import read_bytes
 
     try:
-        document: Any = json.loads(read_bytes(path, limit=WITNESS_MAX))
+        document: Any = json.loads(read_bytes(path, limit=WITNESS_MAX, what="saved rehearsal"))
         listed = document["expectations"]
         questions = [((str(e["from"]), str(e["to"]), str(e["service"])), e["ok"]) for e in listed]
         chosen = listed[choose(meant, questions)]

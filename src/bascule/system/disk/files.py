@@ -11,45 +11,66 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from bascule.errors import NotPermitted, Problem, SiteFault
+from bascule.errors import BasculeError, NotPermitted, Problem, SiteFault, UsageFault
 
 STDOUT = "standard output"
+STDIN = "standard input"
+SITE_FILE = "site file"
 SITE_FILE_MAX = 4 << 20  # bytes; a site with 10,000 guests has about 2 MiB
 SILENCE_S = 30.0  # of a pipe or a device: whoever fills it may be on the other side of an SSH line
 
 
-def read_bytes(path: str | Path, *, limit: int = SITE_FILE_MAX, silence_s: float = SILENCE_S) -> bytes:
-    """The content of a site file of at most ``limit`` bytes; ``-`` is standard input.
+def read_bytes(
+    path: str | Path, *, limit: int = SITE_FILE_MAX, silence_s: float = SILENCE_S, what: str = SITE_FILE
+) -> bytes:
+    """The content of a file of at most ``limit`` bytes that a person named; ``what`` says what it should be.
 
-    Raises SiteFault for what is missing, no file, too large or sends nothing for ``silence_s`` seconds, NotPermitted
-    for what may not be read. A terminal is waited for without a limit: a person types there.
+    ``-`` is standard input. Raises SiteFault (UsageFault where it is to be another than the site file) for what is
+    missing, no file, too large or sends nothing for ``silence_s`` seconds, NotPermitted for what may not be read. A
+    terminal is waited for without a limit: a person types there.
     """
-    if str(path) == "-":
-        return _within(_read(sys.stdin.fileno(), limit + 1, silence_s, "standard input"), limit, "standard input")
-    file, name = Path(path), f"'{path}'"
+    try:
+        if str(path) == "-":
+            return _within(_read(sys.stdin.fileno(), limit + 1, silence_s, STDIN), limit, STDIN, what)
+        return _file(Path(path), limit, silence_s, what)
+    except _Unfit as unfit:
+        raise (SiteFault if what == SITE_FILE else UsageFault)(*unfit.problems) from unfit
+
+
+class _Unfit(BasculeError):
+    """What is named is no such file."""
+
+
+def _unfit(message: str, hint: str | None = None) -> _Unfit:
+    return _Unfit(Problem(code="FILE", message=message, hint=hint))
+
+
+def _file(file: Path, limit: int, silence_s: float, what: str) -> bytes:
+    name = f"'{file}'"
     try:
         kind = file.stat().st_mode
         if stat.S_ISDIR(kind):
-            candidates = sorted(each.name for each in file.iterdir() if each.suffix in {".yaml", ".yml"})[:5]
+            ends = {".yaml", ".yml"} if what == SITE_FILE else {".json"}
+            candidates = sorted(each.name for each in file.iterdir() if each.suffix in ends)[:5]
             hint = f"name the file: {', '.join(candidates)}" if candidates else "name the file itself"
-            raise SiteFault(Problem(code="FILE", message=f"'{path}' is a directory, not a site file", hint=hint))
+            raise _unfit(f"{name} is a directory, not a {what}", hint)
         if stat.S_ISSOCK(kind):
-            hint = "name a file, or send the text through a pipe: … | bascule check -"
-            raise SiteFault(Problem(code="FILE", message=f"{name} is a socket, not a site file", hint=hint))
+            pipe = ", or send the text through a pipe: … | bascule check -" if what == SITE_FILE else ""
+            raise _unfit(f"{name} is a socket, not a {what}", f"name a file{pipe}")
         handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         try:
-            return _within(_read(handle, limit + 1, silence_s, name), limit, name)
+            return _within(_read(handle, limit + 1, silence_s, name), limit, name, what)
         finally:
             os.close(handle)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise SiteFault(Problem(code="FILE", message=f"'{path}' does not exist", hint=_instead(file))) from error
+        raise _unfit(f"{name} does not exist", instead(file)) from error
     except PermissionError as error:
         raise NotPermitted(
-            Problem(code="FILE", message=f"'{path}' may not be read", hint="run it as its owner, or as root")
+            Problem(code="FILE", message=f"{name} may not be read", hint="run it as its owner, or as root")
         ) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise SiteFault(Problem(code="FILE", message=f"'{path}' cannot be read: {reason}")) from error
+        raise _unfit(f"{name} cannot be read: {reason}") from error
 
 
 def _read(handle: int, size: int, silence_s: float, name: str) -> bytes:
@@ -60,8 +81,7 @@ def _read(handle: int, size: int, silence_s: float, name: str) -> bytes:
     while len(data) < size:
         if not ready.poll(wait_ms):
             hint = "name a file, or see why whoever writes to it sends nothing"
-            words = f"{name} sent nothing for {silence_s:g} s"
-            raise SiteFault(Problem(code="FILE", message=words, hint=hint))
+            raise _unfit(f"{name} sent nothing for {silence_s:g} s", hint)
         with suppress(BlockingIOError):  # another reader of the same pipe was faster
             if not (chunk := os.read(handle, size - len(data))):
                 break
@@ -69,7 +89,7 @@ def _read(handle: int, size: int, silence_s: float, name: str) -> bytes:
     return data
 
 
-def _instead(file: Path) -> str:
+def instead(file: Path) -> str:
     """What may be meant by the name of a file that is not there."""
     from difflib import get_close_matches
 
@@ -102,15 +122,9 @@ def write_text(path: str | Path, text: str) -> None:
         Path(path).write_text(text, encoding="utf-8", errors="replace")
 
 
-def _within(data: bytes, limit: int, name: str) -> bytes:
+def _within(data: bytes, limit: int, name: str, what: str) -> bytes:
     if len(data) > limit:
-        raise SiteFault(
-            Problem(
-                code="FILE",
-                message=f"{name} is larger than {limit >> 20} MiB, which no site file is",
-                hint="is this the right file?",
-            )
-        )
+        raise _unfit(f"{name} is larger than {limit >> 20} MiB, which no {what} is", "is this the right file?")
     return data
 
 

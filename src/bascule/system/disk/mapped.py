@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 
 from bascule.errors import NotPermitted, Problem, UsageFault
+from bascule.system.disk.files import instead
 
 
 def map_file(path: str) -> bytes | mmap.mmap:
@@ -27,5 +28,10 @@ def map_file(path: str) -> bytes | mmap.mmap:
     except PermissionError as error:
         problem = Problem(code="FILE", message=f"'{path}' may not be read", hint="run it as its owner, or as root")
         raise NotPermitted(problem) from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UsageFault(Problem(code="FILE", message=f"'{path}' does not exist", hint=instead(Path(path)))) from error
+    except IsADirectoryError as error:
+        message = f"'{path}' is a directory, not a file"
+        raise UsageFault(Problem(code="FILE", message=message, hint="name the file itself")) from error
     except OSError as error:
         raise UsageFault(Problem(code="FILE", message=f"'{path}' cannot be read: {error.strerror}")) from error
