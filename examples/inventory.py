@@ -11,6 +11,7 @@ import argparse
 import csv
 import json
 import re
+import signal
 import sys
 from collections.abc import Iterator
 
@@ -74,6 +75,7 @@ def main() -> int:
         print(*error.problems, sep="\n", file=sys.stderr)
         return error.exit_status
     table = list(rows(site, found))
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader that ends early, as head does, ends this quietly
     if given.format == "csv":
         writer = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
         writer.writeheader()

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +65,16 @@ def test_the_inventory_as_ansible_reads_it(tmp_path: Path) -> None:
     known = listed["_meta"]["hostvars"]
     assert known["guest_01"]["ansible_host"] == "129.230.1.21"
     assert "ansible_host" not in known["guest_02"]
+
+
+@pytest.mark.parametrize("words", [(), ("--format", "csv")])
+def test_an_inventory_whose_reader_ends_early_ends_quietly(words: tuple[str, ...]) -> None:
+    program = [sys.executable, "examples/inventory.py", "examples/production.yaml", *words]
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as closed:
+        done = subprocess.run(program, cwd=ROOT, stdout=closed, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (-signal.SIGPIPE, b"")
 
 
 def test_a_wrong_file_has_no_inventory(tmp_path: Path) -> None:
