@@ -18,20 +18,19 @@ def seen_as_found(name: str | None) -> tuple[Site, Mapping[str, SeenHost]]:
     return made, {found.name: SeenHost(state=observe())}
 
 
-def seen_as_declared(site: Site, host: Host) -> tuple[Site, Mapping[str, SeenHost]]:
-    """A site and its host as seen here."""
-    return site, {host.name: seen_host(site, host)}
+def seen_as_declared(site: Site, host: Host, root: str | None) -> tuple[Site, Mapping[str, SeenHost]]:
+    """A site and its host as seen here, its files below ``root``."""
+    return site, {host.name: seen_host(site, host, root)}
 
 
-def seen_host(site: Site, host: Host) -> SeenHost:
+def seen_host(site: Site, host: Host, root: str | None) -> SeenHost:
     """What this host shows, and what the plan would change on it, for the picture."""
-    from bascule.apply.options import ANY_DRIVER
-    from bascule.apply.prepare import look, prepare
-    from bascule.apply.request import with_listed_files
+    from bascule.apply.prepare import look
+    from bascule.apply.request import plan_to_look_at
     from bascule.host.identity import compare
 
     try:
-        found = with_listed_files(prepare(site, host, choice=ANY_DRIVER), None)
+        found = plan_to_look_at(site, host, root)
     except BasculeError as error:
         problems = tuple(problem.message for problem in error.problems)
         state = look(site, host)

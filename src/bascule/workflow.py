@@ -256,16 +256,16 @@ def status() -> HostStatus:
 # ---- is it so?
 
 
-def verify(site: SiteLike, *, host: str | None = None, progress: Progress = unseen) -> Verified:
-    """The checks of this host and the expectations that it can ask, live."""
-    from bascule.apply.options import ANY_DRIVER
+def verify(
+    site: SiteLike, *, host: str | None = None, root: str | None = None, progress: Progress = unseen
+) -> Verified:
+    """The checks of this host, its files (those below ``root``) and the expectations that it can ask, live."""
     from bascule.apply.pending import waiting_words
-    from bascule.apply.prepare import prepare
-    from bascule.apply.request import with_listed_files
+    from bascule.apply.request import plan_to_look_at
     from bascule.apply.state_directory import here
     from bascule.verify.live import verify_live
 
-    found, place = with_listed_files(prepare(*load_for(site, host), choice=ANY_DRIVER), None), here()
+    found, place = plan_to_look_at(*load_for(site, host), root), here()
     about = found.site, found.host, found.observed, found.plan
     return verify_live(*about, place.state / "networks", waiting_words(place), progress)
 
@@ -352,11 +352,13 @@ def import_host(
 # ---- pictures
 
 
-def seen(site: SiteLike | None = None, *, host: str | None = None) -> tuple[Site, Mapping[str, SeenHost]]:
-    """A site and its host as seen here; without a file this machine, of which nothing is declared."""
+def seen(
+    site: SiteLike | None = None, *, host: str | None = None, root: str | None = None
+) -> tuple[Site, Mapping[str, SeenHost]]:
+    """A site and its host as seen here, its files below ``root``; without a site this machine, nothing declared."""
     from bascule.live_picture import seen_as_declared, seen_as_found
 
-    return seen_as_found(host) if site is None else seen_as_declared(*load_for(site, host))
+    return seen_as_found(host) if site is None else seen_as_declared(*load_for(site, host), root)
 
 
 def draw(site: SiteLike, *, form: str = "svg", observed: Mapping[str, SeenHost] | None = None, width: int = 100) -> str:

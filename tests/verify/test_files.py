@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 
 from bascule import live_picture, workflow
-from bascule.apply import request
-from bascule.persist.persister import find_persister
 from bascule.plan.change import Plan
 from bascule.system.disk.files import read_below
 from bascule.verify import live
@@ -70,15 +68,15 @@ def root_of(bed: Bed) -> Path:
 
 
 def seen_by_each(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[tuple[str, str]]]:
-    """What each verb says is not as declared; the files below ``root`` are this machine's own to them."""
-    monkeypatch.setattr(request, "find_persister", lambda *who, root: find_persister(*who, root=str(root_of(bed))))
+    """What each verb says is not as declared, of the host and the files below its root."""
+    root = str(root_of(bed))
     monkeypatch.setattr(live, "missing", lambda *_: ["NET_RAW"])  # no frames: they take their time
     monkeypatch.setenv("BASCULE_STATE_DIR", str(bed.state))
     site, host = workflow.load_for(str(bed.site), "h")
     with bed.host.entered(), called("h"):
-        checks: tuple[Check, ...] = workflow.verify(str(bed.site), host="h").checks
-        picture = live_picture.seen_host(site, host)
-        served = asyncio.run(served_drift(Source(str(bed.site), "h")))
+        checks: tuple[Check, ...] = workflow.verify(str(bed.site), host="h", root=root).checks
+        picture = live_picture.seen_host(site, host, root)
+        served = asyncio.run(served_drift(Source(str(bed.site), "h", root)))
     return {
         "verify": [(check.subject, check.detail) for check in checks if check.ok is False],
         "draw": list(picture.drift),

@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.apply.address_conflicts import refuse_taken
-from bascule.apply.options import DriverChoice
+from bascule.apply.options import ANY_DRIVER, DriverChoice
 from bascule.apply.pending import refuse_if_waiting
 from bascule.apply.prepare import PreparedPlan, prepare, refuse_unmakable, with_files
 from bascule.apply.rollback import boot_unit
@@ -23,6 +23,14 @@ from bascule.plan.file_change import FILES
 from bascule.providers.observe import begin
 from bascule.system.net.monitor import NetlinkMonitor
 from bascule.system.process.rights import require_rights
+
+
+def plan_to_look_at(site: Site, host: Host, root: str | None) -> PreparedPlan:
+    """What would change on this host and in its files, those below ``root``, to hold what is there against it.
+
+    Raises BasculeError.
+    """
+    return with_listed_files(prepare(site, host, choice=ANY_DRIVER), root)
 
 
 def with_listed_files(prepared: PreparedPlan, root: str | None) -> PreparedPlan:

@@ -39,6 +39,12 @@ def host_option(function: F) -> F:
     return click.option("--host", metavar="HOST", help="Which host, where the file has several.")(function)
 
 
+def root_option(function: F) -> F:
+    """The host's files, where they are not the machine's own."""
+    words = "The files are those below DIR instead of the machine's own /etc."
+    return click.option("--root", metavar="DIR", help=words)(function)
+
+
 def here_option(function: F) -> F:
     """Insist that this machine is the host, whatever its name and hardware say."""
     words = "Treat this machine as that host, even if its name and hardware do not match."

@@ -14,9 +14,10 @@ Stamp = tuple[int, int, int]
 class Source:
     """A site and the host that is looked at. Without a file: this host, whatever it has."""
 
-    def __init__(self, site_file: str | None, host: str | None) -> None:
-        """Raises SiteFault, UsageFault."""
+    def __init__(self, site_file: str | None, host: str | None, root: str | None = None) -> None:
+        """With the host's files below ``root``. Raises SiteFault, UsageFault."""
         self.site_file = site_file
+        self.root = root
         self._wish = host
         self._stamp: Stamp | None = None
         self.problem = ""

@@ -14,9 +14,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from bascule import questions, workflow
-from bascule.apply.options import ANY_DRIVER
-from bascule.apply.prepare import look, prepare
-from bascule.apply.request import with_listed_files
+from bascule.apply.prepare import look
+from bascule.apply.request import plan_to_look_at
 from bascule.draw.report.reach import reach_table
 from bascule.errors import BasculeError
 from bascule.model.state import HostState
@@ -73,7 +72,7 @@ class Watcher:
         digest = self.source.site.source.digest
         now = datetime.now().astimezone().strftime("%H:%M:%S")
         try:
-            seen = workflow.verify(site_file, host=self.source.host.name)
+            seen = workflow.verify(site_file, host=self.source.host.name, root=self.source.root)
             self._asking = LastAnswers(at=now, digest=digest, checks=seen.checks, outcomes=seen.outcomes)
         except (BasculeError, OSError) as error:
             self._asking = LastAnswers(at=now, digest=digest, problem=first(error))
@@ -142,7 +141,7 @@ class Watcher:
         plan: Plan | None = None
         if self.source.site_file is not None:
             try:
-                found = with_listed_files(prepare(site, host, choice=ANY_DRIVER), None)
+                found = plan_to_look_at(site, host, self.source.root)
                 observed, plan = found.observed, found.plan
             except BasculeError as error:
                 problems.append(first(error))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bascule.cli.common import NARROWEST, host_option, json_option, put, say, width
+from bascule.cli.common import NARROWEST, host_option, json_option, put, root_option, say, width
 from bascule.cli.show.output_style import output_style
 from bascule.draw.formats import CONVERTED, FORMATS, of_file
 from bascule.errors import Problem, UsageFault
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("site_file", metavar="[SITE]", required=False, type=click.Path(dir_okay=True))
 @host_option
+@root_option
 @json_option
 @click.option("--live", is_flag=True, help="Look at this host, too, and mark what differs. Without SITE: always.")
 @click.option(
@@ -43,6 +44,7 @@ def command(
     *,
     site_file: str | None,
     host: str | None,
+    root: str | None,
     as_json: bool,
     live: bool,
     form: str | None,
@@ -68,7 +70,7 @@ def command(
         raise UsageFault(
             Problem(code="USAGE", message=f"a {form.upper()} needs a file", hint=f"name one with -o rack.{form}")
         )
-    site, observed = _read(site_file, host, live=live)
+    site, observed = _read(site_file, host, root, live=live)
     drawing = draw(
         site,
         format="svg" if form in CONVERTED else form,
@@ -90,12 +92,16 @@ def command(
     return 0
 
 
-def _read(site_file: str | None, host: str | None, *, live: bool) -> tuple[Site, Mapping[str, SeenHost]]:
+def _read(
+    site_file: str | None, host: str | None, root: str | None, *, live: bool
+) -> tuple[Site, Mapping[str, SeenHost]]:
     """The site, and what was seen of the host that we are on, if it is asked for."""
     from bascule import workflow
 
     if live or site_file is None:
-        return workflow.seen(site_file, host=host)
+        return workflow.seen(site_file, host=host, root=root)
+    if root is not None:
+        raise click.UsageError("--root goes with --live: without it no file of a host is looked at")
     if host is not None:
         return workflow.load_for(site_file, host)[0], {}
     return workflow.load(site_file), {}

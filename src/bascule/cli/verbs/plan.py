@@ -12,6 +12,7 @@ from bascule.cli.common import (
     host_option,
     json_option,
     put,
+    root_option,
     say,
     sentence,
     show,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 @survey_options
 @click.option("--commands", is_flag=True, help="Print the exact commands instead, ready to paste.")
 @click.option("--diff", "as_diff", is_flag=True, help="Print how the configuration files will change, as a diff.")
-@click.option("--root", metavar="DIR", help="The files are those below DIR instead of the machine's own /etc.")
+@root_option
 @click.option("--exit-code", is_flag=True, help="Exit with 2 when there are changes.")
 @click.option("--observed", metavar="FILE", help="Plan against a saved state instead of this host.")
 @driver_options

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from bascule.cli.common import host_option, json_option, say, say_fine, stay
+from bascule.cli.common import host_option, json_option, root_option, say, say_fine, stay
 from bascule.errors import MissingTool, Problem
 
 LISTEN = "127.0.0.1:8474"
@@ -19,12 +19,20 @@ encrypted: where others share the wire, prefer the default address and ssh -L"""
 @click.command()
 @click.argument("site_file", metavar="[SITE]", required=False, type=click.Path(dir_okay=True))
 @host_option
+@root_option
 @json_option
 @click.option("--listen", "where", metavar="ADDRESS:PORT", default=LISTEN, show_default=True, help="Where to listen.")
 @click.option("--name", "names", metavar="NAME", multiple=True, help="A further host name by which browsers may come.")
 @click.option("--token", "is_secret", is_flag=True, help="Ask for a token on loopback, too.")
 def command(
-    *, site_file: str | None, host: str | None, as_json: bool, where: str, names: tuple[str, ...], is_secret: bool
+    *,
+    site_file: str | None,
+    host: str | None,
+    root: str | None,
+    as_json: bool,
+    where: str,
+    names: tuple[str, ...],
+    is_secret: bool,
 ) -> int:
     """Show this host in the browser: the picture, drift, carrier, learned MACs, traffic, and expectations on demand.
 
@@ -40,7 +48,7 @@ def command(
     from bascule.web.source import Source
 
     place = parse_listen(where)
-    source = Source(site_file, host)
+    source = Source(site_file, host, root)
     own = platform.node()
     door = open_door(place, names=names, host_name=own, is_secret=is_secret)
 

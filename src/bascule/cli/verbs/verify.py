@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
-from bascule.cli.common import host_option, json_option, show, site_argument, steps, width, wrapped
+from bascule.cli.common import host_option, json_option, root_option, show, site_argument, steps, width, wrapped
 from bascule.cli.show.output_style import output_style
 
 
 @click.command()
 @site_argument
 @host_option
+@root_option
 @json_option
 @click.option("--strict", is_flag=True, help="Exit with 1 also where a guest is off or something is left unproven.")
 @click.option(
@@ -19,7 +20,9 @@ from bascule.cli.show.output_style import output_style
     help="Ask only whether the guest's guard stops every hostile frame, sent from a port of our own beside "
     "its tap; nobody else gets one.",
 )
-def command(*, site_file: str, host: str | None, as_json: bool, strict: bool, attack: str | None) -> int:
+def command(
+    *, site_file: str, host: str | None, root: str | None, as_json: bool, strict: bool, attack: str | None
+) -> int:
     """Check the bridges, NICs, guests and files of this host, and ask the expectations that it can ask.
 
     Changes nothing; sends probes (ARP, ICMP, TCP, UDP). What only others can ask is listed with the reason.
@@ -37,7 +40,7 @@ def command(*, site_file: str, host: str | None, as_json: bool, strict: bool, at
     if attack is not None:
         return _attacked(site_file, host, attack, as_json=as_json)
     doing = steps(as_json=as_json)
-    seen = workflow.verify(site_file, host=host, progress=doing)
+    seen = workflow.verify(site_file, host=host, root=root, progress=doing)
     doing("")
     ok = seen.proven if strict else seen.ok
     if as_json:
