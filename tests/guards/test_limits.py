@@ -98,6 +98,23 @@ def test_a_limit_is_set_seen_as_drift_changed_and_taken_back(stage: Stage) -> No
     assert "lim-" not in run(("ip", "link"), namespace=stage.host).stdout
 
 
+@pytest.mark.parametrize(
+    "broken", ["tc qdisc del dev web.0 ingress", "tc qdisc del dev QUEUE root", "ip link del QUEUE"]
+)
+def test_half_a_limit_is_seen_and_made_whole(broken: str, stage: Stage) -> None:
+    """Without its ingress a guest sends what it likes; without the device behind it nothing of it gets out."""
+    whole = {"web.0": Bandwidth(up=20_000_000, down=1_000_000_000)}
+    stage.bascule("apply", stage.write("{up: 20Mbit, down: 1Gbit}"), "--yes", "--no-confirm")
+    assert stage.limits() == whole
+    run(broken.replace("QUEUE", queue_name("web.0")).split(), namespace=stage.host)
+    assert "web.0: limit to" in json.dumps(json.loads(stage.bascule("status", "--json"))["drift"])
+    stage.bascule("apply", str(stage.file), "--yes", "--no-confirm")
+    assert stage.limits() == whole
+    listed = run(("tc", "filter", "show", "dev", "web.0", "ingress"), namespace=stage.host).stdout
+    assert f"Redirect to device {queue_name('web.0')}" in listed
+    stage.bascule("apply", stage.write(""), "--yes", "--no-confirm")
+
+
 def test_udev_sets_the_limit_of_a_tap_that_appears() -> None:
     text = udev_text({"web.0": Bandwidth(up=10**8)})
     assert text is not None

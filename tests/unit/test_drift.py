@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from bascule.model.links import Bridge
+from bascule.model.links import Bridge, BridgePort, Tap
 from bascule.model.ruleset.rules import Table
 from bascule.model.state import Address, HostState, Link
 from bascule.model.values import IfName, Mac
@@ -42,3 +42,15 @@ def test_a_table_of_an_earlier_change_is_missed_after_a_later_one() -> None:
     stood = HostState(tables={one.key: one for one in (ours, theirs)})
     goal = drift_goal(ThreeWay(before=stood, wanted=stood, now=HostState()))
     assert goal.tables == {ours.key: ours}
+
+
+def test_the_ports_of_a_bridge_that_is_gone_go_back_to_it() -> None:
+    """Not only the bridge is to be made again; and what is a port of nothing has no cost to be set."""
+    port = Link(
+        name=IfName("vnet1"), options=Tap(type="tap"), master=IfName("br0"), port=BridgePort(cost=2), alias="bascule:s"
+    )
+    stood = HostState.of([SILENT, port])
+    now = HostState.of([replace(port, master=None, port=None)])
+    changes = diff(now, drift_goal(ThreeWay(before=stood, wanted=stood, now=now))).changes
+    assert ("vnet1", "become a port of br0") in [(change.subject, change.action) for change in changes]
+    assert drift_goal(ThreeWay(before=stood, wanted=HostState.of([port]), now=now)).links[port.name].port is None

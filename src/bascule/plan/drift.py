@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TypeVar
 
 from msgspec.structs import replace
@@ -22,16 +22,11 @@ def drift_goal(change: ThreeWay, providers: Iterable[Provider] = ()) -> HostStat
     kernel makes by itself are no drift, and a tap whose guest has stopped is none either.
     """
     before, wanted, now = change.before, change.wanted, change.now
-    links = dict(now.links)
-    ours = {name for name, link in wanted.links.items() if link.is_ours or before.links.get(name) != link}
-    for name in ours:
-        link, seen = wanted.links[name], now.links.get(name)
-        if seen is None:
-            if link.options.virtual:
-                links[name] = link
-            continue
-        links[name] = _put_right(link, seen, now)
-    kept = {*now.links, *links}
+    ours = {name: link for name, link in wanted.links.items() if link.is_ours or before.links.get(name) != link}
+    gone = {name: link for name, link in ours.items() if name not in now.links and link.options.virtual}
+    kept = {*now.links, *gone}
+    links = {**now.links, **gone}
+    links |= {name: _put_right(link, now.links[name], kept) for name, link in ours.items() if name in now.links}
     routes = [r for r in wanted.routes if r.dev in ours and r.protocol not in OTHERS and r.lifetime.valid_s is None]
     have = set(now.routes)
     missing = tuple(r for r in routes if r not in have and r.dev in kept)
@@ -59,17 +54,19 @@ def _with_missing(before: Sequence[T], wanted: Sequence[T], now: Sequence[T]) ->
     return (*now, *(one for one in wanted if one not in before and one not in now))
 
 
-def _put_right(link: Link, seen: Link, now: HostState) -> Link:
+def _put_right(link: Link, seen: Link, kept: Collection[str]) -> Link:
+    """Our part of a link that is there; ``kept`` are the links that there will be."""
+    if link.master is not None and link.master not in kept:
+        link = replace(link, master=seen.master, port=seen.port, vlans=seen.vlans)
     fixed = {a.ip: a for a in link.addresses if not _passes(a)}
     here = [a for a in seen.addresses if a.ip in fixed or _passes(a)]
     addresses = (*(fixed.pop(a.ip, a) for a in here), *fixed.values())
-    master = link.master if link.master in now.links or link.master is None else seen.master
     port = link.port
     if port is not None and seen.port is not None and port.cost is None:
         port = replace(port, cost=seen.port.cost)  # the kernel derives it from the port's speed
     # who makes the link-local address, the kernel or NetworkManager, is no drift while there is one, or none
     mode = seen.addrgenmode if _makes_its_own(link) == _makes_its_own(seen) else link.addrgenmode
-    return replace(link, addresses=addresses, altnames=seen.altnames, master=master, port=port, addrgenmode=mode)
+    return replace(link, addresses=addresses, altnames=seen.altnames, port=port, addrgenmode=mode)
 
 
 def _passes(address: Address) -> bool:

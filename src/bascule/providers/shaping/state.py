@@ -49,7 +49,7 @@ def bucket(device: str, rate: int) -> tuple[str, ...]:
 
 
 def setting(tap: str, limit: Bandwidth) -> Iterator[tuple[str, ...]]:
-    """The calls of ip and tc that set a limit on a tap without one."""
+    """The calls of ip and tc that set a limit on a tap without one, or where half of one is left."""
     queue = queue_name(tap)
     yield "ip", "link", "add", queue, "type", "ifb"
     yield "ip", "link", "set", "dev", queue, "alias", f"bascule:limit {tap}", "up"
@@ -57,8 +57,9 @@ def setting(tap: str, limit: Bandwidth) -> Iterator[tuple[str, ...]]:
         yield "tc", *bucket(tap, limit.down)
     if limit.up is not None:
         yield "tc", *bucket(queue, limit.up)
-        yield "tc", "qdisc", "add", "dev", tap, "ingress"
-        yield ("tc", "filter", "add", "dev", tap, "parent", INGRESS, "protocol", "all", "u32", "match", "u32", "0", "0",
+        yield "tc", "qdisc", "replace", "dev", tap, "ingress"
+        yield ("tc", "filter", "replace", "dev", tap, "parent", INGRESS, "protocol", "all", "prio", "1",
+               "handle", "800::800", "u32", "match", "u32", "0", "0",
                "action", "mirred", "egress", "redirect", "dev", queue)  # fmt: skip
 
 
@@ -72,15 +73,17 @@ def clearing(tap: str, limit: Bandwidth) -> Iterator[tuple[str, ...]]:
 
 
 def read_limits(listing: Iterable[Mapping[str, Any]], links: Iterable[str]) -> dict[str, Bandwidth]:
-    """Our limits from tc's JSON of all queues, by tap."""
+    """Our limits from tc's JSON of all queues, by tap; what a guest sends has none where it is not led through ours."""
+    told = list(listing)
+    led = {one["dev"] for one in told if one.get("kind") == "ingress"}
     rates = {
         str(one["dev"]): 8 * int(one["options"]["rate"])
-        for one in listing
+        for one in told
         if one.get("kind") == "tbf" and one.get("root") and "rate" in one.get("options", {})
     }
     there = set(links)
     return {
-        name: Bandwidth(up=rates.get(queue_name(name)), down=rates.get(name))
+        name: Bandwidth(up=rates.get(queue_name(name)) if name in led else None, down=rates.get(name))
         for name in sorted(there)
         if queue_name(name) in there
     }
