@@ -49,3 +49,40 @@ def test_d11_routes_of_other_metrics_go_with_their_addresses(real_host: Field) -
     assert real_host.document("plan", site)["changes"] == []
     assert real_host.bascule("undo", "--yes").returncode == 0
     assert told(real_host, "eth0") == before
+
+
+def on_eth1(field: Field, *addresses: str) -> str:
+    """A site file with these on eth1."""
+    nic = f"eth1: {{network: lan, address: [{', '.join(addresses)}]}}"
+    return field.site(f"site: s\nnetworks: {{lan: {{subnet: 'fd00:1::/64'}}}}\nhosts: {{kvm: {{nics: {{{nic}}}}}}}\n")
+
+
+def test_d11_an_address_that_comes_back_does_not_lead_where_another_one_led(real_host: Field) -> None:
+    """The kernel puts what undo gives back before what stayed; that one is set anew, and its route keeps its source."""
+    real_host.batch("address add fd00:1::10/64 dev eth1 nodad\n")
+    site = on_eth1(real_host, "fd00:1::10/64", "fd00:1::12/64")
+    mind = str(real_host.document("plan", site)["mind"])
+    assert "the host sends from fd00:1::12/64 from then on and no longer from fd00:1::10/64" in mind
+    assert real_host.bascule("apply", site, "--yes", "--no-confirm").returncode == 0
+    assert real_host.document("plan", site)["changes"] == []
+    real_host.batch(
+        "address add fd00:1::13/64 dev eth1 nodad preferred_lft 3000 valid_lft 4000\n"
+        "route add fd00:77::/64 via fd00:1::99 dev eth1 src fd00:1::13\n"
+    )
+    before = told(real_host, "eth1"), real_host.ip("-6 route show fd00:77::/64")
+    assert before[0][:2] == (["fd00:1::13", "fd00:1::12", "fd00:1::10"], "fd00:1::13")
+    site = on_eth1(real_host, "fd00:1::10/64")
+    assert real_host.bascule("apply", site, "--yes", "--no-confirm").returncode == 0
+    assert told(real_host, "eth1")[0] == ["fd00:1::13", "fd00:1::10"]
+    done = real_host.bascule("undo", "--yes")
+    assert done.returncode == 0 and "fd00:1::13/64 anew" in done.stdout + done.stderr, done.stdout + done.stderr
+    assert (told(real_host, "eth1"), real_host.ip("-6 route show fd00:77::/64")) == before
+
+
+def test_d11_an_order_that_others_have_changed_since_stays(real_host: Field) -> None:
+    real_host.batch("address add fd00:1::10/64 dev eth1 nodad\naddress add fd00:1::11/64 dev eth1 nodad\n")
+    site = on_eth1(real_host, "fd00:1::10/64", "fd00:1::11/64", "fd00:1::12/64")
+    assert real_host.bascule("apply", site, "--yes", "--no-confirm").returncode == 0
+    real_host.batch("address del fd00:1::10/64 dev eth1\naddress add fd00:1::10/64 dev eth1 nodad\n")
+    assert real_host.bascule("undo", "--yes").returncode == 0
+    assert told(real_host, "eth1")[:2] == (["fd00:1::10", "fd00:1::11"], "fd00:1::10")

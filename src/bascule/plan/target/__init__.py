@@ -16,6 +16,7 @@ from bascule.model.kernel_parameters import conf
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState, Link, Route
 from bascule.plan.address_migration import in_places_of_their_own, moved_neighbours, moved_rules
+from bascule.plan.address_order import new_leaders, newest_first
 from bascule.plan.change import Note
 from bascule.plan.earlier import NOTHING, EarlierChanges
 from bascule.plan.target.addresses import PROTOCOL, give_back, lay_twins, policy_rules, tell_moved
@@ -101,8 +102,14 @@ def target(
     return _finished(build)
 
 
-def _set_up(link: Link, before: Link | None) -> Link:
-    """A link with the carrier that it is thought to have: one that was down shows none, whatever its cable."""
+def _as_shown(link: Link, before: Link | None) -> Link:
+    """A link as the kernel will show it: new IPv6 addresses first, and the carrier that it is thought to have.
+
+    One that was down shows none, whatever its cable.
+    """
+    if before is not None and before.addresses:
+        had = {address.ip for address in before.addresses}
+        link = replace(link, addresses=newest_first(link.addresses, had))
     if before is None or before.up or not link.up or link.facts.carrier:
         return link
     return replace(link, facts=replace(link.facts, carrier=True))
@@ -117,8 +124,13 @@ def _finished(build: TargetBuilder) -> Target:
     for route, words in build.rivals:  # where its link gave its address up, it went with that
         if route in build.routes:
             build.note("warning", route.dev, words)
+    links = {name: _as_shown(link, build.observed.links.get(name)) for name, link in build.links.items()}
+    for name in sorted(links.keys() & build.observed.links.keys()):
+        for address, led in new_leaders(build.observed.links[name], links[name]):
+            text = f"where both fit, the host sends from {address} from then on and no longer from {led}"
+            build.note("warning", name, f"{text}: Linux takes the newest IPv6 address")
     state = HostState(
-        links={name: _set_up(link, build.observed.links.get(name)) for name, link in build.links.items()},
+        links=links,
         routes=tuple(in_places_of_their_own(_routes(build), set(build.observed.routes))),
         rules=policy_rules(build, rules),
         lost_rules=build.observed.lost_rules,

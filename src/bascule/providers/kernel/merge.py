@@ -19,6 +19,7 @@ from bascule.model.state import Address, FixedNeighbour, HostState, Link, Route,
 from bascule.model.values import IfName
 from bascule.model.volatile import Lifetime
 from bascule.plan.address_migration import in_places_of_their_own, route_by
+from bascule.plan.address_order import gone_back_to, newest_first
 from bascule.providers.kernel.kept_words import facet_words, value_words
 from bascule.providers.kernel.settling import slot
 from bascule.providers.merging import merge_mapping
@@ -105,7 +106,7 @@ class _Merge(Struct, kw_only=True):
             elif old is not None:
                 if self._is_ours_to_restore(old):
                     back = (*self._gone(name, old.addresses, self.now_ips), *self._came_meanwhile(old))
-                    yield name, replace(old, addresses=back)
+                    yield name, replace(old, addresses=newest_first(back, {a.ip for a in old.addresses}))
                 else:
                     self.kept.append(f"{name} is gone")
             elif seen is not None and name not in self.wanted.links:
@@ -191,7 +192,8 @@ class _Merge(Struct, kw_only=True):
         else:
             ours = old.name in self.touched or self._is_another(old.name)
             values["options"] = old.options if ours else seen.options
-        values["addresses"] = tuple(self._addresses(old, seen, values["addrgenmode"], up=values["up"]))
+        back = self._addresses(old, seen, values["addrgenmode"], up=values["up"])
+        values["addresses"] = gone_back_to(old, after if self.applied is not None else None, seen, back)
         return replace(seen, **values, facts=replace(seen.facts, behind=old.facts.behind, token=old.facts.token))
 
     def _options(self, old: Link, seen: Link, planned: Link | None, after: Link | None) -> Any:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from bascule.model.kernel_parameters import FORWARDING, REDIRECTS, conf, first_value, link_of
 from bascule.model.state import BY_SECRET, HostState, Link
 from bascule.model.values import IfName
+from bascule.plan.address_order import set_anew
 from bascule.plan.change import Command, Risk
 from bascule.plan.step import PLUG_S, Phase, Step, ip, step
 from bascule.providers.kernel.diff.addresses import out_of_order
@@ -110,7 +111,8 @@ def _steps(before: HostState, after: HostState) -> Iterator[Step]:
     reset = {
         name
         for name in changed - remade
-        if name in before.links and out_of_order(before.links[name], after.links[name])
+        if (old := before.links.get(name)) is not None
+        and (out_of_order(old, after.links[name]) or set_anew(old, after.links[name]))
     }
     yield from route_steps(before, after, lost, lowered=lowered, reset=reset)
     yield from first_again(before, after)

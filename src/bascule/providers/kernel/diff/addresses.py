@@ -8,6 +8,7 @@ from ipaddress import ip_interface
 from msgspec.structs import replace
 
 from bascule.model.state import Address, Link
+from bascule.plan.address_order import set_anew
 from bascule.plan.change import Command, Risk
 from bascule.plan.step import Phase, Step, ip, step
 
@@ -33,7 +34,7 @@ def address_steps(
     had = {address.ip for address in old.addresses}
     ips = {address.ip for address in new.addresses}
     longer = _other_lengths(old, new)
-    again = out_of_order(old, new)
+    again, ahead = out_of_order(old, new), set_anew(old, new)
     if again:
         commands = [_delete(new.name, a) for a in reversed(old.addresses) if a.ip in again]
         commands += [ip(*_address_words(new.name, a)) for a in new.addresses if a.ip in again]
@@ -42,19 +43,22 @@ def address_steps(
         )
     for address in _first_first(new.addresses):
         raised = new.up and not old.up and ":" in address.ip and not address.is_link_local
-        if (address in kept and not raised) or address.ip in again:
+        if (address in kept and not raised and address.ip not in ahead) or address.ip in again:
             continue  # of a link that was down, the kernel knows no route to a leased address's prefix
         commands = [ip(*_address_words(new.name, address))]
-        is_ours = address.ip in elsewhere or address.ip in longer
-        if ":" in address.ip and address.ip not in had and is_ours and "nodad" not in address.flags:
+        goes = longer.get(address.ip) or (address if address.ip in ahead else None)
+        is_ours = address.ip in elsewhere or goes is not None
+        is_new = address.ip not in had or goes is not None
+        if ":" in address.ip and is_new and is_ours and "nodad" not in address.flags:
             at_once = replace(address, flags=(*address.flags, "nodad"))
             commands.insert(0, ip(*_address_words(new.name, at_once)))
         if _gets_an_end(old, address):
             # Linux gives the prefix's route an end in the past, and soon drops it; the second time it is right
             commands *= 2
-        commands[:0] = [_delete(new.name, longer[address.ip])] if address.ip in longer else []
-        instead = f" instead of {longer[address.ip].ip}" if address.ip in longer else _no_longer_ends(old, address)
-        action, risk = f"address {address.ip}{instead}", Risk.CHANGES if address.ip in longer else Risk.ADDITION
+        commands[:0] = [_delete(new.name, goes)] if goes is not None else []
+        words = "" if goes is None else " anew, to lead again" if goes is address else f" instead of {goes.ip}"
+        action = f"address {address.ip}{words or _no_longer_ends(old, address)}"
+        risk = Risk.CHANGES if goes is not None else Risk.ADDITION
         yield step(fresh, new.name, action, *commands, risk=risk, about="addresses")
     if old.facts.temporaries and not any(":" in a.ip and not a.is_link_local for a in new.addresses):
         words = ("address", "flush", "dev", new.name, "temporary")  # they change by the hour: whichever there are then
