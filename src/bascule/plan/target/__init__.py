@@ -19,7 +19,7 @@ from bascule.plan.address_migration import in_places_of_their_own, moved_neighbo
 from bascule.plan.address_order import new_leaders, newest_first
 from bascule.plan.change import Note
 from bascule.plan.earlier import NOTHING, EarlierChanges
-from bascule.plan.target.addresses import PROTOCOL, give_back, lay_twins, policy_rules, tell_moved
+from bascule.plan.target.addresses import PROTOCOL, give_back, lay_twins, policy_rules, refuse_scopes, tell_moved
 from bascule.plan.target.bonds_and_vlans import lay_bond, lay_vlan_link
 from bascule.plan.target.bridges import lay_bridge, refuse_full
 from bascule.plan.target.builder import TargetBuilder
@@ -96,6 +96,7 @@ def target(
     refuse_full(build)
     forget_addresses(build, networks)
     move_addresses(build)
+    refuse_scopes(build)
     tell_moved(build)
     note_extras(build)
     note_foreign(build)

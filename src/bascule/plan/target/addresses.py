@@ -7,6 +7,7 @@ from ipaddress import ip_interface
 
 from msgspec.structs import replace
 
+from bascule.errors import BasculeError, Problem
 from bascule.model.host_links import DEFAULT_TABLE, MAIN_TABLE, HostLink, Ipv6, StaticRoute
 from bascule.model.kernel_parameters import FORWARDING, conf, takes_token
 from bascule.model.same_subnet import twins
@@ -232,6 +233,27 @@ def carry(build: TargetBuilder, uplink: Link, bridge: IfName) -> None:
         text = f"the kernel makes its stable IPv6 addresses from the secret and the card's own MAC, and {bridge} has no"
         text += " card: what moves stays until its lifetime ends, then the next advertisement brings another one"
         build.note("warning", uplink.name, text)
+
+
+def refuse_scopes(build: TargetBuilder) -> None:
+    """Raise a problem for each address beside one of its subnet with another scope (__inet_insert_ifa in Linux)."""
+    problems = []
+    for said in build.host.links():
+        link, first = build.links.get(said.name), dict[str, Address]()
+        for one in link.addresses if link is not None else ():
+            if ":" in one.ip or one.peer:
+                continue
+            there = first.setdefault(str(ip_interface(one.ip).network), one)
+            if there.scope == one.scope:
+                continue
+            other, own = sorted((there, one), key=lambda address: address.scope == "global")
+            text = f"{said.name} cannot have {own.ip} beside {other.ip}, which is of scope {other.scope}"
+            hint = (
+                "Linux gives a link addresses of one scope in a subnet: delete that address and add it without a scope"
+            )
+            problems.append(Problem(code="ADDRESS-SCOPE", message=text, place=said.place, hint=hint))
+    if problems:
+        raise BasculeError(*problems)
 
 
 def tell_moved(build: TargetBuilder) -> None:

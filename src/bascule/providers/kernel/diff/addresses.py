@@ -56,8 +56,8 @@ def address_steps(
             # Linux gives the prefix's route an end in the past, and soon drops it; the second time it is right
             commands *= 2
         commands[:0] = [_delete(new.name, goes)] if goes is not None else []
-        words = "" if goes is None else " anew, to lead again" if goes is address else f" instead of {goes.ip}"
-        action = f"address {address.ip}{words or _no_longer_ends(old, address)}"
+        how = "" if goes is None else " anew, to lead again" if goes is address else f" instead of {goes.ip}"
+        action = f"address {address.ip}{how or _no_longer_ends(old, address)}"
         risk = Risk.CHANGES if goes is not None else Risk.ADDITION
         yield step(fresh, new.name, action, *commands, risk=risk, about="addresses")
     if old.facts.temporaries and not any(":" in a.ip and not a.is_link_local for a in new.addresses):
