@@ -15,8 +15,13 @@ from bascule.model.host_links import Bridge, VlanLink
 from bascule.model.kernel_parameters import conf
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState, Link, Route
-from bascule.plan.address_migration import in_places_of_their_own, moved_neighbours, moved_rules
-from bascule.plan.address_order import new_leaders, newest_first
+from bascule.plan.address_migration import (
+    in_places_of_their_own,
+    moved_neighbours,
+    moved_rules,
+    new_leaders,
+    newest_first,
+)
 from bascule.plan.change import Note
 from bascule.plan.earlier import NOTHING, EarlierChanges
 from bascule.plan.target.addresses import PROTOCOL, give_back, lay_twins, policy_rules, refuse_scopes, tell_moved

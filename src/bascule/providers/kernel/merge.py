@@ -18,8 +18,7 @@ from bascule.model.kernel_parameters import conf, first_value, link_of
 from bascule.model.state import Address, FixedNeighbour, HostState, Link, Route, stood_on
 from bascule.model.values import IfName
 from bascule.model.volatile import Lifetime
-from bascule.plan.address_migration import in_places_of_their_own, route_by
-from bascule.plan.address_order import gone_back_to, newest_first
+from bascule.plan.address_migration import gone_back_to, in_places_of_their_own, newest_first, route_by
 from bascule.providers.kernel.kept_words import facet_words, value_words
 from bascule.providers.kernel.settling import slot
 from bascule.providers.merging import merge_mapping

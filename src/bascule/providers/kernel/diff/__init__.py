@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from bascule.model.kernel_parameters import FORWARDING, REDIRECTS, conf, first_value, link_of
 from bascule.model.state import BY_SECRET, HostState, Link
 from bascule.model.values import IfName
-from bascule.plan.address_order import set_anew
+from bascule.plan.address_migration import set_anew
 from bascule.plan.change import Command, Risk
 from bascule.plan.step import PLUG_S, Phase, Step, ip, step
 from bascule.providers.kernel.diff.addresses import out_of_order

@@ -8,7 +8,7 @@ from ipaddress import ip_interface
 from msgspec.structs import replace
 
 from bascule.model.state import Address, Link
-from bascule.plan.address_order import set_anew
+from bascule.plan.address_migration import set_anew
 from bascule.plan.change import Command, Risk
 from bascule.plan.step import Phase, Step, ip, step
 
