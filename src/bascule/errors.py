@@ -53,6 +53,11 @@ class Problem(NamedTuple):
             lines.append(f"hint: {self.hint}")
         return "\n".join(lines)
 
+    @property
+    def words(self) -> str:
+        """The sentence with its hint, for a list that has a line for it."""
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
     def as_json(self) -> dict[str, object]:
         """The problem for ``--json``."""
         data: dict[str, object] = {"code": self.code, "message": self.message}

@@ -17,31 +17,43 @@ from msgspec.structs import replace
 from bascule.errors import CommandFailed
 from bascule.plan.change import Change
 from bascule.providers.ovs import effects
+from bascule.providers.ovs import observe as ovs_observe
 from bascule.providers.ovs.effects import IDLE_S
 from bascule.providers.ovs.observe import observe
 from bascule.providers.ovs.state import BridgeRow, InterfaceRow, PortRow, SwitchState
 from bascule.providers.ovs.transaction import transaction
 from bascule.system import openvswitch
 from bascule.system.openvswitch import ask
+from bascule.twin import openvswitch as twin
 from bascule.twin.openvswitch import FOLDERS, SCHEMA, start
-from tests.apply.hosts import Bed, wait_for
+from tests.apply.hosts import Bed, difference, wait_for
 from tests.lab import Lab
-from tests.ovs.stage import require, rows, switched, vsctl
+from tests.ovs.stage import SWITCHED, require, rows, switched, vsctl
 from tests.ovs.test_host import reach, told
 
-LACKING = {"Port": ("protected",), "Interface": ("mtu_request",), "Bridge": ("rstp_enable", "mcast_snooping_enable")}
+LACKING = {  # of real versions
+    "Port": ("protected",),
+    "Interface": ("mtu_request", "ingress_policing_rate", "ingress_policing_burst", "error"),
+    "Bridge": ("rstp_enable", "mcast_snooping_enable"),
+}
+AND_MORE = {"Port": ("bond_updelay", "qos"), "Interface": ("ofport",), "Bridge": ("mirrors",), "QoS": ("other_config",)}
+
+
+def write_old_schema(folder: Path, *lacking: dict[str, tuple[str, ...]]) -> None:
+    """The schema of a version that lacks some columns."""
+    schema = json.loads(next(there / SCHEMA for there in FOLDERS if (there / SCHEMA).exists()).read_text())
+    for table, columns in (one for each in lacking for one in each.items()):
+        for column in columns:
+            del schema["tables"][table]["columns"][column]
+    del schema["cksum"]
+    (folder / SCHEMA).write_text(json.dumps(schema))
 
 
 @pytest.fixture
 def base(tmp_path: Path) -> Iterator[tuple[str, int]]:
     """A database of a version that lacks some columns, with nobody who does what it says; its process."""
     require()
-    schema = json.loads(next(folder / SCHEMA for folder in FOLDERS if (folder / SCHEMA).exists()).read_text())
-    for table, columns in LACKING.items():
-        for column in columns:
-            del schema["tables"][table]["columns"][column]
-    del schema["cksum"]
-    (tmp_path / SCHEMA).write_text(json.dumps(schema))
+    write_old_schema(tmp_path, LACKING, AND_MORE)
     subprocess.run(("ovsdb-tool", "create", tmp_path / "db", tmp_path / SCHEMA), check=True)
     path = f"{tmp_path}/db.sock"
     words = ("ovsdb-server", f"--remote=punix:{path}", f"--unixctl={tmp_path}/ctl", "-vconsole:off", f"{tmp_path}/db")
@@ -81,6 +93,46 @@ def test_an_older_version_is_read_without_what_it_lacks(base: tuple[str, int]) -
     gone = ask(path, transaction(seen, replace(seen, bridges={}, ports={})))
     assert not [one for one in gone if one and one.get("error")], "an undo waits for no column that there is not"
     assert observe(path).bridges == {}
+
+
+@pytest.mark.parametrize(
+    ("column", "key"),
+    [("rstp_enable", "uplink: eth4, rstp: true"), ("protected", ""), ("ingress_policing_burst", "")],
+)
+def test_what_an_older_version_lacks_is_refused_by_the_plan(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, column: str, key: str
+) -> None:
+    """With the line of the file; without such a key it is applied, seen and undone like any other."""
+    require()
+    write_old_schema(tmp_path, LACKING)
+    monkeypatch.setattr(twin, "FOLDERS", (tmp_path,))
+    guest = {"protected": "isolated: true", "ingress_policing_burst": "limit: {up: 10Mbit}"}.get(column, "")
+    asks = SWITCHED.replace("uplink: eth4", key or "uplink: eth4").replace(
+        "tap: vnet1", f"tap: vnet1, {guest}".rstrip(", ")
+    )
+    bed = switched(lab, tmp_path, asks)
+    done = bed.run("plan", str(bed.site))
+    assert f"needs the column '{column}' of the table" in done.stderr
+    assert (done.returncode, f"{bed.site}:12" in done.stderr) == (1, True)
+    if column == "rstp_enable":
+        bed.site.write_text(SWITCHED)
+        before = bed.raw()
+        bed.apply("--no-confirm")
+        assert json.loads(bed.run("plan", str(bed.site), "--json").stdout)["changes"] == []
+        assert bed.status()["ok"]
+        assert bed.run("undo").returncode == 0
+        assert wait_for(lambda: difference(before, bed.raw()), lambda one: not one) == []
+
+
+def test_a_data_base_of_something_else_is_named(base: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a column that nothing can be seen without, the message says which."""
+    for result, words in (
+        ([{"rows": [{}]}] * 6, "this version of it has no column '_uuid'"),
+        ([{"error": "syntax error", "details": "No table named QoS."}], "it says 'No table named QoS.'"),
+    ):
+        monkeypatch.setattr(ovs_observe, "ask", lambda *_, result=result: result)
+        with pytest.raises(CommandFailed, match=words):
+            observe(base[0])
 
 
 def test_nobody_waits_for_one_who_has_ended(base: tuple[str, int]) -> None:
@@ -153,9 +205,19 @@ def test_who_keeps_the_switches_has_ended_while_a_change_waits(
     assert (told["status"], told["ok"], told["drift"]) == ("applied", False, [])
     assert told["unseen"]
     assert "is not a bridge" not in bed.run("plan", str(bed.site)).stderr
+    stood = bed.raw()
     back = bed.run("undo")
     assert back.returncode == 1
     assert "NOT completely taken back" in back.stdout + back.stderr
+    assert "nothing of it was taken back" in " ".join(back.stderr.split())
+    assert "by others" not in back.stdout + back.stderr
+    assert difference(stood, bed.raw()) == [], "a NIC that is still a port has not got its addresses back"
+    told = json.loads(bed.run("doctor", str(bed.site), "--json").stdout)["findings"]
+    said = {one["id"]: one for one in told}
+    if ended == ("ovsdb-server",):
+        assert "(see 'systemctl status openvswitch-switch')" in said["unseen"]["text"]
+    else:
+        assert "nobody keeps switches here" in said["openvswitch-dead"]["text"]
     if ended == ("ovsdb-server",):
         found = json.loads(bed.run("doctor", "--json").stdout)["findings"]
         assert "ovs" in {one["subject"] for one in found if one["id"] == "unseen"}

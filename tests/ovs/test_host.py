@@ -199,6 +199,8 @@ def test_without_ovs_vswitchd_nothing_is_begun(bed: Bed) -> None:
     done = bed.run("plan", str(bed.site))
     assert done.returncode == 1
     assert "error[OPENVSWITCH-DEAD]" in done.stderr
+    found = json.loads(bed.run("doctor", str(bed.site), "--json").stdout)["findings"]
+    assert "openvswitch-dead" in {one["id"] for one in found}, "the file has switches, if the host has none yet"
     vsctl(bed, "--no-wait", "add-br", "br-int")
     found = json.loads(bed.run("doctor", "--json").stdout)["findings"]
     assert "openvswitch-dead" in {one["id"] for one in found}

@@ -117,7 +117,7 @@ def take_back(place: StateDirectory | None = None, *, leave: bool = False, progr
                 raise BasculeError(_nothing_waits(place))
             with signals.ignoring_signals():
                 _guard_boot(place, folder)
-                back = go_back(folder, by="undo", keep=(held.fd,), progress=progress)
+                back = go_back(folder, by="undo", keep=(held.fd,), progress=progress, anyway=leave)
                 if leave and not back.ok:
                     folder.note(Status.TAKEN_BACK, by="undo --leave", left=list(back.left))
                     boot_unit.remove(folder)

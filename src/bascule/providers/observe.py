@@ -61,7 +61,7 @@ def look_at_parts(scope: ObserveScope) -> HostState:
         except BasculeError as error:
             if scope.faults is None:
                 raise
-            scope.faults.extend(f"{provider.name}: {problem.message}" for problem in error.problems)
+            scope.faults.extend(f"{provider.name}: {problem.words}" for problem in error.problems)
             continue
         state = provider.with_part(state, part)
     return state

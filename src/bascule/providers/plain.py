@@ -28,6 +28,7 @@ class PlainProvider:
     runs_guests: ClassVar[bool] = False
     makes_networks: ClassVar[bool] = False
     drifts: ClassVar[bool] = False
+    keeps_links: ClassVar[bool] = False
 
     def part(self, state: HostState) -> Any:
         """Its part of a state; None where it was not asked."""

@@ -109,6 +109,10 @@ class Provider(Protocol):
     def drifts(self) -> bool:
         """Whether `status` looks at it again even where the last change altered nothing of it."""
 
+    @property
+    def keeps_links(self) -> bool:
+        """Whether links are where it says: where it cannot be seen, nobody knows whose port a NIC is."""
+
     def put_right(self, change: ThreeWay) -> Any:
         """The part as it would be now if nobody had touched what a change made."""
 

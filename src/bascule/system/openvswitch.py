@@ -88,9 +88,12 @@ def tree_states(namespace: Namespace | None) -> Iterator[tuple[str, str, str]]:
 
 
 def refused_links(path: str) -> dict[str, str]:
-    """The interfaces that ovs-vswitchd could not open, with what it says. Raises OSError, ValueError."""
+    """The interfaces that ovs-vswitchd could not open, with what it says, if its version does.
+
+    Raises OSError, ValueError.
+    """
     wrong = {**_select("Interface", ["name", "error"]), "where": [["error", "!=", ["set", []]]]}
-    return {row["name"]: str(row["error"]) for row in ask(path, ["Open_vSwitch", wrong])[0]["rows"]}
+    return {row["name"]: str(row["error"]) for row in ask(path, ["Open_vSwitch", wrong])[0].get("rows", ())}
 
 
 def _call(path: str, method: str, parameters: list[Any], within_s: float | None = None) -> Any:
@@ -354,5 +357,6 @@ def _uuids(value: Any) -> list[str]:
 
 def failed(path: str, error: Exception) -> CommandFailed:
     """That the database could not be asked."""
-    text = f"the database of Open vSwitch at {path} cannot be asked: {error}"
+    why = (error.strerror if isinstance(error, OSError) else "") or error
+    text = f"the database of Open vSwitch at {path} cannot be asked: {why}"
     return CommandFailed(Problem("OPENVSWITCH", text, hint="see 'systemctl status openvswitch-switch'"))

@@ -17,14 +17,22 @@ from bascule.providers.protocol import ThreeWay
 from bascule.system import boot
 from bascule.system.clock import Progress, unseen
 
+NOTHING_DONE = "nothing of it was taken back: a NIC that is still a port would have its addresses and hear nothing"
 
-def go_back(folder: Folder, *, by: str, keep: Sequence[int] = (), progress: Progress = unseen) -> RollbackResult:
+
+def go_back(
+    folder: Folder, *, by: str, keep: Sequence[int] = (), progress: Progress = unseen, anyway: bool = False
+) -> RollbackResult:
     """Take the change back and write down how it went. The caller holds the lock.
 
+    Where it cannot be seen whose ports the links are that it has moved, nothing is done unless ``anyway``.
     Raises BasculeError when the checkpoint cannot be read.
     """
     note(folder, Status.TAKING_BACK, by=by)
     checkpoint = folder.read()
+    if not anyway and (hidden := why_not_now(folder, checkpoint)):
+        note(folder, Status.FAILED, by=by, left=list(hidden))
+        return RollbackResult(left=hidden)
     back = (_here if folder.is_of_this_boot else after_reboot)(folder, checkpoint, keep, progress)
     files, faults, others = restore(checkpoint.files)
     whole = replace(back, left=back.left + faults, kept=back.kept + others, files=files)
@@ -34,6 +42,14 @@ def go_back(folder: Folder, *, by: str, keep: Sequence[int] = (), progress: Prog
     if whole.ok:
         boot_unit.remove(folder)
     return whole
+
+
+def why_not_now(folder: Folder, checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Why a change that was made to its end cannot be taken back now; one that was not leaves no time to wait."""
+    if not folder.is_of_this_boot or folder.applied() is None:
+        return ()
+    hidden = parts.hidden_links(checkpoint)
+    return (*hidden, NOTHING_DONE) if hidden else ()
 
 
 def note(folder: Folder, status: Status, **values: object) -> bool:

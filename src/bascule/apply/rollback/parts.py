@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from bascule.apply.rollback.checkpoint import Checkpoint, Folder
 from bascule.apply.rollback.files import FileBackup
+from bascule.errors import BasculeError
 from bascule.model.state import HostState
 from bascule.providers.effects import ObserveScope
 from bascule.providers.observe import look
@@ -42,6 +43,22 @@ class CheckpointObserver:
 def altered(name: str, checkpoint: Checkpoint) -> bool:
     """Whether a change has made or altered anything of a part."""
     return bool(checkpoint.before.parts.get(name) != checkpoint.wanted.parts.get(name))
+
+
+def hidden_links(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Why it cannot be seen where links are that a change has put elsewhere, of each who keeps such links.
+
+    A NIC whose addresses came back while it is still a port would cut the host off.
+    """
+    found: list[str] = []
+    for one in PROVIDERS:
+        if one.keeps_links and altered(one.name, checkpoint):
+            try:
+                is_seen = one.effects().read(list, ObserveScope()) is not None
+                found += () if is_seen else (f"{one.name}: {GONE}",)
+            except BasculeError as error:
+                found += (f"{one.name}: {problem.words}" for problem in error.problems)
+    return tuple(found)
 
 
 def names(before: HostState, wanted: HostState, without: Iterable[str] = ()) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from bascule.apply.rollback import checkpoint as checkpoints
 from bascule.apply.rollback import parts
 from bascule.apply.rollback.checkpoint import Checkpoint, Folder, Status
 from bascule.apply.rollback.files import FileBackup, back_up
-from bascule.apply.rollback.go_back import three_way
+from bascule.apply.rollback.go_back import three_way, why_not_now
 from bascule.apply.state_directory import StateDirectory
 from bascule.observe.held import on_bridges_that_go
 from bascule.plan.change import Plan
@@ -41,12 +41,14 @@ class UndoPreview(Struct, frozen=True, kw_only=True):
 
 
 def preview(place: StateDirectory) -> UndoPreview | None:
-    """What `bascule undo` would do now; None where there is nothing to take back. Raises what a look may raise."""
+    """What `bascule undo` would do now; None where nothing can be taken back. Raises what a look may raise."""
     folder = checkpoints.latest(place)
     entry = folder.last() if folder else None
     if folder is None or entry is None:
         return None
     checkpoint = folder.read()
+    if why_not_now(folder, checkpoint):
+        return None
     plan, lost, kept = _plan(folder, checkpoint)
     return UndoPreview(
         number=folder.number,

@@ -23,7 +23,10 @@ def refuse_missing_switches(build: TargetBuilder, bridge: Bridge) -> None:
     """Raise MissingTool where nobody keeps switches on the host."""
     if bridge.openvswitch is not None and "ovs" not in build.observed.parts:
         text = f"bridge '{bridge.name}' is one of Open vSwitch, which does not run on this host"
-        hint = "install and start it: apt-get install openvswitch-switch (dnf install openvswitch elsewhere)"
+        hint = (
+            "start it: systemctl start openvswitch-switch; where it is not installed: apt-get install "
+            "openvswitch-switch (dnf install openvswitch elsewhere)"
+        )
         raise MissingTool(Problem("OPENVSWITCH-MISSING", text, bridge.place, hint=hint))
 
 

@@ -22,6 +22,7 @@ class OvsProvider(PlainProvider):
     name: ClassVar[str] = "ovs"
     state: ClassVar[str] = "SwitchState"
     drifts: ClassVar[bool] = True
+    keeps_links: ClassVar[bool] = True
     tools: ClassVar[frozenset[str]] = frozenset({"ovsdb-client", "ovs-vsctl", "ovs-ofctl"})
     programs: ClassVar[frozenset[str]] = frozenset({"ovs-ofctl"})  # the others' words go over a socket of our own
 

@@ -32,7 +32,9 @@ def observe(path: str, keepers: Daemons | None = None) -> SwitchState:
     except PermissionError as error:
         problem = Problem("NOT-PERMITTED", f"the database of Open vSwitch at {path} is root's", hint="run it as root")
         raise NotPermitted(problem) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except KeyError as error:
+        raise failed(path, ValueError(f"this version of it has no column {error}")) from error
+    except (OSError, ValueError, TypeError) as error:
         raise failed(path, error) from error
     loaded = _loaded(found)
     ours = {
@@ -74,6 +76,8 @@ def _rows(path: str) -> SwitchState:
         answer = ask(path, reading(lacking))
         unknown = unknown_column(answer)
         if unknown is None or unknown in lacking:
+            if refused := next((one for one in answer if (one or {}).get("error")), None):
+                raise ValueError(f"it says '{refused.get('details') or refused['error']}'")
             found = from_answer(answer, path)
             return replace(found, seen=replace(found.seen, lacking=frozenset(lacking)))
         lacking.add(unknown)

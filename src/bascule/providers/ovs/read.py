@@ -64,8 +64,8 @@ def from_answer(answer: Iterable[Mapping[str, Any]], socket: str) -> SwitchState
     names = {row["_uuid"]: row["name"] for table in tables for row in table}
     own = {row["name"]: _row(InterfaceRow, row) for row in interfaces}
     of_ports = {uuid: row["name"] for row in bridges for uuid in _several(row["ports"])}
-    shapes = {row["_uuid"]: QosRow(**{name: row[name] for name in QosRow.columns}) for row in queues}
-    of_mirrors = {uuid: row["name"] for row in bridges for uuid in _several(row["mirrors"])}
+    shapes = {row["_uuid"]: QosRow(**{name: row[name] for name in QosRow.columns if name in row}) for row in queues}
+    of_mirrors = {uuid: row["name"] for row in bridges for uuid in _several(row.get("mirrors", ()))}
     kept: dict[str, Any] = root[0] if root else {"_uuid": "", "next_cfg": 0, "cur_cfg": 0, "ovs_version": ()}
     return SwitchState(
         socket=socket,
@@ -75,7 +75,7 @@ def from_answer(answer: Iterable[Mapping[str, Any]], socket: str) -> SwitchState
                 PortRow,
                 row,
                 bridge=of_ports[row["_uuid"]],
-                qos=next((shapes[uuid] for uuid in _several(row["qos"]) if uuid in shapes), None),
+                qos=next((shapes[uuid] for uuid in _several(row.get("qos", ())) if uuid in shapes), None),
                 interfaces=tuple(own[name] for name in sorted(names[uuid] for uuid in _several(row["interfaces"]))),
             )
             for row in ports
@@ -86,7 +86,10 @@ def from_answer(answer: Iterable[Mapping[str, Any]], socket: str) -> SwitchState
                 MirrorRow,
                 row,
                 bridge=of_mirrors[row["_uuid"]],
-                **{column: tuple(sorted(names[uuid] for uuid in _several(row[column]))) for column in MirrorRow.ports},
+                **{
+                    column: tuple(sorted(names[uuid] for uuid in _several(row.get(column, ()))))
+                    for column in MirrorRow.ports
+                },
             )
             for row in mirrors
             if row["_uuid"] in of_mirrors
@@ -94,9 +97,9 @@ def from_answer(answer: Iterable[Mapping[str, Any]], socket: str) -> SwitchState
         seen=SwitchCounters(
             root=kept["_uuid"],
             uuids=dict(_uuids(tables, of_mirrors))
-            | {f"QoS/{row['name']}": uuid for row in ports for uuid in _several(row["qos"])},
-            errors={row["name"]: str(row["error"]) for row in interfaces if row["error"]},
-            ofports={row["name"]: port for row in interfaces for port in _several(row["ofport"]) if port > 0},
+            | {f"QoS/{row['name']}": uuid for row in ports for uuid in _several(row.get("qos", ()))},
+            errors={row["name"]: str(row["error"]) for row in interfaces if row.get("error")},
+            ofports={row["name"]: port for row in interfaces for port in _several(row.get("ofport", ())) if port > 0},
             next_cfg=kept["next_cfg"],
             cur_cfg=kept["cur_cfg"],
             version=kept["ovs_version"] or "",

@@ -135,7 +135,7 @@ class _RowOperations:
         absent = {"columns": ["name"], "until": "==", "rows": []}
         if not key:  # a mirror's name may stand at another bridge
             self.waits.append(self._waiting(new.table, [["name", "==", new.name]], absent))
-        given = {column: datum(value) for column in new.columns if _is_said(value := getattr(new, column))}
+        given = {column: datum(getattr(new, column)) for column in new.columns if is_set(new, column)}
         row = {"name": new.name, **given, **references}
         self.changes.append({"op": "insert", "table": new.table, "row": row, "uuid-name": self.made[own]})
 
@@ -175,9 +175,17 @@ class _RowOperations:
         return ["named-uuid", self.made[own]] if own in self.made else ["uuid", self.old.seen.uuids[own]]
 
 
-def _is_said(value: Any) -> bool:
-    """Whether a column is another than in a new row; 0 is a VLAN."""
-    return bool(value) or (value == 0 and value is not False)
+def is_set(row: Row, column: str, before: Row | None = None) -> bool:
+    """Whether a row's column is another than before, or than in a new row."""
+    value = getattr(row, column, None)
+    return (
+        bool(value != getattr(before, column, None)) if before is not None else bool(value) or _is_vlan(column, value)
+    )
+
+
+def _is_vlan(column: str, value: Any) -> bool:
+    """A set of one VLAN, which is VLAN 0; every other number is 0 in a new row."""
+    return column in {"tag", "output_vlan"} and value == 0
 
 
 def interfaces_in(parameters: Iterable[Any]) -> Iterator[str]:

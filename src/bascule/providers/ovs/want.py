@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from bascule.errors import MissingTool, Problem
+from bascule.errors import BasculeError, MissingTool, Problem
 from bascule.model.guarding import Bandwidth
 from bascule.model.host_links import Bridge
 from bascule.model.host_links import OpenVSwitch as SaidOfSwitch
@@ -39,6 +39,7 @@ from bascule.providers.ovs.state import (
     QosRow,
     SwitchState,
 )
+from bascule.providers.ovs.transaction import is_set
 from bascule.providers.protocol import Wanted
 
 
@@ -100,6 +101,7 @@ class _Wanted:
                     mirrors[f"{name}/{row.name}"] = row
         self.notes += [*self._untold(), *self._passed_over(), *self._shut(), *self._unlimited()]
         self.notes += self._not_in_the_file(mirrors)
+        self._refuse_lacking(bridges, ports, mirrors)
         flows = {name: table for name, table in self.now.flows.items() if name in bridges and name not in self.declared}
         flows |= {name: self._flows(name, ports) for name, some in self.guarded.items() if some}
         part = replace(self.now, bridges=bridges, ports=ports, mirrors=mirrors, flows=flows)
@@ -108,6 +110,21 @@ class _Wanted:
             name: LEFT_BEHIND for name in gone & self.protected.keys() if not any(self._links_of(self.now.ports[name]))
         }
         return Wanted(part=part, notes=tuple(self.notes), reasons=left)
+
+    def _refuse_lacking(self, *wanted: Mapping[str, Any]) -> None:
+        """Raise BasculeError for what an older version has no column for, before anything is done."""
+        for rows, there in zip(wanted, (self.now.bridges, self.now.ports, self.now.mirrors), strict=True):
+            for key, row in rows.items():
+                old = there.get(key)
+                known = {one.name: one for one in getattr(old, "interfaces", ())}
+                pairs = [(old, row), *((known.get(one.name), one) for one in getattr(row, "interfaces", ()))]
+                for table, column in sorted(self.now.seen.lacking):
+                    if any(one.table == table and is_set(one, column, before) for before, one in pairs):
+                        place = self.declared[getattr(row, "bridge", row.name)].place
+                        text = f"'{row.name}' needs the column '{column}' of the table {table}, which Open vSwitch "
+                        text += f"{self.now.seen.version or 'of this host'} does not have"
+                        hint = "leave the key out of the file, or take a newer one: see 'ovs-vsctl --version'"
+                        raise BasculeError.of("OPENVSWITCH-REFUSED", text, place=place, hint=hint)
 
     def _untold(self) -> Iterator[Note]:
         """What the guards of switches cannot stop, a line each."""

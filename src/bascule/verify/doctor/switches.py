@@ -14,20 +14,21 @@ SHOWN = 6  # ports that are named
 
 
 def look(facts: DoctorFacts) -> Iterator[Finding]:
-    """The database of this host, where there is one."""
-    part: SwitchState | None = OVS.part(facts.state) if facts.state is not None else None
-    if part is None or facts.state is None:
+    """The database of this host, where there is one or the file needs one."""
+    if facts.state is None:
         return
-    if part.seen.trouble and part.bridges:
-        yield Finding(
-            id="openvswitch-dead",
-            severity=Severity.PROBLEM,
-            subject="Open vSwitch",
-            text=f"ovs-vswitchd {part.seen.trouble}: its bridges pass nothing that they have not learned, "
-            "and no port joins",
-            evidence=(f"{count(len(part.bridges), 'bridge')} in the database at {part.socket}", *_undone(part)),
-            fix="systemctl restart openvswitch-switch, and see 'journalctl -u ovs-vswitchd'",
-        )
+    part: SwitchState | None = OVS.part(facts.state)
+    host = facts.site.hosts.get(facts.host) if facts.site is not None else None
+    declared = {str(one.name): one.openvswitch is not None for one in host.bridges.values()} if host is not None else {}
+    needs = any(declared.values())
+    if part is None and needs and not any(one.startswith(f"{OVS.name}: ") for one in facts.unseen):
+        yield _dead("nobody keeps switches here, and the file has some: nothing of it can be planned", ())
+    if part is None:
+        return
+    if part.seen.trouble and (part.bridges or needs):
+        words = "its bridges pass nothing that they have not learned, and no port joins"
+        seen = f"{count(len(part.bridges), 'bridge')} in the database at {part.socket}"
+        yield _dead(f"ovs-vswitchd {part.seen.trouble}: {words}", (seen, *_undone(part)))
     for bridge, words, evidence in part.besides_guards():
         yield Finding(
             id="openvswitch-rules",
@@ -39,8 +40,6 @@ def look(facts: DoctorFacts) -> Iterator[Finding]:
             "of its own",
             bridges=(bridge,),
         )
-    host = facts.site.hosts.get(facts.host) if facts.site is not None else None
-    declared = {str(name) for name in host.bridges} if host is not None else set()
     for bridge in sorted(part.bridges):
         gone = [port for port in part.ports_of(bridge) if _is_stale(port, part, facts.state)]
         if not gone:
@@ -60,6 +59,14 @@ def look(facts: DoctorFacts) -> Iterator[Finding]:
             fix=f"{how}; others: {by_hand}" if how else by_hand,
             bridges=(bridge,),
         )
+
+
+def _dead(text: str, evidence: tuple[str, ...]) -> Finding:
+    fix = "systemctl restart openvswitch-switch, and see 'journalctl -u ovs-vswitchd'"
+    subject = "Open vSwitch"
+    return Finding(
+        id="openvswitch-dead", severity=Severity.PROBLEM, subject=subject, text=text, evidence=evidence, fix=fix
+    )
 
 
 def _undone(part: SwitchState) -> Iterator[str]:
