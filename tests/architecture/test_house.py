@@ -33,7 +33,7 @@ STAGES = {
         "Network",
         "OpenVSwitch",
     ),
-    *("HostLink", "Nic", "PolicyRule", "Route", "StaticRoute", "VirtualNetwork", "VlanLink"),
+    *("HostLink", "HostRoute", "Nic", "PolicyRule", "Route", "RouteHop", "StaticRoute", "VirtualNetwork", "VlanLink"),
 }
 
 # class names that neither an administrator nor a kernel document nor another project of the field would say

@@ -116,7 +116,12 @@ def literals(state: HostState) -> Iterator[str]:
             yield from (word for word in (route.gateway, *route.extra) if word)
             yield from [route.dst] if not route.dst.endswith("/0") else []
             yield from [route.table] if route.table != "main" else []
-            yield from (word for hop in route.nexthops for word in hop.split())
+            yield from (
+                word
+                for hop in route.nexthops
+                for word in hop.split()
+                if word not in {"nexthop", "via", "dev", "weight"}
+            )
             yield from [str(route.metric)] if route.metric not in {0, 1024} and route.protocol != "dhcp" else []
     for rule in state.rules:
         yield str(rule.priority)

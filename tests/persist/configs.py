@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from bascule.model.dhcp import ClientId
 from bascule.model.dhcp.offers import Offer
-from bascule.model.host_links import Ipv6, Ipv6Privacy, PolicyRule
+from bascule.model.host_links import NOWHERE_TO, HostRoute, Ipv6, Ipv6Privacy, PolicyRule
 from bascule.model.links import Bond, Bridge, BridgePort, LinkOptions, Physical, Vlan
 from bascule.model.state import PortVlans
 from bascule.model.values import IfName, Mac, Vid
@@ -127,6 +127,13 @@ RULES = st.builds(
 )
 
 
+NOWHERE = st.builds(
+    HostRoute,
+    to=st.sampled_from(["10.66.0.0/16", "2001:db8:66::/48", "192.0.2.0/24"]).map(ip_network),
+    type=st.sampled_from(NOWHERE_TO),
+    metric=st.sampled_from([None, 7]),
+    table=st.sampled_from([None, 100]),
+)
 UNUSED = st.frozensets(st.tuples(st.sampled_from(list(Offer)), st.sampled_from([4, 6])), max_size=4)
 
 
@@ -194,7 +201,8 @@ def configs(draw: st.DrawFn, *, rich: bool = True) -> NetworkConfig:
         fields["onboot"] = draw(st.sampled_from([True, True, False]))
         built.append(LinkConfig(name=IfName(name), **fields, **draw(address_part(rich=rich))))
     unmanaged = draw(st.sampled_from([(), ("tap*", "vnet*"), ("guest_01.0", "vnet*")]))
-    return NetworkConfig.of(built, unmanaged, draw(st.lists(RULES, max_size=2)))
+    nowhere = draw(st.lists(NOWHERE, max_size=2)) if rich else []
+    return NetworkConfig.of(built, unmanaged, draw(st.lists(RULES, max_size=2)), nowhere)
 
 
 def nic(name: str, **fields: Any) -> LinkConfig:

@@ -19,6 +19,7 @@ from bascule.persist.config import NetworkConfig
 from bascule.persist.dialect import dialect
 from bascule.persist.foreign.carried import as_said_by
 from bascule.persist.formats.gaps import Inexpressible
+from bascule.persist.formats.host_routes import host_route_words
 from bascule.persist.formats.openvswitch import is_switch
 from bascule.persist.formats.rules import rule_words
 from bascule.persist.wanted import wanted_config
@@ -97,6 +98,22 @@ ROUTES: dict[str, list[dict[str, Any]]] = {
     "onlink": [ROUTE | {"via": "192.0.2.1", "onlink": True}],
     "src": [ROUTE | {"src": "10.0.1.5"}],
 }
+HOP, OTHER_HOP = {"router": "10.0.1.1", "link": "eth1"}, {"router": "10.0.2.1", "link": "bond0"}
+NOWHERE = {"to": "10.9.0.0/16", "type": "blackhole"}
+SEVERAL = {"to": "10.9.0.0/16", "via": [HOP, OTHER_HOP]}
+HOST_ROUTES: dict[str, list[dict[str, Any]]] = {
+    "to": [{"to": "2001:db8:9::/48", "type": "unreachable"}, {"to": "0.0.0.0/0", "type": "throw", "table": 52}],
+    "type": [NOWHERE | {"type": word} for word in ("blackhole", "unreachable", "prohibit", "throw")],
+    "via": [SEVERAL],
+    "metric": [NOWHERE | {"metric": 7}, SEVERAL | {"metric": 7}],
+    "table": [NOWHERE | {"table": 52}, SEVERAL | {"table": 52}],
+}
+HOPS: dict[str, list[dict[str, Any]]] = {
+    "router": [{"to": "::/0", "via": [{"router": f"2001:db8::{n}", "link": "eth1"} for n in (1, 2)]}],
+    "link": [{"to": "0.0.0.0/0", "via": [HOP, {"router": "10.0.4.1", "link": "br0"}]}],
+    "weight": [SEVERAL | {"via": [HOP | {"weight": 7}, OTHER_HOP]}],
+    "onlink": [SEVERAL | {"via": [HOP | {"router": "192.0.2.1", "onlink": True}, OTHER_HOP]}],
+}
 RULE = {"from": "10.0.1.0/24", "table": 52, "priority": 1000}
 RULES: dict[str, list[dict[str, Any]]] = {
     "priority": [RULE | {"priority": 7}],
@@ -148,10 +165,14 @@ def hosts() -> Iterator[tuple[str, dict[str, Any]]]:
             for value in VALUES.get(f"{table}.{key}") or VALUES.get(key) or list(examples(form)):
                 said = filled({**entry, **NEEDS.get(key, {}), key: value}, number)
                 yield f"{table}.{key}={value}", host({place: {name: said}})
-    for key in schema()["HostRoute"]["properties"]:
+    address = ["10.0.1.5/24", "2001:db8::5/64"]
+    for key in schema()["LinkRoute"]["properties"]:
         for route in ROUTES[key]:
-            address = ["10.0.1.5/24", "2001:db8::5/64"]
-            yield f"HostRoute.{key}={route}", host({"nics": {"eth1": {"address": address, "routes": [route]}}})
+            yield f"LinkRoute.{key}={route}", host({"nics": {"eth1": {"address": address, "routes": [route]}}})
+    for table, those in (("HostRoute", HOST_ROUTES), ("RouteHop", HOPS)):
+        for key in schema()[table]["properties"]:
+            for route in those[key]:
+                yield f"{table}.{key}={route}", host({"nics": {"eth1": {"address": address}}, "routes": [route]})
     for key in schema()["PolicyRule"]["properties"]:
         yield from ((f"PolicyRule.{key}={rule}", host({"rules": [rule]})) for rule in RULES[key])
     for key in schema()["DeclaredPort"]["properties"]:
@@ -241,5 +262,5 @@ def lost(said: str, name: str) -> str:
     told = [
         f"{one} and not {other}" for one, other in zip(*(each.values() for each in links), strict=True) if one != other
     ]
-    rules = [list(map(rule_words, each.rules)) for each in (config, found)]
+    rules = [[*map(rule_words, each.rules), *map(host_route_words, each.routes)] for each in (config, found)]
     return "; ".join(told + ([] if rules[0] == rules[1] else [f"{rules[0]} and not {rules[1]}"]))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
 
-from bascule.model.host_links import Ipv6, Ipv6Privacy
+from bascule.model.host_links import HostRoute, Ipv6, Ipv6Privacy, RouteHop
 from bascule.model.links import Bridge, BridgePort
 from bascule.model.values import IfName, Mac
 from bascule.persist.config import NetworkConfig, StaticRoute
@@ -123,6 +124,14 @@ def rich(name: str) -> NetworkConfig:
     }
     port = ports.get(name, BridgePort(isolated=True, bcast_flood=False, priority=10, cost=50))
     bridge = Bridge(stp_state=1, forward_delay=400, hello_time=100, max_age=1000, priority=4096)
+    ways = [("10.1.0.1", "eth2", 3), ("192.168.1.7", "br3", 1)] if name != "keyfile" else []
+    hops = tuple(RouteHop(router=ip_address(ip), link=IfName(link), weight=weight) for ip, link, weight in ways)
+    routes = [
+        HostRoute(to=ip_network("10.66.0.0/16"), type="blackhole", metric=70),
+        HostRoute(to=ip_network("2001:db8:66::/48"), type="unreachable"),
+        HostRoute(to=ip_network("10.67.0.0/16"), type="throw", table=52),
+        *([HostRoute(to=ip_network("10.68.0.0/16"), hops=hops)] if hops else []),
+    ]
     return NetworkConfig.of(
         [
             nic("eth2", mtu=9000, addresses=("10.1.0.2/24", "10.2.0.2/24", "2001:db8::2/64"), ipv6=Ipv6.MANUAL),
@@ -155,6 +164,7 @@ def rich(name: str) -> NetworkConfig:
             nic("br4", options=Bridge(ageing_time=12000), mac=Mac("52:54:00:00:00:05")),
         ],
         ["vnet*", "tap*"],
+        routes=routes,
     )
 
 
@@ -162,7 +172,10 @@ def rich(name: str) -> NetworkConfig:
 @pytest.mark.parametrize("name", RUN)
 def test_addresses_routes_and_options_reach_the_kernel(name: str, tmp_path: Path) -> None:
     config = rich(name)
-    seen = bring_up(tmp_path, name, config, "sleep 1; cat /proc/sys/net/ipv6/conf/br3/use_tempaddr")
+    several = [str(route.to) for route in config.routes if route.hops]
+    wait = "".join(f"for i in $(seq 60); do ip route | grep -q {dst} && break; sleep 0.2; done; " for dst in several)
+    show = "ip route show table 52 | tr '\\n' ' '; cat /proc/sys/net/ipv6/conf/br3/use_tempaddr"
+    seen = bring_up(tmp_path, name, config, f"sleep 1; {wait}{show}")
     assert seen.stdout.split()[-1] == "2"
     assert seen.addresses("eth2") == set(config.links[IfName("eth2")].addresses)
     assert seen.addresses("br3") == set(config.links[IfName("br3")].addresses)
@@ -176,7 +189,13 @@ def test_addresses_routes_and_options_reach_the_kernel(name: str, tmp_path: Path
     assert port is not None
     for key, value in port.as_json().items():
         assert seen.links["eth4"]["linkinfo"]["info_slave_data"][key] == value, key
-    routes = {(route["dst"], route.get("gateway"), route["dev"]) for route in (*seen.routes, *seen.routes6)}
+    assert "throw 10.67.0.0/16" in seen.stdout
+    kinds = {(route["dst"], route.get("type")) for route in (*seen.routes, *seen.routes6)}
+    assert {("10.66.0.0/16", "blackhole"), ("2001:db8:66::/48", "unreachable")} <= kinds
+    ways = {r["dst"]: {(h["gateway"], h["dev"], h["weight"]) for h in r.get("nexthops", ())} for r in seen.routes}
+    for route in config.routes:
+        assert {(str(h.router), h.link, h.weight) for h in route.hops} == ways.get(str(route.to), set())
+    routes = {(r["dst"], r.get("gateway"), r["dev"]) for r in (*seen.routes, *seen.routes6) if "dev" in r}
     assert ("default", "192.168.1.1", "br3") in routes
     assert ("10.9.0.0/16", "192.168.1.9", "br3") in routes
     assert ("2001:db8:99::/48", "2001:db8:1::1", "br3") in routes

@@ -57,12 +57,12 @@ def test_what_comes_by_itself_is_not_extra_nor_is_anything_as_found(field: Field
 
 
 def test_an_import_of_it_has_no_extras(field: Field) -> None:
-    """What it can write it writes; routes in a table of their own and by several ways it may leave to a note."""
+    """What it can write it writes, routes by several ways as well; those in other tables it may leave to a note."""
     with field.host.entered(), called("kvm"), environment(field.env()):
         text = workflow.import_host().text
     assert "10.7.0.0/16" in text
     extra = {note.text for note in field.plan(text).notes if note.kind == "extra"}
-    assert not [words for words in extra if "table 77" not in words and "nexthop" not in words]
+    assert not [words for words in extra if "table 77" not in words]
 
 
 def test_a_route_by_several_ways_moves_with_the_address(field: Field) -> None:
@@ -96,3 +96,33 @@ def test_a_lease_on_a_nic_that_asks_for_none_is_said(real_host: Field) -> None:
                      f"eth0: the route 10.4.0.0/16 via 192.168.1.50 {stays}"}  # fmt: skip
     asks = BASE.replace("address: 192.168.1.10/24", "address: [192.168.1.10/24, dhcp]")
     assert not [note for note in real_host.plan(asks).notes if note.kind == "extra"]
+
+
+ROUTES = """\
+    routes:
+      - {to: 10.0.0.0/8, type: blackhole}
+      - {to: "fd00:f::/48", type: prohibit}
+      - {to: 0.0.0.0/0, type: throw, table: 77}
+      - {to: 10.7.0.0/16, via: [{router: 192.168.1.50, link: eth0, weight: 2}, {router: 192.168.1.1, link: eth0}]}
+    bridges:
+"""
+
+
+def test_routes_on_no_single_link_are_made_looked_after_imported_and_taken_back(field: Field) -> None:
+    """One of them stands there already, made by somebody else: it stays as it is."""
+    before = (field.ip("route show table all"), field.ip("-6 route"))
+    path = field.site(BASE.replace("    bridges:\n", ROUTES, 1))
+    commands = field.document("plan", path)["commands"]
+    assert len([one for one in commands if " route " in one]) == 3 and not any("10.7.0.0" in one for one in commands)
+    assert field.bascule("apply", path, "--yes", "--no-confirm").returncode == 0
+    assert "blackhole 10.0.0.0/8" in field.ip("route")
+    assert "throw default" in field.ip("route show table 77")
+    assert "prohibit fd00:f::/48" in field.ip("-6 route")
+    assert field.document("plan", path)["changes"] == []
+    text = field.bascule("import", "--host", "kvm").stdout
+    for line in ROUTES.splitlines()[1:4]:
+        assert line.replace('"', "") in text
+    field.batch("route del blackhole 10.0.0.0/8\n")
+    assert "blackhole" in field.bascule("status").stdout
+    assert field.bascule("undo", "--yes").returncode == 0
+    assert (field.ip("route show table all"), field.ip("-6 route")) == before

@@ -15,6 +15,7 @@ from bascule.model.state import HostState, Route
 from bascule.model.values import IfName, IpNetwork
 from bascule.persist.compare import differences
 from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
+from bascule.persist.formats.host_routes import host_route_words
 from bascule.persist.formats.rules import rule_words
 
 
@@ -44,13 +45,19 @@ def _rule_conflicts(kernel: NetworkConfig, files: NetworkConfig) -> Iterator[str
     for rule in files.rules:
         if rule not in kernel.rules:
             yield f"{rule_subject(rule)}: in the files, but the kernel does not have it"
+    for route in files.routes:
+        if route not in kernel.routes:
+            yield f"route {host_route_words(route)}: in the files, but the kernel does not have it"
 
 
 def by_programs(kernel: NetworkConfig, files: NetworkConfig) -> Iterator[str]:
-    """Policy rules that no file says, where there are files: a program has made them, and makes them again."""
+    """Rules, and routes on no single link, that no file says, where there are files: a program makes them again."""
     for rule in kernel.rules:
         if files.links and rule not in files.rules:
             yield f"{rule_subject(rule)}: no file says it; left to whoever made it"
+    for route in kernel.routes:
+        if files.links and route not in files.routes:
+            yield f"route {host_route_words(route)}: no file says it; left to whoever made it"
 
 
 def rule_subject(rule: PolicyRule) -> str:
@@ -87,7 +94,7 @@ def without_leases(
         gone += [route_words(route) for route in have.routes if route not in routes]
         told += [f"leased on {name}: {', '.join(gone)}"] if gone else []
         links.append(replace(have, dhcp4=True, addresses=addresses, routes=routes))
-    return NetworkConfig.of(links, kernel.unmanaged, kernel.rules), tuple(told)
+    return kernel.with_links(links), tuple(told)
 
 
 def disagreements(
@@ -114,7 +121,7 @@ def _used_here(state: HostState, files: NetworkConfig) -> tuple[NetworkConfig, t
                 f"{name}: the route to {route.dst} via {route.gateway} is in the kernel, which the files refuse"
             )
         links.append(replace(say, unused=say.unused - there.keys()))
-    return NetworkConfig.of(links, files.unmanaged, files.rules, files.neighbours), tuple(told)
+    return files.with_links(links), tuple(told)
 
 
 def _is_leased(route: Route, say: LinkConfig) -> bool:
@@ -177,4 +184,6 @@ def together(kernel: NetworkConfig, files: NetworkConfig) -> NetworkConfig:
                 onboot=have.onboot,
             )
         )
-    return NetworkConfig.of(links, files.unmanaged, [r for r in kernel.rules if r in files.rules or not files.links])
+    rules = [rule for rule in kernel.rules if rule in files.rules or not files.links]
+    routes = [route for route in kernel.routes if route in files.routes or not files.links]
+    return NetworkConfig.of(links, files.unmanaged, rules, routes)

@@ -14,7 +14,7 @@ from bascule.importer.compare import by_programs, disagreements, together, witho
 from bascule.importer.completeness import BY_DEFAULT, missing_lines
 from bascule.importer.expressible import expressible
 from bascule.importer.libvirt.plugs import name_vlans, plugged
-from bascule.importer.not_in_file import declared, unsaid
+from bascule.importer.not_in_file import declared, unsaid, unsaid_routes
 from bascule.importer.pins import pin_nics
 from bascule.importer.ports_of_guests import isolated_of, limit_of, unsaid_at_ports
 from bascule.importer.put_under_bridge import NewBridge, put_under_bridge
@@ -124,6 +124,7 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
     notes += refused
     more = unsaid(config, said, is_here=is_here, of_ipv6=bool(modes) and not is_here)
     notes += (_placed(parsed, name, words) for name, words in more)
+    notes += unsaid_routes(config, said)
     beside = (*parsed.passed, *_named_tables(config, sources))
     silent = missing_lines(
         {**sources.files, **sources.clients},
@@ -254,6 +255,7 @@ def _named_tables(config: NetworkConfig, sources: Sources) -> Iterator[Unparsed]
     """The lines that name a routing table of which the configuration says the number."""
     used = {route.table for link in config.links.values() for route in link.routes}
     used |= {rule.table for rule in config.rules}
+    used |= {route.table for route in config.routes if route.table is not None}
     for each in table_names(sources.tables):
         if each.number in used:
             yield Unparsed(

@@ -18,6 +18,7 @@ from bascule.model.links.wake_on_lan import wake_words
 from bascule.model.site import Host, Site
 from bascule.model.values import ETHERNET_MTU, IfName
 from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
+from bascule.persist.formats.host_routes import host_route_words
 from bascule.persist.formats.values import seconds
 from bascule.persist.formats.vlans import vids, with_flags
 from bascule.persist.wanted import wanted_config
@@ -57,6 +58,13 @@ def unsaid(config: NetworkConfig, site: NetworkConfig, *, is_here: bool, of_ipv6
             if not is_here and link.mac and link.mac != own:
                 options.append(f"MAC {link.mac}; the site file does not say it")
             yield from ((name, words) for words in (*options, *_differences(link, there, config)))
+
+
+def unsaid_routes(config: NetworkConfig, site: NetworkConfig) -> Iterator[str]:
+    """Routes on no single link that the ``site`` file does not say."""
+    for route in config.routes:
+        if route not in site.routes:
+            yield f"route {host_route_words(route)}: left out, another route stands in its place"
 
 
 def _other_name(link: LinkConfig, said: Mapping[Any, LinkConfig]) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from ipaddress import ip_interface
 from typing import TYPE_CHECKING
 
@@ -12,10 +12,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.importer.words import all_of, few, spoken
+from bascule.model.host_links import HostRoute
 from bascule.model.links import Bond, Bridge, BridgePort, Loopback, Other, Physical, Tap, Veth, Vlan
 from bascule.model.state import HostState, Link, Route
 from bascule.model.values import IfName
 from bascule.persist.config import LinkConfig, NetworkConfig
+from bascule.persist.formats.host_routes import kernel_host_route
 from bascule.persist.formats.rules import kernel_rule
 from bascule.persist.formats.vlans import span
 from bascule.persist.running import is_written, link_config, routes_by_link, table_of
@@ -87,9 +89,10 @@ def running_config(state: HostState, taken: Collection[str] = ()) -> RunningConf
         except ValueError as wrong:
             family = "IPv6 " if rule.ipv6 else ""
             notes.append(f"{family}rule {rule.priority}: {' '.join(rule.words)}: {wrong}")
+    whole = {route: one for route in state.routes if (one := _whole_route(route, state, links)) is not None}
     return RunningConfig(
-        config=NetworkConfig.of(links.values(), rules=rules),
-        notes=(*notes, *_route_notes(state)),
+        config=NetworkConfig.of(links.values(), rules=rules, routes=whole.values()),
+        notes=(*notes, *_route_notes(state, whole)),
         others=(*theirs, *_down(state), *_guest_ends(passed), *_leases(state), *_learned(state), *_neighbours(state)),
     )
 
@@ -203,7 +206,15 @@ def _vlan_words(link: Link) -> list[str]:
     return few(told, "VLANs")
 
 
-def _route_notes(state: HostState) -> Iterator[str]:
+def _whole_route(route: Route, state: HostState, links: Container[IfName]) -> HostRoute | None:
+    """A route on no single link as a site file says it, by links that are in the file."""
+    if route.protocol in ROUTING_DAEMONS or not is_written(route, state):
+        return None
+    said = kernel_host_route(route)
+    return said if said is not None and all(hop.link in links for hop in said.hops) else None
+
+
+def _route_notes(state: HostState, taken: Container[Route]) -> Iterator[str]:
     """Routes that stand on no link, and what a route says beside where it leads."""
     for route in state.routes:
         if route.protocol in ROUTING_DAEMONS or not is_written(route, state):
@@ -214,7 +225,7 @@ def _route_notes(state: HostState) -> Iterator[str]:
         words += [f"metric {route.metric}" if route.metric else ""]
         words += [f"table {route.table}" if route.table != "main" else "", *route.extra]
         said = " ".join(filter(None, words))
-        if route.kind != "unicast" or route.nexthops or table_of(route) is None:
+        if route not in taken and (route.kind != "unicast" or route.nexthops or table_of(route) is None):
             yield f"route {said}: left out, a site file has no words for it"
         elif route.extra:
             yield f"route {said}: without its {' '.join(route.extra)}, of which a site file says nothing"

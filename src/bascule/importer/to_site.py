@@ -10,8 +10,9 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from bascule.importer.routing import host_route_entry, route_entry, rule_entry
 from bascule.model.dhcp.offers import use_words
-from bascule.model.host_links import LISTENING, MAIN_TABLE, Ipv6, PolicyRule
+from bascule.model.host_links import LISTENING, MAIN_TABLE, Ipv6
 from bascule.model.links import Bond, Bridge, BridgePort, Physical, Vlan
 from bascule.model.links.wake_on_lan import OFF
 from bascule.model.state import PortVlans
@@ -84,7 +85,12 @@ class _Writer:
             if entries:
                 self.out.host[name] = entries
         if self.config.rules:
-            self.out.host["rules"] = [_rule(rule) for rule in self.config.rules]
+            self.out.host["rules"] = [rule_entry(rule) for rule in self.config.rules]
+        links = self.config.links
+        taken = {(route.dst, route.table, route.metric) for link in links.values() for route in link.routes}
+        routes = [one for one in self.config.routes if (one.dst, one.table or MAIN_TABLE, one.metric or 0) not in taken]
+        if routes:  # the kernel has one in a place, and refuses the other
+            self.out.host["routes"] = [host_route_entry(route, links) for route in routes]
         return self.out
 
     def _nic(self, link: LinkConfig) -> dict[str, Any]:
@@ -201,7 +207,7 @@ class _Writer:
                 gateways.append(route.gateway)
                 metric, onlink = route.metric, onlink or route.onlink or _by_a_route(route.gateway, link)
             else:
-                routes.append(_route(route))
+                routes.append(route_entry(route))
         if gateways:
             out["gateway"] = _one_or_many(gateways)
         if metric:
@@ -369,25 +375,6 @@ def _by_a_route(gateway: str, link: LinkConfig) -> bool:
 def _is_gateway(route: StaticRoute) -> bool:
     """A default route of the main table with a router, whatever its rank."""
     return replace(route, metric=0, onlink=False).is_plain_default
-
-
-def _route(route: StaticRoute) -> dict[str, Any]:
-    given = {
-        "via": route.gateway,
-        "metric": route.metric,
-        "table": route.table if route.table != MAIN_TABLE else 0,
-        "onlink": route.onlink,
-        "src": route.prefsrc,
-    }
-    return {"to": route.dst} | {key: value for key, value in given.items() if value}
-
-
-def _rule(rule: PolicyRule) -> dict[str, Any]:
-    ends = {"from": rule.source, "to": rule.to, "iif": rule.iif, "fwmark": rule.fwmark}
-    told: dict[str, Any] = {key: str(value) for key, value in ends.items() if value is not None}
-    if rule.ipv6 and rule.source is None and rule.to is None:
-        told["family"] = "ipv6"
-    return told | {"table": rule.table, "priority": rule.priority}
 
 
 def _many(value: Any) -> list[str]:

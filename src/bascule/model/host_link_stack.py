@@ -8,7 +8,7 @@ from functools import cached_property
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from bascule.model.host_links import Bond, Bridge, HostLink, Nic, PolicyRule, VlanLink
+from bascule.model.host_links import Bond, Bridge, HostLink, HostRoute, Nic, PolicyRule, RouteHop, VlanLink
 from bascule.model.values import IfName, Vid
 
 
@@ -20,6 +20,7 @@ class HostLinks(Struct, frozen=True, kw_only=True, dict=True):
     vlans: Mapping[IfName, VlanLink] = field(default_factory=dict)
     bridges: Mapping[IfName, Bridge] = field(default_factory=dict)
     rules: tuple[PolicyRule, ...] = ()
+    routes: tuple[HostRoute, ...] = ()  # those that stand on no single link
 
     @cached_property
     def listeners(self) -> frozenset[IfName]:
@@ -93,6 +94,11 @@ class HostLinks(Struct, frozen=True, kw_only=True, dict=True):
         """The link whose addresses a bridge takes (``address: from-uplink``)."""
         link = self.link(bridge.uplink) if bridge.from_uplink and bridge.uplink else None
         return () if link is None else (link,)
+
+    def ways(self, route: HostRoute) -> tuple[RouteHop, ...]:
+        """The ways of a route, by a bridge instead of the link that hands its addresses over to it."""
+        heirs = {bridge.uplink: bridge.name for bridge in self.bridges.values() if bridge.from_uplink}
+        return tuple(replace(hop, link=heirs.get(hop.link, hop.link)) for hop in route.hops)
 
     def spoken(self, link: HostLink) -> HostLink:
         """What the host says on a link: its own addresses, routes and name servers, and those handed over to it."""

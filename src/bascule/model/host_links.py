@@ -18,6 +18,8 @@ from bascule.model.values import IfName, IpAddress, IpInterface, IpNetwork, Mac,
 
 MAIN_TABLE, DEFAULT_TABLE = 254, 253  # the tables that the kernel's own rules look up (linux/rtnetlink.h)
 
+UNICAST, NOWHERE_TO = "unicast", ("blackhole", "unreachable", "prohibit", "throw")  # types of routes (ip-route(8))
+
 
 class Ipv6(StrEnum):
     """How a link comes by its own IPv6 addresses, besides those that are written down."""
@@ -63,6 +65,31 @@ class StaticRoute(Struct, frozen=True, kw_only=True):
     onlink: bool = False
     src: IpAddress | None = None
     place: Place = NOWHERE
+
+
+class RouteHop(Struct, frozen=True, kw_only=True):
+    """One of several ways of a route: a router, the link to it, and its share of the connections."""
+
+    router: IpAddress
+    link: IfName
+    weight: int = 1
+    onlink: bool = False  # it is a neighbour, whatever the link's addresses say
+
+
+class HostRoute(Struct, frozen=True, kw_only=True):
+    """A route that stands on no single link: one that leads nowhere, which ``type`` says, or by several routers."""
+
+    to: IpNetwork
+    type: str = UNICAST
+    hops: tuple[RouteHop, ...] = ()
+    metric: int | None = None
+    table: int | None = None
+    place: Place = NOWHERE
+
+    @property
+    def dst(self) -> str:
+        """The network as a word."""
+        return str(self.to)
 
 
 class PolicyRule(Struct, frozen=True, kw_only=True):

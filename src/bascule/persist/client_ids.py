@@ -38,7 +38,7 @@ def with_client_ids(config: NetworkConfig, ids: Mapping[IfName, ClientId | None]
     if not any(ids.values()):
         return config
     links = (replace(link, client_id=ids.get(name)) for name, link in config.links.items())
-    return NetworkConfig.of(links, config.unmanaged, config.rules)
+    return config.with_links(links)
 
 
 def _now(name: IfName, before: NetworkConfig, leased: Leased) -> ClientId | None:

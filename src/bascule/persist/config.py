@@ -15,7 +15,7 @@ from msgspec.structs import force_setattr, replace
 
 from bascule.model.dhcp.identity import ClientId
 from bascule.model.dhcp.offers import NOTHING, Unused
-from bascule.model.host_links import LISTENING, MAIN_TABLE, Ipv6, Ipv6Privacy, PolicyRule
+from bascule.model.host_links import LISTENING, MAIN_TABLE, HostRoute, Ipv6, Ipv6Privacy, PolicyRule
 from bascule.model.links import Bridge, BridgePort, LinkOptions, OpenVSwitch, OpenVSwitchBond, Physical
 from bascule.model.links.wake_on_lan import Modes
 from bascule.model.state import FixedNeighbour, PortVlans
@@ -153,12 +153,15 @@ class NetworkConfig(Struct, frozen=True, kw_only=True):
     links: Mapping[IfName, LinkConfig] = field(default_factory=lambda: MappingProxyType({}))
     unmanaged: tuple[str, ...] = ()
     rules: tuple[PolicyRule, ...] = ()
+    routes: tuple[HostRoute, ...] = ()  # those that stand on no single link
     neighbours: tuple[FixedNeighbour, ...] = ()
 
     def __post_init__(self) -> None:
         put = force_setattr
         if self.rules:
             put(self, "rules", tuple(sorted(set(self.rules), key=lambda rule: (rule.ipv6, rule.priority, repr(rule)))))
+        if self.routes:
+            put(self, "routes", tuple(sorted(set(self.routes), key=lambda route: (str(route.to), repr(route)))))
         links = {name: self.links[name] for name in sorted(self.links)}
         for name, link in links.items():
             master = links.get(link.master) if link.master else None
@@ -184,11 +187,15 @@ class NetworkConfig(Struct, frozen=True, kw_only=True):
         links: Iterable[LinkConfig],
         unmanaged: Iterable[str] = (),
         rules: Iterable[PolicyRule] = (),
-        neighbours: Iterable[FixedNeighbour] = (),
+        routes: Iterable[HostRoute] = (),
     ) -> NetworkConfig:
-        """A configuration from links and rules in any order."""
+        """A configuration from links, rules and routes in any order."""
         by_name = {link.name: link for link in links}
-        return cls(links=by_name, unmanaged=tuple(unmanaged), rules=tuple(rules), neighbours=tuple(neighbours))
+        return cls(links=by_name, unmanaged=tuple(unmanaged), rules=tuple(rules), routes=tuple(routes))
+
+    def with_links(self, links: Iterable[LinkConfig]) -> NetworkConfig:
+        """The same, with other links."""
+        return replace(self, links={link.name: link for link in links})
 
     @property
     def subjects(self) -> set[IfName]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from msgspec.structs import replace
@@ -10,7 +11,7 @@ from msgspec.structs import replace
 from bascule.model.dhcp.identity import ClientId
 from bascule.model.dhcp.offers import Offer
 from bascule.model.dialects import persistent
-from bascule.model.host_links import Ipv6
+from bascule.model.host_links import HostRoute, Ipv6, RouteHop
 from bascule.model.links import Bond, Bridge, BridgePort, Dummy, OpenVSwitch, OpenVSwitchBond, Vlan
 from bascule.model.links.wake_on_lan import MAGIC
 from bascule.model.state import PortVlans
@@ -124,13 +125,7 @@ def probes() -> Iterator[tuple[str, NetworkConfig]]:
         "a single address (/32), its gateway on the link",
         _nic(addresses=("192.0.2.5/32",), routes=(StaticRoute(dst="0.0.0.0/0", gateway="198.51.100.1", onlink=True),)),
     )
-    yield (
-        "routes with metric, table and source",
-        _nic(
-            addresses=("192.0.2.5/24",),
-            routes=(StaticRoute(dst="10.0.0.0/8", gateway="192.0.2.9", metric=50, table=100, prefsrc="192.0.2.5"),),
-        ),
-    )
+    yield from _routes()
     yield (
         "name servers and search domains",
         _nic(addresses=("192.0.2.5/24",), dns=("192.0.2.1",), search=("example.org",)),
@@ -185,6 +180,21 @@ def _unused() -> Iterator[tuple[str, NetworkConfig]]:
     for offer, key in ((Offer.GATEWAY, "default route"), (Offer.ROUTES, "other routes"), (Offer.DNS, "name servers")):
         yield f"DHCP, not its {key} (`use_{offer}: false`)", _nic(dhcp4=True, unused=frozenset({(offer, 4)}))
         yield f"advertisements, not their {key}", _nic(ipv6=Ipv6.AUTO, unused=frozenset({(offer, 6)}))
+
+
+def _routes() -> Iterator[tuple[str, NetworkConfig]]:
+    yield (
+        "routes with metric, table and source",
+        _nic(
+            addresses=("192.0.2.5/24",),
+            routes=(StaticRoute(dst="10.0.0.0/8", gateway="192.0.2.9", metric=50, table=100, prefsrc="192.0.2.5"),),
+        ),
+    )
+    nowhere = HostRoute(to=ip_network("10.0.0.0/8"), type="blackhole", metric=50, table=100)
+    yield "routes that lead nowhere", replace(_nic(addresses=("192.0.2.5/24",)), routes=(nowhere,))
+    hops = (RouteHop(router=ip_address(f"192.0.2.{n}"), link=IfName("eth4"), weight=n) for n in (1, 2))
+    several = HostRoute(to=ip_network("0.0.0.0/0"), hops=tuple(hops))
+    yield "a route by several routers", replace(_nic(addresses=("192.0.2.5/24",)), routes=(several,))
 
 
 def _ports() -> Iterator[tuple[str, NetworkConfig]]:

@@ -7,22 +7,22 @@ a plan leads to adds what the site file leaves open: MACs, options, what a NIC h
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from ipaddress import ip_address, ip_interface
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.model.dhcp.offers import NOTHING, Unused
-from bascule.model.host_links import Bond, Bridge, Ipv6, Ipv6Privacy, Nic, VlanLink
+from bascule.model.host_links import Bond, Bridge, HostRoute, Ipv6, Ipv6Privacy, Nic, VlanLink
 from bascule.model.kernel_parameters import FORWARDING
 from bascule.model.links import Bridge as BridgeOptions
 from bascule.model.links import BridgePort, LinkOptions, OpenVSwitch, Physical
 from bascule.model.links.wake_on_lan import Modes
 from bascule.model.site import Host, PlugKind, Site
 from bascule.model.state import HostState, Link, LinkFacts
-from bascule.model.values import ETHERNET_MTU, IfName, IpAddress, Mac
-from bascule.persist.config import NetworkConfig, StaticRoute
+from bascule.model.values import ETHERNET_MTU, IfName, IpAddress, Mac, is_onlink
+from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.running import link_config, routes_by_link
 from bascule.plan.target import target
 from bascule.policy.guards.ports import is_guarded
@@ -72,7 +72,8 @@ def wanted_config(site: Site, host: Host, state: HostState | None = None) -> Net
                 search=own.search,
             )
         )
-    return NetworkConfig.of(links, (*GUEST_TAPS, *_other_taps(site, host)), host.rules)
+    taps = (*GUEST_TAPS, *_other_taps(site, host))
+    return NetworkConfig.of(links, taps, host.rules, _host_routes(host, {link.name: link for link in links}))
 
 
 def _with_times(found: LinkOptions, said: LinkOptions) -> LinkOptions:
@@ -97,6 +98,16 @@ def _with_cost(found: BridgePort | None, said: BridgePort | None) -> BridgePort 
     if said is None or said.cost is None:
         return found
     return replace(found or BridgePort(), cost=said.cost)
+
+
+def _host_routes(host: Host, links: Mapping[IfName, LinkConfig]) -> Iterator[HostRoute]:
+    """Routes on no single link; a router outside of its link's single address is on the link."""
+    for route in host.routes:
+        hops = []
+        for hop in host.ways(route):
+            own = map(ip_interface, links[hop.link].addresses) if hop.link in links else ()
+            hops.append(replace(hop, onlink=hop.onlink or is_onlink(hop.router, own)))
+        yield replace(route, hops=tuple(hops))
 
 
 def _on_link(route: StaticRoute, addresses: Collection[str]) -> StaticRoute:

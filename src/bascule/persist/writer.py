@@ -136,11 +136,10 @@ class _Decision(Struct, frozen=True):
 
     def without(self, kept: Collection[IfName]) -> WritePlan:
         """With some links left to the files that have them. Raises BasculeError."""
-        mine = NetworkConfig.of(
-            (link for link in self.config.links.values() if link.name not in kept),
-            self.config.unmanaged,
-            self.config.rules,
-            (one for one in self.config.neighbours if one.dev not in kept),
+        mine = replace(
+            self.config,
+            links={name: link for name, link in self.config.links.items() if name not in kept},
+            neighbours=tuple(one for one in self.config.neighbours if one.dev not in kept),
         )
         rendered = {**self.dialect.render(mine), **self.besides}
         taken = dict(self.dialect.without(self.foreign, mine.links.keys(), self.hardware))

@@ -99,6 +99,7 @@ class _Builder:
             vlans={link: self.vlan(link, each, (*top, "vlans", link)) for link, each in host.vlans.items()},
             bridges={link: self.bridge(link, each, (*top, "bridges", link)) for link, each in host.bridges.items()},
             rules=tuple(self.rule(each, (*top, "rules", index)) for index, each in enumerate(host.rules)),
+            routes=tuple(self.host_route(each, (*top, "routes", index)) for index, each in enumerate(host.routes)),
             virtual_networks={
                 net: self.virtual(net, each, (*top, "virtual_networks", net))
                 for net, each in host.virtual_networks.items()
@@ -156,18 +157,31 @@ class _Builder:
     def vlan(self, name: IfName, vlan: d.VlanLink, path: Path) -> links.VlanLink:
         return links.VlanLink(link=vlan.link, id=vlan.id, protocol=vlan.protocol, **self.shared(name, vlan, path))
 
-    def routes(self, routes: Sequence[d.Route | d.HostRoute], path: Path) -> tuple[links.StaticRoute, ...]:
+    def routes(self, routes: Sequence[d.Route | d.LinkRoute], path: Path) -> tuple[links.StaticRoute, ...]:
         return tuple(
             links.StaticRoute(
                 to=each.to,
                 via=each.via,
                 metric=each.metric,
-                table=each.table if isinstance(each, d.HostRoute) and each.table != links.MAIN_TABLE else None,
-                onlink=isinstance(each, d.HostRoute) and each.onlink,
-                src=each.src if isinstance(each, d.HostRoute) else None,
+                table=each.table if isinstance(each, d.LinkRoute) and each.table != links.MAIN_TABLE else None,
+                onlink=isinstance(each, d.LinkRoute) and each.onlink,
+                src=each.src if isinstance(each, d.LinkRoute) else None,
                 place=self.at((*path, "routes", index)),
             )
             for index, each in enumerate(routes)
+        )
+
+    def host_route(self, route: d.HostRoute, path: Path) -> links.HostRoute:
+        return links.HostRoute(
+            to=route.to,
+            type=route.type or links.UNICAST,
+            hops=tuple(
+                links.RouteHop(router=hop.router, link=hop.link, weight=hop.weight, onlink=hop.onlink)
+                for hop in route.via
+            ),
+            metric=route.metric,
+            table=route.table if route.table != links.MAIN_TABLE else None,
+            place=self.at(path),
         )
 
     def rule(self, rule: d.PolicyRule, path: Path) -> links.PolicyRule:

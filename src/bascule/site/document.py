@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, m
 from pydantic_core import CoreSchema
 
 from bascule.model.dialects import persistent
+from bascule.model.host_links import NOWHERE_TO
 from bascule.model.values import IfName
 from bascule.site import scalars as s
 from bascule.site.document_links import (
@@ -18,7 +19,7 @@ from bascule.site.document_links import (
     Fdb,
     Guard,
     HostLink,
-    HostRoute,
+    LinkRoute,
     Native,
     Nic,
     PolicyRule,
@@ -37,7 +38,7 @@ __all__ = [
     "Document",
     "Entry",
     "HostLink",
-    "HostRoute",
+    "LinkRoute",
     "Network",
     "Nic",
     "OneOrMany",
@@ -93,6 +94,33 @@ class VirtualNetwork(Entry):
 LINK_TABLES = {"nics": "NIC", "bonds": "bond", "vlans": "VLAN link", "bridges": "bridge"}  # and what one is called
 
 
+class RouteHop(Entry):
+    """One of several ways of a route."""
+
+    model_config = ConfigDict(title="a way of a route")
+
+    router: s.Address = Field(description="The router.")
+    link: s.LinkName = Field(description="The link to it: a NIC, bond, VLAN link or bridge of the host.")
+    weight: s.Weight = Field(1, description="Its share of the connections, beside those of the others.")
+    onlink: s.Boolean = Field(False, description="The router is a neighbour though no prefix there holds it.")
+
+
+class HostRoute(Entry):
+    """A route that stands on no single link: one that leads nowhere, or one by several routers."""
+
+    model_config = ConfigDict(title="a route of the whole host")
+
+    to: s.Subnet = Field(description="The network.")
+    type: Annotated[str, s.choice(*NOWHERE_TO, noun="a type of route")] | None = Field(
+        None,
+        description="It leads nowhere: packets are dropped (blackhole), refused (unreachable, prohibit), or the next "
+        "rule is asked (throw).",
+    )
+    via: Listed[RouteHop] = Field((), description="Two routers or more, among which connections are divided.")
+    metric: s.Metric | None = Field(None, description="Its rank among routes to the same network; the lowest wins.")
+    table: s.Table | None = Field(None, description="The routing table, where it is not the main one (see `rules`).")
+
+
 class Host(Entry):
     """A machine that runs guests."""
 
@@ -112,6 +140,7 @@ class Host(Entry):
     vlans: NamedLink[VlanLink] = Field(default_factory=dict, description="Tagged links on which it speaks, by name.")
     bridges: NamedLink[Bridge] = Field(default_factory=dict, description="Its bridges, by name.")
     rules: Listed[PolicyRule] = Field((), description="Which packets are routed by which table.")
+    routes: Listed[HostRoute] = Field((), description="Routes that lead nowhere, or by several routers.")
     virtual_networks: Named[VirtualNetwork] = Field(default_factory=dict, description="Its host-only networks.")
     serves: Listed[s.Served] = Field((), description="The ports on which the host itself answers.")
     guard: Guard | None = Field(None, description="The guard of its guests where neither NIC nor bridge names one.")

@@ -37,7 +37,7 @@ class Route(Entry):
     metric: s.Metric | None = Field(None, description="Its rank among routes to the same network; the lowest wins.")
 
 
-class HostRoute(Entry):
+class LinkRoute(Entry):
     """A network that the host finds over this link."""
 
     model_config = ConfigDict(title="a route of a host")
@@ -118,7 +118,7 @@ class HostLink(Entry):
         False,
         description="The gateway is a neighbour though no prefix here holds it; beside a /32 or /128 it is anyway.",
     )
-    routes: Listed[HostRoute] = Field((), description="Networks that are not reached by the default gateway.")
+    routes: Listed[LinkRoute] = Field((), description="Networks that are not reached by the default gateway.")
     dns: Many[s.Address] = Field((), description="Name servers, for the configuration that is kept over a reboot.")
     search: Many[s.Text] = Field((), description="Domains in which bare names are looked up.")
     as_found: AsFound | None = Field(None, description="What its own configuration runs and no other key says.")

@@ -249,6 +249,9 @@ Metric = Annotated[  # 0 is what no metric means
     int,
     number("TYPE", "a metric", 1, U32, 100, called="metric ", hint="leave the key out where the kernel may choose"),
 ]
+Weight = Annotated[  # 8 bits (rtnh_hops in the kernel)
+    int, number("TYPE", "a weight", 1, 256, 1, 2, called="weight ", hint="write it beside those of the other routers")
+]
 Table = Annotated[
     int,
     Scalar(

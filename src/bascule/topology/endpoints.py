@@ -176,6 +176,10 @@ def host_endpoint(site: Site, host: Host, observed: HostState | None = None) -> 
 
 
 def _host_nics(site: Site, host: Host) -> Iterator[EndpointNic]:
+    several: dict[IfName, list[StaticRoute]] = {}
+    for route in host.routes:
+        for hop in host.ways(route) if route.table is None else ():
+            several.setdefault(hop.link, []).append(StaticRoute(to=route.to, via=hop.router))
     for link in host.speakers():
         said, network = host.spoken(link), site.network_of_link(host, link.name)
         name = network.name if network else None
@@ -187,7 +191,7 @@ def _host_nics(site: Site, host: Host) -> Iterator[EndpointNic]:
             network=network,
             segment=name,
             gateways=said.gateways or (_offered(site, name) if said.dhcp else ()),
-            routes=tuple(r for r in said.routes if r.via is not None and r.table is None),
+            routes=(*(r for r in said.routes if r.via is not None and r.table is None), *several.get(link.name, ())),
         )
     for one in host.virtual_networks.values():
         if one.subnets:

@@ -15,6 +15,7 @@ from bascule.model.links import Bond, Bridge, Dummy, Vlan
 from bascule.model.links.wake_on_lan import letters
 from bascule.persist.config import LinkConfig, NetworkConfig
 from bascule.persist.formats import sysfs
+from bascule.persist.formats.host_routes import host_route_words
 from bascule.persist.formats.rules import rule_words
 from bascule.persist.formats.values import route_words, seconds
 from bascule.persist.formats.vlans import bridge_commands
@@ -45,6 +46,7 @@ def _script(
 ) -> str:
     ports = config.ports()
     rules = [f"ip {'-6 ' if rule.ipv6 else ''}rule add {rule_words(rule)}" for rule in config.rules]
+    rules += [f"ip {'-6 ' if r.to.version == 6 else ''}route add {host_route_words(r)}" for r in config.routes]
     out = ["#!/bin/sh", title, "set -e", ""]
     for link in config.in_order():
         members = [config.links[name] for name in ports.get(link.name, ())]

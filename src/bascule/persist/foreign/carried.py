@@ -16,6 +16,7 @@ from bascule.model.site_place import NOWHERE
 from bascule.model.state import FixedNeighbour, HostState, RoutingRule
 from bascule.persist.config import NetworkConfig
 from bascule.persist.dialect import Dialect
+from bascule.persist.formats.host_routes import kernel_host_route
 from bascule.persist.formats.neighbours import kind_of
 from bascule.persist.formats.rules import is_same_rule, kernel_rule
 from bascule.persist.formats.vlans import ADDS_VLANS_ALONE, without_default_vlan
@@ -52,6 +53,8 @@ def with_carried(
             neighbours += [one] if said else []
             (kept if said else lost).setdefault(one.dev, []).append(f"{kind_of(one)} {one.ip}")
     for route in state.routes:
+        if kernel_host_route(route) in config.routes:
+            continue
         mine = sorted(speakers & {route.dev, *(word for hop in route.nexthops for word in hop.split())})
         if mine and (words := not_expressed_route(route, state)):
             lost.setdefault(mine[0], []).append(words)
@@ -81,7 +84,7 @@ def as_said_by(config: NetworkConfig, dialect: str) -> NetworkConfig:
     if dialect == "ifupdown":
         return config
     links = [replace(link, hooks=()) for link in config.links.values()]
-    said = NetworkConfig.of(links, config.unmanaged, config.rules, config.neighbours)
+    said = config.with_links(links)
     return without_default_vlan(said) if dialect in ADDS_VLANS_ALONE else said
 
 

@@ -9,7 +9,6 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from bascule.model.dhcp.offers import Offer
-from bascule.persist.config import NetworkConfig
 from bascule.persist.formats.values import parse_ip, words
 from bascule.persist.parsed import Files, Parsed, UnparsedLines
 
@@ -54,7 +53,7 @@ def with_dhclient(parsed: Parsed, files: Files) -> Parsed:
             if one.dhcp4
             else one
         )
-    known = NetworkConfig.of(links, config.unmanaged, config.rules, config.neighbours)
+    known = config.with_links(links)
     return replace(parsed, config=known, left=tuple(sorted({*parsed.left, *left.done()})))
 
 

@@ -68,7 +68,7 @@ def with_dhcpcd(parsed: Parsed, files: Files) -> Parsed:
     config = parsed.config
     return replace(
         parsed,
-        config=NetworkConfig.of(links.values(), config.unmanaged, config.rules, config.neighbours),
+        config=config.with_links(links.values()),
         left=tuple(sorted({*parsed.left, *own.left, *left.done()})),
         places={**own.places, **parsed.places},
         passed=(*parsed.passed, *own.passed),

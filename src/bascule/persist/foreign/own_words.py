@@ -28,7 +28,7 @@ def with_own_words(config: NetworkConfig, before: NetworkConfig, state: HostStat
         known = [before.links[name] for name in (link.name, *below) if name in before.links]
         kept = _as_it_was(link, before.links.get(link.name), state, hardware)
         links.append(_as_it_spoke(kept, known) if link.addresses or link.dhcp4 else kept)
-    return NetworkConfig.of(links, config.unmanaged, config.rules)
+    return config.with_links(links)
 
 
 def with_words_of_udev(config: NetworkConfig, udev: NetworkConfig) -> NetworkConfig:
@@ -49,7 +49,7 @@ def with_words_of_udev(config: NetworkConfig, udev: NetworkConfig) -> NetworkCon
                 wol=said.wol if link.wol is None else link.wol,
             )
         )
-    return NetworkConfig.of(links, config.unmanaged, config.rules, config.neighbours)
+    return config.with_links(links)
 
 
 def _as_it_was(link: LinkConfig, before: LinkConfig | None, state: HostState, hardware: Hardware) -> LinkConfig:

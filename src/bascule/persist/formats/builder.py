@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from msgspec import Struct, field
 
 from bascule.model.dhcp.identity import ClientId
 from bascule.model.dhcp.offers import Offer
-from bascule.model.host_links import LISTENING, MAIN_TABLE, Ipv6, Ipv6Privacy, PolicyRule
+from bascule.model.host_links import LISTENING, MAIN_TABLE, HostRoute, Ipv6, Ipv6Privacy, PolicyRule
 from bascule.model.links import (
     Bond,
     Bridge,
@@ -27,6 +27,7 @@ from bascule.model.state import PortVlans
 from bascule.model.values import IfName, Mac, parse_ifname
 from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.formats.gaps import DOMAIN, PATH
+from bascule.persist.formats.host_routes import with_links
 from bascule.persist.formats.rules import with_priorities
 from bascule.persist.formats.values import default_of, parse_ip
 from bascule.persist.parsed import Parsed, UnparsedLines
@@ -130,7 +131,7 @@ def add_gateway(draft: LinkDraft, text: str) -> None:
 class Builder:
     """All drafts of a host, and what could not be taken."""
 
-    __slots__ = ("barred", "drafts", "implied", "left", "rules", "unmanaged", "unsure")
+    __slots__ = ("barred", "drafts", "implied", "left", "routes", "rules", "unmanaged", "unsure")
 
     def __init__(self) -> None:
         self.drafts: dict[IfName, LinkDraft] = {}
@@ -142,6 +143,7 @@ class Builder:
         ] = {}  # links that are not supported, and why: they are nobody's port and no hardware
         self.unsure: set[IfName] = set()  # masters with ports that nobody can tell
         self.rules: list[PolicyRule] = []
+        self.routes: list[tuple[HostRoute, str, int, str]] = []  # with the place and the text of each
 
     def draft(self, name: str, file: str, line: int) -> LinkDraft:
         """The draft of a link, made if it is new. Raises ValueError for a name that the kernel does not take."""
@@ -174,6 +176,13 @@ class Builder:
         draft.master = IfName(master)
         return draft
 
+    def add_route(self, draft: LinkDraft, route: StaticRoute | HostRoute, file: str, line: int, text: str) -> None:
+        """A route that stands at a link: the link's own, or one of the whole host."""
+        if isinstance(route, StaticRoute):
+            draft.routes.append(route)
+        else:
+            self.routes.append((route, file, line, text))
+
     def doubt(self, master: str) -> None:
         """A master has a port that nobody can tell."""
         self.unsure.add(IfName(master))
@@ -196,7 +205,7 @@ class Builder:
             self._keep_default_vlan(draft)
             links.append(draft.build())
         return Parsed(
-            config=NetworkConfig.of(links, self.unmanaged, with_priorities(self.rules)),
+            config=NetworkConfig.of(links, self.unmanaged, with_priorities(self.rules), self._host_routes(links)),
             left=self.left.done(),
             places={draft.name: (draft.file, draft.line) for draft in self.drafts.values()},
             unsure=frozenset(self.unsure & self.drafts.keys()),
@@ -204,6 +213,15 @@ class Builder:
             passed=tuple(self.left.passed),
             unmanaged=tuple(dict.fromkeys(self.unmanaged)),
         )
+
+    def _host_routes(self, links: Collection[LinkConfig]) -> Iterator[HostRoute]:
+        """The routes on no single link, each way with the link on which its router is a neighbour."""
+        for route, file, line, text in self.routes:
+            found, lost = with_links(route, links)
+            if lost:
+                self.left.add(file, line, text, f"nothing tells on which link {' and '.join(lost)} is")
+            else:
+                yield found
 
     def _bar_by_name(self) -> None:
         """Links that are named like a tap or a tunnel, and of which nothing says that they are hardware."""

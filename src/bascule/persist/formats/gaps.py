@@ -53,6 +53,8 @@ class Gaps:
         if all(link.master is not None for link in config.links.values()):
             for rule in config.rules:
                 self.add("the host", "rule", f"table {rule.table}", "there is no link with which it would be set up")
+            for route in config.routes:
+                self.add("the host", "routes", route.to, "there is no link with which it would be set up")
         for pattern in config.unmanaged:
             if not _PATTERN.fullmatch(pattern):
                 self.add("the host", "unmanaged", pattern, "a name, or the beginning of a name and '*'")

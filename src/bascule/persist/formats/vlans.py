@@ -61,7 +61,7 @@ def without_default_vlan(config: NetworkConfig) -> NetworkConfig:
         is_bare = link.name in bare and isinstance(link.options, Bridge)
         options = replace(link.options, vlan_default_pvid=0) if is_bare else link.options
         out.append(replace(link, vlans=link.vlans or own, options=options))
-    return NetworkConfig.of(out, config.unmanaged, config.rules, config.neighbours)
+    return config.with_links(out)
 
 
 def from_name(name: str) -> tuple[str, str]:

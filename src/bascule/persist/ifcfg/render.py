@@ -14,6 +14,7 @@ from bascule.persist.config import LinkConfig, NetworkConfig, by_family
 from bascule.persist.formats import sysfs
 from bascule.persist.formats.bonding import bond_words
 from bascule.persist.formats.gaps import Gaps
+from bascule.persist.formats.host_routes import host_route_words, routes_by_home
 from bascule.persist.formats.openvswitch import bridge_columns, is_switch, port_columns
 from bascule.persist.formats.rules import by_link, rule_words
 from bascule.persist.formats.shell import assign
@@ -40,6 +41,10 @@ def render(config: NetworkConfig) -> dict[str, str]:
         lines = _link(link, config, gaps)
         files[f"{FOLDER}/ifcfg-{link.name}"] = "".join(assign(key, value) + "\n" for key, value in lines)
         _routes(link, files)
+    for name, routes in routes_by_home(config).items():
+        for route in routes:
+            path = f"{FOLDER}/route{'6' if route.to.version == 6 else ''}-{name}"
+            files[path] = files.get(path, "") + host_route_words(route) + "\n"
     gaps.check()
     return files | nmconf.render(config)
 

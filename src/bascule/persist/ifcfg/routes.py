@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from bascule.model.host_links import HostRoute
 from bascule.persist.config import StaticRoute
 from bascule.persist.formats.builder import Builder, LinkDraft
+from bascule.persist.formats.host_routes import is_host_route, parse_host_route
 from bascule.persist.formats.rules import parse_rule_words
 from bascule.persist.formats.shell import assignments
 from bascule.persist.formats.values import parse_ip, parse_number, parse_prefix, parse_route_words, tuning_words
@@ -44,15 +46,19 @@ def read_routes(path: str, text: str, builder: Builder, called: Mapping[str, str
         route_words = line.partition("#")[0].split()
         if not route_words:
             continue
+        route: StaticRoute | HostRoute
         try:
-            route, dev = parse_route_words(route_words, ipv6=kind == "route6")
+            if is_host_route(route_words):
+                route, dev = parse_host_route(route_words, ipv6=kind == "route6"), ""
+            else:
+                route, dev = parse_route_words(route_words, ipv6=kind == "route6")
         except ValueError as wrong:
             left.add(path, number, line, str(wrong))
             continue
         if dev and dev != name:
             left.add(path, number, line, f"a route on {dev} in the file of {name}")
         else:
-            draft.routes.append(route)
+            builder.add_route(draft, route, path, number, line)
             for said in tuning_words(route_words):
                 left.add(path, number, f"route {route.dst}: {said}", "not taken")
 

@@ -16,6 +16,7 @@ from bascule.model.values import parse_ifname, parse_mac, parse_vid
 from bascule.persist.config import StaticRoute
 from bascule.persist.formats import sysfs
 from bascule.persist.formats.builder import Builder, LinkDraft
+from bascule.persist.formats.host_routes import is_host_route, parse_host_route
 from bascule.persist.formats.rules import parse_rule_words
 from bascule.persist.formats.values import (
     ROUTE_TYPES,
@@ -85,7 +86,9 @@ def _understood(builder: Builder, draft: LinkDraft, part: str, file: str, line: 
     if is_down:
         return False
     words = shlex.split(part)
-    if "lo" in words and "rule" not in words[:3]:  # to a rule it means what the host itself sends
+    if (
+        "lo" in words and "rule" not in words[:3] and not is_host_route(words)
+    ):  # to a rule it means what the host itself sends
         raise ValueError("about the loopback, of which a site file says nothing")
     tool, rest = words[0] if words else "", words[1:]
     if tool == "route" and rest[:1] != ["add"] and "add" in rest[1:3]:  # route -A inet6 add, route -6 add
@@ -122,15 +125,17 @@ def _ip(builder: Builder, draft: LinkDraft, rest: list[str], file: str, line: in
     ipv6 = rest[:1] == ["-6"]
     if rest[:1] in (["-6"], ["-4"]):
         rest = rest[1:]
-    if rest[:1] == ["route"] and rest[2:3] and (rest[2] in ROUTE_TYPES or "nexthop" in rest):
-        return False  # no way to somewhere, or several: the line stays as it is
+    if rest[:1] == ["route"] and rest[1:2] in (["add"], ["append"], ["replace"]) and is_host_route(rest[2:]):
+        whole = parse_host_route(rest[2:], ipv6=ipv6)
+        builder.add_route(draft, whole, file, line, f"ip {' '.join(rest)}")
+        return _told_tuning(builder, whole.dst, rest[2:], file, line)
+    if rest[:1] == ["route"] and rest[2:3] and rest[2] in ROUTE_TYPES:
+        return False  # no way to somewhere: the line stays as it is
     if rest[:2] in (["route", "add"], ["route", "append"], ["route", "replace"]):
         route, dev = parse_route_words(rest[2:], ipv6=ipv6)
         target = builder.draft(dev, file, line) if dev else draft
         target.routes.append(route)
-        for said in tuning_words(rest[2:]):
-            builder.left.add(file, line, f"route {route.dst}: {said}", "not taken")
-        return True
+        return _told_tuning(builder, route.dst, rest[2:], file, line)
     if rest[:2] == ["rule", "add"]:
         builder.rules.append(parse_rule_words(rest[2:], ipv6=ipv6))
         return True
@@ -150,6 +155,13 @@ def _ip(builder: Builder, draft: LinkDraft, rest: list[str], file: str, line: in
     if rest[1:3] == ["type", "bridge_slave"]:
         return _options(builder.draft(rest[0], file, line).port, BridgePort, rest[3:])
     return _link_words(builder, rest, file, line)
+
+
+def _told_tuning(builder: Builder, dst: str, words: list[str], file: str, line: int) -> bool:
+    """How packets go by a route, which a site file does not say, is told."""
+    for said in tuning_words(words):
+        builder.left.add(file, line, f"route {dst}: {said}", "not taken")
+    return True
 
 
 def _link_words(builder: Builder, words: list[str], file: str, line: int) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from bascule.model.host_links import TEMPORARY, Ipv6, PolicyRule
+from bascule.model.host_links import TEMPORARY, HostRoute, Ipv6, PolicyRule
 from bascule.model.kernel_parameters import conf, dotted
 from bascule.model.links import Bond, Bridge, Dummy, OpenVSwitch, Vlan
 from bascule.model.links.wake_on_lan import letters
@@ -15,6 +15,7 @@ from bascule.model.values import IfName
 from bascule.persist.config import LinkConfig, NetworkConfig
 from bascule.persist.formats import linkfile
 from bascule.persist.formats.gaps import Gaps
+from bascule.persist.formats.host_routes import host_route_words, routes_by_home
 from bascule.persist.formats.neighbours import command, on_link
 from bascule.persist.formats.openvswitch import bridge_columns, is_switch, port_columns
 from bascule.persist.formats.rules import by_link, rule_words
@@ -33,6 +34,7 @@ def render(config: NetworkConfig) -> dict[str, str]:
     gaps = Gaps(NAME)
     gaps.check_names(config)
     ports, ruled, above = config.ports(), by_link(config), config.above()
+    homes = routes_by_home(config)
     stanzas = []
     links = config.in_order()  # they come up in the order in which they stand
     for link in sorted(
@@ -43,6 +45,7 @@ def render(config: NetworkConfig) -> dict[str, str]:
         members = [config.links[name] for name in ports.get(link.name, ())]
         when_up = [
             *_rules(ruled.get(link.name, ())),
+            *_host_routes(homes.get(link.name, ())),
             *(f"up {command(one)} || true" for one in on_link(config, link.name)),
         ]
         when_up += _inner_tags(link, above.get(link.name, ()))
@@ -188,6 +191,14 @@ def _rules(rules: Iterable[PolicyRule]) -> Iterator[str]:
         ip = "ip -6" if rule.ipv6 else "ip"
         for when, verb in (("up", "add"), ("down", "del")):
             yield f"{when} {ip} rule {verb} {rule_words(rule)} || true"
+
+
+def _host_routes(routes: Iterable[HostRoute]) -> Iterator[str]:
+    """Routes that no link takes along when it goes down."""
+    for route in routes:
+        ip = "ip -6" if route.to.version == 6 else "ip"
+        for when, verb in (("up", "replace"), ("down", "del")):
+            yield f"{when} {ip} route {verb} {host_route_words(route)} || true"
 
 
 def _inner_tags(link: LinkConfig, above: Iterable[LinkConfig]) -> Iterator[str]:

@@ -18,19 +18,18 @@ from bascule.persist.formats.ini import Section
 from bascule.persist.formats.openvswitch import BRIDGE
 from bascule.persist.formats.rules import parse_rule_words
 from bascule.persist.formats.values import (
-    TUNING,
     parse_address,
     parse_bool,
     parse_ip,
     parse_mtu,
     parse_number,
-    parse_prefix,
     parse_privacy,
     parse_table,
 )
 from bascule.persist.keyfile import FOLDER, nmconf
 from bascule.persist.keyfile.gateways import NONE, UNSAID, default_route
 from bascule.persist.keyfile.lists import merged, only_name, parse_vlans, split_list
+from bascule.persist.keyfile.routes import route_of
 from bascule.persist.keyfile.switches import KINDS, Switches
 from bascule.persist.keyfile.words import (
     BRIDGE_KEYS,
@@ -354,31 +353,16 @@ class _Profile:
 
     def _route(self, draft: LinkDraft, family: str, item: ini.Item) -> None:
         self.taken |= {(family, item.key), (family, f"{item.key}_options")}
-        extra: dict[str, str] = {}
-        for word in split_list(self.sections[family].get(f"{item.key}_options").replace(",", ";")):
-            key, _, text = word.partition("=")
-            extra[key.strip()] = text.strip()
-        parts = [part.strip() for part in item.value.rstrip(";").split(",")]
+        options = self.sections[family].get(f"{item.key}_options")
+        said = f"[{family}] {item.key}={item.value}{f' {item.key}_options={options}' if options else ''}"
         try:
-            unknown = set(extra) - {"table", "src", "onlink"}
-            if odd := {word for word in unknown if word.removeprefix("lock-") not in TUNING}:
-                raise ValueError(f"the route's option '{min(odd)}' is not supported")
-            gateway = parse_ip(parts[1]) if len(parts) > 1 and parts[1] else ""
-            draft.routes.append(
-                StaticRoute(
-                    dst=parse_prefix(parts[0]),
-                    gateway="" if gateway in {"0.0.0.0", "::"} else gateway,
-                    metric=parse_number(parts[2]) if len(parts) > 2 and parts[2] else UNSAID,
-                    table=parse_table(extra.get("table", "main")),
-                    prefsrc=parse_ip(extra["src"]) if "src" in extra else "",
-                    onlink=parse_bool(extra.get("onlink", "no")),
-                )
-            )
-            for word in sorted(unknown):
-                self.builder.left.add(self.path, item.line, f"{item.key}_options {word}={extra[word]}", "not taken")
+            route, tuning = route_of(item.value, options)
         except ValueError as wrong:
-            said = f"[{family}] {item.key}={item.value} {self.sections[family].get(f'{item.key}_options')}"
             self.builder.left.add(self.path, item.line, said, str(wrong))
+            return
+        self.builder.add_route(draft, route, self.path, item.line, said)
+        for word in tuning:
+            self.builder.left.add(self.path, item.line, f"{item.key}_options {word}", "not taken")
 
     def _rest(self, name: str) -> None:
         for section in self.sections.values():

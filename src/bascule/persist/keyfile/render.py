@@ -6,10 +6,11 @@ profile of a bridge or bond does not start its ports.
 
 from __future__ import annotations
 
+import re
 import uuid
 
 from bascule.model.dhcp.identity import ClientId, colons
-from bascule.model.host_links import MAIN_TABLE, TEMPORARY, Ipv6, PolicyRule
+from bascule.model.host_links import MAIN_TABLE, TEMPORARY, HostRoute, Ipv6, PolicyRule
 from bascule.model.links import Bond, Bridge, Dummy, OpenVSwitch, OpenVSwitchBond, Vlan
 from bascule.model.links.wake_on_lan import manager_flags
 from bascule.model.state import PortVlans
@@ -17,6 +18,7 @@ from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.formats import ini, linkfile
 from bascule.persist.formats.bonding import bond_words
 from bascule.persist.formats.gaps import Gaps
+from bascule.persist.formats.host_routes import refuse_several_ways, routes_by_home
 from bascule.persist.formats.openvswitch import is_switch
 from bascule.persist.formats.rules import by_link, rule_words
 from bascule.persist.formats.vlans import with_flags, without_default_vlan
@@ -36,12 +38,13 @@ def render(config: NetworkConfig) -> dict[str, str]:
     gaps = Gaps(NAME)
     gaps.check_names(config)
     config = without_default_vlan(config)
-    ruled = by_link(config)
+    ruled, homes = by_link(config), routes_by_home(config)
+    refuse_several_ways(config, gaps, "a profile speaks for one link")
     files: dict[str, str] = {}
     for link in config.links.values():
         files |= _switched(link, config, gaps)
         if link.options.is_link:  # a bond of Open vSwitch is none
-            files[path_of(link.name)] = _link(link, config, ruled.get(link.name, []), gaps)
+            files[path_of(link.name)] = _link(link, config, ruled.get(link.name, []), homes.get(link.name, []), gaps)
     gaps.check()
     return files | linkfile.render(config) | nmconf.render(config) | nmconf.quiet(config)
 
@@ -75,7 +78,9 @@ def _switched(link: LinkConfig, config: NetworkConfig, gaps: Gaps) -> dict[str, 
     return files
 
 
-def _link(link: LinkConfig, config: NetworkConfig, rules: list[PolicyRule], gaps: Gaps) -> str:
+def _link(
+    link: LinkConfig, config: NetworkConfig, rules: list[PolicyRule], nowhere: list[HostRoute], gaps: Gaps
+) -> str:
     options = link.options
     kind = "ovs-interface" if isinstance(options, OpenVSwitch) else options.kind or "ethernet"
     head: Items = [("id", link.name), ("uuid", profile_uuid(link.name)), ("type", kind)]
@@ -111,7 +116,9 @@ def _link(link: LinkConfig, config: NetworkConfig, rules: list[PolicyRule], gaps
         v4, v6 = _ip(link, gaps)
         for items, ipv6 in ((v4, False), (v6, True)):
             these = [rule for rule in rules if rule.ipv6 == ipv6]
-            items += [(f"routing-rule{number}", rule_words(rule)) for number, rule in enumerate(these, 1)]
+            ends = [route for route in nowhere if (route.to.version == 6) == ipv6]
+            items.extend(_nowhere(link, ends, items, gaps))
+            items.extend((f"routing-rule{number}", rule_words(rule)) for number, rule in enumerate(these, 1))
         sections += [("ipv4", v4), ("ipv6", v6)]
     return ini.write(sections)
 
@@ -211,6 +218,19 @@ def _client_id(link: LinkConfig, said: ClientId, gaps: Gaps, *, ipv6: bool) -> I
     if not ipv6 and (said.by_mac or said.iaid is not None):
         out.append(("dhcp-client-id", "mac" if said.by_mac else colons(said.identifier) or "duid"))
     return [*out, ("dhcp-iaid", str(said.iaid))] if said.iaid is not None else out
+
+
+def _nowhere(link: LinkConfig, routes: list[HostRoute], beside: Items, gaps: Gaps) -> Items:
+    """Routes that lead nowhere, behind the others of their family."""
+    out: Items = []
+    first = 1 + sum(bool(re.fullmatch("route[0-9]+", key)) for key, _ in beside)
+    for number, route in enumerate(routes, first):
+        if ("method", "disabled") in beside:
+            gaps.add("the host", "routes", route.to, f"{link.name} speaks no IPv{route.to.version}")
+        out.append((f"route{number}", f"{route.to}{f',,{route.metric}' if route.metric else ''}"))
+        table = f"table={route.table}," if route.table else ""
+        out.append((f"route{number}_options", f"{table}type={route.type}"))
+    return out
 
 
 def _routes(routes: list[StaticRoute], *, gateway: bool, ranked: bool) -> Items:

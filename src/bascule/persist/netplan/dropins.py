@@ -12,6 +12,7 @@ from bascule.persist.netplan import SWITCH_UNITS
 from bascule.persist.networkd import FOLDER as UNITS
 from bascule.persist.networkd.offers import Uses
 from bascule.persist.networkd.parse import UnitReader
+from bascule.persist.networkd.routes import in_words, parse_route
 from bascule.persist.networkd.words import (
     DHCP4,
     FLAG_FIELD,
@@ -51,15 +52,17 @@ def read_dropins(files: Files, builder: Builder) -> None:
 
 
 def _port_dropin(path: str, section: Section, draft: LinkDraft, reader: UnitReader, uses: Uses) -> None:
-    if section.name in {"BridgeVLAN", "RoutingPolicyRule"}:
+    if section.name in {"BridgeVLAN", "Route", "RoutingPolicyRule"}:
         try:
             if section.name == "BridgeVLAN":
                 draft.vlans += parse_bridge_vlan(section)
                 draft.drops_untagged |= drops_untagged(section)
+            elif section.name == "Route":
+                reader.builder.add_route(draft, parse_route(section), path, section.line, in_words(section))
             else:
                 reader.builder.rules.append(parse_rule(section))
         except ValueError as wrong:
-            reader.builder.left.add(path, section.line, f"[{section.name}]", str(wrong))
+            reader.builder.left.add(path, section.line, in_words(section), str(wrong))
         return
     for item in section.items:
         if section.name == "Bridge" and item.key in FLAG_FIELD:

@@ -22,7 +22,7 @@ from bascule.persist.netplan.dropins import read_dropins
 from bascule.persist.netplan.nodes import Node, in_words, network_of, pairs, refused_members, text_of, texts_of
 from bascule.persist.netplan.overrides import OVERRIDES, override
 from bascule.persist.netplan.passthrough import read_passthrough
-from bascule.persist.netplan.routes import route_of, tuning_of, with_prefix
+from bascule.persist.netplan.routes import destination_of, route_of, tuning_of, with_prefix
 from bascule.persist.netplan.switches import KINDS as SWITCHES
 from bascule.persist.netplan.switches import SwitchRows, foreign_kind, is_switched
 from bascule.persist.networkd.offers import Uses
@@ -301,9 +301,10 @@ class NetplanFiles:
             raise ValueError("a list is expected")
         for item in node.value:
             try:
-                draft.routes.append(route_of(item))
+                words = f"{draft.name}: route {in_words(item)}"
+                self.builder.add_route(draft, route_of(item), path, item.start_mark.line + 1, words)
                 if said := tuning_of(item):
-                    self.leave(path, item, f"{draft.name}: route {draft.routes[-1].dst}: {said}", "not taken")
+                    self.leave(path, item, f"{draft.name}: route {destination_of(item)}: {said}", "not taken")
             except ValueError as wrong:
                 self.leave(path, item, f"{draft.name}: route {in_words(item)}", str(wrong))
 

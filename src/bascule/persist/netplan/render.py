@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from bascule.model.host_links import LISTENING, MAIN_TABLE, Ipv6, Ipv6Privacy, PolicyRule
+from bascule.model.host_links import LISTENING, MAIN_TABLE, HostRoute, Ipv6, Ipv6Privacy, PolicyRule
 from bascule.model.links import Bond, Bridge, BridgePort, Dummy, OpenVSwitch, OpenVSwitchBond, Vlan
 from bascule.model.links.wake_on_lan import MAGIC, wake_words
 from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.formats import ini, linkfile
 from bascule.persist.formats.gaps import Gaps
+from bascule.persist.formats.host_routes import routes_by_home
 from bascule.persist.formats.openvswitch import BOND, BRIDGE, bond_config, is_switch
 from bascule.persist.formats.rules import by_link
 from bascule.persist.formats.vlans import without_default_vlan
@@ -22,6 +23,7 @@ from bascule.persist.netplan import BOND_WORDS, FOLDER, SWITCH_UNITS
 from bascule.persist.netplan.dropins import DROPIN, UNIT
 from bascule.persist.netplan.overrides import overrides
 from bascule.persist.networkd import render as networkd
+from bascule.persist.networkd.routes import Sections, host_routes
 from bascule.site.write import block
 
 NAME = "netplan"
@@ -36,7 +38,7 @@ OWN_BRIDGE_WORDS = {  # field: netplan's parameter
 
 # netplan orders them behind ovsdb-server alone and gives them 10 s, of ovs-vsctl's waiting for ovs-vswitchd among that
 # (its pull requests 165 and 266): a machine that boots slowly ends them half-way
-BEHIND_SWITCHD: networkd.Sections = [
+BEHIND_SWITCHD: Sections = [
     ("Unit", [("After", "ovs-vswitchd.service")]),
     ("Service", [("TimeoutStartSec", "5min")]),
 ]
@@ -49,7 +51,7 @@ def render(config: NetworkConfig) -> dict[str, str]:
     config = without_default_vlan(config)
     files: dict[str, str] = {}
     groups: dict[str, dict[str, Any]] = {"ethernets": {}, "bonds": {}, "bridges": {}, "vlans": {}}
-    ports, ruled = config.ports(), by_link(config)
+    ports, ruled, homes = config.ports(), by_link(config), routes_by_home(config)
     for link in config.links.values():
         members = [config.links[name] for name in ports.get(link.name, ())]
         if isinstance(link.options, Dummy):
@@ -60,9 +62,13 @@ def render(config: NetworkConfig) -> dict[str, str]:
             gaps.add(link.name, "wol", wake_words(link.wol or ()), "it knows 'magic' and 'off' alone")
         group = GROUPS.get(link.options.kind, "ethernets")
         rules = ruled.get(link.name, [])
-        groups[group][link.name] = _link(link, members) | _policy([rule for rule in rules if _has_words(rule)])
+        own, nowhere = _link(link, members), [r for r in homes.get(link.name, ()) if not r.hops]
+        if nowhere:
+            own["routes"] = [*own.get("routes", ()), *map(_nowhere, nowhere)]
+        groups[group][link.name] = own | _policy([rule for rule in rules if _has_words(rule)])
         only_networkd = networkd.rules(rule for rule in rules if not _has_words(rule))
         if link.options.is_link:  # a bond of Open vSwitch is none
+            only_networkd += host_routes([r for r in homes.get(link.name, ()) if r.hops], gaps)
             besides = only_networkd + networkd.neighbours(config, link)
             of_switch = is_switch(config.links.get(link.master or link.name))
             files |= _dropins(link, besides, gaps, of_switch=of_switch)
@@ -197,6 +203,12 @@ def _route(route: StaticRoute) -> dict[str, Any]:
     return out
 
 
+def _nowhere(route: HostRoute) -> dict[str, Any]:
+    out: dict[str, Any] = {"to": str(route.to), "type": route.type}
+    given = {"metric": route.metric, "table": route.table}
+    return out | {key: value for key, value in given.items() if value is not None}
+
+
 def _has_words(rule: PolicyRule) -> bool:
     """Whether netplan can say a rule: it has no word for the link by which packets come, nor for a mark's mask."""
     return rule.iif is None and (rule.source or rule.to) is not None and "/" not in (rule.fwmark or "")
@@ -212,18 +224,18 @@ def _policy(rules: list[PolicyRule]) -> dict[str, Any]:
     return {"routing-policy": told} if told else {}
 
 
-def _dropins(link: LinkConfig, more: networkd.Sections, gaps: Gaps, *, of_switch: bool) -> dict[str, str]:
+def _dropins(link: LinkConfig, more: Sections, gaps: Gaps, *, of_switch: bool) -> dict[str, str]:
     """What only networkd has words for."""
     files: dict[str, str] = {}
     options, default = link.options, Bridge()
-    made: networkd.Sections = []
+    made: Sections = []
     if isinstance(options, Bridge) and not is_switch(link):
         said = {"STP", "ForwardDelaySec", "AgeingTimeSec", "HelloTimeSec", "MaxAgeSec", "Priority"}
         if options != default:
             made.append(("Bridge", [item for item in networkd.bridge(options) if item[0] not in said]))
     elif isinstance(options, Vlan) and options.protocol != "802.1Q":
         made.append(("VLAN", [("Protocol", options.protocol.lower())]))
-    used: networkd.Sections = []
+    used: Sections = []
     if link.port is not None:
         rest = {key: value for key, value in link.port.as_json().items() if key not in {"cost", "priority"}}
         used.append(("Bridge", networkd.port(link, BridgePort(**rest), gaps)))

@@ -18,8 +18,6 @@ from bascule.persist.formats.values import (
     parse_ip,
     parse_mtu,
     parse_number,
-    parse_prefix,
-    parse_table,
 )
 from bascule.persist.networkd import FOLDER
 from bascule.persist.networkd.match import (
@@ -33,6 +31,7 @@ from bascule.persist.networkd.match import (
     server,
 )
 from bascule.persist.networkd.offers import Uses
+from bascule.persist.networkd.routes import in_words, parse_route
 from bascule.persist.networkd.words import (
     DHCP4,
     FLAG_FIELD,
@@ -237,12 +236,11 @@ class _Network:
         for path, section in sections:
             if (reads := whole.get(section.name)) is not None:
                 try:
-                    reads(section)
+                    reads(path, section)
                     for item in (item for item in section.items if section.name == "Route" and item.key in TUNING):
                         self.reader.leave(path, section, item, "not taken")
                 except ValueError as wrong:
-                    said = " ".join(f"{item.key}={item.value}" for item in section.items)
-                    self.reader.builder.left.add(path, section.line, f"[{section.name}] {said}", str(wrong))
+                    self.reader.builder.left.add(path, section.line, in_words(section), str(wrong))
                 continue
             for item in section.items:
                 if section.name != "Match" and item.key in SILENT:
@@ -339,46 +337,18 @@ class _Network:
         else:
             raise ValueError("not taken")
 
-    def _address(self, section: Section) -> None:
+    def _address(self, _: str, section: Section) -> None:
         self.draft.addresses += [parse_address(item.value) for item in section.items if item.key == "Address"]
         for item in section.items:
             if item.key != "Address":
                 raise ValueError(f"'{item.key}' of an address is not supported")
 
-    def _route(self, section: Section) -> None:
-        values = {item.key: item.value for item in section.items}
-        unknown = set(values) - {
-            "Destination",
-            "Gateway",
-            "Metric",
-            "Table",
-            "PreferredSource",
-            "GatewayOnLink",
-            "Scope",
-            "Type",
-            *TUNING,
-        }
-        if values.get("Type", "unicast") != "unicast":
-            unknown |= {"Type"}
-        if unknown:
-            raise ValueError(f"'{min(unknown)}' of a route is not supported")
-        gateway = parse_ip(values["Gateway"]) if "Gateway" in values else ""
-        if not gateway and "Destination" not in values:
-            raise ValueError("a route without destination")
-        self.draft.routes.append(
-            StaticRoute(
-                dst=parse_prefix(values.get("Destination") or default_of(gateway)),
-                gateway=gateway,
-                metric=parse_number(values.get("Metric", "0")),
-                table=parse_table(values.get("Table", "main")),
-                prefsrc=parse_ip(values["PreferredSource"]) if "PreferredSource" in values else "",
-                onlink=parse_bool(values.get("GatewayOnLink", "no")),
-            )
-        )
+    def _route(self, path: str, section: Section) -> None:
+        self.reader.builder.add_route(self.draft, parse_route(section), path, section.line, in_words(section))
 
-    def _rule(self, section: Section) -> None:
+    def _rule(self, _: str, section: Section) -> None:
         self.reader.builder.rules.append(parse_rule(section))
 
-    def _vlans(self, section: Section) -> None:
+    def _vlans(self, _: str, section: Section) -> None:
         self.draft.vlans += parse_bridge_vlan(section)
         self.draft.drops_untagged |= drops_untagged(section)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bascule.model.dhcp.identity import ClientId, colons
-from bascule.model.host_links import LISTENING, MAIN_TABLE, Ipv6, PolicyRule
+from bascule.model.host_links import LISTENING, Ipv6, PolicyRule
 from bascule.model.links import Bond, Bridge, BridgePort, Vlan
 from bascule.model.links.wake_on_lan import wake_words
 from bascule.model.values import IfName
-from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
+from bascule.persist.config import LinkConfig, NetworkConfig
 from bascule.persist.formats import ini, linkfile
 from bascule.persist.formats.gaps import Gaps
+from bascule.persist.formats.host_routes import routes_by_home
 from bascule.persist.formats.neighbours import PROXY_NDP, kind_of, on_link
 from bascule.persist.formats.openvswitch import is_switch
 from bascule.persist.formats.rules import by_link
@@ -19,11 +20,10 @@ from bascule.persist.formats.values import seconds
 from bascule.persist.formats.vlans import span, without_default_vlan
 from bascule.persist.networkd import FOLDER
 from bascule.persist.networkd.offers import ipv6_words, lease_words
+from bascule.persist.networkd.routes import Items, Sections, host_routes, route_items
 from bascule.persist.networkd.words import BOND, DUID_TYPES, PORT_FLAGS, PRIVACY, TIMES
 
 NAME = "networkd"
-Items = list[tuple[str, str]]
-Sections = list[tuple[str, Items]]
 
 
 def render(config: NetworkConfig) -> dict[str, str]:
@@ -34,15 +34,14 @@ def render(config: NetworkConfig) -> dict[str, str]:
     _primaries(config, gaps)
     above = config.above()
     files: dict[str, str] = {}
-    ruled = by_link(config)
+    ruled, homes = by_link(config), routes_by_home(config)
     for link in config.links.values():
         if not link.options.is_link:
             continue  # Open vSwitch's alone
         if link.options.kind and not is_switch(link):
             files[f"{FOLDER}/10-{link.name}.netdev"] = ini.write(netdev(link))
-        sections = _network(link, config, [each.name for each in above.get(link.name, ())], gaps) + rules(
-            ruled.get(link.name, ())
-        )
+        sections = _network(link, config, [each.name for each in above.get(link.name, ())], gaps)
+        sections += rules(ruled.get(link.name, ())) + host_routes(homes.get(link.name, ()), gaps)
         sections += neighbours(config, link)
         files[f"{FOLDER}/10-{link.name}.network"] = ini.write(sections)
     gaps.check()
@@ -152,7 +151,7 @@ def _network(link: LinkConfig, config: NetworkConfig, above: list[str], gaps: Ga
     network += [("VLAN", name) for name in above]
     out.append(("DHCPv4", lease(link) + lease_words(link)))
     out += ipv6_words(link)
-    out += [("Route", _route(route)) for route in link.routes if not route.is_plain_default]
+    out += [("Route", route_items(route)) for route in link.routes if not route.is_plain_default]
     if link.port is not None:
         out.append(("Bridge", port(link, link.port, gaps)))
     return out if is_switch(link) or is_switch(config.links.get(link.master or link.name)) else out + vlans(link)
@@ -231,21 +230,6 @@ def privacy(link: LinkConfig) -> Items:
     """IPv6PrivacyExtensions= of [Network]."""
     words = {value: key for key, value in PRIVACY.items()}
     return [("IPv6PrivacyExtensions", words[link.ipv6_privacy])] if link.ipv6_privacy is not None else []
-
-
-def _route(route: StaticRoute) -> Items:
-    out: Items = [("Destination", route.dst)]
-    if route.gateway:
-        out.append(("Gateway", route.gateway))
-    if route.metric:
-        out.append(("Metric", str(route.metric)))
-    if route.table != MAIN_TABLE:
-        out.append(("Table", str(route.table)))
-    if route.prefsrc:
-        out.append(("PreferredSource", route.prefsrc))
-    if route.onlink:
-        out.append(("GatewayOnLink", "yes"))
-    return out
 
 
 def port(link: LinkConfig, options: BridgePort, gaps: Gaps) -> Items:

@@ -24,7 +24,15 @@ from bascule.plan.address_migration import (
 )
 from bascule.plan.change import Note
 from bascule.plan.earlier import NOTHING, EarlierChanges
-from bascule.plan.target.addresses import PROTOCOL, give_back, lay_twins, policy_rules, refuse_scopes, tell_moved
+from bascule.plan.target.addresses import (
+    PROTOCOL,
+    give_back,
+    lay_host_routes,
+    lay_twins,
+    policy_rules,
+    refuse_scopes,
+    tell_moved,
+)
 from bascule.plan.target.bonds_and_vlans import lay_bond, lay_vlan_link
 from bascule.plan.target.bridges import lay_bridge, refuse_full
 from bascule.plan.target.builder import TargetBuilder
@@ -93,6 +101,7 @@ def target(
             lay_bridge(build, link)
     networks = lay_networks(build)
     lay_twins(build)
+    lay_host_routes(build)
     for guest_nic in site.guest_nics(host.name):
         lay_guest(build, guest_nic)
     count_foreign(build)
@@ -166,4 +175,4 @@ def _parameters(build: TargetBuilder) -> dict[str, str]:
 
 
 def _routes(build: TargetBuilder) -> Iterator[Route]:
-    return (route for route in build.routes if not route.dev or route.dev in build.links)
+    return (route for route in build.routes if route.dev in {"", "lo"} or route.dev in build.links)

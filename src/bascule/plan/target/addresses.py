@@ -133,10 +133,43 @@ def _static_route(build: TargetBuilder, name: IfName, route: StaticRoute) -> Non
         scope="link" if route.via is None and route.to.version == 4 else "global",
         flags=("onlink",) if route.onlink else _flags(build, name, route.via) if route.via is not None else (),
     )
-    there = [r for r in build.observed.routes if _same(r, wanted, src=route.src is not None)]
+    _lay_route(build, wanted, [r for r in build.observed.routes if _same(r, wanted, src=route.src is not None)])
+
+
+def _lay_route(build: TargetBuilder, wanted: Route, there: list[Route]) -> None:
+    """A route that the file names, if it is not ``there``; of what Bascule made it stays that way."""
     if not there:  # the kernel has one route in a place, whoever made it: this one stands in that of another
         build.routes = [r for r in build.routes if r.slot != wanted.slot or r.protocol == PROTOCOL]
     build.routes += [r for r in there if r.protocol == PROTOCOL] if there else [wanted]
+
+
+def lay_host_routes(build: TargetBuilder) -> None:
+    """Routes that stand on no single link: those that lead nowhere, and those by several routers."""
+    for said in build.host.routes:
+        hops = []
+        for hop in build.host.ways(said):
+            words = ["nexthop", "via", str(hop.router), "dev", hop.link]
+            words += ["weight", str(hop.weight)] if hop.weight != 1 else []
+            flags = ("onlink",) if hop.onlink else _flags(build, hop.link, hop.router)
+            hops.append(" ".join((*words, *flags)))
+        wanted = Route(
+            dst=str(said.to),
+            dev="lo" if said.to.version == 6 and not hops else "",  # where the kernel shows it
+            kind=said.type,
+            nexthops=tuple(hops),
+            table=NAMED.get(said.table) or str(said.table),
+            metric=said.metric or (1024 if said.to.version == 6 else 0),
+            protocol=PROTOCOL,
+        )
+        if not hops:
+            build.because("default" if wanted.dst in ZERO.values() else wanted.dst, "it is declared", said.place)
+        _lay_route(build, wanted, [r for r in build.observed.routes if _is_same_way(r, wanted)])
+
+
+def _is_same_way(one: Route, wanted: Route) -> bool:
+    """Whether a route ends as another one does, or divides connections among the same routers."""
+    ways = [sorted(sorted(set(hop.split()) - {"onlink"}) for hop in route.nexthops) for route in (one, wanted)]
+    return (one.slot, one.kind, one.dev, ways[0]) == (wanted.slot, wanted.kind, wanted.dev, ways[1])
 
 
 def _same(one: Route, wanted: Route, *, src: bool) -> bool:

@@ -77,6 +77,7 @@ def _routes(build: TargetBuilder, said: HostLink) -> Iterator[str]:
         return
     declared = {(ZERO[gateway.version], str(gateway)) for gateway in said.gateways}
     declared |= {(str(route.to), str(route.via or "")) for route in said.routes}
+    declared |= {(str(route.to), "") for route in build.host.routes}
     for route in build.routes:
         several = [hop for hop in route.nexthops if said.name in hop.split()]
         by_itself = route.protocol in BY_ITSELF and (route.protocol != "dhcp" or route.is_ipv6)  # no client: see above
@@ -172,7 +173,7 @@ def _lost(way: str) -> str:
 
 def _note_holes(build: TargetBuilder, state: HostState) -> None:
     declared = [route for link in build.host.links() for route in link.routes if route.to.prefixlen]
-    same = {str(route.to) for route in declared}
+    same = {str(route.to) for route in declared} | {str(route.to) for route in build.host.routes}
     for route in state.routes:
         if route.protocol in BY_ITSELF or route.dst in same:
             continue

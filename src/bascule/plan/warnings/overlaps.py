@@ -158,6 +158,8 @@ def _is_known(host: Host, names: set[str], route: Route) -> bool:
     """Whether the file knows of a route: of what it says itself, `check` has told."""
     if route.protocol == PROTOCOL or (route.dev in names and (route.protocol == "kernel" or host.as_found)):
         return True
+    if any(str(one.to) == route.dst for one in host.routes):
+        return True
     said = host.link(route.dev) if route.dev in names else None
     return said is not None and any(
         (str(one.to), str(one.via or "")) == (route.dst, route.gateway) for one in host.spoken(said).routes

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
+
 from msgspec import Struct
 
-from bascule.model.host_links import LISTENING, Ipv6
+from bascule.model.host_links import LISTENING, MAIN_TABLE, Ipv6
 from bascule.model.values import IpAddress, IpInterface, IpNetwork, is_onlink
 from bascule.site import document as d
 from bascule.site.checks.networks import is_edge
-from bascule.site.findings import Path
+from bascule.site.findings import Path, suggest
 from bascule.site.wiring import BroadcastDomain, DocumentWiring, SpeakerNic
 from bascule.topology.virtual_networks import host_address
 
@@ -37,6 +39,17 @@ def check_addresses(wiring: DocumentWiring) -> None:
             _ipv6(wiring, speaker, link)
         if speaker.kind == "machines":
             _routes(wiring, speaker)
+    for name, host in wiring.document.hosts.items():
+        taken = _places(name, host)
+        for index, route in enumerate(host.routes):
+            where: Path = ("hosts", name, "routes", index)
+            _whole_route(wiring, host, route, where)
+            place = route.to, route.table or MAIN_TABLE, route.metric or 0
+            if place in taken:
+                text = f"host '{name}' has two routes to {route.to} of one rank in one table, and the kernel keeps one"
+                also = [("the first", taken[place])]
+                wiring.found.add("ROUTE", text, where, hint="give each its own 'metric', or remove one", also=also)
+            taken.setdefault(place, where)
 
 
 def _in_subnet(
@@ -239,6 +252,51 @@ def _host_routes(wiring: DocumentWiring, speaker: SpeakerNic, link: d.HostLink) 
         if route.via is None and route.onlink:
             text = f"route to {route.to} of {speaker.label} has no router that could be on the link"
             wiring.found.add("ROUTE", text, (*where, "onlink"), hint="leave 'onlink' out: without 'via' it is so")
+
+
+def _places(name: str, host: d.Host) -> dict[tuple[IpNetwork, int, int], Path]:
+    """The routes of a host's links by what the kernel tells routes by: destination, table and metric."""
+    found: dict[tuple[IpNetwork, int, int], Path] = {}
+    for key, _, link, entry in host.links():
+        top: Path = ("hosts", name, key, link)
+        for index, gateway in enumerate(entry.gateway):
+            default = ip_network("0.0.0.0/0" if gateway.version == 4 else "::/0")
+            found[default, MAIN_TABLE, entry.metric or 0] = (*top, "gateway", index)
+        for index, route in enumerate(entry.routes):
+            found[route.to, route.table or MAIN_TABLE, route.metric or 0] = (*top, "routes", index)
+    return found
+
+
+def _whole_route(wiring: DocumentWiring, host: d.Host, route: d.HostRoute, where: Path) -> None:
+    """A route that stands on no single link leads nowhere, or by several routers, each a neighbour on its link."""
+    found, what = wiring.found, f"the route to {route.to} of host '{where[1]}'"
+    if route.type is not None and route.via:
+        hint = "remove 'via', or 'type'"
+        found.add("ROUTE", f"{what} leads nowhere ('type: {route.type}') and by routers", where, hint=hint)
+    elif route.type is None and len(route.via) < 2:
+        text = f"{what} has neither a 'type' nor several routers"
+        hint = f"write 'type: blackhole', or, for one router, at its link: routes: [{{to: {route.to}, via: …}}]"
+        found.add("ROUTE", text, where, hint=hint)
+    for index, hop in enumerate(route.via):
+        here: Path = (*where, "via", index)
+        link = host.link(hop.link)
+        if hop.router.version != route.to.version:
+            hint = f"write an IPv{route.to.version} address"
+            found.add("ROUTE", f"{what} goes by {hop.router}, of another address family", (*here, "router"), hint=hint)
+        if link is None:
+            hint = suggest(hop.link, (name for *_, name, _ in host.links()), kind="link")
+            text = f"host '{where[1]}' has no link '{hop.link}'"
+            found.add("UNKNOWN-NAME", text, (*here, "link"), hint=hint)
+        elif not link.address and link.ipv6 not in LISTENING:
+            hint = "name the link to the router, on which the host has an address"
+            found.add("ROUTE", f"{what} goes by '{hop.link}', which has no address", (*here, "link"), hint=hint)
+        elif hop.router in {own.ip for own in link.address if not isinstance(own, str)}:
+            found.add(
+                "ROUTE", f"{what} goes by its own address {hop.router}", (*here, "router"), hint="name the router's"
+            )
+        if any((hop.router, hop.link) == (other.router, other.link) for other in route.via[:index]):
+            hint = "write it once, with a 'weight'"
+            found.add("ROUTE", f"{what} goes twice by {hop.router} on '{hop.link}'", here, hint=hint)
 
 
 def _routes(wiring: DocumentWiring, speaker: SpeakerNic) -> None:

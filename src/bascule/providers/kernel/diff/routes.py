@@ -109,6 +109,8 @@ def _when_old(route: Route, lowered: Collection[IfName], reset: Collection[IfNam
 
 def _subject(route: Route) -> str:
     """The link that it leads to, the first one of several; where it ends here, where it leads."""
+    if route.kind != "unicast":
+        return _destination(route)
     return next((dev for _, dev in route.hops if dev), _destination(route))
 
 
@@ -123,6 +125,7 @@ def _route_name(route: Route) -> str:
 def _way(route: Route) -> str:
     return " ".join(
         [
+            *([route.kind] if route.kind != "unicast" else []),
             *(["via", route.gateway] if route.gateway else []),
             *(["dev", route.dev] if route.dev else []),
             *route.nexthops,
