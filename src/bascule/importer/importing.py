@@ -186,7 +186,9 @@ def _known_modes(config: NetworkConfig, sources: Sources) -> Iterator[IfName]:
     """
     state = sources.state
     if state is None:
-        yield from config.links if any(_OF_IPV6.search(each) for each in sources.files.values()) else ()
+        is_said = any(map(_OF_IPV6.search, sources.files.values()))
+        clients = [text.split() for text in sources.clients.values() if _OF_IPV6.search(text)]
+        yield from (name for name in config.links if is_said or any(name in words for words in clients))
         return
     for name, link in config.links.items():
         learnt = name in state.links and hears_routers(state.links[name], state.routes)

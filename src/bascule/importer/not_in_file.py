@@ -64,7 +64,7 @@ def unsaid_routes(config: NetworkConfig, site: NetworkConfig) -> Iterator[str]:
     """Routes on no single link that the ``site`` file does not say."""
     for route in config.routes:
         if route not in site.routes:
-            yield f"route {host_route_words(route)}: left out, another route stands in its place"
+            yield f"route {host_route_words(route)}: the site file does not say it"
 
 
 def _other_name(link: LinkConfig, said: Mapping[Any, LinkConfig]) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from bascule.model.host_links import MAIN_TABLE
+from bascule.model.host_links import MAIN_TABLE, Ipv6
 from bascule.model.links import Vlan
 from bascule.model.links.wake_on_lan import wake_words
 from bascule.persist.config import LinkConfig, StaticRoute
@@ -34,6 +34,15 @@ def spoken(link: LinkConfig) -> Iterator[str]:
     """What the host says on a link."""
     if link.dhcp4:
         yield "DHCP"
+    if link.metric is not None:
+        yield f"metric {link.metric}"
+    yield from (f"use_{offer} of IPv{version} is no" for offer, version in sorted(link.unused))
+    if link.client_id is not None:
+        yield f"{link.client_id} as DHCP client identifier"
+    if link.ipv6 is Ipv6.DHCP:
+        yield "DHCPv6"
+    if link.ipv6_privacy is not None:
+        yield f"temporary IPv6 addresses: {link.ipv6_privacy}"
     if link.addresses:
         yield f"the host's address {', '.join(link.addresses)}"
     yield from few([route_words(route) for route in link.routes], "routes")

@@ -43,8 +43,8 @@ class Invalid(ValueError):
 
 
 def read_number(text: str, noun: str) -> int:
-    """A whole number of up to nine digits."""
-    if not re.fullmatch(r"[0-9]{1,9}", text):
+    """A whole number of up to ten digits, as many as 32 bits have."""
+    if not re.fullmatch(r"[0-9]{1,10}", text):
         raise Invalid(f"{shown(text)} is not {noun}")
     return int(text)
 

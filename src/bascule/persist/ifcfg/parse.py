@@ -110,7 +110,9 @@ def _global(files: Files, builder: Builder, gateways: list[tuple[Assignment, str
             gateways.append((found[key], device.value if device else ""))
     known = {"GATEWAY", "GATEWAYDEV", "IPV6_DEFAULTGW", "IPV6_DEFAULTDEV", "NETWORKING", "NETWORKING_IPV6", "HOSTNAME"}
     for key, assignment in found.items():
-        if key not in known and key not in SILENT:
+        if key in SILENT:
+            builder.left.passes(GLOBAL, assignment.line, f"{key}={assignment.value}")
+        elif key not in known:
             builder.left.add(GLOBAL, assignment.line, f"{key}={assignment.value}", "not taken")
     return {key: assignment.value for key, assignment in found.items()}
 

@@ -35,6 +35,7 @@ from bascule.persist.formats.values import (
 )
 from bascule.persist.formats.vlans import without
 from bascule.persist.ifupdown.dhclient import SYSCTLS
+from bascule.persist.ifupdown.includes import Line
 from bascule.persist.ifupdown.words import wait_for_link_local
 from bascule.persist.parsed import without_secrets
 
@@ -70,6 +71,41 @@ def hook(builder: Builder, draft: LinkDraft, file: str, line: int, option: str, 
             return
 
 
+def takes_host_route(builder: Builder, line: Line) -> bool:
+    """Whether a command of the loopback sets a route that stands on no single link, or takes it away again."""
+    text = " ".join(line.words[1:])
+    words = [word for word in re.sub(r"\|\|\s*(true|:)\s*$", "", text).split() if word != "--"]
+    words = _in_full(words[1:]) if words and words[0].rpartition("/")[2] == "ip" else []
+    ipv6 = words[:1] == ["-6"]
+    words = words[1:] if words[:1] in (["-6"], ["-4"]) else words
+    is_down = line.key.endswith("down")
+    if words[:1] != ["route"] or not is_host_route(words) or words[1:2] not in ([["del"]] if is_down else _SETS):
+        return False
+    try:
+        route = parse_host_route(words[2:], ipv6=ipv6)
+    except ValueError:
+        return False
+    if not is_down:
+        builder.routes.append((route, line.file, line.number, line.text))
+        _told_tuning(builder, route.dst, words[2:], line.file, line.number)
+    return True
+
+
+_SETS = (["add"], ["append"], ["replace"])
+_OBJECTS = ("address", "route", "rule", "link", "neighbour")  # the first that begins so is meant, as ip(8) does it
+_VERBS = ("add", "append", "replace", "del", "set", "flush", "change")
+
+
+def _in_full(words: list[str]) -> list[str]:
+    """The words behind ip(8) without abbreviations: ``ip r a`` is ``ip route add``."""
+    at = next((number for number, word in enumerate(words) if not word.startswith("-")), len(words))
+    for number, known in ((at, _OBJECTS), (at + 1, _VERBS)):
+        if number < len(words):
+            full = next((one for one in known if one.startswith(words[number])), words[number])
+            words = [*words[:number], full, *words[number + 1 :]]
+    return words
+
+
 def _goes_without(draft: LinkDraft, option: str, text: str) -> None:
     """A default route that is taken away again when the lease has brought it is one that is not used."""
     found = re.match(r"\s*(?:/s?bin/)?(?:ip (?:-4 )?)?route del(?:ete)? (?:default|0\.0\.0\.0/0)\b(.*)", text)
@@ -94,6 +130,7 @@ def _understood(builder: Builder, draft: LinkDraft, part: str, file: str, line: 
     if tool == "route" and rest[:1] != ["add"] and "add" in rest[1:3]:  # route -A inet6 add, route -6 add
         rest = ["add", *(word for word in rest if word != "add")]
     if tool == "ip":
+        rest = _in_full(rest)
         return _ip(builder, draft, rest, file, line)
     if tool == "route" and rest[:1] == ["add"]:
         draft.routes.append(_old_route(rest[1:]))
@@ -125,13 +162,13 @@ def _ip(builder: Builder, draft: LinkDraft, rest: list[str], file: str, line: in
     ipv6 = rest[:1] == ["-6"]
     if rest[:1] in (["-6"], ["-4"]):
         rest = rest[1:]
-    if rest[:1] == ["route"] and rest[1:2] in (["add"], ["append"], ["replace"]) and is_host_route(rest[2:]):
+    if rest[:1] == ["route"] and rest[1:2] in _SETS and is_host_route(rest[2:]):
         whole = parse_host_route(rest[2:], ipv6=ipv6)
         builder.add_route(draft, whole, file, line, f"ip {' '.join(rest)}")
         return _told_tuning(builder, whole.dst, rest[2:], file, line)
     if rest[:1] == ["route"] and rest[2:3] and rest[2] in ROUTE_TYPES:
         return False  # no way to somewhere: the line stays as it is
-    if rest[:2] in (["route", "add"], ["route", "append"], ["route", "replace"]):
+    if rest[:1] == ["route"] and rest[1:2] in _SETS:
         route, dev = parse_route_words(rest[2:], ipv6=ipv6)
         target = builder.draft(dev, file, line) if dev else draft
         target.routes.append(route)
@@ -139,9 +176,9 @@ def _ip(builder: Builder, draft: LinkDraft, rest: list[str], file: str, line: in
     if rest[:2] == ["rule", "add"]:
         builder.rules.append(parse_rule_words(rest[2:], ipv6=ipv6))
         return True
-    if rest[:1] in (["neigh"], ["neighbour"], ["neighbor"]):  # moves by what the kernel has (persist.foreign)
+    if rest[:1] == ["neighbour"]:  # moves by what the kernel has (persist.foreign)
         raise ValueError("a neighbour that is set, of which a site file says nothing")
-    if rest[:1] in (["addr"], ["address"], ["a"]) and rest[1:2] == ["add"] and len(rest) > 2:
+    if rest[:2] == ["address", "add"] and len(rest) > 2:
         return _address(builder, rest[2], rest[3:], file, line)
     if rest[:2] == ["link", "add"]:
         return _vlan_link(builder, rest[2:], file, line)

@@ -22,7 +22,7 @@ from bascule.persist.formats.values import (
 from bascule.persist.formats.vlans import from_name
 from bascule.persist.ifupdown import MAIN
 from bascule.persist.ifupdown.dhclient import read_hook
-from bascule.persist.ifupdown.hooks import hook
+from bascule.persist.ifupdown.hooks import hook, takes_host_route
 from bascule.persist.ifupdown.includes import Line, Stanza, absolute, logical_lines
 from bascule.persist.ifupdown.makers import made_by
 from bascule.persist.ifupdown.switches import KINDS, SWITCHES, SwitchWords, is_taken
@@ -46,6 +46,7 @@ from bascule.persist.parsed import Files, Hardware, Parsed
 
 FOLDER = "etc/network/interfaces.d/"
 
+_SET_ASIDE = re.compile(r"\.(dpkg|ucf)-[a-z]+$|\.(bak|old|orig|save|rpmsave|swp)$")
 _RUN_PARTS = re.compile(r"[A-Za-z0-9_.-]+")  # names that source-directory takes
 
 
@@ -97,7 +98,6 @@ class InterfacesFiles:
             return
         self.seen.add(path)
         self.current = None
-        ignoring = False
         for number, text in logical_lines(self.files[path]):
             line = self._line(path, number, text)
             first = line.words[0]
@@ -109,17 +109,16 @@ class InterfacesFiles:
                 self.current = None
             elif first == "iface":
                 self._iface(line)
-                ignoring = False
             elif first in {"mapping", "rename", "template"}:
-                self.leave(line, "not taken")
                 self.named.update(line.words[1:])
-                self.current, ignoring = None, True
+                self.current = Stanza(first, "", "", line)
+                self.refused.append((self.current, "not taken"))
             elif first in {"no-auto-down", "no-scripts"}:
                 self.builder.left.passes(path, number, text)
                 self.current = None
             elif self.current is not None:
                 self.current.options.append(line)
-            elif not ignoring:
+            else:
                 self.leave(line, "outside of a stanza")
 
     def _line(self, path: str, number: int, text: str) -> Line:
@@ -142,6 +141,7 @@ class InterfacesFiles:
             )
             if directory:
                 hits = [path for path in hits if _RUN_PARTS.fullmatch(path.rpartition("/")[2])]
+                hits = [path for path in hits if not _SET_ASIDE.search(path)]
             if len(chain) > 20:
                 self.leave(line, "files include each other too deeply")
                 return
@@ -256,7 +256,7 @@ class InterfacesFiles:
         for line in (line for stanza in self.loopback for line in stanza.options):
             if line.key.startswith("dns-"):
                 self.resolver.append(line)
-            else:
+            elif line.key not in HOOKS or not takes_host_route(self.builder, line):
                 self.leave(line, "stands on the loopback, of which a site file says nothing")
 
     def _implied(self) -> None:

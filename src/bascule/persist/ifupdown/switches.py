@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from bascule.persist.formats.builder import Builder, LinkDraft
 from bascule.persist.formats.openvswitch import BOND, BRIDGE, Columns
 from bascule.persist.formats.values import parse_mtu
@@ -22,7 +24,7 @@ class SwitchWords(Columns):
 
     def option(self, builder: Builder, draft: LinkDraft, key: str, line: Line) -> None:
         """One option. Raises ValueError for what is not supported."""
-        given = line.words[1:]
+        given = [re.sub(r"\$(IFACE\b|\{IFACE\})", lambda _: draft.name, word) for word in line.words[1:]]
         if key in {"ovs-ports", "ovs-bonds"}:
             for name in given:
                 if name not in builder.barred:  # told there; an internal port is none that leads out

@@ -60,6 +60,10 @@ def parse(files: Files, hardware: Hardware | None = None) -> Parsed:
             builder.draft(name, "", 0)
     for path, sections in units:
         reader.named(path, sections, is_host=bool(hardware))
+    for unit, paths in reader.dropins.items():
+        if unit not in files:
+            for path in paths:
+                builder.left.add_file(path, files[path], f"of {unit.rpartition('/')[2]}, which is not in {FOLDER}")
     claimed: set[str] = set()
     for path, sections in units:
         reader.network(path, sections, hardware or {}, claimed)

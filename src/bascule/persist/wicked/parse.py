@@ -8,11 +8,12 @@ from ipaddress import ip_address, ip_interface
 from typing import Any
 
 from bascule.model.dhcp.offers import Offer
-from bascule.model.host_links import Ipv6
+from bascule.model.host_links import NOWHERE_TO, UNICAST, Ipv6
 from bascule.model.links.wake_on_lan import ethtool_words
 from bascule.model.values import parse_ifname, parse_mac, parse_vid
 from bascule.persist.config import StaticRoute
 from bascule.persist.formats.builder import Builder, LinkDraft
+from bascule.persist.formats.host_routes import host_route
 from bascule.persist.formats.rules import parse_rule_words
 from bascule.persist.formats.shell import AssignmentFile, assignments
 from bascule.persist.formats.values import (
@@ -228,9 +229,16 @@ def _routes(path: str, text: str, builder: Builder) -> None:
             if mask and "/" in dst and parse_prefix(dst.partition("/")[0], mask) != parse_prefix(dst):
                 raise ValueError(f"'{mask}' is a second length of {dst}")
             via = parse_ip(gateway) if gateway and gateway not in {"0.0.0.0", "::"} else ""
-            words = dict(zip(cells[4::2], cells[5::2], strict=False))
-            if set(words) - {"metric", "table"} or (len(cells) > 4 and len(cells) % 2):
+            kind = cells[4] if cells[4:5] and cells[4] in (UNICAST, *ROUTE_TYPES) else UNICAST
+            rest = cells[5:] if cells[4:5] == [kind] else cells[4:]
+            words = dict(zip(rest[::2], rest[1::2], strict=False))
+            if set(words) - {"metric", "table"} or len(rest) % 2 or kind not in (UNICAST, *NOWHERE_TO):
                 raise ValueError("these options of a route are not supported")
+            if kind != UNICAST:
+                to = "0.0.0.0/0" if dst == "default" else parse_prefix(dst, mask or None)
+                found = host_route(to, kind, (), metric=words.get("metric", "0"), table=words.get("table", "main"))
+                builder.routes.append((found, path, number, line))
+                continue
             route = StaticRoute(
                 dst=default_of(via) if dst == "default" else parse_prefix(dst, mask or None),
                 gateway=via,
