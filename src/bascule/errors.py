@@ -73,9 +73,13 @@ class Problem(NamedTuple):
 
 
 class BasculeError(Exception):
-    """One or more problems that end a verb; nothing of a traceback ever reaches the user."""
+    """One or more problems that end a verb; nothing of a traceback ever reaches the user.
+
+    ``index`` is the number of the command that failed among those that were to be run, where those before it are done.
+    """
 
     exit_status: ClassVar[int] = 1
+    index: int | None = None
 
     def __init__(self, *problems: Problem) -> None:
         super().__init__(*problems)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -218,3 +219,65 @@ def test_the_route_of_a_link_that_is_down_is_not_put_first(bare: Bed) -> None:
         assert not diff(observe(sysctls=KEYS), wanted)
         assert back_from(start, wanted, observe(sysctls=KEYS)).left == ()
         assert bare.ip("-4 route show 10.1.0.0/24").splitlines()[0].startswith("10.1.0.0/24 dev n0")
+
+
+def test_a_route_of_others_goes_with_the_address_that_it_speaks_from(bare: Bed) -> None:
+    """NetworkManager puts one beside that of the kernel; without its source the kernel has none of it."""
+    bare.batch("link set n1 up\n")
+    with bare.host.entered():
+        start = observe(sysctls=KEYS)
+        before = bare.raw()
+        n1 = start.links[IfName("n1")]
+        wanted = replace(start, links={**start.links, n1.name: replace(n1, addresses=(Address(ip="10.1.0.2/24"),))})
+        for applied in (True, False):
+            execute(diff(start, wanted))
+            seen = observe(sysctls=KEYS)
+            bare.batch("route add 10.1.0.0/24 dev n1 proto kernel scope link src 10.1.0.2 metric 100\n"
+                       "route add 10.188.0.0/16 dev n1 scope link src 10.1.0.2\n")  # fmt: skip
+            back = back_from(start, wanted, seen if applied else None)
+            assert back.left == ()
+            assert back.kept == ("the route 10.188.0.0/16 by n1 is new, and is removed with the address that it needs",)
+            assert difference(before, bare.raw()) == []
+
+
+def test_what_a_manager_made_of_our_files_does_not_stop_the_way_back(bare: Bed) -> None:
+    """It has set our route again in its own words, one of its own beside it, and turned off IPv6 where we left none."""
+    disabled = "net/ipv6/conf/n2/disable_ipv6"
+    keys = [*KEYS, disabled]
+    bare.batch("link set n1 up\nlink set n2 up\naddr add fd01::1/64 dev n2 nodad\n")
+    with bare.host.entered():
+        start = observe(sysctls=keys)
+        before = bare.raw()
+        n1, n2 = start.links[IfName("n1")], start.links[IfName("n2")]
+        taken = {n1.name: replace(n1, addresses=(Address(ip="10.1.0.2/24"),)), n2.name: replace(n2, addresses=())}
+        way = Route(dst="0.0.0.0/0", dev="n1", gateway="10.1.0.1")
+        gone = tuple(route for route in start.routes if route.dev != "n2")
+        wanted = replace(start, links={**start.links, **taken}, routes=(*gone, way))
+        for is_known in (True, False):
+            execute(diff(start, wanted))
+            seen = observe(sysctls=keys)
+            bare.batch("route replace default via 10.1.0.1 dev n1 proto static\n"
+                       "route add 10.77.0.0/16 via 10.1.0.9 proto static\n")  # fmt: skip
+            Path("/proc/sys", disabled).write_text("1")
+            change = ThreeWay(before=start, wanted=wanted, now=start, applied=seen if is_known else None)
+            back = roll_back(change, lambda: observe(sysctls=keys))
+            assert back.left == ()
+            assert back.kept == (
+                "the route 10.77.0.0/16 by 10.1.0.9 is new, and is removed with the address that it needs",
+            )
+            assert wait_for(lambda: difference(before, bare.raw()), lambda found: not found, 2.0) == []
+
+
+def test_what_cannot_go_back_does_not_keep_the_rest_from_it(bare: Bed) -> None:
+    """An address that the kernel refuses stands in the middle of the plan; all else goes back with the last attempt."""
+    bare.batch("link set n1 up\naddr add 10.1.0.2/24 dev n1\naddr add fd01::1/64 dev n1 nodad\n")
+    with bare.host.entered():
+        start = observe(sysctls=KEYS)
+        n1 = start.links[IfName("n1")]
+        wanted = replace(start, links={**start.links, n1.name: replace(n1, addresses=(), mtu=1400)})
+        execute(diff(start, wanted))
+        Path("/proc/sys/net/ipv6/conf/n1/disable_ipv6").write_text("1")  # and nobody reads that
+        back = back_from(start, wanted, observe(sysctls=KEYS))
+        assert any("IPv6 is disabled on this device" in words for words in back.left)
+        seen = observe(sysctls=KEYS).links[IfName("n1")]
+        assert (seen.mtu, [address.ip for address in seen.addresses]) == (1500, ["10.1.0.2/24"])

@@ -172,3 +172,78 @@ def test_d1_rules_by_address_go_along_or_are_named(
     assert {(rule.table, rule.priority) for rule in said} == {(77, 700), (78, 900)}
     (told,) = lost(changes)
     assert told.endswith("from 10.1.1.1/32 table 79"), told
+
+
+PROFILES = "[connection]\nid={nic}\ntype=ethernet\ninterface-name={nic}\n[ipv4]\nmethod=manual\n"
+EXTRA = {  # of a second NIC, of which the site file says nothing but its name
+    "netplan": {
+        NETPLAN: """\
+network:
+  ethernets:
+    eth0: {addresses: [192.168.1.10/24]}
+    eth1:
+      addresses: [10.3.0.10/24, 10.3.0.12/24, 10.3.0.11/24]
+      nameservers: {addresses: [10.3.0.53]}
+      routes: [{to: 172.23.0.0/16, via: 10.3.0.9}, {to: 172.24.0.0/16, via: 10.3.0.9}]
+"""
+    },
+    "networkd": {
+        UNIT: "[Match]\nName=eth0\n[Network]\nAddress=192.168.1.10/24\n",
+        "etc/systemd/network/lan.network": "[Match]\nName=eth1\n[Network]\nAddress=10.3.0.10/24\nAddress=10.3.0.12/24\n"
+        "Address=10.3.0.11/24\nDNS=10.3.0.53\n[Route]\nDestination=172.23.0.0/16\nGateway=10.3.0.9\n"
+        "[Route]\nDestination=172.24.0.0/16\nGateway=10.3.0.9\n",
+    },
+    "keyfile": {
+        PROFILE: PROFILES.format(nic="eth0") + "address1=192.168.1.10/24\n",
+        PROFILE.replace("eth0", "lan"): PROFILES.format(nic="eth1")
+        + "address1=10.3.0.10/24\naddress2=10.3.0.12/24\naddress3=10.3.0.11/24\n"
+        "route1=172.23.0.0/16,10.3.0.9\nroute2=172.24.0.0/16,10.3.0.9\ndns=10.3.0.53;\n",
+    },
+    "ifupdown": {
+        "etc/network/interfaces": "source /etc/network/interfaces.d/*\n",
+        "etc/network/interfaces.d/eth0": "auto eth0\niface eth0 inet static\n  address 192.168.1.10/24\n",
+        "etc/network/interfaces.d/eth1": "auto eth1\niface eth1 inet static\n  address 10.3.0.10/24\n"
+        "  dns-nameservers 10.3.0.53\n  up ip route add 172.23.0.0/16 via 10.3.0.9\n"
+        "  up ip route add 172.24.0.0/16 via 10.3.0.9\n"
+        "iface eth1 inet static\n  address 10.3.0.12/24\niface eth1 inet static\n  address 10.3.0.11/24\n",
+    },
+    "ifcfg": {
+        "etc/sysconfig/network-scripts/ifcfg-lan": "DEVICE=eth0\nONBOOT=yes\nIPADDR=192.168.1.10\nPREFIX=24\n",
+        "etc/sysconfig/network-scripts/ifcfg-eth1": "DEVICE=eth1\nONBOOT=yes\nIPADDR=10.3.0.10\nPREFIX=24\n"
+        "IPADDR1=10.3.0.12\nPREFIX1=24\nIPADDR2=10.3.0.11\nPREFIX2=24\nDNS1=10.3.0.53\n",
+        "etc/sysconfig/network-scripts/route-eth1": "172.23.0.0/16 via 10.3.0.9\n172.24.0.0/16 via 10.3.0.9\n",
+    },
+}
+TWO = ONE_NIC.replace("{eth0: {network: office}}", "{eth0: {network: office}, eth1: {}}")
+
+
+@pytest.mark.parametrize("under_bridge", [False, True])
+@pytest.mark.parametrize("name", EXTRA)
+def test_d1_what_stays_on_a_link_is_there_after_the_next_start(
+    name: str, under_bridge: bool, shared_host: Field, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a NIC that the file only names: the addresses and routes that plan leaves on it, and no others."""
+    text = TWO.replace("from-uplink}", "from-uplink}, br1: {uplink: eth1}") if under_bridge else TWO
+    address = ("addr add 10.3.0.10/24 dev eth1", "addr add 10.3.0.11/24 dev eth1", "addr add 10.3.0.77/24 dev eth1")
+    try:
+        shared_host.batch("\n".join([*address, "route add 172.23.0.0/16 via 10.3.0.9", ""]))
+        site = parse(text.encode(), "one.yaml")
+        with shared_host.host.entered(), called("kvm"):
+            found = prepare(site, site.hosts["kvm"])
+    finally:
+        shared_host.batch("addr flush dev eth1 scope global\n")
+    monkeypatch.setitem(OWN, name, EXTRA[name])
+    changes = write(name, "", tmp_path, found.wanted, text)
+    link = links(name, tmp_path)["br1" if under_bridge else "eth1"]
+    if under_bridge and not found.wanted.links[IfName("br1")].addresses:
+        assert not link.addresses
+        assert {"address 10.3.0.10/24 of eth1", "route to 172.23.0.0/16 via 10.3.0.9 of eth1"} <= {*lost(changes)}
+        return
+    assert link.addresses == ("10.3.0.10/24", "10.3.0.11/24"), "in the order of the kernel, which speaks by the first"
+    assert [route.dst for route in link.routes] == ["172.23.0.0/16"]
+    assert link.dns == ("10.3.0.53",)
+    assert {"address 10.3.0.12/24 of eth1", "route to 172.24.0.0/16 via 10.3.0.9 of eth1"} == {*lost(changes)}
+    for one in changes:
+        assert not one.lost or one.path.endswith(("eth1", "lan.network", "lan.nmconnection", "cloud-init.yaml")), (
+            one.path
+        )

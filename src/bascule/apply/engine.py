@@ -12,12 +12,18 @@ from bascule.system.run import require_tools
 
 
 def execute(
-    plan: Plan, *, where: LiveHost = HERE, keep: Sequence[int] = (), faults: list[BasculeError] | None = None
+    plan: Plan,
+    *,
+    where: LiveHost = HERE,
+    keep: Sequence[int] = (),
+    faults: list[BasculeError] | None = None,
+    on: bool = False,
 ) -> tuple[Note, ...]:
     """Run the commands in order and stop at the first that fails; what somebody should know.
 
     ``keep`` are descriptors that the programs inherit: the lock holds as long as one of them still runs. Where
-    ``faults`` is given, what fails is put there and does not stop the other providers.
+    ``faults`` is given, what fails is put there and does not stop the other providers; with ``on`` not even the
+    commands that come after it, where its provider knows which one it was.
 
     Raises MissingTool before anything is done; CommandFailed or NotPermitted with the step, the object and the
     reason.
@@ -25,10 +31,16 @@ def execute(
     require_tools(tools(plan))
     notes: list[Note] = []
     for provider, batch in batches(plan):
-        try:
-            notes += provider.effects().execute(batch, where=where, keep=keep)
-        except BasculeError as error:
-            if faults is None:
-                raise
-            faults.append(error)
+        left = batch
+        while left.commands:
+            try:
+                notes += provider.effects().execute(left, where=where, keep=keep)
+                break
+            except BasculeError as error:
+                if faults is None:
+                    raise
+                faults.append(error)
+                if not on or error.index is None:
+                    break
+                left = left.after(error.index)
     return tuple(notes)

@@ -67,7 +67,7 @@ class Persister(Struct):
         from bascule.persist.formats.openvswitch import unsaid
         from bascule.persist.formats.reader_notes import reader_notes
         from bascule.persist.wanted import wanted_config
-        from bascule.persist.writer import FileHeader, prepare
+        from bascule.persist.writer import FileHeader, is_ours, prepare
         from bascule.plan.change import Note
 
         chosen = dialect(self.dialect, persistent)
@@ -90,7 +90,8 @@ class Persister(Struct):
         chosen.check_switches(self.host, config, self.root)
         switches = (*unsaid(self.host, config, chosen.name, chosen.openvswitch), *told)
         self.notes = (*self.notes, *(Note(kind="along", subject=name, text=text) for name, text in switches))
-        besides = sysctls.render(self.site, self.host, wanted)
+        ours = {path: text for path, text in existing.items() if is_ours(text)}
+        besides = sysctls.render(self.site, self.host, wanted, ours)
         below = read_from_below(self.root, chosen.below, chosen.reads, tree)
         writing = prepare(
             chosen, config, existing, stamp=stamp, root=self.root, besides=besides, hardware=nics, below=below
@@ -136,12 +137,13 @@ class Persister(Struct):
         return with_client_ids(config, self._ids)
 
     def _own_files(self, chosen: Dialect, existing: Files) -> tuple[Files, Files]:
-        """The host's own files: those that stand there, and those that earlier changes moved aside."""
+        """The host's own files: those that stand there, and as they were before earlier changes moved some aside."""
         from bascule.persist.files import read_moved
         from bascule.persist.writer import ASIDE, is_ours
 
         moved = read_moved(self.root, ASIDE, chosen.reads, chosen.includes)
-        return {path: text for path, text in existing.items() if not is_ours(text)}, moved
+        there = {path: text for path, text in existing.items() if not is_ours(text)}
+        return there, {**there, **moved}
 
     def _rules_aside(
         self, config: NetworkConfig, chosen: Dialect, existing: Files, nics: Hardware
@@ -149,13 +151,14 @@ class Persister(Struct):
         """The policy rules of the host's own files that go or went aside: those that speak for links of ours."""
         from bascule.persist.formats.rules import is_same_rule
 
-        there, moved = self._own_files(chosen, existing)
-        said = chosen.parse(there, nics).config.rules
+        there, before = self._own_files(chosen, existing)
+        said = stand = chosen.parse(there, nics).config.rules
         if said:  # a file of rules may go with one that says whose they are
             left = {**there, **chosen.without(there, config.links.keys(), nics)}
             stay = chosen.parse({path: text for path, text in left.items() if text is not None}, nics).config.rules
             said = tuple(rule for rule in said if not any(is_same_rule(one, rule) for one in stay))
-        return (*said, *chosen.parse(moved, nics).config.rules)
+        moved = chosen.parse(before, nics).config.rules if before != there else ()
+        return (*said, *(rule for rule in moved if not any(is_same_rule(one, rule) for one in stand)))
 
     def write(self, wanted: HostState) -> Sequence[str]:
         """Put the files in place; the paths of those that are written.

@@ -5,22 +5,26 @@ systemd applies it to a link that appears later, too (99-systemd.rules runs syst
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator
+from types import MappingProxyType
 
 from bascule.model.kernel_parameters import FORWARDING, conf, link_of
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.model.values import IfName
+from bascule.persist.parsed import Files
 from bascule.persist.wanted import declared_state
 from bascule.plan.address_migration import carried_keys
 
 PATH = "etc/sysctl.d/60-bascule.conf"
 
 
-def render(site: Site, host: Host, state: HostState | None = None) -> Mapping[str, str]:
+def render(site: Site, host: Host, state: HostState | None = None, ours: Files = MappingProxyType({})) -> Files:
     """The file by its path; nothing where the kernel's own values will do.
 
     ``state`` is what a plan leads to: it tells the NICs that accept router advertisements on a host that routes.
+    ``ours`` are the files that Bascule wrote: what a manager sets on a bridge that stands in them is the manager's.
     """
     said = declared_state(site, host)
     wanted = {key: value for key, value in said.sysctls.items() if key not in FORWARDING.values()}
@@ -33,10 +37,15 @@ def render(site: Site, host: Host, state: HostState | None = None) -> Mapping[st
     lines = [f"{key} = {wanted[key]}" for key in sorted(wanted, key=rank)]
     there = state.sysctls if state is not None else {}
     for bridge in host.bridges.values():
-        lines += _carried(bridge.name, state) if bridge.has_address and state is not None else ()
+        carried = _carried(bridge.name, state) if bridge.has_address and state is not None else ()
+        lines += [line for line in carried if line in ours.get(PATH, "") or not _stands_in(bridge.name, ours)]
     wired = (*host.nics, *host.bonds, *host.vlans)
     lines += [f"{key} = 2" for name in wired if there.get(key := conf(6, name, "accept_ra")) == "2"]
     return {PATH: "".join(f"{line}\n" for line in lines)} if lines else {}
+
+
+def _stands_in(name: IfName, files: Files) -> bool:
+    return any(re.search(rf"\b{re.escape(name)}\b", text) for text in files.values())
 
 
 def _carried(bridge: IfName, state: HostState) -> Iterator[str]:

@@ -77,8 +77,14 @@ def wanted_config(site: Site, host: Host, state: HostState | None = None) -> Net
 
 
 def _with_times(found: LinkOptions, said: LinkOptions) -> LinkOptions:
-    """A bridge with the times that the site file says where the kernel shows those of its spanning tree's root."""
-    return found.with_times(said) if isinstance(found, BridgeOptions) and isinstance(said, BridgeOptions) else found
+    """A bridge with the times that the site file says where the kernel shows those of its spanning tree's root.
+
+    Without a tree the delay does nothing, and NetworkManager leaves it as it is: the file says it as for a new bridge.
+    """
+    if not (isinstance(found, BridgeOptions) and isinstance(said, BridgeOptions)):
+        return found
+    idle = not found.stp_state and not said.stp_state
+    return replace(found, forward_delay=said.forward_delay) if idle else found.with_times(said)
 
 
 def _guarded(options: LinkOptions, site: Site, host: Host, name: IfName, state: HostState) -> LinkOptions:

@@ -191,8 +191,13 @@ class _Decision(Struct, frozen=True):
 
     def _changes(self, after: Files, taken: Mapping[str, str | None], before: Parsed) -> Iterator[FileChange]:
         result = self.dialect.parse(after, self.hardware)
-        words = tuple(lost_words(before.config, result.config, self.config.links.keys()))
-        for path in self._changed(after):
+        words = list(lost_words(before.config, result.config, self.config.links.keys()))
+        changed = self._changed(after)
+        moved = [path for path in changed if path in taken and path != cloud_init.FILE]
+        homes = (
+            {name: path for path in reversed(moved) for name in self._spoken(path, after.get(path))} if words else {}
+        )
+        for path in changed:
             old, new = self.existing.get(path), after.get(path)
             one = FileChange(
                 path=str(self.root / path),
@@ -208,24 +213,28 @@ class _Decision(Struct, frozen=True):
             elif path in taken:
                 one = replace(one, raw=_other_bytes(self.root / path, old) if new is not None else None)
                 lost = lost_lines(before, result, path)
-                one = replace(one, reason=self._reason(path, new), lost=(*lost, *words))
-                words = ()  # told once
+                more = (text for name, text in words if homes.get(IfName(name), moved[0]) == path)
+                one = replace(one, reason=self._reason(path, new), lost=(*lost, *more))
             yield one
+
+    def _spoken(self, path: str, new: str | None) -> set[IfName]:
+        """The links of ours that a foreign file speaks for, of which ``new`` stays."""
+        spoken = self.dialect.parse({path: self.foreign[path]}, self.hardware).config.links.keys()
+        if spoken & self.config.links.keys() or len(self.config.links) >= ONE_BY_ONE_MAX:
+            return spoken & self.config.links.keys()
+        return {  # what it says alone is not all: others include it, or it goes with them
+            name
+            for name in self.config.links
+            if path in self.dialect.without(self.foreign, (name,), self.hardware)
+            and self.foreign[path].rstrip() not in (new or "")
+        }
 
     def _reason(self, path: str, new: str | None) -> str:
         """Why a foreign file is moved."""
         if path == dhcpcd.FILE and new is not None:
             names = ", ".join(dhcpcd.kept_away(self.foreign, self.config, self.dialect.name)[1])
             return f"dhcpcd would configure {names} as well when the machine starts; all else that it says stays"
-        spoken = set(self.dialect.parse({path: self.foreign[path]}, self.hardware).config.links)
-        if not spoken & self.config.links.keys() and len(self.config.links) < ONE_BY_ONE_MAX:
-            spoken = {  # what it says alone is not all: others include it, or it goes with them
-                name
-                for name in self.config.links
-                if path in self.dialect.without(self.foreign, (name,), self.hardware)
-                and self.foreign[path].rstrip() not in (new or "")
-            }
-        mine = ", ".join(sorted(spoken & self.config.links.keys()))
+        mine = ", ".join(sorted(self._spoken(path, new)))
         said = f"it configures {mine}" if mine else "it is in the place of a file that must be written"
         if not mine and new is not None and new.startswith(self.foreign[path].rstrip()):
             return "it does not include the files that are written, and will; what it says stays"

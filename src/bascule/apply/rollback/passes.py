@@ -119,7 +119,9 @@ class _RollbackPasses:
             self.progress("takes the change back")
             self.failed = []
             try:
-                execute(plan, where=self.where, keep=self.keep, faults=self.failed)
+                # what fails again and again does not keep all that comes after it from going back
+                last = attempt == PASSES - 1
+                execute(plan, where=self.where, keep=self.keep, faults=self.failed, on=last)
             except BasculeError as error:  # a program that it takes is missing
                 self.failed.append(error)
             if self.failed:

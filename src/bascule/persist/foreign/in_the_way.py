@@ -104,33 +104,38 @@ def lost_lines(before: Parsed, result: Parsed, path: str) -> tuple[str, ...]:
     )
 
 
-def lost_words(before: NetworkConfig, after: NetworkConfig, ours: Collection[IfName]) -> Iterator[str]:
-    """What the files said of our links and will not say any more: addresses, routes, rules, name servers, MTU."""
+def lost_words(before: NetworkConfig, after: NetworkConfig, ours: Collection[IfName]) -> Iterator[tuple[str, str]]:
+    """What the files said of our links and will not say any more: addresses, routes, rules, name servers, MTU.
+
+    Each with the link that it was said of, or with none.
+    """
     had, has = ([link for name, link in config.links.items() if name in ours] for config in (before, after))
     for word, one in (("name server", "dns"), ("search domain", "search"), ("address", "addresses")):
         there = {text for link in has for text in getattr(link, one)}
         for link in had:
-            yield from (f"{word} {text} of {link.name}" for text in getattr(link, one) if text not in there)
+            yield from (
+                (link.name, f"{word} {text} of {link.name}") for text in getattr(link, one) if text not in there
+            )
     routes = {(route.dst, route.gateway) for link in has for route in link.routes}
     for link in had:
         for route in link.routes:
             if (route.dst, route.gateway) not in routes:
                 via = f" via {route.gateway}" if route.gateway else ""
-                yield f"route to {route.dst}{via} of {link.name}"
+                yield link.name, f"route to {route.dst}{via} of {link.name}"
     for rule in before.rules:
         if not any(is_same_rule(one, rule) for one in after.rules):
-            yield f"rule {rule_words(rule)}"
+            yield "", f"rule {rule_words(rule)}"
     if any(link.dhcp4 for link in had) and not any(link.dhcp4 for link in has):
-        yield "DHCP for IPv4"
+        yield "", "DHCP for IPv4"
     if any(link.ipv6 is Ipv6.DHCP for link in had) and not any(link.ipv6 is Ipv6.DHCP for link in has):
-        yield "DHCP for IPv6"
+        yield "", "DHCP for IPv6"
     if any(link.ipv6 in LISTENING for link in had) and not any(link.ipv6 in LISTENING for link in has):
-        yield "router advertisements"
+        yield "", "router advertisements"
     for link in had:
         now = {one.name: one for one in has}.get(link.name, link)
         if link.mtu not in {None, now.mtu}:
-            yield f"MTU {link.mtu} of {link.name}"
+            yield link.name, f"MTU {link.mtu} of {link.name}"
         if link.wol not in {None, now.wol}:
-            yield f"wake-on-LAN ({', '.join(link.wol) or 'off'}) of {link.name}"
+            yield link.name, f"wake-on-LAN ({', '.join(link.wol) or 'off'}) of {link.name}"
         if link.mac is not None and not any(link.mac == one.mac for one in has):
-            yield f"MAC {link.mac} of {link.name}"
+            yield link.name, f"MAC {link.mac} of {link.name}"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
 
 from bascule.model.dhcp.offers import NOTHING
-from bascule.model.host_links import LISTENING
-from bascule.model.state import HostState
-from bascule.persist.config import LinkConfig, NetworkConfig
+from bascule.model.host_links import LISTENING, Ipv6
+from bascule.model.state import HostState, Link, Route
+from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.parsed import Hardware
+from bascule.persist.running import is_own, routes_by_link, table_of
+
+Slot = tuple[str, int, int]  # destination, table and metric: the kernel takes no second route there
 
 
 def with_own_words(config: NetworkConfig, before: NetworkConfig, state: HostState, hardware: Hardware) -> NetworkConfig:
@@ -19,15 +22,22 @@ def with_own_words(config: NetworkConfig, before: NetworkConfig, state: HostStat
     Name servers, the rank and privacy of addresses that the host asks for, and what of a lease it does not use: a
     bridge takes over those of the links below it, as it does with their traffic. Of a NIC itself what ties its name to
     its hardware, if it is that one; of any link its MTU, where it has that in ``state``, which the change leads to, and
-    what wakes the machine by it.
+    what wakes the machine by it. Addresses and routes that the change leaves on a link, though the site file does not
+    say them, stay where a file gave them: so they are there after the next start as they are now.
     """
-    ports = config.ports()
+    ports, written = config.ports(), routes_by_link(state)
+    taken = {_slot(route) for link in config.links.values() for route in link.routes}
     links = []
     for link in config.links.values():
         below = [name for port in ports.get(link.name, ()) for name in (port, *ports.get(port, ()))]
         known = [before.links[name] for name in (link.name, *below) if name in before.links]
         kept = _as_it_was(link, before.links.get(link.name), state, hardware)
-        links.append(_as_it_spoke(kept, known) if link.addresses or link.dhcp4 else kept)
+        now = state.links.get(link.name)
+        if now is not None and link.master is None and known:
+            kept = _as_it_stays(kept, known, now)
+            kept = replace(kept, routes=(*kept.routes, *_ways(link, known, written.get(link.name, ()), taken)))
+        links.append(_as_it_spoke(kept, known) if kept.addresses or kept.dhcp4 else kept)
+    links = [_as_wide_as_ports(link, links, state) for link in links]
     return config.with_links(links)
 
 
@@ -64,6 +74,47 @@ def _as_it_was(link: LinkConfig, before: LinkConfig | None, state: HostState, ha
         return replace(link, **found)
     is_that = before.pin_mac is not None and before.pin_mac == hardware.get(link.name)
     return replace(link, **found, pin_mac=before.pin_mac if is_that else None, pin_path=before.pin_path)
+
+
+def _as_wide_as_ports(link: LinkConfig, links: Sequence[LinkConfig], state: HostState) -> LinkConfig:
+    """A bridge with the MTU of a port whose file says it: ifupdown2 gives 1500 to one of which nothing is said."""
+    now = state.links.get(link.name)
+    if now is None or not link.is_bridge or link.mtu is not None:
+        return link
+    if now.mtu not in {one.mtu for one in links if one.master == link.name}:
+        return link
+    return replace(link, mtu=now.mtu)
+
+
+def _as_it_stays(link: LinkConfig, known: Sequence[LinkConfig], now: Link) -> LinkConfig:
+    """With the addresses and the lease that it goes on having, in the kernel's order: the first one is the source."""
+    said = {ip for one in known for ip in one.addresses}
+    there = [address.ip for address in now.addresses if is_own(address)]
+    leased = any(address.dynamic and ":" not in address.ip for address in now.addresses)
+    asks = leased and any(one.dhcp4 for one in known)
+    more = said.intersection(there) - {*link.addresses}
+    if not more and (link.dhcp4 or not asks):
+        return link
+    listened = link.ipv6 is Ipv6.MANUAL and not link.addresses and any(one.ipv6 is Ipv6.AUTO for one in known)
+    both = more.union(link.addresses)
+    ordered = (*(ip for ip in there if ip in both), *(ip for ip in link.addresses if ip not in there))
+    return replace(link, addresses=ordered, dhcp4=link.dhcp4 or asks, ipv6=Ipv6.AUTO if listened else link.ipv6)
+
+
+def _ways(
+    link: LinkConfig, known: Sequence[LinkConfig], now: Sequence[Route], taken: set[Slot]
+) -> Iterator[StaticRoute]:
+    """The routes of its files that are on the link and in nobody's place."""
+    there = {(route.dst, route.gateway, table_of(route)) for route in now}
+    there -= {(route.dst, route.gateway, route.table) for route in link.routes}  # with the metric that a manager chose
+    for route in (route for one in known for route in one.routes):
+        if (route.dst, route.gateway, route.table) in there and _slot(route) not in taken:
+            taken.add(_slot(route))
+            yield route
+
+
+def _slot(route: StaticRoute) -> Slot:
+    return route.dst, route.table, route.metric
 
 
 def _as_it_spoke(link: LinkConfig, known: Sequence[LinkConfig]) -> LinkConfig:

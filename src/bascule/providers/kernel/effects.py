@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
-from bascule.errors import CommandFailed, NotPermitted, Problem
+from bascule.errors import BasculeError, CommandFailed, NotPermitted, Problem
 from bascule.host.live import LiveHost
 from bascule.model.state import HostState
 from bascule.plan.batch import Batch
@@ -36,13 +36,19 @@ class KernelEffects:
 
     def execute(self, batch: Batch, *, where: LiveHost, keep: Sequence[int]) -> tuple[Note, ...]:
         """Run the commands; raises CommandFailed or NotPermitted with the step, the object and the kernel's reason."""
+        done = 0
         for part in batch.by_tool():
-            if part.commands[0].tool == "sysctl":
-                _through_sysctl(part, where.namespace)
-            elif part.commands[0].tool == "sysfs":
-                _without_primary(part, where.namespace)
-            else:
-                _through_iproute(part, where.namespace, keep)
+            try:
+                if part.commands[0].tool == "sysctl":
+                    _through_sysctl(part, where.namespace)
+                elif part.commands[0].tool == "sysfs":
+                    _without_primary(part, where.namespace)
+                else:
+                    _through_iproute(part, where.namespace, keep)
+            except BasculeError as error:
+                error.index = None if error.index is None else done + error.index
+                raise
+            done += len(part.commands)
         return ()
 
 
@@ -57,6 +63,7 @@ GONE: dict[tuple[str, ...], set[str]] = {
 
 
 def _through_iproute(batch: Batch, namespace: Namespace | None, keep: Sequence[int]) -> None:
+    done = 0
     while batch.commands:
         text = "".join(_line(command.words) + "\n" for command in batch.commands)
         error = run_batch(batch.commands[0].tool, text, namespace=namespace, keep=keep)
@@ -64,8 +71,8 @@ def _through_iproute(batch: Batch, namespace: Namespace | None, keep: Sequence[i
             return
         index = error.line if error.line is not None else len(batch.commands) - 1
         if error.line is None or error.reason not in GONE.get(batch.commands[index].words[:2], ()):
-            raise _failed(batch.changes[index], batch.commands[index], error.reason)
-        batch = batch.after(index)
+            raise _failed(batch.changes[index], batch.commands[index], error.reason, done + index)
+        batch, done = batch.after(index), done + index + 1
 
 
 def _line(words: tuple[str, ...]) -> str:
@@ -77,11 +84,11 @@ def _line(words: tuple[str, ...]) -> str:
 
 def _through_sysctl(batch: Batch, namespace: Namespace | None) -> None:
     with Parameters(namespace) as parameters:
-        for command, change in zip(batch.commands, batch.changes, strict=True):
+        for index, (command, change) in enumerate(zip(batch.commands, batch.changes, strict=True)):
             try:
                 parameters.write(*command.words)
             except OSError as error:
-                raise _failed(change, command, error.strerror or str(error)) from error
+                raise _failed(change, command, error.strerror or str(error), index) from error
 
 
 def _without_primary(batch: Batch, namespace: Namespace | None) -> None:
@@ -92,11 +99,13 @@ def _without_primary(batch: Batch, namespace: Namespace | None) -> None:
             rtnetlink.change(room, [rtnetlink.no_primary(bond)])
 
 
-def _failed(change: Change, command: Command, reason: str) -> CommandFailed | NotPermitted:
+def _failed(change: Change, command: Command, reason: str, index: int) -> CommandFailed | NotPermitted:
     refused = reason in {"Operation not permitted", "Permission denied"}
     problem = Problem(
         code="NOT-PERMITTED" if refused else "STEP-FAILED",
         message=f"{change.subject}: {change.action}: the kernel says '{reason}'",
         hint="run it as root" if refused else f"the command was: {command}",
     )
-    return NotPermitted(problem) if refused else CommandFailed(problem)
+    error = NotPermitted(problem) if refused else CommandFailed(problem)
+    error.index = index
+    return error

@@ -9,6 +9,7 @@ is different on the links that the plan touches counts as ours.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
 from typing import Any, TypeVar
 
 from msgspec import Struct, field
@@ -284,6 +285,10 @@ class _Merge(Struct, kw_only=True):
     def _routes(self, links: Mapping[IfName, Link]) -> Iterator[Route]:
         after, now, planned = set(self._after().routes), set(self.now.routes), set(self.wanted.routes)
         before = set(self.before.routes)
+        ours = {(slot(route), route.gateway, route.dev) for route in planned - before}
+        there = {a.ip for link in links.values() for a in link.addresses}
+        gone = [ip_interface(ip) for ip in self.now_ips.keys() - there]
+        gone_ips = {str(one.ip) for one in gone}
         back: dict[tuple[object, ...], Route] = {}
         for route in self.before.routes:
             if route.dev and route.dev not in links:
@@ -301,13 +306,18 @@ class _Merge(Struct, kw_only=True):
             back[slot(route)] = route
             yield route
         for route in self.now.routes:
-            if route in before or route in planned:
-                continue
+            if route in before or route in planned or (slot(route), route.gateway, route.dev) in ours:
+                continue  # the last: a manager has set it again from our file, in its own words
             if route.dev and (route.dev not in links or self._goes(route.dev) or not links[IfName(route.dev)].up):
                 if route not in after and self._goes(route.dev) and route.protocol not in {"ra", "dhcp", "kernel"}:
                     way = route.gateway or route.dev
                     self.kept.append(f"the route {route.dst} by {way} is new, and is removed with {route.dev}")
                 continue  # it goes with its link
+            if route.prefsrc in gone_ips or _is_out_of_reach(route, gone, links):
+                if route.protocol not in {"ra", "dhcp", "kernel"}:
+                    way = f"the route {route.dst} by {route.gateway or route.dev}"
+                    self.kept.append(f"{way} is new, and is removed with the address that it needs")
+                continue  # the kernel takes none from a source that is not there, nor to a gateway that nobody is near
             if slot(route) in back:
                 self.kept.append(f"the route {route.dst} by {route.dev} gives way to the one before")
                 continue
@@ -353,6 +363,11 @@ class _Merge(Struct, kw_only=True):
         """Parameters of links that are not there any more went with them."""
         states = (self.before, self.wanted, self.now, self._after())
         found = merge_mapping(*(state.sysctls for state in states), kept=self.kept)
+        for link in links.values():  # a manager that our file told of no IPv6 address there has turned it off
+            key = conf(6, link.name, "disable_ipv6")
+            if any(":" in address.ip for address in link.addresses) and self.before.sysctls.get(key) == "0":
+                self.kept = [words for words in self.kept if found.get(key) != "1" or not words.startswith(key)]
+                found[key] = "0"
         there = {*links, "all", "default", ""}
         made = links.keys() - self.now.links.keys()
         return {
@@ -367,6 +382,15 @@ class _Merge(Struct, kw_only=True):
         if key == conf(6, link.name, "mtu"):
             return value == str(link.mtu)
         return first_value(key, self.now.sysctls) == value
+
+
+def _is_out_of_reach(route: Route, gone: Iterable[IPv4Interface | IPv6Interface], links: Mapping[IfName, Link]) -> bool:
+    """Whether only an address that goes makes a route's gateway a neighbour."""
+    if not route.gateway or "onlink" in route.flags:
+        return False
+    gateway = ip_address(route.gateway)
+    left = (ip_interface(a.ip) for a in getattr(links.get(IfName(route.dev)), "addresses", ()))
+    return any(gateway in one.network for one in gone) and not any(gateway in one.network for one in left)
 
 
 def _addresses_of(state: HostState, name: IfName) -> tuple[Address, ...]:

@@ -1,0 +1,50 @@
+"""A random site file for a host whose files were found: some of its NICs under bridges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+from tests.random_boots.installed import NICS, Facts
+
+Entry = dict[str, Any]
+OPTIONS: tuple[Entry, ...] = (
+    {}, {}, {}, {"ageing": "77s"}, {"snooping": True}, {"stp": True, "forward_delay": "2s"},
+    {"mac": "52:54:00:bb:00:01"}, {"mtu": 1400},
+)  # fmt: skip
+
+
+def random_wanted(random: Random, facts: Sequence[Facts], dialect: str) -> Entry:
+    """Its document; NICs that it does not name are the files' alone."""
+    found = {one.nic: one for one in facts}
+    nics: dict[str, Entry] = {}
+    bridges: dict[str, Entry] = {}
+    routed = any(one.gateway for one in facts)
+    for number, nic in enumerate(NICS, 2):
+        kind, own = random.random(), list(found[nic].addresses) if nic in found else []
+        if kind < 0.25:
+            continue
+        keys = nics[nic] = {}
+        if kind < 0.7:
+            keys = bridges[f"br{number}"] = {"uplink": nic, **random.choice(OPTIONS)}
+            if own and random.random() < 0.7:
+                keys["address"] = "from-uplink"
+                continue
+        if random.random() < 0.6:
+            keys["address"] = [*(own if random.random() < 0.5 else ()), f"10.{number}.0.99/24"]
+            if not routed and random.random() < 0.5:
+                keys["gateway"], routed = f"10.{number}.0.1", True
+            if random.random() < 0.3:
+                keys["routes"] = [{"to": "172.29.0.0/16", "via": f"10.{number}.0.7"}]
+            if random.random() < 0.3:
+                keys["dns"] = [f"10.{number}.0.54"]
+        if random.random() < 0.2:
+            keys["ipv6"] = random.choice(["off", "manual"])
+    if random.random() < 0.3:
+        bridges["brx"] = {"uplink": "none"}
+    host: Entry = {"nics": nics, "persist": dialect.removesuffix("2")} | ({"bridges": bridges} if bridges else {})
+    if random.random() < 0.3:
+        host["as_found"] = True
+    guests = {f"g{n}": {"host": "kvm", "nics": [{"bridge": name}]} for n, name in enumerate(bridges)}
+    return {"site": "s", "hosts": {"kvm": host}} | ({"guests": guests} if guests else {})
