@@ -12,6 +12,7 @@ from bascule.apply.rollback.checkpoint import Status
 from bascule.apply.rollback.preview import UndoPreview
 from bascule.cli.show.plan import show_plan
 from bascule.cli.show.undo import show_preview
+from bascule.model.kernel_parameters import conf
 from bascule.model.links import Physical
 from bascule.model.state import Address, HostState, Link
 from bascule.model.values import IfName, Mac
@@ -68,6 +69,17 @@ def test_four_times_the_bridges_are_four_times_the_work(
 ) -> None:
     task(4, kind)()  # what is made once
     assert_linear(lambda number: task(number, kind), BRIDGES)
+
+
+def parameters(number: int) -> Callable[[], object]:
+    keys = [conf(6, f"e{n}", "accept_ra") for n in range(number)]
+    before, after = (replace(found(number), sysctls=dict.fromkeys(keys, value)) for value in "10")
+    return lambda: diff(before, after)
+
+
+def test_four_times_the_parameters_are_four_times_the_work() -> None:
+    parameters(4)()
+    assert_linear(parameters, 400)
 
 
 def test_the_way_back_of_many_bridges_fits_a_screen() -> None:

@@ -174,9 +174,10 @@ def _is_early(key: str, value: str, before: HostState) -> bool:
 
 def _links_forwarding(key: str, state: HostState) -> list[str]:
     """Where it is whether the host forwards, the parameters of links that the kernel sets to the same value with it."""
-    version = next((version for version, own in FORWARDING.items() if own == key), 0)
-    links = (name for name in (*state.links, "default") if version)
-    return [own for name in links if (own := conf(version, name, "forwarding")) in state.sysctls]
+    version = next((version for version, own in FORWARDING.items() if own == key), None)
+    if version is None:
+        return []
+    return [own for name in (*state.links, "default") if (own := conf(version, name, "forwarding")) in state.sysctls]
 
 
 def _set_along_off(after: HostState) -> Iterator[str]:
