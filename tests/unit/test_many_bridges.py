@@ -13,11 +13,15 @@ from bascule.apply.rollback.preview import UndoPreview
 from bascule.cli.show.plan import show_plan
 from bascule.cli.show.undo import show_preview
 from bascule.model.kernel_parameters import conf
-from bascule.model.links import Physical
+from bascule.model.links import Physical, Tap
+from bascule.model.site import Site
 from bascule.model.state import Address, HostState, Link
 from bascule.model.values import IfName, Mac
 from bascule.plan.diff import diff
+from bascule.plan.guest_ports import losses
 from bascule.site import parse
+from bascule.topology.trace.network import HostNetwork
+from bascule.verify.reachability.changes import what_changes
 from tests.work import assert_linear
 
 BRIDGES = 60
@@ -80,6 +84,38 @@ def parameters(number: int) -> Callable[[], object]:
 def test_four_times_the_parameters_are_four_times_the_work() -> None:
     parameters(4)()
     assert_linear(parameters, 400)
+
+
+def on_one_bridge(number: int) -> tuple[Site, HostState]:
+    """So many guests on one bridge, and the host with all of their taps on it."""
+    guests = "".join(f"  g{n}: {{host: h, nics: [{{bridge: br0, tap: t{n}}}]}}\n" for n in range(number))
+    site = parse(
+        f"site: s\nhosts: {{h: {{nics: {{e0: }}, bridges: {{br0: {{uplink: e0}}}}}}}}\nguests:\n{guests}".encode(), "s"
+    )
+    taps = [Link(name=IfName(f"t{n}"), options=Tap()) for n in range(number)]
+    before = HostState.of([*found(1).links.values(), *taps])
+    return site, prepare_from(site, site.hosts["h"], before).wanted
+
+
+def lost(number: int) -> Callable[[], object]:
+    site, state = on_one_bridge(number)
+    return lambda: (losses(state, state, site.hosts["h"].nics), prepare_from(site, site.hosts["h"], state))
+
+
+def test_four_times_the_guests_of_one_bridge_are_four_times_the_work() -> None:
+    lost(4)()
+    assert_linear(lost, 80)
+
+
+def compared(number: int) -> Callable[[], object]:
+    site, before = parse(text(number).encode(), "site.yaml"), found(number)
+    after = prepare_from(site, site.hosts["h"], before).wanted
+    return lambda: what_changes(site, site.hosts["h"], HostNetwork(state=before), after)
+
+
+def test_guests_that_are_off_are_not_compared_one_with_another() -> None:
+    compared(4)()
+    assert_linear(compared, 40)
 
 
 def test_the_way_back_of_many_bridges_fits_a_screen() -> None:

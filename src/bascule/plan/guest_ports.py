@@ -6,7 +6,8 @@ MAC a bridge of ours wears; every other one, a tap or a veth, is a guest's.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -79,16 +80,31 @@ def refuse_stranded(before: HostState, after: HostState, nics: Collection[str], 
 
 def lost_wires(before: HostState, after: HostState, nics: Collection[str]) -> Mapping[IfName, frozenset[str]]:
     """The guests' ports that reach a wire before a change and none after it, with what they had: bridge and wires."""
-    there = guest_ports(after, nics)
+    was, there = guest_ports(before, nics), guest_ports(after, nics)
+    had, has = _wires_of_each(before, was.values(), nics), _wires_of_each(after, there.values(), nics)
     found = {}
-    for name, bridge in guest_ports(before, nics).items():
-        wires = wires_of(before, bridge, nics)
-        left = name in there and bool(wires_of(after, there[name], nics))
-        if _has_cable(before, bridge, nics):  # a tunnel that is left leads elsewhere than the cable that is gone
-            left = name in there and _has_cable(after, there[name], nics)
-        if wires and not left and name in after.links:
-            found[name] = wires | {bridge}
+    for name, bridge in was.items():
+        left = has[there[name]] if name in there else NO_WIRES
+        # a tunnel that is left leads elsewhere than the cable that is gone
+        stays = left.cable if had[bridge].cable else bool(left.links)
+        if had[bridge].links and not stays and name in after.links:
+            found[name] = had[bridge].links | {bridge}
     return found
+
+
+class _Wires(NamedTuple):
+    """The links that a bridge's frames leave the host by, and whether one of them is no tunnel."""
+
+    links: frozenset[str]
+    cable: bool
+
+
+NO_WIRES = _Wires(frozenset(), cable=False)
+
+
+def _wires_of_each(state: HostState, bridges: Iterable[IfName], nics: Collection[str]) -> Mapping[IfName, _Wires]:
+    """Asked once for each bridge: a thousand guests may hang on it."""
+    return {each: _Wires(wires_of(state, each, nics), _has_cable(state, each, nics)) for each in set(bridges)}
 
 
 def _behind(state: HostState, name: IfName) -> str:
@@ -135,6 +151,13 @@ def losses(before: HostState, after: HostState, nics: Collection[str] = ()) -> t
     return tuple(found)
 
 
+def _wired(state: HostState, nics: Collection[str]) -> set[IfName]:
+    """The guests' ports that reach a wire."""
+    ports = guest_ports(state, nics)
+    wires = _wires_of_each(state, ports.values(), nics)
+    return {port for port, bridge in ports.items() if wires[bridge].links}
+
+
 def with_losses(
     plan: Plan, before: HostState, after: HostState, nics: Collection[str], names: Mapping[IfName, str]
 ) -> Plan:
@@ -145,9 +168,7 @@ def with_losses(
     lost = lost_wires(before, after, nics)
     if not lost:
         return plan
-    wired, later = (
-        {port for port, bridge in guest_ports(x, nics).items() if wires_of(x, bridge, nics)} for x in (before, after)
-    )
+    wired, later = (_wired(state, nics) for state in (before, after))
     gain = {names.get(port, port) for port in later - wired}  # guests whose NICs change places
     lost = {port: had for port, had in lost.items() if names.get(port, port) not in gain}
     changes = []

@@ -97,7 +97,7 @@ def _note_flags(build: TargetBuilder, nic: GuestNic) -> None:
     """Say which settings of the port are not in the file: they change what frames reach the guest, or leave it."""
     port, usual = build.links[nic.tap].port or BridgePort(), BridgePort()
     named = {"isolated": nic.guarding.port_flag, "learning": nic.guarding.fdb, "flood": nic.guarding.fdb}
-    for flag in BridgePort.__struct_fields__:
+    for flag in BridgePort.__struct_fields__ if port != usual else ():
         value = getattr(port, flag)
         if flag in BY_COURSE or named.get(flag) is not None or value == getattr(usual, flag):
             continue
@@ -111,9 +111,10 @@ def _note_flags(build: TargetBuilder, nic: GuestNic) -> None:
 def count_foreign(build: TargetBuilder) -> None:
     """The ports that no file names are guests as well: of their bridge, and of the wires that it leaves the host by."""
     named = {nic.tap for nic in build.site.guest_nics(build.host.name)}
-    for name, bridge in guest_ports(build.observed, build.host.nics).items():
-        if name in named:
-            continue
-        for link in (name, bridge, *sorted(wires_of(build.observed, bridge, build.host.nics))):
+    found = guest_ports(build.observed, build.host.nics)
+    foreign = {name: bridge for name, bridge in found.items() if name not in named}
+    wires = {each: sorted(wires_of(build.observed, each, build.host.nics)) for each in set(foreign.values())}
+    for name, bridge in foreign.items():
+        for link in (name, bridge, *wires[bridge]):
             build.guests.setdefault(link, []).append(name)
             build.running.setdefault(link, []).append(name)

@@ -63,6 +63,9 @@ class EquivalenceClasses:
     def way(self, end: WireEnd) -> Hashable:
         """What the way of an end's packets depends on, beside rules; of ends that are unlike all others the end."""
         network, port = self.network, str(end.port)
+        link = network.link(port)
+        if link is None:  # it is off, and nobody reaches it, nor it anybody
+            return tuple(version for _, version, _ in end.addresses)
         numbers = [number for number, _, _ in end.addresses]
         if (
             end.passes is not None
@@ -71,7 +74,6 @@ class EquivalenceClasses:
             or any((version, number) in network.own_addresses for number, version, _ in end.addresses)
         ):
             return id(end)
-        link = network.link(port)
         bridge = network.bridge_of(port)
         alone = not bridge or port in self._shared or port in network.wires or port in self._filtered
         entries = self._entries.get(end.mac, ())
@@ -79,10 +81,8 @@ class EquivalenceClasses:
             bridge or port,
             port if alone else "",
             bool(list(network.unread(port))),
-            None
-            if link is None
-            else (link.up, link.mtu, link.port, link.vlans, link.facts.carrier, link.facts.stp_port_state),
-            link is not None and not link.facts.index,
+            (link.up, link.mtu, link.port, link.vlans, link.facts.carrier, link.facts.stp_port_state),
+            not link.facts.index,
             tuple([(where, to if to != port else "", *rest) for where, to, *rest in entries]),
             end.mac in network.own_macs.get(bridge, ()),
             tuple(
