@@ -86,3 +86,16 @@ def test_d11_an_order_that_others_have_changed_since_stays(real_host: Field) -> 
     real_host.batch("address del fd00:1::10/64 dev eth1\naddress add fd00:1::10/64 dev eth1 nodad\n")
     assert real_host.bascule("undo", "--yes").returncode == 0
     assert told(real_host, "eth1")[:2] == (["fd00:1::10", "fd00:1::11"], "fd00:1::10")
+
+
+def test_d11_of_two_links_in_one_prefix_the_same_one_leads(real_host: Field) -> None:
+    """The kernel puts the route of an address that moves behind that of the other link, and goes by the first one."""
+    real_host.batch("address add fd00:5::1/64 dev eth0 nodad\naddress add fd00:5::2/64 dev eth1 nodad\n")
+    before = real_host.ip("-6 route show fd00:5::/64")
+    assert before.splitlines()[0].startswith("fd00:5::/64 dev eth0")
+    assert real_host.bascule("apply", real_host.site(ONE_NIC), "--yes", "--no-confirm").returncode == 0
+    assert real_host.ip("-6 route show fd00:5::/64") == before.replace("eth0", "br0")
+    assert real_host.bascule("undo", "--yes").returncode == 0
+    assert real_host.ip("-6 route show fd00:5::/64") == before
+    real_host.batch("address del fd00:5::2/64 dev eth1\n")
+    assert "eth1" not in real_host.ip("-6 route show fd00:5::/64"), "the route does not go with its address any more"

@@ -87,6 +87,11 @@ class Route(Struct, frozen=True, kw_only=True, order=True):
         return ":" in self.dst
 
     @property
+    def is_ours(self) -> bool:
+        """Whether Bascule made it; the agent of Google's cloud makes those to local addresses under the same number."""
+        return self.protocol == OWN_PROTOCOL and self.kind != "local"
+
+    @property
     def tos(self) -> str:
         """The type of service that it is for; empty for any."""
         return dict(zip(self.extra[::2], self.extra[1::2], strict=False)).get("tos", "")
@@ -157,7 +162,7 @@ class LinkFacts(Volatile, frozen=True, kw_only=True):
     ``temporaries`` are its temporary IPv6 addresses (RFC 8981): the kernel makes and ends them beside their parent.
     ``unread`` are the words of options that no field of its kind holds: where a tunnel leads, a bond's rarer ones.
     ``queue`` is its root queue if that lets through only so much (tc(8)), ``unrouted`` are those routes that the kernel
-    makes for its addresses and that somebody has taken away, ``behind`` the IPv4 subnets to which the kernel's route by
+    makes for its addresses and that somebody has taken away, ``behind`` the subnets to which the kernel's route by
     another link comes first, ``deprecated`` the addresses that are used no more for what the host begins. ``function``
     is of a virtual function of SR-IOV: its NIC, its number there, and what that does not let through, empty where all
     passes. ``protodown``: a program holds it down, whatever its cable says. ``mirrors``: a switch copies these frames,

@@ -25,7 +25,6 @@ from bascule.plan.address_migration import (
 from bascule.plan.change import Note
 from bascule.plan.earlier import NOTHING, EarlierChanges
 from bascule.plan.target.addresses import (
-    PROTOCOL,
     give_back,
     lay_host_routes,
     lay_twins,
@@ -86,7 +85,7 @@ def target(
         by_libvirt=by_libvirt,
         guarded=guarded_bridges(site, host),
         links={name: link for name, link in observed.links.items() if name not in outdated},
-        routes=[route for route in observed.routes if route.protocol != PROTOCOL],
+        routes=[route for route in observed.routes if not route.is_ours],
         sysctls=dict(observed.sysctls),
         altnames={other: name for name, link in observed.links.items() for other in link.altnames},
     )

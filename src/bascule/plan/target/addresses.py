@@ -90,7 +90,7 @@ def _lasting(build: TargetBuilder, said: HostLink, address: Address) -> Address:
 
 def _default_route(build: TargetBuilder, said: HostLink, gateway: IpAddress) -> None:
     dst, name = ZERO[gateway.version], said.name
-    own = [r for r in build.observed.routes if r.protocol == PROTOCOL]
+    own = [r for r in build.observed.routes if r.is_ours]
     found = (*build.routes, *own)  # those of others may have moved here from a NIC, whatever metric they have
     rivals = [r for r in found if r.dst == dst and r.table == "main" and r.kind == "unicast"]
     fitting = [r for r in rivals if r.dev == name and r.gateway == str(gateway)]
@@ -107,7 +107,7 @@ def _default_route(build: TargetBuilder, said: HostLink, gateway: IpAddress) -> 
             if rival.protocol == "ra" and rival.dev not in {name, ""}:
                 text = f"the next router advertisement on {rival.dev} makes its default route again, beside the one via"
                 build.note("warning", rival.dev, f"{text} {gateway} on {name} (metric {metric}): either may be used")
-        elif rival.protocol != PROTOCOL and said.metric is None:
+        elif not rival.is_ours and said.metric is None:
             first = f"the one via {gateway} on {name} (metric {metric})"
             other = f"the default route{f' via {rival.gateway}' if rival.gateway else ''} (metric {rival.metric})"
             used = f"{first} is used first" if metric < rival.metric else f"it is used before {first}"
@@ -139,8 +139,8 @@ def _static_route(build: TargetBuilder, name: IfName, route: StaticRoute) -> Non
 def _lay_route(build: TargetBuilder, wanted: Route, there: list[Route]) -> None:
     """A route that the file names, if it is not ``there``; of what Bascule made it stays that way."""
     if not there:  # the kernel has one route in a place, whoever made it: this one stands in that of another
-        build.routes = [r for r in build.routes if r.slot != wanted.slot or r.protocol == PROTOCOL]
-    build.routes += [r for r in there if r.protocol == PROTOCOL] if there else [wanted]
+        build.routes = [r for r in build.routes if r.slot != wanted.slot or r.is_ours]
+    build.routes += [r for r in there if r.is_ours] if there else [wanted]
 
 
 def lay_host_routes(build: TargetBuilder) -> None:

@@ -15,7 +15,6 @@ from bascule.model.site import Host, Site
 from bascule.model.state import Address, HostState, Link, Route
 from bascule.model.values import IfName, IpAddress, IpNetwork, bridge_name
 from bascule.plan.change import Note
-from bascule.plan.target.addresses import PROTOCOL
 from bascule.topology.host_routes import LOCAL, HostRoutes, RouteChoice, address_of
 from bascule.topology.virtual_networks import existing_bridge, host_address
 
@@ -156,7 +155,7 @@ def _members(
 
 def _is_known(host: Host, names: set[str], route: Route) -> bool:
     """Whether the file knows of a route: of what it says itself, `check` has told."""
-    if route.protocol == PROTOCOL or (route.dev in names and (route.protocol == "kernel" or host.as_found)):
+    if route.is_ours or (route.dev in names and (route.protocol == "kernel" or host.as_found)):
         return True
     if any(str(one.to) == route.dst for one in host.routes):
         return True

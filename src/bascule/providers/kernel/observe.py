@@ -158,7 +158,7 @@ def from_texts(
         for entry in raw_links
         if not is_queue(entry)
     }  # fmt: skip
-    for dev, subnets in behind(raw_routes[0][0]).items():
+    for dev, subnets in behind(entry for entries, _ in raw_routes for entry in entries).items():
         links[dev] = replace(links[dev], facts=replace(links[dev].facts, behind=tuple(subnets)))
     return HostState(
         links=links,

@@ -175,7 +175,8 @@ def behind(routes: Iterable[Json]) -> Mapping[IfName, list[str]]:
     """The subnets to which another link comes first: of routes that differ in nothing else, the first counts."""
     first, found = dict[tuple[str, int], str](), dict[IfName, list[str]]()
     for entry in routes:
-        if entry.get("protocol") == "kernel" and entry.get("scope") == "link" and entry.get("table", "main") == "main":
+        near = entry.get("scope") == "link" or (":" in entry["dst"] and not entry["dst"].startswith("fe80"))
+        if entry.get("protocol") == "kernel" and near and entry.get("table", "main") == "main":
             dev = first.setdefault((entry["dst"], entry.get("metric", 0)), entry["dev"])
             if dev != entry["dev"]:
                 found.setdefault(IfName(entry["dev"]), []).append(entry["dst"])

@@ -7,10 +7,11 @@ from ipaddress import ip_interface
 
 from msgspec.structs import replace
 
-from bascule.model.state import FixedNeighbour, HostState, Link, Route, RouteFacts, RoutingRule
+from bascule.model.state import Address, FixedNeighbour, HostState, Link, Route, RouteFacts, RoutingRule
 from bascule.model.values import IfName
 from bascule.plan.change import Command, Risk
 from bascule.plan.step import Phase, Step, ip, step
+from bascule.providers.kernel.diff.addresses import DEFAULT_METRIC
 
 MAIN = ("lookup", "main")
 
@@ -71,9 +72,10 @@ def route_steps(
 
 
 def first_again(before: HostState, after: HostState) -> Iterator[Step]:
-    """The kernel's routes to IPv4 subnets that two links are in, where that of the link which takes an address leads.
+    """The kernel's routes to subnets that two links are in, where that of the link which takes an address leads.
 
-    It puts the route of a new address behind the others, and goes by the first one (fib_table_insert).
+    It puts the route of a new address behind the others, and goes by the first one (fib_table_insert). To an IPv6
+    prefix none can be put before another one, so the others are set again behind it.
     """
     led = {link.name: _subnets(link) for link in after.links.values() if link.up}  # one that is down has no route
     behind = {subnet for name, subnets in led.items() for subnet in after.links[name].facts.behind if subnet in subnets}
@@ -90,11 +92,27 @@ def first_again(before: HostState, after: HostState) -> Iterator[Step]:
             seen.add(subnet)
             if address.ip in had or subnet in link.facts.behind:
                 continue
-            words = [subnet, "dev", name, "proto", "kernel", "scope", "link", "src", address.ip.partition("/")[0]]
-            words += ["metric", str(address.metric)] if address.metric else []
-            commands = (ip("route", "del", *words), ip("route", "prepend", *words))
             action = f"route {subnet} dev {name} before that of other links"
-            yield step(Phase.ROUTE, name, action, *commands, risk=Risk.CHANGES, about="routes")
+            commands = [*_others_behind(subnet, after)] if ":" in subnet else [*_before_others(subnet, name, address)]
+            if commands:
+                yield step(Phase.ROUTE, name, action, *commands, risk=Risk.CHANGES, about="routes")
+
+
+def _before_others(subnet: str, name: str, address: Address) -> Iterator[Command]:
+    words = [subnet, "dev", name, "proto", "kernel", "scope", "link", "src", address.ip.partition("/")[0]]
+    words += ["metric", str(address.metric)] if address.metric else []
+    yield from (ip("route", verb, *words) for verb in ("del", "prepend"))
+
+
+def _others_behind(subnet: str, after: HostState) -> Iterator[Command]:
+    """Those that a router advertises are left: the kernel would not know them again."""
+    for link in after.links.values():
+        own = [one for one in link.addresses if str(ip_interface(one.ip).network) == subnet]
+        if subnet not in link.facts.behind or not own or not link.up or any(one.dynamic for one in own):
+            continue
+        for metric in sorted({one.metric or DEFAULT_METRIC for one in own if "noprefixroute" not in one.flags}):
+            words = (subnet, "dev", link.name, "proto", "kernel", "metric", str(metric))
+            yield from (Command("ip -6", ("route", verb, *words)) for verb in ("del", "append"))
 
 
 def _subnets(link: Link) -> set[str]:
