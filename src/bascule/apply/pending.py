@@ -71,6 +71,18 @@ def waiting_words(place: StateDirectory) -> str:
     return f"{found.name} {found.words}" if found is not None else ""
 
 
+def words_since(place: StateDirectory, since_s: float) -> str:
+    """How the last change stands that is open or has been closed since then; empty where nothing was changed."""
+    if words := waiting_words(place):
+        return words
+    folder = checkpoints.latest(place)
+    entry = folder.last() if folder is not None else None
+    if folder is None or entry is None or entry.at < since_s or entry.status is Status.DROPPED:
+        return ""
+    back = "; 'bascule undo' takes it back" if entry.status is Status.CONFIRMED else ""
+    return f"change {folder.number} is {entry.status.words}{back}"
+
+
 def refuse_if_pending(place: StateDirectory) -> None:
     """Raise BasculeError where a change is open. The caller holds the lock."""
     found = pending(place)

@@ -12,6 +12,7 @@ import re
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -38,9 +39,21 @@ CLICK_COLUMNS = 52  # narrower than that click lets help run over the edge
 CLOSE = 0.7  # of two names; without their dashes, which all options have in common
 
 
+def _how_it_stands(since_s: float) -> str:
+    """What became of the host's last change meanwhile, where the verb has dealt with one."""
+    if "bascule.apply.rollback.checkpoint" not in sys.modules:
+        return ""
+    from bascule.apply.pending import words_since
+    from bascule.apply.state_directory import here
+
+    with contextlib.suppress(OSError, BasculeError):
+        return words_since(here(), since_s)
+    return ""
+
+
 def run(group: click.Command) -> NoReturn:
     """Run the command line and leave with DESIGN.md's exit status."""
-    as_json = "--json" in sys.argv
+    as_json, since_s = "--json" in sys.argv, time.time()
     gc.set_threshold(ALLOCATIONS)
     _fill_closed()
     begin()
@@ -63,7 +76,7 @@ def run(group: click.Command) -> NoReturn:
         report(fault, as_json=as_json)
         leave(fault.exit_status)
     except (KeyboardInterrupt, click.Abort):
-        print("interrupted; nothing is left behind", file=sys.stderr)
+        print(f"interrupted; {_how_it_stands(since_s) or 'nothing is left behind'}", file=sys.stderr)
         leave(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader (head, less) has gone: no complaint
