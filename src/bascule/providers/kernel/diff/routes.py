@@ -127,7 +127,7 @@ def _when_old(route: Route, lowered: Collection[IfName], reset: Collection[IfNam
 
 def _subject(route: Route) -> str:
     """The link that it leads to, the first one of several; where it ends here, where it leads."""
-    if route.kind != "unicast":
+    if route.kind != "unicast" and route.dev in {"", "lo"}:
         return _destination(route)
     return next((dev for _, dev in route.hops if dev), _destination(route))
 
