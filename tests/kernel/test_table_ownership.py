@@ -91,7 +91,7 @@ def test_what_others_put_into_a_table_of_ours_is_named_goes_and_hinders_no_way_b
     bascule("apply", "--yes", "--no-confirm")
     before = listing(host)
     load(host, put + "\n")
-    for said in (bascule("plan"), bascule("status"), bascule("verify", status=1)):
+    for said in (bascule("plan"), bascule("status", status=1), bascule("verify", status=1)):
         assert told in " ".join(said.split())
     file = tmp_path / "site.yaml"
     file.write_text(FILE.replace("mode: isolated", "mode: routed"))

@@ -78,7 +78,7 @@ def test_a_guarded_switch_from_apply_to_undo(tmp_path: Path) -> None:
         assert json.loads(bascule("status", "--json"))["passed_over"] == []
         run(("ovs-ofctl", "-O", "OpenFlow14", "del-flows", door))  # as a crash of ovs-vswitchd does
         assert "the site file wants a guard here, and none stands" in bascule("doctor", str(file), status=1)
-        assert "guard web.0, db.0 by OpenFlow" in bascule("status")
+        assert "guard web.0, db.0 by OpenFlow" in bascule("status", status=1)
         bascule("apply", str(file), "--yes", "--no-confirm")
         file.write_text(text.replace('"52:54:00:00:00:0a"', '"52:54:00:00:00:0a", limit: {up: 10Mbit, down: 20Mbit}'))
         assert "what web sends is not limited: the userspace datapath has no policer" in bascule("plan", str(file))
