@@ -35,6 +35,11 @@ OFFERED = {
     f"bascule plan {PRODUCTION} --host=v": "--host=vmserver",
     f"bascule draw {PRODUCTION} --highlight guest_01": "guest_01:",
     f"bascule draw {PRODUCTION} --highlight guest_01:cu": "guest_01:customer",
+    f"bascule plan --observed pyproject.toml {PRODUCTION} --host v": "vmserver",
+    f"bascule why --site {PRODUCTION} desk guest_03 tcp/50": "tcp/502",
+    f"bascule survey --site {PRODUCTION} --pcap eth4": "eth4=",
+    f"bascule apply {PRODUCTION} --probe ": "",
+    f"bascule guest shutdown --wait 9 guest_03 {PRODUCTION} guest_0": "guest_01 guest_02 guest_03",
     f"bascule draw {PRODUCTION} --highlight=guest_01:cu": "--highlight=guest_01:customer",
 }
 
@@ -90,7 +95,21 @@ print ready
 """
 CLEAR = {line: offered for line, offered in OFFERED.items() if " " not in offered and offered}
 SPACED = "'a folder/a site.yaml'"
+CLEAR |= {
+    f"bascule rehearse {PRODUCTION} --report=examples/pytest_b": "--report=examples/pytest_bascule.py",
+    f"bascule survey --site {PRODUCTION} --pcap eth4=examples/pytest_b": "eth4=examples/pytest_bascule.py",
+}
 CLEAR |= {f"bascule plan {name} --host v": "vmserver" for name in (SPACED, SPACED.strip("'").replace(" ", "\\ "))}
+
+
+def test_a_nic_of_a_guest_is_one_that_the_guest_has(script: Path, tmp_path: Path) -> None:
+    env = os.environ | {"BASCULE_STATE_DIR": str(tmp_path), "PATH": f"{script}:{os.environ['PATH']}"}
+    define = ("bascule", "guest", "define", PRODUCTION, "guest_02", "--driver", "qemu", "--here")
+    subprocess.run(define, cwd=ROOT, env=env, check=True, capture_output=True)
+    line = "bascule guest unplug --driver qemu guest_02 "
+    asked = env | {"COMP_WORDS": line, "COMP_CWORD": str(len(line)), "_BASCULE_COMPLETE": "bash_complete"}
+    done = subprocess.run(["bascule"], cwd=ROOT, env=asked, check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["plain,0", "plain,52:54:00:28:23:af", "plain,guest_02.0"]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +140,8 @@ def test_an_interactive_shell_completes(shell: str, words: tuple[str, ...], scri
             completed = re.search(rb"<<(.*)>>", shown)
             assert completed is not None
             assert completed[1].decode().rstrip().endswith(offered), (line, shown)
-            assert completed[1].endswith(b":" if offered.endswith(":") else b" "), (line, shown)
+            end = offered[-1].encode() if offered[-1] in ":=" else b"/" if offered.endswith("/") else b" "
+            assert completed[1].endswith(end), (line, shown)
     finally:
         running.kill()
         running.wait()

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 def add_completions(command: click.Command) -> click.Command:
     """Give the arguments and options of a verb, and of the verbs below it, what they can be completed with."""
     for param in command.params:
-        names = next((NAMES[word] for word in NAMES if word in (param.metavar or "").strip("[].")), None)
+        names = NAMES.get((param.metavar or "").strip("[]."))
+        if names is _nics and param.name == "nic":
+            names = _guest_nics  # of the guest that the word before it names
         if names is not None:
             param._custom_shell_complete = partial(_offer, names)  # noqa: SLF001  # what `shell_complete=` sets
     for inner in command.commands.values() if isinstance(command, click.Group) else ():
@@ -38,11 +40,13 @@ def add_completions(command: click.Command) -> click.Command:
 
 
 def _offer(
-    names: Callable[[], Iterable[str]], _ctx: click.Context, _param: click.Parameter, incomplete: str
+    names: Callable[[], Iterable[str]], ctx: click.Context, _param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     if names in {_files, _folders}:
         return [CompletionItem(incomplete, type="file" if names is _files else "dir")]
-    with contextlib.suppress(BasculeError, OSError):
+    if names is _captures and "=" in incomplete:
+        return [CompletionItem(incomplete.partition("=")[2], type="file")]
+    with contextlib.suppress(BasculeError, OSError), ctx.scope(cleanup=False):
         found = _ways(incomplete) if names is _named else names()
         return [CompletionItem(name) for name in sorted(set(found)) if name.startswith(incomplete)]
     return []
@@ -55,16 +59,15 @@ def _ways(incomplete: str) -> Iterable[str]:
 
 
 def _site() -> Site | None:
-    """The site of the first file on the line."""
+    """The site of the first file on the line that is a site file."""
+    from bascule.site import parse
     from bascule.system.disk.files import read_bytes
 
     words = split_arg_string(os.environ.get("COMP_WORDS", ""))[1:]  # click forgets them behind an unfinished option
-    path = next((word for word in words if Path(word).is_file()), None)
-    if path is None:
-        return None
-    from bascule.site import parse
-
-    return parse(read_bytes(path), path)
+    for path in (word for word in words if Path(word).is_file()):
+        with contextlib.suppress(BasculeError, OSError):  # a state, a picture, a file that has the name of the verb
+            return parse(read_bytes(path), path)
+    return None
 
 
 def _files() -> Iterable[str]:
@@ -124,6 +127,29 @@ def _nics() -> Iterable[str]:
     return (name for host in site.hosts.values() for name in host.nics) if site else _links()
 
 
+def _guest_nics() -> Iterable[str]:
+    """The NICs of the guest that was named, as the verbs take them: by number, MAC or tap."""
+    from bascule.workflow import chosen_guests
+
+    given = click.get_current_context().params
+    (guest,) = chosen_guests((given["name"],), driver=given.get("driver"), uri=given.get("connect")).domains
+    return (word for nic in guest.nics for word in (str(nic.index), nic.mac, nic.tap) if word)
+
+
+def _captures() -> Iterable[str]:
+    """``NIC=``, behind which a file is named."""
+    return (f"{name}=" for name in _nics())
+
+
+def _services() -> Iterable[str]:
+    """What somebody in the file serves."""
+    site = _site()
+    served = [guest.serves for guest in site.guests.values()] if site else []
+    served += [host.serves for host in site.hosts.values()] if site else []
+    served += [machine.serves for machine in site.machines.values()] if site else []
+    return ("icmp", *(str(service) for services in served for service in services))
+
+
 def _links(*, bridges: bool = False) -> Iterable[str]:
     """The links of this host: NICs, or bridges."""
     from bascule.providers.observe import observe
@@ -145,6 +171,8 @@ NAMES: dict[str, Callable[[], Iterable[str]]] = {
     "BRIDGE": _bridges,
     "NETWORK": _networks,
     "NIC": _nics,
+    "NIC=FILE": _captures,
+    "SERVICE": _services,
     "DIALECT": _dialects,
     "FROM": _ends,
     "TO": _ends,
@@ -163,8 +191,9 @@ class _WholeWord(ShellComplete):
         found = super().get_completions(args, incomplete)
         if not equals or not option.startswith("--"):
             return found
-        plain = (item for item in found if item.type == "plain")
-        return [CompletionItem(f"{option}={item.value}", help=item.help) for item in plain]
+        return [
+            CompletionItem(f"{option}={item.value}", help=item.help) if item.type == "plain" else item for item in found
+        ]
 
 
 class Bash(_WholeWord, BashComplete):
@@ -181,7 +210,7 @@ class Bash(_WholeWord, BashComplete):
             file) COMPREPLY=(); compopt -o default ;;
             plain)
                 COMPREPLY+=("$value")
-                [[ $value == *: ]] && compopt -o nospace
+                [[ $value == *[:=] ]] && compopt -o nospace
                 ;;
         esac
     done
@@ -210,12 +239,13 @@ complete -o nosort -F %(complete_func)s %(prog_name)s
 
 
 class Zsh(_WholeWord, ZshComplete):
-    """What click has, and nothing behind a colon."""
+    """What click has, and nothing behind a colon or an equals sign."""
 
     def source(self) -> str:
         """Nothing behind ``A:``, to which B belongs."""
-        open_end = 'if [[ "$key" == *: ]]; then compadd -U -S "" -- "$key"; else completions+=("$key"); fi'
-        return super().source().replace('completions+=("$key")', open_end)
+        open_end = 'if [[ "$key" == *[:=] ]]; then compadd -U -S "" -- "$key"; else completions+=("$key"); fi'
+        behind = "[[ $PREFIX == *=* ]] && compset -P '*='; _path_files"  # --report=FILE, --pcap NIC=FILE
+        return super().source().replace('completions+=("$key")', open_end).replace("_path_files", behind)
 
 
 class Fish(_WholeWord, FishComplete):
