@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import errno
+import grp
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+import bascule
 from bascule.apply.state_directory import here
 from bascule.cli.entry import from_os_error
 from bascule.errors import NotPermitted
@@ -73,18 +77,31 @@ def test_state_that_only_root_may_look_at_is_left_out_and_told_of(
     assert [words.partition(" is readable")[0] for words in told] == [f"'{state}/guests'", f"'{state}/host/networks'"]
 
 
-def test_kvm_that_is_for_others_names_the_group(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("mode", "group", "words", "fix"),
+    [
+        (0o660, grp.getgrall()[1], "the members of the group {}", "usermod -aG {} YOU"),
+        (0o600, grp.getgrall()[1], "root only", "run it as root"),
+        (0o660, grp.getgrgid(0), "root only", "run it as root"),
+    ],
+    ids=["of-a-group", "closed-to-its-group", "of-root"],
+)
+def test_kvm_that_is_for_others_says_for_whom(
+    mode: int, group: grp.struct_group, words: str, fix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Path.stat
+    device = os.stat_result((stat.S_IFCHR | mode, 1, 1, 1, 0, group.gr_gid, 0, 0, 0, 0))
     monkeypatch.setattr("os.access", lambda *_: False)
-    monkeypatch.setattr("pathlib.Path.exists", lambda _: True)
+    monkeypatch.setattr(Path, "exists", lambda _: True)
+    monkeypatch.setattr(Path, "stat", lambda path, **_: device if str(path) == "/dev/kvm" else real(path))
     accelerator.accel.cache_clear()
-    found = accelerator.accel()
+    found, whose = accelerator.accel(), accelerator.kvm_group()
     accelerator.accel.cache_clear()
     assert (found.is_kvm, found.forbidden) == (False, True)
-    assert "members of the group kvm" in found.reason
-    (finding,) = look(
-        DoctorFacts(guests_wanted=True, kvm_device=True, kvm_works=False, kvm_reason=found.reason, kvm_forbidden=True)
-    )
-    assert "usermod -aG kvm" in (finding.fix or "")
+    assert found.reason.endswith(f"this user may not open it; it is for {words.format(group.gr_name)}")
+    facts = DoctorFacts(guests_wanted=True, kvm_device=True, kvm_works=False, kvm_reason=found.reason)
+    (finding,) = look(replace(facts, kvm_forbidden=True, kvm_group=whose))
+    assert fix.format(group.gr_name) in (finding.fix or "")
 
 
 def test_undo_of_what_may_not_be_read_is_refused_once(tmp_path: Path) -> None:
@@ -144,3 +161,23 @@ def test_the_fix_for_libvirt_is_that_of_its_error() -> None:
     (found,) = libvirt_reach.look(DoctorFacts(libvirt_fault=fault))
     assert "apt-get install" in found.fix
     assert "systemctl start" not in found.fix
+
+
+def test_an_import_of_files_that_may_not_be_read_says_so(tmp_path: Path) -> None:
+    """No configuration system is found by them, and a host without any would be another host."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, who gives the rights away")
+    profiles = tmp_path / "etc/NetworkManager/system-connections"
+    profiles.mkdir(parents=True)
+    (profiles / "lan.nmconnection").write_text("[connection]\ninterface-name=eth0\n")
+    (profiles / "lan.nmconnection").chmod(0o600)
+    for folder in (*tmp_path.parents[:2], tmp_path):
+        folder.chmod(0o755)
+    source = str(Path(bascule.__file__).parents[1])
+    done = subprocess.run(
+        ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all",
+         sys.executable, "-m", "bascule", "import", "--root", str(tmp_path)),
+        capture_output=True, text=True, cwd="/", env={**os.environ, "PYTHONPATH": source},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "#   etc/NetworkManager/system-connections/lan.nmconnection: not read: permission denied" in done.stdout

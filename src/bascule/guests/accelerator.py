@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import tempfile
 from functools import cache
@@ -42,12 +43,27 @@ def accel() -> Accelerator:
             name="tcg", reason="there is no /dev/kvm: no virtualisation extension, or the module is not loaded"
         )
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
-        words = "/dev/kvm is there, but this user may not open it; it is for the members of the group kvm"
+        words = f"/dev/kvm is there, but this user may not open it; it is for {_for_whom()}"
         return Accelerator(name="tcg", reason=words, forbidden=True)
     said = why_no_kvm()
     if said is None:
         return Accelerator(name="kvm", reason="a probe guest ran on it")
     return Accelerator(name="tcg", reason=f"/dev/kvm is there, but a probe guest did not run on it: {said}")
+
+
+def _for_whom() -> str:
+    """Who may open it: a group, as udev's rules have it, or root alone, as without udev and in many containers."""
+    group = kvm_group()
+    return f"the members of the group {group}" if group else "root only"
+
+
+def kvm_group() -> str:
+    """The group whose members may open /dev/kvm; nothing where there is none but root's."""
+    try:
+        found = Path("/dev/kvm").stat()
+        return grp.getgrgid(found.st_gid).gr_name if found.st_gid and found.st_mode & 0o060 == 0o060 else ""
+    except (OSError, KeyError):
+        return ""
 
 
 def why_no_kvm() -> str | None:

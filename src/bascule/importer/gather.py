@@ -17,8 +17,8 @@ from bascule.model.sightings import fdb_entries
 from bascule.model.state import HostState
 from bascule.model.values import IfName
 from bascule.persist.detect import detect
-from bascule.persist.dialect import dialect
-from bascule.persist.files import read_tree
+from bascule.persist.dialect import dialect, dialects
+from bascule.persist.files import FileTree, read_tree
 from bascule.persist.foreign.dhclient import FILE as DHCLIENT
 from bascule.persist.foreign.dhcpcd import FILE as DHCPCD
 from bascule.persist.foreign.unread import READS as UNREAD
@@ -46,8 +46,9 @@ def gather(*, root: str | None, dialect_name: str | None, host: str | None, site
     if chosen:
         known = dialect(chosen)
         tree = read_tree(top, known.reads, known.includes)
-    else:
-        tree = read_tree(top, ())
+    else:  # files that this user may not read are no host without files
+        closed = {path: why for each in dialects() if each.own for path, why in read_tree(top, each.own).skipped}
+        tree = FileTree({}, tuple(sorted(closed.items())))
     files = Sources(
         host=name,
         site=site_name or name,

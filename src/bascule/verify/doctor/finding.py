@@ -72,6 +72,7 @@ class DoctorFacts(Struct, frozen=True, kw_only=True):
     kvm_works: bool | None = None
     kvm_reason: str = ""
     kvm_forbidden: bool = False  # /dev/kvm is there, and this user may not open it
+    kvm_group: str = ""  # whose members may; nothing: root only
     modules: frozenset[str] | None = None  # loaded ones
     sysctls: Mapping[str, str] = field(default_factory=dict)
     network: HostNetwork | None = None  # with the rules of others

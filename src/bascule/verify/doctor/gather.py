@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 
 from bascule.errors import BasculeError, Problem
-from bascule.guests.accelerator import accel
+from bascule.guests.accelerator import accel, kvm_group
 from bascule.model.site import Site
 from bascule.observe.firewall import read_firewall, with_hooks
 from bascule.persist.detect import detect
@@ -44,6 +44,7 @@ def gather(site: Site | None = None, host: str = "", *, uri: str | None = None, 
         kvm_works=works,
         kvm_reason=reason,
         kvm_forbidden=forbidden,
+        kvm_group=kvm_group(),
         modules=_modules(root),
         network=with_hooks(read_firewall(state)) if state is not None else None,
         state=state,

@@ -30,8 +30,11 @@ def look(facts: DoctorFacts) -> Iterator[Finding]:
             fix="install QEMU and run this again",
         )
         return
-    if facts.kvm_forbidden:
-        fix = "add yourself to the group kvm (usermod -aG kvm YOU), and log in again; or run it as root"
+    if facts.kvm_forbidden and facts.kvm_group:
+        fix = f"add yourself to the group {facts.kvm_group} (usermod -aG {facts.kvm_group} YOU), and log in again; "
+        fix += "or run it as root"
+    elif facts.kvm_forbidden:
+        fix = "run it as root, or open the device to a group: chgrp kvm /dev/kvm; chmod 660 /dev/kvm"
     elif not facts.kvm_flags:
         fix = "switch VT-x or AMD-V on in the firmware; in a virtual machine, let its host pass it on (nested)"
     elif not facts.kvm_device:
