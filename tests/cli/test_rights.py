@@ -132,6 +132,10 @@ def test_closed_state_of_our_own_is_for_root_and_no_file_to_be_opened_to_others(
     )
     elsewhere = PermissionError(errno.EACCES, "Permission denied", "/srv/site.yaml")
     assert from_os_error(elsewhere).problems[0].hint == "run it as root, or change the file's permissions"
+    sealed = OSError(errno.EROFS, "Read-only file system", str(tmp_path / "host/checkpoints"))
+    assert "point BASCULE_STATE_DIR to" in (from_os_error(sealed).problems[0].hint or "")
+    sealed = OSError(errno.EROFS, "Read-only file system", "/srv/site.svg")
+    assert from_os_error(sealed).problems[0].hint == "name a place on a file system that can be written"
 
 
 @pytest.mark.kernel

@@ -20,6 +20,7 @@ from bascule.model.values import IfName, Mac
 from bascule.observe.neighbours import sightings
 from bascule.providers.libvirt import observe as libvirt
 from bascule.system.libvirt import binding, connect
+from bascule.system.libvirt.interface import libvirt_error
 from bascule.system.net.fdb import read_fdb
 from bascule.system.run import run
 from tests.lab import Lab
@@ -194,3 +195,20 @@ def test_no_libvirt_is_said_with_what_to_do() -> None:
         (problem,) = caught.value.problems
         assert problem.code in {"LIBVIRT-NOT-RUNNING", "LIBVIRT-NO-CLIENT"}
         assert problem.hint
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Cannot recv data: ssh: Could not resolve hostname nowhere: Name not known: Connection reset by peer",
+        "Cannot recv data: root@kvm: Permission denied (publickey,password).: Connection reset by peer",
+        "Cannot recv data: Host key verification failed.: Connection reset by peer",
+        "Cannot recv data: ssh: connect to host kvm port 22: Connection refused: Connection reset by peer",
+    ],
+)
+def test_a_way_over_ssh_that_is_not_open_is_not_blamed_on_libvirtd(said: str) -> None:
+    (problem,) = libvirt_error("connecting to qemu+ssh://nowhere/system", said).problems
+    assert problem.code == "LIBVIRT-NO-SSH"
+    assert "ssh HOST true" in (problem.hint or "")
+    (problem,) = libvirt_error("listing domains", "Cannot recv data: Connection reset by peer").problems
+    assert problem.code == "LIBVIRT-GONE"

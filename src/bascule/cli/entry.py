@@ -159,14 +159,19 @@ def from_os_error(error: OSError) -> BasculeError:
         errno.EDQUOT: "free some of your quota and run it again",
         errno.EPERM: "run it as root",
         errno.EACCES: "run it as root, or change the file's permissions",
-        errno.EROFS: "the file system is read-only; point BASCULE_STATE_DIR elsewhere if it is Bascule's own state",
+        errno.EROFS: "name a place on a file system that can be written",
     }
     words = f"{subject}{error.strerror or error}"
     hint = hints.get(error.errno or 0)
     if error.errno == errno.ENOENT and (not name or Path(str(name)).parent.is_dir()):
         hint = None
-    if error.errno == errno.EACCES and error.filename and _is_own_state(str(error.filename)):
-        hint = "run it as root: Bascule's records of its changes are readable by root only"
+    if error.errno in {errno.EACCES, errno.EROFS} and error.filename and _is_own_state(str(error.filename)):
+        closed = error.errno == errno.EACCES
+        hint = (
+            "run it as root: Bascule's records of its changes are readable by root only"
+            if closed
+            else ("Bascule keeps its records there; point BASCULE_STATE_DIR to a file system that can be written")
+        )
     problem = Problem(code="SYSTEM", message=words, hint=hint)
     return NotPermitted(problem) if error.errno in {errno.EPERM, errno.EACCES} else BasculeError(problem)
 

@@ -122,6 +122,9 @@ def libvirt_error(doing: str, message: str) -> BasculeError:
     words = re.sub(r"^error: ", "", message.strip())
     words = " ".join(line.removeprefix("error: ").strip() for line in words.splitlines() if line.strip())
     text = f"{doing}: libvirt says: {words}"
+    if re.search(r"\bssh: |Host key verification failed|Permission denied \((publickey|password|keyboard)", words):
+        way = "see that this user comes there without a question: ssh HOST true"
+        return CommandFailed(Problem(code="LIBVIRT-NO-SSH", message=text, hint=way))
     if re.search(r"[Pp]ermission denied|authentication (failed|unavailable)|access denied", words):
         return NotPermitted(
             Problem(
