@@ -58,6 +58,7 @@ NEEDS: dict[str, dict[str, Any]] = {  # what must stand beside a key, so that it
     "updelay": {"miimon": 100},
     "downdelay": {"miimon": 100},
     **dict.fromkeys(("priority", "forward_delay", "hello", "max_age", "path_cost", "port_priority"), STP),
+    "port_flags": {},
     "vlans": AWARE,
     "pvid": {**AWARE, "vlans": [10, "20-29"]},
     **dict.fromkeys(("rstp", "fail_mode", "datapath", "mirror"), SWITCH),
@@ -88,6 +89,7 @@ VALUES: dict[str, list[Any]] = {  # where an example of the schema does not fit 
     "forward_delay": ["4s", "4.5s"],
     "nics": [["eth3", "eth2"]],
     "network": ["lan"],
+    "port_flags": [{"isolated": True, "learning": False}],
 }
 ROUTE = {"to": "10.9.0.0/16", "via": "10.0.1.1"}
 ROUTES: dict[str, list[dict[str, Any]]] = {
@@ -130,6 +132,7 @@ PORTS: dict[str, list[dict[str, Any]]] = {
     "pvid": [{"link": "eth5", "pvid": 10}, {"link": "eth5", "pvid": "none", "vlans": [10]}],
     "path_cost": [{"link": "eth5", "path_cost": 7}],
     "port_priority": [{"link": "eth5", "port_priority": 7}],
+    "port_flags": [{"link": "eth5", "port_flags": {"guard": True, "flood": False}}],
 }
 NO_FILE = {  # what no file of a configuration system says, and who has it
     "network": "which network is on a wire is what the person knows",
@@ -179,6 +182,13 @@ def hosts() -> Iterator[tuple[str, dict[str, Any]]]:
         for port in PORTS[key]:
             bridge = {**KINDS["Bridge"][2], **AWARE, **STP, "ports": [port]}
             yield f"DeclaredPort.{key}={port}", host({"bridges": {"br0": bridge}})
+
+    for flag in schema()["PortFlags"]["properties"]:
+        for value in (True, False):
+            yield (
+                f"PortFlags.{flag}={value}",
+                host({"bridges": {"br0": {"uplink": "eth4", "port_flags": {flag: value}}}}),
+            )
 
 
 def filled(value: Any, number: int) -> Any:

@@ -343,10 +343,12 @@ def _further(port: LinkConfig, uplink: LinkConfig, native: int | None) -> Any:
 
 
 def _rank(link: LinkConfig) -> dict[str, Any]:
-    """What a port costs in the spanning tree, and its rank there, where they are said."""
+    """What a port costs in the spanning tree, its rank there, and its flags, where they are said."""
     port = link.port or BridgePort()
     out: dict[str, Any] = {"path_cost": port.cost} if port.cost is not None else {}
-    return out | ({"port_priority": port.priority} if port.priority != BridgePort().priority else {})
+    out |= {"port_priority": port.priority} if port.priority != BridgePort().priority else {}
+    flags = {name: value for name, value in port.as_json().items() if isinstance(value, bool)}
+    return out | ({"port_flags": flags} if flags else {})
 
 
 def _mac_and_mtu(link: LinkConfig) -> dict[str, Any]:

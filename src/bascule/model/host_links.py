@@ -200,6 +200,7 @@ class DeclaredPort(Struct, frozen=True, kw_only=True):
     for_guests: bool = True
     path_cost: int | None = None
     port_priority: int | None = None
+    port_flags: tuple[tuple[str, bool], ...] = ()  # those that the file says, by their names in BridgePort
     place: Place = NOWHERE
 
 
@@ -207,9 +208,9 @@ class Bridge(HostLink, frozen=True, kw_only=True):
     """A bridge of a host; ``uplink`` None means that it has no NIC on purpose.
 
     ``uplink_unknown`` is the place of ``uplink: unknown``: there is one, and nobody has said which. ``openvswitch`` is
-    None of a bridge of the kernel. Times are in hundredths of a second, ``path_cost`` and ``port_priority`` those of
-    the uplink's port; what is None is left as it is, or to Bascule where it makes the bridge. ``ports`` are further
-    links of the host under it: they stand on the uplink's network.
+    None of a bridge of the kernel. Times are in hundredths of a second, ``path_cost``, ``port_priority`` and
+    ``port_flags`` those of the uplink's port; what is None is left as it is, or to Bascule where it makes the bridge.
+    ``ports`` are further links of the host under it: they stand on the uplink's network.
     """
 
     uplink: IfName | None
@@ -229,6 +230,7 @@ class Bridge(HostLink, frozen=True, kw_only=True):
     ageing: int | None = None
     path_cost: int | None = None
     port_priority: int | None = None
+    port_flags: tuple[tuple[str, bool], ...] = ()
     snooping: bool | None = None
     querier: bool | None = None
     openvswitch: OpenVSwitch | None = None
@@ -288,6 +290,7 @@ class Bridge(HostLink, frozen=True, kw_only=True):
             pvid=self.pvid,
             path_cost=self.path_cost,
             port_priority=self.port_priority,
+            port_flags=self.port_flags,
             place=self.place,
         )
         return (first, *self.ports)

@@ -216,6 +216,7 @@ class _Builder:
             ageing=bridge.ageing,
             path_cost=bridge.path_cost,
             port_priority=bridge.port_priority,
+            port_flags=_flags(bridge.port_flags),
             snooping=bridge.snooping,
             querier=bridge.querier,
             openvswitch=self.openvswitch(str(path[1]), name, bridge, path) if not bridge.by_kernel else None,
@@ -231,6 +232,7 @@ class _Builder:
             for_guests=alike,
             path_cost=port.path_cost,
             port_priority=port.port_priority,
+            port_flags=_flags(port.port_flags),
             place=self.at(path),
         )
 
@@ -392,3 +394,7 @@ class _Builder:
             )
             for index, each in enumerate(flows)
         )
+
+
+def _flags(flags: d.PortFlags | None) -> tuple[tuple[str, bool], ...]:
+    return tuple((name, value) for name, value in flags or () if value is not None)

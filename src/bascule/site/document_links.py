@@ -253,6 +253,26 @@ FAIL_MODES = ("standalone", "secure")
 DATAPATHS = ("system", "netdev")
 
 
+class PortFlags(Entry):
+    """What a bridge does with the frames of one port, in the words of bridge(8); what is not given is as usual."""
+
+    model_config = ConfigDict(title="the flags of a port")
+
+    hairpin: s.Boolean | None = Field(None, description="Frames may leave by the port by which they came in.")
+    guard: s.Boolean | None = Field(None, description="It is shut when a BPDU of the spanning tree comes in.")
+    root_block: s.Boolean | None = Field(None, description="It never is the way to the root of the spanning tree.")
+    fastleave: s.Boolean | None = Field(None, description="Multicast ends as soon as somebody leaves its group.")
+    learning: s.Boolean | None = Field(None, description="MACs are learned there; on if not given.")
+    flood: s.Boolean | None = Field(None, description="Frames to unknown MACs leave by it; on if not given.")
+    mcast_flood: s.Boolean | None = Field(None, description="Multicast that nobody asked for leaves by it; on, too.")
+    bcast_flood: s.Boolean | None = Field(None, description="Broadcasts leave by it; on if not given.")
+    mcast_to_unicast: s.Boolean | None = Field(None, description="Multicast leaves as a copy for each who asked.")
+    neigh_suppress: s.Boolean | None = Field(None, description="ARP and ND are answered for it, and not flooded.")
+    isolated: s.Boolean | None = Field(None, description="It exchanges no frames with other isolated ports.")
+    locked: s.Boolean | None = Field(None, description="Only MACs with an entry of their own may send.")
+    proxy_arp: s.Boolean | None = Field(None, description="ARP is answered there for whoever is known elsewhere.")
+
+
 class DeclaredPort(Entry):
     """A further port of a bridge: a link of the host, alone where it carries what the uplink carries."""
 
@@ -267,6 +287,7 @@ class DeclaredPort(Entry):
     )
     path_cost: s.PathCost | None = Field(None, description="What the way through it costs in the spanning tree.")
     port_priority: s.PortPriority | None = Field(None, description="Its rank among ports to the same switch.")
+    port_flags: PortFlags | None = Field(None, description="What the bridge does with its frames.")
 
     @model_validator(mode="before")
     @classmethod
@@ -337,6 +358,7 @@ class Bridge(HostLink):
     port_priority: s.PortPriority | None = Field(
         None, description="The rank of its uplink among ports to the same switch (spanning tree); 32 if not given."
     )
+    port_flags: PortFlags | None = Field(None, description="What it does with the frames of its uplink.")
     snooping: s.Boolean | None = Field(
         None, description="Multicast only to ports that asked for it; off if not given, unless it is the querier."
     )

@@ -260,6 +260,7 @@ def _wire_listeners(builder: SceneBuilder, host: Host, observed: SeenHost | None
 
 
 IPV6_NOTES = {Ipv6.AUTO: "IPv6 auto", Ipv6.DHCP: "DHCPv6", Ipv6.MANUAL: "IPv6 manual", Ipv6.OFF: "IPv6 off"}
+_ON = {True: "on", False: "off"}
 _TICKS = ("forward_delay", "hello", "max_age", "ageing")  # hundredths of a second
 _BRIDGE = ("priority", *_TICKS, "path_cost", "port_priority", "snooping", "querier", "pvid")
 _BOND = ("miimon", "updelay", "downdelay", "hash_policy", "lacp_rate", "primary", "min_links", "ad_select")
@@ -283,6 +284,8 @@ def declared_details(link: HostLink) -> Iterator[str]:
             yield f"woken by: {wake_words(link.wol)}"
     elif link.mac is not None:
         yield f"MAC {link.mac}, given"
+    if isinstance(link, Bridge) and link.port_flags:
+        yield f"uplink: {', '.join(f'{name} {_ON[value]}' for name, value in link.port_flags)}"
     keys = _BRIDGE if isinstance(link, Bridge) else _BOND if isinstance(link, Bond) else ()
     for key in keys:
         value = getattr(link, key)

@@ -31,6 +31,7 @@ from bascule.persist.ifupdown.words import (
     BRIDGE,
     HOOKS,
     ODD_TYPES,
+    PORT_FLAGS,
     SECONDS,
     SILENT,
     SIMPLE,
@@ -355,6 +356,8 @@ class InterfacesFiles:
             draft.options[field_name] = parse(text)
         elif key in {"bridge-pathcosts", "bridge-portprios", "bridge-pathcost", "bridge-portprio"}:
             per_port(self.builder, key, line)
+        elif key in PORT_FLAGS and draft.kind != "bridge":
+            draft.port[PORT_FLAGS[key]] = parse_bool(text)
         elif key in {"bridge-vids", "bridge-access", "bridge-pvid", "bridge-allow-untagged"}:
             self.vlans.take(self.builder, draft, key, line)
         elif key == "bridge-ports-condone-regex":

@@ -183,6 +183,15 @@ def give_name_servers(builder: Builder, lines: Sequence[Line]) -> None:
             builder.left.add(line.file, line.number, line.text, str(wrong))
 
 
+PORT_FLAGS = {  # ifupdown2's, in the stanza of a port
+    "bridge-learning": "learning",
+    "bridge-unicast-flood": "flood",
+    "bridge-multicast-flood": "mcast_flood",
+    "bridge-broadcast-flood": "bcast_flood",
+    "bridge-arp-nd-suppress": "neigh_suppress",
+}
+
+
 def per_port(builder: Builder, key: str, line: Line) -> None:
     """``bridge-pathcosts eth4=100 eth5=4`` of ifupdown2, ``bridge_pathcost eth4 100`` of bridge-utils."""
     field_name = "cost" if "pathcost" in key else "priority"

@@ -161,9 +161,9 @@ def _lay_port(build: TargetBuilder, bridge: DeclaredBridge, declared: DeclaredPo
     build.enslave(port, bridge.name, BridgePort() if bridge.by_kernel else None)
     kept = build.links[port].port or BridgePort()
     said_port = {"priority": declared.port_priority, "cost": declared.path_cost}
-    told = {name: value for name, value in said_port.items() if value is not None}
+    told = {name: value for name, value in said_port.items() if value is not None} | dict(declared.port_flags)
     if bridge.by_kernel and not build.host.as_found:
-        kept = BridgePort(priority=kept.priority, cost=kept.cost)  # no flags: the file has none
+        kept = BridgePort(priority=kept.priority, cost=kept.cost)  # no flags but those of the file
     if bridge.by_kernel:
         build.set(port, port=replace(kept, **told) if told else kept)
     role = "the uplink" if port == bridge.port else "a port"

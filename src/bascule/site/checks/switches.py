@@ -17,6 +17,7 @@ KERNEL_KEYS = (
     "ageing",
     "path_cost",
     "port_priority",
+    "port_flags",
     "querier",
 )
 OPENVSWITCH_KEYS = ("rstp", "fail_mode", "datapath", "native", "mirror")
@@ -98,6 +99,12 @@ def _no_kernel(wiring: DocumentWiring, name: IfName, bridge: d.Bridge, path: Pat
         if getattr(bridge, key) is not None:
             message = f"'{key}' is an option of Linux bridges, and '{name}' is a bridge of Open vSwitch"
             wiring.found.add("SWITCH", message, (*path, key), hint=f"remove '{key}', or set it with ovs-vsctl")
+    for index, port in enumerate(bridge.ports):
+        for key in ("path_cost", "port_priority", "port_flags"):
+            if getattr(port, key) is not None:
+                message = f"'{key}' is an option of ports of Linux bridges, and '{name}' is a bridge of Open vSwitch"
+                where: Path = (*path, "ports", index, key)
+                wiring.found.add("SWITCH", message, where, hint=f"remove '{key}', or set it with ovs-vsctl")
 
 
 def _no_openvswitch(wiring: DocumentWiring, name: IfName, bridge: d.Bridge, path: Path) -> None:

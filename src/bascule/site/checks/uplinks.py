@@ -191,7 +191,7 @@ class _Host:
             message = f"bridge '{name}' asks who wants multicast and does not listen to the answers"
             hint = "remove 'snooping', which is on then, or 'querier'"
             self.found.add("SNOOPING", message, (*path, "snooping"), hint=hint)
-        for key in ("path_cost", "port_priority"):
+        for key in ("path_cost", "port_priority", "port_flags"):
             if getattr(bridge, key) is not None and bridge.uplink in {None, "none"}:
                 message = f"'{key}' is that of an uplink, and bridge '{name}' has none"
                 self.found.add("BRIDGE-UPLINK", message, (*path, key), hint=f"remove '{key}'")
