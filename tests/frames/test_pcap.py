@@ -141,7 +141,7 @@ def test_what_the_host_said_itself_in_a_capture_proves_no_network(tmp_path: Path
     ("words", "status", "message"),
     [
         (("--pcap", "eth4"), 64, "NIC=FILE"),
-        (("--pcap", "eth4=/no-such-folder"), 64, "cannot be read"),
+        (("--pcap", "eth4=/no-such-folder"), 64, "does not exist"),
         (("--pcap", "eth4=/dev/zero"), 64, "is a device, not a file"),  # it would be read into memory, without end
         (("--pcap", "eth4=/etc/passwd"), 64, "neither pcap nor pcapng"),
         (("--pcap", "eth4=/etc/passwd", "--active"), 64, "--active"),

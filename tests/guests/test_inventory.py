@@ -133,9 +133,7 @@ def test_neighbours_and_fdb_of_a_live_bridge(lab: Lab) -> None:
     lab.ip(guest, "link set inner up")
     run(("ping", "-c", "1", "-W", "2", "10.0.0.5"), namespace=host)
     seen = [s for s in sightings(namespace=host) if s.mac == M1]
-    assert [(str(s.address), s.source, s.where) for s in seen if not s.address.is_link_local] == [
-        ("10.0.0.5", "neighbour", "br3")
-    ]
+    assert [(str(s.address), s.source) for s in seen if not s.address.is_link_local] == [("10.0.0.5", "neighbour")]
     assert seen[0].age_s is not None
     assert seen[0].age_s < 60
     assert [(e.port, e.bridge) for e in read_fdb(host) if e.mac == M1] == [("tap0", "br3")]

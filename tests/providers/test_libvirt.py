@@ -181,7 +181,7 @@ def test_a_guest_of_somebody_else_is_known_by_its_number_unless_the_file_gives_a
 
 
 def test_a_cable_that_is_out_is_put_in_again() -> None:
-    out = edit.set_link(plugged(PlugKind.BRIDGE, "br4"), NIC.mac, up=False)
+    out = edit.unplug(plugged(PlugKind.BRIDGE, "br4"), NIC.mac)
     (one,) = steps(site(G1), state(out))
     assert one.action == "its cable is put into bridge br4 again"
     assert verbs([one]) == [["update-device --live", "update-device --config"]]

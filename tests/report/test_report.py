@@ -211,7 +211,6 @@ def test_hostile_words_stay_words(seen: Rehearsal) -> None:
         warnings=(HOSTILE,),
         plans=(
             PlanPart(
-                host=HOSTILE,
                 headline=HOSTILE,
                 rows=(PlanRow(subject=HOSTILE, action=HOSTILE, reason=HOSTILE, risk=HOSTILE),),
                 outages=((HOSTILE, HOSTILE, HOSTILE),),

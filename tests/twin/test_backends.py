@@ -103,7 +103,7 @@ def test_the_cast_says_on_what_it_runs() -> None:
 
 
 def test_more_guests_than_the_memory_holds_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    free = Memory(total=1 << 30, available=400 << 20, swap=0, hugepages={}, nodes=(), source="a test")
+    free = Memory(total=1 << 30, available=400 << 20, hugepages={}, nodes=(), source="a test")
     monkeypatch.setattr(virtual_machines, "observe_memory", lambda: free)
     site = production()
     made = BackendChoice(kind="qemu", accel=Accelerator(name="tcg", reason=""), image=IMAGE)
@@ -128,4 +128,4 @@ def test_a_guest_of_many_ports_serves_those_that_are_asked(monkeypatch: pytest.M
     assert notes == "serves 2 of its 59,001 ports: those that are asked"
 
 
-FREE = Memory(total=1 << 40, available=1 << 40, swap=0, hugepages={}, nodes=(), source="a test")
+FREE = Memory(total=1 << 40, available=1 << 40, hugepages={}, nodes=(), source="a test")

@@ -60,7 +60,7 @@ def test_an_observed_host_has_its_own_macs_and_stand_ins_for_its_taps() -> None:
             return (
                 before,
                 [n.text for n in twin.notes],
-                ask.tcp(twin.end("desk"), str(twin.leases["guest_02", IfName("eth0")].address.ip), 3389),
+                ask.tcp(twin.host("desk"), str(twin.leases["guest_02", IfName("eth0")].address.ip), 3389),
             )
 
     before, notes, answer = inside(work)
@@ -79,9 +79,9 @@ def test_guests_can_be_unplugged_replugged_and_detached() -> None:
             apply(twin)
             twin.plug_guests()
             twin.start_guests()
-            driver = NamespaceDriver(twin.host("vmserver"), {"guest_03": twin.end("guest_03")})
+            driver = NamespaceDriver(twin.host("vmserver"), {"guest_03": twin.host("guest_03")})
             plug = twin.site.guests["guest_03"].nics[0]
-            desk, guest_03 = twin.end("desk"), twin.end("guest_03")
+            desk, guest_03 = twin.host("desk"), twin.host("guest_03")
             seen = [ask.ping(desk, "192.168.1.33")]
             driver.unplug([plug])
             seen += [ask.ping(desk, "192.168.1.33"), "LOWER_UP" in ip(guest_03, "link show eth0")[0]["flags"]]
@@ -119,7 +119,7 @@ def test_no_lease_is_told_and_does_not_stop_the_rest() -> None:
             apply(twin)
             twin.plug_guests()
             twin.start_guests(dhcp_timeout_s=0.3)
-            return [n.text for n in twin.notes], ask.tcp(twin.end("desk"), "192.168.1.33", 502)
+            return [n.text for n in twin.notes], ask.tcp(twin.host("desk"), "192.168.1.33", 502)
 
     notes, answer = inside(work)
     assert notes == ["guest_02 got no DHCP lease on eth0: no server answered on network 'internal'"]
@@ -132,7 +132,7 @@ def test_wide_port_ranges_answer_on_every_port() -> None:
 
     def work() -> Any:
         with Twin.raise_(production(machines=by_name(wide, other))) as twin:
-            namespace = twin.end("other")
+            namespace = twin.host("other")
             return [ask.tcp(namespace, "192.168.1.50", p) for p in (1, 80, 65535)], ask.udp(
                 namespace, "192.168.1.50", 40000
             )
@@ -165,10 +165,10 @@ def test_a_silent_network_does_not_keep_the_guests_of_others_waiting() -> None:
         with Twin.raise_(production(guests=by_name(*crowd, guest("lucky", "br3")))) as twin:
             apply(twin)
             twin.plug_guests()
-            everybody = list(leases.askers(twin.site, twin.hosts, twin.wiring, {n: twin.end(n) for n in everyone}))
+            everybody = list(leases.askers(twin.site, twin.hosts, twin.wiring, {n: twin.host(n) for n in everyone}))
             clients = [dhcp_client.DhcpNic(namespace=a.namespace, link=a.link, mac=a.mac) for a in everybody]
             for name, end in twin.wiring.guests.items():
-                settle(end, twin.end(name))
+                settle(end, twin.host(name))
             found = dhcp_client.acquire(clients, timeout_s=1)
             return {a.endpoint for a, c in zip(everybody, clients, strict=True) if found[c]}
 
@@ -265,7 +265,7 @@ def test_tagged_networks_are_played_or_refused_by_name() -> None:
             )
             twin.plug_guests()
             twin.start_guests()
-            return ask.tcp(twin.end("desk"), "10.3.0.2", 80)
+            return ask.tcp(twin.host("desk"), "10.3.0.2", 80)
 
     if inside(lambda: kernel_makes(lambda parent: rtnetlink.add_vlan("b.2", parent, 2, None))):
         assert inside(work).startswith("bascule 10.3.0.9 ")

@@ -215,7 +215,7 @@ def test_a_dead_guest_behind_nat_is_unproven(tmp_path: Path) -> None:
             execute(make_plan(site, host, look(site, host, twin.host("h")))[0], where=LiveHost(twin.host("h")))
             twin.plug_guests()
             twin.start_guests()
-            run(("ip", "link", "set", "eth0", "down"), namespace=twin.end("g1"))
+            run(("ip", "link", "set", "eth0", "down"), namespace=twin.host("g1"))
             (outcome,) = judge(site, twin.probe_domain())
             return outcome.observed, outcome.ok, outcome.witness.sentence
 

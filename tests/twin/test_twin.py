@@ -27,16 +27,18 @@ def played() -> dict[str, Any]:
             twin.plug_guests()
             twin.start_guests()
             probe_domain = twin.probe_domain()
-            g1, g2, g3, desk, customer = (twin.end(x) for x in ("guest_01", "guest_02", "guest_03", "desk", "customer"))
+            g1, g2, g3, desk, customer = (
+                twin.host(x) for x in ("guest_01", "guest_02", "guest_03", "desk", "customer")
+            )
             lease = twin.leases["guest_02", IfName("eth0")]
             leased = str(lease.address.ip)
             return {
                 "nics": links,
                 "taps": {x["ifname"]: x for x in ip(twin.host("vmserver"), "-d link show type veth")},
                 "guest": ip(g3, "addr show eth0")[0],
-                "routes": {name: ip(twin.end(name), "route show default") for name in ("guest_02", "guest_03", "dmz")},
+                "routes": {name: ip(twin.host(name), "route show default") for name in ("guest_02", "guest_03", "dmz")},
                 "routes6": ip(g3, "-6 route show default"),
-                "switches": ip(twin.end("the building"), "-d link show type bridge"),
+                "switches": ip(twin.host("the building"), "-d link show type bridge"),
                 "lease": lease,
                 "attachments": {
                     name: [(f.link, f.mac, tuple(map(str, f.addresses)), f.network) for f in attachments]

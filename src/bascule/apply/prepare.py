@@ -271,7 +271,6 @@ def _scope(site: Site, host: Host, place: StateDirectory, choice: DriverChoice) 
         state=place.state,
         driver=choice.driver,
         uri=choice.uri,
-        lasting=_lasts(host, choice),
     )
 
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 from bascule.frames.codecs import arp, ethernet
 from bascule.frames.codecs.icmp import NeighbourDiscovery, read_discovery
 from bascule.frames.codecs.ip import ICMP, ICMPV6, TCP
-from bascule.frames.envelope import Malformed, Packet, Tags, unwrap, unwrap_ip
+from bascule.frames.envelope import Malformed, Packet, unwrap, unwrap_ip
 from bascule.model.values import IpAddress, Mac
 
 QUOTES = 2  # an error that quotes an error that quotes an error is read no further
@@ -23,7 +23,6 @@ class IpPacket(Struct, frozen=True, kw_only=True):
     src: IpAddress
     dst: IpAddress
     protocol: int
-    ttl: int = 0
     type: int = 0  # ICMP
     code: int = 0
     identifier: int = 0
@@ -44,11 +43,10 @@ class IpPacket(Struct, frozen=True, kw_only=True):
 
 
 class Frame(Struct, frozen=True, kw_only=True):
-    """An Ethernet frame; ``vlans`` are its tags from outside to inside."""
+    """An Ethernet frame, whatever VLAN tags it has."""
 
     dst: Mac
     src: Mac
-    vlans: Tags = ()
     arp: arp.Arp | None = None
     packet: IpPacket | None = None
 
@@ -64,7 +62,6 @@ def read_frame(data: bytes) -> Frame | None:
     return Frame(
         dst=ethernet.mac_text(found.dst),
         src=Mac(found.src),
-        vlans=found.tags,
         arp=arp.read(found.body) if found.key == ("ether", ethernet.ARP) else None,
         packet=_ip_packet(found, 0),
     )
@@ -97,7 +94,7 @@ def _ip_packet(found: Packet, depth: int) -> IpPacket | None:
             "tcp_acknowledged": int.from_bytes(body[8:12], "big"),
             "tcp_flags": body[13] if len(body) > 13 else 0,
         }
-    return IpPacket(src=ip_address(header.src), dst=ip_address(header.dst), protocol=protocol, ttl=header.ttl, **more)
+    return IpPacket(src=ip_address(header.src), dst=ip_address(header.dst), protocol=protocol, **more)
 
 
 def _icmp(protocol: int, body: bytes, depth: int) -> dict[str, Any]:

@@ -52,7 +52,6 @@ def lease_sightings(leases: Iterable[Lease], *, now: float) -> tuple[Sighting, .
             address=lease.address,
             source="lease",
             age_s=max(0.0, LEASE_S - (lease.expires - now)) if lease.expires else None,
-            where=lease.network,
         )
         for lease in leases
         if not lease.expires or lease.expires > now

@@ -36,16 +36,11 @@ COMMENT = re.compile(r"\s*(?:[#;].*)?")
 
 
 class Chosen(Struct, frozen=True, kw_only=True):
-    """The dialect that is read, why, and what the others' files say; ``is_sure`` where there is no other."""
+    """The dialect that is read, why, and what the others' files say."""
 
     dialect: str | None
     why: str = ""
     told: tuple[Unparsed, ...] = ()
-
-    @property
-    def is_sure(self) -> bool:
-        """Whether nobody had to choose."""
-        return not self.why
 
 
 def choose_system(root: str, managers: Managers, state: HostState | None) -> Chosen:

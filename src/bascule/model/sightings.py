@@ -19,7 +19,6 @@ class Sighting(Struct, frozen=True, kw_only=True):
     address: IpAddress
     source: str
     age_s: float | None = None
-    where: str = ""
 
 
 class FdbEntry(Struct, frozen=True, kw_only=True):

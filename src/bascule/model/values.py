@@ -157,9 +157,9 @@ SERVICE_NAMES = {
 """Services by the names that people ask for (IANA), each as a site file writes it."""
 
 
-def count(number: int, noun: str, plural: str = "") -> str:
+def count(number: int, noun: str) -> str:
     """How many of something: ``1 guest``, ``2 guests``."""
-    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+    return f"{number} {noun if number == 1 else noun + 's'}"
 
 
 def listed(words: Iterable[object], most: int = 6, *, between: str = ", ") -> str:

@@ -27,7 +27,6 @@ def observe_memory(root: Path = Path("/")) -> Memory:
     return Memory(
         total=facts.get("MemTotal", 0),
         available=facts.get("MemAvailable"),
-        swap=facts.get("SwapTotal", 0),
         hugepages=_hugepages(root / "sys/kernel/mm/hugepages"),
         nodes=nodes,
         caps=tuple(_caps(root, facts)),

@@ -29,7 +29,6 @@ def sightings(*, namespace: Namespace | None = None) -> tuple[Sighting, ...]:
                 address=address,
                 source="neighbour",
                 age_s=None if age is None else float(age),
-                where=row["dev"],
             )
         )
     return tuple(found)

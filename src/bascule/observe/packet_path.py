@@ -12,7 +12,6 @@ from msgspec.structs import replace
 
 from bascule.errors import BasculeError
 from bascule.model.kernel_parameters import AS_VLAN, FORWARDING, VLAN_TAGGED, bridge_nf, conf
-from bascule.model.ruleset.rules import AnyTable
 from bascule.model.sightings import FdbEntry, fdb_entries, own_macs
 from bascule.model.state import HostState
 from bascule.observe.firewall import HOOKS, balanced_services, calls_of, nft_savers, read_firewall, read_saves
@@ -103,13 +102,12 @@ def _read_once(namespace: Namespace | None) -> HostNetwork:
     )
 
 
-def network_of(state: HostState, tables: Mapping[str, AnyTable] | None = None) -> HostNetwork:
+def network_of(state: HostState) -> HostNetwork:
     """A host of a ``state`` in the namespace that we are in, without what it has learned of MACs and neighbours.
 
-    Of a state that was observed already this starts no program but those that tell of rules of iptables. ``tables``
-    stand there instead of the state's own.
+    Of a state that was observed already this starts no program but those that tell of rules of iptables.
     """
-    return replace(read_firewall(state, tables, own=True), sysctls=read_sysctls(_parameters(state)))
+    return replace(read_firewall(state, own=True), sysctls=read_sysctls(_parameters(state)))
 
 
 def _listings(nft: str, words: str) -> Listings:

@@ -50,7 +50,6 @@ class Memory(Struct, frozen=True, kw_only=True):
 
     total: int
     available: int | None = None
-    swap: int = 0
     hugepages: Mapping[int, tuple[int, int]]
     nodes: tuple[NumaNode, ...] = ()
     caps: tuple[MemoryCap, ...] = ()

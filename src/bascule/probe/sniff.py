@@ -45,7 +45,7 @@ def sniff(links: Iterable[str], seconds: float) -> tuple[Sighting, ...]:
                 break
     now = time.monotonic()
     return tuple(
-        Sighting(mac=mac, address=address, source=source, age_s=now - at, where=link)
+        Sighting(mac=mac, address=address, source=source, age_s=now - at)
         for (mac, address), (source, link, at) in found.items()
     )
 

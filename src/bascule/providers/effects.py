@@ -22,7 +22,7 @@ class ObserveScope(Struct, frozen=True, kw_only=True):
     this host, None where nothing of Bascule's own servers is to be looked at. ``driver``
     names who runs the guests: ``libvirt``, ``qemu``, ``none``, or "" for whoever is there; ``uri`` is libvirt's.
     ``known`` are the parts of a checkpoint: a provider that has one there looks again, whatever else is asked.
-    ``lasting`` says that what is made may be started again with the machine. ``seen`` has what the providers before
+    ``seen`` has what the providers before
     this one have read. ``parameters`` gives further paths below /proc/sys from that, of the taps that guests have, and
     ``further`` from the links that are there.
     ``notes`` takes what the reader of a plan should know of a part that could not be seen; ``faults``, where it is
@@ -37,7 +37,6 @@ class ObserveScope(Struct, frozen=True, kw_only=True):
     driver: str = "none"
     uri: str | None = None
     known: Mapping[str, Any] = field(default_factory=dict)
-    lasting: bool = False
     seen: HostState = HostState()
     parameters: Callable[[HostState], Iterable[str]] | None = None
     further: Callable[[HostState], Iterable[str]] | None = None

@@ -38,7 +38,6 @@ _LONG = {  # Cisco's and others' long names for the short ones that people write
 class CablingCheck(Struct, frozen=True, kw_only=True):
     """The contract of one NIC and what became of it; ``other`` is the NIC with which it is swapped."""
 
-    nic: str
     status: Status
     words: str
     other: str = ""
@@ -103,17 +102,15 @@ def _check(
 ) -> CablingCheck:
     heard, wanted = ports[nic.name], f"{declared.name} {declared.port}"
     if heard is None or not heard.name:
-        return CablingCheck(
-            nic=nic.name, status="unknown", words=f"{wanted} is declared, but no switch names its port here"
-        )
+        return CablingCheck(status="unknown", words=f"{wanted} is declared, but no switch names its port here")
     if is_port(declared, heard):
         if nic.network is not None and networks and nic.network not in networks:
             words = f"{wanted} is the right port, but it carries {', '.join(networks)} instead of {nic.network}"
-            return CablingCheck(nic=nic.name, status="wrong VLAN", words=words)
+            return CablingCheck(status="wrong VLAN", words=words)
         if contradiction:
             words = f"{wanted} is the right port, but in another VLAN: {contradiction}"
-            return CablingCheck(nic=nic.name, status="wrong VLAN", words=words)
-        return CablingCheck(nic=nic.name, status="right", words=f"{wanted}, as declared")
+            return CablingCheck(status="wrong VLAN", words=words)
+        return CablingCheck(status="right", words=f"{wanted}, as declared")
     for other in host.nics.values():
         if other.name != nic.name and other.switch is not None and is_port(other.switch, heard):
             back = ports.get(other.name)
@@ -123,6 +120,6 @@ def _check(
                 if both
                 else f"in {heard.words}, where {other.name} belongs; {wanted} is declared"
             )
-            return CablingCheck(nic=nic.name, status="swapped", words=words, other=other.name)
+            return CablingCheck(status="swapped", words=words, other=other.name)
     status: Status = "wrong port" if is_switch(declared, heard) else "wrong switch"
-    return CablingCheck(nic=nic.name, status=status, words=f"in {heard.words}; {wanted} is declared")
+    return CablingCheck(status=status, words=f"in {heard.words}; {wanted} is declared")

@@ -200,11 +200,7 @@ class Twin(Closing):
         self._stack.callback(services.stop)
 
     def host(self, name: str) -> Namespace:
-        """The namespace of a host: apply its plan here."""
-        return self._namespaces[name]
-
-    def end(self, name: str) -> Namespace:
-        """The namespace of a machine, host, or guest that is one."""
+        """The namespace of a host, where its plan is applied, of a machine, or of a guest that is one."""
         return self._namespaces[name]
 
     def plug_guests(self) -> None:

@@ -61,7 +61,6 @@ def _plan(host: str, plan: Plan) -> PlanPart:
         told.add(row.why)
         rows.append(PlanRow(subject=row.subject, action=row.action, risk=row.risk, reason=reason))
     return PlanPart(
-        host=host,
         headline=headline(host, plan),
         rows=tuple(rows),
         outages=tuple(outages_of(plan.changes)),

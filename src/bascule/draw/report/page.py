@@ -45,7 +45,6 @@ class PlanRow(Struct, frozen=True, kw_only=True):
 class PlanPart(Struct, frozen=True, kw_only=True):
     """The plan of one host. ``notes`` are a subject, what it does, and the words."""
 
-    host: str
     headline: str
     rows: tuple[PlanRow, ...] = ()
     outages: tuple[tuple[str, str, str], ...] = ()  # guest, how long, by which change

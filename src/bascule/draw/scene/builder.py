@@ -22,13 +22,12 @@ class SceneBuilder:
         upper: str,
         lower: str,
         *,
-        label: str = "",
         network: str | None = None,
         presence: Presence = Presence.DECLARED,
         state: LinkState = LinkState.UNKNOWN,
     ) -> None:
         """Add a wire to the scene; an equal one stays single."""
-        edge = Edge(upper=upper, lower=lower, label=label, network=network, presence=presence, state=state)
+        edge = Edge(upper=upper, lower=lower, network=network, presence=presence, state=state)
         self.edges.setdefault(edge.id, edge)
 
     def are_wired(self, one: str, other: str) -> bool:

@@ -123,7 +123,6 @@ class Edge(Struct, frozen=True, kw_only=True):
 
     upper: str
     lower: str
-    label: str = ""
     network: str | None = None
     presence: Presence = Presence.DECLARED
     state: LinkState = LinkState.UNKNOWN

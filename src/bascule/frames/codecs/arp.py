@@ -20,7 +20,6 @@ class Arp(Struct, frozen=True):
     operation: int
     sender_mac: Mac
     sender: IPv4Address
-    target_mac: Mac
     target: IPv4Address
 
 
@@ -63,4 +62,4 @@ def read(body: bytes) -> Arp | None:
         return None
     operation, sender, target = found
     mac = ethernet.mac_text
-    return Arp(operation, mac(body[8:14]), IPv4Address(sender), mac(body[18:24]), IPv4Address(target))
+    return Arp(operation, mac(body[8:14]), IPv4Address(sender), IPv4Address(target))

@@ -155,7 +155,7 @@ class LibvirtRuntime:
     def unplug(self, domain: Domain, nic: DomainNic) -> None:
         """Pull the cable, now and for every start."""
         state = self.state()
-        self._change(state, edit.set_link(state.domains[domain.name], _mac(nic), up=False))
+        self._change(state, edit.unplug(state.domains[domain.name], _mac(nic)))
 
     def attach(self, domain: Domain, to: Attachment, *, mac: Mac | None, tap: IfName | None, model: str) -> DomainNic:
         """Give a guest one more NIC, now and at every start."""

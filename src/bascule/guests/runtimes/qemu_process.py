@@ -135,7 +135,6 @@ class QemuDriver:
             nics=[(nic, nic.tap) for nic in guest.nics if nic.tap in there],
             files=files,
             boot=boot,
-            daemonize=True,
             reboots=self._reboots,
             nic_model=self._nic_model,
             vhost=self._accel == "kvm" and Path("/dev/vhost-net").exists(),

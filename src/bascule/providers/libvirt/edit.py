@@ -76,13 +76,13 @@ def name_tap(domain: DomainText, mac: str, tap: IfName) -> DomainText:
     return edited(domain, config=config)
 
 
-def set_link(domain: DomainText, mac: str, *, up: bool) -> DomainText:
-    """The NIC with its cable in or out."""
+def unplug(domain: DomainText, mac: str) -> DomainText:
+    """The NIC with its cable out."""
 
     def edit(root: Element) -> None:
         element = domain_xml.find(root, mac)
-        if element is not None and domain_xml.is_up(element) != up:
-            swap(element, domain_xml.linked(element, up=up))
+        if element is not None and domain_xml.is_up(element):
+            swap(element, domain_xml.linked(element, up=False))
 
     return edited(domain, live=edit, config=edit)
 

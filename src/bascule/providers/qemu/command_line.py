@@ -41,11 +41,6 @@ class Files(Struct, frozen=True, kw_only=True):
         """The process id of a guest that outlives us."""
         return self.folder / "pid"
 
-    @property
-    def log(self) -> Path:
-        """What QEMU itself says."""
-        return self.folder / "qemu.log"
-
 
 class Boot(Struct, frozen=True, kw_only=True):
     """A kernel without boot loader."""
@@ -63,7 +58,6 @@ def arguments(
     nics: Sequence[tuple[GuestNic, IfName]],
     files: Files,
     boot: Boot | None = None,
-    daemonize: bool = False,
     vhost: bool = False,
     reboots: bool = True,
     nic_model: str = "virtio-net-pci",
@@ -90,9 +84,7 @@ def arguments(
         options = netdev(tap, nic.index, vhost=vhost)
         words += ["-netdev", ",".join(_pairs(options))]
         words += ["-device", ",".join(_pairs(device(nic.mac, nic.index, nic_model)))]
-    if daemonize:
-        words += ["-daemonize", "-pidfile", str(files.pid)]
-    return tuple(words)
+    return (*words, "-daemonize", "-pidfile", str(files.pid))
 
 
 def netdev_id(index: int) -> str:

@@ -107,7 +107,7 @@ def nic_of(guest: str, one: Mapping[str, Any]) -> GuestNic:
     )
 
 
-def domain(guest: QemuGuest, accel: str = "") -> Domain:
+def domain(guest: QemuGuest) -> Domain:
     """A guest in the shape in which libvirt's domains are seen."""
     facts = guest.definition
     return Domain(
@@ -119,7 +119,6 @@ def domain(guest: QemuGuest, accel: str = "") -> Domain:
         vcpus=facts["vcpus"],
         nics=tuple(_nic(one, guest.bridges) for one in guest.rows),
         next_nics=tuple(_nic(one, {}) for one in guest.rows),
-        kind=accel,
     )
 
 

@@ -36,7 +36,6 @@ class ForwardedSet(Struct, frozen=True, kw_only=True):
     rows: Rows
     changes: Changes = ALIKE
     nat: Translate | None = None
-    chain: RuleChain | None = None
 
 
 class ChainResult(Struct, frozen=True, kw_only=True):
@@ -104,14 +103,14 @@ class ChainRun:
         kinds = {*run.passed, *((changes, 0) for changes in run.stopped)}
         if len(kinds) == 1 and not left:
             ((changes, nat),) = kinds
-            found.append(ForwardedSet(rows=members, changes=changes, nat=run.nats.get(nat), chain=chain))
+            found.append(ForwardedSet(rows=members, changes=changes, nat=run.nats.get(nat)))
         else:
             onward: dict[tuple[Changes, int], Rows] = {key: without(rows, left) for key, rows in run.passed.items()}
             for changes, rows in run.stopped.items():
                 add(onward.setdefault((changes, 0), {}), without(without(rows, passed), left))
             for (changes, nat), rows in onward.items():
                 if rows:
-                    found.append(ForwardedSet(rows=rows, changes=changes, nat=run.nats.get(nat), chain=chain))
+                    found.append(ForwardedSet(rows=rows, changes=changes, nat=run.nats.get(nat)))
         return ChainResult(
             stopped=without(stopped, passed), perhaps=common(stopped, passed), ways=tuple(found), left=left
         )

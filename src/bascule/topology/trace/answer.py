@@ -114,8 +114,7 @@ class Leg(Struct, frozen=True, kw_only=True):
     delivered: Certainty
     fields: Fields
     unsure: tuple[str, ...] = ()  # on what it depends, beside what is in its way
-    end: str = ""  # where it came to: an WireEnd's name, or a link
-    learned: tuple[tuple[str, int, str], ...] = ()  # (bridge, MAC, port) that the frame has taught
+    end: str = ""  # where it came to: a WireEnd's name, or a link
 
     @property
     def blockers(self) -> tuple[Blocker, ...]:
@@ -139,7 +138,6 @@ class Reachability(Struct, frozen=True, kw_only=True):
 
     result: Certainty
     legs: tuple[Leg, ...]
-    note: str = ""
 
     @property
     def blockers(self) -> tuple[Blocker, ...]:

@@ -195,7 +195,6 @@ class Walk(NeighbourSearch):
             fields=passage.fields,
             unsure=tuple(dict.fromkeys(passage.unsure)),
             end=self._name(end),
-            learned=tuple(passage.learned),
         )
 
     # ---- who sends

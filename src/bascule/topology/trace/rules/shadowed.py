@@ -33,7 +33,6 @@ PROTOCOLS = {"tcp": 6, "udp": 17, "icmp": 1, "icmpv6": 58}
 class ShadowedLine(Struct, frozen=True):
     """A line that never matches, and the earlier one that takes whatever it asks for."""
 
-    chain: RuleChain
     line: RuleLine
     by: RuleLine
 
@@ -52,7 +51,7 @@ def unmet(chain: RuleChain) -> Iterator[ShadowedLine]:
         if by is None and len(chain.lines) <= MOST:
             by = next((other for wide, other in taking if _covers(wide, tests)), None)
         if by is not None:
-            yield ShadowedLine(chain, line, by)
+            yield ShadowedLine(line, by)
         elif _ends(line) and not any(isinstance(one, UncertainTest) or _moves(one) for one in tests):
             taking.append((tests, line))
             equal[tests] = line
