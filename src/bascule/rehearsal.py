@@ -47,7 +47,7 @@ from bascule.verify.expectations import Outcome, judge, with_model
 from bascule.verify.guards.frames import check_guards
 from bascule.verify.host import check_host
 from bascule.verify.reachability.gather import network_here
-from bascule.verify.reachability.live import scene
+from bascule.verify.reachability.live import host_to_ask
 from bascule.verify.reachability.matrix import Matrix, matrix
 from bascule.verify.reachability.participant import AskedHost
 
@@ -184,7 +184,7 @@ def _models(site: Site, names: Sequence[str], states: Mapping[str, HostState], t
             network = network_here(states[name])
             if declared_entries(site, site.hosts[name]):
                 network = replace(network, fdb=tuple(learned_macs(one for one in read_fdb() if one.static)))
-        found.append(scene(network, name, "the twin", site, site.hosts[name]))
+        found.append(host_to_ask(network, name, "the twin", site, site.hosts[name]))
     return tuple(found)
 
 

@@ -11,7 +11,7 @@ from bascule.system.net.counters import Count
 from bascule.system.net.listen import listen
 from bascule.web.access import AccessControl
 from bascule.web.address import Listen, host_of, parse_listen
-from bascule.web.server import open_door
+from bascule.web.server import open_listener
 from bascule.web.view import rates
 
 LOCAL = AccessControl(names=parse_listen("127.0.0.1:8474").names())
@@ -101,15 +101,15 @@ def test_a_link_elsewhere_may_lead_to_the_page_but_no_frame() -> None:
 
 
 def test_on_every_address_any_number_is_ours_and_no_name() -> None:
-    guard = AccessControl(names=parse_listen("0.0.0.0:1").names("vm.example.org"), any_ip=True, token="t")
+    access = AccessControl(names=parse_listen("0.0.0.0:1").names("vm.example.org"), any_ip=True, token="t")
     for host, ok in (("10.9.8.7:1", True), ("[fd00::1]:1", True), ("VM.example.org", True), ("evil.example", False)):
-        assert (guard.refusal("GET", "/", {"host": host}) is None) == ok
+        assert (access.refusal("GET", "/", {"host": host}) is None) == ok
 
 
 def test_the_token() -> None:
-    guard = AccessControl(names=frozenset(), token="right", cookie="bascule-1")
-    assert guard.knows({"cookie": "other=1; bascule-1=right"})
-    assert guard.knows({"authorization": "Bearer right"})
+    access = AccessControl(names=frozenset(), token="right", cookie="bascule-1")
+    assert access.knows({"cookie": "other=1; bascule-1=right"})
+    assert access.knows({"authorization": "Bearer right"})
     for headers in (
         {},
         {"cookie": "bascule-1=wrong"},
@@ -120,7 +120,7 @@ def test_the_token() -> None:
         {"authorization": "Bearer rıght"},
         {"authorization": ""},
     ):
-        assert not guard.knows(dict(headers))
+        assert not access.knows(dict(headers))
     assert not AccessControl(names=frozenset()).is_token("")
 
 
@@ -136,16 +136,16 @@ def test_a_port_that_is_taken_and_an_address_that_is_not_here() -> None:
 def test_when_a_token_is_made_up() -> None:
     local = parse_listen("127.0.0.1:0")
     cases = [
-        (open_door(local), False),
-        (open_door(local, is_secret=True), True),
-        (open_door(local, names=("vm.example.org",)), True),  # a proxy lets others in
-        (open_door(parse_listen("0.0.0.0:0"), host_name="vm"), True),
+        (open_listener(local), False),
+        (open_listener(local, is_secret=True), True),
+        (open_listener(local, names=("vm.example.org",)), True),  # a proxy lets others in
+        (open_listener(parse_listen("0.0.0.0:0"), host_name="vm"), True),
     ]
-    for door, is_wanted in cases:
-        with door.sock:
-            assert (door.token is not None) == (door.guard.token is not None) == is_wanted
-            assert ("token=" in door.url) == is_wanted
-    tokens = {door.token for door, is_wanted in cases if is_wanted}
+    for listener, is_wanted in cases:
+        with listener.sock:
+            assert (listener.token is not None) == (listener.access.token is not None) == is_wanted
+            assert ("token=" in listener.url) == is_wanted
+    tokens = {listener.token for listener, is_wanted in cases if is_wanted}
     assert len(tokens) == 3
     assert all(token and len(token) == 32 for token in tokens)
 

@@ -53,7 +53,7 @@ def confirm(place: StateDirectory | None = None) -> Folder:
             text = problem.message.removesuffix("; nothing was changed")
             message = f"{text}; the change is NOT confirmed and will be taken back"
             raise BasculeError(Problem(code="NOT-CONFIRMED", message=message, hint=problem.hint)) from error
-        disarm(entry.guard)
+        disarm(entry.watchdog)
         boot_unit.remove(folder)
     return folder
 
@@ -116,17 +116,17 @@ def take_back(place: StateDirectory | None = None, *, leave: bool = False, progr
             if folder is None or entry is None:  # the dead-man was quicker
                 raise BasculeError(_nothing_waits(place))
             with signals.ignoring_signals():
-                _guard_boot(place, folder)
+                _arm_boot_rollback(place, folder)
                 back = go_back(folder, by="undo", keep=(held.fd,), progress=progress, anyway=leave)
                 if leave and not back.ok:
                     folder.note(Status.TAKEN_BACK, by="undo --leave", left=list(back.left))
                     boot_unit.remove(folder)
                 if leave or back.ok:
-                    disarm(entry.guard)
+                    disarm(entry.watchdog)
         return UndoResult(number=folder.number, was=entry.status, back=back, closed=leave or back.ok)
 
 
-def _guard_boot(place: StateDirectory, folder: Folder) -> None:
+def _arm_boot_rollback(place: StateDirectory, folder: Folder) -> None:
     """Power may be lost on the way back, too, and leave some files old and some new. No reason not to go it."""
     if boot_unit.stands(folder) or not place.is_main:
         return

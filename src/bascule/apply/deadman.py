@@ -128,7 +128,7 @@ def wait(folder: HeldFolder, alive: int, told: _Termination) -> str:
 
 def _maker_died(entry: LogEntry) -> bool:
     """A service holds no end of a pipe; the journal says who its maker is."""
-    facts = entry.guard or {}
+    facts = entry.watchdog or {}
     return "maker" in facts and start_time(facts["maker"]) != facts.get("started")
 
 

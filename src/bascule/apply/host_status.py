@@ -42,7 +42,7 @@ class HostStatus(Struct, frozen=True, kw_only=True):
     made_at: float = 0.0
     left_s: float | None = None  # until it is taken back
     until: float | None = None  # the same on the wall clock
-    guard: str = ""
+    watchdog: str = ""
     left: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()  # what others had changed when the last change of all was taken back
     drift: tuple[str, ...] = ()
@@ -136,7 +136,7 @@ class _StatusReport(Struct):
         n, entry = self.folder.number, self.entry
         runs = entry.status in {Status.ARMED, Status.CHANGING, Status.APPLIED} and self.folder.is_of_this_boot
         left_s = entry.deadline_s - boot.boottime_s() if runs and entry.deadline_s is not None else None
-        watched = lives(entry.guard) if entry.status.is_open else False
+        watched = lives(entry.watchdog) if entry.status.is_open else False
         working = self.busy.is_alive
         ok, words = self._words(n, left_s, watched=watched, working=working)
         stands = entry.status in {Status.CONFIRMED, Status.APPLIED}
@@ -152,7 +152,7 @@ class _StatusReport(Struct):
             made_at=self.checkpoint.made_at,
             left_s=left_s,
             until=time.time() + left_s if left_s is not None else None,
-            guard=guard_words(entry) if watched else "",
+            watchdog=watchdog_words(entry) if watched else "",
             left=entry.left if entry.status is Status.FAILED else (),
             kept=entry.kept if entry.status is Status.FAILED else (),
             drift=drifted,
@@ -180,8 +180,9 @@ class _StatusReport(Struct):
                     "'bascule confirm' keeps it, 'bascule undo' takes it back"
                 ),
             )
+        by_hand = "'bascule undo' takes it back"
         if status is Status.APPLIED:
-            who = f"{guard_words(self.entry)} is about to take it back" if watched else "'bascule undo' takes it back"
+            who = f"{watchdog_words(self.entry)} is about to take it back" if watched else by_hand
             return watched, f"change {n} was not confirmed in time; {who}"
         if status is Status.FAILED:
             return False, f"the rollback of change {n} is not complete; 'bascule undo' tries again"
@@ -189,7 +190,7 @@ class _StatusReport(Struct):
             return False, f"the rollback of change {n} was interrupted; 'bascule undo' finishes it"
         if status is Status.ARMED:
             return True, f"change {n} was abandoned before anything was changed"
-        who = f"{guard_words(self.entry)} takes it back" if watched else "'bascule undo' takes it back"
+        who = f"{watchdog_words(self.entry)} takes it back" if watched else by_hand
         return watched, f"change {n} was interrupted half-way; {who}"
 
     def _after_a_restart(self, n: int, *, working: bool) -> tuple[bool, str]:
@@ -240,9 +241,9 @@ def drift(checkpoint: Checkpoint, folder: Folder) -> tuple[str, ...]:
     return tuple(differences(diff(seen, drift_goal(change, again))))
 
 
-def guard_words(entry: LogEntry) -> str:
+def watchdog_words(entry: LogEntry) -> str:
     """The dead-man by its name."""
-    facts = entry.guard or {}
+    facts = entry.watchdog or {}
     return (
         f"the unit {facts['unit']}" if facts.get("kind") == "systemd" else f"the dead-man (process {facts.get('pid')})"
     )

@@ -39,7 +39,7 @@ class PendingChange(Struct, frozen=True):
         """How it stands, and when it goes back by itself."""
         status = self.entry.status
         if status is Status.APPLIED and self.entry.deadline_s is not None:
-            if not lives(self.entry.guard):
+            if not lives(self.entry.watchdog):
                 return "waits for 'bascule confirm', but its dead-man does not run: it is not taken back by itself"
             left_s = max(0.0, self.entry.deadline_s - boot.boottime_s())
             at = time.strftime("%H:%M:%S", time.localtime(time.time() + left_s))
@@ -91,7 +91,7 @@ def refuse_if_pending(place: StateDirectory) -> None:
     if found.entry.status is Status.ARMED:  # we hold the lock: its maker is dead, and he had not begun
         found.folder.note(Status.DROPPED, by="apply")
         boot_unit.remove(found.folder)
-        disarm(found.entry.guard)
+        disarm(found.entry.watchdog)
         return
     raise BasculeError(_problem(found))
 

@@ -94,7 +94,7 @@ def apply(prepared: PreparedPlan, options: ApplyOptions) -> ApplyResult:
 class _Transaction:
     """One change on its way, from the checkpoint to the probes."""
 
-    guard: Watchdog
+    watchdog: Watchdog
     folder: Folder
     probes: Probes
     checkpoint: Checkpoint
@@ -110,7 +110,7 @@ class _Transaction:
         self._ready()
         try:
             try:
-                self._guard_boot()
+                self._arm_boot_rollback()
                 self.folder.note(Status.CHANGING)
             except BasculeError:
                 self._give_up()
@@ -132,7 +132,7 @@ class _Transaction:
             )
         finally:
             self.options.progress("")
-            self.guard.let_go()
+            self.watchdog.let_go()
 
     # ---- before
 
@@ -150,8 +150,8 @@ class _Transaction:
                     if moved:
                         self.checkpoint = self._checkpoint()
                         checkpoints.rewrite(self.folder, self.checkpoint)
-                    self.guard.wait_ready()
-                    self.folder.note(Status.ARMED, guard=self.guard.facts)
+                    self.watchdog.wait_ready()
+                    self.folder.note(Status.ARMED, guard=self.watchdog.facts)
                     return
                 self.options.tell("the host changed since the plan was made; planned again")
                 self._give_up()
@@ -206,12 +206,12 @@ class _Transaction:
         self.checkpoint = self._checkpoint()
         self.folder = checkpoints.write(self.place, self.checkpoint, facts, deadline_s=deadline_s)
         try:
-            self.guard = arm(self.place, self.folder, self.options.waiting)
+            self.watchdog = arm(self.place, self.folder, self.options.waiting)
         except BaseException:
             durable.remove_folder(self.folder.path)
             raise
 
-    def _guard_boot(self) -> None:
+    def _arm_boot_rollback(self) -> None:
         """What the next boot would read is not written before that boot would take it back."""
         if boot_unit.is_needed(self.place, self.checkpoint):
             boot_unit.install(self.place, self.folder, self.checkpoint)
@@ -223,8 +223,8 @@ class _Transaction:
         except OSError:
             durable.remove_folder(self.folder.path)
         boot_unit.remove(self.folder)
-        disarm(self.guard.facts)
-        self.guard.let_go()
+        disarm(self.watchdog.facts)
+        self.watchdog.let_go()
 
     # ---- the change
 
@@ -260,7 +260,7 @@ class _Transaction:
         if self.options.window_s is None:
             self.folder.note(Status.CONFIRMED, by="apply")
             boot_unit.remove(self.folder)
-            disarm(self.guard.facts)
+            disarm(self.watchdog.facts)
         else:
             self.folder.note(Status.APPLIED, deadline_s=boot.boottime_s() + self.options.window_s)
         return written
@@ -304,7 +304,7 @@ class _Transaction:
         with signals.ignoring_signals():
             back = go_back(self.folder, by="apply", keep=(self.held.fd,), progress=self.options.progress)
             if back.ok:
-                disarm(self.guard.facts)
+                disarm(self.watchdog.facts)
         return told(failed, back)
 
 

@@ -95,11 +95,11 @@ def _host_forwards(
             return Forwarding(allowed=False, why="its forwarding is off")
         return Forwarding(allowed=None, why=f"the file does not say whether {host.name} forwards")
     if outer is not None and outer.mode is Mode.NAT and outer is not inner:
-        return Forwarding(allowed=False, why=no_door(goal.name, service))
+        return Forwarding(allowed=False, why=no_forward(goal.name, service))
     return Forwarding(allowed=True, hides=inner is not None and inner.mode is Mode.NAT and inner is not outer)
 
 
-def no_door(guest: str, service: Service | None) -> str:
+def no_forward(guest: str, service: Service | None) -> str:
     """Why nothing from outside reaches a guest of a NAT network."""
     asked = f" for {service}" if service else ""
     return f"nothing gets in through masquerade, and no port is forwarded to {guest}{asked}"

@@ -120,22 +120,22 @@ class AccessControl(Struct, frozen=True):
 class AccessMiddleware:
     """The guard before an application."""
 
-    def __init__(self, app: App, guard: AccessControl) -> None:
+    def __init__(self, app: App, access: AccessControl) -> None:
         self.app = app
-        self.guard = guard
+        self.access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it here."""
         if scope["type"] != "http":
             return
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        refusal = self.guard.refusal(scope["method"], scope["path"], headers)
+        refusal = self.access.refusal(scope["method"], scope["path"], headers)
         if refusal is not None:
             await _answer(send, refusal)
             return
-        if self.guard.token is not None and scope["path"] not in OPEN_PATHS:
+        if self.access.token is not None and scope["path"] not in OPEN_PATHS:
             is_offered = scope["path"] == "/" and b"token=" in scope["query_string"]
-            if is_offered or not self.guard.knows(headers):
+            if is_offered or not self.access.knows(headers):
                 await self._ask_token(scope, send)
                 return
 
@@ -151,8 +151,8 @@ class AccessMiddleware:
             await _answer(send, Refusal(401, "the token is missing or wrong\n"))
             return
         query = parse_qs(scope["query_string"].decode("latin-1"))
-        if any(self.guard.is_token(token) for token in query.get("token", ())):
-            cookie = f"{self.guard.cookie}={self.guard.token}; Path=/; HttpOnly; SameSite=Lax"
+        if any(self.access.is_token(token) for token in query.get("token", ())):
+            cookie = f"{self.access.cookie}={self.access.token}; Path=/; HttpOnly; SameSite=Lax"
             more = (("location", "/"), ("set-cookie", cookie))
             await _answer(send, Refusal(303, ""), more)  # the token leaves the address bar
             return

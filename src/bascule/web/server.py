@@ -27,7 +27,7 @@ from bascule.web.source import Source
 from bascule.web.watch import Watcher
 
 
-def make_app(guard: AccessControl, hub: Hub, watcher: Watcher) -> App:
+def make_app(access: AccessControl, hub: Hub, watcher: Watcher) -> App:
     """The application behind its guard."""
     static = files("bascule.web") / "static"
     page = (static / "page.html").read_bytes()
@@ -69,7 +69,7 @@ def make_app(guard: AccessControl, hub: Hub, watcher: Watcher) -> App:
         Route("/events", events, methods=["GET"]),
         Route("/ask", ask, methods=["POST"]),
     ]
-    return AccessMiddleware(Starlette(routes=routes), guard)
+    return AccessMiddleware(Starlette(routes=routes), access)
 
 
 GOODBYE_S = 2  # how long requests may take to end
@@ -82,10 +82,10 @@ class OpenListener(Struct, frozen=True, kw_only=True):
     sock: socket.socket
     url: str
     token: str | None
-    guard: AccessControl
+    access: AccessControl
 
 
-def open_door(
+def open_listener(
     where: Listen, *, names: Sequence[str] = (), host_name: str = "", is_secret: bool = False
 ) -> OpenListener:
     """Listen. Beyond loopback, behind a name (a proxy's), or where ``is_secret`` asks for it, a token is made up.
@@ -97,14 +97,14 @@ def open_door(
     is_reachable = bool(names) or not where.is_loopback
     token = secrets.token_urlsafe(TOKEN_BYTES) if is_secret or is_reachable else None
     more = () if where.is_loopback else (host_name,)
-    guard = AccessControl(
+    access = AccessControl(
         names=where.names(*names, *more),
         any_ip=where.address.is_unspecified,
         token=token,
         cookie=f"bascule-{port}",  # browsers share cookies among the ports of a host
     )
     name = names[0] if names else host_name
-    return OpenListener(sock=sock, url=where.url(port, name=name, token=token), token=token, guard=guard)
+    return OpenListener(sock=sock, url=where.url(port, name=name, token=token), token=token, access=access)
 
 
 class _QuietServer(uvicorn.Server):
@@ -115,16 +115,16 @@ class _QuietServer(uvicorn.Server):
         yield
 
 
-def serve(source: Source, door: OpenListener, *, ready: Callable[[], None]) -> None:
+def serve(source: Source, listener: OpenListener, *, ready: Callable[[], None]) -> None:
     """Serve until SIGINT, SIGTERM or SIGHUP; ``ready`` is called when browsers may come."""
-    asyncio.run(_serve(source, door, ready))
+    asyncio.run(_serve(source, listener, ready))
 
 
-async def _serve(source: Source, door: OpenListener, ready: Callable[[], None]) -> None:
+async def _serve(source: Source, listener: OpenListener, ready: Callable[[], None]) -> None:
     hub = Hub()
     watcher = Watcher(source, hub)
     config = uvicorn.Config(
-        make_app(door.guard, hub, watcher),
+        make_app(listener.access, hub, watcher),
         log_level="critical",
         access_log=False,  # it would write the token down
         lifespan="off",
@@ -148,6 +148,6 @@ async def _serve(source: Source, door: OpenListener, ready: Callable[[], None]) 
     watcher.start()
     loop.call_soon(ready)
     try:
-        await server.serve(sockets=[door.sock])
+        await server.serve(sockets=[listener.sock])
     finally:
         watcher.stop()

@@ -107,7 +107,7 @@ class LogEntry(Struct, frozen=True):
     boot_id: str = ""
     at: float = 0.0  # wall clock, for people
     by: str = ""
-    guard: dict[str, Any] | None = None  # who takes it back: {"kind": "process", "pid": …} or {"kind": "systemd", …}
+    watchdog: dict[str, Any] | None = None  # who takes it back: {"kind": "process", "pid": …} or {"kind": "systemd", …}
     left: tuple[str, ...] = ()  # what still differs from before, of a failed way back
     kept: tuple[str, ...] = ()  # what others changed meanwhile, of a way back
 
@@ -204,9 +204,9 @@ def last_of(records: Iterable[dict[str, Any]]) -> LogEntry | None:
 def _last(entries: Iterable[LogEntry]) -> LogEntry | None:
     found: LogEntry | None = None
     for entry in entries:
-        keep_guard = entry if entry.guard is not None or found is None else replace(entry, guard=found.guard)
-        late = found is not None and keep_guard.deadline_s is None
-        found = replace(keep_guard, deadline_s=found.deadline_s) if late and found else keep_guard
+        kept = entry if entry.watchdog is not None or found is None else replace(entry, watchdog=found.watchdog)
+        late = found is not None and kept.deadline_s is None
+        found = replace(kept, deadline_s=found.deadline_s) if late and found else kept
     return found
 
 
@@ -289,7 +289,7 @@ def _entry(record: dict[str, Any]) -> LogEntry:
         boot_id=record.get("boot_id", ""),
         at=record.get("at", 0.0),
         by=record.get("by", ""),
-        guard=record.get("guard"),
+        watchdog=record.get("guard"),  # so version 0.1.0 wrote it
         left=tuple(record.get("left", ())),
         kept=tuple(record.get("kept", ())),
     )

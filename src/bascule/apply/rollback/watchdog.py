@@ -95,9 +95,9 @@ class StandbyWatchdog(Struct):
         """Give it a change to watch over; it is not needed to watch over another one."""
         with contextlib.suppress(BrokenPipeError):  # it has died; `wait_ready` says so
             os.write(self.tell, json.dumps([str(folder.path), str(place.lock)]).encode() + b"\n")
-        guard = Watchdog({"kind": "process", "pid": 0, "started": 0}, self.tell, self.ready, self.said)
+        watchdog = Watchdog({"kind": "process", "pid": 0, "started": 0}, self.tell, self.ready, self.said)
         self.tell = self.ready = self.said = -1
-        return guard
+        return watchdog
 
     def close(self) -> None:
         """Let it go, if it still has no charge."""

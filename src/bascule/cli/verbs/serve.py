@@ -44,21 +44,21 @@ def command(
     _require()
     from bascule.cli.entry import emit
     from bascule.web.address import parse_listen
-    from bascule.web.server import open_door, serve
+    from bascule.web.server import open_listener, serve
     from bascule.web.source import Source
 
     place = parse_listen(where)
     source = Source(site_file, host, root)
     own = platform.node()
-    door = open_door(place, names=names, host_name=own, is_secret=is_secret)
+    listener = open_listener(place, names=names, host_name=own, is_secret=is_secret)
 
     def ready() -> None:
         if as_json:
-            emit("serve", {"ok": True, "url": door.url, "token": door.token})
+            emit("serve", {"ok": True, "url": listener.url, "token": listener.token})
         else:
-            print(door.url)
+            print(listener.url)
         sys.stdout.flush()
-        port = door.sock.getsockname()[1]
+        port = listener.sock.getsockname()[1]
         if place.is_loopback and not names:
             to = f"[{place.address}]" if place.address.version == 6 else str(place.address)
             say_fine(f"only this machine can open it; from another: ssh -L {port}:{to}:{port} {own}")
@@ -67,7 +67,7 @@ def command(
         say_fine("it reads only; Ctrl-C ends it")
 
     stay()
-    serve(source, door, ready=ready)
+    serve(source, listener, ready=ready)
     say_fine("ended")
     return 0
 

@@ -72,8 +72,8 @@ def _words(now: HostStatus) -> str:
         facts.append(("made", f"{clock_words(now.made_at)}, from {now.site}"))
     if now.until is not None and now.left_s is not None and now.left_s > 0:
         facts.append(("until", clock_words(now.until)))
-    if now.guard:
-        facts.append(("watched by", now.guard))
+    if now.watchdog:
+        facts.append(("watched by", now.watchdog))
     lines += table(facts, indent=2, columns=width())
     lines += table([(x,) for x in now.servers], indent=2, columns=width())
     if now.stopped:
@@ -111,7 +111,7 @@ def _as_json(now: HostStatus) -> dict[str, Any]:
         "made_at": now.made_at or None,
         "seconds_left": None if now.left_s is None else round(now.left_s, 1),
         "until": now.until,
-        "watched_by": now.guard or None,
+        "watched_by": now.watchdog or None,
         "left": list(now.left),
         "kept": list(now.kept),
         "drift": list(now.drift),

@@ -16,7 +16,7 @@ from bascule.topology.elements import Element, Trace, label
 from bascule.topology.endpoints import Endpoint, EndpointKind, EndpointNic, default_routes
 from bascule.topology.graph import FramePosition, Topology
 from bascule.topology.layer2 import tag_words
-from bascule.topology.routers import Forwarding, forwarding, no_door
+from bascule.topology.routers import Forwarding, forwarding, no_forward
 
 
 class _Leg(Struct, kw_only=True):
@@ -47,7 +47,7 @@ class _Tracer:
         if (sealed := self._sealed()) is not None:
             return sealed
         tries = [self._there_and_back(nic, place) for nic in self._meant() for place in nic.places()]
-        tries += self._through_doors()
+        tries += self._through_forwards()
         if not tries:
             return self._unaddressed(self.target)
         if not any(nic.places() for nic in self.source.nics):
@@ -264,9 +264,9 @@ class _Tracer:
         leg.routers |= {here.name}
         return True
 
-    # ---- ports of a host that lead to a guest behind NAT
+    # ---- ports of a host that are forwarded to a guest behind NAT
 
-    def _through_doors(self) -> Iterator[Trace]:
+    def _through_forwards(self) -> Iterator[Trace]:
         """By way of the host: each NAT network of the target that the source is not on itself."""
         guest = self.site.guests.get(self.target.name)
         if guest is None or self.source.name == guest.host:
@@ -280,24 +280,24 @@ class _Tracer:
             outward = [x for x in host.nics if (host.name, x.link) not in self.topology.virtual_bridges]
             for into in outward or host.nics:
                 for place in into.places():
-                    yield self._by_door(host, into, place, name, nic)
+                    yield self._by_forward(host, into, place, name, nic)
 
-    def _by_door(self, host: Endpoint, into: EndpointNic, place: IpNetwork, name: str, nic: EndpointNic) -> Trace:
+    def _by_forward(self, host: Endpoint, into: EndpointNic, place: IpNetwork, name: str, nic: EndpointNic) -> Trace:
         leg = self._go(self.source, place, host, into)
         if not leg.reached:
             return self._ended(leg)
         inside = next(x for x in host.nics if self.topology.virtual_bridges.get((host.name, x.link)) == name)
         way = self._wire(host, inside, self.target, nic)
-        door = self._door(self.site.hosts[host.name].virtual_networks[name])
+        forward = self._forward(self.site.hosts[host.name].virtual_networks[name])
         leg.elements = [*(x for x in leg.elements if x[0] != "host" or x[1] != host.name), self._exit(host.name, name)]
-        if door is None or way is None:
-            return self._ended(self._stop(leg, host, no_door(self.target.name, self.service)))
+        if forward is None or way is None:
+            return self._ended(self._stop(leg, host, no_forward(self.target.name, self.service)))
         answer = self._answer_from(host, leg)
         if not answer.reached:
             return Trace(
                 elements=tuple(leg.elements), reached=answer.reached, end=f"the answer does not come back: {answer.why}"
             )
-        by = f"by {door.service}, through port {door.host_port} of {host.name}"
+        by = f"by {forward.service}, through port {forward.host_port} of {host.name}"
         elements = (*leg.elements, *way)
         return Trace(elements=elements, reached=True, end=f"{self.source.name} reaches {self.target.name} {by}")
 
@@ -308,7 +308,7 @@ class _Tracer:
         finally:
             self.target = here
 
-    def _door(self, network: VirtualNetwork) -> Forward | None:
+    def _forward(self, network: VirtualNetwork) -> Forward | None:
         for forward in network.forwards:
             if forward.guest == self.target.name and (self.service is None or forward.service.covers(self.service)):
                 return forward

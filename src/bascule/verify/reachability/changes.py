@@ -18,7 +18,7 @@ from bascule.providers.loaded_guards import OF_NOBODY, rules_on_switches
 from bascule.topology.trace.answer import Certainty
 from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.rules.model_reader import rules_of
-from bascule.verify.reachability.live import scene
+from bascule.verify.reachability.live import host_to_ask
 from bascule.verify.reachability.matrix import Matrix, matrix
 from bascule.verify.reachability.model_verdict import blocker_words
 from bascule.verify.reachability.participant import AskedHost
@@ -86,7 +86,9 @@ def _flows_after(now: HostNetwork, wanted: HostState) -> dict[str, tuple[LoadedR
 
 def what_changes(site: Site, host: Host, now: HostNetwork, wanted: HostState) -> ReachChange:
     """The pairs that are opened and closed; of whom nothing is known before or after, nothing is said."""
-    before, after = (scene(network, host.name, "this host", site, host) for network in (now, after_change(now, wanted)))
+    before, after = (
+        host_to_ask(network, host.name, "this host", site, host) for network in (now, after_change(now, wanted))
+    )
     was, becomes = matrix(before, site), matrix(after, site)
     opens: dict[Pair, list[str]] = {}
     closes: dict[Pair, list[str]] = {}

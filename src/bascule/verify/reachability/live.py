@@ -79,7 +79,7 @@ class WhyAnswer(Struct, frozen=True, kw_only=True):
         return self.places.of(blocker.chain, blocker.hit)
 
 
-def scene(
+def host_to_ask(
     network: HostNetwork,
     here: str,
     where: str,
