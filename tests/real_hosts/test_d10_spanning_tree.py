@@ -110,8 +110,11 @@ def test_d10_another_bridge_is_the_root_and_has_times_of_its_own(real_host: Fiel
     done = field.bascule("apply", off, "--yes", "--no-confirm")
     assert done.returncode == 0, done.stderr
     assert field.document("plan", off)["changes"] == []
-    assert field.bascule("undo").returncode == 0
+    undone = field.bascule("undo")
+    assert undone.returncode == 0
+    assert "its own times of the spanning tree do not come back" in " ".join(undone.stdout.split())
     assert field.document("plan", path)["changes"] == []
+    assert "do not come back" not in field.bascule("undo").stdout, "of the first change, whose bridge goes"
 
 
 def test_d10_a_port_that_the_spanning_tree_blocks_hears_its_own_bridge(real_host: Field) -> None:

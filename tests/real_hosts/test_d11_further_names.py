@@ -19,9 +19,10 @@ from bascule.model.state import HostState
 from bascule.plan.warnings.named_links import notes_of_ports
 from bascule.system.run import Result, run
 from bascule.topology.trace.rules.naming import GROUPS
-from tests.lab import open_lab
+from tests.lab import called, open_lab
 from tests.real_hosts.field import BASE, ONE_NIC, Field, furnished
 
+ALL_TYPES, EXPERIMENTAL, LLDP = 3, 0x88B5, 0x88CC  # linux/if_ether.h
 MRT_INIT, MRT_ADD_VIF, IGMP = 200, 202, 2  # linux/mroute.h
 RULES = """\
 table inet f {
@@ -67,6 +68,10 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0")
                 lab.keep(sock.close)
             connected.connect(("192.168.1.50", 51820))
+            for kind in (ALL_TYPES, EXPERIMENTAL, LLDP):
+                packets = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(kind))
+                packets.bind(("eth0", kind))
+                lab.keep(packets.close)
             program = subprocess.Popen((sys.executable, "-c", "import time; time.sleep(600)", "-ieth0"))
             lab.keep(program.wait)
             lab.keep(program.kill)
@@ -94,6 +99,25 @@ def test_d11_a_raw_socket_is_said(known: Field, mind: str) -> None:
     if "%eth0" not in known.run("ss", "-H", "-n", "-a", "-w").stdout:
         pytest.skip("this kernel does not tell which link a raw socket is bound to (CONFIG_INET_RAW_DIAG)")
     assert "listens on this link alone (raw 89 0.0.0.0)" in mind
+
+
+def test_d11_a_packet_socket_is_said_where_the_bridge_takes_its_frames(mind: str) -> None:
+    """One for every type sees each frame before the bridge does, and what is for the NIC alone no bridge takes."""
+    assert "listens on this link alone" in mind and "packet frames of type 0x88b5" in mind
+    assert "every frame" not in mind and "0x88cc" not in mind
+
+
+def test_d11_of_which_port_ssh_is_is_known_under_sudo(real_host: Field) -> None:
+    """sudo drops SSH_CONNECTION; the session above it still has it."""
+    with real_host.host.entered():
+        rules = "table inet f { chain i { type filter hook input priority 0; policy drop; %s accept; }; }"
+        text = rules % 'iifname "eth0" tcp dport 2222'
+        subprocess.run(("nft", "-f", "-"), input=text, text=True, check=True)
+        script = f"env -u SSH_CONNECTION {sys.executable} -m bascule plan {real_host.site(ONE_NIC)}; exit $?"
+        with called("kvm"):
+            env = real_host.env("192.168.1.50 40000 192.168.1.10 2222")
+            done = subprocess.run(("sh", "-c", script), env=env, capture_output=True, text=True, check=False)
+    assert "tcp/2222 (SSH, IPv4)" in " ".join(done.stdout.split()), done.stdout + done.stderr
 
 
 def test_d11_what_is_not_about_it_is_not_said(mind: str) -> None:

@@ -27,8 +27,8 @@ class Management(Struct, frozen=True, kw_only=True):
     links: frozenset[str] = frozenset()
 
 
-def ssh_connection() -> tuple[str, str] | None:
-    """The peer's and our address of the SSH session that we were started in.
+def ssh_connection() -> tuple[str, str, str] | None:
+    """The peer's and our address of the SSH session that we were started in, and our port.
 
     sudo and su drop SSH_CONNECTION (sshd(8)), so the processes above us are asked as well.
     """
@@ -40,9 +40,9 @@ def ssh_connection() -> tuple[str, str] | None:
     return found
 
 
-def _connection(environment: Mapping[str, str]) -> tuple[str, str] | None:
+def _connection(environment: Mapping[str, str]) -> tuple[str, str, str] | None:
     words = environment.get("SSH_CONNECTION", "").split()
-    return (words[0], words[2]) if len(words) == 4 else None
+    return (words[0], words[2], words[3]) if len(words) == 4 else None
 
 
 def _environment(pid: int) -> dict[str, str]:

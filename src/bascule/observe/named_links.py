@@ -13,7 +13,8 @@ from typing import Any
 from bascule.errors import BasculeError
 from bascule.model.state import HostState
 from bascule.observe.firewall import read_firewall
-from bascule.plan.warnings.named_links import BoundProgram, LinkUses
+from bascule.observe.management import ssh_connection
+from bascule.plan.warnings.named_links import EVERY_FRAME, BoundProgram, LinkUses
 from bascule.system.run import run
 from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.rules.lines import RuleChain
@@ -73,8 +74,8 @@ def _ask(argv: tuple[str, ...], gaps: list[str]) -> str:
 
 def _ssh_port() -> int:
     """Where the administrator's own line ended, else where SSH ends."""
-    words = os.environ.get("SSH_CONNECTION", "").split()
-    return int(words[3]) if len(words) == 4 and words[3].isdigit() else 22
+    line = ssh_connection()
+    return int(line[2]) if line is not None and line[2].isdigit() else 22
 
 
 def _listeners(gaps: list[str]) -> Iterator[BoundProgram]:
@@ -103,8 +104,9 @@ def _listeners(gaps: list[str]) -> Iterator[BoundProgram]:
         cells = line.split()
         program = _program(line)
         if len(cells) >= 5 and "users:" in line and program not in CLIENTS:
-            link = cells[4].rpartition(":")[2]
-            yield BoundProgram(program=program, protocol="packet", address="every frame", link=link)
+            kind, _, link = cells[4].rpartition(":")
+            frames = f"frames of type {int(kind[1:-1]):#06x}" if kind.startswith("[") else EVERY_FRAME
+            yield BoundProgram(program=program, protocol="packet", address=frames, link=link)
 
 
 def _program(line: str) -> str:

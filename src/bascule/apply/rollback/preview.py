@@ -17,7 +17,7 @@ from bascule.plan.diff import diff
 from bascule.plan.guest_ports import losses
 from bascule.plan.merge import parts_alone, way_back
 from bascule.plan.step import Context
-from bascule.plan.warnings.spanning_tree import deaf_bridges
+from bascule.plan.warnings.spanning_tree import deaf_bridges, hidden_times
 
 BEFORE = Context(otherwise="it was so before the change")
 
@@ -79,7 +79,7 @@ def _plan(folder: Folder, checkpoint: Checkpoint) -> tuple[Plan, tuple[tuple[str
     told = tuple(
         f"{port} {words}" for port, _ in lost for words in ("is new and loses", "was plugged into", "is new and stands")
     )
-    lost += tuple(deaf_bridges(now, goal))
+    lost += (*deaf_bridges(now, goal), *hidden_times(now, goal))
     return diff(now, goal, BEFORE), lost, tuple(line for line in merged.kept if not told or not line.startswith(told))
 
 

@@ -27,6 +27,10 @@ ROUTED_TUNNELS = {  # kinds of links whose own packets take a route of the host'
 }
 
 
+EVERY_FRAME = "every frame"  # as it comes in, before a bridge takes it (packet(7))
+TO_THE_NIC = {"frames of type 0x88cc", "frames of type 0x888e", "frames of type 0x8809"}  # LLDP, 802.1X, LACP
+
+
 class BoundProgram(Struct, frozen=True, kw_only=True):
     """A program that takes connections or packets on a port; ``link`` is the one that its socket is bound to.
 
@@ -112,7 +116,7 @@ def notes_of(moves: Iterable[AddressMove], uses: LinkUses, observed: HostState, 
         yield from _by_group(move, uses, observed)
         bound: dict[str, list[str]] = {}
         for one in uses.listeners:
-            if one.link == move.link and not one.peer:
+            if one.link == move.link and not one.peer and one.address not in {EVERY_FRAME, *TO_THE_NIC}:
                 bound.setdefault(one.program, []).append(f"{one.protocol} {_where(one)}")
         for program, sockets in bound.items():
             text = f"{program} listens on this link alone ({', '.join(dict.fromkeys(sockets))})"

@@ -43,6 +43,16 @@ def deaf_bridges(before: HostState, after: HostState) -> Iterator[tuple[str, str
             yield link.name, text + ("; so long the host does not answer on it" if link.addresses else "")
 
 
+def hidden_times(before: HostState, after: HostState) -> Iterator[tuple[str, str]]:
+    """The bridges on which the spanning tree begins again, with times that nobody knows."""
+    for link in after.links.values():
+        options, seen = link.options, before.links.get(link.name)
+        runs = seen is not None and isinstance(seen.options, Bridge) and seen.options.stp_state
+        if isinstance(options, Bridge) and options.stp_state and options.forward_delay is None and not runs:
+            text = "its own times of the spanning tree do not come back: the kernel showed those of the root, another"
+            yield link.name, f"{text} bridge; set forward_delay, hello_time and max_age by hand where they matter"
+
+
 def spanning_tree_notes(bridges: Iterable[DeclaredBridge], before: HostState, after: HostState) -> Iterator[Note]:
     """What somebody should know before the spanning tree begins on a bridge, or a port joins one that speaks it."""
     for bridge in bridges:
