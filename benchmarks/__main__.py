@@ -10,6 +10,7 @@ Ends with 1 if a promise is not kept or a benchmark failed, not where a peer is 
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import importlib.util
 import json
@@ -21,6 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from bascule.cli.entry import ALLOCATIONS
 from benchmarks import report
 from benchmarks.measure import Findings
 
@@ -61,6 +63,7 @@ def main() -> int:
     unknown = set(arguments.names) - set(there)
     if unknown:
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(there)}")
+    gc.set_threshold(ALLOCATIONS)  # what runs in this process runs as it does in the program, and so do its peers
     document, begun = _read(), time.monotonic()
     measured = arguments.names or tuple(name for name in there if not (arguments.quick and name in SLOW))
     for name in measured:
