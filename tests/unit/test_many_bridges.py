@@ -20,8 +20,10 @@ from bascule.model.values import IfName, Mac
 from bascule.plan.diff import diff
 from bascule.plan.guest_ports import losses
 from bascule.site import parse
+from bascule.topology.sweep.equivalence import EquivalenceClasses
 from bascule.topology.trace.network import HostNetwork
 from bascule.verify.reachability.changes import what_changes
+from bascule.verify.reachability.live import host_to_ask
 from tests.work import assert_linear
 
 BRIDGES = 60
@@ -88,7 +90,8 @@ def test_four_times_the_parameters_are_four_times_the_work() -> None:
 
 def on_one_bridge(number: int) -> tuple[Site, HostState]:
     """So many guests on one bridge, and the host with all of their taps on it."""
-    guests = "".join(f"  g{n}: {{host: h, nics: [{{bridge: br0, tap: t{n}}}]}}\n" for n in range(number))
+    nics = [f"{{bridge: br0, tap: t{n}, address: 10.0.{n // 200}.{n % 200 + 9}/16}}" for n in range(number)]
+    guests = "".join(f"  g{n}: {{host: h, nics: [{nic}]}}\n" for n, nic in enumerate(nics))
     site = parse(
         f"site: s\nhosts: {{h: {{nics: {{e0: }}, bridges: {{br0: {{uplink: e0}}}}}}}}\nguests:\n{guests}".encode(), "s"
     )
@@ -113,9 +116,31 @@ def compared(number: int) -> Callable[[], object]:
     return lambda: what_changes(site, site.hosts["h"], HostNetwork(state=before), after)
 
 
-def test_guests_that_are_off_are_not_compared_one_with_another() -> None:
-    compared(4)()
-    assert_linear(compared, 40)
+def compared_on_waiting_taps(number: int) -> Callable[[], object]:
+    """The same where each guest's tap stands there, down and without a bridge."""
+    site, after = on_one_bridge(number)
+    links = (
+        replace(link, master=None, up=False) if isinstance(link.options, Tap) else link for link in after.links.values()
+    )
+    before = HostState.of(links)
+    return lambda: what_changes(site, site.hosts["h"], HostNetwork(state=before), after)
+
+
+@pytest.mark.parametrize("task", [compared, compared_on_waiting_taps])
+def test_guests_that_are_off_are_not_compared_one_with_another(task: Callable[[int], Callable[[], object]]) -> None:
+    task(4)()
+    assert_linear(task, 40)
+
+
+def test_a_waiting_tap_with_parameters_of_its_own_is_unlike_the_others() -> None:
+    site, after = on_one_bridge(4)
+    links = {name: replace(link, master=None, up=False) for name, link in after.links.items()}
+    sysctls = {conf(4, f"t{n}", "proxy_arp"): str(int(n == 2)) for n in range(4)}
+    network = HostNetwork(state=replace(after, links=links, sysctls=sysctls))
+    known = host_to_ask(network, "h", "this host", site, site.hosts["h"]).known
+    ends = [known[f"g{n}"].ends[0] for n in range(4)]
+    found = [EquivalenceClasses(network, ends).way(end) for end in ends]
+    assert found[0] == found[1] == found[3] != found[2]
 
 
 def test_the_way_back_of_many_bridges_fits_a_screen() -> None:

@@ -33,7 +33,6 @@ from bascule.plan.make import make_plan, site_as_it_runs
 from bascule.plan.target.addresses import foreign_bridge
 from bascule.plan.target.forget import outdated_links
 from bascule.plan.target.sysctls import forwarding_keys, sysctl_keys
-from bascule.plan.warnings.named_links import leaving, notes_of, notes_of_ports, ports_of_bridges
 from bascule.providers.effects import ObserveScope
 from bascule.providers.kernel.observe import read_parameters
 from bascule.providers.observe import look as look_at
@@ -234,6 +233,7 @@ def _named_links(host: Host, observed: HostState, wanted: HostState) -> tuple[No
     if not (moved := moves(host, observed, wanted)):
         return ()
     from bascule.observe.named_links import read_traffic_control, read_uses
+    from bascule.plan.warnings.named_links import leaving, notes_of, notes_of_ports, ports_of_bridges
 
     left, ports, gaps = leaving(moved), ports_of_bridges(moved, wanted, host.nics), list[str]()
     notes = notes_of(left, read_uses((move.link for move in left), observed), observed, wanted) if left else ()

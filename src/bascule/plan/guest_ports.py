@@ -165,7 +165,7 @@ def with_losses(
 
     It is said of the changes that take the wire from the bridge, or the bridge from the port.
     """
-    lost = lost_wires(before, after, nics)
+    lost = lost_wires(before, after, nics) if plan.changes else {}
     if not lost:
         return plan
     wired, later = (_wired(state, nics) for state in (before, after))

@@ -53,6 +53,8 @@ def find_loops(state: HostState, wires: Iterable[Wire]) -> tuple[Loop, ...]:
 
 def loop_problems(wanted: HostState, wires: Iterable[Wire], before: HostState | None = None) -> tuple[Problem, ...]:
     """What ``plan`` and ``apply`` refuse: each loop that the wanted state closes and the present one does not."""
+    if before is not None and before.links == wanted.links:
+        return ()
     known = tuple(wires)
     old = {loop.nics | loop.bridges for loop in find_loops(before, known)} if before is not None else set()
     return tuple(

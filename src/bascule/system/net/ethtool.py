@@ -8,7 +8,6 @@ import re
 import socket
 import struct
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 
 from msgspec import Struct
@@ -54,6 +53,8 @@ def identify(link: str, seconds: int, begun: Callable[[], object] | None = None)
 
     Raises UsageFault for a link that is not there, MissingTool for a driver that cannot, and as ``run`` does.
     """
+    from concurrent.futures import ThreadPoolExecutor, wait  # with logging, for a plan that lets nothing blink
+
     call = partial(run, ("ethtool", "--identify", link, str(seconds)), check=False, timeout_s=seconds + 30)
     with ThreadPoolExecutor(1) as pool:  # a new thread is in our namespace
         blinking = pool.submit(call)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Hashable, Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import TypeVar
 
 from msgspec import Struct, field
 
+from bascule.model.kernel_parameters import link_of
+from bascule.model.links import Tap
 from bascule.topology.sweep.port_flows import PortFlows
 from bascule.topology.trace.network import HostNetwork, WireEnd
 from bascule.topology.trace.routing import RouteTables
@@ -75,11 +78,14 @@ class EquivalenceClasses:
         ):
             return id(end)
         bridge = network.bridge_of(port)
-        alone = not bridge or port in self._shared or port in network.wires or port in self._filtered
+        special = port in self._shared or port in network.wires or port in self._filtered
+        alone = not bridge or special
         entries = self._entries.get(end.mac, ())
+        # a tap that waits, down, for its bridge: all that it has of its own is what the kernel does with its packets
+        waits = not bridge and not special and not link.up and not link.addresses and isinstance(link.options, Tap)
         return (
-            bridge or port,
-            port if alone else "",
+            self._parameters.get(port, ()) if waits else bridge or port,
+            port if alone and not waits else "",
             bool(list(network.unread(port))),
             (link.up, link.mtu, link.port, link.vlans, link.facts.carrier, link.facts.stp_port_state),
             not link.facts.index,
@@ -99,6 +105,15 @@ class EquivalenceClasses:
             (end.routes_known, end.static_neighbours, end.outside, end.vlan),
             self._beside(end),
         )
+
+    @cached_property
+    def _parameters(self) -> dict[str, tuple[tuple[str, str], ...]]:
+        """The kernel parameters of each link, without its name."""
+        found: dict[str, tuple[tuple[str, str], ...]] = {}
+        for key, value in sorted({**self.network.state.sysctls, **self.network.sysctls}.items()):
+            if link := link_of(key):
+                found[link] = (*found.get(link, ()), (key.replace(f"/{link}/", "/", 1), value))
+        return found
 
     def _beside(self, end: WireEnd) -> Hashable:
         """The subnets of the other NICs of its owner, by which answers may go."""
