@@ -5,7 +5,7 @@ from __future__ import annotations
 from bascule.errors import BasculeError, Problem
 from bascule.model.host_links import Nic
 from bascule.model.site import Host
-from bascule.model.state import HostState, Link
+from bascule.model.state import DIES_WITH_ITS_PARENT, HostState, Link
 
 
 def find_nics(host: Host, observed: HostState) -> None:
@@ -43,6 +43,13 @@ def _problem(nic: Nic, observed: HostState) -> Problem | None:
             place=nic.place,
             hint=f"write '{pinned.name}' in the file, or pin the old name with a .link file (systemd.link(5))",
         )
+    if link is None and (other := next((x.name for x in observed.links.values() if nic.name in x.altnames), "")):
+        return Problem(
+            code="NIC-RENAMED",
+            message=f"'{nic.name}' is another name of the NIC '{other}' on this host (altname, ip-link(8))",
+            place=nic.place,
+            hint=f"write '{other}' in the file",
+        )
     if link is None:
         return Problem(
             code="NIC-MISSING",
@@ -66,17 +73,20 @@ def _have(observed: HostState) -> str:
 
 
 def pinned_link(nic: Nic, observed: HostState) -> Link | None:
-    """The link that is the hardware which the file pins, whatever it is called; None where it is not here."""
+    """The link that is the hardware which the file pins, whatever it is called; None where it is not here.
+
+    Of several with one MAC it is the one that the file names, if it is among them, else one of hardware: bridges,
+    bonds, VLANs and others that sit on a NIC wear its MAC.
+    """
     if nic.mac is None and nic.path is None:
         return None
-    for link in observed.links.values():
-        if link.options.kind in {"bridge", "vlan", "bond"}:
-            continue  # they wear the MAC of a NIC
-        if nic.mac is not None and nic.mac in {
-            link.facts.permanent_mac,
-            link.mac if link.facts.permanent_mac is None else None,
-        }:
-            return link
-        if nic.path is not None and link.facts.bus.endswith(nic.path):
-            return link
-    return None
+    found = [link for link in observed.links.values() if _is_pinned(nic, link)]
+    return min(found, key=lambda link: (link.name != nic.name, link.options.kind != ""), default=None)
+
+
+def _is_pinned(nic: Nic, link: Link) -> bool:
+    if link.options.kind in {"bridge", "bond"} | DIES_WITH_ITS_PARENT:
+        return False
+    mac = link.mac if link.facts.permanent_mac is None else link.facts.permanent_mac
+    by_path = nic.path is not None and link.facts.bus.endswith(nic.path)
+    return by_path or (nic.mac is not None and nic.mac == mac)
