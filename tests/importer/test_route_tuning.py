@@ -46,3 +46,18 @@ def test_a_route_is_not_lost_over_how_packets_go_by_it(dialect: str) -> None:
     said = [str(one) for one in found.left]
     assert [word for word in told if not any(word in line for line in said)] == []
     assert len(said) <= len(told)
+
+
+@pytest.mark.parametrize(
+    "way", ["nexthop", "nexthop via", "nexthop dev eth2", "nexthop via 10.7.0.9 dev", "nexthop x y"]
+)
+def test_half_a_way_of_a_route_costs_that_route(way: str) -> None:
+    """And not the import."""
+    line = f"10.8.0.0/16 nexthop via 10.7.0.1 dev eth2 {way}"
+    folder = "etc/sysconfig/network-scripts"
+    files = {f"{folder}/route-eth2": f"{line}\n10.9.0.0/16 via 10.7.0.1\n",
+             f"{folder}/ifcfg-eth2": "DEVICE=eth2\nIPADDR=10.7.0.2\nPREFIX=24\nONBOOT=yes\n"}  # fmt: skip
+    found = import_sources(Sources(host="h", site="s", dialect="ifcfg", files=files))
+    assert found.site.hosts["h"].routes == ()
+    assert [str(route.to) for route in found.site.hosts["h"].nics["eth2"].routes] == ["10.9.0.0/16"]  # type: ignore[index]  # a name
+    assert any(line in str(one) for one in found.left)

@@ -82,10 +82,10 @@ def _split(words: Sequence[str], at: str) -> list[list[str]]:
 
 
 def _hop(words: list[str]) -> RouteHop:
-    known = ("via", "dev", "weight")
     rest = [word for word in words if word not in {"onlink", "inet", "inet6"}]
     values = dict(zip(rest[::2], rest[1::2], strict=False))
-    if len(rest) % 2 or "via" not in values or (odd := set(values) - set(known)):
+    odd = set(values) - {"via", "dev", "weight"}
+    if len(rest) % 2 or "via" not in values or odd:
         raise ValueError(f"'{min(odd, default='nexthop')}' of a way of a route is not supported")
     return hop_of(values["via"], values.get("dev", ""), values.get("weight", "1"), onlink="onlink" in words)
 
