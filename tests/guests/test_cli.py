@@ -96,6 +96,31 @@ def test_shut_down_and_stopped(lab: Lab, uri: str) -> None:
 
 
 @pytest.mark.kernel
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("start", "off", "g1", "off"), "started: off; ran already: g1"),
+        (("start", "g1"), "ran already: g1"),
+        (("shutdown", "off"), "was off already: off"),
+        (("shutdown", "off", "g1", "--wait", "0"), "asked to shut down: g1; was off already: off"),
+        (("stop", "off"), "was off already: off"),
+        (("stop", "g1", "off", "g1", "--yes"), "stopped: g1; was off already: off"),
+        (("undefine", "off", "off", "--yes"), "undefined: off; disks stay"),
+    ],
+)
+def test_whom_there_was_nothing_to_do_for_is_told_apart(
+    lab: Lab, tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
+    if not binding.is_here():
+        pytest.skip("libvirt's Python binding cannot be loaded (make vm-tools)")
+    shut_off = """<domain type='test' xmlns:test='http://libvirt.org/schemas/domain/test/1.0'><name>off</name>
+        <memory>1024</memory><os><type>hvm</type></os><test:runstate>5</test:runstate></domain></node>"""
+    (tmp_path / "node.xml").write_text(made_up_host(2).replace("</node>", shut_off))
+    done = lab.bascule(lab.host(), "guest", *words, "--connect", f"test://{tmp_path}/node.xml")
+    assert (done.returncode, done.stdout.strip()) == (0, said), done.stderr
+
+
+@pytest.mark.kernel
 def test_a_terminal_is_asked_before_the_plug_is_pulled(lab: Lab, uri: str) -> None:
     words = ("guest", "stop", "g1", "--connect", uri)
     printed = on_a_terminal(lab.host(), {}, *words, hostname="h", answer=b"n\n").decode()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -47,8 +47,9 @@ def _yes(function: F) -> F:
 @_of_guests
 def start(*, names: tuple[str, ...], driver: str | None, connect: str | None, as_json: bool) -> int:
     """Start guests; those that run are left alone."""
-    chosen_guests(names, driver, connect).start()
-    report("guest-start", f"started: {', '.join(names)}", (), as_json=as_json)
+    chosen = chosen_guests(names, driver, connect)
+    chosen.start()
+    report("guest-start", _done("started", chosen.off, "ran already", chosen.running), (), as_json=as_json)
     return 0
 
 
@@ -88,7 +89,7 @@ def shutdown(
         words = f"{ranges(left)} still {'runs' if len(left) == 1 else 'run'} after {seconds(wait_s)}"
         raise BasculeError.of("GUEST-STILL-RUNS", words, hint=hint)
     done = "asked to shut down" if left else "shut down"
-    report("guest-shutdown", f"{done}: {', '.join(names)}", (), as_json=as_json)
+    report("guest-shutdown", _done(done, chosen.running, "was off already", chosen.off), (), as_json=as_json)
     return 0
 
 
@@ -105,7 +106,7 @@ def stop(*, names: tuple[str, ...], yes: bool, driver: str | None, connect: str 
     if running and not _agrees(f"power off {running} at once? Data that is not on disk yet is lost", yes=yes):
         return 1
     chosen.stop()
-    report("guest-stop", f"stopped: {', '.join(names)}", (), as_json=as_json)
+    report("guest-stop", _done("stopped", chosen.running, "was off already", chosen.off), (), as_json=as_json)
     return 0
 
 
@@ -114,9 +115,10 @@ def stop(*, names: tuple[str, ...], yes: bool, driver: str | None, connect: str 
 @_of_guests
 def autostart(*, names: tuple[str, ...], disable: bool, driver: str | None, connect: str | None, as_json: bool) -> int:
     """Start guests when the host boots, by libvirt. Where a site file says `autostart:`, apply follows it."""
-    chosen_guests(names, driver, connect).autostart(on=not disable)
+    chosen = chosen_guests(names, driver, connect)
+    chosen.autostart(on=not disable)
     words = "do not start" if disable else "start"
-    report("guest-autostart", f"{words} with the host: {', '.join(names)}", (), as_json=as_json)
+    report("guest-autostart", f"{words} with the host: {', '.join(chosen.names)}", (), as_json=as_json)
     return 0
 
 
@@ -131,10 +133,10 @@ def undefine(*, names: tuple[str, ...], yes: bool, driver: str | None, connect: 
     """
     chosen = chosen_guests(names, driver, connect)
     chosen.refuse_running()
-    if not _agrees(f"remove the definition of {ranges(names)}? Disks stay", yes=yes):
+    if not _agrees(f"remove the definition of {ranges(chosen.names)}? Disks stay", yes=yes):
         return 1
     chosen.undefine()
-    report("guest-undefine", f"undefined: {', '.join(names)}; disks stay", (), as_json=as_json)
+    report("guest-undefine", f"undefined: {', '.join(chosen.names)}; disks stay", (), as_json=as_json)
     return 0
 
 
@@ -164,6 +166,12 @@ def chosen_guests(names: Iterable[str], driver: str | None, connect: str | None)
     from bascule import workflow
 
     return workflow.chosen_guests(names, driver=driver, uri=connect)
+
+
+def _done(what: str, names: Sequence[str], already: str, others: Sequence[str]) -> str:
+    """What was done to whom, and for whom there was nothing to do."""
+    told = ((what, names), (already, others))
+    return "; ".join(f"{words}: {', '.join(these)}" for words, these in told if these)
 
 
 def _agrees(question: str, *, yes: bool) -> bool:

@@ -32,6 +32,16 @@ class ChosenGuests(Struct, frozen=True):
         return cls(runtime, tuple(find_domain(there, name) for name in dict.fromkeys(names)))
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Their names, each once."""
+        return tuple(domain.name for domain in self.domains)
+
+    @property
+    def off(self) -> tuple[str, ...]:
+        """Those of them that do not run."""
+        return tuple(domain.name for domain in self.domains if not domain.running)
+
+    @property
     def running(self) -> tuple[str, ...]:
         """Those of them that run."""
         return tuple(domain.name for domain in self.domains if domain.running)
