@@ -24,6 +24,7 @@ from bascule.model.values import Service
 from bascule.survey.verdicts import judge
 from bascule.topology.trace.answer import Certainty
 from bascule.verify.reachability.matrix import Cell, Matrix
+from tests import prefork
 from tests.survey.hearing import hear
 
 EXAMPLE = Path(__file__).parents[2] / "examples/one-nic.yaml"
@@ -229,3 +230,23 @@ def test_an_answer_that_is_open_says_what_was_not_read_and_where_to_ask() -> Non
     sure = replace(found, cells={(0, 1, "icmp"): replace(cell, result=Certainty.NO)}, unread=())
     assert "?" not in show_reach(sure, columns=80)
     assert reach_as_json(found)["unread"] == ["the rules of nft could not be read"]
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("check", ""), "'SITE'"),
+        (("plan", "examples/production.yaml", "--observed", ""), "'--observed'"),
+        (("import", "--root", ""), "'--root'"),
+        (("apply", "examples/production.yaml", "--root", "", "--yes"), "'--root'"),
+        (("survey", "--site", ""), "'--site'"),
+        (("draw", "", "--live"), "'[SITE]'"),
+        (("guest", "start", "web", ""), "'GUEST...'"),
+    ],
+    ids=str,
+)
+def test_an_empty_word_is_no_option_left_out(words: tuple[str, ...], named: str) -> None:
+    """It is a variable that the shell does not have: `--observed "$FILE"` asked this host instead."""
+    done = prefork.run(*words, cwd=EXAMPLE.parents[1])
+    assert (done.returncode, done.stdout) == (64, "")
+    assert done.stderr.startswith(f"error[USAGE]: Invalid value for {named}: it is empty; is a variable"), done.stderr

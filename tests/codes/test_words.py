@@ -54,6 +54,11 @@ def test_a_file_beside_the_site_file_is_called_what_it_should_be(
     assert_error(done, "FILE", f"'{tmp_path}/kep.json' does not exist", status=64, hint="did you mean")
 
 
+def test_a_file_is_named_as_it_was_typed() -> None:
+    done = bascule("check", "https://example.com/site.yaml")
+    assert_error(done, "FILE", "'https://example.com/site.yaml' does not exist", status=65)
+
+
 @pytest.mark.parametrize(
     ("data", "why"),
     [(b"", "the file is empty"), (b"site: x", "line 1 is no JSON"), (b"\x7fELF\xd0\x00", "it is no text")],

@@ -52,7 +52,9 @@ class Verbs(click.Group):
             return None
         name = cmd_name.replace("-", "_") + "_" * keyword.iskeyword(cmd_name)  # import_.py
         module = importlib.import_module(f"bascule.cli.verbs.{name}")
-        command: click.Command = add_options(module.command)
+        from bascule.cli.common import refuse_empty  # behind the verb: `bascule --help` needs none of it
+
+        command: click.Command = refuse_empty(add_options(module.command))
         if VARIABLE in os.environ:
             from bascule.cli.complete import add_completions
 

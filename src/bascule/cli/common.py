@@ -63,6 +63,25 @@ def driver_options(function: F) -> F:
     )(function)
 
 
+class _Given(click.types.StringParamType):
+    """A word. An empty one is what the shell makes of a variable that is not set: `--root "$ROOT"` is not "/"."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "" and not (param is not None and param.default == ""):
+            self.fail("it is empty; is a variable of the shell not set?", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+def refuse_empty(command: click.Command) -> click.Command:
+    """Let no argument and no option of a verb, and of those below it, be an empty word."""
+    for param in command.params:
+        if isinstance(param.type, (click.types.StringParamType, click.Path)):
+            param.type = _Given()
+    for inner in command.commands.values() if isinstance(command, click.Group) else ():
+        refuse_empty(inner)
+    return command
+
+
 class WholeHelp(click.Group):
     """A group whose list of verbs has the first sentence of each whole, where click cuts it."""
 

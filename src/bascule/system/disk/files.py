@@ -32,7 +32,7 @@ def read_bytes(
     try:
         if str(path) == "-":
             return _within(_read(sys.stdin.fileno(), limit + 1, silence_s, STDIN), limit, STDIN, what)
-        return _file(Path(path), limit, silence_s, what)
+        return _file(str(path), limit, silence_s, what)
     except _Unfit as unfit:
         raise (SiteFault if what == SITE_FILE else UsageFault)(*unfit.problems) from unfit
 
@@ -45,8 +45,8 @@ def _unfit(message: str, hint: str | None = None) -> _Unfit:
     return _Unfit(Problem(code="FILE", message=message, hint=hint))
 
 
-def _file(file: Path, limit: int, silence_s: float, what: str) -> bytes:
-    name = f"'{file}'"
+def _file(path: str, limit: int, silence_s: float, what: str) -> bytes:
+    file, name = Path(path), f"'{path}'"
     try:
         kind = file.stat().st_mode
         if stat.S_ISDIR(kind):
