@@ -52,3 +52,34 @@ def test_d01_a_written_address_stays_where_routers_are_not_heard_any_more(real_h
     assert addresses(real_host, "eth0") == ["192.168.1.10/24", "fd00:1::10/64"]
     assert "fd00:1::10/64 scope global" in real_host.ip("-o address show dev eth0 permanent")
     assert real_host.document("plan", path)["changes"] == []
+
+
+def test_d01_an_address_that_stays_on_a_port_is_not_reached_and_that_is_said(real_host: Field) -> None:
+    """The bridge is for guests alone, and nobody said that it takes the address: as found, it stays where it is."""
+    field, path = real_host, real_host.site(AS_FOUND.replace(", address: from-uplink", ""))
+    field.batch("addr add fd00:1::10/64 dev eth0 nodad\n")
+    planned = field.document("plan", path)
+    words = "the host is not reached at what stays on this port (192.168.1.10/24, fd00:1::10/64)"
+    assert f"eth0: {words}: say 'address: from-uplink' at br0" in planned["mind"]
+    assert planned["risk"] == "changes MAC, MTU, address or route"
+    assert planned["must_be_confirmed"]
+    assert field.pings(field.pc, "192.168.1.10")
+    assert field.bascule("apply", path, "--yes", "--no-confirm").returncode == 0
+    assert addresses(field, "eth0") == ["192.168.1.10/24", "fd00:1::10/64"]
+    field.batch("neigh flush all\n")  # as when they have aged: what the pc answers arrives at the bridge
+    field.batch("neigh flush all\n", field.pc)
+    assert not field.pings(field.pc, "192.168.1.10")
+    assert not [line for line in field.document("plan", path)["mind"] if "stays on" in line], "it is so by now"
+
+
+def test_d01_a_second_ipv4_address_on_a_port_is_reached_by_way_of_the_bridge(real_host: Field) -> None:
+    real_host.batch("addr add 192.168.1.11/24 dev eth0\naddr add fd00:1::11/64 dev eth0 nodad\n")
+    path = real_host.site(AS_FOUND.replace("from-uplink", "192.168.1.10/24, gateway: 192.168.1.1"))
+    (line,) = (line for line in real_host.document("plan", path)["mind"] if "stays on" in line)
+    assert line.startswith("eth0: the host is not reached at what stays on this port (fd00:1::11/64)")
+    assert real_host.bascule("apply", path, "--yes", "--no-confirm").returncode == 0
+    for where in (real_host.host, real_host.pc):
+        real_host.batch("neigh flush all\n", where)
+    assert real_host.pings(real_host.pc, "192.168.1.11")
+    real_host.batch("addr add fd00:1::50/64 dev eth0 nodad\n", real_host.pc)
+    assert not real_host.pings(real_host.pc, "fd00:1::11")

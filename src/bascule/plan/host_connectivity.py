@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from msgspec.structs import replace
 
+from bascule.model.kernel_parameters import conf
 from bascule.model.state import Address, HostState, Route
 from bascule.model.values import IfName, Mac
 from bascule.plan.change import Note, Plan
@@ -67,6 +68,29 @@ class HostConnectivity:
             text = f"the only default route of IPv{version} ({_way(first)}) is removed: "
             text += "the host then reaches its own subnets only"
             yield Note(kind="warning", subject=first.dev or "route", text=text)
+
+        yield from self._unheard()
+
+    def _unheard(self) -> Iterator[Note]:
+        """Addresses that stay on a NIC which becomes a port: who asks for them asks the bridge.
+
+        That answers for IPv4 addresses (not where ``arp_ignore`` says so), and by it the answers to neighbours must go.
+        """
+        for name, link in self.after.links.items():
+            before = self.before.links.get(name)
+            if link.master is None or before is None or before.master == link.master:
+                continue
+            bridge = self.after.links[link.master]
+            silent = self.after.sysctls.get(conf(4, bridge.name, "arp_ignore")) == "1"
+            answered = () if silent else tuple(ip_interface(a.ip).network for a in bridge.addresses if ":" not in a.ip)
+            kept = [
+                a.ip
+                for a in link.addresses
+                if not a.is_link_local and not any(ip_interface(a.ip).ip in network for network in answered)
+            ]
+            if kept and bridge.is_bridge:
+                text = f"the host is not reached at what stays on this port ({', '.join(kept)}): "
+                yield Note(kind="warning", subject=name, text=f"{text}say 'address: from-uplink' at {link.master}")
 
     def addresses(self, state: HostState) -> Mapping[str, IfName]:
         """The link that each address of the host is on, with its prefix length; link-local ones if it had no others."""

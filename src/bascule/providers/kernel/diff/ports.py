@@ -38,6 +38,8 @@ def master_steps(old: Link, new: Link, before: HostState, after: HostState) -> I
     down = (ip("link", "set", "dev", name, "down"),) if isinstance(master.options, Bond) and old.up else ()
     up = (ip("link", "set", "dev", name, "up"),) if down and new.up else ()
     moved = f" (from {old.master})" if old.master else ""
+    speaks = any(not address.is_link_local for address in new.addresses)
+    joins = Risk.CHANGES if speaks else Risk.ADDITION  # a port hears nothing for its own addresses any more
     yield step(
         Phase.ENSLAVE,
         name,
@@ -45,7 +47,7 @@ def master_steps(old: Link, new: Link, before: HostState, after: HostState) -> I
         *down,
         words,
         *up,
-        risk=Risk.DETACHES if old.master else Risk.ADDITION,
+        risk=Risk.DETACHES if old.master else joins,
         outage_s=max(PLUG_S if old.master or old.addresses else 0.0, deaf_s(master)),
         about="master",
     )
