@@ -38,7 +38,7 @@ listing() {{
 has() {{ for one in "$@"; do ip addr show | grep -q "inet6* $one" || return 1; done; }}
 until_has() {{ for i in $(seq 80); do has "$@" && break; sleep 0.1; done; sleep 0.5; }}
 udev() {{ for file in /etc/sysctl.d/*bascule*; do [ ! -e $file ] || sysctl -q -p $file 2>/dev/null || true; done; }}
-plan() {{ udev; bascule plan /site.yaml --driver none --json >/tmp/plan 2>&1; }}
+plan() {{ udev; bascule plan /site.yaml --here --driver none --json >/tmp/plan 2>&1; }}
 empty() {{ plan; grep -q '"changes": *\\[\\]' /tmp/plan; }}
 until_empty() {{ for i in $(seq 8); do empty && break; sleep 1; done; tell "$1"; cat /tmp/plan; }}
 {before}
@@ -48,7 +48,7 @@ CHANGE = """\
 until_has {addresses}
 state found
 listing >/tmp/before
-tell apply; bascule apply /site.yaml --yes --no-confirm --driver none --json || echo "status $?"
+tell apply; bascule apply /site.yaml --here --yes --no-confirm --driver none --json || echo "status $?"
 until_empty again
 state applied
 cd /etc; tell files

@@ -16,7 +16,11 @@ OPTIONS: tuple[Entry, ...] = (
 
 
 def random_wanted(random: Random, facts: Sequence[Facts], dialect: str) -> Entry:
-    """Its document; NICs that it does not name are the files' alone."""
+    """Its document; NICs that it does not name are the files' alone.
+
+    As found an address stays on the NIC where nobody says that the bridge takes it, and no file says one of a port.
+    """
+    as_found = random.random() < 0.3
     found = {one.nic: one for one in facts}
     nics: dict[str, Entry] = {}
     bridges: dict[str, Entry] = {}
@@ -28,7 +32,7 @@ def random_wanted(random: Random, facts: Sequence[Facts], dialect: str) -> Entry
         keys = nics[nic] = {}
         if kind < 0.7:
             keys = bridges[f"br{number}"] = {"uplink": nic, **random.choice(OPTIONS)}
-            if own and random.random() < 0.7:
+            if own and (as_found or random.random() < 0.7):
                 keys["address"] = "from-uplink"
                 continue
         if random.random() < 0.6:
@@ -44,7 +48,7 @@ def random_wanted(random: Random, facts: Sequence[Facts], dialect: str) -> Entry
     if random.random() < 0.3:
         bridges["brx"] = {"uplink": "none"}
     host: Entry = {"nics": nics, "persist": dialect.removesuffix("2")} | ({"bridges": bridges} if bridges else {})
-    if random.random() < 0.3:
+    if as_found:
         host["as_found"] = True
     guests = {f"g{n}": {"host": "kvm", "nics": [{"bridge": name}]} for n, name in enumerate(bridges)}
     return {"site": "s", "hosts": {"kvm": host}} | ({"guests": guests} if guests else {})

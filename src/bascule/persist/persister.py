@@ -121,17 +121,22 @@ class Persister(Struct):
         """What the files know and neither the site file nor the kernel does; decided once, before the change.
 
         Each link that asks by DHCP stays the one that its server knows. Where the site file names no name servers,
-        MTU, rank of a lease, privacy or wake-up, those of the host's own files stay, the moved ones included.
+        MTU, rank of a lease, privacy or wake-up, those of the host's own files stay, the moved ones included; and the
+        IPv6 mode that we wrote once.
         """
         from bascule.persist.client_ids import client_ids, with_client_ids
-        from bascule.persist.foreign.own_words import with_own_words
+        from bascule.persist.foreign.own_words import with_earlier_modes, with_own_words
         from bascule.persist.formats import linkfile
 
-        for files in self._own_files(chosen, existing):
+        there, before = self._own_files(chosen, existing)
+        for files in (there, before):
             said = {
                 path: text for path, text in files.items() if not linkfile.is_one(path)
             }  # those stay where they are
             config = with_own_words(config, chosen.parse(said, nics).config, wanted, nics)
+        if there.keys() != existing.keys():
+            silent = {link.name for link in self.host.links() if self.host.spoken(link).ipv6 is None}
+            config = with_earlier_modes(config, chosen.parse(existing, nics).config, silent)
         if any(link.dhcp4 and name not in self._ids for name, link in config.links.items()):
             self._ids = client_ids(config, chosen.parse(existing, nics).config, chosen.takeover.client_id)
         return with_client_ids(config, self._ids)

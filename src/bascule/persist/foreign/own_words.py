@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from msgspec.structs import replace
 
 from bascule.model.dhcp.offers import NOTHING
 from bascule.model.host_links import LISTENING, Ipv6
 from bascule.model.state import HostState, Link, Route
+from bascule.model.values import IfName
 from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.parsed import Hardware
 from bascule.persist.running import is_own, routes_by_link, table_of
@@ -39,6 +40,23 @@ def with_own_words(config: NetworkConfig, before: NetworkConfig, state: HostStat
         links.append(_as_it_spoke(kept, known) if kept.addresses or kept.dhcp4 else kept)
     links = [_as_wide_as_ports(link, links, state) for link in links]
     return config.with_links(links)
+
+
+def with_earlier_modes(config: NetworkConfig, earlier: NetworkConfig, silent: Collection[IfName]) -> NetworkConfig:
+    """The same with the IPv6 modes that our files have, of links of which the site file is ``silent``.
+
+    What the kernel shows of a link is by then what the manager makes of our files, and each makes something else of it.
+    """
+    links = []
+    for link in config.links.values():
+        before = earlier.links.get(link.name) if link.name in silent else None
+        same = before is not None and before.master is None and _has_words(before) == _has_words(link)
+        links.append(replace(link, ipv6=before.ipv6) if before is not None and same and link.master is None else link)
+    return config.with_links(links)
+
+
+def _has_words(link: LinkConfig) -> bool:
+    return bool(link.addresses) or link.dhcp4
 
 
 def with_words_of_udev(config: NetworkConfig, udev: NetworkConfig) -> NetworkConfig:
