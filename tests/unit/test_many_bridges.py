@@ -24,6 +24,8 @@ from bascule.topology.sweep.equivalence import EquivalenceClasses
 from bascule.topology.trace.network import HostNetwork
 from bascule.verify.reachability.changes import what_changes
 from bascule.verify.reachability.live import host_to_ask
+from bascule.verify.wire.foreign_macs import uplinks_of
+from bascule.verify.wire.macs_inside import MacsInside
 from tests.work import assert_linear
 
 BRIDGES = 60
@@ -108,6 +110,18 @@ def lost(number: int) -> Callable[[], object]:
 def test_four_times_the_guests_of_one_bridge_are_four_times_the_work() -> None:
     lost(4)()
     assert_linear(lost, 80)
+
+
+def heard(number: int) -> Callable[[], object]:
+    """Who is listened for on the wires and the bridges of a host."""
+    site = parse(text(number).encode(), "site.yaml")
+    state = prepare_from(site, site.hosts["h"], found(number)).wanted
+    return lambda: (list(uplinks_of(site, site.hosts["h"], state, ())), MacsInside(site, site.hosts["h"], state))
+
+
+def test_four_times_the_bridges_are_four_times_the_work_of_verify() -> None:
+    heard(4)()
+    assert_linear(heard, BRIDGES)
 
 
 def compared(number: int) -> Callable[[], object]:

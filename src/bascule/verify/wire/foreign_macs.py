@@ -16,7 +16,8 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from typing import Self
 
@@ -31,7 +32,7 @@ from bascule.model.state import HostState, Link
 from bascule.model.values import IfName, IpAddress, IpInterface, Mac
 from bascule.policy.guards.ports import link_local
 from bascule.system.net.netns import Namespace
-from bascule.system.net.packet import open_packet
+from bascule.system.net.packet import close_all, open_packet, open_sender
 from bascule.verify.checks import Check, read_neighbours
 from bascule.verify.wire.misdirected import MACS_AT_MOST, ROUNDS, arrivals
 
@@ -73,31 +74,33 @@ class Uplink(Struct, frozen=True):
 
 def uplinks_of(site: Site, host: Host, state: HostState, known: tuple[IpInterface, ...]) -> Iterator[Uplink]:
     """The uplinks of a host's bridges that are up. ``known`` are addresses that the host has heard of."""
+    every, others = _every(site, host, known), _speaking(site, host, state)
     for bridge, name in ((one, port.link) for one in host.bridges.values() for port in one.every_port):
         link, port = state.links.get(bridge.name), state.links.get(name)
         if link is None or port is None or port.mac is None or not port.up or _is_blocked(port):
             continue
         network = site.network_of_link(host, name)
-        nics = [nic for nic in site.guest_nics(host.name) if nic.bridge == bridge.name]
+        nics = site.nics_on(host.name, bridge.name)
         own = {link.mac: str(bridge.name)} if link.mac is not None else {}
         yield Uplink(
             name=port.name,
             mac=port.mac,
             owners={**own, **{nic.mac: nic.guest for nic in nics}},
             has_ipv4=network is None or not network.subnets or any(x.version == 4 for x in network.subnets),
-            addresses=_addresses(site, host, network, known),
-            other=_other(site, host, state, network, bridge.name),
+            addresses=_addresses(network, every),
+            other=next((one for one in others.get(network.name if network else "", ()) if one[0] != bridge.name), None),
             spoken=_spoken(link),
         )
 
 
 def own_links(site: Site, host: Host, state: HostState, known: tuple[IpInterface, ...]) -> Iterator[Uplink]:
     """The NICs and bonds that are up and on which the host itself speaks."""
+    every = _every(site, host, known)
     for said in host.speakers():
         link = state.links.get(said.name)
         if isinstance(said, Nic | Bond) and link is not None and link.mac is not None and link.up and not link.master:
             network = site.network_of_link(host, said.name)
-            addresses = _addresses(site, host, network, known)
+            addresses = _addresses(network, every)
             owners = {link.mac: str(said.name)}
             yield Uplink(
                 name=link.name,
@@ -129,29 +132,36 @@ def blocked_uplinks(host: Host, state: HostState) -> Iterator[Check]:
                 yield Check(id="foreign-mac", subject=port.name, ok=None, detail=detail)
 
 
-def _addresses(
-    site: Site, host: Host, network: Network | None, known: tuple[IpInterface, ...]
-) -> tuple[IpAddress, ...]:
-    """The addresses of a network that the file names or the host has heard of."""
-    if network is None:
-        return ()
-    declared = [a for nic in site.guest_nics(host.name) for a in nic.addresses]
-    declared += [a for said in host.speakers() for a in said.addresses]
-    declared += [a for machine in site.machines.values() for nic in machine.nics for a in nic.addresses]
-    found = {a.ip for a in (*declared, *known) if any(a.ip in subnet for subnet in network.subnets)}
-    return tuple(sorted(found, key=lambda one: (one.version, int(one))))
+def _order(address: IpAddress) -> tuple[int, int]:
+    return address.version, int(address)
 
 
-def _other(
-    site: Site, host: Host, state: HostState, network: Network | None, bridge: IfName
-) -> tuple[IfName, Mac] | None:
-    """Another link of the host in the network of a bridge, which is no port itself."""
-    for link in state.links.values() if network is not None else ():
-        if link.name == bridge or link.master is not None or link.mac is None or not (link.up and link.facts.carrier):
-            continue
-        if site.network_of_link(host, link.name) == network:
-            return link.name, link.mac
-    return None
+def _every(site: Site, host: Host, known: Iterable[IpInterface]) -> list[IpAddress]:
+    """The addresses that the file names or the host has heard of, in their order."""
+    found = {a.ip for nic in site.guest_nics(host.name) for a in nic.addresses}
+    found |= {a.ip for said in host.speakers() for a in said.addresses}
+    found |= {a.ip for machine in site.machines.values() for nic in machine.nics for a in nic.addresses}
+    return sorted(found.union(a.ip for a in known), key=_order)
+
+
+def _addresses(network: Network | None, every: Sequence[IpAddress]) -> tuple[IpAddress, ...]:
+    """Those of all addresses that are in a network."""
+    found: set[IpAddress] = set()
+    for subnet in network.subnets if network is not None else ():
+        first, last = _order(subnet[0]), _order(subnet[-1])
+        found.update(every[bisect_left(every, first, key=_order) : bisect_right(every, last, key=_order)])
+    return tuple(sorted(found, key=_order))
+
+
+def _speaking(site: Site, host: Host, state: HostState) -> Mapping[str, list[tuple[IfName, Mac]]]:
+    """The links of the host that are no ports, and their MACs, by the network that they are in."""
+    found: dict[str, list[tuple[IfName, Mac]]] = {}
+    for link in state.links.values():
+        if link.master is None and link.mac is not None and link.up and link.facts.carrier:
+            network = site.network_of_link(host, link.name)
+            if network is not None:
+                found.setdefault(network.name, []).append((link.name, link.mac))
+    return found
 
 
 class ForeignMacs:
@@ -165,22 +175,23 @@ class ForeignMacs:
 
     def __enter__(self) -> Self:
         """Listen, and let everybody out there speak. Raises NotPermitted."""
-        for link, uplink in self._uplinks.items():
-            with contextlib.suppress(OSError):  # it is gone meanwhile
-                macs = filters.from_macs(uplink.owners) if len(uplink.owners) <= FILTERED_AT_MOST else []
-                self._ears[link] = open_packet(
-                    link, bpf.any_of(*(macs or [filters.all_frames()]), refuse_outgoing=True)
-                )
-                self._asked[link] = frozenset(uplink.questions())
-                with open_packet(link, protocol=0) as mouth:
+        if not self._uplinks:
+            return self
+        with open_sender() as sender:
+            for link, uplink in self._uplinks.items():
+                with contextlib.suppress(OSError):  # it is gone meanwhile
+                    macs = filters.from_macs(uplink.owners) if len(uplink.owners) <= FILTERED_AT_MOST else []
+                    self._ears[link] = open_packet(
+                        link, bpf.any_of(*(macs or [filters.all_frames()]), refuse_outgoing=True)
+                    )
+                    self._asked[link] = frozenset(uplink.questions())
                     for frame in self._asked[link]:
-                        mouth.send(frame)
+                        sender.sendto(frame, (link, 0))
         self._began = time.monotonic()
         return self
 
     def __exit__(self, *_: object) -> None:
-        for ear in self._ears.values():
-            ear.close()
+        close_all(self._ears.values())
 
     def checks(self) -> Iterator[Check]:
         """What was heard, after LISTEN_S at least: a check for each uplink, or for each MAC that somebody has, too."""

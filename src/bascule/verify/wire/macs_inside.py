@@ -16,9 +16,9 @@ from msgspec import Struct
 from bascule.frames import bpf, filters
 from bascule.frames.packet import read_frame
 from bascule.model.site import GuestNic, Host, Site
-from bascule.model.state import HostState
+from bascule.model.state import HostState, Link
 from bascule.model.values import IfName, Mac
-from bascule.system.net.packet import BUFFER, open_packet
+from bascule.system.net.packet import BUFFER, open_packet, open_sender
 from bascule.verify.checks import Check
 from bascule.verify.wire.foreign_macs import AT_MOST, Uplink, described
 
@@ -43,13 +43,15 @@ class MacsInside:
 
     def __enter__(self) -> Self:
         """Listen, and let everybody on the bridges speak. Raises NotPermitted."""
-        if self._bridges:
-            kinds = bpf.any_of(filters.arp_frames(), filters.neighbour_discovery(), refuse_outgoing=True)
-            self._ear = open_packet(None, kinds, buffer_bytes=BUFFER)
-        for one in self._bridges:
-            with contextlib.suppress(OSError), open_packet(one.bridge, protocol=0) as mouth:
-                for frame in one.asked.questions():
-                    mouth.send(frame)
+        if not self._bridges:
+            return self
+        kinds = bpf.any_of(filters.arp_frames(), filters.neighbour_discovery(), refuse_outgoing=True)
+        self._ear = open_packet(None, kinds, buffer_bytes=BUFFER)
+        with open_sender() as sender:
+            for one in self._bridges:
+                with contextlib.suppress(OSError):
+                    for frame in one.asked.questions():
+                        sender.sendto(frame, (one.bridge, 0))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -72,9 +74,12 @@ class MacsInside:
                 f"what is behind that port of {places[port].bridge} has the same MAC, and gets its frames"
             )
             yield Check(id="foreign-mac", subject=name, ok=False, detail=detail)
+        links: dict[Mac | None, list[Link]] = {}
+        for link in self._state.links.values():
+            links.setdefault(link.mac, []).append(link)
         for nic in self._nics:
-            for link in self._state.links.values():
-                if link.mac == nic.mac and link.name != nic.tap and not link.is_bridge:
+            for link in links.get(nic.mac, ()):
+                if link.name != nic.tap and not link.is_bridge:
                     detail = f"the host's own link {link.name} has its MAC {nic.mac}"
                     yield Check(id="foreign-mac", subject=nic.guest, ok=False, detail=detail)
 
@@ -91,15 +96,18 @@ def _owners(host: Host, state: HostState, nics: list[GuestNic]) -> Iterator[Port
     taps: dict[str, frozenset[str]] = {}
     for nic in nics:  # a guest may bundle NICs of its own, which then have one MAC
         taps[nic.guest] = taps.get(nic.guest, frozenset()) | {nic.tap}
-    for name in dict.fromkeys(nic.master for nic in nics):
+    by_bridge: dict[IfName | None, list[GuestNic]] = {}
+    for nic in nics:
+        by_bridge.setdefault(nic.master, []).append(nic)
+    for name, some in by_bridge.items():
         bridge = state.links.get(IfName(name)) if name is not None else None
         if bridge is None or bridge.mac is None or not bridge.up:
             continue
         declared = host.bridges.get(bridge.name)
         wires = {port.link for port in declared.every_port} if declared is not None else set()
-        macs = {nic.mac: (nic.guest, taps[nic.guest]) for nic in nics if nic.master == name}
+        macs = {nic.mac: (nic.guest, taps[nic.guest]) for nic in some}
         own = {bridge.mac: (str(bridge.name), frozenset[str]())}
-        addresses = tuple(address.ip for nic in nics if nic.master == name for address in nic.addresses)
+        addresses = tuple(address.ip for nic in some for address in nic.addresses)
         asked = Uplink(
             name=bridge.name, mac=bridge.mac, owners=dict.fromkeys(macs, ""), has_ipv4=True, addresses=addresses
         )
