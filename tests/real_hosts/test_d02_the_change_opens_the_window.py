@@ -214,3 +214,24 @@ def test_an_address_that_two_links_have_moves_from_one(real_host: Field) -> None
         "203.0.113.9/32 moves from eth0 to br0",
         "eth0, which carries 203.0.113.9/32: become a port of br0",
     ]
+
+
+def test_d02_a_line_by_a_policy_table_is_the_administrators_own(real_host: Field) -> None:
+    """Where a rule for the source leads by a table of its own, table main knows no way to the peer."""
+    real_host.batch(
+        "route del default\nrule add from 192.168.1.10 lookup 100 pref 100\n"
+        "route add default via 192.168.1.1 dev eth0 table 100\n"
+    )
+    line = "203.0.113.5 40000 192.168.1.10 22"
+    mind = [one["text"] for one in real_host.document("plan", real_host.site(ONE_NIC), ssh=line)["notes"]]
+    assert "your own connection (from 203.0.113.5 to 192.168.1.10) runs over it; your address stays, on br0" in mind
+
+
+def test_d02_a_line_to_a_link_local_address_is_one_as_well(real_host: Field) -> None:
+    text = ONE_NIC.partition("    bridges")[0].replace("network: office", "network: office, ipv6: off")
+    site, line = real_host.site(text), "fe80::50%eth0 40000 fe80::ff:fe00:10%eth0 22"
+    mind = [one["text"] for one in real_host.document("plan", site, ssh=line)["notes"]]
+    assert any("fe80::ff:fe00:10 goes away with it" in one for one in mind), mind
+    done = real_host.bascule("apply", site, "--yes", ssh=line)
+    assert done.returncode == 0 and "within 60 s, or it is taken back" in done.stdout + done.stderr
+    assert real_host.bascule("undo", "--yes").returncode == 0

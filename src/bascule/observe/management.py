@@ -71,7 +71,7 @@ def management(state: HostState) -> Management | None:
         return None  # that session ends in another namespace
     try:
         ip_address(peer)
-        words = ("ip", "-j", "route", "get", peer, *(("oif", zone) if zone else ()))
+        words = ("ip", "-j", "route", "get", peer, "from", address, *(("oif", zone) if zone else ()))
         route = json.loads(run(words).stdout)[0]
     except (ValueError, IndexError, CommandFailed, NotPermitted):
         return None
