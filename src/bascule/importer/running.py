@@ -34,6 +34,7 @@ GUEST_END = re.compile(
     r"veth[0-9a-z]+|tap.*|vnet[0-9]+|lxc.*|cali.*|vb-.*|ve-.*|fwln.*|fwpr.*|(qvb|qvo|qr-|qg-|ns-)[0-9a-f]{8}-[0-9a-f]{2}"
 )
 FALLBACK = {"gre0", "gretap0", "erspan0", "tunl0", "sit0", "ip6tnl0", "ip6gre0", "ip_vti0", "ip6_vti0"}
+NO_CABLE = "a site file lays no cable between two bridges"
 ROUTING_DAEMONS = {"zebra", "bird", "bgp", "ospf", "isis", "rip", "eigrp", "babel", "openr", "gated", "xorp"}
 
 
@@ -78,6 +79,8 @@ def running_config(state: HostState, taken: Collection[str] = ()) -> RunningConf
             reason = reason or "left to whoever made it"
             words = f"{name}: {reason}{': ' if told else ''}{told}"
             theirs.append(words) if name in taken else notes.append(words)
+        elif not link.options.is_link:
+            notes.append(f"{name}: {link.options.noun} to {link.parent}: it stays as it is; {NO_CABLE}")
         elif not _is_idle(link):
             passed.append(link)
     notes += _of_others(links, state, routes)

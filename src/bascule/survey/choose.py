@@ -53,7 +53,9 @@ def _hardware(state: HostState) -> list[Link]:
     physical = [link for link in links if isinstance(link.options, Physical)]
     if physical:
         return physical
-    cables = [link for link in links if isinstance(link.options, Veth)]  # a container's or a namespace's NICs
+    cables = [
+        link for link in links if isinstance(link.options, Veth) and link.options.is_link
+    ]  # a container's or a namespace's NICs
     return [link for link in cables if link.parent is None] or cables
 
 

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from bascule.errors import CommandFailed, MissingTool, NotPermitted, Problem
 from bascule.guests.runtimes.runtime import bring
 from bascule.host.live import HERE
+from bascule.model.links import PatchPort
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.providers.ovs import OVS
@@ -64,7 +65,7 @@ def as_played(host: Host, state: HostState) -> HostState:
     links = {
         name: replace(link, master=None, port=None, vlans=()) if link.master in others else link
         for name, link in state.links.items()
-        if name not in others
+        if name not in others and not isinstance(link.options, PatchPort)
     }
     kept = {
         name: row

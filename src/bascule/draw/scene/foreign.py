@@ -106,7 +106,7 @@ def _sort(link: Link) -> tuple[Layer, Kind, tuple[str, ...]]:
         case Macvtap():
             return Layer.TAP, Kind.MACVTAP, ("macvtap",)
         case Veth() if link.master is not None:
-            return Layer.TAP, Kind.LINK, ("veth",)
+            return Layer.TAP, Kind.LINK, (link.options.word,)
         case Veth():
             return Layer.NIC, Kind.NIC, ("veth",)
         case options:

@@ -7,7 +7,7 @@ from typing import Any
 
 from bascule.model.links.bond import LOSES_GUESTS, Bond
 from bascule.model.links.bridge import PORTS_MAX, Bridge, BridgePort
-from bascule.model.links.openvswitch import OpenVSwitch, OpenVSwitchBond
+from bascule.model.links.openvswitch import InternalPort, OpenVSwitch, OpenVSwitchBond, PatchPort
 from bascule.model.links.options import LinkOptions
 from bascule.model.links.plain import Dummy, Loopback, Macvtap, Other, Physical, Tap, Veth
 from bascule.model.links.vlan import Vlan
@@ -22,12 +22,14 @@ __all__ = [
     "Bridge",
     "BridgePort",
     "Dummy",
+    "InternalPort",
     "LinkOptions",
     "Loopback",
     "Macvtap",
     "OpenVSwitch",
     "OpenVSwitchBond",
     "Other",
+    "PatchPort",
     "Physical",
     "Tap",
     "Veth",
@@ -37,7 +39,10 @@ __all__ = [
 
 KINDS: Mapping[str, type[LinkOptions]] = {
     cls.kind: cls
-    for cls in (Physical, Loopback, Bridge, OpenVSwitch, OpenVSwitchBond, Vlan, Bond, Tap, Veth, Macvtap, Dummy)
+    for cls in (
+        *(Physical, Loopback, Bridge, OpenVSwitch, OpenVSwitchBond, InternalPort, PatchPort, Vlan, Bond, Tap, Veth),
+        *(Macvtap, Dummy),
+    )
 }
 
 BRIDGES: Mapping[str, type[Bridge]] = {cls.said: cls for cls in (Bridge, OpenVSwitch)}  # by the site file's word

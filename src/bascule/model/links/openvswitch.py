@@ -6,6 +6,8 @@ from typing import Any, ClassVar
 
 from bascule.model.links.bond import Bond
 from bascule.model.links.bridge import Bridge
+from bascule.model.links.plain import Veth
+from bascule.model.links.vlan import Vlan
 
 MAKER = "Open vSwitch"
 DEAF_S = 30.0  # two forward delays (stp-forward-delay in ovs-vswitchd.conf.db(5))
@@ -68,3 +70,25 @@ class OpenVSwitchBond(Bond, frozen=True, kw_only=True):
     fixed: ClassVar[frozenset[str]] = frozenset()
 
     lacp: str = ""  # active, passive, or off
+
+
+class InternalPort(Vlan, frozen=True, kw_only=True):
+    """A port with a tag on which the host itself speaks: what a VLAN link over the bridge is, made by the switch."""
+
+    kind: ClassVar[str] = "openvswitch-internal"
+    by_kernel: ClassVar[bool] = False
+    maker: ClassVar[str] = MAKER
+    tool: ClassVar[str] = "ovs-vsctl"
+    noun: ClassVar[str] = f"an internal port of {MAKER}"
+
+
+class PatchPort(Veth, frozen=True, kw_only=True):
+    """One end of a cable between two bridges, of which the kernel knows nothing; the other end is its ``parent``."""
+
+    kind: ClassVar[str] = "openvswitch-patch"
+    by_kernel: ClassVar[bool] = False
+    maker: ClassVar[str] = MAKER
+    tool: ClassVar[str] = "ovs-vsctl"
+    noun: ClassVar[str] = f"a patch port of {MAKER}"
+    word: ClassVar[str] = "patch port"
+    is_link: ClassVar[bool] = False

@@ -38,6 +38,7 @@ class Veth(LinkOptions, frozen=True, kw_only=True):
     """One end of a virtual cable."""
 
     kind: ClassVar[str] = "veth"
+    word: ClassVar[str] = "veth"  # in pictures
     virtual: ClassVar[bool] = False
 
 

@@ -16,3 +16,8 @@ class Vlan(LinkOptions, frozen=True, kw_only=True):
 
     protocol: str = "802.1Q"
     id: int = 0
+
+    @property
+    def tag(self) -> tuple[str, int]:
+        """What it puts on, whoever makes it."""
+        return self.protocol, self.id

@@ -105,7 +105,7 @@ def _lay(build: TargetBuilder, name: IfName, options: Vlan, below: IfName, place
         build.links[name] = Link(
             name=name, options=options, parent=below, mac=parent.mac, mtu=parent.mtu, alias=build.mark
         )
-    elif (before.options, before.parent) != (options, below):
+    elif not isinstance(before.options, Vlan) or (before.options.tag, before.parent) != (options.tag, below):
         what = f"'{name}' exists on this host and is not VLAN {options.id} of {below}"
         raise occupied("NOT-THE-VLAN", what, None, place)
     else:

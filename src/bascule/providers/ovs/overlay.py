@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec.structs import replace
 
-from bascule.model.links import BridgePort, OpenVSwitch, OpenVSwitchBond
+from bascule.model.links import BridgePort, InternalPort, OpenVSwitch, OpenVSwitchBond, PatchPort
 from bascule.model.state import MARK, HostState, Link, LinkFacts, PortVlans
 from bascule.model.values import IfName
 from bascule.providers.ovs.state import PRIMARY, RATE, BridgeRow, PortRow, SwitchState
@@ -40,8 +40,14 @@ def lay_over(state: HostState, part: SwitchState) -> HostState:
             links |= _bond(port, master.name, vlans, links)
             continue
         for interface in port.interfaces:
+            if interface.type == "patch" and (peer := interface.options.get("peer")):
+                links[IfName(port.name)] = _patch(port, master.name, IfName(peer), vlans)
             link = links.get(IfName(interface.name))
             if link is not None and link.master in {None, DATAPATH} and not isinstance(link.options, OpenVSwitch):
+                if interface.type == "internal" and port.tag and port.vlan_mode in {None, "access"}:
+                    own = InternalPort(id=port.tag)  # the host's own end, as a VLAN link over the bridge would be
+                    links[link.name] = replace(link, options=own, parent=master.name, master=None)
+                    continue
                 flags = BridgePort(isolated=True) if port.protected else None
                 links[link.name] = replace(link, master=master.name, port=flags, vlans=vlans)
     tunnels = {link.name: replace(link, master=None) for link in links.values() if link.master in OWN_LINKS}
@@ -75,6 +81,15 @@ def _bond(
         facts=LinkFacts(carrier=any(link.facts.carrier for link in members)),
     )
     return {name: bond, **{link.name: replace(link, master=name, port=None, vlans=()) for link in members}}
+
+
+def _patch(port: PortRow, bridge: IfName, peer: IfName, vlans: tuple[PortVlans, ...]) -> Link:
+    """One end of a cable to another switch."""
+    alias, name = MARK + port.site if port.site else "", IfName(port.name)
+    facts = LinkFacts(carrier=True)
+    return Link(
+        name=name, options=PatchPort(), up=True, parent=peer, master=bridge, alias=alias, vlans=vlans, facts=facts
+    )
 
 
 def _switch(link: Link, bridge: BridgeRow, part: SwitchState) -> Link:

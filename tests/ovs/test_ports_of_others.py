@@ -1,0 +1,62 @@
+"""Switches that somebody else has made: the host on internal ports with tags, and a patch port between two bridges."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bascule.model.links import InternalPort, PatchPort
+from bascule.providers.observe import observe
+from bascule.providers.ovs.overlay import lay_over
+from tests.apply.hosts import Bed
+from tests.lab import Lab
+from tests.ovs.stage import rows, switched, vsctl
+
+MADE = """add-br a -- set Bridge a datapath_type=netdev -- add-port a eth4 trunks=0,30,40
+-- add-port a v30 tag=30 -- set Interface v30 type=internal -- add-port a v40 tag=40 -- set Interface v40 type=internal
+-- add-br b -- set Bridge b datapath_type=netdev -- add-port b vnet3
+-- add-port a pa -- set Interface pa type=patch options:peer=pb
+-- add-port b pb -- set Interface pb type=patch options:peer=pa"""
+
+
+@pytest.fixture
+def bed(lab: Lab, tmp_path: Path) -> Bed:
+    bed = switched(lab, tmp_path)
+    vsctl(bed, *MADE.split())
+    for words in ("dev a up", "dev b up", "v30 up", "v40 up"):
+        bed.ip(f"link set {words}")
+    bed.ip("addr add 10.30.0.5/24 dev v30")
+    bed.ip("addr add 10.40.0.5/24 dev v40")
+    return bed
+
+
+def test_where_the_host_speaks_is_imported_kept_and_walked(bed: Bed) -> None:
+    """An internal port with a tag is what a VLAN link over the bridge is, and a file says it so."""
+    words = bed.run("import").stdout
+    assert "v30: {link: a, id: 30, address: 10.30.0.5/24" in words
+    assert "pa: a patch port of Open vSwitch to pb: it stays as it is" in words
+    bed.site.write_text(words)
+    site = str(bed.site)
+    assert json.loads(bed.run("plan", site, "--json", "--here").stdout)["changes"] == []
+    assert ": YES" in bed.run("why", "10.30.0.9", "h", "--site", site).stdout.splitlines()[0]
+    bed.site.write_text(words.replace("10.40.0.5/24", "10.40.0.6/24"))
+    assert bed.run("plan", site, "--here", "--commands").stdout == "ip address replace 10.40.0.6/24 dev v40\n"
+    made = rows(bed)
+    assert bed.run("apply", site, "--here", "--yes", "--no-confirm").returncode == 0
+    assert "10.40.0.6/24" in bed.ip("addr show dev v40")
+    assert bed.run("undo").returncode == 0
+    assert (rows(bed).ports, "10.40.0.6/24" in bed.ip("addr show dev v40")) == (made.ports, False)
+    bed.site.write_text(words.replace("id: 40", "id: 41").replace("vlan: 40", "vlan: 41"))
+    told = bed.run("plan", site, "--here")
+    assert "error[NOT-THE-VLAN]: 'v40' exists on this host and is not VLAN 41 of a" in told.stderr
+
+
+def test_a_cable_between_two_bridges_is_seen(bed: Bed) -> None:
+    state = lay_over(observe(namespace=bed.host), rows(bed))
+    kinds = {name: type(state.links[name].options) for name in ("v30", "pa", "pb")}  # type: ignore[index]
+    assert kinds == {"v30": InternalPort, "pa": PatchPort, "pb": PatchPort}
+    assert [(one.name, one.parent) for one in state.ports("b") if one.parent] == [("pb", "pa")]
+    nodes = json.loads(bed.run("draw", "--live", "--json").stdout)["nodes"]
+    assert ["patch port" in one["notes"] for one in nodes if one["label"] in {"pa", "pb"}] == [True, True]
