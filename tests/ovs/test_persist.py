@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bascule.importer.importing import Sources, import_sources
 from bascule.model.dialects import writable
 from bascule.model.links import OpenVSwitch
 from bascule.model.values import IfName
@@ -232,6 +233,18 @@ def test_what_others_wrote_is_taken_and_the_rest_is_named(name: str) -> None:
     assert "mgmt" not in parsed.config.links
     told = [left.why for left in parsed.left]
     assert all(any(words in one for one in told) for words in why), told
+
+
+@pytest.mark.parametrize("name", [*SAYS_ALL, "netplan"])
+def test_who_gets_copies_is_told_where_files_alone_are_imported(name: str) -> None:
+    """No dialect says a mirror, and its target would be an ordinary port."""
+    text = SITE.replace("nics: {eth1: {network: lan}, ", "nics: {eth1: {network: lan}, eth9: {}, ")
+    text = text.replace("fail_mode: secure}", "fail_mode: secure, mirror: [{to: eth9}]}")
+    site = parse(text.encode(), "site.yaml")
+    written = dialect(name, writable).render(wanted_config(site, site.hosts["h"]))
+    found = import_sources(Sources(host="h", site="s", dialect=name, files=written))
+    (told,) = (one for one in found.notes if "copies of a mirror" in one)
+    assert told.startswith("ovs0: no file says whether one of its ports (eth1, eth9) gets the copies of a mirror, and")
 
 
 OVS = """\
