@@ -20,7 +20,7 @@ from bascule.plan.batch import Batch, script
 from bascule.plan.change import Command, Note
 from bascule.plan.make import make_plan
 from bascule.plan.step import Phase, Step, step
-from bascule.providers.effects import ObserveScope
+from bascule.providers.effects import ObserveScope, PlainEffects
 from bascule.providers.json import from_json, to_json
 from bascule.providers.merging import merge_mapping
 from bascule.providers.observe import look
@@ -63,14 +63,11 @@ class Notices(PlainProvider):
         return NoticeEffects(self.folder)
 
 
-class NoticeEffects:
+class NoticeEffects(PlainEffects):
     """Reads and writes the folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-
-    def programs(self) -> tuple[tuple[str, ...], ...]:
-        return ()
 
     def read(self, texts: Callable[[], Sequence[str]], scope: ObserveScope) -> Mapping[str, str]:
         return {path.name: path.read_text() for path in sorted(self.folder.iterdir())}

@@ -35,7 +35,6 @@ KNOW = {
     "what the file wants of it": {
         "plan/target/bonds_and_vlans.py",
         "plan/target/bridges.py",
-        "plan/target/builder.py",
         "plan/target/openvswitch.py",
         "policy/guards/openflow_gaps.py",
     },
@@ -60,7 +59,6 @@ KNOW = {
         "importer/libvirt/networks.py",
         "importer/libvirt/plugs.py",
         "providers/libvirt/domain_xml.py",
-        "providers/libvirt/effects.py",
         "providers/libvirt/parse.py",
         "providers/qemu/diff.py",
         "providers/qemu/effects.py",

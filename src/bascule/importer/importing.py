@@ -31,7 +31,6 @@ from bascule.persist.dialect import dialect
 from bascule.persist.foreign.dhclient import READ_BY, with_dhclient
 from bascule.persist.foreign.dhcpcd import FILE as DHCPCD
 from bascule.persist.foreign.dhcpcd import with_dhcpcd
-from bascule.persist.formats.openvswitch import perhaps_listening
 from bascule.persist.formats.values import named_tables
 from bascule.persist.parsed import Files, Parsed, Unparsed, printable
 from bascule.persist.wanted import GUEST_TAPS
@@ -112,9 +111,7 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
             config, told = disagreements(kernel, config, sources.state)
             notes += by_programs(kernel, config)
         config = together(kernel, config)
-    else:
-        notes += perhaps_listening(config)
-    notes += _no_files(sources)
+    notes += (*_no_files(sources), *(config.perhaps_listening() if sources.state is None else ()))
     is_here, modes = sources.state is not None, frozenset(_known_modes(config, sources))
     entry = host_entry(config, unsure, modes, parsed.snooping)
     if sources.state is not None:

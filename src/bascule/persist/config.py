@@ -7,7 +7,7 @@ can be exact: ports carry no addresses, IPv4 comes before IPv6, routes are sorte
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 
 from msgspec import Struct, field
@@ -231,6 +231,16 @@ class NetworkConfig(Struct, frozen=True, kw_only=True):
             if link.master is not None:
                 found.setdefault(link.master, []).append(name)
         return found
+
+    def perhaps_listening(self) -> Iterator[str]:
+        """Of each switch with several ports: one may get the copies of a mirror, which no dialect says."""
+        for name, ports in self.ports().items():
+            link = self.links.get(name)
+            if link is not None and isinstance(link.options, OpenVSwitch) and len(ports) > 1:
+                words = (
+                    f"{name}: no file says whether one of its ports ({', '.join(ports)}) gets the copies of a mirror"
+                )
+                yield f"{words}, and is none that forwards: see 'ovs-vsctl list Mirror', and say it under 'mirror'"
 
     def above(self) -> dict[IfName, list[LinkConfig]]:
         """The links that stand on each, as VLANs do, in the order of their names."""

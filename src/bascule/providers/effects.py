@@ -13,6 +13,7 @@ from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.plan.batch import Batch
 from bascule.plan.change import Note
+from bascule.system.net.netns import Namespace
 
 
 class ObserveScope(Struct, frozen=True, kw_only=True):
@@ -69,6 +70,9 @@ class Effects(Protocol):
         Raises CommandFailed or NotPermitted with the change's subject and action and the reason.
         """
 
+    def ports_came(self, namespace: Namespace | None) -> None:
+        """Others have made or removed ports of its bridges. Raises CommandFailed or NotPermitted."""
+
 
 class PlainEffects:
     """What most effects answer alike: no program is needed for a look, and a command is a call of its tool."""
@@ -82,6 +86,9 @@ class PlainEffects:
         for command in batch.commands:
             where.run((command.tool, *command.words), keep=keep)
         return ()
+
+    def ports_came(self, namespace: Namespace | None) -> None:
+        """It has no bridges."""
 
 
 def is_enabled(unit_path: str, target: str) -> bool:

@@ -62,15 +62,6 @@ def unsaid(host: Host, config: NetworkConfig, dialect: str, gaps: Iterable[str] 
             yield name, f"{series(told)}: {dialect} has no words for that, and Open vSwitch's own database keeps it"
 
 
-def perhaps_listening(config: NetworkConfig) -> Iterator[str]:
-    """Of each switch with several ports: one may get the copies of a mirror, which files do not say."""
-    for name, ports in config.ports().items():
-        link = config.links.get(name)
-        if link is not None and isinstance(link.options, OpenVSwitch) and len(ports) > 1:
-            words = f"{name}: no file says whether one of its ports ({', '.join(ports)}) gets the copies of a mirror"
-            yield f"{words}, and is none that forwards: see 'ovs-vsctl list Mirror', and say it under 'mirror'"
-
-
 def refuse_missing(host: Host, config: NetworkConfig, dialect: str, why: Callable[[bool], str | None]) -> None:
     """Raise Inexpressible where whoever reads a dialect's files here makes no such bridge, or none with a mirror."""
     gaps = Gaps(dialect)

@@ -95,9 +95,9 @@ class TargetBuilder(Struct, kw_only=True):
         self.set(name, up=True, master=master, port=kept, vlans=link.vlans if as_found else ())
 
     def _is_row_of_ours(self, name: str) -> bool:
-        """Whether the site made a port of Open vSwitch; what others set at it that the file does not say goes."""
-        row = getattr(self.observed.parts.get("ovs"), "ports", {}).get(name)
-        return row is not None and row.site == self.site.name
+        """Whether the site made a port of a switch; what others set at it that the file does not say goes."""
+        rows = (getattr(part, "ports", {}).get(name) for part in self.observed.parts.values())
+        return any(row is not None and row.site == self.site.name for row in rows)
 
     def because(self, name: str, text: str, place: Place) -> None:
         """Say why a link or a parameter is what it is, and which line of the file says so."""

@@ -52,10 +52,12 @@ class LibvirtEffects(PlainEffects):
     def execute(self, batch: Batch, *, where: LiveHost, keep: Sequence[int]) -> tuple[Note, ...]:
         """Tell it one after the other. No program inherits ``keep``: the library is part of ours."""
         from bascule.providers.libvirt.execute import execute
-        from bascule.providers.ovs.effects import bind_ports
+        from bascule.providers.registry import PROVIDERS
 
         notes = execute(batch, where)
-        bind_ports(where.namespace)  # a guest that it started has new ports
+        for one in PROVIDERS:
+            if one.keeps_links:
+                one.effects().ports_came(where.namespace)  # those of a guest that it started
         return notes
 
 

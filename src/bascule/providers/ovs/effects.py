@@ -59,6 +59,10 @@ class OvsEffects(PlainEffects):
             settle(where.namespace)
         return ()
 
+    def ports_came(self, namespace: Namespace | None) -> None:
+        """Its guards know ports by their numbers."""
+        bind_ports(namespace)
+
 
 def bind_ports(namespace: Namespace | None) -> None:
     """Give the ports that have come since the guards were loaded their rules by number, and forget those that went.
