@@ -262,9 +262,9 @@ class _Writer:
             return None
         entry = self.out.networks.setdefault(name, {})
         entry["subnet"] = _one_or_many(list(dict.fromkeys([*_many(entry.get("subnet", [])), *map(str, subnets)])))
-        for route in link.routes:
-            if _is_gateway(route) and not route.is_ipv6 and ip_address(route.gateway) in first:
-                entry["gateway"] = route.gateway
+        ways = [r for r in link.routes if _is_gateway(r) and not r.is_ipv6 and ip_address(r.gateway) in first]
+        if ways:
+            entry["gateway"] = min(ways, key=lambda route: route.metric).gateway
         return name
 
 

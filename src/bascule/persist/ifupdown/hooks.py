@@ -106,6 +106,10 @@ def _in_full(words: list[str]) -> list[str]:
     return words
 
 
+def _in_full_of_ip(words: list[str]) -> list[str]:
+    return [words[0], *_in_full(words[1:])] if words[:1] == ["ip"] else words
+
+
 def _goes_without(draft: LinkDraft, option: str, text: str) -> None:
     """A default route that is taken away again when the lease has brought it is one that is not used."""
     found = re.match(r"\s*(?:/s?bin/)?(?:ip (?:-4 )?)?route del(?:ete)? (?:default|0\.0\.0\.0/0)\b(.*)", text)
@@ -117,7 +121,7 @@ def _goes_without(draft: LinkDraft, option: str, text: str) -> None:
 
 def _understood(builder: Builder, draft: LinkDraft, part: str, file: str, line: int, *, is_down: bool) -> bool:
     part = re.sub(r"\s+", " ", re.sub(r"^(/usr)?/s?bin/", "", part)).strip()
-    if _NOTHING.fullmatch(part):
+    if _NOTHING.fullmatch(part) or _NOTHING.fullmatch(" ".join(_in_full_of_ip(part.split()))):
         return True
     if is_down:
         return False
@@ -139,6 +143,10 @@ def _understood(builder: Builder, draft: LinkDraft, part: str, file: str, line: 
         return _vlan(builder, rest[2:], file, line)
     if tool == "bridge" and rest[:2] == ["vlan", "del"]:
         return _no_vlan(builder, rest[2:], file, line)
+    if tool == "bridge" and rest[:3] == ["link", "set", "dev"] and len(rest) > 5:
+        words = ["mcast_fast_leave" if word == "fastleave" else word for word in rest[4:]]
+        known = set(words[::2]) <= BridgePort.argument_fields().keys()
+        return known and _options(builder.draft(rest[3], file, line).port, BridgePort, words)
     if tool == "brctl":
         return _brctl(builder, rest, file, line)
     if tool == "ifconfig" and len(rest) > 1:
