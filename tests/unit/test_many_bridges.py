@@ -22,11 +22,12 @@ from bascule.plan.guest_ports import losses
 from bascule.site import parse
 from bascule.topology.sweep.equivalence import EquivalenceClasses
 from bascule.topology.trace.network import HostNetwork
-from bascule.verify.reachability.changes import what_changes
+from bascule.verify.reachability.all_pairs.separate_segments import SeparateSegments
+from bascule.verify.reachability.changes import ReachChange, what_changes
 from bascule.verify.reachability.live import host_to_ask
 from bascule.verify.wire.foreign_macs import uplinks_of
 from bascule.verify.wire.macs_inside import MacsInside
-from tests.work import assert_linear
+from tests.work import assert_linear, work
 
 BRIDGES = 60
 
@@ -138,6 +139,42 @@ def compared_on_waiting_taps(number: int) -> Callable[[], object]:
     )
     before = HostState.of(links)
     return lambda: what_changes(site, site.hosts["h"], HostNetwork(state=before), after)
+
+
+def compared_on_many_bridges(number: int) -> Callable[[], object]:
+    """The same where each two guests are on a bridge of their own, one of them not yet."""
+    site = parse(text(number).encode(), "site.yaml")
+    taps = [Link(name=nic.tap, options=Tap()) for nic in site.guest_nics("h")]
+    after = prepare_from(site, site.hosts["h"], HostState.of([*found(number).links.values(), *taps])).wanted
+    before = HostState.of(
+        replace(link, master=None) if link.name == taps[0].name else link for link in after.links.values()
+    )
+    return lambda: what_changes(site, site.hosts["h"], HostNetwork(state=before), after)
+
+
+def test_only_those_are_compared_that_can_meet() -> None:
+    """The pairs themselves are looked at, which are many; each of them costs little."""
+    compared_on_many_bridges(4)()
+    few, many = (work(compared_on_many_bridges(number)) for number in (10, 40))
+    assert many < 8 * few
+    opened = compared_on_many_bridges(4)()
+    assert isinstance(opened, ReachChange)
+    assert set(opened.opens) == {("g0-0", "g0-1"), ("g0-1", "g0-0")}
+
+
+def test_segments_are_apart_where_nothing_hands_on_from_one_to_another() -> None:
+    site = parse(text(2).encode(), "site.yaml")
+    taps = [Link(name=nic.tap, options=Tap()) for nic in site.guest_nics("h")]
+    state = prepare_from(site, site.hosts["h"], HostState.of([*found(2).links.values(), *taps])).wanted
+
+    def apart(one: str, other: str, **sysctls: str) -> bool:
+        network = HostNetwork(state=state, sysctls={key.replace("_", "/", 2): value for key, value in sysctls.items()})
+        return SeparateSegments(host_to_ask(network, "h", "this host", site, site.hosts["h"])).part(one, other)
+
+    assert apart("g0-0", "g1-0")
+    assert not apart("g0-0", "g0-1")
+    assert not apart("g0-0", "h")
+    assert not apart("g0-0", "g1-0", net_ipv4_ip_forward="1")
 
 
 @pytest.mark.parametrize("task", [compared, compared_on_waiting_taps])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -12,14 +12,16 @@ from bascule.model.ruleset.openflow import LoadedRule
 from bascule.model.ruleset.rules import owned
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
-from bascule.model.values import listed
+from bascule.model.values import Service, listed
 from bascule.policy.guards.flows import COOKIE, LEARNED
 from bascule.providers.loaded_guards import OF_NOBODY, rules_on_switches
 from bascule.topology.trace.answer import Certainty
 from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.rules.model_reader import rules_of
+from bascule.verify.reachability.all_pairs.pairs import PairQuestions
+from bascule.verify.reachability.all_pairs.separate_segments import SeparateSegments
 from bascule.verify.reachability.live import host_to_ask
-from bascule.verify.reachability.matrix import Matrix, matrix
+from bascule.verify.reachability.matrix import services_of
 from bascule.verify.reachability.model_verdict import blocker_words
 from bascule.verify.reachability.participant import AskedHost
 from bascule.verify.reachability.question import ask
@@ -89,40 +91,44 @@ def what_changes(site: Site, host: Host, now: HostNetwork, wanted: HostState) ->
     before, after = (
         host_to_ask(network, host.name, "this host", site, host) for network in (now, after_change(now, wanted))
     )
-    was, becomes = matrix(before, site), matrix(after, site)
+    services = services_of(site)
+    was, becomes = PairQuestions((before,), services), PairQuestions((after,), services)
+    apart = [SeparateSegments(one) for one in (before, after)]
     opens: dict[Pair, list[str]] = {}
     closes: dict[Pair, list[str]] = {}
+    tables = {(Certainty.NO, Certainty.YES): opens, (Certainty.YES, Certainty.NO): closes}
     groups = _together(was, becomes)
-    for one, sources in groups.items():
-        for other, targets in groups.items():
-            for service in becomes.services:
-                old = was.cells.get((one[0], other[0], str(service)))
-                new = becomes.cells.get((one[1], other[1], str(service)))
-                told = {(Certainty.NO, Certainty.YES): opens, (Certainty.YES, Certainty.NO): closes}
-                found = told.get((old.result, new.result)) if old is not None and new is not None else None
+    for sources in groups:
+        for targets in groups:
+            first = next((name for name in targets if name != sources[0]), None)
+            if first is None or all(one.part(sources[0], first) for one in apart):
+                continue
+            old, new = (dict(by.between(of, sources[0], first)) for by, of in ((was, before), (becomes, after)))
+            for service in (one for one in services if one in old and one in new):
+                found = tables.get((old[service].exchange.result, new[service].exchange.result))
                 if found is not None:
                     for pair in ((x, y) for x in sources for y in targets if x != y):
                         found.setdefault(pair, []).append(str(service))
     return ReachChange(
         opens={pair: tuple(names) for pair, names in opens.items()},
         closes={pair: tuple(names) for pair, names in closes.items()},
-        why=next((_why(after, *pair, closes[pair][0], becomes) for pair in closes), ""),
+        why=next((_why(after, *pair, closes[pair][0], services) for pair in closes), ""),
     )
 
 
-def _together(was: Matrix, becomes: Matrix) -> dict[tuple[int, int], list[str]]:
+def _together(was: PairQuestions, becomes: PairQuestions) -> list[list[str]]:
     """Those who are alike before and after."""
     before, after = (
         {name: number for number, names in enumerate(one.classes) for name in names} for one in (was, becomes)
     )
     found: dict[tuple[int, int], list[str]] = {}
-    for name in becomes.endpoints:
+    for name in becomes.names:
         if name in before:
             found.setdefault((before[name], after[name]), []).append(name)
-    return found
+    return list(found.values())
 
 
-def _why(given: AskedHost, source: str, target: str, service: str, found: Matrix) -> str:
-    by = next(one for one in found.services if str(one) == service)
+def _why(given: AskedHost, source: str, target: str, service: str, services: Iterable[Service]) -> str:
+    by = next(one for one in services if str(one) == service)
     asked = ask(given.network, given.known, given.known[source], given.known[target], by)
     return next(map(blocker_words, asked.answer.blockers), "")
