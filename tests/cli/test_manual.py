@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import bascule
 from bascule.cli import VERBS
 from bascule.cli.manual import pages
 from bascule.cli.verbs.guest import command as guest
@@ -46,3 +47,12 @@ def test_man_shows_them_without_a_warning(tmp_path: Path) -> None:
         shown = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
         assert shown.stderr == "", page.name
         assert "SEE ALSO" in shown.stdout
+
+
+def test_no_message_names_a_manual_page() -> None:
+    """A wheel and the single file have none; the packages' pages are named by `man`, the units and the documents."""
+    named = re.compile(r"\bbascule[\w.-]*\([1-8]\)")
+    source = Path(bascule.__file__).parent
+    texts = {path: path.read_text() for path in source.rglob("*.py") if path != source / "cli/manual.py"}
+    assert len(texts) > 100
+    assert {str(path): named.findall(text) for path, text in texts.items() if named.search(text)} == {}

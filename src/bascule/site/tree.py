@@ -147,7 +147,7 @@ class _Reader:
                 "EMPTY",
                 "the file is empty",
                 where,
-                "begin with 'site: NAME'; bascule.yaml(5) and 'bascule schema' say what follows",
+                "begin with 'site: NAME'; 'bascule schema' says what follows",
             )
             return None
         if not isinstance(top, dict):
