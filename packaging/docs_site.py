@@ -14,6 +14,11 @@ STYLE = """\
 /* what Bascule prints has up to 100 columns: they stand in a window of 1300 pixels without being moved sideways */
 .md-grid { max-width: 80rem; }
 .md-typeset pre > code { font-size: .75em; }
+/* a table is as wide as its page: columns of figures need no least width, or each row has ten lines */
+.md-typeset table:not([class]) :is(th, td) { min-width: 0; padding: .5em .7em; }
+.md-typeset td code { word-break: normal; overflow-wrap: break-word; }
+/* names like hosts.NAME.bridges.NAME.ports[ ] are broken in the list of contents instead of cut */
+.md-nav .md-ellipsis { white-space: normal; overflow-wrap: anywhere; }
 """
 OUTSIDE = re.compile(r"\]\(((?:\.\./)+|)([\w./-]+)(#[\w-]+)?\)")
 

@@ -278,7 +278,7 @@ def test_a_state_that_comes_over_the_network_is_told(tmp_path: Path, monkeypatch
         place = StateDirectory(Path(state), tmp_path, is_main=True)
         gap = boot_unit.gap(place)
         assert (gap == "") is there
-        assert there or f"'{state}', which it takes to go back, is reached over the network only" in gap
+        assert there or f"'{state}', which the rollback needs, is reached over the network only" in gap
         assert boot_unit.is_needed(place, _checkpoint("/etc/network/interfaces.d/bascule")) is there
     assert not boot_unit.is_needed(place, _checkpoint("/srv/image/etc/network/interfaces"))
 

@@ -55,7 +55,7 @@ def test_the_line_is_cut_and_comes_back(bed: Bed, ssh: Ssh) -> None:
     dead.communicate(timeout=HUNG_S)
     assert dead.returncode == 255, "nobody reaches the old address now"
     told = " ".join(session.communicate(timeout=HUNG_S)[0].split())
-    assert "your own connection (from 10.0.0.1 to 10.0.0.5) runs over it; 10.0.0.5 goes away with it" in told
+    assert "your own connection (from 10.0.0.1 to 10.0.0.5) runs over it; 10.0.0.5 is removed with it" in told
     assert session.returncode == 255, "ssh itself gave the line up"
     assert wait_for(lambda: difference(before, bed.raw()), lambda left: not left, 20) == []
     again = wait_for(lambda: ssh(bascule("status")).communicate(timeout=HUNG_S)[0], lambda text: "taken back" in text)

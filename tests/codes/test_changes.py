@@ -101,7 +101,7 @@ def test_a_change_that_was_not_made_to_its_end_cannot_be_kept(lab: Lab, tmp_path
     state = OldState(bed, "half-way")
     state.load()
     state.make()
-    said = "change 1 is half made: it was not made to its end, so it cannot be kept"
+    said = "change 1 is half made: it was not completed, so it cannot be kept"
     assert_error(run(bed, "confirm"), "HALF-MADE", said, hint="'bascule undo' takes it back")
 
 

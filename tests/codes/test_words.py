@@ -29,7 +29,7 @@ def test_files_of_several_configuration_systems(tmp_path: Path) -> None:
         (tmp_path / path).write_text(text)
     done = bascule("import", "--root", str(tmp_path))
     assert_error(done, "DIALECT", "are files of several configuration systems: networkd, ifupdown", status=64,
-                 hint="say it with --dialect networkd")  # fmt: skip
+                 hint="name it with --dialect networkd")  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ ROWS: Mapping[str, tuple[str, ...]] = {
     "the same, second option or headers": ("the same with the option second", "the same behind a hop-by-hop header"),
     "neighbour solicitation with another's MAC": ("a neighbour solicitation with another's MAC",),
     "neighbour solicitation as the router": ("a neighbour solicitation as the router",),
-    "DAD denial": ("the denial of another's address (DAD)",),
+    "DAD denial": ("an answer to another's duplicate address detection (DAD)",),
     "router advertisement": (
         "a router advertisement",
         "the same behind a hop-by-hop header",
@@ -53,9 +53,9 @@ ROWS: Mapping[str, tuple[str, ...]] = {
     "STP, CDP, DTP, VTP, GVRP": ("spanning tree", "CDP, DTP, VTP and UDLD"),
     "LACP, pause, EAPOL, LLDP": ("GVRP, MVRP, EAPOL, LACP, PAUSE and LLDP",),
     "PPPoE, MACsec, ECTP, 88b5": (
-        *("PPPoE discovery", "PPPoE", "MACsec", "loop test frames (ECTP)", "a protocol for experiments"),
+        *("PPPoE discovery", "PPPoE", "MACsec", "loop test frames (ECTP)", "the EtherType for experiments (0x88b5)"),
     ),
-    "IPv4 from nobody": ("IPv4 from nobody that is no DHCP",),
+    "IPv4 from nobody": ("IPv4 from 0.0.0.0 other than DHCP",),
     "jumbo and runts": ("jumbo frames with another's MAC", "runts"),
 }
 

@@ -86,7 +86,7 @@ def test_a_guard_of_the_mac_stops_all_that_needs_no_address_to_be_known(bridge: 
         "ARP as the other guest",
         "a neighbour advertisement for the router",
         "the same without an option",
-        "the denial of another's address (DAD)",
+        "an answer to another's duplicate address detection (DAD)",
         "an ARP probe for another's address",
     }
     assert all(ports for one in LEGITIMATE for _, ports in bridge.send(one.frames(PARTIES)))

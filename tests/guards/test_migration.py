@@ -67,7 +67,7 @@ class Building:
             self.announced += frame[6:14] == mac_bytes(ME.mac) + b.RARP.to_bytes(2)
 
     def apply(self, here: str, runs_on: str) -> None:
-        """A host is told where the guest is from now on."""
+        """A host is told where the guest i."""
         host = self.hosts[here]
         texts = [HOST.format(name) for name in (here, AWAY[here])]  # whoever stands first is this host
         host.site.write_text(SITE.format(*texts, runs_on, ME.mac, ME.ip4, ME.ip6))

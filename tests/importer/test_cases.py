@@ -49,7 +49,7 @@ def declared(case: Path) -> NetworkConfig | None:
 @pytest.mark.parametrize("name", persistent())
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.name)
 def test_what_was_imported_goes_to_every_dialect_and_back(case: Path, name: str, tmp_path: Path) -> None:
-    """Rendered, and imported again: the same host, or the dialect names what it has no word for."""
+    """Rendered, and imported again: the same host, or the dialect names what it does not support."""
     config = declared(case)
     if config is None or not config.links:
         return

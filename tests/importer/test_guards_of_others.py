@@ -33,14 +33,15 @@ table bridge kvm {
 IN_PLACE = "at the guest's NIC says so and more, in its place"
 TOLD = {
     (
-        "vnet1: table bridge kvm holds the guest to its MAC (52:54:00:00:00:01), its IPv4 address in ARP (10.0.0.5), "
-        f"its IPv4 address (10.0.0.5, 10.0.0.6), its IPv6 address (fe80::/64); it stays; 'guard: strict' {IN_PLACE}"
+        "vnet1: table bridge kvm restricts the guest to its MAC (52:54:00:00:00:01), its IPv4 address in ARP "
+        "(10.0.0.5), its IPv4 address (10.0.0.5, 10.0.0.6), its IPv6 address (fe80::/64); it stays; "
+        f"'guard: strict' {IN_PLACE}"
     ),
     "vnet2: table bridge kvm has 1 rule for it; keeps it from another port; it stays",
     "vnet3: table bridge kvm has 1 rule for it; keeps it from another port; it stays",
-    f"vnet5: table bridge kvm holds the guest to its MAC (52:54:00:00:00:05); it stays; 'guard: mac' {IN_PLACE}",
+    f"vnet5: table bridge kvm restricts the guest to its MAC (52:54:00:00:00:05); it stays; 'guard: mac' {IN_PLACE}",
     (
-        "vnet9: table bridge kvm holds the guest to its MAC (the set known), its IPv4 address (the set known); it "
+        "vnet9: table bridge kvm restricts the guest to its MAC (the set known), its IPv4 address (the set known); it "
         f"stays; 'guard: strict' {IN_PLACE}"
     ),
 }
@@ -68,9 +69,9 @@ def test_chains_that_libvirt_gives_a_port(lab: Lab) -> None:
         "-A libvirt-I-vnet7 -s ! 52:54:00:00:00:07 -j DROP", "-A libvirt-I-vnet7 -p IPv4 --ip-src ! 10.0.0.7 -j DROP",
     ):  # fmt: skip
         run((*ours.split(), *words.split()), namespace=host)
-    what = "its MAC (52:54:00:00:00:07), its IPv4 by what nft does not show"
+    what = "its MAC (52:54:00:00:00:07), its IPv4 by a match that nft does not show"
     assert (
-        f"vnet7: table bridge nat (libvirt) holds the guest to {what}; it stays; 'guard: strict' {IN_PLACE}"
+        f"vnet7: table bridge nat (libvirt) restricts the guest to {what}; it stays; 'guard: strict' {IN_PLACE}"
         in notes(host)
     )
 
@@ -111,7 +112,7 @@ def test_filters_of_ones_own_are_followed() -> None:
     found = import_sources(sources)
     told = {(each.file.rpartition("/")[2], each.line): each.why for each in found.left}
     keys = "'guard: strict', 'address: 10.0.0.5' with its prefix and 'also: [10.0.0.6]' at this NIC say so and more"
-    held = "holds the guest to its MAC, its IPv4 address (10.0.0.5, 10.0.0.6)"
+    held = "restricts the guest to its MAC, its IPv4 address (10.0.0.5, 10.0.0.6)"
     assert told == {
         ("mine.xml", 2): "a rule of the filter mine, which libvirt keeps",
         ("web.xml", 2): f"libvirt keeps it, and {held}; {keys}, in its place",

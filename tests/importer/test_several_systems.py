@@ -35,18 +35,18 @@ def lay(root: Path, *trees: Mapping[str, str]) -> None:
 @pytest.mark.parametrize(
     ("trees", "dialect", "why"),
     [
-        ((NETPLAN, IFUPDOWN), "netplan", "netplan takes the place of ifupdown"),
-        ((NETPLAN, IFUPDOWN, KEYFILE), "netplan", "netplan writes for NetworkManager; netplan takes the place of"),
+        ((NETPLAN, IFUPDOWN), "netplan", "netplan replaces ifupdown"),
+        ((NETPLAN, IFUPDOWN, KEYFILE), "netplan", "netplan writes for NetworkManager; netplan replaces"),
         ((NETPLAN, NETWORKD), "netplan", "netplan writes for networkd"),
-        ((IFUPDOWN, KEYFILE), "ifupdown", "NetworkManager leaves alone what /etc/network/interfaces names"),
-        ((KEYFILE, IFCFG), "keyfile", "NetworkManager goes by its own profiles first"),
-        ((NETWORKD, IFUPDOWN, {"etc/os-release": "NAME=x\nID=debian\n"}), "ifupdown", "it is debian's own"),
+        ((IFUPDOWN, KEYFILE), "ifupdown", "NetworkManager does not manage what /etc/network/interfaces names"),
+        ((KEYFILE, IFCFG), "keyfile", "NetworkManager uses its own profiles first"),
+        ((NETWORKD, IFUPDOWN, {"etc/os-release": "NAME=x\nID=debian\n"}), "ifupdown", "it is the default of debian"),
         ((WICKED, KEYFILE, {"etc/os-release": 'ID="opensuse-leap"\nID_LIKE="suse opensuse"\n'}), "wicked",
-         "it is suse's own"),
+         "it is the default of suse"),
         ((NETWORKD, IFUPDOWN, {f"{WANTS}/systemd-networkd.service": ""}), "networkd", "starts at boot"),
         ((NETWORKD, KEYFILE, {f"{WANTS}/NetworkManager.service": ""}), "keyfile", "starts at boot"),
         ((IFUPDOWN, KEYFILE, {f"{WANTS}/NetworkManager.service": "", f"{WANTS}/networking.service": ""}), "ifupdown",
-         "NetworkManager leaves alone"),
+         "NetworkManager does not manage"),
     ],
 )  # fmt: skip
 def test_one_is_taken_and_the_others_are_told(

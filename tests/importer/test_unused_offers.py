@@ -33,7 +33,7 @@ def imported(*routes: Route) -> tuple[Imported, HostState]:
 def test_a_leased_gateway_that_is_there_is_told_and_stays(protocol: str) -> None:
     route = Route(dst="0.0.0.0/0", dev=ETH0, gateway="10.0.0.1", protocol=protocol, metric=100)
     found, state = imported(route)
-    told = "eth0: the route to 0.0.0.0/0 via 10.0.0.1 is in the kernel, which the files refuse"
+    told = "eth0: the route to 0.0.0.0/0 via 10.0.0.1 is in the kernel, but the files refuse it"
     assert told in found.conflicts
     entry = found.document["hosts"]["h"]["nics"]["eth0"]
     assert ("use_gateway" in entry, entry["use_dns"]) == (False, "ipv6")

@@ -366,7 +366,7 @@ CASES: dict[str, Case] = {
     "the group bit of a unicast frame": Case(
         True, rules=(table("bridge", "t", base("c", "forward", -200, "@ll,0,8 & 0x1 == 0x1 drop")),)
     ),
-    "the source address by its place": Case(
+    "the source address on its place": Case(
         False, rules=(table("bridge", "t", base("c", "forward", -200, "ether type ip @nh,96,32 0x0a09000b drop")),)
     ),
     "the port by its place": Case(

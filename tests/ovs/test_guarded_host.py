@@ -65,7 +65,7 @@ def test_a_guarded_switch_from_apply_to_undo(tmp_path: Path) -> None:
         run(("ovs-ofctl", "-O", "OpenFlow14", "add-flow", door, "cookie=0x77,priority=200,actions=NORMAL"))
         words = "somebody else's rules of OpenFlow stand among those of its guards, and may pass them over"
         assert f"{words}: cookie=0x77,table=0,priority=200 actions=NORMAL" in bascule("plan", str(file))
-        assert f"what may pass the guards over: br0: {words}: cookie=0x77,table=0" in bascule("status")
+        assert f"what may bypass the guards: br0: {words}: cookie=0x77,table=0" in bascule("status")
         assert words in bascule("doctor", str(file), status=1)
         verified = json.loads(bascule("verify", str(file), "--json", status=1))  # its guest does not answer
         (over,) = (one for one in verified["checks"] if (one["id"], one["subject"]) == ("guard", "br0"))
@@ -77,7 +77,7 @@ def test_a_guarded_switch_from_apply_to_undo(tmp_path: Path) -> None:
         bascule("apply", str(file), "--yes", "--no-confirm")
         assert json.loads(bascule("status", "--json"))["passed_over"] == []
         run(("ovs-ofctl", "-O", "OpenFlow14", "del-flows", door))  # as a crash of ovs-vswitchd does
-        assert "the site file wants a guard here, and none stands" in bascule("doctor", str(file), status=1)
+        assert "the site file wants a guard here, and there is none" in bascule("doctor", str(file), status=1)
         assert "guard web.0, db.0 by OpenFlow" in bascule("status", status=1)
         bascule("apply", str(file), "--yes", "--no-confirm")
         file.write_text(text.replace('"52:54:00:00:00:0a"', '"52:54:00:00:00:0a", limit: {up: 10Mbit, down: 20Mbit}'))

@@ -65,7 +65,7 @@ def test_one_without_its_lock_answers_and_has_not_done_what_was_asked(bed: Bed) 
         assert "locked" in holder.stdout.readline()
         vsctl(bed, "--no-wait", "set", "Open_vSwitch", ".", "next_cfg=100")
         told = bed.run("plan", str(bed.site))
-        assert "changes of its database: nobody does what it says" in told.stderr
+        assert "changes of its database: changes in it have no effect" in told.stderr
         assert told.returncode == 1
         found = json.loads(bed.run("doctor", str(bed.site), "--json").stdout)["findings"]
         (dead,) = [one for one in found if one["id"] == "openvswitch-dead"]

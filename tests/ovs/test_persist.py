@@ -76,7 +76,7 @@ def test_netplan_leaves_to_the_data_base_what_it_has_no_words_for() -> None:
     assert (bond.master, bond.options) == ("ovs1", said["bond0"].options)  # type: ignore[index]
     assert read.links["ovs0"].addresses == ("10.0.0.5/24",)  # type: ignore[index]
     assert read.links["ovs1"].mac == "52:54:00:aa:00:01"  # type: ignore[index]
-    kept = "netplan has no words for that, and Open vSwitch's own database keeps it"
+    kept = "netplan does not support that; Open vSwitch's own database keeps it"
     assert render_files(site, site.hosts["h"], "netplan", None).unsaid == (
         f"ovs0: datapath: {kept}",
         f"ovs1: VLANs and datapath: {kept}",
@@ -139,7 +139,7 @@ def test_networkmanager_needs_its_plugin_and_knows_no_mirror(tmp_path: Path) -> 
     with pytest.raises(Inexpressible) as elsewhere:  # files for a host that is not this one
         render_files(site, host, "keyfile", None)
     assert elsewhere.value.problems == told.value.problems
-    assert problem.message.startswith("keyfile has no word for 'kind: openvswitch' of ovs2")
+    assert problem.message.startswith("keyfile does not support 'kind: openvswitch' of ovs2")
     assert problem.message.endswith("NetworkManager makes its bridges anew at each start, and knows no mirror")
 
 
@@ -319,7 +319,7 @@ def test_ifupdown2_reloads_our_file_and_leaves_guests_on_their_switch(tmp_path: 
 
 @pytest.mark.kernel
 def test_netplan_generates_units_that_make_the_switches_of_our_file(tmp_path: Path) -> None:
-    """The lines of its units are run: there is no systemd. The datapath it has no word for stands there already."""
+    """The lines of its units are run: there is no systemd. The datapath it does not support stands there already."""
     require()
     there = "".join(f"ovs-vsctl add-br ovs{n} -- set Bridge ovs{n} datapath_type=netdev\n" for n in range(3))
     there += "ovs-vsctl add-bond ovs1 bond0 eth2 eth3 tag=10 trunks=10,20 vlan_mode=native-tagged\n"

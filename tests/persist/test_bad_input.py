@@ -89,8 +89,8 @@ def test_strange_files_are_named_and_never_waited_for(tmp_path: Path) -> None:
     tree = read_tree(tmp_path, ("etc/netplan/*.yaml",))
     assert set(tree.files) == {"etc/netplan/inside.yaml", "etc/netplan/latin.yaml"}
     assert dict(tree.skipped) == {
-        "etc/netplan/circle.yaml": "symbolic links go round in a circle",
-        "etc/netplan/circle2.yaml": "symbolic links go round in a circle",
+        "etc/netplan/circle.yaml": "symbolic links form a loop",
+        "etc/netplan/circle2.yaml": "symbolic links form a loop",
         "etc/netplan/gone.yaml": "no such file or directory",
         "etc/netplan/pipe.yaml": "no regular file",
     }
@@ -133,7 +133,7 @@ def test_includes_in_a_circle_end(tmp_path: Path) -> None:
     tree = read_tree(tmp_path, dialect("ifupdown").reads, dialect("ifupdown").includes)
     parsed = dialect("ifupdown").parse(tree.files)
     assert set(parsed.config.links) == {"eth0", "eth1"}
-    assert ["a circle" in each.why for each in parsed.left] == [True]
+    assert ["a loop" in each.why for each in parsed.left] == [True]
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,9 @@ def test_import_takes_it_and_says_that_a_site_file_has_no_word_for_it(name: str)
     assert parsed.config.links[ETH0].client_id == ClientId(by_mac=True)
     assert [str(each) for each in parsed.left] == [f"{path}:{line}" for line in left]
     notes = import_sources(Sources(host="h", site="s", dialect=name, files={path: text})).notes
-    assert any("eth0: is its MAC to its DHCP server; 'bascule apply' keeps it on this host" in note for note in notes)
+    assert any(
+        "eth0: the DHCP client identifier is its MAC; 'bascule apply' keeps it on this host" in note for note in notes
+    )
 
 
 @pytest.mark.parametrize("raw", ["ff:00:00:00:07:00:04:01:02:03", "duid"])

@@ -48,8 +48,8 @@ def test_every_other_dialect_says_that_nothing_runs_them(name: str) -> None:
     site = parse(text, "site.yaml")
     config, there = wanted_config(site, site.hosts["h"]), dialect("ifupdown").parse({"etc/network/interfaces": FILE})
     told = [note.text for note in hook_notes(config, there.config, name)]
-    assert any("firewall start; post-down /usr/local/sbin/firewall stop: goes aside" in text for text in told)
-    assert [f"and {name} has no word" in text for text in told[1:]] == ([] if name == "ifupdown" else [True])
+    assert any("firewall start; post-down /usr/local/sbin/firewall stop: is moved aside" in text for text in told)
+    assert [f"which {name} does not support" in text for text in told[1:]] == ([] if name == "ifupdown" else [True])
     assert bool(unsaid(site.hosts["h"], name)) is (name != "ifupdown")
     spoken = dialect(name)
     said = as_said_by(config, name)

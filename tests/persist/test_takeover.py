@@ -41,7 +41,7 @@ class Host(Struct, frozen=True):
     reload: str
     restart: str
     packages: tuple[str, ...] = ()
-    away: str = ""  # the installer's file that must go; its links are Bascule's from now on
+    away: str = ""  # the installer's file that must go; its links are Bascule'
 
 
 # a machine without udev and systemd, for NetworkManager: every link is known already, and its unit is a process

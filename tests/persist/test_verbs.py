@@ -67,7 +67,7 @@ def test_what_cannot_be_said_is_an_error_and_nothing_is_written(tmp_path: Path) 
     nics = "{eth4: {path: pci-0000:03:00.0}, eth5: {path: pci-0000:03:00.1}}"
     site.write_text(f"site: s\nhosts: {{h: {{nics: {nics}}}}}\n")
     failed = bascule("render", str(site), "--dialect", "ifcfg", "-o", str(tmp_path / "out"), status=1)
-    assert failed.stderr.count("error[DIALECT-CANNOT]: ifcfg has no word for 'path: pci-0000:03:00.") == 2
+    assert failed.stderr.count("error[DIALECT-CANNOT]: ifcfg does not support 'path: pci-0000:03:00.") == 2
     assert not (tmp_path / "out").exists()
     problems = document("render", str(site), "--dialect", "ifcfg", status=1)["problems"]
     assert [problem["code"] for problem in problems] == ["DIALECT-CANNOT"] * 2

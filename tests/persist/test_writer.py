@@ -183,7 +183,7 @@ def test_nothing_is_decided_for_what_cannot_be_said(tmp_path: Path) -> None:
     from bascule.model.links import BridgePort
 
     config = NetworkConfig.of([nic("eth4", master=IfName("br3"), port=BridgePort(isolated=True)), bridge("br3")])
-    with pytest.raises(Inexpressible, match=r"keyfile has no word for 'isolated: True' of eth4"):
+    with pytest.raises(Inexpressible, match=r"keyfile does not support 'isolated: True' of eth4"):
         prepare(tmp_path, "keyfile", config)
     assert tree(tmp_path) == {}
 

@@ -118,7 +118,7 @@ def test_who_says_nothing_or_hangs_up_was_not_asked(
 def test_a_line_to_nobody(tmp_path: Path, room: Namespace) -> None:
     nobody = GuestAgent(path=tmp_path / "nobody", asks=frozenset(), answers=frozenset())
     (answer,) = asked(room, nobody, 1)
-    assert answer.words.startswith("could not be asked: nobody listens to us there")
+    assert answer.words.startswith("could not be asked: nobody there takes questions from Bascule")
 
 
 # a guest of a scene whose NIC is seen at its tap, and whose questions its own programs ask

@@ -1,4 +1,4 @@
-"""A bond that had no primary has none again on the way back, though ip(8) has no word for that."""
+"""A bond that had no primary has none again on the way back, though ip(8) does not support that."""
 
 from __future__ import annotations
 

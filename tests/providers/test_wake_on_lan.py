@@ -49,7 +49,7 @@ def test_it_is_set_where_the_driver_can_and_told_where_it_cannot_and_taken_back(
     plan, wanted = make_plan(site, site.hosts["h"], observed())
     assert script(plan).splitlines() == ["ethtool -s eth0 wol g", "ethtool -s eth1 wol d"]
     told = {note.subject: note.text for note in plan.notes if note.kind == "unsupported"}
-    assert "cannot be woken by arp: its driver can magic" in told["eth2"]
+    assert "wake-on-LAN arp is not supported by its driver, which supports magic" in told["eth2"]
     assert "its driver has no wake-on-LAN" in told["eth3"]
     goal = way_back(ThreeWay(before=observed(), wanted=wanted, now=wanted, applied=wanted)).part
     assert script(diff(wanted, goal)).splitlines() == ["ethtool -s eth0 wol d", "ethtool -s eth1 wol g"]
@@ -90,5 +90,5 @@ def test_masks() -> None:
     assert [of_manager_flags(text) for text in ("1", "0x8000", "64", "0")] == [None, None, ("magic",), ()]
     assert manager_flags(("magic", "arp")) == 0x60
 
-    with pytest.raises(ValueError, match="no word for"):
+    with pytest.raises(ValueError, match="no key for"):
         of_manager_flags("0x140")

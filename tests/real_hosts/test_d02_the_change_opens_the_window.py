@@ -156,7 +156,7 @@ def test_a_port_that_goes_to_a_guest_is_told_where_the_host_serves_it(real_host:
     real_host.listen(real_host.host, 22)
     assert real_host.plan(text % 2222).own_line == ()
     plan = real_host.plan(text % 22)
-    assert plan.own_line == ("tcp/22 of this host, at which a program of its own is, leads to guest web",)
+    assert plan.own_line == ("tcp/22 of this host, on which a program of its own listens, is forwarded to guest web",)
     assert any("or nobody reaches this host by SSH" in line for line in plan.mind)
 
 

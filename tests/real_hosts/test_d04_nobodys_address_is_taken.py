@@ -145,7 +145,7 @@ def test_whoever_answers_for_everybody_says_nothing_of_one(real_host: Field) -> 
         answering.join()
     assert done.returncode == 0, done.stderr
     said = " ".join(done.stderr.split())
-    assert f"whether 192.168.1.77 is taken stays open: {PC} answers on eth0 for every address (proxy ARP)" in said
+    assert f"whether 192.168.1.77 is taken: {PC} answers on eth0 for every address (proxy ARP)" in said
 
 
 def test_an_address_that_the_file_gives_to_another_nic_moves_there(real_host: Field) -> None:

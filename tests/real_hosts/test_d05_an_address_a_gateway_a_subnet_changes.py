@@ -148,7 +148,7 @@ def test_an_address_that_is_not_to_be_used_any_more_stays_so(host: Field) -> Non
     path = host.site(ONE_NIC.replace("subnet: 192.168.1.0/24", "subnet: [192.168.1.0/24, 'fd00::/64']"))
     applied = host.bascule("apply", path, "--yes", "--confirm-within", "60s")
     assert applied.returncode == 0, applied.stderr
-    assert "makes IPv6 addresses that end in ::77, which stays behind: br0" in " ".join(applied.stdout.split())
+    assert "has the IPv6 token ::77, which is not moved: br0" in " ".join(applied.stdout.split())
     shown = " ".join(host.ip("addr show br0").split())
     assert "fd00::66/64 scope global nodad deprecated" in shown and "fe80::10/64" in shown
     assert host.bascule("undo").returncode == 0
@@ -176,7 +176,7 @@ def test_the_host_is_renumbered_over_its_own_ssh_line(host: Field, tmp_path: Pat
         kept = ssh(f"{run} confirm", "10.7.0.10")
         assert "is confirmed" in kept.communicate(timeout=HUNG_S)[0]
         told = " ".join(session.communicate(timeout=HUNG_S)[0].split())
-    assert "192.168.1.10 goes away with it" in told
+    assert "192.168.1.10 is removed with it" in told
     assert "192.168.1.10" not in host.ip("addr")
     assert host.ip("route show default").strip() == "default via 10.7.0.1 dev br0 proto 66"
     assert host.document("plan", path)["changes"] == []

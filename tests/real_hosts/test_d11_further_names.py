@@ -85,10 +85,10 @@ def mind(known: Field) -> str:
 
 
 @pytest.mark.parametrize("words", [
-    "speaks with 192.168.1.50:51820 by this link alone (udp): that breaks; let it use br0",
+    "is connected to 192.168.1.50:51820 over this link only (udp): that connection breaks; let it use br0",
     "-ieth0)",
     "the next hop 7 (via 192.168.1.1 dev eth0) stays there",
-    "say 'ip addrlabel add prefix 2001:db8::/32 label 9 dev br0'",
+    "run 'ip addrlabel add prefix 2001:db8::/32 label 9 dev br0'",
     "iifgroup 5 tcp dport 7777 accept, by its group 5, in which br0 is not",
 ])  # fmt: skip
 def test_d11_it_is_said(mind: str, words: str) -> None:
@@ -283,7 +283,7 @@ def test_d11_what_acts_on_frames_of_a_nic_for_guests_alone_is_said(real_host: Fi
     for words in ("ingress", "root handle 1: pfifo limit 5"):
         assert real_host.run("tc", "qdisc", "add", "dev", "eth1", *words.split()).returncode == 0
     said = [note.text for note in real_host.plan(BASE).notes if note.subject == "eth1"]
-    assert said == ["tc's pfifo 1:, tc's ingress ffff: stay on it, and act on the guests' frames from now on"]
+    assert said == ["tc's pfifo 1:, tc's ingress ffff: stay on it, and act on the guests' frame"]
     assert real_host.bascule("apply", real_host.site(BASE), "--yes", "--no-confirm").returncode == 0
     assert not [note for note in real_host.plan(BASE).notes if note.subject == "eth1"], "it is a port by now"
     assert not list(notes_of_ports((), HostState(), {}, ())), "nobody is told of what was not asked"

@@ -63,7 +63,7 @@ def test_d11_an_address_of_keepalived_is_left_to_keepalived(real_host: Field) ->
     keeper.stdout.close()
     field.ip("addr add 192.168.1.200/32 dev eth0")
     said = [note.text for note in field.plan(ONE_NIC).notes if note.subject == "eth0"]
-    whose = f"192.168.1.200/32 does not go along: keepalived ({config}:12) gives it to this machine or to another one"
+    whose = f"192.168.1.200/32 is not moved: keepalived ({config}:12) gives it to this machine or to another one"
     assert f"{whose}; let it use br0" in said
     assert not [note for note in field.plan(BASE).notes if "192.168.1.200" in note.text], "no fault of the master"
     with field.host.entered(), called("kvm"), environment(field.env()):

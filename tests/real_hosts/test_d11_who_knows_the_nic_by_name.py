@@ -110,7 +110,7 @@ def test_d11_everything_that_names_the_nic_is_said_with_its_owner_and_line(named
     for words in (
         "your own table inet filter: iifname eth0 tcp dport 22 accept",
         "iifname @lan udp dport 53 accept",
-        "iifname != eth0 (which is about br0 from now on)",
+        "iifname != eth0 (which applies to br0 from now on)",
         "table ip filter (Docker): -A DOCKER-USER -i eth+ -j RETURN",
         "-A FORWARD -i eth0",
         "tcp 0.0.0.0 port 8080",
@@ -119,8 +119,8 @@ def test_d11_everything_that_names_the_nic_is_said_with_its_owner_and_line(named
         "nft's chain in of table netdev edge",
         "enp3s0",
         "programs have joined 239.1.2.3, ff02::5 on it",
-        "the tunnel vx7 (vxlan) sends by this link alone",
-        "IPsec's policy 10.1.0.0/24 → 10.2.0.0/24 is for this link alone, and does nothing to packets by br0",
+        "the tunnel vx7 (vxlan) sends over this link only",
+        "IPsec's policy 10.1.0.0/24 → 10.2.0.0/24 is bound to this link, and does not apply to packets on br0",
         "192.168.1.10 (id 3, subflow, signal) is bound to it: no subflow" if named.environment["HAS_MPTCP"] else "",
     ):
         assert words in said, words

@@ -82,7 +82,7 @@ def test_d13_a_file_of_9000_against_a_kernel_of_1500(host: Field) -> None:
 
 
 def test_d13_a_bridge_that_gets_narrower_under_those_who_run(real_host: Field) -> None:
-    """That no frame is lost by the change itself says nothing of the large ones that are lost from then on."""
+    """That no frame and drops it on the change itself says nothing of the large ones that are lost from then on."""
     field = real_host
     field.guest("web", "web.0")
     assert field.bascule("apply", field.site(BASE), "--yes", "--no-confirm").returncode == 0

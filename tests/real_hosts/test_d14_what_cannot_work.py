@@ -85,7 +85,10 @@ def test_d14_every_kind_that_no_bridge_takes(kind: str) -> None:
             (Link(name=IfName("eth1"), options=Bond(mode=mode), mac=MAC), f"it is a bond of mode {mode}: ")
             for mode in ("balance-alb", "balance-tlb", "balance-rr")
         ),
-        (Link(name=IfName("eth1"), options=Physical(), mac=MAC), "it leads to the switch chip of lan1"),
+        (
+            Link(name=IfName("eth1"), options=Physical(), mac=MAC),
+            "it is the CPU port of the switch chip with the ports lan1",
+        ),
     ],
 )
 def test_d14_what_has_its_reason_elsewhere(link: Link, words: str) -> None:
@@ -123,7 +126,7 @@ def test_d14_a_macvlan_of_the_hosts_own_is_no_guests(real_host: Field) -> None:
     real_host.ip("link add link eth1 name mac0 type macvlan mode bridge")
     done = real_host.bascule("plan", real_host.site(BASE))
     assert "eth1 cannot become a port of br0 while the macvlan mac0 sits on it" in done.stderr
-    assert "hint: take it away (ip link del mac0), and make it anew on br0" in done.stderr
+    assert "hint: remove it (ip link del mac0), and create it again on br0" in done.stderr
 
 
 def test_d14_whose_a_namespace_is_by_its_control_group(tmp_path: Path) -> None:

@@ -13,15 +13,15 @@ def test_apply_again_says_when_the_change_goes_back(shared_host: Field) -> None:
     again = shared_host.bascule("apply", path, "--yes")
     assert again.returncode == 1
     assert "nothing to do" not in again.stdout
-    said = re.search(r"change 1 waits for 'bascule confirm' and goes back in (\d+) s", again.stderr)
+    said = re.search(r"change 1 waits for 'bascule confirm' and is taken back in (\d+) s", again.stderr)
     assert said, again.stderr
     assert 0 < int(said[1]) <= 300
     planned = shared_host.document("plan", path)
     assert planned["changes"] == []
-    assert planned["mind"][0].startswith("change 1: waits for 'bascule confirm' and goes back in ")
+    assert planned["mind"][0].startswith("change 1: waits for 'bascule confirm' and is taken back in ")
     checked = shared_host.document("verify", path)
     assert re.fullmatch(
-        r"change 1 waits for 'bascule confirm' and goes back in \d+ s, at \d\d:\d\d:\d\d", checked["waiting"]
+        r"change 1 waits for 'bascule confirm' and is taken back in \d+ s, at \d\d:\d\d:\d\d", checked["waiting"]
     )
     assert shared_host.bascule("confirm").returncode == 0
     assert shared_host.document("verify", path)["waiting"] is None

@@ -83,7 +83,7 @@ def test_neighbours_that_go_along_with_the_address_are_no_extras(real_host: Fiel
     assert "192.168.1.200 lladdr 02:00:00:00:02:00 PERMANENT" in real_host.ip("neigh show dev br0")
     assert real_host.document("verify", path)["ok"]
     written = ONE_NIC.replace("from-uplink", "192.168.1.10/24")
-    assert "is fixed to 02:00:00:00:02:00" in " ".join(note.text for note in real_host.plan(written).notes)
+    assert "the MAC 02:00:00:00:02:00" in " ".join(note.text for note in real_host.plan(written).notes)
 
 
 def test_a_lease_on_a_nic_that_asks_for_none_is_said(real_host: Field) -> None:

@@ -114,7 +114,7 @@ SITUATIONS = [
     Situation(
         "ufw: one service routed",
         files=("ufw-route.v4", "ufw-route.v6"),
-        passes=(True, False),  # the search for the neighbour is not routed
+        passes=(True, False),  # the neighbour search (ARP or ND) is not routed
         owner="ufw",
         drops=(True, True),
     ),

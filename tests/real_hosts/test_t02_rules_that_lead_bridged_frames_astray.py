@@ -16,7 +16,7 @@ pytestmark = pytest.mark.kernel
 
 SITE = BASE.replace("192.168.1.0/24, gateway: 192.168.1.1", "[192.168.1.0/24, fd00:9::/64], gateway: 192.168.1.1")
 assert SITE != BASE
-ELSEWHERE, SENDER = "frames between its ports are given another destination", "address as their sender"
+ELSEWHERE, SENDER = "frames between its ports are given another destination", "address as their source"
 
 
 def nft(family: str, kind: str, hook: str, priority: str, *lines: str) -> str:
@@ -183,4 +183,4 @@ def test_t02_apply_says_it_before_it_asks(real_host: Field) -> None:
     feed(real_host.host, PROXY)
     done = real_host.bascule("apply", real_host.site(SITE), "--yes", "--no-confirm")
     assert done.returncode == 0, done.stderr
-    assert f"{ELSEWHERE}, and do not come to whom they were sent ('tcp dport 80 dnat'" in " ".join(done.stdout.split())
+    assert f"{ELSEWHERE}, and do not reach whom they were sent to ('tcp dport 80 dnat'" in " ".join(done.stdout.split())

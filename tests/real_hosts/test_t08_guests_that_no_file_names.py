@@ -87,10 +87,8 @@ def test_a_bridge_of_ours_that_carries_them_does_not_go(real_host: Field) -> Non
     for verb in (("plan",), ("apply", "--yes")):
         done = real_host.bascule(*verb, path)
         assert done.returncode == 1
-        words = (
-            "error[PORT-LEFT]: vnet7 would be left without a bridge: br9 goes, and no guest of the file has that tap"
-        )
-        assert words in " ".join(done.stderr.split())
+        words = "error[PORT-LEFT]: vnet7 would be left without a bridge: br9 is removed, and no guest of the file has"
+        assert f"{words} that tap" in " ".join(done.stderr.split())
     assert "master br9" in real_host.ip("link show vnet7")
     real_host.ip("link set vnet7 nomaster")
     assert real_host.bascule("apply", path, "--yes", "--no-confirm").returncode == 0
@@ -149,7 +147,7 @@ def test_t08_undo_says_which_wire_a_guest_had(real_host: Field) -> None:
     undone = real_host.bascule("undo", "--yes")
     assert undone.returncode == 0, undone.stderr
     said = " ".join(undone.stdout.split())
-    assert "web.0 loses the wire: it goes from br0, which has eth1, to lone, which has none" in said
+    assert "web.0 loses the wire: it moves from br0, which has eth1, to lone, which has none" in said
 
 
 def test_t08_a_guest_whose_nics_change_places_loses_nothing_for_good(real_host: Field) -> None:

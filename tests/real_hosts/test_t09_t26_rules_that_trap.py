@@ -309,7 +309,7 @@ def test_t11_whom_the_host_has_a_way_back_to_is_let_through_and_all_others_are_l
         passed = said()
         assert passed.severity is Severity.WARNING  # for senders from beyond: of them the host may know another way
         own = {"IPv6": "2001:db8::/64", "IPv4": "10.9.0.0/24"}[words]
-        assert f"those from and to {own} do, of others some may be dropped" in passed.text
+        assert f"those from and to {own} do, and of others some may be dropped" in passed.text
         lab.ip(host, "addr add 10.9.0.129/25 dev eth0")  # a narrower way to some of them
         lab.ip(host, "-6 route add 2001:db8::80/121 dev eth0")
         assert "those from and to" not in said().text

@@ -42,16 +42,16 @@ DONE = {  # by hand: who is named, and what is said of it
     "bridge link set dev vnet0 state 0": ("vnet0", "the port is disabled and passes no frame"),
     "tc qdisc add dev vnet0 root tbf rate 1mbit burst 10k latency 50ms": ("vnet0", "the queue 'tbf'"),
     "ip link set vnet0 address {web}": ("vnet0", "has the guest's own MAC"),
-    "ip neigh replace 192.168.1.1 lladdr 02:66:00:00:00:01 dev br0 nud permanent": ("br0", "192.168.1.1 is fixed to"),
+    "ip neigh replace 192.168.1.1 lladdr 02:66:00:00:00:01 dev br0 nud permanent": ("br0", "192.168.1.1 the MAC"),
     "ip neigh add proxy 192.168.1.21 dev br0": ("br0", "answers for 192.168.1.21 (proxy), which is guest web's"),
     "ip route add blackhole 10.9.3.0/24": ("route", "10.9.3.0/24 goes blackhole, within 10.9.0.0/16"),
     "ip route change 10.9.0.0/16 via 192.168.1.50 mtu 1300": ("br0", "'mtu 1300' of the route 10.9.0.0/16"),
     "ip route del local 192.168.1.10 table local": ("br0", "the kernel's own route local 192.168.1.10 was taken away"),
     "ip -6 route del fd00::/64 dev br0": ("br0", "the kernel's own route fd00::/64 was taken away"),
     "ip addr change 192.168.1.10/24 dev br0 preferred_lft 0": ("br0", "192.168.1.10/24 is deprecated"),
-    "ip link set eth0 multicast off": ("eth0", "multicast is off, so programs that listen to groups hear nothing"),
-    "ip rule del priority 32766": ("rule 32766", "the kernel's own is not there, so no packet goes by a route of"),
-    "ip -6 rule del priority 32766": ("IPv6 rule 32766", "so no packet goes by a route of table main"),
+    "ip link set eth0 multicast off": ("eth0", "multicast is off, so programs that join groups on it receive nothing"),
+    "ip rule del priority 32766": ("rule 32766", "the kernel's own is not there, so the routes of table main are"),
+    "ip -6 rule del priority 32766": ("IPv6 rule 32766", "so the routes of table main are not used"),
     "sysctl net.ipv4.conf.br1.proxy_arp=1": ("br1", "with 'proxy_arp' the host answers there for every address"),
 }
 
@@ -143,7 +143,7 @@ def test_t13_what_is_ours_is_put_right(real_host: Field) -> None:
     assert made in real_host.ip("link show br1")
     real_host.run("ip", "link", "set", "br1", "alias", "hello")
     told = [note.text for note in real_host.plan(SITE).notes if note.subject == "br1"]
-    assert told[0].startswith("has lost Bascule's mark, its alias is 'hello': what takes the bridge away leaves it")
+    assert told[0].startswith("has lost Bascule's mark, its alias is 'hello': a removal of the bridge leaves it")
     assert told[0].endswith("(ip link set br1 alias bascule:t13)")
     failed = [one["detail"] for one in real_host.document("verify", path)["checks"] if one["subject"] == "br1"]
     assert any("has lost Bascule's mark" in one for one in failed)

@@ -33,7 +33,7 @@ UNKNOWN = "is isolated from b, and can reach it by way of {} on lan: no rule kno
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"GATEWAY": "", "MAY": "tags", "B": STATIC}, {}),  # nobody hands it on
+        ({"GATEWAY": "", "MAY": "tags", "B": STATIC}, {}),  # nobody forwards it
         (
             {"GATEWAY": ", gateway: 10.0.0.1", "MAY": "tags", "B": STATIC},
             {"b0": UNGUARDED.format("the gateway 10.0.0.1")},

@@ -142,4 +142,4 @@ def test_what_ipvs_takes_is_perhaps() -> None:
         assert answer.result is expected
         assert sweep.answer(ends[0], None, 4, 0x0A090001, traffic) == exchange_of(answer)
     answer = walks.ask(ends[0], None, 0x0A090001, 4, TCP[0])
-    assert "IPVS hands what is for 10.9.0.1 port 80 on" in answer.legs[-2].unsure[0]
+    assert "IPVS forwards what is for 10.9.0.1 port 80 to a real server" in answer.legs[-2].unsure[0]

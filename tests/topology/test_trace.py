@@ -150,7 +150,7 @@ def test_two_subnets_on_one_wire_without_a_gateway_do_not_reach_each_other() -> 
     found = way(peers, "low", "high")
     assert found.reached is False
     assert found.end == (
-        "ends at high: 10.5.0.5 is not in 10.4.0.0/24, and low names no gateway to it, though one wire leads there"
+        "ends at high: 10.5.0.5 is not in 10.4.0.0/24, and low names no gateway to it, though both are on one wire"
     )
 
 

@@ -73,9 +73,9 @@ def test_a_forward_leads_in_for_everybody_and_says_so(tmp_path: Path) -> None:
     said = {x.expectation.source: x.witness.sentence for x in seen.outcomes if x.expectation.service.first == 2222}
     file = tmp_path / "site.yaml"
     assert said["lan"].startswith(
-        f"left lan, crossed eno1, was led on by h to g1 tcp/22 ({file}:5), crossed vn-lab, arrived at g1, reply from"
+        f"left lan, crossed eno1, was forwarded by h to g1 tcp/22 ({file}:5), crossed vn-lab, arrived at g1, reply from"
     )
-    assert f"was led on by h to g1 tcp/22 ({file}:5) as 192.168.122.1, crossed vn-lab" in said["g2"]
+    assert f"was forwarded by h to g1 tcp/22 ({file}:5) as 192.168.122.1, crossed vn-lab" in said["g2"]
 
 
 @pytest.mark.parametrize("mode", list(Mode))

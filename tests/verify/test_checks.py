@@ -155,7 +155,7 @@ def test_a_live_host_says_what_it_cannot_ask(scene: Builder) -> None:
     checks = {(c.id, c.subject): c for c in check_host(SITE, SITE.hosts[HOST], read_state(scene), probe_domain, Plan())}
     assert all(check.ok for check in checks.values())
     detail = checks["in-broadcast-domain", "guest_01"].detail
-    assert detail.endswith("from guest_01 itself: not asked, because it is not ours to ask from")
+    assert detail.endswith("from guest_01 itself: not asked, because Bascule cannot send from it")
 
 
 @pytest.mark.kernel

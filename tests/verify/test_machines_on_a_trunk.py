@@ -69,5 +69,5 @@ def test_a_router_on_one_trunk_hides_who_asks_from_the_other_network() -> None:
     found = questions.why("web", "office", HTTP, site=site, wanted=True)
     assert found.result is Certainty.YES
     words = [stage.words for leg in found.asked.answer.legs for stage in leg.stages if stage.name == "router"]
-    assert words[0] == "rtr hands it on as 10.0.0.1"
+    assert words[0] == "rtr forwards it as 10.0.0.1"
     assert questions.why("office", "web", HTTP, site=site, wanted=True).result is Certainty.NO

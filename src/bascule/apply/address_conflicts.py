@@ -110,7 +110,7 @@ def refuse_taken(prepared: PreparedPlan) -> tuple[str, ...]:
             message=f"{one.address.ip} is to be added to {one.link}, but {mac} has it: "
             f"it answered on {one.asked_on}{_who(prepared, mac)}",
             place=one.place,
-            hint="choose a free address, or take this one from that machine first",
+            hint="choose a free address, or remove this one from that machine first",
         )
         for one, mac in taken
         if (one.asked_on, mac) not in proxied
@@ -121,7 +121,7 @@ def refuse_taken(prepared: PreparedPlan) -> tuple[str, ...]:
     return (
         *(f"could not check whether {x.address.ip} is taken: {NO_WIRE.format(x.link)}" for x in lost),
         *(
-            f"whether {x.address.ip} is taken stays open: {mac} answers on {x.asked_on} for every address (proxy ARP)"
+            f"unknown whether {x.address.ip} is taken: {mac} answers on {x.asked_on} for every address (proxy ARP)"
             for x, mac in taken
         ),
     )

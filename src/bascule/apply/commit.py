@@ -89,7 +89,7 @@ def _not_confirmed(folder: Folder, status: Status | None) -> Problem:
         )
     if status in {Status.TAKEN_BACK, Status.TAKING_BACK}:
         return Problem(code="NOTHING-ARMED", message=f"too late: change {folder.number} is {status}", hint=None)
-    why = "its rollback has begun" if status is Status.FAILED else "it was not made to its end"
+    why = "its rollback has begun" if status is Status.FAILED else "it was not completed"
     return Problem(
         code="HALF-MADE",
         message=f"change {folder.number} is {status.words if status else 'unknown'}: {why}, so it cannot be kept",
@@ -143,5 +143,5 @@ def undo(tell: Callable[[str], None], *, leave: bool = False, progress: Progress
     faults = take_over(undone.back.files, progress)
     progress("")
     for fault in faults:
-        tell(f"warning: the change is taken back, but the reader of its files does not follow yet: {fault}")
+        tell(f"warning: the change is taken back, but the configuration system has not loaded the files yet: {fault}")
     return undone

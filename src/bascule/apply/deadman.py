@@ -30,7 +30,7 @@ from bascule.system.process.programs import open_log
 STEP_S = 0.5  # how often it looks at the clock and at the journal
 STUCK_S = 5.0  # how long it waits at the deadline for whoever holds the lock, before it ends him
 TRIES = 5
-TOLD = "it was told to end"
+TOLD = "the dead-man was told to stop"
 HALF_WAY = "the apply that made it ended half-way"
 
 
@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
     try:
         held, lock = HeldFolder(folder), HeldLock(Path(charge[1]))
     except OSError as error:
-        _say(f"change {folder.number} is not watched over: {error}")
+        _say(f"change {folder.number} has no dead-man: {error}")
         return 1
     facts = folder.facts()
     parts.load(facts.parts if facts else ())

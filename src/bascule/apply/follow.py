@@ -33,7 +33,7 @@ def follow(folder: Folder, so_far: str, tell: Callable[[str], None], progress: P
         faults += tuple(problem.message for problem in error.problems)
     progress("")
     for fault in faults:
-        tell(f"warning: {so_far}, but their reader does not follow yet: {fault}")
+        tell(f"warning: {so_far}, but the configuration system has not loaded them yet: {fault}")
     for path in changed_since(backups):
         tell(f"warning: {path} was written by somebody else since the change; 'bascule plan' says if it is in the way")
     for line in swept:

@@ -70,7 +70,9 @@ def host_status() -> HostStatus:
         found = _StatusReport(folder, entry, folder.read(), busy).tell()
         later, kept = _taken_back(place, after=folder.number)
         if entry.status is Status.CONFIRMED and later:
-            found = replace(found, words=f"no change is pending; {later}; change {folder.number} stands", kept=kept)
+            found = replace(
+                found, words=f"no change is pending; {later}; change {folder.number} is in effect", kept=kept
+            )
     servers = _servers(place)
     return replace(
         found, servers=tuple(words for words, _ in servers), ok=found.ok and all(well for _, well in servers)

@@ -43,7 +43,7 @@ class PendingChange(Struct, frozen=True):
                 return "waits for 'bascule confirm', but its dead-man does not run: it is not taken back by itself"
             left_s = max(0.0, self.entry.deadline_s - boot.boottime_s())
             at = time.strftime("%H:%M:%S", time.localtime(time.time() + left_s))
-            return f"waits for 'bascule confirm' and goes back in {left_s:.0f} s, at {at}"
+            return f"waits for 'bascule confirm' and is taken back in {left_s:.0f} s, at {at}"
         return f"is still {status}"
 
 

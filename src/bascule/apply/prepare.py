@@ -354,7 +354,7 @@ def _told(plan: Plan, line: Management | None, wanted: HostState) -> Plan:
         return plan
     stays = address_place(wanted, line.address)
     words = f"your own connection (from {line.peer} to {line.address}) runs over it; "
-    words += f"your address stays, on {stays}" if stays else f"{line.address} goes away with it"
+    words += f"your address stays, on {stays}" if stays else f"{line.address} is removed with it"
     return replace(plan, notes=(Note(kind="warning", subject=line.device, text=words), *plan.notes))
 
 
@@ -387,7 +387,7 @@ def runnable(prepared: PreparedPlan) -> PreparedPlan:
     prepared = replace(prepared, plan=replace(prepared.plan, notes=(*prepared.plan.notes, *notes)))
     if "nft" not in needed or may_read_tables():
         return prepared
-    note = Note(kind="warning", subject="nft", text="shows its tables to root only: rules may stand already")
+    note = Note(kind="warning", subject="nft", text="shows its tables to root only: the rules may be there already")
     return replace(prepared, plan=replace(prepared.plan, notes=(*prepared.plan.notes, note)))
 
 

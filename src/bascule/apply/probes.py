@@ -137,7 +137,7 @@ def _ask(probes: Sequence[Probe], state: HostState, patience_s: float) -> list[s
 
             answers = dict(zip(questions, ask(tuple(questions.values())), strict=True))
     return [
-        "there is no way to it" if index not in answers else "" if answers[index].ok else answers[index].words
+        "there is no route to it" if index not in answers else "" if answers[index].ok else answers[index].words
         for index in range(len(probes))
     ]
 

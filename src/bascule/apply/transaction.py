@@ -296,7 +296,7 @@ class _Transaction:
     def _require_leases(self, begun: lease.HandoverResult) -> None:
         """A server that did not answer before need not answer now."""
         lost = begun.failed + (begun.waiting if self.dhcp_answers else ())
-        _require(f"the lease does not go on: {words}" for words in lost)
+        _require(f"the DHCP lease was not taken over: {words}" for words in lost)
         for words in begun.waiting:
             self.options.tell(f"warning: {words}; it did not answer before the change either")
 

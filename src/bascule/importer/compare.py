@@ -118,7 +118,7 @@ def _used_here(state: HostState, files: NetworkConfig) -> tuple[NetworkConfig, t
         for key in sorted(say.unused & there.keys()):
             route = there[key]
             told.append(
-                f"{name}: the route to {route.dst} via {route.gateway} is in the kernel, which the files refuse"
+                f"{name}: the route to {route.dst} via {route.gateway} is in the kernel, but the files refuse it"
             )
         links.append(replace(say, unused=say.unused - there.keys()))
     return files.with_links(links), tuple(told)

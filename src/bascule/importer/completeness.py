@@ -85,13 +85,13 @@ def missing_lines(
     """The lines with something that stands neither in the site file nor in any of the notes.
 
     ``said`` is the site file, and the names of links that follow from it; ``config`` is what it means, defaults
-    and all. Files that were passed over whole are no configuration.
+    and all. Files that are ignored whole are no configuration.
     """
     left = tuple(left)
     written = _Words([*said, *notes, *(each.text for each in left)])
     kinds = {link.options for link in config.links.values()}
     meant = _Words({str(value) for options in kinds for value in options.as_json().values()})
-    whole = {each.file for each in left if not each.line and each.why.startswith("passed over")}
+    whole = {each.file for each in left if each.is_ignored_file}
     whole |= {path for path in files if path.startswith(("etc/systemd/system/", "etc/dhcp/"))}  # of programs
     shown: dict[str, dict[int, str]] = {}
     for each in left:

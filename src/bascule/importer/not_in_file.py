@@ -78,10 +78,10 @@ def _differences(have: LinkConfig, said: LinkConfig, config: NetworkConfig) -> I
     if have.mtu and have.mtu != (said.mtu or ETHERNET_MTU):
         yield f"MTU {have.mtu}; the site file does not say it"
     if have.wol is not None and have.wol != said.wol:
-        yield f"woken by {wake_words(have.wol)}; the site file does not say it"
+        yield f"wake-on-LAN {wake_words(have.wol)}; the site file does not say it"
     yield from (f"{line}; the site file does not say it" for line in have.hooks if line not in said.hooks)
     if have.name != said.name:
-        yield f"a site file calls it {said.name}; the plan would make that one beside it"
+        yield f"a site file calls it {said.name}; the plan would create that one beside it"
     if have.master != said.master and have.master is not None:
         yield f"is a port of {have.master}; the site file does not say it"
     if have.dhcp4 and not said.dhcp4:
@@ -98,8 +98,8 @@ def _differences(have: LinkConfig, said: LinkConfig, config: NetworkConfig) -> I
         yield f"use_{offer} of IPv{version} is no; the site file does not say it"
     if have.client_id is not None and have.client_id != said.client_id:
         yield (
-            f"is {have.client_id} to its DHCP server; 'bascule apply' keeps it on this host, elsewhere another lease "
-            "may come"
+            f"the DHCP client identifier is {have.client_id}; 'bascule apply' keeps it on this host, elsewhere another "
+            "lease may come"
         )
     if not have.onboot and have.master is None and have.name not in {link.parent for link in config.links.values()}:
         yield "is not brought up at boot; the site file brings it up"

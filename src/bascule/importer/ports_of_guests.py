@@ -58,5 +58,5 @@ def unsaid_at_ports(state: HostState, ebtables: str = "") -> Iterator[str]:
         link = state.links.get(IfName(port))
         keeps = "'fdb: static' at the guest's NIC keeps them"
         if link is not None and isinstance(link.options, Physical):
-            keeps = "a site file has no word for those of a NIC"
+            keeps = "a site file has no key for those of a NIC"
         yield f"{port}: static entries in its bridge's table: {', '.join(few(macs, 'MACs'))}; {keeps}"

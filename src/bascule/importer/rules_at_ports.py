@@ -83,9 +83,9 @@ def _table(table: ForeignTable) -> Iterator[str]:
 
 def _sentence(port: str, held: _Held, where: str) -> str:
     parts = [f"its {what} ({', '.join(few(dict.fromkeys(values), 'of them'))})" for what, values in held.values.items()]
-    parts += [f"its {what} by what nft does not show" for what in dict.fromkeys(held.hidden)]
+    parts += [f"its {what} by a match that nft does not show" for what in dict.fromkeys(held.hidden)]
     words = (
-        f"holds the guest to {', '.join(parts)}"
+        f"restricts the guest to {', '.join(parts)}"
         if parts
         else f"has {held.rules} {'rule' if held.rules == 1 else 'rules'} for it"
     )

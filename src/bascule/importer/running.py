@@ -185,7 +185,7 @@ def _beside(link: Link) -> Iterator[str]:
     if link.facts.unread:
         yield f"{link.facts.unread}; the site file does not say it"
     if isinstance(link.options, Bridge) and link.options.no_linklocal_learn:
-        yield "no_linklocal_learn 1; a guard at one of its ports sets it, and the site file has no word for it"
+        yield "no_linklocal_learn 1; a guard at one of its ports sets it, and the site file has no key for it"
     for address in link.addresses:
         if address.dynamic or address.is_link_local:
             continue
@@ -198,7 +198,7 @@ def _on_loopback(link: Link) -> Iterator[str]:
     """Addresses on the loopback that are not the kernel's own."""
     own = [address.ip for address in link.addresses if not ip_interface(address.ip).is_loopback]
     if own:
-        yield f"{link.name}: the host's address {', '.join(own)}; a site file says nothing of the loopback"
+        yield f"{link.name}: the host's address {', '.join(own)}; a site file does not cover the loopback"
 
 
 def _vlan_words(link: Link) -> list[str]:
@@ -229,9 +229,9 @@ def _route_notes(state: HostState, taken: Container[Route]) -> Iterator[str]:
         words += [f"table {route.table}" if route.table != "main" else "", *route.extra]
         said = " ".join(filter(None, words))
         if route not in taken and (route.kind != "unicast" or route.nexthops or table_of(route) is None):
-            yield f"route {said}: left out, a site file has no words for it"
+            yield f"route {said}: left out, a site file has no key for it"
         elif route.extra:
-            yield f"route {said}: without its {' '.join(route.extra)}, of which a site file says nothing"
+            yield f"route {said}: without its {' '.join(route.extra)}, which a site file does not cover"
 
 
 def _down(state: HostState) -> Iterator[str]:
@@ -272,10 +272,10 @@ def _neighbours(state: HostState) -> Iterator[str]:
     """Neighbours that somebody has set, those of hosts behind a VXLAN among them only by number."""
     set_by_hand = [one for one in state.neighbours if "extern_learn" not in one.flags]
     if set_by_hand:
-        yield f"neighbours that are set: {'; '.join(few((' '.join(one.words) for one in set_by_hand), 'neighbours'))}"
+        yield f"static neighbour entries: {'; '.join(few((' '.join(one.words) for one in set_by_hand), 'neighbours'))}"
     learned = len(state.neighbours) - len(set_by_hand)
     if learned:
-        yield f"{learned} neighbours that another program has learned for the kernel (EVPN)"
+        yield f"{learned} neighbour entries that another program has learned for the kernel (EVPN)"
 
 
 def _learned(state: HostState) -> Iterator[str]:

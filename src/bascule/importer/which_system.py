@@ -28,9 +28,9 @@ OF_DISTRIBUTION = {  # ID or ID_LIKE of os-release(5): what its installer writes
 BEFORE = {  # by their own rules: the first has a part of what the second says made, or the second keeps off
     ("netplan", "networkd"): "netplan writes for networkd",
     ("netplan", "keyfile"): "netplan writes for NetworkManager",
-    ("netplan", "ifupdown"): "netplan takes the place of ifupdown",
-    ("ifupdown", "keyfile"): "NetworkManager leaves alone what /etc/network/interfaces names",
-    ("keyfile", "ifcfg"): "NetworkManager goes by its own profiles first",
+    ("netplan", "ifupdown"): "netplan replaces ifupdown",
+    ("ifupdown", "keyfile"): "NetworkManager does not manage what /etc/network/interfaces names",
+    ("keyfile", "ifcfg"): "NetworkManager uses its own profiles first",
 }
 COMMENT = re.compile(r"\s*(?:[#;].*)?")
 
@@ -97,7 +97,7 @@ def _by_kernel(root: str, rivals: Sequence[str], state: HostState) -> tuple[str,
     scores = {name: _agreement(_config(root, name), kernel) for name in rivals}
     best = max(scores.values())
     first = [name for name, score in scores.items() if score == best]
-    return (first[0], "its files say what the kernel has") if len(first) == 1 and best > 0 else ("", "")
+    return (first[0], "its files agree with the kernel") if len(first) == 1 and best > 0 else ("", "")
 
 
 def _agreement(files: NetworkConfig, kernel: NetworkConfig) -> int:
@@ -124,7 +124,7 @@ def _by_distribution(root: str, rivals: Sequence[str]) -> tuple[str, str]:
     for word in words:
         usual = OF_DISTRIBUTION.get(word.partition("-")[0], ())
         if name := next((each for each in usual if each in rivals), ""):
-            return name, f"it is {word}'s own"
+            return name, f"it is the default of {word}"
     return "", ""
 
 
@@ -145,7 +145,7 @@ def _told(root: str, name: str, others: Sequence[str]) -> Iterator[Unparsed]:
         mine = [path for path in files if any(fnmatchcase(path, pattern) for pattern in each.own)]
         for path in mine:
             for lines in _together(files[path]):
-                left.add_all(path, lines, f"of {other}, and the host goes by {name} ('--dialect {other}' reads it)")
+                left.add_all(path, lines, f"of {other}, and the host uses {name} ('--dialect {other}' reads it)")
     yield from left.done()
 
 
@@ -173,6 +173,6 @@ def _undecided(root: str, rivals: Sequence[str], managers: Managers) -> BasculeE
         Problem(
             code="DIALECT",
             message=f"below '{root}' are files of several configuration systems: {', '.join(rivals)}",
-            hint=f"nothing there shows which one the host goes by: say it with --dialect {rivals[0]}",
+            hint=f"nothing there shows which one the host uses: name it with --dialect {rivals[0]}",
         )
     )

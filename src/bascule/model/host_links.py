@@ -93,7 +93,7 @@ class HostRoute(Struct, frozen=True, kw_only=True):
 
 
 class PolicyRule(Struct, frozen=True, kw_only=True):
-    """Which packets are routed by which table."""
+    """Policy routing: which packets use which routing table."""
 
     priority: int
     table: int

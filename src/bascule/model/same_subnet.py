@@ -26,7 +26,7 @@ class LinksOfOneSubnet(Struct, frozen=True, kw_only=True):
         arp = "each answers ARP for its own address alone (arp_ignore=1, arp_announce=2). "
         return (
             f"{self.first.name} and {self.second.name} both have an address in {self.subnet} on {self.network}: "
-            f"the host sends to that subnet by one of them only, so {self.second.name} brings no second way; "
+            f"the host sends to that subnet by one of them only, so {self.second.name} adds no second path; "
             f"{arp if self.subnet.version == 4 else ''}For more than one cable use a bond"
         )
 

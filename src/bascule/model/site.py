@@ -252,7 +252,7 @@ class Flow(Struct, frozen=True, kw_only=True):
 
 
 class Machine(Struct, frozen=True, kw_only=True):
-    """What else stands on the networks: never touched, played in the twin.
+    """What else is on the networks: never touched, played in the twin.
 
     A machine on several networks lets through what ``masquerade`` and ``forwards`` say. Where neither stands, nobody
     has said whether it routes.

@@ -74,7 +74,7 @@ def _tables(tables: list[ForeignTable], network: HostNetwork, gaps: list[str]) -
         words = f"{table.key} ({' and '.join(owners)})" if owners else table.key
         if '{"xt":' in table.content:
             if table.family not in SAVERS:
-                gaps.append(f"{words} has rules of iptables' extensions, which nothing writes out")
+                gaps.append(f"{words} has rules of iptables' extensions, which cannot be exported")
                 continue
             tool = SAVERS[table.family]
             text = _output((f"{tool}-save", "-t", table.name), words, gaps)

@@ -244,14 +244,14 @@ def _others(gaps: list[str], *, ipv6: bool) -> Iterator[tuple[str, str]]:
     for row in json.loads(_ask(("ip", "-j", "nexthop"), gaps) or "[]"):
         if "dev" in row:
             via = f"via {row['gateway']} " if "gateway" in row else ""
-            text = f"the next hop {row['id']} ({via}dev {row['dev']}) stays there: the routes that use it go along "
-            text += "with its gateway alone; whoever made it, such as a routing daemon, makes it anew on {to}"
+            text = f"the next hop {row['id']} ({via}dev {row['dev']}) stays there: the routes that use it move along "
+            text += "with its gateway only; whoever made it, such as a routing daemon, must create it again on {to}"
             yield row["dev"], text
     for row in json.loads(_ask(("ip", "-j", "addrlabel"), gaps) or "[]") if ipv6 else ():
         if link := row.get("ifname", ""):
             said = f"prefix {row['address']}/{row['prefixlen']} label {row['label']}"
-            text = f"the address label of {row['address']}/{row['prefixlen']} is for this link alone, and chooses no "
-            yield link, text + f"source address by {{to}}; say 'ip addrlabel add {said} dev {{to}}'"
+            text = f"the address label of {row['address']}/{row['prefixlen']} is bound to this link, and selects no "
+            yield link, text + f"source address on {{to}}; run 'ip addrlabel add {said} dev {{to}}'"
     for table in ("ip_mr_vif", "ip6_mr_vif"):
         try:
             lines = (PROC / "thread-self/net" / table).read_text().splitlines()[1:]
@@ -259,8 +259,10 @@ def _others(gaps: list[str], *, ipv6: bool) -> Iterator[tuple[str, str]]:
             continue
         for cells in map(str.split, lines):
             version = "IPv6" if "6" in table else "IPv4"
-            text = f"is an interface of multicast routing ({version}): what is for its wire goes to it no more, "
-            yield cells[1], text + "nor comes from it; let the multicast router use {to}, and start it again"
+            text = (
+                f"is an interface of multicast routing ({version}): multicast is not routed to its network any more, "
+            )
+            yield cells[1], text + "nor from it; let the multicast router use {to}, and restart it"
 
 
 def _ipsec(gaps: list[str]) -> Iterator[tuple[str, str]]:

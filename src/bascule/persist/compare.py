@@ -21,7 +21,7 @@ def differences(name: str, have: LinkConfig, say: LinkConfig, here: str, there: 
             yield f"{name}: {word} is {mine} {here}, {theirs} {there}"
     if have.dhcp4 and say.dhcp4 and have.client_id != say.client_id:
         mine, theirs = (str(link.client_id or "left to the client") for link in (have, say))
-        yield f"{name}: who it is to its DHCP server is {mine} {here}, {theirs} {there}"
+        yield f"{name}: its DHCP client identifier is {mine} {here}, {theirs} {there}"
     if set(have.addresses) != set(say.addresses):
         mine, theirs = (", ".join(addresses) or "none" for addresses in (have.addresses, say.addresses))
         yield f"{name}: addresses are {mine} {here}, {theirs} {there}"

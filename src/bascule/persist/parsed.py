@@ -19,6 +19,7 @@ _SECRET = re.compile(  # a key of a network or tunnel: a site file is handed rou
 )
 _MAY_BE_SECRET = re.compile(r"[pP][sS][kK]|[pP][aA][sS][sS]|[sS][eE][cC][rR]|[kK][eE][yY]")  # soon looked for
 LONGEST = 600  # characters of a line that a note repeats
+IGNORED = "ignored, as"  # of a whole file, whose reader goes by its name
 
 Files = Mapping[str, str]  # a path without leading slash ("etc/sysconfig/network-scripts/ifcfg-br3") and its text
 Hardware = Mapping[IfName, Mac | None]  # the NICs that are known to be there, with their MACs
@@ -31,6 +32,11 @@ class Unparsed(Struct, frozen=True, order=True):
     line: int
     text: str
     why: str
+
+    @property
+    def is_ignored_file(self) -> bool:
+        """Whether it is a file that its own reader does not read either."""
+        return not self.line and self.why.startswith(IGNORED)
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
@@ -67,7 +73,7 @@ class UnparsedLines:
     def passes(self, file: str, line: int, text: str) -> None:
         """A line that says something to the configuration system and nothing of what the network is."""
         shown = printable(without_secrets(text.strip())[:LONGEST])
-        self.passed.append(Unparsed(file, line, shown, "says nothing of what the network is"))
+        self.passed.append(Unparsed(file, line, shown, "says nothing about the network"))
 
     def add(self, file: str, line: int, text: str, why: str) -> None:
         """One line of a file, shortened if it is huge."""

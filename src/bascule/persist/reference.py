@@ -28,7 +28,7 @@ HEAD = """\
 # What each dialect can say
 
 `bascule render` and `bascule apply` write a host's network in the words of its configuration system. Each line below
-was tried: the files were written, read back, and came out the same. Where a dialect has no word for something, it is
+was tried: the files were written, read back, and came out the same. Where a dialect does not support something, it is
 an error that names the key and the dialect before anything is written (`DIALECT-CANNOT`). *Database* stands where Open
 vSwitch keeps a row by itself and the files say nothing of it: nothing is lost, and `apply` and `render` name it.
 
@@ -46,7 +46,7 @@ FOOT = """\
   apply` reads from it who the link is to its server, and writes that down for the link that gets it. networkd says it
   with `ClientIdentifier=`, `IAID=`, `DUIDType=` and `DUIDRawData=`, a keyfile with `dhcp-client-id` and `dhcp-iaid`;
   netplan knows `dhcp-identifier: mac` alone, so the rest stands in a drop-in. `bascule import` notes it, since a site
-  file has no word for it. ifupdown and ifcfg leave it to dhclient: it goes by the MAC, or by what its lease file says.
+  file has no key for it. ifupdown and ifcfg leave it to dhclient: it goes by the MAC, or by what its lease file says.
 * **Hardware pins** are udev `.link` files (`/etc/systemd/network/10-NAME.link`) for keyfile, networkd and ifupdown,
   `match` and `set-name` for netplan, `HWADDR` for ifcfg.
 * **The guests' taps** (`vnet*`, `tap*`, `macvtap*` and the names in the site file) are marked as not theirs for

@@ -56,8 +56,8 @@ def refuse_stranded(before: HostState, after: HostState, nics: Collection[str], 
     problems = [
         Problem(
             code="PORT-LEFT",
-            message=f"{_named(before, ports)} would be left without a bridge: {bridge} goes, and no guest of the file "
-            f"has {'that tap' if len(ports) == 1 else 'those taps'}",
+            message=f"{_named(before, ports)} would be left without a bridge: {bridge} is removed, and no guest of the "
+            f"file has {'that tap' if len(ports) == 1 else 'those taps'}",
             place=place,
             hint=f"keep {bridge} in the file, name the guest with 'tap: {ports[0]}', or unplug it first",
         )
@@ -138,8 +138,8 @@ def losses(before: HostState, after: HostState, nics: Collection[str] = ()) -> t
             found.append((name, words + (f"; {behind} behind it as well" if behind else "")))
         elif name in wires:
             gone = ", ".join(sorted(wires[name] - guests.keys() - {bridge}))
-            there = f"{now.name} has {gone} no more"
-            moved = f"it goes from {bridge}, which has {gone}, to {now.name}, which has none"
+            there = f"{now.name} does not have {gone} any more"
+            moved = f"it moves from {bridge}, which has {gone}, to {now.name}, which has none"
             found.append((name, f"loses the wire: {there if now.name == bridge else moved}"))
     bridges = {name for name, link in before.links.items() if name not in after.links and link.is_bridge}
     stands = stood_on(bridges, before.links)

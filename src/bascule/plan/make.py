@@ -134,7 +134,7 @@ def refuse_shared(observed: HostState, wanted: HostState, held: Mapping[str, tup
             continue
         hint = "shut down the guest that it belongs to; `bascule guest list` shows which"
         if words in removals:
-            hint = f"take it away (ip link del {removals[words]}), and make it anew on {master} if it is still needed"
+            hint = f"remove it (ip link del {removals[words]}), and create it again on {master} if it is still needed"
         if is_elsewhere:
             hint = "stop the container, or give it a veth on the bridge instead"
         message = f"{name} cannot become a port of {master} while {words} sits on it"

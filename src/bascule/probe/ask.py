@@ -120,7 +120,11 @@ class _Loop:
                     )
                 ) from error
             asking = PendingQuestion(question, index, None, 0)  # type: ignore[arg-type]  # it is over before it has a socket
-            what = "nobody listens to us there" if question.source.agent else question.via or question.source.link
+            what = (
+                "nobody there takes questions from Bascule"
+                if question.source.agent
+                else question.via or question.source.link
+            )
             asking.finish(Response.NOT_ASKED, f"{what}: {error.strerror}")
         self.active.add(asking)
         if asking.answer is None:

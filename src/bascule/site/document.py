@@ -119,7 +119,9 @@ class HostRoute(Entry):
         "rule is asked (throw).",
     )
     via: Listed[RouteHop] = Field((), description="Two routers or more, among which connections are divided.")
-    metric: s.Metric | None = Field(None, description="Its rank among routes to the same network; the lowest wins.")
+    metric: s.Metric | None = Field(
+        None, description="Its metric: of several routes to one network the lowest is used."
+    )
     table: s.Table | None = Field(None, description="The routing table, where it is not the main one (see `rules`).")
 
 
@@ -139,9 +141,9 @@ class Host(Entry):
     )
     nics: NamedLink[Nic] = Field(default_factory=dict, description="Its NICs, by the kernel's name.")
     bonds: NamedLink[Bond] = Field(default_factory=dict, description="Its bonds, by name.")
-    vlans: NamedLink[VlanLink] = Field(default_factory=dict, description="Tagged links on which it speaks, by name.")
+    vlans: NamedLink[VlanLink] = Field(default_factory=dict, description="VLAN links (802.1Q) of its own, by name.")
     bridges: NamedLink[Bridge] = Field(default_factory=dict, description="Its bridges, by name.")
-    rules: Listed[PolicyRule] = Field((), description="Which packets are routed by which table.")
+    rules: Listed[PolicyRule] = Field((), description="Policy routing: which packets use which routing table.")
     routes: Listed[HostRoute] = Field((), description="Routes that lead nowhere, or by several routers.")
     virtual_networks: Named[VirtualNetwork] = Field(default_factory=dict, description="Its host-only networks.")
     serves: Listed[s.Served] = Field((), description="The ports on which the host itself answers.")
@@ -168,9 +170,9 @@ class Also(Entry):
     model_config = ConfigDict(title="a further address")
 
     address: Many[s.AlsoAddress] = Field((), description="An address, a subnet behind the guest, or a list of them.")
-    vrrp: s.GroupNumber | None = Field(None, description="The VRID under which VRRP hands it over.")
-    hsrp: s.GroupNumber | None = Field(None, description="The group under which HSRP hands it over.")
-    carp: s.GroupNumber | None = Field(None, description="The VHID under which CARP hands it over.")
+    vrrp: s.GroupNumber | None = Field(None, description="The VRID of VRRP, where it is a virtual address.")
+    hsrp: s.GroupNumber | None = Field(None, description="The group of HSRP, where it is a virtual address.")
+    carp: s.GroupNumber | None = Field(None, description="The VHID of CARP, where it is a virtual address.")
 
     @model_validator(mode="before")
     @classmethod
@@ -207,7 +209,7 @@ class GuestNic(Entry):
     direct: s.LinkName | None = Field(None, description="The NIC of the guest's host that it shares (macvtap).")
     mac: s.GuestMac | None = Field(None, description="Its MAC; derived from site, host, guest and index if not given.")
     address: Many[s.NicAddress] = Field((), description="The guest's address, 'dhcp', or a list of them.")
-    tap: s.LinkName | None = Field(None, description="Its tap on the host where the default name will not do.")
+    tap: s.LinkName | None = Field(None, description="The name of its tap on the host, in place of the derived one.")
     vlan: s.VlanId | None = Field(
         None,
         description="Its VLAN on a VLAN-aware bridge (access port); beside `vlans`, what it sends untagged "
@@ -224,7 +226,7 @@ class GuestNic(Entry):
     )
     fdb: Fdb | None = Field(
         None,
-        description="static: its MACs stand in the bridge's table, its port learns none and nothing unknown is flooded "
+        description="static: its MACs are static FDB entries, its port learns none and nothing unknown is flooded "
         "to it; learned: as any port; left as it is if not given.",
     )
     also: Many[Annotated[Also, AddressShorthand]] = Field(
@@ -270,11 +272,11 @@ class MachineNic(Entry):
 
     model_config = ConfigDict(title="a NIC of a machine")
 
-    network: s.Label = Field(description="The network that it stands on.")
+    network: s.Label = Field(description="The network that it is on.")
     address: Many[s.NicAddress] = Field((), description="Its address, 'dhcp', or a list of them.")
     mac: s.MacWord | None = Field(None, description="Its MAC, where it matters.")
     mtu: s.Mtu | None = Field(None, description="Bytes; the network's if not given, else 1500.")
-    routes: Listed[Route] = Field((), description="Networks that it finds behind other routers than the gateway.")
+    routes: Listed[Route] = Field((), description="Static routes to networks behind other routers than the gateway.")
 
 
 class Dhcp(Entry):
@@ -282,7 +284,7 @@ class Dhcp(Entry):
 
     model_config = ConfigDict(title="a DHCP server")
 
-    network: s.Label = Field(description="The network that it serves; the machine stands on it.")
+    network: s.Label = Field(description="The network that it serves; the machine has a NIC on it.")
     range: s.SpanWord = Field(description="The IPv4 addresses that it hands out, both ends included.")
 
 
@@ -331,7 +333,7 @@ Flows = Annotated[tuple[Flow, ...], BeforeValidator(_as_flows), AllOrNoneShortha
 
 
 class Machine(Entry):
-    """What else stands on the networks: never touched, played in the twin."""
+    """What else is on the networks: never touched, played in the twin."""
 
     model_config = ConfigDict(title="a machine")
 
@@ -369,9 +371,9 @@ class Document(Entry):
 
     model_config = ConfigDict(title="a site file")
 
-    site: s.Label = Field(description="The site's name; derived MACs hang on it.")
+    site: s.Label = Field(description="The site's name; derived MACs depend on it.")
     networks: Named[Network] = Field(default_factory=dict, description="The networks that exist in the building.")
     hosts: Named[Host] = Field(default_factory=dict, description="The machines that run guests.")
     guests: Named[Guest] = Field(default_factory=dict, description="The virtual servers.")
-    machines: Named[Machine] = Field(default_factory=dict, description="What else stands on those networks.")
-    expect: Listed[Expect] = Field((), description="The access criteria.")
+    machines: Named[Machine] = Field(default_factory=dict, description="What else is on those networks.")
+    expect: Listed[Expect] = Field((), description="The access criteria: who must, or must not, reach whom.")

@@ -23,7 +23,7 @@ class Switch(Entry):
 
     model_config = ConfigDict(title="a switch port")
 
-    name: s.Text = Field(description="The switch's name, as its LLDP frames tell it.")
+    name: s.Text = Field(description="The switch's name, as in its LLDP frames.")
     port: s.Text = Field(description="The port's name on that switch.")
 
 
@@ -33,36 +33,40 @@ class Route(Entry):
     model_config = ConfigDict(title="a route")
 
     to: s.Subnet = Field(description="The network behind the router.")
-    via: s.Address = Field(description="The router, on this link's network.")
-    metric: s.Metric | None = Field(None, description="Its rank among routes to the same network; the lowest wins.")
+    via: s.Address = Field(description="The next hop, on this link's network.")
+    metric: s.Metric | None = Field(
+        None, description="Its metric: of several routes to one network the lowest is used."
+    )
 
 
 class LinkRoute(Entry):
-    """A network that the host finds over this link."""
+    """A network that the host reaches over this link."""
 
     model_config = ConfigDict(title="a route of a host")
 
     to: s.Subnet = Field(description="The network.")
-    via: s.Address | None = Field(None, description="The router; without one its addresses are neighbours here.")
-    metric: s.Metric | None = Field(None, description="Its rank among routes to the same network; the lowest wins.")
+    via: s.Address | None = Field(None, description="The next hop; without one the network is on-link here.")
+    metric: s.Metric | None = Field(
+        None, description="Its metric: of several routes to one network the lowest is used."
+    )
     table: s.Table | None = Field(None, description="The routing table, where it is not the main one (see `rules`).")
-    onlink: s.Boolean = Field(False, description="The router is a neighbour though no prefix here holds it.")
-    src: s.Address | None = Field(None, description="The address of the host's own from which it sends there.")
+    onlink: s.Boolean = Field(False, description="The next hop is on-link though no prefix here contains it.")
+    src: s.Address | None = Field(None, description="The preferred source: which of its addresses the host sends from.")
 
 
 class PolicyRule(Entry):
-    """Which packets are routed by which table; rules are asked in the order of their priorities."""
+    """Which packets are routed by which table; rules are looked up in the order of their priorities."""
 
     model_config = ConfigDict(title="a policy rule")
 
-    priority: s.Priority = Field(description="Its place: the lowest is asked first; the main table has 32766.")
+    priority: s.Priority = Field(description="The lowest is looked up first; the main table has 32766.")
     table: s.Table = Field(description="The routing table.")
     from_: s.Subnet | None = Field(None, alias="from", description="Packets from these addresses.")
     to: s.Subnet | None = Field(None, description="Packets to these addresses.")
-    iif: s.Text | None = Field(None, description="Packets that come in by this link; 'lo' are the host's own.")
-    fwmark: s.Fwmark | None = Field(None, description="Packets with this mark of the firewall, as 0x10 or 0x10/0xff.")
+    iif: s.Text | None = Field(None, description="Packets that come in on this link; 'lo' are the host's own.")
+    fwmark: s.Fwmark | None = Field(None, description="Packets with this firewall mark, as 0x10 or 0x10/0xff.")
     family: Annotated[str, s.choice("ipv4", "ipv6", noun="an address family")] | None = Field(
-        None, description="Where neither from nor to says it; ipv4 if not given."
+        None, description="Where neither 'from' nor 'to' shows it; ipv4 if not given."
     )
 
 
@@ -99,37 +103,42 @@ class HostLink(Entry):
     )
     ipv6_privacy: Annotated[Ipv6Privacy, s.choice(*Ipv6Privacy, noun="a use of temporary addresses")] | None = Field(
         None,
-        description="Temporary IPv6 addresses beside the advertised ones, and from which it sends.",
+        description="Temporary IPv6 addresses (RFC 8981): 'off', beside the others ('prefer-public'), or preferred as "
+        "source address ('prefer-temporary').",
     )
     gateway: Many[s.Address] = Field(
         (), description="The host's default gateway; one per host and address family, or each with its `metric`."
     )
     metric: s.Metric | None = Field(
-        None, description="The rank of the gateway and of what DHCP brings among default routes; the lowest wins."
+        None, description="The metric of the default route, also of the one from DHCP; the lowest is used."
     )
     use_gateway: s.Use | None = Field(
         None,
         description="Whether it takes the default route that a lease or a router advertisement brings: false for "
         "neither, 'ipv4' or 'ipv6' for that of one alone; of both if not given.",
     )
-    use_routes: s.Use | None = Field(None, description="The same of the other routes that they bring.")
-    use_dns: s.Use | None = Field(None, description="The same of the name servers that they bring.")
+    use_routes: s.Use | None = Field(None, description="The same for the other routes that they bring.")
+    use_dns: s.Use | None = Field(None, description="The same for the name servers that they bring.")
     onlink: s.Boolean = Field(
         False,
-        description="The gateway is a neighbour though no prefix here holds it; beside a /32 or /128 it is anyway.",
+        description="The gateway is on-link though no prefix here contains it; with a /32 or /128 it always is.",
     )
-    routes: Listed[LinkRoute] = Field((), description="Networks that are not reached by the default gateway.")
+    routes: Listed[LinkRoute] = Field(
+        (), description="Static routes to networks that are not reached by the default gateway."
+    )
     dns: Many[s.Address] = Field((), description="Name servers, for the configuration that is kept over a reboot.")
-    search: Many[s.Text] = Field((), description="Domains in which bare names are looked up.")
-    as_found: AsFound | None = Field(None, description="What its own configuration runs and no other key says.")
-    mac: s.MacWord | None = Field(None, description="The MAC that it is given.")
+    search: Many[s.Text] = Field((), description="Search domains for names without a domain.")
+    as_found: AsFound | None = Field(
+        None, description="Commands of its own configuration that no other key can express."
+    )
+    mac: s.MacWord | None = Field(None, description="The MAC to give it.")
     mtu: s.Mtu | None = Field(
         None, description="Bytes; the network's if not given, and left as it is where that names none either."
     )
 
 
 class WiredLink(HostLink):
-    """A link that stands on a network of the building by itself."""
+    """A link that is on a network of the building by itself."""
 
     network: s.Label | None = Field(None, description="The network on its wire (a name under 'networks').")
 
@@ -183,22 +192,22 @@ class Bond(WiredLink):
         None, description="Who makes it: the kernel (linux), or Open vSwitch, which makes active-backup as well."
     )
     miimon: s.Milliseconds | None = Field(
-        None, description="How often it looks at its members' carrier, in milliseconds; 100 for a bond that is made."
+        None, description="How often it checks its members' carrier, in milliseconds; 100 for a bond that is made."
     )
     updelay: s.Milliseconds | None = Field(None, description="How long a member waits after its carrier came, in ms.")
     downdelay: s.Milliseconds | None = Field(None, description="How long a member stays after its carrier went, in ms.")
     hash_policy: Annotated[str, s.choice(*HASH_POLICIES, noun="a hash policy")] | None = Field(
-        None, description="By what balance-xor and 802.3ad choose a member for a frame."
+        None, description="The transmit hash: by what balance-xor and 802.3ad choose a member for a frame."
     )
     lacp_rate: Annotated[str, s.choice("slow", "fast", noun="a rate of LACP")] | None = Field(
-        None, description="How often 802.3ad asks its partner to speak: every 30 s, or every second."
+        None, description="How often 802.3ad asks its partner for an LACPDU: every 30 s, or every second."
     )
     primary: s.LinkName | None = Field(None, description="The member that carries the frames whenever it has carrier.")
     min_links: s.MemberCount | None = Field(
-        None, description="802.3ad has carrier only with so many members; with one if not given."
+        None, description="How many members must have carrier for the bond to have it (802.3ad); 1 if not given."
     )
     ad_select: Annotated[str, s.choice(*SELECTIONS, noun="a choice of aggregates")] | None = Field(
-        None, description="When 802.3ad chooses among aggregates anew, and whether by bandwidth or by members."
+        None, description="When 802.3ad selects another aggregator, and whether by bandwidth or by the number of ports."
     )
 
     @property
@@ -214,12 +223,12 @@ class Bond(WiredLink):
 
 
 class VlanLink(WiredLink):
-    """A tagged link over another one, on which the host speaks; a bridge that sits on a VLAN needs none."""
+    """A VLAN link for addresses of the host's own; a bridge with 'vlan' needs none."""
 
     model_config = ConfigDict(title="a VLAN link")
 
     link: s.LinkName = Field(description="The NIC, bond, bridge or VLAN link that carries it.")
-    id: s.VlanId = Field(description="Its tag.")
+    id: s.VlanId = Field(description="Its VLAN ID.")
     protocol: Annotated[str, s.choice("802.1Q", "802.1ad", noun="a VLAN protocol")] = Field(
         "802.1Q", description="802.1ad for the outer tag of a provider's network (QinQ)."
     )
@@ -229,7 +238,7 @@ NATIVES = ("untagged", "tagged")
 Native = Annotated[str, s.choice(*NATIVES, noun="a way to send the native VLAN")]
 GUARDS = ("strict", "mac", "off")
 FDBS = ("static", "learned")
-Fdb = Annotated[str, s.choice(*FDBS, noun="a way in which a bridge knows MACs")]
+Fdb = Annotated[str, s.choice(*FDBS, noun="a way to fill the FDB")]
 Guard = Annotated[str, s.choice(*GUARDS, noun="a guard")]
 
 
@@ -285,8 +294,8 @@ class DeclaredPort(Entry):
     pvid: s.Pvid | None = Field(
         None, description="The VLAN of what arrives untagged here, or 'none' where that is not taken; 1 beside `vlans`."
     )
-    path_cost: s.PathCost | None = Field(None, description="What the way through it costs in the spanning tree.")
-    port_priority: s.PortPriority | None = Field(None, description="Its rank among ports to the same switch.")
+    path_cost: s.PathCost | None = Field(None, description="Its path cost in the spanning tree.")
+    port_priority: s.PortPriority | None = Field(None, description="Its port priority in the spanning tree.")
     port_flags: PortFlags | None = Field(None, description="What the bridge does with its frames.")
 
     @model_validator(mode="before")
@@ -309,7 +318,7 @@ class LinkShorthand:
 
 
 class Bridge(HostLink):
-    """A bridge of the host: the guests plugged into it stand on its uplink's network."""
+    """A bridge of the host: the guests plugged into it are on its uplink's network."""
 
     model_config = ConfigDict(title="a bridge", json_schema_extra={"required": ["uplink"]})
 
@@ -329,8 +338,8 @@ class Bridge(HostLink):
         description="The host's own address on the bridge; 'from-uplink' moves here what the host has on the NIC, or "
         "on a bridge of others that the NIC is a port of.",
     )
-    vlan: s.VlanId | None = Field(None, description="The bridge sits on this VLAN of the uplink (eth4.30).")
-    vlan_aware: s.Boolean = Field(False, description="The bridge keeps tags apart itself; guests choose their VLAN.")
+    vlan: s.VlanId | None = Field(None, description="The bridge is on this VLAN of the uplink (eth4.30).")
+    vlan_aware: s.Boolean = Field(False, description="The bridge filters VLANs itself; each guest NIC names its own.")
     vlans: Many[s.VlanRange] = Field(
         (), description="VLANs that the uplink of a VLAN-aware bridge carries tagged, beside those of its guests."
     )
@@ -342,38 +351,44 @@ class Bridge(HostLink):
     native: Native | None = Field(
         None, description="Whether frames of the VLAN `pvid` leave there untagged, as usual, or tagged (Open vSwitch)."
     )
-    stp: s.Boolean = Field(False, description="Spanning tree; off with one uplink, so that no port waits 30 s.")
+    stp: s.Boolean = Field(False, description="Spanning tree (802.1D); off if not given, so that no port waits 30 s.")
     priority: s.BridgePriority | None = Field(
-        None, description="Its rank among switches that speak the spanning tree; the lowest becomes the root."
+        None, description="Its bridge priority in the spanning tree; the lowest becomes the root."
     )
     forward_delay: s.TreeTime | None = Field(
-        None, description="How long a port listens, and how long it learns, before it passes frames (spanning tree)."
+        None, description="How long a port stays in listening, and in learning, before it forwards (spanning tree)."
     )
-    hello: s.TreeTime | None = Field(None, description="How often the root of the spanning tree speaks.")
-    max_age: s.TreeTime | None = Field(None, description="How long what the root said counts (spanning tree).")
-    ageing: s.TreeTime | None = Field(None, description="How long a MAC is known that is not heard again.")
+    hello: s.TreeTime | None = Field(
+        None, description="The hello time: how often the root of the spanning tree sends a BPDU."
+    )
+    max_age: s.TreeTime | None = Field(None, description="How long a BPDU of the root is valid (spanning tree).")
+    ageing: s.TreeTime | None = Field(None, description="How long a learned MAC stays in the FDB.")
     path_cost: s.PathCost | None = Field(
-        None, description="What the way through its uplink costs in the spanning tree; by its speed if not given."
+        None, description="The path cost of its uplink in the spanning tree; by its speed if not given."
     )
     port_priority: s.PortPriority | None = Field(
-        None, description="The rank of its uplink among ports to the same switch (spanning tree); 32 if not given."
+        None, description="The port priority of its uplink in the spanning tree; 32 if not given."
     )
     port_flags: PortFlags | None = Field(None, description="What it does with the frames of its uplink.")
     snooping: s.Boolean | None = Field(
-        None, description="Multicast only to ports that asked for it; off if not given, unless it is the querier."
+        None,
+        description="Multicast snooping: multicast only to ports that asked for it; off if not given, unless it "
+        "is the querier.",
     )
-    querier: s.Boolean | None = Field(None, description="It asks who wants which multicast, where no router does.")
+    querier: s.Boolean | None = Field(None, description="It is the multicast querier, where no router is.")
     guard: Guard | None = Field(None, description="The guard of its guests that name none.")
-    fdb: Fdb | None = Field(None, description="How it knows the MACs of its guests that do not say it.")
+    fdb: Fdb | None = Field(None, description="How it knows the MACs of its guests that name no `fdb`.")
     rstp: s.Boolean = Field(False, description="Rapid spanning tree (Open vSwitch).")
     fail_mode: Annotated[str, s.choice(*FAIL_MODES, noun="a fail mode")] | None = Field(
         None, description="What an Open vSwitch bridge does without a controller: learn as a switch, or pass nothing."
     )
     datapath: Annotated[str, s.choice(*DATAPATHS, noun="a datapath")] | None = Field(
         None,
-        description="Who moves the frames of an Open vSwitch bridge: the kernel, or netdev, in userspace for tests.",
+        description="The datapath of an Open vSwitch bridge: system (the kernel's), or netdev (userspace, for tests).",
     )
-    mirror: Listed[Mirror] = Field((), description="Copies of frames for whoever listens (Open vSwitch).")
+    mirror: Listed[Mirror] = Field(
+        (), description="Port mirroring: copies of frames for whoever listens (Open vSwitch)."
+    )
 
     @property
     def below(self) -> tuple[IfName, ...]:

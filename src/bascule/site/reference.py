@@ -29,7 +29,7 @@ _RULES = """
 - Networks, hosts, guests and machines share one set of names, because expectations and masquerades know them by name
   alone. Links of one host (NICs, bonds, bridges, VLAN links like `eth4.30`, taps) share another; they have at most
   15 bytes.
-- A guest NIC without `mac` gets a stable one from the site's name, the guest's name and the NIC's index, in the range
+- A guest NIC without `mac` gets a stable one from the names of site, host and guest and the NIC's index, in the range
   52:54:00. A guest's MAC cannot begin with fe: taps have those, and libvirt refuses them.
 - A guest NIC without `tap` gets `GUEST.INDEX`, shortened with a hash where that is longer than 15 bytes.
 - An address lies in a subnet of its network and has that subnet's prefix length (or /32, /128). Every address is used

@@ -106,7 +106,7 @@ def read_table(text: str) -> int:
 
 
 def read_fwmark(text: str) -> str:
-    """A mark of the firewall, and after a slash the bits of it that count, both as the kernel prints them."""
+    """A firewall mark, and after a slash the bits of it that count, both as the kernel prints them."""
     match = re.fullmatch(r"(0x[0-9a-fA-F]{1,8}|[0-9]{1,10})(?:/(0x[0-9a-fA-F]{1,8}|[0-9]{1,10}))?", text)
     numbers = [int(part, 0) for part in match.groups() if part] if match else []
     if not numbers or max(numbers) > 0xFFFFFFFF:
@@ -265,14 +265,14 @@ Priority = Annotated[  # the kernel's own rules have 0, 32766 and 32767
     int,
     number(
         "TYPE", "the priority of a rule", 1, U32, 1000,
-        called="priority ", hint="the lowest is asked first; the main table has 32766",
+        called="priority ", hint="the lowest is looked up first; the main table has 32766",
     ),
 ]  # fmt: skip
 Fwmark = Annotated[
     str,
     Scalar(
         "TYPE",
-        "a mark of the firewall",
+        "a firewall mark",
         read_fwmark,
         {
             "type": ["string", "integer"],

@@ -212,7 +212,7 @@ class _Reader:
         path = (*parent[0], name)
         if name == "<<" and not event.style:
             self.stop(
-                "ANCHOR", "merge key '<<' is not supported", event, "write the keys out; each thing is named once"
+                "ANCHOR", "merge key '<<' is not supported", event, "write the keys out; each thing is declared once"
             )
         if not name.isprintable():
             self.refuse_unprintable(event)
@@ -257,7 +257,7 @@ class _Reader:
                 "ANCHOR",
                 f"'{sign}{event.anchor}' is an anchor or alias, which site files do not support",
                 event,
-                "write the value out; each thing is named once and refers by name",
+                "write the value out; each thing is declared once and referred to by name",
             )
         if getattr(event, "tag", None):
             self.found.at(

@@ -77,7 +77,7 @@ def cut_wires(heard: Mapping[str, NicTraffic], ports: Mapping[str, Port | None])
 def firmware_lldp(nic: str, driver: str) -> str:
     """The sentence for a NIC whose firmware answers LLDP itself, with the fix."""
     return (
-        f"no LLDP heard, and {driver} NICs have an LLDP agent in their firmware that takes it away; "
+        f"no LLDP heard, and {driver} NICs have an LLDP agent in their firmware that consumes it; "
         f"turn it off and survey again: ethtool --set-priv-flags {nic} "
         + ("disable-fw-lldp on" if driver == "i40e" else "fw-lldp-agent off")
     )

@@ -162,7 +162,7 @@ def _gateway_points(seg: WireSegment, network: Network) -> list[Indication]:
         if ip in gateways:
             virtual = how in ("HSRP", "VRRP", "GLBP") and _is_at_home(seg, network, ip, how)
             words = (
-                f"{how} {detail + ' ' if detail else ''}keeps up {ip}, the gateway of {network.name}"
+                f"{how} {detail + ' ' if detail else ''}announces {ip}, the gateway of {network.name}"
                 if virtual
                 else f"{how} hands out {ip}, the gateway of {network.name}"
             )

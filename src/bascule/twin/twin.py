@@ -168,7 +168,7 @@ class Twin(Closing):
         for name, state in observed.items():
             host = self.site.hosts[name]
             states[name], gone = set_aside(resolved_networks(self.site, host), openvswitch.as_played(host, state))
-            text = "is on this machine what the twin plays by a network of Bascule's own"
+            text = "is another program's virtual network here; in the twin a network of Bascule's own plays it"
             notes += [Note(kind="foreign", subject=link.name, text=text) for link in gone]
         return states, notes
 

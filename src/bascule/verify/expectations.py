@@ -188,8 +188,9 @@ class _Judging:
             if unsaid_router := self._router(case.wish, lost):
                 return self._unproven(case.wish, lost[0], self.routers.words((unsaid_router,)))
             if self._is_mute(case.wish, lost):
-                words = f"unproven: no answer to {case.wish.service}, but {case.wish.target} is not ours, and only its"
-                witness = replace(witness, sentence=f"{words} clients know what its server answers; {witness.sentence}")
+                words = f"unproven: no answer to {case.wish.service}, but Bascule does not play {case.wish.target}, "
+                words += "and only its clients know what its server answers"
+                witness = replace(witness, sentence=f"{words}; {witness.sentence}")
                 return Outcome(expectation=case.wish, observed=UNPROVEN, ok=None, witness=witness)
             arrived = any(hop.node == case.wish.target and not hop.bridge for hop in witness.hops)
             apart = None if arrived or witness.because else self._apart(case)

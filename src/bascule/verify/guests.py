@@ -152,9 +152,9 @@ def _inquire(nic: GuestNic, host: Host, state: HostState, endpoints: Endpoints) 
     theirs = [address for address in other.addresses if not address.is_link_local]
     inquiry.inward = [_arp(other, stand.address.ip) for stand in stands]
     if own is None:
-        inquiry.unasked = f"from {nic.guest} itself: not asked, because it is not ours to ask from"
+        inquiry.unasked = f"from {nic.guest} itself: not asked, because Bascule cannot send from it"
     elif not own.asks("arp"):
-        inquiry.unasked = f"from {nic.guest} itself: not asked, because it does not listen to us"
+        inquiry.unasked = f"from {nic.guest} itself: not asked, because it takes no questions from Bascule"
     else:
         families = {stand.address.version for stand in stands}
         inquiry.outward = [_arp(own, address.ip) for address in theirs if address.version in families]

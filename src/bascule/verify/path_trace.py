@@ -127,7 +127,7 @@ class PathTraces:
             forward = self.boundaries.forward(out.node, answer.question.protocol, into.port)
             to = f"{forward.guest} {forward.service}" if forward else f"{out.receiver}"
             place = forward.place if forward else None
-            words = f"was led on by {out.node} to {to}" + (f" ({place.file}:{place.line})" if place else "")
+            words = f"was forwarded by {out.node} to {to}" + (f" ({place.file}:{place.line})" if place else "")
         return words + (f" as {out.sender}" if into.sender != out.sender else "")
 
     def _is_nic(self, hop: Hop) -> bool:

@@ -83,7 +83,7 @@ class UndeclaredRouters:
         if not nobody or not theirs or theirs - self._site.networks.keys():  # behind a host of ours its rules decide
             return ""
         words = f"nobody in the file has {' and '.join(nobody)}, the gateway of {wish.source}"
-        return f"{words}, so what it hands on is not known (a machine with that address and 'forwards' says it)"
+        return f"{words}, so what it forwards is not known (a machine with that address and 'forwards' says it)"
 
     def _gateways(self, name: str, networks: Iterable[str]) -> list[IpAddress]:
         if (host := self._site.hosts.get(name)) is not None:
@@ -134,5 +134,5 @@ class RoutersOff:
             address = looked_for(seen)
             owner = self._owners.get(address) if address is not None else None
             if owner is not None and owner not in {wish.source, wish.target}:
-                return f"{owner}, which has {address} and is to hand it on, is {self._off[owner]}"
+                return f"{owner}, which has {address} and is to forward it, is {self._off[owner]}"
         return ""

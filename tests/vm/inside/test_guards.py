@@ -65,7 +65,7 @@ def test_nothing_that_a_victim_knows_changes(wire: Wire, called: str) -> None:
 
 
 def test_a_tag_beside_the_frame_is_a_tag(wire: Wire) -> None:
-    """The guest's own VLAN link leaves the tag to the card, and the kernel hands it on beside the frame."""
+    """The guest's own VLAN link leaves the tag to the card, and the kernel forwards it beside the frame."""
     claim = b.arp(ME.raw, 2, ME.raw, PARTIES.router.ip4, OTHER.ip4, dst=OTHER.raw, target=OTHER.raw)
     own = b.arp(ME.raw, 2, ME.raw, ME.ip4, OTHER.ip4, dst=OTHER.raw, target=OTHER.raw)
     for vid in ("0", "5", "30"):

@@ -56,7 +56,7 @@ def gap(place: StateDirectory) -> str:
     with contextlib.suppress(OSError):
         for path in _needs(place):
             if needs_network(path):
-                return f"'{path}', which it takes to go back, is reached over the network only"
+                return f"'{path}', which the rollback needs, is reached over the network only"
     return ""
 
 

@@ -12,7 +12,7 @@ from bascule.providers.effects import ObserveScope
 from bascule.providers.observe import look
 from bascule.providers.registry import PROVIDERS
 
-GONE = "who keeps it does not run any more, and what the change made there stands"
+GONE = "the program that keeps it does not run any more, so what the change made there stays"
 
 
 class CheckpointObserver:

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from bascule.verify.reachability.live import WhyAnswer
 
 LEGS = {
-    "l2": "the search for the neighbour",
+    "l2": "the neighbour search (ARP or ND)",
     "new": "the first packet",
     "reply": "the answer",
-    "too-big": "the ICMP error for too large a packet",
+    "too-big": "the ICMP error for a packet that is too large",
 }
 ANSWERS = {
     "yes": "the answer would pass",
@@ -88,11 +88,11 @@ def _large(found: WhyAnswer, one: LargePacket, columns: int) -> Iterator[str]:
         sender, receiver = receiver, sender
     words = f"{one.size} bytes from {sender} to {receiver}"
     if one.result.value == "yes":
-        words += f" do not fit, of which {sender} is told: it sends smaller ones"
+        words += f" do not fit, and ICMP tells {sender} so: it sends smaller ones"
     elif one.told is None:
-        words += f"; nobody tells {sender}, so connections open and then hang"
+        words += f"; no ICMP error tells {sender}, so connections open and then hang"
     else:
-        words += f"; what the host says of it does not come to {sender}, so connections open and then hang"
+        words += f"; the host's ICMP error does not reach {sender}, so connections open and then hang"
     yield f"\nlarge packets: {one.result.value.upper()}   {wrapped(words, indent=21, columns=columns)}"
     for number, stage in enumerate((*one.leg.stages, *(one.told.stages if one.told is not None else ())), 1):
         if stage.blockers:
@@ -138,7 +138,7 @@ def _rule(found: WhyAnswer, blocker: Blocker, columns: int) -> Iterator[str]:
     place = found.place(blocker)
     yield f"        {found.owner(blocker)}, {place or ANYWHERE}"
     if blocker.hit is None and blocker.chain is not None:
-        yield f"        none of its {count(len(blocker.chain.lines), 'line')} takes the packet"
+        yield f"        none of its {count(len(blocker.chain.lines), 'line')} matches the packet"
     for doubt in blocker.doubts[:3]:
         words = f"{doubt.reason} ({doubt.chain}: {doubt.line.text})"
         yield f"        perhaps: {wrapped(words, indent=17, columns=columns)}"
@@ -150,7 +150,7 @@ def _end(found: WhyAnswer, columns: int) -> Iterator[str]:
             yield f"{word if not place else '':<7} {command}"  # whole, to be pasted
         yield f"        {wrapped(_opens(fix), indent=8, columns=columns)}"
     if not found.fixes and found.result.value == "no":
-        yield "fix     no single change opens this"
+        yield "fix     no single change allows this"
     for party in (found.asked.by, found.asked.of):
         if party.note:
             yield f"note    {wrapped(party.note, indent=8, columns=columns)}"
@@ -163,7 +163,7 @@ def _end(found: WhyAnswer, columns: int) -> Iterator[str]:
 def _opens(fix: Fix) -> str:
     pairs = [f"{one} → {other}" for one, other in fix.opens]
     words = f"opens {count(len(pairs), 'pair')} of {fix.among}: {listed(pairs, SHOWN_PAIRS)}"
-    words += f"; with {fix.untried} more who are known here it was not tried" if fix.untried else ""
+    words += f"; {count(fix.untried, 'more known endpoint')} not tried" if fix.untried else ""
     return f"{words}; {fix.remark}" if fix.remark else words
 
 

@@ -34,12 +34,24 @@ if TYPE_CHECKING:
 )
 @click.option("-o", "--output", metavar="FILE", help="Write there instead of to stdout.")
 @click.option("--highlight", metavar="A:B", help="Show the path of a frame from one endpoint to another.")
-@click.option("--witness", metavar="FILE", help="With --highlight: the path that a rehearsal saw, from its --json.")
 @click.option(
-    "--width", "columns", metavar="COLUMNS", type=int, help=f"Columns of the text, {NARROWEST} or more; the terminal's."
+    "--witness",
+    metavar="FILE",
+    help="With --highlight: the path that a rehearsal saw; FILE is the output of 'bascule rehearse --json'.",
+)
+@click.option(
+    "--width",
+    "columns",
+    metavar="COLUMNS",
+    type=int,
+    help=f"Columns of the text, {NARROWEST} or more; by default the terminal's.",
 )
 @click.option("--all", "everyone", is_flag=True, help="Draw each guest, also where many are alike.")
-@click.option("--date", metavar="TEXT", help="Print a date inside; 'today' for this day. Without it the bytes repeat.")
+@click.option(
+    "--date",
+    metavar="TEXT",
+    help="Put this date into the picture; 'today' for the current day. Without it, the same input gives the same file.",
+)
 def command(
     *,
     site_file: str | None,
@@ -121,7 +133,7 @@ def _way(site: Site, highlight: str | None, witness: str | None, *, host: str | 
     if highlight is None:
         if witness is not None:
             hint = "say which: --highlight guest_02:customer"
-            raise UsageFault(Problem(code="USAGE", message="--witness needs a way to show", hint=hint))
+            raise UsageFault(Problem(code="USAGE", message="--witness needs a path to show", hint=hint))
         return None
     meant = ends(highlight)
     if witness is None:

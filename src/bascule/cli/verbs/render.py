@@ -21,7 +21,7 @@ def command(*, site_file: str, host: str | None, as_json: bool, dialect: str, ou
     """Write a host's network in the words of its configuration system.
 
     Dialects: ifcfg (network-scripts), keyfile (NetworkManager), networkd, netplan, ifupdown (and ifupdown2), and
-    commands (ip, and the classic brctl: to read or to paste). What a dialect has no word for is an error that names
+    commands (ip, and the classic brctl: to read or to paste). What a dialect does not support is an error that names
     it, before anything is written.
 
     Example: bascule render site.yaml --host vmserver --dialect keyfile -o /tmp/new

@@ -22,7 +22,9 @@ encrypted: where others share the wire, prefer the default address and ssh -L"""
 @root_option
 @json_option
 @click.option("--listen", "where", metavar="ADDRESS:PORT", default=LISTEN, show_default=True, help="Where to listen.")
-@click.option("--name", "names", metavar="NAME", multiple=True, help="A further host name by which browsers may come.")
+@click.option(
+    "--name", "names", metavar="NAME", multiple=True, help="A further host name that browsers may use for this server."
+)
 @click.option("--token", "is_secret", is_flag=True, help="Ask for a token on loopback, too.")
 def command(
     *,

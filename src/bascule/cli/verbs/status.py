@@ -79,7 +79,7 @@ def _words(now: HostStatus) -> str:
     if now.stopped:
         lines += ["stopped by the guards:", *table([(str(x),) for x in now.stopped], indent=2, columns=width())]
     if now.passed_over:
-        lines += ["what may pass the guards over:"]
+        lines += ["what may bypass the guards:"]
         lines += table([(x,) for x in now.passed_over], indent=2, columns=width())
     if now.left:
         lines += ["what still differs from before:", *_differences(now.left)]

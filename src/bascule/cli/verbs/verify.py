@@ -17,8 +17,8 @@ from bascule.cli.show.output_style import output_style
 @click.option(
     "--attack",
     metavar="GUEST",
-    help="Ask only whether the guest's guard stops every hostile frame, sent from a port of our own beside "
-    "its tap; nobody else gets one.",
+    help="Ask only whether the guest's guard stops every hostile frame, sent from a port of Bascule's own "
+    "beside its tap; no other machine gets one.",
 )
 def command(
     *, site_file: str, host: str | None, root: str | None, as_json: bool, strict: bool, attack: str | None

@@ -12,7 +12,7 @@ from bascule.cli.show.output_style import output_style
 @click.argument("source", metavar="FROM")
 @click.argument("target", metavar="TO")
 @click.argument("service", metavar="[SERVICE]", required=False, default="icmp")
-@click.option("--site", "site_file", metavar="SITE", help="The site file that says who is who.")
+@click.option("--site", "site_file", metavar="SITE", help="The site file with the names and addresses.")
 @host_option
 @here_option
 @json_option

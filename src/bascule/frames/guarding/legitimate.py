@@ -257,6 +257,6 @@ LEGITIMATE = (
     _group(IPv4Address("224.0.1.129"), 319),
     Sample("a broadcast", _broadcast),
     Sample("packets as long as the MTU of Ethernet", _whole_mtu),
-    Sample("UDP by the neighbours of the ports that a guard looks at", _odd_ports),
+    Sample("UDP on the ports next to those that a guard checks", _odd_ports),
     Sample("traffic for the router", _to_the_router),
 )

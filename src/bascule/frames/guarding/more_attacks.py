@@ -213,8 +213,8 @@ MORE_ATTACKS = (
     Sample("VRRP, PIM and RA behind an authentication header", _behind_authentication, "headers", "group"),
     Sample("DVMRP, PIMv1 and RGMP", _old_multicast_routing, "querier", "multicast-querier"),
     Sample("other ICMPv6 of routers", _of_routers, "router", "router"),
-    Sample("DHCP servers behind lengths that lie", _false_lengths, "headers", "dhcp-server"),
-    Sample("discovery in fragments", _fragments_of_discovery, "headers"),
+    Sample("DHCP servers with wrong length fields", _false_lengths, "headers", "dhcp-server"),
+    Sample("neighbour discovery in fragments", _fragments_of_discovery, "headers"),
     Sample("fragments behind, in and before other headers", _fragments_anywhere, "headers"),
     Sample("DHCP servers in fragments", _server_in_fragments, "dhcp", "dhcp-server", rest=_rest_of_offers),
     Sample("jumbo frames with another's MAC", _jumbo, "mac"),
@@ -222,5 +222,5 @@ MORE_ATTACKS = (
     Sample("runts", _runts, "headers"),
     Sample("an ARP probe for another's address", _probe_denial, "arp", by_address=True),
     Sample("a RARP reply", _rarp_reply, "type"),
-    Sample("IP from addresses that nobody has", _impossible_sources, "ip4", "router", by_address=True),
+    Sample("IP from addresses that no host can have", _impossible_sources, "ip4", "router", by_address=True),
 )

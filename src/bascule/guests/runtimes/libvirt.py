@@ -26,7 +26,7 @@ from bascule.providers.observe import observe as observe_host
 from bascule.system.libvirt import connect
 from bascule.system.run import find_tool
 
-OTHER_KIND = "libvirt takes it for a port of the other kind of bridge; a plan moves its tap at once"
+OTHER_KIND = "libvirt has it as a port of the other kind of bridge; 'bascule apply' moves its tap at once"
 
 
 def answering(uri: str | None, _: Mapping[str, Guest]) -> LibvirtRuntime:

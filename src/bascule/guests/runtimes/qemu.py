@@ -163,7 +163,7 @@ class QemuRuntime:
     def unplug(self, domain: Domain, nic: DomainNic) -> None:
         """Pull the cable; nobody would remember that of a guest that does not run."""
         if not domain.running:
-            hint = "it has a cable while it runs only; `bascule guest detach` takes the NIC out"
+            hint = "its cable can be pulled only while it runs; `bascule guest detach` removes the NIC"
             raise BasculeError.of("GUEST-OFF", f"'{domain.name}' does not run", hint=hint)
         out = monitor(f"{qemu_folder()}/{domain.name}/qmp", "set_link", name=f"nic{nic.index}", up=False)
         subject = f"{domain.name}, NIC {nic.index}"

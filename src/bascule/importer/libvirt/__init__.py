@@ -125,4 +125,4 @@ def _each(
         left.add(path, root.line, str(root), str(wrong))
         return
     for line, said in root.rest():
-        left.add(path, line, said, "a site file has no word for it")
+        left.add(path, line, said, "a site file has no key for it")

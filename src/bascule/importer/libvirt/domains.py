@@ -70,7 +70,7 @@ def _limit(interface: XmlElement) -> Told:
 def _untaken(interface: XmlElement) -> Told:
     """What stands in an interface and nobody took, as a whole: ``<frames max='7'/>`` alone says nothing."""
     found = [child for child in interface.children if child.is_untouched]
-    told = [(child.line, str(child), "a site file has no word for it") for child in found]
+    told = [(child.line, str(child), "a site file has no key for it") for child in found]
     for child in found:
         child.take_all()
     return told

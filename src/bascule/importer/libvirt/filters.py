@@ -85,7 +85,7 @@ def filter_of(interface: XmlElement, filters: Mapping[str, tuple[str, ...]]) -> 
     values = {key: [one.attributes.get("value", "") for one in filtered.all("parameter")
                     if one.attributes.get("name", "").upper() == key] for key in ("IP", "IPV6")}  # fmt: skip
     addresses = [*values["IP"], *values["IPV6"]]
-    told = f"{kept}, and holds the guest to {', '.join(what for what, _ in held)}"
+    told = f"{kept}, and restricts the guest to {', '.join(what for what, _ in held)}"
     told += f" ({', '.join(addresses)})" if addresses else ""
     if interface.attributes.get("type") == "direct":
         return [(filtered.line, said, told)]

@@ -9,8 +9,8 @@ from bascule.model.links.options import LinkOptions
 
 LOSES_GUESTS = {  # under a bridge, by mode, from Documentation/networking/bonding.rst of the kernel
     "balance-alb": "it sends under its members' own MACs, and loses the guests'",
-    "balance-tlb": "the switch hears a guest's MAC at two ports by turns",
-    "balance-rr": "the switch hears a guest's MAC at two ports by turns",
+    "balance-tlb": "the switch learns a guest's MAC on two ports alternately",
+    "balance-rr": "the switch learns a guest's MAC on two ports alternately",
 }
 
 

@@ -59,7 +59,7 @@ def of_manager_flags(text: str) -> Modes | None:
         return None
     modes = of_bits(flags >> 1)
     if manager_flags(modes) != flags:
-        raise ValueError(f"'{text}' has packets that a site file has no word for")
+        raise ValueError(f"'{text}' has packets that a site file has no key for")
     return modes
 
 

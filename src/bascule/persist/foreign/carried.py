@@ -59,7 +59,7 @@ def with_carried(
         if mine and (words := not_expressed_route(route, state)):
             lost.setdefault(mine[0], []).append(words)
     notes = [_note(link, words, "written for the next boot as well") for link, words in kept.items()]
-    no = f"{dialect.name} has no words for it, so whoever sets it when the machine starts must name"
+    no = f"{dialect.name} does not support it, so whoever sets it when the machine starts must name"
     notes += [_note(link, words, f"{no} {link}") for link, words in lost.items()]
     return _extended(config, rules, neighbours), tuple(notes)
 
@@ -72,10 +72,12 @@ def hook_notes(config: NetworkConfig, foreign: NetworkConfig, dialect: str) -> I
     for name, link in config.links.items():
         there = foreign.links[name].hooks if name in foreign.links else ()
         if lost := [line for line in there if line not in link.hooks]:
-            said = "goes aside with the stanza of its own file; 'as_found: {ifupdown: [...]}' at the link keeps it"
+            said = "is moved aside with the stanza of its own file; 'as_found: {ifupdown: [...]}' at the link keeps it"
             yield Note(kind="warning", subject=name, text=f"{'; '.join(lost)}: {said}")
         if link.hooks and dialect != "ifupdown":
-            text = f"{'; '.join(link.hooks)}: is ifupdown's, and {dialect} has no word for it: nothing runs it now"
+            text = (
+                f"{'; '.join(link.hooks)}: a command of ifupdown, which {dialect} does not support: nothing runs it now"
+            )
             yield Note(kind="warning", subject=name, text=text)
 
 

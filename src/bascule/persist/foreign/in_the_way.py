@@ -69,7 +69,7 @@ def not_as_wanted(
             who = " or ".join(f"'/{below[path][0] if path in below else path}'" for path in culprits) or "other files"
             message = f"{who} would change what Bascule writes for {name}"
             message += f" ({told[0].partition(': ')[2]})" if told else ""
-            hint = "it speaks for more than this link, and cannot be moved for it: bascule import shows what it says"
+            hint = "it configures more than this link, so it cannot be moved aside: bascule import shows what it says"
             if any(path in below for path in culprits):
                 hint = f"it is a package's or a generator's, so it is not moved: remove it, or take {name} out of it"
         problems.append(Problem(code="FILE-FOREIGN", message=message, hint=hint))

@@ -27,7 +27,7 @@ class Gaps:
         self.problems.append(
             Problem(
                 code="DIALECT-CANNOT",
-                message=f"{self.dialect} has no word for '{key}: {value}' of {link}{reason}",
+                message=f"{self.dialect} does not support '{key}: {value}' of {link}{reason}",
                 hint="remove the key, or choose another dialect; the reference page on dialects says what each can say",
             )
         )

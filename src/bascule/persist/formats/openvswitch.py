@@ -59,7 +59,7 @@ def unsaid(host: Host, config: NetworkConfig, dialect: str, gaps: Iterable[str] 
             "mirrors": bool(declared and declared.openvswitch and declared.openvswitch.mirrors),
         }
         if told := [words for words in gaps or () if there.get(words)]:
-            yield name, f"{series(told)}: {dialect} has no words for that, and Open vSwitch's own database keeps it"
+            yield name, f"{series(told)}: {dialect} does not support that; Open vSwitch's own database keeps it"
 
 
 def refuse_missing(host: Host, config: NetworkConfig, dialect: str, why: Callable[[bool], str | None]) -> None:

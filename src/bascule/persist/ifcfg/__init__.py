@@ -42,5 +42,5 @@ DIALECT = Dialect(
     notes="""\
 `IPV6INIT=no` keeps the scripts away from IPv6; the kernel still makes its link-local address.
   The VLANs of a port of a VLAN-aware bridge (`BRIDGE_PORT_VLANS`) and `PEERROUTES` are NetworkManager's keys, which
-  reads these files on RHEL 8; the older scripts pass over them.""",
+  reads these files on RHEL 8; the older scripts ignore them.""",
 )

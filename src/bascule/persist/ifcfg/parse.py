@@ -37,7 +37,7 @@ from bascule.persist.ifcfg.switches import TYPES as SWITCHES
 from bascule.persist.ifcfg.switches import SwitchKeys
 from bascule.persist.keyfile import nmconf
 from bascule.persist.keyfile.lists import parse_vlans
-from bascule.persist.parsed import Files, Hardware, Parsed, UnparsedLines
+from bascule.persist.parsed import IGNORED, Files, Hardware, Parsed, UnparsedLines
 
 GLOBAL = "etc/sysconfig/network"
 
@@ -77,7 +77,7 @@ def parse(files: Files, hardware: Hardware | None = None) -> Parsed:
     for path in sorted(path for path in files if path.startswith(f"{FOLDER}/ifcfg-")):
         suffix = path.removeprefix(f"{FOLDER}/ifcfg-")
         if suffix.endswith(SKIPPED):
-            builder.left.add(path, 0, "", "passed over, as the scripts do with such a name")
+            builder.left.add(path, 0, "", f"{IGNORED} the scripts do with such a name")
         elif re.search(r"-range[0-9]+$", suffix):
             builder.left.add_all(path, enumerate(files[path].strip().split("\n"), 1), "a range of aliases, not taken")
         elif suffix != "lo":

@@ -13,6 +13,7 @@ from bascule.persist.formats.rules import parse_rule_words
 from bascule.persist.formats.shell import assignments
 from bascule.persist.formats.values import parse_ip, parse_number, parse_prefix, parse_route_words, tuning_words
 from bascule.persist.ifcfg import FOLDER, SKIPPED
+from bascule.persist.parsed import IGNORED
 
 
 def read_routes(path: str, text: str, builder: Builder, called: Mapping[str, str]) -> None:
@@ -24,7 +25,7 @@ def read_routes(path: str, text: str, builder: Builder, called: Mapping[str, str
     left = builder.left
     name = called.get(name, name)
     if name.endswith(SKIPPED):
-        left.add(path, 0, "", "passed over, as the scripts do with such a name")
+        left.add(path, 0, "", f"{IGNORED} the scripts do with such a name")
         return
     if kind.startswith("rule"):
         for number, line in enumerate(text.split("\n"), 1):

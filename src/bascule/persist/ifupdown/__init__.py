@@ -27,7 +27,7 @@ DIALECT = Dialect(
     readers="ifupdown, ifupdown2",
     notes="""\
 What neither reader has a word for stands as an `up` line with the `ip` or `bridge` command. The line
-  `bridge-ports-condone-regex` keeps ifupdown2 from taking the guests' taps off their bridge; ifupdown passes over it.
+  `bridge-ports-condone-regex` keeps ifupdown2 from taking the guests' taps off their bridge; ifupdown ignores it.
   `no-auto-down` keeps `ifdown -a`, and so a restart of networking.service, from deleting the bridges; to ifupdown2 that
   line is part of a comment. What a link does not use of a lease (`use_gateway`, `use_routes`, `use_dns`) stands in a
   hook of dhclient, `/etc/dhcp/dhclient-enter-hooks.d/bascule`; dhcpcd reads none, and wants `nogateway` in its own

@@ -36,7 +36,7 @@ def hook(config: NetworkConfig, gaps: Gaps) -> dict[str, str]:
         if words := " ".join(gone):
             lines.append(f"    {link.name}) {words} ;;\n")
         if (Offer.DNS, 6) in link.unused and not _has_lease(link, 6):
-            gaps.add(link.name, "use_dns", "false", "nobody there takes name servers from advertisements")
+            gaps.add(link.name, "use_dns", "false", "no program there takes name servers from advertisements")
     return {HOOK: HEAD + "".join(lines) + "esac\n"} if lines else {}
 
 

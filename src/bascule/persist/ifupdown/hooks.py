@@ -129,7 +129,7 @@ def _understood(builder: Builder, draft: LinkDraft, part: str, file: str, line: 
     if (
         "lo" in words and "rule" not in words[:3] and not is_host_route(words)
     ):  # to a rule it means what the host itself sends
-        raise ValueError("about the loopback, of which a site file says nothing")
+        raise ValueError("about the loopback, which a site file does not cover")
     tool, rest = words[0] if words else "", words[1:]
     if tool == "route" and rest[:1] != ["add"] and "add" in rest[1:3]:  # route -A inet6 add, route -6 add
         rest = ["add", *(word for word in rest if word != "add")]
@@ -185,7 +185,7 @@ def _ip(builder: Builder, draft: LinkDraft, rest: list[str], file: str, line: in
         builder.rules.append(parse_rule_words(rest[2:], ipv6=ipv6))
         return True
     if rest[:1] == ["neighbour"]:  # moves by what the kernel has (persist.foreign)
-        raise ValueError("a neighbour that is set, of which a site file says nothing")
+        raise ValueError("a static neighbour entry, which a site file does not cover")
     if rest[:2] == ["address", "add"] and len(rest) > 2:
         return _address(builder, rest[2], rest[3:], file, line)
     if rest[:2] == ["link", "add"]:

@@ -148,9 +148,9 @@ class InterfacesFiles:
                 return
             for path in hits:
                 if directory and "." in path.rpartition("/")[2]:
-                    self.builder.left.add(path, 0, "", "Debian's ifupdown passes over a name with a point; read here")
+                    self.builder.left.add(path, 0, "", "Debian's ifupdown ignores a name with a dot; read here")
                 if path in chain:
-                    self.leave(line, f"a circle: {path} includes itself")
+                    self.leave(line, f"a loop: {path} includes itself")
                 else:
                     self.file(path, chain)
             if not (hits or directory or set(pattern) & set("*?[")):
@@ -258,7 +258,7 @@ class InterfacesFiles:
             if line.key.startswith("dns-"):
                 self.resolver.append(line)
             elif line.key not in HOOKS or not takes_host_route(self.builder, line):
-                self.leave(line, "stands on the loopback, of which a site file says nothing")
+                self.leave(line, "is on the loopback, which a site file does not cover")
 
     def _implied(self) -> None:
         """What a line makes without a stanza: a VLAN that bridge-ports names, a bond that a member names."""

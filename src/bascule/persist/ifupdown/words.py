@@ -177,7 +177,7 @@ def give_name_servers(builder: Builder, lines: Sequence[Line]) -> None:
         take, text = SIMPLE.get(line.key), " ".join(line.words[1:])
         try:
             if found is None or take is None:
-                raise ValueError("stands on the loopback, of which a site file says nothing")
+                raise ValueError("is on the loopback, which a site file does not cover")
             take(found, text)
         except ValueError as wrong:
             builder.left.add(line.file, line.number, line.text, str(wrong))

@@ -55,7 +55,7 @@ def parse(files: Files, left: UnparsedLines) -> list[str]:
             lines = [(item.line, f"[{section.name}] {item.key}={item.value}") for item in rest]
             if lines and _ABOUT_LINKS.match(section.name) and not all(item.key.startswith("wifi") for item in rest):
                 left.add_all(
-                    path, lines, "what NetworkManager does with links without a word of their own is not supported"
+                    path, lines, "NetworkManager's settings for links without a profile of their own are not supported"
                 )
             elif not path.endswith(FILE):
                 for number, text in lines:

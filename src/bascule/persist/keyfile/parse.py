@@ -42,7 +42,7 @@ from bascule.persist.keyfile.words import (
     UNUSED,
     client_id_of,
 )
-from bascule.persist.parsed import Files, Hardware, Parsed
+from bascule.persist.parsed import IGNORED, Files, Hardware, Parsed
 
 
 def parse(files: Files, hardware: Hardware | None = None) -> Parsed:
@@ -53,7 +53,7 @@ def parse(files: Files, hardware: Hardware | None = None) -> Parsed:
     called: dict[str, str] = {}  # UUID or id of a profile: the name of its link
     for path in sorted(path for path in files if path.startswith(f"{FOLDER}/")):
         if path.endswith(("~", ".bak", ".rpmsave", ".swp")):
-            builder.left.add(path, 0, "", "passed over, as NetworkManager does with such a name")
+            builder.left.add(path, 0, "", f"{IGNORED} NetworkManager does with such a name")
             continue
         sections = merged(path, files[path], builder)
         if "connection" not in sections:
@@ -159,7 +159,7 @@ class _Profile:
         if set(split_list(self.value("match", "interface-name"))) - {name}:
             self.leave("match", "interface-name", f"a site file has its name alone, {name}")
         if draft.name in self.configured:
-            self._leave_all(f"{name} has a profile that goes before it: {self.configured[draft.name]}")
+            self._leave_all(f"{name} has a profile that takes precedence: {self.configured[draft.name]}")
             return
         self.configured[draft.name] = draft.file = self.path
         draft.kind = TYPES[kind]

@@ -39,7 +39,7 @@ DIALECT = Dialect(
     files=f"`/{FOLDER}/60-bascule.yaml`, drop-ins for networkd",
     readers="netplan with networkd",
     notes="""\
-What it has no word for (multicast snooping, VLAN filtering, most port options) stands in drop-ins beside
+What it does not support (multicast snooping, VLAN filtering, most port options) stands in drop-ins beside
   the units that it generates, `/etc/systemd/network/10-netplan-NAME.netdev.d/`. They need the renderer networkd.
   netplan's units for Open vSwitch wait for its database alone and end after 10 s; a drop-in lets them wait for
   ovs-vswitchd, whose answer `ovs-vsctl` waits for.""",

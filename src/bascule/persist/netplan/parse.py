@@ -160,7 +160,7 @@ class NetplanFiles:
             self.leave(path, ident, f"{ident.value}: {in_words(body)}", why)
         for name in names:
             if self.speaker[name] != ident.value:
-                why = f"networkd takes the unit of {self.speaker[name]} for {name}, whose name comes first"
+                why = f"networkd takes the unit of {self.speaker[name]} for {name}, whose name sorts first"
                 self.leave(path, ident, f"{ident.value}: {in_words(body)}", why)
                 continue
             try:

@@ -29,7 +29,7 @@ from bascule.persist.formats.values import (
     ticks,
     words,
 )
-from bascule.persist.parsed import Files, Hardware, Parsed
+from bascule.persist.parsed import IGNORED, Files, Hardware, Parsed
 from bascule.persist.wicked import FOLDER
 
 SKIPPED = ("~", ".bak", ".old", ".orig", ".rpmnew", ".rpmsave", ".scpmbackup", ".template")
@@ -73,7 +73,7 @@ def parse(files: Files, hardware: Hardware | None = None) -> Parsed:  # noqa: AR
     for path in sorted(path for path in files if path.startswith(f"{FOLDER}/ifcfg-")):
         name = path.removeprefix(f"{FOLDER}/ifcfg-")
         if name.endswith(SKIPPED):
-            builder.left.add(path, 0, "", "passed over, as the scripts do with such a name")
+            builder.left.add(path, 0, "", f"{IGNORED} the scripts do with such a name")
         elif name != "lo":
             try:
                 draft = builder.draft(name, path, 0)

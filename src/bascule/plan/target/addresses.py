@@ -105,7 +105,7 @@ def _default_route(build: TargetBuilder, said: HostLink, gateway: IpAddress) -> 
         if rival.metric == metric or is_same:  # the same route with another metric goes: it may come before this one
             build.routes = [r for r in build.routes if r != rival]
             if rival.protocol == "ra" and rival.dev not in {name, ""}:
-                text = f"the next router advertisement on {rival.dev} makes its default route again, beside the one via"
+                text = f"the next router advertisement on {rival.dev} sets its default route again, beside the one via"
                 build.note("warning", rival.dev, f"{text} {gateway} on {name} (metric {metric}): either may be used")
         elif not rival.is_ours and said.metric is None:
             first = f"the one via {gateway} on {name} (metric {metric})"
@@ -295,7 +295,7 @@ def tell_moved(build: TargetBuilder) -> None:
         _tell_carried(build, old, new)
         for address in build.observed.links[IfName(old)].addresses:
             if (keeper := address.lifetime.kept_by) and address not in build.links[new].addresses:
-                text = f"{address.ip} does not go along: {keeper} gives it to this machine or to another one"
+                text = f"{address.ip} is not moved: {keeper} gives it to this machine or to another one"
                 build.note("warning", old, f"{text}; let it use {new}")
         if build.observed.links[IfName(old)].facts.temporaries:
             text = f"its temporary IPv6 addresses end, and the kernel makes new ones on {new}"
@@ -309,7 +309,7 @@ def _tell_carried(build: TargetBuilder, old: str, new: str) -> None:
     names += [f"token {token} (which no file of its says for the next boot)"] if token else []
     names += [f"neighbour {one.ip}" for one in build.observed.neighbours if one.dev == old]
     if names:
-        text = f"{', '.join(names)}: {new}'s from now on"
+        text = f"{', '.join(names)}: move to {new}"
         build.note("along", old, text)
 
 

@@ -136,7 +136,7 @@ def _lay_addresses(build: TargetBuilder, bridge: DeclaredBridge, uplink: Link | 
         take_over(build, bridge.name, speaker or uplink)
         if speaker is not None:
             build.set(speaker.name, addresses=tuple(a for a in speaker.addresses if a.is_link_local))
-            words = f"{uplink.name}, over which the host speaks on it, goes to {bridge.name}"
+            words = f"{uplink.name}, by which the host is on that network, becomes a port of {bridge.name}"
             build.because(speaker.name, words, bridge.place)
         add_addresses(build, build.host.spoken(bridge))
     elif bridge.has_address:
@@ -180,9 +180,9 @@ def _note_stranded(build: TargetBuilder, port: IfName, bridge: IfName) -> None:
     stay = ", ".join(a.ip for a in left.addresses if not a.is_link_local)
     if stay:
         text = (
-            f"is not in the file: it keeps {stay}, and loses {port}, by which that is reached; name {left.name} in the "
+            f"is not in the file: it keeps {stay}, and loses {port}, over which that is reached; name {left.name} in "
         )
-        build.note("warning", left.name, f"{text}file in place of {bridge}, or remove its addresses first")
+        build.note("warning", left.name, f"{text}the file in place of {bridge}, or remove its addresses first")
 
 
 def _unknown(bridge: DeclaredBridge, place: Place) -> SiteFault:

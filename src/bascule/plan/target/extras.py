@@ -21,8 +21,8 @@ PASSES, NO_TREE = "forwarding", 0  # the state of a port, and stp_state
 ANSWERS = {4: "proxy_arp", 6: "proxy_ndp"}
 STAYS = ": it stays as it is"
 LOST = {  # what a rule of the kernel's own is for, by its table
-    "main": "no packet goes by a route of table main",
-    "local": "the host takes nothing for its own addresses",
+    "main": "the routes of table main are not used",
+    "local": "the host accepts no packets for its own addresses",
 }
 
 
@@ -38,13 +38,15 @@ def note_extras(build: TargetBuilder) -> None:
     for said in build.host.links():
         link = build.links.get(said.name)
         if link is not None and not link.arp and said.has_address:
-            build.note("extra", said.name, f"ARP is off, so nobody reaches the host here{STAYS}")
+            build.note("extra", said.name, f"ARP is off, so nobody reaches the host over it{STAYS}")
         if link is not None and not link.multicast:
-            build.note("extra", said.name, f"multicast is off, so programs that listen to groups hear nothing{STAYS}")
+            build.note(
+                "extra", said.name, f"multicast is off, so programs that join groups on it receive nothing{STAYS}"
+            )
         if link is not None and isinstance(said, Bridge) and said.name in build.earlier.macs and not link.is_ours:
             seen, own = link.options.mark_lost(said.name, link.alias, build.mark)
             words = f"has lost Bascule's mark, its {seen}"
-            build.note("extra", said.name, f"{words}: what takes the bridge away leaves it{STAYS} ({own})")
+            build.note("extra", said.name, f"{words}: a removal of the bridge leaves it{STAYS} ({own})")
         from_uplink = isinstance(said, Bridge) and said.from_uplink  # all that its uplink has is wanted there
         if link is None or said.name not in build.observed.links or link.master is not None or from_uplink:
             continue
@@ -103,9 +105,11 @@ def _note_ports(build: TargetBuilder) -> None:
             continue
         if _is_blocked(link, bridge) and build.links[name].master == bridge.name:
             fix = f"bridge link set dev {name} state 3"
-            build.note("extra", name, f"the port is {link.facts.stp_port_state} and passes no frame{STAYS} ({fix})")
+            build.note(
+                "extra", name, f"the port is in state {link.facts.stp_port_state} and passes no frame{STAYS} ({fix})"
+            )
         if link.facts.queue and name not in limited:
-            text = f"the queue '{link.facts.queue}' lets through what its maker said, and is not in the file{STAYS}"
+            text = f"the queueing discipline '{link.facts.queue}' limits what passes, and is not in the file{STAYS}"
             build.note("extra", name, text)
 
 
@@ -128,7 +132,11 @@ def _note_neighbours(build: TargetBuilder) -> None:
         moves = one.dev in build.moved or one.dev in as_found  # what the uplink had goes along, and is wanted there
         if moves or not _is_ours(build, one.dev) or (one.mac and one.mac == macs.get(one.ip)):
             continue
-        text = f"answers for {one.ip} (proxy)" if one.proxy else f"{one.ip} is fixed to {one.mac}"
+        text = (
+            f"answers for {one.ip} (proxy)"
+            if one.proxy
+            else f"a static neighbour entry gives {one.ip} the MAC {one.mac}"
+        )
         guest = next((n.guest for n in build.site.guest_nics(build.host.name) if macs.get(one.ip) == n.mac), "")
         whose = f", which is guest {guest}'s" if guest else ""
         build.note("extra", one.dev, f"{text}{whose}, and the file does not say so{STAYS}")
@@ -156,19 +164,19 @@ def _note_ways(build: TargetBuilder) -> None:
         declared = {str(ip) for ip in said.addresses}
         others = {route.dst for route in build.observed.routes if route.dev == said.name}  # as good for neighbours
         for way in (one for one in there.facts.unrouted if one not in others):
-            build.note("extra", said.name, f"the kernel's own route {way} was taken away, and without it {_lost(way)}")
+            build.note("extra", said.name, f"the kernel's own route {way} was removed, and without it {_lost(way)}")
         for ip in there.facts.deprecated:
             if ip in declared:
                 build.note(
-                    "extra", said.name, f"{ip} is deprecated, so the host does not begin to speak from it{STAYS}"
+                    "extra", said.name, f"{ip} is deprecated, so the host opens no new connections from it{STAYS}"
                 )
     _note_holes(build, build.observed)
 
 
 def _lost(way: str) -> str:
     if way.startswith("local "):
-        return f"the host takes nothing for that address: give it anew{STAYS}"
-    return f"nobody in that subnet is a neighbour: give the address anew{STAYS}"
+        return f"the host accepts no packets for that address: remove it and add it again{STAYS}"
+    return f"that subnet is not on-link: remove the address and add it again{STAYS}"
 
 
 def _note_holes(build: TargetBuilder, state: HostState) -> None:

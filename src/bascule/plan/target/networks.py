@@ -80,7 +80,7 @@ def _refuse_rivals(one: ResolvedNetwork, network: VirtualNetwork, observed: Host
                 message=f"virtual network '{one.name}' needs the {taken}, and this host has {what} "
                 + ("of that name that is not Bascule's" if named else f"with it, '{link.name}', that is not Bascule's"),
                 place=network.place,
-                hint=f"take it away, or {'name the network differently' if named else 'take another subnet'}{hint}",
+                hint=f"remove it, or {'name the network differently' if named else 'take another subnet'}{hint}",
             )
         )
 

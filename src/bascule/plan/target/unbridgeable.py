@@ -35,7 +35,7 @@ def refuse_unbridgeable(site: Site, host: Host, observed: HostState) -> None:
         why = _why(link) or chips.get(name, "") or _balances(link, host) or _in_bond(link, host, observed)
         if not why:
             continue
-        text = f"'{name}' is {words}, and no bridge can have it: {why}"
+        text = f"'{name}' is {words}, and cannot be a port of a bridge: {why}"
         fix = "name a link that carries Ethernet frames, or use a virtual network (mode: routed or nat)"
         problems.append(Problem(code="NOT-BRIDGEABLE", message=text, place=place, hint=fix))
     if problems:
@@ -54,7 +54,7 @@ def _why(link: Link) -> str:
     if kind in NO_PORT:
         return f"it is a {kind}, which has ports itself"
     if link.is_bridge:
-        return "it is a bridge itself; lay a pair of veth between the two, and name its end"
+        return "it is a bridge itself; connect the two by a veth pair, and name its end"
     seen = link.facts.index > 0  # a NIC that only the site file tells of has no MAC yet
     if link.options.is_link and link.mac is None and seen:
         return "it has no Ethernet address (InfiniBand, PPP, a modem)"
@@ -68,7 +68,8 @@ def _switch_chips(observed: HostState) -> dict[IfName, str]:
         if link.parent is not None and _info_kind(link) == "dsa":
             over.setdefault(link.parent, []).append(link.name)
     return {
-        nic: f"it leads to the switch chip of {', '.join(sorted(ports))}: name those" for nic, ports in over.items()
+        nic: f"it is the CPU port of the switch chip with the ports {', '.join(sorted(ports))}: name those"
+        for nic, ports in over.items()
     }
 
 
@@ -91,7 +92,7 @@ def _info_kind(link: Link) -> str:
     return getattr(link.options, "info_kind", "") or link.options.kind
 
 
-WHY = "an access point takes frames of the NIC's own MAC only, so no guest is ever answered"
+WHY = "an access point accepts frames from the NIC's own MAC only, so no guest is ever answered"
 FIX = "use a wired NIC, or a virtual network (mode: nat or routed)"
 
 

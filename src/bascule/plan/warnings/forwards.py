@@ -26,8 +26,8 @@ class TakenPort(Struct, frozen=True):
     @property
     def note(self) -> Note:
         """What to know of it."""
-        text = f"a program of this host takes what comes to {self.port} now; with 'forwards' guest "
-        text += f"{self.forward.guest} gets it instead, whoever asks from outside; choose another port of the host"
+        text = f"a program of this host listens on {self.port}; with 'forwards' guest "
+        text += f"{self.forward.guest} gets the connections from outside instead; choose another port of the host"
         if self.port == "tcp/22":
             text += ", or nobody reaches this host by SSH"
         return Note(kind="warning", subject=self.port, text=text)
@@ -35,7 +35,8 @@ class TakenPort(Struct, frozen=True):
     @property
     def own_line(self) -> str:
         """What changes for whoever comes to this host."""
-        return f"{self.port} of this host, at which a program of its own is, leads to guest {self.forward.guest}"
+        text = f"{self.port} of this host, on which a program of its own listens"
+        return f"{text}, is forwarded to guest {self.forward.guest}"
 
 
 def taken_ports(

@@ -120,11 +120,11 @@ def notes_of(moves: Iterable[AddressMove], uses: LinkUses, observed: HostState, 
                 bound.setdefault(one.program, []).append(f"{one.protocol} {_where(one)}")
         for program, sockets in bound.items():
             text = f"{program} listens on this link alone ({', '.join(dict.fromkeys(sockets))})"
-            yield _warning(move, f"{text}: nothing more comes in there{_rebind(move)}")
+            yield _warning(move, f"{text}: it receives nothing there any more{_rebind(move)}")
         for one in uses.listeners:
             if one.link == move.link and one.peer:
-                text = f"{one.program} speaks with {one.peer} by this link alone ({one.protocol}): that breaks"
-                yield _warning(move, f"{text}{_rebind(move)}")
+                text = f"{one.program} is connected to {one.peer} over this link only ({one.protocol})"
+                yield _warning(move, f"{text}: that connection breaks{_rebind(move)}")
         for line in uses.programs.get(move.link, ()):
             yield _warning(move, f"is named by {line}{_rebind(move)}")
         kept = (*uses.traffic_control.get(move.link, ()), *_xdp(move, observed), *uses.chains_at.get(move.link, ()))
@@ -133,27 +133,27 @@ def notes_of(moves: Iterable[AddressMove], uses: LinkUses, observed: HostState, 
             yield _warning(move, f"{', '.join(kept)} {verb} on the guests' frames as well from now on")
         along = {address.ip.partition("/")[0] for address in move.addresses}  # one that joins by itself (autojoin)
         if groups := [group for group in uses.groups.get(move.link, ()) if group not in along]:
-            text = f"programs have joined {', '.join(groups)} on it: multicast to them comes in there no more"
-            yield _warning(move, text + (f"; start them again, so that they join on {move.to}" if move.to else ""))
+            text = f"programs have joined {', '.join(groups)} on it: multicast to them is not received there any more"
+            yield _warning(move, text + (f"; restart them, so that they join on {move.to}" if move.to else ""))
         for words in uses.endpoints.get(move.link, ()):
-            text = f"the MPTCP endpoint {words} is bound to it: no subflow goes by it then"
-            yield _warning(move, text + (f"; make it anew on {move.to} (ip mptcp endpoint)" if move.to else ""))
+            text = f"the MPTCP endpoint {words} is bound to it: it carries no subflow then"
+            yield _warning(move, text + (f"; create it again on {move.to} (ip mptcp endpoint)" if move.to else ""))
         for words in uses.ipsec.get(move.link, ()):
-            text = f"IPsec's {words} is for this link alone, and does nothing to packets by {move.to or 'another one'}"
-            yield _warning(move, text + (f"; say 'dev {move.to}' there" if move.to else ""))
+            text = f"IPsec's {words} is bound to this link, and does not apply to packets on {move.to or 'another one'}"
+            yield _warning(move, text + (f"; write 'dev {move.to}' there" if move.to else ""))
         taken = wanted.links[move.to].facts.token if move.to is not None and move.to in wanted.links else ""
         if (token := uses.tokens.get(move.link)) and token != taken:
-            text = f"makes IPv6 addresses that end in {token}, which stays behind"
+            text = f"has the IPv6 token {token}, which is not moved"
             then = f": {move.to} makes its own with the next advertisement, until 'ip token set {token} dev {move.to}'"
             yield _warning(move, text + (then if move.to else ""))
         for words in uses.others.get(move.link, ()):
             yield _warning(move, words.format(to=move.to or "another link"))
         for name in _tunnels(observed, move.link):
-            text = f"the tunnel {name} sends by this link alone, which has no route then"
-            yield _warning(move, text + (f"; make it anew on {move.to}" if move.to else ""))
+            text = f"the tunnel {name} sends over this link only, which has no route then"
+            yield _warning(move, text + (f"; create it again on {move.to}" if move.to else ""))
         link = observed.links.get(move.link)
         if link is not None and link.altnames:
-            text = f"is called {', '.join(link.altnames)} as well: who names it so means the NIC"
+            text = f"is called {', '.join(link.altnames)} as well: that name still means the NIC"
             yield _warning(move, f"{text}{f', not {move.to}' if move.to else ''}")
     names = " and ".join(dict.fromkeys(str(move.link) for move in moves))
     for gap in uses.gaps if names else ():
@@ -175,7 +175,7 @@ def _warning(move: AddressMove, text: str) -> Note:
 
 
 def _rebind(move: AddressMove) -> str:
-    return f"; let it use {move.to}, and start it again" if move.to else ""
+    return f"; let it use {move.to}, and restart it" if move.to else ""
 
 
 def _where(one: BoundProgram) -> str:
@@ -189,7 +189,9 @@ def _rule_words(move: AddressMove, found: NamingRule) -> str:
     text = f"is named in chain {chain.name} of {where}: {found.line.text}"
     if move.to is None:
         return text
-    return text + (f" (which is about {move.to} from now on)" if found.except_it else f" (not about {move.to})")
+    return text + (
+        f" (which applies to {move.to} from now on)" if found.except_it else f" (does not apply to {move.to})"
+    )
 
 
 def _by_group(move: AddressMove, uses: LinkUses, observed: HostState) -> Iterator[Note]:
@@ -197,7 +199,7 @@ def _by_group(move: AddressMove, uses: LinkUses, observed: HostState) -> Iterato
     if link is None or link.group in {"default", "0"}:
         return
     for found in rules_naming_group(uses.network.rules, link.group):
-        text = f"{_rule_words(move, found).partition(' (not about')[0]}, by its group {link.group}"
+        text = f"{_rule_words(move, found).partition(' (does not apply')[0]}, by its group {link.group}"
         then = f", in which {move.to} is not; put it there (ip link set {move.to} group {link.group})"
         yield _warning(move, f"{text}{then if move.to else ''}")
 
@@ -221,7 +223,7 @@ def _lost(move: AddressMove, uses: LinkUses, wanted: HostState) -> Iterator[Note
                 lost.setdefault(str(then.stops[0]), []).append(f"{protocol}/{port} ({program}, IPv{version})")
     for by, what in lost.items():
         ssh = "new SSH connections to this host fail" if any("(SSH" in one for one in what) else ""
-        text = f"what passes the host's firewall because it comes in by {move.link} is lost by {move.to}: "
+        text = f"the host's firewall accepts it on {move.link} and drops it on {move.to}: "
         text += f"{', '.join(what)}, by {by}"
         yield _warning(move, f"{ssh}: {text}" if ssh else text)
 

@@ -44,7 +44,7 @@ class MisroutedSubnet(Struct, frozen=True, kw_only=True):
 
 
 GATEWAY = "the gateway"
-HINT = "take another subnet, or take away what else leads there; a route that is meant so belongs into the file"
+HINT = "take another subnet, or remove the other route to it; a route that is intended belongs into the file"
 
 
 def overlaps(

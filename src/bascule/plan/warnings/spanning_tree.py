@@ -39,8 +39,8 @@ def deaf_bridges(before: HostState, after: HostState) -> Iterator[tuple[str, str
     for link in after.links.values():
         wait_s = deaf_s(link) if link.is_bridge and _is_joined(link, before, after) else 0.0
         if wait_s:
-            text = f"runs the spanning tree protocol: a port that comes to it passes no frame for {wait_s:g} s"
-            yield link.name, text + ("; so long the host does not answer on it" if link.addresses else "")
+            text = f"runs the spanning tree protocol: a port that joins it passes no frame for {wait_s:g} s"
+            yield link.name, text + ("; during that time the host does not answer on it" if link.addresses else "")
 
 
 def hidden_times(before: HostState, after: HostState) -> Iterator[tuple[str, str]]:
@@ -64,7 +64,7 @@ def spanning_tree_notes(bridges: Iterable[DeclaredBridge], before: HostState, af
         text = f"runs the spanning tree protocol: each port that comes up passes no frame for {wait_s:g} s, "
         text += "a guest's at every start"
         if link.addresses or bridge.has_address:
-            text += "; so long the host does not answer on it either"
+            text += "; during that time the host does not answer on it either"
         if wait_s:
             yield Note(kind="warning", subject=bridge.name, text=text)
         for port in bridge.every_port:

@@ -8,7 +8,7 @@ UNSEEN = {
     "a router solicitation with another's MAC": "OpenFlow sees no options of a router solicitation",
     "the same split behind destination options": "of a later fragment OpenFlow does not see what it belongs to; "
     "the first one is stopped, so that nothing is whole",
-    "IPv6 behind headers that hide": "Open vSwitch reads past extension headers, and tells its rules of none",
+    "IPv6 behind extension headers": "Open vSwitch reads past extension headers, and tells its rules of none",
     "DHCP requests and a release in others' names": "OpenFlow does not see the client's MAC inside "
     "of DHCP, nor that a message is a relay's",
     "IGMP queries and multicast router discovery": "OpenFlow does not see the type of IGMP; what goes to the groups of "

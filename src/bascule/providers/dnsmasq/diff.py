@@ -31,7 +31,7 @@ def steps(before: DnsmasqState, after: DnsmasqState, links: HostState) -> Iterat
         if table_key(name) in owned(links.tables):
             commands.append(Command("nft", ("-f", "-"), f"delete table {table_key(name)}\n"))
         if commands:
-            words = "what its unit made when the machine started goes away"
+            words = "what its unit made when the machine started is removed"
             yield step(Phase.END_SERVER, f"start of {name}", words, *commands, about="server")
 
 

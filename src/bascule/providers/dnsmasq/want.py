@@ -42,7 +42,7 @@ def want(site: Site, host: Host, state: DnsmasqState, wanted: HostState, *, last
             _because(reasons, name, "bascule-rules.service loads all rules")
         elif bridge_name(name) not in wanted.links:
             del servers[name]
-            _because(reasons, name, f"its bridge {bridge_name(name)} goes away")
+            _because(reasons, name, f"its bridge {bridge_name(name)} is removed")
     return Wanted(part=replace(state, servers=servers), reasons=reasons)
 
 

@@ -319,7 +319,7 @@ class _Merge(Struct, kw_only=True):
                     self.kept.append(f"{way} is new, and is removed with the address that it needs")
                 continue  # the kernel takes none from a source that is not there, nor to a gateway that nobody is near
             if slot(route) in back:
-                self.kept.append(f"the route {route.dst} by {route.dev} gives way to the one before")
+                self.kept.append(f"the route {route.dst} by {route.dev} is replaced by the one before")
                 continue
             if route.lifetime.valid_s is None and route.protocol not in {"ra", "dhcp"}:
                 self.kept.append(f"the route {route.dst} by {route.gateway or route.dev} is new")

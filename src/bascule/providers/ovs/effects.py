@@ -94,8 +94,8 @@ def _refusals(operations: Sequence[dict[str, Any]], results: Iterable[Any], chan
         words = str(result.get("details") or result["error"])
         told = operations[number] if number < len(operations) else {}
         if told.get("op") == "wait" and result["error"] == "timed out":
-            message = f"{_subject(told)} has been changed since it was looked at; nothing was done"
-            hint = f"plan again; who it was says 'ovsdb-tool -m show-log {JOURNAL}', in its last records"
+            message = f"{_subject(told)} has been changed since it was read; nothing was done"
+            hint = f"run it again; the last records of 'ovsdb-tool -m show-log {JOURNAL}' say who changed it"
             yield Problem("OPENVSWITCH-CHANGED", message, hint=hint)
             continue
         step, hint = f"{change.subject}: {change.action}", "see 'ovs-vsctl show'"

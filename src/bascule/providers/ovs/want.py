@@ -51,7 +51,9 @@ def want(site: Site, host: Host, part: SwitchState, observed: HostState, wanted:
     declared = {str(b.name): b for b in host.bridges.values() if b.openvswitch is not None}
     if declared and part.seen.trouble:
         place = next(iter(declared.values())).place
-        text = f"the database of Open vSwitch answers, but ovs-vswitchd {part.seen.trouble}: nobody does what it says"
+        text = (
+            f"the database of Open vSwitch answers, but ovs-vswitchd {part.seen.trouble}: changes in it have no effect"
+        )
         raise MissingTool(Problem("OPENVSWITCH-DEAD", text, place, hint="systemctl restart openvswitch-switch"))
     return _Wanted(site, host, part, observed, wanted, declared).wanted()
 

@@ -58,7 +58,7 @@ class WakeOnLanProvider(PlainProvider):
         for name in sorted(old.keys() & new.keys()):
             modes = new[name].now
             if modes is not None and modes != old[name].now:
-                words = f"be woken by {wake_words(modes)}" if modes else "be woken by nothing"
+                words = f"wake-on-LAN {wake_words(modes)}" if modes else "wake-on-LAN off"
                 command = Command("ethtool", ("-s", name, "wol", letters(modes)))
                 yield step(Phase.SETTINGS, name, words, command, risk=Risk.ADDITION, about="wake-on-lan")
 
@@ -89,11 +89,11 @@ def _cannot(have: WakeOnLan, lacking: list[str]) -> str:
     if have.now is None:
         return "cannot be woken by the network: its driver has no wake-on-LAN; 'wol' has no effect there"
     able = wake_words(have.able) if have.able else "nothing"
-    return f"cannot be woken by {' '.join(lacking)}: its driver can {able}"
+    return f"wake-on-LAN {' '.join(lacking)} is not supported by its driver, which supports {able}"
 
 
 def _since(name: str, have: WakeOnLan) -> str:
-    return f"{name} is woken by {wake_words(have.now or ())} by now"
+    return f"{name} has wake-on-LAN {wake_words(have.now or ())} by now"
 
 
 WAKE_ON_LAN = WakeOnLanProvider()

@@ -144,9 +144,7 @@ def _once(
             "DUPLICATE-ADDRESS",
             f"address {address.ip} of {speaker.label} " + ("appears twice here" if same else f"is taken by {label}"),
             path,
-            hint="remove one"
-            if same
-            else "two that answer for one address take turns at losing their connections; change one",
+            hint="remove one" if same else "two that answer for one address break each other's connections; change one",
             also=[("the first", first)],
         )
     else:
@@ -247,7 +245,7 @@ def _host_routes(wiring: DocumentWiring, speaker: SpeakerNic, link: d.HostLink) 
                 text = f"route to {route.to} of {speaker.label} has '{key}: {address}', of another address family"
                 wiring.found.add("ROUTE", text, (*where, key), hint=f"write an IPv{route.to.version} address")
         if route.via is not None and any(address.ip == route.via for address, _ in speaker.addresses):
-            text = f"route to {route.to} of {speaker.label} goes by its own address {route.via}"
+            text = f"route to {route.to} of {speaker.label} has its own address {route.via} as next hop"
             wiring.found.add("ROUTE", text, (*where, "via"), hint="name the router's, or leave 'via' out")
         if route.via is None and route.onlink:
             text = f"route to {route.to} of {speaker.label} has no router that could be on the link"
@@ -308,10 +306,10 @@ def _routes(wiring: DocumentWiring, speaker: SpeakerNic) -> None:
     for index, route in enumerate(nic.routes):
         where = (*speaker.path, "routes", index)
         if route.to.version != route.via.version:
-            text = f"route to {route.to} of {speaker.label} goes by {route.via}, which is of another address family"
+            text = f"route to {route.to} of {speaker.label} has the next hop {route.via}, of another address family"
             wiring.found.add("ROUTE", text, (*where, "via"), hint=f"name a router by its IPv{route.to.version} address")
         elif any(address.ip == route.via for address, _ in speaker.addresses):
-            text = f"route to {route.to} of {speaker.label} goes by its own address {route.via}"
+            text = f"route to {route.to} of {speaker.label} has its own address {route.via} as next hop"
             wiring.found.add("ROUTE", text, (*where, "via"), hint="name the router's")
         elif not any(route.via in subnet for subnet in near if subnet.version == route.via.version):
             text = f"router {route.via} of {speaker.label} is outside {' and '.join(map(str, dict.fromkeys(near)))}"

@@ -41,8 +41,8 @@ def _flow(wiring: DocumentWiring, machine: str, flow: d.Flow, path: Path) -> Non
         for name in names:
             where = (*path, key)
             if name == machine:
-                message = f"machine '{machine}' forwards for others, and '{name}' is itself"
-                found.add("FORWARDS", message, where, hint="what it serves stands under 'serves'")
+                message = f"machine '{machine}' forwards for others, and '{name}' is that machine"
+                found.add("FORWARDS", message, where, hint="what it answers itself belongs under 'serves'")
                 continue
             leads = _is_everybody(wiring, name) or is_endpoint(document, name) or is_group(document, name)
             if not leads and not any(found.is_broken((section, name)) for section in ("networks", *SECTIONS)):

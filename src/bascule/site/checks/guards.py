@@ -67,7 +67,7 @@ def _guard(wiring: DocumentWiring, guest: d.Guest, nic: d.GuestNic, path: Path) 
     elif (nic.guard or default_guard(wiring.document, guest.host, nic)) == "off":
         if isinstance(nic.isolated, str):
             found.add(
-                "GUARD", f"a bridge knows no groups, and this NIC has no guard to keep it to '{nic.isolated}'",
+                "GUARD", f"the port flag has no groups, and this NIC has no guard to keep it to '{nic.isolated}'",
                 (*path, "isolated"), hint="add 'guard: strict' or 'guard: mac', or write 'isolated: true'",
             )  # fmt: skip
         for keys in _for_a_guard(nic):
@@ -97,11 +97,11 @@ def _fdb(wiring: DocumentWiring, guest: d.Guest, nic: d.GuestNic, path: Path) ->
     bridge = wiring.document.hosts[guest.host].bridges.get(nic.bridge) if nic.bridge else None
     why, hint = "", "remove 'fdb'"
     if bridge is None or not bridge.by_kernel:
-        why = "static FDB entries stand in the table of a Linux bridge of the file, and this NIC is on none"
+        why = "static FDB entries need a Linux bridge of the file, and this NIC is on none"
     elif (nic.guard or default_guard(wiring.document, guest.host, nic)) == "off":
         why, hint = "a port that learns nothing needs a guard to tell its MACs", "add 'guard: mac', or remove 'fdb'"
     elif any(isinstance(one, int) for one in nic.macs):
-        why, hint = "MACs of guests inside that nobody knows cannot stand in a table", "name them, or remove 'fdb'"
+        why, hint = "MACs of guests inside that are not known cannot be static entries", "name them, or remove 'fdb'"
     if why:
         wiring.found.add("GUARD", why, (*path, "fdb"), hint=hint)
 

@@ -31,7 +31,7 @@ def check_links(wiring: DocumentWiring) -> None:
 
         for name, own in entry.nics.items():
             if OFF in own.wol and len(own.wol) > 1:
-                message = f"NIC '{name}' is woken by {', '.join(w for w in own.wol if w != OFF)}, and is not ('off')"
+                message = f"'wol' of NIC '{name}' has 'off' beside {', '.join(w for w in own.wol if w != OFF)}"
                 found.add("WOL", message, (*top, "nics", name, "wol"), hint="write 'off' alone, or leave it out")
         for kind, noun, name, _ in entry.links():
             see(name, f"{noun} '{name}'", (*top, kind, name), key=True)
@@ -64,7 +64,7 @@ def check_vlan_links(wiring: DocumentWiring) -> None:
                     "DUPLICATE-LINK",
                     f"VLAN {vlan.id} of '{vlan.link}' is '{name}' as well as '{other}'",
                     (*path, "id"),
-                    hint="the kernel takes a tag once on each link",
+                    hint="the kernel allows each VLAN ID once on a link",
                     also=[("the first", ("hosts", host, "vlans", other))],
                 )
 

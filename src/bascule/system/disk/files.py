@@ -151,7 +151,7 @@ def below(root: Path, path: str) -> Path:
             continue
         hops += 1
         if hops > HOPS:
-            raise OSError(errno.ELOOP, "symbolic links go round in a circle", str(root / path))
+            raise OSError(errno.ELOOP, "symbolic links form a loop", str(root / path))
         target = str(step.readlink())
         if target.startswith("/"):
             done = root
@@ -223,7 +223,7 @@ def read_below(root: Path, path: str, *, folders: dict[str, Path] | None = None)
     if data is None:  # a symbolic link
         data = _read_regular(str(below(root, path)))
     if data is None:
-        raise OSError(errno.ELOOP, "symbolic links go round in a circle", path)
+        raise OSError(errno.ELOOP, "symbolic links form a loop", path)
     if b"\0" in data:
         raise ValueError("binary")
     return text_of(data)

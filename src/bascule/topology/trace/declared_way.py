@@ -375,7 +375,7 @@ class _Tracer:
             if (way := self._wire(here, nic, goal, into)) is not None:
                 leg.elements += way if not leg.elements else way[1:]
                 own = _list(map(str, nic.prefixes(place.version)))
-                why = f"{where} is not in {own}, and {here.name} names no gateway to it, though one wire leads there"
+                why = f"{where} is not in {own}, and {here.name} names no gateway to it, though both are on one wire"
                 return self._stop(leg, here, why)
         if not speaking:
             asks = any(nic.dhcp for nic in here.nics)

@@ -81,7 +81,7 @@ class PacketRecord:
 def unread_calls(network: HostNetwork, family: str, hook: str) -> Iterator[str]:
     """What is called at a hook that no table of rules shows: it may do anything."""
     for name in network.called.get((family, hook), ()):
-        yield f"{name} is called at {family} {hook}, and what it does is in no table of rules"
+        yield f"{name} is called at {family} {hook}, and no table of rules shows what it does"
 
 
 def balancing(network: HostNetwork, version: int, fields: Fields) -> Iterator[BalancedService]:
@@ -94,7 +94,7 @@ def balanced_words(one: BalancedService) -> str:
     """That IPVS chooses who gets it (ipvsadm(8))."""
     version = 4 if one.address < 1 << 32 else 6
     where = f"{text_of(version, one.address)} port {one.port or 'any'}"
-    return f"IPVS hands what is for {where} on to a server that it chooses"
+    return f"IPVS forwards what is for {where} to a real server that it chooses"
 
 
 # ---- how large it is on a wire, and who cuts it where it does not fit

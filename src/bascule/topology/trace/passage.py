@@ -250,7 +250,7 @@ class PacketPath(PacketRecord):
         source, target = self._ends(version)
         known, zone = self.connection, self.fields.get("ct zone", 0)
         if zone is None:
-            self.unsure.append("it is tracked in another zone, which one is not known")
+            self.unsure.append("it is tracked in another conntrack zone, and which one is not known")
         elif not known.tracked:
             known.zone = zone
         error = self.fields.get("icmp type") == 3 or self.fields.get("icmpv6 type") in {1, 2}
@@ -296,12 +296,12 @@ class PacketPath(PacketRecord):
             back = known.target if is_source else known.source
             now = known.new_target if is_source else known.new_source
             if back is not None and now not in {None, back}:
-                self._write("saddr" if is_source else "daddr", back, f"NAT backwards at {hook}")
+                self._write("saddr" if is_source else "daddr", back, f"NAT of the connection reversed at {hook}")
             return
         made = known.new_source if is_source else known.new_target
         if made is not None or known.established:
             if known.established and made not in {None, known.source if is_source else known.target}:
-                self._write("saddr" if is_source else "daddr", made, "NAT as before")
+                self._write("saddr" if is_source else "daddr", made, "NAT of the connection")
             return
         family = "ip" if version == 4 else "ip6"
         for place, chain in enumerate(chains):
@@ -329,7 +329,7 @@ class PacketPath(PacketRecord):
         """Whose NAT it is, where rules of both kinds give this packet one."""
         both = (any(end.nat for end in run(self.network.rules, one, self.fields)) for one in (chain, *rivals))
         if next(both) and any(both):
-            self.unsure.append(f"which of {chain} and {rivals[0]} the kernel asks first is not to be seen")
+            self.unsure.append(f"which of {chain} and {rivals[0]} the kernel asks first is not known")
 
     def _translate(self, version: int, taken: ChainEnd, hook: str, *, iif: str, oif: str) -> None:
         nat = taken.nat

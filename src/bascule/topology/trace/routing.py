@@ -151,7 +151,7 @@ class RouteTables:
             table=route.table,
             length=length,
             source=address(route.prefsrc) if route.prefsrc else 0,
-            doubt="several ways of one weight" if more else "a gateway of the other family" if via_other else "",
+            doubt="several next hops of equal weight" if more else "a gateway of the other family" if via_other else "",
             more=tuple(more),
             mtu=_mtu(route.extra),
         )

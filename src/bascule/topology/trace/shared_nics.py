@@ -27,7 +27,7 @@ def passed(network: HostNetwork, source: WireEnd | None, target: WireEnd | None,
     nic = nics[0] or nics[1]
     sharing = next(end for end, own in zip(ends, nics, strict=True) if end is not None and own)
     if any(_mode(network, end) == IPVLAN for end in ends):
-        return Certainty.UNKNOWN, f"{sharing.name} sits on {nic} by ipvlan, which is not walked"
+        return Certainty.UNKNOWN, f"{sharing.name} is on {nic} by ipvlan, which the model does not cover"
     if None in ends:
         return _with_host(network, nic, sharing, version, address, from_host=source is None)
     assert source is not None and target is not None  # just seen
@@ -35,15 +35,18 @@ def passed(network: HostNetwork, source: WireEnd | None, target: WireEnd | None,
     other = target if sharing is source else source
     outside = other.outside and other.port == nic
     if not near or not (outside or nics[0] == nics[1]):
-        return Certainty.UNKNOWN, f"{sharing.name} shares {nic} by macvtap, and what lies between there is not walked"
+        return (
+            Certainty.UNKNOWN,
+            f"{sharing.name} shares {nic} by macvtap, and the model does not cover what is between",
+        )
     for name in dict.fromkeys((*(end.port for end, own in zip(ends, nics, strict=True) if end and own), nic)):
         link = network.link(name)
         if link is None or (link.facts.index and not (link.up and link.facts.carrier)):  # one that is planned comes up
             return Certainty.NO, f"{name} is down, by which {sharing.name} is on the wire"
         if name in network.traffic_control or any(network.rules.at("netdev", hook, name) for hook in HOOKS):
-            return Certainty.UNKNOWN, f"rules at {name} itself, past which it leads, are not walked here"
+            return Certainty.UNKNOWN, f"there are rules at {name} itself, which the model does not cover here"
     if outside:
-        return Certainty.YES, f"{sharing.name} is on the wire of {nic} by macvtap, past the host"
+        return Certainty.YES, f"{sharing.name} is on the wire of {nic} by macvtap, which bypasses the host"
     modes = {mode for end in ends if (mode := _mode(network, end))}
     if modes == {"bridge"}:
         return Certainty.YES, f"both share {nic} by macvtap in mode bridge"

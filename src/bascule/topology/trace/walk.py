@@ -1,4 +1,4 @@
-"""Does one reach another, on this host as it is: the search for the neighbour, the first packet, and the answer."""
+"""Does one reach another, on this host as it is: the neighbour search (ARP or ND), the first packet, and the answer."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def _left(state: HostState) -> Iterator[Finding]:
             subject=ATTACKER,
             text="an attack on a guard (bascule verify --attack) runs, or was killed and left its ports behind",
             evidence=(", ".join(found),),
-            fix="bascule verify SITE --attack GUEST, which takes away what another has left",
+            fix="bascule verify SITE --attack GUEST, which removes what another has left",
         )
 
 
@@ -70,7 +70,7 @@ def _missing(facts: DoctorFacts, missing: set[str], wanted: dict[str, str]) -> I
             id=ID,
             severity=Severity.PROBLEM,
             subject=listed(there),
-            text=f"the site file wants a guard here, and none stands: {listed(guests)} can take over its neighbours",
+            text=f"the site file wants a guard here, and there is none: {listed(guests)} can impersonate others",
             evidence=(whose if "" in makers else f"{', '.join(sorted(makers))} has no such rules",),
             fix="bascule apply",
         )
@@ -101,7 +101,7 @@ def _open(facts: DoctorFacts, guarded: set[str]) -> Iterator[Finding]:
                 severity=Severity.WARNING,
                 subject=bridge,
                 text=f"without a guard, beside {len(among)} {'port' if len(among) == 1 else 'ports'} with one: "
-                f"{listed(ports)}; whoever is behind can pose as anybody",
+                f"{listed(ports)}; what is behind them can impersonate anybody",
                 evidence=tuple(filter(None, (_of_the_file(facts, ports),))),
                 fix=f"guard: strict at bridge {bridge} or at the guest's NIC in the site file, then bascule apply",
                 bridges=(bridge,),
@@ -126,7 +126,7 @@ def _slow(network: HostNetwork) -> Iterator[Finding]:
                 id=ID,
                 severity=Severity.NOTE,
                 subject="br_netfilter",
-                text=f"each {family} frame between guests passes the host's firewall behind its guard, {lines} "
+                text=f"each {family} frame between guests passes the host's firewall after its guard, {lines} "
                 f"{'rule' if lines == 1 else 'rules'} long: slower, and its own rules may drop what a guard lets pass",
                 evidence=(f"{switch} = 1",),
                 fix=f"sysctl -w {switch}=0, where neither Docker's icc=false nor Kubernetes' services need it",
@@ -141,8 +141,8 @@ def _others(facts: DoctorFacts, guarded: set[str]) -> Iterator[Finding]:
         if both:
             yield _also(
                 domain.name,
-                f"libvirt's nwfilter guards {listed(both)} as well: what either stops is stopped, and only ours is "
-                "counted and proven",
+                f"libvirt's nwfilter guards {listed(both)} as well: what either stops is stopped, and only Bascule's "
+                "is counted and proven",
                 f"<filterref> in the definition of {domain.name}",
                 f"virsh edit {domain.name} and remove <filterref>, or guard: off at this NIC in the site file",
             )
@@ -153,7 +153,7 @@ def _others(facts: DoctorFacts, guarded: set[str]) -> Iterator[Finding]:
             yield _also(
                 table.key,
                 f"{whose} filters frames of {listed(named)} as well: what either stops is stopped, and what its "
-                "rules stop is not counted by ours",
+                "rules stop is not counted by Bascule's",
                 f"nft list table {table.key}",
                 "keep one of them at each port",
             )

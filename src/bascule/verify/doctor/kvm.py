@@ -36,7 +36,7 @@ def look(facts: DoctorFacts) -> Iterator[Finding]:
     elif facts.kvm_forbidden:
         fix = "run it as root, or open the device to a group: chgrp kvm /dev/kvm; chmod 660 /dev/kvm"
     elif not facts.kvm_flags:
-        fix = "switch VT-x or AMD-V on in the firmware; in a virtual machine, let its host pass it on (nested)"
+        fix = "switch VT-x or AMD-V on in the firmware; in a virtual machine, enable nested virtualisation on its host"
     elif not facts.kvm_device:
         fix = "modprobe " + ("kvm_intel" if "vmx" in facts.kvm_flags else "kvm_amd")
     else:

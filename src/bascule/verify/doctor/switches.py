@@ -36,7 +36,7 @@ def look(facts: DoctorFacts) -> Iterator[Finding]:
             subject=bridge,
             text=words,
             evidence=evidence[:SHOWN],
-            fix="take them away (ovs-ofctl del-flows, ovs-vsctl del-controller), or give whoever needs them a bridge "
+            fix="remove them (ovs-ofctl del-flows, ovs-vsctl del-controller), or give whoever needs them a bridge "
             "of its own",
             bridges=(bridge,),
         )

@@ -125,7 +125,7 @@ def _remark(edits: Sequence[Edit]) -> str:
     if any("bridge-nf-call" in command for command in commands):
         return "Docker's icc=false, Kubernetes' services and nwfilter need the bridged frames in these chains"
     if any(KEY in command for command in commands):
-        return "as a try: the guards are made from the lines of the site file above, and apply puts them back"
+        return "for a test: the guards are made from the lines of the site file above, and apply puts them back"
     lasts = not any("nft insert" in one or "-I " in one for one in commands)
     return "" if lasts else "until the rules are loaded again"
 

@@ -30,7 +30,7 @@ class ModelVerdict(Struct, frozen=True, kw_only=True):
         return {"result": self.result.value, "words": self.words}
 
 
-UNTOLD = ModelVerdict(result=Certainty.UNKNOWN, words="it leads over what no host of the file sees")
+UNTOLD = ModelVerdict(result=Certainty.UNKNOWN, words="the path goes over devices that no host of the file sees")
 
 
 def model_says(hosts: Sequence[AskedHost], wish: Expectation) -> ModelVerdict:

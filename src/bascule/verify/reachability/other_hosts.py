@@ -61,7 +61,7 @@ def _parts(here: AskedHost, there: AskedHost, source: str, target: Participant, 
     first = ask(here.network, here.known, here.known[source], target, service)
     shown = _shown_as(first, there, source)
     if shown is None:
-        return [(here, unseen(first, f"as whom it comes to host {there.here} is not known"))]
+        return [(here, unseen(first, f"with which source address it reaches host {there.here} is not known"))]
     seen = replace(there.known[target.name], addresses=target.addresses or there.known[target.name].addresses)
     second = ask(there.network, there.known, shown, seen, service)
     return [(here, first), (there, second)]
@@ -85,7 +85,7 @@ def as_seen_here(asked: AnsweredQuestion) -> AnsweredQuestion:
     there = asked.of.elsewhere or asked.by.elsewhere
     if not there or not asked.answer.result.passes:
         return asked
-    return unseen(asked, f"it passes here; what host {there} does with it was not seen")
+    return unseen(asked, f"it passes here; what host {there} does with it is not known")
 
 
 def unseen(asked: AnsweredQuestion, words: str) -> AnsweredQuestion:

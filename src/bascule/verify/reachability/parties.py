@@ -255,7 +255,7 @@ def _seen(network: HostNetwork, guest: ObservedGuest) -> Participant:
         gateways=gateways,
         routes_known=False,
     )
-    note = f"the router of {guest.name} is taken to be this network's" if gateways else ""
+    note = f"the router of {guest.name} is assumed to be this network's" if gateways else ""
     return Participant(name=guest.name, ends=(end,), addresses=tuple((v, n) for n, v, _ in found), note=note)
 
 

@@ -103,7 +103,7 @@ def _at(word: str, version: int, number: int, known: Known, network: HostNetwork
         return Participant(name=f"{here} ({word})", addresses=((version, number),), is_host=True)
     end = somebody(network, known.values(), version, number, word)
     if end is None:
-        hint = "no wire of this host and no route leads to it, so nothing tells where it is"
+        hint = "it is on no network of this host and no route leads to it, so it is not known where it is"
         raise UsageFault(Problem(code="ENDPOINT", message=f"nothing is known of {word} here", hint=hint))
     return Participant(name=word, ends=(end,), addresses=((version, number),))
 
@@ -130,7 +130,7 @@ def ask(network: HostNetwork, known: Known, by: Participant, of: Participant, se
     if not found and there and by is not of:
         inner = of if of.elsewhere and not of.ends else by
         words = f"{inner.name} stands on a network of host {inner.elsewhere or there} alone"
-        return _untold(by, of, traffic, f"{words}: what that host hands on was not seen")
+        return _untold(by, of, traffic, f"{words}: what that host forwards is not known")
     if not found:
         if by.name == of.name:
             message = f"{by.name} needs no network to reach itself"

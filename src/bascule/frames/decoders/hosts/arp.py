@@ -33,8 +33,8 @@ DECODER = Decoder(
     title="ARP",
     keys=(("ether", 0x0806),),
     where="EtherType 0x0806",
-    proves="the sender's address; whom it asks is on its subnet; the most asked one is the gateway",
-    weight="medium: from three senders on; probes (0.0.0.0) and 169.254/16 do not count",
+    proves="the sender's address; the address it asks for is on its subnet; the one asked for most is the gateway",
+    weight="medium: three senders or more; probes (0.0.0.0) and 169.254/16 do not count",
     source="RFC 826, RFC 5227",
     decode=decode,
 )

@@ -32,7 +32,7 @@ DECODER = Decoder(
     keys=(("ether", 0x8863),),
     where="EtherType 0x8863",
     proves="an access line and the name of its concentrator",
-    weight="explains, names no network",
+    weight="none: explains, but names no network",
     source="RFC 2516",
     decode=decode,
 )

@@ -23,7 +23,7 @@ DECODER = Decoder(
     keys=(("ether", 0x888E),),
     where="EtherType 0x888e",
     proves="that the switch port may be closed: silence then proves nothing",
-    weight="explains, names no network",
+    weight="none: explains, but names no network",
     source="IEEE 802.1X-2010 clause 11",
     decode=decode,
 )

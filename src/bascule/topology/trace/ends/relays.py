@@ -46,10 +46,10 @@ class Relays:
         source, target = fields[key(self.version, "saddr")], fields[key(self.version, "daddr")]
         words = f"what comes from {text_of(self.version, source)} to {text_of(self.version, target)}"
         if end.passes is None:
-            return NextWire(out=None, text=f"{end.name} gets it, and whether it hands it on is not known")
+            return NextWire(out=None, text=f"{end.name} gets it, and whether it forwards it is not known")
         out = self._sends_by(end, target)
         if out is None or len(self.passed) >= MOST:
-            return NextWire(out=None, text=f"by which wire {end.name} sends on {words} is not known")
+            return NextWire(out=None, text=f"on which network {end.name} forwards {words} is not known")
         flow = next((one for one in end.passes if self._fits(one, end, out, source, target)), None)
         if flow is None:
             return NextWire(out=None, code=Code.NOT_FORWARDING, text=f"{end.name} does not forward {words}")
@@ -60,14 +60,14 @@ class Relays:
         self.passed.append((end, source, shown, connection))
         as_whom = f" as {text_of(self.version, shown)}" if shown != source else ""
         changed = {**ANEW, key(self.version, "saddr"): shown}
-        return NextWire(out=out, text=f"{end.name} hands it on{as_whom}", fields=changed)
+        return NextWire(out=out, text=f"{end.name} forwards it{as_whom}", fields=changed)
 
     def back(self, end: WireEnd) -> tuple[NextWire, Connection]:
         """The answer, which the machine knows by its connection, and the connection before it."""
         came, source, _, connection = self.passed.pop()
         out = self._sends_by(end, source) or came
         changed = {**ANEW, key(self.version, "daddr"): source}
-        return NextWire(out=out, text=f"{end.name} hands the answer back", fields=changed), connection
+        return NextWire(out=out, text=f"{end.name} forwards the answer", fields=changed), connection
 
     def _sends_by(self, end: WireEnd, target: int) -> WireEnd | None:
         out = self.ends.sender(end, self.version, target)

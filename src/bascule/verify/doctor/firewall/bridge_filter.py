@@ -81,15 +81,15 @@ def _cut_finding(
 def _lost_finding(
     facts: DoctorFacts, network: HostNetwork, bridges: Sequence[str], passages: Sequence[FramePassage]
 ) -> Finding:
-    """All between its ports are lost, but for what a rule lets through."""
+    """All between its ports are lost, except what a rule lets through."""
     stops = [stop for one in passages for stop in one.stops or one.may_stop]
     by = f" by {whose}" if (whose := whose_rules(network, stops)) else ""
     some = any(one.result is not Possibility.NO for one in passages)
-    but = ", but for what a rule lets through" if some else ""
+    but = ", except what a rule lets through" if some else ""
     severity = Severity.PROBLEM if _is_of_the_site(facts, bridges, passages) else Severity.NOTE
     text = (
-        f"{_families(passages)} frames between its ports are dropped{by}{but}: guests cannot be reached from the wire "
-        "so, nor one by the other"
+        f"{_families(passages)} frames between its ports are dropped{by}{but}: guests cannot be reached from outside, "
+        "nor by one another"
     )
     return _dropping(facts, network, bridges, passages, stops, severity, text)
 
@@ -126,8 +126,8 @@ def _reverse_path(stops: Sequence[RuleVerdict], bridges: Sequence[str]) -> str:
     if not any(key.startswith("fib ") and "saddr" in key and key.endswith("oif") for x in lines for key in keys_of(x)):
         return ""
     return (
-        f" (that rule asks for the host's own way back to the sender, and the host has none by {' or '.join(bridges)}: "
-        "it takes every sender there for forged)"
+        f" (that rule checks the reverse path, and the host has no route back to the sender over "
+        f"{' or '.join(bridges)}: it drops every sender there as spoofed)"
     )
 
 
@@ -136,7 +136,7 @@ def _unproven_finding(network: HostNetwork, bridges: Sequence[str], passages: Se
     gaps = tuple(dict.fromkeys(gap for one in passages for gap in one.gaps))
     unread = f"whether others' rules let them pass is unproven: {'; '.join(gaps)}" if gaps else ""
     passing = ", ".join(str(one) for passage in passages for one in passage.passing if not one.is_link_local)
-    which = f"those from and to {passing} do, of others some" if passing else "some of them"
+    which = f"those from and to {passing} do, and of others some" if passing else "some of them"
     may = f"{which} may be dropped, and which is not proven" if rules else ""
     words = "; ".join(filter(None, (may, unread)))
     return Finding(

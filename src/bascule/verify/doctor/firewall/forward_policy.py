@@ -39,8 +39,8 @@ def look(facts: DoctorFacts) -> Iterator[Finding]:
             id="forward-policy",
             severity=Severity.PROBLEM,
             subject=one.name,
-            text=f"what its guests send out or get from outside by {families} meets {whose} what no rule lets through;"
-            " where that lets it through, the network's own rules still decide",
+            text=f"what its guests send and receive over the host by {families} passes {whose} "
+            "everything that no rule accepts; where it is accepted, the network's own rules still decide",
             evidence=tuple(dict.fromkeys(map(str, stops))),
             fix=routed_fix(facts, facts.network, bridge, lost),
             bridges=(bridge,),

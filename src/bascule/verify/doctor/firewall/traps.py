@@ -81,10 +81,10 @@ def _tagged(network: HostNetwork, bridges: list[str]) -> Iterator[Finding]:
                 id="vlan-tagged",
                 severity=Severity.WARNING,
                 subject=name,
-                text="the IP rules do not guard its VLANs: what comes in or leaves with a VLAN tag passes by them, "
+                text="the IP rules do not filter its VLANs: frames that come in or leave with a VLAN tag bypass them, "
                 f"though they would drop it; so do frames from {'; '.join(pairs[:SAYS])}",
                 evidence=(f"{key} = 0", *map(str, passed[:SAYS])),
-                fix=f"sysctl -w {key}=1, or say it in rules of the bridge family",
+                fix=f"sysctl -w {key}=1, or write rules of the bridge family",
                 bridges=(name,),
             )
         elif stops:
@@ -94,8 +94,8 @@ def _tagged(network: HostNetwork, bridges: list[str]) -> Iterator[Finding]:
             id="vlan-0",
             severity=Severity.WARNING,
             subject=", ".join(name for name, _ in zero),
-            text="what the IP chains drop between its ports passes with a VLAN tag of number 0: they do not see such "
-            "frames, and the receiver takes them as untagged",
+            text="what the IP chains drop between its ports passes with a priority tag (VLAN 0): they do not see such "
+            "frames, and the receiver treats them as untagged",
             evidence=(f"{key} = 0", *dict.fromkeys(str(stop) for _, stop in zero)),
             fix=f"sysctl -w {key}=1",
             bridges=tuple(name for name, _ in zero),
@@ -120,10 +120,10 @@ def _translated(facts: DoctorFacts, network: HostNetwork, bridges: list[str]) ->
                     id="bridged-masquerade",
                     severity=Severity.PROBLEM,
                     subject=name,
-                    text=f"{WORDS[family]} frames {which} are given {whose} address as their sender: {who} do not see "
-                    f"{whom} as they are, and answers go astray",
+                    text=f"{WORDS[family]} frames {which} are given {whose} address as their source: {who} do not see "
+                    f"{whom} as they are, and answers are lost",
                     evidence=_some(senders),
-                    fix=f'say in that rule that it is not for {name}: oifname != "{name}" (iptables: ! -o {name})',
+                    fix=f'exclude {name} in that rule: oifname != "{name}" (iptables: ! -o {name})',
                     bridges=(name,),
                 )
             sent = [one for subnet in subnets for one in other_destinations(network, name, subnet, beyond=beyond)]
@@ -133,9 +133,9 @@ def _translated(facts: DoctorFacts, network: HostNetwork, bridges: list[str]) ->
                     severity=Severity.WARNING,
                     subject=name,
                     text=f"some {WORDS[family]} frames between its ports are given another destination, and do not "
-                    "come to whom they were sent",
+                    "reach whom they were sent to",
                     evidence=_some(sent),
-                    fix=f'where that is not meant, say in that rule that it is not for {name}: iifname != "{name}" '
+                    fix=f'where that is not meant, exclude {name} in that rule: iifname != "{name}" '
                     f"(iptables: ! -i {name})",
                     bridges=(name,),
                 )
@@ -155,10 +155,10 @@ def _beside_tables(network: HostNetwork) -> Iterator[Finding]:
             id="hooks-beside-rules",
             severity=Severity.NOTE,
             subject="firewall",
-            text="netfilter calls something that no table of rules shows; what it does to packets is not known, and "
+            text="netfilter calls a hook that no table of rules shows; what it does to packets is not known, and "
             "'why' says perhaps of those that meet it",
             evidence=tuple(called[:SAYS]),
-            fix="'nft list hooks' shows its place; 'bpftool link' and 'lsmod' say whose it is",
+            fix="'nft list hooks' shows its place; 'bpftool link' and 'lsmod' show who added it",
         )
 
 
@@ -173,10 +173,10 @@ def _lost_links(network: HostNetwork) -> Iterator[Finding]:
         id="rules-of-a-lost-link",
         severity=Severity.WARNING,
         subject="firewall",
-        text=f"{count(len(lines), 'rule')} with the number of a link that is gone: it was deleted or made again, and "
-        "no packet has that number any more ('!=' it is true of every packet)",
+        text=f"{count(len(lines), 'rule')} with the index of a link that is gone: it was deleted or created again, and "
+        "no packet matches that index any more ('!=' matches every packet)",
         evidence=tuple(f"'{line.text}' in {chain_words(chain)}" for chain, line in lines[:SAYS]),
-        fix=f"{again}; iifname and oifname instead of iif and oif outlive that",
+        fix=f"{again}; iifname and oifname in place of iif and oif avoid that",
     )
 
 
@@ -224,5 +224,5 @@ def _unmet(network: HostNetwork) -> Iterator[Finding]:
                 text=f"{len(found)} of its {len(chain.lines)} rules can never match, for an earlier one takes all that "
                 "they ask for",
                 evidence=tuple(f"'{one.line.text}' after '{one.by.text}'" for one in found[:SAYS]),
-                fix="put the narrower rule first, or take it out",
+                fix="put the narrower rule first, or remove it",
             )
