@@ -158,7 +158,7 @@ def ready(
     progress: Heard | None = None,
     choice: DriverChoice | None = None,
 ) -> Iterator[ApplyRequest]:
-    """Everything that can say no before anything is changed; within, the kernel's word is kept that nothing moved.
+    """All that can refuse a change before it is made; inside the context a change of the host by others is noticed.
 
     A machine that is not known to be the host (``here`` insists that it is), a change that waits to be confirmed, a
     loop, two configuration systems at once, a new address that somebody on the wire has, and with ``survey_s`` a wire
@@ -195,7 +195,7 @@ def apply(
 ) -> ApplyResult:
     """Checkpoint, dead-man, change, checks, files; then it waits for `confirm` where a window is given, in seconds.
 
-    ``agree`` is asked again where the host has moved meanwhile. Raises TakenBack when a step or a check failed.
+    ``agree`` is asked again where the host has changed meanwhile. Raises TakenBack when a step or a check failed.
     """
     from bascule.apply.transaction import ApplyOptions
     from bascule.apply.transaction import apply as make
@@ -247,7 +247,7 @@ def undo_preview() -> UndoPreview | None:
 
 
 def status() -> HostStatus:
-    """What is armed, what was left unfinished, and what has drifted."""
+    """The pending change, what was left unfinished, and drift."""
     from bascule.apply.host_status import host_status
 
     return host_status()
@@ -339,9 +339,9 @@ def import_host(
     site_name: str | None = None,
     bridge: NewBridge | None = None,
 ) -> Imported:
-    """A site file from what is here, or from the files below ``root`` alone; its plan is empty.
+    """A site file from this host, or from the files below ``root`` alone; its plan is empty.
 
-    With ``bridge`` it says one bridge more, and the plan makes that.
+    With ``bridge`` it has one more bridge, which the plan makes.
     """
     from bascule.import_without_a_plan import import_without_a_plan
     from bascule.importer.gather import gather
@@ -374,7 +374,7 @@ def draw(site: SiteLike, *, form: str = "svg", observed: Mapping[str, SeenHost] 
 def guests(
     site: SiteLike | None = None, *, driver: str | None = None, uri: str | None = None, listen_s: float | None = None
 ) -> Inventory:
-    """Who is who on this host: the guests of every driver, joined with what the kernel and libvirt know.
+    """The guests of this host: those of every driver, joined with what the kernel and libvirt know.
 
     With ``listen_s`` also with what guests and DHCP servers say meanwhile on the bridges.
     """

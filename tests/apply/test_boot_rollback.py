@@ -126,7 +126,7 @@ def test_the_boot_after_a_loss_of_power_takes_it_back(machine: Machine) -> None:
     status = machine.run(f"{BASCULE} status")
     assert status.returncode == 0, status.stdout
     assert "no change is pending; change 2 was taken back at " in status.stdout
-    assert "by the boot after it; change 1 stands" in " ".join(status.stdout.split())
+    assert "by the boot after it; change 1 is in effect" in " ".join(status.stdout.split())
     confirm = machine.run(f"{BASCULE} confirm")
     assert confirm.returncode == 1
     assert "nothing waits for a confirmation: change 2 was taken back by the boot after it" in confirm.stderr

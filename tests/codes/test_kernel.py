@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -90,6 +91,7 @@ hosts:
     bridges: {br4: {uplink: eth4, vlan: 20}, br5: {uplink: eth5, vlan_aware: true}}
 guests: {g: {host: h, nics: [{bridge: br4, address: 10.2.0.5/24}]}}
 """
+NOT_MADE = "makes no 802.1Q links, no bonds, no bridges that filter VLANs"
 WITHOUT_KINDS = """\
 from bascule.observe import kernel_support
 kernel_support.kernel_makes = lambda link: False
@@ -117,6 +119,26 @@ def test_links_that_this_kernel_does_not_have_are_seen_before_anything_is_change
     assert all(f"error[{code}]: " in applied.stderr for code in codes)
     assert "hint: modprobe 8021q" in applied.stderr
     assert "br4" not in run(("ip", "link"), namespace=host).stdout
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize(("made", "words"), [
+    ("kernel", f"{NOT_MADE}; the site file needs 802.1Q links and bonds and bridges that filter VLANs on h"),
+    ("plain", NOT_MADE),
+    ("all", ""),
+])  # fmt: skip
+def test_the_doctor_names_them_and_what_the_file_needs(lab: Lab, tmp_path: Path, made: str, words: str) -> None:
+    host = lab.host("eth2", "eth3", "eth4", "eth5")
+    file = tmp_path / "site.yaml"
+    file.write_text(PLAIN if made == "plain" else LINKS)
+    program = WITHOUT_KINDS.replace("False", "True") if made == "all" else WITHOUT_KINDS
+    with host.entered():
+        done = subprocess.run((sys.executable, "-c", program, "doctor", str(file), "--host", "h", "--json"),
+                              capture_output=True, text=True, stdin=subprocess.DEVNULL)  # fmt: skip
+    found = [one for one in json.loads(done.stdout)["findings"] if one["id"] == "kernel"]
+    assert [(one["severity"], one["text"].removeprefix("this kernel ")) for one in found] == (
+        [("problem" if made == "kernel" else "note", words)] if words else []
+    )
 
 
 @pytest.mark.kernel

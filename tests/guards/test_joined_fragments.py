@@ -52,7 +52,7 @@ def test_a_host_that_joins_fragments_has_heard_them(lab: Lab) -> None:
     assert "a big ping" not in lost, found.detail
     assert "DHCP requests in fragments" in through, found.detail
     for kind in (
-        "neighbour neighbour neighbour discovery in fragments",
+        "neighbour discovery in fragments",
         "DHCP servers in fragments",
         "the same in an atomic fragment",
     ):

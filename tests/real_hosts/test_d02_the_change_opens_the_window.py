@@ -202,7 +202,7 @@ def test_a_bridge_of_others_keeps_the_address_and_loses_its_wire(real_host: Fiel
                     "addr flush dev eth0\naddr add 192.168.1.10/24 dev vmbr0\n")  # fmt: skip
     text = ONE_NIC.replace(", address: from-uplink", "")
     (said,) = [one for one in real_host.plan(text).mind if one.startswith("vmbr0: ")]
-    assert "it keeps 192.168.1.10/24, and loses eth0, by which that is reached" in said
+    assert "it keeps 192.168.1.10/24, and loses eth0, over which that is reached" in said
 
 
 def test_an_address_that_two_links_have_moves_from_one(real_host: Field) -> None:

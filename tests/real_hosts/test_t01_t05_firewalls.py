@@ -215,7 +215,7 @@ def test_t01_t02_t03_t04_the_doctor_says_what_frames_meet_and_its_fix_ends_it(
         assert "docker0" not in one.fix
         assert len(one.evidence) > 0
         if "reverse path" in situation.name:  # T11
-            assert "takes every sender there for forged" in one.text
+            assert "drops every sender there as spoofed" in one.text
     if situation.unproven:
         assert situation.unproven in str([one.evidence for one in scene.findings() if one.severity == "warning"])
     if situation.unproven or situation.owner in {"firewalld", "ufw"}:

@@ -63,7 +63,7 @@ CASES = [
     Case(
         "T25: one rule is one rule, in a chain of another family",
         chain("ip", "forward", 10, 'oif "gone0" tcp dport 22 drop', "tcp dport 23 drop"),
-        ("rules-of-a-lost-link", "1 rule with the number of a link"),
+        ("rules-of-a-lost-link", "1 rule with the index of a link"),
         calls="0",
     ),
     Case(
@@ -118,7 +118,7 @@ CASES = [
 ]
 
 
-NUMBER = "the number of a link that is gone"
+NUMBER = "the index of a link that is gone"
 LISTED = (
     "table inet mine { set s { type ipv4_addr; %s }; chain c { type filter hook input priority 0; ip saddr @s drop; "
     "ip saddr 10.9.0.7 accept; }; }"
@@ -179,7 +179,7 @@ FURTHER = [
     Case(
         "T25: every other link",
         chain("inet", "input", 0, 'iif != "gone0" tcp dport 22 drop'),
-        ("rules-of-a-lost-link", "'!=' it is true of every packet"),
+        ("rules-of-a-lost-link", "'!=' matches every packet"),
     ),
     Case("T25: links that are there", chain("inet", "input", 0, 'iif { "lo", "pa" } drop'), None),
     Case(
@@ -303,7 +303,7 @@ def test_t11_whom_the_host_has_a_way_back_to_is_let_through_and_all_others_are_l
         # to senders of its link alone every host with IPv6 has a way back
         which = "from and to 2000::/3 are dropped" if words == "IPv6" else "between its ports are dropped"
         assert lost.text.startswith(f"{words} frames {which}")
-        assert "the host has none by br0" in lost.text
+        assert "the host has no route back to the sender over br0" in lost.text
         lab.ip(host, "addr add 10.9.0.1/24 dev br0")
         lab.ip(host, "-6 addr add 2001:db8::1/64 dev br0 nodad")
         passed = said()

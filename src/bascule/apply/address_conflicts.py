@@ -91,6 +91,7 @@ def asking_notes(prepared: PreparedPlan) -> tuple[Note, ...]:
             by_link.setdefault((one.link, one.asked_on), []).append(str(one.address.ip))
     notes = []
     for (link, asked_on), addresses in by_link.items():
+        addresses.sort(key=lambda ip: ":" in ip)  # IPv4 first, as people write them
         words = f"not yet checked whether {', '.join(addresses)} {'is' if len(addresses) == 1 else 'are'} taken: "
         words += (
             f"apply asks on {asked_on} first" if asked_on else f"{NO_WIRE.format(link)}, so apply cannot ask either"

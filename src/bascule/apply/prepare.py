@@ -47,7 +47,7 @@ from bascule.system.run import Running, require_tools
 
 
 class PreparedPlan(Struct, frozen=True, kw_only=True):
-    """A plan for this host with what it was made from and what it leads to."""
+    """A plan for this host with the states before and after it."""
 
     site: Site
     host: Host

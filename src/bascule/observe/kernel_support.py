@@ -44,6 +44,14 @@ def not_made_here(before: HostState, after: HostState) -> Iterator[Problem]:
             yield Problem(code=code, message=words, hint=f"modprobe {module}, or boot a kernel that has it")
 
 
+def lacking() -> tuple[tuple[str, str, str], ...] | None:
+    """What this kernel does not make: the kind of link, in words, and its module. None where this user may not ask."""
+    try:
+        return tuple((kind, what, module) for kind, (_, what, module, made) in _KINDS.items() if not kernel_makes(made))
+    except NotPermitted:
+        return None
+
+
 def _kind(link: Link) -> str:
     options = link.options
     if isinstance(options, Bridge) and options.by_kernel and options.vlan_filtering:

@@ -21,7 +21,7 @@ from bascule.system.disk.files import replace_file
 
 
 class Rendered(Struct, frozen=True):
-    """Configuration files by path, the bridges whose MAC is left open, and what no dialect has words for."""
+    """Configuration files by path, the bridges whose MAC is left open, and what no dialect supports."""
 
     host: Host
     files: Mapping[str, str]

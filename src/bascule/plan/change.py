@@ -76,10 +76,10 @@ About = Literal[
 class Change(Struct, frozen=True, kw_only=True):
     """One thing that will be different, why, and what it means for whom.
 
-    ``subject`` is the link (or route, sysctl, table), ``action`` what happens to it, ``about`` which of its facets that
-    is, ``reason`` the declaration behind it, ``guests`` the guests whose frames go through it; ``cuts`` those of them
-    that run and lose frames for about ``outage_s`` seconds, or, with ``for_good``, until somebody plugs them in again.
-    ``stage`` is the phase of the plan in which it is made.
+    ``subject`` is the link (or route, sysctl, table), ``action`` what happens to it, ``about`` which of its properties
+    that is, ``reason`` the declaration behind it, ``guests`` the guests whose frames go through it; ``cuts`` those of
+    them that run and lose frames for about ``outage_s`` seconds, or, with ``for_good``, until somebody plugs them in
+    again. ``stage`` is the phase of the plan in which it is made.
     """
 
     subject: str

@@ -119,9 +119,7 @@ class HostRoute(Entry):
         "rule is asked (throw).",
     )
     via: Listed[RouteHop] = Field((), description="Two routers or more, among which connections are divided.")
-    metric: s.Metric | None = Field(
-        None, description="Its metric: of several routes to one network the lowest is used."
-    )
+    metric: s.Metric | None = Field(None, description="Of several routes to one network the lowest is used.")
     table: s.Table | None = Field(None, description="The routing table, where it is not the main one (see `rules`).")
 
 

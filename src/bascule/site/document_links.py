@@ -34,9 +34,7 @@ class Route(Entry):
 
     to: s.Subnet = Field(description="The network behind the router.")
     via: s.Address = Field(description="The next hop, on this link's network.")
-    metric: s.Metric | None = Field(
-        None, description="Its metric: of several routes to one network the lowest is used."
-    )
+    metric: s.Metric | None = Field(None, description="Of several routes to one network the lowest is used.")
 
 
 class LinkRoute(Entry):
@@ -46,9 +44,7 @@ class LinkRoute(Entry):
 
     to: s.Subnet = Field(description="The network.")
     via: s.Address | None = Field(None, description="The next hop; without one the network is on-link here.")
-    metric: s.Metric | None = Field(
-        None, description="Its metric: of several routes to one network the lowest is used."
-    )
+    metric: s.Metric | None = Field(None, description="Of several routes to one network the lowest is used.")
     table: s.Table | None = Field(None, description="The routing table, where it is not the main one (see `rules`).")
     onlink: s.Boolean = Field(False, description="The next hop is on-link though no prefix here contains it.")
     src: s.Address | None = Field(None, description="The preferred source: which of its addresses the host sends from.")
@@ -123,14 +119,10 @@ class HostLink(Entry):
         False,
         description="The gateway is on-link though no prefix here contains it; with a /32 or /128 it always is.",
     )
-    routes: Listed[LinkRoute] = Field(
-        (), description="Static routes to networks that are not reached by the default gateway."
-    )
+    routes: Listed[LinkRoute] = Field((), description="Static routes, beside that by the gateway.")
     dns: Many[s.Address] = Field((), description="Name servers, for the configuration that is kept over a reboot.")
     search: Many[s.Text] = Field((), description="Search domains for names without a domain.")
-    as_found: AsFound | None = Field(
-        None, description="Commands of its own configuration that no other key can express."
-    )
+    as_found: AsFound | None = Field(None, description="Commands of its own files that no other key says.")
     mac: s.MacWord | None = Field(None, description="The MAC to give it.")
     mtu: s.Mtu | None = Field(
         None, description="Bytes; the network's if not given, and left as it is where that names none either."
@@ -358,9 +350,7 @@ class Bridge(HostLink):
     forward_delay: s.TreeTime | None = Field(
         None, description="How long a port stays in listening, and in learning, before it forwards (spanning tree)."
     )
-    hello: s.TreeTime | None = Field(
-        None, description="The hello time: how often the root of the spanning tree sends a BPDU."
-    )
+    hello: s.TreeTime | None = Field(None, description="How often the root of the spanning tree sends BPDUs.")
     max_age: s.TreeTime | None = Field(None, description="How long a BPDU of the root is valid (spanning tree).")
     ageing: s.TreeTime | None = Field(None, description="How long a learned MAC stays in the FDB.")
     path_cost: s.PathCost | None = Field(
@@ -371,9 +361,7 @@ class Bridge(HostLink):
     )
     port_flags: PortFlags | None = Field(None, description="What it does with the frames of its uplink.")
     snooping: s.Boolean | None = Field(
-        None,
-        description="Multicast snooping: multicast only to ports that asked for it; off if not given, unless it "
-        "is the querier.",
+        None, description="Multicast snooping: only to ports that joined; off if not given, unless it is the querier."
     )
     querier: s.Boolean | None = Field(None, description="It is the multicast querier, where no router is.")
     guard: Guard | None = Field(None, description="The guard of its guests that name none.")
@@ -386,9 +374,7 @@ class Bridge(HostLink):
         None,
         description="The datapath of an Open vSwitch bridge: system (the kernel's), or netdev (userspace, for tests).",
     )
-    mirror: Listed[Mirror] = Field(
-        (), description="Port mirroring: copies of frames for whoever listens (Open vSwitch)."
-    )
+    mirror: Listed[Mirror] = Field((), description="Port mirroring: copies of frames (Open vSwitch).")
 
     @property
     def below(self) -> tuple[IfName, ...]:

@@ -18,7 +18,7 @@ from bascule.system.run import rows
 class Check(Struct, frozen=True, kw_only=True):
     """One thing that must be so. ``ok`` is None where it could not be asked; ``detail`` says why, or what was seen.
 
-    ``unproven``: it was looked at, and what was seen does not tell.
+    ``unproven``: it was looked at, and the result is not conclusive.
     """
 
     id: str

@@ -74,6 +74,7 @@ class DoctorFacts(Struct, frozen=True, kw_only=True):
     kvm_forbidden: bool = False  # /dev/kvm is there, and this user may not open it
     kvm_group: str = ""  # whose members may; nothing: root only
     modules: frozenset[str] | None = None  # loaded ones
+    unmade: tuple[tuple[str, str, str], ...] | None = None  # links that the kernel does not make: kind, words, module
     network: HostNetwork | None = None  # with the rules of others
     state: HostState | None = None
     unseen: tuple[str, ...] = ()  # PART: why it could not be seen

@@ -11,6 +11,7 @@ from bascule.errors import BasculeError, Problem
 from bascule.guests.accelerator import accel, kvm_group
 from bascule.model.site import Site
 from bascule.observe.firewall import read_firewall, with_hooks
+from bascule.observe.kernel_support import lacking
 from bascule.persist.detect import detect
 from bascule.providers.effects import ObserveScope
 from bascule.providers.libvirt import observe as libvirt
@@ -46,6 +47,7 @@ def gather(site: Site | None = None, host: str = "", *, uri: str | None = None, 
         kvm_forbidden=forbidden,
         kvm_group=kvm_group(),
         modules=_modules(root),
+        unmade=lacking(),
         network=with_hooks(read_firewall(state)) if state is not None else None,
         state=state,
         unseen=tuple(faults),

@@ -1,4 +1,4 @@
-"""Kernel modules that guests' networking needs."""
+"""What guests' networking needs of the kernel: modules, and kinds of links."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ _ALWAYS = {"tun": "taps", "bridge": "bridges"}
 
 
 def look(facts: DoctorFacts) -> Iterator[Finding]:
-    """Those that are neither loaded nor built in; most are loaded on first use."""
+    """Those that are neither loaded nor built in; most are loaded on first use. And what the kernel does not make."""
+    yield from _unmade(facts)
     if facts.modules is None:
         return
     needed = dict(_ALWAYS)
     if facts.kvm_device:
         needed["vhost_net"] = "fast NICs of KVM guests"
-    if facts.site and facts.host:
-        host = facts.site.hosts[facts.host]
-        if host.vlans or any(bridge.vlan for bridge in host.bridges.values()):
-            needed["8021q"] = "VLANs"
-        if host.bonds:
-            needed["bonding"] = "bonds"
-        if any(nic.shared_nic for nic in facts.site.guest_nics(facts.host)):
-            needed["macvtap"] = "direct NICs"
+    kinds = _kinds(facts)
+    if "vlan" in kinds:
+        needed["8021q"] = "VLANs"
+    if "bond" in kinds:
+        needed["bonding"] = "bonds"
+    if facts.site and facts.host and any(nic.shared_nic for nic in facts.site.guest_nics(facts.host)):
+        needed["macvtap"] = "direct NICs"
     gone = {name: why for name, why in needed.items() if name not in facts.modules}
     if gone:
         yield Finding(
@@ -38,3 +38,33 @@ def look(facts: DoctorFacts) -> Iterator[Finding]:
         yield Finding(
             id="modules", severity=Severity.OK, subject="kernel modules", text=f"{', '.join(needed)} are there"
         )
+
+
+def _unmade(facts: DoctorFacts) -> Iterator[Finding]:
+    """Kinds of links that the kernel was asked for and did not make; a plan or a rehearsal that has one stops there."""
+    if not facts.unmade:
+        return
+    kinds = _kinds(facts)
+    needed = [what for kind, what, _ in facts.unmade if kind in kinds]
+    words = f"this kernel makes no {', no '.join(what for _, what, _ in facts.unmade)}"
+    yield Finding(
+        id="kernel",
+        severity=Severity.PROBLEM if needed else Severity.NOTE,
+        subject="kernel",
+        text=f"{words}; the site file needs {' and '.join(needed)} on {facts.host}" if needed else words,
+        evidence=("one of each was tried in a network namespace of its own",),
+        fix=f"load their modules ({'; '.join(module for *_, module in facts.unmade)}), or boot a kernel that has them",
+    )
+
+
+def _kinds(facts: DoctorFacts) -> set[str]:
+    """The kinds of links that the file has on this host and that not every kernel makes."""
+    if not facts.site or not facts.host:
+        return set()
+    host = facts.site.hosts[facts.host]
+    has = {
+        "vlan": bool(host.vlans) or any(bridge.vlan for bridge in host.bridges.values()),
+        "bond": any(bond.by_kernel for bond in host.bonds.values()),
+        "filtering": any(bridge.vlan_aware and bridge.by_kernel for bridge in host.bridges.values()),
+    }
+    return {kind for kind, is_there in has.items() if is_there}
