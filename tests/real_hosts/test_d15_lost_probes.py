@@ -160,6 +160,18 @@ def test_d15_a_lost_probe_says_where(bench: Bench, breaks: object, what: str, wo
         bench.clear()
 
 
+def test_d15_a_guests_own_firewall_is_no_matter_of_size(bench: Bench) -> None:
+    """A small packet is lost as well."""
+    bench.clear()
+    drops(bench, bench.web, "ip", "input", "icmp type echo-request drop")
+    try:
+        said = bench.detail(TRAFFIC)
+    finally:
+        bench.clear()
+    assert "1500 bytes: no answer within 1.5 s: it went out by web.0, and its answer never left web" in said
+    assert "smaller packets" not in said
+
+
 def test_d15_without_a_loss_nothing_is_said(bench: Bench) -> None:
     bench.clear()
     assert bench.detail(ARP, TRAFFIC) == ""

@@ -61,10 +61,17 @@ def where_lost(
         queues=queues,
         stops=_stops(state, namespace),
     )
+    silent = [pair for pair in zip(asked, answers, strict=True) if pair[1].response is Response.SILENCE]
+    small = {(one.source, one.protocol, one.address) for one, _ in silent if not one.size}
     return {
-        question: reasons.sentence(some[question].nic, question, tracker, answer)
-        for question, answer in zip(asked, answers, strict=True)
-        if answer.response is Response.SILENCE
+        question: reasons.sentence(
+            some[question].nic,
+            question,
+            tracker,
+            answer,
+            by_size=(question.source, question.protocol, question.address) not in small,
+        )
+        for question, answer in silent
     }
 
 
@@ -112,14 +119,14 @@ class LossReasons:
         self._queues = queues
         self._stops = stops
 
-    def sentence(self, nic: GuestNic, question: Question, tracker: Tracker, answer: Answer) -> str:
-        """How far the question and its answer came."""
+    def sentence(self, nic: GuestNic, question: Question, tracker: Tracker, answer: Answer, *, by_size: bool) -> str:
+        """How far the question and its answer came; ``by_size``: a smaller packet of the kind is not lost."""
         track = tracker.follow(answer)
         asked, replied = SeenOn.of((*track.asked, *track.sought)), SeenOn.of(track.replied)
         family = FAMILY_OF[question.address.version] if question.address else "ip"
         family = "arp" if question.protocol is Protocol.ARP else family  # which no chain of IP sees
         words = self.told(nic, question.source.endpoint, str(question.source.link), asked, replied, family)
-        if not question.size or nic.tap in replied.came:
+        if not question.size or not by_size or nic.tap in replied.came:
             return words
         if nic.tap in asked.left:
             return f"{words} ({nic.guest} may take smaller packets only)"
