@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.apply.hosts import wait_for
 from tests.real_hosts.field import ONE_NIC, Field
 
 ROUTES = """\
@@ -128,3 +129,31 @@ def test_d11_the_subnet_of_networkmanager_goes_along_beside_a_further_address(
     assert [one for one in field.document("verify", path)["checks"] if one["ok"] is False] == []
     assert field.bascule("undo", "--yes").returncode == 0
     assert [line.strip() for line in field.ip("route show dev eth0").splitlines()][1:] == subnet
+
+
+BESIDE = """\
+addr add 10.3.0.10/24 dev eth0 noprefixroute
+addr add 10.3.0.11/24 dev eth0 noprefixroute
+route append 10.3.0.0/24 dev eth0 proto kernel scope link src 10.3.0.10 metric 100
+route append 10.3.0.0/24 dev eth0 proto kernel scope link src 10.3.0.11 metric 100
+route append 10.4.0.0/24 dev eth0 scope link src 10.3.0.11 metric 7
+route append 10.4.0.0/24 dev eth1 scope link metric 7
+route append 10.5.0.0/24 dev eth1 scope link metric 7
+route append 10.5.0.0/24 dev eth0 scope link src 10.3.0.11 metric 7
+"""
+
+
+@pytest.mark.parametrize("by_watchdog", [False, True])
+def test_d11_several_routes_in_one_place_go_along_in_their_order(real_host: Field, *, by_watchdog: bool) -> None:
+    """NetworkManager has one to a subnet for each address in it: ip(8) puts them there by append, as does it."""
+    field, path = real_host, real_host.site(ONE_NIC)
+    field.batch(BESIDE)
+    before = field.ip("-4 route show")
+    window = ("--confirm-within", "1s") if by_watchdog else ("--no-confirm",)
+    assert field.bascule("apply", path, "--yes", *window).returncode == 0
+    lines = [line for line in field.ip("-4 route show").splitlines() if line.startswith(("10.3", "10.4", "10.5"))]
+    assert lines == [line.replace("eth0", "br0") for line in before.splitlines() if line.startswith("10.")]
+    assert field.document("plan", path)["changes"] == []
+    if not by_watchdog:
+        assert field.bascule("undo", "--yes").returncode == 0
+    assert wait_for(lambda: field.ip("-4 route show"), lambda now: now == before) == before

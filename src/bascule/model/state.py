@@ -58,9 +58,14 @@ class Address(Struct, frozen=True, kw_only=True, order=True):
 
 
 class RouteFacts(Volatile, frozen=True, kw_only=True):
-    """The next-hop object (ip-nexthop(8)) that a route uses, 0 for none: whoever made it keeps it."""
+    """What is seen with a route.
+
+    ``nexthop_id`` is the next-hop object (ip-nexthop(8)) that it uses, 0 for none: whoever made it keeps it. ``place``
+    is how many others stand before it in its slot: the first leads.
+    """
 
     nexthop_id: int = 0
+    place: int = 0
 
 
 class Route(Struct, frozen=True, kw_only=True, order=True):

@@ -115,8 +115,7 @@ def _address_from(entry: Mapping[str, Any]) -> Address:
 
 def _route_to(route: Route) -> Json:
     expires = route.lifetime.valid_s
-    nexthop = {"nexthop_id": route.facts.nexthop_id} if route.facts.nexthop_id else {}
-    return _plain(route) | nexthop | ({} if expires is None else {"expires_s": expires})
+    return _plain(route) | _plain(route.facts) | ({} if expires is None else {"expires_s": expires})
 
 
 def _route_from(entry: Mapping[str, Any]) -> Route:

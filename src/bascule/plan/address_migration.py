@@ -110,7 +110,7 @@ def _moved(route: Route, old: IfName, new: IfName) -> Route:
     hops = tuple(" ".join(new if word == old else word for word in hop.split()) for hop in route.nexthops)
     dev = new if route.dev == old else route.dev
     moves = (dev, hops) != (route.dev, route.nexthops)
-    return replace(route, dev=dev, nexthops=hops, facts=RouteFacts() if moves else route.facts)  # its object stays
+    return replace(route, dev=dev, nexthops=hops, facts=replace(route.facts, nexthop_id=0) if moves else route.facts)
 
 
 def without_link(route: Route, link: IfName) -> Route | None:

@@ -52,11 +52,14 @@ class KernelEffects:
         return ()
 
 
-# what was to be taken away is away: NetworkManager takes its own addresses off a NIC that becomes a port, too
+# what was to be there is there, and what was to be taken away is away: NetworkManager takes its own addresses off a
+# NIC that becomes a port, too
 # (newer kernels have words of their own for an address)
 GONE: dict[tuple[str, ...], set[str]] = {
     ("address", "del"): {"Cannot assign requested address", "ipv4: Address not found.", "ipv6: address not found."},
     ("route", "del"): {"No such process"},
+    ("route", "append"): {"File exists"},
+    ("route", "prepend"): {"File exists"},
     ("route", "replace"): {"Nexthop id does not exist."},  # the route has been set without it just before
     ("rule", "del"): {"No such file or directory"},
 }

@@ -27,7 +27,15 @@ from bascule.model.state import (
 )
 from bascule.model.values import IfName, Mac
 from bascule.model.volatile import Lifetime
-from bascule.providers.kernel.routes import TEXTS, behind, is_abridged, parse_routes, read_route, with_words
+from bascule.providers.kernel.routes import (
+    TEXTS,
+    behind,
+    in_their_places,
+    is_abridged,
+    parse_routes,
+    read_route,
+    with_words,
+)
 from bascule.providers.kernel.virtual_functions import has_functions, virtual_functions
 from bascule.providers.shaping.state import is_queue
 from bascule.system.net.links import wireless_links
@@ -160,14 +168,12 @@ def from_texts(
     }  # fmt: skip
     for dev, subnets in behind(entry for entries, _ in raw_routes for entry in entries).items():
         links[dev] = replace(links[dev], facts=replace(links[dev].facts, behind=tuple(subnets)))
+    told = ((entry, default) for entries, default in raw_routes for entry in entries)
+    read_ones = (read_route(_numbered(entry, tables), default, connected) for entry, default in told)
+    routes = (route for route in read_ones if route is not None)
     return HostState(
         links=links,
-        routes=tuple(
-            route
-            for entries, default in raw_routes
-            for entry in entries
-            if (route := read_route(_numbered(entry, tables), default, connected)) is not None
-        ),
+        routes=tuple(in_their_places(routes)),
         rules=tuple(
             rule
             for entry, ipv6 in (

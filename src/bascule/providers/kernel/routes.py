@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -80,6 +81,15 @@ def read_route(entry: Json, default: str, connected: Container[tuple[str, str, i
         lifetime=Lifetime(valid_s=entry.get("expires")),
         facts=RouteFacts(nexthop_id=int(entry.get("nhid", 0))),
     )
+
+
+def in_their_places(routes: Iterable[Route]) -> Iterator[Route]:
+    """The same with their place, as the kernel lists them."""
+    before = Counter[tuple[str, str, int, str]]()
+    for route in routes:
+        place = before[route.slot]
+        before[route.slot] += 1
+        yield replace(route, facts=replace(route.facts, place=place)) if place else route
 
 
 def _extra(entry: Json) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from ipaddress import ip_interface
 
@@ -30,24 +31,30 @@ def route_steps(
     ``reset`` are links whose addresses are set anew: with the last of them the kernel drops every route of the link,
     so old ones go before and the others are set again.
     """
+    before_routes, after_routes = (sorted(x.routes, key=lambda route: route.facts.place) for x in (before, after))
     kept = set(before.routes)
     wanted = set(after.routes)
     taken = {route.slot for route in after.routes}
     held = {route.slot for route in after.routes if route in kept and route.dev not in {*lost, *reset}}
-    slots = {route.slot: route for route in reversed(before.routes)}  # the first is the one that counts
+    slots = {route.slot: route for route in reversed(before_routes)}  # the first is the one that counts
     new = {route.slot: route for route in reversed(after.routes) if route not in kept}
+    first = {route.slot: route for route in reversed(after_routes)}
+    crowded = {slot for slot, count in Counter(r.slot for r in after.routes if not r.is_ipv6).items() if count > 1}
     hidden = _leads_to_main(before.lost_rules) and not _leads_to_main(before.rules)
     ways = {(r.dst, r.table, r.gateway, dev): r for r in reversed([*new.values()]) if r.gateway for dev in ("", r.dev)}
     # a gateway must be on the link: by a connected route that a manager wrote itself, if the address brings none
-    for route in sorted(after.routes, key=lambda route: bool(route.gateway or route.nexthops)):
+    for route in sorted(after_routes, key=lambda route: bool(route.gateway or route.nexthops)):
         if route not in kept or route.dev in lost or route.dev in reset:
             old = slots.get(route.slot)
             instead = f" (instead of {_way(old)})" if old is not None and _way(old) != _way(route) else ""
+            verb = "replace"
+            if route.slot in crowded:  # NetworkManager has one of each address, in one place (NLM_F_APPEND)
+                verb = "append" if route != first[route.slot] else "prepend" if route.slot in held else "replace"
             yield step(
                 Phase.ROUTE,
                 _subject(route),
                 f"route {_route_name(route)}{instead}",
-                *_replacing(route, hidden=hidden),
+                *_setting(route, verb, hidden=hidden),
                 risk=Risk.CHANGES if old is not None else Risk.ADDITION,
                 about="routes",
             )
@@ -174,7 +181,7 @@ def _leads_to_main(rules: Sequence[RoutingRule]) -> bool:
     return any(rule.words[:4] == ("from", "all", *MAIN) and not rule.ipv6 for rule in rules)
 
 
-def _replacing(route: Route, *, hidden: bool) -> Iterator[Command]:
+def _setting(route: Route, verb: str, *, hidden: bool) -> Iterator[Command]:
     """As it leads, and then by its next-hop object, if that is still there: it goes with its link.
 
     Where no policy rule leads to table main that is ``hidden``, and the kernel, which looks for a gateway as a packet
@@ -184,11 +191,11 @@ def _replacing(route: Route, *, hidden: bool) -> Iterator[Command]:
     rule = ("priority", "32766", "from", "all", *MAIN)
     if asks:
         yield ip("rule", "add", *rule)
-    yield ip("route", "replace", *_route_words(route))
+    yield ip("route", verb, *_route_words(route))
     if asks:
         yield ip("rule", "del", *rule)
     if words := _by_object(route):
-        yield ip("route", "replace", *words)
+        yield ip("route", verb, *words)
 
 
 def _by_object(route: Route) -> list[str]:
