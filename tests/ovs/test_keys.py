@@ -71,6 +71,26 @@ def test_the_keys_become_rows_and_come_back(bed: Bed) -> None:
     assert rows(bed).bridges == {}
 
 
+def test_a_nic_goes_into_a_bond_and_undo_takes_it_out(bed: Bed) -> None:
+    """Its row is there already, and is that of another port afterwards."""
+    bond = "bonds:\n      bond0: {nics: [eth4, eth6], mode: balance-slb}\n"
+    text = KEYS.replace(KEYS[KEYS.index("bonds:") : KEYS.index("    bridges:")], bond).replace(
+        "rstp: true", "rstp: false"
+    )
+    alone = text.replace(f"    {bond}", "").replace("uplink: bond0", "uplink: eth4")
+    bed.site.write_text(alone)
+    bed.apply("--no-confirm")
+    made = rows(bed)
+    assert made.ports["eth4"].bridge == "ovs3"
+    bed.site.write_text(text)
+    bed.apply("--no-confirm")
+    bonded = rows(bed)
+    assert ([one.name for one in bonded.ports["bond0"].interfaces], "eth4" in bonded.ports) == (["eth4", "eth6"], False)
+    assert told(bed, "plan", str(bed.site))["changes"] == []
+    assert bed.run("undo").returncode == 0
+    assert rows(bed).ports == made.ports
+
+
 OTHERS = (  # hands, one call of ovs-vsctl
     *("set", "Bridge", "ovs3", "mcast_snooping_enable=false", "rstp_enable=false", "--", "del-fail-mode", "ovs3", "--"),
     *("set", "Port", "vnet1", "tag=30", "protected=false", "--", "set", "Port", "bond0", "bond_mode=balance-slb", "--"),

@@ -34,6 +34,7 @@ class _RowOperations:
         self.waits: list[Json] = []
         self.changes: list[Json] = []
         self.made: dict[str, str] = {}
+        self.interfaces = {one.name: one for port in old.ports.values() for one in port.interfaces}
 
     def parameters(self) -> list[Any]:
         for name in sorted(self.old.bridges.keys() | self.new.bridges.keys()):
@@ -69,24 +70,28 @@ class _RowOperations:
             return
         if old is None:
             for interface in new.interfaces:
-                self._insert(interface)
+                self._interface(interface)
             rows = [self._reference("Interface", interface.name) for interface in new.interfaces]
             self._insert(new, interfaces=["set", rows])
         else:
             self._update(name, old, new)
-            before = {interface.name: interface for interface in old.interfaces}
+            before = {interface.name for interface in old.interfaces}
             for interface in new.interfaces:
-                if interface.name in before:
-                    self._update(interface.name, before[interface.name], interface)
-                else:
-                    self._insert(interface)
-            if before.keys() != {interface.name for interface in new.interfaces}:
+                self._interface(interface)
+            if before != {interface.name for interface in new.interfaces}:
                 self._wait(old, PortRow.columns)
                 members = ["set", [self._reference("Interface", one.name) for one in new.interfaces]]
                 self._change("update", "Port", self._is("Port", name), row={"interfaces": members})
         self._queue(name, old.qos if old is not None else None, new.qos)
         if old is None or new.bridge != old.bridge:
             self._mutate(*self._of(new.bridge), "ports", "insert", [self._reference("Port", name)])
+
+    def _interface(self, new: InterfaceRow) -> None:
+        """A new row, or that of the port that had it, as a NIC's is that goes into a bond."""
+        if new.name in self.interfaces:
+            self._update(new.name, self.interfaces[new.name], new)
+        else:
+            self._insert(new)
 
     def _queue(self, port: str, old: QosRow | None, new: QosRow | None) -> None:
         """How what leaves by a port is queued: a row of its own, which has no name and is not taken away by itself."""
