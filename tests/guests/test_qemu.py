@@ -34,6 +34,7 @@ from tests.guests.test_libvirt import wait
 from tests.guests.values import guest, nic, resolved_network, site, virtual_network
 from tests.guests.wires import GATEWAY, running, seen_as, serving, street
 from tests.lab import Lab
+from tests.patience import HUNG_S
 
 
 @pytest.fixture(scope="module")
@@ -68,11 +69,11 @@ def two_guests(image: GuestImage) -> None:
 
         def says(name: str, question: str) -> str:
             """What came of a question that a guest asks for us, in its program's words; empty where nothing came."""
-            answer = ask(Files(folder=folder / name).questions, question, timeout_s=15)
+            answer = ask(Files(folder=folder / name).questions, question, timeout_s=HUNG_S)
             return answer.said if answer.ok else ""
 
-        def pings(name: str, address: str) -> bool:
-            return bool(says(name, f"icmp - {address} 2 56 2a"))
+        def pings(name: str, address: str, within_s: int = 2) -> bool:
+            return bool(says(name, f"icmp - {address} {within_s} 56 2a"))
 
         def console(name: str) -> str:
             return Files(folder=folder / name).console.read_text()
@@ -107,12 +108,12 @@ def two_guests(image: GuestImage) -> None:
         assert "fe:54:00" in link
 
         # they answer, and ask for themselves: static guest to leased one, to its gateway, and out
-        assert pings("g2", leased)
-        assert says("g2", f"tcp - {leased} 2 82") == "open g1"
+        assert pings("g2", leased, 60)
+        assert says("g2", f"tcp - {leased} 60 82") == "open g1"
         assert not says("g2", f"tcp - {leased} 2 83")
-        assert pings("g1", GATEWAY)
+        assert pings("g1", GATEWAY, 60)
         with serving(there.lan, 7):
-            assert says("g2", "tcp - 10.9.0.9 2 7") == "open 10.9.0.1"
+            assert says("g2", "tcp - 10.9.0.9 60 7") == "open 10.9.0.1"
         neighbours = run(("ip", "neigh", "show", leased), namespace=host).stdout
         assert g1.nics[0].mac in neighbours
 

@@ -41,7 +41,9 @@ question() {
     done
     case $what in
         icmp) again "$wait" ping -c 1 -W 1 ${link:+-I "$link"} -s "$5" -p "$6" "$address" ;;
-        tcp) again $((1 + wait / 4)) nc -w "$wait" "$address" "$5" -e /heard </dev/null ;;
+        tcp)
+            export hear=$((1 + wait / 2))
+            again $((1 + wait / 4)) nc -w "$wait" "$address" "$5" -e /heard </dev/null ;;
         arp)
             case $address in
                 *:*) ping -c 1 -W "$wait" -I "$link" "$address" >/dev/null 2>&1; ip -6 neigh show to "$address" ;;
@@ -143,7 +145,7 @@ _ANSWER = r"""#!/bin/sh
 echo "$(hostname)"
 """
 _HEARD = r"""#!/bin/sh
-read -t 1 -r line
+read -t "${hear:-1}" -r line
 echo "open $line" >&2
 """
 
