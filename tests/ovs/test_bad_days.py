@@ -229,6 +229,22 @@ def test_who_keeps_the_switches_has_ended_while_a_change_waits(
     assert not rows(bed).bridges
 
 
+def test_the_dead_man_waits_for_a_data_base_that_is_started_again(lab: Lab, tmp_path: Path) -> None:
+    """It touches nothing meanwhile, and takes the change back when it can be seen whose ports the NICs are."""
+    bed = switched(lab, tmp_path)
+    before = bed.raw()
+    bed.apply("--confirm-within", "3s")
+    for program in ("ovsdb-server", "ovs-vswitchd"):
+        end(bed, program)
+    wait_for(lambda: any("still different" in log.read_text() for log in bed.state.rglob("*.log")), bool)
+    assert bed.status()["status"] in {"failed", "taking-back"}
+    for daemon in start(bed.host, tmp_path / "ovs"):
+        lab.keep(daemon.stop)
+    wait_for(bed.status, lambda told: told["status"] == "taken-back")
+    assert wait_for(lambda: difference(before, bed.raw()), lambda one: not one) == []
+    assert not rows(bed).bridges
+
+
 def end(bed: Bed, program: str) -> None:
     """Kill it, in this host's network namespace alone."""
     for place in Path("/proc").glob("[0-9]*"):

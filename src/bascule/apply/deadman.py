@@ -152,7 +152,7 @@ def act(held: HeldFolder, lock: HeldLock, why: str) -> int:
                 if back.ok:
                     _followed(why)
                     return 0
-            time.sleep(1)
+            time.sleep(2**attempt)  # half a minute in all: who keeps the switches is being started again, it may be
     return 1
 
 
