@@ -11,6 +11,9 @@
 A site is given as the path of its file or as the Site that ``load`` made of it. Every function acts on the network
 namespace that the process is in, as the command line does. What goes wrong is a BasculeError: its ``problems`` have a
 code, a message, a place and a hint, its ``exit_status`` is the command line's.
+
+The .deb and the .rpm keep the modules apart from those of the system's Python: there a program is started with
+``/usr/lib/bascule/bin/python3``. Where the wheel is installed, it is the Python of that environment.
 """
 
 from __future__ import annotations

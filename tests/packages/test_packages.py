@@ -32,6 +32,7 @@ test -e /usr/share/doc/bascule/CHANGELOG.md
 test -e /lib/systemd/system/bascule-watch.service
 bash -c '. /usr/share/bash-completion/completions/bascule && complete -p bascule'
 bascule rehearse {EXAMPLES}/one-nic.yaml | tail -n 1
+/usr/lib/bascule/bin/python3 {EXAMPLES}/inventory.py {EXAMPLES}/nat.yaml --format csv | grep -q '^builder,'
 {ONE_NIC}
 cp {EXAMPLES}/one-nic.yaml /root/site.yaml
 cd /root
