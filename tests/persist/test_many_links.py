@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from threading import Barrier
 
 import pytest
 
 from bascule.model.dialects import persistent
 from bascule.model.links import Bond, Bridge, Vlan
 from bascule.model.values import IfName, Vid
+from bascule.persist import rendering
 from bascule.persist.config import LinkConfig, NetworkConfig
 from bascule.persist.dialect import dialect
 from tests.work import assert_linear
@@ -42,3 +45,9 @@ def test_what_is_read_costs_as_much_as_there_are_links(name: str) -> None:
         return lambda: dialect(name).parse(files)
 
     assert_linear(task, 160)
+
+
+def test_many_files_wait_for_the_disk_together(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    together = Barrier(4, timeout=10)
+    monkeypatch.setattr(rendering, "replace_file", lambda *_, **__: together.wait())
+    rendering.write_below(str(tmp_path), {f"etc/{number}": "" for number in range(4)})

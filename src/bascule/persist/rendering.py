@@ -19,6 +19,8 @@ from bascule.persist.wanted import unpinned, unsaid, wanted_config
 from bascule.persist.writer import FileHeader, is_edited, is_ours, mode_of
 from bascule.system.disk.files import replace_file
 
+WRITTEN_AT_ONCE = 16  # files
+
 
 class Rendered(Struct, frozen=True):
     """Configuration files by path, the bridges whose MAC is left open, and what no dialect supports."""
@@ -53,5 +55,11 @@ def write_below(folder: str, files: Mapping[str, str]) -> None:
         raise BasculeError(
             *(Problem(code="FILE-FOREIGN", message=f"'{path}' {why}", hint=hint) for path, why in words.items())
         )
-    for path, text in files.items():
-        replace_file(Path(folder, path), text.encode(), mode=mode_of(path))
+    from concurrent.futures import ThreadPoolExecutor  # the disk is waited for twice with each of thousands
+
+    def put(path: str) -> None:
+        replace_file(Path(folder, path), files[path].encode(), mode=mode_of(path))
+
+    with ThreadPoolExecutor(WRITTEN_AT_ONCE) as pool:
+        for _ in pool.map(put, files):
+            pass
