@@ -234,12 +234,6 @@ def in_turn(ours: Callable[[], Run], peer: Callable[[], Run], runs: int) -> tupl
     return Usage.of([a for a, _ in pairs]), Usage.of([b for _, b in pairs])
 
 
-def repeated(ours: Callable[[], Run], runs: int) -> Usage:
-    """A program without a peer, once to warm up and then ``runs`` times."""
-    ours()
-    return Usage.of([ours() for _ in range(runs)])
-
-
 def ratio(ours: Usage, peer: Usage) -> float:
     """The ratio of the medians of wall time."""
     return ours.wall_s.median / peer.wall_s.median

@@ -77,11 +77,7 @@ def scenario(image: GuestImage) -> None:
         guests = LibvirtRuntime(running.uri, where=LiveHost(there.host), accelerator="tcg")
         guests.define(guest("vm", nic("vm", 0, "lab", "192.168.122.30/24", plug=PlugKind.NETWORK), image=image))
         guests.start("vm")
-        wait(
-            lambda: run(("ping", "-c1", "-W1", "192.168.122.30"), namespace=there.host, check=False).status == 0,
-            60,
-            "vm",
-        )
+        wait(vm_answers, 60, "vm")
 
         # a reservation is an update, and the guest stays where it is
         assert bring(replace(plain, names=())) == "changed while it runs"
@@ -103,7 +99,7 @@ def scenario(image: GuestImage) -> None:
         assert bring(forwarding) == "stopped"
         assert "master vn-lab" in run(("ip", "link", "show", "vm.0"), namespace=there.host).stdout
         wait(
-            lambda: run(("ping", "-c1", "-W1", "192.168.122.30"), namespace=there.host, check=False).status == 0,
+            vm_answers,
             20,
             "vm",
         )

@@ -20,6 +20,10 @@ class GuestsProvider(PlainProvider):
         part = self.part(state)
         return {one.name: one.halted for one in part.seen_domains if one.running} if part is not None else {}
 
+    def lasts(self, before: HostState, wanted: HostState) -> bool:
+        """Definitions do."""
+        return bool(self.part(before) != self.part(wanted))
+
     def as_it_runs(self, site: Site, host: Host, observed: HostState) -> Site:
         """The site with the taps that running guests have now."""
         part = self.part(observed)

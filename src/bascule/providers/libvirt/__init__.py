@@ -68,9 +68,5 @@ class LibvirtProvider(GuestsProvider):
         }
         return tuple(f"{words} {', '.join(some)}" for words, some in found.items() if some)
 
-    def lasts(self, before: HostState, wanted: HostState) -> bool:
-        """Definitions of guests and networks do."""
-        return bool(self.part(before) != self.part(wanted))
-
 
 LIBVIRT = LibvirtProvider()

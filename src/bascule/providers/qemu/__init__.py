@@ -63,9 +63,5 @@ class QemuProvider(GuestsProvider):
         some = changed(self.part(before).guests, self.part(wanted).guests)
         return (f"guests {', '.join(some)}",) if some else ()
 
-    def lasts(self, before: HostState, wanted: HostState) -> bool:
-        """Definitions do."""
-        return bool(self.part(before) != self.part(wanted))
-
 
 QEMU = QemuProvider()
