@@ -1,4 +1,4 @@
-"""What somebody changes on a bridged host is seen by plan, verify, status and draw alike, in the same words."""
+"""What somebody changes on a bridged host is seen by plan, verify, status, draw and serve alike, in the same words."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.apply.hosts import SITE, Bed, furnish
-from tests.lab import Lab
+from tests.apply.hosts import SITE, Bed, environment, furnish
+from tests.lab import Lab, called
+from tests.web.client import Served
 
 FORWARDING = "sysctl net.ipv4.conf.vn-lab.forwarding=0"  # its default was 1, so the change did not make it
 DRIFTS = {  # what somebody does: whom the plan names, and what it would do
@@ -71,6 +72,14 @@ def told(bed: Bed, *words: str) -> dict[str, Any]:
     return document
 
 
+def served(bed: Bed) -> list[tuple[str, str]]:
+    """What the page of serve is told."""
+    with called("h"), environment(bed.env), Served(bed.host, str(bed.site)) as page, page.stream() as stream:
+        state = stream.until("state", bool)
+    changes = [(change["subject"], change["action"]) for change in state["changes"]]
+    return [*changes, *(tuple(line.split(": ", 1)) for line in state["drift"])]
+
+
 @pytest.mark.kernel
 def test_t13_every_drift_is_seen_by_every_verb(drifted: Bed) -> None:
     site = str(drifted.site)
@@ -83,6 +92,7 @@ def test_t13_every_drift_is_seen_by_every_verb(drifted: Bed) -> None:
         "verify": [(x["subject"], x["detail"]) for x in told(drifted, "verify", site)["checks"] if x["ok"] is False],
         "status": [tuple(line.split(": ", 1)) for line in told(drifted, "status")["drift"]],
         "draw": [tuple(line.split(": ", 1)) for line in told(drifted, "draw", site, "--live")["drift"]],
+        "serve": served(drifted),
     }
     unseen = [
         f"{verb}: {command}"

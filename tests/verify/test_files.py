@@ -108,6 +108,21 @@ def test_a_file_that_is_not_as_wanted(drift: Callable[[Path], None], bed: Bed, m
 
 
 @pytest.mark.kernel
+def test_each_verb_is_told_where_the_files_are(bed: Bed) -> None:
+    root, site = root_of(bed), str(bed.site)
+    before = Path(root, NETWORK).read_bytes()
+    removed(root)
+    try:
+        for words in (("verify", site), ("draw", site, "--live"), ("plan", site)):
+            assert str(root / NETWORK) in bed.run(*words, "--root", str(root), "--json").stdout, words
+            assert str(root) not in bed.run(*words, "--json").stdout, "it is not the machine's own /etc"
+    finally:
+        Path(root, NETWORK).write_bytes(before)
+    alone = bed.run("draw", site, "--root", str(root))
+    assert (alone.returncode, "--root goes with --live" in alone.stderr) == (64, True)
+
+
+@pytest.mark.kernel
 def test_of_a_file_that_may_not_be_read_nobody_knows(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
     def read(root: Path, path: str, **words: Any) -> str:
         if path == NETDEV:
