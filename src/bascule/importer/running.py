@@ -19,7 +19,6 @@ from bascule.model.values import IfName
 from bascule.persist.config import LinkConfig, NetworkConfig
 from bascule.persist.formats.host_routes import kernel_host_route
 from bascule.persist.formats.rules import kernel_rule
-from bascule.persist.formats.vlans import span
 from bascule.persist.running import is_written, link_config, routes_by_link, table_of
 
 if TYPE_CHECKING:
@@ -204,7 +203,7 @@ def _on_loopback(link: Link) -> Iterator[str]:
 def _vlan_words(link: Link) -> list[str]:
     """A port's VLANs on its bridge, where they are not just VLAN 1."""
     told = [
-        f"VLAN {span(vlan)}{' untagged' * vlan.untagged}" for vlan in link.vlans if (vlan.first, vlan.last) != (1, 1)
+        f"VLAN {vlan.span}{' untagged' * vlan.untagged}" for vlan in link.vlans if (vlan.first, vlan.last) != (1, 1)
     ]
     return few(told, "VLANs")
 

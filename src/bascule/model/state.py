@@ -20,7 +20,7 @@ from msgspec.structs import force_setattr
 from bascule.model.kernel_parameters import FORWARDING
 from bascule.model.links import Bridge, BridgePort, LinkOptions
 from bascule.model.ruleset.rules import AnyTable
-from bascule.model.values import IfName, Mac
+from bascule.model.values import IfName, Mac, span_words
 from bascule.model.volatile import FOREVER, Lifetime, Volatile
 
 MARK = "bascule:"  # the alias of every link that Bascule made starts with it; nothing without it is ever deleted
@@ -159,6 +159,11 @@ class PortVlans(Struct, frozen=True, kw_only=True, order=True):
     last: int
     pvid: bool = False
     untagged: bool = False
+
+    @property
+    def span(self) -> str:
+        """``10`` or ``10-20``."""
+        return span_words(self.first, self.last)
 
 
 class LinkFacts(Volatile, frozen=True, kw_only=True):

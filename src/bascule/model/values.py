@@ -157,6 +157,11 @@ SERVICE_NAMES = {
 """Services by the names that people ask for (IANA), each as a site file writes it."""
 
 
+def span_words(first: int, last: int) -> str:
+    """A range of VLANs, or a single one: ``10-20``, ``10``."""
+    return str(first) if first == last else f"{first}-{last}"
+
+
 def count(number: int, noun: str) -> str:
     """How many of something: ``1 guest``, ``2 guests``."""
     return f"{number} {noun if number == 1 else noun + 's'}"

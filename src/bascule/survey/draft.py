@@ -9,12 +9,12 @@ from ipaddress import ip_address
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bascule.model.values import IpAddress, IpNetwork
+from bascule.model.values import IpAddress, IpNetwork, count
 from bascule.survey.cabling import plain_port
 from bascule.survey.facts import BELIEVED, WireSegment, clusters, native_vlan
+from bascule.survey.judge import overlap
 from bascule.survey.neighbours import port_words
 from bascule.survey.verdicts import Survey
-from bascule.survey.words import several
 from bascule.topology.layer2 import CableEnd, tag_words
 
 MOST = 8  # subnets of one network
@@ -61,10 +61,10 @@ def _apart(proposal: Proposal, others: list[Proposal]) -> Proposal:
     subnets: list[IpNetwork] = []
     reasons = [proposal.why]
     for net in proposal.subnets:
-        taken = next((one.name for one in others for other in one.subnets if _overlap(net, other)), "")
+        taken = next((one.name for one in others for other in one.subnets if overlap(net, other)), "")
         if taken:
             reasons.append(f"{net} as well, which {taken} has: see whether it is one wire")
-        elif not any(_overlap(net, other) for other in subnets):
+        elif not any(overlap(net, other) for other in subnets):
             subnets.append(net)
     vlan = proposal.vlan
     if vlan is not None and (rival := next((one.name for one in others if one.vlan == vlan), "")):
@@ -72,10 +72,6 @@ def _apart(proposal: Proposal, others: list[Proposal]) -> Proposal:
         vlan = None
     gateways = tuple(text for text in proposal.gateways if _is_near(ip_address(text), subnets))
     return replace(proposal, subnets=tuple(subnets), gateways=gateways, vlan=vlan, why="; ".join(reasons))
-
-
-def _overlap(one: IpNetwork, two: IpNetwork) -> bool:
-    return one.version == two.version and one.overlaps(two)
 
 
 def _is_near(gateway: IpAddress, subnets: Iterable[IpNetwork]) -> bool:
@@ -109,7 +105,7 @@ def _proposal(ends: tuple[CableEnd, ...], segments: list[WireSegment], taken: se
     reasons = []
     for net in subnets:
         how = sorted({how for stated, how in best.stated if stated == net})
-        senders = several(best.machines(ip for ip in best.senders if ip in net), "sender")
+        senders = count(best.machines(ip for ip in best.senders if ip in net), "sender")
         told = " and ".join(how) + ("" if senders.startswith("0 ") else f", {senders}")
         inside = [ip for ip in best.senders if ip in net]
         source = {"arp": "ARP of ", "nd": "ND of "}.get(best.evidence_kind(inside), "")
@@ -172,7 +168,7 @@ def _gateways(seg: WireSegment, subnets: tuple[IpNetwork, ...]) -> tuple[tuple[s
             gateway, asking = most[0]
             found[net.version] = str(gateway)
             if len(asking) < BELIEVED:
-                guess = f"gateway {gateway} is a guess: {several(len(asking), 'sender')} ask for it"
+                guess = f"gateway {gateway} is a guess: {count(len(asking), 'sender')} ask for it"
     return tuple(found.values()), guess
 
 

@@ -12,9 +12,8 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct
 
 from bascule.model.site import Network, Site
-from bascule.model.values import IpAddress, IpNetwork, listed
+from bascule.model.values import IpAddress, IpNetwork, count, listed
 from bascule.survey.facts import BELIEVED, Prefixes, WireSegment, clusters
-from bascule.survey.words import several
 
 HALF = 1.5  # points that give a confidence of one half when nothing speaks against it
 SURE_ENOUGH = 0.6
@@ -141,7 +140,7 @@ def _points(seg: WireSegment, network: Network, inside: list[IpAddress]) -> list
             _within(net, subnet) and how == "DHCPv6 address" for subnet in network.subnets
         ):
             points.append(Indication(STATED, _kind(how), f"{how} states {net}", number))
-        elif any(_overlap(net, subnet) for subnet in network.subnets):
+        elif any(overlap(net, subnet) for subnet in network.subnets):
             points.append(
                 Indication(1.0, _kind(how), f"{how} states {net}, the file says {_list(network.subnets)}", number)
             )
@@ -150,7 +149,7 @@ def _points(seg: WireSegment, network: Network, inside: list[IpAddress]) -> list
         asked = sum(seg.senders[ip] for ip in inside)
         homes = (net for net in network.subnets if any(ip in net for ip in inside))
         number = seg.machines(inside)
-        words = f"{several(number, 'sender')} in {_list(homes)}"
+        words = f"{count(number, 'sender')} in {_list(homes)}"
         points.append(Indication(senders_weight(number), seg.evidence_kind(inside), words, asked))
     return points
 
@@ -238,7 +237,7 @@ def _foreign(seg: WireSegment, site: Site, strangers: list[IpAddress]) -> tuple[
         (net, number, stated)
         for net, number, stated in clusters(seg, strangers)
         if ((stated and seg.is_stated(net)) or number >= BELIEVED)
-        and not any(_overlap(net, subnet) for subnet in declared)
+        and not any(overlap(net, subnet) for subnet in declared)
     )
 
 
@@ -260,7 +259,8 @@ def _within(net: IpNetwork, subnet: IpNetwork) -> bool:
     return net.version == subnet.version and net.subnet_of(subnet)  # type: ignore[arg-type]  # versions are equal
 
 
-def _overlap(net: IpNetwork, subnet: IpNetwork) -> bool:
+def overlap(net: IpNetwork, subnet: IpNetwork) -> bool:
+    """Whether two networks of one family have addresses in common."""
     return net.version == subnet.version and net.overlaps(subnet)
 
 

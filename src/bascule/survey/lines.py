@@ -10,11 +10,10 @@ from msgspec import Struct
 
 from bascule.frames.findings import Lacp, Remark, Routing, Sender
 from bascule.frames.vendors import hypervisor, maker
-from bascule.model.values import IpNetwork, listed
+from bascule.model.values import IpNetwork, count, listed
 from bascule.survey.evidence import NicTraffic
 from bascule.survey.facts import WireSegment, clusters
 from bascule.survey.neighbours import SWITCH, Device, bpdus, nested, port_words
-from bascule.survey.words import several
 from bascule.topology.layer2 import tag_words
 
 MOST = 12  # lines of one kind
@@ -132,11 +131,11 @@ def _makers(heard: NicTraffic, seg: WireSegment, makers: Mapping[str, str]) -> I
     unknown = others.pop("", 0)
     if not guests and not others:
         return
-    words = [several(number, f"{name} guest") for name, number in guests.most_common()]
+    words = [count(number, f"{name} guest") for name, number in guests.most_common()]
     words += [f"{number} {name}" for name, number in others.most_common()]
     words += [f"{unknown} unknown"] if unknown else []
     where = f" ({tag_words(seg.tags)})" if seg.tags else ""
-    yield Evidence("makers", f"{several(len(machines), 'machine')}: {listed(words)}{where}", sum(machines.values()))
+    yield Evidence("makers", f"{count(len(machines), 'machine')}: {listed(words)}{where}", sum(machines.values()))
 
 
 def _lags(heard: NicTraffic) -> Iterator[Evidence]:
@@ -159,7 +158,7 @@ def _segment(heard: NicTraffic, seg: WireSegment, declared: tuple[IpNetwork, ...
     for net, number, stated in clusters(seg, declared=declared)[:MOST]:
         if number:
             inside = sorted((ip for ip in seg.senders if ip in net), key=int)
-            words = f"{several(number, 'sender')} in {net}{'' if stated or net in declared else ' or wider'}{where}"
+            words = f"{count(number, 'sender')} in {net}{'' if stated or net in declared else ' or wider'}{where}"
             yield Evidence(
                 seg.evidence_kind(inside),
                 f"{words}: {listed(map(str, inside), most=3)}",

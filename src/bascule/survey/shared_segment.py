@@ -11,12 +11,11 @@ from msgspec import Struct
 
 from bascule.frames.envelope import Tags
 from bascule.frames.findings import Lacp, Sender
-from bascule.model.values import listed
+from bascule.model.values import count, listed
 from bascule.survey.evidence import NicTraffic
 from bascule.survey.facts import BELIEVED, WireSegment, clusters, native_vlan
 from bascule.survey.judge import SegmentVerdict
 from bascule.survey.neighbours import Port, bpdus, is_guest_mac, same_switch
-from bascule.survey.words import several
 from bascule.topology.layer2 import CableEnd
 from bascule.topology.wires import Wire, WireKind, join
 
@@ -189,7 +188,7 @@ def _tie(one: NicEvidence, tags: Tags, two: NicEvidence, other: Tags) -> SharedS
     fewest = min(len(one.senders[tags]), len(two.senders[other]))
     if (len(shared) >= 2 and len(shared) >= 0.3 * fewest) or (len(shared) == 1 and fewest <= 3):
         which = listed((ip for _, ip in sorted(shared)), most=3)
-        return SharedSegmentReason(f"both hear {several(len(shared), 'sender')} alike: {which}")
+        return SharedSegmentReason(f"both hear {count(len(shared), 'sender')} alike: {which}")
     vid, other_vid = _vid(one, tags), _vid(two, other)
     tree = one.roots[tags] & two.roots[other]
     if vid is not None and vid == other_vid and (tree or _same_switch(one, two)):

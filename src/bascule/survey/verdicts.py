@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from bascule.frames.envelope import Tags
 from bascule.model.host_links import Nic
 from bascule.model.site import Host, Site
-from bascule.model.values import IfName, Vid
+from bascule.model.values import IfName, Vid, count
 from bascule.survey.cabling import CablingCheck, check_cabling
 from bascule.survey.evidence import UNTAGGED, NicTraffic
 from bascule.survey.facts import BRIDGE_ID, WireSegment, native_vlan, segments
@@ -28,7 +28,6 @@ from bascule.survey.judge import (
 from bascule.survey.lines import Evidence, evidence
 from bascule.survey.neighbours import Device, Port, devices, switch_port
 from bascule.survey.shared_segment import ActiveProof, NicEvidence, shared_segments
-from bascule.survey.words import several
 from bascule.topology.layer2 import CableEnd, tag_words
 from bascule.topology.wires import Wire
 
@@ -295,7 +294,7 @@ def _mixed(verdicts: Mapping[Tags, SegmentVerdict], site: Site, nic: Nic | None)
         if verdict.network is None:
             continue
         for other, number in other_senders(verdict.segment, verdict.network, site).items():
-            heard = f"{several(number, 'sender')} of {other} on {verdict.network} ({tag_words(tags)})"
+            heard = f"{count(number, 'sender')} of {other} on {verdict.network} ({tag_words(tags)})"
             said.append(f"{heard}: two networks on one wire")
         vlan = site.networks[verdict.network].vlan
         native = native_vlan(verdict.segment)

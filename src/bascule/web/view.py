@@ -13,7 +13,6 @@ from bascule.draw.answers import AnsweredExpectation, answers, as_expected, chai
 from bascule.draw.formats.embed import embed
 from bascule.draw.scene.compare import SeenHost, link_state
 from bascule.draw.scene.elements import Path, Scene, link_id
-from bascule.draw.scene.guests import span_words
 from bascule.model.links import Bridge, Loopback, Macvtap, Tap
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState, Link
@@ -132,9 +131,7 @@ def _port(host: Host, owners: Mapping[str, str], link: Link) -> dict[str, Any]:
         "id": link_id(host.name, link.name),
         "kind": link.options.kind or "nic",
         "bridge": link.master or "",
-        "vlans": ", ".join(
-            f"{span_words(one.first, one.last)}{' untagged' * one.untagged}" for one in link.vlans if one.last
-        ),
+        "vlans": ", ".join(f"{one.span}{' untagged' * one.untagged}" for one in link.vlans if one.last),
         "state": str(link_state(link)),
         "mac": link.mac or "",
         "mtu": link.mtu,

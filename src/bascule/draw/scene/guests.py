@@ -21,7 +21,7 @@ from bascule.draw.scene.elements import (
 from bascule.model.guarding import GuardLevel
 from bascule.model.site import Guest, GuestNic, Host, MachineNic, Site
 from bascule.model.state import HostState, Link
-from bascule.model.values import Service
+from bascule.model.values import Service, span_words
 from bascule.policy.guards.ports import is_guarded
 
 FEW = 3  # addresses of a guest that are drawn where there is little room
@@ -129,11 +129,6 @@ def vlan_words(words: Sequence[str]) -> str:
     """``VLAN 10,20-29``: at most so many of them, and how many more there are."""
     more = f" +{len(words) - MOST_VLANS}" if len(words) > MOST_VLANS else ""
     return f"VLAN {','.join(words[:MOST_VLANS])}{more}" if words else ""
-
-
-def span_words(first: int, last: int) -> str:
-    """A range of VLANs, or a single one."""
-    return str(first) if first == last else f"{first}-{last}"
 
 
 def _vlans(nic: GuestNic) -> str:

@@ -11,7 +11,7 @@ from bascule.draw.scene.compare import (
     without_uplink,
 )
 from bascule.draw.scene.elements import Kind, Layer, Node, Presence, link_id, network_id, self_id
-from bascule.draw.scene.guests import add_guests, span_words, vlan_words
+from bascule.draw.scene.guests import add_guests, vlan_words
 from bascule.draw.scene.virtual import add_virtual
 from bascule.model.dhcp.offers import use_words
 from bascule.model.host_links import Bond, Bridge, HostLink, Ipv6, Nic, VlanLink
@@ -19,7 +19,7 @@ from bascule.model.links import Macvtap, Tap
 from bascule.model.links.wake_on_lan import wake_words
 from bascule.model.site import Guest, Host, Site
 from bascule.model.state import HostState
-from bascule.model.values import NO_VLAN, IfName
+from bascule.model.values import NO_VLAN, IfName, span_words
 from bascule.topology.declared import declared_links, networks_on
 
 

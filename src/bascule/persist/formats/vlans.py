@@ -17,14 +17,9 @@ ADDS_VLANS_ALONE = {"networkd": "systemd-networkd before 256", "netplan": "syste
 }  # dialects whose readers give a port VLANs and take none away
 
 
-def span(vlan: PortVlans) -> str:
-    """``10`` or ``10-20``."""
-    return str(vlan.first) if vlan.first == vlan.last else f"{vlan.first}-{vlan.last}"
-
-
 def with_flags(vlan: PortVlans) -> str:
     """``10-20 pvid untagged``, as bridge(8) and NetworkManager have it."""
-    return span(vlan) + " pvid" * vlan.pvid + " untagged" * vlan.untagged
+    return vlan.span + " pvid" * vlan.pvid + " untagged" * vlan.untagged
 
 
 def bridge_commands(link: LinkConfig, name: str, bridge: LinkConfig | None = None) -> list[str]:

@@ -16,7 +16,7 @@ from bascule.model.links.wake_on_lan import ethtool_words
 from bascule.model.values import IfName, Mac, parse_ifname, parse_mac, parse_vid
 from bascule.persist.config import StaticRoute
 from bascule.persist.formats import sysfs
-from bascule.persist.formats.builder import Builder, LinkDraft
+from bascule.persist.formats.builder import Builder, LinkDraft, add_gateway
 from bascule.persist.formats.rules import parse_rule_words
 from bascule.persist.formats.shell import Assignment, AssignmentFile, assignments
 from bascule.persist.formats.values import (
@@ -289,7 +289,7 @@ class _IfcfgFile(AssignmentFile):
             if match and match[1] == "GATEWAY":
                 gateway = self.take(key, parse_ip)
                 if gateway is not None:
-                    draft.routes.append(StaticRoute(dst=default_of(gateway), gateway=gateway))
+                    add_gateway(draft, gateway)
 
     def _ip(self, draft: LinkDraft) -> None:
         proto = self.value("BOOTPROTO").lower()
@@ -344,7 +344,7 @@ class _IfcfgFile(AssignmentFile):
                     self.leave(key, str(wrong))
         gateway = self.take("IPV6_DEFAULTGW", lambda text: parse_ip(text.partition("%")[0]))
         if gateway is not None and self.value("IPV6_DEFROUTE").lower() != "no":
-            draft.routes.append(StaticRoute(dst=default_of(gateway), gateway=gateway))
+            add_gateway(draft, gateway)
 
     def _rest(self) -> None:
         for key in self.found:

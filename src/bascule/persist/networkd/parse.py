@@ -7,15 +7,12 @@ from functools import partial
 
 from bascule.model.host_links import Ipv6
 from bascule.model.values import IfName, parse_ifname, parse_mac
-from bascule.persist.config import StaticRoute
 from bascule.persist.formats import ini, linkfile
-from bascule.persist.formats.builder import KINDS, Builder, LinkDraft
+from bascule.persist.formats.builder import KINDS, Builder, LinkDraft, add_gateway
 from bascule.persist.formats.ini import Item, Section
 from bascule.persist.formats.values import (
-    default_of,
     parse_address,
     parse_bool,
-    parse_ip,
     parse_mtu,
     parse_number,
 )
@@ -315,8 +312,7 @@ class _Network:
         elif key == "Address":
             draft.addresses.append(parse_address(text))
         elif key == "Gateway":
-            gateway = parse_ip(text)
-            draft.routes.append(StaticRoute(dst=default_of(gateway), gateway=gateway))
+            add_gateway(draft, text)
         elif key == "DNS":
             found = [server(word) for word in text.split()]
             draft.dns += [address for address, _ in found]

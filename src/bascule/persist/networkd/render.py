@@ -17,7 +17,7 @@ from bascule.persist.formats.neighbours import PROXY_NDP, kind_of, on_link
 from bascule.persist.formats.openvswitch import is_switch
 from bascule.persist.formats.rules import by_link
 from bascule.persist.formats.values import seconds
-from bascule.persist.formats.vlans import span, without_default_vlan
+from bascule.persist.formats.vlans import without_default_vlan
 from bascule.persist.networkd import FOLDER
 from bascule.persist.networkd.offers import ipv6_words, lease_words
 from bascule.persist.networkd.routes import Items, Sections, host_routes, route_items
@@ -250,10 +250,10 @@ def vlans(link: LinkConfig) -> Sections:
     """One [BridgeVLAN] for each range; networkd knows the PVID apart from the ranges."""
     out: Sections = []
     for vlan in link.vlans:
-        items = [("VLAN", span(vlan))]
+        items = [("VLAN", vlan.span)]
         if vlan.pvid:
             items.append(("PVID", str(vlan.first)))
         if vlan.untagged:
-            items.append(("EgressUntagged", span(vlan)))
+            items.append(("EgressUntagged", vlan.span))
         out.append(("BridgeVLAN", items))
     return out

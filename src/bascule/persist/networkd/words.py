@@ -13,7 +13,7 @@ from bascule.model.host_links import Ipv6Privacy, PolicyRule
 from bascule.model.state import PortVlans
 from bascule.model.values import parse_mac, parse_vid
 from bascule.persist.formats.bonding import parse_bond_option
-from bascule.persist.formats.builder import LinkDraft
+from bascule.persist.formats.builder import LinkDraft, setter
 from bascule.persist.formats.ini import Item, Section
 from bascule.persist.formats.rules import parse_rule_words
 from bascule.persist.formats.values import is_false, parse_bool, parse_mtu, parse_number, words
@@ -163,13 +163,6 @@ def _bond(field: str) -> Callable[[LinkDraft, str], None]:
     return put
 
 
-def _attribute(field: str, parse: Callable[[str], Any]) -> Callable[[LinkDraft, str], None]:
-    def put(draft: LinkDraft, text: str) -> None:
-        setattr(draft, field, parse(text))
-
-    return put
-
-
 def _flag(text: str) -> int:
     return int(parse_bool(text))
 
@@ -186,8 +179,8 @@ def _protocol(text: str) -> str:
 
 
 NETDEV: dict[tuple[str, str], Callable[[LinkDraft, str], None]] = {
-    ("NetDev", "MACAddress"): _attribute("mac", lambda text: None if text == "none" else parse_mac(text)),
-    ("NetDev", "MTUBytes"): _attribute("mtu", parse_mtu),
+    ("NetDev", "MACAddress"): setter("mac", lambda text: None if text == "none" else parse_mac(text)),
+    ("NetDev", "MTUBytes"): setter("mtu", parse_mtu),
     ("Bridge", "STP"): _option("stp_state", _flag),
     ("Bridge", "Priority"): _option("priority", lambda text: parse_number(text, 0, 65535)),
     ("Bridge", "VLANFiltering"): _option("vlan_filtering", _flag),

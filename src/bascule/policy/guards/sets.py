@@ -10,6 +10,7 @@ from bascule.model.ruleset.numbers import number
 from bascule.model.ruleset.rules import Prefix, Tuple, Value
 from bascule.model.values import IpAddress, IpNetwork, Mac
 from bascule.policy.guards.ports import GuardedPort, link_local
+from bascule.policy.network_rules import prefix
 
 
 class SetDefinition(Struct, frozen=True):
@@ -146,13 +147,13 @@ def _addresses(port: GuardedPort) -> Iterator[Element]:
                 yield "arp_sender", (mac, arp_mac, str(address))
     for subnet in port.prefixes:
         for mac in port.every_mac:
-            yield _by_family(subnet, "behind4", "behind6"), (mac, _prefix(subnet))
+            yield _by_family(subnet, "behind4", "behind6"), (mac, prefix(subnet))
 
 
 def _nested(port: GuardedPort) -> Iterator[Element]:
     """What guests inside may use: the further addresses and subnets of the NIC."""
     for subnet in port.guarding.also:
-        whole = str(subnet.network_address) if subnet.num_addresses == 1 else _prefix(subnet)
+        whole = str(subnet.network_address) if subnet.num_addresses == 1 else prefix(subnet)
         yield _by_family(subnet, "nested4", "nested6"), (whole,)
         if subnet.version == 6 and subnet.num_addresses == 1:
             yield "nested_target", (number(int(subnet.network_address)),)
@@ -160,10 +161,6 @@ def _nested(port: GuardedPort) -> Iterator[Element]:
 
 def _by_family(one: IpAddress | IpNetwork, four: str, six: str) -> str:
     return four if one.version == 4 else six
-
-
-def _prefix(subnet: IpNetwork) -> Prefix:
-    return Prefix(str(subnet.network_address), subnet.prefixlen)
 
 
 def _bits(mac: Mac) -> int:

@@ -162,8 +162,7 @@ def _vlan_words(port: PortRow) -> str:
 def _one(vlan: PortVlans) -> str:
     if vlan.first == vlan.last == 0:
         return "untagged"
-    span = str(vlan.first) if vlan.first == vlan.last else f"{vlan.first}-{vlan.last}"
-    return f"VLAN {span}" + (" untagged" if vlan.untagged else " tagged")
+    return f"VLAN {vlan.span}" + (" untagged" if vlan.untagged else " tagged")
 
 
 def _mirrors(old: SwitchState, new: SwitchState) -> Iterator[Step]:

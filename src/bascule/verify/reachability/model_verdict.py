@@ -12,7 +12,7 @@ from bascule.model.site import Expectation
 from bascule.topology.sweep.port_ranges import told_apart
 from bascule.topology.trace.answer import Blocker, Certainty
 from bascule.verify.reachability.other_hosts import decisive, hosts_between, parts
-from bascule.verify.reachability.participant import AskedHost, Participant
+from bascule.verify.reachability.participant import AskedHost
 from bascule.verify.reachability.question import AnsweredQuestion, ask_each_port
 
 SHOWN = 3  # things in the way that are named
@@ -63,7 +63,7 @@ def _by(given: AskedHost, wish: Expectation) -> ModelVerdict | None:
     by, of = given.known.get(wish.source), given.known.get(wish.target)
     if by is None or of is None or wish.service.protocol == "arp":
         return None
-    if any(_elsewhere(party) for party in (by, of)) or (_outside(by) and _outside(of)):
+    if by.elsewhere or of.elsewhere or (by.is_outside and of.is_outside):
         return None
     try:
         told = ask_each_port(given.network, given.known, by, of, wish.service)
@@ -73,14 +73,6 @@ def _by(given: AskedHost, wish: Expectation) -> ModelVerdict | None:
     result = results[0] if len(set(results)) == 1 else Certainty.PERHAPS
     words = "; ".join(given.network.rules.unread) if result is Certainty.UNKNOWN else ""
     return ModelVerdict(result=result, words=words or _words(told), asked=tuple(told))
-
-
-def _elsewhere(party: Participant) -> bool:
-    return bool(party.elsewhere)
-
-
-def _outside(party: Participant) -> bool:
-    return bool(party.ends) and all(end.outside for end in party.ends)
 
 
 def _words(told: Sequence[AnsweredQuestion]) -> str:

@@ -25,6 +25,11 @@ class Participant(Struct, frozen=True, kw_only=True):
     elsewhere: str = ""  # the other host of the file that it runs on, whose part of the way is not this host's to see
 
     @property
+    def is_outside(self) -> bool:
+        """Whether it is no guest of the host, nor the host itself."""
+        return bool(self.ends) and all(end.outside for end in self.ends)
+
+    @property
     def versions(self) -> frozenset[int]:
         """The IP versions that it has an address of, known or not."""
         return self.further | {version for version, _ in self.addresses}

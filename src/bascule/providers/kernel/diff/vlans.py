@@ -58,7 +58,7 @@ def port_words(name: str, vlans: tuple[PortVlans, ...]) -> list[str]:
 
 
 def _command(verb: str, name: str, vlan: PortVlans, *words: str) -> Command:
-    return Command("bridge", ("vlan", verb, "dev", name, "vid", _vid(vlan), *words))
+    return Command("bridge", ("vlan", verb, "dev", name, "vid", vlan.span, *words))
 
 
 def _flags(vlan: PortVlans) -> tuple[str, ...]:
@@ -89,10 +89,6 @@ def _ranges(vlans: Mapping[int, Flags]) -> list[PortVlans]:
     return found
 
 
-def _vid(vlan: PortVlans) -> str:
-    return str(vlan.first) if vlan.first == vlan.last else f"{vlan.first}-{vlan.last}"
-
-
 def vlan_words(vlan: PortVlans) -> str:
     """A range of VLANs, for people."""
-    return _vid(vlan) + (" untagged" if vlan.untagged else " tagged")
+    return vlan.span + (" untagged" if vlan.untagged else " tagged")

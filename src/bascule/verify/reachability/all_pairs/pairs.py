@@ -78,7 +78,7 @@ class PairQuestions:
         by, of = given.known.get(source), given.known.get(target)
         if homes and given not in homes:
             return []
-        if not across and (by is None or of is None or (is_outside(by) and is_outside(of))):
+        if not across and (by is None or of is None or (by.is_outside and of.is_outside)):
             return []  # between those is not this host's to say
         found = []
         for service, some in self.services.items():
@@ -140,11 +140,6 @@ class PairQuestions:
 def traffic_of(service: Service) -> Traffic:
     """The packets of a service, by the first of its ports."""
     return Traffic(protocol=service.protocol, port=service.first)
-
-
-def is_outside(party: Participant) -> bool:
-    """Whether somebody is no guest of the host, nor itself."""
-    return bool(party.ends) and all(end.outside for end in party.ends)
 
 
 def _translates(network: HostNetwork) -> bool:
