@@ -281,3 +281,23 @@ def test_what_cannot_go_back_does_not_keep_the_rest_from_it(bare: Bed) -> None:
         assert any("IPv6 is disabled on this device" in words for words in back.left)
         seen = observe(sysctls=KEYS).links[IfName("n1")]
         assert (seen.mtu, [address.ip for address in seen.addresses]) == (1500, ["10.1.0.2/24"])
+
+
+def test_a_route_that_a_manager_made_of_our_file_goes_whatever_its_metric(bare: Bed) -> None:
+    """NetworkManager gives a metric to a route whose profile has none; one that somebody typed stays."""
+    bare.batch("link set n1 up\naddr add 10.1.0.2/24 dev n1\n")
+    with bare.host.entered():
+        start = observe(sysctls=KEYS)
+        before = bare.raw()
+        way = Route(dst="172.29.0.0/16", dev="n1", gateway="10.1.0.7")
+        wanted = replace(start, routes=(*start.routes, way))
+        execute(diff(start, wanted))
+        seen = observe(sysctls=KEYS)
+        bare.batch("route add 172.29.0.0/16 via 10.1.0.7 dev n1 proto static metric 100\n")
+        back = back_from(start, wanted, seen)
+        assert (back.left, back.kept) == ((), ())
+        assert difference(before, bare.raw()) == []
+        execute(diff(start, wanted))
+        bare.batch("route add 172.29.0.0/16 via 10.1.0.7 dev n1 metric 100\n")
+        back = back_from(start, wanted, seen)
+        assert (back.left, back.kept) == ((), ("the route 172.29.0.0/16 by 10.1.0.7 is new",))

@@ -42,7 +42,7 @@ plan() {{ udev; bascule plan /site.yaml --here --driver none --json >/tmp/plan 2
 empty() {{ plan; grep -q '"changes": *\\[\\]' /tmp/plan; }}
 until_empty() {{ for i in $(seq 8); do empty && break; sleep 1; done; tell "$1"; cat /tmp/plan; }}
 {before}
-{up}
+{up} || true
 """
 CHANGE = """\
 until_has {addresses}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.apply.hosts import wait_for
-from tests.real_hosts.field import ONE_NIC, Field
+from tests.real_hosts.field import BASE, ONE_NIC, Field
 
 ROUTES = """\
 addr add 2001:db8:1::10/64 dev eth0 nodad
@@ -57,7 +57,7 @@ def test_d11_what_files_do_not_say_of_a_route_is_named(real_host: Field, tmp_pat
     real_host.batch("\n".join(line for line in ROUTES.splitlines() if " 10.10." in line or "239.5" in line) + "\n")
     site = real_host.site(ONE_NIC.replace("  kvm:\n", "  kvm:\n    persist: networkd\n"))
     notes = [note["text"] for note in real_host.document("plan", site, "--root", str(tmp_path))["notes"]]
-    (lost,) = (text for text in notes if "has no words for it" in text)
+    (lost,) = (text for text in notes if "does not support it" in text)
     for words in ("route multicast 239.5.0.0/16", "route 10.10.0.0/16's", "mtu lock 1300"):
         assert words in lost
 
@@ -157,3 +157,16 @@ def test_d11_several_routes_in_one_place_go_along_in_their_order(real_host: Fiel
     if not by_watchdog:
         assert field.bascule("undo", "--yes").returncode == 0
     assert wait_for(lambda: field.ip("-4 route show"), lambda now: now == before) == before
+
+
+def test_d11_a_route_of_the_file_is_there_whatever_metric_a_manager_gave_it(real_host: Field) -> None:
+    """NetworkManager gives one to a route whose profile has none; a metric that the file names counts."""
+    field = real_host
+    text = BASE.replace("gateway: 192.168.1.1}\n      eth1", "gateway: 192.168.1.1, routes: [{to: 10.8.0.0/16, "
+                        "via: 192.168.1.50}]}\n      eth1")  # fmt: skip
+    field.batch("route add 10.8.0.0/16 via 192.168.1.50 dev eth0 proto static metric 100\n")
+    assert not [change for change in field.document("plan", field.site(text))["changes"] if "10.8" in change["action"]]
+    named = text.replace("via: 192.168.1.50}", "via: 192.168.1.50, metric: 7}")
+    assert [c["action"] for c in field.document("plan", field.site(named))["changes"] if "10.8" in c["action"]] == [
+        "route 10.8.0.0/16 via 192.168.1.50 dev eth0"
+    ]

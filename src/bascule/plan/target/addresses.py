@@ -133,7 +133,7 @@ def _static_route(build: TargetBuilder, name: IfName, route: StaticRoute) -> Non
         scope="link" if route.via is None and route.to.version == 4 else "global",
         flags=("onlink",) if route.onlink else _flags(build, name, route.via) if route.via is not None else (),
     )
-    _lay_route(build, wanted, [r for r in build.observed.routes if _same(r, wanted, src=route.src is not None)])
+    _lay_route(build, wanted, [r for r in build.observed.routes if _same(r, wanted, route)])
 
 
 def _lay_route(build: TargetBuilder, wanted: Route, there: list[Route]) -> None:
@@ -172,11 +172,14 @@ def _is_same_way(one: Route, wanted: Route) -> bool:
     return (one.slot, one.kind, one.dev, ways[0]) == (wanted.slot, wanted.kind, wanted.dev, ways[1])
 
 
-def _same(one: Route, wanted: Route, *, src: bool) -> bool:
-    """Whether a route leads where one shall lead that the file names; its source address counts where it is named."""
-    what = (one.dst, one.dev, one.gateway, one.metric, one.table)
-    known = (wanted.dst, wanted.dev, wanted.gateway, wanted.metric, wanted.table)
-    return what == known and one.kind == "unicast" and (not src or one.prefsrc == wanted.prefsrc)
+def _same(one: Route, wanted: Route, said: StaticRoute) -> bool:
+    """Whether a route leads where one shall lead that the file names.
+
+    Its source address and its metric count where they are named: NetworkManager gives a metric to one without.
+    """
+    what = (one.dst, one.dev, one.gateway, one.table, one.kind)
+    known = (wanted.dst, wanted.dev, wanted.gateway, wanted.table, "unicast")
+    return what == known and said.metric in {None, one.metric} and (said.src is None or one.prefsrc == wanted.prefsrc)
 
 
 def policy_rules(build: TargetBuilder, there: Iterable[RoutingRule]) -> tuple[RoutingRule, ...]:

@@ -9,7 +9,7 @@ is different on the links that the plan touches counts as ours.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
+from ipaddress import ip_interface
 from typing import Any, TypeVar
 
 from msgspec import Struct, field
@@ -21,7 +21,7 @@ from bascule.model.values import IfName
 from bascule.model.volatile import Lifetime
 from bascule.plan.address_migration import gone_back_to, in_places_of_their_own, newest_first, route_by
 from bascule.providers.kernel.kept_words import facet_words, value_words
-from bascule.providers.kernel.settling import slot
+from bascule.providers.kernel.settling import is_out_of_reach, slot, way_with
 from bascule.providers.merging import merge_mapping
 from bascule.providers.protocol import Merged, ThreeWay
 
@@ -285,7 +285,7 @@ class _Merge(Struct, kw_only=True):
     def _routes(self, links: Mapping[IfName, Link]) -> Iterator[Route]:
         after, now, planned = set(self._after().routes), set(self.now.routes), set(self.wanted.routes)
         before = set(self.before.routes)
-        ours = {(slot(route), route.gateway, route.dev) for route in planned - before}
+        ours = {way_with(route, metric) for route in planned - before for metric in (route.metric, None)}
         there = {a.ip for link in links.values() for a in link.addresses}
         gone = [ip_interface(ip) for ip in self.now_ips.keys() - there]
         gone_ips = {str(one.ip) for one in gone}
@@ -306,14 +306,15 @@ class _Merge(Struct, kw_only=True):
             back[slot(route)] = route
             yield route
         for route in self.now.routes:
-            if route in before or route in planned or (slot(route), route.gateway, route.dev) in ours:
-                continue  # the last: a manager has set it again from our file, in its own words
+            again = way_with(route, None if route.protocol == "static" else route.metric) in ours
+            if route in before or route in planned or again:
+                continue  # the last: a manager has set it from our file, with a metric of its own
             if route.dev and (route.dev not in links or self._goes(route.dev) or not links[IfName(route.dev)].up):
                 if route not in after and self._goes(route.dev) and route.protocol not in {"ra", "dhcp", "kernel"}:
                     way = route.gateway or route.dev
                     self.kept.append(f"the route {route.dst} by {way} is new, and is removed with {route.dev}")
                 continue  # it goes with its link
-            if route.prefsrc in gone_ips or _is_out_of_reach(route, gone, links):
+            if route.prefsrc in gone_ips or is_out_of_reach(route, gone, links):
                 if route.protocol not in {"ra", "dhcp", "kernel"}:
                     way = f"the route {route.dst} by {route.gateway or route.dev}"
                     self.kept.append(f"{way} is new, and is removed with the address that it needs")
@@ -382,15 +383,6 @@ class _Merge(Struct, kw_only=True):
         if key == conf(6, link.name, "mtu"):
             return value == str(link.mtu)
         return first_value(key, self.now.sysctls) == value
-
-
-def _is_out_of_reach(route: Route, gone: Iterable[IPv4Interface | IPv6Interface], links: Mapping[IfName, Link]) -> bool:
-    """Whether only an address that goes makes a route's gateway a neighbour."""
-    if not route.gateway or "onlink" in route.flags:
-        return False
-    gateway = ip_address(route.gateway)
-    left = (ip_interface(a.ip) for a in getattr(links.get(IfName(route.dev)), "addresses", ()))
-    return any(gateway in one.network for one in gone) and not any(gateway in one.network for one in left)
 
 
 def _addresses_of(state: HostState, name: IfName) -> tuple[Address, ...]:

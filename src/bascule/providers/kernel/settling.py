@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
+
 from msgspec.structs import replace
 
-from bascule.model.state import HostState, Route
+from bascule.model.state import HostState, Link, Route
 from bascule.model.values import IfName
 
 NO_MAC = "00:00:00:00:00:00"  # of a bridge without ports that has none of its own
@@ -52,3 +55,17 @@ def with_bridges_left(goal: HostState, now: HostState) -> HostState:
 def slot(route: Route) -> tuple[object, ...]:
     """What there is one route for."""
     return route.dst, route.table, route.metric, route.dev if route.is_ipv6 else ""
+
+
+def way_with(route: Route, metric: int | None) -> tuple[object, ...]:
+    """Where a route leads and by what, with this metric."""
+    return route.dst, route.table, route.gateway, route.dev, metric
+
+
+def is_out_of_reach(route: Route, gone: Iterable[IPv4Interface | IPv6Interface], links: Mapping[IfName, Link]) -> bool:
+    """Whether only an address that goes makes a route's gateway a neighbour."""
+    if not route.gateway or "onlink" in route.flags:
+        return False
+    gateway = ip_address(route.gateway)
+    left = (ip_interface(a.ip) for a in getattr(links.get(IfName(route.dev)), "addresses", ()))
+    return any(gateway in one.network for one in gone) and not any(gateway in one.network for one in left)
