@@ -44,16 +44,30 @@ until_empty() {{ for i in $(seq 8); do empty && break; sleep 1; done; tell "$1";
 {before}
 {up} || true
 """
-CHANGE = """\
+FOUND = """\
 until_has {addresses}
 state found
 listing >/tmp/before
-tell apply; bascule apply /site.yaml --here --yes --no-confirm --driver none --json || echo "status $?"
+apply() {{ bascule apply /site.yaml --here --yes --driver none --json "$@"; }}
+"""
+KEPT = """\
+tell apply; apply --no-confirm || echo "status $?"
 until_empty again
 state applied
 cd /etc; tell files
 tar c network netplan systemd NetworkManager sysctl.d bascule 2>/dev/null | base64 -w 0; echo
 tell undo; bascule undo --yes --json || echo "status $?"
+"""
+UNCONFIRMED = """\
+tell apply; apply --confirm-within 1s || echo "status $?"
+tell undo; sleep 2; for i in $(seq 80); do bascule status --json | grep -q '"taken-back"' && break; sleep 0.5; done
+"""
+KILLED = """\
+apply --no-confirm >/tmp/said & sleep {after}; kill -9 $! || true; wait $! || true
+tell apply; cat /tmp/said
+tell undo; bascule undo --yes --json || echo "ends with $?"  # nothing was begun, or it is as before by now
+"""
+BACK = """\
 sleep {settle}
 state back
 listing >/tmp/after
@@ -64,7 +78,7 @@ until_empty boot
 state booted
 """
 SETTLES_S = {"networkd": 2, "netplan": 2, "keyfile": 4}
-KEPT = (
+FOLDERS = (
     "etc/network/", "etc/netplan/", "etc/systemd/network/", "etc/systemd/system/", "etc/NetworkManager/",
     "etc/sysctl.d/", "etc/bascule/",
 )  # fmt: skip
@@ -84,19 +98,25 @@ def faults(seed: int, dialect: str, folder: Path, refused: list[str]) -> Iterato
     facts = random_facts(random)
     installed = files(dialect, facts, random)
     site = yaml.safe_dump(random_wanted(random, facts, dialect), sort_keys=False)
-    found = _room(folder / "first", dialect, {**installed, "site.yaml": site}, CHANGE, facts)
+    ending = random.choices((KEPT, UNCONFIRMED, KILLED), (6, 2, 2))[0]
+    script = FOUND + ending.replace("{after}", f"{random.uniform(0.1, 2):.2f}") + BACK
+    found = _room(folder / "first", dialect, {**installed, "site.yaml": site}, script, facts)
+    before, back = _state(found["found"]), _state(found["back"])
+    if "status " in found["undo"]:
+        yield f"undo: {found['undo'][-600:]}"
+    yield from (f"undo, files: {line}" for line in found["difference"].splitlines() if line[:1] in "<>")
+    yield from _differences("undo", before, back, NICS)
+    if ending == KILLED:
+        return
     done = json.loads(found["apply"].partition("status ")[0] or "{}")
     if not done.get("change"):
         refused.append("; ".join(f"{one['code']}: {one['message']}" for one in done.get("problems", ())) or "nothing")
         return
-    if "status" in found["apply"]:
+    if "status " in found["apply"]:
         yield f"apply: {found['apply'][-600:]}"
+    if ending == UNCONFIRMED:
+        return
     yield from _changes("the second plan", found["again"])
-    if "status" in found["undo"]:
-        yield f"undo: {found['undo'][-600:]}"
-    yield from (f"undo, files: {line}" for line in found["difference"].splitlines() if line[:1] in "<>")
-    before, back = _state(found["found"]), _state(found["back"])
-    yield from _differences("undo", before, back, NICS)
     booted = _room(folder / "second", dialect, {**_unpacked(found["files"]), "site.yaml": site}, BOOT, facts)
     yield from _changes("after the next start", booted["boot"])
     named = set(yaml.safe_load(site)["hosts"]["kvm"]["nics"])
@@ -125,7 +145,7 @@ def _unpacked(text: str) -> dict[str, str]:
         return {
             f"etc/{one.name}": archive.extractfile(one).read().decode()  # type: ignore[union-attr]  # a regular file
             for one in archive
-            if one.isfile() and f"etc/{one.name}".startswith(KEPT)
+            if one.isfile() and f"etc/{one.name}".startswith(FOLDERS)
         }
 
 
