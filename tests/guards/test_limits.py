@@ -87,7 +87,7 @@ def test_a_limit_is_set_seen_as_drift_changed_and_taken_back(stage: Stage) -> No
     assert stage.limits() == {"web.0": Bandwidth(up=20_000_000, down=1_000_000_000)}
     stage.bascule("plan", str(stage.file), "--exit-code")
     run(("tc", "qdisc", "del", "dev", "web.0", "root"), namespace=stage.host)
-    assert any("web.0" in words for words in json.loads(stage.bascule("status", "--json"))["drift"])
+    assert any("web.0" in words for words in json.loads(stage.bascule("status", "--json", status=1))["drift"])
     stage.bascule("apply", str(stage.file), "--yes", "--no-confirm")
     stage.bascule("apply", stage.write("{down: 30Mbit}"), "--yes", "--no-confirm")
     assert stage.limits() == {"web.0": Bandwidth(down=30_000_000)}
@@ -107,7 +107,7 @@ def test_half_a_limit_is_seen_and_made_whole(broken: str, stage: Stage) -> None:
     stage.bascule("apply", stage.write("{up: 20Mbit, down: 1Gbit}"), "--yes", "--no-confirm")
     assert stage.limits() == whole
     run(broken.replace("QUEUE", queue_name("web.0")).split(), namespace=stage.host)
-    assert "web.0: limit to" in json.dumps(json.loads(stage.bascule("status", "--json"))["drift"])
+    assert "web.0: limit to" in json.dumps(json.loads(stage.bascule("status", "--json", status=1))["drift"])
     stage.bascule("apply", str(stage.file), "--yes", "--no-confirm")
     assert stage.limits() == whole
     listed = run(("tc", "filter", "show", "dev", "web.0", "ingress"), namespace=stage.host).stdout

@@ -37,10 +37,18 @@ def test_nothing_is_to_do_after_the_import_of_rules_and_routes_of_every_kind(lab
         state = observe()
     found = import_sources(Sources(host="h", site="s", dialect=None, state=state), as_found=True)
     said = found.text
-    for words in ("rule 600: from all nop", "rule 601: from 10.9.0.0/16 prohibit", "realms 3/4",
-                  "suppress_prefixlength 0", "route blackhole 10.66.0.0/16 metric 5", "throw 10.69.0.0/16 table 77",
-                  "via: 2001:db8:1::9}: left out", "10.1.0.3 dev eth0 weight 5", "proxy 10.1.0.201 dev eth0",
-                  "10.1.0.200 lladdr 02:00:00:00:02:00 dev eth0 nud permanent"):  # fmt: skip
+    for words in (
+        "rule 600: from all nop",
+        "rule 601: from 10.9.0.0/16 prohibit",
+        "realms 3/4",
+        "suppress_prefixlength 0",
+        "{to: 10.66.0.0/16, type: blackhole, metric: 5}",
+        "{to: 10.69.0.0/16, type: throw, table: 77}",
+        "via: 2001:db8:1::9}: left out",
+        "{router: 10.1.0.3, link: eth0, weight: 5}",
+        "proxy 10.1.0.201 dev eth0",
+        "10.1.0.200 lladdr 02:00:00:00:02:00 dev eth0 nud permanent",
+    ):
         assert words in said, words
     assert "{to: 10.73.0.0/16}" not in said
     plan, _ = make_plan(found.site, found.site.hosts["h"], state)

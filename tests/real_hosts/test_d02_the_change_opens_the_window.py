@@ -231,7 +231,7 @@ def test_d02_a_line_to_a_link_local_address_is_one_as_well(real_host: Field) -> 
     text = ONE_NIC.partition("    bridges")[0].replace("network: office", "network: office, ipv6: off")
     site, line = real_host.site(text), "fe80::50%eth0 40000 fe80::ff:fe00:10%eth0 22"
     mind = [one["text"] for one in real_host.document("plan", site, ssh=line)["notes"]]
-    assert any("fe80::ff:fe00:10 goes away with it" in one for one in mind), mind
+    assert any("fe80::ff:fe00:10 is removed with it" in one for one in mind), mind
     done = real_host.bascule("apply", site, "--yes", ssh=line)
     assert done.returncode == 0 and "within 60 s, or it is taken back" in done.stdout + done.stderr
     assert real_host.bascule("undo", "--yes").returncode == 0

@@ -163,7 +163,7 @@ def test_d09_what_goes_by_a_guest_that_is_off_is_unproven(real_host: Field, verd
     real_host.ip("route add default via 10.9.0.1", app)
     said = {one["from"]: one for one in real_host.document("verify", path)["expectations"]}
     assert (said["kvm"]["observed"], said["kvm"]["ok"]) == ("unproven", None)
-    assert "fw, which has 192.168.1.20 and is to hand it on, is off" in said["kvm"]["witness"]["sentence"]
+    assert "fw, which has 192.168.1.20 and is to forward it, is off" in said["kvm"]["witness"]["sentence"]
     assert said["app"]["witness"]["sentence"] == "unproven, because fw is off"
 
 

@@ -83,7 +83,10 @@ def test_d10_undo_says_for_how_long_nobody_answers(real_host: Field) -> None:
     undone = real_host.bascule("undo", "--yes")
     assert undone.returncode == 0, undone.stderr
     said = " ".join(undone.stdout.split())
-    assert "br0 runs the spanning tree protocol: a port that joins it passes no frame for 4 s; so long the" in said
+    assert (
+        "br0 runs the spanning tree protocol: a port that joins it passes no frame for 4 s; during that time the"
+        in said
+    )
     assert "br1 runs" not in said, "it goes"
 
 

@@ -283,7 +283,7 @@ def test_d11_what_acts_on_frames_of_a_nic_for_guests_alone_is_said(real_host: Fi
     for words in ("ingress", "root handle 1: pfifo limit 5"):
         assert real_host.run("tc", "qdisc", "add", "dev", "eth1", *words.split()).returncode == 0
     said = [note.text for note in real_host.plan(BASE).notes if note.subject == "eth1"]
-    assert said == ["tc's pfifo 1:, tc's ingress ffff: stay on it, and act on the guests' frame"]
+    assert said == ["tc's pfifo 1:, tc's ingress ffff: stay on it, and act on the guests' frames from now on"]
     assert real_host.bascule("apply", real_host.site(BASE), "--yes", "--no-confirm").returncode == 0
     assert not [note for note in real_host.plan(BASE).notes if note.subject == "eth1"], "it is a port by now"
     assert not list(notes_of_ports((), HostState(), {}, ())), "nobody is told of what was not asked"

@@ -78,7 +78,7 @@ def test_what_stands_on_the_bridge_goes_with_it_and_is_named(real_host: Field) -
     real_host.batch(PROXMOX)
     unbridged = ONE_NIC.partition("    bridges:")[0].replace("office}}", f"office, {STATIC}}}}}")
     problems = [one["message"] for one in real_host.document("plan", real_host.site(unbridged))["problems"]]
-    assert problems[0].startswith("fwpr100p0 (with tap100i0 behind it) would be left without a bridge: br0 goes")
+    assert problems[0].startswith("fwpr100p0 (with tap100i0 behind it) would be left without a bridge: br0 is removed")
     assert problems[1:] == [
         f"{name} would be deleted with br0, on which it is built; the file does not ask for that" for name in above
     ]

@@ -22,7 +22,7 @@ MOMENTS = 6
 PATIENCE_S = 60
 NOTHING = "interrupted; nothing is left behind"
 GONE = "the host is as it was before"
-WAITS = "waits for 'bascule confirm' and goes back in"
+WAITS = "waits for 'bascule confirm' and is taken back in"
 IN_IMPORT = -signal.SIGINT  # while it is imported, without a word
 
 

@@ -96,7 +96,7 @@ def test_a_token_goes_along_and_back(real_host: Field) -> None:
     assert wait_for(lambda: made("eth0"), bool) == {"fd00:1::77"}
     path = real_host.site(ONE_NIC)
     along = [note.text for note in real_host.plan(ONE_NIC).notes if note.kind == "along"]
-    assert along == ["token ::77 (which no file of its says for the next boot): br0'"]
+    assert along == ["token ::77 (which no file of its says for the next boot): move to br0"]
     assert real_host.bascule("apply", path, "--yes", "--no-confirm").returncode == 0
     assert real_host.document("plan", path)["changes"] == []
     renamed = real_host.site(ONE_NIC.replace("br0", "br7"), "renamed.yaml")

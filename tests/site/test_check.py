@@ -16,11 +16,12 @@ from bascule.errors import NotPermitted, SiteFault
 from bascule.system.disk.files import read_bytes
 
 ROOT = Path(__file__).parent.parent.parent
+CLEAN = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
 BASCULE = [sys.executable, "-c", "from bascule.cli import main; main()"]
 
 
 def bascule(*words: str, stdin: bytes = b"", **env: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([*BASCULE, *words], input=stdin, capture_output=True, env={**os.environ, **env}, cwd=ROOT)
+    return subprocess.run([*BASCULE, *words], input=stdin, capture_output=True, env={**CLEAN, **env}, cwd=ROOT)
 
 
 def test_a_right_file_is_one_quiet_line() -> None:

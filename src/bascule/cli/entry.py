@@ -41,7 +41,7 @@ CLOSE = 0.7  # of two names; without their dashes, which all options have in com
 
 def _how_it_stands(since_s: float) -> str:
     """What became of the host's last change meanwhile, where the verb has dealt with one."""
-    if "bascule.apply.rollback.checkpoint" not in sys.modules:
+    if "bascule.apply.rollback.checkpoint" not in sys.modules and sys.argv[1:2] not in (["confirm"], ["undo"]):
         return ""
     from bascule.apply.pending import words_since
     from bascule.apply.state_directory import here

@@ -54,6 +54,7 @@ def overlaps(
     state, labels = _with_networks(host, observed, wanted) if by_libvirt else (wanted, {})
     names = {*(link.name for link in host.links()), *map(bridge_name, host.virtual_networks), *labels}
     had = {address.ip for link in observed.links.values() for address in link.addresses}
+    stood = {(name, ip_interface(a.ip).network) for name, link in observed.links.items() for a in link.addresses}
     known = partial(_is_known, host, names)
     routes = HostRoutes(state)
     own = {address_of(a.ip): name for name, link in state.links.items() for a in link.addresses}
@@ -76,7 +77,7 @@ def overlaps(
                     found.setdefault(key, MisroutedSubnet(
                         link=IfName(name), label=labels.get(name, "") or _label(host, name), subnet=subnet,
                         member=f"{words} {member}".strip(), way=way, place=_place(host, name),
-                        is_new=address.ip not in had, such=such,
+                        is_new=address.ip not in had and (name, subnet) not in stood, such=such,
                     ))  # fmt: skip
     return tuple(found.values())
 
