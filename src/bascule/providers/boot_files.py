@@ -54,14 +54,16 @@ class BootFilesProvider(PlainProvider):
 
     def merge(self, change: ThreeWay) -> Merged:
         """As they were; what others have changed since is overwritten."""
-        before, now = self.part(change.before), self.part(change.now)
-        if before is not None and now is not None and before.unit is now.unit is None:
-            return Merged(part=now)  # none then, none now, wherever they would have been
-        return Merged(part=now if before is None else before)
+        return Merged(part=self._as_in(change.before, change.now))
 
     def put_right(self, change: ThreeWay) -> Any:
         """As the change left it."""
-        return self.part(change.wanted)
+        return self._as_in(change.wanted, change.now)
+
+    def _as_in(self, then: HostState, now: HostState) -> Any:
+        """The part of an earlier state; where there was none and is none, it does not matter where it would be."""
+        old, new = self.part(then), self.part(now)
+        return new if old is None or (new is not None and old.unit is new.unit is None) else old
 
     def lasts(self, before: HostState, wanted: HostState) -> bool:
         """Whether the change altered what the next boot loads."""
