@@ -247,3 +247,22 @@ def test_d1_what_stays_on_a_link_is_there_after_the_next_start(
         assert not one.lost or one.path.endswith(("eth1", "lan.network", "lan.nmconnection", "cloud-init.yaml")), (
             one.path
         )
+
+
+@pytest.mark.parametrize(("said", "asks"), [("{}", True), ("{address: 10.3.0.20/24}", False)])
+def test_d1_a_lease_is_asked_for_again_unless_the_file_has_an_address(
+    said: str, asks: bool, shared_host: Field, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = TWO.replace("eth1: {}", f"eth1: {said}")
+    site = parse(text.encode(), "one.yaml")
+    try:
+        shared_host.batch("addr add 10.3.0.10/24 dev eth1 valid_lft 4000 preferred_lft 4000\n")
+        with shared_host.host.entered(), called("kvm"):
+            found = prepare(site, site.hosts["kvm"])
+    finally:
+        shared_host.batch("addr flush dev eth1 scope global\n")
+    lan = "[Match]\nName=eth1\n[Network]\nDHCP=ipv4\n"
+    monkeypatch.setitem(OWN, "networkd", {**EXTRA["networkd"], "etc/systemd/network/lan.network": lan})
+    changes = write("networkd", "", tmp_path, found.wanted, text)
+    assert links("networkd", tmp_path)["eth1"].dhcp4 is asks
+    assert ("DHCP for IPv4" in lost(changes)) is not asks

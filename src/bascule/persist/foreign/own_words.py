@@ -109,7 +109,7 @@ def _as_it_stays(link: LinkConfig, known: Sequence[LinkConfig], now: Link) -> Li
     said = {ip for one in known for ip in one.addresses}
     there = [address.ip for address in now.addresses if is_own(address)]
     leased = any(address.dynamic and ":" not in address.ip for address in now.addresses)
-    asks = leased and any(one.dhcp4 for one in known)
+    asks = leased and not link.addresses and any(one.dhcp4 for one in known)  # an address in the file takes its place
     more = said.intersection(there) - {*link.addresses}
     if not more and (link.dhcp4 or not asks):
         return link
