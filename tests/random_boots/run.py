@@ -171,7 +171,7 @@ def _state(text: str) -> State:
         },
         mtus={link["ifname"]: link["mtu"] for link in own},
         routes=frozenset(
-            f"{route['dst']} {route.get('gateway', '')} dev {route.get('dev')} {_metric(route)}"
+            f"{route['dst']} {route.get('gateway', '')} dev {route.get('dev')} {_metric(route)}".rstrip()
             for table in tables
             for route in table
             if route.get("type", "unicast") == "unicast" and not route["dst"].startswith(("fe80", "ff00"))
@@ -180,8 +180,9 @@ def _state(text: str) -> State:
 
 
 def _metric(route: Mapping[str, Any]) -> str:
-    """Of the ways to a link's own subnets the manager decides."""
-    return f"metric {route.get('metric', 0)}" if route.get("gateway") else ""
+    """Of the ways to a link's own subnets the manager decides, and of others NetworkManager where nobody says one."""
+    chosen = not route.get("gateway") or (route.get("protocol") == "static" and 100 <= route.get("metric", 0) < 500)
+    return "" if chosen or route.get("metric", 0) == 0 else f"metric {route['metric']}"
 
 
 def _differences(when: str, one: State, other: State, nics: Sequence[str]) -> Iterator[str]:
@@ -191,6 +192,6 @@ def _differences(when: str, one: State, other: State, nics: Sequence[str]) -> It
             yield f"{when}: addresses of {nic}: {sorted(had or ())} became {sorted(has or ())}"
         if one.mtus.get(nic) != other.mtus.get(nic):
             yield f"{when}: MTU of {nic}: {one.mtus.get(nic)} became {other.mtus.get(nic)}"
-        ways, now = ({way for way in state.routes if f" dev {nic} " in way} for state in (one, other))
+        ways, now = ({way for way in state.routes if f" dev {nic} " in f"{way} "} for state in (one, other))
         yield from (f"{when}: - {way}" for way in sorted(ways - now))
         yield from (f"{when}: + {way}" for way in sorted(now - ways))
