@@ -13,6 +13,7 @@ import pytest
 
 from bascule.frames.pcap import Capture, NotACapture, Record
 from tests import prefork
+from tests.lab import Lab
 from tests.survey.frames import arp, dhcp_offer, lldp
 from tests.survey.hearing import many
 
@@ -148,7 +149,6 @@ def test_what_the_host_said_itself_in_a_capture_proves_no_network(tmp_path: Path
         (("eth5", "--pcap", "eth4=/etc/passwd"), 64, "no capture of eth5"),
         (("--host", "x"), 64, "--site"),
         (("--seconds", "0"), 64, "seconds"),
-        (("no-such-nic",), 64, "no link 'no-such-nic'"),
     ],
 )
 def test_the_wrong_thing_typed_is_answered_in_words(
@@ -165,6 +165,13 @@ def test_the_wrong_thing_typed_is_answered_in_words(
         main()
     assert left.value.code == status
     assert message in capsys.readouterr().err
+
+
+def test_a_link_that_is_not_there_is_answered_in_words(lab: Lab) -> None:
+    """In a namespace, where nobody else's switch is asked."""
+    done = lab.bascule(lab.namespace("host"), "survey", "no-such-nic")
+    assert done.returncode == 64
+    assert "no link 'no-such-nic'" in done.stderr
 
 
 def named(order: str, name: str, link: int = 1) -> bytes:

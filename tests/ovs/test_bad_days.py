@@ -56,15 +56,7 @@ def base(tmp_path: Path) -> Iterator[tuple[str, int]]:
     write_old_schema(tmp_path, LACKING, AND_MORE)
     subprocess.run(("ovsdb-tool", "create", tmp_path / "db", tmp_path / SCHEMA), check=True)
     path = f"{tmp_path}/db.sock"
-    apart = ("unshare", "--net")  # whoever asks about this machine meanwhile does not find it
-    words = (
-        *apart,
-        "ovsdb-server",
-        f"--remote=punix:{path}",
-        f"--unixctl={tmp_path}/ctl",
-        "-vconsole:off",
-        f"{tmp_path}/db",
-    )
+    words = ("ovsdb-server", f"--remote=punix:{path}", f"--unixctl={tmp_path}/ctl", "-vconsole:off", f"{tmp_path}/db")
     with subprocess.Popen(words) as server:
         try:  # its socket is there a moment before it listens
             subprocess.run(("ovs-vsctl", "--retry", f"--db=unix:{path}", "--no-wait", "init"), check=True)
