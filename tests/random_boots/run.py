@@ -36,11 +36,11 @@ listing() {{
     find /etc -xdev -type f -printf '%p %m %u %g ' -exec sha1sum {{}} \\; | grep -v '^/etc/\\(ld\\|resolv\\)' | sort
 }}
 has() {{ for one in "$@"; do ip addr show | grep -q "inet6* $one" || return 1; done; }}
-until_has() {{ for i in $(seq 80); do has "$@" && break; sleep 0.1; done; sleep 0.5; }}
+until_has() {{ for i in $(seq 400); do has "$@" && break; sleep 0.1; done; sleep 0.5; }}
 udev() {{ for file in /etc/sysctl.d/*bascule*; do [ ! -e $file ] || sysctl -q -p $file 2>/dev/null || true; done; }}
 plan() {{ udev; bascule plan /site.yaml --here --driver none --json >/tmp/plan 2>&1; }}
 empty() {{ plan; grep -q '"changes": *\\[\\]' /tmp/plan; }}
-until_empty() {{ for i in $(seq 8); do empty && break; sleep 1; done; tell "$1"; cat /tmp/plan; }}
+until_empty() {{ for i in $(seq 30); do empty && break; sleep 1; done; tell "$1"; cat /tmp/plan; }}
 {before}
 {up} || true
 """
@@ -68,6 +68,7 @@ tell apply; cat /tmp/said
 tell undo; bascule undo --yes --json || echo "ends with $?"  # nothing was begun, or it is as before by now
 """
 BACK = """\
+until_has {addresses}
 sleep {settle}
 state back
 listing >/tmp/after
@@ -133,7 +134,7 @@ def _room(folder: Path, dialect: str, tree: Mapping[str, str], script: str, fact
         "before": host.before, "up": host.up, "settle": SETTLES_S.get(dialect, 0),
         "addresses": " ".join(address for one in facts for address in one.addresses),
     }  # fmt: skip
-    seen = ask(folder, host.packages, tree, (HEAD + script).format(**values), nics=NICS, timeout_s=100)
+    seen = ask(folder, host.packages, tree, (HEAD + script).format(**values), nics=NICS, timeout_s=200)
     (folder / "said").write_text(seen.stdout + seen.stderr)
     parts = [part.partition("\n") for part in seen.stdout.split("### ")[1:]]
     assert seen.status == 0, f"{folder}: {seen.stdout[-500:]} {seen.stderr[-1500:]}"
