@@ -17,12 +17,12 @@ def execute(
     where: LiveHost = HERE,
     keep: Sequence[int] = (),
     faults: list[BasculeError] | None = None,
-    on: bool = False,
+    go_on: bool = False,
 ) -> tuple[Note, ...]:
     """Run the commands in order and stop at the first that fails; what somebody should know.
 
     ``keep`` are descriptors that the programs inherit: the lock holds as long as one of them still runs. Where
-    ``faults`` is given, what fails is put there and does not stop the other providers; with ``on`` not even the
+    ``faults`` is given, what fails is put there and does not stop the other providers; with ``go_on`` not even the
     commands that come after it, where its provider knows which one it was.
 
     Raises MissingTool before anything is done; CommandFailed or NotPermitted with the step, the object and the
@@ -40,7 +40,7 @@ def execute(
                 if faults is None:
                     raise
                 faults.append(error)
-                if not on or error.index is None:
+                if not go_on or error.index is None:
                     break
                 left = left.after(error.index)
     return tuple(notes)

@@ -129,7 +129,7 @@ class Persister(Struct):
         from bascule.persist.formats import linkfile
 
         there, before = self._own_files(chosen, existing)
-        for files in (there, before):
+        for files in (there, before) if before != there else (there,):
             said = {
                 path: text for path, text in files.items() if not linkfile.is_one(path)
             }  # those stay where they are

@@ -121,7 +121,7 @@ class _RollbackPasses:
             try:
                 # what fails again and again does not keep all that comes after it from going back
                 last = attempt == PASSES - 1
-                execute(plan, where=self.where, keep=self.keep, faults=self.failed, on=last)
+                execute(plan, where=self.where, keep=self.keep, faults=self.failed, go_on=last)
             except BasculeError as error:  # a program that it takes is missing
                 self.failed.append(error)
             if self.failed:

@@ -13,16 +13,22 @@ MAKER = "Open vSwitch"
 DEAF_S = 30.0  # two forward delays (stp-forward-delay in ovs-vswitchd.conf.db(5))
 
 
-class OpenVSwitch(Bridge, frozen=True, kw_only=True):
+class _OfTheSwitch:
+    """Who makes it, and by what."""
+
+    __slots__ = ()
+    by_kernel: ClassVar[bool] = False
+    maker: ClassVar[str] = MAKER
+    tool: ClassVar[str] = "ovs-vsctl"
+
+
+class OpenVSwitch(_OfTheSwitch, Bridge, frozen=True, kw_only=True):
     """Where ports and VLANs are like those of the kernel's bridges; the kernel makes and alters none of them.
 
     The link itself is the bridge's internal port, on which the host speaks.
     """
 
     kind: ClassVar[str] = "openvswitch-bridge"
-    by_kernel: ClassVar[bool] = False
-    maker: ClassVar[str] = MAKER
-    tool: ClassVar[str] = "ovs-vsctl"
     noun: ClassVar[str] = f"a bridge of {MAKER}"
     said: ClassVar[str] = "openvswitch"
     native: ClassVar[int] = 0  # kept apart from all VLANs
@@ -56,13 +62,10 @@ class OpenVSwitch(Bridge, frozen=True, kw_only=True):
         return (MAKER, *("RSTP" if words == "STP" and self.rstp else words for words in super().traits))
 
 
-class OpenVSwitchBond(Bond, frozen=True, kw_only=True):
+class OpenVSwitchBond(_OfTheSwitch, Bond, frozen=True, kw_only=True):
     """Several NICs as one port of Open vSwitch; the kernel knows nothing of it."""
 
     kind: ClassVar[str] = "openvswitch-bond"
-    by_kernel: ClassVar[bool] = False
-    maker: ClassVar[str] = MAKER
-    tool: ClassVar[str] = "ovs-vsctl"
     noun: ClassVar[str] = f"a bond of {MAKER}"
     said: ClassVar[str] = "openvswitch"
     alone: ClassVar[tuple[str, ...]] = ("balance-slb", "balance-tcp")
@@ -72,23 +75,17 @@ class OpenVSwitchBond(Bond, frozen=True, kw_only=True):
     lacp: str = ""  # active, passive, or off
 
 
-class InternalPort(Vlan, frozen=True, kw_only=True):
+class InternalPort(_OfTheSwitch, Vlan, frozen=True, kw_only=True):
     """A port with a tag on which the host itself speaks: what a VLAN link over the bridge is, made by the switch."""
 
     kind: ClassVar[str] = "openvswitch-internal"
-    by_kernel: ClassVar[bool] = False
-    maker: ClassVar[str] = MAKER
-    tool: ClassVar[str] = "ovs-vsctl"
     noun: ClassVar[str] = f"an internal port of {MAKER}"
 
 
-class PatchPort(Veth, frozen=True, kw_only=True):
+class PatchPort(_OfTheSwitch, Veth, frozen=True, kw_only=True):
     """One end of a cable between two bridges, of which the kernel knows nothing; the other end is its ``parent``."""
 
     kind: ClassVar[str] = "openvswitch-patch"
-    by_kernel: ClassVar[bool] = False
-    maker: ClassVar[str] = MAKER
-    tool: ClassVar[str] = "ovs-vsctl"
     noun: ClassVar[str] = f"a patch port of {MAKER}"
     word: ClassVar[str] = "patch port"
     is_link: ClassVar[bool] = False
