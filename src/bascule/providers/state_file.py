@@ -7,14 +7,14 @@ import json
 from bascule.errors import Problem, UsageFault
 from bascule.model.state import HostState
 from bascule.providers.json import from_json, to_json
-from bascule.system.disk.files import read_bytes, write_text
+from bascule.system.disk.files import read_bytes, write_file
 
 STATE_MAX = 256 << 20  # bytes; 1,000 bridges with 5,000 taps are about 5 MiB
 
 
 def save_state(path: str, state: HostState) -> None:
     """Write a state. Raises OSError."""
-    write_text(path, json.dumps(to_json(state), indent=1) + "\n")
+    write_file(path, json.dumps(to_json(state), indent=1) + "\n")
 
 
 def read_state(path: str) -> HostState:

@@ -10,7 +10,6 @@ from pathlib import Path
 from types import MappingProxyType
 
 from bascule.errors import CommandFailed, MissingTool, Problem
-from bascule.system.disk.files import naming
 from bascule.system.run import find_tool, run
 
 SCALE = 2  # pixels of a PNG for each of the SVG's, so that small print can be read
@@ -49,10 +48,10 @@ CONVERTERS: Mapping[str, Words] = MappingProxyType(
 )
 
 
-def convert(svg: str, kind: str, target: Path) -> None:
-    """Write an SVG as ``png`` or ``pdf``.
+def convert(svg: str, kind: str) -> bytes:
+    """An SVG as ``png`` or ``pdf``.
 
-    Raises MissingTool where no program can, CommandFailed with the program's own words, and OSError for the target.
+    Raises MissingTool where no program can, and CommandFailed with the program's own words.
     """
     name = next((name for name in CONVERTERS if _is_here(name)), None)
     if name is None:
@@ -67,8 +66,7 @@ def convert(svg: str, kind: str, target: Path) -> None:
         if not picture.exists():
             said = done.stderr.strip().splitlines()[-1:] or ["it says nothing"]
             raise CommandFailed(Problem(code="COMMAND-FAILED", message=f"'{name}' wrote no picture: {said[0]}"))
-        with naming(target):
-            target.write_bytes(picture.read_bytes())
+        return picture.read_bytes()
 
 
 def _is_here(name: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,7 +10,7 @@ from bascule.cli.common import NARROWEST, host_option, json_option, put, root_op
 from bascule.cli.show.output_style import output_style
 from bascule.draw.formats import CONVERTED, FORMATS, of_file
 from bascule.errors import Problem, UsageFault
-from bascule.system.disk.files import write_text
+from bascule.system.disk.files import write_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     type=click.Choice([*FORMATS, *CONVERTED]),
     help="What to draw; text, or what the name of the output file says.",
 )
-@click.option("-o", "--output", metavar="FILE", help="Write there instead of to stdout.")
+@click.option("-o", "--output", metavar="FILE", help="Write there; - is stdout, as without it.")
 @click.option("--highlight", metavar="A:B", help="Show the path of a frame from one endpoint to another.")
 @click.option(
     "--witness",
@@ -78,6 +77,7 @@ def command(
     from bascule.draw import draw
 
     form = "json" if as_json else form or of_file(output or "")
+    output = None if output == "-" and form not in CONVERTED else output
     if form in CONVERTED and output is None:
         raise UsageFault(
             Problem(code="USAGE", message=f"a {form.upper()} needs a file", hint=f"name one with -o rack.{form}")
@@ -98,9 +98,9 @@ def command(
     elif form in CONVERTED:
         from bascule.system.svg import convert
 
-        convert(drawing, form, Path(output))
+        write_file(output, convert(drawing, form))
     else:
-        write_text(output, drawing)
+        write_file(output, drawing)
     return 0
 
 

@@ -23,7 +23,7 @@ from bascule.cli.common import (
 )
 from bascule.cli.show.output_style import output_style
 from bascule.errors import Problem, UsageFault
-from bascule.system.disk.files import write_text
+from bascule.system.disk.files import write_file
 
 if TYPE_CHECKING:
     from bascule.draw import Highlight
@@ -107,6 +107,9 @@ def _look_ahead(site_file: str, highlight: str | None, report_file: str | None) 
     """Say before the work what would fail after it. Raises UsageFault."""
     if report_file is not None:
         target = Path(report_file)
+        if report_file == "-":
+            message = "the report is a page, and standard output has the words"
+            raise UsageFault(Problem(code="REPORT", message=message, hint="name a file, as in: --report report.html"))
         if target.is_dir():
             raise UsageFault(Problem(code="REPORT", message=f"'{report_file}' is a directory, not a file"))
         if not target.parent.is_dir():
@@ -135,7 +138,7 @@ def _write_report(seen: Rehearsal, site_file: str, report_file: str, chosen: int
     from bascule.cli.show.report import show_report
 
     page = show_report(seen, site_file, now=datetime.now().astimezone(), chosen=chosen)
-    write_text(report_file, page)
+    write_file(report_file, page)
 
 
 def _in_words(seen: Rehearsal, *, picture: bool, columns: int, chosen: int | None = None) -> str:

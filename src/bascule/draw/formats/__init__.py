@@ -50,7 +50,7 @@ FORMATS: dict[str, Format] = {
     "svg": Format(module=f"{__name__}.svg", suffixes=(".svg",)),
     "mermaid": Format(module=f"{__name__}.mermaid", suffixes=(".mmd", ".mermaid")),
     "dot": Format(module=f"{__name__}.dot", suffixes=(".dot", ".gv")),
-    "json": Format(module=f"{__name__}.json", collapse=None),
+    "json": Format(module=f"{__name__}.json", suffixes=(".json",), collapse=None),
 }
 
 

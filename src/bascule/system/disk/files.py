@@ -116,10 +116,35 @@ def naming(target: str | Path) -> Iterator[None]:
         raise
 
 
-def write_text(path: str | Path, text: str) -> None:
-    """Write a file that a person named, be it a device or a pipe. Raises OSError with the file's name."""
-    with naming(path):
-        Path(path).write_text(text, encoding="utf-8", errors="replace")
+def write_file(path: str | Path, data: str | bytes) -> None:
+    """Write what a person named: a file, a device, a pipe, or ``-`` for standard output.
+
+    A file that is there stays as it is until the new one is whole, and no half of a new one is left: on a full disk
+    nothing is lost. Raises OSError with the file's name.
+    """
+    target = Path("/dev/stdout" if str(path) == "-" else path)
+    content = data.encode("utf-8", errors="replace") if isinstance(data, str) else data
+    found = target.stat() if target.exists() else None
+    try:
+        if found is not None and _is_replaceable(target, found):
+            owner = (found.st_uid, found.st_gid) if os.geteuid() == 0 else None
+            replace_file(target.resolve(), content, mode=stat.S_IMODE(found.st_mode), owner=owner)
+        else:
+            target.write_bytes(content)
+    except OSError as error:
+        error.filename = str(target)
+        if found is None:
+            with suppress(OSError):
+                target.resolve().unlink()
+        raise
+
+
+def _is_replaceable(target: Path, found: os.stat_result) -> bool:
+    """Whether another file may take the place of this one: nobody has it under another name, and it stays its owner's."""
+    ours = os.geteuid() in {0, found.st_uid} and os.access(target.resolve().parent, os.W_OK)
+    # what /dev/stdout leads to is open, and whoever opened it goes on writing there
+    opened = target.is_relative_to("/dev") or target.is_relative_to("/proc")
+    return stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and ours and not opened
 
 
 def _within(data: bytes, limit: int, name: str, what: str) -> bytes:
