@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import pty
 import re
 import subprocess
 import sys
@@ -446,3 +447,17 @@ def test_in_few_columns_the_words_of_a_change_stand_below_its_link_and_in_one_co
     places = {len(line) - len(line.lstrip()) for line in below if str(tmp_path) not in line}
     assert places == {5}
     assert len(changes) - len(below) >= 3
+
+
+def test_an_error_on_a_terminal_is_broken_between_words_and_a_command_in_it_is_not() -> None:
+    leader, terminal = pty.openpty()
+    words = (sys.executable, "-m", "bascule", "plan", "examples/production.yaml", "--host", "vmserver")
+    done = subprocess.run(words, cwd=ROOT, env=CLEAN | {"NO_COLOR": "1"}, stdout=subprocess.PIPE, stderr=terminal)
+    os.close(terminal)
+    said = os.read(leader, 4096).decode().splitlines()
+    os.close(leader)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert said[0].startswith("error[HOST-OTHER]: ")
+    assert len(said) > 4
+    assert max(map(len, said)) <= 80
+    assert any("'bascule rehearse'" in line for line in said)

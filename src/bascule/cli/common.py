@@ -9,7 +9,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import click
 
@@ -104,6 +104,13 @@ def width() -> int:
     return max(NARROWEST, min(shutil.get_terminal_size((100, 24)).columns, 120))
 
 
+def _columns_of(terminal: TextIO) -> int:
+    """Also where stdout goes into a pipe."""
+    if "COLUMNS" in os.environ:
+        return width()
+    return max(NARROWEST, os.get_terminal_size(terminal.fileno()).columns or NARROW)
+
+
 def seconds(duration: float) -> str:
     """A duration as people read it: 8 ms, 1.24 s, 30 s."""
     if duration < 0.0995:
@@ -162,16 +169,15 @@ def _cells(cells: Sequence[tuple[str, int]], indent: int, columns: int, *, align
     return wrapped("  ".join(cell for cell, _ in cells), indent=indent, columns=columns)
 
 
-NARROW = 80  # columns; wider lines are left to the terminal
+NARROW = 80  # columns; what is printed to stdout in wider lines is left to the terminal
 _WHOLE = re.compile(r"(fix|or) {4}|.*[│┊║═━●|]")  # commands that are copied, and pictures
+_COPIED = re.compile(r"(?<!\w)'[^']+'(?!\w)|^--> \S+")  # a command or a name in a sentence, and a place
 
 
 def fitted(text: str) -> str:
     """Text for a narrow terminal: a line that is longer goes on in the next, further to the right."""
     columns = width()
-    if columns >= NARROW or not _has_columns():
-        return text
-    return "\n".join(_fitted(line, columns) for line in text.split("\n"))
+    return _in_lines(text, columns) if columns < NARROW and _has_columns() else text
 
 
 def sentence(text: str) -> str:
@@ -183,11 +189,16 @@ def _has_columns() -> bool:
     return sys.stdout.isatty() or "COLUMNS" in os.environ
 
 
+def _in_lines(text: str, columns: int) -> str:
+    return "\n".join(_fitted(line, columns) for line in text.split("\n"))
+
+
 def _fitted(line: str, columns: int) -> str:
     if len(line) <= columns or _WHOLE.match(line):
         return line
     indent = min(len(line) - len(line.lstrip()), columns // 3)
-    return " " * indent + wrapped(line.strip(), indent=indent + 2, columns=columns)
+    kept = _COPIED.sub(lambda word: word[0].replace(" ", "\0") if len(word[0]) < columns - 9 else word[0], line.strip())
+    return " " * indent + wrapped(kept, indent=indent + 2, columns=columns).replace("\0", " ")
 
 
 def stay() -> None:
@@ -197,7 +208,8 @@ def stay() -> None:
 
 def say(text: str) -> None:
     """Progress and remarks: to stderr, so that stdout stays data."""
-    print(painted(fitted(text), sys.stderr), file=sys.stderr, flush=True)
+    shown = _in_lines(text, _columns_of(sys.stderr)) if sys.stderr.isatty() else fitted(text)
+    print(painted(shown, sys.stderr), file=sys.stderr, flush=True)
 
 
 def say_fine(text: str) -> None:

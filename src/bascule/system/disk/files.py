@@ -140,7 +140,7 @@ def write_file(path: str | Path, data: str | bytes) -> None:
 
 
 def _is_replaceable(target: Path, found: os.stat_result) -> bool:
-    """Whether another file may take the place of this one: nobody has it under another name, and it stays its owner's."""
+    """Whether another file may take its place: it has no second name, and its owner stays the same."""
     ours = os.geteuid() in {0, found.st_uid} and os.access(target.resolve().parent, os.W_OK)
     # what /dev/stdout leads to is open, and whoever opened it goes on writing there
     opened = target.is_relative_to("/dev") or target.is_relative_to("/proc")
