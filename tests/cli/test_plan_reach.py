@@ -58,5 +58,7 @@ def test_a_highlighted_way_ends_at_a_rule_of_the_host_and_at_an_isolated_port(la
     assert "web reaches db" in drawn(stage, "web:db")  # the file alone knows nothing of Docker
     apart = SITE.replace("tap: db.0", "tap: db.0, isolated: true").replace("tap: web.0", "tap: web.0, isolated: true")
     stage.site.write_text(apart)
-    assert "web does not reach db: web.0 and db.0 are isolated ports" in drawn(stage, "web:db")
+    stopped = drawn(stage, "web:db")
+    assert "web does not reach db: web.0 and db.0 are isolated ports" in stopped
+    assert "web to db: web → web.0 → br0 web does" in stopped, "what is drawn of the way ends where the frame does"
     assert "web reaches log" in drawn(stage, "web:log")

@@ -18,10 +18,11 @@ from bascule.model.guarding import Bandwidth
 from bascule.model.links import Bridge, BridgePort, Physical
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
+from bascule.providers.shaping.effects import LISTINGS
 from bascule.providers.shaping.state import Shaping, queue_name, read_limits, udev_text
 from bascule.site import parse
 from bascule.system.net.netns import Namespace
-from bascule.system.run import run
+from bascule.system.run import rows, run
 from tests.lab import Lab, open_lab
 from tests.patience import HUNG_S
 
@@ -59,10 +60,10 @@ class Stage(Struct):
 
     def limits(self) -> dict[str, Bandwidth]:
         """What tc tells."""
-        listing = run(("tc", "-j", "qdisc", "show"), namespace=self.host).stdout
+        queues, actions = (rows(words, namespace=self.host) for words in LISTINGS)
         with self.host.entered():
             names = [name for _, name in socket.if_nameindex()]
-        return read_limits(json.loads(listing), names)
+        return read_limits(queues, actions, names)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +100,13 @@ def test_a_limit_is_set_seen_as_drift_changed_and_taken_back(stage: Stage) -> No
 
 
 @pytest.mark.parametrize(
-    "broken", ["tc qdisc del dev web.0 ingress", "tc qdisc del dev QUEUE root", "ip link del QUEUE"]
+    "broken",
+    [
+        "tc qdisc del dev web.0 ingress",
+        "tc filter del dev web.0 ingress",
+        "tc qdisc del dev QUEUE root",
+        "ip link del QUEUE",
+    ],
 )
 def test_half_a_limit_is_seen_and_made_whole(broken: str, stage: Stage) -> None:
     """Without its ingress a guest sends what it likes; without the device behind it nothing of it gets out."""

@@ -28,13 +28,16 @@ from bascule.model.values import Service
 from bascule.topology.elements import Element
 from bascule.topology.live import trace_as_it_is
 
+OF_HOST = {"host": self_id, "link": link_id, "virtual": virtual_id, "exit": exit_id}
+
 
 class Highlight(Struct, frozen=True, kw_only=True):
     """A question whose way is to be shown.
 
     ``hops`` are the places where the frame was seen, in order: each the name of an endpoint, host or network, and
     the link there. ``reached`` is what was observed (of a way without ``hops``: what the model of the host's rules
-    says), None if nobody asked; ``sentence`` tells it. ``service`` None stands for any.
+    says), None if nobody asked; ``sentence`` tells it, and ``stopped_at`` the links and endpoints at which the model
+    loses it. ``service`` None stands for any.
     """
 
     source: str
@@ -43,6 +46,7 @@ class Highlight(Struct, frozen=True, kw_only=True):
     hops: tuple[tuple[str, str], ...] = ()
     reached: bool | None = None
     sentence: str = ""
+    stopped_at: tuple[str, ...] = ()
 
 
 def proven_path(scene: Scene, site: Site, observed: Mapping[str, HostState], highlight: Highlight) -> Path:
@@ -55,7 +59,11 @@ def proven_path(scene: Scene, site: Site, observed: Mapping[str, HostState], hig
     found = trace_as_it_is(site, observed, highlight.source, highlight.target, highlight.service)
     nodes = [key for element in found.elements if (key := _node(scene, element)) is not None]
     if highlight.reached is False and found.reached is not False:
-        return _path(scene, highlight, nodes, reached=False, end=highlight.sentence)
+        hosts = {element[1] for element in found.elements if element[0] in OF_HOST}
+        ends = {_place(scene, host, name) for host in hosts for name in highlight.stopped_at}
+        ends |= {_place(scene, name, "") for name in highlight.stopped_at}
+        last = next((place for place, key in enumerate(nodes) if key in ends), len(nodes))
+        return _path(scene, highlight, nodes[: last + 1], reached=False, end=highlight.sentence)
     return _path(scene, highlight, nodes, reached=found.reached, end=found.end)
 
 
@@ -98,9 +106,8 @@ def _known(scene: Scene, name: str) -> list[str]:
 def _node(scene: Scene, element: Element) -> str | None:
     """The id of an element of the topology that stands in the picture."""
     kind, *names = element
-    of_host = {"host": self_id, "link": link_id, "virtual": virtual_id, "exit": exit_id}
     alone = {"guest": guest_id, "machine": machine_id, "network": network_id}
-    key = alone[kind](names[0]) if kind in alone else of_host[kind](*names[:2])
+    key = alone[kind](names[0]) if kind in alone else OF_HOST[kind](*names[:2])
     key = scene.aliases.get(key, key)
     if key in scene.nodes:
         return key

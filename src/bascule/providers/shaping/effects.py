@@ -9,6 +9,8 @@ from bascule.providers.effects import ObserveScope, PlainEffects, text_of_file
 from bascule.providers.shaping.state import PREFIX, UDEV_FILE, Shaping, read_limits
 from bascule.system.run import rows
 
+LISTINGS = (("tc", "-j", "qdisc", "show"), ("tc", "-j", "actions", "list", "action", "mirred"))
+
 
 class ShapingEffects(PlainEffects):
     """A host on which no limit is declared and none stands is asked without a program."""
@@ -28,5 +30,5 @@ class ShapingEffects(PlainEffects):
             return None
         if not stands:
             return Shaping(udev=udev)
-        listed = rows(("tc", "-j", "qdisc", "show"), namespace=scope.where.namespace)
-        return Shaping(limits=read_limits(listed, names), udev=udev)
+        queues, actions = (rows(words, namespace=scope.where.namespace) for words in LISTINGS)
+        return Shaping(limits=read_limits(queues, actions, names), udev=udev)

@@ -72,20 +72,26 @@ def clearing(tap: str, limit: Bandwidth) -> Iterator[tuple[str, ...]]:
     yield "ip", "link", "del", "dev", queue_name(tap)
 
 
-def read_limits(listing: Iterable[Mapping[str, Any]], links: Iterable[str]) -> dict[str, Bandwidth]:
-    """Our limits from tc's JSON of all queues, by tap; what a guest sends has none where it is not led through ours."""
+def read_limits(
+    listing: Iterable[Mapping[str, Any]], actions: Iterable[Mapping[str, Any]], links: Iterable[str]
+) -> dict[str, Bandwidth]:
+    """Our limits from tc's JSON of all queues and of the actions of filters that lead to another link, by tap.
+
+    What a guest sends has none where its tap has no ingress, or where no filter leads it through the tap's device.
+    """
     told = list(listing)
     led = {one["dev"] for one in told if one.get("kind") == "ingress"}
+    used = {action.get("to_dev") for one in actions for action in one.get("actions", ())}
     rates = {
         str(one["dev"]): 8 * int(one["options"]["rate"])
         for one in told
         if one.get("kind") == "tbf" and one.get("root") and "rate" in one.get("options", {})
     }
     there = set(links)
+    queues = {name: queue for name in sorted(there) if (queue := queue_name(name)) in there}
     return {
-        name: Bandwidth(up=rates.get(queue_name(name)) if name in led else None, down=rates.get(name))
-        for name in sorted(there)
-        if queue_name(name) in there
+        name: Bandwidth(up=rates.get(queue) if name in led and queue in used else None, down=rates.get(name))
+        for name, queue in queues.items()
     }
 
 

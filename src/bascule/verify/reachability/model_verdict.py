@@ -16,6 +16,7 @@ from bascule.verify.reachability.participant import AskedHost
 from bascule.verify.reachability.question import AnsweredQuestion, ask_each_port
 
 SHOWN = 3  # things in the way that are named
+THERE = {"l2", "new"}  # legs before the answer
 
 
 class ModelVerdict(Struct, frozen=True, kw_only=True):
@@ -24,6 +25,12 @@ class ModelVerdict(Struct, frozen=True, kw_only=True):
     result: Certainty
     words: str = ""
     asked: tuple[AnsweredQuestion, ...] = ()
+
+    @property
+    def stopped_at(self) -> tuple[str, ...]:
+        """The links and endpoints at which what is sent is lost; none where it arrives and the answer is lost."""
+        stages = (x for one in self.asked for leg in one.answer.legs if leg.name in THERE for x in leg.stages)
+        return tuple(stage.where.partition(" → ")[0] for stage in stages if stage.verdict == "no")
 
     def as_json(self) -> dict[str, object]:
         """For ``--json``."""
