@@ -95,7 +95,7 @@ class _Writer:
 
     def _nic(self, link: LinkConfig) -> dict[str, Any]:
         out: dict[str, Any] = {}
-        master = self.config.links.get(link.master) if link.master else None
+        master = self.config.over(link)
         if master is None:
             out |= self._speech(link)
         if link.pin_mac:

@@ -203,6 +203,10 @@ class NetworkConfig(Struct, frozen=True, kw_only=True):
         named = {name for link in self.links.values() for name in (link.master, link.parent) if name}
         return set(self.links) - named
 
+    def over(self, link: LinkConfig) -> LinkConfig | None:
+        """The bridge or bond that a link is a port of, if it is configured."""
+        return self.links.get(link.master) if link.master else None
+
     def in_order(self) -> list[LinkConfig]:
         """The links so that what others are made of comes first: NICs, bonds, VLANs, then bridges over them."""
         ports = self.ports()

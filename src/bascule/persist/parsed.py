@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import takewhile
 
 from msgspec import Struct, field
@@ -80,6 +81,14 @@ class UnparsedLines:
         text = without_secrets(text.strip())
         shown = text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
         self.found.append(Unparsed(file, line, printable(shown), why))
+
+    @contextmanager
+    def unless_taken(self, file: str, line: int, text: str) -> Iterator[None]:
+        """A line that is left over if a ValueError says within why it is not taken."""
+        try:
+            yield
+        except ValueError as wrong:
+            self.add(file, line, text, str(wrong))
 
     def add_all(self, file: str, lines: Iterable[tuple[int, str]], why: str) -> None:
         """Several lines that belong together, as one thing: its place is that of the first."""

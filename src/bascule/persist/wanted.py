@@ -10,18 +10,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from ipaddress import ip_address, ip_interface
 
-from msgspec import Struct
 from msgspec.structs import replace
 
-from bascule.model.dhcp.offers import NOTHING, Unused
-from bascule.model.host_links import Bond, Bridge, HostRoute, Ipv6, Ipv6Privacy, Nic, VlanLink
+from bascule.model.host_links import Bond, Bridge, HostLink, HostRoute, Ipv6, Nic, VlanLink
 from bascule.model.kernel_parameters import FORWARDING
 from bascule.model.links import Bridge as BridgeOptions
 from bascule.model.links import BridgePort, LinkOptions, OpenVSwitch, Physical
-from bascule.model.links.wake_on_lan import Modes
 from bascule.model.site import Host, PlugKind, Site
 from bascule.model.state import HostState, Link, LinkFacts
-from bascule.model.values import ETHERNET_MTU, IfName, IpAddress, Mac, is_onlink
+from bascule.model.values import ETHERNET_MTU, IfName, is_onlink
 from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.running import link_config, routes_by_link
 from bascule.plan.target import target
@@ -41,14 +38,17 @@ def wanted_config(site: Site, host: Host, state: HostState | None = None) -> Net
     seen = state or said
     said_routes, seen_routes = routes_by_link(said), routes_by_link(seen)
     links = []
-    for name, own in _file_only(host):
+    for own in _spoken_links(host):
+        name, nic = own.name, own if isinstance(own, Nic) else None
+        silent = isinstance(own, Bond | VlanLink) and not own.has_address  # not even IPv6 by its own doing
+        inherits = isinstance(own, Bridge) and own.from_uplink  # whatever the NIC below it has goes over to it
         link = said.links[name]
         now = seen.links.get(name, link)
         config = link_config(link, said, said_routes)
         found = config if now is link and seen is said else link_config(now, seen, seen_routes)
         told = {route.dst for route in config.routes}
-        addresses = (*(a.ip for a in link.addresses), *(found.addresses if own.inherits else ()))
-        routes = (*config.routes, *(r for r in found.routes if own.inherits and r.dst not in told))
+        addresses = (*(a.ip for a in link.addresses), *(found.addresses if inherits else ()))
+        routes = (*config.routes, *(r for r in found.routes if inherits and r.dst not in told))
         links.append(
             replace(
                 config,
@@ -56,15 +56,15 @@ def wanted_config(site: Site, host: Host, state: HostState | None = None) -> Net
                 mac=found.mac,
                 port=_with_cost(found.port, link.port),
                 vlans=now.vlans if now.master else (),
-                mtu=link.mtu if link.mtu != ETHERNET_MTU or own.mtu else None,
-                pin_mac=own.pin_mac,
-                pin_path=own.pin_path,
-                dhcp4=own.dhcp or (own.inherits and found.dhcp4),
+                mtu=link.mtu if link.mtu != ETHERNET_MTU or own.mtu is not None else None,
+                pin_mac=nic.mac if nic else None,
+                pin_path=nic.path if nic else None,
+                dhcp4=own.dhcp or (inherits and found.dhcp4),
                 metric=own.metric,
                 unused=own.unused,
-                ipv6=own.ipv6 or (Ipv6.OFF if own.silent else _ipv6(now, seen, speaks=own.speaks)),
+                ipv6=own.ipv6 or (Ipv6.OFF if silent else _ipv6(now, seen, speaks=own.has_address)),
                 ipv6_privacy=own.ipv6_privacy,
-                wol=own.wol,
+                wol=nic.wol if nic else None,
                 hooks=own.hooks,
                 addresses=addresses,
                 routes=tuple(_on_link(route, addresses) for route in routes),
@@ -157,57 +157,12 @@ def unsaid(host: Host, dialect: str) -> tuple[str, ...]:
     return (*kept, *(f"virtual network '{name}': {words}" for name in host.virtual_networks))
 
 
-class _FileOnly(Struct, frozen=True, kw_only=True):
-    """What no HostState says of a link: who asks for an address, name servers, hardware pins, a default spelled out.
-
-    ``speaks``: the host has an address there. ``silent``: nobody speaks on the link itself, not even IPv6 by its own
-    doing. ``inherits``: whatever the NIC below it has goes over to it.
-    """
-
-    speaks: bool = False
-    silent: bool = False
-    dhcp: bool = False
-    ipv6: Ipv6 | None = None
-    ipv6_privacy: Ipv6Privacy | None = None
-    metric: int | None = None
-    unused: Unused = NOTHING
-    dns: tuple[IpAddress, ...] = ()
-    search: tuple[str, ...] = ()
-    pin_mac: Mac | None = None
-    pin_path: str | None = None
-    mtu: bool = False
-    wol: Modes | None = None
-    hooks: tuple[str, ...] = ()
-    inherits: bool = False
-
-
-def _file_only(host: Host) -> Iterator[tuple[IfName, _FileOnly]]:
-    """Every link that the site file declares for a host."""
-    for link in host.links():
-        said = host.spoken(link)
-        yield (
-            link.name,
-            _FileOnly(
-                speaks=said.has_address,
-                silent=isinstance(link, Bond | VlanLink) and not said.has_address,
-                dhcp=said.dhcp,
-                ipv6=said.ipv6,
-                ipv6_privacy=said.ipv6_privacy,
-                metric=said.metric,
-                unused=said.unused,
-                dns=said.dns,
-                search=said.search,
-                pin_mac=link.mac if isinstance(link, Nic) else None,
-                pin_path=link.path if isinstance(link, Nic) else None,
-                mtu=link.mtu is not None,
-                wol=link.wol if isinstance(link, Nic) else None,
-                hooks=link.hooks,
-                inherits=isinstance(link, Bridge) and link.from_uplink,
-            ),
-        )
+def _spoken_links(host: Host) -> Iterator[HostLink]:
+    """Every link that the site file declares for a host, with what the host says on it."""
+    yield from map(host.spoken, host.links())
     for bridge in host.bridges.values():
         if bridge.port is not None and bridge.port != bridge.uplink:
-            yield bridge.port, _FileOnly()
+            yield HostLink(name=bridge.port)
 
 
 def _ipv6(link: Link, state: HostState, *, speaks: bool) -> Ipv6:

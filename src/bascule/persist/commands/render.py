@@ -32,15 +32,14 @@ def render(config: NetworkConfig) -> dict[str, str]:
     What a command cannot say (DHCP, name servers, hardware pins) is a comment in them.
     """
     return {
-        IP_FILE: _script("# With ip(8) and bridge(8).", config, _make, _bridge_ip, _address_ip),
-        BRCTL_FILE: _script("# With brctl(8) and ifconfig(8) where they do.", config, _make, _bridge_old, _address_old),
+        IP_FILE: _script("# With ip(8) and bridge(8).", config, _bridge_ip, _address_ip),
+        BRCTL_FILE: _script("# With brctl(8) and ifconfig(8) where they do.", config, _bridge_old, _address_old),
     }
 
 
 def _script(
     title: str,
     config: NetworkConfig,
-    make: Callable[[LinkConfig], Lines],
     bridge: Callable[[LinkConfig, list[LinkConfig]], Lines],
     address: Callable[[LinkConfig], Lines],
 ) -> str:
@@ -50,7 +49,7 @@ def _script(
     out = ["#!/bin/sh", title, "set -e", ""]
     for link in config.in_order():
         members = [config.links[name] for name in ports.get(link.name, ())]
-        body = make(link) + _low(link)
+        body = _make(link) + _low(link)
         if link.is_bridge:
             body += bridge(link, members)
         else:

@@ -35,11 +35,9 @@ def with_dhclient(parsed: Parsed, files: Files) -> Parsed:
         return parsed
     left, of_all, own = UnparsedLines(), _LeaseWords(), dict[str, _LeaseWords]()
     for number, link, statement in _statements(files[FILE]):
-        try:
+        with left.unless_taken(FILE, number, f"{link}: {statement}" if link else statement):
             if not _take(own.setdefault(link, _LeaseWords()) if link else of_all, statement):
                 raise ValueError("not taken")
-        except ValueError as wrong:
-            left.add(FILE, number, f"{link}: {statement}" if link else statement, str(wrong))
     config, links = parsed.config, []
     for name, one in config.links.items():
         mine = own.get(name, _LeaseWords())

@@ -141,10 +141,8 @@ def _read(text: str, builder: Builder) -> None:
             builder.left.add(FILE, number, line, "what is true only at times is not supported")
         elif key == "interface":
             lines = []
-            try:
+            with builder.left.unless_taken(FILE, number, line):
                 blocks.append((builder.draft(name, FILE, number), lines))
-            except ValueError as wrong:
-                builder.left.add(FILE, number, line, str(wrong))
         elif line:
             lines.append((number, line))
     for draft, own in blocks:
@@ -168,11 +166,9 @@ class _InterfaceBlock:
         draft = self.draft
         draft.ipv6 = Ipv6.AUTO  # dhcpcd listens to routers, and asks for an address where they say so
         for number, line in lines:
-            try:
+            with self.builder.left.unless_taken(FILE, number, f"{draft.name}: {line}"):
                 if not self._line(line):
                     raise ValueError("not taken")
-            except ValueError as wrong:
-                self.builder.left.add(FILE, number, f"{draft.name}: {line}", str(wrong))
         draft.dhcp4 = 4 in self.families and not any(":" not in address for address in draft.addresses)
         if 6 not in self.families:
             draft.ipv6 = Ipv6.MANUAL

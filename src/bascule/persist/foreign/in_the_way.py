@@ -15,7 +15,6 @@ from bascule.persist.formats.rules import is_same_rule, rule_words
 from bascule.persist.parsed import Files, Hardware, Parsed
 
 EMPTY: Below = MappingProxyType({})
-CULPRITS_MAX = 50  # files that are looked at one by one for the one that is in the way
 
 
 Below = Mapping[str, tuple[str, str]]  # persist.files.read_from_below

@@ -122,6 +122,15 @@ def setter(field: str, parse: Callable[[str], Any]) -> Callable[[LinkDraft, str]
     return put
 
 
+def option_setter(field: str, parse: Callable[[str], Any]) -> Callable[[LinkDraft, str], None]:
+    """What takes a text into one option of a link."""
+
+    def put(draft: LinkDraft, text: str) -> None:
+        draft.options[field] = parse(text)
+
+    return put
+
+
 def add_gateway(draft: LinkDraft, text: str) -> None:
     """A default gateway of either family."""
     gateway = parse_ip(text)

@@ -71,11 +71,9 @@ def parse(files: Files, builder: Builder) -> None:
         draft.pin_path = at.value if at else draft.pin_path
         for key, field, read_value in _WORDS:
             item = items.pop(("Link", key), None)
-            try:
+            with left.unless_taken(path, item.line if item else 0, f"[Link] {key}={item.value if item else ''}"):
                 if item is not None:
                     setattr(draft, field, read_value(item.value))
-            except ValueError as wrong:
-                left.add(path, item.line if item else 0, f"[Link] {key}={item.value if item else ''}", str(wrong))
         for (section, key), item in items.items():
             left.add(path, item.line, f"[{section}] {key}={item.value}", "not taken")
 

@@ -15,7 +15,7 @@ from bascule.model.values import parse_mac, series
 from bascule.persist.config import LinkConfig, NetworkConfig
 from bascule.persist.formats.builder import Builder, LinkDraft
 from bascule.persist.formats.gaps import Gaps
-from bascule.persist.formats.values import parse_mtu, parse_number
+from bascule.persist.formats.values import parse_mtu, parse_number, up_to
 from bascule.providers.ovs.overlay import columns_of, ranges, vlans_of
 from bascule.providers.ovs.state import PRIMARY, RATE, PortRow
 
@@ -30,6 +30,11 @@ _BONDS = ("active-backup", "balance-slb", "balance-tcp")
 def is_switch(link: LinkConfig | None) -> bool:
     """Whether Open vSwitch makes a link."""
     return link is not None and not link.options.by_kernel
+
+
+def is_of_switch(link: LinkConfig, config: NetworkConfig) -> bool:
+    """Whether it is a bridge of Open vSwitch or a port of one; a member of its bond is a NIC like others."""
+    return any(one is not None and isinstance(one.options, OpenVSwitch) for one in (link, config.over(link)))
 
 
 def refuse(config: NetworkConfig, dialect: str) -> None:
@@ -86,6 +91,13 @@ def bridge_columns(link: LinkConfig) -> list[str]:
     flags = {**spanning, "mcast_snooping_enable": options.mcast_snooping}
     out += [f"{column}=true" for column, value in flags.items() if value]
     return [*out, f"{MAC}={link.mac}"] if link.mac else out
+
+
+def switch_commands(link: LinkConfig) -> str:
+    """What ovs-vsctl(8) is to do to a bridge beside making it, for scripts that hand it on."""
+    commands = [f"set Bridge {link.name} {' '.join(words)}"] if (words := bridge_columns(link)) else []
+    commands += [f"set Interface {link.name} mtu_request={link.mtu}"] if link.mtu is not None else []
+    return " -- ".join(commands)
 
 
 def port_columns(link: LinkConfig) -> list[str]:
@@ -238,7 +250,7 @@ _KNOWN: dict[str, dict[str, Callable[[str], object]]] = {
         MAC: parse_mac,
     },
     "Port": {
-        "tag": lambda text: parse_number(text, 0, LAST),
+        "tag": up_to(LAST),
         "trunks": _vids,
         "vlan_mode": _one_of(*_MODES),
         "protected": _flag,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from ipaddress import ip_address, ip_interface, ip_network
 
 from bascule.model.host_links import MAIN_TABLE, TEMPORARY, Ipv6Privacy
-from bascule.model.values import parse_ifname
+from bascule.model.values import parse_ifname, parse_vid
 from bascule.persist.config import StaticRoute
 
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
@@ -41,6 +42,33 @@ def parse_number(text: str, low: int = 0, high: int = 2**32 - 1) -> int:
     if not low <= int(text) <= high:
         raise ValueError(f"{int(text)} is not in {low}–{high}")
     return int(text)
+
+
+def parse_flag(text: str) -> int:
+    """yes/no as the kernel has it: 1 or 0."""
+    return int(parse_bool(text))
+
+
+def up_to(high: int) -> Callable[[str], int]:
+    """What reads a whole number from 0 to ``high``."""
+    return partial(parse_number, high=high)
+
+
+def parse_tagging(text: str) -> str:
+    """The protocol of a VLAN's tag: 802.1Q or 802.1ad, in capitals or not."""
+    known = {"802.1q": "802.1Q", "802.1ad": "802.1ad"}
+    if text.lower() not in known:
+        raise ValueError(f"'{text}' is neither 802.1q nor 802.1ad")
+    return known[text.lower()]
+
+
+def parse_vids(text: str) -> tuple[int, int]:
+    """``10`` or ``10-20``: the first VLAN and the last."""
+    first, dash, last = text.partition("-")
+    low, high = parse_vid(first), parse_vid(last if dash else first)
+    if low > high:
+        raise ValueError(f"'{text}' is not a range of VLANs")
+    return low, high
 
 
 def parse_mask(text: str) -> int:

@@ -45,7 +45,7 @@ def without_default_vlan(config: NetworkConfig) -> NetworkConfig:
     has the default VLAN, nothing changes.
     """
     links = config.links
-    masters = ((link, links.get(link.master) if link.master else None) for link in links.values())
+    masters = ((link, config.over(link)) for link in links.values())
     bare = {bridge.name: unwanted for link, bridge in masters if bridge and (unwanted := unwanted_vlan(link, bridge))}
     if not bare:
         return config

@@ -23,11 +23,13 @@ from bascule.persist.formats.values import (
     default_of,
     parse_address,
     parse_bool,
+    parse_flag,
     parse_ip,
     parse_mask,
     parse_mtu,
     parse_number,
     ticks,
+    up_to,
     words,
 )
 from bascule.persist.formats.vlans import from_name
@@ -234,10 +236,10 @@ class _IfcfgFile(AssignmentFile):
             draft.vlans += self.take(key, parse_vlans) or []
         if draft.kind == "bridge":
             for key, field, parse in (
-                ("STP", "stp_state", lambda text: int(parse_bool(text))),
+                ("STP", "stp_state", parse_flag),
                 ("DELAY", "forward_delay", ticks),
                 ("AGEING", "ageing_time", ticks),
-                ("PRIO", "priority", lambda text: parse_number(text, 0, 65535)),
+                ("PRIO", "priority", up_to(65535)),
             ):
                 value = self.take(key, parse)
                 if value is not None:
@@ -267,11 +269,9 @@ class _IfcfgFile(AssignmentFile):
     def _vlan(self, draft: LinkDraft) -> None:
         parent, vid = from_name(draft.name)
         vid = self.value("VLAN_ID") or vid
-        try:
+        with self.builder.left.unless_taken(self.path, draft.line, draft.name):
             draft.parent = parse_ifname(self.value("PHYSDEV") or parent)
             draft.options["id"] = parse_vid(vid.lstrip("0") or vid)
-        except ValueError as wrong:
-            self.builder.left.add(self.path, draft.line, draft.name, str(wrong))
 
     def _addresses(self, draft: LinkDraft) -> None:
         numbers = {m[2] for key in self.found if (m := _NUMBERED.fullmatch(key)) and m[1] == "IPADDR"}

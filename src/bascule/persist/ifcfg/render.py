@@ -15,7 +15,7 @@ from bascule.persist.formats import sysfs
 from bascule.persist.formats.bonding import bond_words
 from bascule.persist.formats.gaps import Gaps
 from bascule.persist.formats.host_routes import host_route_words, routes_by_home
-from bascule.persist.formats.openvswitch import bridge_columns, is_switch, port_columns
+from bascule.persist.formats.openvswitch import is_of_switch, is_switch, port_columns, switch_commands
 from bascule.persist.formats.rules import by_link, rule_words
 from bascule.persist.formats.shell import assign
 from bascule.persist.formats.values import route_words, seconds
@@ -52,8 +52,8 @@ def render(config: NetworkConfig) -> dict[str, str]:
 def _link(link: LinkConfig, config: NetworkConfig, gaps: Gaps) -> Lines:
     out: Lines = [("DEVICE", link.name)]
     options = link.options
-    over = config.links.get(link.master) if link.master else None
-    if isinstance(options, OpenVSwitch) or (over is not None and isinstance(over.options, OpenVSwitch)):
+    over = config.over(link)
+    if is_of_switch(link, config):
         out += _switched(link, config, gaps)
     elif isinstance(options, Bridge):
         out += _bridge(options)
@@ -89,10 +89,8 @@ def _switched(link: LinkConfig, config: NetworkConfig, gaps: Gaps) -> Lines:
         gaps.add(link.name, "kind", link.options.kind, "what ifup-ovs puts on a bridge of Open vSwitch is a NIC")
     members = " ".join(config.ports().get(link.name, ()))
     if isinstance(link.options, OpenVSwitch):
-        commands = [f"set Bridge {link.name} {' '.join(words)}"] if (words := bridge_columns(link)) else []
-        commands += [f"set Interface {link.name} mtu_request={link.mtu}"] if link.mtu is not None else []
         out: Lines = [("TYPE", "OVSBridge"), ("DEVICETYPE", "ovs")]
-        return [*out, ("OVS_EXTRA", " -- ".join(commands))] if commands else out
+        return [*out, ("OVS_EXTRA", commands)] if (commands := switch_commands(link)) else out
     out = [
         ("TYPE", "OVSBond" if is_switch(link) else "OVSPort"),
         ("DEVICETYPE", "ovs"),
@@ -130,7 +128,7 @@ def _vlan(link: LinkConfig, options: Vlan, gaps: Gaps) -> Lines:
 
 
 def _port(link: LinkConfig, config: NetworkConfig, gaps: Gaps) -> Lines:
-    master = config.links.get(link.master) if link.master else None
+    master = config.over(link)
     if is_switch(master):
         return [("BOOTPROTO", "none")]  # said by OVS_BRIDGE, or by the bond
     if master is not None and isinstance(master.options, Bond):

@@ -29,11 +29,9 @@ def read_routes(path: str, text: str, builder: Builder, called: Mapping[str, str
         return
     if kind.startswith("rule"):
         for number, line in enumerate(text.split("\n"), 1):
-            try:
+            with left.unless_taken(path, number, line):
                 if words := line.partition("#")[0].split():
                     builder.rules.append(parse_rule_words(words, ipv6=kind == "rule6"))
-            except ValueError as wrong:
-                left.add(path, number, line, str(wrong))
         return
     try:
         draft = builder.draft(name, path, 0)
@@ -73,7 +71,7 @@ def _old_routes(path: str, text: str, draft: LinkDraft, builder: Builder) -> Non
             continue
         mask, gateway, metric = (found.get(f"{word}{match[1]}") for word in ("NETMASK", "GATEWAY", "METRIC"))
         used |= {key, *(a.key for a in (mask, gateway, metric) if a)}
-        try:
+        with builder.left.unless_taken(path, assignment.line, f"{key}={assignment.value}"):
             draft.routes.append(
                 StaticRoute(
                     dst=parse_prefix(assignment.value, mask.value if mask else classful(assignment.value)),
@@ -81,8 +79,6 @@ def _old_routes(path: str, text: str, draft: LinkDraft, builder: Builder) -> Non
                     metric=parse_number(metric.value) if metric else 0,
                 )
             )
-        except ValueError as wrong:
-            builder.left.add(path, assignment.line, f"{key}={assignment.value}", str(wrong))
     for key, assignment in found.items():
         if key not in used:
             builder.left.add(path, assignment.line, f"{key}={assignment.value}", "not taken")

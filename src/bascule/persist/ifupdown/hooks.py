@@ -30,6 +30,7 @@ from bascule.persist.formats.values import (
     parse_prefix,
     parse_privacy,
     parse_route_words,
+    parse_vids,
     ticks,
     tuning_words,
 )
@@ -347,11 +348,8 @@ def _no_vlan(builder: Builder, words: list[str], file: str, line: int) -> bool:
 
 def vlan_range(text: str, flags: set[str]) -> PortVlans:
     """``10`` or ``10-20``."""
-    first, dash, last = text.partition("-")
-    low, high = parse_vid(first), parse_vid(last if dash else first)
-    if low > high:
-        raise ValueError(f"'{text}' is not a range of VLANs")
-    return PortVlans(first=low, last=high, pvid="pvid" in flags, untagged="untagged" in flags)
+    first, last = parse_vids(text)
+    return PortVlans(first=first, last=last, pvid="pvid" in flags, untagged="untagged" in flags)
 
 
 def _brctl(builder: Builder, words: list[str], file: str, line: int) -> bool:

@@ -267,10 +267,8 @@ class InterfacesFiles:
             parent, vid = from_name(draft.name)
             if draft.name not in told and not draft.kind and parent and draft.master is not None:
                 draft.kind = "vlan"
-                try:
+                with self.builder.left.unless_taken(draft.file, draft.line, draft.name):
                     draft.parent, draft.options["id"] = parse_ifname(parent), parse_vid(vid.lstrip("0") or vid)
-                except ValueError as wrong:
-                    self.builder.left.add(draft.file, draft.line, draft.name, str(wrong))
         for name, kind in self.builder.implied.items():
             master = self.builder.draft(name, MAIN, 0)
             master.kind = master.kind or kind

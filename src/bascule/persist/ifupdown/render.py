@@ -17,7 +17,7 @@ from bascule.persist.formats import linkfile
 from bascule.persist.formats.gaps import Gaps
 from bascule.persist.formats.host_routes import host_route_words, routes_by_home
 from bascule.persist.formats.neighbours import command, on_link
-from bascule.persist.formats.openvswitch import bridge_columns, is_switch, port_columns
+from bascule.persist.formats.openvswitch import is_of_switch, is_switch, port_columns, switch_commands
 from bascule.persist.formats.rules import by_link, rule_words
 from bascule.persist.formats.values import route_words, seconds
 from bascule.persist.formats.vlans import bridge_commands, unwanted_vlan
@@ -38,7 +38,7 @@ def render(config: NetworkConfig) -> dict[str, str]:
     stanzas = []
     links = config.in_order()  # they come up in the order in which they stand
     for link in sorted(
-        links, key=lambda link: _is_of_switch(link, config) and not link.is_bridge
+        links, key=lambda link: is_of_switch(link, config) and not link.is_bridge
     ):  # its ports behind it
         if isinstance(link.options, Dummy):
             gaps.add(link.name, "kind", "dummy")
@@ -77,7 +77,7 @@ def _stays(config: NetworkConfig, ports: Mapping[IfName, Sequence[IfName]]) -> s
 
 def _link(link: LinkConfig, config: NetworkConfig, members: list[LinkConfig], when_up: Lines, gaps: Gaps) -> Lines:
     low = [] if is_switch(link) else _low(link, config, members, gaps)
-    low += _switched(link, config, members) if _is_of_switch(link, config) else []
+    low += _switched(link, config, members) if is_of_switch(link, config) else []
     v4, v6 = link.split()
     heads: list[tuple[str, Lines]] = []
     gaps.check_client_id(link)
@@ -111,18 +111,12 @@ def _link(link: LinkConfig, config: NetworkConfig, members: list[LinkConfig], wh
     heads[0][1].extend(_hooks(link, members) if link.options.is_link else [])  # a bond of Open vSwitch is none
     heads[0][1].extend(when_up)
     heads[0][1].extend(link.hooks)
-    port = _is_of_switch(link, config) and not link.is_bridge
+    port = is_of_switch(link, config) and not link.is_bridge
     first = f"auto {link.name}\n" + (f"allow-{link.master} {link.name}\n" if port else "")  # its bridge brings it up
     out = [first if number == 0 and link.onboot else "" for number in range(len(heads))]
     for number, (head, lines) in enumerate(heads):
         out[number] += f"iface {link.name} {head}\n" + "".join(f"    {line}\n" for line in lines)
     return out
-
-
-def _is_of_switch(link: LinkConfig, config: NetworkConfig) -> bool:
-    """Whether it is a bridge of Open vSwitch or a port of one; a member of its bond is a NIC like others."""
-    over = config.links.get(link.master) if link.master else None
-    return isinstance(link.options, OpenVSwitch) or (over is not None and isinstance(over.options, OpenVSwitch))
 
 
 def _switched(link: LinkConfig, config: NetworkConfig, members: list[LinkConfig]) -> Lines:
@@ -133,9 +127,7 @@ def _switched(link: LinkConfig, config: NetworkConfig, members: list[LinkConfig]
     names = [member.name for member in members]
     if isinstance(link.options, OpenVSwitch):
         out = ["ovs_type OVSBridge", *([f"ovs_ports {' '.join(names)}"] if names else [])]
-        commands = [f"set Bridge {link.name} {' '.join(words)}"] if (words := bridge_columns(link)) else []
-        commands += [f"set Interface {link.name} mtu_request={link.mtu}"] if link.mtu is not None else []
-        out += [f"ovs_extra {' -- '.join(commands)}"] if commands else []
+        out += [f"ovs_extra {commands}"] if (commands := switch_commands(link)) else []
         # ifupdown2 takes every other port off when it reloads; to ifupdown the line says nothing
         return out + ([f"ovs_ports_condone_regex {condone(config.unmanaged)}"] if config.unmanaged else [])
     kind = "OVSBond" if is_switch(link) else "OVSPort"
@@ -175,7 +167,7 @@ def _low(link: LinkConfig, config: NetworkConfig, members: list[LinkConfig], gap
             gaps.add(link.name, "name", link.name, f"a VLAN is called {link.parent}.{options.id} or vlan{options.id}")
         if options.protocol != "802.1Q":
             gaps.add(link.name, "protocol", options.protocol, "ifupdown2 knows it, ifupdown does not")
-    bridge = config.links.get(link.master) if link.master else None
+    bridge = config.over(link)
     if unwanted_vlan(link, bridge) and not any(vlan.pvid for vlan in link.vlans):
         out.append("bridge-allow-untagged no")  # for ifupdown2, at every reload; to ifupdown it says nothing
     if link.mac:

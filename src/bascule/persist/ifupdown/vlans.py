@@ -24,10 +24,8 @@ class VlanWords:
         """One option. Raises ValueError for a number that is none."""
         if key == "bridge-vids":
             for word in " ".join(line.words[1:]).replace(",", " ").split():
-                try:
+                with builder.left.unless_taken(line.file, line.number, f"{line.words[0]} {word}"):
                     self.vids.setdefault(draft.name, []).append(vlan_range(word, set()))
-                except ValueError as wrong:
-                    builder.left.add(line.file, line.number, f"{line.words[0]} {word}", str(wrong))
         elif key == "bridge-access":
             vid = parse_vid(line.words[1] if len(line.words) > 1 else "")
             self.vids[draft.name] = [PortVlans(first=vid, last=vid, pvid=True, untagged=True)]

@@ -8,15 +8,17 @@ from collections.abc import Callable, Sequence
 from bascule.model.links.wake_on_lan import of_letters
 from bascule.model.values import parse_mac
 from bascule.persist.config import StaticRoute
-from bascule.persist.formats.builder import Builder, LinkDraft, setter
+from bascule.persist.formats.builder import Builder, LinkDraft, option_setter, setter
 from bascule.persist.formats.values import (
     default_of,
     parse_address,
-    parse_bool,
+    parse_flag,
     parse_ip,
     parse_mtu,
     parse_number,
     parse_prefix,
+    parse_tagging,
+    up_to,
     words,
 )
 from bascule.persist.ifupdown.includes import Line, Stanza
@@ -54,13 +56,6 @@ def _domains(draft: LinkDraft, text: str) -> None:
     draft.search += text.split()
 
 
-def _protocol(draft: LinkDraft, text: str) -> None:
-    known = {"802.1q": "802.1Q", "802.1ad": "802.1ad"}
-    if text.lower() not in known:
-        raise ValueError(f"'{text}' is neither 802.1q nor 802.1ad")
-    draft.options["protocol"] = known[text.lower()]
-
-
 SIMPLE: dict[str, Callable[[LinkDraft, str], None]] = {
     "hwaddress": setter("mac", lambda text: parse_mac(text.removeprefix("ether").strip())),
     "bridge-hw": setter("mac", parse_mac),
@@ -70,12 +65,8 @@ SIMPLE: dict[str, Callable[[LinkDraft, str], None]] = {
     "dns-nameserver": _servers,
     "dns-search": _domains,
     "dns-domain": _domains,
-    "vlan-protocol": _protocol,
+    "vlan-protocol": option_setter("protocol", parse_tagging),
 }
-
-
-def _flag(text: str) -> int:
-    return int(parse_bool(text))
 
 
 ODD_TYPES = {  # an option that only such a link has: what that is
@@ -109,11 +100,11 @@ _EXECUTORS = {  # of ifupdown-ng, by the word behind ``use``: what a link is by 
 }
 
 BRIDGE: dict[str, tuple[str, Callable[[str], int]]] = {
-    "bridge-stp": ("stp_state", _flag),
-    "bridge-bridgeprio": ("priority", lambda text: parse_number(text, 0, 65535)),
-    "bridge-vlan-aware": ("vlan_filtering", _flag),
-    "bridge-mcsnoop": ("mcast_snooping", _flag),
-    "bridge-mcquerier": ("mcast_querier", _flag),
+    "bridge-stp": ("stp_state", parse_flag),
+    "bridge-bridgeprio": ("priority", up_to(65535)),
+    "bridge-vlan-aware": ("vlan_filtering", parse_flag),
+    "bridge-mcsnoop": ("mcast_snooping", parse_flag),
+    "bridge-mcquerier": ("mcast_querier", parse_flag),
 }
 
 SECONDS = {  # option: field of a bridge, both counted in time
@@ -175,12 +166,10 @@ def give_name_servers(builder: Builder, lines: Sequence[Line]) -> None:
     found = next((draft for is_first in ranks for draft in speaking if is_first(draft)), None)
     for line in lines:
         take, text = SIMPLE.get(line.key), " ".join(line.words[1:])
-        try:
+        with builder.left.unless_taken(line.file, line.number, line.text):
             if found is None or take is None:
                 raise ValueError("is on the loopback, which a site file does not cover")
             take(found, text)
-        except ValueError as wrong:
-            builder.left.add(line.file, line.number, line.text, str(wrong))
 
 
 PORT_FLAGS = {  # ifupdown2's, in the stanza of a port

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bascule.model.state import PortVlans
-from bascule.model.values import parse_vid
 from bascule.persist.formats import ini
 from bascule.persist.formats.builder import Builder
 from bascule.persist.formats.ini import Section
+from bascule.persist.formats.values import parse_vids
 
 
 def split_list(text: str) -> list[str]:
@@ -27,11 +27,10 @@ def parse_vlans(text: str) -> list[PortVlans]:
         words = part.split()
         if not words:
             continue
-        first, dash, last = words[0].partition("-")
-        low, high = parse_vid(first), parse_vid(last) if dash else parse_vid(first)
-        if low > high or set(words[1:]) - {"pvid", "untagged"}:
+        if set(words[1:]) - {"pvid", "untagged"}:
             raise ValueError(f"'{part.strip()}' is not a range of VLANs")
-        found.append(PortVlans(first=low, last=high, pvid="pvid" in words, untagged="untagged" in words))
+        first, last = parse_vids(words[0])
+        found.append(PortVlans(first=first, last=last, pvid="pvid" in words, untagged="untagged" in words))
     return found
 
 

@@ -25,6 +25,7 @@ from bascule.persist.formats.values import (
     parse_number,
     parse_privacy,
     parse_table,
+    up_to,
 )
 from bascule.persist.keyfile import FOLDER, nmconf
 from bascule.persist.keyfile.gateways import NONE, UNSAID, default_route
@@ -235,7 +236,7 @@ class _Profile:
         stp = self.take("bridge", "stp", parse_bool)
         draft.options["stp_state"] = int(stp is not False)
         for name, (key, _, high, default) in TIMES.items():
-            value = self.take("bridge", key, lambda text, high=high: parse_number(text, 0, high))
+            value = self.take("bridge", key, up_to(high))
             draft.options[name] = 100 * (default if value is None else value)
         for key, (field, parse) in BRIDGE_KEYS.items():
             value = self.take("bridge", key, parse)
@@ -251,16 +252,14 @@ class _Profile:
             self.taken.add(("bond", item.key))
             for word in words:
                 key, _, text = word.partition("=")
-                try:
+                with self.builder.left.unless_taken(self.path, item.line, f"[bond] {word}"):
                     field, value = parse_bond_option(key.strip(), text.strip())
                     draft.options[field] = value
-                except ValueError as wrong:
-                    self.builder.left.add(self.path, item.line, f"[bond] {word}", str(wrong))
 
     def _port(self, draft: LinkDraft) -> None:
         for key, field, parse in (
-            ("priority", "priority", lambda text: parse_number(text, 0, 63)),
-            ("path-cost", "cost", lambda text: parse_number(text, 0, 65535)),
+            ("priority", "priority", up_to(63)),
+            ("path-cost", "cost", up_to(65535)),
             ("hairpin-mode", "hairpin", parse_bool),
         ):
             value = self.take("bridge-port", key, parse)
@@ -337,19 +336,15 @@ class _Profile:
         self.taken.add((family, item.key))
         for text in filter(None, item.value.split(";")):
             parts = re.split(r"[,\s]+", text.strip())
-            try:
+            with self.builder.left.unless_taken(self.path, item.line, f"[{family}] {item.key}={item.value}"):
                 draft.addresses.append(parse_address(parts[0], "24" if family == "ipv4" else "64"))
                 if len(parts) > 1 and parts[1] not in NONE:
                     self.near.append((parse_ip(parts[1]), item))
-            except ValueError as wrong:
-                self.builder.left.add(self.path, item.line, f"[{family}] {item.key}={item.value}", str(wrong))
 
     def _rule(self, family: str, item: ini.Item) -> None:
         self.taken.add((family, item.key))
-        try:
+        with self.builder.left.unless_taken(self.path, item.line, f"[{family}] {item.key}={item.value}"):
             self.builder.rules.append(parse_rule_words(item.value.split(), ipv6=family == "ipv6"))
-        except ValueError as wrong:
-            self.builder.left.add(self.path, item.line, f"[{family}] {item.key}={item.value}", str(wrong))
 
     def _route(self, draft: LinkDraft, family: str, item: ini.Item) -> None:
         self.taken |= {(family, item.key), (family, f"{item.key}_options")}

@@ -63,7 +63,7 @@ def _switched(link: LinkConfig, config: NetworkConfig, gaps: Gaps) -> dict[str, 
     """The profiles of Open vSwitch's rows: a bridge with the port of its own, or another port of it."""
     files: dict[str, str] = {}
     options = link.options
-    over = config.links.get(link.master) if link.master else None
+    over = config.over(link)
     parts: list[tuple[str, str, list[tuple[str, Items]]]] = []
     if isinstance(options, OpenVSwitch):
         parts = [("ovs-bridge", "", switches.bridge(link, options)), ("ovs-port", link.name, [("ovs-port", [])])]
@@ -105,7 +105,7 @@ def _link(
     if kind != "ethernet":
         sections.append((kind, own))
     sections.append(("ethernet", _ethernet(link)))
-    master = config.links.get(link.master) if link.master else None
+    master = config.over(link)
     if is_switch(link) or is_switch(master):
         port = master.name if master is not None and isinstance(master.options, OpenVSwitchBond) else link.name
         head += [("master", profile_uuid(f"{port}-port")), ("slave-type", "ovs-port")]

@@ -104,11 +104,9 @@ class Switches(Columns):
                 self._row(kind, path, sections, connection)
         for row in self.rows:
             if row.kind == "ovs-bridge":
-                try:
+                with builder.left.unless_taken(row.path, row.line, row.name):
                     draft = builder.draft(row.name, row.path, row.line)
                     draft.kind = BRIDGE
-                except ValueError as wrong:
-                    builder.left.add(row.path, row.line, row.name, str(wrong))
 
     def _row(self, kind: str, path: str, sections: Mapping[str, Section], connection: Section) -> None:
         name = connection.get("interface-name") or connection.get("id")
@@ -118,7 +116,7 @@ class Switches(Columns):
         table = "Bridge" if kind == "ovs-bridge" else "Port"
         for section in sections.values():
             for item in section.items:
-                try:
+                with self.builder.left.unless_taken(path, item.line, f"[{section.name}] {item.key}={item.value}"):
                     if section.name == kind and item.key in KINDS[kind]:
                         self.take(table, name, [f"{KINDS[kind][item.key]}={item.value.lower().rstrip(';')}"])
                     elif section.name == OTHER and item.key.startswith("data."):
@@ -127,8 +125,6 @@ class Switches(Columns):
                         raise ValueError("not taken")
                     else:
                         self.builder.left.passes(path, item.line, f"[{section.name}] {item.key}={item.value}")
-                except ValueError as wrong:
-                    self.builder.left.add(path, item.line, f"[{section.name}] {item.key}={item.value}", str(wrong))
 
     def _find(self, kind: str, key: str) -> _Row | None:
         return next((row for row in self.rows if row.kind == kind and key in row.keys), None)

@@ -10,7 +10,7 @@ from bascule.model.dhcp.identity import ClientId
 from bascule.model.dhcp.offers import Offer
 from bascule.model.host_links import Ipv6
 from bascule.persist.formats.openvswitch import BRIDGE
-from bascule.persist.formats.values import parse_bool, parse_number, words
+from bascule.persist.formats.values import parse_flag, up_to, words
 
 TIMES = {  # field of a bridge: key, its bounds and NetworkManager's default, all in seconds (nm-setting-bridge.c)
     "forward_delay": ("forward-delay", 0, 30, 15),
@@ -19,24 +19,15 @@ TIMES = {  # field of a bridge: key, its bounds and NetworkManager's default, al
     "ageing_time": ("ageing-time", 0, 1_000_000, 300),
 }
 
-_Meaning = Callable[[str], int]
-
-
-def _up_to(high: int) -> _Meaning:
-    return lambda text: parse_number(text, 0, high)
-
-
-def _flag(text: str) -> int:
-    return int(parse_bool(text))
-
-
-BRIDGE_KEYS: Mapping[str, tuple[str, _Meaning]] = {  # key of [bridge]: the kernel's option, and what its value means
-    "priority": ("priority", _up_to(65535)),
-    "multicast-snooping": ("mcast_snooping", _flag),
-    "multicast-querier": ("mcast_querier", _flag),
-    "group-forward-mask": ("group_fwd_mask", _up_to(65535)),
-    "vlan-filtering": ("vlan_filtering", _flag),
-    "vlan-default-pvid": ("vlan_default_pvid", _up_to(4094)),
+BRIDGE_KEYS: Mapping[
+    str, tuple[str, Callable[[str], int]]
+] = {  # key of [bridge]: the kernel's option, and what its value means
+    "priority": ("priority", up_to(65535)),
+    "multicast-snooping": ("mcast_snooping", parse_flag),
+    "multicast-querier": ("mcast_querier", parse_flag),
+    "group-forward-mask": ("group_fwd_mask", up_to(65535)),
+    "vlan-filtering": ("vlan_filtering", parse_flag),
+    "vlan-default-pvid": ("vlan_default_pvid", up_to(4094)),
 }
 
 IPV6_METHODS = {

@@ -53,7 +53,7 @@ def read_dropins(files: Files, builder: Builder) -> None:
 
 def _port_dropin(path: str, section: Section, draft: LinkDraft, reader: UnitReader, uses: Uses) -> None:
     if section.name in {"BridgeVLAN", "Route", "RoutingPolicyRule"}:
-        try:
+        with reader.builder.left.unless_taken(path, section.line, in_words(section)):
             if section.name == "BridgeVLAN":
                 draft.vlans += parse_bridge_vlan(section)
                 draft.drops_untagged |= drops_untagged(section)
@@ -61,8 +61,6 @@ def _port_dropin(path: str, section: Section, draft: LinkDraft, reader: UnitRead
                 reader.builder.add_route(draft, parse_route(section), path, section.line, in_words(section))
             else:
                 reader.builder.rules.append(parse_rule(section))
-        except ValueError as wrong:
-            reader.builder.left.add(path, section.line, in_words(section), str(wrong))
         return
     for item in section.items:
         if section.name == "Bridge" and item.key in FLAG_FIELD:

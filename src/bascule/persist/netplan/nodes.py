@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 import yaml
 
 from bascule.persist.formats.builder import Builder
+from bascule.persist.netplan import FOLDER
+from bascule.persist.parsed import Files
 
 DEEPEST = 40  # levels of nesting; a netplan file has seven
 
@@ -41,6 +43,13 @@ def network_of(path: str, text: str, builder: Builder) -> yaml.MappingNode | Non
     return None
 
 
+def networks(files: Files, builder: Builder) -> dict[str, yaml.MappingNode]:
+    """What stands under ``network:`` in each of netplan's files, in the order in which it reads them."""
+    paths = sorted(path for path in files if path.startswith(f"{FOLDER}/") and path.endswith((".yaml", ".yml")))
+    found = ((path, network_of(path, files[path], builder)) for path in paths)
+    return {path: network for path, network in found if network is not None}
+
+
 def _check_depth(text: str) -> None:
     """Libyaml's composer recurses in C: what is nested absurdly must not reach it."""
     depth = deepest = 0
@@ -65,11 +74,16 @@ def text_of(node: Node) -> str:
     return str(node.value)
 
 
-def texts_of(node: Node) -> list[str]:
-    """A list of scalars."""
+def items_of(node: Node) -> list[Node]:
+    """What stands in a list. Raises ValueError for another node."""
     if not isinstance(node, yaml.SequenceNode):
         raise ValueError("a list is expected")
-    return [text_of(item) for item in node.value]
+    return list(node.value)
+
+
+def texts_of(node: Node) -> list[str]:
+    """A list of scalars."""
+    return list(map(text_of, items_of(node)))
 
 
 def in_words(node: Node) -> str:

@@ -14,15 +14,24 @@ from bascule.model.links.wake_on_lan import MAGIC
 from bascule.model.values import parse_ifname, parse_mac, parse_vid
 from bascule.persist.formats import linkfile
 from bascule.persist.formats.bonding import parse_bond_option
-from bascule.persist.formats.builder import Builder, LinkDraft, add_gateway, setter
+from bascule.persist.formats.builder import Builder, LinkDraft, add_gateway, option_setter, setter
 from bascule.persist.formats.rules import parse_rule_words
-from bascule.persist.formats.values import parse_address, parse_bool, parse_ip, parse_mtu, parse_number, words
-from bascule.persist.netplan import BOND_WORDS, FOLDER
+from bascule.persist.formats.values import parse_bool, parse_ip, parse_mtu, parse_number, words
+from bascule.persist.netplan import BOND_WORDS
 from bascule.persist.netplan.dropins import read_dropins
-from bascule.persist.netplan.nodes import Node, in_words, network_of, pairs, refused_members, text_of, texts_of
+from bascule.persist.netplan.nodes import (
+    Node,
+    in_words,
+    items_of,
+    networks,
+    pairs,
+    refused_members,
+    text_of,
+    texts_of,
+)
 from bascule.persist.netplan.overrides import OVERRIDES, override
 from bascule.persist.netplan.passthrough import read_passthrough
-from bascule.persist.netplan.routes import destination_of, route_of, tuning_of, with_prefix
+from bascule.persist.netplan.routes import destination_of, parse_whole_address, route_of, tuning_of
 from bascule.persist.netplan.switches import KINDS as SWITCHES
 from bascule.persist.netplan.switches import SwitchRows, foreign_kind, is_switched
 from bascule.persist.networkd.offers import Uses
@@ -48,16 +57,12 @@ SILENT = words(
 def parse(files: Files, hardware: Hardware | None = None) -> Parsed:
     """The meaning of the files."""
     builder = Builder()
-    documents = []
-    for path in sorted(path for path in files if path.startswith(f"{FOLDER}/") and path.endswith((".yaml", ".yml"))):
-        network = network_of(path, files[path], builder)
-        if network is not None:
-            documents.append((path, network))
+    documents = networks(files, builder)
     reader = NetplanFiles(builder, hardware or {})
-    for path, network in documents:
+    for path, network in documents.items():
         reader.names(path, network)
     reader.choose()
-    for path, network in documents:
+    for path, network in documents.items():
         reader.read(path, network)
     reader.enslave()
     reader.switches.settle(builder)
@@ -272,14 +277,12 @@ class NetplanFiles:
             raise ValueError("not taken")
 
     def _addresses(self, path: str, draft: LinkDraft, node: Node) -> None:
-        if not isinstance(node, yaml.SequenceNode):
-            raise ValueError("a list is expected")
-        for item in node.value:
+        for item in items_of(node):
             given = [(item, None)] if isinstance(item, yaml.ScalarNode) else pairs(item)
             for address, options in given:
                 said = f"{draft.name}: address {in_words(item)}"
                 try:
-                    draft.addresses.append(parse_address(with_prefix(str(address.value))))
+                    draft.addresses.append(parse_whole_address(str(address.value)))
                 except ValueError as wrong:
                     self.leave(path, item, said, str(wrong))
                 if options is not None and pairs(options):
@@ -297,9 +300,7 @@ class NetplanFiles:
                 draft.search += texts_of(value)
 
     def _routes(self, path: str, draft: LinkDraft, node: Node) -> None:
-        if not isinstance(node, yaml.SequenceNode):
-            raise ValueError("a list is expected")
-        for item in node.value:
+        for item in items_of(node):
             try:
                 words = f"{draft.name}: route {in_words(item)}"
                 self.builder.add_route(draft, route_of(item), path, item.start_mark.line + 1, words)
@@ -309,9 +310,7 @@ class NetplanFiles:
                 self.leave(path, item, f"{draft.name}: route {in_words(item)}", str(wrong))
 
     def _policy(self, path: str, draft: LinkDraft, node: Node) -> None:
-        if not isinstance(node, yaml.SequenceNode):
-            raise ValueError("a list is expected")
-        for item in node.value:
+        for item in items_of(node):
             words = {"mark": "fwmark"}
             given = [(words.get(str(key.value), str(key.value)), text_of(value)) for key, value in pairs(item)]
             try:
@@ -373,10 +372,6 @@ def _port_flag(field: str) -> Callable[[LinkDraft, str], None]:
     return put
 
 
-def _vid(draft: LinkDraft, text: str) -> None:
-    draft.options["id"] = parse_vid(text)
-
-
 def _identifier(draft: LinkDraft, text: str) -> None:
     if text not in {"mac", "duid"}:
         raise ValueError(f"'{text}' is neither mac nor duid")
@@ -390,7 +385,7 @@ _SIMPLE: dict[str, Callable[[LinkDraft, str], None]] = {
     "dhcp4": setter("dhcp4", parse_bool),
     "dhcp-identifier": _identifier,
     "activation-mode": setter("onboot", lambda text: text not in {"manual", "off"}),
-    "id": _vid,
+    "id": option_setter("id", parse_vid),
     "gateway4": add_gateway,
     "gateway6": add_gateway,
     "hairpin": _port_flag("hairpin"),

@@ -5,15 +5,23 @@ from __future__ import annotations
 from bascule.model.host_links import NOWHERE_TO, HostRoute
 from bascule.persist.config import StaticRoute
 from bascule.persist.formats.host_routes import host_route
-from bascule.persist.formats.values import default_of, parse_bool, parse_ip, parse_number, parse_prefix, parse_table
+from bascule.persist.formats.values import (
+    default_of,
+    parse_address,
+    parse_bool,
+    parse_ip,
+    parse_number,
+    parse_prefix,
+    parse_table,
+)
 from bascule.persist.netplan.nodes import Node, pairs, text_of
 
 
-def with_prefix(text: str) -> str:
-    """An address as it stands. Raises ValueError for one without its prefix length."""
+def parse_whole_address(text: str) -> str:
+    """An address that stands with its prefix length. Raises ValueError."""
     if "/" not in text:
         raise ValueError(f"'{text}' has no prefix length")
-    return text
+    return parse_address(text)
 
 
 TUNING = {"mtu", "congestion-window", "advertised-receive-window", "advertised-mss"}

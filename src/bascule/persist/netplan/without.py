@@ -9,9 +9,8 @@ import yaml
 
 from bascule.model.values import IfName
 from bascule.persist.formats.builder import Builder
-from bascule.persist.netplan import FOLDER
 from bascule.persist.netplan.dropins import UNIT
-from bascule.persist.netplan.nodes import network_of, pairs
+from bascule.persist.netplan.nodes import networks, pairs
 from bascule.persist.netplan.parse import KINDS, NetplanFiles
 from bascule.persist.networkd import FOLDER as UNITS
 from bascule.persist.parsed import Files, Hardware
@@ -23,14 +22,11 @@ def without(files: Files, names: Collection[IfName], hardware: Hardware) -> dict
     """What is left of each file that defines one of the links; a ``match`` that fits others as well is left alone."""
     builder = Builder()
     reader = NetplanFiles(builder, hardware)
-    networks = {}
-    for path in sorted(path for path in files if path.startswith(f"{FOLDER}/") and path.endswith((".yaml", ".yml"))):
-        network = network_of(path, files[path], builder)
-        if network is not None:
-            networks[path] = network
-            reader.names(path, network)
+    documents = networks(files, builder)
+    for path, network in documents.items():
+        reader.names(path, network)
     ids = {ident for ident, links in reader.called.items() if links and set(links) <= set(names)}
-    found = {path: _cut(files[path], network, ids) for path, network in networks.items()}
+    found = {path: _cut(files[path], network, ids) for path, network in documents.items()}
     units = tuple(f"{UNITS}/{UNIT}{name}.{kind}.d/" for name in (*names, *ids) for kind in ("netdev", "network"))
     dropins: dict[str, str | None] = {path: None for path in files if path.startswith(units)}
     return {path: left for path, left in found.items() if left != files[path]} | dropins

@@ -156,10 +156,8 @@ class UnitReader:
             name_by_mac(self.builder, path, match_items(sections))
 
     def _name(self, word: str, path: str, item: Item) -> None:
-        try:
+        with self.builder.left.unless_taken(path, item.line, f"Name={word}"):
             self.builder.draft(word, path, item.line)
-        except ValueError as wrong:
-            self.builder.left.add(path, item.line, f"Name={word}", str(wrong))
 
     @staticmethod
     def is_unmanaged(sections: list[Located]) -> bool:
@@ -201,7 +199,7 @@ class UnitReader:
     def _candidates(self, sections: list[Located]) -> list[LinkDraft]:
         """The links that a [Match] may mean: those that it names outright, else all."""
         drafts = self.builder.drafts
-        items = [item for _, section in sections if section.name == "Match" for item in section.items]
+        items = match_items(sections)
         if len(items) == 1 and items[0].key == "Name" and not set(items[0].value) & GLOB:
             return [drafts[IfName(word)] for word in items[0].value.split() if word in drafts]
         return list(drafts.values())
@@ -236,12 +234,10 @@ class _Network:
         }
         for path, section in sections:
             if (reads := whole.get(section.name)) is not None:
-                try:
+                with self.reader.builder.left.unless_taken(path, section.line, in_words(section)):
                     reads(path, section)
                     for item in (item for item in section.items if section.name == "Route" and item.key in TUNING):
                         self.reader.leave(path, section, item, "not taken")
-                except ValueError as wrong:
-                    self.reader.builder.left.add(path, section.line, in_words(section), str(wrong))
                 continue
             for item in section.items:
                 if section.name != "Match" and item.key in SILENT:

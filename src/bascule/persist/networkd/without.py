@@ -7,7 +7,7 @@ from collections.abc import Collection
 from bascule.model.values import IfName, Mac
 from bascule.persist.formats.builder import Builder
 from bascule.persist.networkd import FOLDER
-from bascule.persist.networkd.match import GLOB, Located, matches
+from bascule.persist.networkd.match import GLOB, Located, match_items, matches
 from bascule.persist.networkd.parse import UnitReader
 from bascule.persist.parsed import Files, Hardware
 
@@ -44,7 +44,7 @@ def without(files: Files, names: Collection[IfName], hardware: Hardware) -> dict
 
 def _names(sections: list[Located]) -> list[str] | None:
     """The names that [Match] lists, where it has nothing but a list of names."""
-    items = [item for _, section in sections if section.name == "Match" for item in section.items]
+    items = match_items(sections)
     words = [word for item in items for word in item.value.split()]
     plain = bool(items) and all(item.key == "Name" for item in items) and not any(set(word) & GLOB for word in words)
     return words if plain else None
@@ -59,7 +59,7 @@ def _goes(path: str, sections: list[Located], names: Collection[IfName], hardwar
     mine = [name for name in names if hits(name, hardware.get(name))]
     if not mine or any(hits(name, mac) for name, mac in hardware.items() if name not in names):
         return False
-    items = [item for _, section in sections if section.name == "Match" for item in section.items]
+    items = match_items(sections)
     is_exact = all(item.key in EXACT and not set(item.value) & GLOB for item in items)
     return is_exact or any(path < f"{FOLDER}/10-{name}.network" for name in mine)
 

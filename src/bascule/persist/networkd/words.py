@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
 
 from msgspec.structs import replace
 
@@ -13,10 +12,20 @@ from bascule.model.host_links import Ipv6Privacy, PolicyRule
 from bascule.model.state import PortVlans
 from bascule.model.values import parse_mac, parse_vid
 from bascule.persist.formats.bonding import parse_bond_option
-from bascule.persist.formats.builder import LinkDraft, setter
+from bascule.persist.formats.builder import LinkDraft, option_setter, setter
 from bascule.persist.formats.ini import Item, Section
 from bascule.persist.formats.rules import parse_rule_words
-from bascule.persist.formats.values import is_false, parse_bool, parse_mtu, parse_number, words
+from bascule.persist.formats.values import (
+    is_false,
+    parse_bool,
+    parse_flag,
+    parse_mtu,
+    parse_number,
+    parse_tagging,
+    parse_vids,
+    up_to,
+    words,
+)
 
 TUNING = words(  # of a [Route]: how packets go by it, not where
     """
@@ -104,10 +113,7 @@ def parse_bridge_vlan(section: Section) -> list[PortVlans]:
     pvid = 0
     for item in section.items:
         if item.key in {"VLAN", "EgressUntagged"}:
-            first, dash, last = item.value.partition("-")
-            span = int(parse_vid(first)), int(parse_vid(last if dash else first))
-            if span[0] > span[1]:
-                raise ValueError(f"'{item.value}' is not a range of VLANs")
+            span = parse_vids(item.value)
             ranges[span] = ranges.get(span, False) or item.key == "EgressUntagged"
         elif item.key == "PVID":
             pvid = 0 if is_false(item.value) else int(parse_vid(item.value))
@@ -146,13 +152,6 @@ def _duid(kind: str, raw: str) -> str:
     return parse_duid(f"{number:04x}{raw}")
 
 
-def _option(field: str, parse: Callable[[str], Any]) -> Callable[[LinkDraft, str], None]:
-    def put(draft: LinkDraft, text: str) -> None:
-        draft.options[field] = parse(text)
-
-    return put
-
-
 def _bond(field: str) -> Callable[[LinkDraft, str], None]:
     def put(draft: LinkDraft, text: str) -> None:
         if field in {"miimon", "updelay", "downdelay"}:
@@ -163,35 +162,24 @@ def _bond(field: str) -> Callable[[LinkDraft, str], None]:
     return put
 
 
-def _flag(text: str) -> int:
-    return int(parse_bool(text))
-
-
 def _pvid(text: str) -> int:
     return 0 if text == "none" else parse_number(text, 0, 4094)
-
-
-def _protocol(text: str) -> str:
-    known = {"802.1q": "802.1Q", "802.1ad": "802.1ad"}
-    if text.lower() not in known:
-        raise ValueError(f"'{text}' is neither 802.1q nor 802.1ad")
-    return known[text.lower()]
 
 
 NETDEV: dict[tuple[str, str], Callable[[LinkDraft, str], None]] = {
     ("NetDev", "MACAddress"): setter("mac", lambda text: None if text == "none" else parse_mac(text)),
     ("NetDev", "MTUBytes"): setter("mtu", parse_mtu),
-    ("Bridge", "STP"): _option("stp_state", _flag),
-    ("Bridge", "Priority"): _option("priority", lambda text: parse_number(text, 0, 65535)),
-    ("Bridge", "VLANFiltering"): _option("vlan_filtering", _flag),
-    ("Bridge", "DefaultPVID"): _option("vlan_default_pvid", _pvid),
-    ("Bridge", "MulticastSnooping"): _option("mcast_snooping", _flag),
-    ("Bridge", "MulticastQuerier"): _option("mcast_querier", _flag),
-    ("Bridge", "GroupForwardMask"): _option("group_fwd_mask", lambda text: parse_number(text, 0, 65535)),
-    ("VLAN", "Id"): _option("id", parse_vid),
-    ("VLAN", "Protocol"): _option("protocol", _protocol),
-    ("Bond", "Mode"): _option("mode", lambda text: parse_bond_option("mode", text)[1]),
-    **{("Bridge", key): _option(field, span_ticks) for field, key in TIMES.items()},
+    ("Bridge", "STP"): option_setter("stp_state", parse_flag),
+    ("Bridge", "Priority"): option_setter("priority", up_to(65535)),
+    ("Bridge", "VLANFiltering"): option_setter("vlan_filtering", parse_flag),
+    ("Bridge", "DefaultPVID"): option_setter("vlan_default_pvid", _pvid),
+    ("Bridge", "MulticastSnooping"): option_setter("mcast_snooping", parse_flag),
+    ("Bridge", "MulticastQuerier"): option_setter("mcast_querier", parse_flag),
+    ("Bridge", "GroupForwardMask"): option_setter("group_fwd_mask", up_to(65535)),
+    ("VLAN", "Id"): option_setter("id", parse_vid),
+    ("VLAN", "Protocol"): option_setter("protocol", parse_tagging),
+    ("Bond", "Mode"): option_setter("mode", lambda text: parse_bond_option("mode", text)[1]),
+    **{("Bridge", key): option_setter(field, span_ticks) for field, key in TIMES.items()},
     **{("Bond", key): _bond(field) for field, key in BOND.items()},
 }
 

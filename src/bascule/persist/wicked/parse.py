@@ -21,12 +21,14 @@ from bascule.persist.formats.values import (
     default_of,
     parse_address,
     parse_bool,
+    parse_flag,
     parse_ip,
     parse_mtu,
     parse_number,
     parse_prefix,
     parse_table,
     ticks,
+    up_to,
     words,
 )
 from bascule.persist.parsed import IGNORED, Files, Hardware, Parsed
@@ -57,12 +59,12 @@ PROTOCOLS = {"ieee802-1q": "802.1Q", "ieee802-1ad": "802.1ad"}
 STARTS = words("auto boot onboot hotplug nfsroot ifplugd")
 
 BRIDGE: dict[str, tuple[str, Callable[[str], int]]] = {
-    "BRIDGE_STP": ("stp_state", lambda text: int(parse_bool(text))),
+    "BRIDGE_STP": ("stp_state", parse_flag),
     "BRIDGE_FORWARDDELAY": ("forward_delay", ticks),
     "BRIDGE_HELLOTIME": ("hello_time", ticks),
     "BRIDGE_MAXAGE": ("max_age", ticks),
     "BRIDGE_AGEINGTIME": ("ageing_time", ticks),
-    "BRIDGE_PRIORITY": ("priority", lambda text: parse_number(text, 0, 65535)),
+    "BRIDGE_PRIORITY": ("priority", up_to(65535)),
 }
 
 
@@ -98,13 +100,11 @@ def _name_servers(files: Files, builder: Builder) -> None:
     speak.sort(key=lambda draft: not any(route.is_plain_default for route in draft.routes))
     for said in filter(None, (servers, domains)):
         for word in said.value.split():
-            try:
+            with builder.left.unless_taken(path, said.line, f"{said.key}: {word}"):
                 if not speak:
                     raise ValueError("no link has an address")
                 target = speak[0]
                 target.dns.append(parse_ip(word)) if said is servers else target.search.append(word)
-            except ValueError as wrong:
-                builder.left.add(path, said.line, f"{said.key}: {word}", str(wrong))
 
 
 PER_PORT = {"BRIDGE_PATHCOSTS": "cost", "BRIDGE_PORTPRIORITIES": "priority"}
@@ -223,7 +223,7 @@ def _routes(path: str, text: str, builder: Builder) -> None:
         if not cells:
             continue
         dst, gateway, mask, link = (*cells, "", "", "", "")[:4]
-        try:
+        with builder.left.unless_taken(path, number, line):
             if dst in ROUTE_TYPES:
                 raise ValueError(f"a route of type {dst} is not supported")
             if mask and "/" in dst and parse_prefix(dst.partition("/")[0], mask) != parse_prefix(dst):
@@ -249,8 +249,6 @@ def _routes(path: str, text: str, builder: Builder) -> None:
             if not name:
                 raise ValueError("no link has the gateway in its subnet")
             builder.draft(name, path, number).routes.append(route)
-        except ValueError as wrong:
-            builder.left.add(path, number, line, str(wrong))
 
 
 def _rules(path: str, text: str, builder: Builder) -> None:
@@ -258,10 +256,8 @@ def _rules(path: str, text: str, builder: Builder) -> None:
     for number, line in enumerate(text.split("\n"), 1):
         words = line.partition("#")[0].split()
         family = words.pop(0) if words and words[0] in {"ipv4", "ipv6"} else ""
-        try:
+        with builder.left.unless_taken(path, number, line):
             builder.rules += [parse_rule_words(words, ipv6=family == "ipv6")] if words else []
-        except ValueError as wrong:
-            builder.left.add(path, number, line, str(wrong))
 
 
 def _nearest(gateway: str, builder: Builder) -> str:
