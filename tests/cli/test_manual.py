@@ -13,8 +13,9 @@ import pytest
 
 import bascule
 from bascule.cli import VERBS
-from bascule.cli.manual import pages
+from bascule.cli.manual import EXAMPLE, pages
 from bascule.cli.verbs.guest import command as guest
+from bascule.site import parse
 
 
 def test_every_verb_has_a_page_with_its_options() -> None:
@@ -30,6 +31,14 @@ def test_every_verb_has_a_page_with_its_options() -> None:
     assert "GUARD\\-SHARED" in found["bascule.yaml.5"]
     assert "bascule \\- put KVM guests on real networks" in found["bascule.1"]
     assert not [name for name, page in found.items() if re.search(r"^\.SH .*\n\.PP", page, re.MULTILINE)]
+
+
+def test_each_page_has_an_example_and_that_of_the_site_file_is_valid() -> None:
+    assert [name for name, page in pages().items() if "\n.SH EXAMPLES\n" not in page] == [
+        "bascule.1",
+        "bascule-guest.1",
+    ]
+    assert parse(EXAMPLE.encode(), "example").name == "first"
 
 
 def test_they_bear_the_date_of_the_package(monkeypatch: pytest.MonkeyPatch) -> None:

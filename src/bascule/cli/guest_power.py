@@ -46,7 +46,10 @@ def _yes(function: F) -> F:
 @click.command()
 @_of_guests
 def start(*, names: tuple[str, ...], driver: str | None, connect: str | None, as_json: bool) -> int:
-    """Start guests; those that run are left alone."""
+    """Start guests; those that run are left alone.
+
+    Example: bascule guest start web db
+    """
     chosen = chosen_guests(names, driver, connect)
     chosen.start()
     report("guest-start", _done("started", chosen.off, "ran already", chosen.running), (), as_json=as_json)
@@ -100,6 +103,8 @@ def stop(*, names: tuple[str, ...], yes: bool, driver: str | None, connect: str 
     """Power guests off at once, like a power cut. `bascule guest shutdown` asks them first.
 
     What a guest has not written to its disk is lost. It asks on a terminal; without one it needs --yes.
+
+    Example: bascule guest stop web --force
     """
     chosen = chosen_guests(names, driver, connect)
     running = ranges(chosen.running)
@@ -114,7 +119,10 @@ def stop(*, names: tuple[str, ...], yes: bool, driver: str | None, connect: str 
 @click.option("--disable", is_flag=True, help="No longer start them when the host boots.")
 @_of_guests
 def autostart(*, names: tuple[str, ...], disable: bool, driver: str | None, connect: str | None, as_json: bool) -> int:
-    """Start guests when the host boots, by libvirt. Where a site file says `autostart:`, apply follows it."""
+    """Start guests when the host boots, by libvirt. Where a site file says `autostart:`, apply follows it.
+
+    Example: bascule guest autostart web
+    """
     chosen = chosen_guests(names, driver, connect)
     chosen.autostart(on=not disable)
     words = "do not start" if disable else "start"
@@ -130,6 +138,8 @@ def undefine(*, names: tuple[str, ...], yes: bool, driver: str | None, connect: 
 
     A guest that the site file still has is defined again by the next apply. It asks on a terminal; without one it needs
     --yes.
+
+    Example: bascule guest undefine web
     """
     chosen = chosen_guests(names, driver, connect)
     chosen.refuse_running()
@@ -148,6 +158,8 @@ def console(*, name: str, driver: str | None, connect: str | None) -> int:
 
     With libvirt that is `virsh console`, which gives it the keyboard; Ctrl-] ends it. A guest of bare QEMU writes its
     console into a file: it is shown from the beginning and followed, and Ctrl-C ends that.
+
+    Example: bascule guest console web
     """
     chosen = chosen_guests((name,), driver, connect)
     words = chosen.console()

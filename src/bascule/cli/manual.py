@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
@@ -32,9 +32,42 @@ STATUS = (
     ("77", "not permitted"),
 )
 FILES = (
-    ("/var/lib/bascule", "checkpoints and what is kept over a reboot (BASCULE_STATE_DIR for another place)"),
+    ("/etc/bascule/site.yaml", "the site file that bascule-verify.timer and the collection for Ansible use"),
+    ("/usr/share/doc/bascule", "with a package: tutorials, the reference, and site files to begin with (examples)"),
+    ("/var/lib/bascule", "checkpoints and what is kept over a reboot"),
     ("/run/bascule", "what belongs to this boot"),
 )
+ENVIRONMENT = (
+    ("BASCULE_STATE_DIR", "a place for checkpoints instead of /var/lib/bascule and /run/bascule"),
+    ("BASCULE_CACHE_DIR", "where the kernel for guests of a rehearsal is kept instead of /var/cache/bascule"),
+    ("BASCULE_DEBUG", "with 1 an error of the program itself is shown with its traceback"),
+    ("LIBVIRT_DEFAULT_URI", "libvirt's connection, where --connect names none"),
+    ("NO_COLOR, FORCE_COLOR", "never or always colours, where --color does not say"),
+    ("LC_ALL, LC_CTYPE, LANG", "a locale of ASCII has the output in ASCII, as --ascii does"),
+    ("COLUMNS", "the width of the output, instead of the terminal's"),
+)
+OTHERS = (("ip", 8), ("bridge", 8), ("nft", 8), ("virsh", 1))
+EXAMPLE = """\
+site: first
+networks:
+  office: {subnet: 192.168.1.0/24, gateway: 192.168.1.1}
+hosts:
+  kvm:
+    nics:
+      eth0: {network: office, address: 192.168.1.10/24, gateway: 192.168.1.1}
+      eth1: {network: office}
+    bridges:
+      br0: {uplink: eth1}
+guests:
+  web:
+    host: kvm
+    nics: [{bridge: br0, address: 192.168.1.21/24}]
+    serves: [tcp/80]
+machines:
+  router: {nics: [{network: office, address: 192.168.1.1/24}]}
+expect:
+  - {from: router, to: web, service: tcp/80, verdict: reach}
+"""
 
 
 def pages() -> dict[str, str]:
@@ -51,8 +84,7 @@ def pages() -> dict[str, str]:
 
 def _verb(name: str, command: click.Command) -> str:
     context = click.Context(command, info_name=name)
-    text = (command.help or "").strip()
-    summary, _, rest = text.partition("\n")
+    text, _, example = (command.help or "").strip().partition("Example: ")
     also = [("bascule", 1), ("bascule.yaml", 5)]
     lines = [
         _head(name.replace(" ", "-"), 1),
@@ -60,7 +92,7 @@ def _verb(name: str, command: click.Command) -> str:
         f"{_roff(name.replace(' ', '-'))} \\- {_roff(first_sentence(text).rstrip('.'))}",
     ]
     lines += [_section("SYNOPSIS"), f".B {_roff(name)}", _roff(" ".join(command.collect_usage_pieces(context)))]
-    lines += [_section("DESCRIPTION"), *_paragraphs(f"{summary}\n{rest}")]
+    lines += [_section("DESCRIPTION"), *_paragraphs(text)]
     if isinstance(command, click.Group):
         lines += [_section("VERBS")]
         lines += _list((inner, first_sentence(each.help or "")) for inner, each in command.commands.items())
@@ -69,9 +101,9 @@ def _verb(name: str, command: click.Command) -> str:
     for record in (param.get_help_record(context) for param in command.get_params(context)):
         if record is not None and record[1]:
             lines += [".TP", f".B {_roff(record[0])}", _roff(record[1])]
-    lines += [_section("EXIT STATUS"), *_list(STATUS), _section("SEE ALSO")]
-    lines += [",\n".join(f".BR {_roff(page)} ({section})" for page, section in also)]
-    return "\n".join(lines) + "\n"
+    lines += [_section("EXIT STATUS"), *_list(STATUS)]
+    lines += [*_as_typed("EXAMPLES", example.replace("; ", "\n"))] if example else []
+    return "\n".join([*lines, *_see_also(also)]) + "\n"
 
 
 def _overview() -> str:
@@ -84,9 +116,11 @@ def _overview() -> str:
         "it on a twin of real Linux bridges, changes the host, and takes the change back by itself if nobody confirms."
     )
     lines += [_section("VERBS"), *_list(VERBS.items()), _section("EXIT STATUS"), *_list(STATUS)]
-    lines += [_section("FILES"), *_list(FILES), _section("SEE ALSO")]
-    lines += [", ".join(f"\\fBbascule\\-{_roff(verb)}\\fR(1)" for verb in VERBS) + ", \\fBbascule.yaml\\fR(5)"]
-    return "\n".join(lines) + "\n"
+    lines += [_section("ENVIRONMENT"), *_list(ENVIRONMENT), _section("FILES"), *_list(FILES)]
+    return (
+        "\n".join([*lines, *_see_also([*((f"bascule-{verb}", 1) for verb in VERBS), ("bascule.yaml", 5), *OTHERS])])
+        + "\n"
+    )
 
 
 def _site_file() -> str:
@@ -98,8 +132,8 @@ def _site_file() -> str:
         for name, field in model.model_fields.items():
             needed = " (needed)" if field.is_required() else ""
             lines += [".TP", f".B {_roff(field.alias or name)}{needed}", _roff(field.description or "")]
-    lines += [_section("PROBLEMS"), *_list(CODES.items()), _section("SEE ALSO"), ".BR bascule (1)"]
-    return "\n".join(lines) + "\n"
+    lines += [_section("PROBLEMS"), *_list(CODES.items()), *_as_typed("EXAMPLES", EXAMPLE)]
+    return "\n".join([*lines, *_see_also([("bascule", 1), ("bascule-check", 1), ("bascule-schema", 1)])]) + "\n"
 
 
 def _models(
@@ -113,8 +147,9 @@ def _models(
 
 
 def _head(name: str, section: int) -> str:
+    """With lines that end where they end, and no hyphens: a command or a name is copied as it stands there."""
     date = time.strftime("%Y-%m-%d", time.gmtime(float(os.environ.get("SOURCE_DATE_EPOCH") or time.time())))
-    return f'.TH "{_roff(name.upper())}" "{section}" "{date}" "bascule {__version__}" "Bascule"'
+    return f'.TH "{_roff(name.upper())}" "{section}" "{date}" "bascule {__version__}" "Bascule"\n.ad l\n.nh'
 
 
 def _section(name: str) -> str:
@@ -124,6 +159,15 @@ def _section(name: str) -> str:
 def _list(pairs: object) -> Iterator[str]:
     for name, text in pairs:  # type: ignore[attr-defined]  # of pairs of words
         yield from (".TP", f".B {_roff(name)}", _roff(text))
+
+
+def _as_typed(name: str, text: str) -> Iterator[str]:
+    yield from (_section(name), ".nf", *map(_roff, text.strip().splitlines()), ".fi")
+
+
+def _see_also(pages: Iterable[tuple[str, int]]) -> Iterator[str]:
+    yield _section("SEE ALSO")
+    yield ",\n".join(f".BR {_roff(page)} ({section})" for page, section in pages)
 
 
 def _paragraphs(text: str) -> Iterator[str]:

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 @click.argument("site", metavar="SITE")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 def command(site: str, *, as_json: bool) -> int:
-    """Every problem of the site file SITE ('-': standard input), with its place and a hint. Reads only."""
+    """Every problem of the site file SITE ('-': standard input), with its place and a hint. Reads only.
+
+    Example: bascule check site.yaml
+    """
     from bascule.cli.show.problems import show_problems, show_remarks
     from bascule.errors import SiteFault
     from bascule.questions import contradictions

@@ -17,6 +17,8 @@ def command(*, shell: str, as_json: bool) -> None:
 
     For bash: `bascule completion bash > /etc/bash_completion.d/bascule`. It completes verbs, options and files, and
     the hosts, guests, NICs and bridges of the site file on the line.
+
+    Example: bascule completion zsh > ~/.zsh/functions/_bascule
     """
     import bascule.cli.complete  # noqa: F401  # what each shell needs
 

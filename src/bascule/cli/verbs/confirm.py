@@ -13,6 +13,8 @@ def command(*, as_json: bool) -> int:
     """Keep the change that `bascule apply` made; without it the change is taken back.
 
     Exit status: 0 kept, 1 nothing waits for it (taken back already, or confirmed before).
+
+    Example: bascule confirm
     """
     from bascule import workflow
     from bascule.cli.common import say, show, steps

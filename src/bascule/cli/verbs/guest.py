@@ -50,6 +50,8 @@ def list_(
     The sources: the guest's own agent, a lease of a virtual network, a DHCP answer snooped or an address heard while
     it listens (--listen), the host's ARP and ND cache, the site file. "on the wire" is the bridge's word for a MAC
     that it heard on the guest's own tap. Exit status: 1 when a MAC is not one NIC's alone.
+
+    Example: bascule guest list site.yaml --listen 10
     """
     from bascule import workflow
     from bascule.cli.entry import emit
@@ -88,6 +90,8 @@ def define(
 
     An existing definition is brought to the file's memory, processors and NICs; all else in it stays.
     Where libvirt is this machine's own, the machine must be the host of the file, or --here insists.
+
+    Example: bascule guest define site.yaml web --start
     """
     from bascule.guests.define import define_guests
     from bascule.workflow import load_for
@@ -147,7 +151,10 @@ def replug(
 @driver_options
 @json_option
 def unplug(*, name: str, nic: str | None, driver: str | None, connect: str | None, as_json: bool) -> int:
-    """Pull the cable: the guest sees its link go down, the NIC stays. `replug` puts it in again."""
+    """Pull the cable: the guest sees its link go down, the NIC stays. `replug` puts it in again.
+
+    Example: bascule guest unplug web
+    """
     cable = chosen_guests((name,), driver, connect).nic(nic)
     cable.unplug()
     report("guest-unplug", f"{cable.words}: unplugged from {cable.nic.where}", (), as_json=as_json)
@@ -175,7 +182,10 @@ def attach(
     connect: str | None,
     as_json: bool,
 ) -> int:
-    """Give a guest one more NIC, also while it runs, and for every start from now on."""
+    """Give a guest one more NIC, also while it runs, and for every start from now on.
+
+    Example: bascule guest attach web --bridge br1
+    """
     from bascule.model.values import parse_ifname, parse_mac
 
     to = _source(bridge, network, direct)
@@ -195,7 +205,10 @@ def attach(
 @driver_options
 @json_option
 def detach(*, name: str, nic: str | None, driver: str | None, connect: str | None, as_json: bool) -> int:
-    """Remove a NIC from a guest, now and for every start."""
+    """Remove a NIC from a guest, now and for every start.
+
+    Example: bascule guest detach web 1
+    """
     cable = chosen_guests((name,), driver, connect).nic(nic)
     cable.detach()
     report("guest-detach", f"{cable.words}: taken out", (), as_json=as_json)

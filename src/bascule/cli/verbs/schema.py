@@ -13,6 +13,8 @@ def command(*, as_json: bool) -> int:
     """The JSON schema of the site file (draft 2020-12), for editors. Reads only.
 
     With --json it has 'ok' and 'schema' as well, like the output of every verb; validators pass over both.
+
+    Example: bascule schema > bascule.schema.json
     """
     import json
 

@@ -31,6 +31,8 @@ def command(*, as_json: bool, watch: bool, as_metrics: bool) -> int:
     Reads only. Exit status: 0, or 1 when somebody must act: the host has drifted, drift could not be checked, or a
     change was left unfinished. "ok" of --json and bascule_ok of --metrics say the same; the exit status of --metrics is
     0 wherever it could look.
+
+    Example: bascule status --json
     """
     from bascule import workflow
 

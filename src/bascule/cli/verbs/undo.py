@@ -27,6 +27,8 @@ def command(*, as_json: bool, yes: bool, leave: bool) -> int:
     It shows what it will do and which guests lose what by it, and asks where it is run on a terminal.
     What other hands changed meanwhile (a guest that started, a lease that was renewed) is kept and named.
     Exit status: 0 the host is as it was before, 1 there is nothing to take back or something still differs.
+
+    Example: bascule undo
     """
     from bascule import workflow
     from bascule.cli.entry import emit
