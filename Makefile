@@ -132,6 +132,7 @@ packaging-tools:
 
 wheel: $(VENV)/.dev
 	rm -rf build/source && packaging/source build/source
+	$(BIN)/python -m bascule.cli.manual build/source/man
 	$(BIN)/python -m build --outdir dist build/source
 
 build/bundle: $(VENV)/.dev $(shell git ls-files src pyproject.toml packaging/bundle 2>/dev/null)

@@ -172,3 +172,5 @@ def test_wheel_and_sdist_are_whole(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "venv/share/doc/bascule/CHANGELOG.md").exists()
+    assert {"bascule.1", "bascule-apply.1"} <= {page.name for page in (tmp_path / "venv/share/man/man1").iterdir()}
+    assert (tmp_path / "venv/share/man/man5/bascule.yaml.5").exists()
