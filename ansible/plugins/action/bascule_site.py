@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import re
 import time
 from pathlib import Path
 
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
+from ansible_collections.bascule.net.plugins.module_utils.verbs import absent
 
 PAUSE_S = 1.0  # between two tries to reach the host again
 BAD_SITE_FILE = 65  # the program's exit status
+NOT_STARTED = (errno.ENOENT, errno.EACCES)  # what copy has for the status of a program that is not there
 _PLACE = re.compile(r"/\S+?((?::\d+:\d+)|(?=\s|$))")  # of a copy of the file on the host, with its line
 GRACE_S = 60  # for the way back itself, on a slow host
 
@@ -39,8 +42,13 @@ class ActionModule(ActionBase):
         except AnsibleConnectionFailure as error:
             return self._wait_until_back(asked, str(error), task_vars)
         if result.get("failed") or result.get("waits_s") is None:
+            if source and asked["path"] != path:  # a copy for check mode has a name that nobody knows
+                result = {**result, "msg": result.get("msg", "").replace(asked["path"], Path(source).name)}
             return result
-        return {**result, **self._confirm(asked, result, task_vars)}
+        answer = self._confirm(asked, result, task_vars)
+        if answer.get("failed"):  # why is what is looked for, not each change that was to be
+            result = {key: result[key] for key in ("change", "waits_s")}
+        return {**result, **answer}
 
     def cleanup(self, force=False):  # noqa: FBT002  # as Ansible calls it
         """A host that does not answer keeps its temporary folder: else that would be told in place of the result."""
@@ -78,6 +86,8 @@ class ActionModule(ActionBase):
         if done.get("failed") and done.get("exit_status") == BAD_SITE_FILE:
             told = _PLACE.sub(rf"{Path(source).name}\1", done.get("stdout", "").strip())
             return {"failed": True, "rc": BAD_SITE_FILE, "msg": f"{path} stays as it was; bascule check: {told}"}
+        if done.get("failed") and done.get("rc") in NOT_STARTED:
+            return {"failed": True, "rc": done["rc"], "msg": f"{path} stays as it was; {absent(program)}"}
         return done
 
     def _wait_until_back(self, asked, why, task_vars):
@@ -106,7 +116,7 @@ class ActionModule(ActionBase):
                 self._connection.reset()
                 said = self._execute_module(
                     "bascule.net.bascule_confirm",
-                    module_args={"executable": asked.get("executable", "bascule")},
+                    module_args={"executable": asked.get("executable", "bascule"), "change": result["change"]},
                     task_vars=task_vars,
                 )
             except AnsibleConnectionFailure as error:

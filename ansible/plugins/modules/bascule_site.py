@@ -8,7 +8,20 @@ description:
   - Plans and applies a site file by C(bascule) on the host.
   - A change waits for its confirmation. The controller closes its connection, opens a new one and confirms over it.
   - Where that fails, the host takes the change back by itself, and the task fails.
-  - In check mode it is C(bascule plan); with diff mode the text of the configuration files is shown.
+  - In check mode it is C(bascule plan). Diff mode shows each change, and the text of the configuration files.
+requirements:
+  - Bascule on the host, of the version of this collection (C(bascule --version))
+attributes:
+  check_mode:
+    support: full
+    description: Nothing is changed; the file in O(src) is planned without being installed.
+  diff_mode:
+    support: full
+    description: Each change of the plan, and the text of the configuration files as a unified diff.
+  platform:
+    support: full
+    platforms: Linux
+    description: A host of KVM guests, as root (C(become)).
 options:
   src:
     description: The site file on the controller; it is copied to O(path).
@@ -21,7 +34,7 @@ options:
     description: Which host, where the file has several. By default it is found by the machine's name or hardware.
     type: str
   confirm_within:
-    description: How long the host waits for the new connection, in seconds.
+    description: How long the host waits for the new connection, in seconds, 1 to 86400.
     type: int
     default: 60
   here:
@@ -69,8 +82,6 @@ confirmed:
   returned: when something was changed
 """
 
-import json
-
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bascule.net.plugins.module_utils.verbs import run
 
@@ -94,20 +105,28 @@ def main():
     for key in ("host", "driver", "root"):
         words += ["--" + key, asked[key]] if asked[key] else []
     words += ["--here"] if asked["here"] else []
-    plan = json.loads(run(module, "plan", *words, "--json"))
-    result = {"changed": bool(plan["changes"]), "changes": plan["changes"], "mind": plan["mind"]}
-    if module._diff and plan["files"]:
-        result["diff"] = {"prepared": run(module, "plan", *words, "--diff")}
-    if module.check_mode or not result["changed"]:
+    plan = run(module, "plan", *words)
+    changed = bool(plan["changes"] or plan["files"])
+    result = {"changed": changed, "changes": plan["changes"], "mind": plan["mind"]}
+    for words_of_it in plan["mind"]:
+        module.warn(words_of_it)
+    if module._diff and changed:
+        result["diff"] = {"prepared": _shown(plan)}
+    if module.check_mode or not changed:
         module.exit_json(**result)
     # always with a way back: that the controller reaches the host again is known only after the change
-    made = json.loads(
-        run(module, "apply", *words, "--yes", "--json", "--confirm-within", f"{asked['confirm_within']}s")
-    )
+    made = run(module, "apply", *words, "--yes", "--confirm-within", f"{asked['confirm_within']}s")
     result.update(changed=made["changed"], mind=made["mind"])
     if made["changed"]:
         result.update(change=made["change"], waits_s=made["confirm_within_s"])
     module.exit_json(**result)
+
+
+def _shown(plan):
+    """The changes, a line each, and the text of the configuration files."""
+    lines = ["{subject}: {action}".format(**change) for change in plan["changes"]]
+    lines += ["{action} {path}".format(**file) for file in plan["files"]]
+    return "\n".join(lines) + "\n" + "".join(file["diff"] for file in plan["files"])
 
 
 if __name__ == "__main__":
