@@ -59,7 +59,7 @@ def test_man_shows_them_without_a_warning(tmp_path: Path) -> None:
 
 
 def test_no_message_names_a_manual_page() -> None:
-    """The single file has none, nor has a checkout; the packages' pages are named by `man`, the units and the documents."""
+    """The single file and a checkout have none; those of packages are named by `man`, the units and the documents."""
     named = re.compile(r"\bbascule[\w.-]*\([1-8]\)")
     source = Path(bascule.__file__).parent
     texts = {path: path.read_text() for path in source.rglob("*.py") if path != source / "cli/manual.py"}

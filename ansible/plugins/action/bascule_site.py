@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import re
 import time
 from pathlib import Path
@@ -41,9 +42,9 @@ class ActionModule(ActionBase):
             result = self._execute_module("bascule.net.bascule_site", module_args=asked, task_vars=task_vars)
         except AnsibleConnectionFailure as error:
             return self._wait_until_back(asked, str(error), task_vars)
-        if result.get("failed") or result.get("waits_s") is None:
-            if source and asked["path"] != path:  # a copy for check mode has a name that nobody knows
-                result = {**result, "msg": result.get("msg", "").replace(asked["path"], Path(source).name)}
+        if source and asked["path"] != path:  # a copy for check mode has a name that nobody knows
+            result = json.loads(json.dumps(result, default=str).replace(asked["path"], Path(source).name))
+        if self._task.check_mode or result.get("failed") or result.get("waits_s") is None:
             return result
         answer = self._confirm(asked, result, task_vars)
         if answer.get("failed"):  # why is what is looked for, not each change that was to be

@@ -83,7 +83,7 @@ confirmed:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.bascule.net.plugins.module_utils.verbs import run
+from ansible_collections.bascule.net.plugins.module_utils.verbs import ask, run
 
 ARGUMENTS = {
     "src": {"type": "path"},
@@ -108,10 +108,12 @@ def main():
     plan = run(module, "plan", *words)
     changed = bool(plan["changes"] or plan["files"])
     result = {"changed": changed, "changes": plan["changes"], "mind": plan["mind"]}
-    for words_of_it in plan["mind"]:
-        module.warn(words_of_it)
+    for sentence in plan["mind"]:
+        module.warn(sentence)
     if module._diff and changed:
         result["diff"] = {"prepared": _shown(plan)}
+    if not changed:
+        result.update(_waiting(module))
     if module.check_mode or not changed:
         module.exit_json(**result)
     # always with a way back: that the controller reaches the host again is known only after the change
@@ -120,6 +122,15 @@ def main():
     if made["changed"]:
         result.update(change=made["change"], waits_s=made["confirm_within_s"])
     module.exit_json(**result)
+
+
+def _waiting(module):
+    """A change that an earlier play could not confirm any more: the host is as it should be, until it is taken back."""
+    _, now = ask(module, "status")
+    if now.get("status") != "applied" or now["seconds_left"] is None:
+        return {}
+    module.warn(f"change {now['change']} was made before and waits for its confirmation")
+    return {"changed": True, "change": now["change"], "waits_s": now["seconds_left"]}
 
 
 def _shown(plan):
