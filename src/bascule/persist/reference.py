@@ -56,9 +56,10 @@ FOOT = """\
 `bascule render --dialect commands` says all of it as `ip` commands, and once more with `brctl` and `ifconfig` where
 those suffice. Every file that Bascule writes begins with `# Written by bascule`. A foreign one that speaks for a link
 of yours is moved aside as a part of the change, whole, and comes back with it; what it says of others stays in its
-place ([how, in each dialect](../tutorial/one-nic.md#what-happens-to-a-file-that-configures-other-links-as-well)). What it says of a link of
-yours and the site file does not (addresses, routes, name servers, an MTU) is kept where the host has it after the
-change, and listed as not carried over where it has not.
+place
+([how, in each dialect](../tutorial/one-nic.md#what-happens-to-a-file-that-configures-other-links-as-well)).
+What it says of a link of yours and the site file does not (addresses, routes, name servers, an MTU) is kept where the
+host has it after the change, and listed as not carried over where it has not.
 """
 
 ETH = IfName("eth4")
