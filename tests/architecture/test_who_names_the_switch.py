@@ -29,8 +29,9 @@ KNOW = {
         "site/checks/plugs.py",
         "site/checks/switches.py",
         "site/codes.py",
-        "site/document.py",
-        "site/document_links.py",
+        "site/document/__init__.py",
+        "site/document/bonds.py",
+        "site/document/links.py",
     },
     "what the file wants of it": {
         "plan/target/bonds_and_vlans.py",

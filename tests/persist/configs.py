@@ -108,7 +108,7 @@ def routes(draw: st.DrawFn) -> StaticRoute:
 
 
 RULES = st.builds(
-    lambda fwmark, iif, ends, table, priority: PolicyRule(
+    lambda fwmark, iif, ends, table, priority, more: PolicyRule(
         priority=priority,
         table=table,
         source=ends[0] and ip_network(ends[0]),
@@ -116,6 +116,7 @@ RULES = st.builds(
         iif=iif,
         fwmark=fwmark,
         ipv6=":" in f"{ends}",
+        **more,
     ),
     st.sampled_from([None, "0x10", "0x1/0xff"]),
     st.sampled_from([None, "eth0", "lo"]),
@@ -124,6 +125,14 @@ RULES = st.builds(
     ),
     st.sampled_from([52, 254]),
     st.sampled_from([1000, 32000]),
+    st.sampled_from(
+        [
+            {},
+            {"inverted": True, "suppress_prefixlength": 0},
+            {"ipproto": "tcp", "dport": "8000-8100", "uidrange": "1000-1999"},
+            {"ipproto": "udp", "sport": "53", "oif": "eth0"},
+        ]
+    ),
 )
 
 

@@ -43,6 +43,7 @@ KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {  # of each table of the sc
 NETWORKS: dict[str, dict[str, Any]] = {"lan": {}, "tagged": {"vlan": 30}}
 LEASED = {"address": "dhcp", "ipv6": "auto"}
 STP = {"stp": True}
+BY_ARP = {"mode": "active-backup", "arp_interval": 1000, "arp_ip_target": "10.0.2.1"}
 AWARE = {"vlan_aware": True}
 SWITCH = {"kind": "openvswitch"}
 NEEDS: dict[str, dict[str, Any]] = {  # what must stand beside a key, so that it says anything
@@ -55,6 +56,16 @@ NEEDS: dict[str, dict[str, Any]] = {  # what must stand beside a key, so that it
     "ipv6_privacy": {"ipv6": "auto"},
     "search": {"dns": ["10.0.1.1"]},
     "primary": {"mode": "active-backup"},
+    "primary_reselect": {"mode": "active-backup"},
+    "fail_over_mac": {"mode": "active-backup"},
+    "num_grat_arp": {"mode": "active-backup"},
+    "resend_igmp": {"mode": "active-backup"},
+    "arp_interval": BY_ARP,
+    "arp_ip_target": BY_ARP,
+    "arp_validate": BY_ARP,
+    "arp_all_targets": BY_ARP,
+    "packets_per_slave": {"mode": "balance-rr"},
+    "lp_interval": {"mode": "balance-alb"},
     "updelay": {"miimon": 100},
     "downdelay": {"miimon": 100},
     **dict.fromkeys(("priority", "forward_delay", "hello", "max_age", "path_cost", "port_priority"), STP),
@@ -75,6 +86,12 @@ VALUES: dict[str, list[Any]] = {  # where an example of the schema does not fit 
     "uplink": ["eth4", "none"],
     "onlink": [True],
     "miimon": [100, 250],
+    "arp_interval": [250],
+    "arp_ip_target": ["10.0.2.1", ["10.0.2.1", "10.0.2.2"]],
+    "packets_per_slave": [0, 7],
+    "lp_interval": [3],
+    "resend_igmp": [0, 2],
+    "num_grat_arp": [0, 3],
     "Bond.mode": ["balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb"],
     "Bond.kind": ["linux"],  # one of Open vSwitch is a port of its bridge: tests/ovs
     "hello": ["3s", "1.5s"],
@@ -124,6 +141,13 @@ RULES: dict[str, list[dict[str, Any]]] = {
     "to": [{"to": "10.7.0.0/16", "table": 52, "priority": 1000}],
     "iif": [RULE | {"iif": "eth1"}],
     "fwmark": [RULE | {"fwmark": 7}, RULE | {"fwmark": "7/0xff"}],
+    "oif": [RULE | {"oif": "eth1"}],
+    "ipproto": [RULE | {"ipproto": "tcp"}],
+    "sport": [RULE | {"ipproto": "udp", "sport": 53}],
+    "dport": [RULE | {"ipproto": "tcp", "dport": "8000-8100"}],
+    "uidrange": [RULE | {"uidrange": "1000-1999"}],
+    "not": [{"not": True, "fwmark": "0xca6c", "table": 51820, "priority": 1000}],
+    "suppress_prefixlength": [{"table": "main", "suppress_prefixlength": 0, "priority": 999}],
     "family": [{"iif": "eth1", "family": "ipv6", "table": 52, "priority": 1000}],
 }
 PORTS: dict[str, list[dict[str, Any]]] = {

@@ -41,9 +41,10 @@ _COMMENT = re.compile(r"^\s*(?:[#;]|<!--).*|(?<=\s)#.*")
 _QUIET = re.compile(  # keys that name a file's own entry and say nothing of the network
     r"^\W*(?:export\s+)?(?:\w*uuid|timestamp|permissions|stable-id|hostname)\b\W*[=: ]", re.IGNORECASE
 )
-_NO_NUMBER = re.compile(  # netplan's version, the number of an alias, what the bonding driver calls by a name as well
+_NO_NUMBER = re.compile(  # netplan's version, the number of an alias, what others call by a name
     r"\bversion\W{0,2}: ?[0-9]\b|\bsleep [0-9.]+|\b([a-z][a-z0-9._-]*[0-9]):[0-9]{1,3}(?=[\s,]|$)"
-    r"|\b(?:bond[-_])?(?:mode|xmit[-_]hash[-_]policy|lacp[-_]rate|ad[-_]select|fail[-_]over[-_]mac)[= ][0-9]\b"
+    r"|\b(?:bond[-_])?(?:mode|xmit[-_]hash[-_]policy|lacp[-_]rate|ad[-_]select|fail[-_]over[-_]mac"
+    r"|primary[-_]reselect|arp[-_]validate|arp[-_]all[-_]targets)[= ][0-9]\b|\bip-?proto(?:col)?[= ][0-9]{1,3}\b"
 )
 _STANDARDS = re.compile(r"802-3-ethernet|(?:ieee)?802[.-](?:3ad|1q|1ad)", re.IGNORECASE)
 # of SUSE's scripts, where few keys are about the network

@@ -37,8 +37,10 @@ def host_route_entry(route: HostRoute, links: Mapping[IfName, LinkConfig]) -> di
 
 def rule_entry(rule: PolicyRule) -> dict[str, Any]:
     """A policy rule."""
-    ends = {"from": rule.source, "to": rule.to, "iif": rule.iif, "fwmark": rule.fwmark}
-    told: dict[str, Any] = {key: str(value) for key, value in ends.items() if value is not None}
+    ends = {"from": rule.source, "to": rule.to, **dict(rule.selectors)}
+    told: dict[str, Any] = {"not": True} if rule.inverted else {}
+    told |= {key: str(value) for key, value in ends.items() if value is not None}
+    told |= {} if rule.suppress_prefixlength is None else {"suppress_prefixlength": rule.suppress_prefixlength}
     if rule.ipv6 and rule.source is None and rule.to is None:
         told["family"] = "ipv6"
-    return told | {"table": rule.table, "priority": rule.priority}
+    return told | {"table": "main" if rule.table == MAIN_TABLE else rule.table, "priority": rule.priority}

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from bascule.importer.routing import host_route_entry, route_entry, rule_entry
 from bascule.model.dhcp.offers import use_words
 from bascule.model.host_links import LISTENING, MAIN_TABLE, Ipv6
-from bascule.model.links import Bond, Bridge, BridgePort, Physical, Vlan
+from bascule.model.links import BOND_KEYS, Bond, Bridge, BridgePort, Physical, Vlan
 from bascule.model.links.wake_on_lan import OFF
 from bascule.model.state import PortVlans
 from bascule.model.values import IfName, IpInterface, is_onlink
@@ -302,15 +302,12 @@ def _tree(options: Bridge, members: list[LinkConfig]) -> dict[str, Any]:
 def _bond_options(options: Bond) -> dict[str, Any]:
     """What differs from a bond that Bascule makes; without a word of it the kernel looks every 100 ms or never."""
     out: dict[str, Any] = {"miimon": options.miimon} if options.miimon not in {0, MIIMON_MS} else {}
-    out |= {name: value for name in ("updelay", "downdelay") if (value := getattr(options, name))}
-    if options.xmit_hash_policy != "layer2":
-        out["hash_policy"] = options.xmit_hash_policy
-    if options.ad_lacp_rate != "slow":
-        out["lacp_rate"] = options.ad_lacp_rate
-    if options.ad_select != "stable":
-        out["ad_select"] = options.ad_select
-    out |= {name: value for name in ("primary", "min_links") if (value := getattr(options, name))}
-    return out
+    said = options.as_json()
+    for key, field_name in BOND_KEYS.items():
+        if key != "miimon" and field_name in said:
+            value = said[field_name]
+            out[key] = _one_or_many(list(value)) if isinstance(value, tuple) else value
+    return out | ({"all_slaves_active": True} if options.all_slaves_active else {})
 
 
 def _carried(vlans: Iterable[PortVlans], native: int = 1) -> dict[str, Any]:

@@ -101,8 +101,22 @@ class PolicyRule(Struct, frozen=True, kw_only=True):
     to: IpNetwork | None = None
     iif: str | None = None
     fwmark: str | None = None  # as the kernel prints it: 0x10, or 0x10/0xff
+    oif: str | None = None
+    ipproto: str | None = None
+    sport: str | None = None  # a port, or a range of them
+    dport: str | None = None
+    uidrange: str | None = None
+    inverted: bool = False  # it is for all packets but these
+    suppress_prefixlength: int | None = None
     ipv6: bool = False
     place: Place = NOWHERE
+
+    @property
+    def selectors(self) -> tuple[tuple[str, str], ...]:
+        """Which packets it is for, but for their addresses, in the words and the order of ip-rule(8)."""
+        words = ("fwmark", "iif", "oif", "ipproto", "sport", "dport", "uidrange")
+        said = [(word, value) for word in words if (value := getattr(self, word)) is not None]
+        return tuple(sorted(said, key=lambda pair: pair[0] in {"sport", "dport"} and "-" in pair[1]))
 
 
 class HostLink(Struct, frozen=True, kw_only=True):
@@ -167,6 +181,17 @@ class Bond(HostLink, frozen=True, kw_only=True):
     primary: IfName | None = None
     min_links: int | None = None
     ad_select: str | None = None
+    primary_reselect: str | None = None
+    arp_interval: int | None = None
+    arp_ip_target: tuple[str, ...] | None = None
+    arp_validate: str | None = None
+    arp_all_targets: str | None = None
+    fail_over_mac: str | None = None
+    num_grat_arp: int | None = None
+    resend_igmp: int | None = None
+    all_slaves_active: bool | None = None
+    packets_per_slave: int | None = None
+    lp_interval: int | None = None  # in seconds
     by_kernel: bool = True  # else it is one port of the bridge over it, whoever makes that
 
 

@@ -176,3 +176,26 @@ def listed(words: Iterable[object], most: int = 6, *, between: str = ", ") -> st
 def series(words: Sequence[str]) -> str:
     """All of them: ``a, b and c``."""
     return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
+IP_PROTOCOLS = {"1": "icmp", "6": "tcp", "17": "udp", "47": "gre", "50": "esp", "58": "ipv6-icmp", "132": "sctp"}
+
+
+def parse_ip_protocol(text: str) -> str:
+    """A protocol of IP as iproute2 prints it. Raises ValueError."""
+    found = IP_PROTOCOLS.get(text, text.lower())
+    if not re.fullmatch(r"[a-z][a-z0-9.-]{1,15}|[0-9]{1,3}", found) or (found.isdigit() and not 0 < int(found) < 256):
+        raise ValueError(f"'{text}' is no protocol of IP")
+    return found
+
+
+def parse_span(text: str, highest: int, *, always: bool = False) -> str:
+    """A number or a range of them as iproute2 prints it: ``80``, ``1000-1999``; ``always`` as a range.
+
+    Raises ValueError.
+    """
+    first, _, last = text.partition("-")
+    numbers = [int(word) if word.isascii() and word.isdigit() else -1 for word in (first, last or first)]
+    if not 0 <= numbers[0] <= numbers[1] <= highest:
+        raise ValueError(f"'{text}' is no number up to {highest} and no range of them")
+    return str(numbers[0]) if numbers[0] == numbers[1] and not always else f"{numbers[0]}-{numbers[1]}"

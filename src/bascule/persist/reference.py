@@ -154,16 +154,29 @@ def probes() -> Iterator[tuple[str, NetworkConfig]]:
         before = getattr(default, name)
         value = not before if isinstance(before, bool) else 50
         yield f"port: {name}", _port(**{name: value})
-    lacp = _bond(mode="802.3ad", miimon=100, ad_lacp_rate="fast", xmit_hash_policy="layer3+4")
-    yield "bond: 802.3ad, fast LACP, hash policy", lacp
-    yield "bond: members that must have carrier, choice of aggregates", _bond(min_links=2, ad_select="count")
-    yield "bond: up and down delay", _bond(mode="active-backup", miimon=100, updelay=200, downdelay=200)
+    yield from _bonds()
     yield "VLAN eth4.30", _vlan("eth4.30")
     yield "VLAN with a name like vlan30", _vlan("vlan30")
     yield "VLAN with any name", _vlan("storage")
     yield "VLAN of 802.1ad (Q-in-Q)", _vlan("eth4.30", "802.1ad")
     yield from _rarer()
     yield "guests' taps left alone", replace(_bridge(), unmanaged=("tap*", "vnet*"))
+
+
+def _bonds() -> Iterator[tuple[str, NetworkConfig]]:
+    lacp = _bond(mode="802.3ad", miimon=100, ad_lacp_rate="fast", xmit_hash_policy="layer3+4")
+    yield "bond: 802.3ad, fast LACP, hash policy", lacp
+    yield "bond: members that must have carrier, choice of aggregates", _bond(min_links=2, ad_select="count")
+    yield (
+        "bond: watched by ARP",
+        _bond(mode="active-backup", arp_interval=1000, arp_ip_target=("10.0.0.1", "10.0.0.2"), arp_validate="all"),
+    )
+    again = _bond(mode="active-backup", miimon=100, num_peer_notif=3, resend_igmp=2, all_slaves_active=1)
+    yield "bond: what is sent after a fail-over, frames on inactive members", again
+    yield "bond: MAC of the active member", _bond(mode="active-backup", miimon=100, fail_over_mac="active")
+    yield "bond: packets for each member", _bond(packets_per_slave=7)
+    yield "bond: interval of learning packets", _bond(mode="balance-alb", lp_interval=3)
+    yield "bond: up and down delay", _bond(mode="active-backup", miimon=100, updelay=200, downdelay=200)
 
 
 def can_say(name: str, config: NetworkConfig) -> bool:

@@ -335,6 +335,13 @@ TreeTime = Annotated[  # in hundredths of a second, as the kernel counts them
     int,
     Scalar("COUNT", "a time in seconds", read_ticks, _schema(r"^[0-9]+(\.[0-9]{1,2})? ?s?$", "15s", "0.5s")),
 ]
+PeerNotices = Annotated[
+    int, number("COUNT", "a number of frames", 0, 255, 1, called="the number of frames ", hint=BOUNDS)
+]
+PacketCount = Annotated[
+    int, number("COUNT", "a number of packets", 0, 65535, 1, called="the number of packets ", hint=BOUNDS)
+]
+Seconds = Annotated[int, number("COUNT", "a number of seconds", 1, 2**31 - 1, 1, called="the time ", hint=BOUNDS)]
 MemberCount = Annotated[  # 0 and 1 mean the same to the kernel
     int, number("COUNT", "a number of members", 0, 1000, 1, called="the number of members ", hint=BOUNDS)
 ]

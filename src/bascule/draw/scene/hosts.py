@@ -15,7 +15,7 @@ from bascule.draw.scene.guests import add_guests, vlan_words
 from bascule.draw.scene.virtual import add_virtual
 from bascule.model.dhcp.offers import use_words
 from bascule.model.host_links import Bond, Bridge, HostLink, Ipv6, Nic, VlanLink
-from bascule.model.links import Macvtap, Tap
+from bascule.model.links import BOND_KEYS, Macvtap, Tap
 from bascule.model.links.wake_on_lan import wake_words
 from bascule.model.site import Guest, Host, Site
 from bascule.model.state import HostState
@@ -263,8 +263,7 @@ IPV6_NOTES = {Ipv6.AUTO: "IPv6 auto", Ipv6.DHCP: "DHCPv6", Ipv6.MANUAL: "IPv6 ma
 _ON = {True: "on", False: "off"}
 _TICKS = ("forward_delay", "hello", "max_age", "ageing")  # hundredths of a second
 _BRIDGE = ("priority", *_TICKS, "path_cost", "port_priority", "snooping", "querier", "pvid")
-_BOND = ("miimon", "updelay", "downdelay", "hash_policy", "lacp_rate", "primary", "min_links", "ad_select")
-_UNITS = {"miimon": " ms", "updelay": " ms", "downdelay": " ms"}
+_UNITS = {**dict.fromkeys(("miimon", "updelay", "downdelay", "arp_interval"), " ms"), "lp_interval": " s"}
 
 
 def declared_details(link: HostLink) -> Iterator[str]:
@@ -286,13 +285,14 @@ def declared_details(link: HostLink) -> Iterator[str]:
         yield f"MAC {link.mac}, given"
     if isinstance(link, Bridge) and link.port_flags:
         yield f"uplink: {', '.join(f'{name} {_ON[value]}' for name, value in link.port_flags)}"
-    keys = _BRIDGE if isinstance(link, Bridge) else _BOND if isinstance(link, Bond) else ()
+    keys = _BRIDGE if isinstance(link, Bridge) else tuple(BOND_KEYS) if isinstance(link, Bond) else ()
     for key in keys:
         value = getattr(link, key)
         if key == "pvid" and value == NO_VLAN:
             yield "nothing untagged comes in"
         elif value is not None:
-            shown = f"{value / 100:g} s" if key in _TICKS else str(value) + _UNITS.get(key, "")
+            text = ", ".join(value) if isinstance(value, tuple) else str(value)
+            shown = f"{value / 100:g} s" if key in _TICKS else text + _UNITS.get(key, "")
             yield f"{key.replace('_', ' ')} {'on' if value is True else 'off' if value is False else shown}"
     if isinstance(link, Bridge) and link.vlans:
         spans = (str(first) if first == last else f"{first}-{last}" for first, last in link.vlans)

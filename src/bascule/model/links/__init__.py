@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bascule.model.links.bond import KEYS as BOND_KEYS
 from bascule.model.links.bond import LOSES_GUESTS, Bond
 from bascule.model.links.bridge import PORTS_MAX, Bridge, BridgePort
 from bascule.model.links.openvswitch import InternalPort, OpenVSwitch, OpenVSwitchBond, PatchPort
@@ -14,6 +15,7 @@ from bascule.model.links.vlan import Vlan
 
 __all__ = [
     "BONDS",
+    "BOND_KEYS",
     "BRIDGES",
     "KINDS",
     "LOSES_GUESTS",

@@ -67,8 +67,7 @@ class LinkOptions(Struct, frozen=True, kw_only=True):
             value, reference = getattr(self, name), default if before is None else getattr(before, name)
             if value is None or value == reference or (reference is None and name in self.momentary):
                 continue  # None: whatever the kernel chooses
-            flag = isinstance(default, bool)
-            words += [self.argument_names.get(name, name), ON_OFF[bool(value)] if flag else str(value)]
+            words += [self.argument_names.get(name, name), _word(value, default)]
         return tuple(words)
 
     def mark_lost(self, name: str, alias: str | None, mark: str) -> tuple[str, str]:
@@ -91,8 +90,17 @@ def _same(cls: Any, values: tuple[Any, ...]) -> Any:
     return cls(**{name: value for (name, _), value in zip(defaults_of(cls), values, strict=True)})
 
 
+def _word(value: Any, default: Any) -> str:
+    """A value as an argument; a comma alone is a list of nothing (iplink_bond.c takes the words between commas)."""
+    if isinstance(default, tuple):
+        return ",".join(value) or ","
+    return ON_OFF[bool(value)] if isinstance(default, bool) else str(value)
+
+
 def _normal(value: Any, default: Any) -> Any:
     """iproute2 prints some flags as booleans and others as 0 and 1; the type of the default decides."""
+    if isinstance(default, tuple):
+        return tuple(value)
     if isinstance(default, bool):
         return bool(value)
     if isinstance(default, int):

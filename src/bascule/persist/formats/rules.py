@@ -10,12 +10,15 @@ from msgspec.structs import replace
 from bascule.model.host_links import MAIN_TABLE, PolicyRule
 from bascule.model.site_place import NOWHERE
 from bascule.model.state import RoutingRule
-from bascule.model.values import IfName
+from bascule.model.values import IP_PROTOCOLS, IfName, parse_ip_protocol, parse_span
 from bascule.persist.config import LinkConfig, NetworkConfig
 from bascule.persist.formats.values import parse_number, parse_prefix, parse_table
 
+SELECTORS = ("fwmark", "iif", "oif", "ipproto", "sport", "dport", "uidrange")
 _ARGUMENTS = {  # the words of ip-rule(8) and their short and old forms
-    **dict.fromkeys(("from", "to", "iif", "fwmark", "table", "priority", "protocol"), ""),
+    **dict.fromkeys(("from", "to", "table", "priority", "protocol", *SELECTORS, "suppress_prefixlength"), ""),
+    "sup_pl": "suppress_prefixlength",
+    "suppress_pl": "suppress_prefixlength",
     "dev": "iif",
     "lookup": "table",
     "pref": "priority",
@@ -25,12 +28,17 @@ _ARGUMENTS = {  # the words of ip-rule(8) and their short and old forms
 }
 
 
-def rule_words(rule: PolicyRule) -> str:
-    """The words behind ``ip rule add``."""
-    words = ["priority", str(rule.priority), "from", str(rule.source or "all")]
-    for key, value in (("to", rule.to), ("fwmark", rule.fwmark), ("iif", rule.iif)):
-        words += [key, str(value)] if value is not None else []
-    return " ".join([*words, "table", "main" if rule.table == MAIN_TABLE else str(rule.table)])
+def rule_words(rule: PolicyRule, *, by_number: bool = False) -> str:
+    """The words behind ``ip rule add``; ``by_number``: with the number of a protocol, where it is known."""
+    if by_number and rule.ipproto is not None:
+        numbers = {name: number for number, name in IP_PROTOCOLS.items()}
+        rule = replace(rule, ipproto=numbers.get(rule.ipproto, rule.ipproto))
+    words = [*(["not"] if rule.inverted else []), "priority", str(rule.priority), "from", str(rule.source or "all")]
+    words += ["to", str(rule.to)] if rule.to is not None else []
+    words += [word for pair in rule.selectors for word in pair]
+    words += ["table", "main" if rule.table == MAIN_TABLE else str(rule.table)]
+    suppressed = rule.suppress_prefixlength
+    return " ".join(words + (["suppress_prefixlength", str(suppressed)] if suppressed is not None else []))
 
 
 def parse_rule_words(given: list[str], *, ipv6: bool = False) -> PolicyRule:
@@ -39,7 +47,7 @@ def parse_rule_words(given: list[str], *, ipv6: bool = False) -> PolicyRule:
     Raises ValueError for what a site file has no word for.
     """
     values: dict[str, str] = {}
-    rest = list(given)
+    rest = [word for word in given if word != "not"]
     while rest:
         word = rest.pop(0)
         if word not in _ARGUMENTS or not rest:
@@ -48,13 +56,20 @@ def parse_rule_words(given: list[str], *, ipv6: bool = False) -> PolicyRule:
     prefixes = {
         key: parse_prefix(values[key]) for key in ("from", "to") if values.get(key, "all") not in {"all", "any"}
     }
-    mark = values.get("fwmark")
+    mark, suppressed = values.get("fwmark"), values.get("suppress_prefixlength")
     return PolicyRule(
         priority=parse_number(values.get("priority", "0")),
         table=parse_table(values.get("table", "main")),
         source=ip_network(prefixes["from"]) if "from" in prefixes else None,
         to=ip_network(prefixes["to"]) if "to" in prefixes else None,
         iif=values.get("iif"),
+        oif=values.get("oif"),
+        ipproto=parse_ip_protocol(values["ipproto"]) if "ipproto" in values else None,
+        sport=parse_span(values["sport"], 65535) if "sport" in values else None,
+        dport=parse_span(values["dport"], 65535) if "dport" in values else None,
+        uidrange=parse_span(values["uidrange"], 2**32 - 1, always=True) if "uidrange" in values else None,
+        inverted="not" in given,
+        suppress_prefixlength=None if suppressed in {None, "-1"} else parse_number(suppressed or "", 0, 128),
         fwmark="/".join(f"{int(part, 0):#x}" for part in mark.split("/")) if mark else None,
         ipv6=ipv6 or any(":" in text for text in prefixes.values()),
     )
@@ -94,7 +109,7 @@ def by_link(config: NetworkConfig) -> Mapping[IfName, list[PolicyRule]]:
 
 
 def _names(rule: PolicyRule, link: LinkConfig) -> bool:
-    return rule.iif == link.name
+    return link.name in {rule.iif, rule.oif}
 
 
 def _routes(rule: PolicyRule, link: LinkConfig) -> bool:

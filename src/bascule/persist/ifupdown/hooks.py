@@ -8,13 +8,14 @@ from ipaddress import ip_interface
 from typing import Any
 
 from bascule.model.dhcp.offers import Offer
-from bascule.model.links import Bridge, BridgePort, LinkOptions
+from bascule.model.links import Bond, Bridge, BridgePort, LinkOptions
 from bascule.model.links.options import defaults_of
 from bascule.model.links.wake_on_lan import ethtool_words
 from bascule.model.state import PortVlans
 from bascule.model.values import parse_ifname, parse_mac, parse_vid
 from bascule.persist.config import StaticRoute
 from bascule.persist.formats import sysfs
+from bascule.persist.formats.bonding import parse_bond_option
 from bascule.persist.formats.builder import Builder, LinkDraft
 from bascule.persist.formats.host_routes import is_host_route, parse_host_route
 from bascule.persist.formats.rules import parse_rule_words
@@ -41,6 +42,7 @@ from bascule.persist.ifupdown.words import wait_for_link_local
 from bascule.persist.parsed import without_secrets
 
 _BRD = ("brd", "broadcast")
+_SET: dict[str, type[LinkOptions]] = {"bridge": Bridge, "bridge_slave": BridgePort, "bond": Bond}
 _NOTHING = re.compile(
     r"(ifconfig \S+ (0\.0\.0\.0 )?(up|down)|ip link set( dev)? \S+ (up|down)|true|:"
     r"|ip link set( dev)? \S+ addrgenmode none|ip -6 addr(ess)? flush dev \S+ scope link"
@@ -196,10 +198,9 @@ def _ip(builder: Builder, draft: LinkDraft, rest: list[str], file: str, line: in
     rest = rest[2:]
     if rest[:1] == ["dev"]:
         rest = rest[1:]
-    if rest[1:3] == ["type", "bridge"]:
-        return _options(builder.draft(rest[0], file, line).options, Bridge, rest[3:])
-    if rest[1:3] == ["type", "bridge_slave"]:
-        return _options(builder.draft(rest[0], file, line).port, BridgePort, rest[3:])
+    if rest[1:2] == ["type"] and " ".join(rest[2:3]) in _SET:
+        kind, draft = _SET[rest[2]], builder.draft(rest[0], file, line)
+        return _options(draft.port if kind is BridgePort else draft.options, kind, rest[3:])
     return _link_words(builder, rest, file, line)
 
 
@@ -297,7 +298,8 @@ def _options(into: dict[str, Any], kind: type[LinkOptions], words: list[str]) ->
         if len(words) < 2 or words[0] not in known:
             raise ValueError(f"'{words[0]}' is not supported")
         field = known[words[0]]
-        values[field] = parse_bool(words[1]) if isinstance(defaults[field], bool) else parse_mask(words[1])
+        parse = parse_bool if isinstance(defaults[field], bool) else parse_mask
+        values[field] = parse_bond_option(field, words[1])[1] if kind is Bond else parse(words[1])
         words = words[2:]
     into.update(values)
     return True

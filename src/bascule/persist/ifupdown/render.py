@@ -14,6 +14,7 @@ from bascule.model.links.wake_on_lan import letters
 from bascule.model.values import IfName
 from bascule.persist.config import LinkConfig, NetworkConfig
 from bascule.persist.formats import linkfile
+from bascule.persist.formats.bonding import bond_words
 from bascule.persist.formats.gaps import Gaps
 from bascule.persist.formats.host_routes import host_route_words, routes_by_home
 from bascule.persist.formats.neighbours import command, on_link
@@ -27,6 +28,20 @@ from bascule.persist.ifupdown.words import SECONDS, wait_for_link_local
 NAME = "ifupdown"
 
 Lines = list[str]
+
+BY_COMMAND = frozenset(  # options of a bond for which ifenslave or ifupdown2's bond.py has no word; ip-link(8) has
+    {
+        "arp_interval",
+        "arp_ip_target",
+        "arp_validate",
+        "arp_all_targets",
+        "min_links",
+        "resend_igmp",
+        "all_slaves_active",
+        "packets_per_slave",
+        "lp_interval",
+    }
+)
 
 
 def render(config: NetworkConfig) -> dict[str, str]:
@@ -158,9 +173,8 @@ def _low(link: LinkConfig, config: NetworkConfig, members: list[LinkConfig], gap
             out.append(f"bridge-ports-condone-regex {condone(config.unmanaged)}")
     elif isinstance(options, Bond):
         out += [f"bond-slaves {names}", f"bond-mode {options.mode}", f"bond-miimon {options.miimon}"]
-        for field, value in options.as_json().items():
-            if field not in {"mode", "miimon"}:
-                out.append(f"bond-{field.replace('ad_lacp', 'lacp').replace('_', '-')} {value}")
+        said = [(field, word) for field, word in bond_words(options) if field not in {"mode", "miimon", *BY_COMMAND}]
+        out += [f"bond-{field.replace('_', '-')} {word}" for field, word in said]
     elif isinstance(options, Vlan):
         out += [f"vlan-raw-device {link.parent}", f"vlan-id {options.id}"]
         if link.name not in {f"{link.parent}.{options.id}", f"vlan{options.id}"}:
@@ -244,6 +258,9 @@ def _hooks(link: LinkConfig, members: list[LinkConfig]) -> Lines:
                 out.append(f"up ip link set dev {member.name} type bridge_slave {' '.join(member.port.arguments())}")
             out += [f"up {command}" for command in bridge_commands(member, member.name, link)]
         out += [f"up {command}" for command in bridge_commands(link, link.name)]
+    if isinstance(options, Bond):
+        words = [word for pair in bond_words(options) for word in pair if pair[0] in BY_COMMAND]
+        out += [f"up ip link set dev {link.name} type bond {' '.join(words)}"] if words else []
     if link.wol is not None:
         out.append(f"up ethtool -s {link.name} wol {letters(link.wol)} || true")
     if link.ipv6 is Ipv6.OFF:

@@ -246,7 +246,6 @@ class _Profile:
 
     def _bond(self, draft: LinkDraft) -> None:
         section = self.sections.get("bond", Section("bond", 0))
-        draft.options["miimon"] = 100  # what NetworkManager sets where neither miimon nor arp_interval is given
         for item in section.items:
             words = item.value.split(",") if item.key == "options" else [f"{item.key}={item.value}"]
             self.taken.add(("bond", item.key))
@@ -255,6 +254,8 @@ class _Profile:
                 with self.builder.left.unless_taken(self.path, item.line, f"[bond] {word}"):
                     field, value = parse_bond_option(key.strip(), text.strip())
                     draft.options[field] = value
+        if not draft.options.get("arp_interval"):  # what NetworkManager sets where neither is given
+            draft.options.setdefault("miimon", 100)
 
     def _port(self, draft: LinkDraft) -> None:
         for key, field, parse in (

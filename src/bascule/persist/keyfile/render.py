@@ -118,7 +118,8 @@ def _link(
             these = [rule for rule in rules if rule.ipv6 == ipv6]
             ends = [route for route in nowhere if (route.to.version == 6) == ipv6]
             items.extend(_nowhere(link, ends, items, gaps))
-            items.extend((f"routing-rule{number}", rule_words(rule)) for number, rule in enumerate(these, 1))
+            said = [rule_words(rule, by_number=True) for rule in these]  # NetworkManager takes no name of a protocol
+            items.extend((f"routing-rule{number}", words) for number, words in enumerate(said, 1))
         sections += [("ipv4", v4), ("ipv6", v6)]
     return ini.write(sections)
 

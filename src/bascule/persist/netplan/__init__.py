@@ -19,6 +19,17 @@ BOND_WORDS = {  # netplan's parameter: field
     "primary": "primary",
     "min-links": "min_links",
     "ad-select": "ad_select",
+    "primary-reselect-policy": "primary_reselect",
+    "arp-interval": "arp_interval",
+    "arp-ip-targets": "arp_ip_target",
+    "arp-validate": "arp_validate",
+    "arp-all-targets": "arp_all_targets",
+    "fail-over-mac-policy": "fail_over_mac",
+    "gratuitous-arp": "num_peer_notif",
+    "resend-igmp": "resend_igmp",
+    "all-slaves-active": "all_slaves_active",
+    "packets-per-slave": "packets_per_slave",
+    "learn-packet-interval": "lp_interval",
 }
 _UNITS = "etc/systemd/network"
 # a drop-in for each unit by which netplan speaks with Open vSwitch, netplan-ovs-NAME (systemd.unit(5))

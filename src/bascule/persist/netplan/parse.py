@@ -13,7 +13,6 @@ from bascule.model.host_links import Ipv6, Ipv6Privacy
 from bascule.model.links.wake_on_lan import MAGIC
 from bascule.model.values import parse_ifname, parse_mac, parse_vid
 from bascule.persist.formats import linkfile
-from bascule.persist.formats.bonding import parse_bond_option
 from bascule.persist.formats.builder import Builder, LinkDraft, add_gateway, option_setter, setter
 from bascule.persist.formats.rules import parse_rule_words
 from bascule.persist.formats.values import parse_bool, parse_ip, parse_mtu, parse_number, words
@@ -35,7 +34,7 @@ from bascule.persist.netplan.routes import destination_of, parse_whole_address, 
 from bascule.persist.netplan.switches import KINDS as SWITCHES
 from bascule.persist.netplan.switches import SwitchRows, foreign_kind, is_switched
 from bascule.persist.networkd.offers import Uses
-from bascule.persist.networkd.words import span_ms, span_ticks
+from bascule.persist.networkd.words import parse_bond_value, span_ticks
 from bascule.persist.parsed import Files, Hardware, Parsed
 
 KINDS = {"ethernets": "", "bridges": "bridge", "bonds": "bond", "vlans": "vlan", "dummy-devices": "dummy"}
@@ -253,12 +252,9 @@ class NetplanFiles:
     def _parameter(self, draft: LinkDraft, key: str, value: Node) -> None:
         if draft.kind == SWITCHES["bond"]:
             self.switches.parameter(draft, key, value)
-        elif draft.kind == "bond" and key in BOND_WORDS:
-            text = text_of(value)
-            field = BOND_WORDS[key]
-            if field in {"miimon", "updelay", "downdelay"} and not text.isdigit():
-                text = str(round(span_ms(text)))
-            draft.options[field] = parse_bond_option(field, text)[1]
+        elif draft.kind == "bond" and (field := BOND_WORDS.get(key.replace("member", "slave"))):
+            many = texts_of(value) if isinstance(value, yaml.SequenceNode) else [text_of(value)]
+            draft.options[field] = parse_bond_value(field, many)
         elif draft.kind == "bridge" and key == "stp":
             self.stp[draft.name] = parse_bool(text_of(value))
         elif draft.kind == "bridge" and key == "priority":

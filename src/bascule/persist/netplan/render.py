@@ -154,7 +154,9 @@ def _span(ticks: int) -> Any:
 
 def _bond(options: Bond) -> dict[str, Any]:
     said = {"mode": options.mode, **options.as_json()}
-    return {key: said[field] for key, field in BOND_WORDS.items() if field in said}
+    values = {key: said[field] for key, field in BOND_WORDS.items() if field in said}
+    values |= {"arp-ip-targets": list(options.arp_ip_target)} if options.arp_ip_target else {}
+    return values | ({"all-slaves-active": True} if options.all_slaves_active else {})
 
 
 def _ip(link: LinkConfig) -> dict[str, Any]:
@@ -210,8 +212,10 @@ def _nowhere(route: HostRoute) -> dict[str, Any]:
 
 
 def _has_words(rule: PolicyRule) -> bool:
-    """Whether netplan can say a rule: it has no word for the link by which packets come, nor for a mark's mask."""
-    return rule.iif is None and (rule.source or rule.to) is not None and "/" not in (rule.fwmark or "")
+    """Whether netplan can say a rule: by addresses and a mark without a mask, and none that is inverted."""
+    plain = {word for word, _ in rule.selectors} <= {"fwmark"} and "/" not in (rule.fwmark or "")
+    more = rule.inverted or rule.suppress_prefixlength is not None
+    return plain and not more and (rule.source or rule.to) is not None
 
 
 def _policy(rules: list[PolicyRule]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from bascule.persist.formats.vlans import without_default_vlan
 from bascule.persist.networkd import FOLDER
 from bascule.persist.networkd.offers import ipv6_words, lease_words
 from bascule.persist.networkd.routes import Items, Sections, host_routes, route_items
-from bascule.persist.networkd.words import BOND, DUID_TYPES, PORT_FLAGS, PRIVACY, TIMES
+from bascule.persist.networkd.words import BOND, BOND_TIMES, DUID_TYPES, PORT_FLAGS, PRIVACY, RULE_KEYS, TIMES
 
 NAME = "networkd"
 
@@ -118,7 +118,8 @@ def bond(options: Bond) -> Items:
     for name, key in BOND.items():
         value = getattr(options, name)
         if value != getattr(default, name):
-            out.append((key, f"{value}ms" if isinstance(value, int) and name != "min_links" else str(value)))
+            text = " ".join(value) if isinstance(value, tuple) else f"{value}{'ms' if name in BOND_TIMES else ''}"
+            out.append((key, text))
     return out
 
 
@@ -188,13 +189,11 @@ def rules(these: Iterable[PolicyRule]) -> Sections:
     out: Sections = []
     for rule in these:
         items = [("Priority", str(rule.priority)), ("Table", str(rule.table))]
-        for key, value in (
-            ("From", rule.source),
-            ("To", rule.to),
-            ("IncomingInterface", rule.iif),
-            ("FirewallMark", rule.fwmark),
-        ):
-            items += [(key, str(value))] if value is not None else []
+        items += [(key, str(value)) for key, value in (("From", rule.source), ("To", rule.to)) if value is not None]
+        items += [(RULE_KEYS[word], value) for word, value in rule.selectors]
+        if rule.suppress_prefixlength is not None:
+            items.append((RULE_KEYS["suppress_prefixlength"], str(rule.suppress_prefixlength)))
+        items += [("InvertRule", "yes")] if rule.inverted else []
         if rule.source is None and rule.to is None:
             items.append(("Family", "ipv6" if rule.ipv6 else "ipv4"))
         out.append(("RoutingPolicyRule", items))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -47,7 +48,19 @@ BOND = {
     "ad_lacp_rate": "LACPTransmitRate",
     "ad_select": "AdSelect",
     "min_links": "MinLinks",
+    "primary_reselect": "PrimaryReselectPolicy",
+    "arp_interval": "ARPIntervalSec",
+    "arp_ip_target": "ARPIPTargets",
+    "arp_validate": "ARPValidate",
+    "arp_all_targets": "ARPAllTargets",
+    "fail_over_mac": "FailOverMACPolicy",
+    "num_peer_notif": "GratuitousARP",
+    "resend_igmp": "ResendIGMP",
+    "all_slaves_active": "AllSlavesActive",
+    "packets_per_slave": "PacketsPerSlave",
+    "lp_interval": "LearnPacketIntervalSec",
 }
+BOND_TIMES = frozenset({"miimon", "updelay", "downdelay", "arp_interval"})  # in milliseconds
 PORT_FLAGS = {  # field of a port: key, and whether the key says the opposite
     "hairpin": ("HairPin", False),
     "guard": ("UseBPDU", True),
@@ -152,12 +165,17 @@ def _duid(kind: str, raw: str) -> str:
     return parse_duid(f"{number:04x}{raw}")
 
 
+def parse_bond_value(field: str, texts: Sequence[str]) -> Any:
+    """An option of a bond, whose times are spans of systemd.time(7), a number alone those of the driver's own unit."""
+    text = " ".join(texts)
+    if field == "lp_interval" or (field in BOND_TIMES and not text.isdigit()):
+        text = str(round(span_ms(text) / (1 if field in BOND_TIMES else 1000)))
+    return parse_bond_option(field, text)[1]
+
+
 def _bond(field: str) -> Callable[[LinkDraft, str], None]:
     def put(draft: LinkDraft, text: str) -> None:
-        if field in {"miimon", "updelay", "downdelay"}:
-            draft.options[field] = parse_number(str(round(span_ms(text))))
-        else:
-            draft.options[field] = parse_bond_option(field, text)[1]
+        draft.options[field] = parse_bond_value(field, [f"{text}s" if text.isdigit() and field in BOND_TIMES else text])
 
     return put
 
@@ -189,9 +207,16 @@ _RULE = {  # key of [RoutingPolicyRule]: the word of ip-rule(8)
     "To": "to",
     "IncomingInterface": "iif",
     "FirewallMark": "fwmark",
+    "OutgoingInterface": "oif",
+    "IPProtocol": "ipproto",
+    "SourcePort": "sport",
+    "DestinationPort": "dport",
+    "User": "uidrange",
+    "SuppressPrefixLength": "suppress_prefixlength",
     "Table": "table",
     "Priority": "priority",
 }
+RULE_KEYS = {word: key for key, word in _RULE.items()}
 
 
 def parse_rule(section: Section) -> PolicyRule:
@@ -199,8 +224,9 @@ def parse_rule(section: Section) -> PolicyRule:
     words: list[str] = []
     family = section.get("Family").lower()
     for item in section.items:
-        if item.key not in _RULE and item.key != "Family":
+        if item.key not in _RULE and item.key not in {"Family", "InvertRule"}:
             raise ValueError(f"'{item.key}' of a rule is not supported")
+        words += ["not"] if item.key == "InvertRule" and parse_bool(item.value) else []
         words += [_RULE[item.key], item.value] if item.key in _RULE else []
     if family == "both":
         raise ValueError("a rule for both address families: a site file has one for each")

@@ -187,11 +187,12 @@ def policy_rules(build: TargetBuilder, there: Iterable[RoutingRule]) -> tuple[Ro
     others = tuple(rule for rule in there if rule.words[-2:] != OWN_RULE)
     named = []
     for rule in build.host.rules:
-        words = ["from", str(rule.source or "all")]
-        for key, value in (("to", rule.to), ("fwmark", rule.fwmark), ("iif", rule.iif)):
-            words += [key, _short(value)] if value is not None else []
-        words[1] = _short(words[1])
+        words = ["not"] if rule.inverted else []
+        words += ["from", _short(rule.source or "all"), *(("to", _short(rule.to)) if rule.to is not None else ())]
+        words += [word for pair in rule.selectors for word in pair]
         words += ["lookup", NAMED.get(rule.table) or str(rule.table)]
+        if rule.suppress_prefixlength is not None:
+            words += ["suppress_prefixlength", str(rule.suppress_prefixlength)]
         wanted = RoutingRule(priority=rule.priority, words=tuple(words), ipv6=rule.ipv6)
         build.because(wanted.name, "it is declared", rule.place)
         named.append(wanted if wanted in others else replace(wanted, words=(*wanted.words, *OWN_RULE)))

@@ -10,7 +10,7 @@ from bascule.errors import BasculeError, Place, Problem, SiteFault
 from bascule.model.host_links import Bond as DeclaredBond
 from bascule.model.host_links import Bridge as DeclaredBridge
 from bascule.model.host_links import VlanLink
-from bascule.model.links import Bond, Vlan
+from bascule.model.links import BOND_KEYS, Bond, Vlan
 from bascule.model.state import Link
 from bascule.model.values import IfName
 from bascule.plan.target.addresses import lay_own_addresses, words_of
@@ -37,8 +37,8 @@ def lay_bond(build: TargetBuilder, bond: DeclaredBond) -> None:
     options = Bond(miimon=MIIMON_MS)
     if before is not None and isinstance(before.options, Bond):
         seen = before.options
-        options = replace(  # the kernel changes these only while the bond is down
-            options, ad_lacp_rate=seen.ad_lacp_rate, ad_select=seen.ad_select
+        options = replace(  # the kernel changes these only while the bond is down, or has no members
+            options, **{name: getattr(seen, name) for name in Bond.fixed - {"mode"}}
         )
         options = options if build.made(before) else seen
     made = before or Link(name=bond.name, options=options, mac=first.mac, alias=build.mark)
@@ -68,18 +68,11 @@ def _unknown(bond: DeclaredBond, place: Place) -> SiteFault:
 
 
 def _said(bond: DeclaredBond) -> dict[str, Any]:
-    """The options that the file says, by the kernel's names."""
-    said = {
-        "miimon": bond.miimon,
-        "updelay": bond.updelay,
-        "downdelay": bond.downdelay,
-        "xmit_hash_policy": bond.hash_policy,
-        "ad_lacp_rate": bond.lacp_rate,
-        "primary": bond.primary,
-        "min_links": bond.min_links,
-        "ad_select": bond.ad_select,
-    }
-    return {name: value for name, value in said.items() if value is not None}
+    """The options that the file says, by the kernel's names; members are watched by their carrier or by ARP."""
+    said = {name: getattr(bond, key) for key, name in BOND_KEYS.items()}
+    by_arp = {"miimon": 0} if bond.arp_interval else {"arp_interval": 0} if bond.miimon else {}
+    told = {name: value for name, value in said.items() if value is not None}
+    return by_arp | {name: int(value) if value is True or value is False else value for name, value in told.items()}
 
 
 def lay_vlan_link(build: TargetBuilder, vlan: VlanLink) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bascule.model.links import BONDS, LOSES_GUESTS
+from bascule.model.links import BOND_KEYS, BONDS, LOSES_GUESTS
 from bascule.site import document as d
 from bascule.site.wiring import DocumentWiring
 
-KERNEL_KEYS = ("miimon", "hash_policy", "min_links", "ad_select", "mac", "mtu")
+KERNEL_KEYS = (*(key for key in BOND_KEYS if key not in {"updelay", "downdelay", "lacp_rate", "primary"}), "mac", "mtu")
 
 
 def check_bonds(wiring: DocumentWiring) -> None:
@@ -64,7 +64,7 @@ def _switched(wiring: DocumentWiring, host: str, entry: d.Host) -> None:
             hint = f"take one of {', '.join(own)} (balance-tcp speaks LACP), or remove 'kind'"
             wiring.found.add("BOND", message, (*path, "mode"), hint=hint)
         for key in KERNEL_KEYS:
-            if getattr(bond, key) is not None:
+            if getattr(bond, key) not in {None, ()}:
                 message = f"'{key}' is an option of bonds of the kernel, and '{name}' is one of {made.maker}"
                 hint = f"remove '{key}', or set what {made.maker} has for it with {made.tool}"
                 wiring.found.add("BOND", message, (*path, key), hint=hint)

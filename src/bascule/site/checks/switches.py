@@ -5,7 +5,7 @@ from __future__ import annotations
 from bascule.model.values import IfName, derive_tap
 from bascule.site import document as d
 from bascule.site.checks.guards import default_guard
-from bascule.site.document_links import Mirror
+from bascule.site.document.links import Mirror
 from bascule.site.findings import Path, suggest
 from bascule.site.wiring import DocumentWiring
 

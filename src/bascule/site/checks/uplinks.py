@@ -12,6 +12,8 @@ from bascule.site.parsers import UNKNOWN
 from bascule.site.wiring import DocumentWiring
 
 NO_CABLE = "no cable is laid between two bridges (a veth pair, a patch port), for a loop through both stays unseen"
+BY_ARP = ("active-backup", "balance-rr", "balance-xor", "broadcast")  # bond_options.c
+ARP_TARGETS = 16  # BOND_MAX_ARP_TARGETS
 TREE_TIMES = {"forward_delay": (200, 3000), "hello": (100, 1000), "max_age": (600, 4000)}  # hundredths of a second
 
 
@@ -45,6 +47,7 @@ class _Host:
         if not bond.nics:
             self.found.add("BOND", f"bond '{name}' has no NIC", (*path, "nics"), hint="list its members, or remove it")
         self.bond_times(name, bond, path)
+        self.by_arp(name, bond, path)
         self.primary(name, bond, path)
         networks: dict[str, IfName] = {bond.network: name} if bond.network else {}
         for index, member in enumerate(bond.nics):
@@ -142,7 +145,8 @@ class _Host:
 
     def bond_times(self, name: IfName, bond: d.Bond, path: Path) -> None:
         """The kernel counts delays in whole looks at the carrier, and takes none where it does not look."""
-        every = 1 if not bond.by_kernel else 100 if bond.miimon is None else bond.miimon
+        usual = 0 if bond.arp_interval else 100
+        every = 1 if not bond.by_kernel else usual if bond.miimon is None else bond.miimon
         for key in ("updelay", "downdelay"):
             delay = getattr(bond, key)
             if delay and (not every or delay % every):
@@ -156,15 +160,37 @@ class _Host:
             ("lacp_rate", ("802.3ad",) if bond.by_kernel else ("balance-tcp",)),
             ("min_links", ("802.3ad",)),
             ("ad_select", ("802.3ad",)),
-            ("primary", ("active-backup", "balance-tlb", "balance-alb")),
+            *((key, ("active-backup", "balance-tlb", "balance-alb")) for key in ("primary", "primary_reselect")),
+            *((key, BY_ARP) for key in ("arp_interval", "arp_ip_target", "arp_validate", "arp_all_targets")),
+            *((key, ("active-backup",)) for key in ("fail_over_mac", "num_grat_arp")),
+            ("resend_igmp", ("active-backup", "balance-rr", "balance-tlb", "balance-alb")),
+            ("packets_per_slave", ("balance-rr",)),
+            ("lp_interval", ("balance-tlb", "balance-alb")),
         ):
             if not bond.by_kernel and key in KERNEL_KEYS:
                 continue  # told there
-            if getattr(bond, key) is not None and bond.mode not in modes:
+            if getattr(bond, key) not in {None, ()} and bond.mode not in modes:
                 self.found.add(
                     "BOND", f"'{key}' of bond '{name}' has no effect in mode {bond.mode}", (*path, key),
                     hint=f"it belongs to {' and '.join(modes)}; remove it, or write mode: {modes[0]}",
                 )  # fmt: skip
+
+    def by_arp(self, name: IfName, bond: d.Bond, path: Path) -> None:
+        """The kernel watches members by their carrier or by ARP, which needs whom to ask, by IPv4."""
+        if not bond.by_kernel:
+            return
+        if bond.arp_interval and bond.miimon:
+            message = f"bond '{name}' watches its members by ARP or by their carrier, not by both"
+            self.found.add("BOND", message, (*path, "miimon"), hint="remove 'miimon', or 'arp_interval'")
+        if bool(bond.arp_interval) != bool(bond.arp_ip_target) and bond.mode in BY_ARP:
+            there, lacks = ("arp_interval", "arp_ip_target")[:: 1 if bond.arp_interval else -1]
+            message = f"'{there}' of bond '{name}' has no effect without '{lacks}'"
+            self.found.add("BOND", message, (*path, there), hint=f"add '{lacks}', or remove it")
+        for index, target in enumerate(bond.arp_ip_target):
+            if target.version == 6 or index >= ARP_TARGETS:
+                what = "is no IPv4 address" if target.version == 6 else f"is one of more than {ARP_TARGETS}"
+                message = f"target {target} of bond '{name}' {what}"
+                self.found.add("BOND", message, (*path, "arp_ip_target", index), hint="remove it")
 
     def primary(self, name: IfName, bond: d.Bond, path: Path) -> None:
         """The primary is a member, and there are as many members as must have carrier."""

@@ -12,23 +12,21 @@ from bascule.model.dialects import persistent
 from bascule.model.host_links import NOWHERE_TO
 from bascule.model.values import IfName
 from bascule.site import scalars as s
-from bascule.site.document_links import (
-    Bond,
+from bascule.site.document.bonds import Bond
+from bascule.site.document.links import (
     Bridge,
     DeclaredPort,
     Fdb,
     Guard,
     HostLink,
-    LinkRoute,
     Native,
     Nic,
-    PolicyRule,
     PortFlags,
-    Route,
     Switch,
     VlanLink,
     WiredLink,
 )
+from bascule.site.document.routing import LinkRoute, PolicyRule, Route
 from bascule.site.entry import Entry, Listed, Many, Named, NamedLink, OneOrMany, as_list
 from bascule.site.findings import shown
 

@@ -9,10 +9,11 @@ from pydantic_core import CoreSchema
 
 from bascule.model import links
 from bascule.model.host_links import Ipv6, Ipv6Privacy
-from bascule.model.links import BONDS, BRIDGES
+from bascule.model.links import BRIDGES
 from bascule.model.links.wake_on_lan import MODES, OFF
 from bascule.model.values import IfName
 from bascule.site import scalars as s
+from bascule.site.document.routing import LinkRoute
 from bascule.site.entry import Entry, Listed, Many
 from bascule.site.findings import shown
 from bascule.site.parsers import NO_UPLINK
@@ -25,45 +26,6 @@ class Switch(Entry):
 
     name: s.Text = Field(description="The switch's name, as in its LLDP frames.")
     port: s.Text = Field(description="The port's name on that switch.")
-
-
-class Route(Entry):
-    """A network that lies behind a router."""
-
-    model_config = ConfigDict(title="a route")
-
-    to: s.Subnet = Field(description="The network behind the router.")
-    via: s.Address = Field(description="The next hop, on this link's network.")
-    metric: s.Metric | None = Field(None, description="Of several routes to one network the lowest is used.")
-
-
-class LinkRoute(Entry):
-    """A network that the host reaches over this link."""
-
-    model_config = ConfigDict(title="a route of a host")
-
-    to: s.Subnet = Field(description="The network.")
-    via: s.Address | None = Field(None, description="The next hop; without one the network is on-link here.")
-    metric: s.Metric | None = Field(None, description="Of several routes to one network the lowest is used.")
-    table: s.Table | None = Field(None, description="The routing table, where it is not the main one (see `rules`).")
-    onlink: s.Boolean = Field(False, description="The next hop is on-link though no prefix here contains it.")
-    src: s.Address | None = Field(None, description="The preferred source: which of its addresses the host sends from.")
-
-
-class PolicyRule(Entry):
-    """Which packets are routed by which table; rules are looked up in the order of their priorities."""
-
-    model_config = ConfigDict(title="a policy rule")
-
-    priority: s.Priority = Field(description="The lowest is looked up first; the main table has 32766.")
-    table: s.Table = Field(description="The routing table.")
-    from_: s.Subnet | None = Field(None, alias="from", description="Packets from these addresses.")
-    to: s.Subnet | None = Field(None, description="Packets to these addresses.")
-    iif: s.Text | None = Field(None, description="Packets that come in on this link; 'lo' are the host's own.")
-    fwmark: s.Fwmark | None = Field(None, description="Packets with this firewall mark, as 0x10 or 0x10/0xff.")
-    family: Annotated[str, s.choice("ipv4", "ipv6", noun="an address family")] | None = Field(
-        None, description="Where neither 'from' nor 'to' shows it; ipv4 if not given."
-    )
 
 
 HOOK_WORDS = ("pre-up", "up", "post-up", "down", "pre-down", "post-down")
@@ -148,70 +110,6 @@ class Nic(WiredLink):
         "not given.",
     )
     switch: Switch | None = Field(None, description="The switch port that it should be plugged into.")
-
-
-BOND_MODES = (
-    "active-backup",
-    "802.3ad",
-    "balance-rr",
-    "balance-xor",
-    "broadcast",
-    "balance-tlb",
-    "balance-alb",
-    *(mode for kind in BONDS.values() for mode in kind.alone),
-)
-
-
-SELECTIONS = ("stable", "bandwidth", "count")
-HASH_POLICIES = ("layer2", "layer2+3", "layer3+4", "encap2+3", "encap3+4", "vlan+srcmac")
-
-
-class Bond(WiredLink):
-    """Several NICs as one, usable as an uplink; the host can have addresses on it as on a NIC."""
-
-    model_config = ConfigDict(title="a bond")
-
-    nics: Listed[s.Member] = Field(
-        description="Its members (names under 'nics'), which carry no address; 'unknown' among them (from an import) "
-        "must be named before a plan is made."
-    )
-    mode: Annotated[str, s.choice(*BOND_MODES, noun="a bonding mode")] = Field(
-        "active-backup",
-        description="The kernel's bonding mode; 802.3ad needs LACP on the switch. balance-slb and balance-tcp (with "
-        "LACP) are Open vSwitch's, for the uplink of such a bridge.",
-    )
-    kind: Annotated[str, s.choice(*BONDS, noun="a kind of bond")] | None = Field(
-        None, description="Who makes it: the kernel (linux), or Open vSwitch, which makes active-backup as well."
-    )
-    miimon: s.Milliseconds | None = Field(
-        None, description="How often it checks its members' carrier, in milliseconds; 100 for a bond that is made."
-    )
-    updelay: s.Milliseconds | None = Field(None, description="How long a member waits after its carrier came, in ms.")
-    downdelay: s.Milliseconds | None = Field(None, description="How long a member stays after its carrier went, in ms.")
-    hash_policy: Annotated[str, s.choice(*HASH_POLICIES, noun="a hash policy")] | None = Field(
-        None, description="The transmit hash: by what balance-xor and 802.3ad choose a member for a frame."
-    )
-    lacp_rate: Annotated[str, s.choice("slow", "fast", noun="a rate of LACP")] | None = Field(
-        None, description="How often 802.3ad asks its partner for an LACPDU: every 30 s, or every second."
-    )
-    primary: s.LinkName | None = Field(None, description="The member that carries the frames whenever it has carrier.")
-    min_links: s.MemberCount | None = Field(
-        None, description="How many members must have carrier for the bond to have it (802.3ad); 1 if not given."
-    )
-    ad_select: Annotated[str, s.choice(*SELECTIONS, noun="a choice of aggregates")] | None = Field(
-        None, description="When 802.3ad selects another aggregator, and whether by bandwidth or by the number of ports."
-    )
-
-    @property
-    def made(self) -> type[links.Bond]:
-        """What it is on the host: where the file does not say who makes it, a mode may that the kernel lacks."""
-        alone = (kind for kind in BONDS.values() if self.mode in kind.alone)
-        return BONDS[self.kind] if self.kind is not None else next(alone, links.Bond)
-
-    @property
-    def by_kernel(self) -> bool:
-        """Whether the kernel makes it."""
-        return self.made.by_kernel
 
 
 class VlanLink(WiredLink):
