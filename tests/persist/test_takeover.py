@@ -279,3 +279,28 @@ def test_an_attempt_of_networkmanager_at_dhcp_takes_no_port_off_its_bridge(tmp_p
     assert "planned again" not in applied, applied
     assert killed.splitlines()[:2] == ["is stopped", "runs again"], killed
     assert json.loads(killed.splitlines()[2])["changes"] == [], killed
+
+
+CHANGED = """\
+export PATH={bin}:/usr/local/sbin:/usr/sbin:/sbin:$PATH
+{before}
+{up}
+ip -d -o monitor link >/tmp/links & monitor=$!
+for options in "stp: true, forward_delay: 2s" "ageing: 77s"; do
+    sed -i "s/address: from-uplink.*}}/address: from-uplink, $options}}/" /site.yaml
+    bascule apply /site.yaml --here --yes --no-confirm --driver none >&2
+done
+kill $monitor
+grep ': br2: ' /tmp/links | grep -o 'stp_state [01]' | uniq
+"""
+
+
+@pytest.mark.kernel
+def test_networkd_does_not_put_back_what_its_file_for_a_bridge_said_before(tmp_path: Path) -> None:
+    """It sets a bridge's options when it first hears of one that it has read a file for, in the next change else."""
+    host = HOSTS["netplan"]
+    script = CHANGED.format(bin=Path(sys.executable).parent, before=host.before, up=host.up)
+    seen = ask(tmp_path, host.packages, {**host.files, "site.yaml": SITE}, script, nics=NICS, timeout_s=100)
+    assert seen.status == 0, seen.stdout + seen.stderr
+    assert seen.stdout.splitlines()[-2:] == ["stp_state 1", "stp_state 0"], seen.stdout
+    assert seen.stdout.count("stp_state 1") == 1, seen.stdout

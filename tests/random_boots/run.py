@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import sys
-import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
@@ -35,12 +32,25 @@ state() {{
 listing() {{
     find /etc -xdev -type f -printf '%p %m %u %g ' -exec sha1sum {{}} \\; | grep -v '^/etc/\\(ld\\|resolv\\)' | sort
 }}
+disk() {{
+    tell disk; cd /
+    tar c $(ls -d {folders} 2>/dev/null) | base64 -w 0; echo
+}}
 has() {{ for one in "$@"; do ip addr show | grep -q "inet6* $one" || return 1; done; }}
 until_has() {{ for i in $(seq 400); do has "$@" && break; sleep 0.1; done; sleep 0.5; }}
 udev() {{ for file in /etc/sysctl.d/*bascule*; do [ ! -e $file ] || sysctl -q -p $file 2>/dev/null || true; done; }}
 plan() {{ udev; bascule plan /site.yaml --here --driver none --json >/tmp/plan 2>&1; }}
 empty() {{ plan; grep -q '"changes": *\\[\\]' /tmp/plan; }}
 until_empty() {{ for i in $(seq 30); do empty && break; sleep 1; done; tell "$1"; cat /tmp/plan; }}
+unit() {{
+    tell $1; [ ! -e /etc/systemd/system/$1.service ] || sed -n 's/^ExecStart=//p' /etc/systemd/system/$1.service | sh
+}}
+if [ -e /disk ]; then # this is the next start of a machine
+    base64 -d /disk | tar x -C /
+    echo 11111111-2222-3333-4444-555555555555 >/tmp/boot
+    mount --bind /tmp/boot /proc/sys/kernel/random/boot_id
+    unit bascule-boot || echo "status $?"
+fi
 {before}
 {up} || true
 """
@@ -48,40 +58,63 @@ FOUND = """\
 until_has {addresses}
 state found
 listing >/tmp/before
-apply() {{ bascule apply /site.yaml --here --yes --driver none --json "$@"; }}
+tell found-files; cat /tmp/before
+apply="bascule apply /site.yaml --here --yes --driver none --json"
 """
 KEPT = """\
-tell apply; apply --no-confirm || echo "status $?"
+tell apply; $apply --no-confirm || echo "status $?"
 until_empty again
 state applied
-cd /etc; tell files
-tar c network netplan systemd NetworkManager sysctl.d bascule 2>/dev/null | base64 -w 0; echo
+disk
+tell undo; bascule undo --yes --json || echo "status $?"
+"""
+TWICE = """\
+$apply --no-confirm >/tmp/said || {{ tell apply; cat /tmp/said; echo "status $?"; }}
+until_empty between
+state first; tell first-files; listing
+cp /second.yaml /site.yaml
+tell apply; $apply --no-confirm || echo "status $?"
+until_empty again
+state applied
+disk
+tell second-undo; bascule undo --yes --json || echo "status $?"
+sleep {settle}; state first-back; tell first-back-files; listing
 tell undo; bascule undo --yes --json || echo "status $?"
 """
 UNCONFIRMED = """\
-tell apply; apply --confirm-within 1s || echo "status $?"
+tell apply; $apply --confirm-within 1s || echo "status $?"
 tell undo; sleep 2; for i in $(seq 80); do bascule status --json | grep -q '"taken-back"' && break; sleep 0.5; done
 """
 KILLED = """\
-apply --no-confirm >/tmp/said & sleep {after}; kill -9 $! || true; wait $! || true
+$apply --no-confirm >/tmp/said &
+until ls -d /var/lib/bascule/checkpoints/* >/dev/null 2>&1 || ! kill -0 $! 2>/dev/null; do sleep 0.05; done
+sleep {after}; kill -9 $! || true; wait $! || true
 tell apply; cat /tmp/said
 tell undo; bascule undo --yes --json || echo "ends with $?"  # nothing was begun, or it is as before by now
+"""
+POWER_CUT = """\
+mkdir -p /run/systemd/system
+tell apply; $apply --confirm-within 1h || echo "status $?"
+disk
 """
 BACK = """\
 until_has {addresses}
 sleep {settle}
 state back
-listing >/tmp/after
-tell difference; diff /tmp/before /tmp/after || true
+tell back-files; listing
 """
 BOOT = """\
 until_empty boot
 state booted
 """
+REST = """\
+unit bascule-boot-rest || echo "status $?"
+tell undo; bascule status --json
+"""
 SETTLES_S = {"networkd": 2, "netplan": 2, "keyfile": 4}
 FOLDERS = (
-    "etc/network/", "etc/netplan/", "etc/systemd/network/", "etc/systemd/system/", "etc/NetworkManager/",
-    "etc/sysctl.d/", "etc/bascule/",
+    "etc/network", "etc/netplan", "etc/systemd/network", "etc/systemd/system", "etc/NetworkManager", "etc/sysctl.d",
+    "etc/bascule", "var/lib/bascule",
 )  # fmt: skip
 
 
@@ -97,31 +130,50 @@ def faults(seed: int, dialect: str, folder: Path, refused: list[str]) -> Iterato
     """What is wrong of one host."""
     random = Random(f"{seed} {dialect}")
     facts = random_facts(random)
-    installed = files(dialect, facts, random)
-    site = yaml.safe_dump(random_wanted(random, facts, dialect), sort_keys=False)
-    ending = random.choices((KEPT, UNCONFIRMED, KILLED), (6, 2, 2))[0]
-    script = FOUND + ending.replace("{after}", f"{random.uniform(0.1, 2):.2f}") + BACK
-    found = _room(folder / "first", dialect, {**installed, "site.yaml": site}, script, facts)
-    before, back = _state(found["found"]), _state(found["back"])
-    if "status " in found["undo"]:
-        yield f"undo: {found['undo'][-600:]}"
-    yield from (f"undo, files: {line}" for line in found["difference"].splitlines() if line[:1] in "<>")
-    yield from _differences("undo", before, back, NICS)
-    if ending == KILLED:
+    site, second = random_wanted(random, facts, dialect), random_wanted(random, facts, dialect)
+    tree = {"site.yaml": yaml.safe_dump(site, sort_keys=False), "second.yaml": yaml.safe_dump(second, sort_keys=False)}
+    ending = random.choices((KEPT, TWICE, UNCONFIRMED, KILLED, POWER_CUT), (4, 4, 2, 2, 3))[0]
+    script = FOUND + ending.replace("{after}", f"{random.uniform(0, 1.5):.2f}")
+    back = "" if ending == POWER_CUT else BACK
+    seen = _room(folder / "first", dialect, {**files(dialect, facts, random), **tree}, script + back, facts)
+    done = json.loads(seen["apply"].partition("status ")[0] or "{}")
+    if ending != KILLED and not done.get("change"):
+        problems = {one["code"]: one["message"] for one in done.get("problems", ())}
+        words = "; ".join(": ".join(each) for each in problems.items()) or "nothing"
+        if "TAKEN-BACK" in problems:
+            yield f"apply: {words}"
+        else:
+            refused.append(words)
         return
-    done = json.loads(found["apply"].partition("status ")[0] or "{}")
-    if not done.get("change"):
-        refused.append("; ".join(f"{one['code']}: {one['message']}" for one in done.get("problems", ())) or "nothing")
+    if ending == POWER_CUT:
+        seen |= _room(folder / "second", dialect, {**tree, "disk": seen["disk"]}, REST + BACK, facts)
+        if "was taken back" not in seen["undo"]:
+            yield f"after the power cut: {seen['bascule-boot']} {seen['bascule-boot-rest']} {seen['undo']}"
+    before = _state(seen["found"])
+    if "status " in seen["undo"]:
+        yield f"undo: {seen['undo'][-600:]}"
+    yield from _files_differ("undo", seen["found-files"], seen["back-files"])
+    yield from _differences("undo", before, _state(seen["back"]), NICS)
+    if ending in (KILLED, POWER_CUT):
         return
-    if "status " in found["apply"]:
-        yield f"apply: {found['apply'][-600:]}"
+    if "status " in seen["apply"]:
+        yield f"apply: {seen['apply'][-600:]}"
     if ending == UNCONFIRMED:
         return
-    yield from _changes("the second plan", found["again"])
-    booted = _room(folder / "second", dialect, {**_unpacked(found["files"]), "site.yaml": site}, BOOT, facts)
+    named = set(site["hosts"]["kvm"]["nics"])
+    if ending == TWICE:
+        tree["site.yaml"] = tree["second.yaml"]
+        named |= set(second["hosts"]["kvm"]["nics"])
+        yield from _changes("the plan between", seen["between"])
+        if "status " in seen["second-undo"]:
+            yield f"undo of the second: {seen['second-undo'][-600:]}"
+        yield from _files_differ("undo of the second", seen["first-files"], seen["first-back-files"])
+        first, again = _state(seen["first"]), _state(seen["first-back"])
+        yield from _differences("undo of the second", first, again, [*{**first.addresses, **again.addresses}])
+    yield from _changes("the second plan", seen["again"])
+    booted = _room(folder / "second", dialect, {**tree, "disk": seen["disk"]}, BOOT, facts)
     yield from _changes("after the next start", booted["boot"])
-    named = set(yaml.safe_load(site)["hosts"]["kvm"]["nics"])
-    applied, after = _state(found["applied"]), _state(booted["booted"])
+    applied, after = _state(seen["applied"]), _state(booted["booted"])
     yield from _differences("start", applied, after, [nic for nic in applied.addresses if nic != "lo"])
     yield from _differences("links of others", before, after, [nic for nic in NICS if nic not in named])
 
@@ -131,7 +183,7 @@ def _room(folder: Path, dialect: str, tree: Mapping[str, str], script: str, fact
     host = HOSTS[dialect]
     values = {
         "bin": Path(sys.executable).parent, "unit": ENABLED.get(dialect, ""), "nics": " ".join(NICS),
-        "before": host.before, "up": host.up, "settle": SETTLES_S.get(dialect, 0),
+        "before": host.before, "up": host.up, "settle": SETTLES_S.get(dialect, 0), "folders": " ".join(FOLDERS),
         "addresses": " ".join(address for one in facts for address in one.addresses),
     }  # fmt: skip
     seen = ask(folder, host.packages, tree, (HEAD + script).format(**values), nics=NICS, timeout_s=200)
@@ -141,13 +193,10 @@ def _room(folder: Path, dialect: str, tree: Mapping[str, str], script: str, fact
     return {name.strip(): text for name, _, text in parts}
 
 
-def _unpacked(text: str) -> dict[str, str]:
-    with tarfile.open(fileobj=io.BytesIO(base64.b64decode(text))) as archive:
-        return {
-            f"etc/{one.name}": archive.extractfile(one).read().decode()  # type: ignore[union-attr]  # a regular file
-            for one in archive
-            if one.isfile() and f"etc/{one.name}".startswith(FOLDERS)
-        }
+def _files_differ(when: str, one: str, other: str) -> Iterator[str]:
+    had, has = set(one.splitlines()), set(other.splitlines())
+    yield from (f"{when}, files: - {line}" for line in sorted(had - has))
+    yield from (f"{when}, files: + {line}" for line in sorted(has - had))
 
 
 def _changes(when: str, text: str) -> Iterator[str]:

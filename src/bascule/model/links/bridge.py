@@ -69,6 +69,12 @@ class Bridge(LinkOptions, frozen=True, kw_only=True):
             found = replace(found, forward_delay=None, hello_time=None, max_age=None)
         return found
 
+    def arguments(self, before: Self | None = None) -> tuple[str, ...]:
+        """Where STP ends, what the kernel hid is said: it keeps the ageing time that it had shortened (br_stp.c)."""
+        if before is not None and before.stp_state and not self.stp_state:
+            before = replace(before, **{name: -1 for name in self.momentary if getattr(before, name) is None})
+        return super().arguments(before)
+
     def with_times(self, usual: Bridge) -> Self:
         """The same, with another bridge's times where the kernel hides its own."""
         hidden = {name: getattr(usual, name) for name in self.momentary if getattr(self, name) is None}

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from bascule.apply.engine import execute
 from bascule.errors import BasculeError
 from bascule.model.dhcp.identity import ClientId
+from bascule.model.links.bridge import Bridge
 from bascule.model.state import Address, HostState
 from bascule.model.values import IfName
 from bascule.model.volatile import Lifetime
@@ -22,6 +23,7 @@ from bascule.persist.manager import Ours, Takeover, concerns
 from bascule.persist.takeover import tell
 from bascule.plan.diff import diff
 from bascule.providers.observe import observe
+from bascule.system.net.iproute import batch
 from bascule.system.net.managers import networkd_dhcp, networkd_has, runs_here
 
 SETTLE_S = 1.0  # in which networkd begins with a link
@@ -60,6 +62,7 @@ def _reload(before: HostState) -> list[str]:
     leased = _leased(before)
     waiting = {name for name in leased if not _has_lease(name)}  # they get one only now
     faults = tell("networkctl", "reload")
+    _show(before)
     if not leased:
         return faults
     gone_since: float | None = None
@@ -76,6 +79,16 @@ def _reload(before: HostState) -> list[str]:
             gone_since = moment
         elif moment > gone_since + ANSWER_S:
             return faults + _bring_back(before, now, lost, moment - begun)
+
+
+def _show(state: HostState) -> None:
+    """Let it see each bridge once more, whose options it sets as soon as it hears of one that it has read a file for.
+
+    Unless that is now, when they are as the file says already, it is in the middle of the next change, which it reverts
+    (networkd 252, netdev_bridge_post_create). A group that is set tells everybody of a link, the same one as well.
+    """
+    bridges = [link for link in state.links.values() if link.up and isinstance(link.options, Bridge)]
+    batch("ip", "".join(f"link set dev {link.name} group {link.group}\n" for link in bridges))
 
 
 def _leased(state: HostState) -> Leased:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from itertools import pairwise
 
 from msgspec.structs import replace
 
@@ -148,7 +149,7 @@ def _settings(old: Link, new: Link, *, released: bool) -> Iterator[Step]:
             Phase.SETTINGS,
             name,
             f"set {' '.join(changed)}",
-            *_option_commands(old, new, changed),
+            *_option_commands(new, changed),
             risk=_option_risk(old, new),
             about="options",
         )
@@ -203,16 +204,14 @@ def _altname(verb: str, name: str, altname: str) -> Command:
     return ip("link", "property", verb, "dev", name, "altname", altname)
 
 
-def _option_commands(old: Link, new: Link, changed: tuple[str, ...]) -> Iterator[Command]:
+def _option_commands(new: Link, changed: tuple[str, ...]) -> Iterator[Command]:
     """The kernel reads a forward delay before it stops STP, under which it refuses one below 2 s."""
-    if isinstance(new.options, Bridge) and isinstance(old.options, Bridge) and old.options.stp_state:
-        if not new.options.stp_state:
-            yield ip("link", "set", "dev", new.name, "type", "bridge", "stp_state", "0")
-            old_options = replace(old.options, stp_state=0)
-            changed = new.options.arguments(old_options)
-        if not changed:
-            return
-    yield ip("link", "set", "dev", new.name, "type", new.options.kind, *changed)
+    if isinstance(new.options, Bridge) and ("stp_state", "0") in pairwise(changed):
+        yield ip("link", "set", "dev", new.name, "type", "bridge", "stp_state", "0")
+        place = changed.index("stp_state")
+        changed = (*changed[:place], *changed[place + 2 :])
+    if changed:
+        yield ip("link", "set", "dev", new.name, "type", new.options.kind, *changed)
 
 
 def _option_risk(old: Link, new: Link) -> Risk:
