@@ -66,6 +66,18 @@ class Rack(Struct):
             )
         return done.returncode, done.stdout + done.stderr
 
+    def bascule(self, name: str, *words: str) -> str:
+        folder = self.folder / name
+        env = {"BASCULE_STATE_DIR": f"{folder}/state"}
+        done = self.lab.bascule(self.hosts[name], *words, env=env, hostname=name)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def leave_unconfirmed(self, name: str) -> None:
+        path = self.folder / name / "site.yaml"
+        path.write_text(site())
+        self.bascule(name, "apply", str(path), "--yes", "--confirm-within", "600s")
+
     def bridges(self) -> list[str]:
         """The hosts whose address is on a bridge."""
         shown = {name: self.lab.ip(host, "-4 -o addr show") for name, host in self.hosts.items()}
@@ -115,12 +127,20 @@ def test_a_rack_changes_host_by_host_and_a_wrong_one_comes_back(rack: Rack) -> N
     status, said = rack.play("--check", "--diff")
     assert status == 0, said
     assert [row["changed"] for row in recap(said).values()] == [1, 1, 1], said
+    assert "br0: create bridge" in said
     assert rack.bridges() == []
 
+    status, said = rack.play("--limit", "kvm1", "--extra-vars", "bascule_executable=/nowhere/bascule")
+    assert status != 0
+    assert "there is no '/nowhere/bascule' on the host" in said
+
+    rack.leave_unconfirmed("kvm1")  # as a play does that ends too early
     (rack.folder / "site.yaml").write_text(site(kvm2="10.0.0.77/24"))
     status, said = rack.play()
     assert status != 0
     assert recap(said)["kvm1"]["changed"] == 1, said
+    assert "change 1: waits for 'bascule confirm'" in said
+    assert "change 1 is confirmed" in rack.bascule("kvm1", "status")
     assert recap(said)["kvm2"]["failed"] == 1, said
     assert "by itself" in said
     assert "kvm3" not in recap(said)

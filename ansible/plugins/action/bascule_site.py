@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import re
 import time
 from pathlib import Path
 
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
-from ansible_collections.bascule.net.plugins.module_utils.verbs import absent
 
 PAUSE_S = 1.0  # between two tries to reach the host again
 BAD_SITE_FILE = 65  # the program's exit status
 NOT_STARTED = (errno.ENOENT, errno.EACCES)  # what copy has for the status of a program that is not there
 _PLACE = re.compile(r"/\S+?((?::\d+:\d+)|(?=\s|$))")  # of a copy of the file on the host, with its line
 GRACE_S = 60  # for the way back itself, on a slow host
+
+
+def _renamed(told, path, name):
+    """What is told, with another name for a file in it."""
+    if isinstance(told, dict):
+        return {key: _renamed(value, path, name) for key, value in told.items()}
+    if isinstance(told, list):
+        return [_renamed(value, path, name) for value in told]
+    return told.replace(path, name) if isinstance(told, str) else told
 
 
 class ActionModule(ActionBase):
@@ -43,7 +50,7 @@ class ActionModule(ActionBase):
         except AnsibleConnectionFailure as error:
             return self._wait_until_back(asked, str(error), task_vars)
         if source and asked["path"] != path:  # a copy for check mode has a name that nobody knows
-            result = json.loads(json.dumps(result, default=str).replace(asked["path"], Path(source).name))
+            result = _renamed(result, asked["path"], Path(source).name)
         if self._task.check_mode or result.get("failed") or result.get("waits_s") is None:
             return result
         answer = self._confirm(asked, result, task_vars)
@@ -88,6 +95,8 @@ class ActionModule(ActionBase):
             told = _PLACE.sub(rf"{Path(source).name}\1", done.get("stdout", "").strip())
             return {"failed": True, "rc": BAD_SITE_FILE, "msg": f"{path} stays as it was; bascule check: {told}"}
         if done.get("failed") and done.get("rc") in NOT_STARTED:
+            from ansible_collections.bascule.net.plugins.module_utils.verbs import absent
+
             return {"failed": True, "rc": done["rc"], "msg": f"{path} stays as it was; {absent(program)}"}
         return done
 

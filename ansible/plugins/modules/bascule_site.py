@@ -129,7 +129,6 @@ def _waiting(module):
     _, now = ask(module, "status")
     if now.get("status") != "applied" or now["seconds_left"] is None:
         return {}
-    module.warn(f"change {now['change']} was made before and waits for its confirmation")
     return {"changed": True, "change": now["change"], "waits_s": now["seconds_left"]}
 
 
