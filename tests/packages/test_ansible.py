@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,6 +48,7 @@ class Rack(Struct):
     folder: Path
     wire: Namespace
     hosts: dict[str, Namespace]
+    connections: str  # of this rack alone: another one has the same addresses
 
     def play(self, *words: str) -> tuple[int, str]:
         env = {
@@ -57,6 +59,7 @@ class Rack(Struct):
             "ANSIBLE_NOCOLOR": "1",
             "ANSIBLE_PIPELINING": "1",
             "ANSIBLE_SSH_TRANSFER_METHOD": "piped",
+            "ANSIBLE_SSH_CONTROL_PATH_DIR": self.connections,
             "LC_ALL": "C.UTF-8",
         }
         command = (str(PLAYBOOK), "-i", "inventory.ini", "play.yaml", *words)
@@ -114,7 +117,9 @@ def rack(lab: Lab, tmp_path: Path) -> Iterator[Rack]:
                 f"ansible_python_interpreter={sys.executable} ansible_ssh_common_args='{options} {alive}'"
             )
         (tmp_path / "inventory.ini").write_text("\n".join(lines) + "\n")
-        yield Rack(lab, tmp_path, wire, found)
+        # a socket's path has 107 bytes at most
+        connections = stack.enter_context(tempfile.TemporaryDirectory(prefix="cp-"))
+        yield Rack(lab, tmp_path, wire, found, connections)
 
 
 def recap(said: str) -> dict[str, dict[str, int]]:
