@@ -62,7 +62,7 @@ tools:
 
 dev-tools:
 	@scripts/need ip bridge nft dnsmasq ethtool tcpdump dot ping ssh sshd lldpd radvd keepalived venv
-	@WISHED=1 scripts/need zsh fish arpspoof mausezahn atk6-fake_router26 arp-scan udhcpc cc ovs-vswitchd
+	@WISHED=1 scripts/need zsh fish ipset arpspoof mausezahn atk6-fake_router26 arp-scan udhcpc cc ovs-vswitchd
 
 # real guests, libvirt and DHCP clients: 32 MB to fetch, 110 MB on disk, about a minute; tests without them skip and
 # say so

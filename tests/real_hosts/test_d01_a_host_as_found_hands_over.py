@@ -41,6 +41,22 @@ def test_d01_other_addresses_of_the_nic_are_kept(real_host: Field) -> None:
     assert real_host.document("plan", path)["changes"] == []
 
 
+@pytest.mark.parametrize("more", ["", "addr add 10.9.9.9/24 dev eth0\n", "addr add fd00:1::10/64 dev eth0 nodad\n"])
+def test_d01_the_routes_by_what_moves_go_along(real_host: Field, more: str) -> None:
+    """The file says the address, and no gateway: as found, the host keeps the one that it has, where it leads."""
+    field = real_host
+    field.batch(f"{more}route add 10.8.0.0/16 via 192.168.1.50 dev eth0 metric 7\n")
+    before = field.ip("route show"), sorted(addresses(field, "eth0"))
+    path = field.site(AS_FOUND.replace("from-uplink", "192.168.1.10/24"))
+    assert "the route default via 192.168.1.1 moves from eth0 to br0" in field.bascule("plan", path).stdout
+    assert field.bascule("apply", path, "--yes", "--no-confirm").returncode == 0
+    routes = field.ip("route show")
+    assert "default via 192.168.1.1 dev br0" in routes and "10.8.0.0/16 via 192.168.1.50 dev br0 metric 7" in routes
+    assert field.document("plan", path)["changes"] == []
+    assert field.bascule("undo", "--yes").returncode == 0
+    assert (field.ip("route show"), sorted(addresses(field, "eth0"))) == before
+
+
 def test_d01_a_written_address_stays_where_routers_are_not_heard_any_more(real_host: Field) -> None:
     """It had an end, as one of a lease; those that are not written down go."""
     real_host.batch(

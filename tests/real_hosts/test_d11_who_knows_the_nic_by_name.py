@@ -130,11 +130,13 @@ def test_d11_everything_that_names_the_nic_is_said_with_its_owner_and_line(named
 
 
 def test_d11_how_it_looks_for_neighbours_goes_along_where_the_defaults_are_known() -> None:
-    """Another namespace than the first one has no net/ipv4/neigh/default."""
+    """Another namespace than the first one has no net/ipv4/neigh/default; lo is as the kernel made it in each."""
     own = {"net/ipv4/neigh/eth0/gc_stale_time": "99", "net/ipv6/neigh/eth0/retrans_time_ms": "1000"}
     defaults = {"net/ipv4/neigh/default/gc_stale_time": "60", "net/ipv6/neigh/default/retrans_time_ms": "1000"}
     moved = {"net/ipv4/neigh/br0/gc_stale_time": "99"}
     assert moved_parameters(HostState(sysctls=own | defaults), "eth0", "br0", {}) == moved
+    in_others = {key.replace("/default/", "/lo/"): value for key, value in defaults.items()}
+    assert moved_parameters(HostState(sysctls=own | in_others), "eth0", "br0", {}) == moved
     assert moved_parameters(HostState(sysctls=own), "eth0", "br0", {}) == {}
 
 

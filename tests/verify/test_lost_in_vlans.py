@@ -65,7 +65,10 @@ def told(
     """
     (nic,) = SITE.guests[guest].nics
     came, left = (
-        SeenOn(*(frozenset(one[1:] for one in words.split() if one[0] == way) for way in "<>"))
+        SeenOn(
+            came=frozenset(one[1:] for one in words.split() if one[0] == "<"),
+            left=frozenset(one[1:] for one in words.split() if one[0] == ">"),
+        )
         for words in (asked, replied)
     )
     states = [stp.split()] if stp else []

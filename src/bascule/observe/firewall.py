@@ -100,7 +100,7 @@ def read_saves(programs: tuple[str, ...], nft: str = "", nft_text: str = "") -> 
         except BasculeError as error:
             unread.append(f"rules of {tool.removesuffix('-save')} stand here: {error.problems[0].message}")
     bridged = []
-    for table in (path.name.removeprefix(EBTABLES) for path in sorted(MODULES.glob(f"{EBTABLES}*"))):
+    for table in _tables_of_ebtables():
         try:
             bridged.append(saved_of_ebtables(run(("ebtables-legacy", "-t", table, "-L")).stdout))
         except BasculeError as error:
@@ -128,6 +128,16 @@ def legacy_tables(names: str) -> tuple[str, ...]:
     with contextlib.suppress(OSError):
         return tuple((TABLES / names).read_text().split())
     return ()
+
+
+def legacy_of_frames() -> tuple[str, ...]:
+    """The old programs of frames whose tables stand here, which nothing saves whole (measured, arptables 0.0.5)."""
+    found = {"arptables-legacy": legacy_tables("arp_tables_names"), "ebtables-legacy": _tables_of_ebtables()}
+    return tuple(tool for tool, tables in found.items() if tables)
+
+
+def _tables_of_ebtables() -> tuple[str, ...]:
+    return tuple(path.name.removeprefix(EBTABLES) for path in sorted(MODULES.glob(f"{EBTABLES}*")))
 
 
 def balanced_services() -> tuple[BalancedService, ...]:

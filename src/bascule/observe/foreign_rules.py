@@ -13,13 +13,16 @@ from bascule.model.kernel_parameters import AS_VLAN, VLAN_TAGGED, bridge_nf
 from bascule.model.ruleset.owners import owner
 from bascule.model.ruleset.rules import ForeignTable
 from bascule.model.state import HostState
-from bascule.observe.firewall import LEGACY, OF_A_BRIDGE, SWITCHES, legacy_tables, read_firewall
+from bascule.observe.firewall import LEGACY, OF_A_BRIDGE, SWITCHES, legacy_of_frames, legacy_tables, read_firewall
 from bascule.system.net.sysctl import read_sysctls
 from bascule.system.run import run
 from bascule.topology.trace.network import HostNetwork
+from bascule.topology.trace.rules.iptables.ip_sets import ASKS, CHANGES
 
 SAVERS = {"ip": "iptables-nft", "ip6": "ip6tables-nft", "bridge": "ebtables-nft", "arp": "arptables-nft"}
 MORE_SWITCHES = (VLAN_TAGGED, AS_VLAN, bridge_nf("filter-pppoe-tagged"))
+OF_A_PROCESS = ("owner", "persist")  # flags of a table that the kernel removes with the program that loaded it
+FLAGS = re.compile(r"^\tflags (.*)\n", re.MULTILINE)
 TABLE = re.compile(r"^table (\S+) (\S+) \{.*?^\}\n", re.MULTILINE | re.DOTALL)
 
 
@@ -49,6 +52,7 @@ def read_foreign_rules(state: HostState) -> ForeignRules:
     tables = [table for table in state.tables.values() if isinstance(table, ForeignTable)]
     network = read_firewall(state)
     texts = [*_tables(tables, network, gaps), *_legacy(gaps)]
+    texts = [*_sets(texts, gaps), *texts]
     return ForeignRules(
         texts=tuple(texts),
         switches=read_sysctls((*SWITCHES.values(), *MORE_SWITCHES)),
@@ -77,13 +81,20 @@ def _tables(tables: list[ForeignTable], network: HostNetwork, gaps: list[str]) -
                 gaps.append(f"{words} has rules of iptables' extensions, which cannot be exported")
                 continue
             tool = SAVERS[table.family]
-            text = _output((f"{tool}-save", "-t", table.name), words, gaps)
+            one, more = ((), ()) if table.family == "arp" else (("-t", table.name), ("-n",))  # arptables has one table
+            text = _output((f"{tool}-save", *one), words, gaps)
             if text:
-                yield RulesText(words=words, program=(f"{tool}-restore", "-n"), text=text)
+                yield RulesText(words=words, program=(f"{tool}-restore", *more), text=text)
         elif table.key in native:
-            yield RulesText(words=words, program=("nft", "-f", "-"), text=native[table.key])
+            yield RulesText(words=words, program=("nft", "-f", "-"), text=FLAGS.sub(_flags, native[table.key]))
         elif listing:
             gaps.append(f"{words} was not listed")
+
+
+def _flags(found: re.Match[str]) -> str:
+    """A table's flags without those by which it would be gone as soon as it is loaded: firewalld 2.1 sets them."""
+    left = [one for one in found[1].replace(",", " ").split() if one not in OF_A_PROCESS]
+    return f"\tflags {','.join(left)}\n" if left else ""
 
 
 def _legacy(gaps: list[str]) -> Iterator[RulesText]:
@@ -93,6 +104,15 @@ def _legacy(gaps: list[str]) -> Iterator[RulesText]:
             text = _output((tool,), words, gaps)
             if text:
                 yield RulesText(words=words, program=(tool.replace("-save", "-restore"),), text=text)
+    gaps.extend(f"rules of {tool} cannot be exported" for tool in legacy_of_frames())
+
+
+def _sets(texts: list[RulesText], gaps: list[str]) -> Iterator[RulesText]:
+    """The sets of ipset(8), where rules ask for them: without its sets a whole table is not taken."""
+    if any(ASKS in one.text or CHANGES.search(one.text) for one in texts):
+        text = _output(("ipset", "save"), "sets of ipset", gaps)
+        if text:
+            yield RulesText(words="sets of ipset", program=("ipset", "restore"), text=text)
 
 
 def _output(argv: tuple[str, ...], words: str, gaps: list[str]) -> str:

@@ -12,7 +12,7 @@ from ipaddress import IPv6Network, ip_interface
 
 from msgspec.structs import replace
 
-from bascule.model.kernel_parameters import conf, neigh, secret_key
+from bascule.model.kernel_parameters import conf, first_value, neigh, secret_key
 from bascule.model.links import Tap
 from bascule.model.state import Address, FixedNeighbour, HostState, Link, Route, RouteFacts, RoutingRule
 from bascule.model.values import IfName
@@ -88,8 +88,8 @@ def moved_parameters(observed: HostState, old: str, new: str, laid: Mapping[str,
             if key in seen and old in observed.links and seen[key] != str(observed.links[IfName(old)].mtu):
                 found[goal] = seen[key]
             continue
-        told = now in seen or "/neigh/" not in now  # the first namespace alone shows the defaults of neighbours
-        if told and key in seen and seen.get(now) != seen[key]:
+        there_now = seen.get(now) or first_value(now, seen)
+        if key in seen and there_now != seen[key] and (there_now is not None or "/neigh/" not in now):
             found[goal] = seen[key]
     for key, goal in zip(slaac_keys(old), slaac_keys(new), strict=True):
         if key in seen:
@@ -102,6 +102,30 @@ def moved_parameters(observed: HostState, old: str, new: str, laid: Mapping[str,
 def moved_routes(routes: Sequence[Route], old: IfName, new: IfName) -> list[Route]:
     """The routes of one link over another; a multipath route names its links in its hops."""
     return one_router([_moved(route, old, new) for route in routes], new)
+
+
+def with_followers(
+    routes: Sequence[Route], old: IfName, new: IfName, taken: Collection[Address], kept: Collection[Address]
+) -> list[Route]:
+    """The routes where a link has ``taken`` some addresses of another one, which has ``kept`` the rest.
+
+    Those that lead by what was taken are of the new link, unless it has one in that place. The kernel removes them from
+    the old one, and all of IPv4 with the last address.
+    """
+    own = {address.ip.partition("/")[0] for address in taken if not address.is_link_local}
+    near = [ip_interface(address.ip).network for address in taken if not address.is_link_local]
+    bare = not any(":" not in address.ip for address in kept)
+
+    def follows(route: Route) -> bool:
+        routers = [ip_interface(router).ip for router, dev in route.hops if dev == old and router]
+        return (
+            old in [dev for _, dev in route.hops] and ((not route.is_ipv6 and bare) or route.prefsrc in own)
+        ) or any(router in net or (router.is_link_local and net.version == 6) for router in routers for net in near)
+
+    stay = [route for route in routes if not follows(route)]
+    there = {(route.slot, route.is_ipv6) for route in stay if new in [dev for _, dev in route.hops]}
+    go = moved_routes([route for route in routes if follows(route)], old, new)
+    return [*stay, *(route for route in go if (route.slot, route.is_ipv6) not in there)]
 
 
 def _moved(route: Route, old: IfName, new: IfName) -> Route:

@@ -141,11 +141,15 @@ def _spans(ports: set[int]) -> list[tuple[int, int]]:
 
 
 class FrameTrack(Struct, frozen=True):
-    """Where a question's frames, their replies, and the search for the next neighbour were seen, in order of time."""
+    """Where a question's frames, their replies, and the search for the next neighbour were seen, in order of time.
+
+    ``found`` are the replies to that search: the question itself never left all the same.
+    """
 
     asked: tuple[CapturedFrame, ...] = ()
     replied: tuple[CapturedFrame, ...] = ()
     sought: tuple[CapturedFrame, ...] = ()
+    found: tuple[CapturedFrame, ...] = ()
 
     @property
     def rtt_ms(self) -> float | None:
@@ -209,7 +213,10 @@ class Tracker:
                 for seen in self._marked.get(token, ()):
                     (asked if _is_question(question, seen) else replied).append(seen)
         is_lost = not asked and answer.response is not Response.NO_ROUTE
-        return FrameTrack(tuple(asked), tuple(replied), tuple(self._search(question)) if is_lost else ())
+        sought = tuple(self._search(question)) if is_lost else ()
+        about = {_parties(seen.frame)[1] for seen in sought}
+        found = [seen for seen in self._neighbours if (said := _parties(seen.frame))[1] in about and not said[2]]
+        return FrameTrack(tuple(asked), tuple(replied), sought, tuple(found))
 
     def _sequences(self, answer: Answer) -> set[int]:
         """The sequence numbers with which the asker opened its connection, seen at its own NIC."""

@@ -94,6 +94,12 @@ class Answer(Struct, frozen=True, kw_only=True):
         return self.response is Response.REPLY
 
     @property
+    def is_unheard(self) -> bool:
+        """Whether nobody else has said anything: silence, or the asker's own word that he found no neighbour."""
+        own = [one.ip for one in self.question.source.addresses]
+        return self.response is Response.SILENCE or (self.response is Response.UNREACHABLE and self.address in own)
+
+    @property
     def words(self) -> str:
         """What came back as a phrase: ``reply from 192.168.1.33 in 0.1 ms``."""
         if self.response is Response.REPLY:
@@ -101,7 +107,7 @@ class Answer(Struct, frozen=True, kw_only=True):
             return f"reply{who}" + (f" in {_short(self.rtt_ms)} ms" if self.rtt_ms is not None else "")
         if self.response is Response.SILENCE:
             return f"no answer within {self.question.patience_s:g} s" + (f": {self.lost}" if self.lost else "")
-        return f"{self.response}: {self.detail}" if self.detail else str(self.response)
+        return ": ".join(filter(None, (self.response, self.detail, self.lost)))
 
 
 def _short(number: float) -> str:

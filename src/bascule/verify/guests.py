@@ -77,7 +77,7 @@ def check_guests(
         LostProbe(question, inquiry.nic)
         for inquiry in inquiries
         for question in (*inquiry.recipe, *inquiry.inward, *(one for _, one in inquiry.traffic))
-        if replies[question].response is Response.SILENCE
+        if replies[question].is_unheard
     ]
     where = where_lost(lost, host, state, probe_domain)
     replies = {question: _located(answer, where) for question, answer in replies.items()}
@@ -116,7 +116,7 @@ def _impostors(
 def _located(answer: Answer, where: Mapping[Question, str]) -> Answer:
     """The answer, with the place where the question was lost."""
     found = where.get(answer.question)
-    return replace(answer, lost=found) if found and answer.response is Response.SILENCE else answer
+    return replace(answer, lost=found) if found and answer.is_unheard else answer
 
 
 def _inquire(nic: GuestNic, host: Host, state: HostState, endpoints: Endpoints) -> _Inquiry:

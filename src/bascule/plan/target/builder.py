@@ -15,7 +15,7 @@ from bascule.model.ruleset.rules import AnyTable
 from bascule.model.site import Host, Site
 from bascule.model.state import MARK, HostState, Link, Route
 from bascule.model.values import IfName
-from bascule.plan.address_migration import without_link
+from bascule.plan.address_migration import with_followers, without_link
 from bascule.plan.change import Note, NoteKind
 from bascule.plan.earlier import EarlierChanges
 
@@ -73,6 +73,8 @@ class TargetBuilder(Struct, kw_only=True):
             taken = self.links[self.moved[name]].addresses if name in self.moved else ()
             ips = {address.ip for address in taken}
             kept = tuple(one for one in self.links[name].addresses if one.ip not in ips)
+            if taken:
+                self.routes = with_followers(self.routes, name, self.moved[name], taken, kept)
             if not taken or not all(one.is_link_local for one in kept):
                 self.set(name, addresses=kept)
                 return

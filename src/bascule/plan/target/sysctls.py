@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from bascule.model.kernel_parameters import FORWARDING, REDIRECTS, conf
 from bascule.model.site import Host
 from bascule.model.values import IfName, bridge_name
-from bascule.plan.address_migration import carried_keys, slaac_keys
+from bascule.plan.address_migration import carried_keys, neighbour_keys, slaac_keys
 from bascule.plan.target.ipv6 import offer_keys
 
 
@@ -20,6 +20,7 @@ def sysctl_keys(host: Host, taps: tuple[IfName, ...] = ()) -> tuple[str, ...]:
         *(conf(4, link.name, key) for link in host.links() for key in ("arp_ignore", "arp_announce")),
         *(key for name in moving for key in slaac_keys(name) if not key.endswith("/accept_ra")),
         *(key for name in dict.fromkeys((*moving, "default")) if moving for key in carried_keys(name)),
+        *(neighbour_keys("lo") if moving else ()),  # a namespace has no defaults of its own to show
         *(conf(6, link.name, key) for link in host.links() if link.ipv6 for key in ("accept_ra", "disable_ipv6")),
         *(conf(6, link.name, "use_tempaddr") for link in host.links() if link.ipv6_privacy),
         *(key for link in host.links() if link.unused for key in offer_keys(link)),

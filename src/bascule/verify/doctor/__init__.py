@@ -18,7 +18,14 @@ from bascule.verify.doctor import (
     wireless,
 )
 from bascule.verify.doctor.finding import DoctorFacts, Finding, Severity
-from bascule.verify.doctor.firewall import bridge_filter, firewalld_zone, forward_policy, network_services, traps
+from bascule.verify.doctor.firewall import (
+    bridge_filter,
+    firewalld_zone,
+    forward_policy,
+    network_services,
+    own_arp,
+    traps,
+)
 
 __all__ = ["LOOKS", "DoctorFacts", "Finding", "Severity", "examine"]
 
@@ -33,6 +40,7 @@ LOOKS = (
     bridge_filter.look,
     forward_policy.look,
     network_services.look,
+    own_arp.look,
     traps.look,
     firewalld_zone.look,
     name_servers.look,

@@ -14,13 +14,13 @@ from bascule.model.values import IfName
 from bascule.observe.counters import dropped_packets, queue_drops
 from bascule.observe.firewall import read_firewall
 from bascule.probe.ask import ask
-from bascule.probe.capture import CapturedFrame, CaptureSession, Tracker
+from bascule.probe.capture import CapturedFrame, CaptureSession, FrameTrack, Tracker
 from bascule.probe.domain import ProbeDomain
-from bascule.probe.question import Answer, Protocol, Question, Response
+from bascule.probe.question import Answer, Protocol, Question
 from bascule.system.net.fdb import kernel_rows
 from bascule.system.net.netns import Namespace
 from bascule.system.run import rows
-from bascule.topology.trace.any_frame.passages import FAMILY_OF, RuleVerdict, between
+from bascule.topology.trace.any_frame.passages import FAMILY_OF, RuleVerdict, between, own_arp
 from bascule.verify.wire.wrong_vlan import is_above, lost_inside, wrong_tag
 
 AT_MOST = 12  # questions that are asked again: a dead guest loses dozens of them for one reason
@@ -45,7 +45,8 @@ def where_lost(
     if not asked:
         return {}
     namespace = probe_domain.hosts[host.name]
-    points = [point for point in probe_domain.points if point.node == host.name]
+    sources = {(question.source.endpoint, str(question.source.link)) for question in asked}
+    points = [x for x in probe_domain.points if x.node == host.name or (x.node, str(x.link)) in sources]
     before, waiting = dropped_packets(state, namespace), queue_drops(namespace)
     with CaptureSession(points, asked) as watch:
         answers = ask(asked, watch=watch, patience=probe_domain.patience)
@@ -60,8 +61,9 @@ def where_lost(
         moved=moved,
         queues=queues,
         stops=_stops(state, namespace),
+        refuses=_refuses(state, namespace),
     )
-    silent = [pair for pair in zip(asked, answers, strict=True) if pair[1].response is Response.SILENCE]
+    silent = [pair for pair in zip(asked, answers, strict=True) if pair[1].is_unheard]
     small = {(one.source, one.protocol, one.address) for one, _ in silent if not one.size}
     return {
         question: reasons.sentence(
@@ -76,18 +78,21 @@ def where_lost(
 
 
 class SeenOn(Struct, frozen=True):
-    """On which links frames were seen."""
+    """On which links of a host frames were seen; ``sent``: whether another one that asks has sent any."""
 
     came: frozenset[str]
     left: frozenset[str]
+    sent: bool = False
 
     @classmethod
-    def of(cls, captured: Iterable[CapturedFrame]) -> SeenOn:
+    def of(cls, captured: Iterable[CapturedFrame], host: str) -> SeenOn:
         """Where some frames were seen."""
         frames = list(captured)
+        here = [one for one in frames if one.point.node == host]
         return cls(
-            frozenset(str(one.point.link) for one in frames if not one.outgoing),
-            frozenset(str(one.point.link) for one in frames if one.outgoing),
+            frozenset(str(one.point.link) for one in here if not one.outgoing),
+            frozenset(str(one.point.link) for one in here if one.outgoing),
+            any(one.outgoing for one in frames if one.point.node != host),
         )
 
 
@@ -96,8 +101,8 @@ class LossReasons:
 
     ``stp`` are the states of its ports that do not forward, ``own`` the MACs for which its bridges hand frames up to
     it, ``moved`` the rules of others that dropped packets meanwhile, in words, ``queues`` those queues and filters of
-    tc that did, by their links; ``stops`` tells what drops
-    a family's frames between two ports of a bridge, where nothing counted them.
+    tc that did, by their links. ``stops`` tells what drops a family's frames between two ports of a bridge, where
+    nothing counted them, and ``refuses`` what drops the ARP reply of whom a question is for.
     """
 
     def __init__(
@@ -110,6 +115,7 @@ class LossReasons:
         moved: Iterable[str] = (),
         queues: Mapping[str, str] = MappingProxyType({}),
         stops: Callable[[str, str, str, str], Iterable[str]] = lambda *_: (),
+        refuses: Callable[[str, Question], Iterable[str]] = lambda *_: (),
     ) -> None:
         self._host = host
         self._state = state
@@ -118,19 +124,38 @@ class LossReasons:
         self._moved = tuple(moved)
         self._queues = queues
         self._stops = stops
+        self._refuses = refuses
 
     def sentence(self, nic: GuestNic, question: Question, tracker: Tracker, answer: Answer, *, by_size: bool) -> str:
         """How far the question and its answer came; ``by_size``: a smaller packet of the kind is not lost."""
         track = tracker.follow(answer)
-        asked, replied = SeenOn.of((*track.asked, *track.sought)), SeenOn.of(track.replied)
+        frames = (*track.asked, *track.sought), track.replied
+        asked, replied = (SeenOn.of(some, self._host.name) for some in frames)
         family = FAMILY_OF[question.address.version] if question.address else "ip"
         family = "arp" if question.protocol is Protocol.ARP else family  # which no chain of IP sees
-        words = self.told(nic, question.source.endpoint, str(question.source.link), asked, replied, family)
+        asker, source = question.source.endpoint, str(question.source.link)
+        if asker != self._host.name and not asked.sent:
+            return f"it never left {asker} by {source}"
+        if asker == nic.guest:
+            return self.told_outward(nic, asked, replied, family)
+        if asker == self._host.name and (words := self._unheard(nic, question, track)):
+            return words
+        words = self.told(nic, asker, source, asked, replied, family)
         if not question.size or not by_size or nic.tap in replied.came:
             return words
         if nic.tap in asked.left:
             return f"{words} ({nic.guest} may take smaller packets only)"
         return self._too_large(question.size, (nic.tap, *self._wires(self._bridge(nic))), words)
+
+    def _unheard(self, nic: GuestNic, question: Question, track: FrameTrack) -> str:
+        """The host asked for its neighbour and was answered, and nothing followed: it has not taken the answer."""
+        source, heard = str(question.source.link), SeenOn.of(track.found, self._host.name)
+        by = source if source in heard.came else str(nic.tap) if self._is_above(source, self._bridge(nic)) else ""
+        if question.protocol is Protocol.ARP or track.asked or by not in heard.came:
+            return ""
+        search = "ARP request" if question.address and question.address.version == 4 else "neighbour solicitation"
+        said = f"its {search} was answered by {by}, and the host did not take the answer"
+        return f"{said}: {'; '.join(self._refuses(source, question)) or self._not_delivered(source)}"
 
     def _too_large(self, size: int, way: Sequence[str], words: str) -> str:
         """A link that does not pass so large a packet is the reason where no other one was found."""
@@ -145,21 +170,23 @@ class LossReasons:
         """The same, from the links on which the question and its answer were seen."""
         tap, bridge = str(nic.tap), self._bridge(nic)
         wires = self._wires(bridge)
-        is_above = self._is_above(source, bridge)
+        is_here = asker == self._host.name
+        own = source if is_here else f"{source} of {asker}"
+        is_above = is_here and self._is_above(source, bridge)
         others = (str(port.name) for port in self._state.ports(bridge) if port.name != tap)  # guests ask as well
         by = next((port for port in (*wires, *others) if port in asked.came), "")  # where the question came in
         came = source if is_above else by or next(iter(wires), "")
-        if not asked.left:
+        if is_here and not asked.left:
             return f"it never left {asker} by {source}"
         if tap not in asked.left:
             if is_above or by:
                 return f"it never left {bridge} by {tap}: {self.why(nic, bridge, came, tap, family)}"
             by_any = " or ".join(wires) or bridge
-            return f"it left by {source}, and nothing of it came in by {by_any}: {self._outside(wires)}"
+            return f"it left by {own}, and nothing of it came in by {by_any}: {self._outside(wires)}"
         if tap not in replied.came:
             tag = [f": {words}" for words in wrong_tag(self._host, self._state, nic, bridge, came, tap)]
             return f"it went out by {tap}, and its answer never left {nic.guest}{''.join(tag)}"
-        if source in replied.came:
+        if is_here and source in replied.came:
             return f"its answer came back by {source} and was not delivered: {self._not_delivered(source)}"
         left = [port for port in (wires if by in (*wires, "") else [by]) if port in replied.left]
         if is_above or not left:
@@ -168,8 +195,24 @@ class LossReasons:
             why = self.why(nic, bridge, tap, by, family)
             return f"its answer left {bridge} by {' and '.join(left)}, and not by {by}, where it was asked: {why}"
         tag = [words for wire in left for words in wrong_tag(self._host, self._state, nic, bridge, tap, wire)]
+        why = "; ".join(tag) or OUTSIDE
+        return f"its answer left by {' and '.join(left)}, and nothing came back by {own}: {why}"
+
+    def told_outward(self, nic: GuestNic, asked: SeenOn, replied: SeenOn, family: str) -> str:
+        """How far a question of the guest itself came, whose answer comes in by a wire or is the host's own."""
+        tap, bridge = str(nic.tap), self._bridge(nic)
+        wires = self._wires(bridge)
+        out = next((wire for wire in wires if wire in asked.left), "")
+        if tap not in asked.came:
+            return f"it left {nic.guest}, and nothing of it came in by {tap}"
+        if tap in replied.left:
+            return f"its answer left by {tap} and was not delivered in {nic.guest}"
+        if back := next((wire for wire in wires if wire in replied.came), ""):
+            return f"its answer came in by {back} and never left by {tap}: {self.why(nic, bridge, back, tap, family)}"
+        if out:
+            return f"it left by {out}, and nothing came back by it: {OUTSIDE}"
         return (
-            f"its answer left by {' and '.join(left)}, and nothing came back by {source}: {'; '.join(tag) or OUTSIDE}"
+            f"it came in by {tap} and went no further: {self.why(nic, bridge, tap, next(iter(wires), bridge), family)}"
         )
 
     def _bridge(self, nic: GuestNic) -> str:
@@ -280,6 +323,19 @@ def _stops(state: HostState, namespace: Namespace) -> Callable[[str, str, str, s
             yield from dict.fromkeys(sure or [w for passage in found for w in told(passage.may_stop, "may drop")])
 
     return stops
+
+
+def _refuses(state: HostState, namespace: Namespace) -> Callable[[str, Question], Iterator[str]]:
+    """What of the rules in force drops ARP frames that the host itself takes: read when it is asked for."""
+
+    def refuses(link: str, question: Question) -> Iterator[str]:
+        with namespace.entered():
+            network = read_firewall(state)
+        if question.address is not None and question.address.version == 4:
+            passage = own_arp(network, link, "input", int(question.address))
+            yield from (f"{stop} drops it" for stop in passage.stops)
+
+    return refuses
 
 
 def _forwards(stop: RuleVerdict) -> bool:

@@ -37,8 +37,13 @@ def check_routing(
 ) -> Iterator[Check]:
     """The way to each of the host's networks, gateways and guests, then each gateway by an ordinary ping."""
     namespace = probe_domain.hosts[host.name]
-    gateways = [one for one in _gateways(host, state) if _is_played(one, probe_domain, endpoints)]
-    targets = {one.address: one for one in (*_on_networks(site, host, endpoints), *gateways)}
+    by_file, by_routes = (
+        [one for one in some if _is_played(one, probe_domain, endpoints)]
+        for some in (_gateways(host), _other_gateways(state))
+    )
+    near = [*_on_networks(site, host, endpoints)]
+    targets = {one.address: one for one in (*by_routes, *near, *by_file)}  # what the file says goes before what stands
+    gateways = [targets[address] for address in dict.fromkeys(one.address for one in (*by_file, *by_routes))]
     if not targets:
         return
     sources = {one.address: source for one in targets.values() if (source := _own_source(one, state)) is not None}
@@ -115,7 +120,7 @@ def _links(own: Sequence[ProbeAttachment], network: str | None, address: IpAddre
     return frozenset() if mine else frozenset(one.link for one in near)
 
 
-def _gateways(host: Host, state: HostState) -> Iterator[RouteTarget]:
+def _gateways(host: Host) -> Iterator[RouteTarget]:
     """The host's own gateways, on the link where the file has them: the bridge, if its uplink's address moved there."""
     for nic in host.nics.values():
         over = next((x.name for x in host.bridges.values() if x.from_uplink and x.uplink == nic.name), nic.name)
@@ -124,11 +129,18 @@ def _gateways(host: Host, state: HostState) -> Iterator[RouteTarget]:
     for bridge in host.bridges.values():
         for gateway in bridge.gateways:
             yield RouteTarget(what=f"gateway {gateway}", address=gateway, links=frozenset({bridge.name}))
-    for route in state.routes:  # what a lease or an advertisement gave, and what stands that the file does not say
+
+
+def _other_gateways(state: HostState) -> Iterator[RouteTarget]:
+    """What a lease or an advertisement gave, and what stands that the file does not say, each over all its links."""
+    found: dict[IpAddress, frozenset[str]] = {}
+    for route in state.routes:
         if route.dst in {"0.0.0.0/0", "::/0"} and route.gateway and route.table == "main":
             address = ip_interface(route.gateway).ip
             if not address.is_link_local:
-                yield RouteTarget(what=f"gateway {address}", address=address, links=frozenset({route.dev}))
+                found[address] = found.get(address, frozenset()) | {route.dev}
+    for address, links in found.items():
+        yield RouteTarget(what=f"gateway {address}", address=address, links=links)
 
 
 def _is_played(target: RouteTarget, probe_domain: ProbeDomain, endpoints: Endpoints) -> bool:

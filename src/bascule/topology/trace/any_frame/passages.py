@@ -208,6 +208,15 @@ def from_host(network: HostNetwork, link: str, family: str, protocol: str, port:
     return _of_all(network, family, [replace(way, stations=down + way.stations) for way in ways])
 
 
+def own_arp(network: HostNetwork, link: str, hook: str, other: int) -> FramePassage:
+    """What becomes of the ARP frames that the host takes (``input``) from another machine on a link, or sends to it."""
+    takes = hook == "input"
+    known = plain(network, "arp") | {"arp htype": 1, "arp hlen": 6, "arp plen": 4}
+    known |= {f"arp {'saddr' if takes else 'daddr'} ip": other}
+    stations = tuple(ip_hook(network, "arp", hook, known, **{"iif" if takes else "oif": link}))
+    return _of_all(network, "arp", [FramePath(link, None, stations)])
+
+
 def _of_protocol(network: HostNetwork, family: str, protocol: str) -> dict[str, Any]:
     number = {"tcp": TCP, "udp": UDP}[protocol]
     known = plain(network, family) | {

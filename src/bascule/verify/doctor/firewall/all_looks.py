@@ -8,9 +8,9 @@ from bascule.model.site import Host, Site
 from bascule.topology.trace.network import HostNetwork
 from bascule.verify.checks import Check
 from bascule.verify.doctor.finding import DoctorFacts, Finding, Severity
-from bascule.verify.doctor.firewall import bridge_filter, forward_policy, network_services, traps
+from bascule.verify.doctor.firewall import bridge_filter, forward_policy, network_services, own_arp, traps
 
-LOOKS = (bridge_filter.look, forward_policy.look, network_services.look, traps.translated)
+LOOKS = (bridge_filter.look, forward_policy.look, network_services.look, own_arp.look, traps.translated)
 BAD = {Severity.PROBLEM, Severity.WARNING}
 
 
