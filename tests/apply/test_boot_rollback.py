@@ -254,10 +254,10 @@ def test_systemd_reads_the_units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         )  # fmt: skip
         ours = [line for line in done.stderr.splitlines() if "bascule" in line or "cycle" in line]
         assert ours == []
-        assert boot_unit.stands(folder, name)
+        assert boot_unit.is_installed(folder, name)
     other = Folder(place.checkpoints / "000002")
     boot_unit.remove(other)  # those of another change stay
-    assert boot_unit.stands(folder)
+    assert boot_unit.is_installed(folder)
     (tmp_path / "units" / ".bascule-boot.service.77.new").touch()  # of one who was killed while he wrote it
     boot_unit.remove(folder)
     assert not [path for path in (tmp_path / "units").rglob("*") if not path.is_dir()]

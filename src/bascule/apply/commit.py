@@ -128,7 +128,7 @@ def take_back(place: StateDirectory | None = None, *, leave: bool = False, progr
 
 def _arm_boot_rollback(place: StateDirectory, folder: Folder) -> None:
     """Power may be lost on the way back, too, and leave some files old and some new. No reason not to go it."""
-    if boot_unit.stands(folder) or not place.is_main:
+    if boot_unit.is_installed(folder) or not place.is_main:
         return
     with contextlib.suppress(BasculeError):
         checkpoint = folder.read()

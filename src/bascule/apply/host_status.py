@@ -205,7 +205,7 @@ class _StatusReport(Struct):
         left = [*(["files"] if self.checkpoint.files else []), *besides]
         if self.entry.status is Status.TAKING_BACK and self.entry.by == boot_unit.BY:
             rest = f"{boot_unit.BY} has put its files back; 'bascule undo' does the rest"
-            if boot_unit.stands(self.folder, boot_unit.LATE):
+            if boot_unit.is_installed(self.folder, boot_unit.LATE):
                 rest += f", if {boot_unit.LATE} does not"
         else:
             rest = f"'bascule undo' puts its {' and '.join(left)} back" if left else "'bascule undo' closes it"

@@ -157,7 +157,7 @@ class _Writer:
             self._tagged(link, below.id)
         options = link.options
         if isinstance(options, Bridge) and not options.by_kernel:
-            out = {"kind": options.said, **out, **options.spoken()}
+            out = {"kind": options.said, **out, **options.site_keys()}
             out |= _carried(members[0].vlans, native=options.native) if members and options.vlan_filtering else {}
         elif isinstance(options, Bridge):
             if options.vlan_filtering:

@@ -97,10 +97,10 @@ class HostLinks(Struct, frozen=True, kw_only=True, dict=True):
 
     def ways(self, route: HostRoute) -> tuple[RouteHop, ...]:
         """The ways of a route, by a bridge instead of the link that hands its addresses over to it."""
-        heirs = {bridge.uplink: bridge.name for bridge in self.bridges.values() if bridge.from_uplink}
-        return tuple(replace(hop, link=heirs.get(hop.link, hop.link)) for hop in route.hops)
+        handed = {bridge.uplink: bridge.name for bridge in self.bridges.values() if bridge.from_uplink}
+        return tuple(replace(hop, link=handed.get(hop.link, hop.link)) for hop in route.hops)
 
-    def spoken(self, link: HostLink) -> HostLink:
+    def effective(self, link: HostLink) -> HostLink:
         """What the host says on a link: its own addresses, routes and name servers, and those handed over to it."""
         handed = self.handed(link) if isinstance(link, Bridge) else ()
         return (

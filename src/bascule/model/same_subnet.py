@@ -37,8 +37,8 @@ def twins(site: Site, host: Host) -> Iterator[LinksOfOneSubnet]:
     for (first, network), (second, other) in combinations(speakers, 2):
         if network is None or network is not other:
             continue
-        subnets = {address.network for address in host.spoken(first).addresses}
-        same = {a.network.version: a.network for a in host.spoken(second).addresses if a.network in subnets}
+        subnets = {address.network for address in host.effective(first).addresses}
+        same = {a.network.version: a.network for a in host.effective(second).addresses if a.network in subnets}
         for subnet in same.values():
             if subnet.num_addresses > 2:
                 yield LinksOfOneSubnet(first=first, second=second, subnet=subnet, network=network.name)

@@ -293,6 +293,12 @@ class HostState(Struct, frozen=True, kw_only=True, dict=True):
         """Whether the kernel speaks IPv6."""
         return FORWARDING[6] in self.sysctls
 
+    def bridge_of(self, port: IfName) -> Link | None:
+        """The bridge that a link is a port of."""
+        link = self.links.get(port)
+        master = self.links.get(link.master) if link is not None and link.master is not None else None
+        return master if master is not None and master.is_bridge else None
+
     def ports(self, bridge: str) -> tuple[Link, ...]:
         """The links whose master is ``bridge``, in the order of their names."""
         return self._ports.get(bridge, ())

@@ -135,7 +135,7 @@ class Persister(Struct):
             }  # those stay where they are
             config = with_own_words(config, chosen.parse(said, nics).config, wanted, nics)
         if there.keys() != existing.keys():
-            silent = {link.name for link in self.host.links() if self.host.spoken(link).ipv6 is None}
+            silent = {link.name for link in self.host.links() if self.host.effective(link).ipv6 is None}
             config = with_earlier_modes(config, chosen.parse(existing, nics).config, silent)
         if any(link.dhcp4 and name not in self._ids for name, link in config.links.items()):
             self._ids = client_ids(config, chosen.parse(existing, nics).config, chosen.takeover.client_id)

@@ -38,7 +38,7 @@ def wanted_config(site: Site, host: Host, state: HostState | None = None) -> Net
     seen = state or said
     said_routes, seen_routes = routes_by_link(said), routes_by_link(seen)
     links = []
-    for own in _spoken_links(host):
+    for own in _effective_links(host):
         name, nic = own.name, own if isinstance(own, Nic) else None
         silent = isinstance(own, Bond | VlanLink) and not own.has_address  # not even IPv6 by its own doing
         inherits = isinstance(own, Bridge) and own.from_uplink  # whatever the NIC below it has goes over to it
@@ -128,13 +128,13 @@ def _on_link(route: StaticRoute, addresses: Collection[str]) -> StaticRoute:
 
 def declared_state(site: Site, host: Host) -> HostState:
     """The target of a host of which nothing is known but its declared NICs: what the site file alone says."""
-    heirs = {bridge.uplink for bridge in host.bridges.values() if bridge.from_uplink}
+    handing = {bridge.uplink for bridge in host.bridges.values() if bridge.from_uplink}
     nics = [
         Link(
             name=nic.name,
             options=Physical(),
             mac=nic.mac,
-            addrgenmode="eui64" if nic.has_address or nic.name in heirs else "none",
+            addrgenmode="eui64" if nic.has_address or nic.name in handing else "none",
             facts=LinkFacts(permanent_mac=nic.mac),
         )
         for nic in host.nics.values()
@@ -157,9 +157,9 @@ def unsaid(host: Host, dialect: str) -> tuple[str, ...]:
     return (*kept, *(f"virtual network '{name}': {words}" for name in host.virtual_networks))
 
 
-def _spoken_links(host: Host) -> Iterator[HostLink]:
+def _effective_links(host: Host) -> Iterator[HostLink]:
     """Every link that the site file declares for a host, with what the host says on it."""
-    yield from map(host.spoken, host.links())
+    yield from map(host.effective, host.links())
     for bridge in host.bridges.values():
         if bridge.port is not None and bridge.port != bridge.uplink:
             yield HostLink(name=bridge.port)

@@ -24,19 +24,12 @@ def _is_wire(port: Link, bridge: Link, nics: Collection[str]) -> bool:
     return port.options.kind in {"", "bond", "vlan"} or port.name in nics or (bridge.is_ours and port.mac == bridge.mac)
 
 
-def bridge_of(state: HostState, name: IfName) -> Link | None:
-    """The bridge that a link is a port of."""
-    link = state.links.get(name)
-    master = state.links.get(link.master) if link is not None and link.master is not None else None
-    return master if master is not None and master.is_bridge else None
-
-
 def guest_ports(state: HostState, nics: Collection[str]) -> Mapping[IfName, IfName]:
     """The bridge of every port that is a guest's."""
     return {
         name: bridge.name
         for name, link in state.links.items()
-        if (bridge := bridge_of(state, name)) is not None and not _is_wire(link, bridge, nics)
+        if (bridge := state.bridge_of(name)) is not None and not _is_wire(link, bridge, nics)
     }
 
 
@@ -51,7 +44,7 @@ def refuse_stranded(before: HostState, after: HostState, nics: Collection[str], 
     """Raise BasculeError with every guest's port that would be left without a bridge, because its own one goes."""
     left: dict[IfName, list[IfName]] = {}
     for name, bridge in guest_ports(before, nics).items():
-        if name in after.links and bridge_of(after, name) is None:
+        if name in after.links and after.bridge_of(name) is None:
             left.setdefault(bridge, []).append(name)
     problems = [
         Problem(
@@ -110,7 +103,7 @@ def _wires_of_each(state: HostState, bridges: Iterable[IfName], nics: Collection
 def _behind(state: HostState, name: IfName) -> str:
     """The guests' ports of a bridge to which a port is the cable, in words: Proxmox has a bridge for each tap."""
     far = state.links.get(state.links[name].parent or IfName(""))
-    if far is None or far.options.kind != "veth" or bridge_of(state, far.name) is None:
+    if far is None or far.options.kind != "veth" or state.bridge_of(far.name) is None:
         return ""
     return ", ".join(port.name for port in state.ports(far.master or "") if port.name != far.name)
 
@@ -132,7 +125,7 @@ def losses(before: HostState, after: HostState, nics: Collection[str] = ()) -> t
     for name, bridge in guests.items():
         if name not in after.links:
             continue
-        if (now := bridge_of(after, name)) is None:
+        if (now := after.bridge_of(name)) is None:
             words = f"loses its bridge {bridge}" + ("" if bridge in after.links else ", which is removed")
             behind = _behind(before, name)
             found.append((name, words + (f"; {behind} behind it as well" if behind else "")))

@@ -61,7 +61,7 @@ def _moves(host: Host, observed: HostState, wanted: HostState) -> Iterator[Addre
             to = master.name if master is not None and master.dhcp else None
         if to is not None or enslaved:
             taker = host.link(to) if to is not None else None
-            left = host.spoken(taker).unused if taker is not None else NOTHING
+            left = host.effective(taker).unused if taker is not None else NOTHING
             yield AddressMove(link=name, to=to, addresses=gone, unused=left)
 
 

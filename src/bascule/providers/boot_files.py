@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from msgspec import Struct
 
 from bascule.model.state import HostState
 from bascule.plan.change import Command
-from bascule.providers.files import systemctl, write
+from bascule.providers.files import SYMLINK, systemctl, write
 from bascule.providers.plain import PlainProvider
 from bascule.providers.protocol import Merged, ThreeWay
 
+UNITS = "/etc/systemd/system"
 MULTI_USER = "multi-user.target"  # what starts services with the machine
 HEADER = "# Bascule writes this file and takes it away again"  # the mark of each
 
@@ -37,6 +38,25 @@ class UnitFile(Struct, frozen=True, kw_only=True):
         return self.unit is not None and self.enabled
 
 
+class BootFiles(UnitFile, frozen=True, kw_only=True):
+    """A unit with the files that it reads; ``units`` is the folder of units."""
+
+    name: ClassVar[str]
+    starter: ClassVar[str] = MULTI_USER  # the target that starts it
+
+    units: str = UNITS
+
+    @property
+    def unit_path(self) -> str:
+        """Where the unit stands."""
+        return f"{self.units}/{self.name}"
+
+    @property
+    def texts(self) -> Mapping[str, tuple[str | None, int]]:
+        """The files that belong to it, by path, each with its mode; None for one that is not there."""
+        raise NotImplementedError
+
+
 def unit_commands(path: str, old: UnitFile, new: UnitFile) -> Iterator[Command]:
     """What makes of one unit another that is there, and has it started with the machine, or not."""
     if new.unit is not None and old.unit != new.unit:
@@ -59,6 +79,15 @@ class BootFilesProvider(PlainProvider):
     def put_right(self, change: ThreeWay) -> Any:
         """As the change left it."""
         return self._as_in(change.wanted, change.now)
+
+    def files(self, state: HostState) -> Mapping[str, tuple[str, int]]:
+        """What systemd reads, and what its unit does."""
+        part: BootFiles | None = self.part(state)
+        if part is None:
+            return {}
+        found = {part.unit_path: (part.unit, 0o644), **part.texts}
+        found |= {f"{part.units}/{part.starter}.wants/{part.name}": (part.unit_path, SYMLINK)} if part.starts else {}
+        return {path: (text, mode) for path, (text, mode) in found.items() if text is not None}
 
     def _as_in(self, then: HostState, now: HostState) -> Any:
         """The part of an earlier state; where there was none and is none, it does not matter where it would be."""

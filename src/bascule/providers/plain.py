@@ -34,6 +34,11 @@ class PlainProvider:
         """Its part of a state; None where it was not asked."""
         return state.parts.get(self.name)
 
+    def parts(self, change: ThreeWay) -> tuple[Any, Any, Any, Any]:
+        """Its parts before a change, as wanted and now, and after the change where that is known."""
+        applied = self.part(change.applied) if change.applied is not None else None
+        return self.part(change.before), self.part(change.wanted), self.part(change.now), applied
+
     def with_part(self, state: HostState, part: Any) -> HostState:
         """The state with another part; None takes the entry away."""
         parts = {name: one for name, one in state.parts.items() if name != self.name}

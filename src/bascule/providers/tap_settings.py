@@ -41,12 +41,11 @@ class TapSettingsProvider(PlainProvider):
 
     def merge(self, change: ThreeWay) -> Merged:
         """Tap by tap."""
-        before, wanted, now = self.part(change.before), self.part(change.wanted), self.part(change.now)
+        before, wanted, now, after = self.parts(change)
         if before is None or now is None:
             return Merged(part=now)
         kept: list[str] = []
-        after = self.part(change.applied) if change.applied is not None else wanted
-        parts = (before, wanted, now, after or now)
+        parts = (before, wanted, now, (after if change.applied is not None else wanted) or now)
         values = merge_mapping(*map(self._values, parts), kept=kept, words=self.since)
         return Merged(part=self._on_taps(now, values, change.now, before.udev), kept=tuple(kept))
 

@@ -181,7 +181,7 @@ def _host_nics(site: Site, host: Host) -> Iterator[EndpointNic]:
         for hop in host.ways(route) if route.table is None else ():
             several.setdefault(hop.link, []).append(StaticRoute(to=route.to, via=hop.router))
     for link in host.speakers():
-        said, network = host.spoken(link), site.network_of_link(host, link.name)
+        said, network = host.effective(link), site.network_of_link(host, link.name)
         name = network.name if network else None
         yield EndpointNic(
             link=link.name,

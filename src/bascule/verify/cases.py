@@ -30,14 +30,14 @@ class Case(Struct):
 class Control(Struct, frozen=True):
     """The same question from others on the target's own network; each list is one endpoint's."""
 
-    stand: EndpointAddress
+    goal: EndpointAddress
     lists: tuple[tuple[Question, ...], ...]
     strangers: tuple[str, ...]  # who else is in the file but cannot be asked from here
 
     @property
     def where(self) -> str:
         """The target's own network, by name if it has one."""
-        return self.stand.network or str(self.stand.address.network)
+        return self.goal.network or str(self.goal.address.network)
 
 
 def prepare(wish: Expectation, endpoints: Endpoints, off: GuestsOff = NONE_OFF, no_router: str = "") -> Case:
@@ -56,7 +56,7 @@ def prepare(wish: Expectation, endpoints: Endpoints, off: GuestsOff = NONE_OFF, 
     if not endpoints.attachments(wish.source):
         case.refusal = f"{wish.source} cannot be used as a source here"
         return case
-    if not endpoints.stands(wish.target):
+    if not endpoints.addresses(wish.target):
         case.refusal = f"no address of {wish.target} is known here"
         return case
     protocol = wish.service.protocol
@@ -64,10 +64,8 @@ def prepare(wish: Expectation, endpoints: Endpoints, off: GuestsOff = NONE_OFF, 
         case.refusal = f"{wish.source} cannot ask by {protocol} here"
         return case
     every = endpoints.ways(wish.source, wish.target)
-    ways = [
-        (attachment, stand) for attachment, stand in every if attachment.asks(protocol) and _answers(stand, protocol)
-    ]
-    if not every and all(map(endpoints.is_inside, endpoints.stands(wish.target))):
+    ways = [(attachment, goal) for attachment, goal in every if attachment.asks(protocol) and _answers(goal, protocol)]
+    if not every and all(map(endpoints.is_inside, endpoints.addresses(wish.target))):
         case.unproven = f"{wish.target} has no address but on its own virtual networks, by which no other means it"
         return case
     if not ways:
@@ -75,40 +73,40 @@ def prepare(wish: Expectation, endpoints: Endpoints, off: GuestsOff = NONE_OFF, 
         return case
     is_positive = wish.verdict is Verdict.REACH
     patience = PATIENCE_S if is_positive else NEGATIVE_PATIENCE_S
-    for attachment, stand in ways:
-        case.ways.append(list(_questions(attachment, stand, wish.service, patience)))
+    for attachment, goal in ways:
+        case.ways.append(list(_questions(attachment, goal, wish.service, patience)))
         if not is_positive:
-            case.controls.append(_control(wish, stand, endpoints))
+            case.controls.append(_control(wish, goal, endpoints))
     return case
 
 
-def _answers(stand: EndpointAddress, protocol: str) -> bool:
-    return stand.attachment is None or stand.attachment.answers(protocol)
+def _answers(goal: EndpointAddress, protocol: str) -> bool:
+    return goal.attachment is None or goal.attachment.answers(protocol)
 
 
-def _control(wish: Expectation, stand: EndpointAddress, endpoints: Endpoints) -> Control:
+def _control(wish: Expectation, goal: EndpointAddress, endpoints: Endpoints) -> Control:
     others: dict[str, ProbeAttachment] = {}
-    for neighbour in endpoints.neighbours(stand, wish.source, wish.target):
+    for neighbour in endpoints.neighbours(goal, wish.source, wish.target):
         if neighbour.asks(wish.service.protocol):
             others.setdefault(neighbour.endpoint, neighbour)
     lists = [
-        tuple(_questions(other, stand, wish.service, PATIENCE_S, via_own=True))
+        tuple(_questions(other, goal, wish.service, PATIENCE_S, via_own=True))
         for other in list(others.values())[:CONTROLS]
     ]
     known = {wish.source, wish.target}
     strangers = [name for name in endpoints.names if name not in known and not endpoints.attachments(name)]
-    return Control(stand, tuple(lists), tuple(strangers))
+    return Control(goal, tuple(lists), tuple(strangers))
 
 
 def _questions(
-    attachment: ProbeAttachment, stand: EndpointAddress, service: Service, patience_s: float, *, via_own: bool = False
+    attachment: ProbeAttachment, goal: EndpointAddress, service: Service, patience_s: float, *, via_own: bool = False
 ) -> Iterable[Question]:
-    slow = attachment.agent or (stand.attachment and stand.attachment.agent)
+    slow = attachment.agent or (goal.attachment and goal.attachment.agent)
     for port in ports_of(service, AGENT_ASKS_AT_MOST if slow else PORTS_AT_MOST):
         yield Question(
             source=attachment,
             protocol=Protocol(service.protocol),
-            address=stand.address.ip,
+            address=goal.address.ip,
             port=port,
             patience_s=patience_s,
             via=attachment.link if via_own and service.protocol != "arp" else None,  # the control stays on that network

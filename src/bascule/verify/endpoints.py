@@ -31,7 +31,7 @@ class Endpoints(Struct, frozen=True):
         """From where the endpoint can ask; empty where it is not ours."""
         return self.probe_domain.attachments.get(name, ())
 
-    def stands(self, name: str) -> tuple[EndpointAddress, ...]:
+    def addresses(self, name: str) -> tuple[EndpointAddress, ...]:
         """All addresses of an endpoint, IPv4 first: as observed, else as declared. Link-local ones do not count."""
         attachments = self.attachments(name)
         if attachments:
@@ -43,13 +43,13 @@ class Endpoints(Struct, frozen=True):
         else:
             found = list(self._declared(name))
         return tuple(
-            sorted((stand for stand in found if not stand.address.is_link_local), key=lambda s: s.address.version)
+            sorted((goal for goal in found if not goal.address.is_link_local), key=lambda s: s.address.version)
         )
 
     def is_silent(self, name: str) -> bool:
         """Whether a guest or machine has no address, neither in the file nor as observed, and asks for none."""
         owner: Guest | Machine | None = self.site.guests.get(name) or self.site.machines.get(name)
-        return owner is not None and not any(nic.dhcp for nic in owner.nics) and not self.stands(name)
+        return owner is not None and not any(nic.dhcp for nic in owner.nics) and not self.addresses(name)
 
     def _declared(self, name: str) -> Iterator[EndpointAddress]:
         owner: Guest | Machine | None = self.site.guests.get(name) or self.site.machines.get(name)
@@ -75,53 +75,53 @@ class Endpoints(Struct, frozen=True):
     def owner(self, address: IpAddress) -> str | None:
         """The endpoint that has an address."""
         for name in (*self.names, *self.probe_domain.attachments):
-            if any(stand.address.ip == address for stand in self.stands(name)):
+            if any(goal.address.ip == address for goal in self.addresses(name)):
                 return name
         return None
 
-    def neighbours(self, stand: EndpointAddress, *without: str) -> Iterator[ProbeAttachment]:
+    def neighbours(self, goal: EndpointAddress, *without: str) -> Iterator[ProbeAttachment]:
         """Others' attachments on an address' network with one of its family: machines, then guests, then hosts.
 
         Those that the file keeps apart from it are none.
         """
-        version, apart = stand.address.version, self._kept_apart(stand)
+        version, apart = goal.address.version, self._kept_apart(goal)
         for name in self.names:
             for attachment in self.attachments(name) if name not in without else ():
                 if (
                     attachment.mac not in apart
-                    and self.shares(attachment, stand)
+                    and self.shares(attachment, goal)
                     and any(address.version == version for address in attachment.addresses)
                 ):
                     yield attachment
 
-    def _kept_apart(self, stand: EndpointAddress) -> frozenset[Mac]:
-        guest = self.site.guests.get(stand.endpoint)
-        own = stand.attachment.mac if stand.attachment is not None else None
-        nics = [nic for nic in guest.nics if nic.mac == own or stand.address in nic.addresses] if guest else []
+    def _kept_apart(self, goal: EndpointAddress) -> frozenset[Mac]:
+        guest = self.site.guests.get(goal.endpoint)
+        own = goal.attachment.mac if goal.attachment is not None else None
+        nics = [nic for nic in guest.nics if nic.mac == own or goal.address in nic.addresses] if guest else []
         return frozenset(other.mac for nic in nics for other in self.site.kept_apart(nic))
 
     def ways(self, source: str, target: str) -> tuple[tuple[ProbeAttachment, EndpointAddress], ...]:
         """From where to ask for which address of the target: those on a common network first."""
-        pairs = [(self.nearest(source, stand), stand) for stand in self.stands(target)]
+        pairs = [(self.nearest(source, goal), goal) for goal in self.addresses(target)]
         found = [
-            (attachment, stand)
-            for attachment, stand in pairs
-            if attachment is not None and (self.shares(attachment, stand) or not self.is_inside(stand))
+            (attachment, goal)
+            for attachment, goal in pairs
+            if attachment is not None and (self.shares(attachment, goal) or not self.is_inside(goal))
         ]
         return tuple(sorted(found, key=lambda pair: not self.shares(*pair)))
 
-    def is_inside(self, stand: EndpointAddress) -> bool:
+    def is_inside(self, goal: EndpointAddress) -> bool:
         """Whether it is a host's own address on one of its virtual networks: nobody else means the host by it."""
-        host = self.site.hosts.get(stand.endpoint)
-        return host is not None and stand.network in {virtual_segment(host.name, x) for x in host.virtual_networks}
+        host = self.site.hosts.get(goal.endpoint)
+        return host is not None and goal.network in {virtual_segment(host.name, x) for x in host.virtual_networks}
 
-    def shares(self, attachment: ProbeAttachment, stand: EndpointAddress) -> bool:
+    def shares(self, attachment: ProbeAttachment, goal: EndpointAddress) -> bool:
         """Whether an attachment is in the broadcast domain of an address, as far as the file tells."""
-        if attachment.network is not None or stand.network is not None:
-            return attachment.network == stand.network
-        if not any(own.network == stand.address.network for own in attachment.addresses):
+        if attachment.network is not None or goal.network is not None:
+            return attachment.network == goal.network
+        if not any(own.network == goal.address.network for own in attachment.addresses):
             return False
-        ours, theirs = self._wire(attachment), self._wire(stand.attachment)
+        ours, theirs = self._wire(attachment), self._wire(goal.attachment)
         return ours is None or theirs is None or ours == theirs
 
     def _wire(self, attachment: ProbeAttachment | None) -> tuple[str, str, int] | None:
@@ -136,12 +136,12 @@ class Endpoints(Struct, frozen=True):
             return None
         return guest.host, str(nic.into), int(nic.vlan or 0)
 
-    def nearest(self, name: str, stand: EndpointAddress) -> ProbeAttachment | None:
+    def nearest(self, name: str, goal: EndpointAddress) -> ProbeAttachment | None:
         """Where an endpoint asks for an address: the attachment on its network, else one that has an address at all."""
         attachments = [
             attachment
             for attachment in self.attachments(name)
-            if any(a.version == stand.address.version for a in attachment.addresses)
+            if any(a.version == goal.address.version for a in attachment.addresses)
         ]
-        near = [attachment for attachment in attachments if self.shares(attachment, stand)]
+        near = [attachment for attachment in attachments if self.shares(attachment, goal)]
         return next(iter(near or attachments or self.attachments(name)), None)

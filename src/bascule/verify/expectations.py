@@ -238,7 +238,7 @@ class _Judging:
     def _apart(self, case: Case) -> tuple[str, Place | None] | None:
         """For a question that was lost between networks: who stands where, and the guest's line."""
         wish = case.wish
-        theirs = {stand.network for stand in self.endpoints.stands(wish.target)}
+        theirs = {goal.network for goal in self.endpoints.addresses(wish.target)}
         ours = {attachment.network for attachment in self.endpoints.attachments(wish.source)}
         if ours & theirs or None in ours | theirs:
             return None
@@ -257,7 +257,7 @@ class _Judging:
                 )  # not ours: its side cannot be seen from here
                 return ok, f"but whose address {target} saw cannot be told from here (should be {wanted})"
             owner = self.endpoints.owner(address)
-            own = {stand.address.ip for stand in self.endpoints.stands(wanted)}
+            own = {goal.address.ip for goal in self.endpoints.addresses(wanted)}
             if address not in own:
                 return False, f"but seen as {address} ({owner or 'nobody in the file'}), not as {wanted}"
         return True, f"seen as {wanted} ({', '.join(sorted(str(address) for address in seen))})"
@@ -304,8 +304,8 @@ class _Judging:
 
     def _proof(self, wish: Expectation, control: Control) -> tuple[bool | None, str]:
         """Whether the same question passes from the target's own network; None where nobody there is ours."""
-        stand, lists = control.stand, control.lists
-        service = f"{stand.address.ip} by {wish.service}"
+        goal, lists = control.goal, control.lists
+        service = f"{goal.address.ip} by {wish.service}"
         if not lists:
             return None, f"nobody on {control.where} that we can ask from can show that {wish.target} answers at all"
         for questions in lists:

@@ -97,7 +97,7 @@ def _impostors(
     """Whose MAC the host's own packets to the guest's addresses went to, where that is not this NIC's."""
     if inquiry.other is None or inquiry.other.namespace.identity != host:
         return []
-    own = {stand.address.ip for stand in inquiry.stands}
+    own = {goal.address.ip for goal in inquiry.stands}
     guest = inquiry.nic.guest
     others = {nic.mac: nic.tap for nic in site.guests[guest].nics}
     return [
@@ -124,9 +124,9 @@ def _inquire(nic: GuestNic, host: Host, state: HostState, endpoints: Endpoints) 
     name = site.segment_of(nic)
     own = next((attachment for attachment in endpoints.attachments(nic.guest) if attachment.mac == nic.mac), None)
     stands = tuple(
-        stand
-        for stand in endpoints.stands(nic.guest)
-        if (stand.attachment == own if own else stand.network == name and _is_of(nic, stand, endpoints))
+        goal
+        for goal in endpoints.addresses(nic.guest)
+        if (goal.attachment == own if own else goal.network == name and _is_of(nic, goal, endpoints))
     )
     inquiry = _Inquiry(nic, stands)
     if not stands:
@@ -150,13 +150,13 @@ def _inquire(nic: GuestNic, host: Host, state: HostState, endpoints: Endpoints) 
         return inquiry
     inquiry.apart = _apart(stands, other)
     theirs = [address for address in other.addresses if not address.is_link_local]
-    inquiry.inward = [_arp(other, stand.address.ip) for stand in stands]
+    inquiry.inward = [_arp(other, goal.address.ip) for goal in stands]
     if own is None:
         inquiry.unasked = f"from {nic.guest} itself: not asked, because Bascule cannot send from it"
     elif not own.asks("arp"):
         inquiry.unasked = f"from {nic.guest} itself: not asked, because it takes no questions from Bascule"
     else:
-        families = {stand.address.version for stand in stands}
+        families = {goal.address.version for goal in stands}
         inquiry.outward = [_arp(own, address.ip) for address in theirs if address.version in families]
         if nic.dhcp:
             inquiry.lease = Question(source=own, protocol=Protocol.DHCP, patience_s=4.0)
@@ -166,7 +166,7 @@ def _inquire(nic: GuestNic, host: Host, state: HostState, endpoints: Endpoints) 
 
 def _apart(stands: Sequence[EndpointAddress], other: ProbeAttachment) -> str:
     """That no address of one is in the subnet of an address of the other, either way; empty where one is."""
-    pairs = [(stand.address, theirs) for stand in stands for theirs in other.addresses if not theirs.is_link_local]
+    pairs = [(goal.address, theirs) for goal in stands for theirs in other.addresses if not theirs.is_link_local]
     pairs = [(one, two) for one, two in pairs if one.version == two.version]
     if not pairs or any(one.ip in two.network and two.ip in one.network for one, two in pairs):
         return ""
@@ -177,8 +177,8 @@ def _apart(stands: Sequence[EndpointAddress], other: ProbeAttachment) -> str:
     )
 
 
-def _is_of(nic: GuestNic, stand: EndpointAddress, endpoints: Endpoints) -> bool:
-    return stand.address in nic.addresses or stand.address in endpoints.learned.get(nic.mac, ())
+def _is_of(nic: GuestNic, goal: EndpointAddress, endpoints: Endpoints) -> bool:
+    return goal.address in nic.addresses or goal.address in endpoints.learned.get(nic.mac, ())
 
 
 def _word_of(own: ProbeAttachment, segment: str | None, endpoints: Endpoints) -> list[Question]:
@@ -193,11 +193,11 @@ def _arp(attachment: ProbeAttachment, address: IpAddress) -> Question:
 
 
 def _host_attachment(
-    host: Host, nic: GuestNic, state: HostState, endpoints: Endpoints, stand: EndpointAddress
+    host: Host, nic: GuestNic, state: HostState, endpoints: Endpoints, goal: EndpointAddress
 ) -> ProbeAttachment | None:
     """The host's own NIC on the guest's network; where it has none, the bridge itself asks, without an address."""
     for attachment in endpoints.attachments(host.name):
-        if endpoints.shares(attachment, stand) and not _is_trap(attachment, host, nic):
+        if endpoints.shares(attachment, goal) and not _is_trap(attachment, host, nic):
             return attachment
     name = _bridge(nic, state)
     bridge = state.links.get(name) if name else None
@@ -205,7 +205,7 @@ def _host_attachment(
         return None  # of a VLAN-aware bridge the host sees the untagged frames
     return ProbeAttachment(
         endpoint=host.name, namespace=endpoints.probe_domain.hosts[host.name], link=bridge.name, mac=bridge.mac,
-        network=stand.network,
+        network=goal.network,
     )  # fmt: skip
 
 
@@ -246,9 +246,9 @@ def _traffic(
     silent = [attachment.endpoint for attachment in (other, own) if attachment and not attachment.asks("udp")]
     if silent:
         inquiry.mute.append(f"UDP from {' and '.join(silent)} not asked, because it cannot ask so")
-    for stand in inquiry.stands:
-        if any(address.version == stand.address.version for address in other.addresses):
-            yield from _talk(other, guest, stand.address.ip, serves, mtu, every=own is not None)
+    for goal in inquiry.stands:
+        if any(address.version == goal.address.version for address in other.addresses):
+            yield from _talk(other, guest, goal.address.ip, serves, mtu, every=own is not None)
     if own is None or not own.asks("icmp"):
         return
     machine = site.machines.get(other.endpoint) or site.guests.get(other.endpoint)
@@ -308,7 +308,7 @@ def _within(inquiry: _Inquiry, replies: Replies) -> Iterator[Check]:
         return
     if inquiry.lease:
         answer = replies[inquiry.lease]
-        held = any(answer.offered == stand.address.ip for stand in inquiry.stands)
+        held = any(answer.offered == goal.address.ip for goal in inquiry.stands)
         detail = f"DHCP server {answer.address} offers {'it ' if held else ''}{answer.offered}"
         detail = detail if answer.ok else f"DHCP for {nic.mac}: {answer.words}"
         yield Check(id="lease", subject=nic.guest, ok=answer.ok and held, detail=detail)
@@ -356,7 +356,7 @@ def _like_any_nic(inquiry: _Inquiry, replies: Replies) -> tuple[list[str], str]:
     """(2) Its address belongs to its own MAC, and it finds the others' MACs; DHCP answers this MAC."""
     nic, other = inquiry.nic, _other(inquiry)
     faults = [*_wrong_macs(inquiry.inward, replies, nic.mac), *_wrong_macs(inquiry.outward, replies, other.mac)]
-    addresses = ", ".join(str(stand.address.ip) for stand in inquiry.stands)
+    addresses = ", ".join(str(goal.address.ip) for goal in inquiry.stands)
     words = [f"{addresses} is at {nic.mac} for {other.endpoint}"]
     if inquiry.outward:
         words.append(f"{inquiry.outward[0].address} is at {other.mac} for {nic.guest}")
@@ -365,7 +365,7 @@ def _like_any_nic(inquiry: _Inquiry, replies: Replies) -> tuple[list[str], str]:
         if not answer.ok:
             faults.append(f"DHCP for {nic.mac}: {answer.words}")
         else:
-            held = any(answer.offered == stand.address.ip for stand in inquiry.stands)
+            held = any(answer.offered == goal.address.ip for goal in inquiry.stands)
             words.append(f"DHCP server {answer.address} offers {'it ' if held else ''}{answer.offered}")
     elif nic.dhcp:
         words.append("address by DHCP")

@@ -77,9 +77,9 @@ class NatBoundaries:
 
     def _of(self, endpoint: str, address: IpAddress | None) -> NatBoundary | None:
         """The virtual network on which an endpoint has an address."""
-        for stand in self._endpoints.stands(endpoint):
-            if stand.address.ip == address and stand.network in self._boundaries:
-                return self._boundaries[stand.network]
+        for goal in self._endpoints.addresses(endpoint):
+            if goal.address.ip == address and goal.network in self._boundaries:
+                return self._boundaries[goal.network]
         return None
 
     def stopped(self, answer: Answer, hops: Sequence[Hop], target: str) -> Reason | None:

@@ -107,7 +107,7 @@ class RoutersOff:
 
     def __init__(self, site: Site, endpoints: Endpoints, off: GuestsOff) -> None:
         self._site, self._endpoints, self._off = site, endpoints, off
-        self._owners = {stand.address.ip: name for name in off for stand in endpoints.stands(name)}
+        self._owners = {goal.address.ip: name for name in off for goal in endpoints.addresses(name)}
 
     def gateway(self, wish: Expectation) -> str:
         """That an end of an expectation has no gateway but guests that are off, and the other is on another network.
@@ -115,7 +115,7 @@ class RoutersOff:
         A host leads its packets where its own routes lead.
         """
         names = (wish.source, wish.target)
-        ends = [{stand.network for stand in self._endpoints.stands(name)} for name in names]
+        ends = [{goal.network for goal in self._endpoints.addresses(name)} for name in names]
         if not self._owners or ends[0] & ends[1] or None in ends[0] | ends[1]:
             return ""
         for name, networks in zip(names, ends, strict=True):

@@ -98,7 +98,7 @@ def remove(folder: Folder) -> None:
                 remove_file(UNITS / name)
 
 
-def stands(folder: Folder, name: str = EARLY) -> bool:
+def is_installed(folder: Folder, name: str = EARLY) -> bool:
     """Whether a boot takes this change back."""
     try:
         return _link(name).is_symlink() and _is_for(folder, name)

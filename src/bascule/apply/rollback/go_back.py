@@ -100,10 +100,6 @@ def after_reboot(
     folder: Folder, checkpoint: Checkpoint, keep: Sequence[int] = (), progress: Progress = unseen
 ) -> RollbackResult:
     """What outlives a restart goes back after one, too: definitions of guests, servers and units of networks."""
-    before, wanted = checkpoint.before, checkpoint.wanted
-    if not before.parts:
+    if not checkpoint.before.parts:
         return RollbackResult(after_reboot=True)
-    look = parts.CheckpointObserver(checkpoint, folder)
-    back = roll_back(three_way(folder, checkpoint), look, keep=keep, progress=progress)
-    besides = parts.names(before, wanted, without=look.missed)
-    return replace(back, left=(*back.left, *dict.fromkeys(look.faults)), besides=besides, after_reboot=True)
+    return replace(_all_parts(folder, checkpoint, keep, progress), after_reboot=True)

@@ -140,7 +140,7 @@ def _add_self(builder: SceneBuilder, site: Site, host: Host, link: HostLink, obs
     """The host itself where it speaks on a link."""
     if not link.has_address or all(link.name != speaker.name for speaker in host.speakers()):
         return
-    said = host.spoken(link)
+    said = host.effective(link)
     name = site.network_of_link(host, link.name)
     network = name.name if name is not None and not (isinstance(link, Bridge) and link.vlan_aware) else None
     words = [str(address) for address in said.addresses] + (["dhcp"] if said.dhcp else [])

@@ -50,7 +50,7 @@ class Bridge(LinkOptions, frozen=True, kw_only=True):
         told = (("VLAN-aware", self.vlan_filtering), ("STP", self.stp_state))
         return tuple(words for words, on in told if on)
 
-    def spoken(self) -> dict[str, Any]:
+    def site_keys(self) -> dict[str, Any]:
         """What a site file says of one that is not the kernel's, beside what it says of all bridges."""
         return {}
 

@@ -45,7 +45,7 @@ class OpenVSwitch(_OfTheSwitch, Bridge, frozen=True, kw_only=True):
         """With RSTP a port at which no other bridge speaks forwards at once."""
         return DEAF_S if self.stp_state and not self.rstp else 0.0
 
-    def spoken(self) -> dict[str, Any]:
+    def site_keys(self) -> dict[str, Any]:
         """Its spanning tree, and what else is no matter of the kernel's."""
         out: dict[str, Any] = {"rstp": True} if self.rstp else {"stp": True} if self.stp_state else {}
         out |= {"fail_mode": self.fail_mode} if self.fail_mode else {}

@@ -83,7 +83,7 @@ class InterfacesFiles:
         self.called: dict[str, str] = {}  # of stanzas that are a logical interface: the link
         self.patterns: list[str] = []  # of links that come up by themselves
         self.refused: list[tuple[Stanza, str]] = []
-        self.heirs: list[tuple[Stanza, str]] = []  # stanzas with the name of another one whose options are theirs
+        self.inheriting: list[tuple[Stanza, str]] = []  # stanzas with the name of another one whose options are theirs
         self.vlans = VlanWords()
         self.of_ipv6: set[str] = set()  # links whose stanzas speak of IPv6
         self.resolver: list[Line] = []  # name servers of no link
@@ -189,7 +189,7 @@ class InterfacesFiles:
         else:
             self.stanzas.append(self.current)
         if "inherits" in line.words[3:]:
-            self.heirs.append((self.current, line.words[-1]))
+            self.inheriting.append((self.current, line.words[-1]))
 
     def settle(self) -> None:
         """From stanzas to links."""
@@ -226,14 +226,14 @@ class InterfacesFiles:
         self.vlans.settle(self.builder)
 
     def _inherit(self) -> None:
-        """Options of another stanza, where the heir does not say them itself."""
-        for heir, name in self.heirs:
-            above = next((stanza for stanza in self.stanzas if stanza.name == name), None)
+        """Options of another stanza, where it does not say them itself."""
+        for stanza, name in self.inheriting:
+            above = next((one for one in self.stanzas if one.name == name), None)
             if above is None:
-                self.leave(heir.head, f"there is no stanza '{name}' to inherit from")
+                self.leave(stanza.head, f"there is no stanza '{name}' to inherit from")
                 continue
-            own = {line.key for line in heir.options}
-            heir.options += [line for line in above.options if line.key not in own]
+            own = {line.key for line in stanza.options}
+            stanza.options += [line for line in above.options if line.key not in own]
 
     def _bar(self) -> None:
         """Stanzas of links that are not supported, and what stands in those of the loopback."""

@@ -233,11 +233,8 @@ def take_over(build: TargetBuilder, bridge: IfName, uplink: Link) -> None:
 
 def foreign_bridge(host: Host, observed: HostState, nic: str) -> Link | None:
     """The bridge of others, which the file does not name, that a NIC is a port of: the host may speak on it."""
-    port = observed.links.get(IfName(nic))
-    master = observed.links.get(port.master) if port is not None and port.master is not None else None
-    if master is None or not master.is_bridge or master.is_ours or host.link(master.name) is not None:
-        return None
-    return master
+    bridge = observed.bridge_of(IfName(nic))
+    return None if bridge is None or bridge.is_ours or host.link(bridge.name) is not None else bridge
 
 
 def hand_over_advertised(build: TargetBuilder, bridge: IfName, uplink: Link) -> None:

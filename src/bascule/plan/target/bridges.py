@@ -138,7 +138,7 @@ def _lay_addresses(build: TargetBuilder, bridge: DeclaredBridge, uplink: Link | 
             build.set(speaker.name, addresses=tuple(a for a in speaker.addresses if a.is_link_local))
             words = f"{uplink.name}, by which the host is on that network, becomes a port of {bridge.name}"
             build.because(speaker.name, words, bridge.place)
-        add_addresses(build, build.host.spoken(bridge))
+        add_addresses(build, build.host.effective(bridge))
     elif bridge.has_address:
         if uplink is not None and uplink.master != bridge.name and any(not a.is_link_local for a in uplink.addresses):
             hand_over_advertised(build, bridge.name, uplink)
@@ -150,7 +150,7 @@ def _lay_addresses(build: TargetBuilder, bridge: DeclaredBridge, uplink: Link | 
         # Linux answers ARP for any of its addresses on any link: the host's own NIC may be on this network, too
         if not (build.host.as_found and bridge.name in build.observed.links):
             build.sysctls[conf(4, bridge.name, "arp_ignore")] = "1"
-    lay_ipv6(build, build.host.spoken(bridge))
+    lay_ipv6(build, build.host.effective(bridge))
 
 
 def _lay_port(build: TargetBuilder, bridge: DeclaredBridge, declared: DeclaredPort) -> None:

@@ -35,7 +35,7 @@ def forget_addresses(build: TargetBuilder, networks: Iterable[ResolvedNetwork]) 
         if link is None:
             continue
         said = build.host.link(link.name)
-        naming = (build.host.spoken(said) if said else None, own.get(link.name))
+        naming = (build.host.effective(said) if said else None, own.get(link.name))
         old = added - {str(ip) for thing in naming if thing for ip in thing.addresses}
         build.set(link.name, addresses=tuple(a for a in link.addresses if a.ip not in old))
 
@@ -44,7 +44,7 @@ def move_addresses(build: TargetBuilder) -> None:
     """An address that the file writes down for one link goes from the others of the file that have it."""
     if build.host.as_found:
         return
-    spoken = {said.name: {str(ip.ip) for ip in build.host.spoken(said).addresses} for said in build.host.links()}
+    spoken = {said.name: {str(ip.ip) for ip in build.host.effective(said).addresses} for said in build.host.links()}
     owners = {ip: name for name, ips in spoken.items() for ip in ips if name in build.links}
     for name, own in spoken.items():
         link = build.links.get(name)

@@ -162,7 +162,7 @@ def _is_known(host: Host, names: set[str], route: Route) -> bool:
         return True
     said = host.link(route.dev) if route.dev in names else None
     return said is not None and any(
-        (str(one.to), str(one.via or "")) == (route.dst, route.gateway) for one in host.spoken(said).routes
+        (str(one.to), str(one.via or "")) == (route.dst, route.gateway) for one in host.effective(said).routes
     )
 
 

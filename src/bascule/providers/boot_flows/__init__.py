@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import ClassVar
 
 from msgspec.structs import replace
@@ -10,9 +10,9 @@ from msgspec.structs import replace
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.plan.step import Phase, Step, step
-from bascule.providers.boot_files import MULTI_USER, BootFilesProvider, theirs, unit_commands
+from bascule.providers.boot_files import BootFilesProvider, theirs, unit_commands
 from bascule.providers.boot_flows.state import UNIT_NAME, BootFlows, rules_text, script_text, unit_text
-from bascule.providers.files import SYMLINK, remove, systemctl, write
+from bascule.providers.files import remove, systemctl, write
 from bascule.providers.ovs import OVS
 from bascule.providers.ovs.state import SwitchState
 from bascule.providers.protocol import PlanInputs, Wanted
@@ -72,17 +72,6 @@ class BootFlowsProvider(BootFilesProvider):
         words = "are the new ones" if old.starts and old.script else first
         words = words if new.starts else "none are loaded any more"
         yield step(Phase.OLD_RULES, SUBJECT, words, *commands, about="ruleset")
-
-    def files(self, state: HostState) -> Mapping[str, tuple[str, int]]:
-        """What systemd reads, and what its unit does."""
-        part: BootFlows | None = self.part(state)
-        if part is None:
-            return {}
-        link = f"{part.units}/{MULTI_USER}.wants/{UNIT_NAME}"
-        found = {part.unit_path: (part.unit, 0o644), part.file: (part.rules, 0o600)}
-        found |= {part.script_path: (part.script, 0o700)}
-        found |= {link: (part.unit_path, SYMLINK)} if part.starts else {}
-        return {path: (text, mode) for path, (text, mode) in found.items() if text is not None}
 
 
 BOOT_FLOWS = BootFlowsProvider()

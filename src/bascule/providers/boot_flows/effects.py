@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from bascule.providers.boot_files import MULTI_USER
 from bascule.providers.boot_flows.state import BootFlows
 from bascule.providers.effects import ObserveScope, PlainEffects, is_enabled, text_of_file
 from bascule.system.disk.files import is_closed
@@ -25,5 +24,5 @@ class BootFlowsEffects(PlainEffects):
             rules=text_of_file(part.file),
             script=text_of_file(part.script_path),
             unit=text_of_file(part.unit_path),
-            enabled=is_enabled(part.unit_path, MULTI_USER),
+            enabled=is_enabled(part.unit_path, part.starter),
         )

@@ -7,10 +7,11 @@ them: it needs nothing but Open vSwitch's own programs, before Bascule's or anyb
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import ClassVar
 
 from bascule.policy.guards.flows import COOKIE, FORWARD, PORTS, port_number
-from bascule.providers.boot_files import HEADER, MULTI_USER, UnitFile
-from bascule.providers.boot_rules.state import HYPERVISORS, UNITS
+from bascule.providers.boot_files import HEADER, BootFiles
+from bascule.providers.boot_rules.state import HYPERVISORS
 from bascule.providers.ovs.flows import macs_of
 from bascule.providers.ovs.state import GUARDS, SwitchState
 
@@ -19,11 +20,12 @@ AGAIN_S = 5  # between two looks at whether ovs-vswitchd is another process, whi
 WHOLE = 6  # looks, of which one is at the rules themselves: that takes several programs
 
 
-class BootFlows(UnitFile, frozen=True, kw_only=True):
+class BootFlows(BootFiles, frozen=True, kw_only=True):
     """``rules`` is the text of ``file``, ``script`` of what loads it; None: there is none."""
 
+    name: ClassVar[str] = UNIT_NAME
+
     file: str
-    units: str = UNITS
     rules: str | None = None
     script: str | None = None
 
@@ -33,9 +35,9 @@ class BootFlows(UnitFile, frozen=True, kw_only=True):
         return f"{self.file}.sh"
 
     @property
-    def unit_path(self) -> str:
-        """Where the unit stands."""
-        return f"{self.units}/{UNIT_NAME}"
+    def texts(self) -> Mapping[str, tuple[str | None, int]]:
+        """The rules, and the script that loads them."""
+        return {self.file: (self.rules, 0o600), self.script_path: (self.script, 0o700)}
 
 
 def rules_text(part: SwitchState, taps: Mapping[str, Iterable[str]]) -> str:
@@ -150,6 +152,6 @@ def unit_text(part: BootFlows) -> str:
         "RestartSec=1",
         "",
         "[Install]",
-        f"WantedBy={MULTI_USER}",
+        f"WantedBy={part.starter}",
         "",
     ])  # fmt: skip

@@ -14,8 +14,8 @@ from bascule.model.state import HostState
 from bascule.plan.step import Phase, Step, step
 from bascule.policy.guards.table import KEY
 from bascule.providers.boot_files import HEADER, BootFilesProvider, theirs, unit_commands
-from bascule.providers.boot_rules.state import TARGET, UNIT_NAME, BootRules, udev_text, unit_text
-from bascule.providers.files import SYMLINK, remove, systemctl, write
+from bascule.providers.boot_rules.state import UNIT_NAME, BootRules, udev_text, unit_text
+from bascule.providers.files import remove, systemctl, write
 from bascule.providers.protocol import PlanInputs, Wanted
 
 SUBJECT = "rules at boot"
@@ -69,16 +69,6 @@ class BootRulesProvider(BootFilesProvider):
         words = words if new.starts and new.rules is not None else "none are loaded any more"
         words += f", in place of a {UNIT_NAME} of somebody else's" if was_theirs else ""
         yield step(Phase.OLD_RULES, SUBJECT, words, *commands, about="ruleset")
-
-    def files(self, state: HostState) -> Mapping[str, tuple[str, int]]:
-        """What systemd reads, and what its unit does."""
-        part: BootRules | None = self.part(state)
-        if part is None:
-            return {}
-        link = f"{part.units}/{TARGET}.wants/{UNIT_NAME}"
-        found = {part.unit_path: (part.unit, 0o644), part.file: (part.rules, 0o600), part.udev_path: (part.udev, 0o644)}
-        found |= {link: (part.unit_path, SYMLINK)} if part.starts else {}
-        return {path: (text, mode) for path, (text, mode) in found.items() if text is not None}
 
 
 BOOT_RULES = BootRulesProvider()

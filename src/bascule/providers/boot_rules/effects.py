@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from msgspec.structs import replace
 
 from bascule.errors import MissingTool
-from bascule.providers.boot_rules.state import TARGET, UNITS, BootRules
+from bascule.providers.boot_files import UNITS
+from bascule.providers.boot_rules.state import BootRules
 from bascule.providers.effects import ObserveScope, PlainEffects, is_enabled, text_of_file
 from bascule.system.disk.files import is_closed
 from bascule.system.run import find_tool
@@ -25,7 +26,7 @@ class BootRulesEffects(PlainEffects):
             part,
             rules=text_of_file(part.file),
             unit=text_of_file(part.unit_path),
-            enabled=is_enabled(part.unit_path, TARGET),
+            enabled=is_enabled(part.unit_path, part.starter),
             udev=text_of_file(part.udev_path),
         )
 

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import ClassVar
 
-from bascule.providers.boot_files import HEADER, UnitFile
+from bascule.providers.boot_files import HEADER, BootFiles
 
 UNIT_NAME = "bascule-rules.service"
-TARGET = "sysinit.target"  # what starts it
-UNITS = "/etc/systemd/system"
 UDEV_RULES, UDEV_NAME = "/etc/udev/rules.d", "70-bascule-guards.rules"
 HYPERVISORS = "libvirtd.service virtqemud.service virtnetworkd.service libvirt-guests.service"
 
 
-class BootRules(UnitFile, frozen=True, kw_only=True):
+class BootRules(BootFiles, frozen=True, kw_only=True):
     """``rules`` is the text of ``file``, ``udev`` of udev's rule; None where there is none.
 
     ``program`` is nft's path.
     """
 
+    name: ClassVar[str] = UNIT_NAME
+    starter: ClassVar[str] = "sysinit.target"
+
     file: str
     program: str = "/usr/sbin/nft"
-    units: str = UNITS
     rules: str | None = None
     udev: str | None = None
 
@@ -31,9 +32,9 @@ class BootRules(UnitFile, frozen=True, kw_only=True):
         return f"{UDEV_RULES}/{UDEV_NAME}"
 
     @property
-    def unit_path(self) -> str:
-        """Where the unit stands."""
-        return f"{self.units}/{UNIT_NAME}"
+    def texts(self) -> Mapping[str, tuple[str | None, int]]:
+        """The tables, and udev's rule."""
+        return {self.file: (self.rules, 0o600), self.udev_path: (self.udev, 0o644)}
 
 
 def udev_text(bridges: Iterable[str]) -> str | None:
@@ -71,6 +72,6 @@ def unit_text(part: BootRules) -> str:
         f"ExecStart={part.program} -f {part.file}",
         "",
         "[Install]",
-        f"WantedBy={TARGET}",
+        f"WantedBy={part.starter}",
         "",
     ])  # fmt: skip

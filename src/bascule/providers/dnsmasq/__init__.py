@@ -53,7 +53,7 @@ class DnsmasqProvider(PlainProvider):
 
         After a restart of the machine, what a unit of the change has made of its network goes as well.
         """
-        before, wanted, now = map(self.part, (change.before, change.wanted, change.now))
+        before, wanted, now, _ = self.parts(change)
         servers, unmade = dict(now.servers), []
         for name in {**before.servers, **wanted.servers}:
             old, new = before.servers.get(name), wanted.servers.get(name)

@@ -43,16 +43,13 @@ class LibvirtProvider(GuestsProvider):
         """Domain by domain, NIC by NIC."""
         from bascule.providers.libvirt.merge import merge
 
-        before, wanted, now = map(self.part, (change.before, change.wanted, change.now))
-        applied = self.part(change.applied) if change.applied is not None else None
-        return merge(before, wanted, now, applied, rebooted=change.rebooted)
+        return merge(*self.parts(change), rebooted=change.rebooted)
 
     def put_right(self, change: ThreeWay) -> Any:
         """Domains and networks that the change altered as it left them; whether a guest runs is its own affair."""
         from bascule.providers.libvirt.drift import put_right
 
-        applied = self.part(change.applied) if change.applied is not None else None
-        before, wanted, now = map(self.part, (change.before, change.wanted, change.now))
+        before, wanted, now, applied = self.parts(change)
         return put_right(before, wanted, now, applied) if applied is not None else now
 
     def settle(self, goal: HostState, change: ThreeWay) -> Any:

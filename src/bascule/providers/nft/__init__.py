@@ -98,9 +98,7 @@ def _forgotten(before: HostState, after: HostState) -> Iterator[Step]:
     """What a bridge has learned at a port before it had a guard may be a lie, which would stand for minutes."""
     guarded = loaded_guards(after.tables).keys() - loaded_guards(before.tables).keys()
     for name in sorted(guarded):
-        link = before.links.get(IfName(name))
-        bridge = before.links.get(link.master) if link is not None and link.master is not None else None
-        if bridge is not None and bridge.is_bridge and name in after.links:
+        if before.bridge_of(IfName(name)) is not None and name in after.links:
             words = "forget the MACs learned before it had a guard"
             yield step(Phase.PORT, name, words, ip("link", "set", "dev", name, "type", "bridge_slave", "fdb_flush"),
                        about="port")  # fmt: skip

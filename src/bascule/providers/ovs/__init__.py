@@ -57,8 +57,7 @@ class OvsProvider(PlainProvider):
         """Row by row, column by column."""
         from bascule.providers.ovs.merge import merge
 
-        before, wanted, now = map(self.part, (change.before, change.wanted, change.now))
-        applied = self.part(change.applied) if change.applied is not None else None
+        before, wanted, now, applied = self.parts(change)
         return merge(before, wanted if wanted is not None else before, now, applied)
 
     def not_done(self, state: HostState) -> str:

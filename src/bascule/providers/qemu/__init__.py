@@ -44,15 +44,13 @@ class QemuProvider(GuestsProvider):
         """Guest by guest."""
         from bascule.providers.qemu.merge import merge
 
-        before, wanted, now = map(self.part, (change.before, change.wanted, change.now))
-        applied = self.part(change.applied) if change.applied is not None else None
-        return merge(before, wanted, now, applied)
+        return merge(*self.parts(change))
 
     def put_right(self, change: ThreeWay) -> Any:
         """Guests that the change defined or altered, each NIC where the change plugged it."""
         from bascule.providers.qemu.merge import put_right
 
-        return put_right(*map(self.part, (change.before, change.wanted, change.now)))
+        return put_right(*self.parts(change)[:3])
 
     def settle(self, goal: HostState, change: ThreeWay) -> Any:
         """Decided anew; a cable that was pulsed once is not pulsed again."""

@@ -350,13 +350,9 @@ class Bridging:
         own = self.network.link(bridge)
         if own is None or not self.network.is_vlan_aware(bridge):
             return
-        leaves = outside(own, self.tags)
-        if not passes(own, leaves) or inside(own, leaves) != self.tags:
+        if not self._tagged_for(own):  # br_handle_vlan(), before the hook
             text = f"the host itself is not in {tag_words(self.tags)} of {bridge}"
             self.passage.stop(Code.VLAN, bridge, text, name="bridge", where=bridge)
-            return
-        self.tags = leaves
-        tag(self.passage.fields, leaves[0] if leaves else None)  # br_handle_vlan(), before the hook
 
     def _vlan_out(self, bridge: str, out: Link) -> None:
         if not self.network.is_vlan_aware(bridge):
@@ -364,13 +360,18 @@ class Bridging:
         own = self.network.link(bridge)
         if not self.tags and own is not None and isinstance(own.options, Bridge):
             self.tags = inside(own, ())
-        leaves = outside(out, self.tags)
-        if not passes(out, leaves) or inside(out, leaves) != self.tags:
+        if not self._tagged_for(out):
             text = f"{out.name} is not in {tag_words(self.tags)}"
             self.passage.stop(Code.VLAN, out.name, text, name="port", where=out.name)
-            return
+
+    def _tagged_for(self, link: Link) -> bool:
+        """Whether a frame leaves by a port, or the bridge itself, which then gives it its tag or takes it off."""
+        leaves = outside(link, self.tags)
+        if not passes(link, leaves) or inside(link, leaves) != self.tags:
+            return False
         self.tags = leaves
         tag(self.passage.fields, leaves[0] if leaves else None)
+        return True
 
 
 def _tagged(tags: Tags) -> str:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 
 from msgspec import Struct, field
 
 from bascule.errors import Problem
 from bascule.model.domain import Domain, LibvirtNetwork
+from bascule.model.host_links import Bridge
 from bascule.model.site import Site
 from bascule.model.state import HostState
-from bascule.model.values import IpNetwork
+from bascule.model.values import IfName, IpNetwork
 from bascule.persist.manager import Managers
+from bascule.plan.virtual_network import ResolvedNetwork, resolved_networks
 from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.rules.lines import Rules
+from bascule.topology.virtual_networks import existing_bridge
 from bascule.verify.doctor.own_bridges import own_bridges
 
 
@@ -103,11 +106,19 @@ class DoctorFacts(Struct, frozen=True, kw_only=True):
         rules = self.network.rules if self.network is not None else Rules()
         return tuple(own_bridges(self.state, rules, self.networks)) if self.state else ()
 
+    def virtual_networks(self) -> Iterator[tuple[ResolvedNetwork, str]]:
+        """The host's own networks by the file, each with the bridge that it has, or will have."""
+        if self.site is None or not self.host or self.state is None:
+            return
+        host = self.site.hosts[self.host]
+        for one in resolved_networks(self.site, host):
+            link = existing_bridge(host.virtual_networks[one.name], self.state)
+            yield one, str(link.name if link else one.bridge)
+
     def subnets(self, bridge: str, version: int) -> tuple[IpNetwork, ...]:
         """The subnets that guests on a bridge have: as the file says, else those of the host's own addresses there."""
-        host = self.site.hosts.get(self.host) if self.site is not None else None
-        declared = host.bridges.get(bridge) if host is not None else None  # type: ignore[call-overload]  # a name
-        network = self.site.network_of_bridge(host, declared) if self.site and host and declared else None
+        declared = self._declared_as(bridge)
+        network = self.site.network_of_bridge(self.site.hosts[self.host], declared) if self.site and declared else None
         found = network.subnets if network is not None else ()
         link = self.network.link(bridge) if self.network is not None else None
         own = (ipaddress.ip_interface(one.ip).network for one in (link.addresses if link is not None else ()))
@@ -115,9 +126,12 @@ class DoctorFacts(Struct, frozen=True, kw_only=True):
 
     def leads_out(self, bridge: str) -> bool:
         """Whether frames of guests leave a bridge by a wire, for whoever is behind it: the file gives it an uplink."""
-        host = self.site.hosts.get(self.host) if self.site is not None else None
-        declared = host.bridges.get(bridge) if host is not None else None  # type: ignore[call-overload]  # a name
+        declared = self._declared_as(bridge)
         return declared is not None and bool(declared.every_port)
+
+    def _declared_as(self, bridge: str) -> Bridge | None:
+        host = self.site.hosts.get(self.host) if self.site is not None else None
+        return host.bridges.get(IfName(bridge)) if host is not None else None
 
     @property
     def _declared(self) -> tuple[str, ...]:

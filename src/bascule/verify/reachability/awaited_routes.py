@@ -23,7 +23,7 @@ def _awaited(state: HostState, site: Site, host: Host) -> Iterator[AwaitedRoutes
         for version in (4, 6):
             if any((":" in one) == (version == 6) for one in known):
                 continue
-            if _comes_from_others(host.spoken(link), version, network) or _is_found(host, link):
+            if _comes_from_others(host.effective(link), version, network) or _is_found(host, link):
                 yield AwaitedRoutes(link=link.name, version=version, subnets=_subnets(network, version))
 
 

@@ -51,9 +51,9 @@ def _question(nic: GuestNic, endpoints: Endpoints) -> Question | None:
     own = next((one for one in endpoints.attachments(nic.guest) if one.mac == nic.mac and one.asks("arp")), None)
     if own is None:
         return None
-    for stand in endpoints.stands(nic.guest):
-        for other in endpoints.neighbours(stand, nic.guest):
-            address = next((a.ip for a in other.addresses if a.version == stand.address.version), None)
+    for goal in endpoints.addresses(nic.guest):
+        for other in endpoints.neighbours(goal, nic.guest):
+            address = next((a.ip for a in other.addresses if a.version == goal.address.version), None)
             if address is not None:
                 return Question(source=own, protocol=Protocol.ARP, address=address)
     return None

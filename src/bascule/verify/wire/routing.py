@@ -96,9 +96,9 @@ def _on_networks(site: Site, host: Host, endpoints: Endpoints) -> Iterator[Route
             if links := _links(own, name, gateway):
                 yield RouteTarget(what=f"gateway {gateway} of {name}", address=gateway, links=links)
     for guest in site.guests_on(host.name):
-        for stand in endpoints.stands(guest.name):
-            if links := _links(own, stand.network, stand.address.ip):
-                yield RouteTarget(what=f"{guest.name} ({stand.address.ip})", address=stand.address.ip, links=links)
+        for goal in endpoints.addresses(guest.name):
+            if links := _links(own, goal.network, goal.address.ip):
+                yield RouteTarget(what=f"{guest.name} ({goal.address.ip})", address=goal.address.ip, links=links)
 
 
 def _own_source(target: RouteTarget, state: HostState) -> IpAddress | None:

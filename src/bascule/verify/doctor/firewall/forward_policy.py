@@ -5,24 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bascule.model.site import Mode
-from bascule.plan.virtual_network import resolved_networks
 from bascule.topology.trace.any_frame.passages import FAMILY_OF, WORDS, FramePassage, Possibility, routed
 from bascule.topology.trace.packet import ESTABLISHED, NEW
-from bascule.topology.virtual_networks import existing_bridge
 from bascule.verify.doctor.finding import DoctorFacts, Finding, Severity
 from bascule.verify.doctor.firewall.fixes import routed_fix, whose_rules
 
 
 def look(facts: DoctorFacts) -> Iterator[Finding]:
     """Each network whose packets have to pass such a chain: what one table accepts, another may still drop."""
-    if facts.site is None or not facts.host or facts.network is None or facts.state is None:
-        return
-    host = facts.site.hosts[facts.host]
-    for one in resolved_networks(facts.site, host):
-        if one.mode is Mode.ISOLATED:
+    for one, bridge in facts.virtual_networks():
+        if facts.network is None or one.mode is Mode.ISOLATED:
             continue
-        link = existing_bridge(host.virtual_networks[one.name], facts.state)
-        bridge = str(link.name if link else one.bridge)
         back = ESTABLISHED if one.mode is Mode.NAT else NEW
         passages: list[tuple[str, FramePassage]] = []
         for family in dict.fromkeys(FAMILY_OF[subnet.version] for subnet in one.subnets):

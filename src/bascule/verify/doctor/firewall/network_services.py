@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bascule.plan.virtual_network import needs_server, resolved_networks
+from bascule.plan.virtual_network import needs_server
 from bascule.topology.trace.any_frame.passages import FAMILY_OF, Possibility, from_host, into_host
-from bascule.topology.virtual_networks import existing_bridge
 from bascule.verify.doctor.finding import DoctorFacts, Finding, Severity
 from bascule.verify.doctor.firewall.fixes import LostService, input_fix
 
@@ -15,14 +14,9 @@ SERVICES = (("DHCP", 4, "udp", 67), ("DHCP", 6, "udp", 547), ("DNS", 4, "udp", 5
 
 def look(facts: DoctorFacts) -> Iterator[Finding]:
     """Each virtual network with a server of its own, whose guests cannot ask it."""
-    if facts.site is None or not facts.host or facts.network is None or facts.state is None:
-        return
-    host = facts.site.hosts[facts.host]
-    for one in resolved_networks(facts.site, host):
-        if not needs_server(one):
+    for one, bridge in facts.virtual_networks():
+        if facts.network is None or not needs_server(one):
             continue
-        link = existing_bridge(host.virtual_networks[one.name], facts.state)
-        bridge = str(link.name if link else one.bridge)
         versions = {address.version for address in one.addresses}
         lost: list[LostService] = []
         for name, version, protocol, port in SERVICES:
