@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import pty
-import subprocess
-import sys
 from collections.abc import Mapping
 
 from bascule.system.net.netns import Namespace
+from tests import prefork
 from tests.lab import called
 
 
@@ -18,10 +17,9 @@ def on_a_terminal(
     """All that a command line prints in a namespace, on a machine of this name; ``answer`` is typed at once."""
     leader, follower = pty.openpty()
     with host.entered(), called(hostname):
-        process = subprocess.Popen(
-            (sys.executable, "-m", "bascule", *words), env={**os.environ, **environment},
-            stdin=follower, stdout=follower, stderr=follower,
-        )  # fmt: skip
+        process = prefork.start(
+            *words, env={**os.environ, **environment}, stdin=follower, stdout=follower, stderr=follower
+        )
     os.close(follower)
     os.write(leader, answer)
     text = b""

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 from msgspec import Struct
 
 from bascule.system.net.netns import Namespace
+from tests import prefork
 from tests.lab import Lab, called
 from tests.patience import patient
 
@@ -96,8 +96,8 @@ class Bed(Struct):
 
     def start(self, *words: str, **rest: Any) -> subprocess.Popen[str]:
         with self.host.entered(), called("h"):
-            return subprocess.Popen(
-                (sys.executable, "-m", "bascule", *words), env={**os.environ, **self.env}, text=True,
+            return prefork.start(
+                *words, env={**os.environ, **self.env},
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **rest,
             )  # fmt: skip
 

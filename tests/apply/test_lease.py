@@ -21,6 +21,7 @@ from msgspec import Struct
 from bascule.dhcp.clients import dhcp_clients
 from bascule.system.process.programs import programs
 from bascule.system.run import find_tool
+from tests import prefork
 from tests.apply.hosts import Bed, difference, furnish, wait_for
 from tests.lab import Lab
 
@@ -68,7 +69,8 @@ class Leased(Struct):
 
     def bascule(self, *words: str) -> subprocess.CompletedProcess[str]:
         insist = ("--here",) if words[0] in {"plan", "apply"} else ()  # by its name it is the DHCP server's client
-        return self.shell(sys.executable, "-m", "bascule", *words, *insist)
+        env = {**os.environ, "BASCULE_STATE_DIR": str(self.bed.state)}
+        return prefork.run(*words, *insist, env=env, machine=self.holder.pid)
 
     def apply(self, *words: str) -> subprocess.CompletedProcess[str]:
         return self.bascule("apply", str(self.bed.site), "--yes", *words)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from bascule.providers.observe import observe
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
 from bascule.verify.doctor import DoctorFacts, examine
+from tests import prefork
 from tests.guards.segment import PARTIES, site_text
 from tests.lab import open_lab
 
@@ -93,9 +93,11 @@ def test_a_guarded_host_from_apply_to_undo(tmp_path: Path) -> None:
 
 def _left_by_a_killed_attack(host: Namespace, file: Path, env: dict[str, str]) -> str:
     """Kill one as soon as it sends, and ask the doctor."""
-    words = (sys.executable, "-m", "bascule", "verify", str(file), "--host", "h", "--attack", "web")
+    words = ("verify", str(file), "--host", "h", "--attack", "web")
     with host.entered():
-        one = subprocess.Popen(words, env={**os.environ, **env}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        one = prefork.start(
+            *words, env={**os.environ, **env}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )  # fmt: skip
     while "bascule-hears" not in run(("ip", "link", "show"), namespace=host).stdout:
         assert one.poll() is None
         time.sleep(0.02)

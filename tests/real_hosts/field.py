@@ -10,7 +10,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -139,9 +138,7 @@ class Field(Struct, kw_only=True):
         """The same, while it runs; its words on stderr come with those on stdout."""
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} | rest
         with self.host.entered(), called(hostname):
-            return subprocess.Popen(
-                (sys.executable, "-m", "bascule", *words), text=True, env=self.env(ssh), **pipes,
-            )  # fmt: skip
+            return prefork.start(*words, env=self.env(ssh), **pipes)
 
     def env(self, ssh: str = "") -> dict[str, str]:
         """What Bascule is run with: a state directory of its own, no SSH session but the one that is given."""

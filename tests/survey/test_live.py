@@ -17,6 +17,7 @@ import pytest
 
 from bascule.site import parse
 from bascule.system.net.netns import Namespace
+from tests import prefork
 from tests.lab import Lab, called
 from tests.patience import HUNG_S
 from tests.survey.building import Building, wait_for
@@ -287,11 +288,8 @@ def test_killed_half_way_it_leaves_the_nics_as_they_were(building: Building, sto
     building.says(wire, "peer", many("10.1.0", 4, "10.1.0.1"))
     before = building.lab.ip(building.host, "-d link show")
     with building.host.entered():
-        process = subprocess.Popen(
-            (sys.executable, "-m", "bascule", "survey", "eth2", "--seconds", "60", "--json"),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+        process = prefork.start(
+            "survey", "eth2", "--seconds", "60", "--json", stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
     wait_for(lambda: "LOWER_UP" in building.lab.ip(building.host, "link show eth2"))
     state = building.lab.ip(building.host, "-d link show eth2")
@@ -315,10 +313,8 @@ def test_killed_for_good_its_heir_puts_the_nics_back(building: Building) -> None
     building.cable(building.host, "eth2", wire, "peer", up=False)
     before = building.lab.ip(building.host, "-d link show")
     with building.host.entered():
-        process = subprocess.Popen(
-            (sys.executable, "-m", "bascule", "survey", "eth2", "--seconds", "60"),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+        process = prefork.start(
+            "survey", "eth2", "--seconds", "60", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
     wait_for(lambda: "LOWER_UP" in building.lab.ip(building.host, "link show eth2"))
     process.kill()
@@ -340,12 +336,7 @@ def test_a_nic_that_goes_away_meanwhile_is_said(building: Building) -> None:
     building.cable(building.host, "eth2", wire, "peer")
     building.cable(building.host, "eth3", wire, "peer3", up=False)
     with building.host.entered():
-        process = subprocess.Popen(
-            (sys.executable, "-m", "bascule", "survey", "--seconds", "5", "--json"),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        process = prefork.start("survey", "--seconds", "5", "--json", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     wait_for(lambda: "LOWER_UP" in building.lab.ip(building.host, "link show eth3"))
     time.sleep(0.5)
     building.lab.ip(wire, "link del peer")

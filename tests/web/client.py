@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 from bascule.system.net.netns import Namespace
+from tests import prefork
 from tests.patience import HUNG_S, patient
 
 
@@ -23,14 +22,10 @@ class Served:
     def __init__(self, room: Namespace, *words: str, listen: str = "127.0.0.1:0") -> None:
         self.room = room
         with room.entered():
-            self.process = subprocess.Popen(
-                (sys.executable, "-m", "bascule", "serve", *words, "--listen", listen, "--json"),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                stdin=subprocess.DEVNULL,
-                text=True,
-                env=os.environ,
-            )
+            self.process = prefork.start(
+                "serve", *words, "--listen", listen, "--json",
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            )  # fmt: skip
         lines = []
         assert self.process.stdout is not None
         for line in self.process.stdout:
