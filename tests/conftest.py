@@ -39,6 +39,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+MEMORY = Path(
+    "/dev/shm"
+)  # a checkpoint, a journal, each file is brought to the disk: of a real one, thousands of times
+ROOM = 4 << 30  # bytes that must be free there
 NAME = "tests-run-here"  # of the machine that the tests are on: no site file has it
 
 
@@ -49,10 +53,20 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if not hasattr(config, "workerinput"):
         compileall.compile_dir(str(SRC), quiet=2)
+        if _is_roomy(MEMORY):
+            os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
     if os.geteuid() == 0:
         with contextlib.suppress(PermissionError):  # a root that may not
             call("unshare", CLONE_NEWUTS)
             socket.sethostname(NAME)
+
+
+def _is_roomy(folder: Path) -> bool:
+    """Whether the tests' own folders may be there: programs of theirs run from them."""
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        return False
+    disk = os.statvfs(folder)
+    return not disk.f_flag & os.ST_NOEXEC and disk.f_bavail * disk.f_frsize > ROOM
 
 
 @pytest.fixture(autouse=True)
