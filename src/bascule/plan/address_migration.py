@@ -277,7 +277,7 @@ def gone_back_to(before: Link, after: Link | None, now: Link, addresses: Iterabl
     """Those that a link goes back to, in the order of before, or of now where it is others who changed it since."""
     found = newest_first(addresses, {one.ip for one in before.addresses})
     stayed = {one.ip for one in before.addresses if ":" in one.ip} & {one.ip for one in now.addresses}
-    if after is None or _order(after, stayed) != _order(before, stayed):
+    if len(stayed) < 2 or after is None or _order(after, stayed) != _order(before, stayed):
         return found
     back = {one.ip: one for one in found}
     order = iter([back[ip] for ip in _order(now, stayed) if ip in back])

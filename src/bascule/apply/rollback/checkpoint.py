@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -164,13 +165,18 @@ class Folder(Struct, frozen=True):
     def applied(self) -> HostState | None:
         """The state right after the change, if it got that far."""
         try:
-            state = from_json(json.loads((self.path / "applied.json").read_bytes()))
+            state = _state((self.path / "applied.json").read_bytes())
         except FileNotFoundError:
             return None
         except ValueError:
             return None  # written whole or not at all; a damaged disk must not stop the way back
         old = self._old_parts(_document(self.path / BESIDES))
         return state if old is None or old.applied is None else replace(state, parts=old.applied)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the change was made to its end."""
+        return (self.path / "applied.json").exists()
 
     def write_applied(self, state: HostState) -> None:
         """Keep what the change led to."""
@@ -327,20 +333,28 @@ def _handover(data: dict[str, Any]) -> Handover:
     return Handover(**{**data, **lists, "unused": tuple(map(Offer, data.get("unused", ())))})
 
 
+@lru_cache(maxsize=1)  # an undo shows what it will do, and then does it: a large host's state takes long to read
+def _checkpoint(content: bytes) -> Checkpoint:
+    data = json.loads(content)
+    if data.pop("schema") != SCHEMA:
+        raise ValueError(f"it is not a '{SCHEMA}' document")
+    return Checkpoint(
+        before=from_json(data.pop("before")),
+        wanted=from_json(data.pop("wanted")),
+        files=tuple(FileBackup.from_json(file) for file in data.pop("files")),
+        leases=tuple(map(_handover, data.pop("leases", ()))),
+        **data,
+    )
+
+
+@lru_cache(maxsize=1)
+def _state(content: bytes) -> HostState:
+    return from_json(json.loads(content))
+
+
 def _read(path: Path) -> Checkpoint:
     try:
-        data = json.loads(path.read_bytes())
-        if data.pop("schema") != SCHEMA:
-            raise ValueError(f"it is not a '{SCHEMA}' document")
-        files = tuple(FileBackup.from_json(file) for file in data.pop("files"))
-        leases = tuple(map(_handover, data.pop("leases", ())))
-        return Checkpoint(
-            before=from_json(data.pop("before")),
-            wanted=from_json(data.pop("wanted")),
-            files=files,
-            leases=leases,
-            **data,
-        )
+        return _checkpoint(path.read_bytes())
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise BasculeError(
             Problem(

@@ -46,7 +46,7 @@ def go_back(
 
 def why_not_now(folder: Folder, checkpoint: Checkpoint) -> tuple[str, ...]:
     """Why a change that was made to its end cannot be taken back now; one that was not leaves no time to wait."""
-    if not folder.is_of_this_boot or folder.applied() is None:
+    if not folder.is_of_this_boot or not folder.is_whole:
         return ()
     hidden = parts.hidden_links(checkpoint)
     return (*hidden, NOTHING_DONE) if hidden else ()

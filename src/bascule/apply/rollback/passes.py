@@ -73,7 +73,7 @@ def roll_back(
         goal = merged.part
         change = run.until_there(change, goal, first_pass(goal, change.now), settle)
         kept += tuple(without_next_hops(change))
-    left = [*differences(diff(change.now, run.goal))]
+    left = [] if run.is_there else [*differences(diff(change.now, run.goal))]
     if left:
         left += [problem.message for error in run.failed for problem in error.problems]
     left += _not_done(change)
@@ -99,13 +99,17 @@ def _settle_parts(goal: HostState, change: ThreeWay) -> HostState:
 
 
 class _RollbackPasses:
-    """Looks, changes, and looks again. ``failed`` is what the last change could not do."""
+    """Looks, changes, and looks again. ``failed`` is what the last change could not do.
+
+    ``is_there``: by the last look nothing differs from the goal.
+    """
 
     def __init__(self, look: Look, where: LiveHost, keep: Sequence[int], progress: Progress) -> None:
         self.look, self.where, self.keep, self.progress = look, where, keep, progress
         self.goal = HostState()
         self.failed: list[BasculeError] = []
         self.changes = 0
+        self.is_there = True
 
     def until_there(
         self, change: ThreeWay, goal: HostState, first: HostState, again: Callable[[HostState, ThreeWay], HostState]
@@ -114,7 +118,8 @@ class _RollbackPasses:
         self.goal = goal
         for attempt in range(PASSES):
             plan = diff(change.now, first if attempt == 0 else self.goal)
-            if not plan and attempt > 0:
+            self.is_there = not plan and attempt > 0
+            if self.is_there:
                 break
             self.progress("takes the change back")
             self.failed = []

@@ -154,15 +154,17 @@ def folded_by_place(
     lines of files. Names are ranges in their natural order; MACs, which are many, are dots.
     """
     groups: dict[tuple[str, ...], list[int]] = {}
+    shapes = {cell: _LINE_OF_FILE.sub(_LINE, _VARYING.sub(_THING, cell)) for cell in {*chain.from_iterable(rows)}}
     for place, row in enumerate(rows):
-        groups.setdefault(tuple(_LINE_OF_FILE.sub(_LINE, _VARYING.sub(_THING, cell)) for cell in row), []).append(place)
+        groups.setdefault(tuple(shapes[cell] for cell in row), []).append(place)
+    values = {cell: _VARYING.findall(cell) for cell in shapes}
     found: list[tuple[tuple[str, ...], tuple[int, ...]]] = []
     for places in groups.values():
         some = sorted((rows[place] for place in places), key=lambda row: natural(row[0]))
-        varying = [list(zip(*map(_VARYING.findall, cells), strict=True)) for cells in zip(*some, strict=True)]
+        varying = [list(zip(*(values[cell] for cell in cells), strict=True)) for cells in zip(*some, strict=True)]
         if len(places) >= FOLD_FROM and all(map(_are_in_order, chain.from_iterable(varying))):
             cells = zip(zip(*some, strict=True), varying, strict=True)
-            found.append((tuple(_in_one(each, values, most) for each, values in cells), tuple(places)))
+            found.append((tuple(_in_one(each, those, most) for each, those in cells), tuple(places)))
         else:
             found += [(rows[place], (place,)) for place in places]
     return sorted(found, key=lambda one: one[1][0])

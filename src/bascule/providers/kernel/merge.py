@@ -55,12 +55,15 @@ class _Merge(Struct, kw_only=True):
     touched: frozenset[str] = frozenset()
     successors: Mapping[str, IfName] = field(default_factory=dict)  # on which the host spoke instead
     now_ips: Mapping[str, Address] = field(default_factory=dict)  # on any link: a lease may have moved
+    had: frozenset[str] = frozenset()  # what was on any link before the change, or was wanted there
 
     def merge(self) -> Merged:
         self.touched = self.moved | frozenset(self._touched() if self.applied is None else ())
         found = ((old.name, self._successor(old)) for old in self.before.links.values() if old.addresses)
         self.successors = {name: successor for name, successor in found if successor is not None}
         self.now_ips = {address.ip: address for link in self.now.links.values() for address in link.addresses}
+        both = (link for state in (self.before, self.wanted) for link in state.links.values())
+        self.had = frozenset(address.ip for link in both for address in link.addresses)
         links = dict(self._links())
         for name, below in stood_on(self.now.links.keys() - links.keys(), self.now.links).items():
             if name in links and name not in self.before.links:
@@ -145,10 +148,9 @@ class _Merge(Struct, kw_only=True):
 
     def _advertised_since(self, name: str) -> Iterator[Address]:
         """IPv6 addresses that a router's advertisements gave to a link of ours since it took another one's place."""
-        had = {a.ip for state in (self.before, self.wanted) for link in state.links.values() for a in link.addresses}
         for address in _addresses_of(self.now, IfName(name)):
             own = address.is_link_local or "temporary" in address.flags
-            if address.dynamic and ":" in address.ip and address.ip not in had and not own:
+            if address.dynamic and ":" in address.ip and address.ip not in self.had and not own:
                 yield address
 
     def _is_ours_to_restore(self, link: Link) -> bool:
