@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import inspect
 import re
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
 import pytest
 
+import bascule
 from bascule import api
 from bascule.errors import SiteFault
 from tests.docs.api_page import page
@@ -55,3 +58,9 @@ def test_values_are_taken_where_files_are() -> None:
     site = api.load(str(ROOT / "examples/production.yaml"))
     assert api.draw(site, form="text").startswith("production")
     assert "etc/systemd/network/10-br3.netdev" in api.render(site, "networkd").files
+
+
+def test_the_name_of_the_package_alone_leads_to_them() -> None:
+    words = "import bascule; print(bascule.api.load('examples/first.yaml').name, bascule.__version__)"
+    done = subprocess.run((sys.executable, "-c", words), cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == (f"first {bascule.__version__}\n", "")
