@@ -60,6 +60,7 @@ def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *w
             "Invalid value for '--seconds': 'y' is not a whole number",
             "see 'bascule blink --help'",
         ),
+        ("import -o site.yaml", "No such option '-o'", "it prints to standard output, as in: bascule import > FILE"),
         (f"draw {EXAMPLE} -o NOWHERE/rack.pgn", "'pgn' is not a picture format", "as in -o NOWHERE/rack.png"),
         (f"draw {EXAMPLE} -o NOWHERE/rack.svgz", "'svgz' is not a picture format", "as in -o NOWHERE/rack.svg"),
     ],

@@ -131,6 +131,8 @@ def from_click(wrong: click.ClickException) -> UsageFault:
     close = [name for name in offered if _is_close(name, getattr(wrong, "option_name", name))]
     if (chosen := NOT_A_CHOICE.search(wrong.message)) is not None:
         close = [name for name in re.findall("'([^']*)'", chosen[2]) if _is_close(name, chosen[1])]
+    if getattr(wrong, "option_name", None) in {"-o", "--output"}:
+        hint = f"it prints to standard output, as in: {context.command_path if context else 'bascule'} > FILE"
     if close:
         hint = f"did you mean {' or '.join(map(repr, close))}?"
     message = wrong.message if offered else wrong.format_message()
