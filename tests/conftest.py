@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 
 from bascule.system.net.netns import call
 from tests.lab import CLONE_NEWUTS, Lab, open_lab
+from tests.leftovers import end_with_this_process
 
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")  # no test fails for the slowness of a machine
@@ -52,6 +53,7 @@ def pytest_configure(config: pytest.Config) -> None:
     What a site file says of a host must not meet a machine that happens to be called so.
     """
     if not hasattr(config, "workerinput"):
+        end_with_this_process()
         compileall.compile_dir(str(SRC), quiet=2)
         if _is_roomy(MEMORY):
             os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))

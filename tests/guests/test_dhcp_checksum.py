@@ -107,7 +107,8 @@ def booted(relay: Relay, folder: Path) -> Iterator[Files]:
     asks = nic("g1", 0, "lab", "dhcp", plug=PlugKind.NETWORK)
     played = as_test_guest(guest("g1", asks), str(image.kernel), str(image.initrd))
     boot = Boot(kernel=str(image.kernel), initrd=str(image.initrd), cmdline=played.cmdline or "")
-    words = arguments(played, accel="tcg", memory=played.memory or 0, nics=(), files=files, boot=boot)
+    words = list(arguments(played, accel="tcg", memory=played.memory or 0, nics=(), files=files, boot=boot))
+    words.remove("-daemonize")  # so that it ends with the test
     device = f"virtio-net-pci,netdev=net0,mac={asks.mac},romfile="
     with subprocess.Popen((*words, "-netdev", relay.netdev, "-device", device), stdin=subprocess.DEVNULL) as qemu:
         try:
