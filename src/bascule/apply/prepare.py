@@ -353,9 +353,12 @@ def _told(plan: Plan, line: Management | None, wanted: HostState) -> Plan:
     if line is None or not crossing:
         return plan
     stays = address_place(wanted, line.address)
-    words = f"your own connection (from {line.peer} to {line.address}) runs over it; "
-    words += f"your address stays, on {stays}" if stays else f"{line.address} is removed with it"
-    return replace(plan, notes=(Note(kind="warning", subject=line.device, text=words), *plan.notes))
+    through = f" through {line.through}" if line.through else ""
+    words = f"your own connection (from {line.peer} to {line.address}) runs over it{through}"
+    if line.device != "lo":
+        words += f"; your address stays, on {stays}" if stays else f"; {line.address} is removed with it"
+    subject = crossing[0].subject if line.through else line.device
+    return replace(plan, notes=(Note(kind="warning", subject=subject, text=words), *plan.notes))
 
 
 def address_place(state: HostState, address: str) -> str:

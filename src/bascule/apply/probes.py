@@ -225,8 +225,8 @@ def _neighbour(name: str, address: str, dst: str) -> Probe:
 
 def _peer(prepared: PreparedPlan, after: HostState) -> Iterator[Probe]:
     line = prepared.line
-    if line is None:
-        return
+    if line is None or line.device == "lo" or not prepared.observed.links[line.device].arp:
+        return  # a tun has no neighbours that could be asked
     neighbour = line.gateway or line.peer
     if not address_place(after, line.address) or not _stays(prepared.observed, after, ip_address(neighbour)):
         return  # the line ends here

@@ -261,7 +261,7 @@ def _done_words(ready: ApplyRequest, done: ApplyResult) -> str:
         lines.append(f"new, and answering: {', '.join(done.brought)}")
     line = prepared.line
     again = ""
-    if line is not None and prepared.crossing:
+    if line is not None and line.device != "lo" and prepared.crossing:
         place = address_place(prepared.wanted, line.address)
         if place:
             lines.append(f"your address stays {line.address}, on {place}")

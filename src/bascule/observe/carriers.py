@@ -1,0 +1,83 @@
+"""By which addresses outside a tunnel's packets leave the host: of kernel tunnels, and of programs that carry one."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+
+from bascule.errors import BasculeError
+from bascule.system.run import rows, run
+
+PROC = Path("/proc")
+FAR_ENDS = ("remote", "remote6")  # as ip-link(8) names the far end of a kernel tunnel
+
+
+def of_link(name: str) -> tuple[str, ...]:
+    """The far ends of a tunnel that is a link: as the kernel knows them, or the peers of the program that holds it."""
+    found = [*_of_kernel(name)]
+    holders = [int(process.name) for process in PROC.glob("[0-9]*") if _holds(process, name)]
+    found += [address for pid in holders for address in _peers(pid)]
+    return tuple(dict.fromkeys(found))
+
+
+def of_connection(address: str, port: str) -> tuple[str, ...]:
+    """The peers outside of the program at the far end of a connection within this host, such as an ssh that relays."""
+    for local, _, pids in _sockets():
+        if local == (address, port):
+            return tuple(dict.fromkeys(one for pid in pids for one in _peers(pid)))
+    return ()
+
+
+def _of_kernel(name: str) -> Iterator[str]:
+    try:
+        for row in rows(("ip", "-d", "-j", "link", "show", "dev", name)):
+            data = row.get("linkinfo", {}).get("info_data", {})
+            yield from (str(data[key]) for key in FAR_ENDS if data.get(key) not in {None, "any"})
+        for entry in rows(("bridge", "-j", "fdb", "show", "dev", name)):
+            if "dst" in entry:
+                yield entry["dst"]
+        for line in run(("wg", "show", name, "endpoints")).stdout.splitlines():
+            yield _parted(line.split()[-1])[0]
+    except (BasculeError, ValueError, IndexError):
+        return  # no such program, or no such tunnel
+
+
+def _holds(process: Path, name: str) -> bool:
+    """Whether a process has a tun link open, by what the kernel says of its files (tun_chr_show_fdinfo() in Linux)."""
+    try:
+        return any(f"iff:\t{name}\n" in one.read_text() for one in (process / "fdinfo").iterdir())
+    except OSError:
+        return False
+
+
+def _peers(pid: int) -> Iterator[str]:
+    """Whom a process is connected to outside of this host."""
+    for _, (address, _), pids in _sockets():
+        if pid in pids and not ip_address(address).is_loopback:
+            yield address
+
+
+def _sockets() -> Iterator[tuple[tuple[str, str], tuple[str, str], list[int]]]:
+    """The connected sockets here, as ss(8) lists them: own and other end, and the processes."""
+    try:
+        listed = run(("ss", "-H", "-n", "-p", "-t", "-u", "state", "connected")).stdout
+    except BasculeError:
+        return
+    for line in listed.splitlines():
+        cells = line.split()
+        if len(cells) > 5 and "*" not in cells[5]:
+            yield _parted(cells[4]), _parted(cells[5]), [int(pid) for pid in re.findall(r"pid=(\d+)", line)]
+
+
+def _parted(end: str) -> tuple[str, str]:
+    address, _, port = end.rpartition(":")
+    return address.strip("[]").partition("%")[0].removeprefix("::ffff:"), port
+
+
+def way_to(address: str, *words: str) -> dict[str, str]:
+    """What the kernel says of its way to an address. Raises BasculeError, ValueError or IndexError."""
+    found: dict[str, str] = json.loads(run(("ip", "-j", "route", "get", address, *words)).stdout)[0]
+    return found
