@@ -142,8 +142,8 @@ def write_file(path: str | Path, data: str | bytes) -> None:
 def _is_replaceable(target: Path, found: os.stat_result) -> bool:
     """Whether another file may take its place: it has no second name, and its owner stays the same."""
     ours = os.geteuid() in {0, found.st_uid} and os.access(target.resolve().parent, os.W_OK)
-    # what /dev/stdout leads to is open, and whoever opened it goes on writing there
-    opened = target.is_relative_to("/dev") or target.is_relative_to("/proc")
+    # these lead to what is open, and whoever opened it goes on writing there
+    opened = str(target).startswith(("/dev/std", "/dev/fd/", "/proc/"))
     return stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and ours and not opened
 
 
