@@ -19,7 +19,7 @@ from bascule.persist.dialect import dialect
 from bascule.persist.formats.gaps import Inexpressible
 from bascule.persist.formats.rules import kernel_rule, rule_words
 from bascule.persist.wanted import wanted_config
-from bascule.providers.kernel.observe import read_rule
+from bascule.providers.kernel.rules import read_rule
 from bascule.site import parse
 from tests.persist.readers import ask
 from tests.persist.test_readers import RUN, files_of

@@ -3,42 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from bascule.draw.scene.elements import Path, Scene
 from bascule.draw.scene.highlight import Highlight, witnessed_path
-from bascule.model.site import Expectation
 from bascule.model.site_place import NOWHERE
 
+if TYPE_CHECKING:
+    from bascule.verify.expectations import Outcome
+
 REACHED = {"reach": True, "no-reach": False}
-
-
-class WitnessLike(Protocol):
-    """What verify's Witness has, as far as it is told here."""
-
-    @property
-    def sentence(self) -> str: ...  # noqa: D102  # told in Witness
-    @property
-    def control(self) -> str: ...  # noqa: D102
-    @property
-    def because(self) -> str: ...  # noqa: D102
-    @property
-    def way(self) -> tuple[tuple[str, str], ...]: ...  # noqa: D102
-
-
-class OutcomeLike(Protocol):
-    """What verify's Outcome has: this folder and that one do not know each other."""
-
-    @property
-    def expectation(self) -> Expectation: ...  # noqa: D102  # told in Outcome
-    @property
-    def observed(self) -> str: ...  # noqa: D102
-    @property
-    def ok(self) -> bool | None: ...  # noqa: D102
-    @property
-    def witness(self) -> WitnessLike: ...  # noqa: D102
 
 
 class AnsweredExpectation(Struct, frozen=True, kw_only=True):
@@ -63,7 +39,7 @@ class AnsweredExpectation(Struct, frozen=True, kw_only=True):
         return f"{self.source} → {self.target} {self.service}"
 
 
-def answers(outcomes: Iterable[OutcomeLike]) -> tuple[AnsweredExpectation, ...]:
+def answers(outcomes: Iterable[Outcome]) -> tuple[AnsweredExpectation, ...]:
     """Expectations with what was observed, in words."""
     return tuple(
         AnsweredExpectation(

@@ -158,15 +158,11 @@ def together(kernel: NetworkConfig, files: NetworkConfig) -> NetworkConfig:
             links.append(replace(have, mac=None) if have.is_bridge else have)
             continue
         links.append(
-            LinkConfig(
-                name=name,
-                options=have.options,
-                master=have.master,
-                parent=have.parent,
+            replace(
+                have,
                 pin_mac=say.pin_mac,
                 pin_path=say.pin_path,
                 mac=say.mac if have.is_bridge else have.mac,  # a bridge has its uplink's, where nobody says another
-                mtu=have.mtu,
                 wol=say.wol,
                 hooks=say.hooks,
                 dhcp4=have.dhcp4 or say.dhcp4,
@@ -175,13 +171,9 @@ def together(kernel: NetworkConfig, files: NetworkConfig) -> NetworkConfig:
                 unused=say.unused,
                 ipv6=_ipv6(have, say),
                 ipv6_privacy=say.ipv6_privacy if say.ipv6_privacy is not None else have.ipv6_privacy,
-                addresses=have.addresses,
-                routes=have.routes,
                 dns=say.dns,
                 search=say.search,
                 port=_port(have, say),
-                vlans=have.vlans,
-                onboot=have.onboot,
             )
         )
     rules = [rule for rule in kernel.rules if rule in files.rules or not files.links]

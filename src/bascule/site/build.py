@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
+
+from msgspec import Struct
 
 from bascule.errors import Place
 from bascule.model import host_links as links
@@ -21,14 +23,23 @@ from bascule.site.checks.access import asked, service_of
 from bascule.site.checks.forwards import flow_ends
 from bascule.site.checks.guards import default_fdb, default_guard
 from bascule.site.checks.switches import switch_ports
+from bascule.site.entry import Entry
 from bascule.site.findings import Path
 from bascule.site.parsers import NO_UPLINK, UNKNOWN
 from bascule.site.wiring import DocumentWiring
+
+Value = TypeVar("Value", bound=Struct)
 
 
 def build(wiring: DocumentWiring, data: bytes) -> m.Site:
     """The site of a document without problems."""
     return with_network_mtus(_Builder(wiring).site(data))
+
+
+def _as(kind: type[Value], entry: Entry, **given: Any) -> Value:
+    """A value: what is given, and what the entry says under the same names."""
+    names = (name for name in kind.__struct_fields__ if name not in given)
+    return kind(**given, **{name: getattr(entry, name) for name in names if name in type(entry).model_fields})
 
 
 def _static(addresses: tuple[IpInterface | Literal["dhcp", "from-uplink"], ...]) -> tuple[IpInterface, ...]:
@@ -148,7 +159,7 @@ class _Builder:
         )
 
     def vlan(self, name: IfName, vlan: d.VlanLink, path: Path) -> links.VlanLink:
-        return links.VlanLink(link=vlan.link, id=vlan.id, protocol=vlan.protocol, **self.shared(name, vlan, path))
+        return _as(links.VlanLink, vlan, **self.shared(name, vlan, path))
 
     def routes(self, routes: Sequence[d.Route | d.LinkRoute], path: Path) -> tuple[links.StaticRoute, ...]:
         return tuple(
@@ -165,73 +176,52 @@ class _Builder:
         )
 
     def host_route(self, route: d.HostRoute, path: Path) -> links.HostRoute:
-        return links.HostRoute(
-            to=route.to,
+        return _as(
+            links.HostRoute,
+            route,
             type=route.type or links.UNICAST,
-            hops=tuple(
-                links.RouteHop(router=hop.router, link=hop.link, weight=hop.weight, onlink=hop.onlink)
-                for hop in route.via
-            ),
-            metric=route.metric,
+            hops=tuple(_as(links.RouteHop, hop) for hop in route.via),
             table=route.table if route.table != links.MAIN_TABLE else None,
             place=self.at(path),
         )
 
     def rule(self, rule: d.PolicyRule, path: Path) -> links.PolicyRule:
         prefix = rule.from_ or rule.to
-        return links.PolicyRule(
-            priority=rule.priority,
-            table=rule.table,
+        return _as(
+            links.PolicyRule,
+            rule,
             source=rule.from_,
-            to=rule.to,
-            iif=rule.iif,
-            fwmark=rule.fwmark,
-            oif=rule.oif,
-            ipproto=rule.ipproto,
             sport=rule.sport,
             dport=rule.dport,
             uidrange=rule.uidrange,
             inverted=rule.not_,
-            suppress_prefixlength=rule.suppress_prefixlength,
             ipv6=prefix.version == 6 if prefix is not None else rule.family == "ipv6",
             place=self.at(path),
         )
 
     def bridge(self, name: IfName, bridge: d.Bridge, path: Path) -> links.Bridge:
-        return links.Bridge(
+        return _as(
+            links.Bridge,
+            bridge,
             uplink=None if bridge.uplink in NO_UPLINK else bridge.uplink,
             uplink_unknown=self.found.place((*path, "uplink")) if bridge.uplink == "unknown" else None,
             ports=tuple(self.port(bridge, each, (*path, "ports", index)) for index, each in enumerate(bridge.ports)),
             from_uplink="from-uplink" in bridge.address,
-            vlan=bridge.vlan,
             vlan_aware=self.is_vlan_aware(str(path[1]), name, bridge),
-            vlans=bridge.vlans,
-            pvid=bridge.pvid,
             native_tagged=bridge.native == "tagged",
-            stp=bridge.stp,
-            priority=bridge.priority,
-            forward_delay=bridge.forward_delay,
-            hello=bridge.hello,
-            max_age=bridge.max_age,
-            ageing=bridge.ageing,
-            path_cost=bridge.path_cost,
-            port_priority=bridge.port_priority,
             port_flags=_flags(bridge.port_flags),
-            snooping=bridge.snooping,
-            querier=bridge.querier,
             openvswitch=self.openvswitch(str(path[1]), name, bridge, path) if not bridge.by_kernel else None,
             **self.shared(name, bridge, path),
         )
 
     def port(self, bridge: d.Bridge, port: d.DeclaredPort, path: Path) -> links.DeclaredPort:
         alike = port.is_like_uplink
-        return links.DeclaredPort(
-            link=port.link,
+        return _as(
+            links.DeclaredPort,
+            port,
             vlans=bridge.vlans if alike else port.vlans,
             pvid=bridge.pvid if alike else port.pvid,
             for_guests=alike,
-            path_cost=port.path_cost,
-            port_priority=port.port_priority,
             port_flags=_flags(port.port_flags),
             place=self.at(path),
         )
@@ -245,10 +235,9 @@ class _Builder:
 
     def openvswitch(self, host: str, name: IfName, bridge: d.Bridge, path: Path) -> links.OpenVSwitch:
         ports = switch_ports(self.document, host, name, bridge) if bridge.mirror else {}
-        return links.OpenVSwitch(
-            rstp=bridge.rstp,
-            fail_mode=bridge.fail_mode,
-            datapath=bridge.datapath,
+        return _as(
+            links.OpenVSwitch,
+            bridge,
             mirrors=tuple(
                 Mirror(
                     sources=tuple(dict.fromkeys(port for word in each.from_ for port in ports[word])),
@@ -276,19 +265,13 @@ class _Builder:
         )
 
     def guest(self, name: str, guest: d.Guest) -> m.Guest:
-        return m.Guest(
+        return _as(
+            m.Guest,
+            guest,
             name=name,
-            host=guest.host,
-            memory=guest.memory,
-            vcpus=guest.vcpus,
             disks=guest.disk,
-            iso=guest.iso,
-            kernel=guest.kernel,
-            initrd=guest.initrd,
             cmdline=guest.cmdline or "",
             nics=tuple(self.guest_nic(guest.host, name, index, nic) for index, nic in enumerate(guest.nics)),
-            autostart=guest.autostart,
-            serves=guest.serves,
             place=self.at(("guests", name)),
         )
 

@@ -33,7 +33,7 @@ class _Inquiry(Struct):
     """The questions about one guest NIC. ``missing`` says why some could not be put."""
 
     nic: GuestNic
-    stands: tuple[EndpointAddress, ...] = ()
+    goals: tuple[EndpointAddress, ...] = ()
     other: ProbeAttachment | None = None
     recipe: list[Question] = field(default_factory=list)  # ARP from the host, as the classic recipe ends
     inward: list[Question] = field(default_factory=list)  # ARP: from the other for the guest
@@ -97,7 +97,7 @@ def _impostors(
     """Whose MAC the host's own packets to the guest's addresses went to, where that is not this NIC's."""
     if inquiry.other is None or inquiry.other.namespace.identity != host:
         return []
-    own = {goal.address.ip for goal in inquiry.stands}
+    own = {goal.address.ip for goal in inquiry.goals}
     guest = inquiry.nic.guest
     others = {nic.mac: nic.tap for nic in site.guests[guest].nics}
     return [
@@ -123,40 +123,40 @@ def _inquire(nic: GuestNic, host: Host, state: HostState, endpoints: Endpoints) 
     site = endpoints.site
     name = site.segment_of(nic)
     own = next((attachment for attachment in endpoints.attachments(nic.guest) if attachment.mac == nic.mac), None)
-    stands = tuple(
+    goals = tuple(
         goal
         for goal in endpoints.addresses(nic.guest)
         if (goal.attachment == own if own else goal.network == name and _is_of(nic, goal, endpoints))
     )
-    inquiry = _Inquiry(nic, stands)
-    if not stands:
+    inquiry = _Inquiry(nic, goals)
+    if not goals:
         inquiry.missing = f"no address of {nic.guest} is known" + (" (has it a lease?)" if nic.dhcp else "")
         inquiry.outward = _word_of(own, name, endpoints) if own else []
         return inquiry
     if own is not None and not own.answers("arp"):
         inquiry.missing = f"{nic.guest} is not played on this NIC"
         return inquiry
-    asker = _host_attachment(host, nic, state, endpoints, stands[0])
+    asker = _host_attachment(host, nic, state, endpoints, goals[0])
     if asker:
-        inquiry.recipe = [_arp(asker, stands[0].address.ip)]
+        inquiry.recipe = [_arp(asker, goals[0].address.ip)]
     others = sorted(
-        (f for f in endpoints.neighbours(stands[0], nic.guest) if f.asks("arp") and not _is_trap(f, host, nic)),
+        (f for f in endpoints.neighbours(goals[0], nic.guest) if f.asks("arp") and not _is_trap(f, host, nic)),
         # from outside, if there is one; on a virtual network that are the other guests
-        key=lambda one: ((one.endpoint in site.guests) != (nic.virtual_network is not None), bool(_apart(stands, one))),
+        key=lambda one: ((one.endpoint in site.guests) != (nic.virtual_network is not None), bool(_apart(goals, one))),
     )
     inquiry.other = other = next(iter(others), None)
     if other is None:
         inquiry.missing = f"nobody else stands on {name or nic.into} to ask from"
         return inquiry
-    inquiry.apart = _apart(stands, other)
+    inquiry.apart = _apart(goals, other)
     theirs = [address for address in other.addresses if not address.is_link_local]
-    inquiry.inward = [_arp(other, goal.address.ip) for goal in stands]
+    inquiry.inward = [_arp(other, goal.address.ip) for goal in goals]
     if own is None:
         inquiry.unasked = f"from {nic.guest} itself: not asked, because Bascule cannot send from it"
     elif not own.asks("arp"):
         inquiry.unasked = f"from {nic.guest} itself: not asked, because it takes no questions from Bascule"
     else:
-        families = {goal.address.version for goal in stands}
+        families = {goal.address.version for goal in goals}
         inquiry.outward = [_arp(own, address.ip) for address in theirs if address.version in families]
         if nic.dhcp:
             inquiry.lease = Question(source=own, protocol=Protocol.DHCP, patience_s=4.0)
@@ -164,9 +164,9 @@ def _inquire(nic: GuestNic, host: Host, state: HostState, endpoints: Endpoints) 
     return inquiry
 
 
-def _apart(stands: Sequence[EndpointAddress], other: ProbeAttachment) -> str:
+def _apart(goals: Sequence[EndpointAddress], other: ProbeAttachment) -> str:
     """That no address of one is in the subnet of an address of the other, either way; empty where one is."""
-    pairs = [(goal.address, theirs) for goal in stands for theirs in other.addresses if not theirs.is_link_local]
+    pairs = [(goal.address, theirs) for goal in goals for theirs in other.addresses if not theirs.is_link_local]
     pairs = [(one, two) for one, two in pairs if one.version == two.version]
     if not pairs or any(one.ip in two.network and two.ip in one.network for one, two in pairs):
         return ""
@@ -246,7 +246,7 @@ def _traffic(
     silent = [attachment.endpoint for attachment in (other, own) if attachment and not attachment.asks("udp")]
     if silent:
         inquiry.mute.append(f"UDP from {' and '.join(silent)} not asked, because it cannot ask so")
-    for goal in inquiry.stands:
+    for goal in inquiry.goals:
         if any(address.version == goal.address.version for address in other.addresses):
             yield from _talk(other, guest, goal.address.ip, serves, mtu, every=own is not None)
     if own is None or not own.asks("icmp"):
@@ -308,7 +308,7 @@ def _within(inquiry: _Inquiry, replies: Replies) -> Iterator[Check]:
         return
     if inquiry.lease:
         answer = replies[inquiry.lease]
-        held = any(answer.offered == goal.address.ip for goal in inquiry.stands)
+        held = any(answer.offered == goal.address.ip for goal in inquiry.goals)
         detail = f"DHCP server {answer.address} offers {'it ' if held else ''}{answer.offered}"
         detail = detail if answer.ok else f"DHCP for {nic.mac}: {answer.words}"
         yield Check(id="lease", subject=nic.guest, ok=answer.ok and held, detail=detail)
@@ -356,7 +356,7 @@ def _like_any_nic(inquiry: _Inquiry, replies: Replies) -> tuple[list[str], str]:
     """(2) Its address belongs to its own MAC, and it finds the others' MACs; DHCP answers this MAC."""
     nic, other = inquiry.nic, _other(inquiry)
     faults = [*_wrong_macs(inquiry.inward, replies, nic.mac), *_wrong_macs(inquiry.outward, replies, other.mac)]
-    addresses = ", ".join(str(goal.address.ip) for goal in inquiry.stands)
+    addresses = ", ".join(str(goal.address.ip) for goal in inquiry.goals)
     words = [f"{addresses} is at {nic.mac} for {other.endpoint}"]
     if inquiry.outward:
         words.append(f"{inquiry.outward[0].address} is at {other.mac} for {nic.guest}")
@@ -365,7 +365,7 @@ def _like_any_nic(inquiry: _Inquiry, replies: Replies) -> tuple[list[str], str]:
         if not answer.ok:
             faults.append(f"DHCP for {nic.mac}: {answer.words}")
         else:
-            held = any(answer.offered == goal.address.ip for goal in inquiry.stands)
+            held = any(answer.offered == goal.address.ip for goal in inquiry.goals)
             words.append(f"DHCP server {answer.address} offers {'it ' if held else ''}{answer.offered}")
     elif nic.dhcp:
         words.append("address by DHCP")

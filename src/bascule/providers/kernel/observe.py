@@ -16,14 +16,12 @@ from bascule.model.links import BridgePort, LinkOptions, Other, read_kind
 from bascule.model.route_tables import numbers, table_names
 from bascule.model.state import (
     BY_SECRET,
-    OWN_PROTOCOL,
     Address,
     FixedNeighbour,
     HostState,
     Link,
     LinkFacts,
     PortVlans,
-    RoutingRule,
 )
 from bascule.model.values import IfName, Mac
 from bascule.model.volatile import Lifetime
@@ -36,6 +34,7 @@ from bascule.providers.kernel.routes import (
     read_route,
     with_words,
 )
+from bascule.providers.kernel.rules import lost_rules, read_rule
 from bascule.providers.kernel.virtual_functions import has_functions, virtual_functions
 from bascule.providers.shaping.state import is_queue
 from bascule.system.net.links import wireless_links
@@ -49,7 +48,6 @@ FOREVER = 0xFFFFFFFF  # seconds; the kernel's INFINITY_LIFE_TIME
 ADDRESS_FLAGS = ("noprefixroute", "nodad", "home", "mngtmpaddr", "autojoin", "temporary")
 SHAPERS = {"tbf", "htb", "hfsc", "netem", "red", "drr", "ets", "prio", "sfb", "choke", "multiq", "taprio"}  # tc(8)
 PENDING = {"tentative", "dadfailed", "optimistic"}  # IPv6 addresses that the kernel does not route yet
-DEFAULT_RULES = {(0, "local"), (32766, "main"), (32767, "default")}
 
 Json = Mapping[str, Any]
 
@@ -170,18 +168,10 @@ def from_texts(
             if (rule := read_rule(_numbered(entry, tables), ipv6=ipv6)) is not None
         ),
         lost_rules=(
-            *_lost_rules(_parse("ip rule", rules4), ipv6=False),
-            *_lost_rules(_parse("ip -6 rule", rules6), ipv6=True),
+            *lost_rules(_parse("ip rule", rules4), ipv6=False),
+            *lost_rules(_parse("ip -6 rule", rules6), ipv6=True),
         ),
     )
-
-
-def _lost_rules(entries: Sequence[Json], *, ipv6: bool) -> Iterator[RoutingRule]:
-    """Those of the rules that every kernel starts with that are not there; where there is none, nothing was told."""
-    there = {(entry["priority"], str(entry.get("table", ""))) for entry in entries if entry.get("src", "all") == "all"}
-    for priority, table in sorted(DEFAULT_RULES - there) if entries else ():
-        if not (ipv6 and table == "default"):
-            yield RoutingRule(priority=priority, words=("from", "all", "lookup", table), ipv6=ipv6)
 
 
 def _numbered(entry: Json, tables: Mapping[str, int]) -> Json:
@@ -345,41 +335,3 @@ def _connected(link: str, entry: Json) -> Iterator[tuple[str, str, int]]:
     yield link, str(ip_network(f"{own if six else far}/{entry['prefixlen']}", strict=False)), metric
     if six and far != own:
         yield link, str(ip_network(far)), metric
-
-
-def read_rule(entry: Json, *, ipv6: bool) -> RoutingRule | None:
-    """One entry of ``ip -j rule``; None for the three that every kernel starts with."""
-    priority, table = entry["priority"], str(entry.get("table", ""))
-    if (priority, table) in DEFAULT_RULES and entry.get("src", "all") == "all":
-        return None
-    words: list[str] = []
-    if "not" in entry:
-        words.append("not")
-    for key, argument in (("src", "from"), ("dst", "to")):
-        value = entry.get(key, "all")
-        if value != "all" or key == "src":
-            length = entry.get(f"{key}len")
-            words += [argument, f"{value}/{length}" if length is not None and value != "all" else value]
-    if "fwmark" in entry:
-        mask = entry.get("fwmask")
-        words += ["fwmark", f"{entry['fwmark']}/{mask}" if mask else entry["fwmark"]]
-    for key in ("iif", "oif", "tos", "ipproto", "tun_id", "sport", "dport", "goto"):
-        if key in entry:
-            words += [key, str(entry[key])]
-    for key, argument in (("uid", "uidrange"), ("sport", "sport"), ("dport", "dport")):
-        if f"{key}_start" in entry:
-            words += [argument, f"{entry[f'{key}_start']}-{entry[f'{key}_end']}"]
-    words += ["l3mdev"] if "l3mdev" in entry else []
-    if table:
-        words += ["lookup", table]
-    for key, argument in (("suppress_prefixlen", "suppress_prefixlength"), ("suppress_ifgroup", "suppress_ifgroup")):
-        if key in entry:
-            words += [argument, str(entry[key])]
-    if "flow_to" in entry:
-        words += ["realms", "/".join(str(entry[key]) for key in ("flow_from", "flow_to") if key in entry)]
-    if "action" in entry and entry["action"] != "to_tbl":
-        words.append(str(entry["action"]))
-    words += ["nop"] if "nop" in entry else []
-    if str(entry.get("protocol", "")) == OWN_PROTOCOL:
-        words += ["protocol", OWN_PROTOCOL]  # how our own are known
-    return RoutingRule(priority=priority, words=tuple(words), ipv6=ipv6)

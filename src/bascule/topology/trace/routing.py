@@ -8,6 +8,7 @@ from ipaddress import ip_network
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bascule.model.state import HostState, RoutingRule
 from bascule.topology.trace.rules.values import address, prefix
@@ -194,12 +195,7 @@ def _local(entry: TableRoute) -> bool:
 
 
 def _doubted(hop: NextHop, doubt: str) -> NextHop:
-    if not doubt:
-        return hop
-    return NextHop(
-        kind=hop.kind, link=hop.link, gateway=hop.gateway, table=hop.table, length=hop.length, source=hop.source,
-        doubt=doubt, more=hop.more,
-    )  # fmt: skip
+    return replace(hop, doubt=doubt) if doubt else hop
 
 
 def _fits(rule: RouteRule, destination: int, source: int, iif: str, oif: str, mark: int | None) -> bool | None:
