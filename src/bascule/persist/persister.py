@@ -94,7 +94,15 @@ class Persister(Struct):
         besides = sysctls.render(self.site, self.host, wanted, ours)
         below = read_from_below(self.root, chosen.below, chosen.reads, tree)
         writing = prepare(
-            chosen, config, existing, stamp=stamp, root=self.root, besides=besides, hardware=nics, below=below
+            chosen,
+            config,
+            existing,
+            stamp=stamp,
+            root=self.root,
+            besides=besides,
+            hardware=nics,
+            below=below,
+            returned=self._returned(config, chosen, existing, nics),
         )
         unread = tuple(str(Path(self.root, path)) for path, _ in self.unread)  # or a folder above it
         changes = (replace(x, differs=x.differs and not x.path.startswith(unread)) for x in writing.changes)
@@ -149,6 +157,35 @@ class Persister(Struct):
         moved = read_moved(self.root, ASIDE, chosen.reads, chosen.includes)
         there = {path: text for path, text in existing.items() if not is_ours(text)}
         return there, {**there, **moved}
+
+    def _returned(self, config: NetworkConfig, chosen: Dialect, existing: Files, nics: Hardware) -> Files:
+        """What earlier changes moved aside for links that leave the site file; notes what cannot come back."""
+        from bascule.persist.files import read_moved
+        from bascule.persist.foreign.moved import returning
+        from bascule.persist.writer import ASIDE, is_ours
+        from bascule.plan.change import Note
+
+        ours = {path: text for path, text in existing.items() if is_ours(text)}
+        before = chosen.parse({**chosen.scaffold, **ours}, nics).config.links.keys()
+        left = before - config.links.keys()
+        if not left:
+            return {}
+        moved = read_moved(self.root, ASIDE, chosen.reads, chosen.includes)
+        there = {path: text for path, text in existing.items() if path not in ours}
+        found = returning(chosen, moved, there, before=before, left=left, hardware=nics)
+        self.notes = (
+            *self.notes,
+            *(
+                Note(
+                    kind="warning",
+                    subject=name,
+                    text=f"nothing configures it after the next start: what '/{path}' said of it was moved aside, and "
+                    f"that file was changed since; put it back by hand from {Path(self.root, ASIDE, path)}",
+                )
+                for name, path in found.edited
+            ),
+        )
+        return found.files
 
     def _rules_aside(
         self, config: NetworkConfig, chosen: Dialect, existing: Files, nics: Hardware

@@ -83,8 +83,9 @@ def _with_times(found: LinkOptions, said: LinkOptions) -> LinkOptions:
     """
     if not (isinstance(found, BridgeOptions) and isinstance(said, BridgeOptions)):
         return found
-    idle = not found.stp_state and not said.stp_state
-    return replace(found, forward_delay=said.forward_delay) if idle else found.with_times(said)
+    known = found.with_times(said)
+    idle = not known.stp_state and not said.stp_state
+    return replace(known, forward_delay=said.forward_delay) if idle else known
 
 
 def _guarded(options: LinkOptions, site: Site, host: Host, name: IfName, state: HostState) -> LinkOptions:

@@ -99,19 +99,22 @@ def prepare(
     besides: Files | None = None,
     hardware: Hardware | None = None,
     below: Below | None = None,
+    returned: Files | None = None,
 ) -> WritePlan:
     """Decide what to write. ``existing`` are the files of the dialect on the host (persist.files.read_tree).
 
     ``besides`` are further files that go with it in any dialect, ``hardware`` the NICs that the host has, ``below`` the
-    files of packages and generators (persist.files.read_from_below). A foreign file that speaks for a link of ours is
-    moved aside, and what it says of others stays in its place.
+    files of packages and generators (persist.files.read_from_below), ``returned`` what earlier changes moved aside for
+    links that are not ours any more, as it was. A foreign file that speaks for a link of ours is moved aside, and what
+    it says of others stays in its place.
 
     Raises Inexpressible for what the dialect cannot say, and BasculeError where a foreign file speaks for our links and
     for others, and not only the one can be taken out of it.
     """
     nics = hardware or {name: link.pin_mac for name, link in config.links.items() if not link.options.kind}
-    foreign = {path: text for path, text in existing.items() if not is_ours(text)}
-    decision = _Decision(dialect, config, existing, foreign, nics, stamp, Path(root), besides or {}, below or {})
+    back = dict(returned or {})
+    foreign = {path: text for path, text in existing.items() if not is_ours(text)} | back
+    decision = _Decision(dialect, config, existing, foreign, nics, stamp, Path(root), besides or {}, below or {}, back)
     kept = left_alone(config, dialect.parse(foreign, nics).config)
     try:
         return decision.without(kept)
@@ -133,6 +136,7 @@ class _Decision(Struct, frozen=True):
     root: Path
     besides: Files
     below: Below
+    returned: Files
 
     def without(self, kept: Collection[IfName]) -> WritePlan:
         """With some links left to the files that have them. Raises BasculeError."""
@@ -175,7 +179,7 @@ class _Decision(Struct, frozen=True):
 
     def _after(self, rendered: Files, taken: Mapping[str, str | None]) -> dict[str, str]:
         """The files as they will lie there."""
-        stay = {path: text for path, text in self.existing.items() if not is_ours(text) and path not in taken}
+        stay = {path: text for path, text in self.foreign.items() if path not in taken}
         rest = {path: text for path, text in taken.items() if text is not None}
         ours = {}
         for path, text in rendered.items():
@@ -193,7 +197,7 @@ class _Decision(Struct, frozen=True):
         result = self.dialect.parse(after, self.hardware)
         words = list(lost_words(before.config, result.config, self.config.links.keys()))
         changed = self._changed(after)
-        moved = [path for path in changed if path in taken and path != cloud_init.FILE]
+        moved = [path for path in changed if path in taken and path not in {cloud_init.FILE, *self.returned}]
         homes = (
             {name: path for path in reversed(moved) for name in self._spoken(path, after.get(path))} if words else {}
         )
@@ -210,12 +214,42 @@ class _Decision(Struct, frozen=True):
             )
             if path == cloud_init.FILE:
                 one = replace(one, reason="cloud-init would write its file again at the next boot")
+            elif path in self.returned:
+                one = self._returns(one, path)
             elif path in taken:
                 one = replace(one, raw=_other_bytes(self.root / path, old) if new is not None else None)
                 lost = lost_lines(before, result, path)
                 more = (text for name, text in words if homes.get(IfName(name), moved[0]) == path)
                 one = replace(one, reason=self._reason(path, new), lost=(*lost, *more))
             yield one
+            if path in self.returned and new == self.returned[path]:
+                yield from self._copies(path)
+
+    def _returns(self, one: FileChange, path: str) -> FileChange:
+        """A file that was moved aside comes back, as much of it as speaks for no link of ours."""
+        whole, copy = self.returned[path], _places(self.root, path)[0]
+        back = self.dialect.parse({path: whole}, self.hardware).config.links.keys() - self.config.links.keys()
+        reason = f"it configures {', '.join(sorted(back))} again, which the site file does not name any more"
+        return replace(
+            one,
+            action="restore",
+            kept=str(copy),
+            kept_text=whole,
+            raw=_other_bytes(copy, whole),
+            reason=reason if back else "what it says is needed again",
+        )
+
+    def _copies(self, path: str) -> Iterator[FileChange]:
+        """What is kept of a file goes when all of it is back."""
+        for copy in _places(self.root, path):
+            yield FileChange(
+                path=str(copy),
+                root=str(self.root),
+                action="remove",
+                old=text_of(copy.read_bytes()),
+                place=str(_free_place(self.root, str(copy.relative_to(self.root)))),
+                reason="it is back in its place",
+            )
 
     def _spoken(self, path: str, new: str | None) -> set[IfName]:
         """The links of ours that a foreign file speaks for, of which ``new`` stays."""
@@ -252,14 +286,20 @@ def _other_bytes(path: Path, text: str | None) -> bytes | None:
     return data if text is not None and data != text.encode() and text_of(data) == text else None
 
 
+def _places(root: Path, path: str) -> tuple[Path, ...]:
+    """Where a file is kept by now, the first that was moved first."""
+    places: list[Path] = []
+    place = root / ASIDE / path
+    while place.exists():
+        places.append(place)
+        place = place.with_name(f"{path.rpartition('/')[2]}.{len(places) + 1}")
+    return tuple(places)
+
+
 def _free_place(root: Path, path: str) -> Path:
     """Where a file is kept: the names of those that were moved for earlier changes stay theirs."""
-    place = root / ASIDE / path
-    number = 1
-    while place.exists():
-        number += 1
-        place = place.with_name(f"{path.rpartition('/')[2]}.{number}")
-    return place
+    place, number = root / ASIDE / path, len(_places(root, path))
+    return place.with_name(f"{place.name}.{number + 1}") if number else place
 
 
 def _edited(path: Path) -> Problem:
@@ -290,11 +330,11 @@ def commit(writing: WritePlan) -> None:
             remove_file(path)
             continue
         name = str(path.relative_to(writing.root))
-        if change.action == "move" and not is_ours(change.new or ""):  # what is left of it is as it was
-            status = path.stat()
+        if change.action in ("move", "restore") and not is_ours(change.new or ""):  # what is left of it is as it was
+            status = Path(change.kept or path).stat()
             owner = (status.st_uid, status.st_gid) if os.geteuid() == 0 else None
             replace_file(path, change.content, mode=status.st_mode & 0o7777, owner=owner)
-            set_extended(path, extended(Path(change.place)))
+            set_extended(path, extended(Path(change.kept or change.place)))
         else:
             replace_file(path, change.content, mode=mode_of(name), owner=(0, 0) if os.geteuid() == 0 else None)
         written.append(name)

@@ -9,7 +9,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-Action = Literal["write", "move", "remove"]
+Action = Literal["write", "move", "restore", "remove"]
 FILES = "files"  # the subject of what a plan says about all of them
 _SECRET = re.compile(r"(?im)^([ \t+-]*[\w.-]*(?:password|psk|secret|private-key|wep-key\d?)\"?[ \t]*[:=][ \t]*)\S.*$")
 
@@ -18,7 +18,9 @@ class FileChange(Struct, frozen=True, kw_only=True):
     """One file: ``old`` is what it says now, ``new`` what it will say; None stands for no file.
 
     ``write`` makes or changes a file of ours, ``remove`` takes one away; ``move`` puts a foreign one aside, whole,
-    where ``place`` says, and leaves ``new`` in its place. ``reason`` says why, ``lost`` what nobody takes over of it.
+    where ``place`` says, and leaves ``new`` in its place; ``restore`` brings one back that an earlier change moved,
+    from where it is ``kept``, as much of ``kept_text`` as ``new`` says. ``reason`` says why, ``lost`` what nobody takes
+    over of it.
     ``raw`` is what stands in a file of which a part stays, where that is not what its text would be written as.
     ``differs`` is False where nothing is known to be different but the first line, by which a file of ours names the
     version of the site file, and where what stands there could not be read.
@@ -30,6 +32,8 @@ class FileChange(Struct, frozen=True, kw_only=True):
     old: str | None = None
     new: str | None = None
     place: str = ""  # where it is kept: a foreign file that moves, or what others made of one meanwhile
+    kept: str = ""
+    kept_text: str | None = None
     reason: str = ""
     lost: tuple[str, ...] = ()
     raw: bytes | None = None
@@ -45,9 +49,10 @@ class FileChange(Struct, frozen=True, kw_only=True):
     @property
     def content(self) -> bytes | None:
         """What the file will hold: each line that stays has the bytes that it had (another encoding, CR LF)."""
-        if self.new is None or self.old is None or self.raw is None:
+        source = self.old if self.kept_text is None else self.kept_text  # of which the bytes are
+        if self.new is None or source is None or self.raw is None:
             return None if self.new is None else self.new.encode()
-        before, after, bytes_of = self.old.split("\n"), self.new.split("\n"), self.raw.split(b"\n")
+        before, after, bytes_of = source.split("\n"), self.new.split("\n"), self.raw.split(b"\n")
         head = _alike(before, after)  # a long file changes in one place as a rule, and to match all of it takes long
         tail = _alike(before[head:][::-1], after[head:][::-1])
         old, new = before[head : len(before) - tail], after[head : len(after) - tail]

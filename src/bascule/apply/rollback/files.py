@@ -37,6 +37,7 @@ class FileBackup(Struct, frozen=True, kw_only=True):
     attributes: Mapping[str, bytes] = field(default_factory=dict)
     aside: str = ""
     made: str | None = None
+    restored: bool = False
     folder: str = ""
     root: str = "/"
 
@@ -109,7 +110,7 @@ def back_up(path: str) -> FileBackup:
 def drift(files: Iterable[FileBackup]) -> Iterator[str]:
     """What it takes to have a change's files as it left them; what others write into files of their own is theirs."""
     for file in files:
-        if file.made is None or file.root_is_gone:
+        if file.made is None or file.restored or file.root_is_gone:
             continue
         try:
             now = Path(file.path).read_bytes()
@@ -136,7 +137,14 @@ def _is_ours(content: bytes) -> bool:
 def back_up_for(changes: Iterable[FileChange]) -> tuple[FileBackup, ...]:
     """The files of a change as they are before it. Raises OSError."""
     return tuple(
-        replace(_back_up_for(one), aside=one.place, made=_digest(one.content), root=one.root) for one in changes
+        replace(
+            _back_up_for(one),
+            aside=one.place,
+            made=_digest(one.content),
+            restored=one.action == "restore",
+            root=one.root,
+        )
+        for one in changes
     )
 
 

@@ -73,8 +73,10 @@ def file_rows(files: Iterable[FileChange]) -> Iterator[tuple[str, str, str]]:
 
 def _files(files: Iterable[FileChange], columns: int) -> Iterator[str]:
     """A line for each file, and below it why, and where a foreign one is kept."""
-    for path, action, words in file_rows(files):
-        yield f"  {action:<6}  {path}"
+    rows = list(file_rows(files))
+    width = max((len(action) for _, action, _ in rows if action == "restore"), default=6)
+    for path, action, words in rows:
+        yield f"  {action:<{width}}  {path}"
         if words:
             yield " " * 10 + wrapped(words, indent=10, columns=columns)
 

@@ -244,8 +244,9 @@ def _done_json(done: ApplyResult, *, kept: bool) -> dict[str, Any]:
 def _files_words(files: Sequence[FileChange], written: Sequence[str]) -> Iterator[str]:
     """A line for each thing that was done to files of the configuration."""
     moved = [f"{file.path} (kept as {file.place})" for file in files if file.action == "move"]
-    removed = [file.path for file in files if file.action == "remove"]
-    for what, paths in (("written", written), ("moved aside", moved), ("removed", removed)):
+    restored, removed = ([file.path for file in files if file.action == what] for what in ("restore", "remove"))
+    new = [path for path in written if path not in restored]
+    for what, paths in (("written", new), ("moved aside", moved), ("restored", restored), ("removed", removed)):
         if paths:
             yield f"{what}: {', '.join(paths)}"
 

@@ -62,6 +62,8 @@ def _bridge_link(
 
     Options that the file cannot say are those that it was made with, where it is ours; of one that was found they stay.
     """
+    if known.stp_state and not bridge.stp:
+        known = known.with_times(Bridge())  # what its tree hides, and nobody says, is as for a new one when it ends
     seen = uplink or before
     mac = seen.mac if seen else derive_mac(build.site.name, build.host.name + "/" + bridge.name, 0)
     if before is not None and uplink is None and build.made(before):  # what it was made with, if that is known

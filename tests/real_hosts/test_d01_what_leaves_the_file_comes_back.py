@@ -1,0 +1,173 @@
+"""D1: what was moved aside for a link comes back when the link leaves the site file; nobody else configures it then."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bascule.apply.rollback.files import back_up_for, drift, restore
+from bascule.persist.persister import Persister, find_persister
+from bascule.persist.wanted import declared_state
+from bascule.plan.file_change import FileChange
+from bascule.site import parse
+
+SITE = """\
+site: s
+hosts:
+  kvm:
+    persist: {dialect}
+    nics: {nics}
+    bridges: {bridges}
+"""
+BOTH = (
+    "{eth0: {address: 192.0.2.10/24}, eth1: {address: 198.51.100.10/24}}",
+    "{br0: {uplink: eth0, address: from-uplink}}",
+)
+SECOND = ("{eth1: {address: 198.51.100.10/24}}", "{brx: {uplink: none}}")
+NEITHER = ("{}", "{}")
+INTERFACES = """\
+source /etc/network/interfaces.d/*
+# by the installer
+auto lo
+iface lo inet loopback
+
+auto eth0
+iface eth0 inet static
+    address 192.0.2.10/24
+
+# the other wire
+auto eth1
+iface eth1 inet static
+    address 198.51.100.9/24
+
+auto eth7
+iface eth7 inet dhcp
+"""
+NETPLAN = """\
+network:
+  version: 2
+  ethernets:
+    # by the installer
+    eth0:
+      addresses: [192.0.2.10/24]
+    eth1:
+      addresses: [198.51.100.9/24]
+    eth7: {dhcp4: true}
+"""
+PROFILE = "[connection]\nid={0}\ntype=ethernet\ninterface-name={0}\n\n[ipv4]\nmethod=manual\naddress1={1}/24\n"
+OWN = {
+    "ifupdown": {"etc/network/interfaces": INTERFACES},
+    "netplan": {"etc/netplan/50-cloud-init.yaml": NETPLAN},
+    "networkd": {
+        "etc/systemd/network/20-eth0.network": "[Match]\nName=eth0\n\n[Network]\nAddress=192.0.2.10/24\n",
+        "etc/systemd/network/20-eth0.network.d/mine.conf": "[Network]\nDNS=192.0.2.1\n",
+        "etc/systemd/network/20-eth1.network": "[Match]\nName=eth1\n\n[Network]\nAddress=198.51.100.9/24\n",
+    },
+    "keyfile": {
+        f"etc/NetworkManager/system-connections/{name}.nmconnection": PROFILE.format(name, ip)
+        for name, ip in (("eth0", "192.0.2.10"), ("eth1", "198.51.100.9"))
+    },
+    "ifcfg": {
+        f"etc/sysconfig/network-scripts/ifcfg-{name}": f"DEVICE={name}\nONBOOT=yes\nIPADDR={ip}\nPREFIX=24\n"
+        for name, ip in (("eth0", "192.0.2.10"), ("eth1", "198.51.100.9"))
+    },
+}
+
+
+def persister(dialect: str, root: Path, entries: tuple[str, str]) -> Persister:
+    text = SITE.replace("{dialect}", dialect).replace("{nics}", entries[0]).replace("{bridges}", entries[1])
+    site = parse(text.encode(), "s.yaml")
+    found, _ = find_persister(site, site.hosts["kvm"], root=str(root))
+    assert found is not None
+    return found
+
+
+def write(dialect: str, root: Path, entries: tuple[str, str]) -> dict[str, FileChange]:
+    """Write the files of a site, by their paths below the root."""
+    one = persister(dialect, root, entries)
+    wanted = declared_state(one.site, one.host)
+    changes = one.changes(wanted)
+    one.write(wanted)
+    assert persister(dialect, root, entries).changes(wanted) == (), "a second plan has nothing to write"
+    return {change.path.removeprefix(f"{root}/"): change for change in changes}
+
+
+def install(dialect: str, root: Path) -> None:
+    for path, text in OWN[dialect].items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(text.replace("\n", "\r\n").encode() if dialect == "ifupdown" else text.encode())
+        (root / path).chmod(0o640)
+
+
+def tree(root: Path) -> dict[str, tuple[bytes, int]]:
+    return {
+        str(path.relative_to(root)): (path.read_bytes(), path.stat().st_mode)
+        for path in root.rglob("*")
+        if path.is_file()
+    }
+
+
+def own(root: Path, dialect: str) -> dict[str, tuple[bytes, int]]:
+    return {path: found for path, found in tree(root).items() if path in OWN[dialect] or "moved-aside" in path}
+
+
+@pytest.mark.parametrize("dialect", OWN)
+def test_d01_all_of_it_comes_back_when_no_link_of_it_is_left(dialect: str, tmp_path: Path) -> None:
+    install(dialect, tmp_path)
+    before = own(tmp_path, dialect)
+    write(dialect, tmp_path, BOTH)
+    assert own(tmp_path, dialect) != before
+    changed = write(dialect, tmp_path, NEITHER)
+    assert own(tmp_path, dialect) == before  # with bytes and mode, and no copy is kept of it
+    assert {path for path, one in changed.items() if one.action == "restore"} == set(OWN[dialect])
+
+
+@pytest.mark.parametrize("dialect", OWN)
+def test_d01_of_a_file_for_several_links_the_part_that_is_needed_comes_back(dialect: str, tmp_path: Path) -> None:
+    install(dialect, tmp_path)
+    write(dialect, tmp_path, BOTH)
+    changed = write(dialect, tmp_path, SECOND)
+    (first, *_) = OWN[dialect]
+    assert changed[first].action == "restore"
+    assert "configures eth0" in changed[first].reason
+    said = (tmp_path / first).read_text()
+    assert "192.0.2.10" in said
+    assert "198.51.100.9" not in said
+    write(dialect, tmp_path, NEITHER)
+    assert all(path in tree(tmp_path) for path in OWN[dialect])
+    assert not [path for path in own(tmp_path, dialect) if "moved-aside" in path]
+
+
+@pytest.mark.parametrize("dialect", OWN)
+def test_d01_undo_puts_it_aside_again(dialect: str, tmp_path: Path) -> None:
+    install(dialect, tmp_path)
+    write(dialect, tmp_path, BOTH)
+    before = tree(tmp_path)
+    one = persister(dialect, tmp_path, NEITHER)
+    wanted = declared_state(one.site, one.host)
+    backups = back_up_for(one.changes(wanted))
+    one.write(wanted)
+    (first, *_) = OWN[dialect]
+    with (tmp_path / first).open("a") as stream:
+        stream.write("# by hand\n")
+    assert list(drift(backups)) == []  # it is the administrator's own again
+    restore(backups)
+    changed = {path for path, found in tree(tmp_path).items() if before.get(path) != found}
+    assert [path.rpartition(".")[2] for path in changed] == ["changed-meanwhile"]
+    assert before.keys() <= tree(tmp_path).keys()
+
+
+@pytest.mark.parametrize("dialect", ["ifupdown", "netplan"])
+def test_d01_what_was_edited_since_is_left_and_named(dialect: str, tmp_path: Path) -> None:
+    install(dialect, tmp_path)
+    write(dialect, tmp_path, BOTH)
+    (path,) = OWN[dialect]
+    edited = (tmp_path / path).read_text().replace("eth7", "eth8")
+    (tmp_path / path).write_text(edited)
+    one = persister(dialect, tmp_path, NEITHER)
+    changes = one.changes(declared_state(one.site, one.host))
+    assert not [change for change in changes if change.path.endswith(path)]
+    told = {note.subject: note.text for note in one.notes}
+    assert {"eth0", "eth1"} <= told.keys()
+    assert f"/etc/bascule/moved-aside/{path}" in told["eth0"]
