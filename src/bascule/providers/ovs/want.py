@@ -78,7 +78,8 @@ class _Wanted:
         self.limits = {str(nic.tap): nic.bandwidth for nic in site.guest_nics(host.name) if nic.switched is not None}
         self.protected = {str(nic.tap): nic.guarding.port_flag for nic in site.guest_nics(host.name)}
         self.named = {*self.protected, *(str(port.link) for b in declared.values() for port in b.every_port)}
-        self.members = {one.name: row.name for row in now.ports.values() for one in row.interfaces}  # of bonds, too
+        found = (row for row in now.ports.values() if row.site != site.name and len(row.interfaces) == 1)
+        self.ports_of_links = {row.interfaces[0].name: row.name for row in found}  # others may call a port otherwise
         masters = {name: nic.master for nic in site.guest_nics(host.name) for name in (nic.tap, nic.next_tap)}
         self.guarded: dict[str, list[GuardedPort]] = {name: [] for name in declared}
         for port in guarded_ports(site, host):
@@ -94,7 +95,7 @@ class _Wanted:
         for name, bridge in self.declared.items():
             ports[name] = self._own_port(bridge, ports.get(name))
             for link in self.links.ports(name):
-                port = self.members.get(link.name, str(link.name))
+                port = self.ports_of_links.get(link.name, str(link.name))
                 ports[port] = self._port(link, name, self.now.ports.get(port))
         mirrors = {key: row for key, row in self.now.mirrors.items() if row.bridge in bridges and self._is_foreign(row)}
         for name, bridge in self.declared.items():
