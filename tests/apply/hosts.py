@@ -181,6 +181,7 @@ def raw(namespace: Namespace) -> dict[str, Any]:
                 path = Path(f"/proc/sys/net/ipv6/conf/{entry['ifname']}/accept_ra")
                 accept_ra[entry["ifname"]] = path.read_text().strip()
     links = {link["ifname"]: {**_quiet(link), "up": "UP" in link["flags"]} for link in dumps["links"]}
+    links.pop("ovs-netdev", None)  # how a datapath shows itself, with another MAC each time
     addresses = [
         {
             "dev": link["ifname"],

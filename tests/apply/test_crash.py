@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -63,15 +64,20 @@ def counted(fd: int, count: int) -> None:
 
 def undo(bed: Bed, at: int | None = None) -> tuple[int, int]:
     """An undo that may be killed at a point."""
+    return ended(bed, at, lambda: commit.take_back().back.ok)
+
+
+def ended(bed: Bed, at: int | None, end: Callable[[], object]) -> tuple[int, int]:
+    """An end of a change that may be killed at a point: how it went, and how many points it has."""
     read, write = os.pipe()
 
     def work() -> None:
         with bed.host.entered():
             faults = Faults(at)
             faults.install()
-            undone = commit.take_back()
+            done = end()
             counted(write, faults.count)
-            raise SystemExit(0 if undone.back.ok else 1)
+            raise SystemExit(0 if done else 1)
 
     status = in_child(work)
     os.close(write)

@@ -32,6 +32,7 @@ STAGES = {
         "Mirror",
         "Network",
         "OpenVSwitch",
+        "Patch",
     ),
     *("HostLink", "HostRoute", "Nic", "PolicyRule", "Route", "RouteHop", "StaticRoute", "VirtualNetwork", "VlanLink"),
 }

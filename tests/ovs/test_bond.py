@@ -21,7 +21,9 @@ guests:
   g: {host: h, memory: 1GiB, nics: [{bridge: ovs3, tap: vnet1, address: 10.1.0.5/24}]}
 """
 NIC = "".join(line for line in SITE.splitlines(True) if "bonds:" not in line).replace("uplink: bond0", "uplink: eth4")
-STEPS = (  # what the file says next, and the interfaces of each port of the host then
+STEPS: tuple[
+    tuple[str, dict[str, set[str]]], ...
+] = (  # what the file says next, and the interfaces of each port of the host then
     (NIC, {"eth4": {"eth4"}}),
     (SITE.replace("[eth4, eth5]", "[eth5]"), {"bond0": {"eth5"}}),
     (NIC.replace("uplink: eth4", "uplink: eth5"), {"eth5": {"eth5"}}),

@@ -9,7 +9,9 @@ from unittest import mock
 import pytest
 
 from bascule import workflow
-from bascule.apply import deadman, probes, transaction
+from bascule.apply import commit, deadman, probes, transaction
+from bascule.apply.rollback.checkpoint import newest
+from bascule.apply.state_directory import here
 from bascule.providers.kernel import effects as kernel
 from bascule.providers.ovs import effects as ovs
 from bascule.system import openvswitch
@@ -18,7 +20,7 @@ from tests.apply import test_crash as kills
 from tests.apply.crash import Faults
 from tests.apply.hosts import Bed, environment, wait_for
 from tests.lab import Lab
-from tests.ovs.stage import rows, switched
+from tests.ovs.stage import SWITCHED, rows, switched
 
 LINES = 1 if kills.SOAK else 12  # every so many lines of ip are a point
 
@@ -99,6 +101,54 @@ def test_the_deadman_takes_a_half_made_switch_back(bed: Bed) -> None:
             assert kills.undo(bed)[0] == 0
         kills.assert_before(bed, before, f"apply killed at point {at} of {total}, dead-man")
         assert rows(bed).bridges == {}, at
+
+
+LINUX = SWITCHED.replace("kind: openvswitch, datapath: netdev, ", "")  # of the same names: each moves under a guest
+
+
+@pytest.mark.parametrize(("first", "then"), [(LINUX, SWITCHED), (SWITCHED, LINUX)], ids=["to-switch", "to-bridge"])
+def test_a_migration_killed_at_each_moment(bed: Bed, first: str, then: str) -> None:
+    """Each moment is another one's: undo, the dead-man, a confirmation that is killed. The guest is where it was."""
+
+    def moved(at: int | None, *, watched: bool) -> tuple[int, int]:
+        before = state_number(bed)
+        status, total = kills.attempt(bed, at, watched=watched)
+        assert status == (-9 if at else 0), at
+        if watched and at:
+            wait_for(lambda: kills.state_of(bed), (kills.QUIET | {"confirmed"}).__contains__, 5.0)
+        if kills.state_of(bed) not in {"taken-back", "confirmed"} and state_number(bed) != before:
+            assert kills.undo(bed)[0] == 0, at
+        return status, total
+
+    use(bed, first)
+    assert kills.attempt(bed, None, watched=False, window_s=None)[0] == 0
+    before, found = bed.calm(), rows(bed)
+    use(bed, then)
+    _, total = moved(None, watched=False)
+    for at in range(1, total + 1, 1 if kills.SOAK else 2):
+        moved(at, watched=at % 4 == 1)
+        kills.assert_before(bed, before, f"migration killed at point {at} of {total}")
+        assert (rows(bed).bridges, rows(bed).ports) == (found.bridges, found.ports), at
+    kills.attempt(bed, None, watched=False)
+    after, made = bed.raw(), rows(bed)
+    for moment in (1, 4, 7, None):
+        if kills.state_of(bed) != "confirmed":
+            kills.ended(bed, moment, commit.confirm)
+    assert kills.state_of(bed) == "confirmed"
+    kills.assert_before(bed, after, "confirmed")
+    assert (rows(bed).bridges, rows(bed).ports) == (made.bridges, made.ports)
+
+
+def use(bed: Bed, text: str) -> None:
+    bed.site.write_text(text)
+    kills.SITES[bed.site] = workflow.load(str(bed.site))
+
+
+def state_number(bed: Bed) -> int:
+    """The number of the newest change."""
+    with bed.host.entered():
+        found = newest(here())
+    return found[0].number if found else 0
 
 
 def test_the_dead_man_waits_as_long_as_the_change_waits_for_the_switch(

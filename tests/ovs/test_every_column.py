@@ -159,7 +159,7 @@ def test_a_hand_at_it_is_seen(bed: Bed, table: str, column: str) -> None:
         keys = {"QoS": "QoS/vnet1", "Mirror": next(key for key in made.seen.uuids if key.startswith("Mirror/"))}
         row = made.seen.uuids[keys[table]]
     was = vsctl(bed, "get", table, row, column).strip()
-    vsctl(bed, "--no-wait", "set", table, row, HANDS[table][column])
+    vsctl(bed, "set", table, row, HANDS[table][column])
     try:
         site, found, drifted = look(bed)
         assert drifted, "status"
@@ -167,9 +167,8 @@ def test_a_hand_at_it_is_seen(bed: Bed, table: str, column: str) -> None:
         page = state_document(site, site.hosts["h"], found.observed, plan=found.plan, problems=(), asking=LastAnswers())
         assert page["drift"] or page["changes"], "serve"
     finally:
-        vsctl(bed, "--no-wait", "clear", table, row, column) if was in {"[]", "{}"} else vsctl(
-            bed, "--no-wait", "set", table, row, f"{column}={was}"
-        )
+        # waits for ovs-vswitchd, which takes an internal port down for a moment to give it another MAC
+        vsctl(bed, *(("clear", table, row, column) if was in {"[]", "{}"} else ("set", table, row, f"{column}={was}")))
     if column in {"datapath_type", "mtu_request"}:  # links were made anew, or have another MTU
         bed.apply("--no-confirm")
     assert replace(rows(bed), seen=made.seen) == made

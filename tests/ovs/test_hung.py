@@ -11,7 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from bascule.system.openvswitch import daemons
+from bascule.host.live import LiveHost
+from bascule.model.values import IfName
+from bascule.providers.effects import ObserveScope
+from bascule.providers.observe import begin, look
+from bascule.system.openvswitch import Daemons, ask, daemons
 from tests.apply.hosts import Bed
 from tests.lab import Lab
 from tests.ovs.stage import rows, switched, vsctl
@@ -55,6 +59,31 @@ def test_a_stopped_one_is_said_by_every_verb_and_nothing_is_called_taken_back(be
     held(bed, signal.SIGCONT)
     assert bed.run("undo").returncode == 0
     assert "was taken back" in bed.run("status").stdout
+
+
+def test_the_kernel_is_asked_again_where_it_had_still_to_do_what_it_was_told(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its listings were begun before, while the internal port had its old MAC."""
+    root, mac = rows(bed).seen.root, "02:00:00:00:00:99"
+    lag = Daemons.lag
+
+    def going_on(self: Daemons, asked: int, done: int) -> str:
+        held(bed, signal.SIGCONT)
+        now = daemons(bed.host)
+        assert now is not None
+        return lag(now, asked, done)
+
+    monkeypatch.setattr(Daemons, "lag", going_on)
+    held(bed, signal.SIGSTOP)
+    changed = ("set", "Bridge", "ovs3", f'other_config:hwaddr="{mac}"')
+    ask(rows(bed).socket, ["Open_vSwitch", {"op": "mutate", "table": "Open_vSwitch", "where": [
+        ["_uuid", "==", ["uuid", root]]], "mutations": [["next_cfg", "+=", 1]]}])  # fmt: skip
+    vsctl(bed, "--no-wait", *changed)
+    begun = begin(LiveHost(bed.host))
+    begun.texts()
+    seen = look(ObserveScope(where=LiveHost(bed.host)), begun).links[IfName("ovs3")]
+    assert (seen.mac, seen.up) == (mac, True)
 
 
 def test_one_without_its_lock_answers_and_has_not_done_what_was_asked(bed: Bed) -> None:

@@ -36,7 +36,7 @@ def test_where_the_host_speaks_is_imported_kept_and_walked(bed: Bed) -> None:
     """An internal port with a tag is what a VLAN link over the bridge is, and a file says it so."""
     words = bed.run("import").stdout
     assert "v30: {link: a, id: 30, address: 10.30.0.5/24" in words
-    assert "pa: a patch port of Open vSwitch to pb: it stays as it is" in words
+    assert "datapath: netdev, vlans: [30, 40], patch: [{to: b, name: pa, peer: pb}]" in words
     bed.site.write_text(words)
     site = str(bed.site)
     assert json.loads(bed.run("plan", site, "--json", "--here").stdout)["changes"] == []

@@ -100,13 +100,12 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
     virtual = _virtual(sources, notes)
     told: tuple[str, ...] = ()
     config, others = _ranked(parsed.config, sources, _alone(parsed))
-    unsure = parsed.unsure | set(_without_members(config))
+    unsure = _unsure(parsed, config) if sources.state is None else frozenset()  # the kernel knows its ports
     if sources.state is not None:
         running = running_config(sources.state, virtual.bridges)
         kernel, leased = without_leases(running.config, config, sources.asking)
         notes += [*running.notes, *unsaid_at_ports(sources.state, sources.ebtables)]
         others = (*others, *running.others, *leased)
-        unsure = frozenset()  # the kernel knows its ports
         if sources.dialect is not None:
             config, told = disagreements(kernel, config, sources.state)
             notes += by_programs(kernel, config)
@@ -116,6 +115,7 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
     entry = host_entry(config, unsure, modes, parsed.snooping)
     if sources.state is not None:
         notes += _modes_of_the_kernel(entry.host, parsed.config)
+        _lay_cables(entry.host, running.patches)
         pin_nics(entry.host.get("nics", {}), sources.state, notes)
     document, unplugged = _document(sources, entry.networks, entry.host, virtual, as_found=as_found)
     left = (*parsed.left, *virtual.left, *unplugged, *_skipped(sources), *sources.unread)
@@ -153,6 +153,17 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
 
 
 _OF_IPV6 = re.compile(r"ipv6|inet6|link.?local|accept.?ra|dhcp6|dhcpv6|dhcp *= *(?:yes|both|true)", re.IGNORECASE)
+
+
+def _unsure(parsed: Parsed, config: NetworkConfig) -> frozenset[IfName]:
+    """Bridges and bonds with ports that nobody can tell."""
+    return frozenset({*parsed.unsure, *_without_members(config)})
+
+
+def _lay_cables(host: dict[str, Any], patches: Mapping[str, list[dict[str, str]]]) -> None:
+    """Each at the bridge that names it."""
+    for name in patches.keys() & host.get("bridges", {}).keys():
+        host["bridges"][name]["patch"] = patches[name]
 
 
 def _without_members(config: NetworkConfig) -> Iterator[IfName]:

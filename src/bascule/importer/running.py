@@ -15,11 +15,12 @@ from bascule.importer.words import all_of, few, spoken
 from bascule.model.host_links import HostRoute
 from bascule.model.links import Bond, Bridge, BridgePort, Loopback, Other, Physical, Tap, Veth, Vlan
 from bascule.model.state import HostState, Link, Route
-from bascule.model.values import IfName
+from bascule.model.values import IfName, patch_name
 from bascule.persist.config import LinkConfig, NetworkConfig
 from bascule.persist.formats.host_routes import kernel_host_route
 from bascule.persist.formats.rules import kernel_rule
 from bascule.persist.running import is_written, link_config, routes_by_link, table_of
+from bascule.topology.layer2 import patched
 
 if TYPE_CHECKING:
     from bascule.providers.ovs.state import SwitchState
@@ -33,7 +34,7 @@ GUEST_END = re.compile(
     r"veth[0-9a-z]+|tap.*|vnet[0-9]+|lxc.*|cali.*|vb-.*|ve-.*|fwln.*|fwpr.*|(qvb|qvo|qr-|qg-|ns-)[0-9a-f]{8}-[0-9a-f]{2}"
 )
 FALLBACK = {"gre0", "gretap0", "erspan0", "tunl0", "sit0", "ip6tnl0", "ip6gre0", "ip_vti0", "ip6_vti0"}
-NO_CABLE = "a site file lays no cable between two bridges"
+LAST_VLAN = 4094
 ROUTING_DAEMONS = {"zebra", "bird", "bgp", "ospf", "isis", "rip", "eigrp", "babel", "openr", "gated", "xorp"}
 
 
@@ -41,10 +42,11 @@ class RunningConfig(Struct, frozen=True, kw_only=True):
     """A state as a configuration.
 
     ``notes`` are things of the host that a site file has no words for, ``others`` what comes by itself or with
-    guests and programs, and goes with them.
+    guests and programs, and goes with them. ``patches`` are the cables between bridges as the site file says them.
     """
 
     config: NetworkConfig
+    patches: Mapping[str, list[dict[str, str]]]
     notes: tuple[str, ...]
     others: tuple[str, ...]
 
@@ -63,9 +65,12 @@ def running_config(state: HostState, taken: Collection[str] = ()) -> RunningConf
     passed: list[Link] = []
     theirs: list[str] = []  # of the links that are known to be made by others
     routes = routes_by_link(state)
+    patches = _Patches(state)
     is_hardware = any(_is_hardware(link) for link in state.links.values())
     for name, link in state.links.items():
         said = link_config(link, state, routes)
+        if name in patches.ends:
+            continue
         reason = _left_out(link, state, taken, is_hardware=is_hardware)
         if reason is None:
             links[name] = _with_cost(said, link)
@@ -79,7 +84,7 @@ def running_config(state: HostState, taken: Collection[str] = ()) -> RunningConf
             words = f"{name}: {reason}{': ' if told else ''}{told}"
             theirs.append(words) if name in taken else notes.append(words)
         elif not link.options.is_link:
-            notes.append(f"{name}: {link.options.noun} to {link.parent}: it stays as it is; {NO_CABLE}")
+            notes.append(f"{name}: {link.options.noun} to {link.parent}: it stays as it is; its other end is not seen")
         elif not _is_idle(link):
             passed.append(link)
     notes += _of_others(links, state, routes)
@@ -94,9 +99,37 @@ def running_config(state: HostState, taken: Collection[str] = ()) -> RunningConf
     whole = {route: one for route in state.routes if (one := _whole_route(route, state, links)) is not None}
     return RunningConfig(
         config=NetworkConfig.of(links.values(), rules=rules, routes=whole.values()),
+        patches=patches.said,
         notes=(*notes, *_route_notes(state, whole)),
         others=(*theirs, *_down(state), *_guest_ends(passed), *_leases(state), *_learned(state), *_neighbours(state)),
     )
+
+
+class _Patches:
+    """Cables of which at least one end is at a bridge of Open vSwitch."""
+
+    def __init__(self, state: HostState) -> None:
+        self.said: dict[str, list[dict[str, str]]] = {}
+        self.ends: set[IfName] = set()
+        for link in state.links.values():
+            far = patched(link, state)
+            if far is None or link.name in self.ends or link.master is None or far.master is None:
+                continue
+            if far.master == link.master:
+                continue
+            if state.links[link.master].options.by_kernel or not all(_is_sayable(one) for one in (link, far)):
+                continue  # it is said at the other end, if at all
+            self.ends |= {link.name, far.name}
+            entry = {"to": str(far.master)} | ({"by": "veth"} if link.options.by_kernel else {})
+            entry |= {"name": str(link.name)} if link.name != patch_name(link.master, far.master) else {}
+            entry |= {"peer": str(far.name)} if far.name != patch_name(far.master, link.master) else {}
+            self.said.setdefault(link.master, []).append(entry)
+
+
+def _is_sayable(link: Link) -> bool:
+    """Whether an end carries every VLAN, as the file has it."""
+    carried = sum(one.last - one.first + 1 for one in link.vlans)
+    return FOREIGN.fullmatch(link.master or "") is None and (not link.vlans or carried >= LAST_VLAN)
 
 
 def _speech(link: Link, state: HostState, routes: Mapping[str, Sequence[Route]]) -> LinkConfig:

@@ -52,6 +52,23 @@ class HostLinks(Struct, frozen=True, kw_only=True, dict=True):
             return (*filter(None, (link.uplink,)), *(port.link for port in link.ports))
         return ()
 
+    def joined(self, link: HostLink) -> tuple[HostLink, ...]:
+        """A link, and the bridges that one is joined to by patches: one broadcast domain."""
+        found = {link.name: link}
+        queue = [link]
+        for each in queue:
+            for patch in each.patches if isinstance(each, Bridge) else ():
+                other = self.bridges.get(patch.to)
+                if other is not None and other.name not in found:
+                    found[other.name] = other
+                    queue.append(other)
+        return tuple(queue)
+
+    def is_alone(self, bridge: Bridge) -> bool:
+        """Whether it has no uplink on purpose, nor one behind a patch: nobody but guests is on it."""
+        ways = (one for one in self.joined(bridge) if isinstance(one, Bridge))
+        return all(one.uplink is None and one.uplink_unknown is None for one in ways)
+
     def stacked(self) -> Iterator[VlanLink | Bridge]:
         """Its VLAN links and bridges, so that what others sit on comes first; the rest in the order of the file."""
         done: set[IfName] = set()
@@ -75,7 +92,7 @@ class HostLinks(Struct, frozen=True, kw_only=True, dict=True):
     def _above(self) -> Mapping[IfName, tuple[VlanLink | Bridge, ...]]:
         found: dict[IfName, list[VlanLink | Bridge]] = {}
         for link in self.stacked():
-            for nic in self.nics_of(link.name):
+            for nic in dict.fromkeys(nic for each in self.joined(link) for nic in self.nics_of(each.name)):
                 found.setdefault(nic.name, []).append(link)
         return {name: tuple(links) for name, links in found.items()}
 

@@ -212,6 +212,16 @@ class OpenVSwitch(Struct, frozen=True, kw_only=True):
     mirrors: tuple[Mirror, ...] = ()
 
 
+class Patch(Struct, frozen=True, kw_only=True):
+    """One end of a cable between two bridges of a host: a patch port, or one end of a veth pair."""
+
+    name: IfName
+    peer: IfName
+    to: IfName
+    by_kernel: bool = False  # a veth pair
+    place: Place = NOWHERE
+
+
 class DeclaredPort(Struct, frozen=True, kw_only=True):
     """A link of the host under a bridge, and what the bridge keeps for it; the VLANs count on a VLAN-aware one.
 
@@ -235,7 +245,8 @@ class Bridge(HostLink, frozen=True, kw_only=True):
     ``uplink_unknown`` is the place of ``uplink: unknown``: there is one, and nobody has said which. ``openvswitch`` is
     None of a bridge of the kernel. Times are in hundredths of a second, ``path_cost``, ``port_priority`` and
     ``port_flags`` those of the uplink's port; what is None is left as it is, or to Bascule where it makes the bridge.
-    ``ports`` are further links of the host under it: they stand on the uplink's network.
+    ``ports`` are further links of the host under it: they stand on the uplink's network. ``patches`` are its ends of
+    cables to other bridges, whichever of both names the cable in the file.
     """
 
     uplink: IfName | None
@@ -259,11 +270,7 @@ class Bridge(HostLink, frozen=True, kw_only=True):
     snooping: bool | None = None
     querier: bool | None = None
     openvswitch: OpenVSwitch | None = None
-
-    @property
-    def is_alone(self) -> bool:
-        """Whether it has no uplink on purpose: nobody but its own guests is on it."""
-        return self.uplink is None and self.uplink_unknown is None
+    patches: tuple[Patch, ...] = ()
 
     @property
     def by_kernel(self) -> bool:
@@ -319,6 +326,11 @@ class Bridge(HostLink, frozen=True, kw_only=True):
             place=self.place,
         )
         return (first, *self.ports)
+
+    @property
+    def ports_out(self) -> tuple[IfName, ...]:
+        """The links by which frames leave it for somebody who is no guest of its own: to the wire, by a cable."""
+        return (*(port.link for port in self.every_port), *(patch.name for patch in self.patches))
 
     @property
     def has_address(self) -> bool:

@@ -14,7 +14,7 @@ from msgspec import Struct, field
 from bascule.errors import Place
 from bascule.model.guarding import Bandwidth, Guarding
 from bascule.model.host_link_stack import HostLinks
-from bascule.model.host_links import Bridge, StaticRoute
+from bascule.model.host_links import Bridge, HostLink, StaticRoute
 from bascule.model.site_place import NOWHERE, SiteSource
 from bascule.model.values import IfName, IpAddress, IpInterface, IpNetwork, Mac, Service, Vid, bridge_name
 
@@ -333,9 +333,14 @@ class Site(Struct, frozen=True, kw_only=True, dict=True):
         link = host.link(name) if name and self.networks else None
         if link is None:
             return None
+        found = (self.network_below(host, each) for each in host.joined(link))
+        return next((network for network in found if network is not None), None)
+
+    def network_below(self, host: Host, link: HostLink) -> Network | None:
+        """The one that a link or what it sits on names."""
         if link.network is not None:
             return self.networks.get(link.network)
-        if tags := host.tags(name):
+        if tags := host.tags(link.name):
             return self.network_of_vlan(tags[-1]) if len(tags) == 1 else None
         below = (self.network_of_link(host, each) for each in host.below(link))
         return next((network for network in below if network is not None), None)
@@ -353,7 +358,7 @@ class Site(Struct, frozen=True, kw_only=True, dict=True):
         if plug.kind is PlugKind.DIRECT:
             return self.network_of_link(host, plug.into)
         bridge = host.bridges.get(IfName(plug.into)) if plug.kind is PlugKind.BRIDGE else None
-        if bridge is None or bridge.is_alone:
+        if bridge is None or host.is_alone(bridge):
             return None
         if vlan is None:
             return None if is_trunk else self.network_of_bridge(host, bridge)

@@ -18,7 +18,7 @@ from msgspec import Struct, field
 from msgspec.structs import force_setattr
 
 from bascule.model.kernel_parameters import FORWARDING
-from bascule.model.links import Bridge, BridgePort, LinkOptions
+from bascule.model.links import Bridge, BridgePort, LinkOptions, Veth
 from bascule.model.ruleset.rules import AnyTable
 from bascule.model.values import IfName, Mac, span_words
 from bascule.model.volatile import FOREVER, Lifetime, Volatile
@@ -246,6 +246,11 @@ class Link(Struct, frozen=True, kw_only=True):
     def is_ours(self) -> bool:
         """Whether it carries Bascule's mark."""
         return self.alias.startswith(MARK)
+
+    @property
+    def is_makeable(self) -> bool:
+        """Whether a plan makes it; of veth pairs, which are guests' and containers' as a rule, ours alone."""
+        return self.options.virtual or (isinstance(self.options, Veth) and self.is_ours)
 
 
 def _frozen(mapping: Mapping[Any, Any]) -> MappingProxyType[Any, Any]:

@@ -106,6 +106,14 @@ def derive_tap(guest: str, index: int) -> IfName:
     return IfName(guest[: IFNAME_MAX - len(suffix)] + suffix)
 
 
+def patch_name(bridge: str, to: str) -> IfName:
+    """The end at a bridge of the cable to another one: ``ovs3-ovs4``, shortened with a hash where that is too long."""
+    plain = f"{bridge}-{to}"
+    if len(plain) <= IFNAME_MAX:
+        return IfName(plain)
+    return IfName(plain[: IFNAME_MAX - 5] + "~" + hashlib.sha256(plain.encode()).hexdigest()[:4])
+
+
 BRIDGE_PREFIX = "vn-"  # of the bridge of a virtual network, before the network's name
 
 

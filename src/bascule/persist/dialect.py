@@ -9,7 +9,7 @@ parts are imported when they are used:
 * ``includes.py``, where files name further files: ``includes(path, text)`` gives their patterns
 * ``without.py``, where a file may speak for several links: ``without(files, names, hardware)`` gives what is left
 * ``gateways.py``, where its manager ranks default routes without a metric: ``ranked(config)``, and what it did in words
-* ``plugin.py``, where its manager may lack what bridges of Open vSwitch take: ``why_no_switch(root, mirrored=…)``
+* ``plugin.py``, where its manager may lack what bridges of Open vSwitch take: ``why_no_switch(root, beside=…)``
 * ``takeover.py``: ``TAKEOVER``, how its manager takes over links that a change has made already
 """
 
@@ -98,7 +98,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
         """
         found = self._function("plugin", "why_no_switch")
         if found:
-            refuse_missing(host, config, self.name, lambda mirrored: found(root, mirrored=mirrored))
+            refuse_missing(host, config, self.name, lambda beside: found(root, beside=beside))
 
     @property
     def includes(self) -> Callable[[str, str], list[str]] | None:

@@ -178,6 +178,7 @@ def _ipv6(link: Link, state: HostState, *, speaks: bool) -> Ipv6:
 
 
 def _other_taps(site: Site, host: Host) -> Iterable[IfName]:
-    """Guests' taps with names of their own."""
-    taps = (nic.tap for nic in site.guest_nics(host.name) if nic.plug is PlugKind.BRIDGE)
+    """Guests' taps with names of their own, and ends of cables: ports that files leave where they are."""
+    taps = [nic.tap for nic in site.guest_nics(host.name) if nic.plug is PlugKind.BRIDGE]
+    taps += [patch.name for bridge in host.bridges.values() for patch in bridge.patches]
     return (tap for tap in taps if not tap.startswith(("tap", "vnet", "macvtap")))

@@ -23,7 +23,7 @@ def drift_goal(change: ThreeWay, providers: Iterable[Provider] = ()) -> HostStat
     """
     before, wanted, now = change.before, change.wanted, change.now
     ours = {name: link for name, link in wanted.links.items() if link.is_ours or before.links.get(name) != link}
-    gone = {name: link for name, link in ours.items() if name not in now.links and link.options.virtual}
+    gone = {name: link for name, link in ours.items() if name not in now.links and link.is_makeable}
     kept = {*now.links, *gone}
     links = {**now.links, **gone}
     links |= {name: _put_right(link, now.links[name], kept) for name, link in ours.items() if name in now.links}

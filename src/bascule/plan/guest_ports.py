@@ -12,7 +12,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from bascule.errors import BasculeError, Place, Problem
-from bascule.model.links import Other
+from bascule.model.links import Other, Veth
 from bascule.model.state import HostState, Link, stood_on
 from bascule.model.values import IfName
 from bascule.plan.change import Plan, Risk
@@ -21,7 +21,8 @@ from bascule.topology.management import management_path
 
 def _is_wire(port: Link, bridge: Link, nics: Collection[str]) -> bool:
     """Whether a port of a bridge leads out of the host. In a namespace the NICs are veths, as guests' ports may be."""
-    return port.options.kind in {"", "bond", "vlan"} or port.name in nics or (bridge.is_ours and port.mac == bridge.mac)
+    leads_out = port.options.kind in {"", "bond", "vlan"} or (isinstance(port.options, Veth) and port.is_ours)
+    return leads_out or port.name in nics or (bridge.is_ours and port.mac == bridge.mac)
 
 
 def guest_ports(state: HostState, nics: Collection[str]) -> Mapping[IfName, IfName]:

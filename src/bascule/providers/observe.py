@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from functools import cache
 
@@ -35,9 +36,12 @@ def look(scope: ObserveScope, begun: Running | None = None) -> HostState:
     The kernel comes last: which of its parameters count follows from what the others say, and its programs run
     meanwhile.
     """
-    with begun or begin(scope.where) as running:
-        texts = cache(running.texts)
+    with contextlib.ExitStack() as opened:
+        running = opened.enter_context(begun or begin(scope.where))
         state = look_at_parts(scope)
+        if any(provider.was_waited_for(state) for provider in PROVIDERS):  # the kernel was asked too early
+            running = opened.enter_context(begin(scope.where))
+        texts = cache(running.texts)
         if scope.parameters is not None:
             scope = replace(scope, sysctls=(*scope.sysctls, *scope.parameters(state)))
         first = 0

@@ -48,6 +48,10 @@ class PlainProvider:
         """What is there is done."""
         return ""
 
+    def was_waited_for(self, state: HostState) -> bool:  # for others
+        """Nobody but its reader works at it."""
+        return False
+
     def running(self, state: HostState) -> Mapping[str, str]:  # for others
         """It runs no guests."""
         return {}

@@ -119,6 +119,9 @@ class Provider(Protocol):
     def not_done(self, state: HostState) -> str:
         """Why what is written down of its part is not done on the host, in words; empty where it is."""
 
+    def was_waited_for(self, state: HostState) -> bool:
+        """Whether what the kernel shows may be older than the part: its keeper had still to do what it was told."""
+
     def running(self, state: HostState) -> Mapping[str, str]:
         """The guests that run, as far as it was asked and knows; why one does nothing (``paused``), "" if it goes."""
 

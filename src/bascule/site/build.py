@@ -22,7 +22,7 @@ from bascule.site import document as d
 from bascule.site.checks.access import asked, service_of
 from bascule.site.checks.forwards import flow_ends
 from bascule.site.checks.guards import default_fdb, default_guard
-from bascule.site.checks.switches import switch_ports
+from bascule.site.checks.switches import patch_ends, switch_ports, tagged_bridges
 from bascule.site.entry import Entry
 from bascule.site.findings import Path
 from bascule.site.parsers import NO_UPLINK, UNKNOWN
@@ -56,8 +56,7 @@ class _Builder:
         machines = self.document.machines.values()
         self.macs: set[Mac | None] = {nic.mac for guest in guests for nic in guest.nics}
         self.macs |= {nic.mac for machine in machines for nic in machine.nics}
-        tagged = ((g.host, nic.bridge) for g in guests for nic in g.nics if nic.vlan is not None or nic.vlans)
-        self.tagged = frozenset(tagged)  # the bridges on which a guest uses a VLAN
+        self.tagged = tagged_bridges(self.document)
         for host in self.document.hosts.values():
             tables = (host.nics, host.bonds, host.vlans, host.bridges)
             self.macs |= {link.mac for table in tables for link in table.values()}
@@ -211,6 +210,7 @@ class _Builder:
             native_tagged=bridge.native == "tagged",
             port_flags=_flags(bridge.port_flags),
             openvswitch=self.openvswitch(str(path[1]), name, bridge, path) if not bridge.by_kernel else None,
+            patches=patch_ends(self.document, str(path[1]), name, self.at),
             **self.shared(name, bridge, path),
         )
 

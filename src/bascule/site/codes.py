@@ -63,6 +63,7 @@ CODES = {
     "SNOOPING": "a multicast querier on a bridge without snooping",
     "BRIDGE-VLAN": "a bridge whose VLAN keys contradict each other or its uplink",
     "SWITCH": "a key of Open vSwitch at a bridge of the kernel, or two that exclude each other",
+    "PATCH": "a cable between two bridges that cannot be, or that would close a loop",
     "MIRROR": "a mirror whose source or target is not there, or is used elsewhere",
     "PORTS": "ports of one bridge on several networks, or on one wire",
     "WOL": "wake-on-LAN packets and 'off' on one NIC",

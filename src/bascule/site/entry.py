@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
@@ -55,16 +55,33 @@ Named = Annotated[dict[s.Label, T], BeforeValidator(_as_section)]
 NamedLink = Annotated[dict[s.LinkName, T], BeforeValidator(_as_section)]
 
 
+class Shorthand:
+    """The value of one key stands for an entry with nothing else; ``example`` is such a value."""
+
+    def __init__(self, example: str) -> None:
+        self.example = example
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [{"type": "string", "examples": [self.example]}, handler(schema)]}
+
+
 class Entry(BaseModel):
-    """What all entries share."""
+    """What all entries share; ``alone`` is the key whose value may stand for one, where there is such a key."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+    alone: ClassVar[str] = ""
+
+    def __init_subclass__(cls, *, alone: str = "", **rest: Any) -> None:
+        super().__init_subclass__(**rest)
+        cls.alone = alone or cls.alone
 
     @model_validator(mode="before")
     @classmethod
     def _mapping(cls, value: object) -> object:
         if value is None:
             return {}
+        if cls.alone and isinstance(value, str):
+            return {cls.alone: value}
         if not isinstance(value, dict):
             what = "a list" if isinstance(value, list) else shown(value)
             keys = ", ".join(field.alias or name for name, field in cls.model_fields.items())

@@ -74,7 +74,7 @@ class DocumentWiring(Struct, frozen=True):
     def _on_link(self, host: str, name: str | None) -> BroadcastDomain | None:
         found = self._domain(self.site.network_of_link(self.site.hosts[host], name))
         link = self.site.hosts[host].link(name) if name and found is None else None
-        if not isinstance(link, links.Bridge) or not link.is_alone:
+        if not isinstance(link, links.Bridge) or not self.site.hosts[host].is_alone(link):
             return found
         own = ("bridge", host, link.name)
         return BroadcastDomain(own, f"bridge '{name}'", (), own, None, closed=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 from bascule.model.host_links import Bridge as SiteBridge
 from bascule.model.host_links import DeclaredPort
-from bascule.model.links import Bond, Bridge, Macvtap, Physical, Tap, Vlan
+from bascule.model.links import Bond, Bridge, Macvtap, Physical, Tap, Veth, Vlan
 from bascule.model.site import GuestNic, Host, Network, Site
 from bascule.model.state import HostState, Link, PortVlans
 from bascule.model.values import NO_VLAN, IfName, Vid, bridge_name
@@ -33,6 +33,9 @@ def declared_links(site: Site, host: Host) -> HostState:
         for port in bridge.every_port:
             if port.link in links:
                 links[port.link] |= {"master": bridge.name, "vlans": _port_vlans(port) if bridge.vlan_aware else ()}
+        for patch in bridge.patches:
+            every = {"vlans": ALL_VLANS} if bridge.vlan_aware else {}
+            links[patch.name] = {"options": Veth(), "parent": patch.peer, "master": bridge.name, **every}
     for network in host.virtual_networks:
         links[bridge_name(network)] = {"options": Bridge()}
     for nic in site.guest_nics(host.name):

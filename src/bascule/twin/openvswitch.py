@@ -62,15 +62,16 @@ def as_played(host: Host, state: HostState) -> HostState:
         return state
     declared = {str(bridge.name) for bridge in host.bridges.values() if bridge.openvswitch is not None}
     others = {name for name in part.bridges if name not in declared}
+    cables = {str(patch.name) for bridge in host.bridges.values() for patch in bridge.patches}
     links = {
         name: replace(link, master=None, port=None, vlans=()) if link.master in others else link
         for name, link in state.links.items()
-        if name not in others and not isinstance(link.options, PatchPort)
+        if name not in others and (name in cables or not isinstance(link.options, PatchPort))
     }
     kept = {
         name: row
         for name, row in part.ports.items()
-        if row.bridge in declared and all(one.type in {"", "internal"} for one in row.interfaces)
+        if row.bridge in declared and (name in cables or all(one.type in {"", "internal"} for one in row.interfaces))
     }
     bridges = {name: replace(part.bridges[name], datapath_type="netdev") for name in declared & part.bridges.keys()}
     mirrors = {key: row for key, row in part.mirrors.items() if row.bridge in declared}

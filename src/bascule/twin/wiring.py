@@ -143,7 +143,7 @@ def _host_cables(site: Site, host: Host, state: HostState | None, names: LinkNam
             tagged=tuple(network.name for network in tagged),
         )
     for name, link in links.items():
-        if not link.options.virtual and link.options.kind != "loopback":
+        if not link.is_makeable and link.options.kind != "loopback":
             wish = f"{host.name}.{name}" if isinstance(link.options, Physical) else f"{host.name}~{name}"
             yield Cable(node=host.name, link=name, port=names.give(wish), mac=link.mac, mtu=link.mtu)
 

@@ -223,7 +223,7 @@ def _bridge(nic: GuestNic, state: HostState) -> IfName | None:
 def _mtu(nic: GuestNic, host: Host, state: HostState, other: ProbeAttachment, site: Site) -> int:
     """The largest IP packet of the way, in bytes: what tap, bridge and uplink take, and the other end."""
     bridge = host.bridges.get(nic.bridge) if nic.bridge else None
-    ports = [port.link for port in bridge.every_port] if bridge else []
+    ports = bridge.ports_out if bridge else ()
     names = [name for name in (nic.tap, _bridge(nic, state) or IfName(nic.into), *ports) if name]
     machine, guest = site.machines.get(other.endpoint), site.guests.get(other.endpoint)
     theirs = [own.mtu or ETHERNET_MTU for own in machine.nics if own.network == other.network] if machine else []

@@ -129,8 +129,10 @@ def _bridge(site: Site, host: Host, bridge: Bridge, state: HostState, facts: Sta
     nics = site.nics_on(host.name, bridge.name)
     for nic in nics:
         yield tap_on_bridge(nic, bridge.name, state.links.get(nic.tap), facts)
-    taps = [nic.tap for nic in nics]
-    strangers = sorted({x.name for x in state.ports(bridge.name)} - {*taps, *names})
+    taps, cables = [nic.tap for nic in nics], [patch.name for patch in bridge.patches]
+    for name in cables:
+        yield nic_up(name, state.links.get(name), facts)
+    strangers = sorted({x.name for x in state.ports(bridge.name)} - {*taps, *names, *cables})
     if strangers:
         detail = f"not in the file, left alone: {', '.join(strangers)}"
         yield Check(id="other-ports", subject=bridge.name, ok=None, detail=detail)

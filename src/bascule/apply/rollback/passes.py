@@ -57,7 +57,7 @@ def roll_back(
     """
     run = _RollbackPasses(look, where, keep, progress)
     change = replace(change, now=look())
-    run.goal = change.now
+    run.goal = begun = change.now
     kept: tuple[str, ...] = ()
     first = None if change.rebooted else way_back(change)  # before anything is changed: what others did meanwhile
     if change.now.parts:
@@ -68,6 +68,7 @@ def roll_back(
             goal = replace(change.now, links=links, parts=others.part.parts)
             change = run.until_there(change, goal, goal, _settle_parts)
     if first is not None:  # a restart has taken away what kernel and nft had
+        change = replace(change, moved=change.moved | _made_anew(begun, change.now))
         merged = way_back(change) if run.changes else first
         kept += tuple(words for words in merged.kept if words in first.kept)
         goal = merged.part
@@ -80,6 +81,12 @@ def roll_back(
     return RollbackResult(left=tuple(left), kept=tuple(dict.fromkeys(kept)), changes=run.changes)
 
 
+def _made_anew(begun: HostState, now: HostState) -> frozenset[str]:
+    """The links that have come, gone or become others while guests and switches went back: that was nobody else."""
+    kinds = [{name: type(link.options) for name, link in state.links.items()} for state in (begun, now)]
+    return frozenset(name for name, _ in kinds[0].items() ^ kinds[1].items())
+
+
 def _not_done(change: ThreeWay) -> Iterator[str]:
     """What is written down where somebody keeps it, and not done by him."""
     for one in PROVIDERS:
@@ -90,7 +97,7 @@ def _not_done(change: ThreeWay) -> Iterator[str]:
 
 def _with_missing(goal: HostState, now: HostState) -> Mapping[IfName, Link]:
     """The links of now and those that were there before, such as the bridge that a guest goes back to."""
-    return {**{n: x for n, x in goal.links.items() if x.options.virtual}, **now.links}
+    return {**{n: x for n, x in goal.links.items() if x.is_makeable}, **now.links}
 
 
 def _settle_parts(goal: HostState, change: ThreeWay) -> HostState:

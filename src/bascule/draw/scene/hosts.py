@@ -14,8 +14,8 @@ from bascule.draw.scene.elements import Kind, Layer, Node, Presence, link_id, ne
 from bascule.draw.scene.guests import add_guests, vlan_words
 from bascule.draw.scene.virtual import add_virtual
 from bascule.model.dhcp.offers import use_words
-from bascule.model.host_links import Bond, Bridge, HostLink, Ipv6, Nic, VlanLink
-from bascule.model.links import BOND_KEYS, Macvtap, Tap
+from bascule.model.host_links import Bond, Bridge, HostLink, Ipv6, Nic, Patch, VlanLink
+from bascule.model.links import BOND_KEYS, Macvtap, Tap, Veth
 from bascule.model.links.wake_on_lan import wake_words
 from bascule.model.site import Guest, Host, Site
 from bascule.model.state import HostState
@@ -35,6 +35,9 @@ def add_host(
         _add_vlan(builder, site, host, vlan, observed)
     for bridge in host.bridges.values():
         _add_bridge(builder, site, host, bridge, observed)
+    for bridge in host.bridges.values():
+        for patch in bridge.patches:
+            _add_patch(builder, host, bridge, patch, observed)
     declared = declared_links(site, host)
     _wire_links(builder, declared, host, observed)
     _wire_listeners(builder, host, observed)
@@ -231,12 +234,39 @@ def _add_tagged(
     )
 
 
+def _add_patch(builder: SceneBuilder, host: Host, bridge: Bridge, patch: Patch, observed: SeenHost | None) -> None:
+    """A cable to another bridge: one element, under the name of the end that comes first."""
+    own, far = link_id(host.name, patch.name), link_id(host.name, patch.peer)
+    here = builder.nodes[link_id(host.name, bridge.name)]
+    if far not in builder.nodes:
+        look = compare(observed, patch.name)
+        builder.add(
+            Node(
+                id=own,
+                layer=Layer.TAP,
+                kind=Kind.LINK,
+                label=patch.name,
+                notes=("veth pair" if patch.by_kernel else "patch ports",),
+                details=look.details or (f"a cable from {bridge.name} to {patch.to}",),
+                host=host.name,
+                network=here.network,
+                presence=look.presence,
+                state=look.state,
+                drift=look.drift,
+            )
+        )
+    else:
+        builder.aliases[own] = far
+    node = builder.nodes[builder.aliases.get(own, own)]
+    builder.wire(node.id, here.id, network=here.network, presence=node.presence, state=node.state)
+
+
 def _wire_links(builder: SceneBuilder, declared: HostState, host: Host, observed: SeenHost | None) -> None:
     """The wires between a host's own links, as the graph has them: a port and its master, a link and its parent."""
     for link in declared.links.values():
         own = builder.nodes.get(link_id(host.name, link.name))
-        if own is None or isinstance(link.options, Tap | Macvtap):
-            continue  # a guest's is drawn with the guest
+        if own is None or isinstance(link.options, Tap | Macvtap | Veth):
+            continue  # a guest's is drawn with the guest, a cable by itself
         if link.master is not None:
             upper = builder.nodes[link_id(host.name, link.master)]
             seen = observed.state.links.get(link.name) if observed else None

@@ -61,19 +61,25 @@ def unsaid(host: Host, config: NetworkConfig, dialect: str, gaps: Iterable[str] 
             "snooping": bool(link.options.mcast_snooping),
             "fail mode": bool(link.options.fail_mode),
             "datapath": bool(link.options.datapath),
-            "mirrors": bool(declared and declared.openvswitch and declared.openvswitch.mirrors),
+            "mirrors": bool(declared and declared.mirrors),
+            "patch ports": any(not patch.by_kernel for patch in declared.patches) if declared else False,
         }
+        pairs = [patch.name for patch in declared.patches if patch.by_kernel] if declared else []
+        if pairs:
+            yield (
+                name,
+                f"the veth pair {series(pairs)}: no file keeps it; 'bascule apply' makes it again after a restart",
+            )
         if told := [words for words in gaps or () if there.get(words)]:
             yield name, f"{series(told)}: {dialect} does not support that; Open vSwitch's own database keeps it"
 
 
 def refuse_missing(host: Host, config: NetworkConfig, dialect: str, why: Callable[[bool], str | None]) -> None:
-    """Raise Inexpressible where whoever reads a dialect's files here makes no such bridge, or none with a mirror."""
+    """Raise Inexpressible where whoever reads a dialect's files here makes no such bridge, or none with such ports."""
     gaps = Gaps(dialect)
     for name, link in config.links.items():
         declared = host.bridges.get(name) if isinstance(link.options, OpenVSwitch) else None
-        switch = declared.openvswitch if declared is not None else None
-        if switch is not None and (reason := why(bool(switch.mirrors))):
+        if declared is not None and (reason := why(bool(declared.mirrors or declared.patches))):
             gaps.add(name, "kind", "openvswitch", reason)
     gaps.check()
 

@@ -38,7 +38,7 @@ DIALECT = Dialect(
     own=(f"{FOLDER}/ifcfg-[!l]*", f"{FOLDER}/ifcfg-l[!o]*"),
     files="`/etc/sysconfig/network-scripts/ifcfg-*`, `route-*`",
     readers="RHEL 5–8: network-scripts, NetworkManager",
-    openvswitch=("mirrors",),
+    openvswitch=("mirrors", "patch ports"),
     notes="""\
 `IPV6INIT=no` keeps the scripts away from IPv6; the kernel still makes its link-local address.
   The VLANs of a port of a VLAN-aware bridge (`BRIDGE_PORT_VLANS`) and `PEERROUTES` are NetworkManager's keys, which

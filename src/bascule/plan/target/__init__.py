@@ -33,7 +33,7 @@ from bascule.plan.target.addresses import (
     tell_moved,
 )
 from bascule.plan.target.bonds_and_vlans import lay_bond, lay_vlan_link
-from bascule.plan.target.bridges import lay_bridge, refuse_full
+from bascule.plan.target.bridges import lay_bridge, lay_patches, refuse_full
 from bascule.plan.target.builder import TargetBuilder
 from bascule.plan.target.extras import note_extras
 from bascule.plan.target.forget import forget_addresses, move_addresses, note_foreign, outdated_links
@@ -98,6 +98,7 @@ def target(
             lay_vlan_link(build, link)
         elif isinstance(link, Bridge):
             lay_bridge(build, link)
+    lay_patches(build)
     networks = lay_networks(build)
     lay_twins(build)
     lay_host_routes(build)

@@ -10,15 +10,16 @@ from bascule.errors import BasculeError, Place, Problem, SiteFault
 from bascule.model.host_links import Bridge as DeclaredBridge
 from bascule.model.host_links import DeclaredPort
 from bascule.model.kernel_parameters import conf
-from bascule.model.links import PORTS_MAX, Bridge, BridgePort
-from bascule.model.state import Link
+from bascule.model.links import PORTS_MAX, Bridge, BridgePort, PatchPort, Veth
+from bascule.model.state import Link, LinkFacts
 from bascule.model.values import IfName, derive_mac
 from bascule.plan.target.addresses import add_addresses, foreign_bridge, hand_over_advertised, take_over, wait_for_dhcp
 from bascule.plan.target.bonds_and_vlans import lay_vlan_below, occupied
 from bascule.plan.target.builder import TargetBuilder
 from bascule.plan.target.ipv6 import lay_ipv6
 from bascule.plan.target.openvswitch import lay_listeners, made_as, refuse_kind, refuse_missing_switches, switch_options
-from bascule.plan.target.port_vlans import lay_trunk, learn_vlans
+from bascule.plan.target.port_vlans import EVERY_VLAN, lay_trunk, learn_vlans
+from bascule.topology.layer2 import ALL_VLANS
 
 
 def lay_bridge(build: TargetBuilder, bridge: DeclaredBridge) -> None:
@@ -196,6 +197,26 @@ def _unknown(bridge: DeclaredBridge, place: Place) -> SiteFault:
             hint="name the NIC or bond, or write 'none' if it is to have none",
         )
     )
+
+
+def lay_patches(build: TargetBuilder) -> None:
+    """The cables between bridges, when all of those are laid; each end is a port that carries every VLAN."""
+    for bridge in build.host.bridges.values():
+        for patch in bridge.patches:
+            before, kind = build.links.get(patch.name), Veth if patch.by_kernel else PatchPort
+            if before is not None and (not isinstance(before.options, Veth) or before.parent != patch.peer):
+                what = f"'{patch.name}' exists on this host and is not the end of a cable to '{patch.to}'"
+                raise BasculeError.of("NOT-A-PATCH", what, place=patch.place, hint="remove that link first")
+            options, facts = kind(), LinkFacts(carrier=True)
+            made = before or Link(name=patch.name, options=options, parent=patch.peer, alias=build.mark, facts=facts)
+            if patch.by_kernel and before is None:
+                mac = derive_mac(build.site.name, f"{build.host.name}/{patch.name}", 0)
+                made = replace(made, mac=mac, mtu=min(build.links[name].mtu for name in (bridge.name, patch.to)))
+            build.links[patch.name] = made if type(made.options) is kind else replace(made, options=options)
+            build.enslave(patch.name, bridge.name, BridgePort() if bridge.by_kernel else None)
+            if bridge.vlan_aware:
+                build.set(patch.name, vlans=EVERY_VLAN if not bridge.by_kernel else ALL_VLANS)
+            build.because(patch.name, f"{patch.name} is a cable from {bridge.name} to {patch.to}", patch.place)
 
 
 def refuse_full(build: TargetBuilder) -> None:

@@ -18,12 +18,13 @@ from bascule.plan.virtual_network import ResolvedNetwork
 def outdated_links(site: Site, host: Host, observed: HostState, *, by_libvirt: bool) -> set[IfName]:
     """Made by us for this site, and no longer in the file."""
     declared = {*host.bridges, *host.bonds, *host.vlans, *(b.port for b in host.bridges.values() if b.port)}
+    declared |= {patch.name for bridge in host.bridges.values() for patch in bridge.patches}
     if not by_libvirt:
         declared |= set(map(bridge_name, host.virtual_networks))
     return {
         name
         for name, link in observed.links.items()
-        if link.alias == MARK + site.name and link.options.virtual and name not in declared
+        if link.alias == MARK + site.name and link.is_makeable and name not in declared
     }
 
 

@@ -38,7 +38,8 @@ def lay_trunk(build: TargetBuilder, bridge: DeclaredBridge, declared: DeclaredPo
     On a host that is taken as found it keeps what it carries there already: others may have guests on it.
     """
     port, vids = declared.link, _numbers(declared.vlans)
-    for nic in build.site.nics_on(build.host.name, bridge.name) if declared.for_guests else ():
+    joined = build.host.joined(bridge) if declared.for_guests else ()
+    for nic in (nic for each in joined for nic in build.site.nics_on(build.host.name, each.name)):
         vids |= {nic.vlan} if nic.vlan is not None else set()
         vids |= _numbers(nic.vlans)
     native = bridge.native if declared.pvid is None else declared.pvid

@@ -52,4 +52,5 @@ def _in_userspace(host: Host) -> list[IfName]:
 def _ports(host: Host) -> list[IfName]:
     names = [port.link for bridge in host.bridges.values() for port in bridge.every_port]
     names += [nic for bond in host.bonds.values() for nic in bond.nics]
+    names += [patch.name for bridge in host.bridges.values() for patch in bridge.patches if patch.by_kernel]
     return list(dict.fromkeys(names))

@@ -91,6 +91,7 @@ def mtu_notes(site: Site, host: Host, before: HostState, state: HostState) -> It
 def _others_ports(site: Site, host: Host, bridge: Bridge, state: HostState) -> Iterator[Note]:
     """The ports of others (a container's, a tunnel's end) that take less than the bridge passes, or send more."""
     link, named = state.links.get(bridge.name), {port.link for port in bridge.every_port} | host.listeners
+    named |= {patch.name for patch in bridge.patches}
     unlike = [port for port in state.ports(bridge.name) if link is not None and port.mtu != link.mtu]
     named |= {nic.tap for nic in site.guest_nics(host.name)} if unlike else set()
     wide: list[str] = []

@@ -154,7 +154,7 @@ class _Merge(Struct, kw_only=True):
                 yield address
 
     def _is_ours_to_restore(self, link: Link) -> bool:
-        if not link.options.virtual:
+        if not link.is_makeable:
             return False
         return link.name not in self._after().links or link.name in self.touched or self._is_another(link.name)
 
@@ -296,7 +296,8 @@ class _Merge(Struct, kw_only=True):
             if route.dev and route.dev not in links:
                 continue
             if route not in now:
-                if self.applied is not None and route in after:
+                has_its_links = all(not dev or dev in self.now.links for _, dev in route.hops)  # else it went with one
+                if self.applied is not None and route in after and has_its_links:
                     if route.lifetime.valid_s is None:
                         self.kept.append(f"the route {route.dst} {route.gateway or route.dev} is gone")
                     continue
@@ -358,14 +359,16 @@ class _Merge(Struct, kw_only=True):
     def _neighbours(self, links: Mapping[IfName, Link]) -> Iterator[FixedNeighbour]:
         """Those that moved are back where they were; what others have set or taken away since is theirs."""
         before, after, wanted = (set(x.neighbours) for x in (self.before, self._after(), self.wanted))
-        for one in (*self.now.neighbours, *(before - set(self.now.neighbours) - after)):
+        with_links = {one for one in before if one.dev not in self.now.links}  # they went with those
+        for one in (*self.now.neighbours, *(before - set(self.now.neighbours) - after), *sorted(with_links & after)):
             if one.dev in links and (one in before or one not in wanted):
                 yield one
 
     def _sysctls(self, links: Mapping[IfName, Link]) -> dict[str, str]:
         """Parameters of links that are not there any more went with them."""
-        states = (self.before, self.wanted, self.now, self._after())
-        found = merge_mapping(*(state.sysctls for state in states), kept=self.kept)
+        stood = [state.sysctls for state in (self.before, self.wanted, self.now)]
+        after = {key: value for key, value in self._after().sysctls.items() if link_of(key) not in self.touched}
+        found = merge_mapping(stood[0], stood[1], stood[2], after, kept=self.kept)
         for link in links.values():  # a manager that our file told of no IPv6 address there has turned it off
             key = conf(6, link.name, "disable_ipv6")
             if any(":" in address.ip for address in link.addresses) and self.before.sysctls.get(key) == "0":

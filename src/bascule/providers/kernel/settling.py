@@ -19,7 +19,7 @@ def settle(goal: HostState, now: HostState, wanted: HostState) -> HostState:
     for name, link in now.links.items():
         if name not in links and name not in wanted.links:
             links[name] = link
-    for name in [name for name, link in links.items() if name not in now.links and not link.options.virtual]:
+    for name in [name for name, link in links.items() if name not in now.links and not link.is_makeable]:
         del links[name]
     for name, link in links.items():
         seen = now.links.get(name)

@@ -65,6 +65,11 @@ class OvsProvider(PlainProvider):
         part: SwitchState | None = self.part(state)
         return f"ovs-vswitchd {part.seen.trouble}" if part is not None and part.seen.trouble else ""
 
+    def was_waited_for(self, state: HostState) -> bool:
+        """Whether ovs-vswitchd had still to make what its rows say."""
+        part: SwitchState | None = self.part(state)
+        return part is not None and part.seen.waited
+
     def put_right(self, change: ThreeWay) -> Any:
         """Rows that the change made or altered, as it left them; without the ports of guests that are shut down."""
         there = self.part(change.now)

@@ -97,7 +97,9 @@ def _ports(old: SwitchState, new: SwitchState, links: HostState, wanted: HostSta
             told, link = bond + _vlan_words(after), links.links.get(IfName(name))
             worked = link is not None and (link.master is not None or bool(link.addresses))
             pause = PLUG_S if worked else 0.0
-            yield step(Phase.SWITCH, name, f"become a port of {on}{told}", outage_s=pause, about="master")
+            peer = after.interfaces[0].options.get("peer")
+            words = f"create a patch port of {on}, which leads to {peer}" if peer else f"become a port of {on}{told}"
+            yield step(Phase.SWITCH, name, words, outage_s=pause, about="master")
         elif before is not None and after is None:
             if on in new.bridges:
                 is_there = any(IfName(one.name) in links.links for one in before.interfaces)

@@ -65,7 +65,8 @@ def _rows_and_trouble(path: str, keepers: Daemons | None) -> SwitchState:
         return found
     trouble = keepers.lag(found.seen.next_cfg, found.seen.cur_cfg)
     if not trouble and found.seen.cur_cfg < found.seen.next_cfg:
-        return _rows(path)
+        found = _rows(path)
+        return replace(found, seen=replace(found.seen, waited=True))
     return replace(found, seen=replace(found.seen, trouble=trouble))
 
 

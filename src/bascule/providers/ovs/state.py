@@ -143,8 +143,9 @@ class SwitchCounters(Volatile, frozen=True, kw_only=True):
     ``uuids`` are by TABLE/NAME, ``errors`` what ovs-vswitchd says of an interface that it could not open,
     ``ofports`` the number that OpenFlow has for each interface that it did open.
     ``next_cfg`` counts the changes that were asked for, ``cur_cfg`` those that ovs-vswitchd has done; ``trouble`` is
-    why it does nothing of what it is told, "" where it does or nobody has asked. ``others_rules`` are those of OpenFlow
-    that somebody else has put among the guards', by bridge; ``controlled`` are the bridges that have a controller.
+    why it does nothing of what it is told, "" where it does or nobody has asked; ``waited``: it had still to do some,
+    and has done them. ``others_rules`` are those of OpenFlow that somebody else has put among the guards', by bridge;
+    ``controlled`` are the bridges that have a controller.
     ``lacking`` are columns, by table, that an older version's database does not have.
     """
 
@@ -156,6 +157,7 @@ class SwitchCounters(Volatile, frozen=True, kw_only=True):
     cur_cfg: int = 0
     version: str = ""
     trouble: str = ""
+    waited: bool = False
     others_rules: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     controlled: frozenset[str] = frozenset()
     lacking: frozenset[tuple[str, str]] = frozenset()

@@ -11,7 +11,7 @@ from bascule.errors import BasculeError, MissingTool, Problem
 from bascule.model.guarding import Bandwidth
 from bascule.model.host_links import Bridge
 from bascule.model.host_links import OpenVSwitch as SaidOfSwitch
-from bascule.model.links import OpenVSwitch, OpenVSwitchBond
+from bascule.model.links import OpenVSwitch, OpenVSwitchBond, PatchPort
 from bascule.model.links.mirror import Mirror
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState, Link
@@ -58,6 +58,7 @@ def want(site: Site, host: Host, part: SwitchState, observed: HostState, wanted:
     return _Wanted(site, host, part, observed, wanted, declared).wanted()
 
 
+NO_OPTIONS: Mapping[str, str] = {}
 LEFT_BEHIND = "its guest crashed, or ran when the host went down"
 BURST, LEAST_BURST = 10, 80  # a tenth of a second at the rate, and no fewer kbit: TCP needs as much
 
@@ -78,6 +79,7 @@ class _Wanted:
         self.limits = {str(nic.tap): nic.bandwidth for nic in site.guest_nics(host.name) if nic.switched is not None}
         self.protected = {str(nic.tap): nic.guarding.port_flag for nic in site.guest_nics(host.name)}
         self.named = {*self.protected, *(str(port.link) for b in declared.values() for port in b.every_port)}
+        self.named |= {str(patch.name) for b in declared.values() for patch in b.patches}
         found = (row for row in now.ports.values() if row.site != site.name and len(row.interfaces) == 1)
         self.ports_of_links = {row.interfaces[0].name: row.name for row in found}  # others may call a port otherwise
         masters = {name: nic.master for nic in site.guest_nics(host.name) for name in (nic.tap, nic.next_tap)}
@@ -222,15 +224,17 @@ class _Wanted:
         mtu = bridge.mtu or row.interfaces[0].mtu_request
         return replace(row, bridge=bridge.name, interfaces=(replace(row.interfaces[0], mtu_request=mtu),))
 
-    def _as_made(self, row: PortRow | None, bridge: str, kind: str = "", name: str = "") -> PortRow:
+    def _as_made(
+        self, row: PortRow | None, bridge: str, kind: str = "", name: str = "", options: Mapping[str, str] = NO_OPTIONS
+    ) -> PortRow:
         """A new port; one of ours without what others set that is not in the file; one that was found as it is."""
         if row is None:
-            own = InterfaceRow(name=name or bridge, type=kind, external_ids=self.mark)
+            own = InterfaceRow(name=name or bridge, type=kind, options=options, external_ids=self.mark)
             return PortRow(name=name or bridge, bridge=bridge, interfaces=(own,), external_ids=self.mark)
         if row.site != self.site.name:
             return row
         members = tuple(
-            replace(one, type=kind, options={}, mtu_request=None) if one.site == row.site else one
+            replace(one, type=kind, options=options, mtu_request=None) if one.site == row.site else one
             for one in row.interfaces
         )
         maps = {name: getattr(row, name) for name in ("name", "bridge", "external_ids", "other_config")}
@@ -238,7 +242,8 @@ class _Wanted:
 
     def _port(self, link: Link, bridge: str, row: PortRow | None) -> PortRow:
         """One under a declared bridge; of a port that no file names nothing is altered."""
-        known, row = row, self._as_made(row, bridge, name=link.name)
+        patch = {"kind": "patch", "options": {"peer": str(link.parent)}} if isinstance(link.options, PatchPort) else {}
+        known, row = row, self._as_made(row, bridge, name=link.name, **patch)  # type: ignore[arg-type]  # its words
         if isinstance(link.options, OpenVSwitchBond) and link.name in self.named:
             there = {one.name: one for one in row.interfaces}
             members = sorted(member.name for member in self.links.ports(link.name))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from bascule.model.values import NO_VLAN, IfName
 from bascule.site import document as d
-from bascule.site.checks.uplinks import NO_CABLE
+from bascule.site.checks.uplinks import CABLE
 from bascule.site.findings import Path, suggest
 from bascule.site.parsers import NO_UPLINK
 from bascule.site.wiring import BroadcastDomain, DocumentWiring
@@ -39,7 +39,7 @@ def _exists(wiring: DocumentWiring, host: str, name: IfName, port: d.DeclaredPor
     known = [link for table in tables for link in getattr(entry, table)]
     hint = suggest(port.link, known, kind="NIC, bond or VLAN link")
     if port.link in entry.bridges:
-        hint = f"'{port.link}' is a bridge; {NO_CABLE}; a port is a NIC, a bond or a VLAN link"
+        hint = f"'{port.link}' is a bridge; {CABLE}; a port is a NIC, a bond or a VLAN link"
     elif port.link in NO_UPLINK:
         hint = "leave 'ports' out for a bridge with no further NIC"
     words = "neither a NIC nor a bond nor a VLAN link"

@@ -1,11 +1,17 @@
-"""What only a bridge of Open vSwitch can have, and whom its mirrors name."""
+"""What only a bridge of Open vSwitch can have, whom its mirrors name, and where its cables lead."""
 
 from __future__ import annotations
 
-from bascule.model.values import IfName, derive_tap
+from collections.abc import Callable
+from typing import Any
+
+from bascule.errors import Place
+from bascule.model.host_links import Patch
+from bascule.model.values import IFNAME_MAX, IfName, derive_tap, patch_name
 from bascule.site import document as d
 from bascule.site.checks.guards import default_guard
 from bascule.site.document.links import Mirror
+from bascule.site.document.links import Patch as DeclaredPatch
 from bascule.site.findings import Path, suggest
 from bascule.site.wiring import DocumentWiring
 
@@ -20,11 +26,11 @@ KERNEL_KEYS = (
     "port_flags",
     "querier",
 )
-OPENVSWITCH_KEYS = ("rstp", "fail_mode", "datapath", "native", "mirror")
+OPENVSWITCH_KEYS = ("rstp", "fail_mode", "datapath", "native", "mirror", "patch")
 
 
 def check_switches(wiring: DocumentWiring) -> None:
-    """No bridge of the kernel has a key of Open vSwitch; mirrors lead from and to somebody."""
+    """No bridge of the kernel has a key of Open vSwitch; mirrors and cables lead from and to somebody."""
     for host, entry in wiring.document.hosts.items():
         for name, bridge in entry.bridges.items():
             path: Path = ("hosts", host, "bridges", name)
@@ -49,6 +55,7 @@ def check_switches(wiring: DocumentWiring) -> None:
                     wiring.found.add("MIRROR", message, (*path, "mirror", index, "to"), hint=hint, also=also)
                 seen.setdefault(mirror.to, index)
     _guards(wiring)
+    _patches(wiring)
 
 
 def _guards(wiring: DocumentWiring) -> None:
@@ -157,3 +164,102 @@ def _free(wiring: DocumentWiring, host: str, name: IfName, nic: IfName, path: Pa
     if uses:
         message = f"NIC '{nic}' {uses[0]}, and a mirror needs it for itself"
         wiring.found.add("MIRROR", message, (*path, "to"), hint="name a guest that listens, or a free NIC")
+
+
+# ---- cables between bridges
+
+
+def _patches(wiring: DocumentWiring) -> None:
+    """Each leads to another bridge, by what both can have, and there is one way between two bridges."""
+    for host, entry in wiring.document.hosts.items():
+        joined = {name: {name} for name in entry.bridges}  # the bridges of one broadcast domain, by each of them
+        for name, bridge in entry.bridges.items():
+            for index, patch in enumerate(bridge.patch if not bridge.by_kernel else ()):
+                path: Path = ("hosts", host, "bridges", name, "patch", index)
+                if _may_join(wiring, host, name, patch, path):
+                    _one_way(wiring, host, name, patch, path, joined)
+
+
+def _may_join(wiring: DocumentWiring, host: str, name: str, patch: DeclaredPatch, path: Path) -> bool:
+    bridges = wiring.document.hosts[host].bridges
+    this, other = bridges[IfName(name)], bridges.get(patch.to)
+    if other is None:
+        if not wiring.found.is_broken(("hosts", host, "bridges", patch.to)):
+            others = [each for each in bridges if each != name]
+            message = f"host '{host}' has no bridge '{patch.to}'"
+            wiring.found.add("UNKNOWN-NAME", message, path, hint=suggest(patch.to, others, kind="bridge"))
+        return False
+    message = hint = ""
+    if patch.to == name:
+        message, hint = f"bridge '{name}' is joined to itself", "name another bridge"
+    elif other.by_kernel and patch.by != "veth":
+        message = f"a patch port leads to a bridge of Open vSwitch, and '{patch.to}' is a Linux bridge"
+        hint = f"make it 'kind: openvswitch', or ask for a veth pair: 'patch: [{{to: {patch.to}, by: veth}}]'"
+    elif not other.by_kernel and patch.by == "veth":
+        message = f"'{name}' and '{patch.to}' are both bridges of Open vSwitch, and patch ports join them"
+        hint = f"write 'patch: {patch.to}'"
+    elif not other.by_kernel and (this.datapath or "system") != (other.datapath or "system"):
+        message = f"'{name}' and '{patch.to}' have different datapaths, and a patch port leads to one of the same"
+        hint = "give both the same 'datapath'"
+    long = next((one for one in (patch.name, patch.peer) if one and len(one.encode()) > IFNAME_MAX), None)
+    if not message and long and patch.by == "veth":
+        message, hint = f"'{long}' is longer than a link's name can be", f"use at most {IFNAME_MAX} bytes"
+    if message:
+        wiring.found.add("PATCH", message, path, hint=hint)
+    return message == ""
+
+
+def _one_way(
+    wiring: DocumentWiring, host: str, name: str, patch: DeclaredPatch, path: Path, joined: dict[IfName, set[IfName]]
+) -> None:
+    """Neither a loop nor two networks made one; ``joined`` is what the cables before this one have joined."""
+    entry, site = wiring.document.hosts[host], wiring.site.hosts[host]
+    here, there = joined[IfName(name)], joined[patch.to]
+    networks: list[dict[str, str]] = []
+    for side in (here, there):
+        found = {each: wiring.site.network_below(site, site.bridges[each]) for each in sorted(side)}
+        networks.append({network.name: str(each) for each, network in found.items() if network is not None})
+    stops = any(entry.bridges[each].stp or entry.bridges[each].rstp for each in here | there)
+    shared = sorted(networks[0].keys() & networks[1].keys())
+    apart = [next(iter(sorted(found)), "") for found in networks]
+    if here is there and not stops:
+        message = f"bridges '{name}' and '{patch.to}' are joined already, and one more cable closes a loop"
+        wiring.found.add("PATCH", message, path, hint="remove one of the cables, or set 'rstp: true'")
+    elif shared and here is not there and not stops:
+        ends = f"'{networks[0][shared[0]]}' and '{networks[1][shared[0]]}'"
+        message = f"{ends} have uplinks on network '{shared[0]}', and a cable between them closes a loop"
+        wiring.found.add("PATCH", message, path, hint="leave one of them without uplink, or set 'rstp: true'")
+    elif all(apart) and apart[0] != apart[1]:
+        message = f"a cable from '{name}' to '{patch.to}' would make networks '{apart[0]}' and '{apart[1]}' one"
+        wiring.found.add("PATCH", message, path, hint="join bridges of one network, or leave one without uplink")
+    whole = here | there
+    joined.update(dict.fromkeys(whole, whole))
+
+
+def patch_ends(document: d.Document, host: str, name: IfName, at: Callable[[Path], Place]) -> tuple[Patch, ...]:
+    """A bridge's ends of cables, which either of both bridges may name."""
+    found = []
+    for each, bridge in document.hosts[host].bridges.items():
+        for index, said in enumerate(bridge.patch):
+            here = IfName(said.name or patch_name(each, said.to))
+            there = IfName(said.peer or patch_name(said.to, each))
+            rest: dict[str, Any] = {
+                "by_kernel": said.by == "veth",
+                "place": at(("hosts", host, "bridges", each, "patch", index)),
+            }
+            if name == each:
+                found.append(Patch(name=here, peer=there, to=said.to, **rest))
+            elif name == said.to:
+                found.append(Patch(name=there, peer=here, to=each, **rest))
+    return tuple(found)
+
+
+def tagged_bridges(document: d.Document) -> frozenset[tuple[str, IfName]]:
+    """The bridges on which a guest uses a VLAN, each with its host, and those that cables join to them."""
+    nics = ((guest.host, nic) for guest in document.guests.values() for nic in guest.nics)
+    found = {(host, nic.bridge) for host, nic in nics if nic.bridge is not None and (nic.vlan is not None or nic.vlans)}
+    all_of = ((host, *named) for host, entry in document.hosts.items() for named in entry.bridges.items())
+    cables = [{(host, name), (host, patch.to)} for host, name, bridge in all_of for patch in bridge.patch]
+    while more := {end for cable in cables if cable & found for end in cable - found}:
+        found |= more
+    return frozenset(found)

@@ -11,7 +11,7 @@ from bascule.site.findings import Path, suggest
 from bascule.site.parsers import UNKNOWN
 from bascule.site.wiring import DocumentWiring
 
-NO_CABLE = "no cable is laid between two bridges (a veth pair, a patch port), for a loop through both stays unseen"
+CABLE = "bridges are joined by 'patch'"
 BY_ARP = ("active-backup", "balance-rr", "balance-xor", "broadcast")  # bond_options.c
 ARP_TARGETS = 16  # BOND_MAX_ARP_TARGETS
 TREE_TIMES = {"forward_delay": (200, 3000), "hello": (100, 1000), "max_age": (600, 4000)}  # hundredths of a second
@@ -118,7 +118,7 @@ class _Host:
             if dot and base in links:
                 hint = f"write uplink: {base}, vlan: {tag}"
             elif bridge.uplink in self.entry.bridges:
-                hint = f"'{bridge.uplink}' is a bridge; {NO_CABLE}; an uplink is a NIC, a bond or a VLAN link"
+                hint = f"'{bridge.uplink}' is a bridge; {CABLE}; an uplink is a NIC, a bond or a VLAN link"
             words = "neither a NIC nor a bond nor a VLAN link"
             message = f"uplink '{bridge.uplink}' of bridge '{name}' is {words} of host '{self.name}'"
             self.found.add("UNKNOWN-NAME", message, (*path, "uplink"), hint=hint)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, model_validator
-from pydantic_core import CoreSchema
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from bascule.model import links
 from bascule.model.host_links import Ipv6, Ipv6Privacy
@@ -14,7 +13,7 @@ from bascule.model.links.wake_on_lan import MODES, OFF
 from bascule.model.values import IfName
 from bascule.site import scalars as s
 from bascule.site.document.routing import LinkRoute
-from bascule.site.entry import Entry, Listed, Many
+from bascule.site.entry import Entry, Listed, Many, Shorthand
 from bascule.site.findings import shown
 from bascule.site.parsers import NO_UPLINK
 
@@ -124,12 +123,10 @@ class VlanLink(WiredLink):
     )
 
 
-NATIVES = ("untagged", "tagged")
-Native = Annotated[str, s.choice(*NATIVES, noun="a way to send the native VLAN")]
-GUARDS = ("strict", "mac", "off")
-FDBS = ("static", "learned")
-Fdb = Annotated[str, s.choice(*FDBS, noun="a way to fill the FDB")]
-Guard = Annotated[str, s.choice(*GUARDS, noun="a guard")]
+Native = Annotated[str, s.choice("untagged", "tagged", noun="a way to send the native VLAN")]
+Fdb = Annotated[str, s.choice("static", "learned", noun="a way to fill the FDB")]
+Guard = Annotated[str, s.choice("strict", "mac", "off", noun="a guard")]
+Cable = Annotated[str, s.choice("patch", "veth", noun="a kind of cable")]
 
 
 class Mirror(Entry):
@@ -148,8 +145,21 @@ class Mirror(Entry):
     )
 
 
-FAIL_MODES = ("standalone", "secure")
-DATAPATHS = ("system", "netdev")
+class Patch(Entry, alone="to"):
+    """A cable to another bridge of the host, alone where it is a pair of patch ports."""
+
+    model_config = ConfigDict(title="a patch")
+
+    to: s.LinkName = Field(description="The other bridge; it need not name this one.")
+    by: Cable = Field(
+        "patch", description="'patch' between two bridges of Open vSwitch; 'veth' (a veth pair) to a Linux bridge."
+    )
+    name: s.Text | None = Field(None, description="What its end here is called; BRIDGE-OTHER if not given.")
+    peer: s.Text | None = Field(None, description="What its end there is called; OTHER-BRIDGE if not given.")
+
+
+FailMode = Annotated[str, s.choice("standalone", "secure", noun="a fail mode")]
+Datapath = Annotated[str, s.choice("system", "netdev", noun="a datapath")]
 
 
 class PortFlags(Entry):
@@ -172,7 +182,7 @@ class PortFlags(Entry):
     proxy_arp: s.Boolean | None = Field(None, description="ARP is answered there for whoever is known elsewhere.")
 
 
-class DeclaredPort(Entry):
+class DeclaredPort(Entry, alone="link"):
     """A further port of a bridge: a link of the host, alone where it carries what the uplink carries."""
 
     model_config = ConfigDict(title="a port of a bridge")
@@ -188,23 +198,10 @@ class DeclaredPort(Entry):
     port_priority: s.PortPriority | None = Field(None, description="Its port priority in the spanning tree.")
     port_flags: PortFlags | None = Field(None, description="What the bridge does with its frames.")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _mapping(cls, value: object) -> object:
-        return {"link": value} if isinstance(value, str) else super()._mapping(value)  # type: ignore[operator]  # pydantic wraps it
-
     @property
     def is_like_uplink(self) -> bool:
         """Whether it carries the VLANs that the uplink carries."""
         return not self.vlans and self.pvid is None
-
-
-class LinkShorthand:
-    """A name alone stands for a port with nothing else."""
-
-    @staticmethod
-    def __get_pydantic_json_schema__(schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"anyOf": [{"type": "string", "examples": ["eno5"]}, handler(schema)]}
 
 
 class Bridge(HostLink):
@@ -220,7 +217,7 @@ class Bridge(HostLink):
         description="The NIC, bond or VLAN link under it, or 'none' for a bridge without a NIC on purpose. "
         "'unknown' (from an import) must be named before a plan is made.",
     )
-    ports: Many[Annotated[DeclaredPort, LinkShorthand]] = Field(
+    ports: Many[Annotated[DeclaredPort, Shorthand("eno5")]] = Field(
         (), description="Further NICs, bonds or VLAN links under it, on the same network as the uplink."
     )
     address: Many[s.BridgeAddress] = Field(
@@ -265,14 +262,17 @@ class Bridge(HostLink):
     guard: Guard | None = Field(None, description="The guard of its guests that name none.")
     fdb: Fdb | None = Field(None, description="How it knows the MACs of its guests that name no `fdb`.")
     rstp: s.Boolean = Field(False, description="Rapid spanning tree (Open vSwitch).")
-    fail_mode: Annotated[str, s.choice(*FAIL_MODES, noun="a fail mode")] | None = Field(
+    fail_mode: FailMode | None = Field(
         None, description="What an Open vSwitch bridge does without a controller: learn as a switch, or pass nothing."
     )
-    datapath: Annotated[str, s.choice(*DATAPATHS, noun="a datapath")] | None = Field(
+    datapath: Datapath | None = Field(
         None,
         description="The datapath of an Open vSwitch bridge: system (the kernel's), or netdev (userspace, for tests).",
     )
     mirror: Listed[Mirror] = Field((), description="Port mirroring: copies of frames (Open vSwitch).")
+    patch: Many[Annotated[Patch, Shorthand("ovs4")]] = Field(
+        (), description="Cables to other bridges of the host, which carry every VLAN (Open vSwitch)."
+    )
 
     @property
     def below(self) -> tuple[IfName, ...]:

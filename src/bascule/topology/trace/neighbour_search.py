@@ -153,9 +153,10 @@ class NeighbourSearch:
         detour = False
         if bridge:
             bridging = Bridging(passage)
-            left = bridging.enter(bridge, end.port, owner.port)
-            if left != owner.port:
-                text = f"a rule gives it to {left or 'the host'} instead of {owner.port or 'the host'}"
+            toward = self.network.cable_to(bridge, self.network.bridge_of(owner.port)) or owner.port
+            left = bridging.enter(bridge, end.port, toward)
+            if left != toward:
+                text = f"a rule gives it to {left or 'the host'} instead of {toward or 'the host'}"
                 passage.stop(Code.NAT_ELSEWHERE, segment, text, name="bridge", where=segment)
             if left != HOST:
                 return passage

@@ -14,7 +14,7 @@ from bascule.model.links.plain import Other, Physical
 from bascule.model.ruleset.openflow import LoadedRule
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
-from bascule.topology.layer2 import Tags, inside, outside
+from bascule.topology.layer2 import Tags, inside, outside, patched
 from bascule.topology.trace.routing import AwaitedRoutes
 from bascule.topology.trace.rules.lines import RuleChain, Rules
 from bascule.topology.trace.rules.values import address, mac
@@ -232,8 +232,35 @@ class HostNetwork(Struct, frozen=True, kw_only=True, dict=True):
         master = self.link(link.master) if link is not None and link.master else None
         return master.name if master is not None and isinstance(master.options, Bridge) else ""
 
+    @cached_property
+    def cables(self) -> Mapping[str, tuple[tuple[str, str], ...]]:
+        """For each end of a cable between two bridges the other end, with each bridge that frames come to by it."""
+        peers = {
+            str(name): str(far.name) for name, link in self.state.links.items() if (far := patched(link, self.state))
+        }
+        found = {}
+        for port, peer in peers.items():
+            reached, queue = [self.bridge_of(port)], [peer]
+            for end in queue:
+                if (bridge := self.bridge_of(end)) not in reached:
+                    reached.append(bridge)
+                    queue += [other for near, other in peers.items() if self.bridge_of(near) == bridge]
+            found[port] = tuple((peer, bridge) for bridge in reached[1:])
+        return found
+
+    def cable_to(self, bridge: str, segment: str) -> str:
+        """The port of a bridge by which a cable leads to another one; empty where none does, or it is that one."""
+        if segment in {bridge, ""}:
+            return ""
+        ends = ((port, {to for _, to in ways}) for port, ways in self.cables.items())
+        return next((port for port, ways in ends if segment in ways and self.bridge_of(port) == bridge), "")
+
     def beside(self, port: str) -> Iterator[tuple[str, str]]:
-        """Other links that come out on the same wire, each with its bridge, or with itself where it is no port."""
+        """Other links that come out on the same wire, each with its bridge, or with itself where it is no port.
+
+        A cable to another bridge is such a wire.
+        """
+        yield from self.cables.get(port, ())
         wire = self.wires.get(port)
         for other, name in self.wires.items():
             if wire is not None and name == wire and other != port:

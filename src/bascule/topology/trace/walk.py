@@ -278,12 +278,11 @@ class Walk(NeighbourSearch):
             on_it = (end for end in self.walks.ends.ends if segment in {end.port, self.network.bridge_of(end.port)})
             behind = next((end for end in on_it if end.mac == mac), None)
             if behind is not None or self.network.mac_of(segment) == mac:
-                passage.note("wire", f"over {self.network.wires[port]} to {other}", where=f"{port} → {other}")
-                owner = (
-                    AddressOwner(behind.port, behind.mac, behind)
-                    if behind
-                    else AddressOwner(HOST, self.network.mac_of(segment))
-                )
+                over = self.network.wires.get(port, "the cable")
+                passage.note("wire", f"over {over} to {other}", where=f"{port} → {other}")
+                way = self.network.cable_to(self.network.bridge_of(other), segment)
+                number = behind.mac if behind else self.network.mac_of(segment)
+                owner = AddressOwner(way or (behind.port if behind else HOST), number, behind)
                 return self._arrive(passage, other, owner)
         text = f"whose MAC it is behind {port} is not known"
         passage.stop(Code.UNKNOWN_OUTSIDE, port, text, name="wire", where=port)

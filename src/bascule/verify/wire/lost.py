@@ -222,7 +222,7 @@ class LossReasons:
     def _wires(self, bridge: str) -> list[str]:
         """The ports of a bridge that lead out of the host: its uplink and what the file names beside it."""
         declared = next((one for one in self._host.bridges.values() if one.name == bridge), None)
-        return [str(port.link) for port in declared.every_port] if declared is not None else []
+        return [str(port) for port in declared.ports_out] if declared is not None else []
 
     def _is_above(self, source: str, bridge: str) -> bool:
         """Whether the host asks by the bridge itself, or by a VLAN link on it."""

@@ -7,11 +7,12 @@ before the old address is deleted (see ``step.Phase``).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from msgspec.structs import replace
 
 from bascule.model.kernel_parameters import FORWARDING, REDIRECTS, conf, first_value, link_of
+from bascule.model.links import Veth
 from bascule.model.state import BY_SECRET, HostState, Link
 from bascule.model.values import IfName
 from bascule.plan.address_migration import set_anew
@@ -81,7 +82,8 @@ def _steps(before: HostState, after: HostState) -> Iterator[Step]:
         and (_is_kernels(before.links[name]) or _is_kernels(after.links[name]))
     }
     swept = with_what_sits_on(remade, before.links)
-    gone = [link for link in gone if link.name not in swept]
+    going = {link.name: link for link in gone}
+    gone = [link for link in gone if link.name not in swept and not _is_second_end(link, going)]
     remade = swept & after.links.keys()
     for name in sorted(remade, key=lambda x: (-depth(x, before.links), x)):
         words = f"is made anew: {differing(before.links[name], after.links[name])} cannot change in place"
@@ -94,11 +96,11 @@ def _steps(before: HostState, after: HostState) -> Iterator[Step]:
     yield from _sysctl_steps(before, after, remade, early=True)
     for link in creation_order(after.links):
         old = None if link.name in remade else before.links.get(link.name)
-        if link.name not in affected or (old is None and not link.options.virtual):
+        if link.name not in affected or (old is None and not link.is_makeable):
             continue
         if old is None:
-            if _is_kernels(link):
-                yield create(link)
+            if _is_kernels(link) and not _is_second_end(link, after.links):
+                yield create(link, after.links)
             old, released = as_created(link), False
         else:
             released = leaves_bond(old, link, before, remade)
@@ -122,7 +124,13 @@ def _steps(before: HostState, after: HostState) -> Iterator[Step]:
 
 
 def _is_makeable(link: Link) -> bool:
-    return link.options.virtual and _is_kernels(link)
+    return link.is_makeable and _is_kernels(link)
+
+
+def _is_second_end(link: Link, links: Mapping[IfName, Link]) -> bool:
+    """Whether the kernel makes and deletes it with the other end of its pair, which is among some links."""
+    peer = links.get(link.parent) if link.parent and isinstance(link.options, Veth) else None
+    return peer is not None and peer.name < link.name
 
 
 def _deletions(gone: list[Link], before: HostState, after: HostState) -> Iterator[Step]:
@@ -164,7 +172,7 @@ def _is_there(name: str, before: HostState, after: HostState) -> bool:
     if name in {"", "all", "default"}:
         return True
     link = after.links.get(IfName(name))
-    return link is not None and link.options.is_link and (name in before.links or link.options.virtual)
+    return link is not None and link.options.is_link and (name in before.links or link.is_makeable)
 
 
 def _is_early(key: str, value: str, before: HostState) -> bool:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from msgspec.structs import replace
 
 from bascule.model.kernel_parameters import FORWARDING, takes_token
-from bascule.model.links import Bond, Bridge
+from bascule.model.links import Bond, Bridge, Veth
 from bascule.model.links.options import ON_OFF
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
@@ -46,17 +46,20 @@ def creation_order(links: Mapping[IfName, Link]) -> list[Link]:
     return sorted(links.values(), key=order)
 
 
-def create(link: Link) -> Step:
-    """Make the link with its MAC, and mark it."""
-    words = ["link", "add", *(("link", link.parent) if link.parent else ()), "name", link.name]
+def create(link: Link, links: Mapping[IfName, Link]) -> Step:
+    """Make the link with its MAC, and mark it; of a pair both ends."""
+    peer = links.get(link.parent) if link.parent and isinstance(link.options, Veth) else None
+    words = ["link", "add", *(("link", link.parent) if link.parent and peer is None else ()), "name", link.name]
     if link.mac is not None:
         words += ["address", link.mac]  # in the same message: udev would otherwise choose one
     words += ["type", link.options.kind, *link.options.arguments()]
-    commands = [ip(*words)]
-    if link.alias:
-        commands.append(ip("link", "set", "dev", link.name, "alias", link.alias))
+    if peer is not None:
+        words += ["peer", "name", peer.name, *(("address", peer.mac) if peer.mac else ())]
+    made = (link, peer) if peer is not None else (link,)
+    commands = [ip(*words), *(ip("link", "set", "dev", one.name, "alias", one.alias) for one in made if one.alias)]
     mac = f" with MAC {link.mac}" if link.mac else ""
-    return step(Phase.CREATE, link.name, f"create {link.options.kind}{mac}", *commands)
+    other = f" pair with {peer.name}" if peer is not None else ""
+    return step(Phase.CREATE, link.name, f"create {link.options.kind}{other}{mac}", *commands)
 
 
 def as_created(link: Link) -> Link:
