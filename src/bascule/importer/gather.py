@@ -18,7 +18,7 @@ from bascule.model.state import HostState
 from bascule.model.values import IfName
 from bascule.persist.detect import detect
 from bascule.persist.dialect import dialect, dialects
-from bascule.persist.files import FileTree, read_tree
+from bascule.persist.files import FileTree, read_from_below, read_tree
 from bascule.persist.foreign.dhclient import FILE as DHCLIENT
 from bascule.persist.foreign.dhcpcd import FILE as DHCPCD
 from bascule.persist.foreign.unread import READS as UNREAD
@@ -43,9 +43,13 @@ def gather(*, root: str | None, dialect_name: str | None, host: str | None, site
     managers = detect(top)
     system = Chosen(dialect=dialect_name) if dialect_name else choose_system(top, managers, state)
     chosen = system.dialect
+    places: dict[str, str] = {}
     if chosen:
         known = dialect(chosen)
         tree = read_tree(top, known.reads, known.includes)
+        below = read_from_below(top, known.below, known.reads, tree)
+        tree = replace(tree, files=known.in_effect(tree.files, below))
+        places = {path: place for path, (place, text) in below.items() if tree.files[path] == text}
     else:  # files that this user may not read are no host without files
         closed = {path: why for each in dialects() if each.own for path, why in read_tree(top, each.own).skipped}
         tree = FileTree({}, tuple(sorted(closed.items())))
@@ -54,6 +58,7 @@ def gather(*, root: str | None, dialect_name: str | None, host: str | None, site
         site=site_name or name,
         dialect=chosen,
         files=tree.files,
+        places=places,
         skipped=tree.skipped,
         unread=(*unread(read_tree(top, UNREAD).files), *system.told),
         why=system.why if system.told else "",

@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from bascule.errors import Problem, UsageFault
 from bascule.importer import libvirt
 from bascule.importer.compare import by_programs, disagreements, together, without_leases
 from bascule.importer.completeness import BY_DEFAULT, missing_lines
@@ -32,10 +33,12 @@ from bascule.persist.foreign.dhclient import READ_BY, with_dhclient
 from bascule.persist.foreign.dhcpcd import FILE as DHCPCD
 from bascule.persist.foreign.dhcpcd import with_dhcpcd
 from bascule.persist.formats.values import named_tables
-from bascule.persist.parsed import Files, Parsed, Unparsed, printable
+from bascule.persist.parsed import MASKED, OF_PACKAGES, Files, Parsed, Unparsed, placed, printable
 from bascule.persist.wanted import GUEST_TAPS
 from bascule.site.write import headed
 from bascule.topology.ipv6_modes import hears_routers
+
+REASONS_MAX = 3  # that an error repeats
 
 
 class Imported(Struct, frozen=True, kw_only=True):
@@ -65,17 +68,18 @@ class Sources(Struct, frozen=True, kw_only=True):
     """What an import is made from.
 
     ``state`` None means that only files are at hand; ``others`` are the dialects that have files where this one has
-    none, ``unread`` is what configuration systems say of which there is no dialect. ``chosen`` says that
-    the dialect is a choice among several, which the site file then repeats; ``why`` is the reason where nobody made it.
-    ``libvirt_rests`` that libvirt's files are there and it does not answer. ``asking`` are links with a DHCP client.
-    ``clients`` are the files of DHCP clients, ``tables`` are the files that name routing tables, ``ebtables`` is what
-    ebtables-save prints, where nft shows less.
+    none, ``places`` is where files stand that count as others, ``unread`` is what configuration systems say of which
+    there is no dialect. ``chosen`` says that the dialect is a choice among several, which the site file then repeats;
+    ``why`` is the reason where nobody made it. ``libvirt_rests`` that libvirt's files are there and it does not answer.
+    ``asking`` are links with a DHCP client. ``clients`` are the files of DHCP clients, ``tables`` are the files that
+    name routing tables, ``ebtables`` is what ebtables-save prints, where nft shows less.
     """
 
     host: str
     site: str
     dialect: str | None
     files: Files = field(default_factory=dict)
+    places: Files = field(default_factory=dict)
     skipped: tuple[tuple[str, str], ...] = ()
     unread: tuple[Unparsed, ...] = ()
     libvirt: Files = field(default_factory=dict)
@@ -88,6 +92,12 @@ class Sources(Struct, frozen=True, kw_only=True):
     libvirt_rests: bool = False
     asking: frozenset[IfName] = frozenset()
     ebtables: str = ""
+
+    @property
+    def by_place(self) -> Files:
+        """All files that are read, by where they stand."""
+        found = {self.places.get(path, path): text for path, text in self.files.items()}
+        return {**found, **self.clients}
 
 
 def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridge | None = None) -> Imported:
@@ -119,20 +129,16 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
         pin_nics(entry.host.get("nics", {}), sources.state, notes)
     document, unplugged = _document(sources, entry.networks, entry.host, virtual, as_found=as_found)
     left = (*parsed.left, *virtual.left, *unplugged, *_skipped(sources), *sources.unread)
+    _refuse_no_configuration(sources, parsed, left)
     site, text, refused = expressible(document)
     said = declared(site, site.hosts[sources.host])
     notes += refused
     more = unsaid(config, said, is_here=is_here, of_ipv6=bool(modes) and not is_here)
-    notes += (_placed(parsed, name, words) for name, words in more)
+    notes += (_placed(parsed, name, why) for name, why in more)
     notes += unsaid_routes(config, said)
-    beside = (*parsed.passed, *_named_tables(config, sources))
-    silent = missing_lines(
-        {**sources.files, **sources.clients},
-        (text, " ".join(said.links)),
-        (*told, *notes, *others),
-        (*left, *beside),
-        said,
-    )
+    beside = (*parsed.passed, *_masked(sources), *_named_tables(config, sources))
+    words = (text, " ".join(said.links))
+    silent = missing_lines(sources.by_place, words, (*told, *notes, *others), (*left, *beside), said)
     left = tuple(sorted({*left, *silent.left}))
     if bridge is not None:  # compared before: with it, the NIC's address is said at the NIC and meant at the bridge
         put_under_bridge(document["hosts"][sources.host], bridge, _names(sources, config))
@@ -152,6 +158,9 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
     )
 
 
+_SIGN = re.compile(
+    r"^\s*(?:network:|iface\s|auto\s|\[(?:Match|NetDev|connection)\]|(?:DEVICE|STARTMODE)=)", re.MULTILINE
+)
 _OF_IPV6 = re.compile(r"ipv6|inet6|link.?local|accept.?ra|dhcp6|dhcpv6|dhcp *= *(?:yes|both|true)", re.IGNORECASE)
 
 
@@ -173,7 +182,23 @@ def _without_members(config: NetworkConfig) -> Iterator[IfName]:
 
 
 def _skipped(sources: Sources) -> Iterator[Unparsed]:
-    yield from (Unparsed(path, 0, "", f"not read: {why}") for path, why in sources.skipped)
+    yield from (Unparsed(path, 0, "", f"not read: {why}") for path, why in sources.skipped if why != MASKED)
+
+
+def _masked(sources: Sources) -> Iterator[Unparsed]:
+    yield from (Unparsed(path, 0, "", why) for path, why in sources.skipped if why == MASKED)
+
+
+def _refuse_no_configuration(sources: Sources, parsed: Parsed, left: Sequence[Unparsed]) -> None:
+    """Raise UsageFault where files alone are read, and none of them is a configuration."""
+    is_one = sources.state is not None or parsed.config.links or sources.libvirt or sources.unread or sources.clients
+    if is_one or any(map(_SIGN.search, sources.files.values())):
+        return
+    told = "; ".join(dict.fromkeys(f"'{each.file}': {each.why}" for each in left[:REASONS_MAX]))
+    more = f" and {len(left) - REASONS_MAX} more" if len(left) > REASONS_MAX else ""
+    besides = f"--dialect {sources.others[0]} reads what is there" if sources.others else "name the folder above etc/"
+    message = f"no network configuration was found{': ' if told else ''}{told}{more}"
+    raise UsageFault(Problem(code="NO-CONFIGURATION", message=message, hint=besides))
 
 
 def _no_files(sources: Sources) -> Iterator[str]:
@@ -230,6 +255,7 @@ def _virtual(sources: Sources, notes: list[str]) -> libvirt.LibvirtFiles:
 def _beside(left: tuple[Unparsed, ...], passed: Iterable[Unparsed]) -> tuple[Unparsed, ...]:
     """Lines that were passed over and of which nothing else is told."""
     told = {(each.file, each.line) for each in left}
+    passed = (each for each in passed if not (each.is_ignored_file and each.file.startswith(OF_PACKAGES)))
     beside = {each for each in passed if each.why == BY_DEFAULT or (each.file, each.line) not in told}
     return tuple(sorted(beside))
 
@@ -247,7 +273,7 @@ def _parsed(sources: Sources) -> Parsed:
         if not link.options.kind or link.options.kind == "veth":
             hardware[link.name] = link.hardware_mac
     with named_tables(numbers(table_names(sources.tables))):
-        found = dialect(sources.dialect).parse(sources.files, hardware)
+        found = placed(dialect(sources.dialect).parse(sources.files, hardware), sources.places)
     return with_dhcpcd(with_dhclient(found, sources.clients) if sources.dialect in READ_BY else found, sources.clients)
 
 

@@ -13,7 +13,7 @@ from bascule.importer.running import running_config
 from bascule.model.state import HostState
 from bascule.persist.config import NetworkConfig
 from bascule.persist.dialect import Dialect, dialect, dialects
-from bascule.persist.files import read_tree
+from bascule.persist.files import read_from_below, read_tree
 from bascule.persist.manager import Managers
 from bascule.persist.parsed import LONGEST, Unparsed, UnparsedLines
 
@@ -71,6 +71,8 @@ def with_files(root: str, active: Sequence[str] = ()) -> list[str]:
     The one that is ``active`` need not be looked into where no other has any.
     """
     owners = [each for each in dialects() if each.own and read_tree(root, each.own).files]
+    if not owners:
+        return [each.name for each in dialects() if each.below and _of_packages(root, each).links]
     if [each.name for each in owners] == [*active]:
         return [*active]
     found = []
@@ -79,6 +81,12 @@ def with_files(root: str, active: Sequence[str] = ()) -> list[str]:
         if parsed.config.links or parsed.left:
             found.append(each.name)
     return found
+
+
+def _of_packages(root: str, each: Dialect) -> NetworkConfig:
+    """What files of packages and generators say by themselves."""
+    tree = read_tree(root, each.reads, each.includes)
+    return each.parse(each.in_effect({}, read_from_below(root, each.below, each.reads, tree))).config
 
 
 def _decide(root: str, rivals: Sequence[str], state: HostState | None) -> tuple[str, str]:

@@ -31,7 +31,7 @@ from bascule.model.values import IfName
 from bascule.persist.config import NetworkConfig
 from bascule.persist.formats.openvswitch import refuse, refuse_missing
 from bascule.persist.manager import Manager, Root, Takeover
-from bascule.persist.parsed import Files, Hardware, Parsed
+from bascule.persist.parsed import Below, Files, Hardware, Parsed
 
 PACKAGE = "bascule.persist"
 
@@ -45,7 +45,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     ``neighbours`` are the kinds of set neighbours that it has words for (persist.formats.neighbours). ``openvswitch``
     is what it has no words for of bridges of Open vSwitch, whose database keeps that; None where it has none at all.
     ``below`` are folders of packages and generators, whose files its manager reads besides those of ``reads``; each
-    with the path that a file of it counts as, unless one stands there.
+    with the path that a file of it counts as, unless one stands there; those of ``shadows`` count even then.
     """
 
     name: str
@@ -58,6 +58,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     neighbours: frozenset[str] = frozenset()
     openvswitch: tuple[str, ...] | None = None
     below: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    shadows: tuple[str, ...] = ()
 
     def detect(self, root: Root) -> Iterable[Manager]:
         """The managers that look after a host's network by such files."""
@@ -73,6 +74,11 @@ class Dialect(Struct, frozen=True, kw_only=True):
     def parse(self, files: Files, hardware: Hardware | None = None) -> Parsed:
         """The meaning of the files; never raises for what stands in them."""
         return cast("Parsed", self._part("parse").parse(files, hardware))
+
+    def in_effect(self, files: Files, below: Below) -> dict[str, str]:
+        """Its files and those of packages and generators, each where its manager goes by it."""
+        first = {path: text for path, (place, text) in below.items() if place.startswith(self.shadows or ("\0",))}
+        return {**{path: text for path, (_, text) in below.items()}, **files, **first}
 
     def ranked(self, config: NetworkConfig) -> tuple[NetworkConfig, tuple[str, ...]]:
         """The configuration with the metrics that its manager gives where files say none, and those in words."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from bascule.persist.parsed import MASKED
 from bascule.system.disk.files import find_below, is_closed, read_below
 
 FILES_MAX = 50_000  # one host with 10,000 bridges has 30,000
@@ -41,17 +42,17 @@ def read_from_below(
 ) -> dict[str, tuple[str, str]]:
     """Files of packages and generators, each with its path and text, by the path that it counts as.
 
-    ``folders`` has those paths, and ``patterns`` is what the dialect reads. Nothing where a file is ``known`` there;
-    one that somebody has turned off by a link to /dev/null is known.
+    ``folders`` has those paths, and ``patterns`` is what the dialect reads. Nothing of what somebody has turned off by
+    a link to /dev/null at a path that is ``known``.
     """
-    taken = {*known.files, *(path for path, _ in known.skipped)}
+    off = {path for path, _ in known.skipped}
     found: dict[str, tuple[str, str]] = {}
     for folder, stands_for in folders.items():
         top = stands_for.rpartition("/")[0] + "/"
         tree = read_tree(root, [folder + one.removeprefix(top) for one in patterns if one.startswith(top)])
         for path, text in tree.files.items():
             found.setdefault(stands_for + path.removeprefix(folder), (path, text))
-    return {path: one for path, one in found.items() if path not in taken}
+    return {path: one for path, one in found.items() if path not in off}
 
 
 def read_tree(
@@ -78,6 +79,9 @@ def read_tree(
                 if len(files) >= FILES_MAX:
                     skipped[path] = f"more than {FILES_MAX} files"
                     break
+                if Path(top, path).is_symlink() and str(Path(top, path).readlink()) == os.devnull:
+                    skipped[path] = MASKED
+                    continue
                 try:
                     files[path] = read_below(top, path, folders=folders)
                 except ValueError as wrong:

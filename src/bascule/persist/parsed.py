@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from itertools import takewhile
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from bascule.model.values import IfName, Mac
 from bascule.persist.config import NetworkConfig
@@ -20,9 +21,13 @@ _SECRET = re.compile(  # a key of a network or tunnel: a site file is handed rou
 )
 _MAY_BE_SECRET = re.compile(r"[pP][sS][kK]|[pP][aA][sS][sS]|[sS][eE][cC][rR]|[kK][eE][yY]")  # soon looked for
 LONGEST = 600  # characters of a line that a note repeats
+OF_PACKAGES = ("usr/lib/", "lib/", "usr/local/lib/")
+MASKED = "a link to /dev/null: its manager passes over it, and over files of that name elsewhere"
+NO_LINK = "no link that is known matches"
 IGNORED = "ignored, as"  # of a whole file, whose reader goes by its name
 
 Files = Mapping[str, str]  # a path without leading slash ("etc/sysconfig/network-scripts/ifcfg-br3") and its text
+Below = Mapping[str, tuple[str, str]]  # persist.files.read_from_below
 Hardware = Mapping[IfName, Mac | None]  # the NICs that are known to be there, with their MACs
 
 
@@ -60,6 +65,27 @@ class Parsed(Struct, frozen=True, kw_only=True):
     passed: tuple[Unparsed, ...] = ()
     unmanaged: tuple[str, ...] = ()
     snooping: frozenset[IfName] = frozenset()
+
+
+def placed(parsed: Parsed, places: Mapping[str, str]) -> Parsed:
+    """The same, with the paths at which files really stand by those that they count as.
+
+    A unit of a package that fits no link here waits for links that may come: it is not told.
+    """
+    if not places:
+        return parsed
+
+    def moved(these: Iterable[Unparsed]) -> tuple[Unparsed, ...]:
+        return tuple(
+            replace(each, file=places.get(each.file, each.file), why=places.get(each.why, each.why)) for each in these
+        )
+
+    idle = {each.file for each in parsed.left if NO_LINK in each.why}
+    idle = {path for path in idle if places.get(path, path).startswith(OF_PACKAGES)}
+    left = moved(each for each in parsed.left if each.file not in idle)
+    waiting = (Unparsed(path, 0, "", f"{IGNORED} no link here is meant") for path in idle)
+    named = {name: (places.get(file, file), line) for name, (file, line) in parsed.places.items()}
+    return replace(parsed, left=left, passed=moved((*parsed.passed, *waiting)), places=named)
 
 
 class UnparsedLines:

@@ -17,11 +17,11 @@ from bascule.model.values import IfName
 from bascule.persist.config import NetworkConfig
 from bascule.persist.dialect import Dialect
 from bascule.persist.foreign import cloud_init, dhcpcd
-from bascule.persist.foreign.in_the_way import Below, left_alone, lost_lines, lost_words, not_as_wanted, of_others
+from bascule.persist.foreign.in_the_way import left_alone, lost_lines, lost_words, not_as_wanted, of_others
 from bascule.persist.foreign.own_words import with_words_of_udev
 from bascule.persist.formats import linkfile
 from bascule.persist.formats.openvswitch import is_switch
-from bascule.persist.parsed import Files, Hardware, Parsed
+from bascule.persist.parsed import Below, Files, Hardware, Parsed
 from bascule.plan.file_change import FileChange
 from bascule.system.disk.aside import FOLDER, extended, keep, set_extended
 from bascule.system.disk.files import remove_file, replace_file, text_of

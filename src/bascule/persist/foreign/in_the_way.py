@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from types import MappingProxyType
 
 from bascule.errors import Problem
@@ -12,12 +12,10 @@ from bascule.persist.compare import differences
 from bascule.persist.config import LinkConfig, NetworkConfig
 from bascule.persist.dialect import Dialect
 from bascule.persist.formats.rules import is_same_rule, rule_words
-from bascule.persist.parsed import Files, Hardware, Parsed
+from bascule.persist.parsed import Below, Files, Hardware, Parsed
 
 EMPTY: Below = MappingProxyType({})
 
-
-Below = Mapping[str, tuple[str, str]]  # persist.files.read_from_below
 CULPRITS_MAX = 50  # files that are looked at one by one for the one that is in the way
 
 
@@ -50,7 +48,7 @@ def not_as_wanted(
     ``below`` are the files of packages and generators that are read with them, ``foreign`` the paths of those of
     others among them.
     """
-    everything = {**{path: text for path, (_, text) in below.items()}, **after}
+    everything = dialect.in_effect(after, below)
     result = dialect.parse(everything, hardware).config
     problems = []
     for name, want in config.links.items():

@@ -43,6 +43,7 @@ from bascule.persist.parsed import without_secrets
 
 _BRD = ("brd", "broadcast")
 _SET: dict[str, type[LinkOptions]] = {"bridge": Bridge, "bridge_slave": BridgePort, "bond": Bond}
+_LINK_WORDS = re.compile(r"ip link (?:set(?: dev)?|del(?:ete)?(?: dev)?) (\S+)")
 _NOTHING = re.compile(
     r"(ifconfig \S+ (0\.0\.0\.0 )?(up|down)|ip link set( dev)? \S+ (up|down)|true|:"
     r"|ip link set( dev)? \S+ addrgenmode none|ip -6 addr(ess)? flush dev \S+ scope link"
@@ -55,6 +56,10 @@ def hook(builder: Builder, draft: LinkDraft, file: str, line: int, option: str, 
     """One command line; what is not understood is left over."""
     if f"{option} {text}" in wait_for_link_local(draft.name):
         builder.left.passes(file, line, f"{option} {text}")
+        return
+    named = _LINK_WORDS.match(text)
+    if named and named[1] != draft.name and named[1] in " ".join(draft.hooks).split():
+        draft.hooks.append(f"{option} {text}")  # of a link that another line of these makes
         return
     if "route del" in text:
         _goes_without(draft, option, text)
@@ -129,16 +134,13 @@ def _understood(builder: Builder, draft: LinkDraft, part: str, file: str, line: 
     if is_down:
         return False
     words = shlex.split(part)
-    if (
-        "lo" in words and "rule" not in words[:3] and not is_host_route(words)
-    ):  # to a rule it means what the host itself sends
+    if "lo" in words and "rule" not in words[:3] and not is_host_route(words):  # a rule's are of the host itself
         raise ValueError("about the loopback, which a site file does not cover")
     tool, rest = words[0] if words else "", words[1:]
     if tool == "route" and rest[:1] != ["add"] and "add" in rest[1:3]:  # route -A inet6 add, route -6 add
         rest = ["add", *(word for word in rest if word != "add")]
     if tool == "ip":
-        rest = _in_full(rest)
-        return _ip(builder, draft, rest, file, line)
+        return _ip(builder, draft, _in_full(rest), file, line)
     if tool == "route" and rest[:1] == ["add"]:
         draft.routes.append(_old_route(rest[1:]))
         return True

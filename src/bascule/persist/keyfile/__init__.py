@@ -15,7 +15,13 @@ DIALECT = Dialect(
     reads=(f"{FOLDER}/*", *NETWORK_MANAGER_CONF, UNIT, *LINK_FILES),
     own=(f"{FOLDER}/*",),
     # of two profiles that fit alike the one wins that was used last, which nobody can tell: "!" comes before ours
-    below=MappingProxyType({"usr/lib/NetworkManager/system-connections/": f"{FOLDER}/!"}),
+    below=MappingProxyType(
+        {
+            "run/NetworkManager/system-connections/": f"{FOLDER}/",
+            "usr/lib/NetworkManager/system-connections/": f"{FOLDER}/!",
+        }
+    ),
+    shadows=("run/NetworkManager/",),
     files=f"`/{FOLDER}/*.nmconnection`",
     readers="NetworkManager",
     openvswitch=(),

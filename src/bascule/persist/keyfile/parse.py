@@ -51,8 +51,11 @@ def parse(files: Files, hardware: Hardware | None = None) -> Parsed:
     builder = Builder()
     names = {mac: name for name, mac in (hardware or {}).items() if mac}
     profiles: list[tuple[str, dict[str, Section]]] = []
+    seen: set[str] = set()
     called: dict[str, str] = {}  # UUID or id of a profile: the name of its link
-    for path in sorted(path for path in files if path.startswith(f"{FOLDER}/")):
+    for path in sorted(
+        (path for path in files if path.startswith(f"{FOLDER}/")), key=lambda path: ("/!" in path, path)
+    ):
         if path.endswith(("~", ".bak", ".rpmsave", ".swp")):
             builder.left.add(path, 0, "", f"{IGNORED} NetworkManager does with such a name")
             continue
@@ -60,8 +63,12 @@ def parse(files: Files, hardware: Hardware | None = None) -> Parsed:
         if "connection" not in sections:
             builder.left.add_file(path, files[path], "no [connection]: not a profile")
             continue
-        profiles.append((path, sections))
         connection = sections["connection"]
+        known, seen = seen, seen | ({connection.get("uuid")} - {""})
+        if path.rpartition("/")[2].startswith("!") and connection.get("uuid") in known:  # of a package
+            builder.left.add(path, 0, "", f"{IGNORED} there is a profile with its UUID in /etc or /run")
+            continue
+        profiles.append((path, sections))
         link = connection.get("interface-name")
         if link:
             called |= {key: link for key in (connection.get("uuid"), connection.get("id")) if key}

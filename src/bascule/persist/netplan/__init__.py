@@ -47,6 +47,7 @@ DIALECT = Dialect(
     ),
     own=(f"{FOLDER}/*.yaml",),
     below=MappingProxyType({f"{folder}/netplan/": f"{FOLDER}/" for folder in ("run", "usr/lib", "lib")}),
+    shadows=("run/netplan/",),
     files=f"`/{FOLDER}/60-bascule.yaml`, drop-ins for networkd",
     readers="netplan with networkd",
     notes="""\

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 
+from msgspec.structs import replace
+
 from bascule.model.values import Mac, parse_ifname, parse_mac
 from bascule.persist.formats.builder import Builder
 from bascule.persist.formats.ini import Item, Section
@@ -20,8 +22,13 @@ _OF_THE_HOST = words("Host Virtualization KernelCommandLine KernelVersion Versio
 
 
 def match_items(sections: Iterable[Located]) -> list[Item]:
-    """All conditions of a unit."""
-    return [item for _, section in sections if section.name == "Match" for item in section.items]
+    """All conditions of a unit: a key adds to its list, and empties it without a value."""
+    found: dict[str, Item] = {}
+    for item in (item for _, section in sections if section.name == "Match" for item in section.items):
+        before = found.pop(item.key, None)
+        if item.value:
+            found[item.key] = item if before is None else replace(item, value=f"{before.value} {item.value}")
+    return list(found.values())
 
 
 def names_outright(items: Iterable[Item]) -> Iterator[str]:

@@ -41,7 +41,7 @@ from bascule.persist.networkd.words import (
     parse_rule,
     put_client_id,
 )
-from bascule.persist.parsed import Files, Hardware, Parsed
+from bascule.persist.parsed import NO_LINK, Files, Hardware, Parsed
 
 
 def parse(files: Files, hardware: Hardware | None = None) -> Parsed:
@@ -146,7 +146,9 @@ class UnitReader:
 
     def named(self, path: str, sections: list[Located], *, is_host: bool) -> None:
         """Links that a [Match] names outright are there, and so are those that VLAN= and Bridge= name."""
-        if self.is_unmanaged(sections):
+        conditions = {(item.key, item.value.lower()) for item in match_items(sections)}
+        elsewhere = conditions & {("Virtualization", word) for word in ("yes", "true", "container")}  # as systemd's own
+        if self.is_unmanaged(sections) or elsewhere:
             return
         for where, section in sections:
             for item in section.items if section.name == "Match" else ():
@@ -185,7 +187,7 @@ class UnitReader:
         ]
         if not links:
             is_matched = any(section.name == "Match" for _, section in sections)
-            why = "no link that is known matches, or an earlier file has it" if is_matched else "no [Match]"
+            why = f"{NO_LINK}, or an earlier file has it" if is_matched else "no [Match]"
             self.leave_all(sections, why) if sections else self.builder.left.add(path, 0, "", why)
             for item in (item for _, section in sections if section.name == "Network" for item in section.items):
                 if item.key in {"Bridge", "Bond"}:

@@ -145,7 +145,7 @@ class _Host:
 
     def bond_times(self, name: IfName, bond: d.Bond, path: Path) -> None:
         """The kernel counts delays in whole looks at the carrier, and takes none where it does not look."""
-        usual = 0 if bond.arp_interval else 100
+        usual = 0 if bond.arp_interval and bond.mode in BY_ARP else 100
         every = 1 if not bond.by_kernel else usual if bond.miimon is None else bond.miimon
         for key in ("updelay", "downdelay"):
             delay = getattr(bond, key)
