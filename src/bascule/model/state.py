@@ -166,6 +166,11 @@ class PortVlans(Struct, frozen=True, kw_only=True, order=True):
         return span_words(self.first, self.last)
 
 
+def default_vlans(pvid: int) -> tuple[PortVlans, ...]:
+    """What the kernel gives to every port that joins a bridge, and to the bridge itself (``vlan_default_pvid``)."""
+    return (PortVlans(first=pvid, last=pvid, pvid=True, untagged=True),) if pvid else ()
+
+
 class LinkFacts(Volatile, frozen=True, kw_only=True):
     """What a link shows of itself at the moment, and of its hardware.
 

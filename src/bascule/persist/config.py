@@ -18,7 +18,7 @@ from bascule.model.dhcp.offers import NOTHING, Unused
 from bascule.model.host_links import LISTENING, MAIN_TABLE, HostRoute, Ipv6, Ipv6Privacy, PolicyRule
 from bascule.model.links import Bridge, BridgePort, LinkOptions, OpenVSwitch, OpenVSwitchBond, Physical
 from bascule.model.links.wake_on_lan import Modes
-from bascule.model.state import FixedNeighbour, PortVlans
+from bascule.model.state import FixedNeighbour, PortVlans, default_vlans
 from bascule.model.values import IfName, Mac
 
 
@@ -168,8 +168,9 @@ class NetworkConfig(Struct, frozen=True, kw_only=True):
             if master is not None and isinstance(master.options, OpenVSwitch):
                 if link.vlans == _ALL:
                     links[name] = replace(link, vlans=())
-            elif master is not None and master.is_bridge:
-                if link.vlans and (not _is_aware(master) or link.vlans == _default_vlans(master)):
+            elif master is not None and isinstance(master.options, Bridge):
+                usual = default_vlans(master.options.vlan_default_pvid)
+                if link.vlans and (not master.options.vlan_filtering or link.vlans == usual):
                     links[name] = replace(link, vlans=())
             elif link.port is not None or (link.vlans and not link.is_bridge):
                 links[name] = replace(link, port=None, vlans=() if not link.is_bridge else link.vlans)
@@ -256,16 +257,6 @@ class NetworkConfig(Struct, frozen=True, kw_only=True):
 
 
 _ALL = (PortVlans(first=0, last=0, pvid=True, untagged=True), PortVlans(first=1, last=4094))  # of Open vSwitch
-
-
-def _is_aware(bridge: LinkConfig) -> bool:
-    return isinstance(bridge.options, Bridge) and bool(bridge.options.vlan_filtering)
-
-
-def _default_vlans(bridge: LinkConfig) -> tuple[PortVlans, ...]:
-    """What the kernel gives to a port of a bridge that nobody gives others."""
-    pvid = bridge.options.vlan_default_pvid if isinstance(bridge.options, Bridge) else 0
-    return (PortVlans(first=pvid, last=pvid, pvid=True, untagged=True),) if pvid else ()
 
 
 def v4_first(texts: Iterable[str]) -> tuple[str, ...]:

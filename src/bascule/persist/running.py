@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from bascule.model.host_links import DEFAULT_TABLE, MAIN_TABLE, TEMPORARY, Ipv6Privacy
 from bascule.model.kernel_parameters import conf
 from bascule.model.links import Bond, Bridge, Physical, Vlan
-from bascule.model.state import Address, HostState, Link, PortVlans, Route
+from bascule.model.state import Address, HostState, Link, PortVlans, Route, default_vlans
 from bascule.model.values import IfName
 from bascule.persist.config import LinkConfig, StaticRoute
 from bascule.topology.ipv6_modes import ipv6_mode
@@ -126,6 +126,4 @@ def _vlans(link: Link, master: Link | None) -> tuple[PortVlans, ...]:
     """A port's VLANs where they are not the bridge's default."""
     if master is None or not isinstance(master.options, Bridge) or not master.options.vlan_filtering:
         return ()
-    pvid = master.options.vlan_default_pvid
-    default = (PortVlans(first=pvid, last=pvid, pvid=True, untagged=True),) if pvid else ()
-    return () if tuple(link.vlans) == default else tuple(link.vlans)
+    return () if tuple(link.vlans) == default_vlans(master.options.vlan_default_pvid) else tuple(link.vlans)

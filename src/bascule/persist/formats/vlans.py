@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from bascule.model.links import Bridge
-from bascule.model.state import PortVlans
+from bascule.model.state import PortVlans, default_vlans
 from bascule.persist.config import LinkConfig, NetworkConfig
 
 ADDS_VLANS_ALONE = {"networkd": "systemd-networkd before 256", "netplan": "systemd-networkd before 256"} | {
@@ -52,7 +52,7 @@ def without_default_vlan(config: NetworkConfig) -> NetworkConfig:
     out = []
     for link in links.values():
         default = bare.get(link.name) or bare.get(link.master or link.name)
-        own = (PortVlans(first=default, last=default, pvid=True, untagged=True),) if default else ()
+        own = default_vlans(default or 0)
         is_bare = link.name in bare and isinstance(link.options, Bridge)
         options = replace(link.options, vlan_default_pvid=0) if is_bare else link.options
         out.append(replace(link, vlans=link.vlans or own, options=options))

@@ -10,13 +10,13 @@ from msgspec.structs import replace
 from bascule.model.kernel_parameters import FORWARDING, takes_token
 from bascule.model.links import Bond, Bridge, Veth
 from bascule.model.links.options import ON_OFF
-from bascule.model.state import HostState, Link
+from bascule.model.state import HostState, Link, default_vlans
 from bascule.model.values import IfName
 from bascule.plan.change import Command, Risk
 from bascule.plan.step import Phase, Step, ip, step
 from bascule.providers.kernel.diff.addresses import address_steps
 from bascule.providers.kernel.diff.ports import master_steps, port_steps
-from bascule.providers.kernel.diff.vlans import default_vlans, vlan_steps
+from bascule.providers.kernel.diff.vlans import vlan_steps
 from bascule.providers.kernel.link_stack import depth, joins_bond, lowest
 
 
@@ -64,7 +64,7 @@ def create(link: Link, links: Mapping[IfName, Link]) -> Step:
 
 def as_created(link: Link) -> Link:
     """What the kernel has right after the creation."""
-    vlans = default_vlans(link.options) if isinstance(link.options, Bridge) else ()
+    vlans = default_vlans(link.options.vlan_default_pvid) if isinstance(link.options, Bridge) else ()
     return Link(
         name=link.name,
         options=link.options,

@@ -5,19 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from bascule.model.links import Bridge
-from bascule.model.state import HostState, Link, PortVlans
+from bascule.model.state import HostState, Link, PortVlans, default_vlans
 from bascule.model.values import IfName
 from bascule.plan.change import Command, Risk
 from bascule.plan.step import Phase, Step, step
 
 VIDS = range(1, 4095)
 Flags = tuple[bool, bool]  # of one VLAN: whether it is the PVID, whether it leaves untagged
-
-
-def default_vlans(options: Bridge) -> tuple[PortVlans, ...]:
-    """What the kernel gives to every port that joins, and to the bridge itself (``vlan_default_pvid``)."""
-    pvid = options.vlan_default_pvid
-    return (PortVlans(first=pvid, last=pvid, pvid=True, untagged=True),) if pvid else ()
 
 
 def vlan_steps(old: Link, new: Link, before: HostState, after: HostState) -> Iterator[Step]:
@@ -28,7 +22,7 @@ def vlan_steps(old: Link, new: Link, before: HostState, after: HostState) -> Ite
     joins = new is not bridge and (old.master != new.master or bridge.name not in before.links)
     if joins and not bridge.options.vlan_filtering:
         return  # it gets what every port gets, and that is all it shall have
-    start = _spread(default_vlans(bridge.options)) if joins else _held(old, before.links)
+    start = _spread(default_vlans(bridge.options.vlan_default_pvid)) if joins else _held(old, before.links)
     goal = _held(new, after.links)
     if start == goal:
         return
@@ -70,7 +64,7 @@ def _held(link: Link, links: Mapping[IfName, Link]) -> dict[int, Flags]:
     bridge = link if link.is_bridge else links.get(link.master) if link.master is not None else None
     if bridge is None or not isinstance(bridge.options, Bridge):
         return {}
-    return _spread(link.vlans if bridge.options.vlan_filtering else default_vlans(bridge.options))
+    return _spread(link.vlans if bridge.options.vlan_filtering else default_vlans(bridge.options.vlan_default_pvid))
 
 
 def _spread(vlans: tuple[PortVlans, ...]) -> dict[int, Flags]:
