@@ -6,7 +6,7 @@ next free place in its column, so the others stay where they are until another c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
 from msgspec import Struct, field
@@ -42,10 +42,13 @@ class Layout(Struct, frozen=True, kw_only=True):
     fits: bool = True  # every label has its place
 
 
-def arrange(scene: Scene, m: Metrics, *, depth: int, width: int | None = None, notes: Notes = Notes.FULL) -> Layout:
+def arrange(
+    scene: Scene, m: Metrics, *, depth: int, width: int | None = None, notes: Notes = Notes.FULL,
+    hosts: Sequence[HostLayout] = (),
+) -> Layout:  # fmt: skip
     """Lay out a scene with ``depth`` guests on each other and, where ``width`` is given, wrapped to that width."""
-    layouts = [HostLayout(scene, host, m, deep=depth, width=width, notes=notes) for host in scene.hosts]
-    blocks = [layout.block() for layout in layouts]
+    layouts = hosts or _hosts(scene, m, notes)
+    blocks = [layout.block(depth, width) for layout in layouts]
     upper = rows(wrap(blocks, gap=m.gap * 2, width=width), m) if blocks else Block()
     lower = _machines(scene, m, upper, width=width, notes=notes)
     if lower.w > upper.w:
@@ -247,6 +250,10 @@ WIDEST = 1.9
 """How many times wider than high a page may be before a host is broken into bands."""
 
 
+def _hosts(scene: Scene, m: Metrics, notes: Notes) -> list[HostLayout]:
+    return [HostLayout(scene, host, m, notes=notes) for host in scene.hosts]
+
+
 def _depths(scene: Scene) -> list[int]:
     most = max(1, sum(1 for _ in scene.of_layer(Layer.GUEST)))
     return [depth for place, depth in enumerate(DEPTHS) if place == 0 or DEPTHS[place - 1] < most]
@@ -254,12 +261,12 @@ def _depths(scene: Scene) -> list[int]:
 
 def _flattest(scene: Scene, m: Metrics, notes: Notes, fits: Callable[[Layout], bool]) -> Layout | None:
     """The first that fits, found by halving: deeper columns make a page narrower and higher."""
-    depths = _depths(scene)
+    depths, hosts = _depths(scene), _hosts(scene, m, notes)
     found: Layout | None = None
     low, high = 0, len(depths)
     while low < high:
         middle = (low + high) // 2
-        layout = arrange(scene, m, depth=depths[middle], notes=notes)
+        layout = arrange(scene, m, depth=depths[middle], notes=notes, hosts=hosts)
         if fits(layout):
             found, high = layout, middle
         else:
@@ -269,11 +276,12 @@ def _flattest(scene: Scene, m: Metrics, notes: Notes, fits: Callable[[Layout], b
 
 def _folded(scene: Scene, m: Metrics, notes: Notes) -> Layout:
     """Hosts broken into bands, for a host with so many bridges that it would be a ribbon."""
-    flat = arrange(scene, m, depth=4, notes=notes)
+    hosts = _hosts(scene, m, notes)
+    flat = arrange(scene, m, depth=4, notes=notes, hosts=hosts)
     width = m.snap(int((flat.width * flat.height * ASPECT) ** 0.5))
     best = flat
     for _ in range(6):
-        best = arrange(scene, m, depth=4, width=width, notes=notes)
+        best = arrange(scene, m, depth=4, width=width, notes=notes, hosts=hosts)
         if best.width <= ASPECT * best.height:
             break
         width = m.snap(int(width * 0.8))

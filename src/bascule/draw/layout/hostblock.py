@@ -29,15 +29,15 @@ _WIDE = {Kind.BRIDGE, Kind.VIRTUAL_NETWORK}
 
 
 class HostLayout:
-    """Lays out one host; ``deep`` is how many guests stand on each other before a new column starts."""
+    """Lays out one host, as often as it is tried; what does not depend on its depth and width is found out once."""
 
-    def __init__(self, scene: Scene, host: str, m: Metrics, *, deep: int, width: int | None, notes: Notes) -> None:
+    def __init__(self, scene: Scene, host: str, m: Metrics, *, notes: Notes) -> None:
         self.scene = scene
         self.host = host
         self.m = m
-        self.deep = deep
-        self.width = width
-        self.notes = notes
+        self.deep = 1
+        self.width: int | None = None
+        self.words = {key: words_of(node, m, notes) for key, node in scene.nodes.items() if node.host == host}
         self.tree: Tree = build_tree(scene, host)
         self.entered = {target for key in self.tree.loose for target in self.tree.targets(key)}
         self.network_of = {edge.id: edge.network for edge in scene.edges}
@@ -46,9 +46,10 @@ class HostLayout:
             if edge.lower in scene.nodes and scene.nodes[edge.lower].layer is Layer.NETWORK:
                 self.networks.setdefault(edge.upper, []).append((edge.lower, edge.id))
 
-    def block(self) -> Block:
-        """The whole host with its frame."""
+    def block(self, deep: int, width: int | None) -> Block:
+        """The whole host with its frame; ``deep`` is how many guests stand on each other in a column."""
         m = self.m
+        self.deep, self.width = deep, width
         room = self.width - 2 * m.frame_x if self.width else None
         main = [self._standing(root, room) for root in self.tree.roots]
         body = rows(wrap(main, gap=m.gap, width=room), m) if main else Block()
@@ -58,7 +59,7 @@ class HostLayout:
 
     def lines(self, node: Node) -> tuple[str, ...]:
         """The label, the notes that have room, and the marks that must be seen."""
-        return words_of(node, self.m, self.notes)
+        return self.words[node.id]
 
     def _standing(self, key: str, room: int | None) -> Block:
         m = self.m
