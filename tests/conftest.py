@@ -40,9 +40,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
-MEMORY = Path(
-    "/dev/shm"
-)  # a checkpoint, a journal, each file is brought to the disk: of a real one, thousands of times
+# a disk is brought to hold each checkpoint and each file, thousands of times; this one has nothing to bring
+MEMORY = Path("/dev/shm")
 ROOM = 4 << 30  # bytes that must be free there
 NAME = "tests-run-here"  # of the machine that the tests are on: no site file has it
 

@@ -24,7 +24,7 @@ from tests.survey.hearing import SITE, site
 from tests.survey.recipes import build, capture
 
 FOLDER = Path(__file__).parent / "corpus"
-CASES = {path.stem: yaml.safe_load(path.read_text()) for path in sorted(FOLDER.glob("*.yaml"))}
+CASES = {path.stem: yaml.load(path.read_bytes(), yaml.CSafeLoader) for path in sorted(FOLDER.glob("*.yaml"))}
 
 
 def heard(nic: str, frames: Sequence[bytes]) -> NicTraffic:
