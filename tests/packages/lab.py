@@ -5,13 +5,24 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import zlib
 from pathlib import Path
 
 import pytest
 
 from tests.vm.lab.cache import ROOT, Unavailable, alone, call, folder, scratch, tool
 
-INCLUDED = ("python3", "python3-click", "python3-lxml", "python3-yaml", "iproute2", "nftables", "dnsmasq-base", "gzip")
+INCLUDED = (
+    "python3",
+    "python3-click",
+    "python3-libvirt",
+    "python3-lxml",
+    "python3-yaml",
+    "iproute2",
+    "nftables",
+    "dnsmasq-base",
+    "gzip",
+)
 # what is written goes to memory; the folder of packages is seen as /packages
 ENTER = """
 set -e
@@ -52,7 +63,7 @@ def package(target: str, pattern: str) -> Path:
 def bare_root() -> Path:
     """A Debian with nothing but its base, Python and the tools; kept in the cache. Skips where it cannot be made."""
     place = folder("bare")
-    made = place / "bookworm"
+    made = place / f"bookworm-{zlib.crc32(','.join(INCLUDED).encode()):08x}"  # another list is another root
     with alone(place):
         if not made.exists():
             try:

@@ -102,9 +102,7 @@ def test_an_rpm_installs_rehearses_and_goes(tmp_path: Path) -> None:
     assert "a change waits for its confirmation" in script
 
     said = run_inside(
-        "cp -a /packages/. /\n"
-        "bascule --version\n"
-        "bascule rehearse /usr/share/doc/bascule*/examples/one-nic.yaml | tail -n 1\n",
+        f"cp -a /packages/. /\nbascule --version\nbascule rehearse {EXAMPLES}/one-nic.yaml | tail -n 1\n",
         seen=shelf,
         tmp=inside,
     )
