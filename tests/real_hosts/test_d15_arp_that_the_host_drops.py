@@ -48,3 +48,12 @@ def test_d15_the_line_that_drops_arp_is_told_and_its_fix_works(
     field.batch("neigh flush all\n")
     assert field.pings(field.host, "192.168.1.21", 5)
     assert not [one for one in field.document("verify", path)["checks"] if one["id"] == "firewall"]
+
+
+def test_d15_why_finds_it_where_the_wire_leads_back_into_the_host(field: Field) -> None:
+    """The guest's bridge and the host's own NIC meet outside: the host hears by its NIC, and the fix names that."""
+    feed(field.host, NFT.format(hook="input", rule="arp saddr ip 192.168.1.21"))
+    for ends in (("kvm", "web"), ("web", "kvm")):
+        said = field.document("why", *ends, "--site", field.site(BASE))
+        assert (said["result"], [one["code"] for one in said["blockers"]]) == ("no", ["arp-filtered"])
+        assert [one["words"] for one in said["fixes"]] == ['nft insert rule arp own input iifname "eth0" accept']

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bascule.model.links import Vlan
+from bascule.model.values import IfName
 from bascule.topology.trace.answer import Code, Leg, recoded, worst
 from bascule.topology.trace.bridging import HOST, Bridging
 from bascule.topology.trace.ends.wire_ends import AddressOwner, WireEnds
@@ -113,6 +114,7 @@ class NeighbourSearch:
             return
         mine = end.mac if end is not None else self.network.mac_of(segment)
         own = by or self._address_on(end, segment)
+        segment = self._host_side(segment, owner)
         # who is asked knows from then on who has asked (arp_process(), ndisc_recv_ns())
         self.heard |= {(self._name(end), number), (self._name(owner.end), own)}
         question = neighbour_frame(self.version, 1, mine, own, EVERYBODY, number)
@@ -127,6 +129,21 @@ class NeighbourSearch:
         self.legs.append(
             Leg(name="l2", stages=stages, result=result, delivered=result, unsure=unsure, fields=question, end=name)
         )
+
+    def _host_side(self, segment: str, owner: AddressOwner) -> str:
+        """The link by which the host takes part that is found on the wire, not on the asker's own bridge."""
+        if owner.end is not None or owner.port == HOST:
+            return segment
+        beside = self.network.beside(owner.port)
+        return next((link for _, link in beside if self.network.mac_of(link) == owner.mac), segment)
+
+    def _over_wire(self, link: str, bridge: str) -> tuple[str, str] | None:
+        """The ports of a link of the host and of a bridge that a wire outside connects, where nothing else does."""
+        found = self.network.link(link)
+        if not bridge or link == bridge or (found is not None and found.parent == bridge):
+            return None
+        ports = (str(port.name) for port in self.network.state.ports(IfName(bridge)))
+        return next(((own, port) for port in ports for own, one in self.network.beside(port) if one == link), None)
 
     def _address_on(self, end: WireEnd | None, segment: str) -> int:
         if end is None:
@@ -144,7 +161,14 @@ class NeighbourSearch:
             else:
                 passage.ip_hook("output", oif=segment)
                 passage.ip_hook("postrouting", iif=segment, oif=segment)  # ndisc_alloc_skb() has set the device
-            self._down(passage, segment, owner.port)
+            port = owner.end.port if owner.end is not None else owner.port
+            bridge = self.network.bridge_of(port)
+            wire = self._over_wire(segment, bridge)
+            self._down(passage, segment, wire[0] if wire else owner.port)
+            if wire:
+                self._came_in(passage, wire[1])
+                passage.device_hook("ingress", wire[1])
+                Bridging(passage).enter(bridge, wire[1], port)
             return passage
         if end.vlan:
             tag(passage.fields, end.vlan)
@@ -152,16 +176,21 @@ class NeighbourSearch:
         passage.device_hook("ingress", end.port)
         detour = False
         if bridge:
-            bridging = Bridging(passage)
-            toward = self.network.cable_to(bridge, self.network.bridge_of(owner.port)) or owner.port
-            left = bridging.enter(bridge, end.port, toward)
-            if left != toward:
-                text = f"a rule gives it to {left or 'the host'} instead of {toward or 'the host'}"
+            bridging, wire = Bridging(passage), self._over_wire(segment, bridge) if owner.end is None else None
+            cable = self.network.cable_to(bridge, self.network.bridge_of(owner.port))
+            to = wire[1] if wire else cable or owner.port
+            left = bridging.enter(bridge, end.port, to)
+            if left != to:
+                text = f"a rule gives it to {left or 'the host'} instead of {to or 'the host'}"
                 passage.stop(Code.NAT_ELSEWHERE, segment, text, name="bridge", where=segment)
-            if left != HOST:
+            if left != HOST and not (wire and left == to):
                 return passage
             detour = bridging.detour
-            passage.device_hook("ingress", bridge)
+            if wire:
+                self._port_up(passage, wire[0])
+                bridge = segment
+            for link in dict.fromkeys((*([wire[0]] if wire else []), bridge)):
+                passage.device_hook("ingress", link)
         else:
             self._port_up(passage, end.port)
         segment = self._up(passage, bridge or str(end.port))
