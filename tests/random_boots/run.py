@@ -88,7 +88,7 @@ tell undo; sleep 2; for i in $(seq 80); do bascule status --json | grep -q '"tak
 """
 KILLED = """\
 $apply --no-confirm >/tmp/said &
-until ls -d /var/lib/bascule/checkpoints/* >/dev/null 2>&1 || ! kill -0 $! 2>/dev/null; do sleep 0.05; done
+until ls -d /var/lib/bascule/host/checkpoints/* >/dev/null 2>&1 || ! kill -0 $! 2>/dev/null; do sleep 0.05; done
 sleep {after}; kill -9 $! || true; wait $! || true
 tell apply; cat /tmp/said
 tell undo; bascule undo --yes --json || echo "ends with $?"  # nothing was begun, or it is as before by now

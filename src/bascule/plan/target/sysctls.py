@@ -13,7 +13,8 @@ from bascule.plan.target.ipv6 import offer_keys
 
 def sysctl_keys(host: Host, taps: tuple[IfName, ...] = ()) -> tuple[str, ...]:
     """All that a plan for this host looks at."""
-    quiet = dict.fromkeys((*host.bridges, *host.nics, *_ports(host), *taps))
+    own = dict.fromkeys((*host.bridges, *host.nics, *_ports(host)))
+    quiet = dict.fromkeys((*own, *taps))
     moving = [x for b in host.bridges.values() if b.has_address and b.port for x in (b.name, b.port)]
     return (
         *(conf(6, name, "accept_ra") for name in quiet),
@@ -21,7 +22,8 @@ def sysctl_keys(host: Host, taps: tuple[IfName, ...] = ()) -> tuple[str, ...]:
         *(key for name in moving for key in slaac_keys(name) if not key.endswith("/accept_ra")),
         *(key for name in dict.fromkeys((*moving, "default")) if moving for key in carried_keys(name)),
         *(neighbour_keys("lo") if moving else ()),  # a namespace has no defaults of its own to show
-        *(conf(6, link.name, key) for link in host.links() if link.ipv6 for key in ("accept_ra", "disable_ipv6")),
+        *(conf(6, link.name, "accept_ra") for link in host.links() if link.ipv6),
+        *(conf(6, name, "disable_ipv6") for name in own),  # managers set it on links that have no IPv6 address by file
         *(conf(6, link.name, "use_tempaddr") for link in host.links() if link.ipv6_privacy),
         *(key for link in host.links() if link.unused for key in offer_keys(link)),
         *(conf(6, bridge_name(name), "accept_ra") for name in host.virtual_networks),
