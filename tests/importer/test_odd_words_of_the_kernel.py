@@ -41,7 +41,7 @@ def test_nothing_is_to_do_after_the_import_of_rules_and_routes_of_every_kind(lab
         "rule 600: from all nop",
         "rule 601: from 10.9.0.0/16 prohibit",
         "realms 3/4",
-        "suppress_prefixlength 0",
+        "suppress_prefixlength: 0",
         "{to: 10.66.0.0/16, type: blackhole, metric: 5}",
         "{to: 10.69.0.0/16, type: throw, table: 77}",
         "via: 2001:db8:1::9}: left out",
