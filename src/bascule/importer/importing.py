@@ -192,7 +192,8 @@ def _masked(sources: Sources) -> Iterator[Unparsed]:
 def _refuse_no_configuration(sources: Sources, parsed: Parsed, left: Sequence[Unparsed]) -> None:
     """Raise UsageFault where files alone are read, and none of them is a configuration."""
     is_one = sources.state is not None or parsed.config.links or sources.libvirt or sources.unread or sources.clients
-    if is_one or any(map(_SIGN.search, sources.files.values())):
+    is_closed = any(why == "permission denied" for _, why in sources.skipped)  # nobody knows what it is
+    if is_one or is_closed or any(map(_SIGN.search, sources.files.values())):
         return
     told = "; ".join(dict.fromkeys(f"'{each.file}': {each.why}" for each in left[:REASONS_MAX]))
     more = f" and {len(left) - REASONS_MAX} more" if len(left) > REASONS_MAX else ""
