@@ -38,6 +38,7 @@ RPFILTER = "table inet rp { chain p { type filter hook prerouting priority -150;
 BRIDGE_DROP = (
     "table bridge f { chain c { type filter hook forward priority -1; policy drop; ether type arp accept; }; }"
 )
+DORMANT = BRIDGE_DROP.replace("{ chain", "{ flags dormant; chain", 1)
 SIX_ONLY = "*filter\n:FORWARD DROP\nCOMMIT\n"
 AT_A_LINK = (
     'table {} f {{ chain c {{ type filter hook {} device "{}" priority 0; policy drop; ether type arp accept; }}; }}'
@@ -93,6 +94,11 @@ SITUATIONS = [
     Situation("T1: the same, legacy", text=("iptables-legacy-restore", REJECT_AT_END), passes=(False, True)),
     Situation("T1: reverse path filter", text=("nft", RPFILTER)),
     Situation("T1: bridge family", text=("nft", BRIDGE_DROP)),
+    Situation(
+        "a table that is turned off",
+        text=("nft", BRIDGE_DROP.replace("{ chain", "{ flags dormant; chain", 1)),
+        passes=(True, True),
+    ),
     Situation("T1: at the NIC itself", text=("nft", AT_A_LINK.format("netdev", "ingress", "eth1"))),
     Situation("T1: at the guest's tap", text=("nft", AT_A_LINK.format("netdev", "egress", "web.0"))),
     Situation("T1: at the NIC, family inet", text=("nft", AT_A_LINK.format("inet", "ingress", "eth1"))),

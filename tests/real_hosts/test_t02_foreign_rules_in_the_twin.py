@@ -83,9 +83,9 @@ def test_t02_a_rehearsal_meets_the_rules_of_the_host(
     assert not any("could not" in note for note in notes), notes
     router = next(one for one in said["expectations"] if one["from"] == "router")
     assert router["ok"] is passes, router
-    assert said["ok"] is passes
     firewall = [one for one in said["checks"] if one["id"] == "firewall" and one["ok"] is False]
-    assert bool(firewall) is not passes
+    assert said["ok"] is not bool(firewall)
+    assert bool(firewall) is (not passes or "ufw" in stand)  # which lets this one service through, and drops the rest
 
 
 def test_t02_br_netfilter_that_is_off_stays_off_in_the_twin(shared_host: Field) -> None:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from bascule.errors import BasculeError
 from bascule.model.kernel_parameters import AS_VLAN, FORWARDING, VLAN_TAGGED, bridge_nf, conf
+from bascule.model.ruleset.dormant import has_flags, without_hooks
 from bascule.model.sightings import FdbEntry, fdb_entries, own_macs
 from bascule.model.state import HostState
 from bascule.observe.firewall import HOOKS, balanced_services, calls_of, nft_savers, read_firewall, read_saves
@@ -77,6 +78,7 @@ def _read_once(namespace: Namespace | None) -> HostNetwork:
     if (switches := look(namespace)) is not None:
         state = lay_over(state, switches)
     nft, words, fdb, neighbours, queues, called = texts[len(PROGRAMS) :]
+    nft = without_hooks(nft, words) if has_flags(nft) else nft
     hooks = read_hooks(called)
     links = listed(texts[0])
     with namespace.entered() if namespace else contextlib.nullcontext():

@@ -13,6 +13,7 @@ from bascule.model.state import MARK, HostState, Link, Route
 from bascule.model.values import IfName, bridge_name
 from bascule.plan.target.builder import TargetBuilder
 from bascule.plan.virtual_network import ResolvedNetwork
+from bascule.policy.guards.ports import link_local
 
 
 def outdated_links(site: Site, host: Host, observed: HostState, *, by_libvirt: bool) -> set[IfName]:
@@ -38,6 +39,8 @@ def forget_addresses(build: TargetBuilder, networks: Iterable[ResolvedNetwork]) 
         said = build.host.link(link.name)
         naming = (build.host.effective(said) if said else None, own.get(link.name))
         old = added - {str(ip) for thing in naming if thing for ip in thing.addresses}
+        if link.mac is not None:
+            old -= {f"{link_local(link.mac)}/64"}  # which the link makes itself, or its manager in its stead
         build.set(link.name, addresses=tuple(a for a in link.addresses if a.ip not in old))
 
 
