@@ -172,6 +172,19 @@ def _status(pid: str) -> list[str]:
     return []
 
 
+def listened_to(pid: str) -> frozenset[int] | None:
+    """The links, by number, whose frames a process reads from sockets; None where that is not seen (packet(7)).
+
+    A socket stays with the link for which it was opened: a new link of the same name is not read from it.
+    """
+    try:
+        rows = [line.split() for line in Path(f"/proc/{pid}/net/packet").read_text().splitlines()[1:]]
+        own = {os.readlink(one.path) for one in os.scandir(f"/proc/{pid}/fd")}  # noqa: PTH115  # of thousands
+    except OSError:
+        return None
+    return frozenset(int(row[4]) for row in rows if int(row[4]) > 0 and f"socket:[{row[8]}]" in own)
+
+
 def _in_time(found: Daemons, ask_for: Callable[[float], Any]) -> bool:
     """Whether there is an answer before ovs-vswitchd has been idle for too long. Raises OSError, ValueError."""
     worked, active = found.worked, time.monotonic()

@@ -19,6 +19,7 @@ from bascule.providers.ovs.state import (
     HWADDR,
     LIMIT,
     MOST,
+    REOPENED,
     SECURE,
     BridgeRow,
     InterfaceRow,
@@ -34,7 +35,7 @@ DONE = (f"--timeout={PATIENCE_S}", "wait-until", "Open_vSwitch", ".")
 def steps(old: SwitchState, new: SwitchState, before: HostState, after: HostState) -> list[Step]:
     """All steps; the last has the transaction. It comes first where a bridge of the kernel gets the name of another."""
     found = [*_bridges(old, new), *_ports(old, new, before, after), *_mirrors(old, new)]
-    rules = list(guard_steps(old, new, after))
+    rules = [*_reopened(old, new), *guard_steps(old, new, after)]
     if not found:
         return rules
     successors = (after.links.get(IfName(name)) for name in old.bridges.keys() - new.bridges.keys())
@@ -47,6 +48,18 @@ def steps(old: SwitchState, new: SwitchState, before: HostState, after: HostStat
     )
     found = [replace(one, phase=phase) for one in found]
     return [*found[:-1], replace(found[-1], commands=commands), *rules]
+
+
+def _reopened(old: SwitchState, new: SwitchState) -> Iterator[Step]:
+    for name in sorted(old.unheard - new.unheard):
+        words = "let Open vSwitch open it again: it listens on an earlier link of this name"
+        yield step(Phase.SWITCHED, name, words, *reopen(old.socket, name), risk=Risk.CHANGES, about="master")
+
+
+def reopen(socket: str, interface: str) -> tuple[Command, Command]:
+    """An interface is opened anew where its row gets another type; a row that comes back at once is not."""
+    where = (f"--db=unix:{socket}", f"--timeout={PATIENCE_S}", "set", "Interface", interface)
+    return Command("ovs-vsctl", (*where, f"type={REOPENED}")), Command("ovs-vsctl", (*where, 'type=""'))
 
 
 def _bridges(old: SwitchState, new: SwitchState) -> Iterator[Step]:

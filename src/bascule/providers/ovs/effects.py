@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from typing import Any
 
 from bascule.errors import CommandFailed, Problem
@@ -12,7 +12,7 @@ from bascule.host.live import LiveHost
 from bascule.plan.batch import Batch
 from bascule.plan.change import Change, Note
 from bascule.providers.effects import ObserveScope, PlainEffects
-from bascule.providers.ovs.diff import PATIENCE_S
+from bascule.providers.ovs.diff import PATIENCE_S, reopen
 from bascule.providers.ovs.observe import look, rebinding
 from bascule.providers.ovs.state import SwitchState
 from bascule.providers.ovs.transaction import interfaces_in
@@ -35,7 +35,8 @@ class OvsEffects(PlainEffects):
     def execute(self, batch: Batch, *, where: LiveHost, keep: Sequence[int]) -> tuple[Note, ...]:
         """The transaction, and wait until ovs-vswitchd has done it. Raises CommandFailed with what it says."""
         made: list[str] = []
-        loaded = plugged = False
+        plugged: set[str] = set()
+        loaded = False
         for command, change in zip(batch.commands, batch.changes, strict=True):
             if command.tool == "ovsdb-client":
                 _, remote, words = command.words
@@ -48,16 +49,26 @@ class OvsEffects(PlainEffects):
                 loaded = True
             elif "wait-until" not in command.words:  # a guest's port, beside the plan's transaction
                 where.run((command.tool, *command.words), keep=keep)
-                plugged = True
+                plugged.update(command.words)
             else:
                 path = command.words[0].removeprefix("--db=unix:")
                 _await(path, int(command.words[-1].removeprefix("cur_cfg>=")), change, where.namespace)
                 _see(path, made)
         if plugged:
+            self._hear(plugged, where, keep)
             bind_ports(where.namespace)
         if loaded or plugged:
             settle(where.namespace)
         return ()
+
+    def _hear(self, plugged: Set[str], where: LiveHost, keep: Sequence[int]) -> None:
+        """A tap whose name a port had already, as of a guest that crashed, is not heard yet."""
+        part = look(where.namespace)
+        if part is None:
+            return
+        for name in sorted(part.unheard & plugged):
+            for command in reopen(part.socket, name):
+                where.run((command.tool, *command.words), keep=keep)
 
     def ports_came(self, namespace: Namespace | None) -> None:
         """Its guards know ports by their numbers."""

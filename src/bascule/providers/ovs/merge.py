@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
@@ -91,7 +91,22 @@ def put_right(before: SwitchState, wanted: SwitchState, now: SwitchState, links:
         ports=ports,
         mirrors={key: one for key, one in mirrors.items() if one is not None},
         flows=righted_flows(before.flows, wanted.flows, now),
+        unheard=still_unheard(now, ports, links, {name for name, row in ports.items() if row.site}),
     )
+
+
+def still_unheard(
+    now: SwitchState, ports: Mapping[str, PortRow], links: Container[str], ours: Container[str]
+) -> frozenset[str]:
+    """What stays unheard: of others, of ports that go or move, and what will have none of ``links``."""
+    opened = {
+        one.name
+        for name, port in ports.items()
+        if name in ours and (old := now.ports.get(name)) is not None and old.bridge == port.bridge
+        for one in port.interfaces
+        if one.name in links
+    }
+    return now.unheard - opened
 
 
 def _is_there(port: PortRow, links: frozenset[str]) -> bool:

@@ -12,9 +12,9 @@ from bascule.policy.guards.counters import StoppedFrames
 from bascule.policy.guards.flows import COOKIE, LEARNED
 from bascule.providers.ovs.flows import by_name, loading, read_flows, rebound, stopped
 from bascule.providers.ovs.read import from_answer, reading, unknown_column
-from bascule.providers.ovs.state import GUARDS, FlowTable, SwitchState
+from bascule.providers.ovs.state import GUARDS, NETDEV, FlowTable, SwitchState
 from bascule.system.net.netns import Namespace
-from bascule.system.openvswitch import Daemons, ask, daemons, failed, flows, rules_of
+from bascule.system.openvswitch import Daemons, ask, daemons, failed, flows, listened_to, rules_of
 
 
 def look(namespace: Namespace | None) -> SwitchState | None:
@@ -47,7 +47,21 @@ def observe(path: str, keepers: Daemons | None = None) -> SwitchState:
         for bridge, (fragments, flows) in ours.items()
         if flows
     }
-    return replace(found, flows=tables, seen=replace(found.seen, others_rules=others))
+    unheard = frozenset(_unheard(found, keepers.pid)) if keepers is not None else frozenset()
+    return replace(found, flows=tables, unheard=unheard, seen=replace(found.seen, others_rules=others))
+
+
+def _unheard(found: SwitchState, pid: str) -> Iterator[str]:
+    """What ovs-vswitchd has open in userspace and reads from no socket."""
+    userspace = {name for name, row in found.bridges.items() if row.datapath_type == NETDEV}
+    heard = listened_to(pid) if userspace and not found.seen.trouble else None
+    if heard is None:
+        return
+    for port in found.ports.values():
+        for one in port.interfaces if port.bridge in userspace else ():
+            index = found.seen.indexes.get(one.name)
+            if not one.type and one.name in found.seen.ofports and index is not None and index not in heard:
+                yield one.name
 
 
 def _of_others(rules: Collection[LoadedRule]) -> Iterator[str]:

@@ -21,7 +21,9 @@ MOST = "max-rate"  # the key of a queue's rate, in bit/s
 OWN_KEYS = frozenset({RATE, PRIMARY, HWADDR, MOST})  # of other_config, whose other keys are others'
 LIMIT = "bascule-limit"  # the key of an interface under which its limit stands, where the file says one
 GUARDS = "bascule-guards"  # the key of a bridge under which the names of its guarded ports stand
+NETDEV = "netdev"  # the datapath_type of a switch whose frames are moved in userspace
 SECURE = "secure"  # the fail_mode of a switch that passes what its rules say and nothing else
+REOPENED = "reopen"  # the type of an interface, which Open vSwitch does not have, between closing and opening it
 SHOWN_RULES = 3  # of somebody else's
 
 
@@ -142,6 +144,7 @@ class SwitchCounters(Volatile, frozen=True, kw_only=True):
 
     ``uuids`` are by TABLE/NAME, ``errors`` what ovs-vswitchd says of an interface that it could not open,
     ``ofports`` the number that OpenFlow has for each interface that it did open.
+    ``indexes`` is the kernel's number of each link that it has open.
     ``next_cfg`` counts the changes that were asked for, ``cur_cfg`` those that ovs-vswitchd has done; ``trouble`` is
     why it does nothing of what it is told, "" where it does or nobody has asked; ``waited``: it had still to do some,
     and has done them. ``others_rules`` are those of OpenFlow that somebody else has put among the guards', by bridge;
@@ -153,6 +156,7 @@ class SwitchCounters(Volatile, frozen=True, kw_only=True):
     uuids: Mapping[str, str] = field(default_factory=dict)
     errors: Mapping[str, str] = field(default_factory=dict)
     ofports: Mapping[str, int] = field(default_factory=dict)
+    indexes: Mapping[str, int] = field(default_factory=dict)
     next_cfg: int = 0
     cur_cfg: int = 0
     version: str = ""
@@ -164,13 +168,18 @@ class SwitchCounters(Volatile, frozen=True, kw_only=True):
 
 
 class SwitchState(Struct, frozen=True, kw_only=True, dict=True):
-    """All switches of one database, behind the socket ``socket``."""
+    """All switches of one database, behind the socket ``socket``.
+
+    ``unheard`` are interfaces that ovs-vswitchd opened for a link that has gone, or was made anew: with the userspace
+    datapath it hears nothing of a new link until it opens it again.
+    """
 
     socket: str
     bridges: Mapping[str, BridgeRow] = field(default_factory=dict)
     ports: Mapping[str, PortRow] = field(default_factory=dict)
     mirrors: Mapping[str, MirrorRow] = field(default_factory=dict)
     flows: Mapping[str, FlowTable] = field(default_factory=dict)  # of the guards, by bridge
+    unheard: frozenset[str] = frozenset()
     seen: SwitchCounters = SwitchCounters()
 
     def besides_guards(self) -> Iterator[tuple[str, str, tuple[str, ...]]]:

@@ -21,6 +21,7 @@ from bascule.policy.guards.flows import guard_flows
 from bascule.policy.guards.openflow_gaps import unseen
 from bascule.policy.guards.ports import GuardedPort, guarded_ports
 from bascule.providers.ovs.flows import LOCAL, SHOWN_FRAGMENTS
+from bascule.providers.ovs.merge import still_unheard
 from bascule.providers.ovs.overlay import columns_of, vlans_of
 from bascule.providers.ovs.state import (
     GUARDS,
@@ -30,6 +31,7 @@ from bascule.providers.ovs.state import (
     MOST,
     PRIMARY,
     RATE,
+    REOPENED,
     SECURE,
     BridgeRow,
     FlowTable,
@@ -109,7 +111,9 @@ class _Wanted:
         self._refuse_lacking(bridges, ports, mirrors)
         flows = {name: table for name, table in self.now.flows.items() if name in bridges and name not in self.declared}
         flows |= {name: self._flows(name, ports) for name, some in self.guarded.items() if some}
-        part = replace(self.now, bridges=bridges, ports=ports, mirrors=mirrors, flows=flows)
+        ours = {name for name, row in ports.items() if name in self.named or row.site == self.site.name}
+        unheard = still_unheard(self.now, ports, self.links.links, ours)
+        part = replace(self.now, bridges=bridges, ports=ports, mirrors=mirrors, flows=flows, unheard=unheard)
         gone = self.now.ports.keys() - ports.keys()
         left = {
             name: LEFT_BEHIND for name in gone & self.protected.keys() if not any(self._links_of(self.now.ports[name]))
@@ -232,7 +236,8 @@ class _Wanted:
             own = InterfaceRow(name=name or bridge, type=kind, options=options, external_ids=self.mark)
             return PortRow(name=name or bridge, bridge=bridge, interfaces=(own,), external_ids=self.mark)
         if row.site != self.site.name:
-            return row
+            opened = tuple(replace(one, type="") if one.type == REOPENED else one for one in row.interfaces)
+            return replace(row, interfaces=opened)
         members = tuple(
             replace(one, type=kind, options=options, mtu_request=None) if one.site == row.site else one
             for one in row.interfaces

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from bascule.model.state import HostState
-from bascule.model.values import IfName, count
+from bascule.model.values import IfName, count, series
 from bascule.providers.ovs import OVS
+from bascule.providers.ovs.diff import reopen
 from bascule.providers.ovs.state import PortRow, SwitchState
 from bascule.verify.doctor.finding import DoctorFacts, Finding, Severity
 
@@ -40,6 +41,7 @@ def look(facts: DoctorFacts) -> Iterator[Finding]:
             "of its own",
             bridges=(bridge,),
         )
+    yield from _unheard(part, facts.state, declared)
     for bridge in sorted(part.bridges):
         gone = [port for port in part.ports_of(bridge) if _is_stale(port, part, facts.state)]
         if not gone:
@@ -56,6 +58,30 @@ def look(facts: DoctorFacts) -> Iterator[Finding]:
             subject=bridge,
             text="it has ports without a link, as a guest leaves them that crashed: each costs ovs-vswitchd a try",
             evidence=(*said[:SHOWN], *more),
+            fix=f"{how}; others: {by_hand}" if how else by_hand,
+            bridges=(bridge,),
+        )
+
+
+def _unheard(part: SwitchState, state: HostState, declared: Collection[str]) -> Iterator[Finding]:
+    """Links that were made anew under the names of ports."""
+    for bridge in sorted(part.bridges):
+        rows = [one for port in part.ports_of(bridge) for one in port.interfaces]
+        names = [one.name for one in rows if one.name in part.unheard and IfName(one.name) in state.links]
+        if not names:
+            continue
+        how = (
+            f"'bascule apply' lets it open those that the file or Bascule put on '{bridge}'"
+            if bridge in declared
+            else ""
+        )
+        by_hand = "; ".join(" ".join(("ovs-vsctl", *one.words[2:])) for one in reopen(part.socket, names[0]))
+        yield Finding(
+            id="openvswitch-unheard",
+            severity=Severity.PROBLEM,
+            subject=bridge,
+            text=f"it hears nothing of {series(names)}: Open vSwitch listens on an earlier link of this name",
+            evidence=tuple(f"no socket of ovs-vswitchd reads from {name} (/proc/net/packet)" for name in names[:SHOWN]),
             fix=f"{how}; others: {by_hand}" if how else by_hand,
             bridges=(bridge,),
         )
