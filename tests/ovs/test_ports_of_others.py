@@ -7,9 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from bascule.host.live import LiveHost
 from bascule.model.links import InternalPort, PatchPort
+from bascule.model.site import SwitchedNic
+from bascule.plan.batch import Batch
+from bascule.plan.change import Change
 from bascule.providers.observe import observe
+from bascule.providers.ovs.effects import OvsEffects
+from bascule.providers.ovs.guest_port import join
+from bascule.providers.ovs.observe import look
 from bascule.providers.ovs.overlay import lay_over
+from bascule.providers.ovs.state import REOPENED
 from tests.apply.hosts import Bed
 from tests.lab import Lab
 from tests.ovs.stage import rows, switched, vsctl
@@ -60,3 +68,32 @@ def test_a_cable_between_two_bridges_is_seen(bed: Bed) -> None:
     assert [(one.name, one.parent) for one in state.ports("b") if one.parent] == [("pb", "pa")]
     nodes = json.loads(bed.run("draw", "--live", "--json").stdout)["nodes"]
     assert ["patch port" in one["notes"] for one in nodes if one["label"] in {"pa", "pb"}] == [True, True]
+
+
+def test_a_tap_is_heard_whose_name_a_port_had(lab: Lab, tmp_path: Path) -> None:
+    """A guest crashed and starts again: to delete and add its port in one transaction is not enough."""
+    bed = switched(lab, tmp_path)
+    vsctl(
+        bed, "add-br", "ovs3", "--", "set", "Bridge", "ovs3", "datapath_type=netdev", "--", "add-port", "ovs3", "vnet2"
+    )
+    bed.ip("link set vnet2 nomaster")
+    bed.ip("link del vnet2")
+    lab.tap(bed.host, "vnet2")
+    plug = join(rows(bed).socket, "ovs3", "vnet2", SwitchedNic(), isolated=False)
+    vsctl(bed, *plug.words[2:])
+    found = look(bed.host)
+    assert found is not None
+    assert found.unheard == {"vnet2"}
+    change = Change(subject="vnet2", action="become a port of ovs3", reason="")
+    OvsEffects().execute(Batch((plug,), (change,)), where=LiveHost(bed.host), keep=())
+    found = look(bed.host)
+    assert found is not None
+    assert (found.unheard, found.ports["vnet2"].interfaces[0].type) == (frozenset(), "")
+
+
+def test_who_was_ended_between_closing_and_opening_a_port_goes_on(bed: Bed) -> None:
+    """The port is not the file's own: it was there before."""
+    bed.site.write_text(bed.run("import").stdout)
+    vsctl(bed, "--no-wait", "set", "Interface", "eth4", f"type={REOPENED}")
+    told = json.loads(bed.run("plan", str(bed.site), "--json", "--here").stdout)["changes"]
+    assert [(one["subject"], one["action"]) for one in told] == [("eth4", "set type of its interface to nothing")]
