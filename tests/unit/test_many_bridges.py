@@ -12,13 +12,15 @@ from bascule.apply.rollback.checkpoint import Status
 from bascule.apply.rollback.preview import UndoPreview
 from bascule.cli.show.plan import show_plan
 from bascule.cli.show.undo import show_preview
-from bascule.model.kernel_parameters import conf
+from bascule.model.kernel_parameters import FORWARDING, conf
 from bascule.model.links import Physical, Tap
 from bascule.model.site import Site
 from bascule.model.state import Address, HostState, Link
 from bascule.model.values import IfName, Mac
 from bascule.plan.diff import diff
 from bascule.plan.guest_ports import losses
+from bascule.providers.ovs import OVS
+from bascule.providers.ovs.state import SwitchState
 from bascule.site import parse
 from bascule.topology.sweep.equivalence import EquivalenceClasses
 from bascule.topology.trace.network import HostNetwork
@@ -91,15 +93,14 @@ def test_four_times_the_parameters_are_four_times_the_work() -> None:
     assert_linear(parameters, 400)
 
 
-def on_one_bridge(number: int) -> tuple[Site, HostState]:
+def on_one_bridge(number: int, kind: str = "") -> tuple[Site, HostState]:
     """So many guests on one bridge, and the host with all of their taps on it."""
     nics = [f"{{bridge: br0, tap: t{n}, address: 10.0.{n // 200}.{n % 200 + 9}/16}}" for n in range(number)]
     guests = "".join(f"  g{n}: {{host: h, nics: [{nic}]}}\n" for n, nic in enumerate(nics))
-    site = parse(
-        f"site: s\nhosts: {{h: {{nics: {{e0: }}, bridges: {{br0: {{uplink: e0}}}}}}}}\nguests:\n{guests}".encode(), "s"
-    )
+    hosts = f"hosts: {{h: {{nics: {{e0: }}, bridges: {{br0: {{{kind}uplink: e0}}}}}}}}"
+    site = parse(f"site: s\n{hosts}\nguests:\n{guests}".encode(), "s")
     taps = [Link(name=IfName(f"t{n}"), options=Tap()) for n in range(number)]
-    before = HostState.of([*found(1).links.values(), *taps])
+    before = OVS.with_part(HostState.of([*found(1).links.values(), *taps]), SwitchState(socket="db.sock"))
     return site, prepare_from(site, site.hosts["h"], before).wanted
 
 
@@ -131,14 +132,29 @@ def compared(number: int) -> Callable[[], object]:
     return lambda: what_changes(site, site.hosts["h"], HostNetwork(state=before), after)
 
 
-def compared_on_waiting_taps(number: int) -> Callable[[], object]:
-    """The same where each guest's tap stands there, down and without a bridge."""
-    site, after = on_one_bridge(number)
+def compared_on_waiting_taps(number: int, *, up: bool = False, kind: str = "", **sysctls: str) -> Callable[[], object]:
+    """The same where each guest's tap stands there without a bridge: down, or up as its guest runs."""
+    site, after = on_one_bridge(number, kind)
     links = (
-        replace(link, master=None, up=False) if isinstance(link.options, Tap) else link for link in after.links.values()
+        replace(link, master=None, up=up, addresses=(Address(ip=f"fe80::{place + 1:x}/64"),) if up else ())
+        if isinstance(link.options, Tap)
+        else link
+        for place, link in enumerate(after.links.values())
     )
-    before = HostState.of(links)
-    return lambda: what_changes(site, site.hosts["h"], HostNetwork(state=before), after)
+    before = HostNetwork(state=HostState.of(links), sysctls=sysctls)
+    return lambda: what_changes(site, site.hosts["h"], before, after)
+
+
+def compared_on_taps_that_are_up(number: int) -> Callable[[], object]:
+    return compared_on_waiting_taps(number, up=True)
+
+
+def compared_on_a_host_that_forwards(number: int) -> Callable[[], object]:
+    return compared_on_waiting_taps(number, up=True, **{FORWARDING[4]: "1", FORWARDING[6]: "1"})
+
+
+def compared_with_a_switch(number: int) -> Callable[[], object]:
+    return compared_on_waiting_taps(number, up=True, kind="kind: openvswitch, ")
 
 
 def compared_on_many_bridges(number: int) -> Callable[[], object]:
@@ -159,7 +175,7 @@ def test_only_those_are_compared_that_can_meet() -> None:
     assert many < 8 * few
     opened = compared_on_many_bridges(4)()
     assert isinstance(opened, ReachChange)
-    assert set(opened.opens) == {("g0-0", "g0-1"), ("g0-1", "g0-0")}
+    assert {pair for some in opened.opens for pair in some.pairs} == {("g0-0", "g0-1"), ("g0-1", "g0-0")}
 
 
 def test_segments_are_apart_where_nothing_hands_on_from_one_to_another() -> None:
@@ -177,8 +193,19 @@ def test_segments_are_apart_where_nothing_hands_on_from_one_to_another() -> None
     assert not apart("g0-0", "g1-0", net_ipv4_ip_forward="1")
 
 
-@pytest.mark.parametrize("task", [compared, compared_on_waiting_taps])
-def test_guests_that_are_off_are_not_compared_one_with_another(task: Callable[[int], Callable[[], object]]) -> None:
+@pytest.mark.parametrize(
+    "task",
+    [
+        compared,
+        compared_on_waiting_taps,
+        compared_on_taps_that_are_up,
+        compared_on_a_host_that_forwards,
+        compared_with_a_switch,
+    ],
+)
+def test_guests_that_are_off_or_wait_are_not_compared_one_with_another(
+    task: Callable[[int], Callable[[], object]],
+) -> None:
     task(4)()
     assert_linear(task, 40)
 

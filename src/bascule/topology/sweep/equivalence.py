@@ -10,7 +10,8 @@ from typing import TypeVar
 from msgspec import Struct, field
 
 from bascule.model.kernel_parameters import link_of
-from bascule.model.links import Tap
+from bascule.model.links import Tap, Veth
+from bascule.model.state import Link
 from bascule.topology.sweep.port_flows import PortFlows
 from bascule.topology.trace.network import HostNetwork, WireEnd
 from bascule.topology.trace.routing import RouteTables
@@ -79,13 +80,12 @@ class EquivalenceClasses:
             return id(end)
         bridge = network.bridge_of(port)
         special = port in self._shared or port in network.wires or port in self._filtered
-        alone = not bridge or special
+        waits = not bridge and not special and self._waits(end, link)
+        alone = special or (not bridge and not waits)
         entries = self._entries.get(end.mac, ())
-        # a tap that waits, down, for its bridge: all that it has of its own is what the kernel does with its packets
-        waits = not bridge and not special and not link.up and not link.addresses and isinstance(link.options, Tap)
         return (
-            self._parameters.get(port, ()) if waits else bridge or port,
-            port if alone and not waits else "",
+            self._of_its_own(end, link) if waits else bridge or port,
+            port if alone else "",
             bool(list(network.unread(port))),
             (link.up, link.mtu, link.port, link.vlans, link.facts.carrier, link.facts.stp_port_state),
             not link.facts.index,
@@ -105,6 +105,49 @@ class EquivalenceClasses:
             (end.routes_known, end.static_neighbours, end.outside, end.vlan),
             self._beside(end),
         )
+
+    def _waits(self, end: WireEnd, link: Link) -> bool:
+        """Whether a guest's link waits for its bridge, and no route, rule of routing or other link leads over it.
+
+        What the host hands up by it goes on by routes that are the same for all of them, and no packet leaves by it.
+        """
+        return (
+            isinstance(link.options, Tap | Veth)
+            and link.master is None
+            and link.name not in self._led_over
+            and all(one.is_link_local for one in link.addresses)
+            and not any(_is_of_one_link(version, number) for number, version, _ in end.addresses)
+        )
+
+    def _of_its_own(self, end: WireEnd, link: Link) -> Hashable:
+        """What a link that waits for its bridge has of its own: what the host does with what comes in by it."""
+        gateways = ((6, gateway) for gateway in (*end.gateways.values(), *(route[-1] for route in end.routes)))
+        mac = self.network.mac_of(link.name)
+        return (
+            self._parameters.get(link.name, ()),
+            (link.options.kind, link.arp, link.group, bool(link.addresses)),
+            tuple([link.name in self.network.own_addresses.get(one, ()) for one in gateways]),
+            link.name if self._told_of_host is None else self._told_of_host.marks(mac),
+        )
+
+    @cached_property
+    def _led_over(self) -> set[str]:
+        """The links that routes, rules of routing and other links name: packets may take one way for each of them."""
+        state = self.network.state
+        found = {str(one.parent) for one in state.links.values() if one.parent and not isinstance(one.options, Veth)}
+        found |= {one.link for one in self.network.awaited}
+        for version, routes in self.routes.items():
+            entries = (entry for entries in routes.fib.tables.values() for entry in entries)
+            hops = (entry.hop for entry in entries if not _is_of_one_link(version, entry.first))
+            found.update(name for hop in hops for name in (hop.link, *hop.more))
+            found.update(rule.tests[key] for rule in routes.fib.rules for key in rule.tests.keys() & {"iif", "oif"})
+        return found
+
+    @cached_property
+    def _told_of_host(self) -> _Named | None:
+        """The values that rules for packets of the host name; None where one looks at a part of a value."""
+        chains = [chain for chain in self.network.rules.chains.values() if chain.family != "bridge"]
+        return _Named.of(line for chain in chains for line in chain.lines)
 
     @cached_property
     def _parameters(self) -> dict[str, tuple[tuple[str, str], ...]]:
@@ -170,6 +213,11 @@ class _Routes:
             within = (which for which, (first, last) in enumerate(self._spans) if first <= number <= last)
             self._known[place] = tuple(within)
         return self._known[place]
+
+
+def _is_of_one_link(version: int, number: int) -> bool:
+    """Whether an address says nothing of routes: link-local and multicast ones of IPv6 hold for each link alone."""
+    return version == 6 and (number >> 118 == 0x3FA or number >> 120 == 0xFF)
 
 
 def _known(network: HostNetwork, link: str, number: int) -> bool:
@@ -246,6 +294,10 @@ class _Named(Struct, kw_only=True):
         elif isinstance(part, SetField) and part.value is not None:
             return not _looks_at_ends(part.value)
         return True
+
+    def marks(self, value: int) -> tuple[object, ...]:
+        """What rules know of a value."""
+        return (value if value in self.values else None, *(one for one in self.ranges if one[0] <= value <= one[1]))
 
     def put(self, one: Bounds) -> None:
         """Bounds, which may be of one value alone."""

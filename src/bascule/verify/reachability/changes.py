@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -12,7 +13,7 @@ from bascule.model.ruleset.openflow import LoadedRule
 from bascule.model.ruleset.rules import owned
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
-from bascule.model.values import Service, listed
+from bascule.model.values import Service
 from bascule.policy.guards.flows import COOKIE, LEARNED
 from bascule.providers.loaded_guards import OF_NOBODY, rules_on_switches
 from bascule.topology.trace.answer import Certainty
@@ -31,11 +32,29 @@ SHOWN = 4  # pairs that are named
 Pair = tuple[str, str]
 
 
+class ChangedPairs(Struct, frozen=True):
+    """Everybody of one class to everybody of another, by the services whose answer changes."""
+
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+    services: tuple[str, ...]
+
+    @property
+    def pairs(self) -> Iterator[Pair]:
+        """Each of them; nobody asks itself."""
+        return ((one, other) for one in self.sources for other in self.targets if one != other)
+
+    @property
+    def number(self) -> int:
+        """How many pairs they are, without going through them: of 1,000 guests it is a million."""
+        return len(self.sources) * len(self.targets) - len({*self.sources} & {*self.targets})
+
+
 class ReachChange(Struct, frozen=True, kw_only=True):
     """Pairs with the services that they reach each other by only after a change, or only before it."""
 
-    opens: Mapping[Pair, tuple[str, ...]]
-    closes: Mapping[Pair, tuple[str, ...]]
+    opens: tuple[ChangedPairs, ...]
+    closes: tuple[ChangedPairs, ...]
     why: str = ""  # what is in the way of the first pair that is closed
 
     @property
@@ -48,9 +67,11 @@ class ReachChange(Struct, frozen=True, kw_only=True):
             yield f"opens {_listed(self.opens)}"
 
 
-def _listed(pairs: Mapping[Pair, tuple[str, ...]]) -> str:
-    words = (f"{one} → {other} by {', '.join(services)}" for (one, other), services in pairs.items())
-    return f"{len(pairs)} {'pair' if len(pairs) == 1 else 'pairs'}: {listed(words, SHOWN, between='; ')}"
+def _listed(changed: Sequence[ChangedPairs]) -> str:
+    number = sum(some.number for some in changed)
+    words = (f"{one} → {other} by {', '.join(some.services)}" for some in changed for one, other in some.pairs)
+    more = f" and {number - SHOWN} more" if number > SHOWN else ""
+    return f"{number} {'pair' if number == 1 else 'pairs'}: {'; '.join(islice(words, SHOWN))}{more}"
 
 
 def after_change(now: HostNetwork, wanted: HostState) -> HostNetwork:
@@ -94,9 +115,8 @@ def what_changes(site: Site, host: Host, now: HostNetwork, wanted: HostState) ->
     services = services_of(site)
     was, becomes = PairQuestions((before,), services), PairQuestions((after,), services)
     apart = [SeparateSegments(one) for one in (before, after)]
-    opens: dict[Pair, list[str]] = {}
-    closes: dict[Pair, list[str]] = {}
-    tables = {(Certainty.NO, Certainty.YES): opens, (Certainty.YES, Certainty.NO): closes}
+    opens, closes = list[ChangedPairs](), list[ChangedPairs]()
+    tables = (((Certainty.NO, Certainty.YES), opens), ((Certainty.YES, Certainty.NO), closes))
     groups = _together(was, becomes)
     for sources in groups:
         for targets in groups:
@@ -104,15 +124,16 @@ def what_changes(site: Site, host: Host, now: HostNetwork, wanted: HostState) ->
             if first is None or all(one.part(sources[0], first) for one in apart):
                 continue
             old, new = (dict(by.between(of, sources[0], first)) for by, of in ((was, before), (becomes, after)))
-            for service in (one for one in services if one in old and one in new):
-                found = tables.get((old[service].exchange.result, new[service].exchange.result))
-                if found is not None:
-                    for pair in ((x, y) for x in sources for y in targets if x != y):
-                        found.setdefault(pair, []).append(str(service))
+            told = [one for one in services if one in old and one in new]
+            results = {str(one): (old[one].exchange.result, new[one].exchange.result) for one in told}
+            for change, found in tables:
+                if names := tuple(name for name, result in results.items() if result == change):
+                    found.append(ChangedPairs(tuple(sources), tuple(targets), names))
+    first_closed = next(((pair, some.services[0]) for some in closes for pair in some.pairs), None)
     return ReachChange(
-        opens={pair: tuple(names) for pair, names in opens.items()},
-        closes={pair: tuple(names) for pair, names in closes.items()},
-        why=next((_why(after, *pair, closes[pair][0], services) for pair in closes), ""),
+        opens=tuple(opens),
+        closes=tuple(closes),
+        why=_why(after, *first_closed[0], first_closed[1], services) if first_closed else "",
     )
 
 
