@@ -7,17 +7,20 @@ from pathlib import Path
 
 import pytest
 
+from bascule.errors import MissingTool
 from bascule.host.live import LiveHost
 from bascule.model.links import InternalPort, PatchPort
 from bascule.model.site import SwitchedNic
 from bascule.plan.batch import Batch
 from bascule.plan.change import Change
 from bascule.providers.observe import observe
+from bascule.providers.ovs import OVS
 from bascule.providers.ovs.effects import OvsEffects
 from bascule.providers.ovs.guest_port import join
 from bascule.providers.ovs.observe import look
 from bascule.providers.ovs.overlay import lay_over
 from bascule.providers.ovs.state import REOPENED
+from bascule.system.run import find_tool
 from tests.apply.hosts import Bed
 from tests.lab import Lab
 from tests.ovs.stage import rows, switched, vsctl
@@ -97,3 +100,11 @@ def test_who_was_ended_between_closing_and_opening_a_port_goes_on(bed: Bed) -> N
     vsctl(bed, "--no-wait", "set", "Interface", "eth4", f"type={REOPENED}")
     told = json.loads(bed.run("plan", str(bed.site), "--json", "--here").stdout)["changes"]
     assert [(one["subject"], one["action"]) for one in told] == [("eth4", "set type of its interface to nothing")]
+
+
+@pytest.mark.parametrize("tool", sorted(OVS.tools))
+def test_a_missing_program_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch, tool: str) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    with pytest.raises(MissingTool) as missing:
+        find_tool(tool)
+    assert "apt-get install openvswitch-switch, " in (missing.value.problems[0].hint or "")

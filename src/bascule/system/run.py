@@ -29,7 +29,8 @@ PACKAGES = {  # the package that brings a tool: Debian/Ubuntu, Fedora/RHEL, SUSE
     "ethtool": ("ethtool", "ethtool", "ethtool"),
     "dnsmasq": ("dnsmasq-base", "dnsmasq", "dnsmasq"),
     **dict.fromkeys(
-        ("ovsdb-tool", "ovsdb-server", "ovs-vswitchd"), ("openvswitch-switch", "openvswitch", "openvswitch")
+        ("ovsdb-tool", "ovsdb-server", "ovs-vswitchd", "ovs-vsctl", "ovs-ofctl", "ovsdb-client"),
+        ("openvswitch-switch", "openvswitch", "openvswitch"),
     ),
     "qemu-system-x86_64": ("qemu-system-x86", "qemu-system-x86-core", "qemu-x86"),
 }
