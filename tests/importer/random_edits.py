@@ -19,6 +19,7 @@ from ipaddress import ip_address
 import yaml
 from msgspec import Struct
 
+from bascule.errors import UsageFault
 from bascule.importer.importing import Sources, import_sources
 from bascule.model.dialects import readable
 from bascule.persist.dialect import dialect
@@ -41,6 +42,17 @@ KINDS = {
 COMMENT = re.compile(r"^\s*[#;].*|\s#.*")
 SETTINGS = ("etc/sysconfig/network/config", "etc/sysconfig/network/dhcp")  # of SUSE: few numbers are the network's
 PASSED = (".bak", "~", ".scpmbackup", "ifcfg-lo", ".rpmsave", ".orig")
+BESIDE = {
+    "ifcfg": ("etc/sysconfig/network-scripts/ifcfg-beside", "DEVICE=beside\n"),
+    "ifupdown": ("etc/network/interfaces.d/beside", "auto beside\niface beside inet manual\n"),
+    "keyfile": (
+        "etc/NetworkManager/system-connections/beside.nmconnection",
+        "[connection]\ntype=ethernet\ninterface-name=beside\n",
+    ),
+    "netplan": ("etc/netplan/beside.yaml", "network: {ethernets: {beside: {}}}\n"),
+    "networkd": ("etc/systemd/network/beside.network", "[Match]\nName=beside\n"),
+    "wicked": ("etc/sysconfig/network/ifcfg-beside", "STARTMODE=auto\n"),
+}
 BY_WORDS = re.compile(
     r"wake-on-lan|uuid|hostname|psk|Key=|\bkey: ?[0-9]", re.IGNORECASE
 )  # or a secret, which is never repeated
@@ -128,7 +140,11 @@ def _stands(word: str, text: str, behind: str = r"(?!\w)") -> bool:
 
 def written(name: str, files: dict[str, str]) -> str:
     """What import writes."""
-    return import_sources(Sources(host="h", site="s", dialect=name, files=files)).text
+    try:
+        return import_sources(Sources(host="h", site="s", dialect=name, files=files)).text
+    except UsageFault:  # what is spoiled so far that it is none is refused; beside another file it must be told
+        path, text = BESIDE[name]
+        return import_sources(Sources(host="h", site="s", dialect=name, files={**files, path: text})).text
 
 
 def replaced(files: dict[str, str], chance: random.Random) -> list[Literal]:

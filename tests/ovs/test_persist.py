@@ -140,7 +140,9 @@ def test_networkmanager_needs_its_plugin_and_knows_no_mirror(tmp_path: Path) -> 
         render_files(site, host, "keyfile", None)
     assert elsewhere.value.problems == told.value.problems
     assert problem.message.startswith("keyfile does not support 'kind: openvswitch' of ovs2")
-    assert problem.message.endswith("NetworkManager makes its bridges anew at each start, and knows no mirror")
+    assert problem.message.endswith(
+        "NetworkManager makes its bridges anew at each start, without the mirrors and patch ports of others"
+    )
 
 
 INTERFACES = """\
