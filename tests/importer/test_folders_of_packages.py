@@ -71,3 +71,11 @@ def test_profiles_of_network_manager(tmp_path: Path) -> None:
     for number, folder in enumerate(("usr/lib", "etc", "run"), 1):
         put(tmp_path, f"{folder}/NetworkManager/system-connections/a.nmconnection", PROFILE.format(f"10.0.0.{number}"))
         assert addresses(imported(tmp_path)) == {"eth0": [f"10.0.0.{number}/24"]}
+
+
+def test_what_networkmanager_made_up_itself_says_nothing(tmp_path: Path) -> None:
+    """It writes a profile for each link that it found configured by others, with a UUID of its own."""
+    put(tmp_path, "etc/NetworkManager/system-connections/a.nmconnection", PROFILE.format("10.0.0.1"))
+    own = PROFILE.format("10.0.0.9").replace("id=a", "id=eth0").replace("1111", "7777")
+    put(tmp_path, "run/NetworkManager/system-connections/eth0.nmconnection", f"{own}\n[.nmmeta]\nnm-generated=true\n")
+    assert addresses(imported(tmp_path)) == {"eth0": ["10.0.0.1/24"]}

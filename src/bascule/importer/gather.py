@@ -49,7 +49,7 @@ def gather(*, root: str | None, dialect_name: str | None, host: str | None, site
         tree = read_tree(top, known.reads, known.includes)
         below = read_from_below(top, known.below, known.reads, tree)
         tree = replace(tree, files=known.in_effect(tree.files, below))
-        places = {path: place for path, (place, text) in below.items() if tree.files[path] == text}
+        places = {path: place for path, (place, text) in below.items() if tree.files.get(path) == text}
     else:  # files that this user may not read are no host without files
         closed = {path: why for each in dialects() if each.own for path, why in read_tree(top, each.own).skipped}
         tree = FileTree({}, tuple(sorted(closed.items())))

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from types import MappingProxyType
@@ -45,7 +46,8 @@ class Dialect(Struct, frozen=True, kw_only=True):
     ``neighbours`` are the kinds of set neighbours that it has words for (persist.formats.neighbours). ``openvswitch``
     is what it has no words for of bridges of Open vSwitch, whose database keeps that; None where it has none at all.
     ``below`` are folders of packages and generators, whose files its manager reads besides those of ``reads``; each
-    with the path that a file of it counts as, unless one stands there; those of ``shadows`` count even then.
+    with the path that a file of it counts as, unless one stands there; those of ``shadows`` count even then. What
+    matches ``made_up`` its manager has written there itself, of a link that it found configured.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     openvswitch: tuple[str, ...] | None = None
     below: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     shadows: tuple[str, ...] = ()
+    made_up: str = r"\Z."
 
     def detect(self, root: Root) -> Iterable[Manager]:
         """The managers that look after a host's network by such files."""
@@ -77,8 +80,9 @@ class Dialect(Struct, frozen=True, kw_only=True):
 
     def in_effect(self, files: Files, below: Below) -> dict[str, str]:
         """Its files and those of packages and generators, each where its manager goes by it."""
-        first = {path: text for path, (place, text) in below.items() if place.startswith(self.shadows or ("\0",))}
-        return {**{path: text for path, (_, text) in below.items()}, **files, **first}
+        said = {path: one for path, one in below.items() if not re.search(self.made_up, one[1], re.MULTILINE)}
+        first = {path: text for path, (place, text) in said.items() if place.startswith(self.shadows or ("\0",))}
+        return {**{path: text for path, (_, text) in said.items()}, **files, **first}
 
     def ranked(self, config: NetworkConfig) -> tuple[NetworkConfig, tuple[str, ...]]:
         """The configuration with the metrics that its manager gives where files say none, and those in words."""

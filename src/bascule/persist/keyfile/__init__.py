@@ -22,6 +22,7 @@ DIALECT = Dialect(
         }
     ),
     shadows=("run/NetworkManager/",),
+    made_up=r"^nm-generated=true$",
     files=f"`/{FOLDER}/*.nmconnection`",
     readers="NetworkManager",
     openvswitch=(),
