@@ -26,7 +26,7 @@ from bascule.system.disk.lockfile import start_time
 from bascule.system.process import programs as process
 from bascule.system.run import run
 
-READY_S = 20.0  # how long a loaded machine may take to start Python
+READY_S = 60.0  # how long a loaded machine may take to start Python
 SYSTEMD_S = 20.0  # and systemd, until a process is started in its place
 LOOK_S = 0.02  # between two looks whether a service is ready
 
