@@ -179,10 +179,19 @@ def listened_to(pid: str) -> frozenset[int] | None:
     """
     try:
         rows = [line.split() for line in Path(f"/proc/{pid}/net/packet").read_text().splitlines()[1:]]
-        own = {os.readlink(one.path) for one in os.scandir(f"/proc/{pid}/fd")}  # noqa: PTH115  # of thousands
+        with os.scandir(f"/proc/{pid}/fd") as descriptors:
+            own = {_leads_to(one.path) for one in descriptors}
     except OSError:
         return None
     return frozenset(int(row[4]) for row in rows if int(row[4]) > 0 and f"socket:[{row[8]}]" in own)
+
+
+def _leads_to(descriptor: str) -> str:
+    """What an entry of /proc/PID/fd is; nothing where it was closed meanwhile."""
+    try:
+        return os.readlink(descriptor)  # noqa: PTH115  # of thousands
+    except FileNotFoundError:
+        return ""
 
 
 def _in_time(found: Daemons, ask_for: Callable[[float], Any]) -> bool:
