@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -17,17 +18,15 @@ FAR_ENDS = ("remote", "remote6")  # as ip-link(8) names the far end of a kernel 
 
 def of_link(name: str) -> tuple[str, ...]:
     """The far ends of a tunnel that is a link: as the kernel knows them, or the peers of the program that holds it."""
-    found = [*_of_kernel(name)]
-    holders = [int(process.name) for process in PROC.glob("[0-9]*") if _holds(process, name)]
-    found += [address for pid in holders for address in _peers(pid)]
-    return tuple(dict.fromkeys(found))
+    holders = {int(process.name) for process in PROC.glob("[0-9]*") if _holds(process, name)}
+    return tuple(dict.fromkeys((*_of_kernel(name), *_peers(holders))))
 
 
 def of_connection(address: str, port: str) -> tuple[str, ...]:
     """The peers outside of the program at the far end of a connection within this host, such as an ssh that relays."""
     for local, _, pids in _sockets():
         if local == (address, port):
-            return tuple(dict.fromkeys(one for pid in pids for one in _peers(pid)))
+            return tuple(dict.fromkeys(_peers(set(pids))))
     return ()
 
 
@@ -47,16 +46,18 @@ def _of_kernel(name: str) -> Iterator[str]:
 
 def _holds(process: Path, name: str) -> bool:
     """Whether a process has a tun link open, by what the kernel says of its files (tun_chr_show_fdinfo() in Linux)."""
-    try:
-        return any(f"iff:\t{name}\n" in one.read_text() for one in (process / "fdinfo").iterdir())
-    except OSError:
-        return False
+    with contextlib.suppress(OSError):  # it has ended, or is another user's
+        for descriptor in (process / "fdinfo").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                if f"iff:\t{name}\n" in descriptor.read_text():
+                    return True
+    return False
 
 
-def _peers(pid: int) -> Iterator[str]:
-    """Whom a process is connected to outside of this host."""
-    for _, (address, _), pids in _sockets():
-        if pid in pids and not ip_address(address).is_loopback:
+def _peers(processes: Set[int]) -> Iterator[str]:
+    """Whom some processes are connected to outside of this host."""
+    for _, (address, _), pids in _sockets() if processes else ():
+        if not processes.isdisjoint(pids) and not ip_address(address).is_loopback:
             yield address
 
 

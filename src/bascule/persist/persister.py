@@ -78,10 +78,11 @@ class Persister(Struct):
         stamp = FileHeader(self.site.name, self.host.name, self.site.source.digest)
         config = wanted_config(self.site, self.host, wanted)
         nics = _nics(config, wanted)
-        config = self._as_before(config, wanted, chosen, existing, nics)
-        config, self.notes = with_carried(config, wanted, self._rules_aside(config, chosen, existing, nics), chosen)
+        own = self._own_files(chosen, existing)
+        config = self._as_before(config, wanted, chosen, existing, own, nics)
+        config, self.notes = with_carried(config, wanted, self._rules_aside(config, chosen, own, nics), chosen)
         self.notes += tuple(self._rival_notes(config, nics))
-        foreign = chosen.parse(self._own_files(chosen, existing)[0], nics).config
+        foreign = chosen.parse(own[0], nics).config
         self.notes += tuple(hook_notes(config, foreign, self.dialect))
         told = tuple(reader_notes(config, chosen.name))
         twice = dhcpcd.twice(existing, config, chosen.name, starts) if starts else ()
@@ -102,7 +103,7 @@ class Persister(Struct):
             besides=besides,
             hardware=nics,
             below=below,
-            returned=self._returned(config, chosen, existing, nics),
+            returned=self._returned(config, chosen, existing, own, nics),
         )
         unread = tuple(str(Path(self.root, path)) for path, _ in self.unread)  # or a folder above it
         changes = (replace(x, differs=x.differs and not x.path.startswith(unread)) for x in writing.changes)
@@ -124,7 +125,13 @@ class Persister(Struct):
                 yield Note(kind="warning", subject=name, text=text)
 
     def _as_before(
-        self, config: NetworkConfig, wanted: HostState, chosen: Dialect, existing: Files, nics: Hardware
+        self,
+        config: NetworkConfig,
+        wanted: HostState,
+        chosen: Dialect,
+        existing: Files,
+        own: tuple[Files, Files],
+        nics: Hardware,
     ) -> NetworkConfig:
         """What the files know and neither the site file nor the kernel does; decided once, before the change.
 
@@ -136,8 +143,8 @@ class Persister(Struct):
         from bascule.persist.foreign.own_words import with_earlier_modes, with_own_words
         from bascule.persist.formats import linkfile
 
-        there, before = self._own_files(chosen, existing)
-        for files in (there, before) if before != there else (there,):
+        there, moved = own
+        for files in (there, {**there, **moved}) if moved else (there,):
             said = {
                 path: text for path, text in files.items() if not linkfile.is_one(path)
             }  # those stay where they are
@@ -150,28 +157,28 @@ class Persister(Struct):
         return with_client_ids(config, self._ids)
 
     def _own_files(self, chosen: Dialect, existing: Files) -> tuple[Files, Files]:
-        """The host's own files: those that stand there, and as they were before earlier changes moved some aside."""
+        """The host's own files: those that stand there, and as they were those that earlier changes moved aside."""
         from bascule.persist.files import read_moved
         from bascule.persist.writer import ASIDE, is_ours
 
         moved = read_moved(self.root, ASIDE, chosen.reads, chosen.includes)
         there = {path: text for path, text in existing.items() if not is_ours(text)}
-        return there, {**there, **moved}
+        return there, moved
 
-    def _returned(self, config: NetworkConfig, chosen: Dialect, existing: Files, nics: Hardware) -> Files:
+    def _returned(
+        self, config: NetworkConfig, chosen: Dialect, existing: Files, own: tuple[Files, Files], nics: Hardware
+    ) -> Files:
         """What earlier changes moved aside for links that leave the site file; notes what cannot come back."""
-        from bascule.persist.files import read_moved
         from bascule.persist.foreign.moved import returning
-        from bascule.persist.writer import ASIDE, is_ours
+        from bascule.persist.writer import ASIDE
         from bascule.plan.change import Note
 
-        ours = {path: text for path, text in existing.items() if is_ours(text)}
+        there, moved = own
+        ours = {path: text for path, text in existing.items() if path not in there}
         before = chosen.parse({**chosen.scaffold, **ours}, nics).config.links.keys()
         left = before - config.links.keys()
         if not left:
             return {}
-        moved = read_moved(self.root, ASIDE, chosen.reads, chosen.includes)
-        there = {path: text for path, text in existing.items() if path not in ours}
         found = returning(chosen, moved, there, before=before, left=left, hardware=nics)
         self.notes = (
             *self.notes,
@@ -188,18 +195,18 @@ class Persister(Struct):
         return found.files
 
     def _rules_aside(
-        self, config: NetworkConfig, chosen: Dialect, existing: Files, nics: Hardware
+        self, config: NetworkConfig, chosen: Dialect, own: tuple[Files, Files], nics: Hardware
     ) -> Collection[PolicyRule]:
         """The policy rules of the host's own files that go or went aside: those that speak for links of ours."""
         from bascule.persist.formats.rules import is_same_rule
 
-        there, before = self._own_files(chosen, existing)
+        there, aside = own
         said = stand = chosen.parse(there, nics).config.rules
         if said:  # a file of rules may go with one that says whose they are
             left = {**there, **chosen.without(there, config.links.keys(), nics)}
             stay = chosen.parse({path: text for path, text in left.items() if text is not None}, nics).config.rules
             said = tuple(rule for rule in said if not any(is_same_rule(one, rule) for one in stay))
-        moved = chosen.parse(before, nics).config.rules if before != there else ()
+        moved = chosen.parse({**there, **aside}, nics).config.rules if aside else ()
         return (*said, *(rule for rule in moved if not any(is_same_rule(one, rule) for one in stand)))
 
     def write(self, wanted: HostState) -> Sequence[str]:

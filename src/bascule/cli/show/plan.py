@@ -74,7 +74,7 @@ def file_rows(files: Iterable[FileChange]) -> Iterator[tuple[str, str, str]]:
 def _files(files: Iterable[FileChange], columns: int) -> Iterator[str]:
     """A line for each file, and below it why, and where a foreign one is kept."""
     rows = list(file_rows(files))
-    width = max((len(action) for _, action, _ in rows if action == "restore"), default=6)
+    width = max([len("remove"), *(len(action) for _, action, _ in rows)])
     for path, action, words in rows:
         yield f"  {action:<{width}}  {path}"
         if words:
