@@ -91,6 +91,8 @@ BARS = (
     Bar("Open vSwitch", "200 switches within 2 times one bare ovs-vsctl and the interpreter", "switches", "apply 200"),
     Bar("Open vSwitch", "a guest loses at most 3 frames more than in a bare move", "switches", "a bridge becomes"),
     Bar("Open vSwitch", "and no more on the way back", "switches", "a switch becomes"),
+    Bar("Open vSwitch", "a migration as long as its plan says", "switches", "the plan's figure where a bridge"),
+    Bar("Open vSwitch", "and the way back, too", "switches", "the plan's figure where a switch"),
     Bar("guards", "frames at 1,000 guarded ports at least 0.8 times as fast", "guards", "60-byte frames"),
     Bar("guards", "frames of TCP as well", "guards", "the same with TCP"),
     Bar("guards", "TCP at least 0.95 times as fast", "guards", "TCP at"),

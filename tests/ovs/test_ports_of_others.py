@@ -6,15 +6,17 @@ import json
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from bascule.errors import MissingTool
 from bascule.host.live import LiveHost
 from bascule.model.links import InternalPort, PatchPort
 from bascule.model.site import SwitchedNic
-from bascule.plan.batch import Batch
-from bascule.plan.change import Change
+from bascule.plan.batch import Batch, tools
+from bascule.plan.change import Change, Command, Plan
 from bascule.providers.observe import observe
 from bascule.providers.ovs import OVS
+from bascule.providers.ovs.diff import DONE
 from bascule.providers.ovs.effects import OvsEffects
 from bascule.providers.ovs.guest_port import join
 from bascule.providers.ovs.observe import look
@@ -23,7 +25,7 @@ from bascule.providers.ovs.state import REOPENED
 from bascule.system.run import find_tool
 from tests.apply.hosts import Bed
 from tests.lab import Lab
-from tests.ovs.stage import rows, switched, vsctl
+from tests.ovs.stage import SWITCHED, rows, switched, vsctl
 
 MADE = """add-br a -- set Bridge a datapath_type=netdev -- add-port a eth4 trunks=0,30,40
 -- add-port a v30 tag=30 -- set Interface v30 type=internal -- add-port a v40 tag=40 -- set Interface v40 type=internal
@@ -99,7 +101,30 @@ def test_who_was_ended_between_closing_and_opening_a_port_goes_on(bed: Bed) -> N
     bed.site.write_text(bed.run("import").stdout)
     vsctl(bed, "--no-wait", "set", "Interface", "eth4", f"type={REOPENED}")
     told = json.loads(bed.run("plan", str(bed.site), "--json", "--here").stdout)["changes"]
-    assert [(one["subject"], one["action"]) for one in told] == [("eth4", "set type of its interface to nothing")]
+    words = "let Open vSwitch open it again: it is closed"
+    assert [(one["subject"], one["action"]) for one in told] == [("eth4", words)]
+
+
+def test_undo_opens_a_port_that_was_closed_halfway(bed: Bed) -> None:
+    """Apply was killed between the two commands that let a port of others be opened again."""
+    bed.site.write_text(bed.run("import").stdout.replace("10.40.0.5/24", "10.40.0.6/24"))
+    assert bed.run("apply", str(bed.site), "--here", "--yes", "--confirm-within", "600s").returncode == 0
+    vsctl(bed, "--no-wait", "set", "Interface", "eth4", f"type={REOPENED}")
+    assert bed.run("undo").returncode == 0
+    assert vsctl(bed, "get", "Interface", "eth4", "type").strip() == '""'
+    assert int(vsctl(bed, "get", "Interface", "eth4", "ofport")) > 0
+
+
+def test_a_transaction_takes_no_program_and_a_plug_does(bed: Bed) -> None:
+    """So a host whose switches run in a container can be changed, and what is missing is told before anything is."""
+    bed.site.write_text(SWITCHED)
+    commands = json.loads(bed.run("plan", str(bed.site), "--json", "--here").stdout)["commands"]
+    assert any("ovsdb-client transact" in line for line in commands)
+    plug = join("/s", "ovs3", "vnet2", SwitchedNic(), isolated=False)
+    change = Change(subject="vnet2", action="become a port of ovs3", reason="", commands=(plug,))
+    assert tools(Plan(changes=(change,))) == ("ovs-vsctl",)
+    done = Command("ovs-vsctl", ("--db=unix:/s", *DONE, "cur_cfg>=7"))
+    assert tools(Plan(changes=(replace(change, commands=(done,)),))) == ()
 
 
 @pytest.mark.parametrize("tool", sorted(OVS.tools))

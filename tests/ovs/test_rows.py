@@ -14,6 +14,8 @@ from bascule.model.state import HostState, Link, PortVlans
 from bascule.model.values import IfName
 from bascule.plan.diff import diff
 from bascule.providers.json import from_json, to_json
+from bascule.providers.ovs.diff import CLOSE_EACH_S, CLOSE_S, OPEN_S, steps
+from bascule.providers.ovs.guard_steps import guard_steps, takes_guards_away
 from bascule.providers.ovs.merge import merge, put_right
 from bascule.providers.ovs.overlay import columns_of, lay_over, ranges, vlans_of
 from bascule.providers.ovs.read import from_answer, reading
@@ -148,3 +150,25 @@ def test_what_a_datapath_makes_for_itself_is_no_link_of_the_host() -> None:
     own = PortRow(name="ovs0", bridge="ovs0", interfaces=(InterfaceRow(name="ovs0", type="internal"),))
     seen = lay_over(HostState(links={one.name: one for one in links}), state(own, port("eth0"))).links
     assert {name: link.master for name, link in seen.items()} == {switch: None, eth0: switch, tunnel: None}
+
+
+def test_a_port_is_deaf_for_as_long_as_others_leave_with_it() -> None:
+    """ovs-vswitchd opens all at once and closes one after another."""
+    some = [port(name) for name in ("a", "b", "c")]
+    tap = Link(name=IfName("a"), options=Tap(), master=IfName("br0"), up=True)
+    bridged = HostState(links={IfName("a"): tap})
+    came = {one.subject: one.outage_s for one in steps(state(), state(*some), bridged, bridged)}
+    assert (came["a"], came["b"]) == (OPEN_S, 0.0), "b stood nowhere before"
+    (gone,) = (one for one in steps(state(*some), state(), HostState(), bridged) if one.outage_s)
+    assert (gone.subject, gone.outage_s) == ("ovs0", CLOSE_S + 3 * CLOSE_EACH_S)
+    moved = steps(state(*some), state(port("a"), port("b", "ovs1"), port("c", "ovs1")), HostState(), HostState())
+    assert {one.outage_s for one in moved if "become a port" in one.action} == {CLOSE_S + 2 * CLOSE_EACH_S}
+
+
+def test_nobody_waits_for_frames_to_meet_rules_that_are_not_there_any_more() -> None:
+    """The datapath takes half a second for it, and a guest that leaves the switch is deaf meanwhile."""
+    rules = FlowTable(fragments="nx-match", flows=(flow(0, 0, "", "drop"),))
+    guarded, bare = (replace(state(port("a")), flows=flows) for flows in ({"ovs0": rules}, {}))
+    for before, after, loosens in ((guarded, bare, True), (bare, guarded, False)):
+        commands = [command for one in guard_steps(before, after, HostState()) for command in one.commands]
+        assert {takes_guards_away(command) for command in commands} == {loosens}

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from bascule.plan.change import Change, Command, Plan
 from bascule.providers.protocol import Provider
-from bascule.providers.registry import PROVIDERS, of_tool
+from bascule.providers.registry import of_tool
 
 
 class Batch(Struct, frozen=True):
@@ -40,9 +40,8 @@ def batches(plan: Plan) -> Iterator[tuple[Provider, Batch]]:
 
 def tools(plan: Plan) -> tuple[str, ...]:
     """The programs that it takes to run a plan."""
-    programs = frozenset[str]().union(*(provider.programs for provider in PROVIDERS))
-    used = dict.fromkeys(command.tool.partition(" ")[0] for command in plan.commands)
-    return tuple(tool for tool in used if tool in programs)
+    used = dict.fromkeys(of_tool(command.tool).program(command) for command in plan.commands)
+    return tuple(filter(None, used))
 
 
 def script(plan: Plan) -> str:

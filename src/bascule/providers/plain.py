@@ -15,6 +15,7 @@ from bascule.model.state import HostState
 from bascule.providers.protocol import ThreeWay
 
 if TYPE_CHECKING:
+    from bascule.plan.change import Command
     from bascule.providers.effects import Effects
 
 
@@ -29,6 +30,11 @@ class PlainProvider:
     makes_networks: ClassVar[bool] = False
     drifts: ClassVar[bool] = False
     keeps_links: ClassVar[bool] = False
+
+    def program(self, command: Command) -> str:
+        """What the command calls, if that is a program that it runs."""
+        name = command.tool.partition(" ")[0]
+        return name if name in self.programs else ""
 
     def part(self, state: HostState) -> Any:
         """Its part of a state; None where it was not asked."""

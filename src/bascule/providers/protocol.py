@@ -16,7 +16,7 @@ from msgspec import Struct, field
 
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
-from bascule.plan.change import Note
+from bascule.plan.change import Command, Note
 from bascule.plan.earlier import NOTHING, EarlierChanges
 from bascule.plan.step import Step
 
@@ -93,9 +93,8 @@ class Provider(Protocol):
     def tools(self) -> frozenset[str]:
         """The ``tool`` of each command that it executes."""
 
-    @property
-    def programs(self) -> frozenset[str]:
-        """Those of its tools that are programs, which must be installed to run them."""
+    def program(self, command: Command) -> str:
+        """The program that must be installed to execute one of its commands; "" where it takes none."""
 
     @property
     def runs_guests(self) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
+from bascule.plan.change import Command
 from bascule.plan.step import Step
 from bascule.providers.merging import changed
 from bascule.providers.plain import PlainProvider
@@ -24,7 +25,11 @@ class OvsProvider(PlainProvider):
     drifts: ClassVar[bool] = True
     keeps_links: ClassVar[bool] = True
     tools: ClassVar[frozenset[str]] = frozenset({"ovsdb-client", "ovs-vsctl", "ovs-ofctl"})
-    programs: ClassVar[frozenset[str]] = frozenset({"ovs-ofctl"})  # the others' words go over a socket of our own
+    programs: ClassVar[frozenset[str]] = frozenset({"ovs-vsctl", "ovs-ofctl"})
+
+    def program(self, command: Command) -> str:
+        """The transaction, and the wait until it is done, go over a socket of our own."""
+        return "" if "wait-until" in command.words else super().program(command)
 
     def lay_over(self, state: HostState) -> HostState:
         """Its bridges as switches, and the links under them as their ports."""

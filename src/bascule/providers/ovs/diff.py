@@ -29,6 +29,9 @@ from bascule.providers.ovs.state import (
 from bascule.providers.ovs.transaction import transaction
 
 PATIENCE_S = 100  # how long ovs-vswitchd may take to do what its database says
+# measured with the userspace datapath by benchmarks/switches.py
+OPEN_S = 0.2  # until it has opened the ports of a transaction, however many
+CLOSE_S, CLOSE_EACH_S = 0.1, 0.015  # until it has let go of ports, which it does one after another
 DONE = (f"--timeout={PATIENCE_S}", "wait-until", "Open_vSwitch", ".")
 
 
@@ -52,7 +55,8 @@ def steps(old: SwitchState, new: SwitchState, before: HostState, after: HostStat
 
 def _reopened(old: SwitchState, new: SwitchState) -> Iterator[Step]:
     for name in sorted(old.unheard - new.unheard):
-        words = "let Open vSwitch open it again: it listens on an earlier link of this name"
+        why = "it is closed" if name in old.seen.halfway else "it listens on an earlier link of this name"
+        words = f"let Open vSwitch open it again: {why}"
         yield step(Phase.SWITCHED, name, words, *reopen(old.socket, name), risk=Risk.CHANGES, about="master")
 
 
@@ -72,13 +76,20 @@ def _bridges(old: SwitchState, new: SwitchState) -> Iterator[Step]:
         elif before is not None and after is None:
             left = ", ".join(port.name for port in old.ports_of(name) if port.name != name and _is_left(port, new))
             words = "delete bridge of Open vSwitch" + (f", which leaves {left} without a switch" if left else "")
-            yield step(Phase.SWITCH, name, words, risk=Risk.DETACHES, outage_s=PLUG_S if left else 0.0)
+            pause = _close_s(old, new) if left else 0.0
+            yield step(Phase.SWITCH, name, words, risk=Risk.DETACHES, outage_s=pause)
         elif before is not None and after is not None and (words := _changed(before, after)):
             stops = (before.stp_enable, before.rstp_enable) != (after.stp_enable, after.rstp_enable)
             moved = before.datapath_type != after.datapath_type
             shut = before.fail_mode != after.fail_mode == SECURE and GUARDS not in after.external_ids
             risk = Risk.DETACHES if stops or moved or shut else Risk.CHANGES
             yield step(Phase.SWITCH, name, words, risk=risk, about="options")
+
+
+def _close_s(old: SwitchState, new: SwitchState) -> float:
+    """How long ports that leave their switch are deaf."""
+    leaving = sum(name not in new.ports or new.ports[name].bridge != row.bridge for name, row in old.ports.items())
+    return CLOSE_S + CLOSE_EACH_S * leaving
 
 
 def _is_left(port: PortRow, new: SwitchState) -> bool:
@@ -100,6 +111,7 @@ def _value(value: object) -> str:
 
 
 def _ports(old: SwitchState, new: SwitchState, links: HostState, wanted: HostState) -> Iterator[Step]:
+    leaving_s = _close_s(old, new)
     for name in sorted(old.ports.keys() | new.ports.keys()):
         before, after = old.ports.get(name), new.ports.get(name)
         on = (after or before).bridge  # type: ignore[union-attr]  # one of them is there
@@ -109,7 +121,7 @@ def _ports(old: SwitchState, new: SwitchState, links: HostState, wanted: HostSta
             bond = f", bond {after.bond_mode or 'active-backup'}" if len(after.interfaces) > 1 else ""
             told, link = bond + _vlan_words(after), links.links.get(IfName(name))
             worked = link is not None and (link.master is not None or bool(link.addresses))
-            pause = PLUG_S if worked else 0.0
+            pause = OPEN_S if worked else 0.0
             peer = after.interfaces[0].options.get("peer")
             words = f"create a patch port of {on}, which leads to {peer}" if peer else f"become a port of {on}{told}"
             yield step(Phase.SWITCH, name, words, outage_s=pause, about="master")
@@ -119,17 +131,17 @@ def _ports(old: SwitchState, new: SwitchState, links: HostState, wanted: HostSta
                 gone = f"leave {on}" if is_there else f"leave {on}: there is no such link any more"
                 risk = Risk.DETACHES if is_there else Risk.ADDITION
                 joins = (wanted.links.get(IfName(one.name)) for one in before.interfaces)  # the next step's bridge
-                pause = PLUG_S if any(link is not None and link.master is not None for link in joins) else 0.0
+                pause = leaving_s if any(link is not None and link.master is not None for link in joins) else 0.0
                 yield step(Phase.SWITCH, name, gone, risk=risk, outage_s=pause, about="master")
         elif before is not None and after is not None:
-            yield from _altered(before, after)
+            yield from _altered(before, after, leaving_s)
 
 
-def _altered(before: PortRow, after: PortRow) -> Iterator[Step]:
+def _altered(before: PortRow, after: PortRow, leaving_s: float) -> Iterator[Step]:
     name = after.name
     if before.bridge != after.bridge:
         words = f"become a port of {after.bridge} (from {before.bridge})"
-        yield step(Phase.SWITCH, name, words, risk=Risk.DETACHES, outage_s=PLUG_S, about="master")
+        yield step(Phase.SWITCH, name, words, risk=Risk.DETACHES, outage_s=leaving_s, about="master")
     columns = {c for c in PortRow.columns if getattr(before, c) != getattr(after, c)}
     if columns & {"tag", "trunks", "vlan_mode"}:
         words = _vlan_words(after).removeprefix(", ") or "all VLANs"

@@ -13,6 +13,7 @@ from bascule.plan.batch import Batch
 from bascule.plan.change import Change, Note
 from bascule.providers.effects import ObserveScope, PlainEffects
 from bascule.providers.ovs.diff import PATIENCE_S, reopen
+from bascule.providers.ovs.guard_steps import takes_guards_away
 from bascule.providers.ovs.observe import look, rebinding
 from bascule.providers.ovs.state import SwitchState
 from bascule.providers.ovs.transaction import interfaces_in
@@ -46,7 +47,7 @@ class OvsEffects(PlainEffects):
             elif command.tool == "ovs-ofctl":
                 _must_answer(change, where.namespace)
                 where.run((command.tool, *command.words), stdin=command.stdin, keep=keep)
-                loaded = True
+                loaded |= not takes_guards_away(command)  # then older rules stop what may pass, for half a second
             elif "wait-until" not in command.words:  # a guest's port, beside the plan's transaction
                 where.run((command.tool, *command.words), keep=keep)
                 plugged.update(command.words)

@@ -32,6 +32,7 @@ def merge(before: SwitchState, wanted: SwitchState, now: SwitchState, applied: S
             ports={name: port for name, port in ports.items() if name not in lost},
             flows=merged_flows(before.flows, wanted.flows, now.flows),
             mirrors={key: one for key, one in mirrors.items() if one.bridge in bridges},
+            unheard=now.unheard - now.seen.halfway,
         ),
         kept=tuple(kept),
     )
@@ -98,7 +99,10 @@ def put_right(before: SwitchState, wanted: SwitchState, now: SwitchState, links:
 def still_unheard(
     now: SwitchState, ports: Mapping[str, PortRow], links: Container[str], ours: Container[str]
 ) -> frozenset[str]:
-    """What stays unheard: of others, of ports that go or move, and what will have none of ``links``."""
+    """What stays unheard: of others, of ports that go or move, and what will have none of ``links``.
+
+    What was closed to be opened again is opened in any case.
+    """
     opened = {
         one.name
         for name, port in ports.items()
@@ -106,7 +110,7 @@ def still_unheard(
         for one in port.interfaces
         if one.name in links
     }
-    return now.unheard - opened
+    return now.unheard - now.seen.halfway - opened
 
 
 def _is_there(port: PortRow, links: frozenset[str]) -> bool:

@@ -48,7 +48,7 @@ def observe(path: str, keepers: Daemons | None = None) -> SwitchState:
         if flows
     }
     unheard = frozenset(_unheard(found, keepers.pid)) if keepers is not None else frozenset()
-    return replace(found, flows=tables, unheard=unheard, seen=replace(found.seen, others_rules=others))
+    return replace(found, flows=tables, unheard=found.unheard | unheard, seen=replace(found.seen, others_rules=others))
 
 
 def _unheard(found: SwitchState, pid: str) -> Iterator[str]:

@@ -8,6 +8,7 @@ from types import UnionType
 from typing import Any, get_args, get_type_hints
 
 from bascule.providers.ovs.state import (
+    REOPENED,
     BridgeRow,
     InterfaceRow,
     MirrorRow,
@@ -62,7 +63,9 @@ def from_answer(answer: Iterable[Mapping[str, Any]], socket: str) -> SwitchState
     root, queues, *tables = ([{k: plain(v) for k, v in row.items()} for row in result["rows"]] for result in answer)
     bridges, ports, interfaces, mirrors = tables
     names = {row["_uuid"]: row["name"] for table in tables for row in table}
-    own = {row["name"]: _row(InterfaceRow, row) for row in interfaces}
+    halfway = frozenset(row["name"] for row in interfaces if row["type"] == REOPENED)
+    opened = ({**row, "type": ""} if row["name"] in halfway else row for row in interfaces)
+    own = {row["name"]: _row(InterfaceRow, row) for row in opened}
     of_ports = {uuid: row["name"] for row in bridges for uuid in _several(row["ports"])}
     shapes = {row["_uuid"]: QosRow(**{name: row[name] for name in QosRow.columns if name in row}) for row in queues}
     of_mirrors = {uuid: row["name"] for row in bridges for uuid in _several(row.get("mirrors", ()))}
@@ -94,7 +97,9 @@ def from_answer(answer: Iterable[Mapping[str, Any]], socket: str) -> SwitchState
             for row in mirrors
             if row["_uuid"] in of_mirrors
         },
+        unheard=halfway,
         seen=SwitchCounters(
+            halfway=halfway,
             root=kept["_uuid"],
             uuids=dict(_uuids(tables, of_mirrors))
             | {f"QoS/{row['name']}": uuid for row in ports for uuid in _several(row.get("qos", ()))},

@@ -150,6 +150,7 @@ class SwitchCounters(Volatile, frozen=True, kw_only=True):
     and has done them. ``others_rules`` are those of OpenFlow that somebody else has put among the guards', by bridge;
     ``controlled`` are the bridges that have a controller.
     ``lacking`` are columns, by table, that an older version's database does not have.
+    ``halfway`` are interfaces that somebody closed in order to open them again, and was ended before he did.
     """
 
     root: str = ""
@@ -165,13 +166,14 @@ class SwitchCounters(Volatile, frozen=True, kw_only=True):
     others_rules: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     controlled: frozenset[str] = frozenset()
     lacking: frozenset[tuple[str, str]] = frozenset()
+    halfway: frozenset[str] = frozenset()
 
 
 class SwitchState(Struct, frozen=True, kw_only=True, dict=True):
     """All switches of one database, behind the socket ``socket``.
 
     ``unheard`` are interfaces that ovs-vswitchd opened for a link that has gone, or was made anew: with the userspace
-    datapath it hears nothing of a new link until it opens it again.
+    datapath it hears nothing of a new link until it opens it again. So are those that it has closed for that.
     """
 
     socket: str

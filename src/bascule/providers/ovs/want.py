@@ -31,7 +31,6 @@ from bascule.providers.ovs.state import (
     MOST,
     PRIMARY,
     RATE,
-    REOPENED,
     SECURE,
     BridgeRow,
     FlowTable,
@@ -236,8 +235,7 @@ class _Wanted:
             own = InterfaceRow(name=name or bridge, type=kind, options=options, external_ids=self.mark)
             return PortRow(name=name or bridge, bridge=bridge, interfaces=(own,), external_ids=self.mark)
         if row.site != self.site.name:
-            opened = tuple(replace(one, type="") if one.type == REOPENED else one for one in row.interfaces)
-            return replace(row, interfaces=opened)
+            return row
         members = tuple(
             replace(one, type=kind, options=options, mtu_request=None) if one.site == row.site else one
             for one in row.interfaces

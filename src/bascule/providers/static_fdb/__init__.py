@@ -30,7 +30,6 @@ class StaticFdbProvider(TapSettingsProvider):
 
     name: ClassVar[str] = "static_fdb"
     tools: ClassVar[frozenset[str]] = frozenset()
-    programs: ClassVar[frozenset[str]] = frozenset({"bridge"})
     state: ClassVar[str] = "StaticFdb"
     field: ClassVar[str] = "entries"
     udev_file: ClassVar[str] = UDEV_FILE
