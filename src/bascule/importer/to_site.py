@@ -64,6 +64,9 @@ class _Writer:
         self.parents = {link.parent for link in config.links.values()}
         self.used_vlans: set[IfName] = set()
         self.gateways: set[tuple[bool, int]] = set()
+        self.subnets: dict[str, str] = {}  # with the network that each is of
+        self.tagged: dict[int, str] = {}  # the network of each VLAN
+        self.untagged: set[str] = set()  # networks that NICs are on
         self.nics: dict[str, dict[str, Any]] = {}
         self.bonds: dict[str, dict[str, Any]] = {}
         self.vlans: dict[str, dict[str, Any]] = {}
@@ -186,6 +189,7 @@ class _Writer:
         network = self._network(link) if not isinstance(link.options, Vlan) else None
         if network and not link.is_bridge:
             out["network"] = network
+            self.untagged |= {network} if isinstance(link.options, Physical) else set()
         addresses = [*link.addresses, *(["dhcp"] if link.dhcp4 else [])]
         if addresses:
             out["address"] = _one_or_many(addresses)
@@ -235,17 +239,22 @@ class _Writer:
 
     def _tagged(self, link: LinkConfig, vid: int) -> None:
         """A VLAN that a bridge or the host itself sits on is a network of the building."""
-        known = next((entry for entry in self.out.networks.values() if entry.get("vlan") == vid), None)
+        known = self.tagged.get(vid)
         if known is not None:
-            subnets = [str(ip_interface(address).network) for address in link.addresses]
-            if subnets:
-                known["subnet"] = _one_or_many(list(dict.fromkeys([*_many(known.get("subnet", [])), *subnets])))
+            self._reaches(known, [str(ip_interface(address).network) for address in link.addresses])
             return
         name = self._network(link)
-        shared = {entry.get("network") for entry in self.nics.values()}
-        if name is None or name in shared or "vlan" in self.out.networks[name]:
+        if name is None or name in self.untagged or "vlan" in self.out.networks[name]:
             name = f"vlan-{vid}"
         self.out.networks.setdefault(name, {})["vlan"] = vid
+        self.tagged[vid] = name
+
+    def _reaches(self, network: str, subnets: Sequence[str]) -> None:
+        """Subnets that are a network's, beside those it has."""
+        if subnets:
+            entry = self.out.networks.setdefault(network, {})
+            entry["subnet"] = _one_or_many(list(dict.fromkeys([*_many(entry.get("subnet", [])), *subnets])))
+            self.subnets |= dict.fromkeys(subnets, network)
 
     def _network(self, link: LinkConfig) -> str | None:
         """The network of the building that the link's addresses stand in, named after the first one's subnet.
@@ -256,15 +265,13 @@ class _Writer:
         first = next((net for net in subnets if net.version == 4), None)
         if first is None or any(net.num_addresses < 4 for net in subnets) or _nested(subnets):
             return None
-        owners = {each: name for name, entry in self.out.networks.items() for each in _many(entry.get("subnet", []))}
-        name = owners.get(str(first), "net-" + str(first.network_address).replace(".", "-"))
-        if any(owners.get(str(net), name) != name for net in subnets):
+        name = self.subnets.get(str(first), "net-" + str(first.network_address).replace(".", "-"))
+        if any(self.subnets.get(str(net), name) != name for net in subnets):
             return None
-        entry = self.out.networks.setdefault(name, {})
-        entry["subnet"] = _one_or_many(list(dict.fromkeys([*_many(entry.get("subnet", [])), *map(str, subnets)])))
+        self._reaches(name, [str(net) for net in subnets])
         ways = [r for r in link.routes if _is_gateway(r) and not r.is_ipv6 and ip_address(r.gateway) in first]
         if ways:
-            entry["gateway"] = min(ways, key=lambda route: route.metric).gateway
+            self.out.networks[name]["gateway"] = min(ways, key=lambda route: route.metric).gateway
         return name
 
 

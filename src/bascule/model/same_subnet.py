@@ -33,12 +33,17 @@ class LinksOfOneSubnet(Struct, frozen=True, kw_only=True):
 
 def twins(site: Site, host: Host) -> Iterator[LinksOfOneSubnet]:
     """Each such pair of a host, once for each family."""
-    speakers = [(link, site.network_of_link(host, link.name)) for link in host.speakers()]
-    for (first, network), (second, other) in combinations(speakers, 2):
-        if network is None or network is not other:
-            continue
-        subnets = {address.network for address in host.effective(first).addresses}
-        same = {a.network.version: a.network for a in host.effective(second).addresses if a.network in subnets}
-        for subnet in same.values():
-            if subnet.num_addresses > 2:
-                yield LinksOfOneSubnet(first=first, second=second, subnet=subnet, network=network.name)
+    links: list[HostLink] = []
+    at: dict[tuple[str, IpNetwork], list[int]] = {}  # the links of each subnet of each network
+    for link in host.speakers():
+        network = site.network_of_link(host, link.name)
+        if network is not None:
+            for subnet in {address.network for address in host.effective(link).addresses}:
+                at.setdefault((network.name, subnet), []).append(len(links))
+            links.append(link)
+    pairs = {
+        (*pair, subnet.version): (subnet, name) for (name, subnet), ns in at.items() for pair in combinations(ns, 2)
+    }
+    for (first, second, _), (subnet, name) in sorted(pairs.items(), key=lambda item: item[0]):
+        if subnet.num_addresses > 2:
+            yield LinksOfOneSubnet(first=links[first], second=links[second], subnet=subnet, network=name)

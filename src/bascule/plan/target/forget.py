@@ -54,7 +54,7 @@ def move_addresses(build: TargetBuilder) -> None:
         link = build.links.get(name)
         if link is None or build.host.is_enslaved(name):
             continue
-        moved = {ip for a in link.addresses if (ip := a.ip.partition("/")[0]) in owners.keys() - own}
+        moved = {ip for a in link.addresses if (ip := a.ip.partition("/")[0]) in owners and ip not in own}
         if moved := {ip for ip in moved if not ip.startswith("fe80:")}:
             build.set(name, addresses=tuple(a for a in link.addresses if a.ip.partition("/")[0] not in moved))
             _move_routes(build, link, build.links[name], {owners[ip] for ip in moved})

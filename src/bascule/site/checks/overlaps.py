@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import combinations
 
 from msgspec import Struct
 
@@ -92,13 +91,21 @@ def _within(wiring: DocumentWiring, host: str) -> None:
     claims = [
         claim for speaker in wiring.by_owner.get(host, ()) if speaker.kind == "hosts" for claim in _of(wiring, speaker)
     ]
-    for one, other in combinations(claims, 2):
-        if (one.told and other.told) or one.path[:4] == other.path[:4] or one.subnet.version != other.subnet.version:
-            continue
-        outer, inner = sorted((one, other), key=lambda claim: claim.subnet.prefixlen)
-        single = inner.subnet.prefixlen == inner.subnet.max_prefixlen
-        if not single and inner.subnet.network_address in outer.subnet and outer.misrouted_host(inner):
-            _tell(wiring, outer, inner)
+    told: list[tuple[int, int]] = []
+    open_ones: tuple[list[int], list[int]] = ([], [])  # the subnets around the next one: by links alone, by networks
+    wide = (n for n, claim in enumerate(claims) if claim.subnet.prefixlen != claim.subnet.max_prefixlen)
+    for n in sorted(wide, key=lambda n: _order(claims[n])):
+        inner = claims[n]
+        for stack in open_ones:
+            while stack and inner.subnet.network_address not in claims[stack[-1]].subnet:
+                stack.pop()
+        for each in (*open_ones[0], *(() if inner.told else open_ones[1])):
+            outer = claims[each]
+            if outer.path[:4] != inner.path[:4] and outer.misrouted_host(inner):
+                told.append((each, n))
+        open_ones[inner.told].append(n)
+    for outer_at, inner_at in sorted(told, key=lambda pair: (min(pair), max(pair))):
+        _tell(wiring, claims[outer_at], claims[inner_at])
 
 
 def _of(wiring: DocumentWiring, speaker: SpeakerNic) -> Iterator[_Claim]:
