@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
+from bascule.importer.importing import Sources, import_sources
 from bascule.importer.to_site import host_entry
-from bascule.model.links import Vlan
+from bascule.model.links import Bridge, Physical, Vlan
 from bascule.model.same_subnet import twins
-from bascule.model.values import IfName, Vid
+from bascule.model.state import HostState, Link
+from bascule.model.values import IfName, Mac, Vid
 from bascule.persist.config import LinkConfig, NetworkConfig
 from bascule.site import parse
 from tests.work import assert_linear
@@ -63,4 +65,25 @@ def test_which_links_are_of_one_subnet() -> None:
         site = parse(text(number).encode(), "site.yaml")
         return lambda: list(twins(site, site.hosts["h"]))
 
+    assert_linear(task, 400)
+
+
+def running(number: int) -> HostState:
+    """So many bridges, each with two NICs as ports."""
+    links = []
+    for n in range(number):
+        bridge = IfName(f"br{n}")
+        links.append(Link(name=bridge, options=Bridge(), up=True))
+        for port in range(2):
+            mac = Mac(f"52:54:00:{port:02x}:{n // 256:02x}:{n % 256:02x}")
+            links.append(Link(name=IfName(f"e{n}p{port}"), options=Physical(), master=bridge, mac=mac, up=True))
+    return HostState.of(links)
+
+
+def test_what_runs() -> None:
+    def task(number: int) -> Callable[[], object]:
+        sources = Sources(host="h", site="s", dialect=None, state=running(number))
+        return lambda: import_sources(sources)
+
+    task(4)()
     assert_linear(task, 400)

@@ -71,7 +71,10 @@ def compare(site: Site, host: Host, state: HostState) -> HostMatch:
     name of a NIC is no proof, since ``eth0`` is on too many machines; nor are several, where the machine is called as
     another host of the file.
     """
-    from bascule.plan.target.hardware import pinned_link  # with all that plans, which whoever wants a name needs not
+    from bascule.plan.target.hardware import (
+        hardware_by_mac,
+        pinned_link,
+    )  # with all that plans, which whoever wants a name needs not
 
     name = own_name()
     if is_called(host.name):
@@ -79,9 +82,9 @@ def compare(site: Site, host: Host, state: HostState) -> HostMatch:
     others = [other for other in site.hosts if other != host.name and is_called(other)]
     called = "; the file has that host, too" if others else ""
     compared = [f"it is called '{name}', not '{host.name}'{called}" if name else "it has no name"]
-    found = 0
+    found, by_mac = 0, hardware_by_mac(state)
     for nic in host.nics.values():
-        pin, link = nic.mac or nic.path, pinned_link(nic, state)
+        pin, link = nic.mac or nic.path, pinned_link(nic, state, by_mac)
         if pin and link is not None:
             return HostMatch(host.name, f"{link.name} is the NIC with {pin}", ())
         seen = state.links.get(nic.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, TypeVar
 
 from msgspec import Struct
@@ -99,6 +99,7 @@ class _Builder:
 
     def host(self, name: str, host: d.Host) -> m.Host:
         top: Path = ("hosts", name)
+        ends = patch_ends(self.document, name, self.at)
         return m.Host(
             name=name,
             memory=host.memory,
@@ -107,7 +108,10 @@ class _Builder:
             nics={link: self.nic(link, each, (*top, "nics", link)) for link, each in host.nics.items()},
             bonds={link: self.bond(link, each, (*top, "bonds", link)) for link, each in host.bonds.items()},
             vlans={link: self.vlan(link, each, (*top, "vlans", link)) for link, each in host.vlans.items()},
-            bridges={link: self.bridge(link, each, (*top, "bridges", link)) for link, each in host.bridges.items()},
+            bridges={
+                link: self.bridge(link, each, (*top, "bridges", link), ends.get(link, ()))
+                for link, each in host.bridges.items()
+            },
             rules=tuple(self.rule(each, (*top, "rules", index)) for index, each in enumerate(host.rules)),
             routes=tuple(self.host_route(each, (*top, "routes", index)) for index, each in enumerate(host.routes)),
             virtual_networks={
@@ -198,7 +202,7 @@ class _Builder:
             place=self.at(path),
         )
 
-    def bridge(self, name: IfName, bridge: d.Bridge, path: Path) -> links.Bridge:
+    def bridge(self, name: IfName, bridge: d.Bridge, path: Path, patches: Iterable[links.Patch]) -> links.Bridge:
         return _as(
             links.Bridge,
             bridge,
@@ -210,7 +214,7 @@ class _Builder:
             native_tagged=bridge.native == "tagged",
             port_flags=_flags(bridge.port_flags),
             openvswitch=self.openvswitch(str(path[1]), name, bridge, path) if not bridge.by_kernel else None,
-            patches=patch_ends(self.document, str(path[1]), name, self.at),
+            patches=tuple(patches),
             **self.shared(name, bridge, path),
         )
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from bascule.errors import BasculeError, Problem
 from bascule.model.host_links import Nic
 from bascule.model.site import Host
 from bascule.model.state import DIES_WITH_ITS_PARENT, HostState, Link
+from bascule.model.values import Mac
 
 
 def find_nics(host: Host, observed: HostState) -> None:
@@ -13,7 +16,8 @@ def find_nics(host: Host, observed: HostState) -> None:
 
     Raises BasculeError with all that are missing, and with the name under which a pinned one goes now.
     """
-    problems = [problem for nic in host.nics.values() if (problem := _problem(nic, observed)) is not None]
+    by_mac = hardware_by_mac(observed)
+    problems = [problem for nic in host.nics.values() if (problem := _problem(nic, observed, by_mac)) is not None]
     if (
         len(problems) > 1
         and {problem.code for problem in problems} == {"NIC-MISSING"}
@@ -32,9 +36,9 @@ def find_nics(host: Host, observed: HostState) -> None:
         raise BasculeError(*problems)
 
 
-def _problem(nic: Nic, observed: HostState) -> Problem | None:
+def _problem(nic: Nic, observed: HostState, by_mac: Mapping[Mac, Sequence[Link]]) -> Problem | None:
     link = observed.links.get(nic.name)
-    pinned = pinned_link(nic, observed)
+    pinned = pinned_link(nic, observed, by_mac)
     if pinned is not None and pinned.name != nic.name:
         pin = nic.mac or nic.path
         return Problem(
@@ -72,21 +76,28 @@ def _have(observed: HostState) -> str:
     return f"it has: {', '.join(names) or 'none'}"
 
 
-def pinned_link(nic: Nic, observed: HostState) -> Link | None:
+def hardware_by_mac(observed: HostState) -> Mapping[Mac, Sequence[Link]]:
+    """The links that may be hardware, by the MAC that they were made with."""
+    found: dict[Mac, list[Link]] = {}
+    for link in filter(_may_be_hardware, observed.links.values()):
+        mac = link.mac if link.facts.permanent_mac is None else link.facts.permanent_mac
+        if mac is not None:
+            found.setdefault(mac, []).append(link)
+    return found
+
+
+def pinned_link(nic: Nic, observed: HostState, by_mac: Mapping[Mac, Sequence[Link]]) -> Link | None:
     """The link that is the hardware which the file pins, whatever it is called; None where it is not here.
 
     Of several with one MAC it is the one that the file names, if it is among them, else one of hardware: bridges,
     bonds, VLANs and others that sit on a NIC wear its MAC.
     """
-    if nic.mac is None and nic.path is None:
-        return None
-    found = [link for link in observed.links.values() if _is_pinned(nic, link)]
+    found = list(by_mac.get(nic.mac, ())) if nic.mac is not None else []
+    if nic.path is not None:
+        there = filter(_may_be_hardware, observed.links.values())
+        found += [link for link in there if link.facts.bus.endswith(nic.path)]
     return min(found, key=lambda link: (link.name != nic.name, link.options.kind != ""), default=None)
 
 
-def _is_pinned(nic: Nic, link: Link) -> bool:
-    if link.options.kind in {"bridge", "bond"} | DIES_WITH_ITS_PARENT:
-        return False
-    mac = link.mac if link.facts.permanent_mac is None else link.facts.permanent_mac
-    by_path = nic.path is not None and link.facts.bus.endswith(nic.path)
-    return by_path or (nic.mac is not None and nic.mac == mac)
+def _may_be_hardware(link: Link) -> bool:
+    return link.options.kind not in {"bridge", "bond"} | DIES_WITH_ITS_PARENT

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bascule.errors import Place
@@ -236,9 +236,9 @@ def _one_way(
     joined.update(dict.fromkeys(whole, whole))
 
 
-def patch_ends(document: d.Document, host: str, name: IfName, at: Callable[[Path], Place]) -> tuple[Patch, ...]:
-    """A bridge's ends of cables, which either of both bridges may name."""
-    found = []
+def patch_ends(document: d.Document, host: str, at: Callable[[Path], Place]) -> Mapping[IfName, Sequence[Patch]]:
+    """The ends of cables at each bridge of a host, which either of both bridges may name."""
+    found: dict[IfName, list[Patch]] = {}
     for each, bridge in document.hosts[host].bridges.items():
         for index, said in enumerate(bridge.patch):
             here = IfName(said.name or patch_name(each, said.to))
@@ -247,11 +247,10 @@ def patch_ends(document: d.Document, host: str, name: IfName, at: Callable[[Path
                 "by_kernel": said.by == "veth",
                 "place": at(("hosts", host, "bridges", each, "patch", index)),
             }
-            if name == each:
-                found.append(Patch(name=here, peer=there, to=said.to, **rest))
-            elif name == said.to:
-                found.append(Patch(name=there, peer=here, to=each, **rest))
-    return tuple(found)
+            found.setdefault(each, []).append(Patch(name=here, peer=there, to=said.to, **rest))
+            if each != said.to:
+                found.setdefault(said.to, []).append(Patch(name=there, peer=here, to=each, **rest))
+    return found
 
 
 def tagged_bridges(document: d.Document) -> frozenset[tuple[str, IfName]]:
