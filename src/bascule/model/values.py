@@ -47,7 +47,7 @@ def parse_ifname(text: str) -> IfName:
     size = len(text.encode())
     if size > IFNAME_MAX:
         raise ValueError(f"'{text}' is {size} bytes long; the kernel takes at most {IFNAME_MAX}")
-    if not text or text in {".", ".."} or re.search(r"[/:\s]", text) or not text.isprintable():
+    if not text or text in {".", ".."} or re.search(r"[/:\s\ufffd]", text) or not text.isprintable():
         raise ValueError(f"'{text}' is not a name that the kernel takes for a link")
     return IfName(text)
 

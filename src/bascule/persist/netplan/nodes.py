@@ -9,6 +9,7 @@ import yaml
 
 from bascule.persist.formats.builder import Builder
 from bascule.persist.netplan import FOLDER
+from bascule.persist.netplan.spoiled import compose
 from bascule.persist.parsed import Files
 
 DEEPEST = 40  # levels of nesting; a netplan file has seven
@@ -18,10 +19,9 @@ Node = yaml.Node
 
 def network_of(path: str, text: str, builder: Builder) -> yaml.MappingNode | None:
     """The mapping under ``network:``."""
-    loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
     try:
         _check_depth(text)
-        root = yaml.compose(text, Loader=loader)
+        mended = compose(text)
     except ValueError as wrong:
         builder.left.add_file(path, text, str(wrong))
         return None
@@ -34,6 +34,9 @@ def network_of(path: str, text: str, builder: Builder) -> yaml.MappingNode | Non
     except yaml.YAMLError as wrong:
         builder.left.add_file(path, text, f"not YAML: {str(wrong).splitlines()[0]}")
         return None
+    root, lines = mended.root, text.split("\n")
+    for number, why in mended.without:
+        builder.left.add(path, number, lines[number - 1].strip(), why)
     if root is not None and not isinstance(root, yaml.MappingNode):
         builder.left.add_file(path, text, "not a mapping with 'network:'", 1)
     for key, value in pairs(root):

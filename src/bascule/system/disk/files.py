@@ -249,17 +249,29 @@ def read_below(root: Path, path: str, *, folders: dict[str, Path] | None = None)
         data = _read_regular(str(below(root, path)))
     if data is None:
         raise OSError(errno.ELOOP, "symbolic links form a loop", path)
-    if b"\0" in data:
+    if _is_binary(data):
         raise ValueError("binary")
     return text_of(data)
 
 
 def text_of(data: bytes) -> str:
-    """What is not UTF-8 is taken for Latin-1, as old comments are; a line ends as it does here."""
+    """What is not UTF-8 is taken for Latin-1, as old comments are; a line ends as it does here.
+
+    A NUL byte is U+FFFD, which stands for what is no letter and spoils what it is in.
+    """
     try:
-        return data.decode("utf-8-sig").replace("\r\n", "\n")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        return data.decode("latin-1").replace("\r\n", "\n")
+        text = data.decode("latin-1")
+    return text.replace("\r\n", "\n").replace("\0", "\ufffd")
+
+
+def _is_binary(data: bytes) -> bool:
+    """Whether most lines have a NUL byte; a few of them are what a power cut or a bad disk leaves in a text."""
+    if b"\0" not in data:
+        return False
+    lines = [line for line in data.split(b"\n") if line.strip()]
+    return 2 * sum(b"\0" in line for line in lines) > len(lines)
 
 
 def _read_regular(file: str) -> bytes | None:
