@@ -39,6 +39,7 @@ KINDS = {
         r"(?<![\w./:@-])(?:eno|ens|eth|enp\ds|em|bond|br|vmbr|vlan|team|lan|wan)\d{1,4}(?:\.\d{1,4})?(?![\w.:/-])"
     ),
 }
+GLUED = re.compile(r"""\w["']$|^["']\w""")  # to the shell 'eno1'0 is one word
 COMMENT = re.compile(r"^\s*[#;].*|\s#.*")
 SETTINGS = ("etc/sysconfig/network/config", "etc/sysconfig/network/dhcp")  # of SUSE: few numbers are the network's
 PASSED = (".bak", "~", ".scpmbackup", "ifcfg-lo", ".rpmsave", ".orig")
@@ -54,7 +55,7 @@ BESIDE = {
     "wicked": ("etc/sysconfig/network/ifcfg-beside", "STARTMODE=auto\n"),
 }
 BY_WORDS = re.compile(
-    r"wake-on-lan|uuid|hostname|psk|Key=|\bkey: ?[0-9]", re.IGNORECASE
+    r"wake-on-lan|uuid|hostname|psk|password|Key=|\bkey: ?[0-9]", re.IGNORECASE
 )  # or a secret, which is never repeated
 
 
@@ -89,7 +90,8 @@ def literals(path: str, text: str) -> Iterator[Literal]:
         said = COMMENT.sub("", line)
         for kind, pattern in KINDS.items() if not BY_WORDS.search(line) else ():
             for match in pattern.finditer(said) if kind in ("address", "MAC") or path not in SETTINGS else ():
-                yield Literal(path, number, kind, *match.span(), match[0])
+                if not GLUED.search(said[: match.start()]) and not GLUED.match(said[match.end() :]):
+                    yield Literal(path, number, kind, *match.span(), match[0])
 
 
 def fresh(kind: str, chance: random.Random) -> str:

@@ -39,7 +39,7 @@ def test_nothing_is_to_do_after_the_import_of_rules_and_routes_of_every_kind(lab
     said = found.text
     for words in (
         "rule 600: from all nop",
-        "rule 601: from 10.9.0.0/16 prohibit",
+        "{from: 10.9.0.0/16, action: prohibit, priority: 601}",
         "realms 3/4",
         "suppress_prefixlength: 0",
         "{to: 10.66.0.0/16, type: blackhole, metric: 5}",

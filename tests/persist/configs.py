@@ -108,9 +108,9 @@ def routes(draw: st.DrawFn) -> StaticRoute:
 
 
 RULES = st.builds(
-    lambda fwmark, iif, ends, table, priority, more: PolicyRule(
+    lambda fwmark, iif, ends, leads_to, priority, more: PolicyRule(
         priority=priority,
-        table=table,
+        **leads_to,
         source=ends[0] and ip_network(ends[0]),
         to=ends[1] and ip_network(ends[1]),
         iif=iif,
@@ -123,7 +123,7 @@ RULES = st.builds(
     st.sampled_from(
         [("10.20.0.0/24", None), (None, "10.9.9.9/32"), ("2001:db8::/48", "2001:db8:1::/48"), (None, None)]
     ),
-    st.sampled_from([52, 254]),
+    st.sampled_from([{"table": 52}, {"table": 254}, {"action": "prohibit"}]),
     st.sampled_from([1000, 32000]),
     st.sampled_from(
         [

@@ -15,6 +15,7 @@ import pytest
 from bascule.errors import SiteFault
 from bascule.importer.importing import Sources, import_sources
 from bascule.model.dialects import persistent
+from bascule.model.host_links import RULE_ENDS
 from bascule.persist.config import NetworkConfig
 from bascule.persist.dialect import dialect
 from bascule.persist.foreign.carried import as_said_by
@@ -137,6 +138,7 @@ RULE = {"from": "10.0.1.0/24", "table": 52, "priority": 1000}
 RULES: dict[str, list[dict[str, Any]]] = {
     "priority": [RULE | {"priority": 7}],
     "table": [RULE | {"table": 7}],
+    "action": [{"from": "10.7.0.0/16", "action": end, "priority": 1000} for end in RULE_ENDS],
     "from": [RULE],
     "to": [{"to": "10.7.0.0/16", "table": 52, "priority": 1000}],
     "iif": [RULE | {"iif": "eth1"}],

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
 
-from bascule.model.host_links import HostRoute, Ipv6, Ipv6Privacy, RouteHop
+from bascule.model.host_links import HostRoute, Ipv6, Ipv6Privacy, PolicyRule, RouteHop
 from bascule.model.links import Bridge, BridgePort
 from bascule.model.values import IfName, Mac
 from bascule.persist.config import NetworkConfig, StaticRoute
 from bascule.persist.dialect import dialect
+from bascule.persist.formats.rules import kernel_rule
+from bascule.providers.kernel.rules import read_rule
 from tests.persist.configs import nic, recipe
 from tests.persist.readers import Seen, ask
 
@@ -132,6 +135,12 @@ def rich(name: str) -> NetworkConfig:
         HostRoute(to=ip_network("10.67.0.0/16"), type="throw", table=52),
         *([HostRoute(to=ip_network("10.68.0.0/16"), hops=hops)] if hops else []),
     ]
+    table = PolicyRule(priority=70, source=ip_network("10.1.0.0/24"), table=52)
+    ends = [
+        PolicyRule(priority=71, to=ip_network("10.71.0.0/16"), action="blackhole"),
+        PolicyRule(priority=72, fwmark="0x7", action="unreachable"),
+        PolicyRule(priority=73, source=ip_network("2001:db8:73::/48"), action="prohibit", ipv6=True),
+    ]
     return NetworkConfig.of(
         [
             nic("eth2", mtu=9000, addresses=("10.1.0.2/24", "10.2.0.2/24", "2001:db8::2/64"), ipv6=Ipv6.MANUAL),
@@ -164,7 +173,8 @@ def rich(name: str) -> NetworkConfig:
             nic("br4", options=Bridge(ageing_time=12000), mac=Mac("52:54:00:00:00:05")),
         ],
         ["vnet*", "tap*"],
-        routes=routes,
+        [table, *(ends if name != "keyfile" else [])],
+        routes,
     )
 
 
@@ -173,9 +183,12 @@ def rich(name: str) -> NetworkConfig:
 def test_addresses_routes_and_options_reach_the_kernel(name: str, tmp_path: Path) -> None:
     config = rich(name)
     several = [str(route.to) for route in config.routes if route.hops]
+    wait_for_rules = (
+        f"for i in $(seq 60); do [ $(ip rule | wc -l) -ge {2 + len(config.rules)} ] && break; sleep 0.2; done; "
+    )
     wait = "".join(f"for i in $(seq 60); do ip route | grep -q {dst} && break; sleep 0.2; done; " for dst in several)
     show = "ip route show table 52 | tr '\\n' ' '; cat /proc/sys/net/ipv6/conf/br3/use_tempaddr"
-    seen = bring_up(tmp_path, name, config, f"sleep 1; {wait}{show}")
+    seen = bring_up(tmp_path, name, config, f"sleep 1; {wait}{wait_for_rules}{show}")
     assert seen.stdout.split()[-1] == "2"
     assert seen.addresses("eth2") == set(config.links[IfName("eth2")].addresses)
     assert seen.addresses("br3") == set(config.links[IfName("br3")].addresses)
@@ -202,6 +215,8 @@ def test_addresses_routes_and_options_reach_the_kernel(name: str, tmp_path: Path
     assert {("default", "198.51.100.1", "eth3"), ("default", "2001:db8:64::1", "eth3")} <= routes
     metric = {route["dst"]: route.get("metric") for route in seen.routes}
     assert metric["10.9.0.0/16"] == 50
+    found = [rule for one in seen.rules if (rule := read_rule(one, ipv6=":" in str(one.get("src"))))]
+    assert sorted(map(kernel_rule, found), key=attrgetter("priority")) == list(config.rules)
 
 
 @pytest.mark.kernel

@@ -294,7 +294,7 @@ def _ranked(config: NetworkConfig, sources: Sources, others: tuple[str, ...]) ->
 def _named_tables(config: NetworkConfig, sources: Sources) -> Iterator[Unparsed]:
     """The lines that name a routing table of which the configuration says the number."""
     used = {route.table for link in config.links.values() for route in link.routes}
-    used |= {rule.table for rule in config.rules}
+    used |= {rule.table for rule in config.rules if rule.table is not None}
     used |= {route.table for route in config.routes if route.table is not None}
     for each in table_names(sources.tables):
         if each.number in used:

@@ -43,4 +43,5 @@ def rule_entry(rule: PolicyRule) -> dict[str, Any]:
     told |= {} if rule.suppress_prefixlength is None else {"suppress_prefixlength": rule.suppress_prefixlength}
     if rule.ipv6 and rule.source is None and rule.to is None:
         told["family"] = "ipv6"
-    return told | {"table": "main" if rule.table == MAIN_TABLE else rule.table, "priority": rule.priority}
+    end = {"action": rule.action} if rule.action else {"table": "main" if rule.table == MAIN_TABLE else rule.table}
+    return told | end | {"priority": rule.priority}

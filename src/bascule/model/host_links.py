@@ -92,11 +92,15 @@ class HostRoute(Struct, frozen=True, kw_only=True):
         return str(self.to)
 
 
+RULE_ENDS = ("blackhole", "unreachable", "prohibit")  # rules that end the search for a route (ip-rule(8))
+
+
 class PolicyRule(Struct, frozen=True, kw_only=True):
-    """Policy routing: which packets use which routing table."""
+    """Policy routing: which packets use which routing table, or are not sent at all, which ``action`` says."""
 
     priority: int
-    table: int
+    table: int | None = None  # None for a rule with an action
+    action: str | None = None
     source: IpNetwork | None = None
     to: IpNetwork | None = None
     iif: str | None = None

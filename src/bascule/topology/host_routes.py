@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from msgspec import Struct
 
+from bascule.model.host_links import RULE_ENDS
 from bascule.model.state import HostState, Route, RoutingRule
 from bascule.model.values import IpAddress, IpNetwork
 
@@ -16,7 +17,7 @@ LOCAL = RoutingRule(priority=0, words=("from", "all", "lookup", "local"))
 MAIN = RoutingRule(priority=32766, words=("from", "all", "lookup", "main"))
 OF_SOME = {"ipproto", "sport", "dport", "uidrange", "tos"}  # that hold for some packets which this host sends
 CONDITIONS = {*OF_SOME, "from", "fwmark", "iif", "oif", "tun_id"}  # other than the target
-ENDS = {"blackhole", "unreachable", "prohibit"}
+ENDS = set(RULE_ENDS)
 ANYBODY = {"all", "0.0.0.0/0", "::/0"}
 
 

@@ -52,7 +52,12 @@ class Gaps:
                 self.add(link.name, "path", link.pin_path, "it is not the path of a slot")
         if all(link.master is not None for link in config.links.values()):
             for rule in config.rules:
-                self.add("the host", "rule", f"table {rule.table}", "there is no link with which it would be set up")
+                self.add(
+                    "the host",
+                    "rule",
+                    rule.action or f"table {rule.table}",
+                    "there is no link with which it would be set up",
+                )
             for route in config.routes:
                 self.add("the host", "routes", route.to, "there is no link with which it would be set up")
         for pattern in config.unmanaged:

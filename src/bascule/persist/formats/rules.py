@@ -7,7 +7,7 @@ from ipaddress import ip_network
 
 from msgspec.structs import replace
 
-from bascule.model.host_links import MAIN_TABLE, PolicyRule
+from bascule.model.host_links import MAIN_TABLE, RULE_ENDS, PolicyRule
 from bascule.model.site_place import NOWHERE
 from bascule.model.state import RoutingRule
 from bascule.model.values import IP_PROTOCOLS, IfName, parse_ip_protocol, parse_span
@@ -36,7 +36,7 @@ def rule_words(rule: PolicyRule, *, by_number: bool = False) -> str:
     words = [*(["not"] if rule.inverted else []), "priority", str(rule.priority), "from", str(rule.source or "all")]
     words += ["to", str(rule.to)] if rule.to is not None else []
     words += [word for pair in rule.selectors for word in pair]
-    words += ["table", "main" if rule.table == MAIN_TABLE else str(rule.table)]
+    words += [rule.action] if rule.action else ["table", "main" if rule.table == MAIN_TABLE else str(rule.table)]
     suppressed = rule.suppress_prefixlength
     return " ".join(words + (["suppress_prefixlength", str(suppressed)] if suppressed is not None else []))
 
@@ -47,7 +47,8 @@ def parse_rule_words(given: list[str], *, ipv6: bool = False) -> PolicyRule:
     Raises ValueError for what a site file has no word for.
     """
     values: dict[str, str] = {}
-    rest = [word for word in given if word != "not"]
+    ends = [word for word in given if word in RULE_ENDS]
+    rest = [word for word in given if word not in {"not", *RULE_ENDS}]
     while rest:
         word = rest.pop(0)
         if word not in _ARGUMENTS or not rest:
@@ -56,10 +57,13 @@ def parse_rule_words(given: list[str], *, ipv6: bool = False) -> PolicyRule:
     prefixes = {
         key: parse_prefix(values[key]) for key in ("from", "to") if values.get(key, "all") not in {"all", "any"}
     }
+    if len(ends) > 1 or (ends and "table" in values):
+        raise ValueError(f"'{ends[-1]}' beside another end of a rule is not supported")
     mark, suppressed = values.get("fwmark"), values.get("suppress_prefixlength")
     return PolicyRule(
         priority=parse_number(values.get("priority", "0")),
-        table=parse_table(values.get("table", "main")),
+        table=None if ends else parse_table(values.get("table", "main")),
+        action=ends[0] if ends else None,
         source=ip_network(prefixes["from"]) if "from" in prefixes else None,
         to=ip_network(prefixes["to"]) if "to" in prefixes else None,
         iif=values.get("iif"),
@@ -113,7 +117,7 @@ def _names(rule: PolicyRule, link: LinkConfig) -> bool:
 
 
 def _routes(rule: PolicyRule, link: LinkConfig) -> bool:
-    return any(route.table == rule.table != MAIN_TABLE for route in link.routes)
+    return any(route.table == rule.table not in {MAIN_TABLE, None} for route in link.routes)
 
 
 def _speaks(rule: PolicyRule, link: LinkConfig) -> bool:

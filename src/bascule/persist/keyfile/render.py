@@ -118,6 +118,9 @@ def _link(
             these = [rule for rule in rules if rule.ipv6 == ipv6]
             ends = [route for route in nowhere if (route.to.version == 6) == ipv6]
             items.extend(_nowhere(link, ends, items, gaps))
+            for rule in these:
+                if rule.action is not None:
+                    gaps.add("the host", "rule", rule_words(rule), "NetworkManager's rules lead to tables only")
             said = [rule_words(rule, by_number=True) for rule in these]  # NetworkManager takes no name of a protocol
             items.extend((f"routing-rule{number}", words) for number, words in enumerate(said, 1))
         sections += [("ipv4", v4), ("ipv6", v6)]

@@ -212,9 +212,9 @@ def _nowhere(route: HostRoute) -> dict[str, Any]:
 
 
 def _has_words(rule: PolicyRule) -> bool:
-    """Whether netplan can say a rule: by addresses and a mark without a mask, and none that is inverted."""
+    """Whether netplan can say a rule: by addresses and a mark without a mask, none that is inverted, and a table."""
     plain = {word for word, _ in rule.selectors} <= {"fwmark"} and "/" not in (rule.fwmark or "")
-    more = rule.inverted or rule.suppress_prefixlength is not None
+    more = rule.inverted or rule.action is not None or rule.suppress_prefixlength is not None
     return plain and not more and (rule.source or rule.to) is not None
 
 

@@ -188,7 +188,8 @@ def rules(these: Iterable[PolicyRule]) -> Sections:
     """One [RoutingPolicyRule] for each; networkd sets those of a .network when its link comes."""
     out: Sections = []
     for rule in these:
-        items = [("Priority", str(rule.priority)), ("Table", str(rule.table))]
+        items = [("Priority", str(rule.priority))]
+        items.append(("Type", rule.action) if rule.action else ("Table", str(rule.table)))
         items += [(key, str(value)) for key, value in (("From", rule.source), ("To", rule.to)) if value is not None]
         items += [(RULE_KEYS[word], value) for word, value in rule.selectors]
         if rule.suppress_prefixlength is not None:

@@ -224,10 +224,11 @@ def parse_rule(section: Section) -> PolicyRule:
     words: list[str] = []
     family = section.get("Family").lower()
     for item in section.items:
-        if item.key not in _RULE and item.key not in {"Family", "InvertRule"}:
+        if item.key not in _RULE and item.key not in {"Family", "InvertRule", "Type"}:
             raise ValueError(f"'{item.key}' of a rule is not supported")
         words += ["not"] if item.key == "InvertRule" and parse_bool(item.value) else []
         words += [_RULE[item.key], item.value] if item.key in _RULE else []
+        words += [item.value] if item.key == "Type" and item.value != "table" else []
     if family == "both":
         raise ValueError("a rule for both address families: a site file has one for each")
     return parse_rule_words(words, ipv6=family == "ipv6")

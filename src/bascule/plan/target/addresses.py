@@ -190,9 +190,10 @@ def policy_rules(build: TargetBuilder, there: Iterable[RoutingRule]) -> tuple[Ro
         words = ["not"] if rule.inverted else []
         words += ["from", _short(rule.source or "all"), *(("to", _short(rule.to)) if rule.to is not None else ())]
         words += [word for pair in rule.selectors for word in pair]
-        words += ["lookup", NAMED.get(rule.table) or str(rule.table)]
+        words += ["lookup", NAMED.get(rule.table) or str(rule.table)] if rule.table is not None else []
         if rule.suppress_prefixlength is not None:
             words += ["suppress_prefixlength", str(rule.suppress_prefixlength)]
+        words += [rule.action] if rule.action else []
         wanted = RoutingRule(priority=rule.priority, words=tuple(words), ipv6=rule.ipv6)
         build.because(wanted.name, "it is declared", rule.place)
         named.append(wanted if wanted in others else replace(wanted, words=(*wanted.words, *OWN_RULE)))

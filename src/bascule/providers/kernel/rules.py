@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from bascule.model.host_links import RULE_ENDS
 from bascule.model.state import OWN_PROTOCOL, RoutingRule
 
 Json = Mapping[str, Any]
@@ -34,7 +35,7 @@ def read_rule(entry: Json, *, ipv6: bool) -> RoutingRule | None:
         if f"{key}_start" in entry:
             words += [argument, f"{entry[f'{key}_start']}-{entry[f'{key}_end']}"]
     words += ["l3mdev"] if "l3mdev" in entry else []
-    if table:
+    if table and entry.get("action") not in RULE_ENDS:  # networkd gives those a table, which the kernel never asks
         words += ["lookup", table]
     for key, argument in (("suppress_prefixlen", "suppress_prefixlength"), ("suppress_ifgroup", "suppress_ifgroup")):
         if key in entry:

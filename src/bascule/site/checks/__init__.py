@@ -13,7 +13,7 @@ from bascule.site.checks.bonds import check_bonds
 from bascule.site.checks.dhcp import check_dhcp, check_offers
 from bascule.site.checks.forwards import check_forwards
 from bascule.site.checks.guards import check_guards
-from bascule.site.checks.links import check_links, check_vlan_links
+from bascule.site.checks.links import check_links, check_rules, check_vlan_links
 from bascule.site.checks.mtus import check_mtus
 from bascule.site.checks.names import check_names
 from bascule.site.checks.networks import check_networks
@@ -30,6 +30,7 @@ CHECKS: tuple[Callable[[DocumentWiring], None], ...] = (
     check_networks,
     check_overlaps,
     check_uplinks,
+    check_rules,
     check_ports,
     check_bonds,
     check_vlan_links,

@@ -1,4 +1,4 @@
-"""Links of a host: NICs, bonds, bridges, VLAN links and taps share one set of names; what carries a VLAN link."""
+"""Links of a host: NICs, bonds, bridges, VLAN links and taps share one set of names; VLAN links; policy rules."""
 
 from __future__ import annotations
 
@@ -48,6 +48,23 @@ def check_links(wiring: DocumentWiring) -> None:
                 tap = nic.tap or derive_tap(guest_name, index)
                 path: Path = ("guests", guest_name, "nics", index)
                 see(tap, f"the tap '{tap}' of guest '{guest_name}'", (*path, "tap"), key=False)
+
+
+def check_rules(wiring: DocumentWiring) -> None:
+    """A policy rule selects packets of one address family, and says by a table or an action what becomes of them."""
+    found = wiring.found
+    for host, entry in wiring.document.hosts.items():
+        for index, rule in enumerate(entry.rules):
+            where: Path = ("hosts", host, "rules", index)
+            this = f"the rule with priority {rule.priority}"
+            versions = {f"ipv{prefix.version}" for prefix in (rule.from_, rule.to) if prefix is not None}
+            versions |= {rule.family} if rule.family else set()
+            if len(versions) > 1:
+                message = f"{this} speaks of IPv4 and of IPv6"
+                found.add("RULE", message, where, hint="write one rule for each address family")
+            if (rule.table is None) == (rule.action is None):
+                both = "both a table and an action" if rule.action else "neither a table nor an action"
+                found.add("RULE", f"{this} names {both}", where, hint="write 'table: 52', or 'action: unreachable'")
 
 
 def check_vlan_links(wiring: DocumentWiring) -> None:

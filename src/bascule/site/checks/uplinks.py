@@ -39,7 +39,6 @@ class _Host:
             self.bridge(name, bridge)
         self.enslaved()
         self.default_routes()
-        self.rules()
 
     def bond(self, name: IfName, bond: d.Bond) -> None:
         """Members are NICs of this host, on one network, each in one bond."""
@@ -343,16 +342,6 @@ class _Host:
                 hint=f"give it to a link with that tag: vlans: {{{tag}}}",
                 also=[("the tag", ("networks", segment.network or "", "vlan"))],
             )
-
-    def rules(self) -> None:
-        """A policy rule selects packets of one address family."""
-        for index, rule in enumerate(self.entry.rules):
-            versions = {f"ipv{prefix.version}" for prefix in (rule.from_, rule.to) if prefix is not None}
-            versions |= {rule.family} if rule.family else set()
-            if len(versions) > 1:
-                message = f"the rule with priority {rule.priority} speaks of IPv4 and of IPv6"
-                where: Path = (*self.top, "rules", index)
-                self.found.add("RULE", message, where, hint="write one rule for each address family")
 
     def default_routes(self) -> None:
         """One default gateway per family, reached from an address."""

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
+from bascule.model.host_links import RULE_ENDS
 from bascule.model.values import parse_ip_protocol, parse_span
 from bascule.site import parsers as p
 from bascule.site import scalars as s
@@ -78,12 +79,15 @@ class LinkRoute(Entry):
 
 
 class PolicyRule(Entry):
-    """Which packets are routed by which table; rules are looked up in the order of their priorities."""
+    """Which packets are routed by which table, or not at all; rules are looked up in the order of their priorities."""
 
     model_config = ConfigDict(title="a policy rule")
 
     priority: s.Priority = Field(description="The lowest is looked up first; the main table has 32766.")
-    table: s.Table = Field(description="The routing table.")
+    table: s.Table | None = Field(None, description="The routing table.")
+    action: Annotated[str, s.choice(*RULE_ENDS, noun="an action of a rule")] | None = Field(
+        None, description="In place of a table: the packets are dropped (blackhole) or refused (unreachable, prohibit)."
+    )
     from_: s.Subnet | None = Field(None, alias="from", description="Packets from these addresses.")
     to: s.Subnet | None = Field(None, description="Packets to these addresses.")
     iif: s.Text | None = Field(None, description="Packets that come in on this link; 'lo' are the host's own.")
