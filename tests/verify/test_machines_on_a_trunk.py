@@ -71,3 +71,27 @@ def test_a_router_on_one_trunk_hides_who_asks_from_the_other_network() -> None:
     words = [stage.words for leg in found.asked.answer.legs for stage in leg.stages if stage.name == "router"]
     assert words[0] == "rtr forwards it as 10.0.0.1"
     assert questions.why("office", "web", HTTP, site=site, wanted=True).result is Certainty.NO
+
+
+TRUNKS = """\
+site: trunks
+networks: {a: {subnet: 10.1.0.0/24}, b: {subnet: 10.2.0.0/24}, prod: {subnet: 10.30.0.0/24, vlan: 30}}
+hosts:
+  h1:
+    nics: {eth1: {network: a}, eth2: {network: b}}
+    bridges: {br1: {uplink: eth1, vlan_aware: true}, br2: {uplink: eth2, vlan_aware: true}}
+guests:
+  one: {host: h1, nics: [{bridge: br1, vlan: 30, address: 10.30.0.11/24}]}
+  two: {host: h1, nics: [{bridge: br2, vlan: 30, address: 10.30.0.12/24}]}
+  far: {host: h1, nics: [{bridge: br2, address: 10.2.0.13/24}]}
+"""
+
+
+def test_a_tagged_network_may_connect_two_trunks_outside() -> None:
+    """Their untagged networks differ, and by these alone each would be on a wire of its own."""
+    site = parse(TRUNKS.encode(), "trunks.yaml")
+    found = questions.why("one", "two", HTTP, site=site, wanted=True)
+    assert found.result is Certainty.UNKNOWN, found.asked.answer.blockers
+    pairs = {(pair.source, pair.target): pair.result for pair in questions.reach(site, wanted=True).pairs()}
+    assert pairs["one", "two"] is pairs["two", "one"] is Certainty.UNKNOWN
+    assert pairs["one", "far"] is Certainty.NO

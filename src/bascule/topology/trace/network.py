@@ -132,6 +132,7 @@ class HostNetwork(Struct, frozen=True, kw_only=True, dict=True):
     ``traced`` says whether a frame passes a bridge's rules, by both, as far as the switch itself was asked.
     ``awaited`` are routes that a wanted host will get from others, and that nobody knows yet.
     ``wires`` has the building's network that comes out at a link: two links of one network see each other there.
+    ``trunks`` are the links by which networks with a tag may come in beside that, on whichever wire.
     """
 
     state: HostState
@@ -145,6 +146,7 @@ class HostNetwork(Struct, frozen=True, kw_only=True, dict=True):
     called: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
     balanced: tuple[BalancedService, ...] = ()
     wires: Mapping[str, str] = field(default_factory=dict)
+    trunks: frozenset[str] = frozenset()
     traffic_control: Mapping[str, str] = field(default_factory=dict)  # the kinds of tc's filters on a link, not read
     flows: Mapping[str, tuple[LoadedRule, ...]] = field(default_factory=dict)
     traced: Mapping[tuple[str, str], bool] = field(default_factory=dict)
@@ -265,6 +267,10 @@ class HostNetwork(Struct, frozen=True, kw_only=True, dict=True):
         for other, name in self.wires.items():
             if wire is not None and name == wire and other != port:
                 yield other, self.bridge_of(other) or other
+
+    def has_trunk(self, segment: str) -> bool:
+        """Whether networks with a tag may come in by a port of a bridge."""
+        return any(str(one.name) in self.trunks for one in self.state.ports(IfName(segment)))
 
     def way_out(self, segment: str) -> str:
         """A link by which frames of a segment leave for the building; empty where there is none that works."""

@@ -214,11 +214,7 @@ class Walk(NeighbourSearch):
         own = self.network.host_side(end)
         owner = self.owners.find(segment, next_hop, asker, own)
         if owner is None:
-            code, text = self.owners.nobody(end, segment, next_hop, to)
-            elsewhere = self.target if self.target is not None and self.target.owns(self.version, next_hop) else None
-            if elsewhere is not None:
-                code = Code.NOT_ONE_SEGMENT
-                text = f"{elsewhere.name} is behind {elsewhere.port}, which is not on {segment}"
+            code, text = self.owners.nobody(end, segment, next_hop, to, self.target)
             passage.stop(code, text_of(self.version, next_hop), text, name="neighbour", where=segment)
             return self._nowhere(code)
         passage.fields |= {"ether saddr": end.mac, "ether daddr": owner.mac}

@@ -91,9 +91,17 @@ def host_to_ask(
     if not network.fdb:
         network = replace(network, fdb=tuple(static_entries(network.state)))
     if site is not None and host is not None:
-        network = replace(network, wires=wires(network, site, host))
+        network = replace(network, wires=wires(network, site, host), trunks=_trunks(site, host))
     known = parties(network, here, site, host, seen)
     return AskedHost(network=network, known=known, here=here, where=where, declared=_declared(site, host))
+
+
+def _trunks(site: Site, host: Host) -> frozenset[str]:
+    """The links by which networks with a tag may come into bridges that heed tags."""
+    if not any(network.vlan for network in site.networks.values()):
+        return frozenset()
+    aware = (bridge for bridge in host.bridges.values() if bridge.vlan_aware and bridge.vlan is None)
+    return frozenset(str(port.link) for bridge in aware for port in bridge.every_port)
 
 
 def _declared(site: Site | None, host: Host | None) -> dict[str, str]:

@@ -49,8 +49,18 @@ class OwnerLookup:
             return AddressOwner(HOST, self.network.mac_of(own))
         return None
 
-    def nobody(self, end: WireEnd, segment: str, number: int, to: int) -> tuple[Code, str]:
-        """What is said where nobody is found whom an end sends to: a gateway may stand in the building, undeclared."""
+    def nobody(self, end: WireEnd, segment: str, number: int, to: int, elsewhere: WireEnd | None) -> tuple[Code, str]:
+        """What is said where nobody is found whom an end sends to.
+
+        A gateway may stand in the building, undeclared. Who is ``elsewhere`` on the host may be reached outside, by a
+        network with a tag that comes in on both wires.
+        """
+        if elsewhere is not None and elsewhere.owns(self.version, number):
+            bridge = self.network.bridge_of(elsewhere.port)
+            if self.network.has_trunk(segment) and self.network.has_trunk(bridge):
+                text = f"whether a network with a tag connects {segment} and {bridge} outside is not known"
+                return Code.UNKNOWN_OUTSIDE, text
+            return Code.NOT_ONE_SEGMENT, f"{elsewhere.name} is behind {elsewhere.port}, which is not on {segment}"
         said = text_of(self.version, number)
         known = self.ends.owned(self.version, number) or (self.version, number) in self.network.own_addresses
         wire = self.network.way_out(segment) if number != to and not known else ""

@@ -29,6 +29,8 @@ class SeparateSegments:
         first, second = (self._network.bridge_of(end.port) or str(end.port) for end in ends)
         if self._hands_on or first == second:
             return False
+        if self._network.has_trunk(first) and self._network.has_trunk(second):
+            return False
         wires, others = self._wires(first), self._wires(second)
         return wires is not None and others is not None and wires.isdisjoint(others)
 
