@@ -169,3 +169,15 @@ def test_t08_a_guest_whose_nics_change_places_loses_nothing_for_good(real_host: 
     assert not [change for change in plan.changes if change.for_good]
     alone = real_host.plan(two.replace("bridge: br0, address", "bridge: lone, address"))
     assert [change.cuts for change in alone.changes if change.for_good] == [("web",)]
+
+
+def test_a_container_of_the_file_is_no_wire_of_its_neighbours_and_undo_brings_the_wire_with_it(dmz: Field) -> None:
+    site = OTHER % "br9" + "guests: {www: {host: kvm, nics: [{bridge: br9, tap: www.0, address: 192.168.1.80/24}]}}\n"
+    plan = dmz.plan(site)
+    assert {str(one.subject): one.guests for one in plan.changes if "vnet7" in one.guests} == {
+        "eth1": ("www", "vnet7")
+    }, "www.0 is a veth as the end of a cable is one"
+    assert dmz.bascule("apply", dmz.site(site), "--yes", "--no-confirm").returncode == 0
+    undone = dmz.bascule("undo", "--yes")
+    assert "loses the wire" not in undone.stdout, "eth1 comes back to br-dmz as www.0 does"
+    assert undone.returncode == 0

@@ -106,7 +106,7 @@ def on_one_bridge(number: int, kind: str = "") -> tuple[Site, HostState]:
 
 def lost(number: int) -> Callable[[], object]:
     site, state = on_one_bridge(number)
-    return lambda: (losses(state, state, site.hosts["h"].nics), prepare_from(site, site.hosts["h"], state))
+    return lambda: (losses(state, state), prepare_from(site, site.hosts["h"], state))
 
 
 def test_four_times_the_guests_of_one_bridge_are_four_times_the_work() -> None:

@@ -36,9 +36,10 @@ def guest_ports(state: HostState, nics: Collection[str]) -> Mapping[IfName, IfNa
 
 def wires_of(state: HostState, bridge: IfName, nics: Collection[str]) -> frozenset[str]:
     """The links that a bridge's frames leave the host by, down to the hardware."""
-    there = state.links.get(bridge)
-    ports = (port for port in state.ports(bridge) if there is not None and _is_wire(port, there, nics))
-    return frozenset(name for port in ports for name in management_path(state, port.name)) - {bridge}
+    there, ports = state.links.get(bridge), state.ports(bridge)
+    wires = {port.name for port in ports if there is not None and _is_wire(port, there, nics)}
+    guests = {port.name for port in ports} - wires  # the path of a wire leads into its own bridge as well
+    return frozenset(name for wire in wires for name in management_path(state, wire)) - guests - {bridge}
 
 
 def refuse_stranded(before: HostState, after: HostState, nics: Collection[str], place: Place | None) -> None:
@@ -119,8 +120,19 @@ def _has_cable(state: HostState, bridge: IfName, nics: Collection[str]) -> bool:
     return any(_is_wire(port, own, nics) and not isinstance(port.options, Other) for port in state.ports(bridge))
 
 
-def losses(before: HostState, after: HostState, nics: Collection[str] = ()) -> tuple[tuple[str, str], ...]:
-    """What each guest's port loses that is left without its bridge or without a wire, for people."""
+def losses(before: HostState, after: HostState) -> tuple[tuple[str, str], ...]:
+    """What each guest's port loses that is left without its bridge or without a wire, for people.
+
+    A link that is a wire in one of the states is one in the other: only a bridge of ours tells it from a guest's.
+    """
+    nics = {
+        port.name
+        for state in (before, after)
+        for name, bridge in state.links.items()
+        if bridge.is_bridge
+        for port in state.ports(name)
+        if _is_wire(port, bridge, ())
+    }
     wires, guests = lost_wires(before, after, nics), guest_ports(before, nics)
     found = []
     for name, bridge in guests.items():
