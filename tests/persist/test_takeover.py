@@ -110,6 +110,18 @@ HOSTS = {
         restart="stop; /usr/libexec/netplan/generate; start",
         away="/etc/netplan/00-installer.yaml",
     ),
+    "netplan for NetworkManager": Host(
+        files={
+            "etc/netplan/01-network-manager-all.yaml": "network: {version: 2, renderer: NetworkManager}\n",
+            "etc/netplan/90-NM-lan.yaml": "network:\n  version: 2\n  ethernets:\n    eth2:\n"
+            "      addresses: [192.168.1.10/24]\n      routes: [{to: default, via: 192.168.1.1}]\n",
+        },
+        before=NETWORKD.replace("start()", "networkd()").replace("stop()", "stop_networkd()") + MANAGER + SYSTEMD,
+        up="/usr/libexec/netplan/generate; start",
+        reload="/usr/libexec/netplan/generate; networkd; nmcli connection reload",
+        restart="stop; stop_networkd; /usr/libexec/netplan/generate; networkd; start",
+        away="/etc/netplan/90-NM-lan.yaml",
+    ),
     "ifupdown": Host(
         files={"etc/network/interfaces": INTERFACES, "etc/network/interfaces.d/installer": ETH2},
         before="",
@@ -204,11 +216,15 @@ def test_no_frame_is_lost_and_no_tap_leaves(name: str, tmp_path: Path) -> None:
     assert len(said) == 8, seen.stdout + seen.stderr
     _, pinged, behind, port, reloaded, restarted, applied, undone = said
     print(*said, seen.stderr)
-    assert f"kept after a restart by: {name.removesuffix('2')}," in applied
+    assert f"kept after a restart by: {name.removesuffix('2').partition(' ')[0]}," in applied
     assert "written: " in applied
+    assert "lease" not in applied, "the address was given by hand"
     assert lost(pinged) == 0, pinged
     assert lost(behind) == 0, behind
-    assert lost(undone) <= 1, undone  # between the port's leaving and the route's, answers go where nobody is
+    # two managers let the link go one after the other where netplan had it from NetworkManager
+    assert lost(undone) <= (10 if " for " in name else 1), (
+        undone
+    )  # between the port's leaving and the route's, answers go where nobody is
     assert len(set(port.split())) == 1, port  # in the bridge, and never out of it
     assert "br2" not in seen.links
     assert "192.168.1.10/24" in seen.addresses("eth2")

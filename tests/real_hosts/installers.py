@@ -183,6 +183,8 @@ UNIT = "[Match]\nName=eth0\n[Network]\nAddress=192.168.1.10/24\n"
 ANY = "[Match]\nName=eth*\n[Network]\nDHCP=yes\n"
 PLAN = "network: {version: 2, ethernets: {eth0: {addresses: [192.168.1.10/24]}}}\n"
 ALL = "network:\n  version: 2\n  ethernets:\n    %s:\n      match: {name: 'eth*'}\n      dhcp4: true\n"
+DESKTOP = "network:\n  version: 2\n  renderer: NetworkManager\n"
+GROUP = "network:\n  version: 2\n  ethernets:\n    renderer: NetworkManager\n"
 STATIC = " inet static\n  address 192.168.1.10/24\n"
 HOME = f"iface home{STATIC}"
 LOOPBACK = "auto lo\niface lo inet loopback\n"
@@ -216,6 +218,12 @@ OTHERS = {
         dialect="netplan", files={f"{NETPLAN}a.yaml": PLAN, f"{NETPLAN}b.yaml": "network:\n  ethernets:\n    eth0:\n"
                                   "      mtu: 1500\n    # storage\n    eth1:\n      dhcp4: true\n"},
         goes={f"{NETPLAN}a.yaml": "", f"{NETPLAN}b.yaml": "    # storage\n    eth1:\n      dhcp4: true\n"}),
+    "a desktop's word for all links": Others(
+        dialect="netplan", files={f"{NETPLAN}01.yaml": DESKTOP + "  ethernets:\n    eth0:\n      dhcp4: true\n"},
+        goes={f"{NETPLAN}01.yaml": DESKTOP}),
+    "a word for all links of a group": Others(
+        dialect="netplan", files={f"{NETPLAN}01.yaml": GROUP + "    eth0: {dhcp4: true}\n    eth1: {dhcp4: true}\n"},
+        goes={f"{NETPLAN}01.yaml": GROUP + "    eth1: {dhcp4: true}\n"}),
     "an id whose unit comes first": Others(
         dialect="netplan", files={f"{NETPLAN}a.yaml": ALL % "all"}, refused=f"'/{NETPLAN}a.yaml' would change"),
     "an id whose unit comes later": Others(dialect="netplan", files={f"{NETPLAN}a.yaml": ALL % "zz"}),

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from bascule import workflow
 from bascule.apply.prepare import prepare
@@ -171,6 +172,12 @@ def test_d1_files_of_others_for_the_nic(what: str, state: HostState, tmp_path: P
     persister.write(state)
     again, _ = find_persister(site, site.hosts["kvm"], root=str(tmp_path))
     assert again is not None and again.changes(state) == ()
+    if case.dialect == "netplan":  # the last file's word for all links would be the one for links of others as well
+        network = yaml.safe_load((tmp_path / "etc/netplan/60-bascule.yaml").read_text())["network"]
+        assert "renderer" not in network
+        assert {each["renderer"] for group in ("ethernets", "bridges") for each in network[group].values()} == {
+            "networkd"
+        }
     notes = [f"{note.subject}: {note.text}" for note in persister.notes if note.kind == "warning"]
     assert [note[: len(case.told)] for note in notes] == ([case.told] if case.told else [])
 

@@ -70,6 +70,17 @@ def pairs(node: Node | None) -> list[tuple[yaml.ScalarNode, Node]]:
     return [(key, value) for key, value in node.value if isinstance(key, yaml.ScalarNode)]
 
 
+def definitions(group: Node) -> list[tuple[yaml.ScalarNode, Node]]:
+    """What a group of links defines, without the renderer that it may name for all of them."""
+    return [(key, body) for key, body in pairs(group) if key.value != "renderer"]
+
+
+def renderer_of(mapping: Node) -> str:
+    """Who is to make what this mapping says, or nothing where it does not say."""
+    found = (body for key, body in pairs(mapping) if key.value == "renderer" and isinstance(body, yaml.ScalarNode))
+    return next((str(body.value) for body in found), "")
+
+
 def text_of(node: Node) -> str:
     """A scalar's text."""
     if not isinstance(node, yaml.ScalarNode):

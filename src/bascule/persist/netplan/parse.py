@@ -20,11 +20,13 @@ from bascule.persist.netplan import BOND_WORDS
 from bascule.persist.netplan.dropins import read_dropins
 from bascule.persist.netplan.nodes import (
     Node,
+    definitions,
     in_words,
     items_of,
     networks,
     pairs,
     refused_members,
+    renderer_of,
     text_of,
     texts_of,
 )
@@ -97,12 +99,11 @@ class NetplanFiles:
 
     def names(self, path: str, network: yaml.MappingNode) -> None:
         """Which links the ids stand for: the id itself, ``set-name``, or the known NICs that ``match`` fits."""
-        for group, definitions in pairs(network):
-            if group.value == "renderer" and isinstance(definitions, yaml.ScalarNode):
-                self.renderer = definitions.value
+        self.renderer = renderer_of(network) or self.renderer
+        for group, links in pairs(network):
             if group.value not in KINDS:
                 continue
-            for name, body in pairs(definitions):
+            for name, body in definitions(links):
                 ident = str(name.value)
                 keys = {str(key.value): value for key, value in pairs(body)}
                 known = self.matched.setdefault(ident, {})
@@ -135,21 +136,24 @@ class NetplanFiles:
 
     def read(self, path: str, network: yaml.MappingNode) -> None:
         """One file."""
-        for group, definitions in pairs(network):
+        for group, links in pairs(network):
             if group.value in KINDS:
-                for name, body in pairs(definitions):
+                renderer = renderer_of(links)
+                for name, body in definitions(links):
                     kind = KINDS[group.value]
+                    if renderer:
+                        self.manager.update(dict.fromkeys(self.called[str(name.value)], renderer))
                     if odd := foreign_kind(kind, body):
                         self._bar(path, name, body, odd)
                     else:
                         self._definition(path, SWITCHES.get(kind, kind) if is_switched(body) else kind, name, body)
             elif group.value not in {"version", "renderer"}:
                 kind = {"wifis": "wireless", "openvswitch": "Open vSwitch's"}.get(group.value, f"among {group.value}")
-                for name, body in pairs(definitions):
+                for name, body in definitions(links):
                     self._bar(path, name, body, kind)
                     for link, why in refused_members(group.value, name, body, self.called):
                         self.builder.bar(link, f"{why}, which is not supported")
-                if not pairs(definitions):
+                if not definitions(links):
                     self.leave(path, group, str(group.value), "such links are not supported")
 
     def _bar(self, path: str, ident: yaml.ScalarNode, body: Node, kind: str) -> None:

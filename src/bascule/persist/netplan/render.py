@@ -73,7 +73,7 @@ def render(config: NetworkConfig) -> dict[str, str]:
             of_switch = is_switch(config.links.get(link.master or link.name))
             files |= _dropins(link, besides, gaps, of_switch=of_switch)
     gaps.check()
-    tree = {"network": {"version": 2, "renderer": "networkd", **{key: value for key, value in groups.items() if value}}}
+    tree = {"network": {"version": 2, **{key: value for key, value in groups.items() if value}}}
     files[FILE] = "\n".join(block(tree, 0, 3)) + "\n"
     if any(map(is_switch, config.links.values())):
         files[SWITCH_UNITS] = ini.write(BEHIND_SWITCHD)
@@ -84,7 +84,8 @@ def render(config: NetworkConfig) -> dict[str, str]:
 
 
 def _link(link: LinkConfig, members: list[LinkConfig]) -> dict[str, Any]:
-    out: dict[str, Any] = {}
+    # said of each link: one word for all would also take from NetworkManager whatever other files leave to it
+    out: dict[str, Any] = {"renderer": "networkd"}
     if link.pin_mac and not link.pin_path:
         out["match"] = {"macaddress": link.pin_mac}
         out["set-name"] = link.name

@@ -10,7 +10,7 @@ import yaml
 from bascule.model.values import IfName
 from bascule.persist.formats.builder import Builder
 from bascule.persist.netplan.dropins import UNIT
-from bascule.persist.netplan.nodes import networks, pairs
+from bascule.persist.netplan.nodes import definitions, networks, pairs, renderer_of
 from bascule.persist.netplan.parse import KINDS, NetplanFiles
 from bascule.persist.networkd import FOLDER as UNITS
 from bascule.persist.parsed import Files, Hardware
@@ -33,17 +33,18 @@ def without(files: Files, names: Collection[IfName], hardware: Hardware) -> dict
 
 
 def _cut(text: str, network: yaml.MappingNode, ids: Collection[str]) -> str | None:
-    """The text without these definitions; None where no definition is left in it."""
+    """The text without these definitions; None where nothing is left in it that means anything."""
     doomed: list[tuple[yaml.Node, Entry]] = []  # each with the mapping that it stands in
-    left = False
-    for group, definitions in pairs(network):
+    left = renderer_of(network) not in {"", "networkd"}  # who makes what other files say, and what none says
+    for group, links in pairs(network):
         if group.value in {"version", "renderer"}:
             continue
-        mine = [(key, body) for key, body in pairs(definitions) if group.value in KINDS and str(key.value) in ids]
-        if mine and len(mine) == len(pairs(definitions)):
-            doomed.append((network, (group, definitions)))
+        entries = definitions(links)
+        mine = [(key, body) for key, body in entries if group.value in KINDS and str(key.value) in ids]
+        if mine and len(mine) == len(entries):
+            doomed.append((network, (group, links)))
         else:
-            doomed += [(definitions, entry) for entry in mine]
+            doomed += [(links, entry) for entry in mine]
             left = True
     if not doomed:
         return text
