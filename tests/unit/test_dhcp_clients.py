@@ -176,6 +176,14 @@ def test_what_the_plan_says() -> None:
     networkd = DhcpClient(kind="networkd", links=("eth0",), daemon="systemd-networkd")
     words = "along: systemd-networkd continues with the lease of 10.0.0.5 on br0 when it reads the files of this change"
     assert told(None, daemon=networkd) == ([words], 0)
+    manager = DhcpClient(kind="NetworkManager", links=("eth0",), daemon="NetworkManager")
+    static = AddressMove(link=ETH0, to=BR0, addresses=(Address(ip="10.0.0.5/24"),))
+    assert leases([static], [], {ETH0: manager}).notes == (), "an address that it was told keeps no lease"
+    assert leases([AddressMove(link=ETH0, to=None, addresses=())], [], {ETH0: manager}).notes == ()
+    (note,) = leases([replace(static, to=None)], [], {ETH0: manager}).notes
+    assert (
+        note.text == "NetworkManager runs on it and would give it an address again: stop it, this link becomes a port"
+    )
     (text,), count = told(None)
     assert text == (
         "warning: 10.0.0.5/24 has a lifetime, and no DHCP client was found that keeps it: on br0 it ends in 600 s "

@@ -92,7 +92,9 @@ def leases(
             here.append(daemons[move.link])
         for client in here:
             handover = _handover(client, move)
-            notes.append(_told(client, move, handover))
+            given = move.addresses if move.to is None else [one for one in move.addresses if one.dynamic]
+            if given or not client.daemon:  # a manager that manages the link keeps no lease by that alone
+                notes.append(_told(client, move, handover))
             if handover is not None:
                 handovers.append(handover)
         if not here and move.to is not None and sees_all:
