@@ -99,3 +99,17 @@ def test_d01_a_second_ipv4_address_on_a_port_is_reached_by_way_of_the_bridge(rea
     assert real_host.pings(real_host.pc, "192.168.1.11")
     real_host.batch("addr add fd00:1::50/64 dev eth0 nodad\n", real_host.pc)
     assert not real_host.pings(real_host.pc, "fd00:1::11")
+
+
+@pytest.mark.parametrize("behind", ["10.9.9.9/24", "10.9.9.9/24 10.9.9.7/24 172.16.0.1/16 192.168.1.12/24"])
+def test_d01_an_address_comes_back_before_those_of_other_subnets_that_stayed(real_host: Field, behind: str) -> None:
+    """By a route without a router of a subnet the host speaks from the first address of its link."""
+    for address in behind.split():
+        real_host.ip(f"address add {address} dev eth0")
+    real_host.batch("route add 198.51.100.0/24 dev eth0\n")
+    path = real_host.site(AS_FOUND.replace("from-uplink", "192.168.1.10/24, gateway: 192.168.1.1"))
+    before = addresses(real_host, "eth0"), real_host.ip("route show"), real_host.ip("route get 198.51.100.1")
+    assert real_host.bascule("apply", path, "--yes", "--no-confirm").returncode == 0
+    assert real_host.document("plan", path)["changes"] == []
+    assert real_host.bascule("undo", "--yes").returncode == 0
+    assert (addresses(real_host, "eth0"), real_host.ip("route show"), real_host.ip("route get 198.51.100.1")) == before

@@ -13,6 +13,7 @@ from bascule.plan.change import Command, Risk
 from bascule.plan.step import Phase, Step, ip, step
 
 DEFAULT_METRIC = 256  # of a route to an IPv6 prefix (IP6_RT_PRIO_ADDRCONF)
+_Subnet = tuple[str, str]  # the scope and the network
 LONGEST_S = 0xFFFFFFFE  # the most that has an end (INFINITY_LIFE_TIME of net/addrconf.h is one more)
 
 
@@ -38,9 +39,9 @@ def address_steps(
     if again:
         commands = [_delete(new.name, a) for a in reversed(old.addresses) if a.ip in again]
         commands += [ip(*_address_words(new.name, a)) for a in new.addresses if a.ip in again]
-        yield step(
-            fresh, new.name, f"addresses {', '.join(again)} in order", *commands, risk=Risk.CHANGES, about="addresses"
-        )
+        gone, stay = (", ".join(ip for ip in again if (ip in ips) is there) for there in (False, True))
+        action = f"remove address {gone}, then set {stay} anew" if gone else f"addresses {stay} in order"
+        yield step(fresh, new.name, action, *commands, risk=Risk.CHANGES, about="addresses")
     for address in _first_first(new.addresses):
         raised = new.up and not old.up and ":" in address.ip and not address.is_link_local
         if (address in kept and not raised and address.ip not in ahead) or address.ip in again:
@@ -168,28 +169,42 @@ def _delete(name: str, address: Address) -> Command:
 
 
 def out_of_order(old: Link, new: Link) -> tuple[str, ...]:
-    """The IPv4 addresses that must be set anew, because the first one of their subnet becomes another one.
+    """The IPv4 addresses that must be set anew, because another one becomes the first of their subnet, or of the link.
 
     The first is the one that the host speaks with, and the others go when it goes (unless promote_secondaries is
-    set). So where adding and deleting alone would not end in the wanted order, all of the subnet's are set anew.
+    set). So where adding and deleting alone would not end in the wanted order, all of the subnet's are set anew, and
+    with them the subnets that come behind it.
     """
     before, after = _subnets(old), _subnets(new)
-    found: list[str] = []
-    for subnet, wanted in after.items():
-        seen = before.get(subnet, [])
-        if seen and (
-            seen[0] not in wanted or [x for x in seen if x in wanted] != wanted[: len(set(seen) & set(wanted))]
-        ):
-            found += [*wanted, *(x for x in seen if x not in wanted)]
-    return tuple(found)
+    anew = {
+        subnet
+        for subnet, wanted in after.items()
+        if (seen := before.get(subnet, []))
+        and (seen[0] not in wanted or [x for x in seen if x in wanted] != wanted[: len(set(seen) & set(wanted))])
+    }
+    anew |= _to_the_end(before, after, anew)
+    found = [[*after[key], *(x for x in before[key] if x not in after[key])] for key in after if key in anew]
+    return tuple(ip for ips in found for ip in ips)
 
 
-def _subnets(link: Link) -> dict[str, list[str]]:
+def _to_the_end(before: Collection[_Subnet], after: Collection[_Subnet], anew: Collection[_Subnet]) -> set[_Subnet]:
+    """The subnets that must be set anew to come behind others: the kernel puts a new one behind those of its scope."""
+    found = set()
+    for scope in {scope for scope, _ in after}:
+        there, stays = iter([subnet for subnet in before if subnet[0] == scope]), True
+        for subnet in after:
+            if subnet[0] == scope:
+                stays = stays and subnet not in anew and subnet in there
+                found |= {subnet} if not stays and subnet in before else set()
+    return found
+
+
+def _subnets(link: Link) -> dict[_Subnet, list[str]]:
     """The IPv4 addresses of each subnet, in order."""
-    found: dict[str, list[str]] = {}
+    found: dict[_Subnet, list[str]] = {}
     for address in link.addresses:
         if ":" not in address.ip and not address.peer:
-            found.setdefault(str(ip_interface(address.ip).network), []).append(address.ip)
+            found.setdefault((address.scope, str(ip_interface(address.ip).network)), []).append(address.ip)
     return found
 
 
