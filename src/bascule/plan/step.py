@@ -67,7 +67,7 @@ class Context(Struct, frozen=True, kw_only=True):
     guests: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     running: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     management: frozenset[str] = frozenset()
-    otherwise: str = "it is not in the file any more"
+    otherwise: str = "it is not in the file"
 
 
 class Step(Struct, frozen=True):
