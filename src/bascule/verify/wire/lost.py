@@ -151,8 +151,11 @@ class LossReasons:
         """The host asked for its neighbour and was answered, and nothing followed: it has not taken the answer."""
         source, heard = str(question.source.link), SeenOn.of(track.found, self._host.name)
         by = source if source in heard.came else str(nic.tap) if self._is_above(source, self._bridge(nic)) else ""
-        if question.protocol is Protocol.ARP or track.asked or by not in heard.came:
+        if question.protocol is Protocol.ARP or track.asked:
             return ""
+        if by not in heard.came:  # the kernel may have looked for it before anybody listened
+            why = "; ".join(self._refuses(source, question))
+            return f"it never left {self._host.name} by {source}, which takes no ARP reply to it: {why}" if why else ""
         search = "ARP request" if question.address and question.address.version == 4 else "neighbour solicitation"
         said = f"its {search} was answered by {by}, and the host did not take the answer"
         return f"{said}: {'; '.join(self._refuses(source, question)) or self._not_delivered(source)}"
