@@ -86,7 +86,8 @@ def test_what_stands_on_the_bridge_goes_with_it_and_is_named(real_host: Field) -
     assert said["ok"], said
     lost = {one["port"]: one["text"] for one in said["losses"]}
     assert lost == {
-        "fwpr100p0": "loses its bridge br0, which is removed; tap100i0 behind it as well",
+        "fwpr100p0": "loses its bridge br0, which is removed",
+        "tap100i0": "loses the wire: fwbr100i0 does not have eth0 any more",
         **dict.fromkeys(above, "is deleted with br0, on which it is built"),
     }
     assert real_host.pings(real_host.pc, "192.168.1.10")

@@ -38,3 +38,13 @@ def test_d20_a_rehearsal_says_who_else_names_the_nic(real_host: Field) -> None:
     assert any("inet mine" in text for _, _, text in told)
     (plan,) = real_host.document("rehearse", site)["plans"]
     assert told <= {(n["kind"], n["subject"], n["text"]) for n in plan["notes"]}
+
+
+def test_d20_a_quiet_rehearsal_says_what_apply_will_refuse(real_host: Field) -> None:
+    site = real_host.site(ONE_NIC)
+    assert real_host.bascule("rehearse", site, "-q", "--root", str(real_host.folder)).stdout.count("refuse") == 0
+    real_host.ip("link add shim0 link eth0 type macvlan mode bridge")
+    refused = "eth0 cannot become a port of br0 while the macvlan shim0 sits on it"
+    assert f"error[NIC-SHARED]: {refused}" in real_host.bascule("apply", site, "--yes").stderr
+    said = " ".join(real_host.bascule("rehearse", site, "-q").stdout.split())
+    assert f"apply will refuse this: NIC-SHARED: {refused}" in said

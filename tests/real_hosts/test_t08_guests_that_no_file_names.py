@@ -181,3 +181,26 @@ def test_a_container_of_the_file_is_no_wire_of_its_neighbours_and_undo_brings_th
     undone = dmz.bascule("undo", "--yes")
     assert "loses the wire" not in undone.stdout, "eth1 comes back to br-dmz as www.0 does"
     assert undone.returncode == 0
+
+
+BETWEEN = """\
+link add br-in type bridge
+link add in0 type veth peer name out0
+link set in0 up master br-in
+link set out0 up master br-dmz
+link set br-in up
+"""
+
+
+@pytest.mark.parametrize(("bridge", "lost"), [("br9", {"vnet7", "www.0", "ct0"}), ("br-in", set())])
+def test_guests_behind_a_cable_between_two_bridges_have_the_wire_of_the_other_one(
+    dmz: Field, bridge: str, lost: set[str]
+) -> None:
+    """The ends of the cable are no guests; and where the other bridge takes the NIC, nobody loses it."""
+    dmz.batch(BETWEEN)
+    dmz.guest("ct", "ct0", "192.168.1.81/24", bridge="br-in")
+    plan = dmz.plan(OTHER % bridge)
+    assert {name for change in plan.changes if change.for_good for name in change.cuts} == lost
+    assert {name for one in plan.changes if one.subject == "eth1" for name in one.guests} == {"vnet7", "www.0", "ct0"}
+    assert dmz.bascule("apply", dmz.site(OTHER % bridge), "--yes", "--no-confirm").returncode == 0
+    assert dmz.pings(dmz.pc, "192.168.1.81", 1) == (not lost)

@@ -36,10 +36,36 @@ def guest_ports(state: HostState, nics: Collection[str]) -> Mapping[IfName, IfNa
 
 def wires_of(state: HostState, bridge: IfName, nics: Collection[str]) -> frozenset[str]:
     """The links that a bridge's frames leave the host by, down to the hardware."""
-    there, ports = state.links.get(bridge), state.ports(bridge)
-    wires = {port.name for port in ports if there is not None and _is_wire(port, there, nics)}
-    guests = {port.name for port in ports} - wires  # the path of a wire leads into its own bridge as well
-    return frozenset(name for wire in wires for name in management_path(state, wire)) - guests - {bridge}
+    joined = _joined(state, bridge)
+    ports = {port.name: each for each in joined for port in state.ports(each.name)}
+    wires = {name for name, each in ports.items() if _is_wire(state.links[name], each, nics)}
+    # the path of a wire leads into its own bridge as well
+    inside = {each.name for each in joined} | (ports.keys() - wires)
+    return frozenset(name for wire in wires for name in management_path(state, wire)) - inside
+
+
+def is_between(state: HostState, name: IfName) -> bool:
+    """Whether a link is one end of a cable between two bridges of the host: behind it are others, it is no guest's."""
+    return _far_bridge(state, name) is not None
+
+
+def _far_bridge(state: HostState, name: IfName) -> Link | None:
+    """The other bridge to which a port is the cable."""
+    far = state.links.get(state.links[name].parent or IfName(""))
+    if far is None or far.options.kind != "veth" or state.bridge_of(name) is None:
+        return None
+    return state.bridge_of(far.name)
+
+
+def _joined(state: HostState, bridge: IfName) -> list[Link]:
+    """A bridge with those that cables connect it with."""
+    found: dict[IfName, Link] = {}
+    waiting = [state.links.get(bridge)]
+    while waiting:
+        if (each := waiting.pop()) is not None and each.name not in found:
+            found[each.name] = each
+            waiting += [_far_bridge(state, port.name) for port in state.ports(each.name)]
+    return list(found.values())
 
 
 def refuse_stranded(before: HostState, after: HostState, nics: Collection[str], place: Place | None) -> None:
@@ -82,7 +108,7 @@ def lost_wires(before: HostState, after: HostState, nics: Collection[str]) -> Ma
         left = has[there[name]] if name in there else NO_WIRES
         # a tunnel that is left leads elsewhere than the cable that is gone
         stays = left.cable if had[bridge].cable else bool(left.links)
-        if had[bridge].links and not stays and name in after.links:
+        if had[bridge].links and not stays and name in after.links and not is_between(before, name):
             found[name] = had[bridge].links | {bridge}
     return found
 
@@ -102,22 +128,23 @@ def _wires_of_each(state: HostState, bridges: Iterable[IfName], nics: Collection
     return {each: _Wires(wires_of(state, each, nics), _has_cable(state, each, nics)) for each in set(bridges)}
 
 
-def _behind(state: HostState, name: IfName) -> str:
-    """The guests' ports of a bridge to which a port is the cable, in words: Proxmox has a bridge for each tap."""
-    far = state.links.get(state.links[name].parent or IfName(""))
-    if far is None or far.options.kind != "veth" or state.bridge_of(far.name) is None:
-        return ""
-    return ", ".join(port.name for port in state.ports(far.master or "") if port.name != far.name)
+def _behind(state: HostState, name: IfName) -> list[IfName]:
+    """The guests' ports of a bridge to which a port is the cable: Proxmox has a bridge for each tap."""
+    far = _far_bridge(state, name)
+    return [] if far is None else [port.name for port in state.ports(far.name) if port.name != state.links[name].parent]
 
 
 def _named(state: HostState, ports: Sequence[IfName]) -> str:
-    behind = [(name, _behind(state, name)) for name in ports]
+    behind = [(name, ", ".join(_behind(state, name))) for name in ports]
     return ", ".join(f"{name} (with {more} behind it)" if more else name for name, more in behind)
 
 
 def _has_cable(state: HostState, bridge: IfName, nics: Collection[str]) -> bool:
-    own = state.links[bridge]
-    return any(_is_wire(port, own, nics) and not isinstance(port.options, Other) for port in state.ports(bridge))
+    return any(
+        _is_wire(port, each, nics) and not isinstance(port.options, Other)
+        for each in _joined(state, bridge)
+        for port in state.ports(each.name)
+    )
 
 
 def losses(before: HostState, after: HostState) -> tuple[tuple[str, str], ...]:
@@ -140,7 +167,7 @@ def losses(before: HostState, after: HostState) -> tuple[tuple[str, str], ...]:
             continue
         if (now := after.bridge_of(name)) is None:
             words = f"loses its bridge {bridge}" + ("" if bridge in after.links else ", which is removed")
-            behind = _behind(before, name)
+            behind = ", ".join(port for port in _behind(before, name) if port not in wires)
             found.append((name, words + (f"; {behind} behind it as well" if behind else "")))
         elif name in wires:
             gone = ", ".join(sorted(wires[name] - guests.keys() - {bridge}))

@@ -75,7 +75,7 @@ def command(
     """
     from bascule import workflow
     from bascule.cli.entry import emit
-    from bascule.cli.show.verdicts import not_proven, show_failures
+    from bascule.cli.show.verdicts import not_proven
 
     _look_ahead(site_file, highlight, report_file)
     progress = steps(as_json=as_json)
@@ -88,7 +88,7 @@ def command(
     if as_json:
         pass
     elif output_style().quiet:
-        show(show_failures(seen.checks, seen.outcomes, columns=width()))
+        show(_wrong(seen, columns=width()))
     else:  # before the report, whose file may fail
         show(_in_words(seen, picture=not no_picture, columns=width(), chosen=chosen))
     if seen.ok and not ok and not as_json:
@@ -101,6 +101,16 @@ def command(
     if as_json:
         emit("rehearse", {**_as_json(seen), "ok": ok})
     return 0 if ok else 1
+
+
+def _wrong(seen: Rehearsal, *, columns: int) -> str:
+    """With -q: what failed, and what the plans warn of, as that apply will refuse one here."""
+    from bascule.cli.show.plan import show_plan
+    from bascule.cli.show.verdicts import show_failures
+
+    failed = show_failures(seen.checks, seen.outcomes, columns=columns)
+    warned = (show_plan(name, plan, columns=columns) for name, plan in seen.plans.items())
+    return "\n\n".join(filter(None, (failed.rstrip("\n"), *warned)))
 
 
 def _look_ahead(site_file: str, highlight: str | None, report_file: str | None) -> None:

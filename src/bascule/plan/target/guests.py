@@ -9,7 +9,7 @@ from bascule.model.links import BridgePort
 from bascule.model.links.options import ON_OFF
 from bascule.model.site import GuestNic
 from bascule.model.values import IfName, bridge_name
-from bascule.plan.guest_ports import guest_ports, wires_of
+from bascule.plan.guest_ports import guest_ports, is_between, wires_of
 from bascule.plan.target.builder import TargetBuilder
 from bascule.plan.target.port_vlans import port_vlans
 
@@ -112,7 +112,7 @@ def count_foreign(build: TargetBuilder) -> None:
     """The ports that no file names are guests as well: of their bridge, and of the wires that it leaves the host by."""
     named = {nic.tap for nic in build.site.guest_nics(build.host.name)}
     found = guest_ports(build.observed, build.host.nics)
-    foreign = {name: bridge for name, bridge in found.items() if name not in named}
+    foreign = {name: at for name, at in found.items() if name not in named and not is_between(build.observed, name)}
     wires = {each: sorted(wires_of(build.observed, each, build.host.nics)) for each in set(foreign.values())}
     for name, bridge in foreign.items():
         for link in (name, bridge, *wires[bridge]):
