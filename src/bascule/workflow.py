@@ -209,14 +209,12 @@ def apply(
         waiting=given.waiting,
         progress=progress,
     )
-    if given.persister is None:  # in a namespace, whose links no manager takes over
-        return make(given.prepared, wish)
     from bascule.apply.follow import follow
     from bascule.persist.takeover import at_rest
 
     with at_rest({change.subject for change in given.prepared.plan.changes}):
         done = make(given.prepared, wish)
-    if window_s is None:
+    if window_s is None and given.persister is not None:
         follow(done.folder, "the files are written", tell, progress)
     return done
 

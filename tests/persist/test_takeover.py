@@ -55,7 +55,7 @@ case $1 in
 stop) kill $(pidof NetworkManager); while pidof NetworkManager >/dev/null; do sleep 0.02; done ;;
 start)
     until nmcli general >/dev/null 2>&1; do pidof NetworkManager >/dev/null || NetworkManager; sleep 0.1; done
-    [ ! -e $unit ] || sed -n 's/\\$\\$/$/g; s/^ExecStartPost=-//p' $unit | sh ;;
+    [ ! -e $unit ] || sed -n 's/\\$\\$/$/g; s/^ExecStartPost=-//p' $unit | sh || true ;;
 esac
 END
 chmod +x /usr/local/sbin/systemctl

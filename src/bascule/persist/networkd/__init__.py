@@ -9,6 +9,7 @@ from bascule.persist.formats import LINK_FILES, SWITCH_WORDS
 from bascule.persist.formats.neighbours import PERMANENT, PROXY_NDP
 
 FOLDER = "etc/systemd/network"
+LEFT_ALONE = "# Written by bascule while a change is made"  # in a file below /run that no link is configured by
 
 DIALECT = Dialect(
     name="networkd",
@@ -23,6 +24,7 @@ DIALECT = Dialect(
     below=MappingProxyType(
         {f"{folder}/systemd/network/": f"{FOLDER}/" for folder in ("run", "usr/local/lib", "usr/lib", "lib")}
     ),
+    made_up=f"^{LEFT_ALONE}",
     own=(f"{FOLDER}/*.netdev", f"{FOLDER}/*[!d].network"),
     files=f"`/{FOLDER}/*.netdev`, `*.network`",
     readers="systemd-networkd",

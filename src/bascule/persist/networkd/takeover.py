@@ -3,12 +3,18 @@
 From a link that it configures anew, or has no file for any more, it takes off what it has not put there itself, a
 leased address as well. That is back when the server has answered, 36 ms later with networkd 252 and dnsmasq, but with
 a silent server never: then it is put back for as long as the lease lasts, and networkd sets it when it is answered.
+
+A port that leaves its bridge is to it a link that is gone and another that comes, which it configures by the files that
+it has read: it puts it back at once (systemd issue 29896, "as expected"). So it leaves such ports alone from before the
+change until it reads the new files.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 
 from msgspec.structs import replace
 
@@ -20,11 +26,13 @@ from bascule.model.state import Address, HostState
 from bascule.model.values import IfName
 from bascule.model.volatile import Lifetime
 from bascule.persist.manager import Ours, Takeover, concerns
+from bascule.persist.networkd import LEFT_ALONE
 from bascule.persist.takeover import tell
 from bascule.plan.diff import diff
 from bascule.providers.observe import observe
+from bascule.system.disk.durable import make_folder
 from bascule.system.net.iproute import batch
-from bascule.system.net.managers import networkd_dhcp, networkd_has, runs_here
+from bascule.system.net.managers import networkd_dhcp, networkd_file, networkd_has, runs_here
 
 SETTLE_S = 1.0  # in which networkd begins with a link
 ANSWER_S = 0.5  # for the server to answer in
@@ -35,18 +43,83 @@ Leased = Mapping[IfName, tuple[Address, ...]]
 
 GENERATED = "/run/systemd/network/"  # what generators, netplan's for one, make for it
 FOLDERS = ("/etc/systemd/network/", GENERATED)
+PORTS = Path(GENERATED, "00-bascule-change.network")  # that it leaves alone; the first file that matches counts
+LINKS = Path("/sys/class/net")
+LET_GO_S = 2.0
 
 
 class _Networkd(Takeover):
     def follow(self, paths: Collection[str], ours: Ours) -> list[str]:
         del ours  # it tells by the files alone which links are its own
-        return _read_anew() if concerns(paths, FOLDERS) and runs_here("systemd-networkd") else []
+        if not runs_here("systemd-networkd"):
+            return []
+        written = concerns(paths, FOLDERS)
+        back = _give_back(written=written)
+        return _read_anew() if written or back else []
+
+    @contextlib.contextmanager
+    def at_rest(self, ours: Ours, touched: Collection[str] | None) -> Iterator[bool]:
+        """It leaves ports alone, and goes on with them by the files that it is told of afterwards."""
+        ports: dict[str, str] = {}
+        if runs_here("systemd-networkd"):
+            names = ours() if touched is None else touched
+            ports = {name: bridge for name in names if (bridge := _bridge(name)) and networkd_file(name)}
+        if ports:
+            _leave_alone({**_left_alone(), **ports})
+        yield bool(ports)
 
     def client_id(self, link: IfName) -> ClientId | None:
         return ClientId.of_lease(*networkd_dhcp(link))
 
 
 TAKEOVER = _Networkd()
+
+
+def _bridge(link: str) -> str:
+    try:
+        return (LINKS / link / "master").readlink().name
+    except OSError:
+        return ""
+
+
+def _left_alone() -> dict[str, str]:
+    """The ports that it was told to leave alone, with the bridges that they were in."""
+    try:
+        lines = PORTS.read_text().splitlines()
+    except OSError:
+        return {}
+    told = (line.split()[1:] for line in lines if line.startswith("# "))
+    return {words[0]: words[1] for words in told if len(words) == 2}
+
+
+def _leave_alone(ports: Mapping[str, str]) -> None:
+    """Let it manage these ports no more; it takes nothing off a link without an address of its own."""
+    told = [f"{LEFT_ALONE}: these stood in bridges then", *(f"# {name} {bridge}" for name, bridge in ports.items())]
+    try:
+        make_folder(PORTS.parent, mode=0o755)
+        PORTS.write_text("\n".join([*told, "[Match]", f"Name={' '.join(ports)}", "[Link]", "Unmanaged=yes", ""]))
+        PORTS.chmod(0o644)  # it reads as a user of its own
+    except OSError:  # the change itself will say what is wrong with the disk
+        return
+    tell("networkctl", "reload")
+    end = time.monotonic() + LET_GO_S
+    while any(map(networkd_file, ports)) and time.monotonic() < end:
+        time.sleep(LOOK_S / 10)
+
+
+def _give_back(*, written: bool) -> bool:
+    """Let it manage them again; whether there were any.
+
+    Where nothing was written for it, a port that is elsewhere by now would be put back by its old file: that one it
+    leaves alone until the next start, as long as the change itself lasts.
+    """
+    ports = _left_alone()
+    still = {} if written else {name: bridge for name, bridge in ports.items() if _bridge(name) != bridge}
+    if still != ports:
+        PORTS.unlink(missing_ok=True)
+    if still and still != ports:
+        _leave_alone(still)
+    return still != ports
 
 
 def _read_anew() -> list[str]:

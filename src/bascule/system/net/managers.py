@@ -86,6 +86,11 @@ def networkd_has(link: str) -> bool:
     return state in NETWORKD_BUSY
 
 
+def networkd_file(link: str) -> str:
+    """The file by which networkd configures a link; "" where it leaves it alone (networkd-link.c, link_save)."""
+    return _said(NETWORKD_LINKS, link, r"NETWORK_FILE=(.+)")
+
+
 def networkd_dhcp(link: str) -> tuple[str, str]:
     """Option 61 of the lease that networkd has on a link, and its IAID for DHCPv6, in hexadecimal; "" for what is not.
 
