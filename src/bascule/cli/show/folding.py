@@ -32,6 +32,7 @@ _WORD = re.compile(r"[\w-]+")
 _VARYING = re.compile(
     rf"{_MAC.pattern}|{_LINK_LOCAL.pattern}|{_VLAN}|(?<![\w:]){_NAME_WITH_NUMBER.pattern}\b(?!:[\w:])"
 )
+_PIECES = re.compile(f"({_VARYING.pattern})")  # splits a text into what is the same and what varies, in turn
 _THING, _NAME, _LINE = "\ue000", "\ue001", "\ue002"  # stand for what differs from line to line
 
 
@@ -154,10 +155,11 @@ def folded_by_place(
     lines of files. Names are ranges in their natural order; MACs, which are many, are dots.
     """
     groups: dict[tuple[str, ...], list[int]] = {}
-    shapes = {cell: _LINE_OF_FILE.sub(_LINE, _VARYING.sub(_THING, cell)) for cell in {*chain.from_iterable(rows)}}
+    pieces = {cell: _PIECES.split(cell) for cell in {*chain.from_iterable(rows)}}
+    shapes = {cell: _LINE_OF_FILE.sub(_LINE, _THING.join(some[::2])) for cell, some in pieces.items()}
     for place, row in enumerate(rows):
         groups.setdefault(tuple(shapes[cell] for cell in row), []).append(place)
-    values = {cell: _VARYING.findall(cell) for cell in shapes}
+    values = {cell: some[1::2] for cell, some in pieces.items()}
     found: list[tuple[tuple[str, ...], tuple[int, ...]]] = []
     for places in groups.values():
         some = sorted((rows[place] for place in places), key=lambda row: natural(row[0]))

@@ -16,6 +16,7 @@ from bascule.model.state import HostState
 from bascule.model.values import Service
 from bascule.policy.guards.flows import COOKIE, LEARNED
 from bascule.providers.loaded_guards import OF_NOBODY, rules_on_switches
+from bascule.topology.graph import Topology
 from bascule.topology.trace.answer import Certainty
 from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.rules.model_reader import rules_of
@@ -109,26 +110,28 @@ def _flows_after(now: HostNetwork, wanted: HostState) -> dict[str, tuple[LoadedR
 
 def what_changes(site: Site, host: Host, now: HostNetwork, wanted: HostState) -> ReachChange:
     """The pairs that are opened and closed; of whom nothing is known before or after, nothing is said."""
+    topology = Topology.of(site)
     before, after = (
-        host_to_ask(network, host.name, "this host", site, host) for network in (now, after_change(now, wanted))
+        host_to_ask(network, host.name, "this host", site, host, topology=topology)
+        for network in (now, after_change(now, wanted))
     )
+    if sum(1 for party in before.known.values() if party.addresses) < 2:
+        return ReachChange(opens=(), closes=())  # there is nobody to ask for
     services = services_of(site)
     was, becomes = PairQuestions((before,), services), PairQuestions((after,), services)
     apart = [SeparateSegments(one) for one in (before, after)]
     opens, closes = list[ChangedPairs](), list[ChangedPairs]()
     tables = (((Certainty.NO, Certainty.YES), opens), ((Certainty.YES, Certainty.NO), closes))
-    groups = _together(was, becomes)
-    for sources in groups:
-        for targets in groups:
-            first = next((name for name in targets if name != sources[0]), None)
-            if first is None or all(one.part(sources[0], first) for one in apart):
-                continue
-            old, new = (dict(by.between(of, sources[0], first)) for by, of in ((was, before), (becomes, after)))
-            told = [one for one in services if one in old and one in new]
-            results = {str(one): (old[one].exchange.result, new[one].exchange.result) for one in told}
-            for change, found in tables:
-                if names := tuple(name for name, result in results.items() if result == change):
-                    found.append(ChangedPairs(tuple(sources), tuple(targets), names))
+    for sources, targets in _meeting(_together(was, becomes), apart):
+        first = next((name for name in targets if name != sources[0]), None)
+        if first is None:
+            continue
+        old, new = (dict(by.between(of, sources[0], first)) for by, of in ((was, before), (becomes, after)))
+        told = [one for one in services if one in old and one in new]
+        results = {str(one): (old[one].exchange.result, new[one].exchange.result) for one in told}
+        for change, found in tables:
+            if names := tuple(name for name, result in results.items() if result == change):
+                found.append(ChangedPairs(tuple(sources), tuple(targets), names))
     first_closed = next(((pair, some.services[0]) for some in closes for pair in some.pairs), None)
     return ReachChange(
         opens=tuple(opens),
@@ -147,6 +150,20 @@ def _together(was: PairQuestions, becomes: PairQuestions) -> list[list[str]]:
         if name in before:
             found.setdefault((before[name], after[name]), []).append(name)
     return list(found.values())
+
+
+def _meeting(groups: Sequence[list[str]], apart: Sequence[SeparateSegments]) -> Iterator[tuple[list[str], list[str]]]:
+    """Each group with those that it may meet before or after, in their order; most of many bridges' guests never do."""
+    segments = [[one.of(names[0]) for one in apart] for names in groups]
+    anywhere = {number for number, some in enumerate(segments) if None in some}
+    there: dict[tuple[int, str], set[int]] = {}
+    for number, some in enumerate(segments):
+        for key in ((when, name) for when, names in enumerate(some) for name in names or ()):
+            there.setdefault(key, set()).add(number)
+    for number, some in enumerate(segments):
+        keys = ((when, name) for when, names in enumerate(some) for name in names or ())
+        near = range(len(groups)) if None in some else sorted(anywhere.union(*(there[key] for key in keys)))
+        yield from ((groups[number], groups[other]) for other in near)
 
 
 def _why(given: AskedHost, source: str, target: str, service: str, services: Iterable[Service]) -> str:

@@ -17,6 +17,7 @@ from bascule.policy.guards.flows import COOKIE
 from bascule.providers.loaded_guards import rules_on_switches
 from bascule.providers.static_fdb.entries import static_entries
 from bascule.topology.declared import declared_links
+from bascule.topology.graph import Topology
 from bascule.topology.trace.answer import Blocker, Certainty
 from bascule.topology.trace.large_packets import LargePacket
 from bascule.topology.trace.network import HostNetwork
@@ -86,13 +87,14 @@ def host_to_ask(
     site: Site | None,
     host: Host | None,
     seen: Iterable[ObservedGuest] = (),
+    topology: Topology | None = None,
 ) -> AskedHost:
     """Put together who is who on a host; of a state alone the entries that stand in its bridges' tables are known."""
     if not network.fdb:
         network = replace(network, fdb=tuple(static_entries(network.state)))
     if site is not None and host is not None:
         network = replace(network, wires=wires(network, site, host), trunks=_trunks(site, host))
-    known = parties(network, here, site, host, seen)
+    known = parties(network, here, site, host, seen, topology)
     return AskedHost(network=network, known=known, here=here, where=where, declared=_declared(site, host))
 
 

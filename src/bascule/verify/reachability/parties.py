@@ -46,11 +46,12 @@ def parties(
     site: Site | None = None,
     host: Host | None = None,
     seen: Iterable[ObservedGuest] = (),
+    topology: Topology | None = None,
 ) -> dict[str, Participant]:
-    """Everybody who is known, by name."""
+    """Everybody who is known, by name; ``topology`` is the site's, where the caller has it."""
     found = {here: host_party(network, here)}
     if site is not None and host is not None:
-        topology = Topology.of(site)
+        topology = topology or Topology.of(site)
         learned = {**_reserved(site, host), **learned_addresses(network)}
         heard_of = (one for some in learned.values() for one in some)
         leases = _assumed(site, topology.endpoints.values(), heard_of)

@@ -19,20 +19,18 @@ class SeparateSegments:
         self._hands_on = _hands_on(given.network, given.known.values())
         self._joined: dict[str, frozenset[str] | None] = {}
 
-    def part(self, one: str, other: str) -> bool:
-        """Whether nothing that one sends can come to the other."""
-        ends = [end for name in (one, other) for end in self._known[name].ends]
-        if any(self._known[name].is_host or len(self._known[name].ends) != 1 for name in (one, other)):
-            return False
-        if any(self._network.link(end.port) is None for end in ends):  # it is off
-            return True
-        first, second = (self._network.bridge_of(end.port) or str(end.port) for end in ends)
-        if self._hands_on or first == second:
-            return False
-        if self._network.has_trunk(first) and self._network.has_trunk(second):
-            return False
-        wires, others = self._wires(first), self._wires(second)
-        return wires is not None and others is not None and wires.isdisjoint(others)
+    def of(self, name: str) -> frozenset[str] | None:
+        """What somebody's frames can come to, a segment and the building's networks; None where it may be anything."""
+        party = self._known[name]
+        if party.is_host or len(party.ends) != 1:
+            return None
+        port = str(party.ends[0].port)
+        if self._network.link(port) is None:  # it is off
+            return frozenset()
+        segment = self._network.bridge_of(port) or port
+        wires = None if self._hands_on else self._wires(segment)
+        trunk = {"any trunk"} if self._network.has_trunk(segment) else set()
+        return None if wires is None else wires | {f"segment {segment}"} | trunk
 
     def _wires(self, segment: str) -> frozenset[str] | None:
         """The building's networks that a segment comes out in; None where it may lead into others on this host."""
