@@ -36,7 +36,7 @@ soak: dev-tools $(VENV)/.dev
 	$(BIN)/python -m tests.oracle 10000 1000000
 	BASCULE_SOAK=1 $(BIN)/pytest -n $(JOBS) --dist worksteal --timeout 1800 tests/apply \
 		tests/persist/test_bad_input.py tests/persist/test_round_trip.py tests/persist/test_port_moves.py tests/guards tests/ovs tests/random_sites tests/random_hosts tests/random_boots \
-		tests/importer/test_readers_agree.py
+		tests/importer/test_readers_agree.py tests/twin/test_real_guests.py
 
 lint: dev-tools $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import compileall
 import contextlib
+import importlib
 import os
 import signal
 import socket
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from bascule.system.net.netns import call
+from bascule.system.process.workers import fork
 from tests.lab import CLONE_NEWUTS, Lab, open_lab
 from tests.leftovers import end_with_this_process
 
@@ -54,12 +57,45 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         end_with_this_process()
         compileall.compile_dir(str(SRC), quiet=2)
+        if config.getoption("numprocesses", None):
+            _rewrite_asserts()
         if _is_roomy(MEMORY):
             os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
     if os.geteuid() == 0:
         with contextlib.suppress(PermissionError):  # a root that may not
             call("unshare", CLONE_NEWUTS)
             socket.sethostname(NAME)
+
+
+def _rewrite_asserts() -> None:
+    """Have pytest rewrite the tests that it has not seen yet: the workers would each do that, all at once, for all.
+
+    It does so where a test is imported, which is most of what a worker does before its first test.
+    """
+    new = [path for path in sorted(TESTS.rglob("test_*.py")) if not _is_rewritten(path)]
+    shares = [new[number :: os.cpu_count() or 1] for number in range(os.cpu_count() or 1)]
+    children = []
+    for share in filter(None, shares):
+        if (child := fork()) == 0:
+            _import(share)
+            os._exit(0)
+        children.append(child)
+    for child in children:
+        os.waitpid(child, 0)
+
+
+def _is_rewritten(path: Path) -> bool:
+    written = path.parent.glob(
+        f"__pycache__/{path.stem}.{sys.implementation.cache_tag}-pytest-{pytest.__version__}.pyc"
+    )
+    return any(one.stat().st_mtime > path.stat().st_mtime for one in written)
+
+
+def _import(paths: Sequence[Path]) -> None:
+    sys.dont_write_bytecode = False  # what it is for
+    for path in paths:
+        with contextlib.suppress(BaseException):  # the worker that runs it tells
+            importlib.import_module(".".join(path.relative_to(TESTS.parent).with_suffix("").parts))
 
 
 def _is_roomy(folder: Path) -> bool:
