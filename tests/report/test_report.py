@@ -171,7 +171,7 @@ def test_what_is_not_on_a_chosen_way_is_dimmed(page: Page, text: str) -> None:
     """Each class that the rule for a way names is one that the picture has, the lines of networks among them."""
     rule = next(line for line in text.splitlines() if line.startswith("body:has(#w0:checked) .wires"))
     named = set(re.findall(r"\.([a-z_]+)(?![\w-])", rule.partition("{")[0]))
-    assert {"wires", "node", "rails"} <= named
+    assert {"wires", "node", "network"} <= named
     assert named <= {name for _, a, inside in page.elements if inside for name in a.get("class", "").split()} | {"w0"}
 
 

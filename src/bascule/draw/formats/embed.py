@@ -66,7 +66,7 @@ def embed(
 
 def way_style(key: str, condition: str) -> str:
     """The CSS that shows one way while ``condition``, a selector of an ancestor, holds."""
-    dim = f"{condition} .wires,{condition} .node:not(.{key}),{condition} .rails:not(.{key})"
+    dim = f"{condition} .wires,{condition} .node:not(.{key}),{condition} .network:not(.{key})"
     hot = f"{condition} .node.{key}"
     return (
         f"{condition} .way-of.{key}{{display:inline}}\n{dim}{{opacity:var(--dim,.28)}}\n"

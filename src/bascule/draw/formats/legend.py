@@ -36,7 +36,7 @@ def legend(scene: Scene, layout: Layout, width: int) -> tuple[list[str], int]:
     for place, name in enumerate(scene.networks):
         node = scene.nodes.get(network_id(name))
         words = " ".join((name, *(node.notes if node else ())))
-        entries.append((f'<path class="rail {network_style(place)}" d="M0 0H36"/>', words))
+        entries.append((f'<path class="line {network_style(place)}" d="M0 0H36"/>', words))
     kinds = {node.kind for node in scene.nodes.values()}
     drawn = {box.node: box.lines for box in layout.boxes}
     guests = [node for node in scene.nodes.values() if node.kind is Kind.GUEST and node.id in drawn]
@@ -68,7 +68,7 @@ def legend(scene: Scene, layout: Layout, width: int) -> tuple[list[str], int]:
         entries.append(('<rect class="box" x="5" y="-11" width="32" height="16" rx="5"/>' + _BOX, "so many alike (×)"))
     if layout.network_lines:
         knot = (
-            '<path class="rail" d="M0 0H36"/><path class="w" d="M12 -9V0"/><circle class="dot" cx="12" cy="0" r="4.5"/>'
+            '<path class="line" d="M0 0H36"/><path class="w" d="M12 -9V0"/><circle class="dot" cx="12" cy="0" r="4.5"/>'
         )
         cross = '<path class="case" d="M27 -9V9"/><path class="w" d="M27 -9V9"/>'
         entries.append((knot + cross, "connected · only crossing"))

@@ -32,20 +32,20 @@ def network_style(number: int | None) -> str:
 def _networks(colours: tuple[str, ...]) -> str:
     rules = []
     for number, colour in enumerate(colours):
-        rules.append(f".w.n{number},.rail.n{number},.box.n{number}{{stroke:{colour}}}")
+        rules.append(f".w.n{number},.line.n{number},.box.n{number}{{stroke:{colour}}}")
         rules.append(f".dot.n{number},.band.n{number}{{fill:{colour}}}")
     return "\n".join(rules)
 
 
 def _dashes() -> str:
-    own = [f".w.n{n},.rail.n{n}{{stroke-dasharray:{dash}}}" for n, dash in enumerate(DASHES) if dash]
-    others = [f".w.d{n},.rail.d{n}{{stroke-dasharray:{dash or 'none'}}}" for n, dash in enumerate(DASHES)]
+    own = [f".w.n{n},.line.n{n}{{stroke-dasharray:{dash}}}" for n, dash in enumerate(DASHES) if dash]
+    others = [f".w.d{n},.line.d{n}{{stroke-dasharray:{dash or 'none'}}}" for n, dash in enumerate(DASHES)]
     return "\n".join([*own, *others])
 
 
 _LIGHT = """.page{fill:#fff}.case{stroke:#fff}.ink{fill:#1b1f24}.soft,.known{fill:#57606a}
 .box{fill:#fff;stroke:#57606a}.chip{fill:#f3f5f7;stroke:#8c959f}.bar{fill:#eef3f8}.frame{stroke:#8c959f}
-.w{stroke:#57606a}.dot{fill:#57606a}.rail{stroke:#57606a}.name{fill:#1b1f24}.band{fill:#8c959f}
+.w{stroke:#57606a}.dot{fill:#57606a}.line{stroke:#57606a}.name{fill:#1b1f24}.band{fill:#8c959f}
 .glyph{stroke:#57606a}.stripe{fill:#57606a}
 .machine .box{fill:#fbfaf5}.self .box{fill:#f6f8fa}.translation .box{fill:#fff6e0;stroke:#9a6700}
 .node.drifted .box,.node.drifted .chip{stroke:#c4162a}.mark,.no{fill:#b3122a}.noline{stroke:#b3122a}
@@ -56,7 +56,7 @@ _LIGHT = """.page{fill:#fff}.case{stroke:#fff}.ink{fill:#1b1f24}.soft,.known{fil
 
 _DARK = """.page{fill:#0f1318}.case{stroke:#0f1318}.ink{fill:#e6edf3}.soft,.known{fill:#9aa6b2}
 .box{fill:#161c23;stroke:#9aa6b2}.chip{fill:#1c242d;stroke:#6e7a86}.bar{fill:#1b2530}.frame{stroke:#55606c}
-.w{stroke:#9aa6b2}.dot{fill:#9aa6b2}.rail{stroke:#9aa6b2}.name{fill:#e6edf3}.band{fill:#6e7a86}
+.w{stroke:#9aa6b2}.dot{fill:#9aa6b2}.line{stroke:#9aa6b2}.name{fill:#e6edf3}.band{fill:#6e7a86}
 .glyph{stroke:#9aa6b2}.stripe{fill:#9aa6b2}
 .machine .box{fill:#1d1b14}.self .box{fill:#141a20}.translation .box{fill:#2b2310;stroke:#d4a72c}
 .node.drifted .box,.node.drifted .chip{stroke:#ff6b78}.mark,.no{fill:#ff8a94}.noline{stroke:#ff8a94}
@@ -68,11 +68,11 @@ _DARK = """.page{fill:#0f1318}.case{stroke:#0f1318}.ink{fill:#e6edf3}.soft,.know
 STYLE = f"""text{{font:11px ui-monospace,Menlo,Consolas,"DejaVu Sans Mono","Liberation Mono",monospace}}
 .label{{font-size:13px;font-weight:600}}.title{{font-size:20px;font-weight:600}}
 .box,.chip{{stroke-width:1.4}}.frame{{fill:none;stroke-width:1.2;stroke-dasharray:3 3}}
-.w,.case,.way{{fill:none;stroke-width:1.8}}.case{{stroke-width:7}}.rail{{fill:none;stroke-width:4}}
+.w,.case,.way{{fill:none;stroke-width:1.8}}.case{{stroke-width:7}}.line{{fill:none;stroke-width:4}}
 .glyph{{fill:none;stroke-width:1.2}}.bar{{stroke-width:2.2}}.mark,.known{{font-weight:600}}.flow,.noline{{fill:none;stroke-width:1.6}}
 .wanted .box,.wanted .chip{{stroke-dasharray:5 3}}.w.wanted{{stroke-dasharray:3 4}}
 .drifted .box,.drifted .chip{{stroke-width:2.6}}.w.drifted{{stroke-width:2.6}}
-.dim .node,.dim .wires,.dim .rails{{opacity:.28}}.dim .node.hot{{opacity:1}}.dim .rails.hot{{opacity:1}}
+.dim .node,.dim .wires,.dim .network{{opacity:.28}}.dim .node.hot{{opacity:1}}.dim .network.hot{{opacity:1}}
 .sign{{fill:none;stroke:#fff;stroke-width:2.2}}.way{{stroke-width:3.6;stroke-linejoin:round}}
 .hot .box,.hot .chip{{stroke-width:2.6}}
 .node:hover .box,.node:hover .chip{{stroke-width:3.2}}

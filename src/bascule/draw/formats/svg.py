@@ -171,8 +171,8 @@ def body(scene: Scene, layout: Layout, m: Metrics, *, tag: Tag = _untagged, unde
     for network_line in layout.network_lines:
         look = network_style(scene.style(scene.nodes[network_line.node].network))
         yield (
-            f'<g class="rails{" hot" if network_line.node in hot else ""}{tag(network_line.node)[0]}">'
-            f'<path class="rail {look}" d="M{network_line.left} {network_line.y}H{network_line.right}"/></g>'
+            f'<g class="network{" hot" if network_line.node in hot else ""}{tag(network_line.node)[0]}">'
+            f'<path class="line {look}" d="M{network_line.left} {network_line.y}H{network_line.right}"/></g>'
         )
     yield '<g class="wires">'
     yield from _wires(scene, layout)

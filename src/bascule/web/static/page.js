@@ -175,7 +175,7 @@ function choose(way) {
   seen.chosen = way;
   picture.classList.toggle("way-chosen", Boolean(way));
   for (const part of picture.querySelectorAll(".way-of")) part.classList.toggle("shown", part.classList.contains(way));
-  for (const part of picture.querySelectorAll(".node,.rails")) part.classList.toggle("hot", part.classList.contains(way));
+  for (const part of picture.querySelectorAll(".node,.network")) part.classList.toggle("hot", part.classList.contains(way));
   for (const item of $("asks").children) {
     const mine = Boolean(way) && item.dataset.way === way;
     item.classList.toggle("chosen", mine);
