@@ -12,10 +12,10 @@ from bascule.model.dhcp import ClientId
 from bascule.model.dhcp.offers import Offer
 from bascule.model.host_links import NOWHERE_TO, HostRoute, Ipv6, Ipv6Privacy, PolicyRule
 from bascule.model.links import Bond, Bridge, BridgePort, LinkOptions, Physical, Vlan
+from bascule.model.links.bond import WORDS
 from bascule.model.state import PortVlans
 from bascule.model.values import IfName, Mac, Vid
 from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
-from bascule.persist.formats.bonding import HASHES, MODES, SELECTIONS
 
 MACS = st.integers(0, 2**24 - 1).map(lambda n: Mac(f"52:54:00:{n >> 16:02x}:{n >> 8 & 255:02x}:{n & 255:02x}"))
 V4 = st.builds(lambda a, b, p: f"10.{a}.{b}.7/{p}", st.integers(0, 255), st.integers(0, 255), st.integers(8, 32))
@@ -69,13 +69,13 @@ PORTS = st.builds(
 )
 BONDS = st.builds(
     Bond,
-    mode=st.sampled_from(MODES),
+    mode=st.sampled_from(WORDS["mode"]),
     miimon=st.sampled_from([0, 100]),
     updelay=st.sampled_from([0, 200]),
     downdelay=st.sampled_from([0, 300]),
-    xmit_hash_policy=st.sampled_from(HASHES[:3]),
+    xmit_hash_policy=st.sampled_from(WORDS["xmit_hash_policy"][:3]),
     ad_lacp_rate=st.sampled_from(["slow", "fast"]),
-    ad_select=st.sampled_from(SELECTIONS),
+    ad_select=st.sampled_from(WORDS["ad_select"]),
     min_links=st.sampled_from([0, 2]),
     primary=st.sampled_from([None, "eth0"]),  # a member, wherever there is a bond
 )

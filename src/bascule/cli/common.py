@@ -51,16 +51,19 @@ def here_option(function: F) -> F:
     return click.option("--here", is_flag=True, help=words)(function)
 
 
+def connect_option(function: F) -> F:
+    """Libvirt's connection."""
+    return click.option("--connect", metavar="URI", help="libvirt's connection (default: qemu:///system).")(function)
+
+
 def driver_options(function: F) -> F:
     """Who runs the guests, and libvirt's connection."""
-    function = click.option("--connect", metavar="URI", help="libvirt's connection (default: qemu:///system).")(
-        function
-    )
-    return click.option(
+    driver = click.option(
         "--driver",
         type=click.Choice((*RUNTIMES, "none")),
         help="Who runs the guests. Default: libvirt where it answers; 'none' leaves guests and their networks out.",
-    )(function)
+    )
+    return driver(connect_option(function))
 
 
 class _Given(click.types.StringParamType):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from bascule.cli.common import json_option, say, seconds, show, steps
+from bascule.cli.common import connect_option, json_option, say, seconds, show, steps
 from bascule.cli.show.folding import folded, ranges
 from bascule.cli.show.output_style import output_style
 from bascule.guests.runtimes import RUNTIMES
@@ -25,12 +25,10 @@ SHUTDOWN_S = 60.0  # a Linux server needs some 10 s, a Windows that installs upd
 
 def driver_options(function: F) -> F:
     """Which driver, and libvirt's connection."""
-    function = click.option("--connect", metavar="URI", help="libvirt's connection (default: qemu:///system).")(
-        function
-    )
-    return click.option(
+    driver = click.option(
         "--driver", type=click.Choice(RUNTIMES), help="Default: libvirt where it answers, else bare QEMU."
-    )(function)
+    )
+    return driver(connect_option(function))
 
 
 def _of_guests(function: F) -> F:

@@ -13,11 +13,11 @@ from msgspec import Struct
 from bascule.errors import BasculeError, Place, Problem
 from bascule.model.state import HostState
 from bascule.model.values import Mac
+from bascule.plan.target.unbridgeable import ON_A_NIC
 from bascule.system.net.links import drivers, namespace_id
 from bascule.system.net.netns import Namespace
 from bascule.system.run import rows
 
-KINDS = {"macvlan", "macvtap", "ipvlan", "ipvtap"}
 DRIVERS = {"macvlan", "ipvlan"}  # theirs, also of the taps
 CONTAINERS = {  # how a control group tells whose container a process is in
     "Docker container": r"docker[-/]([0-9a-f]{64})",
@@ -137,7 +137,7 @@ def _rows_in(path: Path) -> Iterator[dict[str, Any]]:
     for entry in entries:
         kind = entry.get("linkinfo", {}).get("info_kind", "")
         is_on_ours = entry.get("link_netnsid") == number  # another's has the same indexes
-        if kind in KINDS and is_on_ours and "link_index" in entry:
+        if kind in ON_A_NIC and is_on_ours and "link_index" in entry:
             yield entry
 
 

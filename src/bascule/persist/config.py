@@ -20,6 +20,7 @@ from bascule.model.links import Bridge, BridgePort, LinkOptions, OpenVSwitch, Op
 from bascule.model.links.wake_on_lan import Modes
 from bascule.model.state import FixedNeighbour, PortVlans, default_vlans
 from bascule.model.values import IfName, Mac
+from bascule.plan.target.port_vlans import EVERY_VLAN
 
 
 class StaticRoute(Struct, frozen=True, kw_only=True, order=True):
@@ -166,7 +167,7 @@ class NetworkConfig(Struct, frozen=True, kw_only=True):
         for name, link in links.items():
             master = links.get(link.master) if link.master else None
             if master is not None and isinstance(master.options, OpenVSwitch):
-                if link.vlans == _ALL:
+                if link.vlans == EVERY_VLAN:
                     links[name] = replace(link, vlans=())
             elif master is not None and isinstance(master.options, Bridge):
                 usual = default_vlans(master.options.vlan_default_pvid)
@@ -254,9 +255,6 @@ class NetworkConfig(Struct, frozen=True, kw_only=True):
             if link.parent is not None:
                 found.setdefault(link.parent, []).append(link)
         return found
-
-
-_ALL = (PortVlans(first=0, last=0, pvid=True, untagged=True), PortVlans(first=1, last=4094))  # of Open vSwitch
 
 
 def v4_first(texts: Iterable[str]) -> tuple[str, ...]:

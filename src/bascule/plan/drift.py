@@ -9,10 +9,10 @@ from msgspec.structs import replace
 
 from bascule.model.ruleset.rules import AnyTable, Table
 from bascule.model.state import MARK, Address, HostState, Link
+from bascule.plan.dynamic_state import COMING
 from bascule.providers.protocol import Provider, ThreeWay
 
 T = TypeVar("T")
-OTHERS = {"ra", "dhcp", "kernel"}  # protocols of routes that come and go by themselves
 
 
 def drift_goal(change: ThreeWay, providers: Iterable[Provider] = ()) -> HostState:
@@ -28,7 +28,7 @@ def drift_goal(change: ThreeWay, providers: Iterable[Provider] = ()) -> HostStat
     links = {**now.links, **gone}
     links |= {name: _put_right(link, now.links[name], kept) for name, link in ours.items() if name in now.links}
     mine = [r for r in wanted.routes if r.dev in ours or (r.is_ours and r not in before.routes)]
-    routes = [r for r in mine if r.protocol not in OTHERS and r.lifetime.valid_s is None]
+    routes = [r for r in mine if r.protocol not in COMING and r.lifetime.valid_s is None]
     have = set(now.routes)
     missing = tuple(r for r in routes if r not in have and all(dev in kept for _, dev in r.hops))
     goal = HostState(

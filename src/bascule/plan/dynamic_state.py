@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from bascule.model.state import HostState
 
-COMING = {"ra", "dhcp", "kernel"}  # protocols of routes that come by themselves
+COMING = {"ra", "dhcp", "kernel"}  # protocols of routes that come and go by themselves
 
 
 def with_what_came(wanted: HostState, before: HostState, now: HostState, clients: Container[str]) -> HostState:

@@ -11,6 +11,7 @@ from bascule.model.site import Attachment, Guest, GuestNic, Host, PlugKind, Site
 from bascule.model.values import IfName
 from bascule.plan.change import Note
 
+DEFAULT_MEMORY = 1 << 30  # bytes; where the site file says nothing
 STAYS_PORT = "libvirt leaves a port of such a bridge where it is while the guest runs"  # qemuDomainChangeNet
 
 

@@ -17,7 +17,7 @@ LOCAL = RoutingRule(priority=0, words=("from", "all", "lookup", "local"))
 MAIN = RoutingRule(priority=32766, words=("from", "all", "lookup", "main"))
 OF_SOME = {"ipproto", "sport", "dport", "uidrange", "tos"}  # that hold for some packets which this host sends
 CONDITIONS = {*OF_SOME, "from", "fwmark", "iif", "oif", "tun_id"}  # other than the target
-ENDS = set(RULE_ENDS)
+REFUSING = set(RULE_ENDS)
 ANYBODY = {"all", "0.0.0.0/0", "::/0"}
 
 
@@ -81,7 +81,7 @@ class HostRoutes(Struct, frozen=True, dict=True):
     def _choice(self, rule: RoutingRule, address: IpAddress) -> RouteChoice | None:
         """What a rule that applies leads to; None where the next one is asked."""
         words = _words(rule)
-        if ends := ENDS & set(rule.words):
+        if ends := REFUSING & set(rule.words):
             return RouteChoice(routes=(Route(dst="", kind=next(iter(ends))),), rule=rule)
         best = self._best(words.get("lookup", ""), address, int(words.get("suppress_prefixlength", -1)))
         return RouteChoice(routes=best, rule=rule) if best and best[0].kind != "throw" else None
@@ -111,7 +111,7 @@ class HostRoutes(Struct, frozen=True, dict=True):
                 yield network
         for rule in self.state.rules:
             words = _words(rule)
-            if ENDS & set(rule.words) and rule.ipv6 == (subnet.version == 6):
+            if REFUSING & set(rule.words) and rule.ipv6 == (subnet.version == 6):
                 network = ip_network(words.get("to", "::/0" if rule.ipv6 else "0.0.0.0/0"), strict=False)
                 if network.overlaps(subnet):
                     yield network
@@ -144,7 +144,7 @@ class HostRoutes(Struct, frozen=True, dict=True):
 
 def _ways_out(route: Route) -> tuple[str, ...]:
     """The links that a route leads to; what it is where it ends here (IPv6 names lo for those, too)."""
-    if route.kind in ENDS or not (route.dev or route.nexthops):
+    if route.kind in REFUSING or not (route.dev or route.nexthops):
         return (route.kind,)
     words = [hop.split() for hop in route.nexthops]
     hops = [after for hop in words for word, after in pairwise(hop) if word == "dev"]
@@ -153,7 +153,7 @@ def _ways_out(route: Route) -> tuple[str, ...]:
 
 def _kind(route: Route) -> str:
     """The kind as a word before the destination, where it is not a plain route and not told by where it leads."""
-    return "" if route.kind == "unicast" or route.kind in ENDS else f"{route.kind} "
+    return "" if route.kind == "unicast" or route.kind in REFUSING else f"{route.kind} "
 
 
 def _words(rule: RoutingRule) -> Mapping[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from bascule.cli.common import host_option, json_option, show, width, wrapped
+from bascule.cli.common import connect_option, host_option, json_option, show, width, wrapped
 from bascule.cli.show.output_style import output_style
 from bascule.model.values import count
 
@@ -13,7 +13,7 @@ from bascule.model.values import count
 @click.argument("site_file", metavar="[SITE]", required=False, type=click.Path(dir_okay=True))
 @host_option
 @json_option
-@click.option("--connect", metavar="URI", help="libvirt's connection (default: qemu:///system).")
+@connect_option
 @click.option("--all", "everything", is_flag=True, help="Also show what is in order.")
 def command(*, site_file: str | None, host: str | None, as_json: bool, connect: str | None, everything: bool) -> int:
     """Look for what causes trouble: packages, KVM, modules, firewalls, colliding networks, duplicate MACs.

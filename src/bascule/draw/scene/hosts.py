@@ -16,6 +16,7 @@ from bascule.draw.scene.virtual import add_virtual
 from bascule.model.dhcp.offers import use_words
 from bascule.model.host_links import Bond, Bridge, HostLink, Ipv6, Nic, Patch, VlanLink
 from bascule.model.links import BOND_KEYS, Macvtap, Tap, Veth
+from bascule.model.links.options import ON_OFF
 from bascule.model.links.wake_on_lan import wake_words
 from bascule.model.site import Guest, Host, Site
 from bascule.model.state import HostState
@@ -290,7 +291,6 @@ def _wire_listeners(builder: SceneBuilder, host: Host, observed: SeenHost | None
 
 
 IPV6_NOTES = {Ipv6.AUTO: "IPv6 auto", Ipv6.DHCP: "DHCPv6", Ipv6.MANUAL: "IPv6 manual", Ipv6.OFF: "IPv6 off"}
-_ON = {True: "on", False: "off"}
 _TICKS = ("forward_delay", "hello", "max_age", "ageing")  # hundredths of a second
 _BRIDGE = ("priority", *_TICKS, "path_cost", "port_priority", "snooping", "querier", "pvid")
 _UNITS = {**dict.fromkeys(("miimon", "updelay", "downdelay", "arp_interval"), " ms"), "lp_interval": " s"}
@@ -314,7 +314,7 @@ def declared_details(link: HostLink) -> Iterator[str]:
     elif link.mac is not None:
         yield f"MAC {link.mac}, given"
     if isinstance(link, Bridge) and link.port_flags:
-        yield f"uplink: {', '.join(f'{name} {_ON[value]}' for name, value in link.port_flags)}"
+        yield f"uplink: {', '.join(f'{name} {ON_OFF[value]}' for name, value in link.port_flags)}"
     keys = _BRIDGE if isinstance(link, Bridge) else tuple(BOND_KEYS) if isinstance(link, Bond) else ()
     for key in keys:
         value = getattr(link, key)

@@ -17,10 +17,10 @@ from bascule.guests.plug import Plug
 from bascule.model.site import Guest, GuestNic
 from bascule.model.values import tap_mac
 from bascule.plan.change import Note
+from bascule.providers.guest_nics import DEFAULT_MEMORY
 from bascule.providers.qemu import command_line
 from bascule.providers.qemu.command_line import Boot, Files
 from bascule.providers.qemu.effects import process_of
-from bascule.providers.qemu.state import DEFAULT_MEMORY
 from bascule.system.net.iproute import batch
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run

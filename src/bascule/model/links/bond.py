@@ -13,6 +13,17 @@ LOSES_GUESTS = {  # under a bridge, by mode, from Documentation/networking/bondi
     "balance-rr": "the switch learns a guest's MAC on two ports alternately",
 }
 
+WORDS: Mapping[str, tuple[str, ...]] = {  # of the driver, in the order of their numbers (bond_options.c)
+    "mode": ("balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb"),
+    "xmit_hash_policy": ("layer2", "layer3+4", "layer2+3", "encap2+3", "encap3+4", "vlan+srcmac"),
+    "ad_lacp_rate": ("slow", "fast"),
+    "ad_select": ("stable", "bandwidth", "count"),
+    "primary_reselect": ("always", "better", "failure"),
+    "arp_validate": ("none", "active", "backup", "all", "filter", "filter_active", "filter_backup"),
+    "arp_all_targets": ("any", "all"),
+    "fail_over_mac": ("none", "active", "follow"),
+}
+
 
 class Bond(LinkOptions, frozen=True, kw_only=True):
     """The mode, how members are watched and which of them carries what; times but ``lp_interval`` (s) are in ms."""

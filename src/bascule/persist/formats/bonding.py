@@ -7,23 +7,10 @@ from ipaddress import IPv4Address
 from typing import Any
 
 from bascule.model.links import BOND_KEYS, Bond
+from bascule.model.links.bond import WORDS
 from bascule.model.values import parse_ifname
 from bascule.persist.formats.values import parse_bool, parse_number
 
-MODES = ("balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb")
-HASHES = ("layer2", "layer3+4", "layer2+3", "encap2+3", "encap3+4", "vlan+srcmac")
-SELECTIONS = ("stable", "bandwidth", "count")
-RATES = ("slow", "fast")
-WORDS: dict[str, tuple[str, ...]] = {
-    "mode": MODES,
-    "xmit_hash_policy": HASHES,
-    "ad_lacp_rate": RATES,
-    "ad_select": SELECTIONS,
-    "primary_reselect": ("always", "better", "failure"),
-    "arp_validate": ("none", "active", "backup", "all", "filter", "filter_active", "filter_backup"),
-    "arp_all_targets": ("any", "all"),
-    "fail_over_mac": ("none", "active", "follow"),
-}
 FIELDS = {"lacp_rate": "ad_lacp_rate", "num_grat_arp": "num_peer_notif", "num_unsol_na": "num_peer_notif"}
 NUMBERS = frozenset(BOND_KEYS.values()) - WORDS.keys() - {"primary", "arp_ip_target", "all_slaves_active"}
 

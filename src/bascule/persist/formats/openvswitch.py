@@ -20,6 +20,7 @@ from bascule.providers.ovs.overlay import columns_of, ranges, vlans_of
 from bascule.providers.ovs.state import PRIMARY, RATE, PortRow
 
 BRIDGE, BOND = OpenVSwitch.kind, OpenVSwitchBond.kind
+TYPES = {"ovsbridge": BRIDGE, "ovsport": "", "ovsbond": BOND}  # in the words of the scripts of distributions
 MAC = "other_config:hwaddr"
 LAST = 4095
 _FLAGS = {"true": True, "false": False}

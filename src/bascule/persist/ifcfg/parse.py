@@ -17,6 +17,7 @@ from bascule.model.values import IfName, Mac, parse_ifname, parse_mac, parse_vid
 from bascule.persist.config import StaticRoute
 from bascule.persist.formats import sysfs
 from bascule.persist.formats.builder import Builder, LinkDraft, add_gateway
+from bascule.persist.formats.openvswitch import TYPES as SWITCHES
 from bascule.persist.formats.rules import parse_rule_words
 from bascule.persist.formats.shell import Assignment, AssignmentFile, assignments
 from bascule.persist.formats.values import (
@@ -35,7 +36,6 @@ from bascule.persist.formats.values import (
 from bascule.persist.formats.vlans import from_name
 from bascule.persist.ifcfg import FOLDER, SKIPPED, UNUSED
 from bascule.persist.ifcfg.routes import classful, read_routes
-from bascule.persist.ifcfg.switches import TYPES as SWITCHES
 from bascule.persist.ifcfg.switches import SwitchKeys
 from bascule.persist.keyfile import nmconf
 from bascule.persist.keyfile.lists import parse_vlans

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from bascule.persist.formats.builder import Builder, LinkDraft
-from bascule.persist.formats.openvswitch import BOND, BRIDGE, Columns
+from bascule.persist.formats.openvswitch import BRIDGE, Columns
 from bascule.persist.formats.shell import AssignmentFile
-
-TYPES = {"ovsbridge": BRIDGE, "ovsport": "", "ovsbond": BOND}
 
 
 class SwitchKeys(Columns):

@@ -11,6 +11,7 @@ from bascule.persist.config import StaticRoute
 from bascule.persist.formats import linkfile
 from bascule.persist.formats.bonding import parse_bond_option
 from bascule.persist.formats.builder import Builder, LinkDraft
+from bascule.persist.formats.openvswitch import TYPES
 from bascule.persist.formats.values import (
     default_of,
     parse_bool,
@@ -25,7 +26,7 @@ from bascule.persist.ifupdown.dhclient import read_hook
 from bascule.persist.ifupdown.hooks import hook, takes_host_route
 from bascule.persist.ifupdown.includes import Line, Stanza, absolute, logical_lines
 from bascule.persist.ifupdown.makers import made_by
-from bascule.persist.ifupdown.switches import KINDS, SWITCHES, SwitchWords, is_taken
+from bascule.persist.ifupdown.switches import SWITCHES, SwitchWords, is_taken
 from bascule.persist.ifupdown.vlans import VlanWords
 from bascule.persist.ifupdown.words import (
     BRIDGE,
@@ -277,7 +278,7 @@ class InterfacesFiles:
         """What a link is follows from the options that it has; a VLAN may follow from its name alone."""
         keys = {line.key: line for line in stanza.options}
         if "ovs-type" in keys:
-            draft.kind = KINDS[" ".join(keys["ovs-type"].words[1:]).lower()]
+            draft.kind = TYPES[" ".join(keys["ovs-type"].words[1:]).lower()]
             bridge = " ".join(keys["ovs-bridge"].words[1:]) if "ovs-bridge" in keys else ""
             draft.onboot = draft.onboot or bridge in self.classes.get(draft.name, ())
         if draft.kind in SWITCHES:

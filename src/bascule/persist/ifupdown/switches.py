@@ -5,18 +5,17 @@ from __future__ import annotations
 import re
 
 from bascule.persist.formats.builder import Builder, LinkDraft
-from bascule.persist.formats.openvswitch import BOND, BRIDGE, Columns
+from bascule.persist.formats.openvswitch import BOND, BRIDGE, TYPES, Columns
 from bascule.persist.formats.values import parse_mtu
 from bascule.persist.ifupdown.includes import Line
 from bascule.persist.ifupdown.words import patterns
 
 SWITCHES = frozenset({BRIDGE, BOND})
-KINDS = {"ovsbridge": BRIDGE, "ovsport": "", "ovsbond": BOND}
 
 
 def is_taken(line: Line) -> bool:
     """Whether an option makes a link that a site file can say; internal ports, patches and tunnels it cannot."""
-    return line.key == "ovs-type" and " ".join(line.words[1:]).lower() in KINDS
+    return line.key == "ovs-type" and " ".join(line.words[1:]).lower() in TYPES
 
 
 class SwitchWords(Columns):

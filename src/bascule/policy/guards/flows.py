@@ -16,6 +16,7 @@ from bascule.model.guarding import GuardLevel
 from bascule.model.ruleset.openflow import FlowRule, flow
 from bascule.policy.guards.ports import GuardedPort
 from bascule.policy.guards.reasons import GuardReason
+from bascule.policy.guards.rules import TAKEOVER_PORTS
 
 COOKIE, LEARNED = 0xBA5C, 0xBA5D  # of the rules, and of those that count, which the switch learns
 PORTS, SENDER, APART, TYPE, ARP, ARP_ADDRESS, IPV4, FROM4, GROUPS4 = 0, 10, 15, 20, 30, 31, 40, 45, 46
@@ -24,7 +25,6 @@ STOPPED, COUNTED, CLAIMED, FORWARD = 80, 81, 82, 90
 CLAIMS = 1024  # that are told apart on one switch
 NUMBERS = {reason: number for number, reason in enumerate(GuardReason, 1)}  # in reg1
 TAGGED, BRIDGE_GROUPS = "vlan_tci=0x1000/0x1000", "dl_dst=01:80:c2:00:00:00/ff:ff:ff:ff:ff:f0"
-TAKEOVER_PORTS = (1985, 2029, 3222)  # HSRP, HSRP for IPv6, GLBP
 HIDING = (0, 43, 51, 60, 135, 140, 253, 254)  # headers behind which no flow can look (RFC 7045)
 OF_ROUTERS, OF_QUERIERS = (134, 137, 138, 141, 142, 145, 147, 149, 154, 155), (130, 151, 152, 153)
 OF_NEIGHBOURS = (133, 135, 136)

@@ -16,12 +16,11 @@ from bascule.errors import BasculeError, Problem
 from bascule.model.domain import DomainText
 from bascule.model.site import Attachment, Guest, GuestNic, PlugKind
 from bascule.model.values import IfName, Mac
-from bascule.providers.guest_nics import STAYS_PORT, why_next_start
+from bascule.providers.guest_nics import DEFAULT_MEMORY, STAYS_PORT, why_next_start
 
 Element: TypeAlias = etree._Element  # noqa: SLF001  lxml's own name for its element type
 NAMESPACE = "https://bascule.dev/xml/guest/1"  # the mark of a domain or network that Bascule wrote
 PORTS = UUID("6f3c1b0e-0f1c-5d55-9d2e-6f7673706f72")  # of ids of ports of Open vSwitch, each by its NIC's MAC
-DEFAULT_MEMORY = 1 << 30  # bytes; where the site file says nothing
 _FREE_PORTS = 10  # for the devices below and a few NICs more
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True, remove_blank_text=False)
 _BELONGS_TO_SOURCE = ("virtualport", "actual")  # says how the old plug is reached; meaningless at another kind of plug

@@ -13,8 +13,7 @@ from bascule.model.guarding import Guarding, GuardLevel
 from bascule.model.site import Guest, GuestNic, PlugKind, SwitchedNic
 from bascule.model.values import IfName, bridge_name
 from bascule.policy.guards.ports import is_guarded
-
-DEFAULT_MEMORY = 1 << 30  # bytes; where the site file says nothing
+from bascule.providers.guest_nics import DEFAULT_MEMORY
 
 
 class QemuGuest(Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field
 
 from bascule.model import links
 from bascule.model.links import BOND_KEYS, BONDS
+from bascule.model.links.bond import WORDS
 from bascule.site import scalars as s
 from bascule.site.document.links import WiredLink
 from bascule.site.entry import Listed, Many
@@ -24,10 +25,9 @@ BOND_MODES = (
 )
 
 
-SELECTIONS = ("stable", "bandwidth", "count")
-RESELECTIONS = ("always", "better", "failure")
-VALIDATIONS = ("none", "active", "backup", "all", "filter", "filter_active", "filter_backup")
-HASH_POLICIES = ("layer2", "layer2+3", "layer3+4", "encap2+3", "encap3+4", "vlan+srcmac")
+def _one_of(option: str, noun: str) -> Any:
+    """A word of the driver."""
+    return s.choice(*WORDS[option], noun=noun)
 
 
 class Bond(WiredLink):
@@ -52,34 +52,34 @@ class Bond(WiredLink):
     )
     updelay: s.Milliseconds | None = Field(None, description="How long a member waits after its carrier came, in ms.")
     downdelay: s.Milliseconds | None = Field(None, description="How long a member stays after its carrier went, in ms.")
-    hash_policy: Annotated[str, s.choice(*HASH_POLICIES, noun="a hash policy")] | None = Field(
+    hash_policy: Annotated[str, _one_of("xmit_hash_policy", "a hash policy")] | None = Field(
         None, description="The transmit hash: by what balance-xor and 802.3ad choose a member for a frame."
     )
-    lacp_rate: Annotated[str, s.choice("slow", "fast", noun="a rate of LACP")] | None = Field(
+    lacp_rate: Annotated[str, _one_of("ad_lacp_rate", "a rate of LACP")] | None = Field(
         None, description="How often 802.3ad asks its partner for an LACPDU: every 30 s, or every second."
     )
     primary: s.LinkName | None = Field(None, description="The member that carries the frames whenever it has carrier.")
     min_links: s.MemberCount | None = Field(
         None, description="How many members must have carrier for the bond to have it (802.3ad); 1 if not given."
     )
-    ad_select: Annotated[str, s.choice(*SELECTIONS, noun="a choice of aggregates")] | None = Field(
+    ad_select: Annotated[str, _one_of("ad_select", "a choice of aggregates")] | None = Field(
         None, description="When 802.3ad selects another aggregator, and whether by bandwidth or by the number of ports."
     )
 
-    primary_reselect: Annotated[str, s.choice(*RESELECTIONS, noun="a way back to the primary")] | None = Field(
+    primary_reselect: Annotated[str, _one_of("primary_reselect", "a way back to the primary")] | None = Field(
         None, description="When the primary carries the frames again: always, if it is better, or after a failure."
     )
     arp_interval: s.Milliseconds | None = Field(
         None, description="How often members are watched by ARP, in ms, in place of `miimon`; needs `arp_ip_target`."
     )
     arp_ip_target: Many[s.Address] = Field((), description="Whom it asks by ARP: up to 16 addresses.")
-    arp_validate: Annotated[str, s.choice(*VALIDATIONS, noun="a way to validate ARP")] | None = Field(
+    arp_validate: Annotated[str, _one_of("arp_validate", "a way to validate ARP")] | None = Field(
         None, description="Of which members ARP that comes in must be that which was asked for."
     )
-    arp_all_targets: Annotated[str, s.choice("any", "all", noun="how many targets")] | None = Field(
+    arp_all_targets: Annotated[str, _one_of("arp_all_targets", "how many targets")] | None = Field(
         None, description="Whether one of the targets must answer, or all, where ARP is validated."
     )
-    fail_over_mac: Annotated[str, s.choice("none", "active", "follow", noun="a fail-over of the MAC")] | None = Field(
+    fail_over_mac: Annotated[str, _one_of("fail_over_mac", "a fail-over of the MAC")] | None = Field(
         None, description="Whether all members have one MAC (none), or it changes with the active one."
     )
     num_grat_arp: s.PeerNotices | None = Field(

@@ -13,7 +13,7 @@ from typing import Self
 
 from msgspec import Struct
 
-from bascule.system.closing import Closing
+from bascule.system.closing import Closing, HeldDescriptor
 
 _STEP_S = 0.02
 
@@ -39,13 +39,10 @@ class LockHeld(Exception):
         super().__init__(f"held by process {self.holder.pid}")
 
 
-class Lock(Closing):
+class Lock(HeldDescriptor):
     """The held lock. Programs that inherit ``fd`` hold it as well, until the last of them has ended."""
 
-    __slots__ = ("fd",)
-
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
+    __slots__ = ()
 
     @classmethod
     def take(cls, path: Path, verb: str, *, wait_s: float = 0.0) -> Self:
@@ -69,12 +66,6 @@ class Lock(Closing):
             os.close(fd)
             raise
         return cls(fd)
-
-    def close(self) -> None:
-        """Let go."""
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
 
 
 class HeldLock(Closing):

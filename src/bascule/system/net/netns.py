@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
-from bascule.system.closing import Closing
+from bascule.system.closing import HeldDescriptor
 
 CLONE_NEWNET = 0x40000000
 
@@ -25,13 +25,13 @@ def call(name: str, *arguments: int | bytes | None) -> int:
     return status
 
 
-class Namespace(Closing):
-    """A network namespace that lives at least as long as this object holds its descriptor."""
+class Namespace(HeldDescriptor):
+    """A network namespace, which the kernel removes when nobody holds it."""
 
-    __slots__ = ("fd", "name")
+    __slots__ = ("name",)
 
     def __init__(self, fd: int, name: str) -> None:
-        self.fd = fd
+        super().__init__(fd)
         self.name = name
 
     @classmethod
@@ -66,12 +66,6 @@ class Namespace(Closing):
         """Device and inode: equal for two handles of the same namespace."""
         status = os.fstat(self.fd)
         return status.st_dev, status.st_ino
-
-    def close(self) -> None:
-        """Let go of it; the kernel removes it when nobody holds it."""
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
 
     def __repr__(self) -> str:
         return f"Namespace({self.name})"

@@ -11,9 +11,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.model.state import HostState, RoutingRule
+from bascule.topology.host_routes import REFUSING
 from bascule.topology.trace.rules.values import address, prefix
-
-REFUSING = {"blackhole", "unreachable", "prohibit"}
 
 
 class NextHop(Struct, frozen=True, kw_only=True):

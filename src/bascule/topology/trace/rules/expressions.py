@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bascule.model.ruleset.nft_json import NotUnderstood
+from bascule.model.ruleset.nft_json import NATS, VERDICTS, NotUnderstood
 from bascule.topology.trace.rules.lines import BY_PATH, MSS, Decision, DecisionMap, NoTrack, Part, SetField, Translate
 from bascule.topology.trace.rules.tests import AnyFlag, Bits, Bounds, Constant, Expr, Field, Lookup, Test, UncertainTest
 from bascule.topology.trace.rules.values import LARGEST, atom, bounds, element, is_flags, joined, split
 
 Json = Mapping[str, Any]
 
-VERDICTS = {"accept", "drop", "continue", "return", "jump", "goto"}
 HIDING = {"snat", "masquerade"}  # whose port is the sender's own, of which nothing of the way depends
-NATS = {"snat", "dnat", "masquerade", "redirect"}
 # what changes nothing that a later rule or the packet's way depends on
 SILENT = {"counter", "log", "comment", "flow", "dup", "last"}
 # what lets a packet go on in its rule, or ends the rule; of all others nobody knows whether the packet ends there
