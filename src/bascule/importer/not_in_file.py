@@ -149,6 +149,8 @@ def _is_idle(options: Any, key: str) -> bool:
 def _value(key: str, value: object) -> str:
     if value is None:
         return "the kernel's own"
+    if value == "":
+        return "not said"
     if isinstance(value, tuple):
         return ", ".join(value) or "none"
     return f"{seconds(value)} s" if key in _TIMES and isinstance(value, int) else str(value)

@@ -167,15 +167,23 @@ class Columns:
             raise ValueError("; ".join(wrong))
 
     def take(self, table: str, name: str, words: Iterable[str]) -> None:
-        """Columns of a row. Raises ValueError for one that is not supported, or its value."""
+        """Columns of a row. Raises ValueError for all that are not supported, or their values; the others are taken."""
+        wrong: list[str] = []
         for word in words:
             column, sign, value = word.replace('"', "").partition("=")
             head, colon, key = column.partition(":")
             column = head.replace("-", "_").lower() + colon + key
             if not sign or column not in _KNOWN[table]:
-                raise ValueError(f"'{word}' of Open vSwitch is not supported")
-            _KNOWN[table][column](value)
-            self.said.setdefault((table, name), {})[column] = value
+                wrong.append(f"'{word}' of Open vSwitch is not supported")
+                continue
+            try:
+                _KNOWN[table][column](value)
+            except ValueError as error:
+                wrong.append(str(error))
+            else:
+                self.said.setdefault((table, name), {})[column] = value
+        if wrong:
+            raise ValueError("; ".join(wrong))
 
     def settle(self, builder: Builder) -> None:
         """Into the drafts of their links."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -17,6 +17,7 @@ _PLAIN = re.compile(
     r"[ \t]*([A-Za-z_][A-Za-z0-9_]*)=(?:\"([^\"\\$`]*)\"|'([^']*)'|([^\s\"'\\$`;&|<>()#]*))(?:[ \t]+#.*)?[ \t]*"
 )
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
+_VARIABLE = re.compile(r"(?<!\\)\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})")
 _SAFE = re.compile(r"[A-Za-z0-9_.:/%+@,=-]+")
 
 MAX_CONTINUED = 200  # lines that one quoted or continued assignment may take
@@ -33,6 +34,7 @@ class Assignment(Struct, frozen=True):
 def assignments(file: str, text: str, left: UnparsedLines) -> Iterator[Assignment]:
     """The assignments of a file in their order; commands, expansions and broken quotes are left over."""
     lines = text.split("\n")
+    known: dict[str, str] = {}
     at = 0
     while at < len(lines):
         line, number = lines[at].rstrip("\r"), at + 1
@@ -42,7 +44,8 @@ def assignments(file: str, text: str, left: UnparsedLines) -> Iterator[Assignmen
         plain = _PLAIN.fullmatch(line)
         if plain:
             key, double, single, bare = plain.groups()
-            yield Assignment(key, double if double is not None else single if single is not None else bare, number)
+            known[key] = double if double is not None else single if single is not None else bare
+            yield Assignment(key, known[key], number)
             continue
         words: list[str] | None = None
         first, joined = at, line
@@ -57,7 +60,21 @@ def assignments(file: str, text: str, left: UnparsedLines) -> Iterator[Assignmen
             at = first  # read on behind the broken line, so that one stray quote does not swallow the file
             left.add(file, number, line, "a quote is not closed, or the line is continued for too long")
             continue
-        yield from _from_words(file, number, joined, words, left)
+        expanded = _expanded(joined, known)
+        for found in _from_words(file, number, expanded, _words(expanded) or words, left):
+            known[found.key] = found.value
+            yield found
+
+
+def _expanded(line: str, known: Mapping[str, str]) -> str:
+    """With the values of plain variables that the file has set before: ``$DEVICE``, ``${DEVICE}``."""
+
+    def value(match: re.Match[str]) -> str:
+        text = known.get(match[1] or match[2], "")
+        return text if _SAFE.fullmatch(text) else match[0]
+
+    whole = _VARIABLE.sub(value, line) if "$" in line and "'" not in line else line
+    return line if "$" in whole else whole  # what is not known as a whole is told as it stands
 
 
 def _words(line: str) -> list[str] | None:

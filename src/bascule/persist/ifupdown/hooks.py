@@ -277,7 +277,7 @@ def _sysctl(builder: Builder, words: list[str], file: str, line: int) -> bool:
 
 
 def _address(builder: Builder, text: str, words: list[str], file: str, line: int) -> bool:
-    """``ip addr add 10.0.0.5/24 brd + dev br0``; what follows from the address is no loss, and a label is a name."""
+    """``ip addr add 10.0.0.5/24 brd + dev br0 label br0:1``; what follows from the address is no loss."""
     values: dict[str, str] = {}
     words = [word for word in words if word not in {"nodad", "noprefixroute"}]
     while words:
@@ -289,6 +289,8 @@ def _address(builder: Builder, text: str, words: list[str], file: str, line: int
     if "dev" not in values or not plain:
         return False
     builder.draft(values["dev"], file, line).addresses.append(parse_address(text))
+    if "label" in values:
+        builder.left.add(file, line, f"label {values['label']} of {text}", "labels of addresses are not supported")
     return True
 
 

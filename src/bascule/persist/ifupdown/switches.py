@@ -21,6 +21,14 @@ def is_taken(line: Line) -> bool:
 class SwitchWords(Columns):
     """The rows that all stanzas ask for."""
 
+    def settle(self, builder: Builder) -> None:
+        """Into the drafts of their links; the MTU of a bond is that of its NICs, as the script asks for it."""
+        super().settle(builder)
+        mtus = {name: draft.mtu for name, draft in builder.drafts.items() if draft.kind == BOND and draft.mtu}
+        for draft in builder.drafts.values():
+            if draft.master in mtus and draft.mtu is None:
+                draft.mtu = mtus[draft.master]
+
     def option(self, builder: Builder, draft: LinkDraft, key: str, line: Line) -> None:
         """One option. Raises ValueError for what is not supported."""
         given = [re.sub(r"\$(IFACE\b|\{IFACE\})", lambda _: draft.name, word) for word in line.words[1:]]

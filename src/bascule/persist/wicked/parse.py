@@ -121,7 +121,7 @@ class _WickedFile(AssignmentFile):
     def read(self, text: str) -> None:
         self.load(text)
         draft = self.draft
-        odd = next((what for key, what in ODD_KEYS.items() if key in self.found), None)
+        odd = next((what for key, what in ODD_KEYS.items() if self.value(key).lower() not in {"", "no"}), None)
         if odd is not None:
             self.builder.bar(draft.name, f"{odd}, which is not supported")
             self.builder.drafts.pop(draft.name)
@@ -149,7 +149,7 @@ class _WickedFile(AssignmentFile):
         for key in self.found:
             self._key(key)
         for key in self.unasked():
-            if key in SILENT or re.fullmatch(r"(LABEL|BROADCAST)(_.*)?", key):
+            if key in SILENT or re.fullmatch(r"BROADCAST(_.*)?", key):
                 self.builder.left.passes(self.path, self.found[key].line, f"{key}={self.found[key].value}")
             else:
                 self.leave(key, "not taken")
