@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bascule.apply.rollback.files import back_up_for, drift, restore
+from bascule.persist.foreign.dhcpcd import FILE as DHCPCD
 from bascule.persist.persister import Persister, find_persister
 from bascule.persist.wanted import declared_state
 from bascule.plan.file_change import FileChange
@@ -171,3 +172,44 @@ def test_d01_what_was_edited_since_is_left_and_named(dialect: str, tmp_path: Pat
     told = {note.subject: note.text for note in one.notes}
     assert {"eth0", "eth1"} <= told.keys()
     assert f"/etc/bascule/moved-aside/{path}" in told["eth0"]
+
+
+def with_dhcpcd(root: Path) -> Path:
+    """A dhcpcd that starts with the machine; its file."""
+    unit = root / "etc/systemd/system/multi-user.target.wants/dhcpcd.service"
+    unit.parent.mkdir(parents=True)
+    unit.symlink_to("/lib/systemd/system/dhcpcd.service")
+    (root / DHCPCD).write_text(OWN_DHCPCD)
+    (root / DHCPCD).chmod(0o640)
+    return root / DHCPCD
+
+
+OWN_DHCPCD = "hostname\ndenyinterfaces eth7\ninterface eth1\nmetric 7\n"
+
+
+@pytest.mark.parametrize("dialect", OWN)
+def test_d01_dhcpcd_is_let_at_what_leaves_the_site_file(dialect: str, tmp_path: Path) -> None:
+    install(dialect, tmp_path)
+    file = with_dhcpcd(tmp_path)
+    write(dialect, tmp_path, BOTH)
+    assert file.read_text() == f"denyinterfaces eth0 eth1\n{OWN_DHCPCD}"
+    changed = write(dialect, tmp_path, SECOND)
+    assert changed[DHCPCD].action == "restore"
+    assert file.read_text() == f"denyinterfaces eth1\n{OWN_DHCPCD}"
+    write(dialect, tmp_path, BOTH)
+    assert file.read_text().splitlines()[:2] == ["denyinterfaces eth0", "denyinterfaces eth1"]
+    write(dialect, tmp_path, NEITHER)
+    assert (file.read_text(), file.stat().st_mode & 0o777) == (OWN_DHCPCD, 0o640)
+    assert not [path for path in tree(tmp_path) if "moved-aside" in path and "dhcpcd" in path]
+
+
+def test_d01_where_somebody_changed_dhcpcds_file_the_plan_says_who_is_kept_away(tmp_path: Path) -> None:
+    install("ifupdown", tmp_path)
+    file = with_dhcpcd(tmp_path)
+    write("ifupdown", tmp_path, BOTH)
+    file.write_text(f"{file.read_text()}nohook resolv.conf\n".replace("metric 7", "metric 8"))
+    one = persister("ifupdown", tmp_path, NEITHER)
+    changes = one.changes(declared_state(one.site, one.host))
+    assert not [change for change in changes if change.path.endswith(DHCPCD)]
+    told = {note.subject: note.text for note in one.notes if "denyinterfaces" in note.text}
+    assert set(told) == {"eth0", "eth1"}

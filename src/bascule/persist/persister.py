@@ -159,9 +159,12 @@ class Persister(Struct):
     def _own_files(self, chosen: Dialect, existing: Files) -> tuple[Files, Files]:
         """The host's own files: those that stand there, and as they were those that earlier changes moved aside."""
         from bascule.persist.files import read_moved
+        from bascule.persist.foreign.dhcpcd import FILE as DHCPCD
         from bascule.persist.writer import ASIDE, is_ours
 
-        moved = read_moved(self.root, ASIDE, chosen.reads, chosen.includes)
+        moved = read_moved(
+            self.root, ASIDE, (*chosen.reads, *((DHCPCD,) if DHCPCD in existing else ())), chosen.includes
+        )
         there = {path: text for path, text in existing.items() if not is_ours(text)}
         return there, moved
 
@@ -169,6 +172,7 @@ class Persister(Struct):
         self, config: NetworkConfig, chosen: Dialect, existing: Files, own: tuple[Files, Files], nics: Hardware
     ) -> Files:
         """What earlier changes moved aside for links that leave the site file; notes what cannot come back."""
+        from bascule.persist.foreign import dhcpcd
         from bascule.persist.foreign.moved import returning
         from bascule.persist.writer import ASIDE
         from bascule.plan.change import Note
@@ -180,6 +184,14 @@ class Persister(Struct):
         if not left:
             return {}
         found = returning(chosen, moved, there, before=before, left=left, hardware=nics)
+        files = {**found.files}
+        if dhcpcd.FILE in moved:
+            is_whole, names = dhcpcd.let_go(there[dhcpcd.FILE], moved[dhcpcd.FILE], left)
+            files |= {dhcpcd.FILE: moved[dhcpcd.FILE]} if is_whole and names else {}
+            text = f"dhcpcd is kept away from it by /{dhcpcd.FILE}, and that file was changed since Bascule wrote "
+            text += "the line: take its name out of 'denyinterfaces' there"
+            edited = () if is_whole else names
+            self.notes = (*self.notes, *(Note(kind="warning", subject=name, text=text) for name in edited))
         self.notes = (
             *self.notes,
             *(
@@ -192,7 +204,7 @@ class Persister(Struct):
                 for name, path in found.edited
             ),
         )
-        return found.files
+        return files
 
     def _rules_aside(
         self, config: NetworkConfig, chosen: Dialect, own: tuple[Files, Files], nics: Hardware

@@ -230,6 +230,8 @@ class _Decision(Struct, frozen=True):
         whole, copy = self.returned[path], _places(self.root, path)[0]
         back = self.dialect.parse({path: whole}, self.hardware).config.links.keys() - self.config.links.keys()
         reason = f"it configures {', '.join(sorted(back))} again, which the site file does not name any more"
+        if path == dhcpcd.FILE:
+            reason, back = "dhcpcd may configure again what the site file does not name any more", {*self.config.links}
         return replace(
             one,
             action="restore",

@@ -29,6 +29,7 @@ from bascule.persist.formats.values import (
 from bascule.persist.parsed import Files, Parsed, UnparsedLines
 
 FILE = "etc/dhcpcd.conf"
+_DENY = "denyinterfaces "
 _SILENT = words(  # in the file that its package brings, or who it is to its server, or how long it waits
     """
     hostname clientid duid persistent vendorclassid option require slaac nohook controlgroup allowinterfaces
@@ -100,7 +101,20 @@ def kept_away(files: Files, config: NetworkConfig, dialect: str) -> tuple[Files,
     """
     away = [link for link in config.links.values() if not (link.dhcp4 and dialect in READ_BY)]
     names = tuple(sorted(asked(files, away))) if FILE in files else ()
-    return ({FILE: f"denyinterfaces {' '.join(names)}\n{files[FILE]}"} if names else {}), names
+    return ({FILE: f"{_DENY}{' '.join(names)}\n{files[FILE]}"} if names else {}), names
+
+
+def let_go(now: str, moved: str, left: Iterable[IfName]) -> tuple[bool, tuple[IfName, ...]]:
+    """Of the links that the site file has no more those that dhcpcd is still kept away from, by a line of ours.
+
+    And whether the file is as it was ``moved`` but for such lines, so that it can come back.
+    """
+    added = now.removesuffix(moved).splitlines()
+    is_whole = now.endswith(moved) and all(line.startswith(_DENY) for line in added)
+    lines = added if is_whole else now.splitlines()
+    denied = {word for line in lines if line.startswith(_DENY) for word in line.split()[1:]}
+    own = {word for line in moved.splitlines() if line.startswith(_DENY) for word in line.split()[1:]}
+    return is_whole, tuple(sorted(name for name in left if name in denied - own))
 
 
 def twice(files: Files, config: NetworkConfig, dialect: str, starts: str) -> Iterator[tuple[IfName, str]]:

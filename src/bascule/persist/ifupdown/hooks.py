@@ -278,20 +278,16 @@ def _sysctl(builder: Builder, words: list[str], file: str, line: int) -> bool:
 
 def _address(builder: Builder, text: str, words: list[str], file: str, line: int) -> bool:
     """``ip addr add 10.0.0.5/24 brd + dev br0 label br0:1``; what follows from the address is no loss."""
-    values: dict[str, str] = {}
     words = [word for word in words if word not in {"nodad", "noprefixroute"}]
-    while words:
-        if words[0] not in {"dev", "brd", "broadcast", "label"} or len(words) < 2:
-            return False
-        values[words[0]] = words[1]
-        words = words[2:]
-    plain = all(values.get(key, "+") in {"+", "-", str(ip_interface(text).network.broadcast_address)} for key in _BRD)
-    if "dev" not in values or not plain:
+    if len(words) % 2 or set(words[::2]) - {"dev", "brd", "broadcast", "label"}:
         return False
-    builder.draft(values["dev"], file, line).addresses.append(parse_address(text))
-    if "label" in values:
-        builder.left.add(file, line, f"label {values['label']} of {text}", "labels of addresses are not supported")
-    return True
+    values = dict(zip(words[::2], words[1::2], strict=True))
+    plain = all(values.get(key, "+") in {"+", "-", str(ip_interface(text).network.broadcast_address)} for key in _BRD)
+    if "dev" in values and plain:
+        builder.draft(values["dev"], file, line).addresses.append(parse_address(text))
+        if "label" in values:
+            builder.left.add(file, line, f"label {values['label']} of {text}", "labels of addresses are not supported")
+    return "dev" in values and plain
 
 
 def _options(into: dict[str, Any], kind: type[LinkOptions], words: list[str]) -> bool:
