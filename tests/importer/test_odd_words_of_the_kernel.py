@@ -53,3 +53,31 @@ def test_nothing_is_to_do_after_the_import_of_rules_and_routes_of_every_kind(lab
     assert "{to: 10.73.0.0/16}" not in said
     plan, _ = make_plan(found.site, found.site.hosts["h"], state)
     assert not plan, [(change.subject, change.action) for change in plan.changes]
+
+
+OVERLAY = """\
+link add eth0 type veth peer name eth0w
+link set eth0 up
+link set eth0w up
+addr add 10.124.0.5/24 dev eth0
+link add eth1 type veth peer name eth1w
+link set eth1 up
+link set eth1w up
+addr add 10.125.0.5/24 dev eth1 valid_lft 3600 preferred_lft 1800
+link add vx100 type vxlan id 100 local 10.124.0.5 dstport 4789
+link add brx type bridge
+link set vx100 master brx
+link set vx100 up
+link set brx up
+"""
+
+
+def test_what_an_import_can_only_guess_is_told(lab: Lab) -> None:
+    """An address that ends though nobody asks for it, and a bridge that only a tunnel leads out of."""
+    host = lab.namespace("host")
+    run(("ip", "-batch", "-"), namespace=host, stdin=OVERLAY)
+    done = lab.bascule(host, "import", "--dialect", "networkd")
+    assert done.returncode == 0, done.stderr
+    assert "eth1: 10.125.0.5/24 has a lifetime, and neither a DHCP client nor a file" in done.stdout
+    assert "brx: 'uplink: none' is not the whole truth: vx100 leads out of it" in done.stdout
+    assert "eth0: 10" not in done.stdout

@@ -97,6 +97,17 @@ def without_leases(
     return kernel.with_links(links), tuple(told)
 
 
+def without_client(state: HostState, files: NetworkConfig, clientless: Container[IfName]) -> Iterator[str]:
+    """Links that are said to have a lease because their address has an end, and for nothing else."""
+    for name, link in state.links.items():
+        if name in clientless and not (name in files.links and files.links[name].dhcp4):
+            ends = ", ".join(a.ip for a in link.addresses if a.dynamic and ":" not in a.ip)
+            yield (
+                f"{name}: {ends} has a lifetime, and neither a DHCP client nor a file that asks for one is seen: "
+                "'address: dhcp' is a guess; write the address in its place if it is no lease"
+            )
+
+
 def disagreements(
     kernel: NetworkConfig, files: NetworkConfig, state: HostState
 ) -> tuple[NetworkConfig, tuple[str, ...]]:

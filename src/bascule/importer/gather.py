@@ -74,14 +74,18 @@ def gather(*, root: str | None, dialect_name: str | None, host: str | None, site
 
 def _with_what_runs(files: Sources) -> Sources:
     """Beside the files of this host and what its kernel shows, who asks for addresses, and whether libvirt answers."""
-    from bascule.dhcp.clients import dhcp_clients
+    from bascule.dhcp.clients import daemons_of, dhcp_clients
     from bascule.providers.libvirt.effects import may_be_here
 
+    links = files.state.links.values() if files.state is not None else ()
+    leased = [one.name for one in links if any(a.dynamic and ":" not in a.ip for a in one.addresses)]
+    asking = frozenset(IfName(link) for client in dhcp_clients() for link in client.links)
     return replace(
         files,
         libvirt_rests=not may_be_here(),
         ebtables=_ebtables(files.state),
-        asking=frozenset(IfName(link) for client in dhcp_clients() for link in client.links),
+        asking=asking,
+        clientless=frozenset(leased) - asking - daemons_of(leased).keys(),
     )
 
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from bascule.errors import Problem, UsageFault
 from bascule.importer import libvirt
-from bascule.importer.compare import by_programs, disagreements, together, without_leases
+from bascule.importer.compare import by_programs, disagreements, together, without_client, without_leases
 from bascule.importer.completeness import BY_DEFAULT, missing_lines
 from bascule.importer.expressible import expressible
 from bascule.importer.libvirt.plugs import name_vlans, plugged
@@ -71,8 +71,9 @@ class Sources(Struct, frozen=True, kw_only=True):
     none, ``places`` is where files stand that count as others, ``unread`` is what configuration systems say of which
     there is no dialect. ``chosen`` says that the dialect is a choice among several, which the site file then repeats;
     ``why`` is the reason where nobody made it. ``libvirt_rests`` that libvirt's files are there and it does not answer.
-    ``asking`` are links with a DHCP client. ``clients`` are the files of DHCP clients, ``tables`` are the files that
-    name routing tables, ``ebtables`` is what ebtables-save prints, where nft shows less.
+    ``asking`` are links with a DHCP client, ``clientless`` those with a lease for which none is seen. ``clients`` are
+    the files of DHCP clients, ``tables`` are the files that name routing tables, ``ebtables`` is what ebtables-save
+    prints, where nft shows less.
     """
 
     host: str
@@ -91,6 +92,7 @@ class Sources(Struct, frozen=True, kw_only=True):
     chosen: bool = False
     libvirt_rests: bool = False
     asking: frozenset[IfName] = frozenset()
+    clientless: frozenset[IfName] = frozenset()
     ebtables: str = ""
 
     @property
@@ -115,6 +117,7 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
         running = running_config(sources.state, virtual.bridges)
         kernel, leased = without_leases(running.config, config, sources.asking)
         notes += [*running.notes, *unsaid_at_ports(sources.state, sources.ebtables)]
+        notes += without_client(sources.state, config, sources.clientless)
         others = (*others, *running.others, *leased)
         if sources.dialect is not None:
             config, told = disagreements(kernel, config, sources.state)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 FOREIGN = re.compile(  # bridges that other programs make, name and remove as they please
     r"docker[0-9]+|docker_gwbridge|br-[0-9a-f]{12}|virbr[0-9]+(-nic)?|lxcbr[0-9]+|lxdbr[0-9]+|incusbr[0-9]+|cni[0-9]+"
-    r"|cni-podman[0-9]+|podman[0-9]+|nerdctl[0-9]+|cbr[0-9]+|kube-bridge|weave|cilium_.*|flannel.*|ovs-system|br-int|br-tun"
+    r"|mpqemubr[0-9]+|cni-podman[0-9]+|podman[0-9]+|nerdctl[0-9]+|cbr[0-9]+|kube-bridge|weave|cilium_.*|flannel.*|ovs-system|br-int|br-tun"
     r"|fwbr[0-9]+i[0-9]+|(brq|qbr)[0-9a-f]{8}-[0-9a-f]{2}"
 )
 GUEST_END = re.compile(
@@ -89,6 +89,7 @@ def running_config(state: HostState, taken: Collection[str] = ()) -> RunningConf
             passed.append(link)
     notes += _of_others(links, state, routes)
     notes += _mirrors(links, state)
+    notes += _other_ways_out(links, state)
     rules = []
     for rule in state.rules:
         try:
@@ -167,6 +168,15 @@ def _of_others(
         else:
             yield f"{name}: left out, as is {master.name}, whose port it is: {'; '.join(all_of(own))}"
             del links[name]
+
+
+def _other_ways_out(links: Mapping[IfName, LinkConfig], state: HostState) -> Iterator[str]:
+    """Bridges of which the site file says that they have no uplink, though a tunnel or the like leads out of them."""
+    for name, link in links.items():
+        ports = [port for port in state.links.values() if port.master == name]
+        out = [port.name for port in ports if isinstance(port.options, Other) and not FOREIGN.fullmatch(port.name)]
+        if link.is_bridge and out and not any(port.name in links for port in ports):
+            yield f"{name}: 'uplink: none' is not the whole truth: {', '.join(out)} leads out of it, and has no key"
 
 
 def _mirrors(links: Mapping[IfName, LinkConfig], state: HostState) -> Iterator[str]:
