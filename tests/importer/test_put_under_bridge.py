@@ -71,10 +71,32 @@ def test_a_nic_without_address_or_a_bond_goes_under_a_bridge_for_guests(root: st
     assert imported(root, "bond0", "lan")["lan"] == {"uplink": "bond0"}
 
 
+SPEAKING = {
+    "bond0": "ethernets: {eno1: {}, eno2: {}}, bonds: {bond0: {interfaces: [eno1, eno2], OWN}}",
+    "eno1.20": "ethernets: {eno1: {}}, vlans: {eno1.20: {id: 20, link: eno1, OWN}}",
+    "mgmt": "ethernets: {eno1: {}}, vlans: {mgmt: {id: 20, link: eno1, OWN}}",
+}
+
+
+@pytest.mark.parametrize("over", SPEAKING)
+def test_a_bond_or_a_vlan_hands_over_its_address(over: str, tmp_path: Path) -> None:
+    place = tmp_path / "etc/netplan/installer.yaml"
+    place.parent.mkdir(parents=True)
+    own = "addresses: [10.20.0.5/24], routes: [{to: default, via: 10.20.0.1}]"
+    place.write_text(f"network: {{version: 2, {SPEAKING[over].replace('OWN', own)}}}\n")
+    found = workflow.import_host(root=str(tmp_path), host="h", bridge=NewBridge(over))
+    host = found.site.hosts["h"]
+    links = wanted_config(found.site, host).links
+    bridge = links[IfName("br0")]
+    assert (bridge.addresses, [route.gateway for route in bridge.routes]) == (("10.20.0.5/24",), ["10.20.0.1"])
+    assert (links[IfName(over)].master, links[IfName(over)].addresses) == ("br0", ())
+
+
 @pytest.mark.parametrize(
     ("over", "name", "told"),
     [
-        ("eno9", None, "there is no NIC or bond 'eno9' to put under a bridge"),
+        ("eno9", None, "there is no NIC, bond or VLAN 'eno9' to put under a bridge"),
+        ("br0", None, "'br0' is a bridge itself"),
         ("eno2", None, "'eno2' is under bridge 'br0' already"),
         ("eno3", None, "NIC 'eno3' is a member of bond 'bond0'"),
         ("eno1", "eno2", "there is a link 'eno2' already"),

@@ -13,7 +13,7 @@ from bascule.model.values import parse_ifname
 
 
 class NewBridge(Struct, frozen=True):
-    """A bridge over a NIC or bond; without ``name`` it is br0, or the first of br1, br2, … that is free."""
+    """A bridge over a NIC, bond or VLAN link; without ``name`` it is br0, or the first of br1, br2, … that is free."""
 
     over: str
     name: str | None = None
@@ -25,11 +25,13 @@ def put_under_bridge(host: dict[str, Any], wish: NewBridge, taken: Collection[st
     ``taken`` are the names of links that are there and that the entry does not say. Raises UsageFault where the NIC
     is not there or is in use already, and for a name that is none or is taken.
     """
-    nics, bonds, bridges = (host.get(key, {}) for key in ("nics", "bonds", "bridges"))
-    link = nics.get(wish.over, bonds.get(wish.over))
+    nics, bonds, vlans, bridges = (host.get(key, {}) for key in ("nics", "bonds", "vlans", "bridges"))
+    link = {**nics, **bonds, **vlans}.get(wish.over)
+    if wish.over in bridges:
+        raise _refused(f"'{wish.over}' is a bridge itself", "guests are plugged into it: 'bridge: …' at their NICs")
     if link is None:
-        there = ", ".join([*nics, *bonds]) or "none at all"
-        raise _refused(f"there is no NIC or bond '{wish.over}' to put under a bridge", f"there are: {there}")
+        there = ", ".join([*nics, *bonds, *vlans]) or "none at all"
+        raise _refused(f"there is no NIC, bond or VLAN '{wish.over}' to put under a bridge", f"there are: {there}")
     for name, bond in bonds.items():
         if wish.over in bond.get("nics", ()):
             raise _refused(f"NIC '{wish.over}' is a member of bond '{name}'", f"write --bridge {name}")
@@ -37,7 +39,7 @@ def put_under_bridge(host: dict[str, Any], wish: NewBridge, taken: Collection[st
         ports = (port["link"] if isinstance(port, dict) else port for port in bridge.get("ports", ()))
         if wish.over in (bridge.get("uplink"), *ports) and "vlan" not in bridge:
             raise _refused(f"'{wish.over}' is under bridge '{name}' already", "import without --bridge says so, too")
-    used = {*nics, *bonds, *bridges, *host.get("vlans", {}), *taken}
+    used = {*nics, *bonds, *bridges, *vlans, *taken}
     name = wish.name or next(name for number in range(len(used) + 1) if (name := f"br{number}") not in used)
     try:
         parse_ifname(name)

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 @click.option("--dialect", metavar="DIALECT", help=f"One of {', '.join(readable())}; found if not given.")
 @click.option("--host", metavar="NAME", help="The host's name in the site file.")
 @click.option("--site", "site_name", metavar="NAME", help="The site's name; the host's if not given.")
-@click.option("--bridge", metavar="NIC", help="Put this NIC or bond under a new bridge, which takes over its address.")
+@click.option(
+    "--bridge", metavar="NIC", help="Put this NIC, bond or VLAN under a new bridge, which takes over its address."
+)
 @click.option("--as", "bridge_name", metavar="NAME", help="What that bridge is called; br0 if that is free.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if anything that was found is left out.")
 def command(

@@ -295,11 +295,14 @@ def tell_moved(build: TargetBuilder) -> None:
     """What moves with the host's addresses, and what of them cannot."""
     for old, new in build.moved.items():
         _tell_carried(build, old, new)
-        for address in build.observed.links[IfName(old)].addresses:
+        before = build.observed.links.get(IfName(old))
+        if before is None:
+            continue  # it is made by this change, and nothing was on it
+        for address in before.addresses:
             if (keeper := address.lifetime.kept_by) and address not in build.links[new].addresses:
                 text = f"{address.ip} is not moved: {keeper} gives it to this machine or to another one"
                 build.note("warning", old, f"{text}; let it use {new}")
-        if build.observed.links[IfName(old)].facts.temporaries:
+        if before.facts.temporaries:
             text = f"its temporary IPv6 addresses end, and the kernel makes new ones on {new}"
             build.note("warning", old, f"{text}: a connection that uses one of them breaks")
 
