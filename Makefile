@@ -6,8 +6,9 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-# most tests wait for a kernel, a daemon or a guest most of the time; a container may see more processors than it has
-JOBS   ?= $(shell n=$$(nproc); echo $$((n < 3 ? 3 * n : 8)))
+# most tests wait for a kernel, a daemon or a guest most of the time: three workers for each of two processors used half
+# of them; a container may see more processors than it has
+JOBS   ?= $(shell n=$$(nproc); echo $$((n < 3 ? 4 * n : 10)))
 # each worker of the tests would compile all of them anew
 unexport PYTHONDONTWRITEBYTECODE
 VM_JOBS ?= 2

@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 from functools import partial
 
-from tests.persist.test_takeover import HOSTS
-from tests.random_boots.run import faults
+from tests.random_boots.run import CHOICES, faults
 from tests.seeds import report, seeds
 
 if __name__ == "__main__":
-    names = sys.argv[3:] or HOSTS
+    names = sys.argv[3:] or CHOICES
     sys.exit(report((f"{seed} {name}", partial(faults, seed, name)) for seed in seeds() for name in names))

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from msgspec import Struct
 
+from bascule.model.dialects import DIALECTS
 from tests.persist.readers import ask
 from tests.persist.test_takeover import ENABLED, HOSTS
 from tests.random_boots.installed import NICS, Facts, files, random_facts
@@ -30,7 +31,8 @@ state() {{
     ip -6 -j route show table all
 }}
 listing() {{
-    find /etc -xdev -type f -printf '%p %m %u %g ' -exec sha1sum {{}} \\; | grep -v '^/etc/\\(ld\\|resolv\\)' | sort
+    set -- -xdev -type f ! -path '/etc/ld*' ! -path '/etc/resolv*'
+    {{ find /etc "$@" -printf '%p %m %u %g\\n'; find /etc "$@" -exec sha1sum {{}} +; }} | sort
 }}
 disk() {{
     tell disk; cd /
@@ -112,6 +114,8 @@ REST = """\
 unit bascule-boot-rest || echo "status $?"
 tell undo; bascule status --json
 """
+# what a site file can choose; who reads netplan's files is no choice
+CHOICES = tuple(name for name in HOSTS if name in {one.name for one in DIALECTS})
 SETTLES_S = {"networkd": 2, "netplan": 2, "keyfile": 4}
 FOLDERS = (
     "etc/network", "etc/netplan", "etc/systemd/network", "etc/systemd/system", "etc/NetworkManager", "etc/sysctl.d",

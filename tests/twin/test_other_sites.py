@@ -169,8 +169,11 @@ def test_a_silent_network_does_not_keep_the_guests_of_others_waiting() -> None:
             clients = [dhcp_client.DhcpNic(namespace=a.namespace, link=a.link, mac=a.mac) for a in everybody]
             for name, end in twin.wiring.guests.items():
                 settle(end, twin.host(name))
-            found = dhcp_client.acquire(clients, timeout_s=1)
-            return {a.endpoint for a, c in zip(everybody, clients, strict=True) if found[c]}
+            for seconds in (1.0, 10.0, 60.0):  # a slow machine asks 74 in more than one
+                found = dhcp_client.acquire(clients, timeout_s=seconds)
+                if served := {a.endpoint for a, c in zip(everybody, clients, strict=True) if found[c]}:
+                    break
+            return served
 
     everyone = [*(g.name for g in crowd), "lucky", "dmz", "desk", "customer", "vmserver"]
     assert inside(work) == {"lucky"}

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,10 @@ from msgspec.structs import replace
 
 from bascule import workflow
 from bascule.errors import BasculeError
+from bascule.guests.plug import Plug
 from bascule.rehearsal import Rehearsal
+from bascule.system.net.links import link_names
+from bascule.system.net.netns import Namespace
 from bascule.twin import BackendChoice
 from bascule.twin.backend_choice import BackendKind
 from bascule.twin.test_guest import libvirtd
@@ -142,6 +145,27 @@ def test_a_dead_guest_proves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not seen.ok
     assert [note.subject for note in seen.notes if "panicked" in note.text] == ["victim", "other"]
     assert not any(check.ok for check in seen.checks if check.subject in {"victim", "other"})
+
+
+def test_a_guest_that_has_ended_before_its_tap_is_looked_at_is_a_dead_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = backend("libvirt")
+    dead = replace(found, image=panicking(found.image, tmp_path))
+    monkeypatch.setattr(BackendChoice, "of", lambda kind: dead)
+
+    def until_it_has_ended(plugs: Sequence[Plug], host: Namespace) -> None:
+        end = time.monotonic() + HUNG_S
+        while any(plug.nic.tap in link_names(host) for plug in plugs):
+            assert time.monotonic() < end
+            time.sleep(0.05)
+
+    monkeypatch.setattr("bascule.guests.taps.tag", until_it_has_ended)
+    site = tmp_path / "dead.yaml"
+    site.write_text("\n".join(line for line in DEAD.splitlines() if "other" not in line))
+    seen = workflow.rehearse(str(site), guests="libvirt")
+    assert [note.subject for note in seen.notes if "panicked" in note.text] == ["victim"]
+    assert not seen.ok
 
 
 WIDE = """
