@@ -12,7 +12,6 @@ from typing import Any
 import yaml
 from msgspec import Struct
 
-from bascule.model.dialects import DIALECTS
 from tests.persist.readers import ask
 from tests.persist.test_takeover import ENABLED, HOSTS
 from tests.random_boots.installed import NICS, Facts, files, random_facts
@@ -114,8 +113,8 @@ REST = """\
 unit bascule-boot-rest || echo "status $?"
 tell undo; bascule status --json
 """
-# what a site file can choose; who reads netplan's files is no choice
-CHOICES = tuple(name for name in HOSTS if name in {one.name for one in DIALECTS})
+# whose files and names an installer and a site file can make up
+CHOICES = tuple(name for name in HOSTS if name != "netplan for NetworkManager")
 SETTLES_S = {"networkd": 2, "netplan": 2, "keyfile": 4}
 FOLDERS = (
     "etc/network", "etc/netplan", "etc/systemd/network", "etc/systemd/system", "etc/NetworkManager", "etc/sysctl.d",
