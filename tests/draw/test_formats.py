@@ -16,6 +16,7 @@ from bascule.draw.formats.canvas import cells
 from bascule.draw.layout.hostblock import clip
 from bascule.errors import UsageFault
 from bascule.model.site import Host, Mode, Site
+from bascule.site import parse
 from tests.draw import sites
 from tests.draw.strategies import observed_sites
 from tests.draw.test_geometry import calm
@@ -235,3 +236,15 @@ def test_long_names_that_differ_at_their_end_stay_different() -> None:
     names = [f"a-guest-with-a-name-as-long-as-this-{number}" for number in ("01", "02")]
     cut = {clip(name, 20) for name in names}
     assert cut == {"a-guest-wi…s-this-01", "a-guest-wi…s-this-02"}
+
+
+def test_what_decides_on_packets_and_is_of_no_link_stands_behind_the_hosts_name() -> None:
+    text = (
+        b"site: s\nhosts: {h: {memory: 64GiB, nics: {e0: {address: 10.0.0.5/24}}, bridges: {b0: {uplink: none}, b1: "
+        b"{uplink: none}}, rules: [{from: 10.9.0.0/16, action: prohibit, priority: 7}], "
+        b"routes: [{to: 10.6.0.0/16, type: blackhole}, {to: 10.7.0.0/16, type: throw}]}}\n"
+    )
+    site = parse(text, "s.yaml")
+    said = "64 GiB memory, 1 policy rule, 2 routes on no single link"
+    assert f"h · {said}" in draw(site, format="text", width=100)
+    assert said in draw(site, format="svg")

@@ -55,7 +55,7 @@ BESIDE = {
     "wicked": ("etc/sysconfig/network/ifcfg-beside", "STARTMODE=auto\n"),
 }
 BY_WORDS = re.compile(
-    r"wake-on-lan|uuid|hostname|psk|password|Key=|\bkey: ?[0-9]", re.IGNORECASE
+    r"wake-on-lan|uuid|hostname|psk|password|timestamp|Key=|\bkey: ?[0-9]", re.IGNORECASE
 )  # or a secret, which is never repeated
 
 

@@ -11,7 +11,7 @@ from bascule.draw.scene.elements import Arrow, Kind, Layer, Node, Scene, machine
 from bascule.draw.scene.foreign import add_foreign
 from bascule.draw.scene.guests import address_notes, service_notes
 from bascule.draw.scene.hosts import add_host
-from bascule.model.site import Machine, Network, Site
+from bascule.model.site import Host, Machine, Network, Site
 
 
 def build(
@@ -49,7 +49,7 @@ def build(
         edges=tuple(e for e in builder.edges.values() if e.upper in builder.nodes and e.lower in builder.nodes),
         arrows=tuple(arrows),
         networks=tuple(site.networks),
-        hosts={host.name: f"{_gib(host.memory)} memory" if host.memory else "" for host in site.hosts.values()},
+        hosts={host.name: _title(host) for host in site.hosts.values()},
         observed=frozenset(name for name in observed if name in site.hosts),
         aliases=builder.aliases,
         drift=_drift(builder, observed),
@@ -143,6 +143,15 @@ def _arrow(site: Site, machine: Machine) -> Arrow | None:
     own = {nic.network for nic in machine.nics}
     origins = [name for name in dict.fromkeys(origins) if name in own and name != rule.to]
     return Arrow(machine=machine_id(machine.name), sources=rule.sources, origins=tuple(origins), to=rule.to)
+
+
+def _title(host: Host) -> str:
+    """What stands behind a host's name: its memory, and what decides on its packets and belongs to no link."""
+    words = [f"{_gib(host.memory)} memory"] if host.memory else []
+    for number, noun in ((len(host.rules), "policy rule"), (len(host.routes), "route")):
+        if number:
+            words.append(f"{number} {noun}{'s' * (number > 1)}{' on no single link' if noun == 'route' else ''}")
+    return ", ".join(words)
 
 
 def _gib(size: int) -> str:
