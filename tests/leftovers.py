@@ -10,6 +10,7 @@ import contextlib
 import os
 import select
 import signal
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,7 @@ def end_with_this_process() -> None:
     for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)
     select.select([over], [], [])
+    of_this_run("kvm").unlink(missing_ok=True)
     limit = time.monotonic() + ENDS_S
     while (left := [*_marked(f"{MARK}={me}")]) and time.monotonic() < limit:
         for pid in left:
@@ -38,6 +40,11 @@ def end_with_this_process() -> None:
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.05)
     os._exit(0)
+
+
+def of_this_run(name: str) -> Path:
+    """A file that the processes of a run share, and that goes with it."""
+    return Path(tempfile.gettempdir(), f"bascule-tests-{os.environ.get(MARK, os.getppid())}.{name}")
 
 
 def _marked(word: str) -> Iterator[int]:

@@ -22,7 +22,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -31,7 +31,9 @@ from msgspec import Struct
 
 import bascule
 from bascule.cli import program
+from bascule.guests import accelerator
 from bascule.system.net.netns import CLONE_NEWNET, Namespace, call
+from tests.leftovers import of_this_run
 
 ROOT = Path(__file__).parents[1]
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_PARENT = 0x00020000, 0x04000000, 0x00008000  # linux/sched.h
@@ -232,6 +234,20 @@ def become(run: Run, fds: list[int]) -> None:
     sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr  # type: ignore[misc]
 
 
+def remembered(ask: Callable[[], str | None]) -> Callable[[], str | None]:
+    """What the first run finds out, in a file: a probe guest costs two seconds where KVM is there and does not work."""
+    found = of_this_run("kvm")
+
+    def answer() -> str | None:
+        if not found.exists():
+            half = found.with_suffix(f".{os.getpid()}")
+            half.write_text(ask() or "")
+            half.rename(found)
+        return found.read_text() or None
+
+    return answer
+
+
 def main() -> None:
     """Import all of it, then be each run that is asked for."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests; the end of the door is for us
@@ -243,6 +259,7 @@ def main() -> None:
     for module in pkgutil.walk_packages(bascule.__path__, "bascule."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
+    accelerator.why_no_kvm = remembered(accelerator.why_no_kvm)
     gc.collect()
     gc.freeze()
     with socket.socket(fileno=int(sys.argv[1])) as door:

@@ -9,9 +9,11 @@ import pytest
 from msgspec.structs import replace
 
 from bascule.errors import BasculeError
+from bascule.guests import accelerator
 from bascule.guests.agent import ask
 from bascule.guests.plug import Plug
 from bascule.guests.runtimes import runtime
+from bascule.guests.runtimes.qemu import answering
 from bascule.guests.runtimes.qemu_process import QemuDriver
 from bascule.host.live import LiveHost
 from bascule.model.site import Mode, PlugKind
@@ -176,3 +178,16 @@ def wrong(image: GuestImage) -> None:
 @pytest.mark.kernel
 def test_what_cannot_be_is_said_and_leaves_nothing(image: GuestImage) -> None:
     sandboxed(wrong, image)
+
+
+def test_no_guest_is_started_to_see_which_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether KVM works is proved by running one, which takes up to two seconds: only for one that is started."""
+    monkeypatch.setenv("BASCULE_STATE_DIR", str(tmp_path))
+    monkeypatch.setattr("bascule.guests.accelerator.Path", lambda _: tmp_path)  # there is a /dev/kvm
+    monkeypatch.setattr("bascule.guests.accelerator.why_no_kvm", lambda: pytest.fail("a guest was started"))
+    monkeypatch.setattr("bascule.guests.runtimes.qemu.find_tool", lambda _: "")
+    accelerator.accel.cache_clear()
+    there = answering(None, {})
+    assert there.domains() == ()
+    there.define(guest("g1", nic("g1", 0, "br0")))
+    assert [domain.name for domain in there.domains()] == ["g1"]

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 from msgspec.structs import replace
 
 from bascule.errors import BasculeError, NotPermitted, Problem
-from bascule.guests.accelerator import accel
 from bascule.guests.checks import unguarded
 from bascule.guests.paths import qemu_folder
 from bascule.guests.plug import Plug
@@ -39,7 +38,7 @@ from bascule.system.run import find_tool
 def answering(_: str | None, guests: Mapping[str, Guest]) -> QemuRuntime:
     """The guests of QEMU alone. Raises MissingTool where it is not here."""
     find_tool("qemu-system-x86_64")
-    return QemuRuntime(accel=accel().name, guests=guests)
+    return QemuRuntime(guests)
 
 
 class QemuRuntime:
@@ -48,8 +47,7 @@ class QemuRuntime:
     name: ClassVar[str] = "qemu"
     uri: ClassVar[str] = ""
 
-    def __init__(self, *, accel: str, guests: Mapping[str, Guest] | None = None) -> None:
-        self._accel = accel
+    def __init__(self, guests: Mapping[str, Guest] | None = None) -> None:
         self._guests = dict(guests or {})
 
     def _look(self, _: BasculeError | None = None) -> HostState:
@@ -65,7 +63,7 @@ class QemuRuntime:
 
     def domains(self) -> tuple[Domain, ...]:
         """All guests that were defined."""
-        return tuple(replace(domain, kind=self._accel) for domain in self._state().seen_domains)
+        return self._state().seen_domains
 
     def define(self, guest: Guest, *, nic_model: str = "virtio") -> tuple[Note, ...]:  # virtio it is
         """Keep what the guest is, so that it can be started and listed later."""
@@ -82,7 +80,7 @@ class QemuRuntime:
         """The taps, then the guest. Raises BasculeError for one whose guard is not loaded."""
         there = self._state().guests
         known = {one: guest_of(guest.definition) for one, guest in there.items()}
-        driver = QemuDriver(qemu_folder(), known | self._guests, accel=self._accel)
+        driver = QemuDriver(qemu_folder(), known | self._guests)
         host = observe_host()
         links = host.links
         if not there[name].running and (missing := unguarded(known[name].nics, host)):
@@ -105,7 +103,7 @@ class QemuRuntime:
     def stop(self, name: str) -> None:
         """Pull the plug, taps away."""
         known = {one: guest_of(guest.definition) for one, guest in self._state().guests.items()}
-        QemuDriver(qemu_folder(), known, accel=self._accel).stop(name)
+        QemuDriver(qemu_folder(), known).stop(name)
         _off_switch([nic.tap for nic in known[name].nics])
 
     def shutdown(self, name: str, mode: str) -> None:

@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from bascule.errors import BasculeError, CommandFailed, Problem
 from bascule.guests import taps
+from bascule.guests.accelerator import accel
 from bascule.guests.plug import Plug
 from bascule.model.site import Guest, GuestNic
 from bascule.model.values import tap_mac
@@ -30,7 +31,7 @@ class QemuDriver:
     """Guests of one host. ``folder`` keeps one folder per guest: its monitor, its console, what it was made from.
 
     Guests outlive us unless a sandbox ends them. ``namespace`` is the host's; None is the one that we are in. One that
-    does not reboot ends instead, as when its kernel panics.
+    does not reboot ends instead, as when its kernel panics. Without ``accel`` it is found out when one is started.
     """
 
     name: ClassVar[str] = "qemu"
@@ -40,7 +41,7 @@ class QemuDriver:
         folder: Path,
         guests: Mapping[str, Guest],
         *,
-        accel: str,
+        accel: str = "",
         namespace: Namespace | None = None,
         reboots: bool = True,
         nic_model: str = "virtio-net-pci",
@@ -125,19 +126,20 @@ class QemuDriver:
     def _arguments(self, name: str, files: Files) -> tuple[str, ...]:
         guest = self._guests[name]
         there = self._links()
+        accelerator = self._accel or accel().name
         boot = None
         if guest.kernel:
             boot = Boot(kernel=guest.kernel, initrd=guest.initrd, cmdline=guest.cmdline)
         return command_line.arguments(
             guest,
-            accel=self._accel,
+            accel=accelerator,
             memory=guest.memory or DEFAULT_MEMORY,
             nics=[(nic, nic.tap) for nic in guest.nics if nic.tap in there],
             files=files,
             boot=boot,
             reboots=self._reboots,
             nic_model=self._nic_model,
-            vhost=self._accel == "kvm" and Path("/dev/vhost-net").exists(),
+            vhost=accelerator == "kvm" and Path("/dev/vhost-net").exists(),
         )
 
     def stop(self, name: str) -> None:
