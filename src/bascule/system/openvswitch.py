@@ -6,7 +6,9 @@ import contextlib
 import json
 import os
 import re
+import select
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -24,6 +26,7 @@ ANSWER_S = 10.0  # how long the database may take for an answer
 LOOK_S = 0.5  # between two looks at whether ovs-vswitchd works
 DEAF_S = 5.0  # how long it may neither work nor answer
 STOPPED = "Tt"  # the state of a process that a signal or a debugger holds (proc_pid_stat(5))
+HELD = "is stopped, by a signal or a debugger"
 SERVER, SWITCH = "ovsdb-server", "ovs-vswitchd"  # their names in /proc/PID/comm
 PROGRAMS = (Path("/usr/sbin/ovs-vswitchd"), Path("/usr/local/sbin/ovs-vswitchd"), Path("/usr/bin/ovs-vswitchd"))
 RUN = "/var/run/openvswitch"
@@ -64,10 +67,7 @@ def switch_ports(namespace: Namespace | None) -> dict[str, str]:
 
 
 def tree_states(namespace: Namespace | None) -> Iterator[tuple[str, str, str]]:
-    """Bridge, port and state of each port on which Open vSwitch speaks STP or RSTP, in the words of bridge(8).
-
-    Nothing where nobody is, or he cannot be asked.
-    """
+    """Bridge, port and state (by bridge(8)) of each port that speaks STP or RSTP; none where nobody can be asked."""
     found = daemons(namespace)
     if found is None:
         return
@@ -98,11 +98,13 @@ def refused_links(path: str) -> dict[str, str]:
 
 def _call(path: str, method: str, parameters: list[Any], within_s: float | None = None) -> Any:
     with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as door:
-        door.settimeout(ANSWER_S if within_s is None else within_s)
+        limit_s = ANSWER_S if within_s is None else within_s
+        door.settimeout(limit_s)
         door.connect(path)
         door.sendall(json.dumps({"method": method, "params": parameters, "id": 0}).encode())
         decoder, text = json.JSONDecoder(), b""
         while True:
+            _await_answer(door, limit_s)
             received = door.recv(1 << 20)
             if not received:
                 raise ConnectionResetError("it hung up")
@@ -115,6 +117,16 @@ def _call(path: str, method: str, parameters: list[Any], within_s: float | None 
     if answer.get("error"):
         raise ValueError(f"it refuses: {answer['error']}")
     return answer["result"]
+
+
+def _await_answer(door: socket.socket, limit_s: float) -> None:
+    """Until there is something to read. Raises OSError where nothing comes, at once where nobody can say it."""
+    end = time.monotonic() + limit_s
+    while not select.select([door], [], [], min(LOOK_S, max(0.0, end - time.monotonic())))[0]:
+        if _is_stopped(_peer(door)):
+            raise ConnectionRefusedError(f"its process {HELD}")
+        if time.monotonic() >= end:
+            raise TimeoutError(f"no answer within {limit_s:.0f} s")
 
 
 class Daemons(NamedTuple):
@@ -139,13 +151,20 @@ class Daemons(NamedTuple):
         return _status(self.pid)[:1] == ["S"]
 
     @property
+    def is_awake(self) -> bool:
+        """Whether its main thread answers at once."""
+        with contextlib.suppress(OSError, ValueError):
+            return bool(self.control) and bool(_call(str(self.control), "version", [], LOOK_S))
+        return False
+
+    @property
     def trouble(self) -> str:
         """Why ovs-vswitchd does nothing of what it is told, in words; "" where it answers, or nobody can tell.
 
         While it works it is waited for, however long that takes.
         """
         if self.control is None:
-            return "is stopped, by a signal or a debugger" if self.pid else "does not run"
+            return HELD if self.pid else "does not run"
         if not self.control or not self.pid:
             return ""
         try:
@@ -172,26 +191,14 @@ def _status(pid: str) -> list[str]:
     return []
 
 
-def listened_to(pid: str) -> frozenset[int] | None:
-    """The links, by number, whose frames a process reads from sockets; None where that is not seen (packet(7)).
-
-    A socket stays with the link for which it was opened: a new link of the same name is not read from it.
-    """
-    try:
-        rows = [line.split() for line in Path(f"/proc/{pid}/net/packet").read_text().splitlines()[1:]]
-        with os.scandir(f"/proc/{pid}/fd") as descriptors:
-            own = {_leads_to(one.path) for one in descriptors}
-    except OSError:
-        return None
-    return frozenset(int(row[4]) for row in rows if int(row[4]) > 0 and f"socket:[{row[8]}]" in own)
+def _is_stopped(pid: str) -> bool:
+    return any(state in STOPPED for state in _status(pid)[:1])
 
 
-def _leads_to(descriptor: str) -> str:
-    """What an entry of /proc/PID/fd is; nothing where it was closed meanwhile."""
-    try:
-        return os.readlink(descriptor)  # noqa: PTH115  # of thousands
-    except FileNotFoundError:
-        return ""
+def _peer(door: socket.socket) -> str:
+    """The process at the other end; "" where it is not seen (unix(7))."""
+    pid, _, _ = struct.unpack("3i", door.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    return str(pid) if pid > 0 else ""
 
 
 def _in_time(found: Daemons, ask_for: Callable[[float], Any]) -> bool:
@@ -275,17 +282,14 @@ def _asks(pid: str) -> str:
 
 def _control(pid: str) -> str | None:
     """The socket at which ovs-vswitchd takes the words of ovs-appctl(8); None while it is stopped."""
-    if _status(pid)[:1] and _status(pid)[0] in STOPPED:
+    if _is_stopped(pid):
         return None
     given = (word.removeprefix("--unixctl=") for word in _words(pid) if word.startswith("--unixctl="))
     return next(given, f"{RUN}/{SWITCH}.{pid}.ctl")
 
 
 def forwarding(namespace: Namespace | None = None) -> Iterator[tuple[str, str, int, str, float]]:
-    """What all switches have learned: bridge, port, VLAN (0 of what bears no tag), MAC, and its age in seconds.
-
-    Nothing where nobody is, or he cannot be asked.
-    """
+    """What all switches have learned: bridge, port, VLAN (0 of what bears no tag), MAC, and its age in seconds."""
     found = daemons(namespace)
     if found is None or not found.control:
         return

@@ -34,7 +34,7 @@ class OvsProvider(PlainProvider):
     def lay_over(self, state: HostState) -> HostState:
         """Its bridges as switches, and the links under them as their ports."""
         part: SwitchState | None = self.part(state)
-        if part is None or not part.bridges:
+        if part is None:
             return state
         from bascule.providers.ovs.overlay import lay_over
 

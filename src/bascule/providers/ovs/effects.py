@@ -23,6 +23,7 @@ from bascule.system.run import run
 
 JOURNAL = "/etc/openvswitch/conf.db"  # as packages have it; programs name themselves in its records
 LOOK_S = 1.0  # between two looks at whether ovs-vswitchd still runs and works
+AWAKE_S = 4.0  # how long it may do nothing though it answers: then it has seen what its database says
 IDLE_S = 20  # how long it may do nothing at all: on a busy machine hundreds of ports take it longer than that
 
 
@@ -139,6 +140,9 @@ def _await(path: str, number: int, change: Change, namespace: Namespace | None) 
             why = ""
             if found is not None and found.control is None:
                 why = f"ovs-vswitchd {found.trouble}"
+            elif now - active > AWAKE_S and found is not None and found.is_awake:
+                why = f"ovs-vswitchd answers and has not done it within {now - begun:.0f} s: "
+                why += "who else has its lock of the database?"
             elif now - active > IDLE_S or now - begun > PATIENCE_S:
                 why = f"ovs-vswitchd did not do it within {now - begun:.0f} s"
             if why:

@@ -14,7 +14,8 @@ from bascule.providers.ovs.flows import by_name, loading, read_flows, rebound, s
 from bascule.providers.ovs.read import from_answer, reading, unknown_column
 from bascule.providers.ovs.state import GUARDS, NETDEV, FlowTable, SwitchState
 from bascule.system.net.netns import Namespace
-from bascule.system.openvswitch import Daemons, ask, daemons, failed, flows, listened_to, rules_of
+from bascule.system.openvswitch import Daemons, ask, daemons, failed, flows, rules_of
+from bascule.system.process.packet_sockets import listened_to
 
 
 def look(namespace: Namespace | None) -> SwitchState | None:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from msgspec.structs import replace
 
 from bascule.model.kernel_parameters import FORWARDING, REDIRECTS, conf, first_value, link_of
-from bascule.model.links import Veth
+from bascule.model.links import Tap, Veth
 from bascule.model.state import BY_SECRET, HostState, Link
 from bascule.model.values import IfName
 from bascule.plan.address_migration import set_anew
@@ -124,7 +124,12 @@ def _steps(before: HostState, after: HostState) -> Iterator[Step]:
 
 
 def _is_makeable(link: Link) -> bool:
-    return link.is_makeable and _is_kernels(link)
+    return (link.is_makeable and _is_kernels(link)) or _is_orphan(link)
+
+
+def _is_orphan(link: Link) -> bool:
+    """A tap that stays though nobody holds it, as an ovs-vswitchd that was killed leaves those of its bridges."""
+    return isinstance(link.options, Tap) and link.options.persist and link.up and not link.facts.carrier
 
 
 def _is_second_end(link: Link, links: Mapping[IfName, Link]) -> bool:
