@@ -12,6 +12,7 @@ change until it reads the new files.
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -55,7 +56,7 @@ class _Networkd(Takeover):
             return []
         written = concerns(paths, FOLDERS)
         back = _give_back(written=written)
-        return _read_anew() if written or back else []
+        return _read_anew(back) if written or back else []
 
     @contextlib.contextmanager
     def at_rest(self, ours: Ours, touched: Collection[str] | None) -> Iterator[bool]:
@@ -63,7 +64,7 @@ class _Networkd(Takeover):
         ports: dict[str, str] = {}
         if runs_here("systemd-networkd"):
             names = ours() if touched is None else touched
-            ports = {name: bridge for name in names if (bridge := _bridge(name)) and networkd_file(name)}
+            ports = {name: bridge for name in names if (bridge := _bridge(name)) and _puts_back(name)}
         if ports:
             _leave_alone({**_left_alone(), **ports})
         yield bool(ports)
@@ -80,6 +81,15 @@ def _bridge(link: str) -> str:
         return (LINKS / link / "master").readlink().name
     except OSError:
         return ""
+
+
+def _puts_back(link: str) -> bool:
+    """Whether the file that it configures a link by makes it a port; one that it read once may have gone meanwhile."""
+    file = networkd_file(link)
+    parts = [Path(file), *Path(f"{file}.d").glob("*.conf")] if file else []
+    with contextlib.suppress(OSError):
+        return any(re.search(r"^\s*Bridge\s*=", part.read_text(errors="replace"), re.MULTILINE) for part in parts)
+    return False
 
 
 def _left_alone() -> dict[str, str]:
@@ -107,8 +117,8 @@ def _leave_alone(ports: Mapping[str, str]) -> None:
         time.sleep(LOOK_S / 10)
 
 
-def _give_back(*, written: bool) -> bool:
-    """Let it manage them again; whether there were any.
+def _give_back(*, written: bool) -> Collection[str]:
+    """Let it manage them again when it reads its files; which they are.
 
     Where nothing was written for it, a port that is elsewhere by now would be put back by its old file: that one it
     leaves alone until the next start, as long as the change itself lasts.
@@ -119,23 +129,24 @@ def _give_back(*, written: bool) -> bool:
         PORTS.unlink(missing_ok=True)
     if still and still != ports:
         _leave_alone(still)
-    return still != ports
+    return ports.keys() - still.keys()
 
 
-def _read_anew() -> list[str]:
+def _read_anew(ports: Collection[str]) -> list[str]:
     """Let it read its files; what could not be done, in words, and what stays only as long as its lease."""
     try:
-        return _reload(observe())
+        return _reload(observe(), ports)
     except BasculeError as error:  # the change stands, whatever cannot be seen or put back now
         return [problem.message for problem in error.problems]
 
 
-def _reload(before: HostState) -> list[str]:
+def _reload(before: HostState, ports: Collection[str]) -> list[str]:
     begun = time.monotonic()
     leased = _leased(before)
     waiting = {name for name in leased if not _has_lease(name)}  # they get one only now
     faults = tell("networkctl", "reload")
     _show(before)
+    _show_link_local(before, ports)
     if not leased:
         return faults
     gone_since: float | None = None
@@ -162,6 +173,17 @@ def _show(state: HostState) -> None:
     """
     bridges = [link for link in state.links.values() if link.up and isinstance(link.options, Bridge)]
     batch("ip", "".join(f"link set dev {link.name} group {link.group}\n" for link in bridges))
+
+
+def _show_link_local(state: HostState, names: Collection[str]) -> None:
+    """Let it see the addresses that it asks for routers and leases from.
+
+    It knows none of a link that it takes for a new one because it left a bridge, and would wait for one for ever.
+    """
+    links = [link for name, link in state.links.items() if name in names]
+    local = [(link.name, address.ip) for link in links for address in link.addresses if address.is_link_local]
+    if lines := [f"address change {ip} dev {name}\n" for name, ip in local if ":" in ip]:
+        batch("ip", "".join(lines))
 
 
 def _leased(state: HostState) -> Leased:
