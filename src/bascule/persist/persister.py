@@ -144,7 +144,10 @@ class Persister(Struct):
         from bascule.persist.formats import linkfile
 
         there, moved = own
-        for files in (there, {**there, **moved}) if moved else (there,):
+        sources = [there, *([{**there, **moved}] if moved else [])]
+        if self.host.as_found and there.keys() != existing.keys():
+            sources.append(existing)  # what an earlier site file left on a link stays as well
+        for files in sources:
             said = {
                 path: text for path, text in files.items() if not linkfile.is_one(path)
             }  # those stay where they are

@@ -35,7 +35,7 @@ def with_own_words(config: NetworkConfig, before: NetworkConfig, state: HostStat
         kept = _as_it_was(link, before.links.get(link.name), state, hardware)
         now = state.links.get(link.name)
         if now is not None and link.master is None and known:
-            kept = _as_it_stays(kept, known, now)
+            kept = _as_it_stays(kept, known, now, before.links.get(link.name))
             kept = replace(kept, routes=(*kept.routes, *_ways(link, known, written.get(link.name, ()), taken)))
         links.append(_as_it_spoke(kept, known) if kept.addresses or kept.dhcp4 else kept)
     links = [_as_wide_as_ports(link, links, state) for link in links]
@@ -104,8 +104,12 @@ def _as_wide_as_ports(link: LinkConfig, links: Sequence[LinkConfig], state: Host
     return replace(link, mtu=now.mtu)
 
 
-def _as_it_stays(link: LinkConfig, known: Sequence[LinkConfig], now: Link) -> LinkConfig:
-    """With the addresses and the lease that it goes on having, in the kernel's order: the first one is the source."""
+def _as_it_stays(link: LinkConfig, known: Sequence[LinkConfig], now: Link, own: LinkConfig | None) -> LinkConfig:
+    """With the addresses and the lease that it goes on having, in the kernel's order: the first one is the source.
+
+    A link that has just those of its own file keeps the file's order: what differs from it its manager does at each
+    reload (seen with systemd-networkd 252).
+    """
     said = {ip for one in known for ip in one.addresses}
     there = [address.ip for address in now.addresses if is_own(address)]
     leased = any(address.dynamic and ":" not in address.ip for address in now.addresses)
@@ -115,6 +119,8 @@ def _as_it_stays(link: LinkConfig, known: Sequence[LinkConfig], now: Link) -> Li
         return link
     listened = link.ipv6 is Ipv6.MANUAL and not link.addresses and any(one.ipv6 is Ipv6.AUTO for one in known)
     both = more.union(link.addresses)
+    if own is not None and both == {*own.addresses}:
+        there = [*own.addresses]
     ordered = (*(ip for ip in there if ip in both), *(ip for ip in link.addresses if ip not in there))
     return replace(link, addresses=ordered, dhcp4=link.dhcp4 or asks, ipv6=Ipv6.AUTO if listened else link.ipv6)
 
