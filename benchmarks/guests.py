@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.guests.test_inventory import made_up_host
-from tests.guests.test_libvirt import BR4, Place, place, wait
+from tests.guests.test_libvirt import BR4, Place, place
+from tests.patience import wait_until
 
 from bascule.errors import BasculeError
 from bascule.model.site import Attachment, PlugKind
@@ -103,7 +104,7 @@ def lost(image: GuestImage, change: Callable[[Place], None]) -> int:
         time.sleep(1.0)
         with there.host.entered():  # where `bascule guest replug` would run
             change(there)
-        wait(lambda: not pings.is_alive, 15, "ping to end")
+        wait_until(lambda: not pings.is_alive, 15, "ping to end")
         figures = pings.output.split("ping statistics ---")[1].split()
         return int(figures[0]) - int(figures[3])
 

@@ -16,7 +16,7 @@ from msgspec import Struct
 from bascule.system.net.netns import Namespace
 from tests import prefork
 from tests.lab import Lab, called
-from tests.patience import patient
+from tests.patience import patient, rest_s
 
 SITE = """\
 site: t
@@ -249,10 +249,11 @@ def wait_for(ask: Any, good: Any, timeout_s: float = 10.0) -> Any:
     """The first answer that is good, or the last one there was."""
     until = time.monotonic() + patient(timeout_s)
     while True:
+        begun = time.monotonic()
         found = ask()
         if good(found) or time.monotonic() > until:
             return found
-        time.sleep(0.05)
+        time.sleep(rest_s(begun))
 
 
 @contextlib.contextmanager

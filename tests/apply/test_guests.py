@@ -27,8 +27,9 @@ from bascule.system.run import run
 from bascule.twin.test_guest.kernel import GuestImage
 from tests.apply.crash import Faults, NoGuard, in_child
 from tests.apply.hosts import environment
-from tests.guests.libvirt_host import SITE, LibvirtHost, libvirt_host, wait_until
+from tests.guests.libvirt_host import SITE, LibvirtHost, libvirt_host
 from tests.guests.test_libvirt import image
+from tests.patience import wait_until
 
 __all__ = ["image"]
 

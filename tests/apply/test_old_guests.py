@@ -19,8 +19,9 @@ from bascule.twin.test_guest.kernel import GuestImage
 from tests.apply.old_states import OldState, look
 from tests.apply.record_guests import bed_of, words_of
 from tests.apply.test_old_states import BEFORE, all_differences
-from tests.guests.libvirt_host import LibvirtHost, libvirt_host, qemu_host, wait_until
+from tests.guests.libvirt_host import LibvirtHost, libvirt_host, qemu_host
 from tests.guests.test_libvirt import image
+from tests.patience import wait_until
 
 __all__ = ["image"]
 

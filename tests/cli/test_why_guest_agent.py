@@ -18,8 +18,9 @@ from bascule.system.qemu_agent import SocketChannel
 from bascule.system.run import run
 from bascule.twin.test_guest import cpio, init
 from bascule.twin.test_guest.kernel import GuestImage, cache_folder
-from tests.guests.libvirt_host import LibvirtHost, qemu_host, wait_until
+from tests.guests.libvirt_host import LibvirtHost, qemu_host
 from tests.guests.test_libvirt import image
+from tests.patience import wait_until
 
 __all__ = ["image"]
 

@@ -17,8 +17,9 @@ from bascule.system.libvirt import connect
 from bascule.system.process.sandbox import sandboxed
 from bascule.twin.test_guest.kernel import GuestImage
 from tests.codes.call import WITHOUT_RIGHTS, Done, assert_error, bascule, instead_of
-from tests.guests.libvirt_host import LibvirtHost, libvirt_host, qemu_host, qemu_site, wait_until
+from tests.guests.libvirt_host import LibvirtHost, libvirt_host, qemu_host, qemu_site
 from tests.guests.test_libvirt import image
+from tests.patience import wait_until
 
 __all__ = ["image"]
 

@@ -32,8 +32,9 @@ from bascule.twin.test_guest import cpio, init
 from bascule.twin.test_guest.kernel import GuestImage
 from bascule.twin.test_guest.libvirtd import PrivateLibvirt
 from tests.guards.test_real_guests import PEOPLE, SENDER, WIRE, hostile, image_or_skip, key, legitimate, packed
-from tests.guests.libvirt_host import LibvirtHost, wait_until
+from tests.guests.libvirt_host import LibvirtHost
 from tests.lab import Lab
+from tests.patience import wait_until
 
 pytestmark = pytest.mark.kernel
 ME = PEOPLE[0]

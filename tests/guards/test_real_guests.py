@@ -38,8 +38,8 @@ from bascule.system.run import run
 from bascule.twin.test_guest import cpio, init, libvirtd
 from bascule.twin.test_guest.kernel import GuestImage, guest_image
 from tests.guards.segment import party
-from tests.guests.libvirt_host import LibvirtHost, libvirt_host, wait_until
-from tests.patience import patient
+from tests.guests.libvirt_host import LibvirtHost, libvirt_host
+from tests.patience import patient, wait_until
 
 pytestmark = pytest.mark.kernel
 BAD_PREFIX = bytes.fromhex("20010db80bad0000")

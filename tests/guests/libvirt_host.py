@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ from bascule.twin.test_guest.libvirtd import PrivateLibvirt
 from tests import prefork
 from tests.guests.values import guest, nic
 from tests.lab import Lab, on_its_host
-from tests.patience import patient
 
 DEFAULT = """<network><name>default</name><forward mode='nat'/><bridge name='virbr0' stp='on' delay='0'/>
 <ip address='192.168.122.1' netmask='255.255.255.0'><dhcp><range start='192.168.122.2' end='192.168.122.254'/></dhcp>
@@ -135,13 +133,6 @@ def lines(xml: str) -> tuple[str, ...]:
         words = [word for word in line.split() if not word.startswith(("connections=", "portid=", "id="))]
         kept.append(" ".join(words))
     return tuple(kept)
-
-
-def wait_until(done: Callable[[], bool], seconds: float, what: str) -> None:
-    end = time.monotonic() + patient(seconds)
-    while not done():
-        assert time.monotonic() < end, f"waited {patient(seconds):g} s for {what}"
-        time.sleep(0.05)
 
 
 def _wired() -> tuple[Lab, Namespace, Namespace]:

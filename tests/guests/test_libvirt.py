@@ -16,6 +16,7 @@ import pytest
 from msgspec import Struct
 
 from bascule.errors import BasculeError
+from bascule.guests import accelerator
 from bascule.guests.runtimes.libvirt import LibvirtRuntime
 from bascule.host.live import LiveHost
 from bascule.model.domain import Domain, DomainNic, DomainText
@@ -34,7 +35,8 @@ from tests.guests.test_virtual_network import ADDRESSES, ALWAYS, EXPECTED, two_g
 from tests.guests.values import guest, nic, resolved_network
 from tests.guests.wires import plug_in, street, verdicts
 from tests.lab import Lab
-from tests.patience import patient
+from tests.patience import wait_until
+from tests.prefork import remembered
 
 BR4 = Attachment(PlugKind.BRIDGE, "br4")
 
@@ -44,6 +46,8 @@ def image() -> GuestImage:
     why = libvirtd.missing()
     if why:
         pytest.skip(why)
+    with mock.patch.object(accelerator, "why_no_kvm", remembered(accelerator.why_no_kvm)):
+        accelerator.accel()  # what is forked from here on knows it
     try:
         return guest_image()
     except BasculeError as error:
@@ -102,16 +106,9 @@ def place(image: GuestImage, *, boot: bool = True) -> Iterator[Place]:
         runtime.start("g1")
         there = Place(host, wires, running, runtime, made)
         if boot:
-            wait(lambda: answers(there, "br3"), 60, "the guest to answer on br3")
+            wait_until(lambda: answers(there, "br3"), 60, "the guest to answer on br3")
         yield there
     lab.close()
-
-
-def wait(done: Callable[[], bool], seconds: float, what: str) -> None:
-    end = time.monotonic() + patient(seconds)
-    while not done():
-        assert time.monotonic() < end, f"waited {patient(seconds):g} s for {what}"
-        time.sleep(0.05)
 
 
 def answers(there: Place, bridge: str) -> bool:
@@ -142,7 +139,7 @@ def replug_scenario(image: GuestImage) -> None:
         assert there.master() == "br3"
         assert runtime.replug(there.domain(), there.nic(), BR4) == ()
         assert there.master() == "br4"
-        wait(lambda: answers(there, "br4"), 10, "the guest on br4")
+        wait_until(lambda: answers(there, "br4"), 10, "the guest on br4")
         assert there.mac in neighbour(there, "br4")
         assert not answers(there, "br3")
         domain = there.domain()
@@ -153,7 +150,7 @@ def replug_scenario(image: GuestImage) -> None:
         assert not there.nic().link_up
         assert not answers(there, "br4")
         runtime.replug(there.domain(), there.nic(), BR4)
-        wait(lambda: answers(there, "br4"), 10, "the guest with its cable in again")
+        wait_until(lambda: answers(there, "br4"), 10, "the guest with its cable in again")
 
         br3 = Attachment(PlugKind.BRIDGE, "br3")
         extra = runtime.attach(there.domain(), br3, mac=None, tap=None, model="virtio")
@@ -207,7 +204,7 @@ def bad_days(image: GuestImage) -> None:
         assert "GUEST-NOT-RESTORED" not in said
         assert there.nic().link_up
         assert there.nic().into == "br3"
-        wait(lambda: answers(there, "br3"), 5, "the guest after libvirtd died")
+        wait_until(lambda: answers(there, "br3"), 5, "the guest after libvirtd died")
 
         # it dies and does not come back: what may be wrong is named
         calls = 0
@@ -245,7 +242,7 @@ def lost_frames(image: GuestImage) -> tuple[int, int]:
         )
         time.sleep(0.5)
         there.runtime.replug(there.domain(), there.nic(), BR4)
-        wait(lambda: not pings.is_alive, 10, "ping to end")
+        wait_until(lambda: not pings.is_alive, 10, "ping to end")
         figures = pings.output.split("ping statistics ---")[1].split()
         return int(figures[0]), int(figures[0]) - int(figures[3])
 

@@ -25,11 +25,12 @@ from bascule.system.process.sandbox import sandboxed
 from bascule.system.run import run
 from bascule.twin.test_guest.kernel import GuestImage
 from bascule.twin.test_guest.libvirtd import PrivateLibvirt
-from tests.guests.test_libvirt import image, wait
+from tests.guests.test_libvirt import image
 from tests.guests.test_virtual_network import ADDRESSES, FORWARDED, G1
 from tests.guests.values import SSH, guest, nic, resolved_network, site, virtual_network
 from tests.guests.wires import HOST, LAN, forwarded, plug_in, seen_as, serving, street
 from tests.lab import Lab
+from tests.patience import wait_until
 
 __all__ = ["image"]
 
@@ -77,7 +78,7 @@ def scenario(image: GuestImage) -> None:
         guests = LibvirtRuntime(running.uri, where=LiveHost(there.host), accelerator="tcg")
         guests.define(guest("vm", nic("vm", 0, "lab", "192.168.122.30/24", plug=PlugKind.NETWORK), image=image))
         guests.start("vm")
-        wait(vm_answers, 60, "vm")
+        wait_until(vm_answers, 60, "vm")
 
         # a reservation is an update, and the guest stays where it is
         assert bring(replace(plain, names=())) == "changed while it runs"
@@ -98,7 +99,7 @@ def scenario(image: GuestImage) -> None:
         forwarding = lab_network(Mode.NAT, *ADDRESSES.values(), forwards=(SSH,))
         assert bring(forwarding) == "stopped"
         assert "master vn-lab" in run(("ip", "link", "show", "vm.0"), namespace=there.host).stdout
-        wait(
+        wait_until(
             vm_answers,
             20,
             "vm",

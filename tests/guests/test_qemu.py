@@ -29,25 +29,15 @@ from bascule.providers.qemu.state import QemuGuest, definition
 from bascule.providers.qemu.want import attach, detach, replug
 from bascule.system.process.sandbox import sandboxed
 from bascule.system.run import run
-from bascule.twin.test_guest import libvirtd
 from bascule.twin.test_guest.init import READY, NicSettings, as_test_guest
-from bascule.twin.test_guest.kernel import GuestImage, guest_image
-from tests.guests.test_libvirt import wait
+from bascule.twin.test_guest.kernel import GuestImage
+from tests.guests.test_libvirt import image
 from tests.guests.values import guest, nic, resolved_network, site, virtual_network
 from tests.guests.wires import GATEWAY, running, seen_as, serving, street
 from tests.lab import Lab
-from tests.patience import HUNG_S
+from tests.patience import HUNG_S, wait_until
 
-
-@pytest.fixture(scope="module")
-def image() -> GuestImage:
-    why = libvirtd.missing()
-    if why:
-        pytest.skip(why)
-    try:
-        return guest_image()
-    except BasculeError as error:
-        pytest.skip(str(error).splitlines()[0])
+__all__ = ["image"]
 
 
 def two_guests(image: GuestImage) -> None:
@@ -98,9 +88,9 @@ def two_guests(image: GuestImage) -> None:
         bring(*(QemuGuest(definition=definition(made)) for made in played.values()))
         start = time.monotonic()
         driver.start(["g1", "g2"])
-        wait(lambda: all(READY in console(name) for name in played), 60, "both guests")
+        wait_until(lambda: all(READY in console(name) for name in played), 60, "both guests")
         print(f"two guests ready after {time.monotonic() - start:.1f} s")
-        wait(lambda: "BASCULE-LEASE" in console("g1"), 40, "a lease")
+        wait_until(lambda: "BASCULE-LEASE" in console("g1"), 40, "a lease")
         assert seen_as(host, leased, 81) == "g1\n"
         assert f"{leased}/24" in console("g1")
         assert [(kept.mac, str(kept.address)) for kept in network.leases] == [(g1.nics[0].mac, leased)]
@@ -124,7 +114,7 @@ def two_guests(image: GuestImage) -> None:
         runtime.run((Change(subject="g1", action="its cable is pulled", reason="", commands=(out,)),), LiveHost(host))
         assert not pings("g2", leased)
         bring(again=("g1.0",))
-        wait(lambda: pings("g2", leased), 40, "the renewed lease")
+        wait_until(lambda: pings("g2", leased), 40, "the renewed lease")
         extra = nic("g1", 1, "br9")
         bring(attach(known()["g1"], extra))
         assert "master br9" in run(("ip", "link", "show", extra.tap), namespace=host).stdout
@@ -139,7 +129,7 @@ def two_guests(image: GuestImage) -> None:
         back = QEMU.merge(ThreeWay(before=before, wanted=QEMU.with_part(before, part), now=look()))
         runtime.bring(QEMU, look(), back.part, LiveHost(host))
         assert f"master {one.bridge}" in run(("ip", "link", "show", "g1.0"), namespace=host).stdout
-        wait(lambda: pings("g2", leased), 20, "the guest after a failed move")
+        wait_until(lambda: pings("g2", leased), 20, "the guest after a failed move")
 
         assert known()["g1"].running
         assert known()["g1"].bridges == {"g1.0": one.bridge}

@@ -14,9 +14,9 @@ import pytest
 from bascule.system.process.sandbox import sandboxed
 from bascule.system.run import run
 from bascule.twin.test_guest.kernel import GuestImage
-from tests.guests.libvirt_host import SITE, LibvirtHost, libvirt_host, qemu_host, qemu_site, wait_until
+from tests.guests.libvirt_host import SITE, LibvirtHost, libvirt_host, qemu_host, qemu_site
 from tests.guests.test_libvirt import image
-from tests.patience import HUNG_S
+from tests.patience import HUNG_S, wait_until
 
 __all__ = ["image"]
 

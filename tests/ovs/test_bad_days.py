@@ -252,7 +252,8 @@ def test_the_dead_man_waits_for_a_data_base_that_is_started_again(lab: Lab, tmp_
     assert bed.status()["status"] in {"failed", "taking-back"}
     for daemon in start(bed.host, tmp_path / "ovs"):
         lab.keep(daemon.stop)
-    wait_for(bed.status, lambda told: told["status"] == "taken-back")
+    wait_for(lambda: any("taken back because" in log.read_text() for log in bed.state.rglob("*.log")), bool)
+    assert "change 1 was taken back" in bed.status()["words"]
     assert wait_for(lambda: difference(before, bed.raw()), lambda one: not one) == []
     assert not rows(bed).bridges
 

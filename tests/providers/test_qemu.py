@@ -28,9 +28,10 @@ from bascule.system.process.sandbox import sandboxed
 from bascule.system.run import run
 from bascule.twin.test_guest.init import READY
 from bascule.twin.test_guest.kernel import GuestImage
-from tests.guests.test_libvirt import image, wait
+from tests.guests.test_libvirt import image
 from tests.guests.values import guest, nic, site
 from tests.lab import Lab
+from tests.patience import wait_until
 
 __all__ = ["image"]
 
@@ -218,7 +219,7 @@ def real(image: GuestImage) -> None:
     driver.attach([Plug(nic=made.nics[0], bridge=IfName("br3"))])
     driver.start(["g1"])
     console = folder / "g1" / "console.log"
-    wait(lambda: READY in console.read_text(), 60, "the guest")
+    wait_until(lambda: READY in console.read_text(), 60, "the guest")
 
     def look() -> HostState:
         return HostState(parts={"qemu": observe(folder, LiveHost(host))})

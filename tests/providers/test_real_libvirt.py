@@ -20,8 +20,9 @@ from bascule.providers.libvirt.state import LibvirtState
 from bascule.providers.protocol import PlanInputs, ThreeWay
 from bascule.system.process.sandbox import sandboxed
 from bascule.twin.test_guest.kernel import GuestImage
-from tests.guests.test_libvirt import Place, answers, image, place, wait
+from tests.guests.test_libvirt import Place, answers, image, place
 from tests.guests.values import guest, nic, site, virtual_network
+from tests.patience import wait_until
 
 __all__ = ["image"]
 
@@ -65,7 +66,7 @@ def there_and_back(image: GuestImage) -> None:
         assert all(domain.autostart for domain in part(made).domains.values())
         assert list(LIBVIRT.diff(made, wanted(told, made))) == [], "the plan is empty now"
         assert there.master() == "br4"
-        wait(lambda: answers(there, "br4"), 10, "the guest on br4")
+        wait_until(lambda: answers(there, "br4"), 10, "the guest on br4")
 
         found = LIBVIRT.merge(ThreeWay(before=before, wanted=goal, now=made, applied=made))
         assert found.kept == ()
@@ -76,7 +77,7 @@ def there_and_back(image: GuestImage) -> None:
         assert part(after).domains["g1"].next == part(before).domains["g1"].next
         assert not part(after).domains["g1"].autostart
         assert there.master() == "br3"
-        wait(lambda: answers(there, "br3"), 10, "the guest on br3 again")
+        wait_until(lambda: answers(there, "br3"), 10, "the guest on br3 again")
 
 
 def restarted(image: GuestImage) -> None:
@@ -139,7 +140,7 @@ def bad_days(image: GuestImage) -> None:
         element = domain_xml.new_interface(Attachment(PlugKind.BRIDGE, "br3"), mac=nic("g1", 5, "br3").mac)
         more = LIBVIRT.with_part(now, replace(part(now), domains={"g1": edit.attach(part(now).domains["g1"], element)}))
         start = time.monotonic()
-        wait(lambda: answers(there, "br4"), 60, "the guest")
+        wait_until(lambda: answers(there, "br4"), 60, "the guest")
         print(f"up after {time.monotonic() - start:.1f} s")
         go(there, now, more)
         made = look(there)
