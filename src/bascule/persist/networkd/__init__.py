@@ -25,7 +25,7 @@ DIALECT = Dialect(
         {f"{folder}/systemd/network/": f"{FOLDER}/" for folder in ("run", "usr/local/lib", "usr/lib", "lib")}
     ),
     made_up=f"^{LEFT_ALONE}",
-    own=(f"{FOLDER}/*.netdev", f"{FOLDER}/*[!d].network"),
+    own=(f"{FOLDER}/*.netdev", f"{FOLDER}/*.network"),
     files=f"`/{FOLDER}/*.netdev`, `*.network`",
     readers="systemd-networkd",
     notes="""\
