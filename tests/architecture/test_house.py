@@ -6,12 +6,13 @@ import ast
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2] / "src/bascule"
+from tests.architecture.sources import SOURCE as ROOT
+from tests.architecture.sources import files, nodes
+
 FILE_LINES, FUNCTION_LINES, ROOM_FILES = 400, 60, 16
 # folders in which every file is one entry of one list
 LISTS = {"cli/verbs"}
@@ -52,16 +53,15 @@ RIDDLES = {
 NOT_YET: set[str] = set()
 
 
-@cache
-def trees() -> tuple[tuple[str, str, ast.Module], ...]:
-    texts = ((path, path.read_text()) for path in sorted(ROOT.rglob("*.py")))
-    return tuple((str(path.relative_to(ROOT)), text, ast.parse(text)) for path, text in texts)
+def trees() -> Iterator[tuple[str, Path, tuple[ast.AST, ...]]]:
+    """Each file: its name, its path, and all of its syntax."""
+    return ((str(path.relative_to(ROOT)), path, nodes(path)) for path in files())
 
 
 def test_a_class_name_has_one_meaning() -> None:
     places: dict[str, list[str]] = defaultdict(list)
     for name, _, tree in trees():
-        for node in ast.walk(tree):
+        for node in tree:
             if isinstance(node, ast.ClassDef):
                 places[node.name].append(name)
     twice = {name: where for name, where in places.items() if len(where) > 1 and name not in STAGES}
@@ -74,17 +74,17 @@ def test_a_class_name_has_one_meaning() -> None:
 
 def test_a_class_name_is_no_riddle() -> None:
     """Names that a reader could not guess were replaced by the field's own, and stay away."""
-    names = {node.name: name for name, _, tree in trees() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    names = {node.name: name for name, _, tree in trees() for node in tree if isinstance(node, ast.ClassDef)}
     assert {name: names[name] for name in RIDDLES & names.keys()} == {}
 
 
 def test_no_file_and_no_function_is_too_long_to_read() -> None:
-    files = {name: len(text.splitlines()) for name, text, _ in trees()}
-    assert {name: lines for name, lines in files.items() if lines > FILE_LINES and name not in NOT_YET} == {}
+    lengths = {name: len(path.read_text().splitlines()) for name, path, _ in trees()}
+    assert {name: lines for name, lines in lengths.items() if lines > FILE_LINES and name not in NOT_YET} == {}
     functions = {
         f"{name}:{node.name}": lines
         for name, _, tree in trees()
-        for node in ast.walk(tree)
+        for node in tree
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and (lines := (node.end_lineno or 0) - node.lineno + 1) > FUNCTION_LINES
     }
@@ -106,7 +106,7 @@ def test_a_docstring_says_what_the_thing_does(kind: type[ast.AST]) -> None:
     empty = [
         f"{name}: {words}"
         for name, _, tree in trees()
-        for node in ast.walk(tree)
+        for node in tree
         if isinstance(node, kind)
         and isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
         and (words := ast.get_docstring(node) or "").startswith("As ")
@@ -137,7 +137,7 @@ def test_the_keys_of_kernel_parameters_are_put_together_in_one_place() -> None:
     loose = [
         f"{name}:{node.lineno}"
         for name, _, tree in trees()
-        for node in ast.walk(tree)
+        for node in tree
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and keys.match(node.value)
     ]
     assert [place for place in loose if not place.startswith("model/kernel_parameters.py:")] == []
@@ -168,8 +168,8 @@ def _dotted(name: str) -> str:
     return f"bascule.{name.removesuffix('.py').replace('/', '.')}".removesuffix(".__init__")
 
 
-def _names_defined(tree: ast.Module) -> Iterator[str]:
-    for node in tree.body:
+def _names_defined(tree: tuple[ast.AST, ...]) -> Iterator[str]:
+    for node in getattr(tree[0], "body", ()):
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("__"):
             if not any("click" in (words := ast.unparse(one)) or "command" in words for one in node.decorator_list):
                 yield node.name
@@ -178,10 +178,9 @@ def _names_defined(tree: ast.Module) -> Iterator[str]:
             yield from (one.id for one in targets if isinstance(one, ast.Name) and not one.id.startswith("__"))
 
 
-def _names_used(module: str, tree: ast.Module, modules: set[str]) -> Iterator[tuple[str, str]]:
+def _names_used(module: str, tree: tuple[ast.AST, ...], modules: set[str]) -> Iterator[tuple[str, str]]:
     called: dict[str, str] = {}  # modules by the name that they have here
-    nodes = list(ast.walk(tree))
-    for node in nodes:
+    for node in tree:
         if isinstance(node, ast.ImportFrom) and node.module:
             for one in node.names:
                 yield node.module, one.name
@@ -191,6 +190,6 @@ def _names_used(module: str, tree: ast.Module, modules: set[str]) -> Iterator[tu
             called |= {one.asname or one.name: one.name for one in node.names}
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
             yield module, node.id
-    for node in nodes:
+    for node in tree:
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in called:
             yield called[node.value.id], node.attr

@@ -6,19 +6,16 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-import bascule
-
-SOURCE = Path(bascule.__file__).parent
+from tests.architecture.sources import SOURCE, files, nodes
 
 
 def calls_of(name: str) -> list[str]:
     """The places that call a function of this name, however they came by it."""
-    files = sorted(SOURCE.rglob("*.py"))
-    return [f"{path.relative_to(SOURCE)}:{line}" for path in files for line in _lines(path, name)]
+    return [f"{path.relative_to(SOURCE)}:{line}" for path in files() for line in _lines(path, name)]
 
 
 def _lines(path: Path, name: str) -> Iterator[int]:
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.Call) and name in {getattr(node.func, "id", ""), getattr(node.func, "attr", "")}:
             yield node.lineno
         if isinstance(node, ast.Call) and any(getattr(word, "id", "") == name for word in node.args):

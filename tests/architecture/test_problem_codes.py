@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.architecture.sources import ROOT, files, nodes
+
 CODE = re.compile(r"[A-Z][A-Z0-9]*(?:-[A-Z0-9]+)*")
 IN_A_TABLE = re.compile(r"[A-Z][A-Z0-9]+(?:-[A-Z0-9]+)+")
 TOLD = re.compile(r"error\\?\[([A-Z][A-Z0-9-]*)\\?\]")  # as it is printed, or as a pattern of it
@@ -22,9 +23,9 @@ def strings(node: ast.AST) -> Iterator[str]:
     return (x.value for x in ast.walk(node) if isinstance(x, ast.Constant) and isinstance(x.value, str))
 
 
-def codes_in(tree: ast.AST) -> Iterator[str]:
+def codes_in(tree: Iterable[ast.AST]) -> Iterator[str]:
     """What is handed to a problem as its code, and every word that looks like one: tables hold the rest."""
-    for node in ast.walk(tree):
+    for node in tree:
         if isinstance(node, ast.Call):
             given = [keyword.value for keyword in node.keywords if keyword.arg == "code"]
             if isinstance(node.func, ast.Attribute) and node.func.attr == "of" and node.args:
@@ -38,10 +39,9 @@ def codes_in(tree: ast.AST) -> Iterator[str]:
 def of_the_tree() -> dict[str, set[str]]:
     """Each code, and the files that it stands in."""
     found: dict[str, set[str]] = {}
-    for path in sorted((ROOT / "src").rglob("*.py")):
-        name = str(path.relative_to(ROOT))
-        tree = ast.parse(path.read_text())
-        listed = [key for node in ast.walk(tree) if isinstance(node, ast.Dict) for key in node.keys if key is not None]
+    for path in files():
+        name, tree = str(path.relative_to(ROOT)), nodes(path)
+        listed = [key for node in tree if isinstance(node, ast.Dict) for key in node.keys if key is not None]
         extra = (text for key in listed for text in strings(key)) if name == TABLE else ()
         for code in (*codes_in(tree), *extra):
             found.setdefault(code, set()).add(name)
@@ -55,9 +55,10 @@ def of_the_tests() -> frozenset[str]:
     for path in (ROOT / "tests").rglob("*.py"):
         if path != Path(__file__):
             tree = ast.parse(path.read_text())
-            docs = {id(node.body[0].value) for node in ast.walk(tree) if _has_docstring(node)}  # type: ignore[attr-defined]  # as it says
-            nodes = (x for x in ast.walk(tree) if isinstance(x, ast.Constant) and id(x) not in docs)
-            found |= {word for x in nodes if isinstance(x.value, str) for word in CODE.findall(x.value)}
+            every = [*ast.walk(tree)]
+            docs = {id(node.body[0].value) for node in every if _has_docstring(node)}  # type: ignore[attr-defined]  # as it says
+            told = (x for x in every if isinstance(x, ast.Constant) and id(x) not in docs)
+            found |= {word for x in told if isinstance(x.value, str) for word in CODE.findall(x.value)}
     for path in (ROOT / "tests").rglob("*.txt"):
         found |= set(TOLD.findall(path.read_text()))
     return frozenset(found)
@@ -99,5 +100,5 @@ def test_no_test_and_no_page_knows_a_code_that_is_gone() -> None:
 def test_this_finds_what_it_looks_for() -> None:
     """A code in each shape in which one is given; and enough of them that none of the shapes was lost."""
     text = "Problem(code='ONE-A' if x else 'ONE', message='NO'); E.of('TWO', 'NO it is'); add('NEW-X', 'NO'); 'no-X'"
-    assert set(codes_in(ast.parse(text))) == {"ONE-A", "ONE", "TWO", "NEW-X"}
+    assert set(codes_in(ast.walk(ast.parse(text)))) == {"ONE-A", "ONE", "TWO", "NEW-X"}
     assert len(of_the_tree()) > 150
