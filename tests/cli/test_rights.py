@@ -99,7 +99,7 @@ def test_kvm_that_is_for_others_says_for_whom(
     accelerator.accel.cache_clear()
     assert (found.is_kvm, found.forbidden) == (False, True)
     assert found.reason.endswith(f"this user may not open it; it is for {words.format(group.gr_name)}")
-    facts = DoctorFacts(guests_wanted=True, kvm_device=True, kvm_works=False, kvm_reason=found.reason)
+    facts = DoctorFacts(kvm_device=True, kvm_works=False, kvm_reason=found.reason)
     (finding,) = look(replace(facts, kvm_forbidden=True, kvm_group=whose))
     assert fix.format(group.gr_name) in (finding.fix or "")
 

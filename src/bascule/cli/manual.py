@@ -102,7 +102,7 @@ def _verb(name: str, command: click.Command) -> str:
         if record is not None and record[1]:
             lines += [".TP", f".B {_roff(record[0])}", _roff(record[1])]
     lines += [_section("EXIT STATUS"), *_list(STATUS)]
-    lines += [*_as_typed("EXAMPLES", example.replace("; ", "\n"))] if example else []
+    lines += [*_examples(example.replace("; ", "\n"))] if example else []
     return "\n".join([*lines, *_see_also(also)]) + "\n"
 
 
@@ -132,7 +132,7 @@ def _site_file() -> str:
         for name, field in model.model_fields.items():
             needed = " (needed)" if field.is_required() else ""
             lines += [".TP", f".B {_roff(field.alias or name)}{needed}", _roff(field.description or "")]
-    lines += [_section("PROBLEMS"), *_list(CODES.items()), *_as_typed("EXAMPLES", EXAMPLE)]
+    lines += [_section("PROBLEMS"), *_list(CODES.items()), *_examples(EXAMPLE)]
     return "\n".join([*lines, *_see_also([("bascule", 1), ("bascule-check", 1), ("bascule-schema", 1)])]) + "\n"
 
 
@@ -161,8 +161,8 @@ def _list(pairs: object) -> Iterator[str]:
         yield from (".TP", f".B {_roff(name)}", _roff(text))
 
 
-def _as_typed(name: str, text: str) -> Iterator[str]:
-    yield from (_section(name), ".nf", *map(_roff, text.strip().splitlines()), ".fi")
+def _examples(text: str) -> Iterator[str]:
+    yield from (_section("EXAMPLES"), ".nf", *map(_roff, text.strip().splitlines()), ".fi")
 
 
 def _see_also(pages: Iterable[tuple[str, int]]) -> Iterator[str]:

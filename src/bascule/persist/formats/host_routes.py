@@ -11,7 +11,6 @@ from bascule.model.host_links import MAIN_TABLE, NOWHERE_TO, UNICAST, HostRoute,
 from bascule.model.state import Route
 from bascule.model.values import IfName, parse_ifname
 from bascule.persist.config import LinkConfig, NetworkConfig
-from bascule.persist.formats.gaps import Gaps
 from bascule.persist.formats.values import TUNING, parse_ip, parse_number, parse_prefix, parse_table
 
 NOWHERE = IfName("")  # the link of a hop that names none, until all links are read
@@ -141,10 +140,3 @@ def routes_by_home(config: NetworkConfig) -> Mapping[IfName, list[HostRoute]]:
         if home is not None:
             found.setdefault(home, []).append(route)
     return found
-
-
-def refuse_several_ways(config: NetworkConfig, gaps: Gaps, why: str) -> None:
-    """For dialects that have no word for a route by several routers."""
-    for route in config.routes:
-        if route.hops:
-            gaps.add("the host", "routes", f"{route.to} by {len(route.hops)} routers", why)

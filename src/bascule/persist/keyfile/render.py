@@ -18,7 +18,7 @@ from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.formats import ini, linkfile
 from bascule.persist.formats.bonding import bond_words
 from bascule.persist.formats.gaps import Gaps
-from bascule.persist.formats.host_routes import refuse_several_ways, routes_by_home
+from bascule.persist.formats.host_routes import routes_by_home
 from bascule.persist.formats.openvswitch import is_switch
 from bascule.persist.formats.rules import by_link, rule_words
 from bascule.persist.formats.vlans import with_flags, without_default_vlan
@@ -39,7 +39,9 @@ def render(config: NetworkConfig) -> dict[str, str]:
     gaps.check_names(config)
     config = without_default_vlan(config)
     ruled, homes = by_link(config), routes_by_home(config)
-    refuse_several_ways(config, gaps, "a profile speaks for one link")
+    for route in config.routes:
+        if route.hops:
+            gaps.add("the host", "routes", f"{route.to} by {len(route.hops)} routers", "a profile speaks for one link")
     files: dict[str, str] = {}
     for link in config.links.values():
         files |= _switched(link, config, gaps)

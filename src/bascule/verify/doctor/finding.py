@@ -69,7 +69,6 @@ class DoctorFacts(Struct, frozen=True, kw_only=True):
     distribution: str = ""  # ID of /etc/os-release
     like: tuple[str, ...] = ()
     tools: Mapping[str, bool] = field(default_factory=dict)
-    guests_wanted: bool = True
     kvm_device: bool = False
     kvm_flags: tuple[str, ...] = ()  # vmx, svm
     kvm_works: bool | None = None

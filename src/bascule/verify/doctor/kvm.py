@@ -9,8 +9,6 @@ from bascule.verify.doctor.finding import DoctorFacts, Finding, Severity
 
 def look(facts: DoctorFacts) -> Iterator[Finding]:
     """KVM, or why not."""
-    if not facts.guests_wanted:
-        return
     evidence = [
         "/dev/kvm is there" if facts.kvm_device else "/dev/kvm is not there",
         f"/proc/cpuinfo has {', '.join(facts.kvm_flags)}"

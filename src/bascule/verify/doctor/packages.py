@@ -21,8 +21,6 @@ _SEPARATE = "virtqemud"  # where libvirt's daemons are separate there is no libv
 
 def look(facts: DoctorFacts) -> Iterator[Finding]:
     """What is missing, with one line that installs all of it."""
-    if not facts.guests_wanted:
-        return
     gone = [name for name in _PROGRAMS if not facts.tools.get(name)]
     if facts.tools.get(_SEPARATE) and "libvirtd" in gone:
         gone.remove("libvirtd")
