@@ -150,8 +150,10 @@ def _lay_addresses(build: TargetBuilder, bridge: DeclaredBridge, uplink: Link | 
             wait_for_dhcp(build, bridge.name)
     else:
         build.silence(bridge.name)
+        if bridge.routes:  # one to the link itself needs no address
+            add_addresses(build, bridge)
         # Linux answers ARP for any of its addresses on any link: the host's own NIC may be on this network, too
-        if not (build.host.as_found and bridge.name in build.observed.links):
+        elif not (build.host.as_found and bridge.name in build.observed.links):
             build.sysctls[conf(4, bridge.name, "arp_ignore")] = "1"
     lay_ipv6(build, build.host.effective(bridge))
 
