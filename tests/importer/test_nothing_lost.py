@@ -46,6 +46,14 @@ VLAN = "[connection]\ntype=vlan\ninterface-name=v7\n[vlan]\nid=107\nparent=eno1\
             {"etc/systemd/network/a.netdev": "[NetDev]\n[VLAN]\nId=107\n"},
             "Id=107: nothing of this file is taken",
         ),
+        (
+            "networkd",
+            {
+                "etc/systemd/network/a.netdev": "[NetDev]\nName=e0 e1\nKind=bond\n[Bond]\nARPIPTargets=10.0.0.1\n",
+                "etc/systemd/network/b.network": "[Match]\nName=e0\n[Network]\nAddress=10.0.0.1/24\n",
+            },
+            "a.netdev:5: ARPIPTargets=10.0.0.1: nothing of this file is taken",
+        ),
         ("netplan", {"etc/netplan/a.yaml": "eth0 network: 2\n  ethernets: {e0: {mtu: 1600}}\n"}, "eth0 network: 2:"),
         # a key that means something at another kind of link
         ("wicked", {"etc/sysconfig/network/ifcfg-vlan30": "VLAN_ID=30\n"}, "VLAN_ID=30: not taken"),

@@ -126,10 +126,12 @@ class UnitReader:
         try:
             draft = self.builder.draft(name.value, path, name.line)
         except ValueError as wrong:
-            self.builder.left.add(path, name.line, f"Name={name.value}", str(wrong))
+            self.builder.left.add_file(path, self.files[path], str(wrong), name.line)
             return
         if draft.kind:
-            self.builder.left.add(path, 0, name.value, f"made in {draft.file} already")
+            self.builder.left.add_file(
+                path, self.files[path], f"{name.value} is made in {draft.file} already", name.line
+            )
             return
         draft.kind = kind.value
         for where, section in sections:

@@ -80,7 +80,7 @@ def parse(files: Files, hardware: Hardware | None = None) -> Parsed:  # noqa: AR
             try:
                 draft = builder.draft(name, path, 0)
             except ValueError as wrong:
-                builder.left.add(path, 0, name, str(wrong))
+                builder.left.add_file(path, files[path], str(wrong))
                 continue
             _WickedFile(builder, path, draft, of_all).read(files[path])
     for path in sorted(path for path in files if re.match(rf"{FOLDER}/(ifroute-|routes$)", path)):
