@@ -14,7 +14,7 @@ from bascule.frames.guarding import build as b
 from bascule.frames.guarding.attacks import ATTACKS
 from bascule.frames.guarding.legitimate import LEGITIMATE
 from bascule.model.guarding import GuardLevel
-from bascule.policy.guards.flows import guard_flows, level_of, port_number
+from bascule.policy.guards.flows import guard_flows, levels_of, port_number
 from bascule.policy.guards.openflow_gaps import UNSEEN, UNSEEN_BY_MAC, UNSEEN_OF_ROUTERS
 from bascule.policy.guards.ports import guarded_ports
 from bascule.policy.guards.reasons import GuardReason
@@ -197,8 +197,7 @@ def test_names_and_numbers() -> None:
     assert "in_port=web.0" not in {one.match for one in loaded}
     assert by_name(loaded, ("web.0", "db.0"), {"up.0", "db.0"}) == wanted
     assert by_name(loaded, ("web.0", "db.0"), {"up.0", "db.0", "web.0"}) != wanted
-    assert level_of(wanted, "web.0") is GuardLevel.MAC
-    assert level_of(wanted, "up.0") is None
+    assert levels_of(wanted, ["web.0", "up.0"]) == {"web.0": GuardLevel.MAC}
     assert port_number("web.0") != port_number("db.0")
     line = ' cookie=0x1, duration=1s, table=3, n_packets=7, n_bytes=9, priority=2,in_port="a b",ip actions=drop'
     (one,) = read_flows(line)

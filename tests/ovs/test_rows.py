@@ -13,13 +13,16 @@ from bascule.model.ruleset.openflow import flow
 from bascule.model.state import HostState, Link, PortVlans
 from bascule.model.values import IfName
 from bascule.plan.diff import diff
+from bascule.policy.guards.flows import port_number
 from bascule.providers.json import from_json, to_json
+from bascule.providers.loaded_guards import is_behind_guard
 from bascule.providers.ovs.diff import CLOSE_EACH_S, CLOSE_S, OPEN_S, steps
 from bascule.providers.ovs.guard_steps import guard_steps, takes_guards_away
 from bascule.providers.ovs.merge import merge, put_right
 from bascule.providers.ovs.overlay import columns_of, lay_over, ranges, vlans_of
 from bascule.providers.ovs.read import from_answer, reading
 from bascule.providers.ovs.state import (
+    GUARDS,
     BridgeRow,
     FlowTable,
     InterfaceRow,
@@ -29,6 +32,7 @@ from bascule.providers.ovs.state import (
     SwitchState,
 )
 from bascule.providers.ovs.transaction import transaction
+from tests.work import FOUR_TIMES, work
 
 OWN = {"bascule": "s"}
 
@@ -172,3 +176,19 @@ def test_nobody_waits_for_frames_to_meet_rules_that_are_not_there_any_more() -> 
     for before, after, loosens in ((guarded, bare, True), (bare, guarded, False)):
         commands = [command for one in guard_steps(before, after, HostState()) for command in one.commands]
         assert {takes_guards_away(command) for command in commands} == {loosens}
+
+
+def test_whose_guards_stand_is_read_once_for_all_ports() -> None:
+    """Status asked the rules of a thousand guests anew for each of them."""
+
+    def asked(number: int) -> int:
+        names = [f"g{n}" for n in range(number)]
+        rules = [flow(10, 100, f"dl_src=52:54:00:00:{n >> 8:02x}:{n & 255:02x},reg0={port_number(name):#x}", "drop")
+                 for n, name in enumerate(names)]  # fmt: skip
+        bridge = BridgeRow(name="ovs0", external_ids={GUARDS: " ".join(names)})
+        table = FlowTable(fragments="nx-match", flows=tuple(rules))
+        part = SwitchState(socket="/s", bridges={"ovs0": bridge}, flows={"ovs0": table})
+        state = HostState(parts={"ovs": part})
+        return work(lambda: [is_behind_guard(state, name, "ovs0") for name in names])
+
+    assert asked(400) < FOUR_TIMES * asked(100)

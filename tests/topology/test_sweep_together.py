@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from ipaddress import IPv4Address
 from itertools import permutations
 
 import pytest
@@ -12,6 +13,7 @@ from msgspec.structs import replace
 from bascule.model.ruleset.openflow import LoadedRule, flow
 from bascule.policy.guards.flows import COOKIE, guard_flows
 from bascule.policy.guards.ports import guarded_ports
+from bascule.site import parse
 from bascule.system.process.sandbox import sandboxed
 from bascule.topology.sweep.sweep import Sweep, exchange_of
 from bascule.topology.trace.answer import Certainty
@@ -123,3 +125,22 @@ def test_ports_that_guards_hold_to_other_things_do_not_stand_for_each_other() ->
         LoadedRule(COOKIE, 0, one) for one in guard_flows(guarded_ports(guarded, guarded.hosts["h"]), ("tap0",))
     )
     assert passing(replace(network, flows={"br0": rules}), ends)["icmp"] < passing(network, ends)["icmp"]
+
+
+def test_guests_with_like_guards_on_a_switch_stand_for_each_other() -> None:
+    """Each guard names its guest's MAC, address and link-local address; a plan of 100 walked from each to each."""
+    network, ends = host(6, read_rules(Listings()))
+    nics = "".join(
+        f"  {end.name}: {{host: h, nics: [{{bridge: {network.bridge_of(str(end.port))}, tap: {end.port}, "
+        f"guard: strict, mac: '{end.mac.to_bytes(6).hex(':')}', address: {IPv4Address(end.addresses[0][0])}/16}}]}}\n"
+        for end in ends
+    )
+    text = "site: s\nnetworks: {n: {subnet: 10.9.0.0/16}}\nhosts:\n  h:\n    nics: {e0: {network: n}}\n"
+    text += "    bridges: {br0: {uplink: e0}, br1: {uplink: none}}\nguests:\n"
+    guarded = parse((text + nics).encode(), "site.yaml")
+    rules = tuple(LoadedRule(COOKIE, 0, one) for one in guard_flows(guarded_ports(guarded, guarded.hosts["h"]), ()))
+    network = replace(network, flows={"br0": rules, "br1": rules})
+    answers(network, ends)
+    sweep = Sweep(network, ends, SERVICES)
+    bridges = {network.bridge_of(str(end.port)) for end in ends}
+    assert len({sweep.class_of(end) for end in ends}) == len(bridges)

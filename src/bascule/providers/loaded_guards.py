@@ -7,7 +7,7 @@ from collections.abc import Container, Iterator
 from bascule.model.guarding import GuardLevel
 from bascule.model.ruleset.openflow import NOT_KNOWN, LoadedRule, flow
 from bascule.model.state import HostState
-from bascule.policy.guards.flows import COOKIE, level_of
+from bascule.policy.guards.flows import COOKIE, levels_of
 from bascule.policy.guards.loaded import loaded_guards
 from bascule.providers.ovs import OVS
 from bascule.providers.ovs.state import GUARDS, SECURE, SwitchState
@@ -37,9 +37,11 @@ def is_behind_guard(state: HostState, port: str, bridge: str) -> bool:
 def _by_flows(part: SwitchState, bridge: str) -> dict[str, GuardLevel]:
     if bridge not in part.bridges or bridge not in part.flows:
         return {}
-    names = part.bridges[bridge].external_ids.get(GUARDS, "").split()
-    levels = {name: level_of(part.flows[bridge].flows, name) for name in names}
-    return {name: level for name, level in levels.items() if level is not None}
+    known: dict[str, dict[str, GuardLevel]] = part.__dict__.setdefault("_guards", {})  # asked of each port
+    if bridge not in known:
+        names = part.bridges[bridge].external_ids.get(GUARDS, "").split()
+        known[bridge] = levels_of(part.flows[bridge].flows, names)
+    return known[bridge]
 
 
 def unseen_guards(state: HostState) -> frozenset[str]:

@@ -65,13 +65,19 @@ def stop(reason: GuardReason) -> str:
 PASS = go(FORWARD)
 
 
-def level_of(flows: Iterable[FlowRule], name: str) -> GuardLevel | None:
-    """The guard that a port has by these rules; None without one."""
-    own = f"reg0={port_number(name):#x}"
-    found = {(one.table, one.priority) for one in flows if own in one.match.split(",")}
-    if (SENDER, 100) not in found:
-        return None
-    return GuardLevel.MAC if (ARP_ADDRESS, 50) in found else GuardLevel.STRICT
+def levels_of(flows: Iterable[FlowRule], names: Iterable[str]) -> dict[str, GuardLevel]:
+    """The guards that ports have by these rules; without those that have none."""
+    found: dict[str, set[tuple[int, int]]] = {}
+    for one in flows:
+        for word in one.match.split(","):
+            if word.startswith("reg0="):
+                found.setdefault(word, set()).add((one.table, one.priority))
+    own = {name: found.get(f"reg0={port_number(name):#x}", set()) for name in names}
+    return {
+        name: GuardLevel.MAC if (ARP_ADDRESS, 50) in rules else GuardLevel.STRICT
+        for name, rules in own.items()
+        if (SENDER, 100) in rules
+    }
 
 
 def passes_unguarded(rule: FlowRule) -> bool:

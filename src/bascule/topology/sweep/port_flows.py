@@ -7,7 +7,9 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
 
 from bascule.model.ruleset.openflow import FlowRule, LoadedRule
+from bascule.model.values import Mac
 from bascule.policy.guards.flows import LEARNED
+from bascule.policy.guards.ports import link_local
 from bascule.topology.trace.network import WireEnd
 from bascule.topology.trace.packet import text_of
 
@@ -35,18 +37,22 @@ class PortFlows:
                 self._named.setdefault(said, Counter())[rule.table, name] += 1
 
     def of(self, end: WireEnd) -> Hashable:
-        """The rules of its port, its own MAC, addresses and numbers put in general words; and what others say of it."""
+        """The rules of its port, its own MAC, addresses and numbers put in general words; and what others say of it.
+
+        A guard knows its link-local address, too, which is made of the MAC.
+        """
         port = str(end.port)
         number = self._numbers.get(port, "")
-        octets = end.mac.to_bytes(6)
-        names = {octets.hex(":"): "MAC"} | {text_of(version, own): "address" for own, version, _ in end.addresses}
+        mac = Mac(end.mac.to_bytes(6).hex(":"))
+        names = {str(link_local(mac)): "link-local", mac: "MAC"}
+        names |= {text_of(version, own): "address" for own, version, _ in end.addresses}
         own = [*self._own.get(port, ()), *(self._own.get(number, ()) if number else ())]
         said = []
         for rule in own:
             words = tuple((name, names.get(value, value)) for name, value in _words(rule) if name not in OF_ONE_PORT)
             said.append((rule.table, rule.priority, words, NUMBER.sub("", rule.actions)))
         others = (tuple(sorted(self._named.get(name, {}).items())) for name in names)
-        return tuple(said), tuple(others)
+        return tuple(sorted(said)), tuple(others)
 
 
 def _words(rule: FlowRule) -> Iterator[tuple[str, str]]:
