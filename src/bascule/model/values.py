@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from typing import Literal, NewType
 
@@ -207,3 +208,9 @@ def parse_span(text: str, highest: int, *, always: bool = False) -> str:
     if not 0 <= numbers[0] <= numbers[1] <= highest:
         raise ValueError(f"'{text}' is no number up to {highest} and no range of them")
     return str(numbers[0]) if numbers[0] == numbers[1] and not always else f"{numbers[0]}-{numbers[1]}"
+
+
+@lru_cache(maxsize=1 << 16)  # the same names stand in many lines
+def natural(name: str) -> tuple[tuple[int, str], ...]:
+    """An order in which eth2 comes before eth10."""
+    return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name))

@@ -70,6 +70,7 @@ class BootFilesProvider(PlainProvider):
     """Nobody but Bascule writes these files."""
 
     drifts: ClassVar[bool] = True
+    outlives_restart: ClassVar[bool] = True
     tools: ClassVar[frozenset[str]] = frozenset()  # files and systemctl are the tools of another provider
 
     def merge(self, change: ThreeWay) -> Merged:
@@ -93,7 +94,3 @@ class BootFilesProvider(PlainProvider):
         """The part of an earlier state; where there was none and is none, it does not matter where it would be."""
         old, new = self.part(then), self.part(now)
         return new if old is None or (new is not None and old.unit is new.unit is None) else old
-
-    def lasts(self, before: HostState, wanted: HostState) -> bool:
-        """Whether the change altered what the next boot loads."""
-        return bool(self.part(before) != self.part(wanted))

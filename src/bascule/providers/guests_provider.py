@@ -14,15 +14,12 @@ class GuestsProvider(PlainProvider):
     """Its part has the guests as ``seen_domains``."""
 
     runs_guests: ClassVar[bool] = True
+    outlives_restart: ClassVar[bool] = True
 
     def running(self, state: HostState) -> Mapping[str, str]:
         """The guests whose process is there."""
         part = self.part(state)
         return {one.name: one.halted for one in part.seen_domains if one.running} if part is not None else {}
-
-    def lasts(self, before: HostState, wanted: HostState) -> bool:
-        """Definitions do."""
-        return bool(self.part(before) != self.part(wanted))
 
     def as_it_runs(self, site: Site, host: Host, observed: HostState) -> Site:
         """The site with the taps that running guests have now."""

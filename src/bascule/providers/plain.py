@@ -29,6 +29,7 @@ class PlainProvider:
     runs_guests: ClassVar[bool] = False
     makes_networks: ClassVar[bool] = False
     drifts: ClassVar[bool] = False
+    outlives_restart: ClassVar[bool] = False
     keeps_links: ClassVar[bool] = False
 
     def program(self, command: Command) -> str:
@@ -86,9 +87,9 @@ class PlainProvider:
         """Nothing that is told apart."""
         return ()
 
-    def lasts(self, before: HostState, wanted: HostState) -> bool:  # for others
-        """It goes with the kernel."""
-        return False
+    def lasts(self, before: HostState, wanted: HostState) -> bool:
+        """What goes with the kernel does not."""
+        return self.outlives_restart and bool(self.part(before) != self.part(wanted))
 
     def files(self, state: HostState) -> Mapping[str, tuple[str, int]]:  # for others
         """It has none."""

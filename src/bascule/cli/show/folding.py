@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
-from functools import lru_cache
 from itertools import chain
 from typing import TypeVar
 
 from bascule.cli.show.output_style import output_style
+from bascule.model.values import natural
 
 _Way = TypeVar("_Way")
 RANGE_FROM = 3  # names that follow each other, and
@@ -217,12 +217,6 @@ def alike_ways(
 def without_numbers(text: str) -> str:
     """What is left of a sentence about a numbered thing that the one about the next says as well."""
     return _NUMBERS.sub("", text)
-
-
-@lru_cache(maxsize=1 << 16)  # the same names stand in many lines
-def natural(name: str) -> tuple[tuple[int, str], ...]:
-    """An order in which eth2 comes before eth10."""
-    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name))
 
 
 class NamesIn:

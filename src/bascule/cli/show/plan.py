@@ -10,9 +10,9 @@ from typing import Any
 from msgspec import Struct
 
 from bascule.cli.common import seconds, table, wrapped
-from bascule.cli.show.folding import MOST_PIECES, folded, folded_by_place, natural, ranges, shorter_lists, shortest
+from bascule.cli.show.folding import MOST_PIECES, folded, folded_by_place, ranges, shorter_lists, shortest
 from bascule.cli.show.output_style import output_style
-from bascule.model.values import count
+from bascule.model.values import count, natural
 from bascule.plan.change import Change, Note, Plan, Risk
 from bascule.plan.file_change import FileChange
 from bascule.plan.step import Phase

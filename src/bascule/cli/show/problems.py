@@ -6,8 +6,9 @@ import re
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from bascule.cli.show.folding import MOST_PIECES, NamesIn, natural, ranges, shorter_lists
+from bascule.cli.show.folding import MOST_PIECES, NamesIn, ranges, shorter_lists
 from bascule.cli.show.output_style import output_style
+from bascule.model.values import natural
 
 if TYPE_CHECKING:
     from bascule.errors import Place, Problem

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bascule.cli.common import wrapped
-from bascule.cli.show.folding import alike_ways, folded_by_place, natural, ranges, without_numbers
+from bascule.cli.show.folding import alike_ways, folded_by_place, ranges, without_numbers
 from bascule.cli.show.output_style import output_style
-from bascule.model.values import count
+from bascule.model.values import count, natural
 
 if TYPE_CHECKING:
     from bascule.topology.trace.answer import Blocker

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from bascule.cli.common import table, wrapped
-from bascule.cli.show.folding import MOST_PIECES, alike_ways, folded, folded_by_place, natural, ranges, without_numbers
+from bascule.cli.show.folding import MOST_PIECES, alike_ways, folded, folded_by_place, ranges, without_numbers
 from bascule.cli.show.output_style import output_style
-from bascule.model.values import count, series
+from bascule.model.values import count, natural, series
 from bascule.verify.checks import Check
 from bascule.verify.expectations import UNPROVEN, Outcome
 from bascule.verify.words import WORDS

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 from bascule.draw.scene.builder import SceneBuilder
 from bascule.draw.scene.compare import is_isolated, link_details, link_state, without_uplink
 from bascule.draw.scene.elements import Kind, Layer, Node, Presence, link_id, self_id
 from bascule.model.links import Bond, Bridge, Loopback, Macvtap, Physical, Tap, Veth, Vlan
 from bascule.model.site import Host
 from bascule.model.state import HostState, Link
+from bascule.model.values import natural
 
 
 def add_foreign(builder: SceneBuilder, host: Host, observed: HostState) -> None:
@@ -19,7 +18,9 @@ def add_foreign(builder: SceneBuilder, host: Host, observed: HostState) -> None:
     """
     bare = not host.nics and not host.bridges and not host.virtual_networks
     presence = Presence.PRESENT if bare else Presence.FOREIGN
-    links = sorted(observed.links.values(), key=_by_name)  # the kernel's order is that in which they were made
+    links = sorted(
+        observed.links.values(), key=lambda link: natural(link.name)
+    )  # the kernel's order is that in which they were made
     for link in links:
         key = link_id(host.name, link.name)
         if isinstance(link.options, Loopback) or key in builder.nodes or key in builder.aliases:
@@ -49,11 +50,6 @@ def add_foreign(builder: SceneBuilder, host: Host, observed: HostState) -> None:
             _wire(builder, key, link_id(host.name, link.master), link, presence)
         if link.parent is not None and isinstance(link.options, Vlan | Macvtap):
             _wire(builder, key, link_id(host.name, link.parent), link, presence)
-
-
-def _by_name(link: Link) -> list[tuple[int, str]]:
-    """eth2 before eth10."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", link.name)]
 
 
 def _wire(builder: SceneBuilder, link: str, other: str, seen: Link, presence: Presence) -> None:

@@ -24,6 +24,7 @@ class OvsProvider(PlainProvider):
     state: ClassVar[str] = "SwitchState"
     drifts: ClassVar[bool] = True
     keeps_links: ClassVar[bool] = True
+    outlives_restart: ClassVar[bool] = True  # its database is a file
     tools: ClassVar[frozenset[str]] = frozenset({"ovsdb-client", "ovs-vsctl", "ovs-ofctl"})
     programs: ClassVar[frozenset[str]] = frozenset({"ovs-vsctl", "ovs-ofctl"})
 
@@ -91,10 +92,6 @@ class OvsProvider(PlainProvider):
         ports = changed(old.ports, new.ports)
         told = dict.fromkeys((*some, *((new.ports.get(p) or old.ports[p]).bridge for p in ports)))
         return (f"Open vSwitch {', '.join(told)}",) if told else ()
-
-    def lasts(self, before: HostState, wanted: HostState) -> bool:
-        """Its database is a file."""
-        return bool(self.part(before) != self.part(wanted))
 
 
 OVS = OvsProvider()
