@@ -18,6 +18,7 @@ from bascule.apply.state_directory import here as state_folder
 from bascule.errors import BasculeError
 from bascule.host.identity import refuse_without_hosts, started_as_found
 from bascule.host.live import LiveHost
+from bascule.model.links import Bridge
 from bascule.model.site import Site
 from bascule.model.state import HostState
 from bascule.observe.foreign_rules import ForeignRules, read_foreign_rules
@@ -119,7 +120,8 @@ def in_the_twin(
 
         rules = {name: one.rules for name, one in found.items()}
         for name in names:
-            _start(twin, looks[name], hosts[name], name, rules.get(name))
+            begin = _with_own_times(twin.observed.get(name), partial(prepared, name))
+            _start(twin, looks[name], hosts[name], name, begin, rules.get(name))
         plans = {name: prepared(name, looks[name]()) for name in names}
         made = {name: _make(one, looks[name], hosts[name]) for name, one in plans.items()}
         clock.lap("starting the guests")
@@ -196,9 +198,27 @@ def _make(one: PreparedPlan, look_: Callable[[], HostState], where: LiveHost) ->
     return replace(change, applied=look_())
 
 
-def _start(twin: Twin, look_: Look, where: LiveHost, name: str, rules: ForeignRules | None) -> None:
+def _with_own_times(observed: HostState | None, plan: Callable[[HostState], PreparedPlan]) -> HostState | None:
+    """A state with the file's times for bridges whose own the kernel hid, as another is the root of their tree."""
+    hidden = [
+        link
+        for link in (observed.links.values() if observed is not None else ())
+        if isinstance(link.options, Bridge) and link.options.forward_delay is None
+    ]
+    if observed is None or not hidden:
+        return observed
+    wanted, links = plan(observed).wanted.links, dict(observed.links)
+    for link in hidden:
+        after = wanted.get(link.name)
+        if isinstance(link.options, Bridge) and after is not None and isinstance(after.options, Bridge):
+            links[link.name] = replace(link, options=link.options.with_times(after.options))
+    return replace(observed, links=links)
+
+
+def _start(
+    twin: Twin, look_: Look, where: LiveHost, name: str, observed: HostState | None, rules: ForeignRules | None
+) -> None:
     """Bring a host of the twin into the state in which the real one was seen, with others' firewall rules."""
-    observed = twin.observed.get(name)
     if observed is not None:
         routes = tuple(in_places_of_their_own(observed.routes, (), apart=APART))
         execute(diff(look_(), replace(observed, routes=routes)), where=where)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from bascule.model.links import Bridge
+from bascule.observe.spanning_tree import await_forwarding
 from bascule.providers.kernel.observe import read_link
 from tests.real_hosts.field import ONE_NIC, Field
 
@@ -162,3 +163,30 @@ def test_d10_the_ageing_time_of_a_topology_change_is_of_the_moment() -> None:
     assert quiet.arguments(moving) == moving.arguments(quiet) == ()
     set_by_hand = seen(forward_delay=200, ageing_time=400, topology_change=0)
     assert set_by_hand.arguments(quiet) == ("ageing_time", "400")
+
+
+def test_d10_two_bridges_of_the_host_on_one_wire_are_rehearsed_as_they_stand(real_host: Field) -> None:
+    """The one is the root of the other, whose own times the kernel hides: the twin's begins with those of the file."""
+    field = real_host
+    bridges = "br0: {uplink: eth0, address: from-uplink, stp: true, forward_delay: 2, hello: 1, max_age: 6}, "
+    text = FOUND.partition("    nics:")[0].replace("    as_found: true\n", "") + (
+        f"    nics: {{eth0: {{network: office}}, eth1: {{network: office}}}}\n    bridges: {{{bridges}"
+        "br1: {uplink: eth1, stp: true, forward_delay: 4, hello: 1, max_age: 6}}\n"
+        "guests: {web: {host: kvm, nics: [{bridge: br1, address: 192.168.1.21/24}]}}\n"
+    )
+    path = field.site(text)
+    done = field.bascule("apply", path, "--yes", "--no-confirm")
+    assert done.returncode == 0, done.stderr
+    rehearsed = field.document("rehearse", path)
+    assert [one["changes"] for one in rehearsed["plans"]] == [field.document("plan", path)["changes"]] == [[]]
+    assert rehearsed["ok"], [one for one in rehearsed["checks"] if one["ok"] is False]
+
+
+def test_d10_a_timer_that_began_by_a_longer_delay_is_waited_for(real_host: Field) -> None:
+    field = real_host
+    field.ip(f"link add br0 type bridge forward_delay {FORWARD_DELAY_S * 300} stp_state 1")
+    field.batch("link set br0 up\nlink set eth1 master br0\n")
+    field.ip(f"link set br0 type bridge forward_delay {FORWARD_DELAY_S * 100}")
+    settled = await_forwarding(["br0"], namespace=field.host)
+    assert (settled.left, [port.port for port in settled.seen]) == ((), ["eth1"])
+    assert settled.waited_s > FORWARD_DELAY_S * 3, "a forward delay of the old length, and one of the new"

@@ -58,6 +58,13 @@ def _ports(namespace: Namespace | None) -> Iterator[SettlingPort]:
     yield from (SettlingPort(*one) for one in tree_states(namespace))
 
 
+def _timers(namespace: Namespace | None) -> dict[str, float]:
+    """For how many seconds each port of the kernel's bridges still is in its state."""
+    entries = rows(("ip", "-j", "-d", "link", "show", "type", "bridge_slave"), namespace=namespace)
+    slaves = {entry["ifname"]: entry.get("linkinfo", {}).get("info_slave_data", {}) for entry in entries}
+    return {name: float(data.get("forward_delay_timer", 0)) for name, data in slaves.items()}
+
+
 class Settled(Struct, frozen=True, kw_only=True):
     """How it went: the ports that were waited for as they were seen first, and those that still pass no frame.
 
@@ -92,17 +99,24 @@ def await_forwarding(
 ) -> Settled:
     """Wait until every port of these bridges has passed listening and learning.
 
-    The time is two forward delays of the slowest bridge at most, and of the root that a bridge has heard meanwhile.
+    The time is two forward delays of the slowest bridge at most, and of the root that a bridge has heard meanwhile;
+    longer where the timer of a port that was met began by a longer delay, which its bridge does not have any more.
     Where none speaks STP nothing is waited for.
     """
     times = deaf_times(bridges, namespace)
     begun = time.monotonic()
+    by_timers = 0.0  # when the last port is past its timer, as it was met
     seen: dict[str, SettlingPort] = {}
     left: tuple[SettlingPort, ...] = ()
     while times and (left := settling_ports(times, namespace)):
-        seen |= {port.port: port for port in left if port.port not in seen}
+        fresh = {port.port: port for port in left if port.port not in seen}
         times = {name: max(times[name], now) for name, now in deaf_times(times, namespace).items()}
-        rest_s = begun + max(times.values(), default=0.0) + MARGIN_S - time.monotonic()
+        if fresh:
+            timers, now_s = _timers(namespace), time.monotonic()
+            still = {name: times[x.bridge] / 2 if x.state == "listening" else 0.0 for name, x in fresh.items()}
+            by_timers = max(by_timers, *(now_s + timers.get(name, 0.0) + later for name, later in still.items()))
+            seen |= fresh
+        rest_s = max(begun + max(times.values(), default=0.0), by_timers) + MARGIN_S - time.monotonic()
         if rest_s <= 0:
             break
         more = f" (and {len(left) - 1} more)" if len(left) > 1 else ""
