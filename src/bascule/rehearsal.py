@@ -21,9 +21,10 @@ from bascule.host.live import LiveHost
 from bascule.model.links import Bridge
 from bascule.model.site import Site
 from bascule.model.state import HostState
+from bascule.model.values import IpAddress, Mac
 from bascule.observe.foreign_rules import ForeignRules, read_foreign_rules
 from bascule.observe.management import Management, management
-from bascule.observe.packet_path import learned_macs
+from bascule.observe.packet_path import known_macs, learned_macs
 from bascule.plan.address_migration import in_places_of_their_own
 from bascule.plan.change import Note, Plan
 from bascule.plan.diff import diff
@@ -40,11 +41,11 @@ from bascule.system.process.sandbox import privilege
 from bascule.twin import Twin
 from bascule.twin.backend_choice import BackendChoice
 from bascule.twin.foreign_rules import load_foreign_rules
-from bascule.twin.neighbours import with_neighbours
+from bascule.twin.neighbours import with_macs, with_neighbours
 from bascule.twin.openvswitch import has_switches, in_userspace
 from bascule.twin.udev import enter_static_macs
 from bascule.verify.checks import Check, second_plan, way_back
-from bascule.verify.expectations import Outcome, judge, with_model
+from bascule.verify.expectations import UNPROVEN, Outcome, judge, with_model
 from bascule.verify.guards.frames import check_guards
 from bascule.verify.host import check_host
 from bascule.verify.reachability.gather import network_here
@@ -97,6 +98,7 @@ class KnownHost(Struct, frozen=True, kw_only=True):
     line: Management | None
     earlier: EarlierChanges
     rules: ForeignRules
+    macs: Mapping[IpAddress, Mac] = {}  # that it has in its neighbour tables
 
 
 def in_the_twin(
@@ -106,6 +108,8 @@ def in_the_twin(
     clock = Clock(progress)
     clock.lap("building the twin")
     states = {name: one.observed for name, one in found.items()}
+    for one in found.values():
+        site = with_macs(site, one.macs)
     declared, site = site, in_userspace(with_neighbours(site, states.values()))
     with Twin.raise_(site, hosts=names, observed=states, guests=backend) as twin:
         clock.lap("applying the plan")
@@ -142,7 +146,8 @@ def in_the_twin(
         ]
         checks += [second_plan(name, again[name]) for name in names]
         clock.lap("asking the expectations")
-        outcomes = with_model(judge(site, probe_domain), models := _models(declared, names, after, twin))
+        told = with_model(judge(site, probe_domain), models := _models(declared, names, after, twin))
+        outcomes = tuple(map(_without_assumed_macs, told))
         if any(guarded_ports(site, site.hosts[name]) for name in names):
             clock.lap("attacking the guards")
             checks += [check for name in names for check in check_guards(site, site.hosts[name], probe_domain)]
@@ -158,6 +163,14 @@ def in_the_twin(
             "notes": tuple(twin.notes),
             "timings": clock.laps,
         }
+
+
+def _without_assumed_macs(one: Outcome) -> Outcome:
+    """What a machine reached by the MAC that its part in the twin has is not proven where rules ask for others."""
+    if one.model is None or not one.model.assumes_macs or not one.ok:
+        return one
+    witness = replace(one.witness, sentence=f"unproven: {one.model.words}; {one.witness.sentence}")
+    return replace(one, observed=UNPROVEN, ok=None, witness=witness)
 
 
 def _matrices(site: Site, models: Sequence[AskedHost]) -> tuple[tuple[str, Matrix], ...]:
@@ -239,7 +252,8 @@ def known_here(site: Site, names: Sequence[str], *, here: bool) -> dict[str, Kno
     state = look(site, host)
     earlier = earlier_changes(site, host, state_folder())
     rules = read_foreign_rules(state)
-    return {host.name: KnownHost(observed=state, line=management(state), earlier=earlier, rules=rules)}
+    line, macs = management(state), known_macs()
+    return {host.name: KnownHost(observed=state, line=line, earlier=earlier, rules=rules, macs=macs)}
 
 
 def with_files_here(

@@ -6,6 +6,7 @@ import contextlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from ipaddress import ip_address
 from typing import Any
 
 from msgspec.structs import replace
@@ -15,6 +16,7 @@ from bascule.model.kernel_parameters import AS_VLAN, FORWARDING, VLAN_TAGGED, br
 from bascule.model.ruleset.dormant import has_flags, without_hooks
 from bascule.model.sightings import FdbEntry, fdb_entries, own_macs
 from bascule.model.state import HostState
+from bascule.model.values import IpAddress, Mac
 from bascule.observe.firewall import HOOKS, balanced_services, calls_of, nft_savers, read_firewall, read_saves
 from bascule.providers.kernel.observe import PROGRAMS, read
 from bascule.providers.ovs.observe import all_rules, look
@@ -23,7 +25,7 @@ from bascule.system.net.fdb import FDB, switch_entries
 from bascule.system.net.monitor import NetlinkMonitor
 from bascule.system.net.netns import Namespace
 from bascule.system.net.sysctl import read_sysctls
-from bascule.system.run import Running, run
+from bascule.system.run import Running, rows, run
 from bascule.topology.trace.network import HostNetwork, KnownNeighbour, LearnedMac
 from bascule.topology.trace.rules.hooks import read_hooks
 from bascule.topology.trace.rules.lines import CHANGING, Rules
@@ -170,6 +172,12 @@ def learned_macs(entries: Iterable[FdbEntry]) -> Iterable[LearnedMac]:
             static=one.static,
             sticky=one.sticky,
         )
+
+
+def known_macs() -> dict[IpAddress, Mac]:
+    """The MACs that this host knows for addresses, on whichever link."""
+    found = rows(("ip", "-j", "neigh", "show"))
+    return {ip_address(one["dst"]): Mac(one["lladdr"]) for one in found if one.get("lladdr", "").count(":") == 5}
 
 
 def _neighbours(rows: Sequence[Mapping[str, Any]]) -> Iterable[KnownNeighbour]:

@@ -31,6 +31,7 @@ class EndpointNic(Struct, frozen=True, kw_only=True):
 
     link: IfName
     mac: Mac = NO_MAC
+    mac_assumed: bool = False  # of a machine whose MAC the file does not say
     addresses: tuple[IpInterface, ...] = ()
     dhcp: bool = False
     leased: tuple[IpNetwork, ...] = ()  # where its address is, if a DHCP server that the file knows gives it
@@ -128,6 +129,7 @@ def machine_endpoint(site: Site, machine: str) -> Endpoint:
         EndpointNic(
             link=IfName(f"eth{index}"),
             mac=nic.mac or derive_mac(site.name, f"machine/{machine}", index),
+            mac_assumed=nic.mac is None,
             addresses=nic.addresses,
             dhcp=nic.dhcp,
             mtu=nic.mtu or ETHERNET_MTU,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address, ip_interface
 
 from msgspec.structs import replace
 
 from bascule.model.site import Machine, MachineNic, Network, Site
 from bascule.model.state import HostState
-from bascule.model.values import IpAddress, IpInterface
+from bascule.model.values import IpAddress, IpInterface, Mac
 from bascule.topology.endpoints import guest_endpoint, host_endpoint, machine_endpoint
 
 TRIED_AT_MOST = 4096  # addresses of a subnet, from its end
@@ -32,6 +33,30 @@ def with_neighbours(site: Site, observed: Iterable[HostState] = ()) -> Site:
             own = next(one for one in _names(name) if one not in known)
             added[own] = Machine(name=own, nics=(MachineNic(network=name, addresses=addresses),))
     return replace(site, machines={**site.machines, **added})
+
+
+def with_macs(site: Site, macs: Mapping[IpAddress, Mac]) -> Site:
+    """The site whose machines have the MACs that a host knows for their addresses, where the file says none.
+
+    One that answers for several machines, as with proxy ARP, is nobody's; and one of the file is taken.
+    """
+    fixed = {nic.mac for guest in site.guests.values() for nic in guest.nics}
+    fixed |= {nic.mac for machine in site.machines.values() for nic in machine.nics if nic.mac is not None}
+    fixed |= {nic.mac for host in site.hosts.values() for nic in host.nics.values() if nic.mac is not None}
+    open_nics = [(name, nic) for name, machine in site.machines.items() for nic in machine.nics if nic.mac is None]
+    heard = {(name, nic): {macs[one.ip] for one in nic.addresses if one.ip in macs} for name, nic in open_nics}
+    counts = Counter(mac for found in heard.values() for mac in found)
+    own = {
+        key: mac
+        for key, found in heard.items()
+        if len(found) == 1
+        for mac in found
+        if counts[mac] == 1 and mac not in fixed
+    }
+    return replace(site, machines={
+        name: replace(machine, nics=tuple(replace(nic, mac=own.get((name, nic), nic.mac)) for nic in machine.nics))
+        for name, machine in site.machines.items()
+    })  # fmt: skip
 
 
 def _names(network: str) -> Iterator[str]:

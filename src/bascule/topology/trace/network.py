@@ -77,7 +77,7 @@ class WireEnd(Struct, frozen=True, kw_only=True):
     """Somebody on this host's wires: a guest behind its tap, or a machine behind a NIC.
 
     ``port`` is the host's link that it is behind. ``addresses`` are numbers with their IP version and prefix length.
-    ``vlan`` is the tag that its frames bear on the wire there, 0 for none.
+    ``vlan`` is the tag that its frames bear on the wire there, 0 for none; ``mac_assumed``: nobody has said or seen it.
     ``gateways`` are by version, ``routes`` have version, first and last address and gateway; ``routes_known`` says
     that these are all. ``passes`` is what it hands on between its NICs; None: nobody has said.
     """
@@ -93,6 +93,7 @@ class WireEnd(Struct, frozen=True, kw_only=True):
     outside: bool = False  # a machine of the building, or what lies behind it: no guest of this host
     routes: tuple[tuple[int, int, int, int], ...] = ()
     passes: tuple[ForwardedTraffic, ...] | None = None
+    mac_assumed: bool = False
     mtu: int = 0  # of its own NIC in bytes; 0 where it is taken to be that of the link that it is behind
     vlan: int = 0
 

@@ -11,6 +11,7 @@ from bascule.model.ruleset.owners import owner
 from bascule.model.site import Expectation
 from bascule.topology.sweep.port_ranges import told_apart
 from bascule.topology.trace.answer import Blocker, Certainty
+from bascule.topology.trace.ends.wire_ends import ASSUMED_MAC
 from bascule.verify.reachability.other_hosts import decisive, hosts_between, parts
 from bascule.verify.reachability.participant import AskedHost
 from bascule.verify.reachability.question import AnsweredQuestion, ask_each_port
@@ -31,6 +32,11 @@ class ModelVerdict(Struct, frozen=True, kw_only=True):
         """The links and endpoints at which what is sent is lost; none where it arrives and the answer is lost."""
         stages = (x for one in self.asked for leg in one.answer.legs if leg.name in THERE for x in leg.stages)
         return tuple(stage.where.partition(" → ")[0] for stage in stages if stage.verdict == "no")
+
+    @property
+    def assumes_macs(self) -> bool:
+        """Whether it depends on the MAC of a machine, which nobody has said or seen."""
+        return any(words.endswith(ASSUMED_MAC) for one in self.asked for leg in one.answer.legs for words in leg.unsure)
 
     def as_json(self) -> dict[str, object]:
         """For ``--json``."""

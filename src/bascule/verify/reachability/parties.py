@@ -115,8 +115,7 @@ def _declared(
     leases: Leases,
 ) -> Participant:
     ends: list[WireEnd] = []
-    elsewhere = ""
-    further: set[int] = set()
+    elsewhere, further = "", set[int]()
     gateways = {int(gateway.version): int(gateway) for _, gateway in default_routes(endpoint.nics, leased=True)}
     routes = tuple(
         (one.to.version, int(one.to[0]), int(one.to[-1]), int(one.via))
@@ -129,9 +128,9 @@ def _declared(
         plugged = nic.plug is not None and own == host.name
         ports = [(str(nic.plug.tap), 0)] if plugged and nic.plug else _ports_of(network, site, host, nic)
         for port, vlan in ports:
-            number = mac_number(nic.mac)
+            number = _heard(network, nic) or mac_number(nic.mac)
             addresses = _addresses(nic, learned.get(number, ()), leases)
-            if nic.mac == NO_MAC:  # of another host nobody has said which; two of them have not the same
+            if nic.mac == NO_MAC:  # of another host: two of them have not the same
                 number = UNKNOWN_MAC | next((value & 0xFFFFFFFF for value, _, _ in addresses), 0)
             ends.append(
                 WireEnd(
@@ -144,6 +143,7 @@ def _declared(
                     routes_known=endpoint.kind is not EndpointKind.HOST,
                     outside=own != host.name,
                     vlan=vlan,
+                    mac_assumed=nic.mac_assumed and not _heard(network, nic),
                 )
             )
         elsewhere = own if own != host.name else elsewhere
@@ -160,6 +160,13 @@ def _declared(
         further=frozenset(further if ends else ()),
         elsewhere=elsewhere,
     )
+
+
+def _heard(network: HostNetwork, nic: EndpointNic) -> int:
+    """The MAC that this host knows for an address of a machine whose MAC the file does not say, 0 for none."""
+    numbers = {int(one.ip) for one in nic.addresses} if nic.mac_assumed else set()
+    found = (one.mac for one in network.neighbours if one.address in numbers and one.mac and not one.failed)
+    return next((one for one in found if one != mac_number(nic.mac)), 0)  # in a twin it has the one that is assumed
 
 
 def _assumed(site: Site, endpoints: Iterable[Endpoint], learned: Iterable[tuple[int, int]]) -> Leases:

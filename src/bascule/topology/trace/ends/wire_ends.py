@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 
 from msgspec import Struct
 
 from bascule.topology.trace.network import HostNetwork, WireEnd
+from bascule.topology.trace.rules.asked_macs import asked_macs
+
+ASSUMED_MAC = "is not known, and rules ask for MACs that are nobody's"
+VIRTUAL_ROUTER = 0x00_00_5E_00  # with a number behind it the MAC of one, and of no machine's card (RFC 5798)
 
 
 class AddressOwner(Struct, frozen=True):
@@ -61,6 +66,21 @@ class WireEnds:
                 found._by_address[version, number] = [other if one is end else one for one in known]
         found.ends = tuple(ends)
         return found
+
+    def doubts(self, *ends: WireEnd | None) -> list[str]:
+        """What is not known of frames by or for some ends: whether rules mean the MACs that they really have."""
+        unknown = [end for end in ends if end is not None and end.mac_assumed]
+        if not unknown or not self._strange:
+            return []
+        return [f"the MAC of {end.name} {ASSUMED_MAC}" for end in unknown]
+
+    @cached_property
+    def _strange(self) -> bool:
+        """Whether rules ask for a MAC that is none of those that are known here."""
+        own = {self.network.mac_of(name) for name in self.network.state.links}
+        known = {end.mac for end in self.ends if not end.mac_assumed} | own
+        asked = {one for one in asked_macs(self.network.rules) if not one >> 40 & 1 and one >> 16 != VIRTUAL_ROUTER}
+        return not asked <= known
 
     def sender(self, end: WireEnd, version: int, to: int) -> WireEnd:
         """The NIC by which the owner of one sends to an address; that one itself where it may be it."""
