@@ -126,3 +126,16 @@ def test_routes_on_no_single_link_are_made_looked_after_imported_and_taken_back(
     assert "blackhole" in field.bascule("status").stdout
     assert field.bascule("undo", "--yes").returncode == 0
     assert (field.ip("route show table all"), field.ip("-6 route")) == before
+
+
+@pytest.mark.parametrize("protocol", ["bird", "zebra", "ospf", "babel"])
+def test_d18_a_route_of_a_routing_daemon_is_no_drift(real_host: Field, protocol: str) -> None:
+    """It comes and goes as the daemon's neighbours say, and an import leaves it out: no file could name it."""
+    real_host.ip(f"route add 10.8.0.0/16 via 192.168.1.50 dev eth0 proto {protocol}")
+    path = real_host.site(BASE)
+    assert not [line for line in real_host.document("plan", path)["mind"] if "10.8.0.0" in line]
+    assert real_host.bascule("apply", path, "--yes", "--no-confirm").returncode == 0
+    assert not [one for one in real_host.document("verify", path)["checks"] if "10.8.0.0" in str(one["detail"])]
+    assert "10.8.0.0/16" in real_host.ip("route")
+    imported = real_host.bascule("import").stdout
+    assert f"1 route of protocol {protocol}" in imported

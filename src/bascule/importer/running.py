@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from bascule.importer.words import all_of, few, spoken
 from bascule.model.host_links import HostRoute
 from bascule.model.links import Bond, Bridge, BridgePort, Loopback, Other, Physical, Tap, Veth, Vlan
-from bascule.model.state import HostState, Link, Route
+from bascule.model.state import ROUTING_DAEMONS, HostState, Link, Route
 from bascule.model.values import IfName, patch_name
 from bascule.persist.config import LinkConfig, NetworkConfig
 from bascule.persist.formats.host_routes import kernel_host_route
@@ -35,7 +35,6 @@ GUEST_END = re.compile(
 )
 FALLBACK = {"gre0", "gretap0", "erspan0", "tunl0", "sit0", "ip6tnl0", "ip6gre0", "ip_vti0", "ip6_vti0"}
 LAST_VLAN = 4094
-ROUTING_DAEMONS = {"zebra", "bird", "bgp", "ospf", "isis", "rip", "eigrp", "babel", "openr", "gated", "xorp"}
 
 
 class RunningConfig(Struct, frozen=True, kw_only=True):

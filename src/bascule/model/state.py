@@ -24,6 +24,9 @@ from bascule.model.values import IfName, Mac, span_words
 from bascule.model.volatile import FOREVER, Lifetime, Volatile
 
 MARK = "bascule:"  # the alias of every link that Bascule made starts with it; nothing without it is ever deleted
+ROUTING_DAEMONS = frozenset(
+    {"zebra", "bird", "bgp", "ospf", "isis", "rip", "eigrp", "babel", "openr", "gated", "xorp"}
+)  # the protocols of their routes (rt_protos of iproute2), which come and go as their neighbours say
 OWN_PROTOCOL = "66"  # of routes and rules that Bascule makes (rtm_protocol; unassigned in iproute2's rt_protos)
 
 DIES_WITH_ITS_PARENT = {"vlan", "macvlan", "macvtap", "ipvlan", "ipvtap", "macsec", "vxlan"}

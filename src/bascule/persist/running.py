@@ -11,12 +11,12 @@ from msgspec.structs import replace
 from bascule.model.host_links import DEFAULT_TABLE, MAIN_TABLE, TEMPORARY, Ipv6Privacy
 from bascule.model.kernel_parameters import conf
 from bascule.model.links import Bond, Bridge, Physical, Vlan
-from bascule.model.state import Address, HostState, Link, PortVlans, Route, default_vlans
+from bascule.model.state import ROUTING_DAEMONS, Address, HostState, Link, PortVlans, Route, default_vlans
 from bascule.model.values import IfName
 from bascule.persist.config import LinkConfig, StaticRoute
 from bascule.topology.ipv6_modes import ipv6_mode
 
-MADE_ELSEWHERE = {"kernel", "ra", "dhcp", "redirect", "zebra", "bird", "bgp", "ospf", "isis", "rip"}
+MADE_ELSEWHERE = {"kernel", "ra", "dhcp", "redirect"} | ROUTING_DAEMONS
 
 
 def _privacy(link: Link, state: HostState) -> Ipv6Privacy | None:

@@ -12,7 +12,7 @@ from bascule.model.host_links import DEFAULT_TABLE, MAIN_TABLE, HostLink, Ipv6, 
 from bascule.model.kernel_parameters import FORWARDING, conf, takes_token
 from bascule.model.same_subnet import twins
 from bascule.model.site import Host
-from bascule.model.state import BY_SECRET, OWN_PROTOCOL, Address, HostState, Link, Route, RoutingRule
+from bascule.model.state import BY_SECRET, OWN_PROTOCOL, ROUTING_DAEMONS, Address, HostState, Link, Route, RoutingRule
 from bascule.model.values import IfName, IpAddress, is_onlink
 from bascule.model.volatile import FOREVER
 from bascule.plan.address_migration import address_successor, inherit, moved_parameters, moved_routes
@@ -24,13 +24,7 @@ from bascule.policy.guards.ports import link_local
 PROTOCOL = OWN_PROTOCOL
 OWN_RULE = ("protocol", PROTOCOL)  # the last words of the rules that Bascule makes
 NAMED = {None: "main", MAIN_TABLE: "main", DEFAULT_TABLE: "default"}  # tables that the kernel's own rules look up
-BY_ITSELF = {
-    "kernel",
-    "ra",
-    "dhcp",
-    "redirect",
-    PROTOCOL,
-}  # protocols of routes
+BY_ITSELF = {"kernel", "ra", "dhcp", "redirect", PROTOCOL} | ROUTING_DAEMONS  # protocols of routes
 ZERO = {4: "0.0.0.0/0", 6: "::/0"}
 
 
