@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from bascule.apply.prepare import prepare
-from bascule.model.state import HostState, RoutingRule
+from bascule.apply.prepare import prepare, prepare_from
+from bascule.model.links import Physical
+from bascule.model.state import HostState, Link, RoutingRule
 from bascule.model.values import IfName
 from bascule.persist.config import LinkConfig
 from bascule.persist.dialect import dialect
@@ -265,4 +266,23 @@ def test_d1_a_lease_is_asked_for_again_unless_the_file_has_an_address(
     monkeypatch.setitem(OWN, "networkd", {**EXTRA["networkd"], "etc/systemd/network/lan.network": lan})
     changes = write("networkd", "", tmp_path, found.wanted, text)
     assert links("networkd", tmp_path)["eth1"].dhcp4 is asks
-    assert ("DHCP for IPv4" in lost(changes)) is not asks
+    assert ("DHCP for IPv4 of eth1" in lost(changes)) is not asks
+
+
+def test_d1_a_lease_that_ends_is_told_at_the_file_that_asked_for_it(tmp_path: Path) -> None:
+    """Of two files that are moved, eth1's is the one with the lease; eth0's was named, which has none."""
+    folder = tmp_path / "etc/systemd/network"
+    folder.mkdir(parents=True)
+    (folder / "10-first.network").write_text("[Match]\nName=eth0\n[Network]\nAddress=192.168.1.10/24\n")
+    (folder / "20-second.network").write_text("[Match]\nName=eth1\n[Network]\nDHCP=ipv4\n")
+    text = ONE_NIC.replace("{eth0: {network: office}}", "{eth0: {network: office}, eth1: {network: office}}").replace(
+        "from-uplink}}", "from-uplink}, br1: {uplink: eth1}}"
+    )
+    site = parse(text.replace("  kvm:\n", "  kvm:\n    persist: networkd\n").encode(), "one.yaml")
+    nics = {IfName(name): Link(name=IfName(name), options=Physical(), up=True) for name in ("eth0", "eth1")}
+    found = prepare_from(site, site.hosts["kvm"], HostState(links=nics))
+    persister, _ = find_persister(site, site.hosts["kvm"], root=str(tmp_path))
+    assert persister is not None
+    told = {one.path.rpartition("/")[2]: one.lost for one in persister.changes(found.wanted)}
+    assert told["20-second.network"] == ("DHCP for IPv4 of eth1",)
+    assert "DHCP" not in str(told["10-first.network"])

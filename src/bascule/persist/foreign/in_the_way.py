@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from types import MappingProxyType
 
 from bascule.errors import Problem
@@ -16,6 +16,11 @@ from bascule.persist.parsed import Below, Files, Hardware, Parsed
 
 EMPTY: Below = MappingProxyType({})
 
+ASKING: Mapping[str, Callable[[LinkConfig], bool]] = {
+    "DHCP for IPv4": lambda link: link.dhcp4,
+    "DHCP for IPv6": lambda link: link.ipv6 is Ipv6.DHCP,
+    "router advertisements": lambda link: link.ipv6 in LISTENING,
+}
 CULPRITS_MAX = 50  # files that are looked at one by one for the one that is in the way
 
 
@@ -122,12 +127,9 @@ def lost_words(before: NetworkConfig, after: NetworkConfig, ours: Collection[IfN
     for rule in before.rules:
         if not any(is_same_rule(one, rule) for one in after.rules):
             yield "", f"rule {rule_words(rule)}"
-    if any(link.dhcp4 for link in had) and not any(link.dhcp4 for link in has):
-        yield "", "DHCP for IPv4"
-    if any(link.ipv6 is Ipv6.DHCP for link in had) and not any(link.ipv6 is Ipv6.DHCP for link in has):
-        yield "", "DHCP for IPv6"
-    if any(link.ipv6 in LISTENING for link in had) and not any(link.ipv6 in LISTENING for link in has):
-        yield "", "router advertisements"
+    for word, asks in ASKING.items():
+        if not any(map(asks, has)):
+            yield from ((link.name, f"{word} of {link.name}") for link in had if asks(link))
     for link in had:
         now = {one.name: one for one in has}.get(link.name, link)
         if link.mtu not in {None, now.mtu}:
