@@ -81,7 +81,7 @@ def test_t06_a_virtual_networks_subnet_is_on_another_link_too(applied: Field) ->
     (bad,) = [one["detail"] for one in found["own-route"] if one["ok"] is False]
     assert bad == (
         "inside (192.168.122.57): the host sends to it by oth0, and the file means vn-lab: "
-        "oth0 has 192.168.122.56/30, the same subnet"
+        "oth0 has 192.168.122.56/30, which it lies in"
     )
 
 

@@ -168,7 +168,7 @@ def _astray(target: RouteTarget, way: Mapping[str, str] | None, state: HostState
         return words + f"a policy rule sends it to table {table}" + (f" ({'; '.join(rules)})" if rules else "")
     other = state.links.get(dev)  # type: ignore[call-overload]  # the kernel's word for a link
     same = [a.ip for a in other.addresses if target.address in ip_interface(a.ip).network] if other else []
-    return words + (f"{dev} has {', '.join(same)}, the same subnet" if same else f"a route of table {table}")
+    return words + (f"{dev} has {', '.join(same)}, which it lies in" if same else f"a route of table {table}")
 
 
 def _listed(link: str, targets: Iterable[RouteTarget], ways: Mapping[str, Mapping[str, str]]) -> str:
