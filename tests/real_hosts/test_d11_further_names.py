@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
-import platform
 import socket
 import struct
 import subprocess
@@ -20,6 +17,7 @@ from bascule.plan.warnings.named_links import notes_of_ports
 from bascule.system.run import Result, run
 from bascule.topology.trace.rules.naming import GROUPS
 from tests.lab import called, open_lab
+from tests.real_hosts import xdp
 from tests.real_hosts.field import BASE, ONE_NIC, Field, furnished
 
 ALL_TYPES, EXPERIMENTAL, LLDP = 3, 0x88B5, 0x88CC  # linux/if_ether.h
@@ -249,31 +247,9 @@ def test_what_cannot_be_asked_is_said_once(known: Field, monkeypatch: pytest.Mon
     assert said == ["'ss' is not in PATH: what else names eth0 is not known"]
 
 
-def bpf(command: int, attributes: bytes) -> int:
-    """bpf(2) of this machine; what the number means is the command's."""
-    numbers = {"x86_64": 321, "aarch64": 280}
-    done: int = ctypes.CDLL(None).syscall(numbers[platform.machine()], command, attributes.ljust(128, b"\0"), 128)
-    return done
-
-
-@pytest.mark.skipif(platform.machine() not in {"x86_64", "aarch64"}, reason="the number of bpf(2) is not known here")
 def test_d11_an_xdp_program_is_said(known: Field, request: pytest.FixtureRequest) -> None:
     """It stays on the NIC, as what tc has there does, and sees what comes for the guests."""
-    pass_all = ctypes.create_string_buffer(
-        struct.pack("<BBhiBBhi", 0xB7, 0, 0, 2, 0x95, 0, 0, 0)
-    )  # r0 = XDP_PASS; exit
-    gpl = ctypes.create_string_buffer(b"GPL")
-    program = struct.pack(
-        "=IIQQIIQII16s", 6, 2, ctypes.addressof(pass_all), ctypes.addressof(gpl), 0, 0, 0, 0, 0, b"edge"
-    )
-    if (loaded := bpf(5, program)) < 0:
-        pytest.skip("this kernel loads no XDP program")
-    request.addfinalizer(lambda: os.close(loaded))
-    with known.host.entered():
-        link = bpf(28, struct.pack("=IIII", loaded, socket.if_nametoindex("eth0"), 37, 2))  # BPF_XDP, in software
-    if link < 0:
-        pytest.skip("this kernel attaches no XDP program")
-    request.addfinalizer(lambda: os.close(link))
+    xdp.attach(known.host, "eth0", "edge", xdp.PASS, request)
     said = [note.text for note in known.plan(ONE_NIC).notes if note.subject == "eth0"]
     assert any("the XDP program edge" in text and "act" in text for text in said), said
 

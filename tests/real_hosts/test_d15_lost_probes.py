@@ -9,6 +9,7 @@ import pytest
 from bascule.site import parse
 from bascule.system.net.netns import Namespace
 from tests.lab import open_lab
+from tests.real_hosts import xdp
 from tests.real_hosts.field import BASE, MACS, ONE_NIC, Field, furnished
 from tests.real_hosts.firewalls import clear, feed, load
 
@@ -190,3 +191,16 @@ def test_d15_an_expectation_of_a_guest_on_the_asked_bridge_blames_no_switch(real
     (one,) = field.document("verify", field.site(text))["expectations"]
     sentence = one["witness"]["sentence"]
     assert "never went out to web by web.0" in sentence and "port security" not in sentence, sentence
+
+
+@pytest.mark.parametrize("link", ["eth1", "web.0"])
+def test_d15_what_a_program_of_xdp_drops_no_capture_sees(
+    bench: Bench, link: str, request: pytest.FixtureRequest
+) -> None:
+    """The frames were there: it was told as lost outside, and the model said that they arrive."""
+    bench.clear()
+    xdp.attach(bench.field.host, link, "edge", xdp.DROP, request)
+    assert f"the XDP program edge on {link} may have dropped it unseen" in bench.detail(ARP)
+    site = bench.field.site(SITE)
+    ends = ("router", "web") if link == "eth1" else ("web", "router")
+    assert bench.field.document("why", *ends, "--site", site)["result"] == "perhaps"

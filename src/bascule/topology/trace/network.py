@@ -157,14 +157,18 @@ class HostNetwork(Struct, frozen=True, kw_only=True, dict=True):
         """A link by its name."""
         return self.state.links.get(IfName(name)) if name else None
 
-    def unread(self, name: str) -> Iterator[str]:
+    def unread(self, name: str, *, ingress: bool = True) -> Iterator[str]:
         """What acts on the frames of a link and is not read: filters of tc, and a link that wraps them in others.
+
+        On those that come in, programs of XDP as well.
 
         The host's own rules and routes decide about the packets in which it wraps them (vxlan, gre, wireguard…).
         """
         if name in self.traffic_control:
             yield f"tc has filters on {name}: {self.traffic_control[name]}"
         link = self.link(name)
+        for program in link.facts.xdp if link is not None and ingress else ():
+            yield f"the XDP program {program} on {name}, which is not read, has its frames before the kernel does"
         if link is not None and isinstance(link.options, Other):
             yield f"{name} is a link of the kind {link.options.info_kind}, and what it makes of a frame is not read"
 

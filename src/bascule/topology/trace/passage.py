@@ -91,7 +91,7 @@ class PacketPath(PacketRecord):
         """The chains at a link itself, before or after everything else."""
         chains = self.network.rules.at("netdev", hook, device)
         self.unsure += unread_calls(self.network, "netdev", hook)
-        self.unsure += self.network.unread(device)
+        self.unsure += self.network.unread(device, ingress=hook == "ingress")
         if not chains:
             return
         self._at(device if hook == "ingress" else "", device if hook == "egress" else "")

@@ -188,7 +188,7 @@ class LossReasons:
             return f"it left by {own}, and nothing of it came in by {by_any}: {self._outside(wires)}"
         if tap not in replied.came:
             tag = [f": {words}" for words in wrong_tag(self._host, self._state, nic, bridge, came, tap)]
-            return f"it went out by {tap}, and its answer never left {nic.guest}{''.join(tag)}"
+            return f"it went out by {tap}, and its answer never left {nic.guest}{''.join(tag) or self._unseen(tap)}"
         if is_here and source in replied.came:
             return f"its answer came back by {source} and was not delivered: {self._not_delivered(source)}"
         left = [port for port in (wires if by in (*wires, "") else [by]) if port in replied.left]
@@ -198,7 +198,7 @@ class LossReasons:
             why = self.why(nic, bridge, tap, by, family)
             return f"its answer left {bridge} by {' and '.join(left)}, and not by {by}, where it was asked: {why}"
         tag = [words for wire in left for words in wrong_tag(self._host, self._state, nic, bridge, tap, wire)]
-        why = "; ".join(tag) or OUTSIDE
+        why = "; ".join(tag) or self._unseen(*([source] if is_here else ()), before="") or OUTSIDE
         return f"its answer left by {' and '.join(left)}, and nothing came back by {own}: {why}"
 
     def told_outward(self, nic: GuestNic, asked: SeenOn, replied: SeenOn, family: str) -> str:
@@ -207,13 +207,13 @@ class LossReasons:
         wires = self._wires(bridge)
         out = next((wire for wire in wires if wire in asked.left), "")
         if tap not in asked.came:
-            return f"it left {nic.guest}, and nothing of it came in by {tap}"
+            return f"it left {nic.guest}, and nothing of it came in by {tap}{self._unseen(tap)}"
         if tap in replied.left:
             return f"its answer left by {tap} and was not delivered in {nic.guest}"
         if back := next((wire for wire in wires if wire in replied.came), ""):
             return f"its answer came in by {back} and never left by {tap}: {self.why(nic, bridge, back, tap, family)}"
         if out:
-            return f"it left by {out}, and nothing came back by it: {OUTSIDE}"
+            return f"it left by {out}, and nothing came back by it: {self._unseen(out, before='') or OUTSIDE}"
         return (
             f"it came in by {tap} and went no further: {self.why(nic, bridge, tap, next(iter(wires), bridge), family)}"
         )
@@ -281,7 +281,15 @@ class LossReasons:
         """Why nothing comes in by the wires of a bridge, as far as it is not the building's affair."""
         links = [self._state.links[IfName(wire)] for wire in wires if IfName(wire) in self._state.links]
         dead = [f"{link.name} {_dead(link)}" for link in links if _dead(link)]
-        return "; ".join(dead) if links and len(dead) == len(links) else OUTSIDE
+        if links and len(dead) == len(links):
+            return "; ".join(dead)
+        return self._unseen(*wires, before="") or OUTSIDE
+
+    def _unseen(self, *links: str, before: str = ": ") -> str:
+        """What may have dropped a frame that came in by a link before a capture could see it."""
+        there = [link for name in links if (link := self._state.links.get(IfName(name))) is not None]
+        found = [f"the XDP program {program} on {link.name}" for link in there for program in link.facts.xdp]
+        return f"{before}{' and '.join(found)} may have dropped it unseen" if found else ""
 
     def _not_delivered(self, link: str) -> str:
         return next(
