@@ -41,7 +41,46 @@ def iptables(table: str, chain: str, rule: str) -> str:
 IPTABLES, IP6TABLES = ("iptables-nft-restore",), ("ip6tables-nft-restore",)
 STATEFUL = "chain f {\ntype filter hook forward priority 0; policy drop;\nct state established,related,new accept\n}\n"
 PROXY = nft("ip", "nat", "prerouting", "dstnat", "tcp dport 80 dnat to 192.168.1.50:8080")
+# as the plugin portmap of CNI writes them, without the comments
+PORTMAP = """\
+*nat
+:PREROUTING ACCEPT [0:0]
+:POSTROUTING ACCEPT [0:0]
+:CNI-HOSTPORT-DNAT - [0:0]
+:CNI-DN-0123456789abcdef - [0:0]
+:CNI-HOSTPORT-SETMARK - [0:0]
+:CNI-HOSTPORT-MASQ - [0:0]
+-A PREROUTING -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT
+-A POSTROUTING -j CNI-HOSTPORT-MASQ
+-A CNI-HOSTPORT-MASQ -m mark --mark 0x2000/0x2000 -j MASQUERADE
+-A CNI-HOSTPORT-SETMARK -j MARK --set-xmark 0x2000/0x2000
+-A CNI-HOSTPORT-DNAT -p tcp -m multiport --dports 8080 -j CNI-DN-0123456789abcdef
+-A CNI-DN-0123456789abcdef -s 10.244.0.0/24 -p tcp -m tcp --dport 8080 -j CNI-HOSTPORT-SETMARK
+-A CNI-DN-0123456789abcdef -p tcp -m tcp --dport 8080 -j DNAT --to-destination 10.244.0.5:80
+COMMIT
+"""
+MARKED = """\
+table ip mine {
+    chain p { type filter hook prerouting priority mangle; %s meta mark set 0x2000; }
+    chain c { type nat hook postrouting priority srcnat; meta mark & 0x2000 == 0x2000 masquerade; }
+}
+"""
 CASES = [
+    Case("a container's published port", PORTMAP, program=IPTABLES),
+    Case("a mark of what comes in elsewhere", MARKED % 'iifname "eth0"'),
+    Case(
+        "a mark of what crosses the bridge",
+        MARKED % 'iifname "br0" tcp dport 80',
+        f"between its ports are given the host's own {SENDER}",
+        "masquerade",
+    ),
+    Case(
+        "a mark that a chain of bridges sets",
+        "table bridge own { chain c { type filter hook prerouting priority 0; meta mark set 0x2000; }; }\n"
+        + MARKED % 'iifname "eth0"',
+        f"between its ports are given the host's own {SENDER}",
+        "masquerade",
+    ),
     Case("a port, whoever is asked", PROXY, ELSEWHERE, "tcp dport 80 dnat"),
     Case(
         "a name server that is forced on guests",

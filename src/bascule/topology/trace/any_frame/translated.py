@@ -11,9 +11,10 @@ from collections.abc import Iterator
 
 from bascule.model.values import IpNetwork
 from bascule.topology.trace.any_frame.passages import FAMILY_OF, RuleVerdict, once
-from bascule.topology.trace.any_frame.ways import HookFields, devices_of, fib, plain
+from bascule.topology.trace.any_frame.ways import MARKS, HookFields, devices_of, fib, plain
 from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.rules.evaluate import ChainEnd, every_end
+from bascule.topology.trace.rules.lines import SetField
 from bascule.topology.trace.rules.values import address
 
 
@@ -23,7 +24,7 @@ def other_senders(
     """The rules that give another sender to frames of a subnet; ``beyond``: to those that leave it as well."""
     family, bounds = FAMILY_OF[subnet.version], (int(subnet[0]), int(subnet[-1]))
     known = _known(network, bridge, family) | {f"{family} saddr": bounds, f"{family} daddr": None if beyond else bounds}
-    return once(_translating(network, family, "postrouting", {**known, **devices_of("", bridge)}))
+    return once(_translating(network, family, bridge, "postrouting", known))
 
 
 def other_destinations(
@@ -35,7 +36,7 @@ def other_destinations(
     found: list[RuleVerdict] = []
     for source, target in ends:
         known = _known(network, bridge, family) | {f"{family} saddr": source, f"{family} daddr": target}
-        found += _translating(network, family, "prerouting", {**known, **devices_of(bridge, "")})
+        found += _translating(network, family, bridge, "prerouting", known)
     return once(found)
 
 
@@ -44,12 +45,30 @@ def _known(network: HostNetwork, bridge: str, family: str) -> dict[str, object]:
     return {**known, **fib(network, family, bridge, daddr="unicast", saddr="unicast")}
 
 
-def _translating(network: HostNetwork, family: str, hook: str, known: HookFields) -> Iterator[RuleVerdict]:
-    chains = (one for one in network.rules.at(family, hook) if one.base is not None and one.base.type == "nat")
-    for chain in chains:
-        for end in every_end(network.rules, chain, known):
-            if end.nat is not None and not _is_for_the_host(network, family, end):
-                yield RuleVerdict(verdict=end.nat.kind, base=chain, by=end.by)
+def _translating(network: HostNetwork, family: str, bridge: str, hook: str, known: HookFields) -> Iterator[RuleVerdict]:
+    """The rules of a hook by which frames between a bridge's ports get other addresses.
+
+    By the marks that they have there: a container's rules mark what is asked of its published ports, and masquerade
+    what is marked.
+    """
+    cases = [known] if _is_marked_before(network) else [{**known, **dict.fromkeys(MARKS, 0)}]
+    for one, devices in (("prerouting", (bridge, "")), ("forward", (bridge, bridge)), ("postrouting", ("", bridge))):
+        for chain in network.rules.at(family, one):
+            ends = [end for case in cases for end in every_end(network.rules, chain, {**case, **devices_of(*devices)})]
+            for end in ends:
+                translates = one == hook and chain.base is not None and chain.base.type == "nat" and end.nat is not None
+                if translates and end.nat is not None and not _is_for_the_host(network, family, end):
+                    yield RuleVerdict(verdict=end.nat.kind, base=chain, by=end.by)
+            marks = {tuple(end.fields.get(mark) for mark in MARKS): None for end in ends if end.verdict == "accept"}
+            cases = [{**known, **dict(zip(MARKS, some, strict=True))} for some in marks] or cases
+        if one == hook:
+            return
+
+
+def _is_marked_before(network: HostNetwork) -> bool:
+    """Whether rules of bridges or links may have marked a frame, which those of IP then find on it."""
+    chains = (one for one in network.rules.chains.values() if one.family in {"bridge", "netdev"})
+    return any(isinstance(part, SetField) for chain in chains for line in chain.lines for part in line.parts)
 
 
 def _is_for_the_host(network: HostNetwork, family: str, end: ChainEnd) -> bool:
