@@ -31,6 +31,7 @@ from bascule.plan.diff import diff
 from bascule.plan.earlier import NOTHING, EarlierChanges
 from bascule.plan.file_change import FILES
 from bascule.policy.guards.ports import guarded_ports
+from bascule.probe.domain import ProbeDomain
 from bascule.providers.observe import observe
 from bascule.providers.protocol import ThreeWay
 from bascule.providers.static_fdb.state import declared_entries
@@ -108,8 +109,7 @@ def in_the_twin(
     clock = Clock(progress)
     clock.lap("building the twin")
     states = {name: one.observed for name, one in found.items()}
-    for one in found.values():
-        site = with_macs(site, one.macs)
+    site = with_macs(site, {ip: mac for one in found.values() for ip, mac in one.macs.items()})
     declared, site = site, in_userspace(with_neighbours(site, states.values()))
     with Twin.raise_(site, hosts=names, observed=states, guests=backend) as twin:
         clock.lap("applying the plan")
@@ -146,8 +146,7 @@ def in_the_twin(
         ]
         checks += [second_plan(name, again[name]) for name in names]
         clock.lap("asking the expectations")
-        told = with_model(judge(site, probe_domain), models := _models(declared, names, after, twin))
-        outcomes = tuple(map(_without_assumed_macs, told))
+        outcomes = _judged(site, probe_domain, models := _models(declared, names, after, twin))
         if any(guarded_ports(site, site.hosts[name]) for name in names):
             clock.lap("attacking the guards")
             checks += [check for name in names for check in check_guards(site, site.hosts[name], probe_domain)]
@@ -163,6 +162,11 @@ def in_the_twin(
             "notes": tuple(twin.notes),
             "timings": clock.laps,
         }
+
+
+def _judged(site: Site, domain: ProbeDomain, models: Sequence[AskedHost]) -> tuple[Outcome, ...]:
+    """What frames and the model say of each expectation."""
+    return tuple(map(_without_assumed_macs, with_model(judge(site, domain), models)))
 
 
 def _without_assumed_macs(one: Outcome) -> Outcome:

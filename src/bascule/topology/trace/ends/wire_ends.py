@@ -7,8 +7,8 @@ from functools import cached_property
 
 from msgspec import Struct
 
+from bascule.topology.trace.ends.asked_macs import asked_macs
 from bascule.topology.trace.network import HostNetwork, WireEnd
-from bascule.topology.trace.rules.asked_macs import asked_macs
 
 ASSUMED_MAC = "is not known, and rules ask for MACs that are nobody's"
 VIRTUAL_ROUTER = 0x00_00_5E_00  # with a number behind it the MAC of one, and of no machine's card (RFC 5798)
