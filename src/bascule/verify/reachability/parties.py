@@ -89,8 +89,7 @@ def learned_addresses(network: HostNetwork) -> dict[int, tuple[tuple[int, int], 
     found: dict[int, tuple[tuple[int, int], ...]] = {}
     for one in network.neighbours:
         if one.mac and not one.failed:
-            version = 4 if one.address < 1 << 32 else 6
-            found[one.mac] = (*found.get(one.mac, ()), (version, one.address))
+            found[one.mac] = (*found.get(one.mac, ()), (4 if one.address < 1 << 32 else 6, one.address))
     return found
 
 
@@ -164,8 +163,8 @@ def _declared(
 
 def _heard(network: HostNetwork, nic: EndpointNic) -> int:
     """The MAC that this host knows for an address of a machine whose MAC the file does not say, 0 for none."""
-    numbers = {int(one.ip) for one in nic.addresses} if nic.mac_assumed else set()
-    found = (one.mac for one in network.neighbours if one.address in numbers and one.mac and not one.failed)
+    own = {int(one.ip) for one in nic.addresses} if nic.mac_assumed else set()
+    found = (one.mac for one in network.neighbours if one.address in own and one.mac and not one.failed)
     return next((one for one in found if one != mac_number(nic.mac)), 0)  # in a twin it has the one that is assumed
 
 
