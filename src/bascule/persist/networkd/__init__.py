@@ -25,7 +25,8 @@ DIALECT = Dialect(
         {f"{folder}/systemd/network/": f"{FOLDER}/" for folder in ("run", "usr/local/lib", "usr/lib", "lib")}
     ),
     made_up=f"^{LEFT_ALONE}",
-    own=(f"{FOLDER}/*.netdev", f"{FOLDER}/*.network"),
+    # not …unmanaged.network, which is written beside netplan's files as well
+    own=(f"{FOLDER}/*.netdev", *(f"{FOLDER}/*{x}.network" for x in ("[!d]", "[!e]d", "[!g]ed", "[!a]ged", "[!n]aged"))),
     files=f"`/{FOLDER}/*.netdev`, `*.network`",
     readers="systemd-networkd",
     notes="""\
