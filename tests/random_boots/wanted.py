@@ -31,7 +31,9 @@ def random_wanted(random: Random, facts: Sequence[Facts], dialect: str) -> Entry
             continue
         keys = nics[nic] = {}
         if kind < 0.7:
-            keys = bridges[f"br{number}"] = {"uplink": nic, **random.choice(OPTIONS)}
+            # the second site file may give a bridge another NIC, or a NIC another bridge
+            name = random.choice([one for one in (f"br{number}", "lan", "dmz") if one not in bridges])
+            keys = bridges[name] = {"uplink": nic, **random.choice(OPTIONS)}
             if own and (as_found or random.random() < 0.7):
                 keys["address"] = "from-uplink"
                 continue

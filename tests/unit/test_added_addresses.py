@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
+from bascule.model.kernel_parameters import conf
 from bascule.model.links import Bridge, Physical
-from bascule.model.state import Address, HostState, Link
+from bascule.model.state import Address, HostState, Link, Route
 from bascule.model.values import IfName, Mac
-from bascule.plan.earlier import EarlierChanges
+from bascule.plan.earlier import NOTHING, EarlierChanges, route_key
 from bascule.plan.target import target
 from bascule.site import parse
 
@@ -39,3 +42,75 @@ def test_a_link_local_address_that_the_link_makes_itself_stays() -> None:
     added = {"eth5": frozenset({own, "fe80::9/64"})}
     found = target(site, site.hosts["h"], HostState.of([nic]), EarlierChanges(added=added)).state
     assert [address.ip for address in found.links[IfName("eth5")].addresses] == ["129.230.1.10/16", own]
+
+
+OWN = b"""\
+site: s
+hosts:
+  h:
+    nics: {eth5: {address: 192.0.2.10/24%s}}
+    bridges: {br9: {uplink: none}}
+"""
+
+
+def nic(*ips: str) -> Link:
+    there = tuple(Address(ip=ip) for ip in ips)
+    return Link(name=IfName("eth5"), options=Physical(), mac=Mac("52:54:00:00:00:05"), up=True, addresses=there)
+
+
+def routes(said: bytes, link: Link, *there: Route, earlier: EarlierChanges = NOTHING) -> list[tuple[str, str]]:
+    site = parse(OWN % said, "s.yaml")
+    found = target(site, site.hosts["h"], HostState.of([link], routes=there), earlier).state
+    return [(route.dst, route.protocol) for route in found.routes]
+
+
+def test_a_route_that_a_manager_set_again_by_our_files_goes_with_its_line() -> None:
+    """systemd-networkd sets it under its own protocol, and leaves it when its file does not say it any more."""
+    route = Route(dst="198.51.100.0/24", gateway="192.0.2.7", dev="eth5", protocol="static")
+    default = Route(dst="0.0.0.0/0", gateway="192.0.2.1", dev="eth5", protocol="static")
+    earlier = EarlierChanges(routed=frozenset({route_key(route), route_key(default)}))
+    assert routes(b"", nic("192.0.2.10/24"), route, default, earlier=earlier) == []
+    assert routes(b"", nic("192.0.2.10/24"), route, default) == [(x.dst, "static") for x in (default, route)]
+    said = b", gateway: 192.0.2.1, routes: [{to: 198.51.100.0/24, via: 192.0.2.7}]"
+    kept = routes(said, nic("192.0.2.10/24"), route, default, earlier=earlier)
+    assert kept == [(x.dst, "static") for x in (default, route)]
+
+
+def test_what_a_change_set_is_known_after_the_next_one_that_moved_it() -> None:
+    one = Route(dst="198.51.100.0/24", gateway="192.0.2.7", dev="eth5", protocol="static")
+    site = parse(OWN % b"", "s.yaml")
+    earlier = EarlierChanges(routed=frozenset({route_key(one)}))
+    before = HostState.of([nic("192.0.2.10/24")], routes=[one])
+    after = HostState.of([nic("192.0.2.10/24")], routes=[replace(one, dev="br5")])
+    now = earlier.with_change(site, site.hosts["h"], before, after)
+    assert now.routed == {("br5", "198.51.100.0/24", "192.0.2.7", "main")}
+
+
+def test_what_the_kernel_takes_away_with_an_address_is_not_wanted_any_more() -> None:
+    """fib_sync_down_addr, fib_disable_ip, and NetworkManager's own way to a subnet, which the kernel leaves."""
+    link = nic("192.0.2.10/24", "203.0.113.5/24", "2001:db8::5/64")
+    there = (
+        Route(dst="203.0.113.0/24", dev="eth5", metric=100, protocol="kernel", scope="link"),
+        Route(dst="198.51.100.0/24", dev="eth5", gateway="192.0.2.7", prefsrc="203.0.113.5", protocol="static"),
+        Route(dst="2001:db8:9::/64", dev="eth5", gateway="fe80::1", prefsrc="2001:db8::5", protocol="static"),
+        Route(dst="192.0.2.0/24", dev="eth5", metric=100, protocol="kernel", scope="link"),
+    )
+    added = EarlierChanges(added={"eth5": frozenset({"203.0.113.5/24", "2001:db8::5/64"})})
+    assert routes(b"", link, *there, earlier=added) == [("192.0.2.0/24", "kernel"), ("2001:db8:9::/64", "static")]
+    site = parse(OWN % b"", "s.yaml")
+    found = target(site, site.hosts["h"], HostState.of([link], routes=there), added).state
+    assert [route.prefsrc for route in found.routes] == ["", ""]
+
+
+def test_where_ipv6_is_turned_off_no_address_of_it_is_wanted() -> None:
+    """A bridge takes over what a NIC hands to it, its parameters as well."""
+    site = parse(SITE, "s.yaml")
+    mac = Mac("52:54:00:00:00:05")
+    own = Link(
+        name=IfName("br5"), options=Bridge(), mac=mac, up=True, addresses=(Address(ip="fe80::9/64", scope="link"),)
+    )
+    uplink = replace(nic("129.230.1.10/16"), addrgenmode="none")
+    off = {conf(6, "eth5", "disable_ipv6"): "1", conf(6, "br5", "disable_ipv6"): "0"}
+    found = target(site, site.hosts["h"], HostState.of([own, uplink], sysctls=off)).state
+    assert found.sysctls[conf(6, "br5", "disable_ipv6")] == "1"
+    assert [address.ip for address in found.links[IfName("br5")].addresses] == ["129.230.1.10/16"]

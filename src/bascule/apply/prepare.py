@@ -320,31 +320,8 @@ def earlier_changes(site: Site, host: Host, place: StateDirectory) -> EarlierCha
         return NOTHING  # something old may stay; that is no reason to stop
     added = {link: frozenset(ips) for link, ips in facts.added.items()}
     macs = {name: Mac(mac) for name, mac in facts.macs.items()}
-    return EarlierChanges(added=added, isolated=frozenset(facts.isolated), macs=macs)
-
-
-def added_by(prepared: PreparedPlan, place: StateDirectory) -> dict[str, tuple[str, ...]]:
-    """The addresses on each link that Bascule has put there, this change included; one that moved was not added."""
-    before = earlier_changes(prepared.site, prepared.host, place).added
-    had = {address.ip for link in prepared.observed.links.values() for address in link.addresses}
-    found: dict[str, tuple[str, ...]] = {}
-    for name, link in prepared.wanted.links.items():
-        ours = [a.ip for a in link.addresses if a.ip not in had or a.ip in before.get(name, ())]
-        if ours:
-            found[str(name)] = tuple(ours)
-    return found
-
-
-def isolated_by(prepared: PreparedPlan, place: StateDirectory) -> tuple[str, ...]:
-    """The guests' ports that Bascule has isolated, this change included; one that somebody else did is not ours."""
-    before = earlier_changes(prepared.site, prepared.host, place).isolated
-    found = []
-    for nic in prepared.site.guest_nics(prepared.host.name):
-        old, new = (state.links.get(nic.tap) for state in (prepared.observed, prepared.wanted))
-        was = old is not None and old.port is not None and old.port.isolated
-        if nic.guarding.port_flag and new is not None and (not was or nic.tap in before):
-            found.append(str(nic.tap))
-    return tuple(found)
+    routed = frozenset((dev, dst, gateway, table) for dev, dst, gateway, table in facts.routed)
+    return EarlierChanges(added=added, isolated=frozenset(facts.isolated), macs=macs, routed=routed)
 
 
 def _told(plan: Plan, line: Management | None, wanted: HostState) -> Plan:

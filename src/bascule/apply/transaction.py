@@ -12,7 +12,7 @@ from bascule.apply.engine import execute
 from bascule.apply.lock import lock
 from bascule.apply.options import Writer
 from bascule.apply.pending import LOCK_S, refuse_if_pending
-from bascule.apply.prepare import PreparedPlan, added_by, again, isolated_by, with_files
+from bascule.apply.prepare import PreparedPlan, again, with_files
 from bascule.apply.probes import Probes, dhcp_answers
 from bascule.apply.rollback import boot_unit
 from bascule.apply.rollback import checkpoint as checkpoints
@@ -195,13 +195,15 @@ class _Transaction:
         limit_s = GUARD_S + (self.options.window_s or 0.0) + 2 * waits_s  # there, and back where that fails
         deadline_s = boot.boottime_s() + limit_s
         prepared = self.prepared
+        put = prepared.earlier.with_change(prepared.site, prepared.host, prepared.observed, prepared.wanted)
         facts = ChangeFacts(
             site=prepared.site.name,
             host=prepared.host.name,
-            added=added_by(prepared, self.place),
-            isolated=isolated_by(prepared, self.place),
-            macs={name: x.mac for name, x in prepared.wanted.links.items() if x.is_bridge and x.is_ours and x.mac},
+            added={name: sorted(ips) for name, ips in put.added.items()},
+            isolated=sorted(put.isolated),
+            macs=put.macs,
             parts=tuple(prepared.observed.parts),
+            routed=sorted(put.routed),
         )
         self.checkpoint = self._checkpoint()
         self.folder = checkpoints.write(self.place, self.checkpoint, facts, deadline_s=deadline_s)

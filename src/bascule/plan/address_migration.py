@@ -286,3 +286,16 @@ def gone_back_to(before: Link, after: Link | None, now: Link, addresses: Iterabl
 
 def _order(link: Link, which: Collection[str]) -> list[str]:
     return [one.ip for one in link.addresses if one.ip in which]
+
+
+def has_lost_its_net(route: Route, before: HostState, links: Mapping[IfName, Link]) -> bool:
+    """Whether its link will have no address any more in the subnet to which this is its own way.
+
+    NetworkManager sets such ways with a metric, and the kernel, which takes its own ones away with the address, leaves
+    them where the address is on another link.
+    """
+    old, new = (known.get(IfName(route.dev)) for known in (before.links, links))
+    if old is None or new is None or route.protocol != "kernel" or route.gateway or route.nexthops:
+        return False
+    was, has = ({str(ip_interface(a.ip).network) for a in link.addresses} for link in (old, new))
+    return route.dst in was and route.dst not in has

@@ -88,8 +88,8 @@ class ChangeFacts(Struct, frozen=True, kw_only=True):
     """The little that later plans need to know, in a file of its own: a checkpoint may be large.
 
     ``added`` are the addresses on each link that Bascule has put there, by this change or an earlier one, ``isolated``
-    the guests' ports that it has isolated, ``parts`` the
-    providers beside the kernel and nft that the change knows, ``macs`` those of bridges that Bascule has made.
+    the guests' ports that it has isolated, ``parts`` the providers beside the kernel and nft that the change knows,
+    ``macs`` those of bridges that Bascule has made, ``routed`` its routes: link, destination, gateway and table.
     """
 
     site: str
@@ -98,6 +98,7 @@ class ChangeFacts(Struct, frozen=True, kw_only=True):
     isolated: Sequence[str] = ()
     macs: Mapping[str, str] = field(default_factory=dict)
     parts: Sequence[str] = ()
+    routed: Sequence[tuple[str, str, str, str]] = ()
 
 
 class LogEntry(Struct, frozen=True):

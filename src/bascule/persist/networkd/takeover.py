@@ -15,6 +15,7 @@ import contextlib
 import re
 import time
 from collections.abc import Collection, Iterator, Mapping
+from ipaddress import ip_interface
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -23,7 +24,7 @@ from bascule.apply.engine import execute
 from bascule.errors import BasculeError
 from bascule.model.dhcp.identity import ClientId
 from bascule.model.links.bridge import Bridge
-from bascule.model.state import Address, HostState
+from bascule.model.state import Address, HostState, Link
 from bascule.model.values import IfName
 from bascule.model.volatile import Lifetime
 from bascule.persist.manager import Ours, Takeover, concerns
@@ -146,7 +147,7 @@ def _reload(before: HostState, ports: Collection[str]) -> list[str]:
     waiting = {name for name in leased if not _has_lease(name)}  # they get one only now
     faults = tell("networkctl", "reload")
     _show(before)
-    _show_link_local(before, ports)
+    _show_addresses(before, ports)
     if not leased:
         return faults
     gone_since: float | None = None
@@ -175,15 +176,28 @@ def _show(state: HostState) -> None:
     batch("ip", "".join(f"link set dev {link.name} group {link.group}\n" for link in bridges))
 
 
-def _show_link_local(state: HostState, names: Collection[str]) -> None:
-    """Let it see the addresses that it asks for routers and leases from.
+def _show_addresses(state: HostState, names: Collection[str]) -> None:
+    """Let it see what it needs to ask for routers and leases, and to set routes by routers: addresses and their nets.
 
-    It knows none of a link that it takes for a new one because it left a bridge, and would wait for one for ever.
+    It knows none of a link that it takes for a new one because it left a bridge, and would wait for ever. The kernel
+    tells of an address whenever somebody sets it again, of a route only where something of it changes.
     """
     links = [link for name, link in state.links.items() if name in names]
-    local = [(link.name, address.ip) for link in links for address in link.addresses if address.is_link_local]
-    if lines := [f"address change {ip} dev {name}\n" for name, ip in local if ":" in ip]:
-        batch("ip", "".join(lines))
+    lines = [line for link in links for line in _again(link)]
+    if lines:
+        batch("ip -force", "".join(f"{line}\n" for line in lines))
+
+
+def _again(link: Link) -> Iterator[str]:
+    nets = set()
+    for address in (ip_interface(one.ip) for one in link.addresses):
+        net = address.network
+        if address.version == 6 and address.is_link_local:
+            yield f"address change {address} dev {link.name}"
+        elif address.version == 4 and net.prefixlen < net.max_prefixlen and net not in nets:
+            nets.add(net)
+            route = f"route change {net} dev {link.name} proto kernel scope link src {address.ip}"
+            yield from (f"{route} mtu {link.mtu}", route)
 
 
 def _leased(state: HostState) -> Leased:

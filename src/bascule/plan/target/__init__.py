@@ -16,6 +16,7 @@ from bascule.model.kernel_parameters import conf
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState, Link, Route
 from bascule.plan.address_migration import (
+    has_lost_its_net,
     in_places_of_their_own,
     moved_neighbours,
     moved_rules,
@@ -36,7 +37,7 @@ from bascule.plan.target.bonds_and_vlans import lay_bond, lay_vlan_link
 from bascule.plan.target.bridges import lay_bridge, lay_patches, refuse_full
 from bascule.plan.target.builder import TargetBuilder
 from bascule.plan.target.extras import note_extras
-from bascule.plan.target.forget import forget_addresses, move_addresses, note_foreign, outdated_links
+from bascule.plan.target.forget import forget_addresses, forget_routes, move_addresses, note_foreign, outdated_links
 from bascule.plan.target.guests import count_foreign, lay_guest
 from bascule.plan.target.hardware import find_nics
 from bascule.plan.target.macvtap import macvtap_notes
@@ -109,6 +110,7 @@ def target(
     build.notes += function_notes(site, host, observed)
     refuse_full(build)
     forget_addresses(build, networks)
+    forget_routes(build)
     move_addresses(build)
     refuse_scopes(build)
     tell_moved(build)
@@ -117,11 +119,13 @@ def target(
     return _finished(build)
 
 
-def _as_shown(link: Link, before: Link | None) -> Link:
+def _as_shown(link: Link, before: Link | None, *, ipv6: bool) -> Link:
     """A link as the kernel will show it: new IPv6 addresses first, and the carrier that it is thought to have.
 
-    One that was down shows none, whatever its cable.
+    One that was down shows none, whatever its cable. Where IPv6 is turned off no address of it is left.
     """
+    if not ipv6:
+        link = replace(link, addresses=tuple(address for address in link.addresses if ":" not in address.ip))
     if before is not None and before.addresses:
         had = {address.ip for address in before.addresses}
         link = replace(link, addresses=newest_first(link.addresses, had))
@@ -139,7 +143,12 @@ def _finished(build: TargetBuilder) -> Target:
     for route, words in build.rivals:  # where its link gave its address up, it went with that
         if route in build.routes:
             build.note("warning", route.dev, words)
-    links = {name: _as_shown(link, build.observed.links.get(name)) for name, link in build.links.items()}
+    links = {
+        name: _as_shown(
+            link, build.observed.links.get(name), ipv6=build.sysctls.get(conf(6, name, "disable_ipv6")) != "1"
+        )
+        for name, link in build.links.items()
+    }
     for name in sorted(links.keys() & build.observed.links.keys()):
         for address, led in new_leaders(build.observed.links[name], links[name]):
             text = f"where both fit, the host sends from {address} from then on and no longer from {led}"
@@ -175,4 +184,31 @@ def _parameters(build: TargetBuilder) -> dict[str, str]:
 
 
 def _routes(build: TargetBuilder) -> Iterator[Route]:
-    return (route for route in build.routes if route.dev in {"", "lo"} or route.dev in build.links)
+    """Those that the kernel goes on having.
+
+    With an address go the IPv4 routes that have it as their source, and with the last one of a link all of others'
+    there; an IPv6 route stays, and has a source of its own no more (fib_sync_down_addr, fib_disable_ip,
+    rt6_remove_prefsrc).
+    """
+    before, after = (
+        {name: _own(link) for name, link in links.items()} for links in (build.observed.links, build.links)
+    )
+    gone = set().union(*before.values()) - set().union(*after.values())
+    mute = {name for name, own in before.items() if _speaks4(own) and not _speaks4(after.get(name, set()))}
+    for route in build.routes:
+        if route.dev not in {"", "lo"} and route.dev not in build.links:
+            continue
+        if has_lost_its_net(route, build.observed, build.links):
+            continue
+        if route.is_ipv6:
+            yield replace(route, prefsrc="") if route.prefsrc in gone else route
+        elif route.prefsrc not in gone and (route.dev not in mute or route.is_ours):
+            yield route
+
+
+def _own(link: Link) -> set[str]:
+    return {address.ip.partition("/")[0] for address in link.addresses}
+
+
+def _speaks4(own: set[str]) -> bool:
+    return any(":" not in ip for ip in own)

@@ -11,6 +11,8 @@ from bascule.model.links import Other
 from bascule.model.site import Host, Site
 from bascule.model.state import MARK, HostState, Link, Route
 from bascule.model.values import IfName, bridge_name
+from bascule.plan.earlier import RouteKey, route_key
+from bascule.plan.target.addresses import NAMED, ZERO
 from bascule.plan.target.builder import TargetBuilder
 from bascule.plan.virtual_network import ResolvedNetwork
 from bascule.policy.guards.ports import link_local
@@ -42,6 +44,19 @@ def forget_addresses(build: TargetBuilder, networks: Iterable[ResolvedNetwork]) 
         if link.mac is not None:
             old -= {f"{link_local(link.mac)}/64"}  # which the link makes itself, or its manager in its stead
         build.set(link.name, addresses=tuple(a for a in link.addresses if a.ip not in old))
+
+
+def forget_routes(build: TargetBuilder) -> None:
+    """Routes that Bascule set before and that the file no longer names go, whoever has set them again since."""
+    if not build.earlier.routed:
+        return
+    named: set[RouteKey] = set()
+    for said in map(build.host.effective, build.host.links()):
+        named |= {(said.name, ZERO[router.version], str(router), "main") for router in said.gateways}
+        for one in said.routes:
+            named.add((said.name, str(one.to), str(one.via or ""), NAMED.get(one.table) or str(one.table)))
+    old = build.earlier.routed - named
+    build.routes = [one for one in build.routes if one.is_ours or route_key(one) not in old]
 
 
 def move_addresses(build: TargetBuilder) -> None:

@@ -288,8 +288,7 @@ class _Merge(Struct, kw_only=True):
         after, now, planned = set(self._after().routes), set(self.now.routes), set(self.wanted.routes)
         before = set(self.before.routes)
         ours = {way_with(route, metric) for route in planned - before for metric in (route.metric, None)}
-        there = {a.ip for link in links.values() for a in link.addresses}
-        gone = [ip_interface(ip) for ip in self.now_ips.keys() - there]
+        gone = [ip_interface(ip) for ip in self.now_ips.keys() - {a.ip for x in links.values() for a in x.addresses}]
         gone_ips = {str(one.ip) for one in gone}
         back: dict[tuple[object, ...], Route] = {}
         for route in self.before.routes:
@@ -317,7 +316,7 @@ class _Merge(Struct, kw_only=True):
                     way = route.gateway or route.dev
                     self.kept.append(f"the route {route.dst} by {way} is new, and is removed with {route.dev}")
                 continue  # it goes with its link
-            if route.prefsrc in gone_ips or is_out_of_reach(route, gone, links):
+            if route.prefsrc in gone_ips or is_out_of_reach(route, gone, self.now, links):
                 if route.protocol not in {"ra", "dhcp", "kernel"}:
                     way = f"the route {route.dst} by {route.gateway or route.dev}"
                     self.kept.append(f"{way} is new, and is removed with the address that it needs")

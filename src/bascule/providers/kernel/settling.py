@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from bascule.model.state import HostState, Link, Route
 from bascule.model.values import IfName
+from bascule.plan.address_migration import has_lost_its_net
 
 NO_MAC = "00:00:00:00:00:00"  # of a bridge without ports that has none of its own
 
@@ -62,8 +63,12 @@ def way_with(route: Route, metric: int | None) -> tuple[object, ...]:
     return route.dst, route.table, route.gateway, route.dev, metric
 
 
-def is_out_of_reach(route: Route, gone: Iterable[IPv4Interface | IPv6Interface], links: Mapping[IfName, Link]) -> bool:
-    """Whether only an address that goes makes a route's gateway a neighbour."""
+def is_out_of_reach(
+    route: Route, gone: Iterable[IPv4Interface | IPv6Interface], now: HostState, links: Mapping[IfName, Link]
+) -> bool:
+    """Whether only an address that goes makes a route's gateway a neighbour, or its destination."""
+    if has_lost_its_net(route, now, links):
+        return True
     if not route.gateway or "onlink" in route.flags:
         return False
     gateway = ip_address(route.gateway)
