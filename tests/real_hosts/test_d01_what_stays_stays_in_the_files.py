@@ -73,3 +73,19 @@ def test_d01_a_route_of_an_earlier_site_file_that_stays_is_there_after_the_next_
     apply(tmp_path, SITE % (str(as_found).lower(), "{address: 192.0.2.10/24}"), left)
     kept = [route.dst for route in config(tmp_path).links[IfName("eth0")].routes]
     assert kept == (["198.51.100.0/24"] if as_found else [])
+
+
+@pytest.mark.parametrize(("renderer", "told"), [("NetworkManager", ["eth0"]), ("networkd", []), ("", [])])
+def test_d01_whose_link_of_netplans_changes_hands_is_told_once(renderer: str, told: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "etc/netplan/50-eth0.yaml"
+    path.parent.mkdir(parents=True)
+    said = f"renderer: {renderer}, " if renderer else ""
+    path.write_text(f"network: {{version: 2, {said}ethernets: {{eth0: {{addresses: [192.0.2.9/24]}}}}}}\n")
+    text = SITE.replace("networkd", "netplan") % ("false", "{address: 192.0.2.10/24}")
+    site = parse(text.encode(), "s.yaml")
+    for names in (told, []):
+        persister, _ = find_persister(site, site.hosts["kvm"], root=str(tmp_path))
+        assert persister is not None
+        persister.changes(state("192.0.2.10/24"))
+        assert [note.subject for note in persister.notes if "NetworkManager" in note.text] == names
+        persister.write(state("192.0.2.10/24"))

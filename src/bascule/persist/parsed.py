@@ -55,7 +55,8 @@ class Parsed(Struct, frozen=True, kw_only=True):
     ``places`` say where each link was first named. ``unsure`` are bridges and bonds with ports that nobody can tell:
     a pattern stands for them, or they are links of a kind that is not taken. ``passed`` are lines that say nothing of
     what the network is, ``unmanaged`` the links that the configuration system leaves alone. ``snooping`` are bridges
-    of which the files say that they snoop on multicast, as the kernel does without a word.
+    of which the files say that they snoop on multicast, as the kernel does without a word. ``networkmanagers`` are
+    links that netplan gives to NetworkManager.
     """
 
     config: NetworkConfig
@@ -65,6 +66,7 @@ class Parsed(Struct, frozen=True, kw_only=True):
     passed: tuple[Unparsed, ...] = ()
     unmanaged: tuple[str, ...] = ()
     snooping: frozenset[IfName] = frozenset()
+    networkmanagers: frozenset[IfName] = frozenset()
 
 
 def placed(parsed: Parsed, places: Mapping[str, str]) -> Parsed:

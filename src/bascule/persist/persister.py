@@ -82,8 +82,9 @@ class Persister(Struct):
         config = self._as_before(config, wanted, chosen, existing, own, nics)
         config, self.notes = with_carried(config, wanted, self._rules_aside(config, chosen, own, nics), chosen)
         self.notes += tuple(self._rival_notes(config, nics))
-        foreign = chosen.parse(own[0], nics).config
-        self.notes += tuple(hook_notes(config, foreign, self.dialect))
+        foreign = chosen.parse(own[0], nics)
+        self.notes += tuple(hook_notes(config, foreign.config, self.dialect))
+        self.notes += tuple(_handed(name) for name in config.links if name in foreign.networkmanagers)
         told = tuple(reader_notes(config, chosen.name))
         twice = dhcpcd.twice(existing, config, chosen.name, starts) if starts else ()
         self.notes += tuple(Note(kind="warning", subject=name, text=text) for name, text in twice)
@@ -239,6 +240,13 @@ class Persister(Struct):
         if self._writing is not None:
             commit(self._writing)
         return [one.path for one in now if one.new is not None]
+
+
+def _handed(link: IfName) -> Note:
+    from bascule.plan.change import Note
+
+    text = "netplan's files leave it to NetworkManager; by Bascule's it is systemd-networkd's, now and after each start"
+    return Note(kind="along", subject=link, text=text)
 
 
 def _nics(config: NetworkConfig, state: HostState) -> dict[IfName, Mac | None]:

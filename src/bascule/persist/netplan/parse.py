@@ -71,7 +71,7 @@ def parse(files: Files, hardware: Hardware | None = None) -> Parsed:
         reader.settle(draft)
     linkfile.parse(files, builder)
     read_dropins(files, builder)
-    return builder.finish()
+    return replace(builder.finish(), networkmanagers=frozenset(filter(reader.is_networkmanagers, builder.drafts)))
 
 
 class NetplanFiles:
@@ -339,12 +339,15 @@ class NetplanFiles:
                 if ident not in self.called or self.speaker[name] == ident:  # another unit knows of no master
                     self.builder.enslave(name, master, path, line)
 
+    def is_networkmanagers(self, name: str) -> bool:
+        """Whether NetworkManager is to make a link, and not systemd-networkd."""
+        return self.manager.get(name, self.renderer) == "NetworkManager"
+
     def settle(self, draft: LinkDraft) -> None:
         """What follows from several keys together."""
         if draft.kind == "bridge":
             # netplan says STP=true as soon as any parameter is given; without one networkd leaves the kernel's off
-            manager = self.manager.get(draft.name, self.renderer)
-            stp = self.stp.get(draft.name, manager == "NetworkManager")
+            stp = self.stp.get(draft.name, self.is_networkmanagers(draft.name))
             draft.options["stp_state"] = int(True if stp is None else stp)
         below = self.builder.drafts.get(draft.parent) if draft.parent else None
         if below is not None and below.kind == SWITCHES["bridge"]:
@@ -360,7 +363,7 @@ class NetplanFiles:
         else:
             draft.ipv6 = Ipv6.MANUAL if local else Ipv6.OFF
         if (uses := self.uses.get(draft.name)) is not None:
-            if self.manager.get(draft.name, self.renderer) == "NetworkManager":
+            if self.is_networkmanagers(draft.name):
                 uses.as_network_manager()
             uses.settle(draft)
 
