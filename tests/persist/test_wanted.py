@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from bascule.importer.running import running_config
 from bascule.model.dialects import persistent
 from bascule.model.host_links import Ipv6
+from bascule.model.kernel_parameters import conf
 from bascule.model.links import Bond, Bridge, Physical, Veth, Vlan
 from bascule.model.state import Address, HostState, Link, PortVlans, Route
 from bascule.model.values import IfName, Mac
 from bascule.model.volatile import Lifetime
 from bascule.persist.config import NetworkConfig, StaticRoute
 from bascule.persist.dialect import dialect
-from bascule.persist.wanted import unpinned, wanted_config
+from bascule.persist.wanted import declared_state, unpinned, wanted_config
 from bascule.plan.target import target
 from bascule.site import parse
 
@@ -196,3 +198,15 @@ def test_d12_a_bridge_is_waited_for_where_the_host_has_its_address_there(said: s
     networkd = dialect("networkd").render(found)["etc/systemd/network/10-br3.network"]
     assert ("RequiredForOnline=no" in networkd) is not waits
     assert ("optional: true" in dialect("netplan").render(found)["etc/netplan/60-bascule.yaml"]) is not waits
+
+
+@pytest.mark.parametrize(("off", "mode"), [("1", Ipv6.OFF), ("0", Ipv6.AUTO)])
+def test_a_bridge_that_takes_over_that_ipv6_is_off_says_so_in_its_file(off: str, mode: Ipv6) -> None:
+    """NetworkManager would turn it on again by its profile, and the file of parameters say the opposite."""
+    site = parse(
+        b"site: s\nhosts: {h: {nics: {eth0: {}}, bridges: {br0: {uplink: eth0, address: 192.0.2.1/24}}}}\n", "s"
+    )
+    host = site.hosts["h"]
+    seen = replace(declared_state(site, host), sysctls={conf(6, "br0", "disable_ipv6"): off})
+    links = {name: replace(link, addrgenmode="eui64") for name, link in seen.links.items()}
+    assert wanted_config(site, host, replace(seen, links=links)).links[IfName("br0")].ipv6 is mode

@@ -13,7 +13,7 @@ from ipaddress import ip_address, ip_interface
 from msgspec.structs import replace
 
 from bascule.model.host_links import Bond, Bridge, HostLink, HostRoute, Ipv6, Nic, VlanLink
-from bascule.model.kernel_parameters import FORWARDING
+from bascule.model.kernel_parameters import FORWARDING, conf
 from bascule.model.links import Bridge as BridgeOptions
 from bascule.model.links import BridgePort, LinkOptions, OpenVSwitch, Physical
 from bascule.model.site import Host, PlugKind, Site
@@ -172,7 +172,8 @@ def _ipv6(link: Link, state: HostState, *, speaks: bool) -> Ipv6:
     Where it does not, and has heard no router, a link-local address is all: NetworkManager takes a link down that
     waits for a router in vain, and the boot waits with it.
     """
-    if makes_no_ipv6(link):
+    off = state.sysctls.get(conf(6, link.name, "disable_ipv6")) == "1"  # a NIC's own goes over to its bridge
+    if off or makes_no_ipv6(link):
         return Ipv6.OFF
     return Ipv6.AUTO if speaks or hears_routers(link, state.routes) else Ipv6.MANUAL
 
