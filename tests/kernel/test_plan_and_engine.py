@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from bascule.apply.engine import execute
 from bascule.apply.prepare import look
@@ -15,7 +16,9 @@ from bascule.apply.rollback.passes import apply_or_roll_back
 from bascule.errors import CommandFailed
 from bascule.host.live import LiveHost
 from bascule.model.site import Site
+from bascule.plan.diff import diff
 from bascule.plan.make import make_plan
+from bascule.providers.observe import observe
 from bascule.providers.protocol import ThreeWay
 from bascule.site import parse
 from bascule.system.net.netns import Namespace
@@ -218,3 +221,22 @@ def test_a_bridge_that_would_close_a_loop_is_refused_and_drawn(lab: Lab, tmp_pat
     assert raw(lab, host)[0]["eth2"][1] is None
     file.write_text(LOOP.replace("{uplink: eth2}", "{uplink: eth2, stp: true}"))
     assert lab.bascule(host, "plan", str(file)).returncode == 0
+
+
+@pytest.mark.parametrize("protocols", [("66", "static", "66", "static"), ("static", "66", "kernel", "66")])
+def test_routes_of_several_protocols_go_in_one_batch(lab: Lab, protocols: tuple[str, ...]) -> None:
+    """`ip -batch` takes a number that stood between for that of the name before it, and deletes nothing then."""
+    host = lab.host("eth2")
+    lab.ip(host, "link set eth2 up")
+    lab.ip(host, "addr add 10.2.0.10/24 dev eth2")
+    for number, protocol in enumerate(protocols, 1):
+        lab.ip(host, f"route add 172.29.0.0/16 via 10.2.0.{number} dev eth2 proto {protocol} metric {number}")
+    with host.entered():
+        now = observe()
+        goal = replace(now, routes=tuple(route for route in now.routes if not route.dst.startswith("172.29")))
+        execute(diff(now, goal))
+        left = observe().routes
+        execute(diff(observe(), now))
+        there = {(route.gateway, route.protocol) for route in observe().routes if route.dst.startswith("172.29")}
+    assert left == goal.routes
+    assert there == {(f"10.2.0.{number}", protocol) for number, protocol in enumerate(protocols, 1)}

@@ -11,6 +11,12 @@ from bascule.system.net.netns import Namespace
 from bascule.system.run import run
 
 _FAILED = re.compile(r"Command failed -:(\d+)")
+PROTOCOLS = {  # of routes and rules (rt_names.c of iproute2, rtnetlink.h)
+    "unspec": 0, "redirect": 1, "kernel": 2, "boot": 3, "static": 4, "gated": 8, "ra": 9, "mrt": 10, "zebra": 11,
+    "bird": 12, "dnrouted": 13, "xorp": 14, "ntk": 15, "dhcp": 16, "mrouted": 17, "keepalived": 18, "babel": 42,
+    "openr": 99, "bgp": 186, "isis": 187, "ospf": 188, "rip": 189, "eigrp": 192,
+}  # fmt: skip
+_NAMED = re.compile(r"^((?:route|rule) .*?\bproto(?:col)? )(\S+)", re.MULTILINE)
 
 
 class BatchError(Struct, frozen=True):
@@ -23,8 +29,12 @@ class BatchError(Struct, frozen=True):
 def batch(tool: str, text: str, *, namespace: Namespace | None = None, keep: Sequence[int] = ()) -> BatchError | None:
     """Feed the lines to the tool, which stops at the first that fails; None when all went through.
 
+    Protocols of routes are given by number: iproute2 keeps that of the last name where it puts the next number, too, so
+    behind ``proto static`` and ``proto 66`` a second ``proto static`` of the same batch is 66 (rtnl_rtprot_a2n, 6.1).
+
     Raises MissingTool.
     """
+    text = _NAMED.sub(lambda found: f"{found[1]}{PROTOCOLS.get(found[2], found[2])}", text)
     result = run((*tool.split(), "-batch", "-"), stdin=text, namespace=namespace, check=False, keep=keep)
     if result.status == 0:
         return None
