@@ -303,6 +303,13 @@ def test_many_problems_without_a_place_are_some_and_a_number() -> None:
     assert show_problems(problems[:1] * 2) == f"{problems[0]}\n\n{problems[0]}"
 
 
+def test_a_long_list_of_names_in_a_problem_is_a_range() -> None:
+    """As where none of the two hundred NICs of a host is here; a short one stays as it is."""
+    for many, words in ((200, "e0…e199"), (4, "e0, e1, e2, e3")):
+        problem = Problem(code="HOST-OTHER", message=f"none is here ({', '.join(f'e{n}' for n in range(many))})")
+        assert show_problems([problem]) == f"error[HOST-OTHER]: none is here ({words})"
+
+
 @pytest.mark.kernel
 def test_what_is_wrong_comes_first_and_once_and_alone_with_q() -> None:
     shown, quiet = (bascule("rehearse", SLIP, "--no-picture", *more) for more in ((), ("-q",)))

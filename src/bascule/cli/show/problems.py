@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MOST_ALIKE = 5  # as many are shown one by one; of more the first
 SHOWN = 2
+LONG = 300  # characters of a message whose lists of names become ranges; -v keeps them
 _MARKED = re.compile(r"…(?:, …)*")  # a list of names, each of which is a mark
 _VARYING = re.compile(r"'([^']*)'|(?<!\S)[^\s,;]*\d[^\s,;]*")  # a quoted name, or a word with a digit
 
@@ -42,6 +43,8 @@ def show_remarks(remarks: Iterable[SiteRemark], guests: Iterable[str]) -> str:
 
 def _of_problem(problem: Problem) -> _Entry:
     kind, names = _VARYING.sub("…", problem.message), tuple(word[1] for word in _VARYING.finditer(problem.message))
+    if len(problem.message) > LONG and not output_style().verbose:
+        problem = problem._replace(message=shorter_lists(problem.message))
     return _Entry((problem.code, kind), str(problem), names, problem.place)
 
 
