@@ -6,9 +6,9 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-# most tests wait for a kernel, a daemon or a guest most of the time: three workers for each of two processors used half
-# of them; a container may see more processors than it has
-JOBS   ?= $(shell n=$$(nproc); echo $$((n < 3 ? 4 * n : 10)))
+# most tests wait for a kernel, a daemon or a guest most of the time; a container may see more processors than it has, and
+# with four workers for each of two processors what asks within a second was late now and then
+JOBS   ?= $(shell n=$$(nproc); echo $$((n < 3 ? 3 * n : 8)))
 # each worker of the tests would compile all of them anew
 unexport PYTHONDONTWRITEBYTECODE
 VM_JOBS ?= 2

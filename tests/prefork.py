@@ -212,7 +212,7 @@ def _sibling() -> int:
 
 def become(run: Run, fds: list[int]) -> None:
     """Be a process that was just started so."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # as bascule.__main__ has it until there is a verb
     if run.new_session:
         os.setsid()
     for fd, kind in zip(fds[3:], (CLONE_NEWNET, CLONE_NEWUTS), strict=False):
