@@ -71,10 +71,8 @@ def compare(site: Site, host: Host, state: HostState) -> HostMatch:
     name of a NIC is no proof, since ``eth0`` is on too many machines; nor are several, where the machine is called as
     another host of the file.
     """
-    from bascule.plan.target.hardware import (
-        hardware_by_mac,
-        pinned_link,
-    )  # with all that plans, which whoever wants a name needs not
+    # with all that plans, which whoever wants a name needs not
+    from bascule.plan.target.hardware import hardware_by_mac, pinned_link
 
     name = own_name()
     if is_called(host.name):

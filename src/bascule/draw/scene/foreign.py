@@ -18,9 +18,8 @@ def add_foreign(builder: SceneBuilder, host: Host, observed: HostState) -> None:
     """
     bare = not host.nics and not host.bridges and not host.virtual_networks
     presence = Presence.PRESENT if bare else Presence.FOREIGN
-    links = sorted(
-        observed.links.values(), key=lambda link: natural(link.name)
-    )  # the kernel's order is that in which they were made
+    # the kernel's order is that in which they were made
+    links = sorted(observed.links.values(), key=lambda link: natural(link.name))
     for link in links:
         key = link_id(host.name, link.name)
         if isinstance(link.options, Loopback) or key in builder.nodes or key in builder.aliases:

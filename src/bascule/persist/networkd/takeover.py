@@ -105,17 +105,24 @@ def _left_alone() -> dict[str, str]:
 
 def _leave_alone(ports: Mapping[str, str]) -> None:
     """Let it manage these ports no more; it takes nothing off a link without an address of its own."""
-    told = [f"{LEFT_ALONE}: these stood in bridges then", *(f"# {name} {bridge}" for name, bridge in ports.items())]
     try:
-        make_folder(PORTS.parent, mode=0o755)
-        PORTS.write_text("\n".join([*told, "[Match]", f"Name={' '.join(ports)}", "[Link]", "Unmanaged=yes", ""]))
-        PORTS.chmod(0o644)  # it reads as a user of its own
+        _write(ports)
     except OSError:  # the change itself will say what is wrong with the disk
         return
     tell("networkctl", "reload")
     end = time.monotonic() + LET_GO_S
     while any(map(networkd_file, ports)) and time.monotonic() < end:
         time.sleep(LOOK_S / 10)
+
+
+def _write(ports: Mapping[str, str]) -> None:
+    if not ports:
+        PORTS.unlink(missing_ok=True)
+        return
+    told = [f"{LEFT_ALONE}: these stood in bridges then", *(f"# {name} {bridge}" for name, bridge in ports.items())]
+    make_folder(PORTS.parent, mode=0o755)
+    PORTS.write_text("\n".join([*told, "[Match]", f"Name={' '.join(ports)}", "[Link]", "Unmanaged=yes", ""]))
+    PORTS.chmod(0o644)  # it reads as a user of its own
 
 
 def _give_back(*, written: bool) -> Collection[str]:
@@ -127,9 +134,7 @@ def _give_back(*, written: bool) -> Collection[str]:
     ports = _left_alone()
     still = {} if written else {name: bridge for name, bridge in ports.items() if _bridge(name) != bridge}
     if still != ports:
-        PORTS.unlink(missing_ok=True)
-    if still and still != ports:
-        _leave_alone(still)
+        _write(still)
     return ports.keys() - still.keys()
 
 
