@@ -31,7 +31,7 @@ class EquivalenceClasses:
         self.ends = ends
         self.routes = {
             version: _Routes(
-                RouteTables(network.state, version),
+                network.routes(version),
                 [(first, last) for one in network.awaited if one.version == version for first, last, _ in one.subnets],
             )
             for version in (4, 6)

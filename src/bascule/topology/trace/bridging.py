@@ -225,8 +225,7 @@ class Bridging:
 
     def _port_state(self, link: Link, way: str) -> None:
         state = link.facts.stp_port_state.lower()
-        if not link.up or (not link.facts.carrier and link.facts.index):
-            text = f"{link.name} is down" if not link.up else f"{link.name} has no carrier"
+        if text := self.network.why_dead(link):
             self.passage.stop(Code.LINK_DOWN, link.name, text, name="port", where=link.name)
         elif state in STP_HOLDS:
             does = "takes nothing" if way == "in" else "sends nothing"

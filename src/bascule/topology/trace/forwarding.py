@@ -8,9 +8,10 @@ from bascule.model.kernel_parameters import conf, dotted
 from bascule.topology.host_routes import REFUSING
 from bascule.topology.trace.answer import Code
 from bascule.topology.trace.ends.wire_ends import AddressOwner
+from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.packet import key, text_of
 from bascule.topology.trace.passage import PacketPath
-from bascule.topology.trace.routing import AwaitedRoutes, NextHop, RouteTables
+from bascule.topology.trace.routing import AwaitedRoutes, NextHop
 from bascule.topology.trace.rules.values import address, prefix
 
 LOOPBACK = 127
@@ -42,9 +43,6 @@ class HostRouting:
         self.passage.unsure.append(f"UDP of the host: {ways}")
         return hop
 
-    def _fib(self) -> RouteTables:
-        return self.passage.fib(self.passage.version)
-
     def inwards(self, link: str, *, quiet: bool = False) -> NextHop | None:
         """Where a packet that came in by a link goes on to; ``quiet`` says nothing of what is against it.
 
@@ -53,10 +51,9 @@ class HostRouting:
         passage, version = self.passage, self.passage.version
         source, target = passage.fields[key(version, "saddr")], passage.fields[key(version, "daddr")]
         mark = passage.routed_mark if passage.routed else passage.fields.get("meta mark", 0)
-        hop = self._fib().find(target, source, iif=link, mark=mark if isinstance(mark, int) else None)
+        hop = self.network.routes(version).find(target, source, iif=link, mark=mark if isinstance(mark, int) else None)
         if quiet:
-            refuses = hop.kind in REFUSING or hop.kind == "none"
-            if refuses or (hop.kind == "unicast" and not self.network.forwards(version, link)):
+            if hop.refuses or (hop.kind == "unicast" and not self.network.forwards(version, link)):
                 return None
             return hop
         if self.awaits(version, target, hop):
@@ -96,19 +93,13 @@ class HostRouting:
         why = ""
         if source >> 28 == 0xE or source == 0xFFFFFFFF or source >> 24 == 0:
             why = f"no packet may come from {text_of(4, source)}"
-        elif LOOPBACK in {source >> 24, target >> 24} and not self._routes_loopback(link):
+        elif LOOPBACK in {source >> 24, target >> 24} and not self.network.largest(link, "route_localnet"):
             why = f"a loopback address comes in by {link}"
-        elif self.network.own_addresses.get((4, source)) and not self._accepts_local(link):
+        elif self.network.own_addresses.get((4, source)) and not self.network.largest(link, "accept_local"):
             why = f"its source {text_of(4, source)} is an address of the host itself"
         if why:
             self.passage.stop(Code.MARTIAN, link, f"the host drops it: {why}", name="routing", where=link)
         return bool(why)
-
-    def _routes_loopback(self, link: str) -> bool:
-        return bool(self.network.largest(link, "route_localnet"))
-
-    def _accepts_local(self, link: str) -> bool:
-        return bool(self.network.largest(link, "accept_local"))
 
     def _reverse_path(self, source: int, target: int, link: str, out: str) -> None:
         """Whether the kernel's rp_filter lets the packet in (fib_validate_source in net/ipv4/fib_frontend.c)."""
@@ -133,7 +124,7 @@ class HostRouting:
             return None
         by_mark = self.network.largest(link, "src_valid_mark")
         mark = self.passage.fields.get("meta mark", 0) if by_mark else 0
-        back = self.passage.fib(4).find(source, target, iif=out, mark=mark if isinstance(mark, int) else None)
+        back = self.network.routes(4).find(source, target, iif=out, mark=mark if isinstance(mark, int) else None)
         self._doubt(back)
         if awaited := self._awaited(4, source, back):
             self.passage.unsure.append(f"the way back to {text_of(4, source)}: {_awaited_words(awaited)}")
@@ -170,7 +161,7 @@ class HostRouting:
 
     def outwards(self, version: int, target: int, *, source: int = 0, mark: Any = 0) -> NextHop:
         """Where a packet of the host itself goes."""
-        hop = self.passage.fib(version).find(target, source, iif="lo", mark=mark if isinstance(mark, int) else None)
+        hop = self.network.routes(version).find(target, source, iif="lo", mark=mark if isinstance(mark, int) else None)
         self._doubt(hop)
         return hop
 
@@ -187,11 +178,10 @@ def _way(version: int, target: int, hop: NextHop) -> str:
     return f"{text_of(version, target)} {by}by {hop.link}{table}"
 
 
-def source_address(passage: PacketPath, version: int, hop: NextHop) -> int:
+def source_address(network: HostNetwork, version: int, hop: NextHop) -> int:
     """The address from which the host itself speaks on a way."""
     if hop.source:
         return hop.source
-    network = passage.network
     link = network.link(hop.link)
     goal = hop.gateway
     for one in link.addresses if link is not None else ():
@@ -200,7 +190,7 @@ def source_address(passage: PacketPath, version: int, hop: NextHop) -> int:
             first, last = prefix(one.ip)
             if first <= goal <= last:
                 return address(text)
-    return passage.network.address_of(version, hop.link)
+    return network.address_of(version, hop.link)
 
 
 def asks_as(passage: PacketPath, version: int, link: str) -> int:

@@ -14,7 +14,6 @@ from msgspec.structs import replace
 
 from bascule.topology.trace.answer import Certainty, Code, Leg
 from bascule.topology.trace.ends.relays import Relays
-from bascule.topology.trace.forwarding import HostRouting
 from bascule.topology.trace.network import WireEnd
 from bascule.topology.trace.packet import PSH_ACK, Connection, key
 from bascule.topology.trace.rules.lines import BY_PATH, MSS
@@ -89,8 +88,7 @@ class LargePacketWalk(Walk):
         if end is not None:
             by = self.network.link(end.port)
             return end.mtu or (by.mtu if by is not None else 0)
-        passage = self._passage({})
-        return self._mtu(HostRouting(passage).outwards(self.version, fields[key(self.version, "daddr")]))
+        return self._mtu(self.network.routes(self.version).find(fields[key(self.version, "daddr")]))
 
     def _length(self, size: int) -> dict[str, int]:
         """What the headers say of it."""

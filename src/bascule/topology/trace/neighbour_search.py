@@ -65,8 +65,7 @@ class NeighbourSearch:
 
     def _port_up(self, passage: PacketPath, port: str) -> None:
         link = self.network.link(port)
-        if link is not None and (not link.up or (not link.facts.carrier and link.facts.index)):
-            text = f"{port} is down" if not link.up else f"{port} has no carrier"
+        if link is not None and (text := self.network.why_dead(link)):
             passage.stop(Code.LINK_DOWN, port, text, name="port", where=port)
 
     def _up(self, passage: PacketPath, link: str) -> str:

@@ -15,7 +15,7 @@ from bascule.model.ruleset.openflow import LoadedRule
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
 from bascule.topology.layer2 import Tags, inside, outside, patched
-from bascule.topology.trace.routing import AwaitedRoutes
+from bascule.topology.trace.routing import AwaitedRoutes, RouteTables
 from bascule.topology.trace.rules.lines import RuleChain, Rules
 from bascule.topology.trace.rules.values import address, mac
 
@@ -172,6 +172,22 @@ class HostNetwork(Struct, frozen=True, kw_only=True, dict=True):
         if link is not None and isinstance(link.options, Other):
             yield f"{name} is a link of the kind {link.options.info_kind}, and what it makes of a frame is not read"
 
+    def routes(self, version: int) -> RouteTables:
+        """The host's routes of an IP version."""
+        if version not in self._routes:
+            self._routes[version] = RouteTables(self.state, version)
+        return self._routes[version]
+
+    @cached_property
+    def _routes(self) -> dict[int, RouteTables]:
+        return {}
+
+    def why_dead(self, link: Link) -> str:
+        """Why nothing passes a link, empty where it works; one that is only planned has no index, and comes up."""
+        if not link.up:
+            return f"{link.name} is down"
+        return f"{link.name} has no carrier" if link.facts.index and not link.facts.carrier else ""
+
     def number(self, key: str, default: int = 0) -> int:
         """A kernel parameter as a number."""
         text = self.sysctls.get(key, self.state.sysctls.get(key, ""))
@@ -283,7 +299,7 @@ class HostNetwork(Struct, frozen=True, kw_only=True, dict=True):
         for name in ports:
             link = self.link(name)
             leads = name in self.wires or (link is not None and (isinstance(link.options, Physical | Vlan | Bond)))
-            if leads and link is not None and link.up and (link.facts.carrier or not link.facts.index):
+            if leads and link is not None and not self.why_dead(link):
                 return str(name)
         return ""
 

@@ -9,7 +9,6 @@ from bascule.topology.trace.answer import UNKNOWN, Blocker, Certainty, Code, Sta
 from bascule.topology.trace.ends.wire_ends import WireEnds
 from bascule.topology.trace.network import BalancedService, HostNetwork
 from bascule.topology.trace.packet import Connection, key, text_of, version_of
-from bascule.topology.trace.routing import RouteTables
 from bascule.topology.trace.rules.tests import Fields
 
 TAG = 4  # bytes beyond the MTU that is_skb_forwardable() allows
@@ -37,13 +36,6 @@ class PacketRecord:
     def version(self) -> int:
         """4 or 6; 0 of a frame that is no IP."""
         return version_of(self.fields)
-
-    def fib(self, version: int) -> RouteTables:
-        """The host's routes of an IP version."""
-        kept: dict[int, RouteTables] = self.network.__dict__.setdefault("_fibs", {})
-        if version not in kept:
-            kept[version] = RouteTables(self.network.state, version)
-        return kept[version]
 
     @property
     def result(self) -> Certainty:

@@ -232,7 +232,7 @@ class PacketPath(PacketRecord):
 
     def _fib_fields(self, iif: str) -> dict[str, Any]:
         asked = self.network.rules.fib_keys
-        return fib_fields(self.network, self.fib(self.version), self.fields, iif) if asked else {}
+        return fib_fields(self.network, self.network.routes(self.version), self.fields, iif) if asked else {}
 
     # ---- connection tracking and NAT
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from bascule.model.links.plain import Macvtap
 from bascule.topology.trace.answer import Certainty
 from bascule.topology.trace.network import HostNetwork, WireEnd
-from bascule.topology.trace.routing import RouteTables
 
 Told = tuple[Certainty, str]
 
@@ -41,7 +40,7 @@ def passed(network: HostNetwork, source: WireEnd | None, target: WireEnd | None,
         )
     for name in dict.fromkeys((*(end.port for end, own in zip(ends, nics, strict=True) if end and own), nic)):
         link = network.link(name)
-        if link is None or (link.facts.index and not (link.up and link.facts.carrier)):  # one that is planned comes up
+        if link is None or (link.facts.index and network.why_dead(link)):  # one that is planned comes up
             return Certainty.NO, f"{name} is down, by which {sharing.name} is on the wire"
         if name in network.traffic_control or any(network.rules.at("netdev", hook, name) for hook in HOOKS):
             return Certainty.UNKNOWN, f"there are rules at {name} itself, which the model does not cover here"
@@ -72,7 +71,7 @@ def _with_host(
 ) -> Told:
     """Between the host and one who shares its NIC: nothing passes there, and another way leads over the wire."""
     if from_host:
-        hop = RouteTables(network.state, version).find(address)
+        hop = network.routes(version).find(address)
         straight = hop.link == nic and not hop.gateway
     else:
         straight = nic in network.own_addresses.get((version, address), ())

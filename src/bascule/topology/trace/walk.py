@@ -154,8 +154,7 @@ class Walk(NeighbourSearch):
     def told_too_big(self, lost: dict[str, Any], wanted: WireEnd | None) -> Leg:
         """What the host says to the sender of a packet that does not fit the next link (icmp_send())."""
         to = lost[key(self.version, "saddr")]
-        hop = HostRouting(self._passage({})).outwards(self.version, to)
-        own = source_address(self._passage({}), self.version, hop)
+        own = source_address(self.network, self.version, self.network.routes(self.version).find(to))
         kept, self.connection = self.connection, replace(self.connection, is_reply=not self.connection.is_reply)
         before, self.relays.passed = self.relays.passed, [*self.relays.passed]
         passage = self._passage(too_big(lost, own))
@@ -165,11 +164,8 @@ class Walk(NeighbourSearch):
 
     def _own_address(self) -> int:
         if self.source is None:
-            hop = HostRouting(self._passage({})).outwards(self.version, self.address)
-            if hop.kind == "local":
-                return self.address
-            passage = self._passage({})
-            return source_address(passage, self.version, hop)
+            hop = self.network.routes(self.version).find(self.address)
+            return self.address if hop.kind == "local" else source_address(self.network, self.version, hop)
         near = [one for one in self.source.addresses if one[1] == self.version]
         for number, _, length in near:
             host = (32 if self.version == 4 else 128) - length

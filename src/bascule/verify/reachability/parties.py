@@ -18,7 +18,6 @@ from bascule.topology.graph import Topology
 from bascule.topology.layer2 import Tags, inside
 from bascule.topology.layer2 import outside as leaving
 from bascule.topology.trace.network import HostNetwork, WireEnd
-from bascule.topology.trace.routing import RouteTables
 from bascule.topology.trace.rules.values import mac as mac_number
 from bascule.verify.reachability.participant import Participant
 from bascule.verify.reachability.routers import handed_on
@@ -250,7 +249,7 @@ def _seen(network: HostNetwork, guest: ObservedGuest) -> Participant:
     found: list[tuple[int, int, int]] = []
     gateways: dict[int, int] = {}
     for version, number in dict.fromkeys(numbers):
-        length, gateway = _subnet(network, RouteTables(network.state, version), bridge, version, number)
+        length, gateway = _subnet(network, bridge, version, number)
         found.append((number, version, length))
         if gateway:
             gateways.setdefault(version, gateway)
@@ -266,8 +265,9 @@ def _seen(network: HostNetwork, guest: ObservedGuest) -> Participant:
     return Participant(name=guest.name, ends=(end,), addresses=tuple((v, n) for n, v, _ in found), note=note)
 
 
-def _subnet(network: HostNetwork, fib: RouteTables, link: str, version: int, number: int) -> tuple[int, int]:
+def _subnet(network: HostNetwork, link: str, version: int, number: int) -> tuple[int, int]:
     """The prefix length on a link as the host has it there, and who routes: the host's own gateway, else the host."""
+    fib = network.routes(version)
     hop = fib.find(number)
     length = (
         hop.length if hop.kind == "unicast" and hop.link == link and not hop.gateway else 24 if version == 4 else 64
@@ -293,7 +293,7 @@ def _internet(network: HostNetwork) -> Participant:
 
 def outside(network: HostNetwork, version: int, number: int, name: str) -> WireEnd | None:
     """Somebody at an address that is not the host's own: where the host itself would send it."""
-    hop = RouteTables(network.state, version).find(number)
+    hop = network.routes(version).find(number)
     if hop.kind != "unicast":
         return None
     near = hop.gateway or number
@@ -312,7 +312,7 @@ def outside(network: HostNetwork, version: int, number: int, name: str) -> WireE
     length = hop.length if not hop.gateway else bits
     router: tuple[tuple[int, int, int], ...] = ()
     if hop.gateway:
-        router = ((hop.gateway, version, RouteTables(network.state, version).find(hop.gateway).length),)
+        router = ((hop.gateway, version, network.routes(version).find(hop.gateway).length),)
     return WireEnd(
         name=name,
         port=port,
@@ -334,7 +334,7 @@ def somebody(
     """
     ends = (end for party in known for end in party.ends)
     near = [(length, end.outside, end) for end in ends if (length := _own_prefix(end, version, number)) is not None]
-    hop = RouteTables(network.state, version).find(number)
+    hop = network.routes(version).find(number)
     length, _, beside = max(near, key=lambda one: one[:2], default=(-1, False, None))
     if beside is None or (hop.kind == "unicast" and hop.length >= length):
         return outside(network, version, number, name)
@@ -365,7 +365,6 @@ def _own_prefix(end: WireEnd, version: int, number: int) -> int | None:
 
 def heard(network: HostNetwork, owned: Collection[tuple[int, int]]) -> Iterator[WireEnd]:
     """Those whom the host has heard, on links of its own, at addresses that are not ``owned`` by who is known."""
-    tables = {version: RouteTables(network.state, version) for version in (4, 6)} if network.neighbours else {}
     for one in network.neighbours:
         version = 4 if one.address < 1 << 32 else 6
         link = network.link(one.link)
@@ -374,7 +373,7 @@ def heard(network: HostNetwork, owned: Collection[tuple[int, int]]) -> Iterator[
         entry = network.entry(link.name, one.mac) if link.is_bridge else None
         if entry is None and link.is_bridge:
             continue
-        length, gateway = _subnet(network, tables[version], link.name, version, one.address)
+        length, gateway = _subnet(network, link.name, version, one.address)
         yield WireEnd(
             name=str(ipaddress.IPv4Address(one.address) if version == 4 else ipaddress.IPv6Address(one.address)),
             port=entry.port if entry is not None else link.name,

@@ -21,10 +21,6 @@ class OwnerLookup:
         self.network = ends.network
         self.version = version
 
-    def _nobodys(self) -> PacketPath:
-        """The way of no packet, to ask the routes by."""
-        return PacketPath(self.ends, {}, Connection())
-
     def find(self, segment: str, number: int, asker: int = 0, own: str = "") -> AddressOwner | None:
         """Who answers for an address on a segment: an end, the host itself, or somebody over the wire.
 
@@ -79,10 +75,12 @@ class OwnerLookup:
             return segment in links
         if segment not in links and self.network.largest(segment, "arp_ignore"):
             return False
-        return not asker or HostRouting(self._nobodys()).distrusted(asker, number, segment) is None
+        return (
+            not asker or HostRouting(PacketPath(self.ends, {}, Connection())).distrusted(asker, number, segment) is None
+        )
 
     def _proxies(self, segment: str, number: int) -> bool:
         if not self.network.largest(segment, "proxy_arp"):
             return False
-        hop = HostRouting(self._nobodys()).outwards(self.version, number)
+        hop = self.network.routes(self.version).find(number)
         return hop.kind == "unicast" and hop.link != segment and self.network.forwards(self.version, segment)
