@@ -16,7 +16,8 @@ from bascule.model.ruleset.owners import owner_words
 from bascule.model.state import HostState
 from bascule.plan.change import Note
 from bascule.plan.leases import AddressMove
-from bascule.topology.trace.any_frame.passages import FAMILY_OF, FramePassage, into_host
+from bascule.topology.trace.any_frame.passages import FramePassage, into_host
+from bascule.topology.trace.any_frame.ways import FAMILY_OF
 from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.rules.lines import Decision
 from bascule.topology.trace.rules.naming import NamingRule, rules_naming, rules_naming_group

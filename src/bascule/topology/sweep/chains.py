@@ -22,7 +22,7 @@ from bascule.topology.trace.rules.lines import (
     SetField,
     Translate,
 )
-from bascule.topology.trace.rules.tests import ALWAYS, HEADERS, AnyFlag, Field, Test, UncertainTest
+from bascule.topology.trace.rules.tests import ALWAYS, HEADERS, AnyFlag, Field, Test, UncertainTest, as_bounds
 
 Changes = frozenset[tuple[str, Any]]
 """What rules have changed in the fields of some packets since they came to the chain."""
@@ -204,10 +204,7 @@ class ChainRun:
 
     def _by_map(self, way: _Way, place: int, part: DecisionMap, hit: Rows, sure: Rows) -> None:
         matcher = self._with(way.changes)
-        exact = (
-            (tuple([(one, one) if isinstance(one, int) else one for one in atoms]), decision)
-            for atoms, decision in part.exact.items()
-        )
+        exact = ((as_bounds(atoms), decision) for atoms, decision in part.exact.items())
         rest = dict(hit)
         for bounds, decision in (*part.entries, *exact):
             if not rest:

@@ -43,8 +43,7 @@ class EquivalenceClasses:
         self._twice = {("mac", one) for one in _repeated(end.mac for end in ends)}
         self._twice |= {("ip", one) for one in _repeated(number for end in ends for number, _, _ in end.addresses)}
         self._special = self._special_addresses()
-        bases = [chain.base for chain in network.rules.chains.values() if chain.base is not None]
-        self._filtered = {device for base in bases if base.device for device in base.device.split(",")}
+        self._filtered = {device for base in network.rules.bases if base.device for device in base.device.split(",")}
         self._flows = {bridge: PortFlows(rules) for bridge, rules in network.flows.items()}
         self._entries: dict[int, list[tuple[str, str, int, bool]]] = {}
         for one in network.fdb:
@@ -58,7 +57,7 @@ class EquivalenceClasses:
         found |= {one.address for one in self.network.balanced}
         for routes in self.routes.values():
             found |= {entry.hop.gateway for entries in routes.fib.tables.values() for entry in entries}
-        for line in _lines(self.network):
+        for line in self.network.rules.lines:
             for part in () if _decides_alone(line) else line.parts:
                 if isinstance(part, Translate):
                     found.update(_constants(part))
@@ -171,7 +170,7 @@ class EquivalenceClasses:
 
     def _told(self) -> list[Hashable]:
         """For each end which of the values that rules name it has, whatever they are values of."""
-        named = _Named.of(_lines(self.network))
+        named = _Named.of(self.network.rules.lines)
         if named is None:
             return list(range(len(self.ends)))
         named_values, ranges = named.values, named.ranges
@@ -233,11 +232,6 @@ def _repeated(values: Iterable[Value]) -> set[Value]:
     return again
 
 
-def _lines(network: HostNetwork) -> Iterator[RuleLine]:
-    for chain in network.rules.chains.values():
-        yield from chain.lines
-
-
 def _constants(nat: Translate) -> Iterator[int]:
     if isinstance(nat.address, Constant) and isinstance(nat.address.value, int):
         yield nat.address.value
@@ -281,10 +275,9 @@ class _Named(Struct, kw_only=True):
             if any((not isinstance(key, Field) or key.key[0] == "@") and _looks_at_ends(key) for key in part.keys):
                 return False
             of_ends = [n for n, key in enumerate(part.keys) if not _is_of_services(key)]
-            ranged = part.ranged if isinstance(part, Test) else [bounds for bounds, _ in part.entries]
             for place in of_ends:
                 self.values.update(atoms[place] for atoms in part.exact)
-                for bounds in ranged:
+                for bounds in part.ranged:
                     self.put(bounds[place])
         elif isinstance(part, Translate):
             for one in _looked_up(part):

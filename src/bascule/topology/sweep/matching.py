@@ -18,6 +18,7 @@ from bascule.topology.trace.rules.tests import (
     HeaderMissing,
     Test,
     Value,
+    as_bounds,
     holds,
     read,
     value_of,
@@ -85,14 +86,14 @@ class Matcher:
         self._raws: dict[str, Column | None] = {}
 
     def of(self, test: AnyTest) -> Answer:
-        """The packets of which a test holds. Raises Mixed."""
+        """The packets of which a test holds. Raises DependsOnBothEnds."""
         found = self._known.get(id(test))
         if found is None:
             found = self._known[id(test)] = self._plain(test) or self._general(test)
         return found
 
     def within(self, keys: Sequence[Expr], bounds: Sequence[Bounds]) -> Answer:
-        """The packets whose fields lie within bounds, one for each key. Raises Mixed."""
+        """The packets whose fields lie within bounds, one for each key. Raises DependsOnBothEnds."""
         low = up = self.every
         is_torn = False  # what depends on both ends does not matter where the rest fits nobody
         for key, one in zip(keys, bounds, strict=True):
@@ -115,7 +116,7 @@ class Matcher:
         return low, up
 
     def effects(self, part: SetField | NoTrack) -> dict[str, Any]:
-        """What a line changes in all packets alike. Raises Mixed where it differs."""
+        """What a line changes in all packets alike. Raises DependsOnBothEnds where it differs."""
         recorder = _Recorder(self.fields)
         found = effects_of(part, recorder)
         if next(self._columns(recorder), None) is not None:
@@ -250,8 +251,7 @@ class Matcher:
         """Elements of several fields: each is a box, and all boxes together are the set."""
         low: Rows = {}
         up: Rows = {}
-        exact = [tuple([(one, one) if isinstance(one, int) else one for one in atoms]) for atoms in test.exact]
-        for bounds in (*exact, *test.ranged):
+        for bounds in (*map(as_bounds, test.exact), *test.ranged):
             sure, maybe = self.within(test.keys, bounds)
             for rows, box in ((low, sure), (up, maybe)):
                 if box.row:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from bascule.model.values import Service
 from bascule.topology.trace.network import HostNetwork, WireEnd
 from bascule.topology.trace.rules.lines import DecisionMap, Rules, Translate
-from bascule.topology.trace.rules.tests import Bounds, Expr, Field, Lookup, Test
+from bascule.topology.trace.rules.tests import Bounds, Expr, Field, Lookup, Test, as_bounds
 
 PORTS = ("dport", "sport", "proto-dst", "proto-src")  # the answer comes from the port
 OPENFLOW = ("tp_dst=", "tp_src=")
@@ -33,7 +33,7 @@ def told_apart(networks: Iterable[HostNetwork], ends: Iterable[WireEnd], service
 def _of_rules(rules: Rules) -> frozenset[tuple[int, int]]:
     known: frozenset[tuple[int, int]] | None = rules.__dict__.get("_ports")
     if known is None:
-        found = (one for chain in rules.chains.values() for line in chain.lines for one in _of_parts(line.parts))
+        found = (one for line in rules.lines for one in _of_parts(line.parts))
         known = rules.__dict__["_ports"] = frozenset(one for one in found if not isinstance(one, str))
     return known
 
@@ -41,9 +41,7 @@ def _of_rules(rules: Rules) -> frozenset[tuple[int, int]]:
 def _of_parts(parts: Iterable[object]) -> Iterator[Bounds]:
     for part in parts:
         if isinstance(part, Test | DecisionMap):
-            ranged = part.ranged if isinstance(part, Test) else tuple(bounds for bounds, _ in part.entries)
-            exact = tuple(tuple((one, one) if isinstance(one, int) else one for one in atoms) for atoms in part.exact)
-            yield from _of_keys(part.keys, (*exact, *ranged))
+            yield from _of_keys(part.keys, (*map(as_bounds, part.exact), *part.ranged))
         elif isinstance(part, Translate):
             lookups = [(one.keys, one.entries) for one in (part.address, part.port) if isinstance(one, Lookup)]
             for keys, entries in (*lookups, *((part.pair,) if part.pair else ())):

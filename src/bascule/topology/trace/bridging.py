@@ -12,11 +12,10 @@ from bascule.topology.trace.forwarding import HostRouting
 from bascule.topology.trace.packet import FOR_THE_HOST, key, tag
 from bascule.topology.trace.packet_record import cut, size_of, tell_too_big
 from bascule.topology.trace.passage import PacketPath
-from bascule.topology.trace.rules.lines import RuleChain
+from bascule.topology.trace.rules.lines import BR_NETFILTER
 from bascule.topology.trace.rules.openflow_tables import meet_flows
 
 HOST = ""  # where a frame goes that a bridge hands up
-BR_NETFILTER = 0  # NF_BR_PRI_BRNF in linux/netfilter_bridge.h
 STP_HOLDS = {"blocking", "listening", "learning", "disabled"}
 ETHERNET = 14
 HEADER = ETHERNET + 4  # bytes of Ethernet and of a VLAN tag, which is_skb_forwardable() allows beyond the MTU
@@ -155,7 +154,7 @@ class Bridging:
 
     def _at_zero(self, bridge: str, iif: str, oif: str) -> None:
         """Chains of priority 0 itself: br_netfilter skips those that were there before its own hook."""
-        chains = [chain for chain in self.network.rules.at("bridge", "forward") if _at(chain, BR_NETFILTER)]
+        chains = [chain for chain in self.network.rules.at("bridge", "forward") if chain.is_of_br_netfilter]
         for chain in chains:
             if (skipped := self.network.skipped(chain)) is True:
                 self.passage.note("bridge forward", f"br_netfilter skips {chain}", where=bridge, verdict="changed")
@@ -375,7 +374,3 @@ class Bridging:
 
 def _tagged(tags: Tags) -> str:
     return f"with {tag_words(tags)}" if tags else "without a VLAN tag"
-
-
-def _at(chain: RuleChain, priority: int) -> bool:
-    return chain.base is not None and chain.base.priority == priority

@@ -20,7 +20,8 @@ from bascule.probe.question import Answer, Protocol, Question
 from bascule.system.net.fdb import kernel_rows
 from bascule.system.net.netns import Namespace
 from bascule.system.run import rows
-from bascule.topology.trace.any_frame.passages import FAMILY_OF, RuleVerdict, between, own_arp
+from bascule.topology.trace.any_frame.passages import RuleVerdict, between, own_arp
+from bascule.topology.trace.any_frame.ways import FAMILY_OF
 from bascule.verify.wire.wrong_vlan import is_above, lost_inside, wrong_tag
 
 AT_MOST = 12  # questions that are asked again: a dead guest loses dozens of them for one reason

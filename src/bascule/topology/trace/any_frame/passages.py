@@ -35,7 +35,6 @@ from bascule.topology.trace.rules.lines import NoTrack, RuleChain, Rules
 from bascule.topology.trace.rules.words import chain_words
 
 WORDS = {"ip": "IPv4", "ip6": "IPv6", "arp": "ARP"}
-FAMILY_OF = {4: "ip", 6: "ip6"}  # by the version of IP
 LOSES = {"drop", "reject"}
 UNTRACKS = "notrack"
 BROADCASTS = {("udp", 67): 0xFFFFFFFF, ("udp", 547): 0xFF02000000000000_0000000000010002}  # who has no address asks so

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bascule.model.values import IpNetwork
-from bascule.topology.trace.any_frame.passages import FAMILY_OF, RuleVerdict, once
-from bascule.topology.trace.any_frame.ways import MARKS, HookFields, devices_of, fib, plain
+from bascule.topology.trace.any_frame.passages import RuleVerdict, once
+from bascule.topology.trace.any_frame.ways import FAMILY_OF, MARKS, HookFields, devices_of, fib, plain
 from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.rules.evaluate import ChainEnd, every_end
 from bascule.topology.trace.rules.lines import SetField

@@ -17,11 +17,11 @@ from bascule.topology.trace.rules.lines import RuleChain, Rules, SetField
 from bascule.topology.trace.rules.naming import fits, links_with_chains, names_of_links
 from bascule.topology.trace.rules.tests import MISSING
 
+FAMILY_OF = {4: "ip", 6: "ip6"}  # by the version of IP
 FAMILIES = ("ip", "ip6")
 VERSION_OF = {"ip": 4, "ip6": 6}
 DEFAULT_ROUTES = {"0.0.0.0/0", "::/0"}
 CONNTRACK = -200  # NF_IP_PRI_CONNTRACK in linux/netfilter_ipv4.h: before it everything is of state invalid
-BR_NETFILTER = 0  # NF_BR_PRI_BRNF in linux/netfilter_bridge.h
 
 HookFields = Mapping[str, Any]  # as :func:`packet.request` makes them; None: it may be whatever
 Station = tuple[RuleChain, HookFields]
@@ -100,7 +100,7 @@ def _across(
     ):
         own = list(bridge_hook(network, hook, facts, bridge=bridge, **names))
         if shown and hook == "forward":
-            own = [one for one in own if not (_is_at_zero(one[0]) and network.skipped(one[0]))]
+            own = [one for one in own if not (one[0].is_of_br_netfilter and network.skipped(one[0]))]
         yield from own
         if shown:
             yield from ip_hook(network, family, hook, inside, **dict.fromkeys(names, bridge))
@@ -112,10 +112,6 @@ def _tagged(known: HookFields) -> HookFields:
     headers = (name for name in known if name.partition(" ")[0] in {"ip", "ip6", "arp", "th", "tcp", "udp"})
     own = {"ether type": TAGGED, "vlan id": known.get("vlan id"), "vlan type": known["ether type"]}
     return {**known, **dict.fromkeys(headers), **own}
-
-
-def _is_at_zero(chain: RuleChain) -> bool:
-    return chain.base is not None and chain.base.priority == BR_NETFILTER
 
 
 def inward(network: HostNetwork, link: str, family: str, known: HookFields) -> list[FramePath]:
@@ -216,8 +212,7 @@ MARKS = ("meta mark", "ct mark")
 
 def _marks(rules: Rules) -> frozenset[str]:
     """The marks that any rule sets."""
-    lines = (line for chain in rules.chains.values() for line in chain.lines)
-    return frozenset(part.key for line in lines for part in line.parts if isinstance(part, SetField))
+    return frozenset(part.key for line in rules.lines for part in line.parts if isinstance(part, SetField))
 
 
 def fib(

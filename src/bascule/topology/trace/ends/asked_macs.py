@@ -11,8 +11,7 @@ from bascule.topology.trace.rules.values import MACS
 
 def asked_macs(rules: Rules) -> set[int]:
     """All that stand in tests as they are; of ranges and masks the first and the last."""
-    lines = (line for chain in rules.chains.values() for line in chain.lines)
-    return {mac for line in lines for part in line.parts if isinstance(part, Test) for mac in _macs(part)}
+    return {mac for line in rules.lines for part in line.parts if isinstance(part, Test) for mac in _macs(part)}
 
 
 def _macs(test: Test) -> Iterator[int]:

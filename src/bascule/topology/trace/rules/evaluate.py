@@ -28,6 +28,7 @@ from bascule.topology.trace.rules.tests import (
     Test,
     UncertainTest,
     all_of,
+    as_bounds,
     holds,
     read,
     value_of,
@@ -277,14 +278,11 @@ def _decisions(part: DecisionMap, fields: Fields) -> list[Decision | None]:
     if MISSING in values:
         return [None]
     if part.moving:
-        every = [*part.exact.values(), *(decision for _, decision in part.entries)]
-        return [None, *dict.fromkeys(every)]
+        return [None, *dict.fromkeys(part.decisions)]
     if (found := part.exact.get(values)) is not None:  # type: ignore[arg-type]  # what is no atom is in no map
         return [found]
     unsure: list[Decision | None] = []
-    edges = [
-        (tuple((one, one) if isinstance(one, int) else one for one in key), value) for key, value in part.exact.items()
-    ]
+    edges = [(as_bounds(atoms), decision) for atoms, decision in part.exact.items()]
     plain = not any(value is None or isinstance(value, tuple) for value in values)
     for bounds, decision in (*part.entries, *([] if plain else edges)):
         match = all_of(map(holds, bounds, values))

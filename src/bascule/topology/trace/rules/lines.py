@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from msgspec import Struct, field
@@ -24,6 +25,7 @@ from bascule.topology.trace.rules.tests import (
 )
 
 LONG = 50  # lines from which on an index is quicker than going through all of them
+BR_NETFILTER = 0  # NF_BR_PRI_BRNF in linux/netfilter_bridge.h
 CONNTRACK, NAT_DESTINATION, NAT_SOURCE = -200, -100, 100  # priorities in linux/netfilter_ipv4.h
 
 
@@ -41,6 +43,16 @@ class DecisionMap(Struct, frozen=True):
     entries: tuple[tuple[tuple[Bounds, ...], Decision], ...]
     exact: Mapping[tuple[Atom, ...], Decision] = field(default_factory=dict)
     moving: bool = False
+
+    @property
+    def ranged(self) -> tuple[tuple[Bounds, ...], ...]:
+        """The elements that are no single value, as a test has them."""
+        return tuple(bounds for bounds, _ in self.entries)
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """All that it may decide."""
+        return (*self.exact.values(), *(decision for _, decision in self.entries))
 
 
 MSS = "tcp mss"  # the maximum segment size that a SYN offers, where somebody asks for it; BY_PATH: as the way takes
@@ -210,6 +222,11 @@ class RuleChain(Struct, frozen=True, kw_only=True):
         """Whether it is of the old kernel side of iptables or ebtables, which nft does not show."""
         return self.backend.endswith("-legacy")
 
+    @property
+    def is_of_br_netfilter(self) -> bool:
+        """Whether it has the priority at which br_netfilter itself is called."""
+        return self.base is not None and self.base.priority == BR_NETFILTER
+
     def rivals(self, later: Iterable[RuleChain]) -> tuple[RuleChain, ...]:
         """Of chains that are asked after it, those that may be asked before it.
 
@@ -240,6 +257,16 @@ class Rules(Struct, frozen=True, dict=True):
     def with_chains(self, chains: Mapping[tuple[str, str, str], RuleChain]) -> Rules:
         """The same host with other chains."""
         return Rules(chains, self.unread, self.tracking)
+
+    @property
+    def lines(self) -> Iterator[RuleLine]:
+        """The lines of all chains."""
+        return (line for chain in self.chains.values() for line in chain.lines)
+
+    @property
+    def bases(self) -> Iterator[Base]:
+        """Where the kernel calls its chains."""
+        return (chain.base for chain in self.chains.values() if chain.base is not None)
 
     def at(self, family: str, hook: str, device: str = "") -> tuple[RuleChain, ...]:
         """The base chains that a packet of a family meets at a hook, in the kernel's order.
@@ -287,28 +314,25 @@ class Rules(Struct, frozen=True, dict=True):
     @property
     def filters(self) -> bool:
         """Whether any chain is called here, or that could not be read."""
-        return bool(self.unread) or any(chain.base is not None for chain in self.chains.values())
+        return bool(self.unread) or any(True for _ in self.bases)
 
-    @property
+    @cached_property
     def fib_keys(self) -> frozenset[str]:
         """What rules ask of the routing table."""
         return frozenset(key for keys in self.keys.values() for key in keys if key.startswith("fib "))
 
     def prepared(self) -> Rules:
         """The same, after the look at every line that the first question would wait for."""
-        self.__dict__["_keys"] = self.keys
+        _ = self.keys
         return self
 
-    @property
+    @cached_property
     def keys(self) -> Mapping[str, frozenset[str]]:
         """What the rules of each family ask for."""
-        if (known := self.__dict__.get("_keys")) is None:
-            found: dict[str, set[str]] = {}
-            for chain in self.chains.values():
-                found.setdefault(chain.family, set()).update(key for line in chain.lines for key in keys_of(line))
-            known = self.__dict__["_keys"] = {family: frozenset(keys) for family, keys in found.items()}
-        keys: Mapping[str, frozenset[str]] = known
-        return keys
+        found: dict[str, set[str]] = {}
+        for chain in self.chains.values():
+            found.setdefault(chain.family, set()).update(key for line in chain.lines for key in keys_of(line))
+        return {family: frozenset(keys) for family, keys in found.items()}
 
 
 def keys_of(line: RuleLine) -> Iterator[str]:

@@ -27,7 +27,7 @@ ICMP_TYPES = {
     "echo-reply": 0, "destination-unreachable": 3, "source-quench": 4, "redirect": 5, "echo-request": 8,
     "router-advertisement": 9, "router-solicitation": 10, "time-exceeded": 11, "parameter-problem": 12,
     "timestamp-request": 13, "timestamp-reply": 14, "info-request": 15, "info-reply": 16,
-    "address-mask-request": 17, "address-mask-reply": 18,
+    "address-mask-request": 17, "address-mask-reply": 18, "pong": 0, "ping": 8,
 }  # fmt: skip
 ICMP6_TYPES = {
     "destination-unreachable": 1, "packet-too-big": 2, "time-exceeded": 3, "parameter-problem": 4,
@@ -35,6 +35,9 @@ ICMP6_TYPES = {
     "mld-listener-done": 132, "mld-listener-reduction": 132, "nd-router-solicit": 133, "nd-router-advert": 134,
     "nd-neighbor-solicit": 135, "nd-neighbor-advert": 136, "nd-redirect": 137, "router-renumbering": 138,
     "ind-neighbor-solicit": 141, "ind-neighbor-advert": 142, "mld2-listener-report": 143,
+    # as iptables and ebtables write them
+    "router-solicitation": 133, "router-advertisement": 134, "neighbour-solicitation": 135,
+    "neighbour-advertisement": 136, "redirect": 137,
 }  # fmt: skip
 ARP_OPERATIONS = {"request": 1, "reply": 2}
 PACKET_TYPES = {"host": 0, "unicast": 0, "broadcast": 1, "multicast": 2, "other": 3, "otherhost": 3}

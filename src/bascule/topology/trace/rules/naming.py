@@ -61,8 +61,7 @@ def names_of_links(rules: Rules) -> frozenset[str]:
     """Every name and pattern that rules ask a device by."""
     kept: frozenset[str] | None = rules.__dict__.get("_names_of_links")
     if kept is None:
-        lines = (line for chain in rules.chains.values() for line in chain.lines)
-        asked = (names for line in lines for part in line.parts for names, _ in _asked(part))
+        asked = (names for line in rules.lines for part in line.parts for names, _ in _asked(part))
         kept = rules.__dict__["_names_of_links"] = frozenset(name for names in asked for name in names)
     return kept
 
@@ -71,8 +70,7 @@ def links_with_chains(rules: Rules) -> frozenset[str]:
     """The links that chains of family netdev hang on."""
     kept: frozenset[str] | None = rules.__dict__.get("_links_with_chains")
     if kept is None:
-        bases = (chain.base for chain in rules.chains.values() if chain.base is not None)
-        names = (name for base in bases for name in base.device.split(","))
+        names = (name for base in rules.bases for name in base.device.split(","))
         kept = rules.__dict__["_links_with_chains"] = frozenset(filter(None, names))
     return kept
 
@@ -92,8 +90,7 @@ def _asked(part: Part) -> Iterator[tuple[set[str], bool]]:
         return
     for place, key in enumerate(part.keys):
         if isinstance(key, Field) and key.key in DEVICES:
-            ranged = part.ranged if isinstance(part, Test) else (bounds for bounds, _ in part.entries)
-            names = set(_texts(place, part.exact)) | set(_texts(place, ranged))
+            names = set(_texts(place, part.exact)) | set(_texts(place, part.ranged))
             yield names, isinstance(part, Test) and part.negated
 
 

@@ -19,6 +19,7 @@ from bascule.policy.guards.flows import COOKIE, NUMBERS
 from bascule.topology.trace.answer import Blocker, Code, Stage
 from bascule.topology.trace.passage import PacketPath
 from bascule.topology.trace.rules.tests import MISSING, Fields
+from bascule.topology.trace.rules.values import mac
 
 PROTOCOLS: Mapping[str, tuple[int, int | None]] = {
     "ip": (0x0800, None), "icmp": (0x0800, 1), "tcp": (0x0800, 6), "udp": (0x0800, 17),
@@ -101,7 +102,7 @@ def flow_words(port: str, fields: Fields) -> str:
         if not isinstance(value, int) or name in {"nw_proto", "nd_sll", "nd_tll"}:
             continue
         if name in {"dl_src", "dl_dst", "arp_sha", "arp_tha"}:
-            words.append(f"{name}={':'.join(f'{value >> shift & 255:02x}' for shift in range(40, -1, -8))}")
+            words.append(f"{name}={value.to_bytes(6).hex(':')}")
         elif name.startswith(("ipv6_", "nd_")):
             words.append(f"{name}={ipaddress.IPv6Address(value)}")
         elif name in {"nw_src", "nw_dst", "arp_spa", "arp_tpa"}:
@@ -198,15 +199,11 @@ def _number(said: str) -> tuple[int, int]:
     value, _, mask = said.partition("/")
     if value.count(":") == 5 and "::" not in value:
         full = (1 << 48) - 1
-        return _mac(value), _mac(mask) if mask else full
+        return mac(value), mac(mask) if mask else full
     if ":" in value or "." in value:
         network = ipaddress.ip_network(said, strict=False)
         return int(network.network_address), int(network.netmask)
     return int(value, 0), int(mask, 0) if mask else -1
-
-
-def _mac(text: str) -> int:
-    return int(text.replace(":", ""), 16)
 
 
 def words_of(one: LoadedRule) -> str:

@@ -64,10 +64,8 @@ def lost_links(chain: RuleChain) -> Iterator[RuleLine]:
 
 def _asks_a_lost_one(part: Part) -> bool:
     looked_up: list[tuple[Sequence[Expr], Sequence[Bounds | int]]] = []
-    if isinstance(part, Test):
+    if isinstance(part, Test | DecisionMap):
         looked_up += [(part.keys, row) for row in _elements(part)]
-    elif isinstance(part, DecisionMap):
-        looked_up += [(part.keys, row) for row in (*part.exact, *(row for row, _ in part.entries))]
     elif isinstance(part, SetField) and isinstance(part.value, Lookup):
         looked_up += [(part.value.keys, row) for row, _ in part.value.entries]
     return any(
@@ -81,10 +79,7 @@ def is_harmless(rules: Rules, chain: RuleChain) -> bool:
     """Whether whatever meets a base chain passes it as it came: nothing there drops, changes or translates it."""
     lines = (line for one in (chain, *behind(rules, chain)) for line in one.lines)
     parts = (part for line in lines for part in line.parts if not isinstance(part, AnyTest))
-    decisions = joined.from_iterable(
-        (*one.exact.values(), *(each for _, each in one.entries)) if isinstance(one, DecisionMap) else (one,)
-        for one in parts
-    )
+    decisions = joined.from_iterable(one.decisions if isinstance(one, DecisionMap) else (one,) for one in parts)
     is_open = chain.base is None or chain.base.policy == "accept"
     return is_open and all(isinstance(one, Decision) and one.name in PASSING for one in decisions)
 
@@ -98,7 +93,7 @@ def _may_change(tests: frozenset[AnyTest]) -> bool:
     return any("mark" in key or key.startswith("ct ") or key.endswith("dscp") for key in keys)
 
 
-def _elements(test: Test) -> Sequence[tuple[Bounds | int, ...]]:
+def _elements(test: Test | DecisionMap) -> Sequence[tuple[Bounds | int, ...]]:
     return tuple(joined(test.exact, test.ranged))
 
 

@@ -7,7 +7,7 @@ makes any test of it fail, a negated one too, for the kernel ends the rule at a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Final
 
@@ -168,6 +168,11 @@ def holds(bounds: Bounds, value: Value | HeaderMissing) -> bool | None:
     return isinstance(value, int) and low <= value <= high
 
 
+def as_bounds(atoms: Iterable[Atom]) -> tuple[Bounds, ...]:
+    """An element of single values as one of bounds."""
+    return tuple([(one, one) if isinstance(one, int) else one for one in atoms])
+
+
 class Test(Struct, frozen=True):
     """Whether what ``keys`` are of a packet is one of some elements; several keys are looked up together.
 
@@ -206,8 +211,7 @@ class Test(Struct, frozen=True):
                 found = None
         if any(value is None or isinstance(value, tuple) for value in values):
             for atoms in self.exact:
-                edges = ((one, one) if isinstance(one, int) else one for one in atoms)
-                if all_of(map(holds, edges, values)) is not False:
+                if all_of(map(holds, as_bounds(atoms), values)) is not False:
                     return None
         return found
 

@@ -36,6 +36,18 @@ def prefix(text: str, length: int | None = None) -> tuple[int, int]:
     return first, first | (1 << host) - 1
 
 
+def network(text: str) -> tuple[int, int]:
+    """The same of ``10.0.0.0/255.0.0.0``, too. Raises NotUnderstood for a mask that is no prefix."""
+    where, _, mask = text.partition("/")
+    if not mask or mask.isdigit():
+        return prefix(text)
+    bits, size = address(mask), 128 if ":" in mask else 32
+    length = bits.bit_count()
+    if bits != (1 << size) - (1 << size - length):
+        raise NotUnderstood(f"mask {mask}")
+    return prefix(where, length)
+
+
 def mac(text: str) -> int:
     """A MAC as a number. Raises NotUnderstood for anything else."""
     try:

@@ -32,8 +32,7 @@ def _targets(chain: RuleChain) -> Iterator[str]:
             if isinstance(part, Decision) and part.target:
                 yield part.target
             elif isinstance(part, DecisionMap):
-                decisions = (*part.exact.values(), *(one for _, one in part.entries))
-                yield from (one.target for one in decisions if one.target)
+                yield from (one.target for one in part.decisions if one.target)
 
 
 def makers(rules: Rules, chain: RuleChain) -> tuple[str, ...]:

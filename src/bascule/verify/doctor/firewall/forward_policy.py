@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bascule.model.site import Mode
-from bascule.topology.trace.any_frame.passages import FAMILY_OF, WORDS, FramePassage, Possibility, routed
+from bascule.topology.trace.any_frame.passages import WORDS, FramePassage, Possibility, routed
+from bascule.topology.trace.any_frame.ways import FAMILY_OF
 from bascule.topology.trace.packet import ESTABLISHED, NEW
 from bascule.verify.doctor.finding import DoctorFacts, Finding, Severity
 from bascule.verify.doctor.firewall.fixes import routed_fix, whose_rules

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bascule.plan.virtual_network import needs_server
-from bascule.topology.trace.any_frame.passages import FAMILY_OF, Possibility, from_host, into_host
+from bascule.topology.trace.any_frame.passages import Possibility, from_host, into_host
+from bascule.topology.trace.any_frame.ways import FAMILY_OF
 from bascule.verify.doctor.finding import DoctorFacts, Finding, Severity
 from bascule.verify.doctor.firewall.fixes import LostService, input_fix
 

@@ -21,10 +21,7 @@ class LargePairs:
         self._sweep = sweep
         self._is_uneven = _is_uneven(sweep.network, ends)
         self._by_class = any(
-            isinstance(part, SetField) and part.key == MSS
-            for chain in sweep.network.rules.chains.values()
-            for line in chain.lines
-            for part in line.parts
+            isinstance(part, SetField) and part.key == MSS for line in sweep.network.rules.lines for part in line.parts
         )
         self._known: dict[Hashable, Certainty] = {}
         self._ways: dict[Hashable, tuple[LargePacket, ...]] = {}

@@ -144,8 +144,9 @@ def traffic_of(service: Service) -> Traffic:
 
 def _translates(network: HostNetwork) -> bool:
     """Whether a host may give packets other addresses, so that only a walk tells as whom they leave it."""
-    lines = (line for chain in network.rules.chains.values() for line in chain.lines)
-    return bool(network.balanced) or any(isinstance(part, Translate) for line in lines for part in line.parts)
+    return bool(network.balanced) or any(
+        isinstance(part, Translate) for line in network.rules.lines for part in line.parts
+    )
 
 
 def _walked(across: Sequence[AskedHost], source: str, target: str, part: Service) -> Exchange:

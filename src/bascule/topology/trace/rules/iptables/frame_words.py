@@ -10,12 +10,10 @@ from bascule.topology.trace.rules.lines import Decision, Part, RuleLine, SetFiel
 from bascule.topology.trace.rules.names import ARP_OPERATIONS, ETHER_TYPES, ICMP6_TYPES, ICMP_TYPES, PACKET_TYPES
 from bascule.topology.trace.rules.names import PROTOCOLS as IP_PROTOCOLS
 from bascule.topology.trace.rules.tests import AnyTest, Bits, Bounds, Constant, Field, Test, UncertainTest
-from bascule.topology.trace.rules.values import address, mac, prefix
+from bascule.topology.trace.rules.values import mac, network
 
 VERDICTS = {"ACCEPT": "accept", "DROP": "drop", "CONTINUE": "continue", "RETURN": "return"}
 PROTOCOLS = {**ETHER_TYPES, "802_1q": 0x8100, "s-tag": 0x88A8, "802_1ad": 0x88A8}
-ICMP6_ALIASES = {"neighbour-solicitation": 135, "neighbour-advertisement": 136, "router-solicitation": 133}
-ICMP6_NAMES = {**ICMP6_TYPES, **ICMP6_ALIASES, "router-advertisement": 134, "redirect": 137}
 MACS = {  # of a name its address and mask (ebtables(8), -s)
     "Unicast": (0, 1 << 40),
     "Multicast": (1 << 40, 1 << 40),
@@ -114,7 +112,7 @@ def _number_of(text: str) -> int:
 def _icmp(word: str, value: str, *, negated: bool) -> Test:
     """``128:129/0:3``: types, and codes."""
     six = word == "--ip6-icmp-type"
-    names = ICMP6_NAMES if six else ICMP_TYPES
+    names = ICMP6_TYPES if six else ICMP_TYPES
     key = "icmpv6" if six else "icmp"
     kind, _, code = value.partition("/")
     keys = (Field(f"{key} type"), Field(f"{key} code"))
@@ -157,14 +155,7 @@ def _ethertype(key: str) -> Read:
 
 def _network(key: str) -> Read:
     def read(value: str) -> tuple[str, Sequence[Bounds]]:
-        where, _, mask = value.partition("/")
-        if not mask or mask.isdigit():
-            return key, [prefix(value)]
-        bits, size = address(mask), 128 if ":" in mask else 32
-        length = bits.bit_count()
-        if bits != (1 << size) - (1 << size - length):
-            raise NotUnderstood(f"mask {mask}")
-        return key, [prefix(where, length)]
+        return key, [network(value)]
 
     return read
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 
-from bascule.model.ruleset.nft_json import NotUnderstood
 from bascule.topology.trace.rules.iptables.address_types import address_type, reverse_path
 from bascule.topology.trace.rules.lines import BY_PATH, MSS, Decision, NoTrack, Part, SetField, Translate
 from bascule.topology.trace.rules.names import (
@@ -29,7 +28,7 @@ from bascule.topology.trace.rules.tests import (
     Test,
     UncertainTest,
 )
-from bascule.topology.trace.rules.values import address, mac, prefix
+from bascule.topology.trace.rules.values import address, mac, network
 
 # options that say nothing of the packet
 IGNORED = {"--limit-burst", "--hashlimit-burst", "--hashlimit-name", "--hashlimit-htable-expire", "--mask"}
@@ -46,7 +45,7 @@ SWITCHES |= {
     "--hashlimit-rate-match",
 }
 SWITCHES |= {"--icase", "--strict", "--next", "--contiguous", "--kerneltz", "--localtz", "--nowildcard"}
-SWITCHES |= {"--soft", "--hashlimit-rate-match"}
+SWITCHES |= {"--soft"}
 FRAGMENTS = {"--fragfirst", "--fragmore", "--fraglast", "--fragres", "--rt-0-res"}
 OF_SOCKETS = {"--transparent", "--restore-skmark", "--socket-exists"}
 SWITCHES |= FRAGMENTS | OF_SOCKETS
@@ -124,20 +123,9 @@ def _ranges(key: str, found: Sequence[Bounds], *, negated: bool) -> Test:
 def _addresses(key: str) -> Callable[[str, bool], AnyTest]:
     def read(value: str, negated: bool) -> AnyTest:  # noqa: FBT001  # one shape for all options
         field = f"ip6 {key}" if ":" in value else f"ip {key}"
-        return _ranges(field, [_network(one) for one in value.split(",")], negated=negated)
+        return _ranges(field, [network(one) for one in value.split(",")], negated=negated)
 
     return read
-
-
-def _network(text: str) -> tuple[int, int]:
-    where, _, mask = text.partition("/")
-    if "." in mask:
-        bits = address(mask)
-        length = bin(bits).count("1")
-        if bits != (0xFFFFFFFF << (32 - length)) & 0xFFFFFFFF:
-            raise NotUnderstood(f"mask {mask}")
-        return prefix(where, length)
-    return prefix(text)
 
 
 def _between(key: str) -> Callable[[str, bool], AnyTest]:
@@ -218,10 +206,7 @@ def _icmp(key: str, names: Mapping[str, int]) -> Callable[[str, bool], AnyTest]:
         kind, _, code = value.partition("/")
         if kind in {"any", "255"}:
             return Test((Constant(0),), frozenset({(0,)}), negated=negated)
-        aliases = {"pong": "echo-reply", "ping": "echo-request", "neighbour-solicitation": "nd-neighbor-solicit"}
-        aliases |= {"neighbour-advertisement": "nd-neighbor-advert", "router-solicitation": "nd-router-solicit"}
-        name = aliases.get(kind, kind)
-        number = int(name) if name.isdigit() else names[name]
+        number = int(kind) if kind.isdigit() else names[kind]
         if code and code not in {"0", "0:255"}:
             return Test((Constant(0),), frozenset({(1,)}), negated=negated)  # echoes have code 0
         return _ranges(f"{key} type", [(number, number)], negated=negated)
@@ -294,8 +279,8 @@ _OPTIONS: Mapping[str, Callable[[str, bool], AnyTest]] = {
     "--ctstate": _states,
     "--state": _states,
     "--ctstatus": _status,
-    "--ctorigsrc": lambda value, negated: _ranges("ct original ip saddr", [_network(value)], negated=negated),
-    "--ctorigdst": lambda value, negated: _ranges("ct original ip daddr", [_network(value)], negated=negated),
+    "--ctorigsrc": lambda value, negated: _ranges("ct original ip saddr", [network(value)], negated=negated),
+    "--ctorigdst": lambda value, negated: _ranges("ct original ip daddr", [network(value)], negated=negated),
     "--ctorigsrcport": _ports("ct original proto-src"),
     "--ctorigdstport": _ports("ct original proto-dst"),
     "--ctproto": _protocol,
@@ -352,14 +337,11 @@ def _target(name: str, options: Sequence[str], *, goto: bool) -> list[Part]:
 
 def _set_mark(key: str, given: Mapping[str, str]) -> SetField:
     before = Field(key)
-    if "--set-xmark" in given:
-        bits, mask = _masked(given["--set-xmark"])
-        kept = Bits("&", before, Constant(0xFFFFFFFF & ~mask))
-        return SetField(key, Constant(bits) if mask == 0xFFFFFFFF else Bits("^", kept, Constant(bits)))
-    if "--set-mark" in given:
-        bits, mask = _masked(given["--set-mark"])
-        kept = Bits("&", before, Constant(0xFFFFFFFF & ~mask))
-        return SetField(key, Constant(bits) if mask == 0xFFFFFFFF else Bits("|", kept, Constant(bits)))
+    for option, sign in (("--set-xmark", "^"), ("--set-mark", "|")):
+        if option in given:
+            bits, mask = _masked(given[option])
+            kept = Bits("&", before, Constant(0xFFFFFFFF & ~mask))
+            return SetField(key, Constant(bits) if mask == 0xFFFFFFFF else Bits(sign, kept, Constant(bits)))
     return SetField(key, None)
 
 
