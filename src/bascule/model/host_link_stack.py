@@ -107,10 +107,9 @@ class HostLinks(Struct, frozen=True, kw_only=True, dict=True):
         """The NICs that carry a bridge: those of its uplink and of its further ports, or none."""
         return self.nics_of(bridge.name)
 
-    def handed(self, bridge: Bridge) -> tuple[HostLink, ...]:
+    def handed(self, link: HostLink) -> HostLink | None:
         """The link whose addresses a bridge takes (``address: from-uplink``)."""
-        link = self.link(bridge.uplink) if bridge.from_uplink and bridge.uplink else None
-        return () if link is None else (link,)
+        return self.link(link.uplink) if isinstance(link, Bridge) and link.from_uplink and link.uplink else None
 
     def ways(self, route: HostRoute) -> tuple[RouteHop, ...]:
         """The ways of a route, by a bridge instead of the link that hands its addresses over to it."""
@@ -119,24 +118,22 @@ class HostLinks(Struct, frozen=True, kw_only=True, dict=True):
 
     def effective(self, link: HostLink) -> HostLink:
         """What the host says on a link: its own addresses, routes and name servers, and those handed over to it."""
-        handed = self.handed(link) if isinstance(link, Bridge) else ()
-        return (
-            replace(
-                link,
-                addresses=link.addresses + tuple(a for one in handed for a in one.addresses),
-                dhcp=link.dhcp or any(one.dhcp for one in handed),
-                ipv6=next((one.ipv6 for one in (link, *handed) if one.ipv6 is not None), None),
-                ipv6_privacy=next((one.ipv6_privacy for one in (link, *handed) if one.ipv6_privacy is not None), None),
-                gateways=link.gateways + tuple(g for one in handed for g in one.gateways),
-                metric=next((one.metric for one in (link, *handed) if one.metric is not None), None),
-                unused=link.unused.union(*(one.unused for one in handed)),
-                onlink=any(one.onlink for one in (link, *handed)),
-                routes=link.routes + tuple(r for one in handed for r in one.routes),
-                dns=link.dns + tuple(d for one in handed for d in one.dns),
-                search=link.search + tuple(s for one in handed for s in one.search),
-            )
-            if handed
-            else link
+        one = self.handed(link)
+        if one is None:
+            return link
+        return replace(
+            link,
+            addresses=link.addresses + one.addresses,
+            dhcp=link.dhcp or one.dhcp,
+            ipv6=one.ipv6 if link.ipv6 is None else link.ipv6,
+            ipv6_privacy=one.ipv6_privacy if link.ipv6_privacy is None else link.ipv6_privacy,
+            gateways=link.gateways + one.gateways,
+            metric=one.metric if link.metric is None else link.metric,
+            unused=link.unused | one.unused,
+            onlink=link.onlink or one.onlink,
+            routes=link.routes + one.routes,
+            dns=link.dns + one.dns,
+            search=link.search + one.search,
         )
 
     def tags(self, name: str | None) -> tuple[Vid, ...]:

@@ -151,21 +151,21 @@ def host_endpoint(site: Site, host: Host, observed: HostState | None = None) -> 
     """
     if observed is None:
         return Endpoint(name=host.name, kind=EndpointKind.HOST, nics=tuple(_host_nics(site, host)))
-    declared = {nic.link: nic for nic in _host_nics(site, host)}
-    names = {link.name: name for name, one in host.virtual_networks.items() if (link := existing_bridge(one, observed))}
+    bridges = ((name, existing_bridge(one, observed)) for name, one in host.virtual_networks.items())
+    virtual = {link.name: virtual_segment(host.name, name) for name, link in bridges if link is not None}
     nics = []
     for link in observed.links.values():
         own = tuple(ip_interface(address.ip) for address in link.addresses if not address.is_link_local)
         if not own or link.name == "lo":
             continue
-        known = declared.get(bridge_name(names[link.name]) if link.name in names else link.name)
+        network = None if link.name in virtual else site.network_of_link(host, link.name)
         through = [route for route in observed.routes if route.dev == link.name and route.gateway]
         nics.append(
             EndpointNic(
                 link=link.name,
                 addresses=own,
-                network=known.network if known else None,
-                segment=known.segment if known else None,
+                network=network,
+                segment=virtual.get(link.name, network.name if network else None),
                 gateways=tuple(ip_address(route.gateway) for route in through if route.dst.endswith("/0")),
                 routes=tuple(
                     StaticRoute(to=ip_network(route.dst), via=ip_address(route.gateway), place=NOWHERE)
@@ -175,6 +175,15 @@ def host_endpoint(site: Site, host: Host, observed: HostState | None = None) -> 
             )
         )
     return Endpoint(name=host.name, kind=EndpointKind.HOST, nics=tuple(nics))
+
+
+def declared_endpoint(site: Site, name: str) -> Endpoint | None:
+    """A guest, a machine or a host by its name, as the file has it; None for anybody else."""
+    if name in site.guests:
+        return guest_endpoint(site, name)
+    if name in site.machines:
+        return machine_endpoint(site, name)
+    return host_endpoint(site, site.hosts[name]) if name in site.hosts else None
 
 
 def _host_nics(site: Site, host: Host) -> Iterator[EndpointNic]:

@@ -56,18 +56,19 @@ def forwarding(
 
 def _is_named(site: Site, sources: tuple[str, ...], sender: Endpoint, nic: EndpointNic) -> bool:
     """Whether an endpoint's address on a NIC is one of those that a machine names."""
-    if sender.name in sources or any(sender.name in _hidden_behind(site, name) for name in sources):
+    if sender.name in sources or any(sender.name in hidden_behind(site, name) for name in sources):
         return True
     nets = [subnet for name in sources if name in site.networks for subnet in site.networks[name].subnets]
     return any(place.version == net.version and place.subnet_of(net) for place in nic.places() for net in nets)  # type: ignore[arg-type]  # one family
 
 
-def _hidden_behind(site: Site, name: str) -> Iterator[str]:
+def hidden_behind(site: Site, name: str) -> Iterator[str]:
     """The host under whose address a guest of a NAT network is seen."""
-    guest = site.guests.get(name)
-    for nic in guest.nics if guest is not None else ():
-        network = site.hosts[guest.host].virtual_networks.get(nic.virtual_network or "") if guest is not None else None
-        if guest is not None and network is not None and network.mode is Mode.NAT:
+    if (guest := site.guests.get(name)) is None:
+        return
+    for nic in guest.nics:
+        network = site.hosts[guest.host].virtual_networks.get(nic.virtual_network or "")
+        if network is not None and network.mode is Mode.NAT:
             yield guest.host
 
 

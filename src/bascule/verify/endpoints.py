@@ -9,6 +9,7 @@ from msgspec import Struct, field
 from bascule.model.site import Guest, Machine, Site, virtual_segment
 from bascule.model.values import IpAddress, IpInterface, Mac
 from bascule.probe.domain import ProbeAttachment, ProbeDomain
+from bascule.topology.endpoints import declared_endpoint
 
 
 class EndpointAddress(Struct, frozen=True, kw_only=True):
@@ -52,20 +53,10 @@ class Endpoints(Struct, frozen=True):
         return owner is not None and not any(nic.dhcp for nic in owner.nics) and not self.addresses(name)
 
     def _declared(self, name: str) -> Iterator[EndpointAddress]:
-        owner: Guest | Machine | None = self.site.guests.get(name) or self.site.machines.get(name)
-        if isinstance(owner, Guest):
-            for nic in owner.nics:
-                for address in nic.addresses or self.learned.get(nic.mac, ()):
-                    yield EndpointAddress(endpoint=name, address=address, network=self.site.segment_of(nic))
-        elif owner is not None:
-            for attachment in owner.nics:
-                known = self.learned.get(attachment.mac, ()) if attachment.mac else ()
-                for address in attachment.addresses or known:
-                    yield EndpointAddress(endpoint=name, address=address, network=attachment.network)
-        elif name in self.site.hosts:
-            for host_nic in self.site.hosts[name].nics.values():
-                for address in host_nic.addresses:
-                    yield EndpointAddress(endpoint=name, address=address, network=host_nic.network)
+        endpoint = declared_endpoint(self.site, name)
+        for nic in endpoint.nics if endpoint is not None else ():
+            for address in nic.addresses or self.learned.get(nic.mac, ()):
+                yield EndpointAddress(endpoint=name, address=address, network=nic.segment)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -139,7 +139,9 @@ def _arrow(site: Site, machine: Machine) -> Arrow | None:
         elif source in site.machines:
             origins += [nic.network for nic in site.machines[source].nics]
         elif source in site.hosts:
-            origins += [nic.network for nic in site.hosts[source].nics.values() if nic.network]
+            host = site.hosts[source]
+            found = (site.network_of_link(host, link.name) for link in host.speakers())
+            origins += [network.name for network in found if network is not None]
     own = {nic.network for nic in machine.nics}
     origins = [name for name in dict.fromkeys(origins) if name in own and name != rule.to]
     return Arrow(machine=machine_id(machine.name), sources=rule.sources, origins=tuple(origins), to=rule.to)

@@ -150,9 +150,12 @@ class Reachability(Struct, frozen=True, kw_only=True):
         return tuple(found.values())
 
 
-def worst(results: list[Certainty]) -> Certainty:
+def worst(results: Iterable[Certainty]) -> Certainty:
     """What several legs say together."""
-    for one in (Certainty.NO, Certainty.UNKNOWN, Certainty.PERHAPS):
-        if one in results:
-            return one
-    return Certainty.YES
+    return max(results, key=lambda one: one.rank, default=Certainty.YES)
+
+
+def of_range(results: Iterable[Certainty]) -> Certainty:
+    """What the parts of a range of ports say together: perhaps, where not all have the same answer."""
+    found = set(results)
+    return found.pop() if len(found) == 1 else Certainty.PERHAPS

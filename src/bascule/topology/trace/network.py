@@ -42,6 +42,11 @@ class KnownNeighbour(Struct, frozen=True, kw_only=True):
     mac: int
     failed: bool = False
 
+    @property
+    def version(self) -> int:
+        """4 or 6, by the address."""
+        return 4 if self.address < 1 << 32 else 6
+
 
 class BalancedService(Struct, frozen=True, kw_only=True):
     """A service of IPVS: ``protocol`` is the number in the IP header; ``port`` 0 stands for all."""

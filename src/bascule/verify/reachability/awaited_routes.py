@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bascule.model.host_links import LISTENING, Bridge, HostLink
+from bascule.model.host_links import LISTENING, HostLink
 from bascule.model.site import Host, Network, Site
 from bascule.model.state import HostState
 from bascule.topology.trace.routing import AwaitedRoutes
@@ -39,8 +39,8 @@ def _comes_from_others(link: HostLink, version: int, network: Network | None) ->
 
 def _is_found(host: Host, link: HostLink) -> bool:
     """Whether a bridge takes over the addresses of a NIC of which the file has none: those that are there."""
-    taken = host.handed(link) if isinstance(link, Bridge) else ()
-    return bool(taken) and not any(one.has_address for one in taken)
+    taken = host.handed(link)
+    return taken is not None and not taken.has_address
 
 
 def _subnets(network: Network | None, version: int) -> tuple[tuple[int, int, int], ...]:

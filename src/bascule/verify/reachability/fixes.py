@@ -21,7 +21,15 @@ from bascule.topology.trace.rules.words import tool_of
 from bascule.verify import firewalld
 from bascule.verify.reachability.participant import Participant
 from bascule.verify.reachability.places import LibvirtForward
-from bascule.verify.reachability.program_edits import Edit, is_firewallds, of_firewalld, of_libvirt, of_ufw, test_of
+from bascule.verify.reachability.program_edits import (
+    Edit,
+    is_firewallds,
+    of_firewalld,
+    of_libvirt,
+    of_ufw,
+    test_of,
+    with_lines,
+)
 from bascule.verify.reachability.question import AnsweredQuestion, ask, ask_each_port, worst_port
 
 MOST_PARTIES = 24  # with whom it is tried what else an edit opens
@@ -255,7 +263,7 @@ def _opened(
     if owned and (in_ufw := of_ufw(blocker, chain, rules, options, line)) is not None:
         return in_ufw
     command = _inserted(chain, words, options, blocker)
-    return Edit((command,), lambda network: replace(network, rules=_with_first(network.rules, chain, line)))
+    return Edit((command,), with_lines(chain, lambda lines: (line, *lines)))
 
 
 def _of_range(asked: AnsweredQuestion, service: Service) -> AnsweredQuestion:
@@ -305,11 +313,6 @@ def _inserted(chain: RuleChain, words: Sequence[str], options: Sequence[str], bl
 
 def _jumps_to(chain: RuleChain, *names: str) -> bool:
     return any(isinstance(part, Decision) and part.target in names for line in chain.lines for part in line.parts)
-
-
-def _with_first(rules: Rules, chain: RuleChain, line: RuleLine) -> Rules:
-    own = rules.chains[chain.key]
-    return rules.with_chains({**rules.chains, chain.key: replace(own, lines=(line, *own.lines))})
 
 
 def _as_nft(key: str, value: Atom | tuple[int, int], blocker: Blocker) -> str:

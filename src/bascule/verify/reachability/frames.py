@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from ipaddress import IPv4Address, IPv6Address, ip_interface
+from ipaddress import ip_address, ip_interface
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -47,7 +47,7 @@ def ask_frames(found: WhyAnswer, here: Namespace) -> FrameVerdict:
     asked, service = found.asked, found.service
     if asked.source is None and asked.target is None:
         return _not_asked("what this host sends to itself is on no wire")
-    address = IPv4Address(asked.address) if asked.version == 4 else IPv6Address(asked.address)
+    address = ip_address(text_of(asked.version, asked.address))
     link = found.network.link(asked.source.port) if asked.source is not None else None
     if link is not None and link.options.kind in {"tun", "macvtap"}:
         return _by_agent(found, link.name, address)

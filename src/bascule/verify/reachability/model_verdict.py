@@ -10,7 +10,7 @@ from bascule.errors import UsageFault
 from bascule.model.ruleset.owners import owner
 from bascule.model.site import Expectation
 from bascule.topology.sweep.port_ranges import told_apart
-from bascule.topology.trace.answer import Blocker, Certainty
+from bascule.topology.trace.answer import Blocker, Certainty, of_range
 from bascule.topology.trace.ends.wire_ends import ASSUMED_MAC
 from bascule.verify.reachability.other_hosts import decisive, hosts_between, parts
 from bascule.verify.reachability.participant import AskedHost
@@ -66,9 +66,7 @@ def _of_both(between: Sequence[AskedHost], wish: Expectation) -> ModelVerdict:
         told = [decisive(parts(between, wish.source, wish.target, one))[1] for one in asked]
     except UsageFault as fault:
         return ModelVerdict(result=Certainty.UNKNOWN, words=fault.problems[0].message)
-    results = {one.answer.result for one in told}
-    result = results.pop() if len(results) == 1 else Certainty.PERHAPS
-    return ModelVerdict(result=result, words=_words(told), asked=tuple(told))
+    return ModelVerdict(result=of_range(one.answer.result for one in told), words=_words(told), asked=tuple(told))
 
 
 def _by(given: AskedHost, wish: Expectation) -> ModelVerdict | None:
@@ -82,8 +80,7 @@ def _by(given: AskedHost, wish: Expectation) -> ModelVerdict | None:
         told = ask_each_port(given.network, given.known, by, of, wish.service)
     except UsageFault as fault:  # no address of one family is known
         return ModelVerdict(result=Certainty.UNKNOWN, words=fault.problems[0].message)
-    results = [one.answer.result for one in told]
-    result = results[0] if len(set(results)) == 1 else Certainty.PERHAPS
+    result = of_range(one.answer.result for one in told)
     words = "; ".join(given.network.rules.unread) if result is Certainty.UNKNOWN else ""
     return ModelVerdict(result=result, words=words or _words(told), asked=tuple(told))
 

@@ -18,6 +18,7 @@ from bascule.topology.graph import Topology
 from bascule.topology.layer2 import Tags, inside
 from bascule.topology.layer2 import outside as leaving
 from bascule.topology.trace.network import HostNetwork, WireEnd
+from bascule.topology.trace.packet import text_of
 from bascule.topology.trace.rules.values import mac as mac_number
 from bascule.verify.reachability.participant import Participant
 from bascule.verify.reachability.routers import handed_on
@@ -88,7 +89,7 @@ def learned_addresses(network: HostNetwork) -> dict[int, tuple[tuple[int, int], 
     found: dict[int, tuple[tuple[int, int], ...]] = {}
     for one in network.neighbours:
         if one.mac and not one.failed:
-            found[one.mac] = (*found.get(one.mac, ()), (4 if one.address < 1 << 32 else 6, one.address))
+            found[one.mac] = (*found.get(one.mac, ()), (one.version, one.address))
     return found
 
 
@@ -366,20 +367,19 @@ def _own_prefix(end: WireEnd, version: int, number: int) -> int | None:
 def heard(network: HostNetwork, owned: Collection[tuple[int, int]]) -> Iterator[WireEnd]:
     """Those whom the host has heard, on links of its own, at addresses that are not ``owned`` by who is known."""
     for one in network.neighbours:
-        version = 4 if one.address < 1 << 32 else 6
         link = network.link(one.link)
-        if not one.mac or one.failed or link is None or (version, one.address) in owned:
+        if not one.mac or one.failed or link is None or (one.version, one.address) in owned:
             continue
         entry = network.entry(link.name, one.mac) if link.is_bridge else None
         if entry is None and link.is_bridge:
             continue
-        length, gateway = _subnet(network, link.name, version, one.address)
+        length, gateway = _subnet(network, link.name, one.version, one.address)
         yield WireEnd(
-            name=str(ipaddress.IPv4Address(one.address) if version == 4 else ipaddress.IPv6Address(one.address)),
+            name=text_of(one.version, one.address),
             port=entry.port if entry is not None else link.name,
             mac=one.mac,
-            addresses=((one.address, version, length),),
-            gateways={version: gateway} if gateway and gateway != one.address else {},
+            addresses=((one.address, one.version, length),),
+            gateways={one.version: gateway} if gateway and gateway != one.address else {},
             routes_known=False,
             outside=True,
         )

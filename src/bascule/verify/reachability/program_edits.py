@@ -49,7 +49,7 @@ def of_firewalld(blocker: Blocker, chain: RuleChain, rules: Rules, *, exact: boo
     hook = chain.base.hook if chain.base is not None else ""
     if hook == "prerouting" and blocker.hit is not None:
         line = blocker.hit.line
-        return Edit(firewalld.NO_REVERSE_PATH, _with(blocker.hit.chain, lambda lines: _without(lines, line)))
+        return Edit(firewalld.NO_REVERSE_PATH, with_lines(blocker.hit.chain, lambda lines: _without(lines, line)))
     if hook not in HOOKS:
         return None
     return _policy(blocker, chain, rules, hook) if exact else _zone(blocker, chain, rules, hook)
@@ -76,7 +76,7 @@ def _policy(blocker: Blocker, chain: RuleChain, rules: Rules, hook: str) -> Edit
     rule = f"rule family=ipv{version} source address={one} destination address={other} {what} accept"
     line = _accept({**values})
     commands = (*firewalld.policy(name, ingress, egress, rule), firewalld.RELOAD)
-    return Edit(commands, _with(start, lambda lines: (line, *lines)))
+    return Edit(commands, with_lines(start, lambda lines: (line, *lines)))
 
 
 def _zone(blocker: Blocker, chain: RuleChain, rules: Rules, hook: str) -> Edit | None:
@@ -91,7 +91,10 @@ def _zone(blocker: Blocker, chain: RuleChain, rules: Rules, hook: str) -> Edit |
         return None
     into = _line({"meta iifname": bridge}, Decision("goto", f"filter_FWD_{zone}"))
     within = _accept({"meta oifname": bridge})
-    dispatch, forward = _with(zones, lambda lines: (into, *lines)), _with(allow, lambda lines: (*lines, within))
+    dispatch, forward = (
+        with_lines(zones, lambda lines: (into, *lines)),
+        with_lines(allow, lambda lines: (*lines, within)),
+    )
     commands = (*firewalld.bridged(zone, str(bridge)), firewalld.RELOAD)
     return Edit(commands, lambda network: forward(dispatch(network)))
 
@@ -139,7 +142,7 @@ def of_ufw(blocker: Blocker, chain: RuleChain, rules: Rules, options: Sequence[s
     if {"-s", "-d", "-p"} & told.keys():
         parts.append(f"from {told['-s'][0] if '-s' in told else 'any'} to {told['-d'][0] if '-d' in told else 'any'}")
     parts += [f"port {told['-p'][2]}"] if "-p" in told else []
-    return Edit((" ".join(parts),), _with(user, lambda lines: (line, *lines) if first else (*lines, line)))
+    return Edit((" ".join(parts),), with_lines(user, lambda lines: (line, *lines) if first else (*lines, line)))
 
 
 def _with_mode(network: HostNetwork, bridge: str, mode: str) -> HostNetwork:
@@ -188,7 +191,9 @@ def _without(lines: Sequence[RuleLine], gone: RuleLine) -> Lines:
     return tuple(line for line in lines if line != gone)
 
 
-def _with(chain: RuleChain, change: Callable[[Lines], Lines]) -> Callable[[HostNetwork], HostNetwork]:
+def with_lines(chain: RuleChain, change: Callable[[Lines], Lines]) -> Callable[[HostNetwork], HostNetwork]:
+    """The host with other lines in a chain."""
+
     def apply(network: HostNetwork) -> HostNetwork:
         own = network.rules.chains[chain.key]
         chains = {**network.rules.chains, chain.key: replace(own, lines=change(own.lines))}

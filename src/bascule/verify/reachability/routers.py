@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
-from bascule.model.site import Machine, Mode, Site
+from bascule.model.site import Machine, Site
+from bascule.topology.routers import hidden_behind
 from bascule.topology.trace.network import AddressGroup, ForwardedTraffic
 from bascule.verify.reachability.participant import Participant
 
@@ -38,18 +39,7 @@ def _group(site: Site, names: Iterable[str], known: Mapping[str, Participant]) -
     for name in names:
         network = site.networks.get(name)
         ranges += [(one.version, int(one[0]), int(one[-1])) for one in (network.subnets if network else ())]
-        for other in (name, *_hidden_behind(site, name)):
+        for other in (name, *hidden_behind(site, name)):
             party = known.get(other)
             ranges += [(version, number, number) for version, number in (party.addresses if party else ())]
     return AddressGroup(networks=frozenset(name for name in names if name in site.networks), ranges=tuple(ranges))
-
-
-def _hidden_behind(site: Site, name: str) -> Iterator[str]:
-    """The host under whose address a guest of a NAT network is seen."""
-    guest = site.guests.get(name)
-    if guest is None:
-        return
-    for nic in guest.nics:
-        network = site.hosts[guest.host].virtual_networks.get(nic.virtual_network or "")
-        if network is not None and network.mode is Mode.NAT:
-            yield guest.host

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from ipaddress import ip_interface
+from ipaddress import ip_address, ip_interface
 from types import MappingProxyType
 
 from msgspec import Struct
@@ -39,7 +39,7 @@ def check_routing(
     namespace = probe_domain.hosts[host.name]
     by_file, by_routes = (
         [one for one in some if _is_played(one, probe_domain, endpoints)]
-        for some in (_gateways(host), _other_gateways(state))
+        for some in (declared_gateways(host), _other_gateways(state))
     )
     near = [*_on_networks(site, host, endpoints)]
     targets = {one.address: one for one in (*by_routes, *near, *by_file)}  # what the file says goes before what stands
@@ -120,27 +120,24 @@ def _links(own: Sequence[ProbeAttachment], network: str | None, address: IpAddre
     return frozenset() if mine else frozenset(one.link for one in near)
 
 
-def _gateways(host: Host) -> Iterator[RouteTarget]:
-    """The host's own gateways, on the link where the file has them: the bridge, if its uplink's address moved there."""
-    for nic in host.nics.values():
-        over = next((x.name for x in host.bridges.values() if x.from_uplink and x.uplink == nic.name), nic.name)
-        for gateway in nic.gateways:
-            yield RouteTarget(what=f"gateway {gateway}", address=gateway, links=frozenset({over}))
-    for bridge in host.bridges.values():
-        for gateway in bridge.gateways:
-            yield RouteTarget(what=f"gateway {gateway}", address=gateway, links=frozenset({bridge.name}))
+def declared_gateways(host: Host) -> Iterator[RouteTarget]:
+    """The host's own gateways, each on the links where the file has them: a bridge, if its uplink's address moved."""
+    return _by_gateway((gateway, link.name) for link in host.speakers() for gateway in host.effective(link).gateways)
 
 
 def _other_gateways(state: HostState) -> Iterator[RouteTarget]:
     """What a lease or an advertisement gave, and what stands that the file does not say, each over all its links."""
-    found: dict[IpAddress, frozenset[str]] = {}
-    for route in state.routes:
-        if route.dst in {"0.0.0.0/0", "::/0"} and route.gateway and route.table == "main":
-            address = ip_interface(route.gateway).ip
-            if not address.is_link_local:
-                found[address] = found.get(address, frozenset()) | {route.dev}
-    for address, links in found.items():
-        yield RouteTarget(what=f"gateway {address}", address=address, links=links)
+    routes = (route for route in state.routes if route.dst in {"0.0.0.0/0", "::/0"} and route.gateway)
+    found = ((ip_address(route.gateway), route.dev) for route in routes if route.table == "main")
+    return _by_gateway((gateway, dev) for gateway, dev in found if not gateway.is_link_local)
+
+
+def _by_gateway(found: Iterable[tuple[IpAddress, str]]) -> Iterator[RouteTarget]:
+    links: dict[IpAddress, list[str]] = {}
+    for gateway, link in found:
+        links.setdefault(gateway, []).append(link)
+    for gateway, names in links.items():
+        yield RouteTarget(what=f"gateway {gateway}", address=gateway, links=frozenset(names))
 
 
 def _is_played(target: RouteTarget, probe_domain: ProbeDomain, endpoints: Endpoints) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -12,7 +12,7 @@ from bascule.errors import UsageFault
 from bascule.model.values import Service
 from bascule.topology.sweep.port_ranges import told_apart
 from bascule.topology.sweep.sweep import Exchange, Sweep, exchange_of
-from bascule.topology.trace.answer import Certainty, worst
+from bascule.topology.trace.answer import Certainty, of_range, worst
 from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.packet import Traffic
 from bascule.topology.trace.rules.lines import Translate
@@ -176,16 +176,9 @@ def _each(found: Exchange, changed: Callable[[Certainty], Certainty]) -> Exchang
 
 def _together(told: Sequence[PairAnswer]) -> PairAnswer:
     """What is said of a range of ports: perhaps, where not all have the same answer."""
-
-    def alike(results: Iterable[Certainty]) -> Certainty:
-        found = set(results)
-        return found.pop() if len(found) == 1 else Certainty.PERHAPS
-
     each = [one.exchange for one in told]
-    exchange = Exchange(
-        alike(one.result for one in each), alike(one.request for one in each), alike(one.reply for one in each)
-    )
-    return PairAnswer(exchange, alike(one.large for one in told))
+    kinds = ([one.result for one in each], [one.request for one in each], [one.reply for one in each])
+    return PairAnswer(Exchange(*map(of_range, kinds)), of_range(one.large for one in told))
 
 
 def _order(found: Exchange) -> tuple[int, ...]:
