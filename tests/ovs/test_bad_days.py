@@ -162,6 +162,23 @@ def test_a_data_base_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.Mo
             observe(f"{tmp_path}/db.sock")
 
 
+def test_what_came_or_went_since_it_was_read_is_named(base: tuple[str, int]) -> None:
+    """The index of names refuses a row that somebody else made meanwhile; ports of a bridge that has gone are none."""
+    path, _ = base
+    old = observe(path)
+    new = with_ports(old, 3)
+    ask(path, transaction(old, new))
+    change = Change(subject="big", action="create a bridge of Open vSwitch", reason="")
+    with pytest.raises(CommandFailed, match="'[bp].*' of Open vSwitch has come since it was read; nothing was done"):
+        effects._transact(path, transaction(old, new), change)
+    seen = observe(path)
+    subprocess.run(("ovs-vsctl", f"--db=unix:{path}", "--no-wait", "del-br", "big"), check=True)
+    more = replace(seen, ports=with_ports(seen, 4).ports)
+    with pytest.raises(CommandFailed, match="has been changed since it was read; nothing was done"):
+        effects._transact(path, transaction(seen, more), change)
+    assert not observe(path).ports
+
+
 def test_a_full_disk_a_port_of_another_bridge_and_a_lock(
     lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,6 +82,16 @@ def test_a_transaction_waits_for_what_it_alters_and_no_more() -> None:
     assert changed["row"] == {"tag": 0}
 
 
+def test_a_transaction_grows_by_two_rows_for_each_port() -> None:
+    """An operation is a scan of its table: what joins a bridge does so in one, or with the bridge's own row."""
+    new = state(*(port(f"p{number}") for number in range(50)))
+    made = transaction(state(), new)[1:]
+    assert [one["op"] for one in made].count("insert") == 101
+    assert len(made) == 101 + 2
+    more = transaction(new, state(*new.ports.values(), *(port(f"q{number}") for number in range(50))))[1:]
+    assert len(more) == 100 + 4  # that the bridge is there, and has them
+
+
 def test_vlan_0_of_a_new_port_is_said() -> None:
     made = transaction(state(port("a")), state(port("a"), port("z", tag=0)))
     (row,) = (one["row"] for one in made[1:] if one["op"] == "insert" and one["table"] == "Port")

@@ -10,7 +10,7 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,17 +39,22 @@ def ask(path: str, parameters: list[Any], *, wait_s: float = 0.0) -> list[dict[s
     return results
 
 
-def is_done(path: str, number: int, *, wait_s: float) -> bool:
-    """Whether ovs-vswitchd has done what the database said at its change of this number; waits for that.
+def refused_links(path: str, number: int, *, wait_s: float) -> dict[str, str] | None:
+    """The interfaces that ovs-vswitchd could not open, with what it says, if its version does.
 
-    The database answers when it is so (RFC 7047, 5.2.6): to ask again and again would take ovs-vswitchd's time.
+    None where it has not done within ``wait_s`` what the database said at its change of this number. The database
+    answers when it is so (RFC 7047, 5.2.6): to ask again and again would take ovs-vswitchd's time.
     Raises OSError, ValueError.
     """
     behind = {
         "op": "wait", "timeout": round(1000 * wait_s), "table": "Open_vSwitch", "where": [["cur_cfg", "<", number]],
         "columns": ["cur_cfg"], "until": "==", "rows": [],
     }  # fmt: skip
-    return not ask(path, ["Open_vSwitch", behind], wait_s=wait_s)[0].get("error")
+    wrong = {**_select("Interface", ["name", "error"]), "where": [["error", "!=", ["set", []]]]}
+    done, *found = ask(path, ["Open_vSwitch", behind, wrong], wait_s=wait_s)
+    if done.get("error"):
+        return None
+    return {row["name"]: str(row["error"]) for each in found for row in (each or {}).get("rows", ())}
 
 
 def switch_ports(namespace: Namespace | None) -> dict[str, str]:
@@ -87,36 +92,36 @@ def tree_states(namespace: Namespace | None) -> Iterator[tuple[str, str, str]]:
         return
 
 
-def refused_links(path: str) -> dict[str, str]:
-    """The interfaces that ovs-vswitchd could not open, with what it says, if its version does.
-
-    Raises OSError, ValueError.
-    """
-    wrong = {**_select("Interface", ["name", "error"]), "where": [["error", "!=", ["set", []]]]}
-    return {row["name"]: str(row["error"]) for row in ask(path, ["Open_vSwitch", wrong])[0].get("rows", ())}
-
-
 def _call(path: str, method: str, parameters: list[Any], within_s: float | None = None) -> Any:
+    return _calls(path, [(method, parameters)], within_s)[0]
+
+
+def _calls(path: str, asked: Sequence[tuple[str, list[Any]]], within_s: float | None = None) -> list[Any]:
+    """The answers to several questions, asked at once."""
     with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as door:
         limit_s = ANSWER_S if within_s is None else within_s
         door.settimeout(limit_s)
         door.connect(path)
-        door.sendall(json.dumps({"method": method, "params": parameters, "id": 0}).encode())
+        texts = (json.dumps({"method": method, "params": words, "id": at}) for at, (method, words) in enumerate(asked))
+        door.sendall("".join(texts).encode())
+        answers: list[Any] = []
         decoder, text = json.JSONDecoder(), b""
-        while True:
+        while len(answers) < len(asked):
             _await_answer(door, limit_s)
             received = door.recv(1 << 20)
             if not received:
                 raise ConnectionResetError("it hung up")
             text += received
-            if not text.endswith(b"}"):
-                continue  # a thousand ports come in many pieces
-            with contextlib.suppress(ValueError):
-                answer, _ = decoder.raw_decode(text.decode())
-                break
-    if answer.get("error"):
-        raise ValueError(f"it refuses: {answer['error']}")
-    return answer["result"]
+            if text.endswith(b"}"):  # a thousand ports come in many pieces
+                whole, at = text.decode(), 0
+                with contextlib.suppress(ValueError):
+                    while at < len(whole):
+                        answer, at = decoder.raw_decode(whole, at)
+                        answers.append(answer)
+                text = whole[at:].encode()
+    if refused := next((one["error"] for one in answers if one.get("error")), None):
+        raise ValueError(f"it refuses: {refused}")
+    return [one["result"] for one in answers]
 
 
 def _await_answer(door: socket.socket, limit_s: float) -> None:
@@ -165,7 +170,7 @@ class Daemons(NamedTuple):
         """
         if self.control is None:
             return HELD if self.pid else "does not run"
-        if not self.control or not self.pid:
+        if not self.control or not self.pid or not self.is_idle:
             return ""
         try:
             answers = _in_time(self, lambda wait_s: _call(self.control or "", "version", [], wait_s))
@@ -178,7 +183,7 @@ class Daemons(NamedTuple):
         if done >= asked or self.trouble:
             return self.trouble
         with contextlib.suppress(OSError, ValueError):
-            if _in_time(self, lambda wait_s: is_done(self.socket, asked, wait_s=wait_s) or None):
+            if _in_time(self, lambda wait_s: refused_links(self.socket, asked, wait_s=wait_s)):
                 return ""
         left = "change" if asked - done == 1 else f"{asked - done} changes"
         return f"has not done the last {left} of its database"
@@ -303,9 +308,9 @@ def forwarding(namespace: Namespace | None = None) -> Iterator[tuple[str, str, i
         bridges, ports, interfaces = (each["rows"] for each in rows)
         own = {row["_uuid"][1]: (str(row["ofport"]), row["name"]) for row in interfaces}
         below = {row["_uuid"][1]: [own[uuid] for uuid in _uuids(row["interfaces"])] for row in ports}
-        for bridge in bridges:
+        texts = _calls(found.control, [("fdb/show", [bridge["name"]]) for bridge in bridges])
+        for bridge, table in zip(bridges, texts, strict=True):
             names = dict(each for uuid in _uuids(bridge["ports"]) for each in below[uuid])
-            table = _call(found.control, "fdb/show", [bridge["name"]])
             for line in str(table).splitlines()[1:]:
                 port, vlan, mac, age = line.split()[:4]
                 if port in names:
@@ -314,22 +319,22 @@ def forwarding(namespace: Namespace | None = None) -> Iterator[tuple[str, str, i
         return
 
 
-def flows(namespace: Namespace | None = None) -> tuple[str, ...]:
-    """The bridges that have other rules of OpenFlow than to learn as a switch does; none where nobody can be asked."""
-    found = daemons(namespace)
+def flows(bridges: Iterable[str], namespace: Namespace | None = None) -> tuple[str, ...]:
+    """Of some bridges, those that have other rules of OpenFlow than to learn as a switch does.
+
+    None where nobody can be asked.
+    """
+    found, names = daemons(namespace), list(bridges)
     if found is None or not found.control:
         return ()
-    told: list[str] = []
     try:
-        (bridges,) = ask(found.socket, ["Open_vSwitch", _select("Bridge", ["name"])])
-        for row in bridges["rows"]:
-            text = str(_call(found.control, "bridge/dump-flows", [row["name"]]))
-            rules = [line for line in text.splitlines() if line and not line.startswith(HIDDEN)]
-            if [_COUNTERS.sub("", line) for line in rules] != [LEARNS]:
-                told.append(row["name"])
-    except (OSError, ValueError, KeyError):
+        texts = _calls(found.control, [("bridge/dump-flows", [name]) for name in names])
+    except (OSError, ValueError):
         return ()
-    return tuple(told)
+    lines = ([one for one in str(text).splitlines() if one and not one.startswith(HIDDEN)] for text in texts)
+    return tuple(
+        name for name, own in zip(names, lines, strict=True) if [_COUNTERS.sub("", one) for one in own] != [LEARNS]
+    )
 
 
 def passes(bridge: str, flow: str, namespace: Namespace | None = None) -> bool | None:

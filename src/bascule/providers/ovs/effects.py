@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 from bascule.errors import CommandFailed, Problem
@@ -18,10 +19,12 @@ from bascule.providers.ovs.observe import look, rebinding
 from bascule.providers.ovs.state import SwitchState
 from bascule.providers.ovs.transaction import interfaces_in
 from bascule.system.net.netns import Namespace
-from bascule.system.openvswitch import OFCTL, ask, daemons, door, failed, is_done, refused_links, settle
+from bascule.system.openvswitch import OFCTL, ask, daemons, door, failed, refused_links, settle
 from bascule.system.run import run
 
 JOURNAL = "/etc/openvswitch/conf.db"  # as packages have it; programs name themselves in its records
+WHO = f"the last records of 'ovsdb-tool -m show-log {JOURNAL}' say who changed it"
+_TAKEN = re.compile(r'rows in "(\w+)" table to have identical values \("?([^)"]+)"?\) for index')  # ovsdb/transaction.c
 LOOK_S = 1.0  # between two looks at whether ovs-vswitchd still runs and works
 AWAKE_S = 4.0  # how long it may do nothing though it answers: then it has seen what its database says
 IDLE_S = 20  # how long it may do nothing at all: on a busy machine hundreds of ports take it longer than that
@@ -36,7 +39,7 @@ class OvsEffects(PlainEffects):
 
     def execute(self, batch: Batch, *, where: LiveHost, keep: Sequence[int]) -> tuple[Note, ...]:
         """The transaction, and wait until ovs-vswitchd has done it. Raises CommandFailed with what it says."""
-        made: list[str] = []
+        made: set[str] = set()
         plugged: set[str] = set()
         loaded = False
         for command, change in zip(batch.commands, batch.changes, strict=True):
@@ -44,7 +47,7 @@ class OvsEffects(PlainEffects):
                 _, remote, words = command.words
                 parameters = json.loads(words)
                 _transact(remote.removeprefix("unix:"), parameters, change)
-                made += interfaces_in(parameters)
+                made.update(interfaces_in(parameters))
             elif command.tool == "ovs-ofctl":
                 _must_answer(change, where.namespace)
                 where.run((command.tool, *command.words), stdin=command.stdin, keep=keep)
@@ -54,8 +57,7 @@ class OvsEffects(PlainEffects):
                 plugged.update(command.words)
             else:
                 path = command.words[0].removeprefix("--db=unix:")
-                _await(path, int(command.words[-1].removeprefix("cur_cfg>=")), change, where.namespace)
-                _see(path, made)
+                _see(_await(path, int(command.words[-1].removeprefix("cur_cfg>=")), change, where.namespace), made)
         if plugged:
             self._hear(plugged, where, keep)
             bind_ports(where.namespace)
@@ -108,8 +110,11 @@ def _refusals(operations: Sequence[dict[str, Any]], results: Iterable[Any], chan
         told = operations[number] if number < len(operations) else {}
         if told.get("op") == "wait" and result["error"] == "timed out":
             message = f"{_subject(told)} has been changed since it was read; nothing was done"
-            hint = f"run it again; the last records of 'ovsdb-tool -m show-log {JOURNAL}' say who changed it"
-            yield Problem("OPENVSWITCH-CHANGED", message, hint=hint)
+            yield Problem("OPENVSWITCH-CHANGED", message, hint=f"run it again; {WHO}")
+            continue
+        if taken := _TAKEN.search(words):
+            message = f"{taken[1].lower()} '{taken[2]}' of Open vSwitch has come since it was read; nothing was done"
+            yield Problem("OPENVSWITCH-CHANGED", message, hint=f"run it again; {WHO}")
             continue
         step, hint = f"{change.subject}: {change.action}", "see 'ovs-vsctl show'"
         message = f"{step}: Open vSwitch says '{words}'; nothing was done"
@@ -128,12 +133,12 @@ def _subject(wait: dict[str, Any]) -> str:
     return f"{kind} '{named}' of Open vSwitch" if named else f"a {kind} of Open vSwitch ({columns})"
 
 
-def _await(path: str, number: int, change: Change, namespace: Namespace | None) -> None:
-    """Until ovs-vswitchd has done the change. Raises CommandFailed at once where it runs no more."""
+def _await(path: str, number: int, change: Change, namespace: Namespace | None) -> dict[str, str]:
+    """Until ovs-vswitchd has done the change: what it could not open. Raises CommandFailed where it runs no more."""
     begun = active = time.monotonic()
     worked = 0
     try:
-        while not is_done(path, number, wait_s=LOOK_S):
+        while (refused := refused_links(path, number, wait_s=LOOK_S)) is None:
             now, found = time.monotonic(), daemons(namespace)
             if found is not None and found.worked != worked:
                 worked, active = found.worked, now
@@ -149,6 +154,7 @@ def _await(path: str, number: int, change: Change, namespace: Namespace | None) 
                 raise _dead(change, why)
     except (OSError, ValueError) as error:
         raise failed(path, error) from error
+    return refused
 
 
 def _must_answer(change: Change, namespace: Namespace | None) -> None:
@@ -163,17 +169,12 @@ def _dead(change: Change, why: str) -> CommandFailed:
     return CommandFailed(Problem("OPENVSWITCH-DEAD", message, hint="see 'systemctl status openvswitch-switch'"))
 
 
-def _see(path: str, made: Iterable[str]) -> None:
+def _see(refused: Mapping[str, str], made: Collection[str]) -> None:
     """See that ovs-vswitchd could open what was made. Raises CommandFailed with what it says."""
-    wanted = set(made)
-    try:
-        errors = refused_links(path) if wanted else {}
-    except (OSError, ValueError) as error:
-        raise failed(path, error) from error
     problems = [
         Problem("OPENVSWITCH-DEVICE", f"{name}: Open vSwitch says '{words}'", hint=f"see 'ip -d link show {name}'")
-        for name, words in errors.items()
-        if name in wanted
+        for name, words in refused.items()
+        if name in made
     ]
     if problems:
         raise CommandFailed(*problems)

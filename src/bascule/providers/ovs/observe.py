@@ -145,7 +145,7 @@ def all_rules(namespace: Namespace | None, part: SwitchState) -> dict[str, tuple
         unknown = LoadedRule(0, 0, flow(0, 0, "", f"{NOT_KNOWN}: ovs-vswitchd {part.seen.trouble}"))
         return dict.fromkeys(part.bridges, (unknown,))
     try:
-        told = rules_of(part.socket, flows(namespace))
+        told = rules_of(part.socket, flows(part.bridges, namespace))
     except (CommandFailed, NotPermitted, MissingTool):
         return {}
     return {name: tuple(read_flows(listing)) for name, (_, listing) in told.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from types import UnionType
 from typing import Any, get_args, get_type_hints
 
@@ -126,23 +126,25 @@ def _several(value: Any) -> tuple[Any, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
-_types: dict[str, Mapping[str, Any]] = {}  # of the columns, by kind of row
+_known: dict[str, Mapping[str, Callable[[Any], Any] | None]] = {}  # by kind of row
 
 
-def _hints(kind: type[Any]) -> Mapping[str, Any]:
-    """The types of a kind's columns, looked up once: there are thousands of rows."""
-    return _types.get(kind.__name__) or _types.setdefault(kind.__name__, get_type_hints(kind))
+def _converters(kind: type[Any]) -> Mapping[str, Callable[[Any], Any] | None]:
+    """What makes of a datum the value of a column: where it may be empty, or have several, a set of one is no tuple."""
+    found: dict[str, Callable[[Any], Any] | None] = {}
+    hints = get_type_hints(kind)
+    for name in kind.columns:
+        optional = isinstance(hints[name], UnionType) and type(None) in get_args(hints[name])
+        several = getattr(hints[name], "__origin__", None) is tuple
+        found[name] = _one_or_none if optional else _several if several else None
+    return found
+
+
+def _one_or_none(value: Any) -> Any:
+    return None if value == () else value
 
 
 def _row(kind: type[Any], row: Mapping[str, Any], **rest: Any) -> Any:
-    hints = _hints(kind)
-    return kind(name=row["name"], **{name: _as(hints[name], row[name]) for name in kind.columns if name in row}, **rest)
-
-
-def _as(hint: Any, value: Any) -> Any:
-    """An optional column is a set of none or one; one that may have many stays a tuple."""
-    if isinstance(hint, UnionType) and type(None) in get_args(hint):
-        return None if value == () else value
-    if getattr(hint, "__origin__", None) is tuple:
-        return _several(value)
-    return value
+    converters = _known.get(kind.__name__) or _known.setdefault(kind.__name__, _converters(kind))
+    known = {name: to(row[name]) if to else row[name] for name, to in converters.items() if name in row}
+    return kind(name=row["name"], **known, **rest)

@@ -219,6 +219,8 @@ def plain(value: Any) -> Any:
     if not isinstance(value, list):
         return value
     kind, content = value
+    if not content:  # as nearly all of thousands
+        return {} if kind == "map" else ()
     if kind == "map":
         return {str(key): plain(item) for key, item in content}
     return tuple(sorted(map(plain, content))) if kind == "set" else content

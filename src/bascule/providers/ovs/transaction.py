@@ -1,7 +1,7 @@
 """One transaction of OVSDB that leads from one state of the switches to another, or does nothing at all. Pure.
 
 It waits first for the rows as they were observed (RFC 7047, 5.2.6, with a timeout of 0): where one has changed since,
-the database refuses the whole.
+the database refuses the whole, as it does where a name that a new row gets has been taken: names are its indexes.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from bascule.providers.ovs.state import (
 )
 
 Json = dict[str, Any]
+HELD = ("ports", "mirrors")  # the columns of a bridge that refer to what it has
 
 
 def transaction(old: SwitchState, new: SwitchState) -> list[Any]:
@@ -34,38 +35,50 @@ class _RowOperations:
         self.waits: list[Json] = []
         self.changes: list[Json] = []
         self.made: dict[str, str] = {}
+        self.moves: dict[tuple[str, str], dict[str, list[Any]]] = {}  # by bridge and column
         self.interfaces = {one.name: one for port in old.ports.values() for one in port.interfaces}
 
     def parameters(self) -> list[Any]:
-        for name in sorted(self.old.bridges.keys() | self.new.bridges.keys()):
-            self._bridge(name, self.old.bridges.get(name), self.new.bridges.get(name))
         for name in sorted(self.old.ports.keys() | self.new.ports.keys()):
             self._port(name, self.old.ports.get(name), self.new.ports.get(name))
         for key in sorted(self.old.mirrors.keys() | self.new.mirrors.keys()):
             self._mirror(key, self.old.mirrors.get(key), self.new.mirrors.get(key))
+        for name in sorted(self.old.bridges.keys() | self.new.bridges.keys()):
+            self._bridge(name, self.old.bridges.get(name), self.new.bridges.get(name))
+        bridges = self._moved("", "bridges")
+        for name in dict.fromkeys(bridge for bridge, _ in self.moves):
+            there = {"columns": ["name"], "until": "==", "rows": [{"name": name}]}
+            self.waits.append(self._waiting("Bridge", self._is("Bridge", name), there))
+            moved = [one for column in HELD for one in self._moved(name, column)]
+            self._change("mutate", "Bridge", self._is("Bridge", name), mutations=moved)
         root = [["_uuid", "==", ["uuid", self.old.seen.root]]]
-        counted = {"op": "mutate", "table": "Open_vSwitch", "where": root, "mutations": [["next_cfg", "+=", 1]]}
-        comment = {"op": "comment", "comment": "bascule"}
-        return ["Open_vSwitch", *self.waits, *self.changes, counted, comment]
+        self._change("mutate", "Open_vSwitch", root, mutations=[*bridges, ["next_cfg", "+=", 1]])
+        return ["Open_vSwitch", *self.waits, *self.changes, {"op": "comment", "comment": "bascule"}]
 
     # ---- rows
 
     def _bridge(self, name: str, old: BridgeRow | None, new: BridgeRow | None) -> None:
-        root = [["_uuid", "==", ["uuid", self.old.seen.root]]]
         if old is None and new is not None:
-            self._insert(new)
-            self._mutate("Open_vSwitch", root, "bridges", "insert", [self._reference("Bridge", name)])
+            self._insert(new, **{column: rows for key in HELD for column, _, rows in self._moved(name, key)})
+            self._move("", "bridges", "insert", self._reference("Bridge", name))
         elif old is not None and new is None:
             self._wait(old, BridgeRow.columns)
-            self._mutate("Open_vSwitch", root, "bridges", "delete", [self._reference("Bridge", name)])
+            self._move("", "bridges", "delete", self._reference("Bridge", name))
         elif old is not None and new is not None:
             self._update(name, old, new)
+
+    def _move(self, bridge: str, column: str, verb: str, row: list[str]) -> None:
+        """What comes into a column of a bridge or leaves it; of the database itself under ""."""
+        self.moves.setdefault((bridge, column), {}).setdefault(verb, []).append(row)
+
+    def _moved(self, bridge: str, column: str) -> list[Any]:
+        return [[column, verb, ["set", rows]] for verb, rows in self.moves.pop((bridge, column), {}).items()]
 
     def _port(self, name: str, old: PortRow | None, new: PortRow | None) -> None:
         if old is not None and (new is None or new.bridge != old.bridge):
             self._wait(old, PortRow.columns)
             if old.bridge in self.new.bridges:
-                self._mutate(*self._of(old.bridge), "ports", "delete", [self._reference("Port", name)])
+                self._move(old.bridge, "ports", "delete", self._reference("Port", name))
         if new is None:
             return
         if old is None:
@@ -84,7 +97,7 @@ class _RowOperations:
                 self._change("update", "Port", self._is("Port", name), row={"interfaces": members})
         self._queue(name, old.qos if old is not None else None, new.qos)
         if old is None or new.bridge != old.bridge:
-            self._mutate(*self._of(new.bridge), "ports", "insert", [self._reference("Port", name)])
+            self._move(new.bridge, "ports", "insert", self._reference("Port", name))
 
     def _interface(self, new: InterfaceRow) -> None:
         """A new row, or that of the port that had it, as a NIC's is that goes into a bond."""
@@ -117,7 +130,7 @@ class _RowOperations:
     def _mirror(self, key: str, old: MirrorRow | None, new: MirrorRow | None) -> None:
         if old is not None and new is None and old.bridge in self.new.bridges:
             self._wait(old, MirrorRow.columns, key)
-            self._mutate(*self._of(old.bridge), "mirrors", "delete", [self._reference("Mirror", key)])
+            self._move(old.bridge, "mirrors", "delete", self._reference("Mirror", key))
         if new is None or old == new:
             return
         ports = {
@@ -126,7 +139,7 @@ class _RowOperations:
         }
         if old is None:
             self._insert(new, key, **ports)
-            self._mutate(*self._of(new.bridge), "mirrors", "insert", [self._reference("Mirror", key)])
+            self._move(new.bridge, "mirrors", "insert", self._reference("Mirror", key))
         else:
             self._wait(old, MirrorRow.columns, key)
             values = {column: datum(getattr(new, column)) for column in MirrorRow.columns}
@@ -137,9 +150,6 @@ class _RowOperations:
     def _insert(self, new: Row, key: str = "", **references: Any) -> None:
         own = f"{new.table}/{key or new.name}"
         self.made[own] = f"row{len(self.made)}"
-        absent = {"columns": ["name"], "until": "==", "rows": []}
-        if not key:  # a mirror's name may stand at another bridge
-            self.waits.append(self._waiting(new.table, [["name", "==", new.name]], absent))
         given = {column: datum(getattr(new, column)) for column in new.columns if is_set(new, column)}
         row = {"name": new.name, **given, **references}
         self.changes.append({"op": "insert", "table": new.table, "row": row, "uuid-name": self.made[own]})
@@ -160,17 +170,10 @@ class _RowOperations:
     def _waiting(self, table: str, where: list[Any], rest: Mapping[str, Any]) -> Json:
         return {"op": "wait", "timeout": 0, "table": table, "where": where, **rest}
 
-    def _mutate(self, table: str, where: list[Any], column: str, verb: str, rows: list[Any]) -> None:
-        self._change("mutate", table, where, mutations=[[column, verb, ["set", rows]]])
-
     def _change(self, op: str, table: str, where: list[Any], **rest: Any) -> None:
         self.changes.append({"op": op, "table": table, "where": where, **rest})
 
     # ---- names of rows
-
-    def _of(self, bridge: str) -> tuple[str, list[Any]]:
-        """A bridge by its name: it may be a new one."""
-        return "Bridge", [["name", "==", bridge]]
 
     def _is(self, table: str, name: str) -> list[Any]:
         return [["_uuid", "==", ["uuid", self.old.seen.uuids[f"{table}/{name}"]]]]

@@ -107,8 +107,10 @@ def link_steps(
         yield from port_steps(old, new)
     yield from vlan_steps(old, new, before, after)
     if new.up and not old.up:
-        # the routes of an address come with it only on a link that is up
-        early = isinstance(new.options, Bridge | Bond) or carries or bool(new.addresses)
+        # the routes of an address come with it only on a link that is up; who keeps a switch does for each port that
+        # comes up what he does for one that comes
+        switched = master is not None and not master.options.by_kernel
+        early = isinstance(new.options, Bridge | Bond) or carries or switched or bool(new.addresses)
         phase = Phase.RAISE if early and not released else Phase.LINK_UP
         yield step(phase, new.name, "bring up", ip("link", "set", "dev", new.name, "up"), about="up")
     elif old.up and not new.up:
