@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import click
 import pytest
 
 from bascule.cli.verbs.guest import command
+from bascule.model.site import Guest
+from bascule.providers.qemu.state import definition
 from bascule.system.libvirt import binding
 from tests.guests.test_inventory import made_up_host
 from tests.lab import Lab
@@ -43,6 +46,26 @@ def test_capacity_on_the_host_itself_counts_what_runs(lab: Lab, uri: str) -> Non
     document = json.loads(lab.bascule(room, "capacity", EXAMPLE, "--json", "--connect", uri).stdout)
     assert document["memory"]["source"] == "/proc/meminfo"
     assert [guest["name"] for guest in document["guests"] if not guest["declared"]] == ["g0", "g1", "g2", "test"]
+
+
+@pytest.mark.kernel
+def test_capacity_counts_the_guests_of_bare_qemu(lab: Lab, tmp_path: Path) -> None:
+    """What the file does not name takes memory whoever runs it; one that is shut off takes none."""
+    for name in ("other", "off"):
+        folder = tmp_path / "guests" / name
+        folder.mkdir(parents=True)
+        guest = Guest(name=name, host="vmserver", memory=3 << 30, nics=())
+        (folder / "guest.json").write_text(json.dumps(definition(guest)))
+    folder = tmp_path / "guests" / "other"
+    with subprocess.Popen(("sh", "-c", "read line", str(folder / "qmp")), stdin=subprocess.PIPE) as process:
+        (folder / "pid").write_text(f"{process.pid}")
+        room = lab.host("eth2", "eth3", "eth4", "eth5")
+        env = {"BASCULE_STATE_DIR": str(tmp_path)}
+        document = json.loads(lab.bascule(room, "capacity", EXAMPLE, "--json", env=env).stdout)
+        process.communicate()
+    found = {guest["name"]: guest for guest in document["guests"] if not guest["declared"]}
+    assert list(found) == ["other"]
+    assert found["other"]["memory"] == 3 << 30
 
 
 @pytest.mark.kernel

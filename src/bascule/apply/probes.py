@@ -24,6 +24,7 @@ from bascule.model.values import IfName, IpAddress, Mac
 from bascule.probe.dhcp_client import DhcpNic, discover
 from bascule.probe.domain import ProbeAttachment
 from bascule.probe.question import Answer, Protocol, Question
+from bascule.system.net.iproute import way_to
 from bascule.system.net.netns import Namespace
 from bascule.system.run import rows
 
@@ -160,7 +161,7 @@ def _route_to(address: IpAddress) -> Callable[[HostState], IfName | None]:
 
     def link(state: HostState) -> IfName | None:
         try:
-            found = rows(("ip", "-j", "route", "get", str(address)))[0].get("dev", "")
+            found = way_to(str(address)).get("dev", "")
         except (BasculeError, ValueError, IndexError):
             return None
         return IfName(found) if found in state.links else None

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from bascule.errors import BasculeError
 from bascule.guests.inventory import Inventory, agent_sightings, join, lease_sightings
-from bascule.guests.paths import qemu_folder
+from bascule.guests.paths import closed, qemu_folder, unread_guests
 from bascule.host.live import HERE
 from bascule.model.site import Site
 from bascule.observe.neighbours import sightings
@@ -74,10 +74,7 @@ def gather(
 
 def unread_state(networks: Path) -> tuple[str, ...]:
     """What of Bascule's own state this user may not look at: guests of bare QEMU, and leases of its own networks."""
-    kept = {qemu_folder(): "which guests of bare QEMU there are", networks: "which leases Bascule's own networks gave"}
-    return tuple(
-        f"'{path}' is readable by root only: {what} is not known" for path, what in kept.items() if is_closed(path)
-    )
+    return (*unread_guests(), *closed(networks, "which leases Bascule's own networks gave"))
 
 
 def _everything(hypervisor: Hypervisor) -> tuple[tuple[Domain, ...], tuple[Lease, ...]]:

@@ -7,13 +7,16 @@ import os
 from msgspec.structs import replace
 
 from bascule.errors import BasculeError, NotPermitted, Problem, UsageFault
+from bascule.guests.paths import qemu_folder, unread_guests
 from bascule.host.identity import is_here
+from bascule.host.live import HERE
 from bascule.model.domain import Domain
 from bascule.model.site import Host, Site
 from bascule.observe.memory import measured_overheads, nic_speeds, observe_memory
 from bascule.plan.capacity import Capacity, Memory, human, merged, needs_of_domains, needs_of_site, uplink_loads
 from bascule.plan.capacity import capacity as account
 from bascule.providers.observe import observe as observe_links
+from bascule.providers.qemu.effects import observe as bare_guests
 from bascule.system.libvirt import connect
 
 
@@ -41,15 +44,22 @@ def memory_account(site: Site, host: Host, *, uri: str | None = None) -> Capacit
 
 
 def _domains(uri: str | None) -> tuple[tuple[Domain, ...], tuple[str, ...]]:
-    """Every domain, if libvirt is there; and a sentence where it does not let this user look."""
+    """Every domain, of libvirt and of bare QEMU; and a sentence for whoever does not let this user look.
+
+    With ``uri`` libvirt alone is asked, and must be there.
+    """
     from bascule.providers.libvirt.observe import observe
 
     try:
-        return observe(connect(uri)).seen_domains, ()
+        domains, unread = observe(connect(uri)).seen_domains, list[str]()
     except NotPermitted:
         words = "libvirt does not let this user look, so guests that the file does not name are left out: run it as "
-        return (), (f"{words}root, or as a member of the group libvirt",)
+        domains, unread = (), [f"{words}root, or as a member of the group libvirt"]
     except BasculeError:
         if uri is not None:
             raise
-        return (), ()
+        domains, unread = (), []
+    if uri is None:
+        unread += [f"{words}: those that the file does not name are left out" for words in unread_guests()]
+        domains += bare_guests(qemu_folder(), HERE).seen_domains
+    return domains, tuple(unread)

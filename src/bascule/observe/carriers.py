@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 from collections.abc import Iterator, Set
 from ipaddress import ip_address
 from pathlib import Path
 
 from bascule.errors import BasculeError
+from bascule.system.net.fdb import kernel_rows
 from bascule.system.run import rows, run
 
 PROC = Path("/proc")
@@ -35,9 +35,7 @@ def _of_kernel(name: str) -> Iterator[str]:
         for row in rows(("ip", "-d", "-j", "link", "show", "dev", name)):
             data = row.get("linkinfo", {}).get("info_data", {})
             yield from (str(data[key]) for key in FAR_ENDS if data.get(key) not in {None, "any"})
-        for entry in rows(("bridge", "-j", "fdb", "show", "dev", name)):
-            if "dst" in entry:
-                yield entry["dst"]
+        yield from (entry["dst"] for entry in kernel_rows() if entry.get("ifname") == name and "dst" in entry)
         for line in run(("wg", "show", name, "endpoints")).stdout.splitlines():
             yield _parted(line.split()[-1])[0]
     except (BasculeError, ValueError, IndexError):
@@ -76,9 +74,3 @@ def _sockets() -> Iterator[tuple[tuple[str, str], tuple[str, str], list[int]]]:
 def _parted(end: str) -> tuple[str, str]:
     address, _, port = end.rpartition(":")
     return address.strip("[]").partition("%")[0].removeprefix("::ffff:"), port
-
-
-def way_to(address: str, *words: str) -> dict[str, str]:
-    """What the kernel says of its way to an address. Raises BasculeError, ValueError or IndexError."""
-    found: dict[str, str] = json.loads(run(("ip", "-j", "route", "get", address, *words)).stdout)[0]
-    return found

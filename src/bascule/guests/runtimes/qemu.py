@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from bascule.errors import BasculeError, NotPermitted, Problem
 from bascule.guests.checks import unguarded
-from bascule.guests.paths import qemu_folder
+from bascule.guests.paths import qemu_folder, unread_guests
 from bascule.guests.plug import Plug
 from bascule.guests.runtimes.qemu_process import QemuDriver
 from bascule.guests.runtimes.runtime import bring, bring_or_take_back, next_nic, plugged_nic, run
@@ -31,7 +31,6 @@ from bascule.providers.qemu.diff import monitor
 from bascule.providers.qemu.effects import observe, process_of
 from bascule.providers.qemu.state import QemuGuest, QemuState, definition, guest_of, nic_of
 from bascule.providers.qemu.want import attach, detach, refuse_macvtap, replug, without_autostart
-from bascule.system.disk.files import is_closed
 from bascule.system.run import find_tool
 
 
@@ -56,10 +55,9 @@ class QemuRuntime:
 
     def _state(self) -> QemuState:
         """Raises NotPermitted where this user may not see which guests there are."""
-        if is_closed(folder := qemu_folder()):
-            message = f"'{folder}' is readable by root only: which guests of bare QEMU there are is not known"
+        for message in unread_guests():
             raise NotPermitted(Problem("NOT-PERMITTED", message, hint="run it as root"))
-        return observe(folder, HERE)
+        return observe(qemu_folder(), HERE)
 
     def domains(self) -> tuple[Domain, ...]:
         """All guests that were defined."""

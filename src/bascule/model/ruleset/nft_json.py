@@ -50,15 +50,20 @@ def _broken(words: str) -> BasculeError:
     return BasculeError.of("NFT-JSON", f"nft's listing is broken: {words}", hint=hint)
 
 
-def read_ruleset(listing: str) -> dict[str, list[dict[str, Any]]]:
+def read_ruleset(listing: str) -> dict[str, list[Json]]:
     """``family name`` of each table → the objects that it consists of. Raises BasculeError where it is broken."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    for entry in objects_of(listing):
+    return {f"{family} {name}": objects for (family, name), objects in by_table(objects_of(listing)).items()}
+
+
+def by_table(objects: Iterable[Json]) -> dict[tuple[str, str], list[Json]]:
+    """Family and name of each table → the objects that it consists of."""
+    found: dict[tuple[str, str], list[Json]] = {}
+    for entry in objects:
         ((kind, told),) = entry.items()
         if kind == "table":
-            found.setdefault(f"{told['family']} {told['name']}", [])
+            found.setdefault((told["family"], told["name"]), [])
         elif kind != "metainfo":
-            found.setdefault(f"{told['family']} {told['table']}", []).append(entry)
+            found.setdefault((told["family"], told["table"]), []).append(entry)
     return found
 
 

@@ -34,7 +34,7 @@ class QemuEffects(PlainEffects):
 
     def read(self, texts: Callable[[], Sequence[str]], scope: ObserveScope) -> QemuState | None:  # no texts
         """The guests that were defined; None where libvirt runs the guests, or nobody ever defined one unasked."""
-        from bascule.guests.paths import qemu_folder
+        from bascule.guests.paths import qemu_folder, unread_guests
 
         known: QemuState | None = scope.known.get("qemu")
         if known is not None:
@@ -42,9 +42,8 @@ class QemuEffects(PlainEffects):
         if scope.driver not in {"", "qemu"} or (not scope.driver and scope.uri is not None):
             return None
         folder = qemu_folder()
-        if is_closed(folder):
-            text = f"'{folder}' is readable by root only: which guests of bare QEMU there are is not known"
-            scope.notes.append(Note(kind="warning", subject="not asked", text=text))
+        if unread := unread_guests():
+            scope.notes.extend(Note(kind="warning", subject="not asked", text=text) for text in unread)
             return None
         if not scope.driver and ("libvirt" in scope.seen.parts or not any(folder.glob("*/guest.json"))):
             return None

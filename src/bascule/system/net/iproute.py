@@ -1,14 +1,15 @@
-"""Many changes through one run of ``ip -batch`` or ``bridge -batch``."""
+"""Many changes through one run of ``ip -batch`` or ``bridge -batch``, and what the kernel says of a way."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from msgspec import Struct
 
 from bascule.system.net.netns import Namespace
-from bascule.system.run import run
+from bascule.system.run import rows, run
 
 _FAILED = re.compile(r"Command failed -:(\d+)")
 PROTOCOLS = {  # of routes and rules (rt_names.c of iproute2, rtnetlink.h)
@@ -44,3 +45,11 @@ def batch(tool: str, text: str, *, namespace: Namespace | None = None, keep: Seq
     return BatchError(
         int(found[1]) - 1 if found else None, reason.removeprefix("RTNETLINK answers: ").removeprefix("Error: ")
     )
+
+
+def way_to(address: str, *words: str, namespace: Namespace | None = None) -> Mapping[str, Any]:
+    """By which link and router the kernel would send to an address, and from which of its own (``ip route get``).
+
+    Raises MissingTool, NotPermitted, and CommandFailed where it has no way there.
+    """
+    return rows(("ip", "-j", "route", "get", address, *words), namespace=namespace)[0]

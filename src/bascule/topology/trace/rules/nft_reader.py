@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bascule.model.ruleset.nft_json import NotUnderstood
+from bascule.model.ruleset.nft_json import NotUnderstood, by_table
 from bascule.topology.trace.rules.expressions import GOING_ON, SILENT, TableReader
 from bascule.topology.trace.rules.joined import spread
 from bascule.topology.trace.rules.lines import Base, Decision, RuleChain, RuleLine
@@ -32,15 +32,8 @@ def read_nft(
     ``texts`` has the words of rules by family, table and handle, and ``devices`` what netdev chains hang on: both are
     of ``nft -a list ruleset``.
     """
-    tables: dict[tuple[str, str], list[Json]] = {}
-    for entry in objects:
-        ((kind, told),) = entry.items()
-        if kind == "table":
-            tables.setdefault((told["family"], told["name"]), [])
-        elif kind != "metainfo" and "table" in told:
-            tables.setdefault((told["family"], told["table"]), []).append(entry)
     found: dict[Key, RuleChain] = {}
-    for (family, table), members in tables.items():
+    for (family, table), members in by_table(objects).items():
         for chain in _table(family, table, members, texts or {}, devices or {}, born=len(found)):
             found[chain.key] = chain
     return found
