@@ -22,9 +22,9 @@ from bascule.model.guarding import Guarding, GuardLevel
 from bascule.model.ruleset.rules import Table
 from bascule.model.ruleset.text import changed_elements, replacing_text
 from bascule.model.state import HostState
-from bascule.model.values import IfName, derive_mac
+from bascule.model.values import IfName, derive_mac, link_local
 from bascule.plan.diff import diff
-from bascule.policy.guards.ports import GuardedPort, link_local
+from bascule.policy.guards.ports import GuardedPort
 from bascule.policy.guards.rules import guard_table
 from bascule.policy.guards.table import KEY
 from bascule.system.run import run as run_tool

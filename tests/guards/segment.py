@@ -13,8 +13,8 @@ from bascule.model.ruleset.nft_json import read_ruleset, read_table
 from bascule.model.ruleset.rules import Table
 from bascule.model.ruleset.text import replacing_text
 from bascule.model.site import Site
-from bascule.model.values import Mac
-from bascule.policy.guards.ports import guarded_ports, link_local
+from bascule.model.values import Mac, link_local
+from bascule.policy.guards.ports import guarded_ports
 from bascule.policy.guards.rules import guard_table
 from bascule.policy.guards.table import KEY
 from bascule.site import parse

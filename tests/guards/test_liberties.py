@@ -18,10 +18,9 @@ from bascule.frames.guarding.build import Party
 from bascule.frames.guarding.legitimate import LEGITIMATE
 from bascule.model.ruleset.text import replacing_text
 from bascule.model.state import HostState
-from bascule.model.values import Mac
+from bascule.model.values import Mac, link_local
 from bascule.observe.guards import stopped_frames
 from bascule.plan.diff import diff
-from bascule.policy.guards.ports import link_local
 from bascule.policy.guards.table import KEY
 from bascule.site import parse
 from bascule.system.run import run

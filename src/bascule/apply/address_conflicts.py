@@ -45,7 +45,7 @@ class NewAddress(Struct, frozen=True):
 def new_addresses(prepared: PreparedPlan) -> Iterator[NewAddress]:
     """The addresses that are on no link of the host yet."""
     observed, wanted, host = prepared.observed, prepared.wanted, prepared.host
-    had = {a.ip.partition("/")[0] for link in observed.links.values() for a in link.addresses}
+    had = {a.local for link in observed.links.values() for a in link.addresses}
     for name, link in wanted.links.items():
         for address in link.addresses:
             declared = host.link(name)
@@ -53,7 +53,7 @@ def new_addresses(prepared: PreparedPlan) -> Iterator[NewAddress]:
             if address.is_link_local:  # the kernel's own are of the MAC, and each link may have the same one
                 is_new = written and all(a.ip != address.ip for a in _before(observed, name))
             else:
-                is_new = address.ip.partition("/")[0] not in had and not address.dynamic and name != "lo"
+                is_new = address.local not in had and not address.dynamic and name != "lo"
             if not is_new:
                 continue
             place = declared.place if declared is not None else None

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from bascule.apply.options import NO_DRIVER, DriverChoice, Writer
 from bascule.apply.pending import pending
-from bascule.apply.rollback.checkpoint import Status, latest
+from bascule.apply.rollback.checkpoint import Status, newest
 from bascule.apply.state_directory import StateDirectory, here
 from bascule.dhcp.leases import leases_here
 from bascule.errors import BasculeError, MissingTool
@@ -94,7 +94,6 @@ class PreparedPlan(Struct, frozen=True, kw_only=True):
 def prepare(
     site: Site,
     host: Host,
-    place: StateDirectory | None = None,
     *,
     choice: DriverChoice = NO_DRIVER,
     begun: Running | None = None,
@@ -108,7 +107,7 @@ def prepare(
     nothing says that this machine is that host, MissingTool, NotPermitted, and what a driver raises that was asked for
     by name.
     """
-    place = place or here()
+    place = here()
     notes: list[Note] = []
     observed = look_here(site, host, place, choice, begun=begun, notes=notes)
     if must_be_here:
@@ -312,10 +311,10 @@ def _lasts(host: Host, choice: DriverChoice) -> bool:
 def earlier_changes(site: Site, host: Host, place: StateDirectory) -> EarlierChanges:
     """What confirmed changes of this site put on this host, as far as it is known."""
     try:
-        folder = latest(place, where=Status.CONFIRMED)
+        found = newest(place, but=set(Status) - {Status.CONFIRMED})
     except PermissionError:  # an ordinary user who only looks
-        folder = None
-    facts = folder.facts() if folder else None
+        found = None
+    facts = found[0].facts() if found else None
     if facts is None or (facts.site, facts.host) != (site.name, host.name):
         return NOTHING  # something old may stay; that is no reason to stop
     added = {link: frozenset(ips) for link, ips in facts.added.items()}
@@ -341,7 +340,7 @@ def _told(plan: Plan, line: Management | None, wanted: HostState) -> Plan:
 def address_place(state: HostState, address: str) -> str:
     """The link that has an address, empty when none has it."""
     for name, link in state.links.items():
-        if any(one.ip.partition("/")[0] == address for one in link.addresses):
+        if any(one.local == address for one in link.addresses):
             return name
     return ""
 

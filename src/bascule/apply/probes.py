@@ -32,7 +32,6 @@ BEFORE_S = 1.0  # how long one may take to answer before the change
 AFTER_S = 5.0  # and after it: ARP, a switch that learns a moved MAC
 DHCP_S = 15.0  # more, where the host's own client asks for a lease first
 RESOLVERS = (Path("/run/systemd/resolve/resolv.conf"), Path("/etc/resolv.conf"))
-ZERO = {"0.0.0.0/0", "::/0"}
 
 
 class Probe(Struct, frozen=True):
@@ -178,7 +177,7 @@ def _with_leases(prepared: PreparedPlan) -> HostState:
         if new in links and old in observed.links:
             links[new] = replace(links[new], addresses=links[new].addresses + observed.links[old].addresses)
     refused = {handover.link for handover in prepared.leases.handovers if Offer.GATEWAY in handover.unused}
-    coming = (r for r in observed.routes if r.dev in home and not (r.dst in ZERO and r.dev in refused))
+    coming = (r for r in observed.routes if r.dev in home and not (r.is_default and r.dev in refused))
     moved = (replace(route, dev=home[IfName(route.dev)]) for route in coming)
     routes = (route for route in moved if route not in wanted.routes)
     return replace(wanted, links=links, routes=(*wanted.routes, *routes)) if home else wanted
@@ -186,7 +185,7 @@ def _with_leases(prepared: PreparedPlan) -> HostState:
 
 def _gateways(state: HostState) -> Iterator[DefaultRouter]:
     for route in state.routes:
-        for router, dev in route.hops if route.dst in ZERO else ():
+        for router, dev in route.hops if route.is_default else ():
             if router and dev:
                 yield DefaultRouter(route.dst, route.table, _neighbour(f"gateway {router}", router, route.dst))
 

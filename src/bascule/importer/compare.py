@@ -11,7 +11,7 @@ from bascule.importer.words import route_words
 from bascule.model.dhcp.offers import Offer
 from bascule.model.host_links import Ipv6, PolicyRule
 from bascule.model.links import BridgePort
-from bascule.model.state import HostState, Route
+from bascule.model.state import DEFAULT_DST, HostState, Route
 from bascule.model.values import IfName, IpNetwork
 from bascule.persist.compare import differences
 from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
@@ -137,7 +137,7 @@ def _used_here(state: HostState, files: NetworkConfig) -> tuple[NetworkConfig, t
 
 def _is_leased(route: Route, say: LinkConfig) -> bool:
     """Whether a lease or an advertisement brought a route; dhclient writes its gateway as anybody would by hand."""
-    by_hand = route.protocol == "boot" and route.dst == "0.0.0.0/0"
+    by_hand = route.protocol == "boot" and route.dst == DEFAULT_DST[4]
     written = {(each.dst, each.gateway) for each in say.routes}
     return route.protocol in {"dhcp", "ra"} or (by_hand and (route.dst, route.gateway) not in written)
 

@@ -50,6 +50,11 @@ class Address(Struct, frozen=True, kw_only=True, order=True):
     lifetime: Lifetime = FOREVER
 
     @property
+    def local(self) -> str:
+        """The address without its prefix length, which ip-address(8) calls so in its JSON."""
+        return self.ip.partition("/")[0]
+
+    @property
     def is_temporary(self) -> bool:
         """Made by the kernel for a while, beside an address that manages it (RFC 8981)."""
         return "temporary" in self.flags
@@ -71,8 +76,11 @@ class RouteFacts(Volatile, frozen=True, kw_only=True):
     place: int = 0
 
 
+DEFAULT_DST = {4: "0.0.0.0/0", 6: "::/0"}  # the destination of the default route, by IP version
+
+
 class Route(Struct, frozen=True, kw_only=True, order=True):
-    """A route that the kernel did not make by itself. ``dst`` is a prefix; the default is 0.0.0.0/0 or ::/0."""
+    """A route that the kernel did not make by itself. ``dst`` is a prefix, that of ``DEFAULT_DST`` for the default."""
 
     dst: str
     dev: str = ""
@@ -93,6 +101,16 @@ class Route(Struct, frozen=True, kw_only=True, order=True):
     def is_ipv6(self) -> bool:
         """The family follows from the destination."""
         return ":" in self.dst
+
+    @property
+    def is_default(self) -> bool:
+        """Whether it leads everywhere."""
+        return self.dst in {"0.0.0.0/0", "::/0"}
+
+    @property
+    def destination(self) -> str:
+        """Where it leads, as ip-route(8) prints it."""
+        return "default" if self.is_default else self.dst
 
     @property
     def is_ours(self) -> bool:

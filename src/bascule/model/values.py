@@ -132,6 +132,17 @@ def tap_mac(guest_mac: Mac) -> Mac:
     return Mac("fe" + guest_mac[2:])
 
 
+def interface_id(mac: str) -> bytes:
+    """The second half of the addresses that a link makes of its MAC (modified EUI-64; RFC 4291, appendix A)."""
+    octets = bytes.fromhex(mac.replace(":", ""))
+    return bytes((octets[0] ^ 2, *octets[1:3], 0xFF, 0xFE, *octets[3:]))
+
+
+def link_local(mac: str) -> IPv6Address:
+    """The address that a link gives itself from its MAC."""
+    return IPv6Address(b"\xfe\x80" + bytes(6) + interface_id(mac))
+
+
 class Service(Struct, frozen=True):
     """``tcp/80``, ``udp/5000-5010``, ``icmp`` or ``arp``; ports are 0 where the protocol has none."""
 

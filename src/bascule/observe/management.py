@@ -73,7 +73,7 @@ def management(state: HostState) -> Management | None:
         return None
     peer, _, zone = connection[0].partition("%")
     address = connection[1].partition("%")[0]
-    if not any(a.ip.partition("/")[0] == address for link in state.links.values() for a in link.addresses):
+    if not any(a.local == address for link in state.links.values() for a in link.addresses):
         return None  # that session ends in another namespace
     try:
         ip_address(peer)
@@ -100,7 +100,7 @@ def management(state: HostState) -> Management | None:
 def _outside(state: HostState, tunnel: str) -> tuple[str, frozenset[str]]:
     """What carries a tunnel, in words and the links; of one whose far end nothing tells the default route's."""
     known = _carrying(state, carriers.of_link(tunnel))
-    defaults = [dev for route in state.routes if route.dst in {"0.0.0.0/0", "::/0"} for _, dev in route.hops]
+    defaults = [dev for route in state.routes if route.is_default for _, dev in route.hops]
     guess = [one for dev in defaults if dev != tunnel for one in management_path(state, IfName(dev))]
     if known or not guess:
         return f"the tunnel {tunnel}", known

@@ -18,7 +18,7 @@ from bascule.model.dhcp.offers import NOTHING, Unused
 from bascule.model.host_links import LISTENING, MAIN_TABLE, HostRoute, Ipv6, Ipv6Privacy, PolicyRule
 from bascule.model.links import Bridge, BridgePort, LinkOptions, OpenVSwitch, OpenVSwitchBond, Physical
 from bascule.model.links.wake_on_lan import Modes
-from bascule.model.state import FixedNeighbour, PortVlans, default_vlans
+from bascule.model.state import DEFAULT_DST, FixedNeighbour, PortVlans, default_vlans
 from bascule.model.values import IfName, Mac
 from bascule.plan.target.port_vlans import EVERY_VLAN
 
@@ -41,7 +41,7 @@ class StaticRoute(Struct, frozen=True, kw_only=True, order=True):
     @property
     def is_plain_default(self) -> bool:
         """A default gateway and nothing else, which most dialects have a word of their own for."""
-        return self == StaticRoute(dst="::/0" if self.is_ipv6 else "0.0.0.0/0", gateway=self.gateway) and bool(
+        return self == StaticRoute(dst=DEFAULT_DST[6 if self.is_ipv6 else 4], gateway=self.gateway) and bool(
             self.gateway
         )
 

@@ -112,7 +112,7 @@ def with_followers(
     Those that lead by what was taken are of the new link, unless it has one in that place. The kernel removes them from
     the old one, and all of IPv4 with the last address.
     """
-    own = {address.ip.partition("/")[0] for address in taken if not address.is_link_local}
+    own = {address.local for address in taken if not address.is_link_local}
     near = [ip_interface(address.ip).network for address in taken if not address.is_link_local]
     bare = not any(":" not in address.ip for address in kept)
 

@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from ipaddress import IPv6Address, ip_interface
+from ipaddress import ip_interface
 from types import MappingProxyType
 
 from msgspec.structs import replace
 
 from bascule.model.kernel_parameters import conf
-from bascule.model.state import Address, HostState, Route
-from bascule.model.values import IfName, Mac
+from bascule.model.state import DEFAULT_DST, Address, HostState, Route
+from bascule.model.values import IfName, link_local
 from bascule.plan.change import Note, Plan
 from bascule.plan.guest_ports import guest_ports, wires_of
 from bascule.topology.management import host_path
 
 ABOUT = {"existence", "up", "mac", "mtu", "options", "master", "port", "vlans"}  # of a link, what its frames feel
-VERSIONS = {"0.0.0.0/0": 4, "::/0": 6}  # of the default routes
 NOBODY: Mapping[str, str] = MappingProxyType({})
 
 
@@ -62,9 +61,11 @@ class HostConnectivity:
                 text = f"with {', '.join(old)} this host loses its last IPv{version} address: "
                 text += f"it can no longer be reached over IPv{version}"
                 yield Note(kind="warning", subject=had[old[0]], text=text)
-        ways, left = _defaults(self.before), {VERSIONS[route.dst] for route in _defaults(self.after)}
-        for version in sorted({VERSIONS[route.dst] for route in ways} - left):
-            first = next(route for route in ways if VERSIONS[route.dst] == version)
+        ways, left = _defaults(self.before), {route.dst for route in _defaults(self.after)}
+        for version, dst in DEFAULT_DST.items():
+            first = next((route for route in ways if route.dst == dst), None)
+            if first is None or dst in left:
+                continue
             text = f"the only default route of IPv{version} ({_way(first)}) is removed: "
             text += "the host then reaches its own subnets only"
             yield Note(kind="warning", subject=first.dev or "route", text=text)
@@ -103,7 +104,7 @@ class HostConnectivity:
             local = link_local and name not in self._guests and link.addrgenmode in {"eui64", "none"}
             for a in link.addresses:
                 counts = name not in self.inward and (not a.is_link_local or (local and not _is_of_mac(a)))
-                if counts or a.ip.partition("/")[0] in self._connected:
+                if counts or a.local in self._connected:
                     yield a.ip, name
 
     def _address_changes(self) -> Iterator[str]:
@@ -132,7 +133,7 @@ class HostConnectivity:
         """The link whose MAC the kernel will make a link-local address of, the same as before."""
         links = (x for x in self.after.links.values() if x.up and x.mac and x.addrgenmode == "eui64")
         fresh = (x for x in links if all(a.ip != ip for a in self._addresses_before(x.name)))
-        return next((x.name for x in fresh if ip == _link_local(x.mac)), None)
+        return next((x.name for x in fresh if x.mac and ip == f"{link_local(x.mac)}/64"), None)
 
     def _addresses_before(self, name: IfName) -> tuple[Address, ...]:
         return self.before.links[name].addresses if name in self.before.links else ()
@@ -176,7 +177,7 @@ class HostConnectivity:
 
 
 def _defaults(state: HostState) -> list[Route]:
-    return [r for r in state.routes if r.dst in VERSIONS and r.table == "main" and r.kind == "unicast"]
+    return [r for r in state.routes if r.is_default and r.table == "main" and r.kind == "unicast"]
 
 
 def _is_moved(route: Route, other: Route) -> bool:
@@ -204,18 +205,9 @@ def _way(route: Route) -> str:
 
 def _name(route: Route) -> str:
     table = f" in table {route.table}" if route.table != "main" else ""
-    return f"{'default' if route.dst in VERSIONS else route.dst} {_way(route)}".rstrip() + table
+    return f"{route.destination} {_way(route)}".rstrip() + table
 
 
 def _is_of_mac(address: Address) -> bool:
     """Whether a link-local address is made of a MAC, as the kernel makes it (RFC 4291, appendix A)."""
     return ip_interface(address.ip).ip.packed[11:13] == b"\xff\xfe"
-
-
-def _link_local(mac: Mac | None) -> str:
-    """The link-local address that the kernel makes of a MAC (RFC 4291, appendix A), with its prefix length."""
-    octets = bytes.fromhex((mac or "").replace(":", ""))
-    if len(octets) != 6:
-        return ""
-    packed = bytes((0xFE, 0x80, 0, 0, 0, 0, 0, 0, octets[0] ^ 2, *octets[1:3], 0xFF, 0xFE, *octets[3:]))
-    return f"{IPv6Address(packed)}/64"

@@ -116,13 +116,13 @@ def _handover(client: DhcpClient, move: AddressMove) -> Handover | None:
         home=move.link,
         link=move.link,
         to=move.to,
-        addresses=tuple(a.ip.partition("/")[0] for a in sorted(own, key=lambda a: not a.dynamic)),
+        addresses=tuple(a.local for a in sorted(own, key=lambda a: not a.dynamic)),
         unused=tuple(sorted(of_version(move.unused, 6 if "-6" in client.argv else 4))),
     )
 
 
 def _told(client: DhcpClient, move: AddressMove, handover: Handover | None) -> Note:
-    which = next((a.ip.partition("/")[0] for a in move.addresses if a.dynamic), "its address")
+    which = next((a.local for a in move.addresses if a.dynamic), "its address")
     if handover is not None:
         words = f"{client.name} continues with its lease on {handover.to}; here it stops without releasing it"
         return Note(kind="along", subject=move.link, text=words)

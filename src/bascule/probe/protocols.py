@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from bascule.frames.codecs import arp, dhcp, ethernet, icmp, ip
 from bascule.frames.packet import Frame, read_packet
-from bascule.model.values import IpAddress
+from bascule.model.values import IpAddress, link_local
 from bascule.probe.question import Answer, Protocol, Question, Response
 
 IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, PMTUDISC_PROBE = 10, 23, 3  # linux/in.h, linux/in6.h: never fragment
@@ -231,7 +231,7 @@ def own_address6(question: Question, mac: bytes) -> IPv6Address:
     for address in question.source.addresses:
         if isinstance(address.ip, IPv6Address) and question.address in address.network:
             return address.ip
-    return IPv6Address(b"\xfe\x80" + bytes(6) + bytes((mac[0] ^ 2,)) + mac[1:3] + b"\xff\xfe" + mac[3:])
+    return link_local(mac.hex())
 
 
 class Stream(PendingQuestion):

@@ -10,7 +10,7 @@ from itertools import pairwise
 from msgspec import Struct
 
 from bascule.model.host_links import RULE_ENDS
-from bascule.model.state import HostState, Route, RoutingRule
+from bascule.model.state import DEFAULT_DST, HostState, Route, RoutingRule
 from bascule.model.values import IpAddress, IpNetwork
 
 LOCAL = RoutingRule(priority=0, words=("from", "all", "lookup", "local"))
@@ -18,7 +18,7 @@ MAIN = RoutingRule(priority=32766, words=("from", "all", "lookup", "main"))
 OF_SOME = {"ipproto", "sport", "dport", "uidrange", "tos"}  # that hold for some packets which this host sends
 CONDITIONS = {*OF_SOME, "from", "fwmark", "iif", "oif", "tun_id"}  # other than the target
 REFUSING = set(RULE_ENDS)
-ANYBODY = {"all", "0.0.0.0/0", "::/0"}
+EVERY_SOURCE = {"all", *DEFAULT_DST.values()}
 
 
 class RouteChoice(Struct, frozen=True, kw_only=True):
@@ -112,7 +112,7 @@ class HostRoutes(Struct, frozen=True, dict=True):
         for rule in self.state.rules:
             words = _words(rule)
             if REFUSING & set(rule.words) and rule.ipv6 == (subnet.version == 6):
-                network = ip_network(words.get("to", "::/0" if rule.ipv6 else "0.0.0.0/0"), strict=False)
+                network = ip_network(words.get("to", DEFAULT_DST[6 if rule.ipv6 else 4]), strict=False)
                 if network.overlaps(subnet):
                     yield network
 
@@ -170,7 +170,7 @@ def _applies(rule: RoutingRule, address: IpAddress) -> bool:
     words = _words(rule)
     hit = _is_to(rule, address)
     for key in CONDITIONS & words.keys():
-        if key == "from" and words[key] in ANYBODY:
+        if key == "from" and words[key] in EVERY_SOURCE:
             continue
         hit = hit and key == "iif" and words[key] == "lo"
     return hit != ("not" in rule.words)
@@ -181,9 +181,9 @@ def _such(rule: RoutingRule, address: IpAddress, source: IpAddress) -> str:
     words = _words(rule)
     told = [f"{key} {words[key]}" for key in rule.words if key in OF_SOME & words.keys()]
     by = words.get("from", "all")
-    if by not in ANYBODY:
+    if by not in EVERY_SOURCE:
         told.append(f"from {source}")
-    fits = by in ANYBODY or source in ip_network(by, strict=False)
+    fits = by in EVERY_SOURCE or source in ip_network(by, strict=False)
     elsewhere = {"fwmark", "oif", "tun_id", "l3mdev"} & {*rule.words} or words.get("iif", "lo") != "lo"
     return " ".join(told) if fits and not elsewhere and _is_to(rule, address) else ""
 

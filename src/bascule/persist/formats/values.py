@@ -10,6 +10,7 @@ from functools import partial
 from ipaddress import ip_address, ip_interface, ip_network
 
 from bascule.model.host_links import MAIN_TABLE, TEMPORARY, Ipv6Privacy
+from bascule.model.state import DEFAULT_DST
 from bascule.model.values import parse_ifname, parse_vid
 from bascule.persist.config import StaticRoute
 
@@ -127,7 +128,7 @@ ROUTE_TYPES = words("blackhole unreachable prohibit throw local multicast nat an
 
 def default_of(gateway: str) -> str:
     """The default destination in the gateway's family."""
-    return "::/0" if ":" in gateway else "0.0.0.0/0"
+    return DEFAULT_DST[6 if ":" in gateway else 4]
 
 
 def seconds(ticks: int) -> str:

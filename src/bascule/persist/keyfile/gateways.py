@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from bascule.model.host_links import MAIN_TABLE
+from bascule.model.state import DEFAULT_DST
 from bascule.persist.config import NetworkConfig, StaticRoute
 from bascule.persist.formats.builder import Builder
 from bascule.persist.formats.ini import Item
@@ -33,7 +34,7 @@ def default_route(
 def ranked(config: NetworkConfig) -> tuple[NetworkConfig, tuple[str, ...]]:
     """Several default routes without a metric have NetworkManager's: the kind of link decides, then who came first."""
     links, told = dict(config.links), []
-    for dst in ("0.0.0.0/0", "::/0"):
+    for dst in DEFAULT_DST.values():
         there = [(name, route) for name, link in links.items() for route in link.routes if _is_open(route, dst)]
         taken: set[int] = set()
         for name, route in there if len(there) > 1 else ():

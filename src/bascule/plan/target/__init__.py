@@ -207,7 +207,7 @@ def _routes(build: TargetBuilder) -> Iterator[Route]:
 
 
 def _own(link: Link) -> set[str]:
-    return {address.ip.partition("/")[0] for address in link.addresses}
+    return {address.local for address in link.addresses}
 
 
 def _speaks4(own: set[str]) -> bool:

@@ -9,23 +9,41 @@ from msgspec.structs import replace
 
 from bascule.errors import BasculeError, Problem
 from bascule.model.host_links import DEFAULT_TABLE, MAIN_TABLE, HostLink, Ipv6, StaticRoute
-from bascule.model.kernel_parameters import FORWARDING, conf, takes_token
+from bascule.model.kernel_parameters import conf, takes_token
 from bascule.model.same_subnet import twins
 from bascule.model.site import Host
-from bascule.model.state import BY_SECRET, OWN_PROTOCOL, ROUTING_DAEMONS, Address, HostState, Link, Route, RoutingRule
-from bascule.model.values import IfName, IpAddress, is_onlink
+from bascule.model.state import (
+    BY_SECRET,
+    DEFAULT_DST,
+    OWN_PROTOCOL,
+    ROUTING_DAEMONS,
+    Address,
+    HostState,
+    Link,
+    Route,
+    RoutingRule,
+)
+from bascule.model.values import IfName, IpAddress, is_onlink, link_local
 from bascule.model.volatile import FOREVER
 from bascule.plan.address_migration import address_successor, inherit, moved_parameters, moved_routes
 from bascule.plan.change import Note
 from bascule.plan.target.builder import TargetBuilder
-from bascule.plan.target.ipv6 import drop_unused, lay_ipv6
-from bascule.policy.guards.ports import link_local
+from bascule.plan.target.ipv6 import drop_unused, hear_routers, lay_ipv6
 
 PROTOCOL = OWN_PROTOCOL
 OWN_RULE = ("protocol", PROTOCOL)  # the last words of the rules that Bascule makes
-NAMED = {None: "main", MAIN_TABLE: "main", DEFAULT_TABLE: "default"}  # tables that the kernel's own rules look up
 BY_ITSELF = {"kernel", "ra", "dhcp", "redirect", PROTOCOL} | ROUTING_DAEMONS  # protocols of routes
-ZERO = {4: "0.0.0.0/0", 6: "::/0"}
+PRIORITY6 = 1024  # the metric of an IPv6 route without one (IP6_RT_PRIO_USER of linux/ipv6_route.h)
+
+
+def usual_metric(version: int) -> int:
+    """The metric that the kernel gives to a route without one."""
+    return PRIORITY6 if version == 6 else 0
+
+
+def table_name(number: int | None) -> str:
+    """A routing table as ip-route(8) prints it; of those that the kernel's own rules look up the name."""
+    return {None: "main", MAIN_TABLE: "main", DEFAULT_TABLE: "default"}.get(number) or str(number)
 
 
 def lay_own_addresses(build: TargetBuilder, said: HostLink) -> None:
@@ -65,7 +83,7 @@ def add_addresses(build: TargetBuilder, said: HostLink) -> None:
     have = {address.ip for address in link.addresses}
     new = tuple(Address(ip=str(ip)) for ip in said.addresses if str(ip) not in have)
     other_length = {str(ip.ip) for ip in said.addresses if str(ip) not in have}  # the same address, and not one more
-    rest = tuple(a for a in link.addresses if a.ip.partition("/")[0] not in other_length or a.dynamic or a.peer)
+    rest = tuple(a for a in link.addresses if a.local not in other_length or a.dynamic or a.peer)
     build.links[name] = replace(link, addresses=tuple(_lasting(build, said, a) for a in rest) + new)
     drop_unused(build, said)
     for gateway in said.gateways:
@@ -83,7 +101,7 @@ def _lasting(build: TargetBuilder, said: HostLink, address: Address) -> Address:
 
 
 def _default_route(build: TargetBuilder, said: HostLink, gateway: IpAddress) -> None:
-    dst, name = ZERO[gateway.version], said.name
+    dst, name = DEFAULT_DST[gateway.version], said.name
     own = [r for r in build.observed.routes if r.is_ours]
     found = (*build.routes, *own)  # those of others may have moved here from a NIC, whatever metric they have
     rivals = [r for r in found if r.dst == dst and r.table == "main" and r.kind == "unicast"]
@@ -92,7 +110,7 @@ def _default_route(build: TargetBuilder, said: HostLink, gateway: IpAddress) -> 
     if fitting:
         build.routes += [r for r in fitting if r not in build.routes]
         return
-    metric = said.metric or (1024 if gateway.version == 6 else 0)
+    metric = said.metric or usual_metric(gateway.version)
     flags = ("onlink",) if said.onlink else _flags(build, name, gateway)
     for rival in rivals:
         is_same = (rival.dev, rival.gateway) == (name, str(gateway)) and rival.protocol not in BY_ITSELF
@@ -120,8 +138,8 @@ def _static_route(build: TargetBuilder, name: IfName, route: StaticRoute) -> Non
         dst=str(route.to),
         dev=name,
         gateway=str(route.via or ""),
-        table=NAMED.get(route.table) or str(route.table),
-        metric=route.metric or (1024 if route.to.version == 6 else 0),
+        table=table_name(route.table),
+        metric=route.metric or usual_metric(route.to.version),
         prefsrc=str(route.src or ""),
         protocol=PROTOCOL,
         scope="link" if route.via is None and route.to.version == 4 else "global",
@@ -151,12 +169,12 @@ def lay_host_routes(build: TargetBuilder) -> None:
             dev="lo" if said.to.version == 6 and not hops else "",  # where the kernel shows it
             kind=said.type,
             nexthops=tuple(hops),
-            table=NAMED.get(said.table) or str(said.table),
-            metric=said.metric or (1024 if said.to.version == 6 else 0),
+            table=table_name(said.table),
+            metric=said.metric or usual_metric(said.to.version),
             protocol=PROTOCOL,
         )
         if not hops:
-            build.because("default" if wanted.dst in ZERO.values() else wanted.dst, "it is declared", said.place)
+            build.because(wanted.destination, "it is declared", said.place)
         _lay_route(build, wanted, [r for r in build.observed.routes if _is_same_way(r, wanted)])
 
 
@@ -184,7 +202,7 @@ def policy_rules(build: TargetBuilder, there: Iterable[RoutingRule]) -> tuple[Ro
         words = ["not"] if rule.inverted else []
         words += ["from", _short(rule.source or "all"), *(("to", _short(rule.to)) if rule.to is not None else ())]
         words += [word for pair in rule.selectors for word in pair]
-        words += ["lookup", NAMED.get(rule.table) or str(rule.table)] if rule.table is not None else []
+        words += ["lookup", table_name(rule.table)] if rule.table is not None else []
         if rule.suppress_prefixlength is not None:
             words += ["suppress_prefixlength", str(rule.suppress_prefixlength)]
         words += [rule.action] if rule.action else []
@@ -322,8 +340,7 @@ def give_back(build: TargetBuilder) -> None:
         build.links[nic.name] = inherit(build.links[nic.name], bridge, added)
         build.routes = moved_routes(build.routes, name, nic.name)
         if any(address.dynamic and ":" in address.ip for address in bridge.addresses):
-            routes_for_others = build.observed.sysctls.get(FORWARDING[6]) == "1"
-            build.sysctls[conf(6, nic.name, "accept_ra")] = "2" if routes_for_others else "1"
+            hear_routers(build, nic.name)
         build.sysctls |= moved_parameters(build.observed, name, nic.name, build.observed.sysctls)
         build.moved[name] = nic.name
         build.reasons[nic.name] = f"{nic.name} gets its addresses back from {name}, which is not in the file any more"

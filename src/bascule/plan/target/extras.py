@@ -12,9 +12,9 @@ from bascule.model.guarding import Bandwidth
 from bascule.model.host_links import Bridge, HostLink
 from bascule.model.kernel_parameters import FORWARDING, conf
 from bascule.model.links import Bridge as BridgeOptions
-from bascule.model.state import HostState, Link
+from bascule.model.state import DEFAULT_DST, HostState, Link
 from bascule.model.values import IfName, bridge_name
-from bascule.plan.target.addresses import BY_ITSELF, ZERO
+from bascule.plan.target.addresses import BY_ITSELF
 from bascule.plan.target.builder import TargetBuilder
 
 PASSES, NO_TREE = "forwarding", 0  # the state of a port, and stp_state
@@ -77,7 +77,7 @@ def _addresses(build: TargetBuilder, said: HostLink) -> Iterator[str]:
 def _routes(build: TargetBuilder, said: HostLink) -> Iterator[str]:
     if said.dhcp:  # its client's script writes routes as anybody would by hand
         return
-    declared = {(ZERO[gateway.version], str(gateway)) for gateway in said.gateways}
+    declared = {(DEFAULT_DST[gateway.version], str(gateway)) for gateway in said.gateways}
     declared |= {(str(route.to), str(route.via or "")) for route in said.routes}
     declared |= {(str(route.to), "") for route in build.host.routes}
     for route in build.routes:
@@ -87,7 +87,7 @@ def _routes(build: TargetBuilder, said: HostLink) -> Iterator[str]:
             continue
         if route not in build.observed.routes:
             continue
-        dst = "default" if route.dst in ZERO.values() else route.dst
+        dst = route.destination
         table = f" in table {route.table}" if route.table != "main" else ""
         via = f" via {route.gateway}" if route.gateway else "".join(f" {hop}" for hop in route.nexthops)
         if (route.dst, route.gateway) not in declared:

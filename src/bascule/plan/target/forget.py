@@ -9,13 +9,12 @@ from msgspec.structs import replace
 
 from bascule.model.links import Other
 from bascule.model.site import Host, Site
-from bascule.model.state import MARK, HostState, Link, Route
-from bascule.model.values import IfName, bridge_name
+from bascule.model.state import DEFAULT_DST, MARK, HostState, Link, Route
+from bascule.model.values import IfName, bridge_name, link_local
 from bascule.plan.earlier import RouteKey, route_key
-from bascule.plan.target.addresses import NAMED, ZERO
+from bascule.plan.target.addresses import table_name
 from bascule.plan.target.builder import TargetBuilder
 from bascule.plan.virtual_network import ResolvedNetwork
-from bascule.policy.guards.ports import link_local
 
 
 def outdated_links(site: Site, host: Host, observed: HostState, *, by_libvirt: bool) -> set[IfName]:
@@ -52,9 +51,9 @@ def forget_routes(build: TargetBuilder) -> None:
         return
     named: set[RouteKey] = set()
     for said in map(build.host.effective, build.host.links()):
-        named |= {(said.name, ZERO[router.version], str(router), "main") for router in said.gateways}
+        named |= {(said.name, DEFAULT_DST[router.version], str(router), "main") for router in said.gateways}
         for one in said.routes:
-            named.add((said.name, str(one.to), str(one.via or ""), NAMED.get(one.table) or str(one.table)))
+            named.add((said.name, str(one.to), str(one.via or ""), table_name(one.table)))
     old = build.earlier.routed - named
     build.routes = [one for one in build.routes if one.is_ours or route_key(one) not in old]
 
@@ -69,9 +68,9 @@ def move_addresses(build: TargetBuilder) -> None:
         link = build.links.get(name)
         if link is None or build.host.is_enslaved(name):
             continue
-        moved = {ip for a in link.addresses if (ip := a.ip.partition("/")[0]) in owners and ip not in own}
+        moved = {ip for a in link.addresses if (ip := a.local) in owners and ip not in own}
         if moved := {ip for ip in moved if not ip.startswith("fe80:")}:
-            build.set(name, addresses=tuple(a for a in link.addresses if a.ip.partition("/")[0] not in moved))
+            build.set(name, addresses=tuple(a for a in link.addresses if a.local not in moved))
             _move_routes(build, link, build.links[name], {owners[ip] for ip in moved})
             to = ", ".join(sorted({owners[ip] for ip in moved}))
             build.note("warning", name, f"{', '.join(sorted(moved))} moves to {to}, which has it in the file")

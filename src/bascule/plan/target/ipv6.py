@@ -9,11 +9,10 @@ from msgspec.structs import replace
 from bascule.model.dhcp.offers import Offer, of_version, use_words
 from bascule.model.host_links import LISTENING, TEMPORARY, HostLink, Ipv6
 from bascule.model.kernel_parameters import FORWARDING, conf
-from bascule.model.state import Address, Link, Route
-from bascule.model.values import IfName
+from bascule.model.state import DEFAULT_DST, Address, Link, Route
+from bascule.model.values import IfName, link_local
 from bascule.model.volatile import FOREVER
 from bascule.plan.target.builder import TargetBuilder
-from bascule.policy.guards.ports import link_local
 from bascule.topology.ipv6_modes import hears_routers, ipv6_mode, makes_no_ipv6
 
 LEASED = {4: {"dhcp", "boot"}, 6: {"ra", "dhcp"}}  # dhclient's routes look like those that people set by hand
@@ -49,9 +48,14 @@ def _lay_mode(build: TargetBuilder, said: HostLink) -> None:
         build.set(name, addresses=tuple(stay.get(a, a) for a in build.links[name].addresses))
         _forget(build, name, learnt=True)
     elif not hears_routers(build.links[name], build.routes):
-        routes_for_others = build.observed.sysctls.get(FORWARDING[6]) == "1"
-        build.sysctls[conf(6, name, "accept_ra")] = "2" if routes_for_others else "1"
+        hear_routers(build, name)
         build.note("waiting", name, WAITING[said.ipv6])
+
+
+def hear_routers(build: TargetBuilder, name: IfName) -> None:
+    """The kernel takes router advertisements on a link; of a host that routes it does so with 2 only."""
+    routes_for_others = build.observed.sysctls.get(FORWARDING[6]) == "1"
+    build.sysctls[conf(6, name, "accept_ra")] = "2" if routes_for_others else "1"
 
 
 def _switch_off(build: TargetBuilder, name: IfName) -> None:
@@ -107,7 +111,7 @@ def drop_unused(build: TargetBuilder, said: HostLink) -> None:
     if not said.unused:
         return
     mine = {(str(route.to), str(route.via or "")) for route in said.routes}
-    mine |= {("::/0" if gateway.version == 6 else "0.0.0.0/0", str(gateway)) for gateway in said.gateways}
+    mine |= {(DEFAULT_DST[gateway.version], str(gateway)) for gateway in said.gateways}
     here = build.links[said.name].addresses
     is_leased = said.dhcp or any(address.dynamic and ":" not in address.ip for address in here)
     stay = []

@@ -132,7 +132,7 @@ def notes_of(moves: Iterable[AddressMove], uses: LinkUses, observed: HostState, 
         if kept:
             verb = "stays on it, and acts" if len(kept) == 1 else "stay on it, and act"
             yield _warning(move, f"{', '.join(kept)} {verb} on the guests' frames as well from now on")
-        along = {address.ip.partition("/")[0] for address in move.addresses}  # one that joins by itself (autojoin)
+        along = {address.local for address in move.addresses}  # one that joins by itself (autojoin)
         if groups := [group for group in uses.groups.get(move.link, ()) if group not in along]:
             text = f"programs have joined {', '.join(groups)} on it: multicast to them is not received there any more"
             yield _warning(move, text + (f"; restart them, so that they join on {move.to}" if move.to else ""))

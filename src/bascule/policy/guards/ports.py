@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv6Address
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.model.guarding import Guarding, GuardLevel
 from bascule.model.site import GuestNic, Host, PlugKind, Site
-from bascule.model.values import IfName, IpAddress, IpNetwork, Mac
+from bascule.model.values import IfName, IpAddress, IpNetwork, Mac, link_local
 from bascule.policy.guards.declared import group_macs, router_macs, server_macs, servers
 
 
@@ -109,12 +108,6 @@ def _port(site: Site, nic: GuestNic) -> GuardedPort:
 
 def _unique(addresses: Iterable[IpAddress]) -> tuple[IpAddress, ...]:
     return tuple(dict.fromkeys(addresses))
-
-
-def link_local(mac: Mac) -> IPv6Address:
-    """The address that a NIC gives itself from its MAC (RFC 4291, appendix A)."""
-    octets = bytes.fromhex(str(mac).replace(":", ""))
-    return IPv6Address(b"\xfe\x80" + bytes(6) + bytes([octets[0] ^ 2]) + octets[1:3] + b"\xff\xfe" + octets[3:])
 
 
 def _known_macs(site: Site) -> tuple[Mac, ...]:

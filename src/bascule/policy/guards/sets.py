@@ -8,8 +8,8 @@ from msgspec import Struct
 
 from bascule.model.ruleset.numbers import number
 from bascule.model.ruleset.rules import Prefix, Tuple, Value
-from bascule.model.values import IpAddress, IpNetwork, Mac
-from bascule.policy.guards.ports import GuardedPort, link_local
+from bascule.model.values import IpAddress, IpNetwork, Mac, link_local
+from bascule.policy.guards.ports import GuardedPort
 from bascule.policy.network_rules import prefix
 
 

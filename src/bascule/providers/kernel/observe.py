@@ -16,6 +16,7 @@ from bascule.model.links import BridgePort, LinkOptions, Other, read_kind
 from bascule.model.route_tables import numbers, table_names
 from bascule.model.state import (
     BY_SECRET,
+    DEFAULT_DST,
     Address,
     FixedNeighbour,
     HostState,
@@ -140,8 +141,8 @@ def from_texts(
     filtering = {entry["ifname"] for entry in raw_links if _filters_vlans(entry)}
     tagging = filtering | {entry["ifname"] for entry in raw_links if entry.get("master") in filtering}
     vlans = {name: each for name, each in _vlans(vlans_text()).items() if name in tagging} if filtering else {}
-    raw_routes = [(_parse("ip route", routes4, parse_routes), "0.0.0.0/0")]
-    raw_routes.append((_parse("ip -6 route", routes6, parse_routes), "::/0"))
+    raw_routes = [(_parse("ip route", routes4, parse_routes), DEFAULT_DST[4])]
+    raw_routes.append((_parse("ip -6 route", routes6, parse_routes), DEFAULT_DST[6]))
     by_kernel = (x for entries, _ in raw_routes for x in entries if x.get("protocol") == "kernel")
     made = {(entry.get("dev", ""), entry.get("dst", "")) for entry in by_kernel}
     links = {

@@ -140,8 +140,7 @@ def with_words(routes: Iterable[Route], texts: Iterable[str], tables: Mapping[st
 
 
 def _key(route: Route) -> tuple[str, ...]:
-    dst = "default" if route.dst in {"0.0.0.0/0", "::/0"} else route.dst
-    return dst, route.table, str(route.metric), route.tos, str(route.is_ipv6)
+    return route.destination, route.table, str(route.metric), route.tos, str(route.is_ipv6)
 
 
 def _key_of_line(words: Sequence[str], tables: Mapping[str, int]) -> tuple[str, ...]:

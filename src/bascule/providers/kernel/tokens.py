@@ -8,7 +8,7 @@ from ipaddress import IPv6Interface
 from msgspec.structs import replace
 
 from bascule.model.state import HostState, Link
-from bascule.model.values import IfName
+from bascule.model.values import IfName, interface_id
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
 
@@ -32,7 +32,6 @@ def _makes_others(link: Link) -> bool:
     """Whether it made an address of an advertised prefix that is not of its MAC (RFC 4291, appendix A)."""
     if link.addrgenmode != "eui64" or link.mac is None:
         return False
-    octets = bytes.fromhex(link.mac.replace(":", ""))
-    own = int.from_bytes((octets[0] ^ 2, *octets[1:3], 0xFF, 0xFE, *octets[3:]))
+    own = int.from_bytes(interface_id(link.mac))
     made = (one.ip for one in link.addresses if one.dynamic and "mngtmpaddr" in one.flags)
     return any(int(IPv6Interface(ip).ip) & HALF != own for ip in made)

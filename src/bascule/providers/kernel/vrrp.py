@@ -31,7 +31,7 @@ def with_keepers(state: HostState) -> HostState:
         state,
         links={
             name: replace(link, addresses=tuple(_known(address, keepers) for address in link.addresses))
-            if any(_plain(address.ip) in keepers for address in link.addresses)
+            if any(address.local in keepers for address in link.addresses)
             else link
             for name, link in state.links.items()
         },
@@ -39,12 +39,8 @@ def with_keepers(state: HostState) -> HostState:
 
 
 def _known(address: Address, keepers: Mapping[str, str]) -> Address:
-    keeper = keepers.get(_plain(address.ip), "")
+    keeper = keepers.get(address.local, "")
     return replace(address, lifetime=replace(address.lifetime, kept_by=keeper)) if keeper else address
-
-
-def _plain(ip: str) -> str:
-    return ip.partition("/")[0]
 
 
 def _is_spoken() -> bool:
@@ -88,7 +84,7 @@ def virtual_addresses(path: Path, depth: int = 0) -> Iterator[tuple[str, str]]:
         first = text.count("\n", 0, block.start(1)) + 1
         for number, line in enumerate(block[1].splitlines(), first):
             try:
-                yield str(ip_address(_plain(line.split()[0]))), f"{path}:{number}"
+                yield str(ip_address(line.split()[0].partition("/")[0])), f"{path}:{number}"
             except (ValueError, IndexError):
                 continue
     for named in INCLUDE.findall(text) if depth < DEPTH_MAX else ():

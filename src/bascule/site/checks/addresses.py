@@ -7,6 +7,7 @@ from ipaddress import ip_network
 from msgspec import Struct
 
 from bascule.model.host_links import LISTENING, MAIN_TABLE, Ipv6
+from bascule.model.state import DEFAULT_DST
 from bascule.model.values import IpAddress, IpInterface, IpNetwork, is_onlink
 from bascule.site import document as d
 from bascule.site.checks.networks import is_edge
@@ -258,7 +259,7 @@ def _places(name: str, host: d.Host) -> dict[tuple[IpNetwork, int, int], Path]:
     for key, _, link, entry in host.links():
         top: Path = ("hosts", name, key, link)
         for index, gateway in enumerate(entry.gateway):
-            default = ip_network("0.0.0.0/0" if gateway.version == 4 else "::/0")
+            default = ip_network(DEFAULT_DST[gateway.version])
             found[default, MAIN_TABLE, entry.metric or 0] = (*top, "gateway", index)
         for index, route in enumerate(entry.routes):
             found[route.to, route.table or MAIN_TABLE, route.metric or 0] = (*top, "routes", index)

@@ -7,9 +7,8 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
 
 from bascule.model.ruleset.openflow import FlowRule, LoadedRule
-from bascule.model.values import Mac
+from bascule.model.values import Mac, link_local
 from bascule.policy.guards.flows import LEARNED
-from bascule.policy.guards.ports import link_local
 from bascule.topology.trace.network import WireEnd
 from bascule.topology.trace.packet import text_of
 

@@ -185,7 +185,7 @@ def source_address(network: HostNetwork, version: int, hop: NextHop) -> int:
     link = network.link(hop.link)
     goal = hop.gateway
     for one in link.addresses if link is not None else ():
-        text = one.ip.partition("/")[0]
+        text = one.local
         if (":" in text) == (version == 6) and goal:
             first, last = prefix(one.ip)
             if first <= goal <= last:

@@ -342,7 +342,7 @@ class HostNetwork(Struct, frozen=True, kw_only=True, dict=True):
             if not link.up:
                 continue
             for one in link.addresses:
-                text = one.ip.partition("/")[0]
+                text = one.local
                 own = (6 if ":" in text else 4, address(text))
                 found[own] = (*found.get(own, ()), link.name)
         return found
@@ -360,7 +360,7 @@ class HostNetwork(Struct, frozen=True, kw_only=True, dict=True):
     def _addresses(self, version: int, link: str, scope: str = "") -> Iterator[int]:
         found = self.link(link)
         for one in found.addresses if found is not None and found.up else ():
-            text = one.ip.partition("/")[0]
+            text = one.local
             fits = (":" in text) == (version == 6) and scope in {"", one.scope}
             if fits and not (version == 6 and one.is_link_local):
                 yield address(text)

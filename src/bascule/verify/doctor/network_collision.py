@@ -45,7 +45,7 @@ def _routes(facts: DoctorFacts, subnet: IpNetwork, bridge: str) -> Iterator[str]
             if link.name != bridge and own.version == subnet.version and own.overlaps(subnet):
                 yield f"{link.name} has {address.ip}"
     for route in facts.state.routes:
-        if route.dst in {"0.0.0.0/0", "::/0"} or route.dev == bridge:
+        if route.is_default or route.dev == bridge:
             continue
         try:
             there = ipaddress.ip_network(route.dst, strict=False)

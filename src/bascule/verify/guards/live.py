@@ -20,10 +20,10 @@ from bascule.model.guarding import GuardLevel
 from bascule.model.ruleset.rules import AnyTable, NamedMap, NamedSet, Table, Tuple
 from bascule.model.site import GuestNic, Host, Site
 from bascule.model.state import HostState
-from bascule.model.values import IfName, Mac
+from bascule.model.values import IfName, Mac, link_local
 from bascule.plan.diff import diff
 from bascule.policy.guards.loaded import loaded_guards
-from bascule.policy.guards.ports import GuardedPort, guarded_ports, link_local
+from bascule.policy.guards.ports import GuardedPort, guarded_ports
 from bascule.policy.guards.sets import elements
 from bascule.policy.guards.table import ATTACK_PORT, KEY
 from bascule.probe.domain import ProbeAttachment

@@ -29,8 +29,7 @@ from bascule.frames.packet import Frame, read_frame
 from bascule.model.host_links import Bond, Nic
 from bascule.model.site import Host, Network, Site
 from bascule.model.state import HostState, Link
-from bascule.model.values import IfName, IpAddress, IpInterface, Mac
-from bascule.policy.guards.ports import link_local
+from bascule.model.values import IfName, IpAddress, IpInterface, Mac, link_local
 from bascule.system.net.netns import Namespace
 from bascule.system.net.packet import close_all, open_packet, open_sender
 from bascule.verify.checks import Check, read_neighbours
@@ -114,7 +113,7 @@ def own_links(site: Site, host: Host, state: HostState, known: tuple[IpInterface
 
 
 def _spoken(link: Link) -> tuple[IPv4Address, ...]:
-    return tuple(IPv4Address(a.ip.partition("/")[0]) for a in link.addresses if ":" not in a.ip)
+    return tuple(IPv4Address(a.local) for a in link.addresses if ":" not in a.ip)
 
 
 def _is_blocked(port: Link) -> bool:

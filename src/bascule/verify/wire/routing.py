@@ -127,7 +127,7 @@ def declared_gateways(host: Host) -> Iterator[RouteTarget]:
 
 def _other_gateways(state: HostState) -> Iterator[RouteTarget]:
     """What a lease or an advertisement gave, and what stands that the file does not say, each over all its links."""
-    routes = (route for route in state.routes if route.dst in {"0.0.0.0/0", "::/0"} and route.gateway)
+    routes = (route for route in state.routes if route.is_default and route.gateway)
     found = ((ip_address(route.gateway), route.dev) for route in routes if route.table == "main")
     return _by_gateway((gateway, dev) for gateway, dev in found if not gateway.is_link_local)
 

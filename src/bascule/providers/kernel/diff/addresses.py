@@ -123,7 +123,7 @@ def _gets_an_end(old: Link, address: Address) -> bool:
 def _other_lengths(old: Link, new: Link) -> dict[str, Address]:
     """IPv6 addresses that get another prefix length, with what they are now: the kernel has each address once."""
     ips = {address.ip for address in new.addresses}
-    gone = {a.ip.partition("/")[0]: a for a in old.addresses if ":" in a.ip and a.ip not in ips}
+    gone = {a.local: a for a in old.addresses if ":" in a.ip and a.ip not in ips}
     had = {address.ip for address in old.addresses}
     return {ip: gone[ip.partition("/")[0]] for ip in ips - had if ip.partition("/")[0] in gone}
 

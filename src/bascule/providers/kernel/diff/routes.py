@@ -106,7 +106,7 @@ def first_again(before: HostState, after: HostState) -> Iterator[Step]:
 
 
 def _before_others(subnet: str, name: str, address: Address) -> Iterator[Command]:
-    words = [subnet, "dev", name, "proto", "kernel", "scope", "link", "src", address.ip.partition("/")[0]]
+    words = [subnet, "dev", name, "proto", "kernel", "scope", "link", "src", address.local]
     words += ["metric", str(address.metric)] if address.metric else []
     yield from (ip("route", verb, *words) for verb in ("del", "prepend"))
 
@@ -135,16 +135,12 @@ def _when_old(route: Route, lowered: Collection[IfName], reset: Collection[IfNam
 def _subject(route: Route) -> str:
     """The link that it leads to, the first one of several; where it ends here, where it leads."""
     if route.kind != "unicast" and route.dev in {"", "lo"}:
-        return _destination(route)
-    return next((dev for _, dev in route.hops if dev), _destination(route))
-
-
-def _destination(route: Route) -> str:
-    return "default" if route.dst in {"0.0.0.0/0", "::/0"} else route.dst
+        return route.destination
+    return next((dev for _, dev in route.hops if dev), route.destination)
 
 
 def _route_name(route: Route) -> str:
-    return f"{_destination(route)} {_way(route)}{f' in table {route.table}' if route.table != 'main' else ''}"
+    return f"{route.destination} {_way(route)}{f' in table {route.table}' if route.table != 'main' else ''}"
 
 
 def _way(route: Route) -> str:

@@ -82,5 +82,5 @@ def _is_for_the_host(network: HostNetwork, family: str, end: ChainEnd) -> bool:
 
 
 def _own(network: HostNetwork) -> frozenset[int]:
-    addresses = (one.ip.partition("/")[0] for link in network.state.links.values() for one in link.addresses)
+    addresses = (one.local for link in network.state.links.values() for one in link.addresses)
     return frozenset(map(address, addresses))

@@ -20,7 +20,6 @@ from bascule.topology.trace.rules.tests import MISSING
 FAMILY_OF = {4: "ip", 6: "ip6"}  # by the version of IP
 FAMILIES = ("ip", "ip6")
 VERSION_OF = {"ip": 4, "ip6": 6}
-DEFAULT_ROUTES = {"0.0.0.0/0", "::/0"}
 CONNTRACK = -200  # NF_IP_PRI_CONNTRACK in linux/netfilter_ipv4.h: before it everything is of state invalid
 
 HookFields = Mapping[str, Any]  # as :func:`packet.request` makes them; None: it may be whatever
@@ -279,7 +278,7 @@ def routes_over(state: HostState, family: str, link: str = "") -> str:
     is_ipv6 = family == "ip6"
     mine = [one for one in state.routes if one.is_ipv6 == is_ipv6 and (not link or one.dev == link)]
     links = [one for one in state.links.values() if not link or one.name == link]
-    if any(route.dst in DEFAULT_ROUTES for route in mine):
+    if any(route.is_default for route in mine):
         return "all"
     return "some" if mine or any((":" in a.ip) == is_ipv6 for one in links for a in one.addresses) else "none"
 
