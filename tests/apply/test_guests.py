@@ -190,9 +190,9 @@ def power_cut(image: GuestImage) -> None:
 
         def take_back(what: str) -> Callable[[], None]:
             def work() -> None:
-                folder = checkpoints.latest(here())
-                assert folder is not None
-                assert at_boot.act(what, folder) == 0
+                latest = checkpoints.latest(here())
+                assert latest is not None
+                assert at_boot.act(what, latest[0]) == 0
 
             return work
 

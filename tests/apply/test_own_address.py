@@ -125,8 +125,9 @@ def test_what_a_manager_sets_again_on_the_port_is_seen_and_goes(bed: Bed) -> Non
         ("eth0", "remove route default via 10.0.0.1 dev eth0"), ("eth0", "remove address 10.0.0.5/24"),
     ]  # fmt: skip
     with bed.host.entered(), environment(bed.env):
-        folder = latest(here())
-        assert folder is not None
+        change = latest(here())
+        assert change is not None
+        folder, _ = change
         swept = clean_ports(folder)
         assert swept == ("eth0: remove route default via 10.0.0.1 dev eth0", "eth0: remove address 10.0.0.5/24")
         assert clean_ports(folder) == ()

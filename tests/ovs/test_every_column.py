@@ -197,6 +197,7 @@ def look(bed: Bed) -> tuple[Site, PreparedPlan, tuple[str, ...]]:
     """What the verbs go by: the plan, and what has drifted."""
     site = load(str(bed.site))
     with environment(bed.env), bed.host.entered():
-        change = checkpoint.latest(here())
-        assert change is not None
+        latest = checkpoint.latest(here())
+        assert latest is not None
+        change, _ = latest
         return site, prepare(site, site.hosts["h"], choice=ANY_DRIVER), drift(change.read(), change)

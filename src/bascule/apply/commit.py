@@ -34,13 +34,13 @@ class UndoResult(Struct, frozen=True, kw_only=True):
     closed: bool = True
 
 
-def confirm(place: StateDirectory | None = None) -> Folder:
+def confirm() -> Folder:
     """Keep the change that waits.
 
     Raises BasculeError when nothing waits: taken back already, ended half-way, or confirmed before.
     """
-    place = place or here()
-    folder, _ = _pending(place)
+    place = here()
+    folder = _pending(place)
     with lock(place, "confirm", wait_s=PATIENCE_S):
         entry = folder.last()
         status = entry.status if entry else None
@@ -58,12 +58,11 @@ def confirm(place: StateDirectory | None = None) -> Folder:
     return folder
 
 
-def _pending(place: StateDirectory) -> tuple[Folder, Status]:
-    folder = checkpoints.latest(place)
-    entry = folder.last() if folder else None
-    if folder is None or entry is None or not entry.status.is_open:
+def _pending(place: StateDirectory) -> Folder:
+    found = checkpoints.latest(place)
+    if found is None or not found[1].status.is_open:
         raise BasculeError(_nothing_waits(place))
-    return folder, entry.status
+    return found[0]
 
 
 def _nothing_waits(place: StateDirectory) -> Problem:
@@ -97,12 +96,12 @@ def _not_confirmed(folder: Folder, status: Status | None) -> Problem:
     )
 
 
-def take_back(place: StateDirectory | None = None, *, leave: bool = False, progress: Progress = unseen) -> UndoResult:
+def take_back(*, leave: bool = False, progress: Progress = unseen) -> UndoResult:
     """Take the last change back, confirmed or not; with ``leave`` it is closed even where something still differs.
 
     Raises BasculeError when there is none.
     """
-    place = place or here()
+    place = here()
     with signals.hangup_ignored():
         if checkpoints.latest(place) is None:
             words, hint = "there is no change to take back", relative_words() or "see 'bascule status'"
@@ -111,10 +110,10 @@ def take_back(place: StateDirectory | None = None, *, leave: bool = False, progr
             raise BasculeError.of("NOTHING-TO-UNDO", words, hint=hint)
         require_rights("taking a change back", "NET_ADMIN", "NET_RAW")
         with lock(place, "undo", wait_s=PATIENCE_S) as held:
-            folder = checkpoints.latest(place)
-            entry = folder.last() if folder else None
-            if folder is None or entry is None:  # the dead-man was quicker
+            found = checkpoints.latest(place)
+            if found is None:  # the dead-man was quicker
                 raise BasculeError(_nothing_waits(place))
+            folder, entry = found
             with signals.ignoring_signals():
                 _arm_boot_rollback(place, folder)
                 back = go_back(folder, by="undo", keep=(held.fd,), progress=progress, anyway=leave)

@@ -59,14 +59,14 @@ def host_status() -> HostStatus:
     Raises BasculeError when the checkpoint is damaged, MissingTool or NotPermitted when nothing can be seen.
     """
     place = here()
-    folder = checkpoints.latest(place)
-    entry = folder.last() if folder else None
+    latest = checkpoints.latest(place)
     busy = holder(place.lock)
-    if folder is None or entry is None:
+    if latest is None:
         lost = open_elsewhere(place)
         words, kept = (lost, ()) if lost else _none(place)
         found = HostStatus(words=words, kept=kept, ok=not lost, busy=busy if busy.is_alive else None)
     else:
+        folder, entry = latest
         found = _StatusReport(folder, entry, folder.read(), busy).tell()
         later, kept = _taken_back(place, after=folder.number)
         if entry.status is Status.CONFIRMED and later:

@@ -50,13 +50,12 @@ class PendingChange(Struct, frozen=True):
 def pending(place: StateDirectory) -> PendingChange | None:
     """The change that is open, if there is one, as far as we may look."""
     try:
-        folder = checkpoints.latest(place)
-        entry = folder.last() if folder else None
+        found = checkpoints.latest(place)
     except PermissionError:  # an ordinary user who only looks
         return None
-    if folder is None or entry is None or not entry.status.is_open or not folder.is_of_this_boot:
+    if found is None or not found[1].status.is_open or not found[0].is_of_this_boot:
         return None
-    return PendingChange(folder, entry)
+    return PendingChange(*found)
 
 
 def open_elsewhere(place: StateDirectory) -> str:
@@ -75,10 +74,10 @@ def words_since(place: StateDirectory, since_s: float) -> str:
     """How the last change stands that is open or has been closed since then; empty where nothing was changed."""
     if words := waiting_words(place):
         return words
-    folder = checkpoints.latest(place)
-    entry = folder.last() if folder is not None else None
-    if folder is None or entry is None or entry.at < since_s or entry.status is Status.DROPPED:
+    found = checkpoints.latest(place)
+    if found is None or found[1].at < since_s:
         return ""
+    folder, entry = found
     back = "; 'bascule undo' takes it back" if entry.status is Status.CONFIRMED else ""
     return f"change {folder.number} is {entry.status.words}{back}"
 

@@ -85,7 +85,7 @@ def makable(
     with NetlinkMonitor() as monitor, standby(place) as waiting:
         with begin() as begun:
             known = read()
-            prepared = prepare(*known, place, choice=choice, begun=begun, monitor=monitor, must_be_here=must_be_here)
+            prepared = prepare(*known, choice=choice, begun=begun, monitor=monitor, must_be_here=must_be_here)
         refuse_unmakable(prepared)
         yield prepared, waiting
 

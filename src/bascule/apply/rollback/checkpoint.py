@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
@@ -254,24 +254,18 @@ def folders(place: StateDirectory) -> Iterator[Folder]:
         yield Folder(place.checkpoints / name)
 
 
-def latest(place: StateDirectory, *, where: Status | None = None) -> Folder | None:
-    """The last checkpoint that is not taken back (or that stands as asked)."""
+def newest(place: StateDirectory, but: Container[Status] = (Status.DROPPED,)) -> tuple[Folder, LogEntry] | None:
+    """The last checkpoint, with how it stands; by default of those that anything was changed for, taken back or not."""
     for folder in folders(place):
         entry = folder.last()
-        if entry is None or entry.status in {Status.TAKEN_BACK, Status.DROPPED}:
-            continue
-        if where is None or entry.status is where:
-            return folder
-    return None
-
-
-def newest(place: StateDirectory) -> tuple[Folder, LogEntry] | None:
-    """The last checkpoint of all that anything was changed for, taken back or not."""
-    for folder in folders(place):
-        entry = folder.last()
-        if entry is not None and entry.status is not Status.DROPPED:
+        if entry is not None and entry.status not in but:
             return folder, entry
     return None
+
+
+def latest(place: StateDirectory) -> tuple[Folder, LogEntry] | None:
+    """The last one that is not taken back."""
+    return newest(place, but=(Status.TAKEN_BACK, Status.DROPPED))
 
 
 def _next(place: StateDirectory) -> int:

@@ -42,10 +42,10 @@ class UndoPreview(Struct, frozen=True, kw_only=True):
 
 def preview(place: StateDirectory) -> UndoPreview | None:
     """What `bascule undo` would do now; None where nothing can be taken back. Raises what a look may raise."""
-    folder = checkpoints.latest(place)
-    entry = folder.last() if folder else None
-    if folder is None or entry is None:
+    found = checkpoints.latest(place)
+    if found is None:
         return None
+    folder, entry = found
     checkpoint = folder.read()
     if why_not_now(folder, checkpoint):
         return None
