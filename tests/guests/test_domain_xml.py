@@ -11,7 +11,7 @@ from lxml import etree
 from msgspec.structs import replace
 
 from bascule.errors import BasculeError
-from bascule.model.domain import DomainText, LibvirtNetwork, NetworkText, Reservation
+from bascule.model.domain import DomainText, LibvirtNetwork, NetworkText
 from bascule.model.site import Attachment, Guest, Mode, PlugKind
 from bascule.providers.libvirt import domain_xml, network_xml
 from bascule.providers.libvirt import parse as libvirt
@@ -182,7 +182,8 @@ def test_every_kind_of_network_is_valid_and_needs_no_change_after_it_was_made(mo
     xml = network_xml.build(resolved_network(told))
     assert_valid("network", xml)
     read = libvirt.network(NetworkText(name="lab", active=True, persistent=True, autostart=True, now=xml, next=xml))
-    assert not network_xml.diff(read, resolved_network(told))
+    assert not network_xml.restart_reasons(read, resolved_network(told))
+    assert network_xml.with_dhcp(xml, resolved_network(told)) == xml
 
 
 def made(**other: object) -> LibvirtNetwork:
@@ -204,30 +205,62 @@ def wanted_network(mode: Mode = Mode.NAT, **other: object):  # type: ignore[no-u
     return resolved_network(told)
 
 
+def updates(*hosts: str, ranges: str = "<range start='192.168.122.100' end='192.168.122.200'/>") -> list[str]:
+    """How a network with these reservations gets the one of the file, in the words of libvirt's net-update."""
+    dhcp = f"<dhcp>{ranges}{''.join(hosts)}</dhcp>"
+    xml = f"<network><name>lab</name><ip address='192.168.122.1' netmask='255.255.255.0'>{dhcp}</ip></network>"
+    found = network_xml.updates(xml, network_xml.with_dhcp(xml, wanted_network()))
+    assert found is not None, "no restart, so nobody is cut off"
+    return list(map(str, found))
+
+
+OURS = f'<host mac="{wanted_network().reservations[0].mac}" ip="192.168.122.21" name="g1"/>'
+
+
 def test_a_new_reservation_is_an_update_that_cuts_nobody() -> None:
-    found = network_xml.diff(made(), wanted_network())
-    assert found.redefine == ()
-    assert [(u.command, u.section) for u in found.updates] == [("add-last", "ip-dhcp-host")]
-    assert 'ip="192.168.122.21"' in found.updates[0].xml
+    assert updates() == [f"net-update add-last ip-dhcp-host {OURS}"]
+    assert updates(OURS) == []
 
 
 def test_a_reservation_that_takes_ours_goes_and_foreign_ones_stay() -> None:
-    theirs = Reservation(mac=None, address=ip_address("192.168.122.21"), name="x")
-    other = Reservation(mac=None, address=ip_address("192.168.122.77"), name="y")
-    found = network_xml.diff(made(reservations=(theirs, other)), wanted_network())
-    assert [u.command for u in found.updates] == ["delete", "add-last"]
-    assert "192.168.122.77" not in str(found.updates)
+    theirs, other = '<host ip="192.168.122.21" name="x"/>', '<host ip="192.168.122.77" name="y"/>'
+    assert updates(theirs, other) == [
+        f"net-update delete ip-dhcp-host {theirs}",
+        f"net-update add-last ip-dhcp-host {OURS}",
+    ]
+
+
+def test_another_range_is_an_update_as_well() -> None:
+    old, new = (
+        '<range start="192.168.122.50" end="192.168.122.60"/>',
+        '<range start="192.168.122.100" end="192.168.122.200"/>',
+    )
+    assert updates(OURS, ranges=old) == [
+        f"net-update delete ip-dhcp-range {old}",
+        f"net-update add-last ip-dhcp-range {new}",
+    ]
+
+
+def test_a_second_address_of_another_ip_version_leaves_the_reservation_alone() -> None:
+    told = site(
+        guest("g1", nic("g1", 0, "lab", "192.168.122.21/24", "fd00:1::21/64", plug=PlugKind.NETWORK)),
+        networks=(virtual_network(Mode.NAT, subnets=TWO),),
+    )
+    one = resolved_network(told)
+    assert network_xml.with_dhcp(network_xml.build(one), one) == network_xml.build(one)
 
 
 def test_another_mode_or_subnet_needs_a_restart_and_says_why() -> None:
-    assert network_xml.diff(made(), wanted_network(Mode.ROUTED)).redefine == ("its mode is nat and shall be route",)
-    assert network_xml.diff(made(), wanted_network(forwards=(SSH,))).redefine == ("its mode is nat and shall be open",)
+    assert network_xml.restart_reasons(made(), wanted_network(Mode.ROUTED)) == ("its mode is nat and shall be route",)
+    assert network_xml.restart_reasons(made(), wanted_network(forwards=(SSH,))) == (
+        "its mode is nat and shall be open",
+    )
     wide = replace(wanted_network(), mtu=9000)
-    assert network_xml.diff(made(), wide).redefine == ("its MTU is 1500 and shall be 9000",)
-    assert network_xml.diff(made(mtu=9000), wide).redefine == ()
+    assert network_xml.restart_reasons(made(), wide) == ("its MTU is 1500 and shall be 9000",)
+    assert network_xml.restart_reasons(made(mtu=9000), wide) == ()
     assert_valid("network", network_xml.build(wide))
-    moved = network_xml.diff(made(addresses=(ip_interface("10.0.0.1/24"),)), wanted_network())
-    assert moved.redefine == ("its addresses are 10.0.0.1/24 and shall be 192.168.122.1/24",)
+    moved = network_xml.restart_reasons(made(addresses=(ip_interface("10.0.0.1/24"),)), wanted_network())
+    assert moved == ("its addresses are 10.0.0.1/24 and shall be 192.168.122.1/24",)
 
 
 def test_an_edited_network_keeps_what_it_had() -> None:

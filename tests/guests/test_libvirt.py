@@ -264,7 +264,9 @@ def agree(mode: Mode) -> dict[str, str | None]:
             True,
             True,
         )
-        assert not network_xml.diff(seen, resolved_network(told))
+        assert not network_xml.restart_reasons(seen, resolved_network(told))
+        now = libvirt.observe(hypervisor).networks["lab"].now
+        assert network_xml.with_dhcp(now, resolved_network(told)) == now
         found = verdicts(there, ADDRESSES)
         hypervisor.stop_network("lab")
     lab.close()

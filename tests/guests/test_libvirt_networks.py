@@ -56,7 +56,8 @@ def scenario(image: GuestImage) -> None:
             if seen is None:
                 text = network_xml.text_of(one)
             else:
-                text = network_text(now.networks[one.name], one, network_xml.diff(seen, one))
+                restarts = bool(network_xml.restart_reasons(seen, one))
+                text = network_text(now.networks[one.name], one, restarts=restarts)
             return now, replace(now, networks={**now.networks, one.name: text})
 
         def bring(one: ResolvedNetwork) -> str:

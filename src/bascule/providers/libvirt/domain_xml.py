@@ -257,7 +257,7 @@ def plug_of(element: Element) -> tuple[str, str]:
     source = element.find("source")
     if source is None:
         return kind, ""
-    return kind, source.get(kind) or source.get("dev") or ""
+    return kind, next((value for key in (kind, "dev", "name", "path") if (value := source.get(key))), "")
 
 
 def replugged(element: Element, to: Attachment) -> Element:

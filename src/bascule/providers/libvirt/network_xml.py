@@ -12,6 +12,7 @@ from bascule.model.domain import LibvirtNetwork, NetworkText, Reservation
 from bascule.model.site import Mode
 from bascule.model.values import ETHERNET_MTU, IpInterface
 from bascule.plan.virtual_network import ResolvedNetwork
+from bascule.providers.libvirt import parse as read
 from bascule.providers.libvirt.domain_xml import NAMESPACE, Element, canonical, parse, text
 
 _LIBVIRT_MODE = {Mode.NAT: "nat", Mode.ROUTED: "route", Mode.OPEN: "open"}
@@ -127,18 +128,8 @@ class NetUpdate(Struct, frozen=True, kw_only=True):
         return f"net-update {self.command} {self.section} {self.xml}"
 
 
-class NetworkDiff(Struct, frozen=True, kw_only=True):
-    """How a network gets from what it is to what is declared: by updates, or (``redefine`` says why) by a restart."""
-
-    updates: tuple[NetUpdate, ...] = ()
-    redefine: tuple[str, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.updates or self.redefine)
-
-
-def diff(now: LibvirtNetwork, one: ResolvedNetwork) -> NetworkDiff:
-    """What must change. Reservations that the site file does not know are left, unless they take one of ours."""
+def restart_reasons(now: LibvirtNetwork, one: ResolvedNetwork) -> tuple[str, ...]:
+    """Why a network gets as it is declared by a restart only; none where ``with_dhcp`` is enough."""
     reasons = []
     mode = libvirt_mode(one)
     if now.mode != mode:
@@ -147,43 +138,47 @@ def diff(now: LibvirtNetwork, one: ResolvedNetwork) -> NetworkDiff:
         reasons.append(f"its addresses are {_join(now.addresses)} and shall be {_join(one.addresses)}")
     if one.mtu is not None and now.mtu != one.mtu:
         reasons.append(f"its MTU is {now.mtu or ETHERNET_MTU} and shall be {one.mtu}")
-    if reasons:
-        return NetworkDiff(redefine=tuple(reasons))
-    if bool(now.ranges) != bool(one.ranges):
-        return NetworkDiff(redefine=("its DHCP server is " + ("not wanted" if now.ranges else "not there yet"),))
-    return NetworkDiff(updates=(*_ranges(now, one), *_hosts(now, one)))
+    if not reasons and bool(now.ranges) != bool(one.ranges):
+        reasons.append("its DHCP server is " + ("not wanted" if now.ranges else "not there yet"))
+    return tuple(reasons)
 
 
 def _join(addresses: tuple[IpInterface, ...]) -> str:
     return ", ".join(str(address) for address in addresses) or "none"
 
 
-def _parent(now: LibvirtNetwork, address: object) -> int:
-    return next((index for index, own in enumerate(now.addresses) if address in own.network), 0)
-
-
-def _ranges(now: LibvirtNetwork, one: ResolvedNetwork) -> list[NetUpdate]:
-    def update(command: str, pair: tuple[object, object]) -> NetUpdate:
-        xml = text(E.range(start=str(pair[0]), end=str(pair[1])))
-        return NetUpdate(command=command, section="ip-dhcp-range", xml=xml, parent=_parent(now, pair[0]))
-
-    gone = [update("delete", pair) for pair in now.ranges if pair not in one.ranges]
-    return gone + [update("add-last", pair) for pair in one.ranges if pair not in now.ranges]
-
-
-def _hosts(now: LibvirtNetwork, one: ResolvedNetwork) -> list[NetUpdate]:
-    found = []
-    for entry in one.reservations if one.ranges else ():
-        if any((old.mac, old.address, old.name) == (entry.mac, entry.address, entry.name) for old in now.reservations):
+def with_dhcp(xml: str, one: ResolvedNetwork) -> str:
+    """The document with the declared ranges and reservations; others' stay, unless they take one of ours."""
+    root, changed = parse(xml), False
+    for index, element in enumerate(root.findall("ip")):
+        if (own := read.interface(element)) not in one.addresses:
             continue
-        parent = _parent(now, entry.address)
-        clash = [old for old in now.reservations if old.mac == entry.mac or old.address == entry.address]
-        found += [
-            NetUpdate(command="delete", section="ip-dhcp-host", xml=text(host(old)), parent=_parent(now, old.address))
-            for old in clash
-        ]
-        found.append(NetUpdate(command="add-last", section="ip-dhcp-host", xml=text(host(entry)), parent=parent))
-    return found
+        declared = _ip(one, own)
+        missing = {_said(each): each for each in _entries(declared)}
+        for old in _entries(element):
+            if missing.pop(_said(old), None) is None and (old.tag == "range" or _takes_one(old, declared)):
+                _dhcp(root, index).remove(old)
+                changed = True
+        for new in missing.values():
+            _dhcp(root, index).append(new)
+            changed = True
+    return text(root) + "\n" if changed else xml
+
+
+def _entries(ip: Element) -> list[Element]:
+    """The ranges and reservations of an ``<ip>``."""
+    return [*ip.iterfind("dhcp/range"), *(host for host in ip.iterfind("dhcp/host") if host.get("ip"))]
+
+
+def _said(entry: Element) -> object:
+    return read.dhcp_range(entry) if entry.tag == "range" else read.reservation(entry)
+
+
+def _takes_one(entry: Element, declared: Element) -> bool:
+    """Whether a reservation has the MAC or the address of a declared one."""
+    other = read.reservation(entry)
+    ours = map(read.reservation, declared.iterfind("dhcp/host"))
+    return any(one.address == other.address or one.mac == other.mac is not None for one in ours)
 
 
 _LIVE = {"range": "ip-dhcp-range", "host": "ip-dhcp-host"}  # what net-update changes without cutting anybody off

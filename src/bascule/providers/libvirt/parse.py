@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from lxml import etree
-
 from bascule.model.domain import Domain, DomainNic, DomainText, LibvirtNetwork, NetworkText, Reservation
 from bascule.model.values import IpAddress, IpInterface, Mac, parse_mac
+from bascule.providers.libvirt.domain_xml import interfaces, is_switched, is_up, mac_of, parse, plug_of, tap_of
 
 _UNITS = {  # libvirt.org/formatdomain.html, "Memory Allocation": b and KB are decimal, k and KiB binary
     "b": 1,
@@ -28,13 +27,12 @@ _UNITS = {  # libvirt.org/formatdomain.html, "Memory Allocation": b and KB are d
     "T": 1024**4,
     "TiB": 1024**4,
 }
-_PARSER = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False)
 
 
 def domain(text: DomainText, bridges: dict[str, str] | None = None) -> Domain:
     """One domain from its XML; ``bridges`` are the bridges of libvirt's networks."""
-    now = etree.fromstring(text.now.encode(), _PARSER)
-    later = now if text.next == text.now else etree.fromstring(text.next.encode(), _PARSER)
+    now = parse(text.now)
+    later = now if text.next == text.now else parse(text.next)
     known = bridges or {}
     pages = [
         _bytes(page.get("size", "0"), page.get("unit", "KiB")) for page in now.iterfind("memoryBacking/hugepages/page")
@@ -80,30 +78,27 @@ def _nodes(root: Any) -> tuple[int, ...]:
 
 
 def _nics(root: Any, bridges: dict[str, str]) -> tuple[DomainNic, ...]:
-    return tuple(nic(element, index, bridges) for index, element in enumerate(root.iterfind("devices/interface")))
+    return tuple(nic(element, index, bridges) for index, element in enumerate(interfaces(root)))
 
 
 def nic(element: Any, index: int = 0, bridges: Mapping[str, str] = MappingProxyType({})) -> DomainNic:
     """One NIC with its number in its domain; ``bridges`` are those of libvirt's networks."""
-    kind = element.get("type", "")
-    source = element.find("source")
-    attributes = {} if source is None else dict(source.attrib)
-    into = attributes.get(kind) or attributes.get("dev") or attributes.get("name") or attributes.get("path") or ""
+    kind, into = plug_of(element)
     mtu = element.find("mtu")
-    bridge = attributes.get("bridge") or (bridges.get(into, "") if kind == "network" else "")
+    bridge = _attribute(element, "source", "bridge") or (bridges.get(into, "") if kind == "network" else "")
     return DomainNic(
         index=index,
         kind=kind,
         into=into,
-        mac=_mac(element.find("mac")),
-        tap=_attribute(element, "target", "dev"),
+        mac=_mac(element),
+        tap=tap_of(element),
         bridge=bridge,
         model=_attribute(element, "model", "type"),
         alias=_attribute(element, "alias", "name"),
         pci=_pci(element.find("address")),
-        link_up=_attribute(element, "link", "state") != "down",
+        link_up=is_up(element),
         mtu=int(mtu.get("size", "0")) if mtu is not None else None,
-        by_kernel=_attribute(element, "virtualport", "type") != "openvswitch",
+        by_kernel=not is_switched(element),
         vlans=_vlans(element.find("vlan")),
         filter=_attribute(element, "filterref", "filter"),
     )
@@ -122,10 +117,8 @@ def _attribute(element: Any, child: str, name: str) -> str:
 
 
 def _mac(element: Any) -> Mac | None:
-    if element is None:
-        return None
     try:
-        return parse_mac(element.get("address", ""))
+        return parse_mac(mac_of(element))
     except ValueError:
         return None
 
@@ -140,7 +133,7 @@ def _pci(element: Any) -> str:
 
 def network(text: NetworkText) -> LibvirtNetwork:
     """One network from its XML."""
-    root = etree.fromstring(text.now.encode(), _PARSER)
+    root = parse(text.now)
     forward = root.find("forward")
     return LibvirtNetwork(
         name=text.name,
@@ -149,17 +142,15 @@ def network(text: NetworkText) -> LibvirtNetwork:
         active=text.active,
         persistent=text.persistent,
         autostart=text.autostart,
-        addresses=tuple(_interface(element) for element in root.iterfind("ip")),
-        ranges=tuple(
-            (ipaddress.ip_address(element.get("start", "")), ipaddress.ip_address(element.get("end", "")))
-            for element in root.iterfind("ip/dhcp/range")
-        ),
-        reservations=tuple(_reservation(element) for element in root.iterfind("ip/dhcp/host") if element.get("ip")),
+        addresses=tuple(interface(element) for element in root.iterfind("ip")),
+        ranges=tuple(dhcp_range(element) for element in root.iterfind("ip/dhcp/range")),
+        reservations=tuple(reservation(element) for element in root.iterfind("ip/dhcp/host") if element.get("ip")),
         mtu=int(size) if (size := _attribute(root, "mtu", "size")).isdigit() else None,
     )
 
 
-def _interface(element: Any) -> IpInterface:
+def interface(element: Any) -> IpInterface:
+    """The host's own address of an ``<ip>``."""
     prefix = element.get("prefix") or element.get("netmask")
     if prefix is None:  # libvirt then takes the class of the address (formatnetwork.html)
         prefix = "64" if element.get("family") == "ipv6" else _classful(element.get("address", ""))
@@ -171,7 +162,13 @@ def _classful(address: str) -> str:
     return "8" if first < 128 else "16" if first < 192 else "24"
 
 
-def _reservation(element: Any) -> Reservation:
+def dhcp_range(element: Any) -> tuple[IpAddress, IpAddress]:
+    """The first and the last address of a ``<range>``."""
+    return ipaddress.ip_address(element.get("start", "")), ipaddress.ip_address(element.get("end", ""))
+
+
+def reservation(element: Any) -> Reservation:
+    """What a ``<host>`` of ``<dhcp>`` says."""
     mac = element.get("mac")
     address: IpAddress = ipaddress.ip_address(element.get("ip"))
     return Reservation(mac=parse_mac(mac) if mac else None, address=address, name=element.get("name", ""))

@@ -44,13 +44,15 @@ def want(site: Site, host: Host, observed: HostState, state: LibvirtState, learn
     for one in resolved_networks(site, host):
         there = state.networks.get(one.name)
         if there is None:
-            _set_network(target, one, network_xml.text_of(one), network_xml.NetworkDiff())
+            _set_network(target, one, network_xml.text_of(one), "")
             continue
-        change = network_xml.diff(seen[one.name], one)
-        if change or not (there.active and there.autostart):
-            _set_network(target, one, network_text(there, one, change), change)
+        why = network_xml.restart_reasons(seen[one.name], one)
+        shall = network_text(there, one, restarts=bool(why))
+        if shall != replace(there, persistent=True):
+            updates = network_xml.updates(there.now, shall.now) or ()
+            _set_network(target, one, shall, "; ".join(why or map(str, updates)))
             on_it = [d.name for d in state.seen_domains if d.running and _is_on(d.nics, one.name)]
-            if change.redefine and there.active:
+            if why and there.active:
                 target.guests[f"network {one.name}"] = tuple(on_it)
     domains = {domain.name: domain for domain in state.seen_domains}
     for guest in site.guests_on(host.name):
@@ -74,19 +76,17 @@ def _is_on(nics: Iterable[DomainNic], network: str) -> bool:
     return any((nic.kind, nic.into) == ("network", network) for nic in nics)
 
 
-def network_text(there: NetworkText, one: ResolvedNetwork, change: network_xml.NetworkDiff) -> NetworkText:
-    """A network that is there, as it shall be."""
-    now, later = there.now, there.next
-    if change.redefine:
+def network_text(there: NetworkText, one: ResolvedNetwork, *, restarts: bool) -> NetworkText:
+    """A network that is there, as it shall be, after a restart or without one."""
+    if restarts:
         now = later = network_xml.edited(there.next, one)
-    elif change.updates:
-        now, later = network_xml.updated(now, change.updates), network_xml.updated(later, change.updates)
+    else:
+        now, later = (network_xml.with_dhcp(xml, one) for xml in (there.now, there.next))
     return replace(there, active=True, persistent=True, autostart=True, now=now, next=later)
 
 
-def _set_network(target: _Target, one: ResolvedNetwork, text: NetworkText, change: network_xml.NetworkDiff) -> None:
+def _set_network(target: _Target, one: ResolvedNetwork, text: NetworkText, reason: str) -> None:
     target.networks[one.name] = text
-    reason = "; ".join(change.redefine) or "; ".join(map(str, change.updates))
     target.reasons[f"network {one.name}"] = reason or f"the site file declares virtual network '{one.name}'"
 
 
