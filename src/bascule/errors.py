@@ -89,7 +89,7 @@ class BasculeError(Exception):
         return "\n\n".join(str(problem) for problem in self.problems)
 
     @classmethod
-    def of(cls, code: str, message: str, *, place: Place | None = None, hint: str | None = None) -> BasculeError:
+    def of(cls, code: str, message: str, *, place: Place | None = None, hint: str | None = None) -> Self:
         """An error with a single problem."""
         return cls(Problem(code=code, message=message, place=place, hint=hint))
 

@@ -90,7 +90,7 @@ def test_through_a_bond_and_not_through_a_vlan() -> None:
 @pytest.fixture
 def networkd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folders below /run/systemd/netif; the loopback has index 1 everywhere."""
-    monkeypatch.setattr(managers, "in_first_namespace", lambda: True)
+    monkeypatch.setattr(managers, "is_machines_own", lambda: True)
     for name, constant in (("leases", "NETWORKD_LEASES"), ("links", "NETWORKD_LINKS")):
         (tmp_path / name).mkdir()
         monkeypatch.setattr(managers, constant, tmp_path / name)

@@ -49,5 +49,5 @@ def test_what_is_read_costs_as_much_as_there_are_links(name: str) -> None:
 
 def test_many_files_wait_for_the_disk_together(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     together = Barrier(4, timeout=10)
-    monkeypatch.setattr(rendering, "replace_file", lambda *_, **__: together.wait())
+    monkeypatch.setattr(rendering, "write_whole", lambda *_, **__: together.wait())
     rendering.write_below(str(tmp_path), {f"etc/{number}": "" for number in range(4)})

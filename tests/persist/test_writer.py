@@ -15,7 +15,7 @@ from bascule.persist.config import NetworkConfig
 from bascule.persist.dialect import dialect
 from bascule.persist.files import read_tree
 from bascule.persist.formats.gaps import Inexpressible
-from bascule.system.disk.files import replace_file
+from bascule.system.disk.durable import write_whole
 from tests.persist.configs import bridge, nic, recipe
 
 STAMP = writer.FileHeader("production", "vmserver", "ab" * 32)
@@ -66,7 +66,7 @@ def test_restore_puts_everything_back(name: str, tmp_path: Path) -> None:
 def test_a_commit_that_breaks_off_is_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writing = prepare(tmp_path, "networkd", recipe())
     written: list[Path] = []
-    real = replace_file
+    real = write_whole
 
     def full_disk(path: Path, data: bytes, *, mode: int, owner: tuple[int, int] | None = None) -> None:
         if len(written) == 3:
@@ -75,7 +75,7 @@ def test_a_commit_that_breaks_off_is_put_back(tmp_path: Path, monkeypatch: pytes
         real(path, data, mode=mode, owner=owner)
 
     kept = back_up_for(writing.changes)
-    monkeypatch.setattr(writer, "replace_file", full_disk)
+    monkeypatch.setattr(writer, "write_whole", full_disk)
     with pytest.raises(OSError, match="No space"):
         writer.commit(writing)
     monkeypatch.undo()

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bascule.system.disk.files import replace_file
+from bascule.system.disk.durable import write_whole
 from tests.survey.frames import HSRP, UDP, arp, cdp, dhcp_offer, ip_frame, lldp, pvst
 from tests.survey.hearing import many
 
@@ -64,8 +64,9 @@ def capture(frames: Sequence[bytes]) -> bytes:
 
 def write() -> None:
     """Put them where the how-to looks for them; two at once write the same."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
     for nic, frames in WIRES.items():
-        replace_file(FOLDER / f"{nic}.pcap", capture(frames), mode=0o644)
+        write_whole(FOLDER / f"{nic}.pcap", capture(frames), mode=0o644)
 
 
 if __name__ == "__main__":

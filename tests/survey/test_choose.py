@@ -101,7 +101,7 @@ def test_a_container_has_cables_for_nics() -> None:
 
 
 def test_what_hangs_on_something_is_not_brought_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(managers, "in_first_namespace", lambda: False)
+    monkeypatch.setattr(managers, "is_machines_own", lambda: False)
     eth0 = link("eth0", Physical())
     alone = HostState.of([eth0])
     assert why_not(eth0, alone) == ""

@@ -24,7 +24,7 @@ NETWORKCTL = '#!/bin/sh\necho \'{{"Name": "eth4", "AdministrativeState": "{state
 @pytest.fixture
 def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr(managers, "in_first_namespace", lambda: True)
+    monkeypatch.setattr(managers, "is_machines_own", lambda: True)
     return tmp_path
 
 

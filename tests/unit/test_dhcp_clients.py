@@ -228,7 +228,7 @@ def test_name_servers_go_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (tmp_path / "default-route.eth0").write_text("Link 2 (eth0): yes\n")
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     assert link_names("eth0") == {}, "in another namespace, or without systemd-resolved, nobody is asked"
-    monkeypatch.setattr("bascule.system.net.resolved.in_first_namespace", lambda: True)
+    monkeypatch.setattr("bascule.system.net.resolved.is_machines_own", lambda: True)
     monkeypatch.setattr("bascule.system.net.resolved.SOCKET", tmp_path)
     facts = {"dns": "10.0.0.53 fd00::53", "domain": "example.org ~corp", "default-route": "yes"}
     assert link_names("eth0") == facts

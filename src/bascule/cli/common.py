@@ -17,7 +17,8 @@ from bascule.cli.show.colours import painted
 from bascule.cli.show.output_style import output_style, plain
 from bascule.guests.runtimes import RUNTIMES
 from bascule.system.clock import Progress, unseen
-from bascule.system.disk.files import STDOUT, naming
+from bascule.system.disk.durable import naming
+from bascule.system.disk.files import STDOUT
 
 F = TypeVar("F", bound=Callable[..., Any])
 

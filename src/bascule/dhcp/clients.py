@@ -8,7 +8,8 @@ from pathlib import Path
 
 from bascule.model.dhcp import KINDS, DhcpClient
 from bascule.model.values import IfName
-from bascule.system.net.managers import NETWORKD_LEASES, in_first_namespace, networkd_has, networkmanager_links
+from bascule.system.net.managers import NETWORKD_LEASES, networkd_has, networkmanager_links
+from bascule.system.net.netns import is_machines_own
 from bascule.system.process.programs import Program, programs
 
 NM_HELPER = "nm-dhcp-helper"  # the script of a dhclient that NetworkManager has started
@@ -37,7 +38,7 @@ def _name(argv: tuple[str, ...]) -> str:
 
 def daemons_of(links: Iterable[IfName]) -> dict[IfName, DhcpClient]:
     """The managers that keep the leases of links themselves, for each link that one has."""
-    if not in_first_namespace():
+    if not is_machines_own():
         return {}  # they answer for the machine's own links only
     managed = networkmanager_links()
     found: dict[IfName, DhcpClient] = {}

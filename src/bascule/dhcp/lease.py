@@ -18,7 +18,7 @@ from bascule.errors import BasculeError, MissingTool
 from bascule.model.dhcp import KINDS, ClientStart, DhcpClient, Handover
 from bascule.system.boot import has_systemd
 from bascule.system.disk import durable
-from bascule.system.net.managers import in_first_namespace
+from bascule.system.net.netns import is_machines_own
 from bascule.system.net.resolved import link_names, set_link_names
 from bascule.system.process.programs import end_with_children, programs, spawn_detached
 from bascule.system.run import find_tool, rows, run
@@ -191,7 +191,7 @@ def _command(argv: Sequence[str]) -> list[str]:
         words = [find_tool(argv[0]), *argv[1:]]
     except MissingTool:
         words = [find_tool("busybox"), *argv]  # an applet that has no link of its own
-    if in_first_namespace() and has_systemd() and shutil.which("systemd-run"):
+    if is_machines_own() and has_systemd() and shutil.which("systemd-run"):
         return ["systemd-run", "--scope", "--quiet", "--collect", f"--description=DHCP client: {argv[0]}", "--", *words]
     return words
 

@@ -84,7 +84,7 @@ class NamespaceDriver:
         tap = plug.nic.tap
         first = [rtnetlink.set_link(tap, mtu=plug.mtu)] if set_mtu else []
         joined = rtnetlink.set_link(tap, master=master, up=True) if plug.by_kernel else rtnetlink.set_link(tap, up=True)
-        return [*first, *rtnetlink.quiet(tap), joined]
+        return [*first, *rtnetlink.addrgenmode_none(tap), joined]
 
     def _masters(self, plugs: Sequence[Plug]) -> dict[IfName, int]:
         found: dict[IfName, int] = {}

@@ -17,7 +17,7 @@ from bascule.persist.formats.openvswitch import unsaid as switch_notes
 from bascule.persist.formats.reader_notes import reader_notes
 from bascule.persist.wanted import unpinned, unsaid, wanted_config
 from bascule.persist.writer import FileHeader, is_edited, is_ours, mode_of
-from bascule.system.disk.files import replace_file
+from bascule.system.disk.durable import make_folder, write_whole
 
 WRITTEN_AT_ONCE = 16  # files
 
@@ -58,7 +58,8 @@ def write_below(folder: str, files: Mapping[str, str]) -> None:
     from concurrent.futures import ThreadPoolExecutor  # the disk is waited for twice with each of thousands
 
     def put(path: str) -> None:
-        replace_file(Path(folder, path), files[path].encode(), mode=mode_of(path))
+        make_folder(Path(folder, path).parent, mode=0o755)
+        write_whole(Path(folder, path), files[path].encode(), mode=mode_of(path))
 
     with ThreadPoolExecutor(WRITTEN_AT_ONCE) as pool:
         for _ in pool.map(put, files):

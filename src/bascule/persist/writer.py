@@ -24,7 +24,8 @@ from bascule.persist.formats.openvswitch import is_switch
 from bascule.persist.parsed import Below, Files, Hardware, Parsed
 from bascule.plan.file_change import FileChange
 from bascule.system.disk.aside import FOLDER, extended, keep, set_extended
-from bascule.system.disk.files import remove_file, replace_file, text_of
+from bascule.system.disk.durable import make_folder, remove_file, write_whole
+from bascule.system.disk.files import text_of
 from bascule.system.run import run
 
 ASIDE = f"etc/bascule/{FOLDER}"
@@ -332,13 +333,14 @@ def commit(writing: WritePlan) -> None:
             remove_file(path)
             continue
         name = str(path.relative_to(writing.root))
+        make_folder(path.parent, mode=0o755)
         if change.action in ("move", "restore") and not is_ours(change.new or ""):  # what is left of it is as it was
             status = Path(change.kept or path).stat()
             owner = (status.st_uid, status.st_gid) if os.geteuid() == 0 else None
-            replace_file(path, change.content, mode=status.st_mode & 0o7777, owner=owner)
+            write_whole(path, change.content, mode=status.st_mode & 0o7777, owner=owner)
             set_extended(path, extended(Path(change.kept or change.place)))
         else:
-            replace_file(path, change.content, mode=mode_of(name), owner=(0, 0) if os.geteuid() == 0 else None)
+            write_whole(path, change.content, mode=mode_of(name), owner=(0, 0) if os.geteuid() == 0 else None)
         written.append(name)
     _relabel(writing.root, written)
 

@@ -51,11 +51,11 @@ def lay(wiring: Wiring, namespaces: Mapping[str, Namespace], lay_tags: Tagging |
     switches = wiring.switches
     with Rtnetlink(building) as door:
         door.send(rtnetlink.add_bridge(bridge) for bridge in switches.values())
-        door.send(message for bridge in switches.values() for message in rtnetlink.quiet(bridge))
+        door.send(message for bridge in switches.values() for message in rtnetlink.addrgenmode_none(bridge))
         door.send(rtnetlink.set_link(bridge, up=True) for bridge in switches.values())
         masters = {name: links.index_of(building, bridge) for name, bridge in switches.items()}
         door.send(_cable(cable, masters, namespaces[cable.node]) for cable in wiring.cables)
-        door.send(message for cable in wiring.cables for message in rtnetlink.quiet(cable.port))
+        door.send(message for cable in wiring.cables for message in rtnetlink.addrgenmode_none(cable.port))
         door.send(rtnetlink.set_link(cable.port, up=True) for cable in wiring.cables)
         if any(cable.tagged for cable in wiring.cables):
             if lay_tags is None or kernel_makes(_vlan_link):
@@ -94,7 +94,7 @@ def _lay_vlans(wiring: Wiring, building: Namespace, door: Rtnetlink, masters: Ma
         parent = links.index_of(building, cable.port)
         messages += [
             rtnetlink.add_vlan(name, parent, vid, masters[network]),
-            *rtnetlink.quiet(name),
+            *rtnetlink.addrgenmode_none(name),
             rtnetlink.set_link(name, up=True),
         ]
     door.send(messages)
@@ -116,7 +116,7 @@ def settle(end: Endpoint, namespace: Namespace, *, routes: bool = False) -> None
                 continue
             indexes[nic.link] = links.index_of(namespace, nic.link)
             if not (routes and any(address.version == 6 for address in nic.addresses)):
-                messages += rtnetlink.quiet(nic.link)
+                messages += rtnetlink.addrgenmode_none(nic.link)
             messages.append(rtnetlink.set_link(nic.link, up=True))
             messages += [rtnetlink.add_address(indexes[nic.link], address) for address in nic.addresses]
         messages += [rtnetlink.add_route(indexes[link], gateway) for link, gateway in end.routes if link in indexes]

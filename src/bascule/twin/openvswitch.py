@@ -159,7 +159,7 @@ def lay_tags(wiring: Wiring, building: Namespace, folder: Path, masters: Mapping
                 behind[name] = masters[network]
         rtnetlink.change(building, [rtnetlink.set_link(cable.port, master=0)])
     bring(OVS, HostState(parts={OVS.name: before}), replace(before, bridges=bridges, ports=ports), HERE)
-    messages = [message for name in behind for message in rtnetlink.quiet(name)]
+    messages = [message for name in behind for message in rtnetlink.addrgenmode_none(name)]
     messages += [rtnetlink.set_link(name, master=master, up=True) for name, master in behind.items()]
     rtnetlink.change(building, messages)
 

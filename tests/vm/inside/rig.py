@@ -49,7 +49,7 @@ class Rig:
         """A link of the host whose other end, up and with carrier, is in another namespace."""
         ends = rtnetlink.VethEnd(name=name), rtnetlink.VethEnd(name=name, namespace=far)
         rtnetlink.change(self.room, [rtnetlink.add_veth(*ends)])
-        rtnetlink.change(far, [*rtnetlink.quiet(name), rtnetlink.set_link(name, up=True)])
+        rtnetlink.change(far, [*rtnetlink.addrgenmode_none(name), rtnetlink.set_link(name, up=True)])
 
     def declare(self, text: str) -> None:
         """Another version of the site file."""

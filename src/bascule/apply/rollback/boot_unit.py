@@ -21,7 +21,6 @@ from bascule.errors import BasculeError, NotPermitted, Problem
 from bascule.providers.boot_files import HEADER
 from bascule.system.boot import has_systemd
 from bascule.system.disk import durable
-from bascule.system.disk.files import remove_file
 
 BY = "the boot after it"  # as the journal says who took it back
 OWN = "/etc/"  # files of the machine itself; with --root they lie elsewhere
@@ -92,10 +91,10 @@ def remove(folder: Folder) -> None:
     for name in WANTED_BY:
         with contextlib.suppress(OSError):
             for half in UNITS.glob(f".{name}.*.new"):  # of one who was killed while he wrote it
-                remove_file(half)
+                durable.remove_file(half)
             if _is_for(folder, name):
-                remove_file(_link(name))
-                remove_file(UNITS / name)
+                durable.remove_file(_link(name))
+                durable.remove_file(UNITS / name)
 
 
 def is_installed(folder: Folder, name: str = EARLY) -> bool:

@@ -15,7 +15,7 @@ from bascule.model.values import IfName
 from bascule.persist.config import LinkConfig
 from bascule.persist.manager import Ours, Takeover, concerns
 from bascule.persist.takeover import tell
-from bascule.system.disk.files import replace_file
+from bascule.system.disk.durable import write_whole
 from bascule.system.run import run
 
 FOLDER = Path("/run/network")
@@ -56,9 +56,9 @@ def _brought_up(ours: Mapping[IfName, LinkConfig]) -> list[str]:
             known = {line.partition("=")[0] for line in lines}
             new = sorted(name for name in there - known if ours[name].onboot)
             for name in new:
-                replace_file(FOLDER / f"ifstate.{name}", f"{name}\n".encode(), mode=0o644)
+                write_whole(FOLDER / f"ifstate.{name}", f"{name}\n".encode(), mode=0o644)
             text = "".join(f"{line}\n" for line in (*lines, *(f"{name}={name}" for name in new)))
-            replace_file(STATE, text.encode(), mode=0o644)
+            write_whole(STATE, text.encode(), mode=0o644)
     except OSError as error:
         return [f"ifupdown's list of what is up ({STATE}) could not be written: {error.strerror or error}"]
     return []

@@ -12,7 +12,6 @@ from bascule.plan.batch import Batch
 from bascule.plan.change import Command, Note
 from bascule.providers.effects import ObserveScope, PlainEffects
 from bascule.system.disk import durable
-from bascule.system.disk.files import remove_file
 from bascule.system.run import run
 
 
@@ -42,6 +41,6 @@ def _one(command: Command) -> None:
         shutil.rmtree(command.words[1], ignore_errors=True)
     elif command.tool == "rm":
         for name in command.words[1:]:
-            remove_file(Path(name))
+            durable.remove_file(Path(name))
     else:  # a unit that is not there any more cannot be disabled, and need not
         run(("systemctl", *command.words), check=command.words[0] != "disable")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,16 +39,28 @@ def sync_folder(path: Path) -> None:
         os.close(fd)
 
 
+@contextlib.contextmanager
+def naming(target: str | Path) -> Iterator[None]:
+    """What goes wrong in writing to a file that is open already has no name: give it this one. Raises OSError."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(target)
+        raise
+
+
 def write_whole(path: Path, data: bytes, *, mode: int = 0o600, owner: tuple[int, int] | None = None) -> None:
     """Put a file in place in one go: written beside it, brought to the disk, renamed.
 
-    Raises OSError; the old file is then still there and nothing is left beside it.
+    ``owner`` is (uid, gid). Raises OSError; the old file is then still there and nothing is left beside it.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    beside = path.with_name(f".{path.name[:200]}.{os.getpid()}.new")
     fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     try:
         try:
-            _write_all(fd, data)
+            with naming(path):
+                _write_all(fd, data)
             os.fchmod(fd, mode)
             if owner is not None:
                 os.fchown(fd, *owner)
@@ -119,6 +131,13 @@ def _end(text: bytes) -> int:
             break
         end = newline + 1
     return end
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file, known to the disk; one that is not there is no error."""
+    path.unlink(missing_ok=True)
+    if path.parent.is_dir():
+        sync_folder(path.parent)
 
 
 def remove_folder(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Files: those that a person named, those of a configuration tree, and replacing one so that no reader sees half."""
+"""Files: those that a person named, those of a configuration tree, and writing what a person named."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import select
 import stat
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from bascule.errors import BasculeError, NotPermitted, Problem, SiteFault, UsageFault
+from bascule.system.disk import durable
 
 STDOUT = "standard output"
 STDIN = "standard input"
@@ -105,17 +106,6 @@ def instead(file: Path) -> str:
     return "give the name of a file that exists"
 
 
-@contextmanager
-def naming(target: str | Path) -> Iterator[None]:
-    """What goes wrong in writing to a file that is open already has no name: give it this one. Raises OSError."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename is None:
-            error.filename = str(target)
-        raise
-
-
 def write_file(path: str | Path, data: str | bytes) -> None:
     """Write what a person named: a file, a device, a pipe, or ``-`` for standard output.
 
@@ -128,7 +118,7 @@ def write_file(path: str | Path, data: str | bytes) -> None:
     try:
         if found is not None and _is_replaceable(target, found):
             owner = (found.st_uid, found.st_gid) if os.geteuid() == 0 else None
-            replace_file(target.resolve(), content, mode=stat.S_IMODE(found.st_mode), owner=owner)
+            durable.write_whole(target.resolve(), content, mode=stat.S_IMODE(found.st_mode), owner=owner)
         else:
             target.write_bytes(content)
     except OSError as error:
@@ -300,44 +290,5 @@ def _read_regular(file: str) -> bytes | None:
             if len(data) == status.st_size:
                 break  # all of it: not asked again in each of 6,000 files
         return data
-    finally:
-        os.close(handle)
-
-
-def replace_file(path: Path, data: bytes, *, mode: int, owner: tuple[int, int] | None = None) -> None:
-    """Put a file in place so that a reader sees the old or the new one, also after a power cut.
-
-    ``owner`` is (uid, gid). Raises OSError; nothing is left behind then.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name[:200]}.{os.urandom(4).hex()}"
-    try:
-        temporary.touch(mode=0o600, exist_ok=False)
-        with naming(path), temporary.open("wb") as stream:
-            stream.write(data)
-            os.fchmod(stream.fileno(), mode)
-            if owner is not None:
-                os.fchown(stream.fileno(), *owner)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
-
-
-def remove_file(path: Path) -> None:
-    """Remove a file; one that is not there is no error."""
-    path.unlink(missing_ok=True)
-    if path.parent.is_dir():
-        sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """See that the names in a folder are on the disk."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
     finally:
         os.close(handle)

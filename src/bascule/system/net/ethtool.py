@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import re
 import socket
 import struct
@@ -13,9 +12,10 @@ from functools import partial
 from msgspec import Struct
 
 from bascule.errors import BasculeError, CommandFailed, MissingTool, Problem, UsageFault
+from bascule.system.net.links import ethtool_ioctl
 from bascule.system.run import run
 
-_ETHTOOL, _GET_WAKE = 0x8946, 0x5  # SIOCETHTOOL, ETHTOOL_GWOL (linux/sockios.h, ethtool.h)
+_GET_WAKE = 0x5  # ETHTOOL_GWOL (linux/ethtool.h)
 REFUSED_S = 0.5  # a driver that cannot blink says so at once; one that can takes whole seconds
 
 
@@ -41,7 +41,7 @@ def wake_on_lan(link: str) -> WakeBits | None:
     told = ctypes.create_string_buffer(struct.pack("=I16x", _GET_WAKE), 20)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as door:
         try:
-            fcntl.ioctl(door, _ETHTOOL, struct.pack("@16sP16x", link.encode(), ctypes.addressof(told)))
+            ethtool_ioctl(door, link, told)
         except OSError:
             return None
     _, able, now = struct.unpack_from("=III", told.raw)

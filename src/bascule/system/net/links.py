@@ -16,7 +16,8 @@ from bascule.model.values import Mac
 from bascule.system.net.netns import Namespace
 
 _GET_FLAGS, _GET_MAC = 0x8913, 0x8927  # SIOCGIFFLAGS, SIOCGIFHWADDR
-_ETHTOOL, _GET_DRIVER, _SET_CHECKSUM = 0x8946, 0x3, 0x17  # SIOCETHTOOL, ETHTOOL_GDRVINFO, ETHTOOL_STXCSUM
+_ETHTOOL = 0x8946  # SIOCETHTOOL
+_GET_DRIVER, _SET_CHECKSUM = 0x3, 0x17  # ETHTOOL_GDRVINFO, ETHTOOL_STXCSUM
 _UP, _RUNNING = 0x1, 0x40
 _RTM_NEWNSID, _RTM_GETNSID, _NETNSA_FD = 88, 90, 3
 
@@ -97,6 +98,11 @@ def wait_until_running(links: Mapping[Namespace, Iterable[str]]) -> list[tuple[s
     return sorted((namespace.name, link) for namespace, names in left.items() for link in names)
 
 
+def ethtool_ioctl(door: socket.socket, link: str, told: ctypes.Array[ctypes.c_char]) -> None:
+    """One question or order of ethtool(8) by a socket, whose number ``told`` begins with. Raises OSError."""
+    fcntl.ioctl(door, _ETHTOOL, struct.pack("@16sP16x", link.encode(), ctypes.addressof(told)))
+
+
 def drivers(namespace: Namespace) -> frozenset[str]:
     """The drivers of a namespace's links, as ``veth`` and ``macvlan``, asked without a program (ethtool.h)."""
     found = set()
@@ -104,7 +110,7 @@ def drivers(namespace: Namespace) -> frozenset[str]:
         for _, name in socket.if_nameindex():
             told = ctypes.create_string_buffer(struct.pack("=I192x", _GET_DRIVER), 196)
             with contextlib.suppress(OSError):  # loopback has none
-                fcntl.ioctl(door, _ETHTOOL, struct.pack("@16sP16x", name.encode(), ctypes.addressof(told)))
+                ethtool_ioctl(door, name, told)
                 found.add(told.raw[4:36].split(b"\0", 1)[0].decode("ascii", "replace"))
     return frozenset(found)
 
@@ -118,7 +124,7 @@ def write_checksums(namespace: Namespace) -> None:
         told = ctypes.create_string_buffer(struct.pack("=II", _SET_CHECKSUM, 0), 8)
         for _, name in socket.if_nameindex():
             with contextlib.suppress(OSError):  # a link that never leaves it to others
-                fcntl.ioctl(door, _ETHTOOL, struct.pack("@16sP16x", name.encode(), ctypes.addressof(told)))
+                ethtool_ioctl(door, name, told)
 
 
 def namespace_id(known_in: Namespace, of: Namespace) -> int | None:

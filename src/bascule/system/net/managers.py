@@ -12,19 +12,12 @@ import socket
 from pathlib import Path
 
 from bascule.errors import MissingTool
+from bascule.system.net.netns import is_machines_own
 from bascule.system.run import run
 
 NETWORKD_LEASES = Path("/run/systemd/netif/leases")  # a file for each link that has one, named by its index
 NETWORKD_LINKS = Path("/run/systemd/netif/links")
 NETWORKD_BUSY = frozenset({"configuring", "configured", "pending", "failed"})  # networkctl(1), SETUP
-
-
-def in_first_namespace() -> bool:
-    """Whether this is the namespace of process 1; False where that cannot be seen."""
-    try:
-        return Path("/proc/1/ns/net").readlink() == Path("/proc/thread-self/ns/net").readlink()
-    except OSError:
-        return False
 
 
 def runs_here(program: str) -> bool:
@@ -97,7 +90,7 @@ def networkd_dhcp(link: str) -> tuple[str, str]:
     ``CLIENTID=`` of the lease (sd-dhcp-lease.c, dhcp_lease_save), ``DHCP6_CLIENT_IAID=`` of the link's state
     (networkd-dhcp6.c, link_serialize_dhcp6_client; since 249). Both files are named by the link's index.
     """
-    if not in_first_namespace():
+    if not is_machines_own():
         return "", ""
     return _said(NETWORKD_LEASES, link, r"CLIENTID=([0-9a-f]+)"), _said(
         NETWORKD_LINKS, link, r"DHCP6_CLIENT_IAID=0x([0-9a-f]{1,8})"
@@ -123,7 +116,7 @@ def networkmanager_dhcp(link: str) -> tuple[str, str]:
 
 
 def _answer(*argv: str) -> str:
-    if not in_first_namespace():
+    if not is_machines_own():
         return ""
     try:
         result = run(argv, check=False)

@@ -7,7 +7,7 @@ import ctypes
 import errno
 import socket
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from bascule.errors import MissingTool, NotPermitted, Problem, UsageFault
 from bascule.system.net.netns import call
@@ -25,7 +25,6 @@ AUXDATA = struct.Struct("=IIIHHHH")  # struct tpacket_auxdata: status, len, snap
 SNAPLEN = 2048  # no control frame is longer
 BUFFER = 16 * 1024 * 1024  # bytes of receive buffer: bursts are kept while the reader is busy
 SENT_WITHIN_S = 1.0  # a full queue of a link empties, or the link does not work
-CLOSED_AT_ONCE = 64
 NO_FAMILY = {errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.ENOSYS}
 
 Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, constant (linux/filter.h: sock_filter)
@@ -69,14 +68,6 @@ def open_sender() -> socket.socket:
     sender = open_packet(None, protocol=0)
     sender.settimeout(SENT_WITHIN_S)
     return sender
-
-
-def close_all(sockets: Iterable[socket.socket]) -> None:
-    """Close them side by side: with each the kernel waits for all processors, some ms, and for many of them once."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(CLOSED_AT_ONCE) as pool:
-        list(pool.map(socket.socket.close, sockets))
 
 
 def _open() -> socket.socket:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bascule.errors import BasculeError
-from bascule.system.net.managers import in_first_namespace
+from bascule.system.net.netns import is_machines_own
 from bascule.system.run import run
 
 SOCKET = Path("/run/systemd/resolve/io.systemd.Resolve")  # there while it runs
@@ -18,7 +18,7 @@ def link_names(link: str) -> dict[str, str]:
 
     It answers for the machine's first network namespace, whichever one we are in.
     """
-    if not in_first_namespace() or not SOCKET.exists():
+    if not is_machines_own() or not SOCKET.exists():
         return {}
     try:
         texts = {fact: run(("resolvectl", fact, link)).stdout for fact in FACTS}

@@ -162,8 +162,8 @@ def no_primary(bond: str) -> Message:
     return Message(NEWLINK, 0, body, f"{bond}: no primary")
 
 
-def quiet(name: str) -> tuple[Message, ...]:
-    """No IPv6 address of its own (addrgenmode none); nothing where the kernel has no IPv6.
+def addrgenmode_none(name: str) -> tuple[Message, ...]:
+    """No IPv6 address of its own; nothing where the kernel has no IPv6.
 
     A message by itself, to be sent before ``up``: within one message the kernel brings the link up first.
     """

@@ -31,7 +31,8 @@ from bascule.model.site import Host, Network, Site
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName, IpAddress, IpInterface, Mac, link_local
 from bascule.system.net.netns import Namespace
-from bascule.system.net.packet import close_all, open_packet, open_sender
+from bascule.system.net.packet import open_packet, open_sender
+from bascule.system.net.sockets import close_all
 from bascule.verify.checks import Check, read_neighbours
 from bascule.verify.wire.misdirected import MACS_AT_MOST, ROUNDS, arrivals
 
@@ -190,7 +191,7 @@ class ForeignMacs:
         return self
 
     def __exit__(self, *_: object) -> None:
-        close_all(self._ears.values())
+        close_all([*self._ears.values()])
 
     def checks(self) -> Iterator[Check]:
         """What was heard, after LISTEN_S at least: a check for each uplink, or for each MAC that somebody has, too."""
