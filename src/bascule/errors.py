@@ -13,7 +13,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, Self
 
 ALSO_SHOWN = 5  # further places of a problem that people are shown
 

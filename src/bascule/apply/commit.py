@@ -52,7 +52,7 @@ def confirm() -> Folder:
             problem = refused(folder.path, error).problems[0]
             text = problem.message.removesuffix("; nothing was changed")
             message = f"{text}; the change is NOT confirmed and will be taken back"
-            raise BasculeError(Problem(code="NOT-CONFIRMED", message=message, hint=problem.hint)) from error
+            raise BasculeError.of("NOT-CONFIRMED", message, hint=problem.hint) from error
         disarm(entry.watchdog)
         boot_unit.remove(folder)
     return folder

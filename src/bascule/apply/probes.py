@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.apply.prepare import PreparedPlan, address_place
-from bascule.errors import BasculeError, CommandFailed, Problem, UsageFault
+from bascule.errors import BasculeError, CommandFailed, UsageFault
 from bascule.model.dhcp.offers import Offer
 from bascule.model.site import GuestNic
 from bascule.model.state import HostState
@@ -295,11 +295,9 @@ def _named(text: str) -> Probe:
     host = host.strip("[]")
     if not host or not port.isdigit() or not 0 < int(port) < 65536:
         hint = "write it like 10.0.0.1:22, [fd00::1]:22 or name:443"
-        raise UsageFault(Problem(code="PROBE", message=f"'{text}' is not HOST:PORT", hint=hint))
+        raise UsageFault.of("PROBE", f"'{text}' is not HOST:PORT", hint=hint)
     try:
         address = ip_address(socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0][4][0])
     except (OSError, ValueError) as error:
-        raise CommandFailed(
-            Problem(code="PROBE", message=f"--probe {text}: '{host}' has no address here: {error}")
-        ) from error
+        raise CommandFailed.of("PROBE", f"--probe {text}: '{host}' has no address here: {error}") from error
     return Probe(f"{host} tcp/{port}", Protocol.TCP, address, _route_to(address), int(port))

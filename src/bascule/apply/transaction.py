@@ -166,12 +166,10 @@ class _Transaction:
             except BaseException:
                 self._give_up()
                 raise
-        raise BasculeError(
-            Problem(
-                code="HOST-MOVED",
-                message="the host's network changed while the plan was made; nothing was changed",
-                hint="see what moves it ('bascule status --watch'), then run it again",
-            )
+        raise BasculeError.of(
+            "HOST-MOVED",
+            "the host's network changed while the plan was made; nothing was changed",
+            hint="see what moves it ('bascule status --watch'), then run it again",
         )
 
     def _checkpoint(self) -> Checkpoint:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from bascule.errors import MissingTool, Problem, UsageFault
+from bascule.errors import MissingTool, UsageFault
 from bascule.host.identity import name_for_site
 from bascule.importer.importing import Sources
 from bascule.importer.libvirt import READS as LIBVIRT
@@ -37,7 +37,7 @@ def gather(*, root: str | None, dialect_name: str | None, host: str | None, site
     """
     top = root or "/"
     if not Path(top).is_dir():
-        raise UsageFault(Problem(code="ROOT", message=f"'{top}' is not a directory", hint="name the folder above etc/"))
+        raise UsageFault.of("ROOT", f"'{top}' is not a directory", hint="name the folder above etc/")
     name = host or name_for_site(root)
     state = None if root else _observed()
     managers = detect(top)

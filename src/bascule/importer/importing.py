@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from bascule.errors import Problem, UsageFault
+from bascule.errors import UsageFault
 from bascule.importer import libvirt
 from bascule.importer.compare import by_programs, disagreements, together, without_client, without_leases
 from bascule.importer.completeness import BY_DEFAULT, missing_lines
@@ -202,7 +202,7 @@ def _refuse_no_configuration(sources: Sources, parsed: Parsed, left: Sequence[Un
     more = f" and {len(left) - REASONS_MAX} more" if len(left) > REASONS_MAX else ""
     besides = f"--dialect {sources.others[0]} reads what is there" if sources.others else "name the folder above etc/"
     message = f"no network configuration was found{': ' if told else ''}{told}{more}"
-    raise UsageFault(Problem(code="NO-CONFIGURATION", message=message, hint=besides))
+    raise UsageFault.of("NO-CONFIGURATION", message, hint=besides)
 
 
 def _no_files(sources: Sources) -> Iterator[str]:

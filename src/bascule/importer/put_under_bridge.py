@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from bascule.errors import Problem, UsageFault
+from bascule.errors import UsageFault
 from bascule.model.host_links import LISTENING
 from bascule.model.values import parse_ifname
 
@@ -53,4 +53,4 @@ def put_under_bridge(host: dict[str, Any], wish: NewBridge, taken: Collection[st
 
 
 def _refused(message: str, hint: str) -> UsageFault:
-    return UsageFault(Problem(code="NEW-BRIDGE", message=message, hint=hint))
+    return UsageFault.of("NEW-BRIDGE", message, hint=hint)

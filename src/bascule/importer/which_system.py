@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 
 from msgspec import Struct
 
-from bascule.errors import BasculeError, Problem, UsageFault
+from bascule.errors import BasculeError, UsageFault
 from bascule.importer.running import running_config
 from bascule.model.state import HostState
 from bascule.persist.config import NetworkConfig
@@ -177,10 +177,8 @@ def _undecided(root: str, rivals: Sequence[str], managers: Managers) -> BasculeE
             managers.choose()
         except BasculeError as error:
             return error
-    return UsageFault(
-        Problem(
-            code="DIALECT",
-            message=f"below '{root}' are files of several configuration systems: {', '.join(rivals)}",
-            hint=f"nothing there shows which one the host uses: name it with --dialect {rivals[0]}",
-        )
+    return UsageFault.of(
+        "DIALECT",
+        f"below '{root}' are files of several configuration systems: {', '.join(rivals)}",
+        hint=f"nothing there shows which one the host uses: name it with --dialect {rivals[0]}",
     )

@@ -25,7 +25,7 @@ from typing import Any, cast
 
 from msgspec import Struct, field
 
-from bascule.errors import Problem, UsageFault
+from bascule.errors import UsageFault
 from bascule.model import dialects as registry
 from bascule.model.site import Host
 from bascule.model.values import IfName
@@ -140,7 +140,7 @@ def dialect(name: str, known: Callable[[], tuple[str, ...]] = registry.readable)
         hint = (
             "that of NetworkManager is keyfile" if name.lower() in {"networkmanager", "nm"} else f"use one of {words}"
         )
-        raise UsageFault(Problem(code="DIALECT", message=f"'{name}' is not a dialect", hint=hint))
+        raise UsageFault.of("DIALECT", f"'{name}' is not a dialect", hint=hint)
     return _load(name)
 
 

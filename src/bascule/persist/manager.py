@@ -8,7 +8,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from bascule.errors import BasculeError, Problem
+from bascule.errors import BasculeError
 from bascule.model.dhcp.identity import ClientId
 from bascule.model.values import IfName
 from bascule.persist.config import LinkConfig
@@ -74,13 +74,11 @@ class Managers(Struct, frozen=True):
             return None if wanted == "none" else wanted
         if self.rivals:
             told = ", ".join(m.dialect for m in self.rivals)
-            raise BasculeError(
-                Problem(
-                    code="MANAGERS",
-                    message=f"two configuration systems manage this host's network: {told}",
-                    hint="write 'persist: NAME' under the host in the site file, and turn the other one off; "
-                    + " | ".join(str(m) for m in self.rivals),
-                )
+            raise BasculeError.of(
+                "MANAGERS",
+                f"two configuration systems manage this host's network: {told}",
+                hint="write 'persist: NAME' under the host in the site file, and turn the other one off; "
+                + " | ".join(str(m) for m in self.rivals),
             )
         return self.candidates[0].dialect if self.candidates else None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from bascule.errors import Problem, UsageFault
+from bascule.errors import UsageFault
 from bascule.model.state import HostState
 from bascule.providers.json import from_json, to_json
 from bascule.system.disk.files import read_bytes, write_file
@@ -29,4 +29,4 @@ def read_state(path: str) -> HostState:
     except ValueError as error:
         why = str(error)
     hint = "write one on that host with: bascule plan SITE --save-observed FILE"
-    raise UsageFault(Problem(code="STATE-FILE", message=f"'{path}' is not a saved state: {why}", hint=hint))
+    raise UsageFault.of("STATE-FILE", f"'{path}' is not a saved state: {why}", hint=hint)

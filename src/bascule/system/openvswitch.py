@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bascule.errors import CommandFailed, Problem
+from bascule.errors import CommandFailed
 from bascule.system.net.netns import Namespace, is_machines_own
 from bascule.system.run import run_all
 
@@ -390,4 +390,4 @@ def failed(path: str, error: Exception) -> CommandFailed:
     """That the database could not be asked."""
     why = (error.strerror if isinstance(error, OSError) else "") or error
     text = f"the database of Open vSwitch at {path} cannot be asked: {why}"
-    return CommandFailed(Problem("OPENVSWITCH", text, hint="see 'systemctl status openvswitch-switch'"))
+    return CommandFailed.of("OPENVSWITCH", text, hint="see 'systemctl status openvswitch-switch'")

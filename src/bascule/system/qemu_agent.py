@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from bascule.errors import BasculeError, CommandFailed, Problem
+from bascule.errors import BasculeError, CommandFailed
 from bascule.system.closing import Closing
 from bascule.system.libvirt import Hypervisor
 from bascule.system.line_socket import LineSocket
@@ -57,7 +57,7 @@ class SocketChannel(Closing):
             yield
         except (OSError, ValueError) as error:
             text = f"no agent answers at {self._path}: {'nothing came' if isinstance(error, TimeoutError) else error}"
-            raise CommandFailed(Problem(code="GUEST-AGENT", message=text)) from error
+            raise CommandFailed.of("GUEST-AGENT", text) from error
 
     def _send(self, command: str, **arguments: Any) -> None:
         with self._failures():
@@ -96,7 +96,7 @@ class LibvirtChannel(Struct, frozen=True):
 def _returned(command: str, answer: Any) -> Any:
     if "return" not in answer:
         said = answer.get("error", {}).get("desc", answer)
-        raise CommandFailed(Problem(code="GUEST-AGENT", message=f"the guest agent refused '{command}': {said}"))
+        raise CommandFailed.of("GUEST-AGENT", f"the guest agent refused '{command}': {said}")
     return answer["return"]
 
 
@@ -108,6 +108,6 @@ def execute(channel: GuestAgentChannel, script: str, *, timeout_s: float) -> str
     while not (done := channel.ask("guest-exec-status", pid=started["pid"]))["exited"]:
         if time.monotonic() > end:
             text = f"the guest did not end within {timeout_s:g} s what its agent started"
-            raise CommandFailed(Problem(code="GUEST-AGENT", message=text))
+            raise CommandFailed.of("GUEST-AGENT", text)
         time.sleep(POLL_S)
     return base64.b64decode(done.get("out-data", "")).decode(errors="replace")

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bascule.errors import BasculeError, CommandFailed, Problem
+from bascule.errors import BasculeError, CommandFailed
 from bascule.system.closing import Closing
 from bascule.system.line_socket import LineSocket
 
@@ -29,12 +29,10 @@ class Qmp(Closing):
         self.ask("qmp_capabilities")
 
     def _gone(self, why: object) -> BasculeError:
-        return CommandFailed(
-            Problem(
-                code="QEMU-GONE",
-                message=f"the QEMU process behind {self._path} does not answer: {why}",
-                hint="`bascule guest list` shows what runs",
-            )
+        return CommandFailed.of(
+            "QEMU-GONE",
+            f"the QEMU process behind {self._path} does not answer: {why}",
+            hint="`bascule guest list` shows what runs",
         )
 
     def _line(self) -> dict[str, Any]:
@@ -51,9 +49,7 @@ class Qmp(Closing):
                 if "return" in answer:
                     return answer["return"]
                 if "error" in answer:
-                    raise CommandFailed(
-                        Problem(code="QEMU", message=f"QEMU refused '{command}': {answer['error'].get('desc', answer)}")
-                    )
+                    raise CommandFailed.of("QEMU", f"QEMU refused '{command}': {answer['error'].get('desc', answer)}")
         except (OSError, ValueError) as error:
             raise self._gone(error) from error
 

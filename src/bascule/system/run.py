@@ -59,12 +59,10 @@ def find_tool(name: str) -> str:
     if found:
         return found
     debian, fedora, suse = PACKAGES.get(name, (name, name, name))
-    raise MissingTool(
-        Problem(
-            code="TOOL-MISSING",
-            message=f"'{name}' is not in PATH ({path or 'empty'})",
-            hint=f"install it: apt-get install {debian}, dnf install {fedora} or zypper install {suse}",
-        )
+    raise MissingTool.of(
+        "TOOL-MISSING",
+        f"'{name}' is not in PATH ({path or 'empty'})",
+        hint=f"install it: apt-get install {debian}, dnf install {fedora} or zypper install {suse}",
     )
 
 
@@ -113,9 +111,7 @@ def run(
                 pass_fds=tuple(keep),
             )
         except subprocess.TimeoutExpired as late:
-            raise CommandFailed(
-                Problem(code="COMMAND-SLOW", message=f"'{' '.join(argv)}' did not end within {timeout_s:g} s")
-            ) from late
+            raise CommandFailed.of("COMMAND-SLOW", f"'{' '.join(argv)}' did not end within {timeout_s:g} s") from late
     result = Result(tuple(argv), done.returncode, done.stdout, done.stderr)
     if check and result.status != 0:
         raise failure(result)
@@ -240,7 +236,7 @@ class _Started:
             _wait(self.process, max(patience_s, 0.0))
         except subprocess.TimeoutExpired as late:
             words = " ".join(self.argv)
-            raise CommandFailed(Problem(code="COMMAND-SLOW", message=f"'{words}' did not end in time")) from late
+            raise CommandFailed.of("COMMAND-SLOW", f"'{words}' did not end in time") from late
         out, err = (self._text(file) for file in self.files)
         return self.process.returncode, out, err
 
@@ -281,11 +277,7 @@ def failure(result: Result) -> NotPermitted | CommandFailed:
     words = result.stderr.strip() or result.stdout.strip() or f"exit status {result.status}"
     command = " ".join(result.argv)
     if "Operation not permitted" in words or "Permission denied" in words:
-        return NotPermitted(
-            Problem(
-                code="NOT-PERMITTED",
-                message=f"'{command}' was refused: {words.splitlines()[0]}",
-                hint="run it as root",
-            )
+        return NotPermitted.of(
+            "NOT-PERMITTED", f"'{command}' was refused: {words.splitlines()[0]}", hint="run it as root"
         )
-    return CommandFailed(Problem(code="COMMAND-FAILED", message=f"'{command}' failed: {words}"))
+    return CommandFailed.of("COMMAND-FAILED", f"'{command}' failed: {words}")

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 
-from bascule.errors import CommandFailed, MissingTool, Problem
+from bascule.errors import CommandFailed, MissingTool
 from bascule.system.run import find_tool, run
 
 SCALE = 2  # pixels of a PNG for each of the SVG's, so that small print can be read
@@ -58,14 +58,14 @@ def convert(svg: str, kind: str) -> bytes:
         *others, last = CONVERTERS
         message = f"a {kind.upper()} is made by {', '.join(others)} or {last}, and none of them is in PATH"
         hint = "install one: apt-get install librsvg2-bin, dnf install librsvg2-tools or zypper install rsvg-convert; "
-        raise MissingTool(Problem(code="TOOL-MISSING", message=message, hint=hint + "or draw an SVG: -o FILE.svg"))
+        raise MissingTool.of("TOOL-MISSING", message, hint=hint + "or draw an SVG: -o FILE.svg")
     with tempfile.TemporaryDirectory(prefix="bascule-draw-") as folder:
         source, picture = Path(folder, "picture.svg"), Path(folder, f"picture.{kind}")
         source.write_text(svg, encoding="utf-8")
         done = run((name, *CONVERTERS[name](source, picture, kind)))
         if not picture.exists():
             said = done.stderr.strip().splitlines()[-1:] or ["it says nothing"]
-            raise CommandFailed(Problem(code="COMMAND-FAILED", message=f"'{name}' wrote no picture: {said[0]}"))
+            raise CommandFailed.of("COMMAND-FAILED", f"'{name}' wrote no picture: {said[0]}")
         return picture.read_bytes()
 
 

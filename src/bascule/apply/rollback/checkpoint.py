@@ -19,7 +19,7 @@ from msgspec.structs import asdict, replace
 
 from bascule.apply.rollback.files import FileBackup
 from bascule.apply.state_directory import StateDirectory, refused
-from bascule.errors import BasculeError, Problem
+from bascule.errors import BasculeError
 from bascule.model.dhcp import Handover
 from bascule.model.dhcp.offers import Offer
 from bascule.model.state import HostState
@@ -351,10 +351,8 @@ def _read(path: Path) -> Checkpoint:
     try:
         return _checkpoint(path.read_bytes())
     except (ValueError, KeyError, TypeError, OSError) as error:
-        raise BasculeError(
-            Problem(
-                code="CHECKPOINT-DAMAGED",
-                message=f"'{path}' cannot be read: {error}",
-                hint="the state before is lost with it; 'bascule plan' shows what the site file would change",
-            )
+        raise BasculeError.of(
+            "CHECKPOINT-DAMAGED",
+            f"'{path}' cannot be read: {error}",
+            hint="the state before is lost with it; 'bascule plan' shows what the site file would change",
         ) from error

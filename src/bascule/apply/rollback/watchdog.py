@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from bascule.apply.rollback.checkpoint import Folder
 from bascule.apply.state_directory import StateDirectory
-from bascule.errors import BasculeError, CommandFailed, Problem
+from bascule.errors import BasculeError, CommandFailed
 from bascule.system.boot import has_systemd
 from bascule.system.disk.lockfile import start_time
 from bascule.system.process import programs as process
@@ -58,12 +58,10 @@ class Watchdog(Struct):
         self.ready = -1
         if not line.strip().isdigit():
             said = os.pread(self.said, 65536, 0).decode(errors="replace").strip()
-            raise BasculeError(
-                Problem(
-                    code="NOT-ARMED",
-                    message="the dead-man did not start, so nothing was changed",
-                    hint=f"it said: {said.splitlines()[-1]}" if said else "it was ended, or the machine is very busy",
-                )
+            raise BasculeError.of(
+                "NOT-ARMED",
+                "the dead-man did not start, so nothing was changed",
+                hint=f"it said: {said.splitlines()[-1]}" if said else "it was ended, or the machine is very busy",
             )
         pid = int(line)
         self.facts = {"kind": "process", "pid": pid, "started": start_time(pid)}

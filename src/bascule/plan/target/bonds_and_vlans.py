@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from bascule.errors import BasculeError, Place, Problem, SiteFault
+from bascule.errors import BasculeError, Place, SiteFault
 from bascule.model.host_links import Bond as DeclaredBond
 from bascule.model.host_links import Bridge as DeclaredBridge
 from bascule.model.host_links import VlanLink
@@ -57,13 +57,11 @@ def lay_bond(build: TargetBuilder, bond: DeclaredBond) -> None:
 
 
 def _unknown(bond: DeclaredBond, place: Place) -> SiteFault:
-    return SiteFault(
-        Problem(
-            code="UPLINK-UNKNOWN",
-            message=f"no members are given for bond '{bond.name}'",
-            place=place,
-            hint="name its members under 'nics'",
-        )
+    return SiteFault.of(
+        "UPLINK-UNKNOWN",
+        f"no members are given for bond '{bond.name}'",
+        place=place,
+        hint="name its members under 'nics'",
     )
 
 
@@ -108,4 +106,4 @@ def _lay(build: TargetBuilder, name: IfName, options: Vlan, below: IfName, place
 def occupied(code: str, message: str, what: str | None, place: Place) -> BasculeError:
     """A link with a name that the file gives to something else: it is not ours to delete."""
     other = f"name the {what} differently, or " if what else ""
-    return BasculeError(Problem(code=code, message=message, place=place, hint=f"{other}remove the other link first"))
+    return BasculeError.of(code, message, place=place, hint=f"{other}remove the other link first")

@@ -191,13 +191,11 @@ def _note_stranded(build: TargetBuilder, port: IfName, bridge: IfName) -> None:
 
 
 def _unknown(bridge: DeclaredBridge, place: Place) -> SiteFault:
-    return SiteFault(
-        Problem(
-            code="UPLINK-UNKNOWN",
-            message=f"no uplink is given for bridge '{bridge.name}'",
-            place=place,
-            hint="name the NIC or bond, or write 'none' if it is to have none",
-        )
+    return SiteFault.of(
+        "UPLINK-UNKNOWN",
+        f"no uplink is given for bridge '{bridge.name}'",
+        place=place,
+        hint="name the NIC or bond, or write 'none' if it is to have none",
     )
 
 

@@ -24,13 +24,11 @@ def find_nics(host: Host, observed: HostState) -> None:
         and len(problems) == len(host.nics)
     ):
         names = ", ".join(host.nics)
-        raise BasculeError(
-            Problem(
-                code="HOST-OTHER",
-                message=f"this is not '{host.name}': none of its NICs is here ({names})",
-                place=host.place,
-                hint=f"{_have(observed)}; run it on {host.name}, or try it on a twin with 'bascule rehearse'",
-            )
+        raise BasculeError.of(
+            "HOST-OTHER",
+            f"this is not '{host.name}': none of its NICs is here ({names})",
+            place=host.place,
+            hint=f"{_have(observed)}; run it on {host.name}, or try it on a twin with 'bascule rehearse'",
         )
     if problems:
         raise BasculeError(*problems)

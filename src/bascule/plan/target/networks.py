@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec.structs import replace
 
-from bascule.errors import BasculeError, Problem
+from bascule.errors import BasculeError
 from bascule.model.kernel_parameters import FORWARDING, REDIRECTS, conf, dotted
 from bascule.model.site import Host, VirtualNetwork
 from bascule.model.state import HostState, Link
@@ -74,14 +74,12 @@ def _refuse_rivals(one: ResolvedNetwork, network: VirtualNetwork, observed: Host
         what = "a bridge" if link.is_bridge else "a link"
         named = link.name == one.bridge
         taken = f"name '{link.name}'" if named else f"address {_shared(one, link)[0]}"
-        raise BasculeError(
-            Problem(
-                code="NETWORK-TAKEN",
-                message=f"virtual network '{one.name}' needs the {taken}, and this host has {what} "
-                + ("of that name that is not Bascule's" if named else f"with it, '{link.name}', that is not Bascule's"),
-                place=network.place,
-                hint=f"remove it, or {'name the network differently' if named else 'take another subnet'}{hint}",
-            )
+        raise BasculeError.of(
+            "NETWORK-TAKEN",
+            f"virtual network '{one.name}' needs the {taken}, and this host has {what} "
+            + ("of that name that is not Bascule's" if named else f"with it, '{link.name}', that is not Bascule's"),
+            place=network.place,
+            hint=f"remove it, or {'name the network differently' if named else 'take another subnet'}{hint}",
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from bascule.errors import BasculeError, MissingTool, Problem
+from bascule.errors import BasculeError, MissingTool
 from bascule.model.host_links import Bond, Bridge
 from bascule.model.kernel_parameters import conf
 from bascule.model.links import Bridge as LinuxBridge
@@ -27,7 +27,7 @@ def refuse_missing_switches(build: TargetBuilder, bridge: Bridge) -> None:
             "start it: systemctl start openvswitch-switch; where it is not installed: apt-get install "
             "openvswitch-switch (dnf install openvswitch elsewhere)"
         )
-        raise MissingTool(Problem("OPENVSWITCH-MISSING", text, bridge.place, hint=hint))
+        raise MissingTool.of("OPENVSWITCH-MISSING", text, place=bridge.place, hint=hint)
 
 
 def refuse_kind(bridge: Bridge, before: Link | None) -> None:

@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bascule.errors import CommandFailed, Problem
+from bascule.errors import CommandFailed
 from bascule.host.live import LiveHost
 from bascule.plan.batch import Batch
 from bascule.plan.change import Note
@@ -59,12 +59,10 @@ def start(arguments: Sequence[str], where: LiveHost) -> None:
     done = where.run(("dnsmasq", *arguments), check=False)
     if done.status != 0:
         words = " ".join(done.stderr.split()).removeprefix("dnsmasq: ") or f"exit status {done.status}"
-        raise CommandFailed(
-            Problem(
-                code="DNSMASQ",
-                message=f"dnsmasq of virtual network '{pid.stem}' did not start: {words}",
-                hint="`bascule doctor` shows who else has port 53 or 67",
-            )
+        raise CommandFailed.of(
+            "DNSMASQ",
+            f"dnsmasq of virtual network '{pid.stem}' did not start: {words}",
+            hint="`bascule doctor` shows who else has port 53 or 67",
         )
 
 

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bascule.errors import CommandFailed, Problem
+from bascule.errors import CommandFailed
 from bascule.host.live import LiveHost
 from bascule.plan.batch import Batch
 from bascule.plan.change import Command, Note
@@ -28,7 +28,7 @@ class FilesEffects(PlainEffects):
                 _one(command)
             except OSError as error:
                 text = f"{change.subject}: {change.action}: {error.filename or command.words[-1]}: {error.strerror}"
-                raise CommandFailed(Problem(code="STEP-FAILED", message=text)) from error
+                raise CommandFailed.of("STEP-FAILED", text) from error
         return ()
 
 

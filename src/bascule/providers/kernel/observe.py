@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from bascule.errors import CommandFailed, Problem
+from bascule.errors import CommandFailed
 from bascule.model.kernel_parameters import FORWARDING, secret_key
 from bascule.model.links import BridgePort, LinkOptions, Other, read_kind
 from bascule.model.route_tables import numbers, table_names
@@ -191,12 +191,10 @@ def _parse(what: str, text: str, load: Callable[[str], Any] = json.loads) -> lis
     try:
         return [entry for entry in load(text or "[]") if entry]
     except json.JSONDecodeError as error:
-        raise CommandFailed(
-            Problem(
-                code="IPROUTE-JSON",
-                message=f"'{what}' printed JSON that cannot be read: {error}",
-                hint="Bascule needs iproute2 5.0 or newer; see 'ip -V'",
-            )
+        raise CommandFailed.of(
+            "IPROUTE-JSON",
+            f"'{what}' printed JSON that cannot be read: {error}",
+            hint="Bascule needs iproute2 5.0 or newer; see 'ip -V'",
         ) from error
 
 

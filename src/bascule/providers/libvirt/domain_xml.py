@@ -12,7 +12,7 @@ from uuid import UUID, uuid5
 from lxml import etree
 from lxml.builder import E
 
-from bascule.errors import BasculeError, Problem
+from bascule.errors import BasculeError
 from bascule.model.domain import DomainText
 from bascule.model.site import Attachment, Guest, GuestNic, PlugKind
 from bascule.model.values import IfName, Mac
@@ -31,10 +31,8 @@ def parse(xml: str) -> Element:
     try:
         return etree.fromstring(xml.encode(), _PARSER)
     except etree.XMLSyntaxError as error:
-        raise BasculeError(
-            Problem(
-                code="XML-BROKEN", message=f"this is no well-formed XML: {error.msg}", hint="look at it with xmllint"
-            )
+        raise BasculeError.of(
+            "XML-BROKEN", f"this is no well-formed XML: {error.msg}", hint="look at it with xmllint"
         ) from error
 
 

@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 
-from bascule.errors import BasculeError, CommandFailed, Problem
+from bascule.errors import BasculeError, CommandFailed
 from bascule.guests.gratuitous_arp import announce, forget_elsewhere
 from bascule.host.live import LiveHost
 from bascule.model.values import Mac
@@ -133,12 +133,10 @@ def wait_released(hypervisor: Hypervisor, name: str, mac: Mac) -> None:
     again = time.monotonic() + ASK_AGAIN_S
     while (live := _live(hypervisor, name, mac)) is not None:
         if time.monotonic() > end:
-            raise CommandFailed(
-                Problem(
-                    code="NIC-HELD",
-                    message=f"the guest '{name}' did not let go of its NIC {mac} within {RELEASE_S:g} s",
-                    hint="its system must answer PCI hot-unplug; pull the cable with `bascule guest unplug` instead",
-                )
+            raise CommandFailed.of(
+                "NIC-HELD",
+                f"the guest '{name}' did not let go of its NIC {mac} within {RELEASE_S:g} s",
+                hint="its system must answer PCI hot-unplug; pull the cable with `bascule guest unplug` instead",
             )
         if time.monotonic() > again:
             again += ASK_AGAIN_S

@@ -71,13 +71,11 @@ def without_autostart(guests: Iterable[Guest]) -> Iterator[Note]:
 def refuse_macvtap(nic: GuestNic) -> None:
     """Raise a problem for a NIC that only libvirt can plug, into one of the host's."""
     if nic.shared_nic:
-        raise BasculeError(
-            Problem(
-                code="PLUG-UNSUPPORTED",
-                message=f"'{nic.guest}', NIC {nic.index}: bare QEMU cannot be plugged into macvtap on {nic.into}",
-                place=nic.place if nic.place.line else None,
-                hint="let libvirt run it (--driver libvirt), or use a bridge",
-            )
+        raise BasculeError.of(
+            "PLUG-UNSUPPORTED",
+            f"'{nic.guest}', NIC {nic.index}: bare QEMU cannot be plugged into macvtap on {nic.into}",
+            place=nic.place if nic.place.line else None,
+            hint="let libvirt run it (--driver libvirt), or use a bridge",
         )
 
 

@@ -66,9 +66,7 @@ def _file(path: str, limit: int, silence_s: float, what: str) -> bytes:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise _unfit(f"{name} does not exist", instead(file)) from error
     except PermissionError as error:
-        raise NotPermitted(
-            Problem(code="FILE", message=f"{name} may not be read", hint="run it as its owner, or as root")
-        ) from error
+        raise NotPermitted.of("FILE", f"{name} may not be read", hint="run it as its owner, or as root") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise _unfit(f"{name} cannot be read: {reason}") from error

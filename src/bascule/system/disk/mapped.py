@@ -20,7 +20,7 @@ def map_file(path: str) -> bytes | mmap.mmap:
     try:
         with Path(path).open("rb") as stream:
             if stat.S_ISCHR(os.fstat(stream.fileno()).st_mode):
-                raise UsageFault(Problem(code="FILE", message=f"'{path}' is a device, not a file"))
+                raise UsageFault.of("FILE", f"'{path}' is a device, not a file")
             try:
                 return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
             except (ValueError, OSError):  # empty, or a pipe
@@ -29,9 +29,9 @@ def map_file(path: str) -> bytes | mmap.mmap:
         problem = Problem(code="FILE", message=f"'{path}' may not be read", hint="run it as its owner, or as root")
         raise NotPermitted(problem) from error
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise UsageFault(Problem(code="FILE", message=f"'{path}' does not exist", hint=instead(Path(path)))) from error
+        raise UsageFault.of("FILE", f"'{path}' does not exist", hint=instead(Path(path))) from error
     except IsADirectoryError as error:
         message = f"'{path}' is a directory, not a file"
-        raise UsageFault(Problem(code="FILE", message=message, hint="name the file itself")) from error
+        raise UsageFault.of("FILE", message, hint="name the file itself") from error
     except OSError as error:
-        raise UsageFault(Problem(code="FILE", message=f"'{path}' cannot be read: {error.strerror}")) from error
+        raise UsageFault.of("FILE", f"'{path}' cannot be read: {error.strerror}") from error

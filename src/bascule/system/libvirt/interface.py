@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Protocol
 
-from bascule.errors import BasculeError, CommandFailed, MissingTool, NotPermitted, Problem
+from bascule.errors import BasculeError, CommandFailed, MissingTool, NotPermitted
 from bascule.model.domain import DomainText, LeaseText, NetworkText
 
 # virDomainState of libvirt/include/libvirt/libvirt-domain.h: the states of a domain that has a process and does nothing
@@ -124,26 +124,22 @@ def libvirt_error(doing: str, message: str) -> BasculeError:
     text = f"{doing}: libvirt says: {words}"
     if re.search(r"\bssh: |Host key verification failed|Permission denied \((publickey|password|keyboard)", words):
         way = "see that this user comes there without a question: ssh HOST true"
-        return CommandFailed(Problem(code="LIBVIRT-NO-SSH", message=text, hint=way))
+        return CommandFailed.of("LIBVIRT-NO-SSH", text, hint=way)
     if re.search(r"[Pp]ermission denied|authentication (failed|unavailable)|access denied", words):
-        return NotPermitted(
-            Problem(
-                code="LIBVIRT-NOT-PERMITTED", message=text, hint="run it as root, or as a member of the group libvirt"
-            )
+        return NotPermitted.of(
+            "LIBVIRT-NOT-PERMITTED", text, hint="run it as root, or as a member of the group libvirt"
         )
     for pattern, code, hint in _KINDS:
         if re.search(pattern, words):
-            return CommandFailed(Problem(code=code, message=text, hint=hint))
-    return CommandFailed(Problem(code="LIBVIRT", message=text))
+            return CommandFailed.of(code, text, hint=hint)
+    return CommandFailed.of("LIBVIRT", text)
 
 
 def no_way_in(uri: str) -> MissingTool:
     """The error when libvirt's client side is not installed."""
-    return MissingTool(
-        Problem(
-            code="LIBVIRT-NO-CLIENT",
-            message=f"libvirt's Python binding cannot be loaded and virsh is not in PATH, so {uri} cannot be asked",
-            hint="apt-get install python3-libvirt libvirt-clients, dnf install python3-libvirt libvirt-client, "
-            "or zypper install python3-libvirt-python libvirt-client",
-        )
+    return MissingTool.of(
+        "LIBVIRT-NO-CLIENT",
+        f"libvirt's Python binding cannot be loaded and virsh is not in PATH, so {uri} cannot be asked",
+        hint="apt-get install python3-libvirt libvirt-clients, dnf install python3-libvirt libvirt-client, "
+        "or zypper install python3-libvirt-python libvirt-client",
     )

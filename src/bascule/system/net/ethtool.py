@@ -11,7 +11,7 @@ from functools import partial
 
 from msgspec import Struct
 
-from bascule.errors import BasculeError, CommandFailed, MissingTool, Problem, UsageFault
+from bascule.errors import BasculeError, CommandFailed, MissingTool, UsageFault
 from bascule.system.net.links import ethtool_ioctl
 from bascule.system.run import run
 
@@ -65,16 +65,14 @@ def identify(link: str, seconds: int, begun: Callable[[], object] | None = None)
         return
     words = result.stderr.strip() or result.stdout.strip()
     if "No such device" in words:
-        raise UsageFault(Problem(code="NO-LINK", message=f"there is no link '{link}'"))
+        raise UsageFault.of("NO-LINK", f"there is no link '{link}'")
     if "not supported" in words:
         name = driver(link)
-        raise MissingTool(
-            Problem(
-                code="BLINK-UNSUPPORTED",
-                message=f"the driver of '{link}'{f' ({name})' if name else ''} cannot blink its LED",
-                hint=f"'bascule survey {link}' recognises the wire without looking; or unplug the cable and see "
-                f"whether 'ip link show {link}' says NO-CARRIER",
-            )
+        raise MissingTool.of(
+            "BLINK-UNSUPPORTED",
+            f"the driver of '{link}'{f' ({name})' if name else ''} cannot blink its LED",
+            hint=f"'bascule survey {link}' recognises the wire without looking; or unplug the cable and see "
+            f"whether 'ip link show {link}' says NO-CARRIER",
         )
     raise _refused(link, words, result.status)
 
@@ -84,7 +82,5 @@ def _refused(link: str, words: str, status: int) -> BasculeError:
         from bascule.errors import NotPermitted
 
         hint = "run it as root"
-        return NotPermitted(Problem(code="NOT-PERMITTED", message=f"blinking '{link}' was refused", hint=hint))
-    return CommandFailed(
-        Problem(code="BLINK-FAILED", message=f"ethtool could not blink '{link}': {words or f'exit status {status}'}")
-    )
+        return NotPermitted.of("NOT-PERMITTED", f"blinking '{link}' was refused", hint=hint)
+    return CommandFailed.of("BLINK-FAILED", f"ethtool could not blink '{link}': {words or f'exit status {status}'}")

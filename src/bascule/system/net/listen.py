@@ -6,7 +6,7 @@ import errno
 import socket
 from ipaddress import IPv4Address, IPv6Address
 
-from bascule.errors import BasculeError, NotPermitted, Problem
+from bascule.errors import BasculeError, NotPermitted
 
 BACKLOG = 128
 
@@ -35,7 +35,7 @@ def _refused(error: OSError, place: str, port: int) -> BasculeError:
         return BasculeError.of("PORT-TAKEN", f"something else listens on {place} already", hint=hint)
     if error.errno in {errno.EACCES, errno.EPERM}:
         hint = "ports below 1024 are for root; take a higher one"
-        return NotPermitted(Problem(code="LISTEN", message=f"you may not listen on {place}", hint=hint))
+        return NotPermitted.of("LISTEN", f"you may not listen on {place}", hint=hint)
     if error.errno == errno.EADDRNOTAVAIL:
         hint = "see the addresses with: ip -brief address"
         return BasculeError.of("LISTEN", f"cannot listen on {place}: this machine does not have the address", hint=hint)

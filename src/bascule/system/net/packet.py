@@ -108,12 +108,10 @@ class Listener:
         try:
             self._socket = open_packet(link, program, buffer_bytes=BUFFER)
         except NotPermitted as refusal:
-            raise NotPermitted(
-                Problem(
-                    code="NOT-PERMITTED",
-                    message=f"listening on '{link}' was refused: it needs CAP_NET_RAW",
-                    hint=f"{rights.hint(['NET_RAW'])}, or judge captures with --pcap NIC=FILE",
-                )
+            raise NotPermitted.of(
+                "NOT-PERMITTED",
+                f"listening on '{link}' was refused: it needs CAP_NET_RAW",
+                hint=f"{rights.hint(['NET_RAW'])}, or judge captures with --pcap NIC=FILE",
             ) from refusal
         try:
             self._socket.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)

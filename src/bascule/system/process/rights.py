@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from bascule.errors import NotPermitted, Problem
+from bascule.errors import NotPermitted
 
 CAPABILITIES = {"NET_ADMIN": 12, "NET_RAW": 13, "SYS_ADMIN": 21}  # linux/capability.h
 
@@ -22,7 +22,7 @@ def require_rights(what: str, *names: str) -> None:
     if lacking := missing(*names):
         needed, lacks = (" and ".join(f"CAP_{name}" for name in some) for some in (names, lacking))
         message = f"{what} needs {needed}; this process lacks {lacks}"
-        raise NotPermitted(Problem(code="NOT-PERMITTED", message=message, hint=hint(lacking)))
+        raise NotPermitted.of("NOT-PERMITTED", message, hint=hint(lacking))
 
 
 def hint(names: list[str]) -> str:

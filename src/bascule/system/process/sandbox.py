@@ -26,7 +26,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
-from bascule.errors import BasculeError, NotPermitted, Problem
+from bascule.errors import BasculeError, NotPermitted
 from bascule.system.net.netns import CLONE_NEWNET, call
 from bascule.system.process import rights
 from bascule.system.process.workers import die_with_parent, fork, is_gone
@@ -233,14 +233,12 @@ def _refused(refusal: OSError, uid: int) -> OSError | NotPermitted:
         words = ["this is a chroot whose / is not a mount point: 'mount --bind DIR DIR' before it is entered"]
     elif root:
         words.append(rights.hint(["SYS_ADMIN"]))
-    return NotPermitted(
-        Problem(
-            code="SANDBOX-FORBIDDEN",
-            message="this kernel allows no throw-away namespaces for "
-            + ("this root" if root else f"user {uid}")
-            + f": {os.strerror(refusal.errno or 0)}",
-            hint=", ".join(words).removeprefix("or "),
-        )
+    return NotPermitted.of(
+        "SANDBOX-FORBIDDEN",
+        "this kernel allows no throw-away namespaces for "
+        + ("this root" if root else f"user {uid}")
+        + f": {os.strerror(refusal.errno or 0)}",
+        hint=", ".join(words).removeprefix("or "),
     )
 
 
