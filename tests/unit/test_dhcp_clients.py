@@ -205,7 +205,7 @@ def test_where_leases_go() -> None:
     before = HostState(links={ETH0: replace(nic, addresses=(LEASED,))})
     bare = HostState(links={ETH0: replace(nic, master=BR0), BR0: bridge})
     moved = HostState(links={**bare.links, BR0: replace(bridge, addresses=(LEASED,))})
-    assert moves(host(), before, before) == ()
+    assert [*moves(host(), before, before)] == []
     assert [move.to for move in moves(host(), before, moved)] == [BR0]
     assert [move.to for move in moves(host(dhcp=True), before, bare)] == [BR0]
     assert [move.to for move in moves(host(), before, bare)] == [None]

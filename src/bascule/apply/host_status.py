@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 from msgspec import Struct
@@ -21,7 +22,7 @@ from bascule.policy.guards.counters import StoppedFrames
 from bascule.providers.effects import ObserveScope
 from bascule.providers.loaded_guards import guards_of
 from bascule.providers.observe import observe
-from bascule.providers.protocol import ThreeWay
+from bascule.providers.protocol import Provider, ThreeWay
 from bascule.providers.registry import PROVIDERS
 from bascule.system import boot
 from bascule.system.disk.lockfile import Holder, holder
@@ -87,25 +88,19 @@ def _servers(place: StateDirectory) -> tuple[tuple[str, bool], ...]:
     return servers_standing(place.state / "networks")
 
 
-def _stopped(checkpoint: Checkpoint) -> tuple[StoppedFrames, ...]:
-    """Nothing where the change made no guards; that their table is gone is drift, and told there."""
+def _guards(checkpoint: Checkpoint) -> tuple[tuple[StoppedFrames, ...], tuple[str, ...]]:
+    """What they have stopped, and what may pass them; nothing where the change made none.
+
+    That their table is gone is drift, and told there.
+    """
     if not guards_of(checkpoint.wanted):
-        return ()
-    from bascule.observe.guards import stopped_frames
+        return (), ()
+    from bascule.observe.guards import passed_over, stopped_frames
 
-    try:
-        return stopped_frames()
-    except CommandFailed:
-        return ()
-
-
-def _passed_over(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """Nothing where the change made no guards."""
-    if not guards_of(checkpoint.wanted):
-        return ()
-    from bascule.observe.guards import passed_over
-
-    return passed_over()
+    stopped: tuple[StoppedFrames, ...] = ()
+    with contextlib.suppress(CommandFailed):
+        stopped = stopped_frames()
+    return stopped, passed_over()
 
 
 def _none(place: StateDirectory) -> tuple[str, tuple[str, ...]]:
@@ -145,6 +140,7 @@ class _StatusReport(Struct):
         drifted, unseen = _drift_or_why_not(self.checkpoint, self.folder) if stands else ((), ())
         if entry.status is Status.CONFIRMED:
             drifted += tuple(files.drift(self.checkpoint.files))
+        stopped, passed_over = _guards(self.checkpoint) if stands and not unseen else ((), ())
         return HostStatus(
             words=words,
             ok=ok and not unseen and not drifted,
@@ -159,8 +155,8 @@ class _StatusReport(Struct):
             kept=entry.kept if entry.status is Status.FAILED else (),
             drift=drifted,
             unseen=unseen,
-            stopped=_stopped(self.checkpoint) if stands and not unseen else (),
-            passed_over=_passed_over(self.checkpoint) if stands and not unseen else (),
+            stopped=stopped,
+            passed_over=passed_over,
             busy=self.busy if working else None,
         )
 
@@ -229,14 +225,16 @@ def drift(checkpoint: Checkpoint, folder: Folder) -> tuple[str, ...]:
     """
     keys = sorted(checkpoint.wanted.sysctls)
     seen = observe(sysctls=keys)
-    told = [one for one in PROVIDERS if one.part(checkpoint.wanted) is not None]
-    again = [one for one in told if one.drifts or parts.altered(one.name, checkpoint)]
-    for one in again:
+    again: list[Provider] = []
+    for one in PROVIDERS:
+        is_altered = parts.altered(one.name, checkpoint)
+        if one.part(checkpoint.wanted) is None or not (one.drifts or is_altered):
+            continue
         part = one.effects().read(list, ObserveScope(known=checkpoint.wanted.parts, state=folder.state))
-        if part is None and parts.altered(one.name, checkpoint):
-            raise LookupError(f"{one.name}: {parts.GONE}")
-        seen = one.lay_over(one.with_part(seen, part))
-        if (why := one.not_done(seen)) and parts.altered(one.name, checkpoint):
+        if part is not None:
+            seen = one.lay_over(one.with_part(seen, part))
+            again.append(one)
+        if is_altered and (why := parts.GONE if part is None else one.not_done(seen)):
             raise LookupError(f"{one.name}: {why}")
     applied = folder.applied() if again else None
     change = ThreeWay(before=checkpoint.before, wanted=checkpoint.wanted, now=seen, applied=applied)

@@ -26,7 +26,7 @@ from bascule.observe.kernel_support import not_made_here
 from bascule.observe.management import Management, management
 from bascule.plan.address_migration import neighbour_keys, slaac_keys, speaker_keys
 from bascule.plan.batch import tools
-from bascule.plan.change import Change, Note, Plan, Risk
+from bascule.plan.change import Note, Plan
 from bascule.plan.earlier import NOTHING, EarlierChanges
 from bascule.plan.leases import Leases, moves
 from bascule.plan.make import make_plan, site_as_it_runs
@@ -60,11 +60,6 @@ class PreparedPlan(Struct, frozen=True, kw_only=True):
     leases: Leases = field(default_factory=Leases)
     monitor: NetlinkMonitor | None = None  # knows whether the host may have changed since it was observed
 
-    @property
-    def must_be_confirmed(self) -> bool:
-        """Whether it is dangerous enough to insist on a confirmation."""
-        return self.plan.must_be_confirmed
-
     def does_what(self, shown: PreparedPlan) -> bool:
         """Whether the same would be done to the same guests as by a plan that was shown before.
 
@@ -84,11 +79,6 @@ class PreparedPlan(Struct, frozen=True, kw_only=True):
             for x, one in zip(shown.plan.changes, others, strict=True)
         ]
         return mine == [one for one, gone in zip(others, went, strict=True) if not gone]
-
-    @property
-    def crossing(self) -> tuple[Change, ...]:
-        """The changes on the path of the administrator's own line."""
-        return tuple(change for change in self.plan.changes if change.risk is Risk.MANAGEMENT)
 
 
 def prepare(
@@ -212,7 +202,7 @@ def _planned(
         raise BasculeError(*(one.problem(host.place) for one in stranded))
     found = leases_here(host, observed, wanted) if plan and is_here else Leases()
     named = _named_links(host, observed, wanted) if plan and is_here else ()
-    told = _told(replace(plan, notes=(*plan.notes, *notes, *found.notes, *named)), line, wanted)
+    told = _with_own_line(replace(plan, notes=(*plan.notes, *notes, *found.notes, *named)), line, wanted)
     return PreparedPlan(
         site=site,
         host=host,
@@ -229,7 +219,7 @@ def _planned(
 
 def _named_links(host: Host, observed: HostState, wanted: HostState) -> tuple[Note, ...]:
     """Who else names a link on which this host will not speak any more; nobody is asked where there is none."""
-    if not (moved := moves(host, observed, wanted)):
+    if not (moved := tuple(moves(host, observed, wanted))):
         return ()
     from bascule.observe.named_links import read_traffic_control, read_uses
     from bascule.plan.warnings.named_links import leaving, notes_of, notes_of_ports, ports_of_bridges
@@ -323,9 +313,9 @@ def earlier_changes(site: Site, host: Host, place: StateDirectory) -> EarlierCha
     return EarlierChanges(added=added, isolated=frozenset(facts.isolated), macs=macs, routed=routed)
 
 
-def _told(plan: Plan, line: Management | None, wanted: HostState) -> Plan:
+def _with_own_line(plan: Plan, line: Management | None, wanted: HostState) -> Plan:
     """The plan, with a word about the administrator's own line where it crosses it."""
-    crossing = [change for change in plan.changes if change.risk is Risk.MANAGEMENT]
+    crossing = plan.crossing
     if line is None or not crossing:
         return plan
     stays = address_place(wanted, line.address)

@@ -19,7 +19,7 @@ from bascule.apply.rollback import checkpoint as checkpoints
 from bascule.apply.rollback.checkpoint import ChangeFacts, Checkpoint, Folder, Status
 from bascule.apply.rollback.files import back_up_for
 from bascule.apply.rollback.go_back import go_back
-from bascule.apply.rollback.passes import RollbackResult, differences
+from bascule.apply.rollback.passes import RollbackResult, differences, not_taken_back
 from bascule.apply.rollback.watchdog import StandbyWatchdog, Watchdog, arm, disarm
 from bascule.apply.state_directory import StateDirectory, here, refused
 from bascule.dhcp import lease
@@ -305,7 +305,7 @@ class _Transaction:
             back = go_back(self.folder, by="apply", keep=(self.held.fd,), progress=self.options.progress)
             if back.ok:
                 disarm(self.watchdog.facts)
-        return told(failed, back)
+        return failure(failed, back)
 
 
 def _refuse_read_only(files: Sequence[FileChange]) -> None:
@@ -324,7 +324,7 @@ def _require(faults: Iterable[str]) -> None:
         raise CommandFailed(*problems)
 
 
-def told(failed: BaseException, back: RollbackResult) -> BaseException:
+def failure(failed: BaseException, back: RollbackResult) -> BaseException:
     """What failed, and whether the host is as before."""
     if isinstance(failed, BasculeError):
         problems = failed.problems
@@ -338,10 +338,7 @@ def told(failed: BaseException, back: RollbackResult) -> BaseException:
         words = f"{type(failed).__name__}: {failed}"
         problems = (Problem(code="APPLY-FAILED", message=f"the change could not be completed: {words}"),)
     if not back.ok:
-        left = "; ".join(back.left)
-        hint = "run 'bascule undo' again, or see 'bascule status'"
-        text = f"the rollback is not complete, this still differs from before: {left}"
-        return BasculeError(*problems, Problem(code="NOT-TAKEN-BACK", message=text, hint=hint))
+        return BasculeError(*problems, not_taken_back(back, "run 'bascule undo' again, or see 'bascule status'"))
     if isinstance(failed, NotPermitted):
         return NotPermitted(*problems)
     words = "the change was taken back; the host is as it was before"

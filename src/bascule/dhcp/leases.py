@@ -14,7 +14,7 @@ from bascule.system.net.resolved import link_names
 
 def leases_here(host: Host, observed: HostState, wanted: HostState) -> Leases:
     """What becomes of this host's leases; processes are looked at only where an address moves."""
-    moved = moves(host, observed, wanted)
+    moved = tuple(moves(host, observed, wanted))
     if not moved:
         return Leases()
     daemons = daemons_of(move.link for move in moved)

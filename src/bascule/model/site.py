@@ -83,6 +83,11 @@ class Forward(Struct, frozen=True, kw_only=True):
     service: Service
     place: Place = NOWHERE
 
+    @property
+    def host_ports(self) -> range:
+        """The ports on the host's side; a range keeps its width there."""
+        return range(self.host_port, self.host_port + len(self.service.ports))
+
 
 class VirtualNetwork(Struct, frozen=True, kw_only=True):
     """A host-only network in one of libvirt's modes."""

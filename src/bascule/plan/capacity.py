@@ -225,14 +225,7 @@ def capacity(
             f"the guests need {human(account.used)} and the host has {there}, {human(over)} less: they cannot all run "
             "at once"
         )
-    return Capacity(
-        host=host,
-        memory=memory,
-        reserve=account.reserve,
-        needs=account.needs,
-        uplinks=account.uplinks,
-        warnings=tuple(warnings),
-    )
+    return replace(account, warnings=tuple(warnings))
 
 
 def _hugepage_warnings(account: Capacity) -> Iterable[str]:

@@ -146,6 +146,11 @@ class Plan(Struct, frozen=True, kw_only=True):
         return max((change.risk for change in self.changes), default=Risk.ADDITION)
 
     @property
+    def crossing(self) -> tuple[Change, ...]:
+        """The changes on the path of the administrator's own line."""
+        return tuple(change for change in self.changes if change.risk is Risk.MANAGEMENT)
+
+    @property
     def must_be_confirmed(self) -> bool:
         """Whether it needs a confirmation: a port is detached, or the host's own connection changes."""
         return self.risk >= Risk.DETACHES or bool(self.own_line)

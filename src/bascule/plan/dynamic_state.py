@@ -29,12 +29,12 @@ def with_what_came(wanted: HostState, before: HostState, now: HostState, clients
         )
         if new:
             links[name] = replace(link, addresses=link.addresses + new)
-    asked, had = set(wanted.routes), set(before.routes)
+    planned, had = set(wanted.routes), set(before.routes)
     mine = tuple(r for r in wanted.routes if r.dev not in clients or r.protocol != "dhcp")
     came = tuple(
         r
         for r in now.routes
-        if (r.dev in clients and (r not in asked or r.protocol == "dhcp"))
-        or (r.protocol in COMING and r not in asked and r not in had)
+        if (r.dev in clients and (r not in planned or r.protocol == "dhcp"))
+        or (r.protocol in COMING and r not in planned and r not in had)
     )
     return replace(wanted, links=links, routes=mine + came)

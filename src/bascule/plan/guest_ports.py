@@ -6,7 +6,7 @@ MAC a bridge of ours wears; every other one, a tap or a veth, is a guest's.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -84,7 +84,6 @@ def refuse_stranded(before: HostState, after: HostState, nics: Collection[str], 
         )
         for bridge, ports in left.items()
     ]
-    bridges = {name for name, link in before.links.items() if name not in after.links and link.is_bridge}
     problems += [
         Problem(
             code="PORT-LEFT",
@@ -92,11 +91,17 @@ def refuse_stranded(before: HostState, after: HostState, nics: Collection[str], 
             place=place,
             hint=f"keep {below} in the file, or remove {name} first (ip link del {name})",
         )
-        for name, below in stood_on(bridges, before.links).items()
-        if not before.links[name].is_ours
+        for name, below in _deleted_with(before, after)
     ]
     if problems:
         raise BasculeError(*problems)
+
+
+def _deleted_with(before: HostState, after: HostState) -> Iterator[tuple[IfName, IfName]]:
+    """The links of others that the kernel deletes with a bridge, on which they are built, each with that."""
+    bridges = {name for name, link in before.links.items() if name not in after.links and link.is_bridge}
+    stands = stood_on(bridges, before.links)
+    return ((name, below) for name, below in stands.items() if not before.links[name].is_ours)
 
 
 def lost_wires(before: HostState, after: HostState, nics: Collection[str]) -> Mapping[IfName, frozenset[str]]:
@@ -174,13 +179,7 @@ def losses(before: HostState, after: HostState) -> tuple[tuple[str, str], ...]:
             there = f"{now.name} does not have {gone} any more"
             moved = f"it moves from {bridge}, which has {gone}, to {now.name}, which has none"
             found.append((name, f"loses the wire: {there if now.name == bridge else moved}"))
-    bridges = {name for name, link in before.links.items() if name not in after.links and link.is_bridge}
-    stands = stood_on(bridges, before.links)
-    found += [
-        (n, f"is deleted with {below}, on which it is built")
-        for n, below in stands.items()
-        if not before.links[n].is_ours
-    ]
+    found += [(n, f"is deleted with {below}, on which it is built") for n, below in _deleted_with(before, after)]
     return tuple(found)
 
 

@@ -20,7 +20,6 @@ from bascule.plan.guest_ports import guest_ports, wires_of
 from bascule.topology.management import host_path
 
 ABOUT = {"existence", "up", "mac", "mtu", "options", "master", "port", "vlans"}  # of a link, what its frames feel
-NOBODY: Mapping[str, str] = MappingProxyType({})
 
 
 class HostConnectivity:
@@ -38,7 +37,7 @@ class HostConnectivity:
         before: HostState,
         after: HostState,
         nics: Collection[str],
-        connected: Mapping[str, str] = NOBODY,
+        connected: Mapping[str, str] = MappingProxyType({}),
         listeners: Collection[IfName] = (),
     ) -> None:
         self._listeners = listeners

@@ -42,12 +42,8 @@ class Leases(Struct, frozen=True, kw_only=True):
     notes: tuple[Note, ...] = ()
 
 
-def moves(host: Host, observed: HostState, wanted: HostState) -> tuple[AddressMove, ...]:
+def moves(host: Host, observed: HostState, wanted: HostState) -> Iterator[AddressMove]:
     """Every link that loses addresses to another one, or becomes a port."""
-    return tuple(_moves(host, observed, wanted))
-
-
-def _moves(host: Host, observed: HostState, wanted: HostState) -> Iterator[AddressMove]:
     for name, link in observed.links.items():
         later = wanted.links.get(name)
         kept = {address.ip for address in later.addresses} if later is not None else set()
@@ -94,7 +90,7 @@ def leases(
             handover = _handover(client, move)
             given = move.addresses if move.to is None else [one for one in move.addresses if one.dynamic]
             if given or not client.daemon:  # a manager that manages the link keeps no lease by that alone
-                notes.append(_told(client, move, handover))
+                notes.append(_note(client, move, handover))
             if handover is not None:
                 handovers.append(handover)
         if not here and move.to is not None and sees_all:
@@ -121,7 +117,7 @@ def _handover(client: DhcpClient, move: AddressMove) -> Handover | None:
     )
 
 
-def _told(client: DhcpClient, move: AddressMove, handover: Handover | None) -> Note:
+def _note(client: DhcpClient, move: AddressMove, handover: Handover | None) -> Note:
     which = next((a.local for a in move.addresses if a.dynamic), "its address")
     if handover is not None:
         words = f"{client.name} continues with its lease on {handover.to}; here it stops without releasing it"

@@ -28,7 +28,6 @@ from bascule.topology.wires import declared_wires
 
 NOWHERE = PlanInputs()
 NO_CARRIER = {"DOWN", "LOWERLAYERDOWN"}  # operstate of a link that is up (RFC 2863)
-EMPTY: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
 def make_plan(
@@ -41,15 +40,15 @@ def make_plan(
     for every loop that would be closed, as far as the file knows the wires, for VLAN links with a larger MTU than the
     link below them, and for what a provider cannot make.
     """
-    told = site_as_it_runs(site, host, observed)
+    as_it_runs = site_as_it_runs(site, host, observed)
     made = surroundings.networks_are_made or any(one.makes_networks and one.part(observed) for one in PROVIDERS)
-    wanted = target(told, host, observed, surroundings.earlier, by_libvirt=made)
+    wanted = target(as_it_runs, host, observed, surroundings.earlier, by_libvirt=made)
     refuse_shared(observed, wanted.state, surroundings.held)
     if problems := loop_problems(wanted.state, declared_wires(site, host), observed):
         raise BasculeError(*problems)
     if problems := tuple(mtu_problems(host, wanted.state)):
         raise BasculeError(*problems)
-    astray = overlaps(told, host, observed, wanted.state, by_libvirt=made)
+    astray = overlaps(as_it_runs, host, observed, wanted.state, by_libvirt=made)
     if problems := problems_of(astray):
         raise BasculeError(*problems)
     state, reasons, guests, notes = wanted.state, dict(wanted.reasons), dict(wanted.guests), list(wanted.notes)
@@ -57,12 +56,12 @@ def make_plan(
     for provider in PROVIDERS:
         if provider.part(observed) is None:
             continue
-        asked = provider.want(told, host, observed, state, surroundings)
-        state = provider.with_part(state, asked.part)
-        reasons |= asked.reasons
-        guests |= asked.guests
-        running |= asked.guests  # a step of theirs that costs an outage cuts those that it is about
-        notes += asked.notes
+        own = provider.want(as_it_runs, host, observed, state, surroundings)
+        state = provider.with_part(state, own.part)
+        reasons |= own.reasons
+        guests |= own.guests
+        running |= own.guests  # a step of theirs that costs an outage cuts those that it is about
+        notes += own.notes
     notes += (*notes_of(astray), *spanning_tree_notes(host.bridges.values(), observed, state))
     notes += (*_without_carrier(host, observed), *_until_the_lease(host, observed, state))
     notes += mtu_notes(site, host, observed, state)
@@ -71,7 +70,7 @@ def make_plan(
     line = HostConnectivity(observed, state, host.nics, surroundings.connected, host.listeners)
     taken = tuple(taken_ports(host, observed, state, surroundings.served))
     notes += (*line.warnings(), *(one.note for one in taken))
-    names = {nic.tap: nic.guest for nic in told.guest_nics(host.name)}
+    names = {nic.tap: nic.guest for nic in as_it_runs.guest_nics(host.name)}
     plan = with_losses(diff(observed, state, context), observed, state, host.nics, names)
     own_line = (*line.changes(plan), *(one.own_line for one in taken if one.is_new))
     return replace(plan, notes=tuple(notes), own_line=own_line), state
@@ -114,7 +113,9 @@ def site_as_it_runs(site: Site, host: Host, observed: HostState) -> Site:
     return site
 
 
-def refuse_shared(observed: HostState, wanted: HostState, held: Mapping[str, tuple[str, ...]] = EMPTY) -> None:
+def refuse_shared(
+    observed: HostState, wanted: HostState, held: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+) -> None:
     """Raise a problem for each NIC that shall become a port while a macvtap sits on it: the kernel calls it busy.
 
     ``held`` are those on which links of other network namespaces sit, with whose they are.

@@ -9,30 +9,22 @@ import hashlib
 from collections.abc import Mapping
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
-from bascule.errors import Place, Problem, SiteFault
+from bascule.errors import Problem, SiteFault
 from bascule.model.domain import Reservation
 from bascule.model.kernel_parameters import FORWARDING
 from bascule.model.links import Bridge
-from bascule.model.site import GuestNic, Host, Mode, Site, VirtualNetwork
+from bascule.model.site import Forward, GuestNic, Host, Mode, Site, VirtualNetwork
 from bascule.model.state import Address, Link
-from bascule.model.values import ETHERNET_MTU, IfName, IpAddress, IpInterface, IpNetwork, Mac, Service, bridge_name
+from bascule.model.values import ETHERNET_MTU, IfName, IpAddress, IpInterface, IpNetwork, Mac, bridge_name
 from bascule.topology.virtual_networks import host_address
 
 
-class PortForward(Struct, frozen=True, kw_only=True):
-    """A port of the host that leads to a guest's address; a range of ports keeps its width on the host."""
+class PortForward(Forward, frozen=True, kw_only=True):
+    """A port of the host that leads to a guest, whose address is known."""
 
-    host_port: int
-    guest: str
     address: IpAddress
-    service: Service
-    place: Place | None = None
-
-    @property
-    def host_ports(self) -> range:
-        """The ports on the host's side."""
-        return range(self.host_port, self.host_port + len(self.service.ports))
 
 
 class ResolvedNetwork(Struct, frozen=True, kw_only=True):
@@ -45,7 +37,6 @@ class ResolvedNetwork(Struct, frozen=True, kw_only=True):
     addresses: tuple[IpInterface, ...]  # the host's own, one in each subnet
     ranges: tuple[tuple[IpAddress, IpAddress], ...] = ()
     reservations: tuple[Reservation, ...] = ()
-    names: tuple[tuple[str, IpAddress], ...] = ()  # DNS names of the guests
     forwards: tuple[PortForward, ...] = ()
     mtu: int | None = None
 
@@ -53,6 +44,11 @@ class ResolvedNetwork(Struct, frozen=True, kw_only=True):
     def subnets(self) -> tuple[IpNetwork, ...]:
         """The subnets, in the order of the file."""
         return tuple(address.network for address in self.addresses)
+
+    @property
+    def names(self) -> tuple[tuple[str, IpAddress], ...]:
+        """The DNS names of the guests, with their addresses."""
+        return tuple((one.name, one.address) for one in self.reservations if one.name)
 
 
 def bridge_mac(site: str, host: str, network: str) -> Mac:
@@ -82,15 +78,7 @@ def resolved_network(site: Site, host: Host, network: VirtualNetwork) -> Resolve
                 )
             )
             continue
-        forwards.append(
-            PortForward(
-                host_port=forward.host_port,
-                guest=forward.guest,
-                address=address,
-                service=forward.service,
-                place=forward.place,
-            )
-        )
+        forwards.append(PortForward(**asdict(forward), address=address))
     if problems:
         raise SiteFault(*problems)
     return ResolvedNetwork(
@@ -101,7 +89,6 @@ def resolved_network(site: Site, host: Host, network: VirtualNetwork) -> Resolve
         addresses=addresses,
         ranges=((network.dhcp.first, network.dhcp.last),) if network.dhcp else (),
         reservations=tuple(reservations),
-        names=tuple((one.name, one.address) for one in reservations if one.name),
         forwards=tuple(forwards),
         mtu=network.mtu,
     )
@@ -123,8 +110,6 @@ def resolved_networks(site: Site, host: Host) -> tuple[ResolvedNetwork, ...]:
 
 def _reservations(network: VirtualNetwork, nics: list[GuestNic], taken: set[IpAddress]) -> list[Reservation]:
     """A fixed address for each NIC: the declared one; for DHCP guests one of the range that follows from the MAC."""
-    from bascule.model.domain import Reservation
-
     found = [
         Reservation(mac=nic.mac, address=address.ip, name=nic.guest)
         for nic in nics

@@ -139,6 +139,7 @@ class Provider(Protocol):
     def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
         """The part that the site file asks for; ``wanted`` has the parts of the providers before it in PROVIDERS.
 
+        Called only where ``observed`` has the part, as ``diff`` and ``merge`` are where all their states have it.
         Raises BasculeError for what cannot be made.
         """
 

@@ -42,8 +42,6 @@ class TapSettingsProvider(PlainProvider):
     def merge(self, change: ThreeWay) -> Merged:
         """Tap by tap."""
         before, wanted, now, after = self.parts(change)
-        if before is None or now is None:
-            return Merged(part=now)
         kept: list[str] = []
         parts = (before, wanted, now, (after if change.applied is not None else wanted) or now)
         values = merge_mapping(*map(self._values, parts), kept=kept, words=self.since)

@@ -17,6 +17,7 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from bascule.model.values import count
 from bascule.plan.file_change import FileChange
 from bascule.system.disk import aside, durable
 
@@ -232,8 +233,8 @@ def restore(files: Iterable[FileBackup]) -> tuple[tuple[str, ...], tuple[str, ..
         else:
             there.append(file)
     for root, number in gone.items():
-        words = f"{number} {'file' if number == 1 else 'files'} below it"
-        run.kept.append(f"{root}: is not there any more, moved or not mounted; nothing is put back for {words}")
+        words = f"nothing is put back for {count(number, 'file')} below it"
+        run.kept.append(f"{root}: is not there any more, moved or not mounted; {words}")
     for file in sorted(there, key=lambda one: one.content is not None and not _is_aside(one)):
         run.restore(file)
     return tuple(run.done), tuple(run.faults), tuple(run.kept)

@@ -155,19 +155,14 @@ def apply_or_roll_back(plan: Plan, change: ThreeWay, look: Look, *, where: LiveH
         back = roll_back(change, look, where=where)
         if not isinstance(failed, BasculeError):
             raise
-        raise type(failed)(*failed.problems, *_told(back)) from failed
+        left = () if back.ok else (not_taken_back(back, "see 'bascule plan --commands' for what it would take"),)
+        raise type(failed)(*failed.problems, *left) from failed
 
 
-def _told(back: RollbackResult) -> tuple[Problem, ...]:
-    if back.ok:
-        return ()
-    return (
-        Problem(
-            code="NOT-TAKEN-BACK",
-            message=f"the rollback is not complete, this still differs from before: {'; '.join(back.left)}",
-            hint="see 'bascule plan --commands' for what it would take",
-        ),
-    )
+def not_taken_back(back: RollbackResult, hint: str) -> Problem:
+    """That a way back did not come to its end."""
+    text = f"the rollback is not complete, this still differs from before: {'; '.join(back.left)}"
+    return Problem(code="NOT-TAKEN-BACK", message=text, hint=hint)
 
 
 def differences(plan: Plan) -> Iterator[str]:

@@ -122,7 +122,9 @@ def command(
         progress=progress(survey_seconds, as_json=as_json) if survey else None,
         choice=choice,
     ) as ready:
-        window_s = None if no_confirm else confirm_within or (DEFAULT_S if ready.prepared.must_be_confirmed else None)
+        window_s = (
+            None if no_confirm else confirm_within or (DEFAULT_S if ready.prepared.plan.must_be_confirmed else None)
+        )
         return _make(ready, window_s=window_s, asking=asking, as_json=as_json, probes=probes)
 
 
@@ -186,12 +188,12 @@ def _warn(ready: ApplyRequest, window_s: float | None, say: Callable[[str], None
         say(f"\nkept after a restart by: {ready.persister.dialect}, below {ready.persister.root} ({words})")
     if window_s is not None and ready.no_boot_rollback:
         say(f"warning: a loss of power before 'bascule confirm' would boot the new files; {ready.no_boot_rollback}")
-    if prepared.line is not None and prepared.crossing:
-        what = ", ".join(dict.fromkeys(change.subject for change in prepared.crossing))
+    if prepared.line is not None and prepared.plan.crossing:
+        what = ", ".join(dict.fromkeys(change.subject for change in prepared.plan.crossing))
         say(f"\nyour own connection (from {prepared.line.peer}) runs over {what}")
     if why := show_own_line(prepared.plan, columns=width(), waits=window_s is not None):
         say(f"\n{why}")
-    if window_s is None and prepared.must_be_confirmed:
+    if window_s is None and prepared.plan.must_be_confirmed:
         say("\nthis will NOT be taken back automatically: --no-confirm was given")
 
 
@@ -262,7 +264,7 @@ def _done_words(ready: ApplyRequest, done: ApplyResult) -> str:
         lines.append(f"new, and answering: {', '.join(done.brought)}")
     line = prepared.line
     again = ""
-    if line is not None and line.device != "lo" and prepared.crossing:
+    if line is not None and line.device != "lo" and prepared.plan.crossing:
         place = address_place(prepared.wanted, line.address)
         if place:
             lines.append(f"your address stays {line.address}, on {place}")

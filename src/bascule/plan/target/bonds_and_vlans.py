@@ -26,7 +26,8 @@ def lay_bond(build: TargetBuilder, bond: DeclaredBond) -> None:
     Raises BasculeError when a link of another kind has its name, SiteFault where the file does not know its members.
     """
     if bond.nics_unknown is not None:
-        raise _unknown(bond, bond.nics_unknown)
+        words = f"no members are given for bond '{bond.name}'"
+        raise SiteFault.of("UPLINK-UNKNOWN", words, place=bond.nics_unknown, hint="name its members under 'nics'")
     before = build.links.get(bond.name)
     first = build.links[bond.nics[0]] if bond.nics else Link(name=bond.name, options=Bond())
     if not bond.by_kernel:
@@ -54,15 +55,6 @@ def lay_bond(build: TargetBuilder, bond: DeclaredBond) -> None:
     lay_own_addresses(build, bond)
     for nic in bond.nics:
         build.enslave(nic, bond.name, None)
-
-
-def _unknown(bond: DeclaredBond, place: Place) -> SiteFault:
-    return SiteFault.of(
-        "UPLINK-UNKNOWN",
-        f"no members are given for bond '{bond.name}'",
-        place=place,
-        hint="name its members under 'nics'",
-    )
 
 
 def _said(bond: DeclaredBond) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections import Counter
 
 from msgspec.structs import replace
 
-from bascule.errors import BasculeError, Place, Problem, SiteFault
+from bascule.errors import BasculeError, Problem, SiteFault
 from bascule.model.host_links import Bridge as DeclaredBridge
 from bascule.model.host_links import DeclaredPort
 from bascule.model.kernel_parameters import conf
@@ -38,7 +38,9 @@ def lay_bridge(build: TargetBuilder, bridge: DeclaredBridge) -> None:
         raise occupied("NOT-A-BRIDGE", what, "bridge", bridge.place)
     refuse_kind(bridge, before)
     if bridge.uplink_unknown is not None:
-        raise _unknown(bridge, bridge.uplink_unknown)
+        hint = "name the NIC or bond, or write 'none' if it is to have none"
+        words = f"no uplink is given for bridge '{bridge.name}'"
+        raise SiteFault.of("UPLINK-UNKNOWN", words, place=bridge.uplink_unknown, hint=hint)
     if port is not None and bridge.uplink is not None and port != bridge.uplink:
         lay_vlan_below(build, bridge, port, bridge.uplink)
     uplink = build.links[port] if port is not None else None
@@ -188,15 +190,6 @@ def _note_stranded(build: TargetBuilder, port: IfName, bridge: IfName) -> None:
             f"is not in the file: it keeps {stay}, and loses {port}, over which that is reached; name {left.name} in "
         )
         build.note("warning", left.name, f"{text}the file in place of {bridge}, or remove its addresses first")
-
-
-def _unknown(bridge: DeclaredBridge, place: Place) -> SiteFault:
-    return SiteFault.of(
-        "UPLINK-UNKNOWN",
-        f"no uplink is given for bridge '{bridge.name}'",
-        place=place,
-        hint="name the NIC or bond, or write 'none' if it is to have none",
-    )
 
 
 def lay_patches(build: TargetBuilder) -> None:

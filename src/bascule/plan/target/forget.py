@@ -62,9 +62,9 @@ def move_addresses(build: TargetBuilder) -> None:
     """An address that the file writes down for one link goes from the others of the file that have it."""
     if build.host.as_found:
         return
-    spoken = {said.name: {str(ip.ip) for ip in build.host.effective(said).addresses} for said in build.host.links()}
-    owners = {ip: name for name, ips in spoken.items() for ip in ips if name in build.links}
-    for name, own in spoken.items():
+    declared = {said.name: {str(ip.ip) for ip in build.host.effective(said).addresses} for said in build.host.links()}
+    owners = {ip: name for name, ips in declared.items() for ip in ips if name in build.links}
+    for name, own in declared.items():
         link = build.links.get(name)
         if link is None or build.host.is_enslaved(name):
             continue

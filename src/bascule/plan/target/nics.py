@@ -46,9 +46,9 @@ def _lay_nic(build: TargetBuilder, nic: Nic, above: list[Bridge]) -> None:
     network = f" on {nic.network}" if nic.network else ""
     if above or build.host.is_enslaved(nic.name):
         takers = [bridge.name for bridge in above if bridge.from_uplink and bridge.uplink == nic.name]
-        spoken = [bridge.name for bridge in above if bridge.has_address]
+        speaking = [bridge.name for bridge in above if bridge.has_address]
         bond = next((b.name for b in build.host.bonds.values() if nic.name in b.nics), None)
-        words = f"carries the host's own address{network}, which {spoken[0]} has" if spoken else ""
+        words = f"carries the host's own address{network}, which {speaking[0]} has" if speaking else ""
         words = f"gives its addresses to {takers[0]}" if takers else words or f"carries guests only{network}"
         words = f"is a member of {bond}" if bond else words
         build.because(nic.name, f"{nic.name} {words}", nic.place)

@@ -14,10 +14,9 @@ from bascule.plan.target.ipv6 import offer_keys
 def sysctl_keys(host: Host, taps: tuple[IfName, ...] = ()) -> tuple[str, ...]:
     """All that a plan for this host looks at."""
     own = dict.fromkeys((*host.bridges, *host.nics, *_ports(host)))
-    quiet = dict.fromkeys((*own, *taps))
     moving = [x for b in host.bridges.values() if b.has_address and b.port for x in (b.name, b.port)]
     return (
-        *(conf(6, name, "accept_ra") for name in quiet),
+        *(conf(6, name, "accept_ra") for name in dict.fromkeys((*own, *taps))),
         *(conf(4, link.name, key) for link in host.links() for key in ("arp_ignore", "arp_announce")),
         *(key for name in moving for key in slaac_keys(name) if not key.endswith("/accept_ra")),
         *(key for name in dict.fromkeys((*moving, "default")) if moving for key in carried_keys(name)),

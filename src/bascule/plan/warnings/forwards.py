@@ -46,6 +46,5 @@ def taken_ports(
     for name, network in host.virtual_networks.items():
         key = table_key(name)
         for forward in network.forwards:
-            first, count = forward.host_port, len(forward.service.ports)
-            if any((forward.service.protocol, port) in served for port in range(first, first + count)):
+            if any((forward.service.protocol, port) in served for port in forward.host_ports):
                 yield TakenPort(forward, observed.tables.get(key) != wanted.tables.get(key))

@@ -149,9 +149,9 @@ def _members(
         for a in state.links[IfName(name)].addresses
         if name != link
     ]
-    for anybody in (subnet[1], subnet[subnet.num_addresses // 2], subnet[-2]):
-        if not any(anybody in other for other in smaller if other.version == subnet.version and other != subnet):
-            yield anybody, ""
+    for neighbour in (subnet[1], subnet[subnet.num_addresses // 2], subnet[-2]):
+        if not any(neighbour in other for other in smaller if other.version == subnet.version and other != subnet):
+            yield neighbour, ""
 
 
 def _is_known(host: Host, names: set[str], route: Route) -> bool:

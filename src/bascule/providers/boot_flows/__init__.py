@@ -28,9 +28,7 @@ class BootFlowsProvider(BootFilesProvider):
 
     def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
         """The files where a switch has guards; none elsewhere."""
-        now: BootFlows | None = self.part(observed)
-        if now is None:
-            return Wanted()
+        now: BootFlows = self.part(observed)
         switches: SwitchState | None = OVS.part(wanted)
         if switches is None or not switches.flows:
             unit = theirs(now.unit, now.file)
@@ -53,7 +51,7 @@ class BootFlowsProvider(BootFilesProvider):
     def diff(self, before: HostState, after: HostState) -> Iterator[Step]:
         """The files and the unit, written or taken away."""
         old, new = self.part(before), self.part(after)
-        if old is None or new is None or old == new:
+        if old == new:
             return
         if old.script is not None:  # what it knows is old from here on
             words = "are not followed while they are replaced" if new.unit else "are followed no more"

@@ -29,9 +29,7 @@ class BootRulesProvider(BootFilesProvider):
 
     def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
         """The file with every table of Bascule's, and the unit; neither where there is no table."""
-        now: BootRules | None = self.part(observed)
-        if now is None:
-            return Wanted()
+        now: BootRules = self.part(observed)
         tables = owned(wanted.tables)
         reasons = {SUBJECT: f"nftables forgets {', '.join(tables)} with the machine" if tables else "no table is left"}
         if not tables:
@@ -51,7 +49,7 @@ class BootRulesProvider(BootFilesProvider):
     def diff(self, before: HostState, after: HostState) -> Iterator[Step]:
         """The file and the unit, written or taken away."""
         old, new = self.part(before), self.part(after)
-        if old is None or new is None or old == new:
+        if old == new:
             return
         if new.unit is None:
             paths = (new.file, new.unit_path, *((new.udev_path,) if old.udev is not None else ()))

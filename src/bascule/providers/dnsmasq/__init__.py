@@ -31,13 +31,10 @@ class DnsmasqProvider(PlainProvider):
 
     def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
         """The servers of declared networks, none of those whose bridge goes away."""
-        part: DnsmasqState | None = self.part(observed)
-        if part is None:
-            return Wanted()
         from bascule.providers.dnsmasq.want import want
 
         by_libvirt = "libvirt" in observed.parts
-        return want(site, host, part, wanted, lasting=surroundings.lasting, by_libvirt=by_libvirt)
+        return want(site, host, self.part(observed), wanted, lasting=surroundings.lasting, by_libvirt=by_libvirt)
 
     def diff(self, before: HostState, after: HostState) -> Iterable[Step]:
         """Lines of dnsmasq and systemctl, and files."""

@@ -23,12 +23,9 @@ class LibvirtProvider(GuestsProvider):
 
     def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
         """The file's networks, guests and NICs over what is there."""
-        part = self.part(observed)
-        if part is None:
-            return Wanted()
         from bascule.providers.libvirt.want import want
 
-        return want(site, host, observed, part, surroundings.learned.values())
+        return want(site, host, observed, self.part(observed), surroundings.learned.values())
 
     def diff(self, before: HostState, after: HostState) -> Iterable[Step]:
         """Lines of ``virsh``."""

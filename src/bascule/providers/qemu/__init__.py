@@ -24,12 +24,9 @@ class QemuProvider(GuestsProvider):
 
     def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
         """The file's guests and NICs over what is there."""
-        part = self.part(observed)
-        if part is None:
-            return Wanted()
         from bascule.providers.qemu.want import want
 
-        return want(site, host, observed, part, surroundings.learned.values())
+        return want(site, host, observed, self.part(observed), surroundings.learned.values())
 
     def diff(self, before: HostState, after: HostState) -> Iterable[Step]:
         """Lines of ip, words to monitors, and files."""

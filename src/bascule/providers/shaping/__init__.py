@@ -31,9 +31,7 @@ class ShapingProvider(TapSettingsProvider):
 
     def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
         """The limits of the site file, on the taps that are there."""
-        now: Shaping | None = self.part(observed)
-        if now is None:
-            return Wanted()
+        now: Shaping = self.part(observed)
         nics = [nic for nic in site.guest_nics(host.name) if nic.bandwidth and nic.by_kernel]
         declared = {str(nic.tap): nic for nic in nics if nic.plug is not PlugKind.DIRECT}
         limits = {name: nic.bandwidth for name, nic in declared.items() if name in observed.links}
@@ -51,7 +49,7 @@ class ShapingProvider(TapSettingsProvider):
     def diff(self, before: HostState, after: HostState) -> Iterator[Step]:
         """What is set or taken away, tap by tap."""
         old, new = self.part(before), self.part(after)
-        if old is None or new is None or old == new:
+        if old == new:
             return
         for name in changed(old.limits, new.limits):
             was, shall = old.limits.get(name), new.limits.get(name)

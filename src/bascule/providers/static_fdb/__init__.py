@@ -38,9 +38,7 @@ class StaticFdbProvider(TapSettingsProvider):
 
     def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
         """The MACs of the guests whose NICs say so, on the taps that are there."""
-        now: StaticFdb | None = self.part(observed)
-        if now is None:
-            return Wanted()
+        now: StaticFdb = self.part(observed)
         said = {str(nic.tap): nic for nic in site.guest_nics(host.name) if nic.guarding.fdb}
         macs = declared_entries(site, host)
         there = {name: some for name, some in macs.items() if IfName(name) in wanted.links}
@@ -57,8 +55,6 @@ class StaticFdbProvider(TapSettingsProvider):
     def diff(self, before: HostState, after: HostState) -> Iterator[Step]:
         """What is entered and taken away, port by port."""
         old, new = self.part(before), self.part(after)
-        if old is None or new is None:
-            return
         for name in dict.fromkeys((*changed(old.entries, new.entries), *new.entries)):
             link, then = before.links.get(IfName(name)), after.links.get(IfName(name))
             stays = link is not None and then is not None and link.master == then.master

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from msgspec import Struct, convert, to_builtins
+from msgspec import Struct, convert
 from msgspec.structs import replace
 
 from bascule.model.links.wake_on_lan import Modes, letters, wake_words
@@ -35,9 +35,9 @@ class WakeOnLanProvider(PlainProvider):
 
     def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
         """What the file says, where the NIC can; a note where it cannot."""
-        seen: Mapping[str, WakeOnLan] | None = self.part(observed)
+        seen: Mapping[str, WakeOnLan] = self.part(observed)
         said = {name: nic for name, nic in host.nics.items() if nic.wol is not None}
-        if seen is None or not said:
+        if not said:
             return Wanted(part=seen)
         part, notes = dict(seen), []
         reasons: dict[str, str] = {}
@@ -54,7 +54,7 @@ class WakeOnLanProvider(PlainProvider):
 
     def diff(self, before: HostState, after: HostState) -> Iterator[Step]:
         """One call of ethtool for each NIC."""
-        old, new = self.part(before) or {}, self.part(after) or {}
+        old, new = self.part(before), self.part(after)
         for name in sorted(old.keys() & new.keys()):
             modes = new[name].now
             if modes is not None and modes != old[name].now:
@@ -68,17 +68,13 @@ class WakeOnLanProvider(PlainProvider):
         states = (change.before, change.wanted, change.now, change.applied or change.wanted)
         parts = [self.part(state) or {} for state in states]
         found = merge_mapping(*parts, kept=kept, words=_since)
-        return Merged(part=found if self.part(change.now) is not None else None, kept=tuple(kept))
+        return Merged(part=found, kept=tuple(kept))
 
     def put_right(self, change: ThreeWay) -> Any:
         """As the change made it, where a NIC is still there."""
-        seen: Mapping[str, WakeOnLan] = self.part(change.now) or {}
-        made: Mapping[str, WakeOnLan] = self.part(change.wanted) or {}
-        return {name: made.get(name, one) for name, one in seen.items()} if self.part(change.now) is not None else None
-
-    def to_json(self, part: Any) -> Any:
-        """By NIC."""
-        return to_builtins(part)
+        seen: Mapping[str, WakeOnLan] = self.part(change.now)
+        made: Mapping[str, WakeOnLan] = self.part(change.wanted)
+        return {name: made.get(name, one) for name, one in seen.items()}
 
     def from_json(self, data: Any) -> Any:
         """The same back."""
