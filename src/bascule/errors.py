@@ -28,6 +28,11 @@ class Place(NamedTuple):
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}"
 
+    @property
+    def bracketed(self) -> str:
+        """File and line at the end of a sentence; nothing where there is no file."""
+        return f" ({self.file}:{self.line})" if self.file else ""
+
 
 class Problem(NamedTuple):
     """One thing that is wrong.

@@ -117,5 +117,4 @@ def _reason(host: Host, one: ResolvedNetwork, *, by_libvirt: bool) -> str:
         words = f"virtual network {one.name} is declared with port forwards"
     else:
         words = f"libvirt makes virtual network {one.name}, with rules of its own"
-    place = host.virtual_networks[one.name].place
-    return f"{words} ({place.file}:{place.line})" if place.file else words
+    return words + host.virtual_networks[one.name].place.bracketed

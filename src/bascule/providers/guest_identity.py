@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
-from bascule.errors import Problem
+from bascule.errors import BasculeError, Problem
 from bascule.model.domain import Domain
 from bascule.model.sightings import FdbEntry
 from bascule.model.site import GuestNic
-from bascule.model.state import HostState
+from bascule.model.state import HostState, Link
 from bascule.model.values import Mac, series
 from bascule.plan.change import Note
 
@@ -22,6 +22,28 @@ class MacHolder(Struct, frozen=True, kw_only=True):
     domain: str = ""
 
 
+ANOTHER = "another machine has it, perhaps this guest itself on another host"
+
+
+def _domain(domain: Domain) -> str:
+    return f"domain '{domain.name}'" + ("" if domain.running else " (shut off)")
+
+
+def _link(link: Link) -> str:
+    return f"{'bridge' if link.is_bridge else 'link'} {link.name} of this host"
+
+
+def identity_notes(
+    new: Iterable[GuestNic], domains: Iterable[Domain], state: HostState, learned: Sequence[FdbEntry], host: str
+) -> Iterator[Note]:
+    """What a plan says of MACs that two have. Raises BasculeError for one that a new NIC cannot have."""
+    new, domains = tuple(new), tuple(domains)
+    if problems := taken(new, domains, state):
+        raise BasculeError(*problems)
+    yield from (Note(kind="warning", subject=host, text=one.message) for one in conflicts(domains, state, learned))
+    yield from alive_elsewhere(new, learned)
+
+
 def conflicts(
     domains: Iterable[Domain], state: HostState | None = None, fdb: Iterable[FdbEntry] = ()
 ) -> tuple[Problem, ...]:
@@ -30,15 +52,13 @@ def conflicts(
     holders: dict[Mac, list[MacHolder]] = {}
     for domain in domains:
         for mac in dict.fromkeys(nic.mac for nic in (*domain.nics, *domain.next_nics) if nic.mac):
-            shut = "" if domain.running else " (shut off)"
-            holders.setdefault(mac, []).append(MacHolder(words=f"domain '{domain.name}'{shut}", domain=domain.name))
+            holders.setdefault(mac, []).append(MacHolder(words=_domain(domain), domain=domain.name))
         twice = [nic.mac for nic in domain.nics if nic.mac]
         for mac in sorted({mac for mac in twice if twice.count(mac) > 1}):
             holders[mac].append(MacHolder(words=f"another NIC of '{domain.name}'"))
     for link in state.links.values() if state else ():
         if link.mac in holders and not _is_host_end(link.mac, domains):
-            kind = "bridge" if link.is_bridge else "link"
-            holders[link.mac].append(MacHolder(words=f"{kind} {link.name} of this host"))
+            holders[link.mac].append(MacHolder(words=_link(link)))
     problems = list(_clones(domains, holders))
     problems += [_shared(mac, found) for mac, found in holders.items() if len(found) > 1]
     problems += _reserved(domains)
@@ -51,12 +71,12 @@ def taken(nics: Iterable[GuestNic], domains: Iterable[Domain], state: HostState 
     problems = []
     for nic in nics:
         holders = [
-            f"domain '{domain.name}'" + ("" if domain.running else " (shut off)")
+            _domain(domain)
             for domain in domains
             if domain.name != nic.guest and any(other.mac == nic.mac for other in (*domain.nics, *domain.next_nics))
         ]
         holders += [
-            f"{'bridge' if link.is_bridge else 'link'} {link.name} of this host"
+            _link(link)
             for link in (state.links.values() if state else ())
             if link.mac == nic.mac and not _is_host_end(nic.mac, domains)
         ]
@@ -80,8 +100,7 @@ def alive_elsewhere(nics: Iterable[GuestNic], fdb: Iterable[FdbEntry]) -> tuple[
         Note(
             kind="warning",
             subject=wanted[entry.mac].guest,
-            text=f"its MAC {entry.mac} is alive on {entry.port} of {entry.bridge}: "
-            "another machine has it, perhaps this guest itself on another host",
+            text=f"its MAC {entry.mac} is alive on {entry.port} of {entry.bridge}: {ANOTHER}",
         )
         for entry in fdb
         if not entry.static and entry.mac in wanted and entry.port != wanted[entry.mac].tap
@@ -156,5 +175,5 @@ def _elsewhere(domains: tuple[Domain, ...], fdb: Iterable[FdbEntry]) -> Iterable
             yield Problem(
                 code="MAC-ELSEWHERE",
                 message=f"{entry.mac} of '{name}' (shut off) is alive on {entry.port} of {entry.bridge}",
-                hint="another machine has it, perhaps this guest itself on another host",
+                hint=ANOTHER,
             )

@@ -8,8 +8,9 @@ from pathlib import Path
 from bascule.errors import BasculeError, CommandFailed, Problem
 from bascule.model.domain import Lease
 from bascule.plan.virtual_network import ResolvedNetwork, needs_server
-from bascule.providers.dnsmasq.arguments import arguments, lease_file
+from bascule.providers.dnsmasq.arguments import arguments
 from bascule.providers.dnsmasq.observe import leases_in
+from bascule.providers.dnsmasq.state import file_of
 from bascule.system.net.netns import Namespace
 from bascule.system.process.workers import Daemon
 from bascule.twin.wiring import Wiring
@@ -61,7 +62,9 @@ class NetworkServer:
     @property
     def leases(self) -> tuple[Lease, ...]:
         """What it has given until now."""
-        return leases_in(Path(lease_file(self.resolved_network.name, str(self._folder))), self.resolved_network.name)
+        return leases_in(
+            Path(file_of(self.resolved_network.name, "leases", str(self._folder))), self.resolved_network.name
+        )
 
     def stop(self) -> None:
         """Endpoint it."""

@@ -25,7 +25,7 @@ class Reason(Struct, frozen=True):
     place: Place
 
     def __str__(self) -> str:
-        return f"{self.words} ({self.place.file}:{self.place.line})" if self.place.file else self.words
+        return self.words + self.place.bracketed
 
 
 class NatBoundary(Struct, frozen=True):

@@ -103,8 +103,7 @@ class TargetBuilder(Struct, kw_only=True):
 
     def because(self, name: str, text: str, place: Place) -> None:
         """Say why a link or a parameter is what it is, and which line of the file says so."""
-        where = f" ({place.file}:{place.line})" if place.file else ""
-        self.reasons[name] = f"{text}{where}"
+        self.reasons[name] = text + place.bracketed
 
     def note(self, kind: NoteKind, subject: str, text: str, *, guest: str = "") -> None:
         """Say what the plan cannot or need not do."""

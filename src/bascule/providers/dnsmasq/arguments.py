@@ -8,18 +8,9 @@ from bascule.model.domain import Lease
 from bascule.model.site import Mode
 from bascule.model.values import parse_mac
 from bascule.plan.virtual_network import ResolvedNetwork
+from bascule.providers.dnsmasq.state import file_of
 
 LEASE = "1h"  # dnsmasq's own default (dnsmasq(8), --dhcp-range)
-
-
-def lease_file(network: str, folder: str) -> str:
-    """Where dnsmasq keeps the leases of a network."""
-    return f"{folder}/{network}.leases"
-
-
-def pid_file(network: str, folder: str) -> str:
-    """Where dnsmasq keeps its process id."""
-    return f"{folder}/{network}.pid"
 
 
 def parse_leases(text: str, network: str = "") -> tuple[Lease, ...]:
@@ -42,7 +33,7 @@ def arguments(one: ResolvedNetwork, folder: str, *, upstream: bool = True, foreg
     ``folder`` takes its lease and process id files; ``upstream`` False keeps it from asking the host's own name
     servers. In the ``foreground`` it changes no user and waits for nothing, as a twin needs it.
     """
-    words = ["--no-daemon", "--no-ping"] if foreground else [f"--pid-file={pid_file(one.name, folder)}"]
+    words = ["--no-daemon", "--no-ping"] if foreground else [f"--pid-file={file_of(one.name, 'pid', folder)}"]
     words += [
         "--conf-file=/dev/null",
         "--bind-dynamic",
@@ -51,7 +42,7 @@ def arguments(one: ResolvedNetwork, folder: str, *, upstream: bool = True, foreg
         "--no-hosts",
         "--dhcp-authoritative",
         "--dhcp-no-override",
-        f"--dhcp-leasefile={lease_file(one.name, folder)}",
+        f"--dhcp-leasefile={file_of(one.name, 'leases', folder)}",
         f"--domain={one.name}",
         f"--local=/{one.name}/",
         "--expand-hosts",

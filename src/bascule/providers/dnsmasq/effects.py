@@ -13,7 +13,8 @@ from bascule.errors import CommandFailed
 from bascule.host.live import LiveHost
 from bascule.plan.batch import Batch
 from bascule.plan.change import Note
-from bascule.providers.dnsmasq.state import UNITS, DnsmasqState
+from bascule.providers.boot_files import UNITS
+from bascule.providers.dnsmasq.state import DnsmasqState
 from bascule.providers.effects import ObserveScope, PlainEffects
 from bascule.system.disk import durable
 from bascule.system.disk.files import is_closed

@@ -7,9 +7,9 @@ import shutil
 from pathlib import Path
 
 from bascule.model.domain import Lease
-from bascule.providers.boot_files import MULTI_USER
+from bascule.providers.boot_files import MULTI_USER, UNITS
 from bascule.providers.dnsmasq.arguments import parse_leases
-from bascule.providers.dnsmasq.state import UNIT, UNITS, DnsmasqState, Server
+from bascule.providers.dnsmasq.state import UNIT, DnsmasqState, Server
 from bascule.providers.effects import is_enabled, text_of_file
 
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"

@@ -7,7 +7,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from bascule.providers.dnsmasq.state import UNITS, UNKNOWN, DnsmasqState, Server
+from bascule.providers.boot_files import UNITS
+from bascule.providers.dnsmasq.state import UNKNOWN, DnsmasqState, Server
 
 
 def parts_from_besides(kept: Mapping[str, Any]) -> tuple[DnsmasqState, DnsmasqState]:

@@ -6,10 +6,15 @@ from collections.abc import Mapping
 
 from msgspec import Struct, field
 
-from bascule.providers.boot_files import UnitFile
+from bascule.providers.boot_files import UNITS, UnitFile
 
 UNKNOWN = ("unknown",)  # arguments that version 0.1.0 did not keep
-UNIT, UNITS = "bascule-network-", "/etc/systemd/system"
+UNIT = "bascule-network-"
+
+
+def file_of(network: str, suffix: str, folder: str) -> str:
+    """The ``pid``, ``leases`` or ``sh`` of a network."""
+    return f"{folder}/{network}.{suffix}"
 
 
 class Server(UnitFile, frozen=True, kw_only=True):
@@ -37,8 +42,8 @@ class DnsmasqState(Struct, frozen=True, kw_only=True):
     unmade: tuple[str, ...] = ()
 
     def file(self, network: str, suffix: str) -> str:
-        """A file of a network's own: ``pid``, ``leases`` or ``sh``."""
-        return f"{self.folder}/{network}.{suffix}"
+        """A file of a network's own."""
+        return file_of(network, suffix, self.folder)
 
     def unit_name(self, network: str) -> str:
         """How systemd calls what starts a network."""

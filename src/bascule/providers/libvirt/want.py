@@ -10,15 +10,13 @@ from collections.abc import Iterable
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from bascule.errors import BasculeError, Place
 from bascule.model.domain import Domain, DomainNic, DomainText, NetworkText
 from bascule.model.sightings import FdbEntry
 from bascule.model.site import Guest, GuestNic, Host, PlugKind, Site
 from bascule.model.state import HostState
-from bascule.plan.change import Note
 from bascule.plan.virtual_network import ResolvedNetwork, resolved_networks
 from bascule.policy.guards.ports import is_guarded
-from bascule.providers.guest_identity import alive_elsewhere, conflicts, taken
+from bascule.providers.guest_identity import identity_notes
 from bascule.providers.guest_nics import find_nic, is_at, restart_reason, waiting
 from bascule.providers.libvirt import domain_xml, edit, network_xml
 from bascule.providers.libvirt.diff import nic_subject
@@ -57,19 +55,10 @@ def want(site: Site, host: Host, observed: HostState, state: LibvirtState, learn
     domains = {domain.name: domain for domain in state.seen_domains}
     for guest in site.guests_on(host.name):
         _guest(target, guest, domains.get(guest.name), state.accel)
-    learned = tuple(learned)
-    if problems := taken(target.new, state.seen_domains, observed):
-        raise BasculeError(*problems)
-    notes = [
-        *(
-            Note(kind="warning", subject=host.name, text=p.message)
-            for p in conflicts(state.seen_domains, observed, learned)
-        ),
-        *alive_elsewhere(target.new, learned),
-        *waiting(state.seen_domains, site, host.name),
-    ]
     part = replace(state, domains=target.domains, networks=target.networks)
-    return Wanted(part=part, reasons=target.reasons, guests=target.guests, notes=tuple(notes))
+    notes = (*identity_notes(target.new, state.seen_domains, observed, tuple(learned), host.name),
+             *waiting(state.seen_domains, site, host.name))  # fmt: skip
+    return Wanted(part=part, reasons=target.reasons, guests=target.guests, notes=notes)
 
 
 def _is_on(nics: Iterable[DomainNic], network: str) -> bool:
@@ -106,24 +95,20 @@ def _guest(target: _Target, guest: Guest, domain: Domain | None, accel: str) -> 
             continue
         target.domains[name] = after
         subject = nic_subject(before, after, mac)
-        target.reasons[subject] = f"{name} is declared on {nic.attachment}{_line(nic.place)}"
+        target.reasons[subject] = f"{name} is declared on {nic.attachment}{nic.place.bracketed}"
         target.guests[subject] = (name,)
         if find_nic((*domain.nics, *domain.next_nics), nic) is None:
             target.new.append(nic)
     there = target.domains[name]
     if there.persistent and (noted := with_guards(there.next, guest)) != there.next:
         there = target.domains[name] = replace(there, next=noted, now=there.now if there.running else noted)
-        target.reasons.setdefault(name, f"its definition says the guards of the site file{_line(guest.place)}")
+        target.reasons.setdefault(name, f"its definition says the guards of the site file{guest.place.bracketed}")
         target.guests.setdefault(name, (name,))
     if there.persistent and guest.autostart not in {None, there.autostart}:
         target.domains[name] = replace(there, autostart=bool(guest.autostart))
         target.guests.setdefault(name, (name,))
         words = "true" if guest.autostart else "false"
-        target.reasons.setdefault(name, f"{name} is declared with 'autostart: {words}'{_line(guest.place)}")
-
-
-def _line(place: Place) -> str:
-    return f" ({place.file}:{place.line})" if place.file else ""
+        target.reasons.setdefault(name, f"{name} is declared with 'autostart: {words}'{guest.place.bracketed}")
 
 
 def goes_by_name(nic: GuestNic) -> bool:

@@ -13,7 +13,7 @@ from bascule.model.sightings import FdbEntry
 from bascule.model.site import Guest, GuestNic, Host, Site
 from bascule.model.state import HostState
 from bascule.plan.change import Note
-from bascule.providers.guest_identity import alive_elsewhere, conflicts, taken
+from bascule.providers.guest_identity import identity_notes
 from bascule.providers.guest_nics import find_nic, is_at, waiting
 from bascule.providers.protocol import Wanted
 from bascule.providers.qemu.state import OF_PORT, QemuGuest, QemuState, definition, nic_of, port_facts, row
@@ -42,18 +42,12 @@ def want(site: Site, host: Host, observed: HostState, state: QemuState, learned:
             refuse_macvtap(nic)
             guests[guest.name] = after
             subject = f"{guest.name}, NIC {nic.index}"
-            declared = f" ({nic.place.file}:{nic.place.line})" if nic.place.file else ""
-            reasons[subject] = f"{guest.name} is declared on {nic.attachment}{declared}"
+            reasons[subject] = f"{guest.name} is declared on {nic.attachment}{nic.place.bracketed}"
             concerned[subject] = (guest.name,)
             if find_nic(domains[guest.name].nics, nic) is None:
                 new.append(nic)
-    learned = tuple(learned)
-    if problems := taken(new, state.seen_domains, observed):
-        raise BasculeError(*problems)
-    shared = conflicts(state.seen_domains, observed, learned)
     notes = [
-        *(Note(kind="warning", subject=host.name, text=problem.message) for problem in shared),
-        *alive_elsewhere(new, learned),
+        *identity_notes(new, state.seen_domains, observed, tuple(learned), host.name),
         *waiting(state.seen_domains, site, host.name),
         *without_autostart(site.guests_on(host.name)),
     ]

@@ -48,8 +48,7 @@ class WakeOnLanProvider(PlainProvider):
                 notes.append(Note(kind="unsupported", subject=name, text=_cannot(have, lacking)))
             elif have.now is not None:
                 part[name] = replace(have, now=modes)
-                where = f" ({nic.place.file}:{nic.place.line})" if nic.place.file else ""
-                reasons[name] = f"{name} has wol: {wake_words(modes)}{where}"
+                reasons[name] = f"{name} has wol: {wake_words(modes)}{nic.place.bracketed}"
         return Wanted(part=part, reasons=reasons, notes=tuple(notes))
 
     def diff(self, before: HostState, after: HostState) -> Iterator[Step]:
