@@ -75,6 +75,12 @@ class RouteHop(Struct, frozen=True, kw_only=True):
     weight: int = 1
     onlink: bool = False  # it is a neighbour, whatever the link's addresses say
 
+    @property
+    def words(self) -> list[str]:
+        """As ip-route(8) takes it, but for the flag ``onlink``."""
+        share = ["weight", str(self.weight)] if self.weight != 1 else []
+        return ["nexthop", "via", str(self.router), "dev", self.link, *share]
+
 
 class HostRoute(Struct, frozen=True, kw_only=True):
     """A route that stands on no single link: one that leads nowhere, which ``type`` says, or by several routers."""

@@ -187,6 +187,21 @@ class PortVlans(Struct, frozen=True, kw_only=True, order=True):
         return span_words(self.first, self.last)
 
 
+def vlan_ranges(vlans: Mapping[int, tuple[bool, bool]]) -> list[PortVlans]:
+    """VLANs, each with whether it is the PVID and leaves untagged: neighbours with the same flags together.
+
+    The kernel takes no range with a PVID in it.
+    """
+    found: list[PortVlans] = []
+    for vid, (pvid, untagged) in sorted(vlans.items()):
+        last = found[-1] if found else None
+        if last and last.last == vid - 1 and not pvid and not last.pvid and last.untagged == untagged:
+            found[-1] = PortVlans(first=last.first, last=vid, untagged=untagged)
+        else:
+            found.append(PortVlans(first=vid, last=vid, pvid=pvid, untagged=untagged))
+    return found
+
+
 def default_vlans(pvid: int) -> tuple[PortVlans, ...]:
     """What the kernel gives to every port that joins a bridge, and to the bridge itself (``vlan_default_pvid``)."""
     return (PortVlans(first=pvid, last=pvid, pvid=True, untagged=True),) if pvid else ()

@@ -143,6 +143,14 @@ def link_local(mac: str) -> IPv6Address:
     return IPv6Address(b"\xfe\x80" + bytes(6) + interface_id(mac))
 
 
+def classful(address: str) -> str | None:
+    """The prefix length of the class of an IPv4 address, which old tools take where none is said."""
+    first = address.partition(".")[0]
+    if not (first.isascii() and first.isdigit() and len(first) < 4):
+        return None
+    return "8" if int(first) < 128 else "16" if int(first) < 192 else "24"
+
+
 class Service(Struct, frozen=True):
     """``tcp/80``, ``udp/5000-5010``, ``icmp`` or ``arp``; ports are 0 where the protocol has none."""
 

@@ -8,10 +8,19 @@ from ipaddress import ip_address, ip_interface, ip_network
 from msgspec.structs import replace
 
 from bascule.model.host_links import MAIN_TABLE, NOWHERE_TO, UNICAST, HostRoute, RouteHop
-from bascule.model.state import Route
+from bascule.model.state import DEFAULT_DST, Route
 from bascule.model.values import IfName, parse_ifname
-from bascule.persist.config import LinkConfig, NetworkConfig
-from bascule.persist.formats.values import TUNING, parse_ip, parse_number, parse_prefix, parse_table
+from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
+from bascule.persist.formats.values import (
+    ROUTE_TYPES,
+    TUNING,
+    default_of,
+    parse_ip,
+    parse_number,
+    parse_prefix,
+    parse_table,
+)
+from bascule.persist.parsed import UnparsedLines
 
 NOWHERE = IfName("")  # the link of a hop that names none, until all links are read
 
@@ -21,6 +30,65 @@ def is_host_route(words: Container[str]) -> bool:
     return "nexthop" in words or any(word in words for word in NOWHERE_TO)
 
 
+_VALUED = frozenset({"via", "dev", "metric", "table", "src", "proto", "scope", *TUNING})  # words with a value
+
+
+def parse_route(given: Sequence[str], *, ipv6: bool) -> tuple[StaticRoute | HostRoute, str]:
+    """A route from the words behind ``ip route add``, and the link that it is for ("" if none is named).
+
+    Raises ValueError for what a site file has no word for.
+    """
+    head, *hops = _split(given, "nexthop")
+    kind, dst, onlink = UNICAST, "", False
+    values: dict[str, str] = {}
+    while head:
+        word = head.pop(0)
+        if word in _VALUED and head:
+            values[word] = head.pop(0)
+            if values[word] == "lock" and head:
+                head.pop(0)
+        elif word == "onlink":
+            onlink = True
+        elif word in NOWHERE_TO and not dst:
+            kind = word
+        elif word in ROUTE_TYPES and not dst:
+            raise ValueError(f"a route of type {word} is not supported")
+        elif not dst:
+            dst = word
+        else:
+            raise ValueError(f"'{word}' of a route is not supported")
+    if not dst:
+        raise ValueError("a route without destination")
+    metric, table = values.get("metric", "0"), values.get("table", "main")
+    if hops or kind != UNICAST:
+        ways = tuple(map(_hop, hops))
+        if odd := sorted({"via", "src"} & values.keys()) + ["onlink"] * onlink:
+            raise ValueError(f"'{odd[0]}' of such a route is not supported")
+        if (kind == UNICAST) == (len(ways) < 2) or values.get("dev", "lo") != "lo":
+            raise ValueError("such a route is not supported")
+        if dst == "default":
+            dst = DEFAULT_DST[6 if ipv6 or any(way.router.version == 6 for way in ways) else 4]
+        return host_route(dst, kind, ways, metric=metric, table=table), ""
+    gateway = parse_ip(values["via"]) if "via" in values else ""
+    route = StaticRoute(
+        dst=parse_prefix(dst if dst != "default" else DEFAULT_DST[6] if ipv6 else default_of(gateway)),
+        gateway=gateway,
+        metric=parse_number(metric),
+        table=parse_table(table),
+        prefsrc=parse_ip(values["src"]) if "src" in values else "",
+        onlink=onlink,
+    )
+    return route, str(parse_ifname(values["dev"])) if "dev" in values else ""
+
+
+def tell_tuning(left: UnparsedLines, dst: object, given: Sequence[str], file: str, line: int) -> None:
+    """How packets go by a route, which a site file does not say, is told."""
+    for key, value, third in zip(given, given[1:], [*given[2:], ""], strict=False):
+        if key in TUNING:
+            said = " ".join((key, *([value, third] if value == "lock" else [value])))
+            left.add(file, line, f"route {dst}: {said}", "not taken")
+
+
 def host_route_words(route: HostRoute) -> str:
     """The words behind ``ip route add``."""
     words = [route.type] if route.type != UNICAST else []
@@ -28,34 +96,8 @@ def host_route_words(route: HostRoute) -> str:
     words += ["metric", str(route.metric)] if route.metric else []
     words += ["table", str(route.table)] if route.table else []
     for hop in route.hops:
-        words += ["nexthop", "via", str(hop.router), "dev", hop.link]
-        words += ["weight", str(hop.weight)] if hop.weight != 1 else []
-        words += ["onlink"] if hop.onlink else []
+        words += [*hop.words, *(["onlink"] if hop.onlink else [])]
     return " ".join(words)
-
-
-def parse_host_route(given: Sequence[str], *, ipv6: bool = False) -> HostRoute:
-    """A route from the words behind ``ip route add``. Raises ValueError for what a site file has no word for."""
-    head, *hops = _split(given, "nexthop")
-    kind, dst, values = UNICAST, "", dict[str, str]()
-    while head:
-        word = head.pop(0)
-        if word in NOWHERE_TO and not dst:
-            kind = word
-        elif word in {"metric", "table", "proto", "scope", "dev", *TUNING} and head:
-            values[word] = head.pop(0)
-            if values[word] == "lock" and head:
-                head.pop(0)
-        elif not dst:
-            dst = word
-        else:
-            raise ValueError(f"'{word}' of such a route is not supported")
-    ways = tuple(map(_hop, hops))
-    if not dst or (kind == UNICAST) == (len(ways) < 2) or values.get("dev", "lo") != "lo":
-        raise ValueError("such a route is not supported")
-    if dst == "default":
-        dst = "::/0" if ipv6 or any(way.router.version == 6 for way in ways) else "0.0.0.0/0"
-    return host_route(dst, kind, ways, metric=values.get("metric", "0"), table=values.get("table", "main"))
 
 
 def host_route(dst: str, kind: str, ways: tuple[RouteHop, ...], *, metric: str = "0", table: str = "main") -> HostRoute:
@@ -106,8 +148,10 @@ def kernel_host_route(route: Route) -> HostRoute | None:
     words = [route.kind] if route.kind != UNICAST else []
     words += [route.dst, "metric", str(route.metric), "table", route.table]
     try:
-        found = parse_host_route([*words, *(word for hop in route.nexthops for word in hop.split())])
+        found, _ = parse_route([*words, *(word for hop in route.nexthops for word in hop.split())], ipv6=route.is_ipv6)
     except ValueError:
+        return None
+    if not isinstance(found, HostRoute):
         return None
     # 1024 is what the kernel writes where an IPv6 route names no metric (IP6_RT_PRIO_USER)
     return replace(found, metric=None) if route.is_ipv6 and found.metric == 1024 else found

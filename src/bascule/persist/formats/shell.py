@@ -151,6 +151,12 @@ class AssignmentFile:
             self.leave(key, str(wrong))
             return None
 
+    def put(self, key: str, parse: Callable[[str], Any], into: dict[str, Any], field: str) -> None:
+        """The parsed value of a key as a field, if it has one."""
+        value = self.take(key, parse)
+        if value is not None:
+            into[field] = value
+
     def bond_options(self, key: str, into: dict[str, Any]) -> None:
         """The bonding driver's ``name=value`` words."""
         for word in self.value(key).split():

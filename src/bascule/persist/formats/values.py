@@ -11,7 +11,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 
 from bascule.model.host_links import MAIN_TABLE, TEMPORARY, Ipv6Privacy
 from bascule.model.state import DEFAULT_DST
-from bascule.model.values import parse_ifname, parse_vid
+from bascule.model.values import parse_vid
 from bascule.persist.config import StaticRoute
 
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
@@ -194,50 +194,3 @@ TUNING = words(  # of a route, by ip-route(8): how packets go by it, not where
     mtu advmss window rtt rttvar rto_min cwnd ssthresh initcwnd initrwnd hoplimit quickack congctl features pref
     """
 )
-
-
-def tuning_words(given: list[str]) -> list[str]:
-    """What the words behind ``ip route add`` say beside the route itself, each with its value."""
-    pairs = zip(given, given[1:], [*given[2:], ""], strict=False)
-    return [
-        " ".join((key, *([value, third] if value == "lock" else [value])))
-        for key, value, third in pairs
-        if key in TUNING
-    ]
-
-
-def parse_route_words(given: list[str], *, ipv6: bool = False) -> tuple[StaticRoute, str]:
-    """The words behind ``ip route add`` as a route and its ``dev`` ("" if none is named)."""
-    dst, rest = "", list(given)
-    values: dict[str, str] = {}
-    onlink = False
-    while rest:
-        key = rest.pop(0)
-        if key == "onlink":
-            onlink = True
-        elif key in {"via", "dev", "metric", "table", "src"} and rest:
-            values[key] = rest.pop(0)
-        elif key in {"proto", "scope", *TUNING} and rest:
-            value = rest.pop(0)  # who made it, what follows from the gateway, and tuning
-            if value == "lock" and rest:
-                rest.pop(0)
-        elif key in ROUTE_TYPES and not dst:
-            raise ValueError(f"a route of type {key} is not supported")
-        elif not dst:
-            dst = key
-        else:
-            raise ValueError(f"'{key}' of a route is not supported")
-    if not dst:
-        raise ValueError("a route without destination")
-    gateway = parse_ip(values["via"]) if "via" in values else ""
-    if dst == "default":
-        dst = "::/0" if ipv6 or ":" in gateway else "0.0.0.0/0"
-    route = StaticRoute(
-        dst=parse_prefix(dst),
-        gateway=gateway,
-        metric=parse_number(values.get("metric", "0")),
-        table=parse_table(values.get("table", "main")),
-        prefsrc=parse_ip(values["src"]) if "src" in values else "",
-        onlink=onlink,
-    )
-    return route, str(parse_ifname(values["dev"])) if "dev" in values else ""

@@ -13,7 +13,7 @@ from bascule.model.host_links import Ipv6, Ipv6Privacy, PolicyRule
 from bascule.model.links import BridgePort
 from bascule.model.links.options import defaults_of
 from bascule.model.links.wake_on_lan import ethtool_words
-from bascule.model.values import IfName, Mac, parse_ifname, parse_mac, parse_vid
+from bascule.model.values import IfName, Mac, classful, parse_ifname, parse_mac, parse_vid
 from bascule.persist.config import StaticRoute
 from bascule.persist.formats import sysfs
 from bascule.persist.formats.builder import Builder, LinkDraft, add_gateway
@@ -35,7 +35,7 @@ from bascule.persist.formats.values import (
 )
 from bascule.persist.formats.vlans import from_name
 from bascule.persist.ifcfg import FOLDER, SKIPPED, UNUSED
-from bascule.persist.ifcfg.routes import classful, read_routes
+from bascule.persist.ifcfg.routes import read_routes
 from bascule.persist.ifcfg.switches import SwitchKeys
 from bascule.persist.keyfile import nmconf
 from bascule.persist.keyfile.lists import parse_vlans
@@ -241,9 +241,7 @@ class _IfcfgFile(AssignmentFile):
                 ("AGEING", "ageing_time", ticks),
                 ("PRIO", "priority", up_to(65535)),
             ):
-                value = self.take(key, parse)
-                if value is not None:
-                    draft.options[field] = value
+                self.put(key, parse, draft.options, field)
             self._words("BRIDGING_OPTS", sysfs.BRIDGE_FIELD, draft.options)
         elif "BRIDGING_OPTS" in self.found:
             self._words("BRIDGING_OPTS", sysfs.PORT_FIELD, draft.port)

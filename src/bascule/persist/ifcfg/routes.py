@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from bascule.model.host_links import HostRoute
+from bascule.model.values import classful
 from bascule.persist.config import StaticRoute
 from bascule.persist.formats.builder import Builder, LinkDraft
-from bascule.persist.formats.host_routes import is_host_route, parse_host_route
+from bascule.persist.formats.host_routes import parse_route, tell_tuning
 from bascule.persist.formats.rules import parse_rule_words
 from bascule.persist.formats.shell import assignments
-from bascule.persist.formats.values import parse_ip, parse_number, parse_prefix, parse_route_words, tuning_words
+from bascule.persist.formats.values import parse_ip, parse_number, parse_prefix
 from bascule.persist.ifcfg import FOLDER, SKIPPED
 from bascule.persist.parsed import IGNORED
 
@@ -45,12 +45,8 @@ def read_routes(path: str, text: str, builder: Builder, called: Mapping[str, str
         route_words = line.partition("#")[0].split()
         if not route_words:
             continue
-        route: StaticRoute | HostRoute
         try:
-            if is_host_route(route_words):
-                route, dev = parse_host_route(route_words, ipv6=kind == "route6"), ""
-            else:
-                route, dev = parse_route_words(route_words, ipv6=kind == "route6")
+            route, dev = parse_route(route_words, ipv6=kind == "route6")
         except ValueError as wrong:
             left.add(path, number, line, str(wrong))
             continue
@@ -58,8 +54,7 @@ def read_routes(path: str, text: str, builder: Builder, called: Mapping[str, str
             left.add(path, number, line, f"a route on {dev} in the file of {name}")
         else:
             builder.add_route(draft, route, path, number, line)
-            for said in tuning_words(route_words):
-                left.add(path, number, f"route {route.dst}: {said}", "not taken")
+            tell_tuning(left, route.dst, route_words, path, number)
 
 
 def _old_routes(path: str, text: str, draft: LinkDraft, builder: Builder) -> None:
@@ -82,11 +77,3 @@ def _old_routes(path: str, text: str, draft: LinkDraft, builder: Builder) -> Non
     for key, assignment in found.items():
         if key not in used:
             builder.left.add(path, assignment.line, f"{key}={assignment.value}", "not taken")
-
-
-def classful(address: str) -> str | None:
-    """Without NETMASK and PREFIX the scripts take the class's own (ipcalc --netmask)."""
-    first = address.partition(".")[0]
-    if not (first.isascii() and first.isdigit() and len(first) < 4):
-        return None
-    return "8" if int(first) < 128 else "16" if int(first) < 192 else "24"

@@ -8,6 +8,7 @@ from ipaddress import ip_interface
 from typing import Any
 
 from bascule.model.dhcp.offers import Offer
+from bascule.model.host_links import HostRoute
 from bascule.model.links import Bond, Bridge, BridgePort, LinkOptions
 from bascule.model.links.options import defaults_of
 from bascule.model.links.wake_on_lan import ethtool_words
@@ -17,7 +18,7 @@ from bascule.persist.config import StaticRoute
 from bascule.persist.formats import sysfs
 from bascule.persist.formats.bonding import parse_bond_option
 from bascule.persist.formats.builder import Builder, LinkDraft
-from bascule.persist.formats.host_routes import is_host_route, parse_host_route
+from bascule.persist.formats.host_routes import is_host_route, parse_route, tell_tuning
 from bascule.persist.formats.rules import parse_rule_words
 from bascule.persist.formats.values import (
     ROUTE_TYPES,
@@ -30,10 +31,8 @@ from bascule.persist.formats.values import (
     parse_number,
     parse_prefix,
     parse_privacy,
-    parse_route_words,
     parse_vids,
     ticks,
-    tuning_words,
 )
 from bascule.persist.formats.vlans import without
 from bascule.persist.ifupdown.dhclient import SYSCTLS
@@ -90,12 +89,12 @@ def takes_host_route(builder: Builder, line: Line) -> bool:
     if words[:1] != ["route"] or not is_host_route(words) or words[1:2] not in ([["del"]] if is_down else _SETS):
         return False
     try:
-        route = parse_host_route(words[2:], ipv6=ipv6)
+        route, _ = parse_route(words[2:], ipv6=ipv6)
     except ValueError:
         return False
-    if not is_down:
+    if not is_down and isinstance(route, HostRoute):
         builder.routes.append((route, line.file, line.number, line.text))
-        _told_tuning(builder, route.dst, words[2:], line.file, line.number)
+        tell_tuning(builder.left, route.dst, words[2:], line.file, line.number)
     return True
 
 
@@ -175,17 +174,14 @@ def _ip(builder: Builder, draft: LinkDraft, rest: list[str], file: str, line: in
     ipv6 = rest[:1] == ["-6"]
     if rest[:1] in (["-6"], ["-4"]):
         rest = rest[1:]
-    if rest[:1] == ["route"] and rest[1:2] in _SETS and is_host_route(rest[2:]):
-        whole = parse_host_route(rest[2:], ipv6=ipv6)
-        builder.add_route(draft, whole, file, line, f"ip {' '.join(rest)}")
-        return _told_tuning(builder, whole.dst, rest[2:], file, line)
-    if rest[:1] == ["route"] and rest[2:3] and rest[2] in ROUTE_TYPES:
+    if rest[:1] == ["route"] and rest[2:3] and rest[2] in ROUTE_TYPES and not is_host_route(rest[2:]):
         return False  # no way to somewhere: the line stays as it is
     if rest[:1] == ["route"] and rest[1:2] in _SETS:
-        route, dev = parse_route_words(rest[2:], ipv6=ipv6)
+        route, dev = parse_route(rest[2:], ipv6=ipv6)
         target = builder.draft(dev, file, line) if dev else draft
-        target.routes.append(route)
-        return _told_tuning(builder, route.dst, rest[2:], file, line)
+        builder.add_route(target, route, file, line, f"ip {' '.join(rest)}")
+        tell_tuning(builder.left, route.dst, rest[2:], file, line)
+        return True
     if rest[:2] == ["rule", "add"]:
         builder.rules.append(parse_rule_words(rest[2:], ipv6=ipv6))
         return True
@@ -204,13 +200,6 @@ def _ip(builder: Builder, draft: LinkDraft, rest: list[str], file: str, line: in
         kind, draft = _SET[rest[2]], builder.draft(rest[0], file, line)
         return _options(draft.port if kind is BridgePort else draft.options, kind, rest[3:])
     return _link_words(builder, rest, file, line)
-
-
-def _told_tuning(builder: Builder, dst: str, words: list[str], file: str, line: int) -> bool:
-    """How packets go by a route, which a site file does not say, is told."""
-    for said in tuning_words(words):
-        builder.left.add(file, line, f"route {dst}: {said}", "not taken")
-    return True
 
 
 def _link_words(builder: Builder, words: list[str], file: str, line: int) -> bool:

@@ -25,6 +25,7 @@ from bascule.persist.formats.values import (
     parse_number,
     parse_privacy,
     parse_table,
+    parse_tagging,
     up_to,
 )
 from bascule.persist.keyfile import FOLDER, nmconf
@@ -137,6 +138,11 @@ class _Profile:
             self.leave(section, key, str(wrong))
             return None
 
+    def put(self, section: str, key: str, parse: Any, into: dict[str, Any], field: str) -> None:
+        value = self.take(section, key, parse)
+        if value is not None:
+            into[field] = value
+
     def read(self) -> None:
         kind = self.value("connection", "type")
         port_of = self.value("connection", "slave-type") or self.value("connection", "port-type")
@@ -232,12 +238,8 @@ class _Profile:
         elif draft.kind == "vlan":
             parent = self.value("vlan", "parent")
             draft.parent = IfName(self.called.get(parent, parent)) or None
-            vid = self.take("vlan", "id", parse_vid)
-            if vid is not None:
-                draft.options["id"] = vid
-            protocol = self.value("vlan", "protocol")
-            if protocol:
-                draft.options["protocol"] = {"802.1q": "802.1Q"}.get(protocol.lower(), protocol)
+            self.put("vlan", "id", parse_vid, draft.options, "id")
+            self.put("vlan", "protocol", parse_tagging, draft.options, "protocol")
 
     def _bridge(self, draft: LinkDraft) -> None:
         stp = self.take("bridge", "stp", parse_bool)
@@ -246,9 +248,7 @@ class _Profile:
             value = self.take("bridge", key, up_to(high))
             draft.options[name] = 100 * (default if value is None else value)
         for key, (field, parse) in BRIDGE_KEYS.items():
-            value = self.take("bridge", key, parse)
-            if value is not None:
-                draft.options[field] = value
+            self.put("bridge", key, parse, draft.options, field)
         draft.vlans += self.take("bridge", "vlans", parse_vlans) or []
 
     def _bond(self, draft: LinkDraft) -> None:
@@ -270,9 +270,7 @@ class _Profile:
             ("path-cost", "cost", up_to(65535)),
             ("hairpin-mode", "hairpin", parse_bool),
         ):
-            value = self.take("bridge-port", key, parse)
-            if value is not None:
-                draft.port[field] = value
+            self.put("bridge-port", key, parse, draft.port, field)
         draft.vlans += self.take("bridge-port", "vlans", parse_vlans) or []
 
     def _family(self, draft: LinkDraft, family: str) -> None:

@@ -184,9 +184,7 @@ class _WickedFile(AssignmentFile):
             self._per_port(key)
         elif key in BRIDGE and draft.kind == "bridge":
             field, parse = BRIDGE[key]
-            value = self.take(key, parse)
-            if value is not None:
-                draft.options[field] = value
+            self.put(key, parse, draft.options, field)
         elif key == "DHCLIENT_SET_DEFAULT_ROUTE" and (Offer.GATEWAY, 4) not in draft.unused:
             self.builder.left.passes(self.path, self.found[key].line, f"{key}={self.value(key)}")
 

@@ -160,10 +160,8 @@ def lay_host_routes(build: TargetBuilder) -> None:
     for said in build.host.routes:
         hops = []
         for hop in build.host.ways(said):
-            words = ["nexthop", "via", str(hop.router), "dev", hop.link]
-            words += ["weight", str(hop.weight)] if hop.weight != 1 else []
             flags = ("onlink",) if hop.onlink else _flags(build, hop.link, hop.router)
-            hops.append(" ".join((*words, *flags)))
+            hops.append(" ".join((*hop.words, *flags)))
         wanted = Route(
             dst=str(said.to),
             dev="lo" if said.to.version == 6 and not hops else "",  # where the kernel shows it

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from msgspec.structs import replace
-
 from bascule.model.host_links import Bridge as DeclaredBridge
 from bascule.model.host_links import DeclaredPort
 from bascule.model.site import GuestNic
-from bascule.model.state import PortVlans
+from bascule.model.state import PortVlans, vlan_ranges
 from bascule.model.values import NO_VLAN
 from bascule.plan.target.builder import TargetBuilder
 
@@ -45,13 +43,13 @@ def lay_trunk(build: TargetBuilder, bridge: DeclaredBridge, declared: DeclaredPo
     native = bridge.native if declared.pvid is None else declared.pvid
     tagged, takes_all = bridge.native_tagged and declared.for_guests, declared.pvid != NO_VLAN
     own = (PortVlans(first=native, last=native, pvid=True, untagged=not tagged),) if takes_all else ()
-    wanted = (*own, *_ranges(vids - {native}))
+    wanted = (*own, *_tagged(vids - {native}))
     before = build.observed.links.get(port)
     if build.host.as_found and before is not None and before.master == bridge.name and before.vlans:
         kept = [one for one in before.vlans if takes_all or not one.pvid]
         held = _numbers((one.first, one.last) for one in kept)
         said = own if declared.pvid is not None and native not in held else ()
-        wanted = (*kept, *said, *_ranges(vids - held - {native}))
+        wanted = (*kept, *said, *_tagged(vids - held - {native}))
     build.set(port, vlans=tuple(sorted(wanted, key=lambda one: one.first)))
 
 
@@ -64,18 +62,12 @@ def port_vlans(nic: GuestNic, native: int = 1) -> tuple[PortVlans, ...]:
     if nic.vlans:
         untagged = not nic.native_tagged
         own = () if nic.vlan is None else (PortVlans(first=nic.vlan, last=nic.vlan, pvid=True, untagged=untagged),)
-        tagged = _ranges(_numbers(nic.vlans) - ({nic.vlan} if nic.vlan is not None else set()))
+        tagged = _tagged(_numbers(nic.vlans) - ({nic.vlan} if nic.vlan is not None else set()))
         return tuple(sorted((*own, *tagged), key=lambda one: one.first))
     vid = nic.vlan or native
     return (PortVlans(first=vid, last=vid, pvid=True, untagged=True),)
 
 
-def _ranges(vids: set[int]) -> tuple[PortVlans, ...]:
+def _tagged(vids: set[int]) -> list[PortVlans]:
     """Tagged VLANs as few ranges."""
-    found: list[PortVlans] = []
-    for vid in sorted(vids):
-        if found and found[-1].last == vid - 1:
-            found[-1] = replace(found[-1], last=vid)
-        else:
-            found.append(PortVlans(first=vid, last=vid))
-    return tuple(found)
+    return vlan_ranges(dict.fromkeys(vids, (False, False)))

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from bascule.model.domain import Domain, DomainNic, DomainText, LibvirtNetwork, NetworkText, Reservation
-from bascule.model.values import IpAddress, IpInterface, Mac, parse_mac
+from bascule.model.values import IpAddress, IpInterface, Mac, classful, parse_mac
 from bascule.providers.libvirt.domain_xml import interfaces, is_switched, is_up, mac_of, parse, plug_of, tap_of
 
 _UNITS = {  # libvirt.org/formatdomain.html, "Memory Allocation": b and KB are decimal, k and KiB binary
@@ -153,13 +153,8 @@ def interface(element: Any) -> IpInterface:
     """The host's own address of an ``<ip>``."""
     prefix = element.get("prefix") or element.get("netmask")
     if prefix is None:  # libvirt then takes the class of the address (formatnetwork.html)
-        prefix = "64" if element.get("family") == "ipv6" else _classful(element.get("address", ""))
+        prefix = "64" if element.get("family") == "ipv6" else classful(element.get("address", ""))
     return ipaddress.ip_interface(f"{element.get('address')}/{prefix}")
-
-
-def _classful(address: str) -> str:
-    first = int(address.partition(".")[0])
-    return "8" if first < 128 else "16" if first < 192 else "24"
 
 
 def dhcp_range(element: Any) -> tuple[IpAddress, IpAddress]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from bascule.model.links import Bridge
-from bascule.model.state import HostState, Link, PortVlans, default_vlans
+from bascule.model.state import HostState, Link, PortVlans, default_vlans, vlan_ranges
 from bascule.model.values import IfName
 from bascule.plan.change import Command, Risk
 from bascule.plan.step import Phase, Step, step
@@ -30,12 +30,12 @@ def vlan_steps(old: Link, new: Link, before: HostState, after: HostState) -> Ite
     changed = [vid for vid in start if vid in goal and goal[vid] != start[vid]]
     added = {vid: flags for vid, flags in goal.items() if start.get(vid) != flags}
     own = ("self",) if new is bridge else ()
-    without = _ranges(dict.fromkeys(removed, (False, False)))
+    without = vlan_ranges(dict.fromkeys(removed, (False, False)))
     commands = (
-        *(_command("add", new.name, vlan, *_flags(vlan), *own) for vlan in _ranges(added)),
+        *(_command("add", new.name, vlan, *_flags(vlan), *own) for vlan in vlan_ranges(added)),
         *(_command("del", new.name, vlan, *own) for vlan in without),
     )
-    words = ", ".join(vlan_words(vlan) for vlan in _ranges(goal)) or "none"
+    words = ", ".join(vlan_words(vlan) for vlan in vlan_ranges(goal)) or "none"
     cuts = (removed or changed) and not joins  # who takes a VLAN from a working port cuts it off
     yield step(
         Phase.PORT, new.name, f"VLANs {words}", *commands, risk=Risk.DETACHES if cuts else Risk.ADDITION, about="vlans"
@@ -45,8 +45,8 @@ def vlan_steps(old: Link, new: Link, before: HostState, after: HostState) -> Ite
 def port_words(name: str, vlans: tuple[PortVlans, ...]) -> list[str]:
     """Lines for ``bridge -batch`` that give a port exactly these VLANs, whatever it had."""
     wanted = _spread(vlans)
-    words = [str(_command("add", name, vlan, *_flags(vlan))) for vlan in _ranges(wanted)]
-    gaps = _ranges(dict.fromkeys((vid for vid in VIDS if vid not in wanted), (False, False)))
+    words = [str(_command("add", name, vlan, *_flags(vlan))) for vlan in vlan_ranges(wanted)]
+    gaps = vlan_ranges(dict.fromkeys((vid for vid in VIDS if vid not in wanted), (False, False)))
     words += [str(_command("del", name, vlan)) for vlan in gaps]
     return [line.removeprefix("bridge ") for line in words]
 
@@ -69,18 +69,6 @@ def _held(link: Link, links: Mapping[IfName, Link]) -> dict[int, Flags]:
 
 def _spread(vlans: tuple[PortVlans, ...]) -> dict[int, Flags]:
     return {vid: (vlan.pvid, vlan.untagged) for vlan in vlans for vid in range(vlan.first, vlan.last + 1)}
-
-
-def _ranges(vlans: Mapping[int, Flags]) -> list[PortVlans]:
-    """Neighbours with the same flags together; the kernel takes no range with a PVID in it."""
-    found: list[PortVlans] = []
-    for vid, (pvid, untagged) in sorted(vlans.items()):
-        last = found[-1] if found else None
-        if last and last.last == vid - 1 and not pvid and not last.pvid and last.untagged == untagged:
-            found[-1] = PortVlans(first=last.first, last=vid, untagged=untagged)
-        else:
-            found.append(PortVlans(first=vid, last=vid, pvid=pvid, untagged=untagged))
-    return found
 
 
 def vlan_words(vlan: PortVlans) -> str:
