@@ -27,12 +27,13 @@ from bascule.apply.transaction import ApplyOptions
 from bascule.errors import BasculeError
 from bascule.model.site import Site
 from bascule.model.state import HostState
-from bascule.persist.writer import ASIDE, WritePlan
+from bascule.persist.writer import WritePlan
 from bascule.persist.writer import commit as commit_files
 from bascule.plan.change import Note
 from bascule.plan.diff import diff
 from bascule.plan.file_change import FileChange
 from bascule.providers.dnsmasq.state import DnsmasqState, Server
+from bascule.system.disk.aside import ASIDE
 from tests.apply.crash import REAL_WRITE, Faults, NoGuard, in_child
 from tests.apply.hosts import ADDITION, Bed, environment, furnish
 from tests.lab import Lab

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bascule.importer.words import all_of, few, spoken
+from bascule.importer.words import all_of, few, host_words
 from bascule.model.host_links import HostRoute
 from bascule.model.links import Bond, Bridge, BridgePort, Loopback, Other, Physical, Tap, Veth, Vlan
 from bascule.model.state import ROUTING_DAEMONS, HostState, Link, Route
@@ -161,7 +161,7 @@ def _of_others(
             continue
         own = replace(_speech(state.links[name], state, routes), master=None)
         if isinstance(link.options, Physical):  # the host's own hardware, whoever has put it there
-            words = "; ".join(spoken(own))
+            words = "; ".join(host_words(own))
             yield f"{name}: is a port of {master.name}, which another program makes{': ' if words else ''}{words}"
             links[name] = replace(link, master=None)
         else:

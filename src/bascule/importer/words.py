@@ -23,14 +23,14 @@ def all_of(link: LinkConfig) -> Iterator[str]:
         yield f"a port of {link.master}"
     if link.vlans:
         yield f"VLANs {', '.join(with_flags(vlan) for vlan in link.vlans)}"
-    yield from spoken(link)
+    yield from host_words(link)
     yield from (f"{word} {value}" for word, value in (("MAC", link.mac or link.pin_mac), ("MTU", link.mtu)) if value)
     if link.wol is not None:
         yield f"woken by {wake_words(link.wol)}"
     yield from link.hooks
 
 
-def spoken(link: LinkConfig) -> Iterator[str]:
+def host_words(link: LinkConfig) -> Iterator[str]:
     """What the host says on a link."""
     if link.dhcp4:
         yield "DHCP"

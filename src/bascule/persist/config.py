@@ -123,7 +123,7 @@ class LinkConfig(Struct, frozen=True, kw_only=True):
         return isinstance(self.options, Bridge)
 
     @property
-    def speaks(self) -> bool:
+    def has_address(self) -> bool:
         """Whether the host itself has an address there, or asks for one."""
         return bool(self.addresses) or self.dhcp4 or self.ipv6 in LISTENING
 

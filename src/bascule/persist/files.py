@@ -10,6 +10,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from bascule.persist.parsed import MASKED
+from bascule.system.disk.aside import ASIDE
 from bascule.system.disk.files import find_below, is_closed, read_below
 
 FILES_MAX = 50_000  # one host with 10,000 bridges has 30,000
@@ -22,12 +23,10 @@ class FileTree(Struct, frozen=True):
     skipped: tuple[tuple[str, str], ...]
 
 
-def read_moved(
-    root: str, folder: str, patterns: Iterable[str], includes: Callable[[str, str], list[str]] | None
-) -> dict[str, str]:
-    """The files that were moved to a folder, by their old paths; a link leads where it led from its old place."""
-    tree = read_tree(Path(root, folder), patterns, includes)
-    links = {path: Path(root, folder, path) for path, _ in tree.skipped}
+def read_moved(root: str, patterns: Iterable[str], includes: Callable[[str, str], list[str]] | None) -> dict[str, str]:
+    """The files that were moved aside, by their old paths; a link leads where it led from its old place."""
+    tree = read_tree(Path(root, ASIDE), patterns, includes)
+    links = {path: Path(root, ASIDE, path) for path, _ in tree.skipped}
     led = {
         path: os.path.normpath(Path("/", path).parent / link.readlink()).lstrip("/")
         for path, link in links.items()

@@ -13,6 +13,8 @@ from bascule.errors import BasculeError, Problem
 from bascule.model.dialects import persistent
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
+from bascule.plan.change import Note
+from bascule.system.disk.aside import ASIDE
 from bascule.system.net.netns import is_machines_own
 
 if TYPE_CHECKING:  # where nothing is kept, as in a namespace, no dialect is imported
@@ -24,7 +26,6 @@ if TYPE_CHECKING:  # where nothing is kept, as in a namespace, no dialect is imp
     from bascule.persist.manager import Manager
     from bascule.persist.parsed import Files, Hardware
     from bascule.persist.writer import WritePlan
-    from bascule.plan.change import Note
     from bascule.plan.file_change import FileChange
 
 ON_PURPOSE = "the site file says 'persist: none'"
@@ -68,7 +69,6 @@ class Persister(Struct):
         from bascule.persist.formats.reader_notes import reader_notes
         from bascule.persist.wanted import wanted_config
         from bascule.persist.writer import FileHeader, is_ours, prepare
-        from bascule.plan.change import Note
 
         chosen = dialect(self.dialect, persistent)
         starts = dhcpcd_at_boot(self.root)
@@ -115,7 +115,6 @@ class Persister(Struct):
         """Who else has files for links of ours, and acts by them when the machine starts."""
         from bascule.persist.dialect import dialect
         from bascule.persist.files import read_tree
-        from bascule.plan.change import Note
 
         for rival in self.rivals:
             other = dialect(rival.dialect)
@@ -164,11 +163,9 @@ class Persister(Struct):
         """The host's own files: those that stand there, and as they were those that earlier changes moved aside."""
         from bascule.persist.files import read_moved
         from bascule.persist.foreign.dhcpcd import FILE as DHCPCD
-        from bascule.persist.writer import ASIDE, is_ours
+        from bascule.persist.writer import is_ours
 
-        moved = read_moved(
-            self.root, ASIDE, (*chosen.reads, *((DHCPCD,) if DHCPCD in existing else ())), chosen.includes
-        )
+        moved = read_moved(self.root, (*chosen.reads, *((DHCPCD,) if DHCPCD in existing else ())), chosen.includes)
         there = {path: text for path, text in existing.items() if not is_ours(text)}
         return there, moved
 
@@ -178,8 +175,6 @@ class Persister(Struct):
         """What earlier changes moved aside for links that leave the site file; notes what cannot come back."""
         from bascule.persist.foreign import dhcpcd
         from bascule.persist.foreign.moved import returning
-        from bascule.persist.writer import ASIDE
-        from bascule.plan.change import Note
 
         there, moved = own
         ours = {path: text for path, text in existing.items() if path not in there}
@@ -243,8 +238,6 @@ class Persister(Struct):
 
 
 def _handed(link: IfName) -> Note:
-    from bascule.plan.change import Note
-
     text = "netplan's files leave it to NetworkManager; by Bascule's it is systemd-networkd's, now and after each start"
     return Note(kind="along", subject=link, text=text)
 

@@ -33,14 +33,14 @@ class Rendered(Struct, frozen=True):
 
 def render_files(site: Site, host: Host, dialect_name: str, wanted: HostState | None) -> Rendered:
     """The files of a host; without a ``wanted`` state of its own the file says all. Raises what the dialect raises."""
-    spoken = dialect(dialect_name, writable)
+    chosen = dialect(dialect_name, writable)
     config = wanted_config(site, host, wanted)
-    besides = sysctls.render(site, host, wanted) if spoken.own else {}  # commands are read by nobody at boot
-    spoken.check_switches(host, config, None)
+    besides = sysctls.render(site, host, wanted) if chosen.own else {}  # commands are read by nobody at boot
+    chosen.check_switches(host, config, None)
     stamp = FileHeader(site.name, host.name, site.source.digest)
-    files = {path: stamp.on(text) for path, text in {**spoken.render(config), **besides}.items()}
-    switches = (f"{name}: {words}" for name, words in switch_notes(host, config, spoken.name, spoken.openvswitch))
-    ports = (f"{name}: {words}" for name, words in reader_notes(config, spoken.name))
+    files = {path: stamp.on(text) for path, text in {**chosen.render(config), **besides}.items()}
+    switches = (f"{name}: {words}" for name, words in switch_notes(host, config, chosen.name, chosen.openvswitch))
+    ports = (f"{name}: {words}" for name, words in reader_notes(config, chosen.name))
     return Rendered(host, files, unpinned(host, config), (*unsaid(host, dialect_name), *switches, *ports))
 
 

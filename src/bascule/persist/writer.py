@@ -23,12 +23,11 @@ from bascule.persist.formats import linkfile
 from bascule.persist.formats.openvswitch import is_switch
 from bascule.persist.parsed import Below, Files, Hardware, Parsed
 from bascule.plan.file_change import FileChange
-from bascule.system.disk.aside import FOLDER, extended, keep, set_extended
+from bascule.system.disk.aside import ASIDE, extended, keep, set_extended
 from bascule.system.disk.durable import make_folder, remove_file, write_whole
 from bascule.system.disk.files import text_of
 from bascule.system.run import run
 
-ASIDE = f"etc/bascule/{FOLDER}"
 MARK = "# Written by bascule "
 SHEBANG = "#!/bin/sh\n"
 ONE_BY_ONE_MAX = 100  # links that are looked at one by one for the sentence why a file is moved
@@ -200,7 +199,7 @@ class _Decision(Struct, frozen=True):
         changed = self._changed(after)
         moved = [path for path in changed if path in taken and path not in {cloud_init.FILE, *self.returned}]
         homes = (
-            {name: path for path in reversed(moved) for name in self._spoken(path, after.get(path))} if words else {}
+            {name: path for path in reversed(moved) for name in self._links_of(path, after.get(path))} if words else {}
         )
         for path in changed:
             old, new = self.existing.get(path), after.get(path)
@@ -254,11 +253,11 @@ class _Decision(Struct, frozen=True):
                 reason="it is back in its place",
             )
 
-    def _spoken(self, path: str, new: str | None) -> set[IfName]:
+    def _links_of(self, path: str, new: str | None) -> set[IfName]:
         """The links of ours that a foreign file speaks for, of which ``new`` stays."""
-        spoken = self.dialect.parse({path: self.foreign[path]}, self.hardware).config.links.keys()
-        if spoken & self.config.links.keys() or len(self.config.links) >= ONE_BY_ONE_MAX:
-            return spoken & self.config.links.keys()
+        named = self.dialect.parse({path: self.foreign[path]}, self.hardware).config.links.keys()
+        if named & self.config.links.keys() or len(self.config.links) >= ONE_BY_ONE_MAX:
+            return named & self.config.links.keys()
         return {  # what it says alone is not all: others include it, or it goes with them
             name
             for name in self.config.links
@@ -271,7 +270,7 @@ class _Decision(Struct, frozen=True):
         if path == dhcpcd.FILE and new is not None:
             names = ", ".join(dhcpcd.kept_away(self.foreign, self.config, self.dialect.name)[1])
             return f"dhcpcd would configure {names} as well when the machine starts; all else that it says stays"
-        mine = ", ".join(sorted(self._spoken(path, new)))
+        mine = ", ".join(sorted(self._links_of(path, new)))
         said = f"it configures {mine}" if mine else "it is in the place of a file that must be written"
         if not mine and new is not None and new.startswith(self.foreign[path].rstrip()):
             return "it does not include the files that are written, and will; what it says stays"

@@ -22,8 +22,8 @@ from typing import Any
 
 from bascule.model.state import HostState
 from bascule.model.values import IfName
-from bascule.persist import writer
 from bascule.providers.observe import observe
+from bascule.system.disk import aside
 from bascule.system.disk.durable import write_whole
 from tests.real_hosts.installers import INSTALLED, Installed
 from tests.vm.debian import switch
@@ -56,7 +56,7 @@ STAGE, FILES = Path("/var/lib/lab-stage"), Path("/var/lib/lab-files")
 READ_AT_BOOT = ("/etc/systemd/network", "/etc/netplan", "/etc/network", "/etc/NetworkManager", "/etc/sysctl.d")
 UNIT_FILES = Path("/etc/systemd/system")
 RULES = "bascule-rules.service"
-ASIDE = Path("/", writer.ASIDE)
+ASIDE = Path("/", aside.ASIDE)
 INSTALLERS = {
     "networkd": Installed(
         dialect="networkd",

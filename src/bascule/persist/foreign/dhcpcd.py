@@ -133,7 +133,7 @@ def _both(theirs: LinkConfig, mine: LinkConfig) -> LinkConfig:
         dhcp4=theirs.dhcp4 or (mine.dhcp4 and not theirs.addresses),
         metric=theirs.metric if theirs.metric is not None else mine.metric,
         unused=theirs.unused | mine.unused,
-        ipv6=theirs.ipv6 if theirs.speaks else mine.ipv6,
+        ipv6=theirs.ipv6 if theirs.has_address else mine.ipv6,
         addresses=(*theirs.addresses, *mine.addresses),
         routes=(*theirs.routes, *mine.routes),
         dns=(*theirs.dns, *mine.dns),

@@ -44,11 +44,11 @@ def returning(
     spoke = dialect.without(tree, left, hardware).keys() & whole.keys()
     rest = dialect.without(tree, before, hardware)
     back = {path: whole[path] for path in spoke if rest.get(path, whole[path]) == there.get(path)}
-    edited = tuple(_spoken(dialect, {path: whole[path] for path in spoke - back.keys()}, left, hardware))
+    edited = tuple(_links_of(dialect, {path: whole[path] for path in spoke - back.keys()}, left, hardware))
     return Returning(files=back, edited=edited)
 
 
-def _spoken(
+def _links_of(
     dialect: Dialect, files: Files, left: Collection[IfName], hardware: Hardware
 ) -> Iterator[tuple[IfName, str]]:
     for path, text in sorted(files.items()):

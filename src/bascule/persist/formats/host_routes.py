@@ -177,7 +177,7 @@ def routes_by_home(config: NetworkConfig) -> Mapping[IfName, list[HostRoute]]:
         speakers = [
             link.name
             for link in links
-            if link.speaks and (route.to.version == 4 or any(":" in address for address in link.addresses))
+            if link.has_address and (route.to.version == 4 or any(":" in address for address in link.addresses))
         ]
         of_table = [link.name for link in links if any(each.table == route.table for each in link.routes)]
         home = next((name for name in (last, *of_table, *speakers, *(link.name for link in links)) if name), None)

@@ -121,7 +121,7 @@ def _routes(rule: PolicyRule, link: LinkConfig) -> bool:
 
 
 def _speaks(rule: PolicyRule, link: LinkConfig) -> bool:
-    return link.speaks and (not rule.ipv6 or any(":" in address for address in link.addresses))
+    return link.has_address and (not rule.ipv6 or any(":" in address for address in link.addresses))
 
 
 _HOMES = (_names, _routes, _speaks)

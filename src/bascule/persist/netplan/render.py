@@ -108,7 +108,7 @@ def _link(link: LinkConfig, members: list[LinkConfig]) -> dict[str, Any]:
         out["wakeonlan"] = bool(link.wol)
     if not link.onboot:
         out["activation-mode"] = "manual"
-    if link.is_bridge and not (link.speaks and members):
+    if link.is_bridge and not (link.has_address and members):
         out["optional"] = True  # without guests it has no carrier; boot must not wait for it
     if link.master is None:
         out |= _ip(link)

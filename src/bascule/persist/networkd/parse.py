@@ -226,7 +226,6 @@ class _Network:
         self.accept_ra: bool | None = None
         self.dhcp6 = False
         self.is_primary = False
-        self.speaks = False
         self.uses = Uses()
 
     def read(self, sections: list[Located]) -> None:

@@ -132,7 +132,7 @@ def _network(link: LinkConfig, config: NetworkConfig, above: list[str], gaps: Ga
             low.append(("MTUBytes", str(link.mtu)))
     if not link.onboot:
         low.append(("ActivationPolicy", "manual"))
-    if link.is_bridge and not (link.speaks and any(other.master == link.name for other in config.links.values())):
+    if link.is_bridge and not (link.has_address and any(other.master == link.name for other in config.links.values())):
         low.append(("RequiredForOnline", "no"))  # without guests it has no carrier; boot must not wait for it
     out: Sections = [("Match", [("Name", link.name)]), ("Link", low)]
     network: Items = []

@@ -24,7 +24,7 @@ DEPTH_MAX = 8  # of files that include others
 
 def with_keepers(state: HostState) -> HostState:
     """The state of the namespace that we are in, with the program behind each address that one keeps."""
-    if sum(len(link.addresses) for name, link in state.links.items() if name != "lo") < 2 or not _is_spoken():
+    if sum(len(link.addresses) for name, link in state.links.items() if name != "lo") < 2 or not _has_listener():
         return state
     keepers = {ip: words for program in programs() for ip, words in _kept(program)}
     return replace(
@@ -43,7 +43,7 @@ def _known(address: Address, keepers: Mapping[str, str]) -> Address:
     return replace(address, lifetime=replace(address.lifetime, kept_by=keeper)) if keeper else address
 
 
-def _is_spoken() -> bool:
+def _has_listener() -> bool:
     """Whether anybody here listens to the protocol: hardly any host does, and to look at every process takes longer."""
     return any(sign in _text(PROC / name) for name, sign in (("raw", VRRP), ("raw6", VRRP), ("igmp", GROUP)))
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from bascule.system.disk import durable
 
-FOLDER = "moved-aside"  # below /etc/bascule, and in it the paths that the files had
+FOLDER = "moved-aside"  # in it the files have the paths that they had
+ASIDE = f"etc/bascule/{FOLDER}"
 # another file system, or one without hard links: it is copied then, with all that it carries
 _NO_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP}
 SELDOM_KEPT = {errno.EPERM, errno.EOPNOTSUPP, errno.ENODATA, errno.EINVAL, errno.EACCES}

@@ -46,7 +46,7 @@ class Uplink(Struct, frozen=True):
     """A port of a bridge that leads out: whose the MACs behind it are, and how its wire is asked.
 
     ``has_ipv4``: nothing says that its network has no IPv4. ``addresses`` are those that are asked for, ``other`` is
-    another link of the host in the same network, with its MAC. ``spoken`` are the host's own addresses there. ``own``:
+    another link of the host in the same network, with its MAC. ``host_addresses`` are the host's there. ``own``:
     it is no port, and the host's own MAC is asked for alone.
     """
 
@@ -56,7 +56,7 @@ class Uplink(Struct, frozen=True):
     has_ipv4: bool
     addresses: tuple[IpAddress, ...]
     other: tuple[IfName, Mac] | None = None
-    spoken: tuple[IPv4Address, ...] = ()
+    host_addresses: tuple[IPv4Address, ...] = ()
     own: bool = False
 
     def questions(self) -> Iterator[bytes]:
@@ -68,7 +68,7 @@ class Uplink(Struct, frozen=True):
                 yield arp.build(arp.REQUEST, source, NOBODY, address)
             else:
                 yield icmp.solicitation(source, IPv6Address(b"\xfe\x80" + bytes(6) + interface), address)
-        for own in self.spoken:  # a copy of this host would answer its own MAC, which is to say itself
+        for own in self.host_addresses:  # a copy of this host would answer its own MAC, which is to say itself
             yield arp.build(arp.REQUEST, source, NOBODY, own, answer_to=ethernet.BROADCAST)
 
 
@@ -89,7 +89,7 @@ def uplinks_of(site: Site, host: Host, state: HostState, known: tuple[IpInterfac
             has_ipv4=network is None or not network.subnets or any(x.version == 4 for x in network.subnets),
             addresses=_addresses(network, every),
             other=next((one for one in others.get(network.name if network else "", ()) if one[0] != bridge.name), None),
-            spoken=_spoken(link),
+            host_addresses=_host_addresses(link),
         )
 
 
@@ -108,12 +108,12 @@ def own_links(site: Site, host: Host, state: HostState, known: tuple[IpInterface
                 owners=owners,
                 has_ipv4=True,
                 addresses=addresses,
-                spoken=_spoken(link),
+                host_addresses=_host_addresses(link),
                 own=True,
             )
 
 
-def _spoken(link: Link) -> tuple[IPv4Address, ...]:
+def _host_addresses(link: Link) -> tuple[IPv4Address, ...]:
     return tuple(IPv4Address(a.local) for a in link.addresses if ":" not in a.ip)
 
 
