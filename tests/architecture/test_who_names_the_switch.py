@@ -60,7 +60,6 @@ KNOW = {
         "importer/libvirt/networks.py",
         "importer/libvirt/plugs.py",
         "providers/libvirt/domain_xml.py",
-        "providers/libvirt/parse.py",
         "providers/qemu/diff.py",
         "providers/qemu/effects.py",
         "providers/qemu/state.py",

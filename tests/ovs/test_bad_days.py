@@ -148,8 +148,11 @@ def test_a_data_base_that_is_stopped_is_named_at_once(base: tuple[str, int]) -> 
     path, pid = base
     os.kill(pid, signal.SIGSTOP)
     begun = time.monotonic()
-    with pytest.raises(CommandFailed, match="cannot be asked: its process is stopped, by a signal or a debugger"):
+    with pytest.raises(
+        CommandFailed, match="cannot be asked: its process is stopped, by a signal or a debugger"
+    ) as refused:
         observe(path)
+    assert refused.value.problems[0].code == "OPENVSWITCH"
     assert time.monotonic() - begun < openvswitch.ANSWER_S
 
 
