@@ -109,3 +109,14 @@ def test_the_bridge_of_a_network_of_a_running_libvirt_is_no_loss() -> None:
     assert words in found.others
     assert not [note for note in found.notes if "virbr9" in note]
     assert words in import_sources(gone).notes
+
+
+def test_lengths_and_units_are_libvirts_own() -> None:
+    """Without a prefix libvirt takes the class of the address (formatnetwork.html), and MB is decimal."""
+    files = {
+        "etc/libvirt/qemu/networks/lab.xml": "<network><name>lab</name><forward/><ip address='172.20.0.1'/></network>",
+        "etc/libvirt/qemu/web.xml": "<domain><name>web</name><memory unit='MB'>1024</memory></domain>",
+    }
+    found = import_sources(Sources(host="h", site="s", dialect=None, libvirt=files)).document
+    assert found["hosts"]["h"]["virtual_networks"]["lab"]["subnet"] == "172.20.0.0/16"
+    assert found["guests"]["web"]["memory"] == "1000000KiB"

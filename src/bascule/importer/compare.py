@@ -124,7 +124,7 @@ def _used_here(state: HostState, files: NetworkConfig) -> tuple[NetworkConfig, t
             (offer, 6 if route.is_ipv6 else 4): route
             for route in state.routes
             if route.dev == name and route.gateway and _is_leased(route, say)
-            for offer in (Offer.GATEWAY if route.dst.endswith("/0") else Offer.ROUTES,)
+            for offer in (Offer.GATEWAY if route.is_default else Offer.ROUTES,)
         }
         for key in sorted(say.unused & there.keys()):
             route = there[key]

@@ -77,7 +77,7 @@ def running_config(state: HostState, taken: Collection[str] = ()) -> RunningConf
         elif isinstance(link.options, Loopback):
             notes += _on_loopback(link)
         elif reason or said.addresses or said.routes:
-            own = _speech(link, state, routes)
+            own = _host_config(link, state, routes)
             told = "; ".join([*_of_its_own(link), *all_of(replace(own, mac=None)), *_vlan_words(link)])
             reason = reason or "left to whoever made it"
             words = f"{name}: {reason}{': ' if told else ''}{told}"
@@ -132,7 +132,7 @@ def _is_sayable(link: Link) -> bool:
     return FOREIGN.fullmatch(link.master or "") is None and (not link.vlans or carried >= LAST_VLAN)
 
 
-def _speech(link: Link, state: HostState, routes: Mapping[str, Sequence[Route]]) -> LinkConfig:
+def _host_config(link: Link, state: HostState, routes: Mapping[str, Sequence[Route]]) -> LinkConfig:
     """A link with its addresses and routes, which a port has not, and what is in a VRF has."""
     said = link_config(link, state, routes)
     master = state.links.get(link.master) if link.master else None
@@ -159,7 +159,7 @@ def _of_others(
         master = state.links.get(link.master) if link.master is not None else None
         if master is None or master.name in links:
             continue
-        own = replace(_speech(state.links[name], state, routes), master=None)
+        own = replace(_host_config(state.links[name], state, routes), master=None)
         if isinstance(link.options, Physical):  # the host's own hardware, whoever has put it there
             words = "; ".join(host_words(own))
             yield f"{name}: is a port of {master.name}, which another program makes{': ' if words else ''}{words}"
@@ -263,8 +263,11 @@ def _route_notes(state: HostState, taken: Container[Route]) -> Iterator[str]:
     for route in state.routes:
         if route.protocol in ROUTING_DAEMONS or not is_written(route, state):
             continue
-        dst = "default" if route.dst.endswith("/0") else route.dst
-        words = [route.kind if route.kind != "unicast" else "", dst, f"dev {route.dev}" if route.dev else ""]
+        words = [
+            route.kind if route.kind != "unicast" else "",
+            route.destination,
+            f"dev {route.dev}" if route.dev else "",
+        ]
         words += [f"via {route.gateway}" if route.gateway else "", *route.nexthops]
         words += [f"metric {route.metric}" if route.metric else ""]
         words += [f"table {route.table}" if route.table != "main" else "", *route.extra]
@@ -303,7 +306,7 @@ def _leases(state: HostState) -> Iterator[str]:
                 yield f"{address.ip} on {link.name}, which {address.lifetime.kept_by} gives to it"
     for route in state.routes:
         if route.protocol in {"dhcp", "ra"} and route.gateway and route.dev:
-            dst = "the default gateway" if route.dst.endswith("/0") else f"the route to {route.dst} via"
+            dst = "the default gateway" if route.is_default else f"the route to {route.dst} via"
             found.setdefault(route.dev, []).append(f"{dst} {route.gateway}")
     for name, words in found.items():
         yield f"leased or advertised on {name}: {', '.join(few(dict.fromkeys(words), 'of them'))}"

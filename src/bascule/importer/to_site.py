@@ -100,7 +100,7 @@ class _Writer:
         out: dict[str, Any] = {}
         master = self.config.over(link)
         if master is None:
-            out |= self._speech(link)
+            out |= self._host_keys(link)
         if link.pin_mac:
             out["mac"] = link.pin_mac
         if link.pin_path:
@@ -120,7 +120,7 @@ class _Writer:
             if not options.by_kernel and options.mode not in options.alone:
                 out["kind"] = options.said  # a mode that the kernel has as well
             out |= _bond_options(options)
-        out |= self._speech(link) if link.master is None else {}
+        out |= self._host_keys(link) if link.master is None else {}
         return out | _mac_and_mtu(link)
 
     def _vlan(self, link: LinkConfig, options: Vlan) -> None:
@@ -133,7 +133,7 @@ class _Writer:
             out["protocol"] = options.protocol
         if not self._is_stacked(link):
             self._tagged(link, options.id)
-        out |= self._speech(link) if link.master is None else {}
+        out |= self._host_keys(link) if link.master is None else {}
         self.vlans[link.name] = out | _mac_and_mtu(link)
 
     def _bridge(self, link: LinkConfig) -> dict[str, Any]:
@@ -154,7 +154,7 @@ class _Writer:
         if members[1:]:
             native = link.options.native if aware and isinstance(link.options, Bridge) else None
             out["ports"] = [_further(each, members[0], native) for each in members[1:]]
-        out |= self._speech(link)
+        out |= self._host_keys(link)
         below = members[0].options if members else None
         if isinstance(below, Vlan) and not self._is_stacked(members[0]):
             self._tagged(link, below.id)
@@ -183,7 +183,7 @@ class _Writer:
         below = self.config.links.get(link.parent) if link.parent else None
         return below is not None and isinstance(below.options, Vlan)
 
-    def _speech(self, link: LinkConfig) -> dict[str, Any]:
+    def _host_keys(self, link: LinkConfig) -> dict[str, Any]:
         """Addresses, gateways, routes and name servers of a link on which the host speaks."""
         out: dict[str, Any] = {}
         network = self._network(link) if not isinstance(link.options, Vlan) else None

@@ -6,6 +6,18 @@ from msgspec import Struct
 
 from bascule.model.values import IpAddress, IpInterface, Mac
 
+_UNITS = {  # libvirt.org/formatdomain.html, "Memory Allocation": b and KB are decimal, k and KiB binary
+    "b": 1, "bytes": 1,
+    "KB": 1000, "MB": 1000**2, "GB": 1000**3, "TB": 1000**4,
+    **dict.fromkeys(("k", "KiB"), 2**10), **dict.fromkeys(("M", "MiB"), 2**20),
+    **dict.fromkeys(("G", "GiB"), 2**30), **dict.fromkeys(("T", "TiB"), 2**40),
+}  # fmt: skip
+
+
+def memory_bytes(number: str, unit: str) -> int:
+    """An amount of memory in one of libvirt's units."""
+    return int(number) * _UNITS.get(unit, 2**10)
+
 
 class DomainNic(Struct, frozen=True, kw_only=True):
     """A NIC of a domain. ``kind`` is libvirt's (bridge, network, direct, ethernet, user, hostdev…).

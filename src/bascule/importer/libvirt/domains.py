@@ -10,10 +10,10 @@ from bascule.importer.libvirt import LibvirtFiles, LibvirtNic, PortGroup, Told
 from bascule.importer.libvirt.filters import filter_of
 from bascule.importer.libvirt.networks import is_switched, vlans_of
 from bascule.importer.libvirt.nodes import XmlElement
+from bascule.model.domain import memory_bytes
 from bascule.model.guarding import rate_words
 from bascule.model.values import parse_ifname, parse_label, parse_mac
 
-UNITS = {"b": 1, "bytes": 1, "kib": 2**10, "k": 2**10, "mib": 2**20, "m": 2**20, "gib": 2**30, "g": 2**30}
 _HARDWARE = ("model", "driver", "alias", "address", "boot", "rom", "acpi", "backend")
 
 
@@ -28,7 +28,7 @@ def read_domain(path: str, root: XmlElement, host: str, out: LibvirtFiles, *, st
     guest: dict[str, Any] = {"host": host}
     memory = root.first("memory")
     if memory is not None and memory.text.strip().isdigit():
-        guest["memory"] = _size(int(memory.take_text()) * UNITS.get(memory.take("unit", "KiB").lower(), 2**10))
+        guest["memory"] = _size(memory_bytes(memory.take_text(), memory.take("unit", "KiB")))
     devices = root.first("devices")
     interfaces = devices.all("interface") if devices is not None else []
     out.kept.append(_kept(root, name, starts=starts))

@@ -8,7 +8,7 @@ from typing import Any
 
 from bascule.importer.libvirt import LibvirtFiles, PlainBridge, PortGroup, Told
 from bascule.importer.libvirt.nodes import XmlElement
-from bascule.model.values import IpInterface, parse_ifname, parse_label, parse_vid
+from bascule.model.values import IpInterface, classful, parse_ifname, parse_label, parse_vid
 
 _MODES = {"nat": "nat", "route": "routed", "open": "open", "": "isolated"}
 
@@ -16,8 +16,8 @@ _MODES = {"nat": "nat", "route": "routed", "open": "open", "": "isolated"}
 def read_network(root: XmlElement, out: LibvirtFiles) -> Told:
     """Enter one network. Raises ValueError for one that is not supported at all."""
     name = parse_label(root.text_of("name"))
-    for quiet in (*root.all("uuid"), *root.all("metadata")):
-        quiet.take_all()
+    for child in (*root.all("uuid"), *root.all("metadata")):
+        child.take_all()
     forward = root.first("forward")
     mode = forward.take("mode", "nat") if forward is not None else ""
     port = root.first("virtualport")
@@ -81,7 +81,7 @@ def _subnets(root: XmlElement, out: LibvirtFiles, told: Told) -> dict[str, Any]:
     own_addresses: list[str] = []
     for ip in root.all("ip"):
         own = ip.attributes.get("address", "")
-        length = ip.attributes.get("prefix") or ip.attributes.get("netmask") or ("64" if ":" in own else "24")
+        length = ip.attributes.get("prefix") or ip.attributes.get("netmask") or ("64" if ":" in own else classful(own))
         try:
             address = ip_interface(f"{own}/{length}")
         except ValueError:

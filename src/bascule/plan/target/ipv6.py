@@ -130,9 +130,8 @@ def _is_unused(route: Route, said: HostLink, *, is_leased: bool) -> bool:
         return False
     if version == 4 and not is_leased:
         return False  # what looks like a lease's is somebody's own
-    is_default = route.dst.endswith("/0")
-    leased = LEASED[version] if is_default else LEASED[version] - {"boot"}
-    offer = Offer.GATEWAY if is_default else Offer.ROUTES
+    leased = LEASED[version] if route.is_default else LEASED[version] - {"boot"}
+    offer = Offer.GATEWAY if route.is_default else Offer.ROUTES
     return route.protocol in leased and offer in of_version(said.unused, version)
 
 

@@ -7,26 +7,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from bascule.model.domain import Domain, DomainNic, DomainText, LibvirtNetwork, NetworkText, Reservation
+from bascule.model.domain import Domain, DomainNic, DomainText, LibvirtNetwork, NetworkText, Reservation, memory_bytes
 from bascule.model.values import IpAddress, IpInterface, Mac, classful, parse_mac
 from bascule.providers.libvirt.domain_xml import interfaces, is_switched, is_up, mac_of, parse, plug_of, tap_of
-
-_UNITS = {  # libvirt.org/formatdomain.html, "Memory Allocation": b and KB are decimal, k and KiB binary
-    "b": 1,
-    "bytes": 1,
-    "KB": 1000,
-    "k": 1024,
-    "KiB": 1024,
-    "MB": 1000**2,
-    "M": 1024**2,
-    "MiB": 1024**2,
-    "GB": 1000**3,
-    "G": 1024**3,
-    "GiB": 1024**3,
-    "TB": 1000**4,
-    "T": 1024**4,
-    "TiB": 1024**4,
-}
 
 
 def domain(text: DomainText, bridges: dict[str, str] | None = None) -> Domain:
@@ -35,7 +18,8 @@ def domain(text: DomainText, bridges: dict[str, str] | None = None) -> Domain:
     later = now if text.next == text.now else parse(text.next)
     known = bridges or {}
     pages = [
-        _bytes(page.get("size", "0"), page.get("unit", "KiB")) for page in now.iterfind("memoryBacking/hugepages/page")
+        memory_bytes(page.get("size", "0"), page.get("unit", "KiB"))
+        for page in now.iterfind("memoryBacking/hugepages/page")
     ]
     hugepage = pages[0] if pages else (0 if now.find("memoryBacking/hugepages") is not None else None)
     return Domain(
@@ -58,11 +42,7 @@ def domain(text: DomainText, bridges: dict[str, str] | None = None) -> Domain:
 
 def _memory(root: Any) -> int:
     element = root.find("memory")
-    return 0 if element is None else _bytes(element.text or "0", element.get("unit", "KiB"))
-
-
-def _bytes(number: str, unit: str) -> int:
-    return int(number) * _UNITS.get(unit, 1024)
+    return 0 if element is None else memory_bytes(element.text or "0", element.get("unit", "KiB"))
 
 
 def _nodes(root: Any) -> tuple[int, ...]:
