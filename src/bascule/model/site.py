@@ -14,7 +14,7 @@ from msgspec import Struct, field
 from bascule.errors import Place
 from bascule.model.guarding import Bandwidth, Guarding
 from bascule.model.host_link_stack import HostLinks
-from bascule.model.host_links import Bridge, HostLink, StaticRoute
+from bascule.model.host_links import HostLink, StaticRoute
 from bascule.model.site_place import NOWHERE, SiteSource
 from bascule.model.values import IfName, IpAddress, IpInterface, IpNetwork, Mac, Service, Vid, bridge_name
 
@@ -350,10 +350,6 @@ class Site(Struct, frozen=True, kw_only=True, dict=True):
         below = (self.network_of_link(host, each) for each in host.below(link))
         return next((network for network in below if network is not None), None)
 
-    def network_of_bridge(self, host: Host, bridge: Bridge) -> Network | None:
-        """The building's network behind a bridge: the one of its VLAN, else the one that its NIC names."""
-        return self.network_of_link(host, bridge.name)
-
     def network_of_vlan(self, vid: Vid) -> Network | None:
         """The building's network that arrives with this tag."""
         return next((network for network in self.networks.values() if network.vlan == vid), None)
@@ -366,7 +362,7 @@ class Site(Struct, frozen=True, kw_only=True, dict=True):
         if bridge is None or host.is_alone(bridge):
             return None
         if vlan is None:
-            return None if is_trunk else self.network_of_bridge(host, bridge)
+            return None if is_trunk else self.network_of_link(host, bridge.name)
         return self.network_of_vlan(vlan)
 
     def network_of(self, nic: GuestNic) -> Network | None:

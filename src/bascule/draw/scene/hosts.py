@@ -180,7 +180,7 @@ def _add_self(builder: SceneBuilder, site: Site, host: Host, link: HostLink, obs
 
 
 def _add_bridge(builder: SceneBuilder, site: Site, host: Host, bridge: Bridge, observed: SeenHost | None) -> None:
-    network = site.network_of_bridge(host, bridge)
+    network = site.network_of_link(host, bridge.name)
     name = network.name if network else None
     look = compare(observed, bridge.name)
     notes = list(bridge.traits)

@@ -74,7 +74,7 @@ def mtu_problems(host: Host, wanted: HostState) -> Iterator[Problem]:
 def mtu_notes(site: Site, host: Host, before: HostState, state: HostState) -> Iterator[Note]:
     """What vanishes below a bridge after the plan, and jumbo frames of which nobody has said that they pass."""
     for bridge in host.bridges.values():
-        found, network = narrows(site, host, bridge, state), site.network_of_bridge(host, bridge)
+        found, network = narrows(site, host, bridge, state), site.network_of_link(host, bridge.name)
         wire = f"network {network.name}" if network is not None else "its network"
         if found is not None:
             way = f"raise {found.link} and the ports of its switches, or say 'mtu: {found.passes}' of {wire} and tell "

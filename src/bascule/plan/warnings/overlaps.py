@@ -137,7 +137,7 @@ def _members(
     said = next((one for one in host.links() if one.name == link), None)
     network = site.networks.get(said.network or "") if said is not None else None
     if link in host.bridges:
-        network = site.network_of_bridge(host, host.bridges[link])
+        network = site.network_of_link(host, link)
     if network is not None:
         yield from ((gateway, GATEWAY) for gateway in network.gateways if gateway in subnet)
     for guest in site.guest_nics(host.name):

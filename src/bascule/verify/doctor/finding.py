@@ -117,7 +117,9 @@ class DoctorFacts(Struct, frozen=True, kw_only=True):
     def subnets(self, bridge: str, version: int) -> tuple[IpNetwork, ...]:
         """The subnets that guests on a bridge have: as the file says, else those of the host's own addresses there."""
         declared = self._declared_as(bridge)
-        network = self.site.network_of_bridge(self.site.hosts[self.host], declared) if self.site and declared else None
+        network = (
+            self.site.network_of_link(self.site.hosts[self.host], declared.name) if self.site and declared else None
+        )
         found = network.subnets if network is not None else ()
         link = self.network.link(bridge) if self.network is not None else None
         own = (ipaddress.ip_interface(one.ip).network for one in (link.addresses if link is not None else ()))

@@ -93,7 +93,7 @@ def is_snooped(host: Host, nic: GuestNic) -> bool:
 def _snoops_somewhere(site: Site, network: str | None) -> bool:
     """Whether a bridge of any host on a network does so: the others may be behind it."""
     bridges = ((host, bridge) for host in site.hosts.values() for bridge in host.bridges.values() if bridge.snooping)
-    return any(found.name == network for host, each in bridges if (found := site.network_of_bridge(host, each)))
+    return any(found.name == network for host, each in bridges if (found := site.network_of_link(host, each.name)))
 
 
 def _inside(port: GuardedPort, probe_domain: ProbeDomain) -> ProbeAttachment | None:

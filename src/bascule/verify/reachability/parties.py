@@ -229,7 +229,7 @@ def wires(network: HostNetwork, site: Site, host: Host) -> dict[str, str]:
     """Which links of the host come out on the same network of the building, by link."""
     found: dict[str, str] = {}
     for bridge in host.bridges.values():
-        wired = site.network_of_bridge(host, bridge)
+        wired = site.network_of_link(host, bridge.name)
         if wired is not None:
             found |= {str(port.link): wired.name for port in bridge.every_port}
     for name in _own_links(host):

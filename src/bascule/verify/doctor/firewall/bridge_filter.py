@@ -190,7 +190,7 @@ def _declared(facts: DoctorFacts, bridges: Sequence[str]) -> frozenset[str]:
     versions: set[int] = set()
     for name in bridges:
         bridge = host.bridges.get(name)  # type: ignore[call-overload]  # an IfName or not, it is a name
-        network = facts.site.network_of_bridge(host, bridge) if bridge else None
+        network = facts.site.network_of_link(host, bridge.name) if bridge else None
         subnets = {subnet.version for subnet in network.subnets} if network else set()
         if not subnets:
             return everything
