@@ -43,7 +43,7 @@ def to_json(state: HostState) -> Json:
         **({"lost_rules": [_plain(rule) for rule in state.lost_rules]} if state.lost_rules else {}),
         **({"neighbours": [_plain(one) for one in state.neighbours]} if state.neighbours else {}),
         "sysctls": dict(sorted(state.sysctls.items())),
-        "tables": tables_to_json(state.tables),
+        "tables": _tables_to_json(state.tables),
     }
 
 
@@ -59,18 +59,18 @@ def from_json(data: Any) -> HostState:
             lost_rules=tuple(RoutingRule(**_tuples(entry)) for entry in data.get("lost_rules", ())),
             neighbours=tuple(FixedNeighbour(**_tuples(entry)) for entry in data.get("neighbours", ())),
             sysctls=data["sysctls"],
-            tables=tables_from_json(data["tables"]),
+            tables=_tables_from_json(data["tables"]),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"the dump of a host's state is damaged: {error}") from error
 
 
-def tables_to_json(tables: Mapping[str, AnyTable]) -> Json:
+def _tables_to_json(tables: Mapping[str, AnyTable]) -> Json:
     """Tables of nftables by their keys."""
     return {key: msgspec.json.decode(msgspec.json.encode(table)) for key, table in sorted(tables.items())}
 
 
-def tables_from_json(data: Mapping[str, Any]) -> dict[str, AnyTable]:
+def _tables_from_json(data: Mapping[str, Any]) -> dict[str, AnyTable]:
     """The same back. Raises ValueError for what is none.
 
     A dump of version 0.1.0 has texts; one in no form of its own was of somebody else's, and is left out.

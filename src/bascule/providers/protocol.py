@@ -168,7 +168,7 @@ class Provider(Protocol):
         """
 
     def to_json(self, part: Any) -> Any:
-        """The part as plain dicts, lists, strings and numbers."""
+        """A part of ``HostState.parts`` as plain dicts, lists, strings and numbers."""
 
     def from_json(self, data: Any) -> Any:
         """The part from a checkpoint. Raises ValueError when the document is not one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
@@ -32,14 +32,6 @@ class FilesProvider(PlainProvider):
     def merge(self, change: ThreeWay) -> Merged:
         """Nothing of its own."""
         return Merged(part=None)
-
-    def to_json(self, part: Any) -> Any:
-        """Nothing of its own."""
-        return None
-
-    def from_json(self, data: Any) -> Any:
-        """Nothing of its own."""
-        return None
 
 
 FILES = FilesProvider()

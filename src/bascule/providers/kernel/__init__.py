@@ -74,18 +74,6 @@ class KernelProvider(PlainProvider):
 
         return settle(goal, change.now, change.wanted)
 
-    def to_json(self, part: Any) -> Any:
-        """The host state's own document."""
-        from bascule.model.state_json import to_json
-
-        return to_json(part)
-
-    def from_json(self, data: Any) -> Any:
-        """The same back."""
-        from bascule.model.state_json import from_json
-
-        return from_json(data)
-
 
 def _is_worn(mac: Mac, nic: GuestNic, observed: HostState) -> bool:
     """Whether the host's end of a guest's NIC shows that the guest has a MAC; a macvtap has the same one."""

@@ -11,7 +11,6 @@ from bascule.model.ruleset.rules import AnyTable, ForeignTable, Table, owned, sa
 from bascule.model.ruleset.text import changed_elements, replacing_text
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
-from bascule.model.state_json import tables_from_json, tables_to_json
 from bascule.model.values import IfName
 from bascule.plan.change import Command, Risk
 from bascule.plan.step import Phase, Step, ip, step
@@ -72,14 +71,6 @@ class NftProvider(PlainProvider):
         others = {key: one for key, one in change.now.tables.items() if isinstance(one, ForeignTable)}
         kept += [f"nft {key} is somebody else's now" for key in found if key in others]
         return Merged(part=found | others, kept=tuple(kept))
-
-    def to_json(self, part: Any) -> Any:
-        """Tables are part of the host state's own document."""
-        return tables_to_json(part)
-
-    def from_json(self, data: Any) -> Any:
-        """The same back."""
-        return tables_from_json(data)
 
 
 def _elements(name: str, before: Table, after: Table) -> Iterator[Step]:
