@@ -15,6 +15,7 @@ from msgspec import Struct, field
 
 from bascule.model.guarding import Bandwidth, rate_words
 from bascule.model.values import IfName
+from bascule.providers.boot_files import HEADER
 
 UDEV_FILE = "/etc/udev/rules.d/71-bascule-limits.rules"
 LEAST_BURST, BURST_S = 10_240, 0.01  # bytes, and seconds at the full rate: 2.7 % of 3 s at 1Mbit, 0.3 % from 10Mbit on
@@ -99,7 +100,7 @@ def udev_text(limits: Mapping[str, Bandwidth]) -> str | None:
     """The limits are set when a tap appears, whoever makes it and when: at boot, plugged in again, after a move."""
     if not limits:
         return None
-    lines = ["# Bascule writes this file and takes it away again\n"]
+    lines = [HEADER + "\n"]
     for tap, limit in sorted(limits.items()):
         match = f'SUBSYSTEM=="net", KERNEL=="{tap}"'
         runs = [f'RUN+="/sbin/{" ".join(words)}"' for words in setting(tap, limit)]

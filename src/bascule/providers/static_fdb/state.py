@@ -13,6 +13,7 @@ from msgspec import Struct, field
 from bascule.model.sightings import FdbEntry
 from bascule.model.site import Host, Site
 from bascule.policy.guards.ports import guarded_ports
+from bascule.providers.boot_files import HEADER
 
 UDEV_FILE = "/etc/udev/rules.d/71-bascule-fdb.rules"
 TRIES, PAUSE_S = 100, 0.1  # until a tap that has appeared is a port of its bridge
@@ -73,7 +74,7 @@ def udev_text(entries: Mapping[str, tuple[str, ...]]) -> str | None:
     """
     if not entries:
         return None
-    lines = ["# Bascule writes this file and takes it away again\n"]
+    lines = [HEADER + "\n"]
     for port, macs in sorted(entries.items()):
         words = script(port, macs).replace("$", "$$")
         lines.append(
