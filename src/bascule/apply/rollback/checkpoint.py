@@ -14,14 +14,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct, field
-from msgspec.structs import asdict, replace
+from msgspec import Struct, convert, field, to_builtins
+from msgspec.json import decode
+from msgspec.structs import replace
 
 from bascule.apply.rollback.files import FileBackup
 from bascule.apply.state_directory import StateDirectory, refused
 from bascule.errors import BasculeError
 from bascule.model.dhcp import Handover
-from bascule.model.dhcp.offers import Offer
 from bascule.model.state import HostState
 from bascule.providers.json import from_json, to_json
 from bascule.system import boot
@@ -101,7 +101,7 @@ class ChangeFacts(Struct, frozen=True, kw_only=True):
     routed: Sequence[tuple[str, str, str, str]] = ()
 
 
-class LogEntry(Struct, frozen=True):
+class LogEntry(Struct, frozen=True, rename={"watchdog": "guard"}):  # so version 0.1.0 wrote it
     """The last word about a checkpoint."""
 
     status: Status
@@ -159,8 +159,8 @@ class Folder(Struct, frozen=True):
     def facts(self) -> ChangeFacts | None:
         """What later plans need to know; None where it cannot be read."""
         try:
-            return ChangeFacts(**json.loads((self.path / "facts.json").read_bytes()))
-        except (OSError, ValueError, TypeError):
+            return decode((self.path / "facts.json").read_bytes(), type=ChangeFacts)
+        except (OSError, ValueError):
             return None
 
     def applied(self) -> HostState | None:
@@ -185,7 +185,7 @@ class Folder(Struct, frozen=True):
 
     def entries(self) -> list[LogEntry]:
         """All that happened, oldest first."""
-        return [_entry(record) for record in durable.records(self.path / JOURNAL)]
+        return convert(durable.records(self.path / JOURNAL), list[LogEntry])
 
     def last(self) -> LogEntry | None:
         """How it stands; None when it was never finished writing, and then nothing was changed."""
@@ -205,7 +205,7 @@ class Folder(Struct, frozen=True):
 
 def last_of(records: Iterable[dict[str, Any]]) -> LogEntry | None:
     """How a change stands by the records of its journal; None when there are none."""
-    return _last(map(_entry, records))
+    return _last(convert(list(records), list[LogEntry]))
 
 
 def _last(entries: Iterable[LogEntry]) -> LogEntry | None:
@@ -227,7 +227,7 @@ def write(place: StateDirectory, checkpoint: Checkpoint, facts: ChangeFacts, *, 
     try:
         durable.make_folder(folder.path)
         durable.write_whole(folder.path / "checkpoint.json", _dump(_to_json(checkpoint)))
-        durable.write_whole(folder.path / "facts.json", _dump(asdict(facts)))
+        durable.write_whole(folder.path / "facts.json", _dump(to_builtins(facts)))
         durable.new_journal(folder.path / JOURNAL)
         folder.note(Status.ARMED, deadline_s=deadline_s)
     except OSError as error:
@@ -283,19 +283,6 @@ def _remove(folder: Folder) -> None:
     durable.remove_folder(folder.path)
 
 
-def _entry(record: dict[str, Any]) -> LogEntry:
-    return LogEntry(
-        status=Status(record["status"]),
-        deadline_s=record.get("deadline_s"),
-        boot_id=record.get("boot_id", ""),
-        at=record.get("at", 0.0),
-        by=record.get("by", ""),
-        watchdog=record.get("guard"),  # so version 0.1.0 wrote it
-        left=tuple(record.get("left", ())),
-        kept=tuple(record.get("kept", ())),
-    )
-
-
 def _document(path: Path) -> dict[str, Any]:
     """A JSON file of the checkpoint, empty where there is none. Raises BasculeError when it is damaged."""
     try:
@@ -316,16 +303,11 @@ def _to_json(one: Checkpoint) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         **{name: getattr(one, name) for name in plain},
-        "leases": [asdict(handover) for handover in one.leases],
-        "files": [file.to_json() for file in one.files],
+        "leases": to_builtins(one.leases),
+        "files": to_builtins(one.files),  # bytes in base64
         "before": to_json(one.before),
         "wanted": to_json(one.wanted),
     }
-
-
-def _handover(data: dict[str, Any]) -> Handover:
-    lists = {key: tuple(data.get(key, ())) for key in ("argv", "addresses")}
-    return Handover(**{**data, **lists, "unused": tuple(map(Offer, data.get("unused", ())))})
 
 
 @lru_cache(maxsize=1)  # an undo shows what it will do, and then does it: a large host's state takes long to read
@@ -336,8 +318,8 @@ def _checkpoint(content: bytes) -> Checkpoint:
     return Checkpoint(
         before=from_json(data.pop("before")),
         wanted=from_json(data.pop("wanted")),
-        files=tuple(FileBackup.from_json(file) for file in data.pop("files")),
-        leases=tuple(map(_handover, data.pop("leases", ()))),
+        files=convert(data.pop("files"), tuple[FileBackup, ...]),
+        leases=convert(data.pop("leases", ()), tuple[Handover, ...]),
         **data,
     )
 

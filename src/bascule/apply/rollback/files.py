@@ -6,13 +6,11 @@ that it had. A file that somebody else wrote meanwhile is kept beside what was m
 
 from __future__ import annotations
 
-import base64
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -59,29 +57,6 @@ class FileBackup(Struct, frozen=True, kw_only=True):
             return True
         noted = self.made is None or dict(self.attributes) == dict(other.attributes)
         return noted and (self.mode, self.uid, self.gid) == (other.mode, other.uid, other.gid)
-
-    def to_json(self) -> dict[str, Any]:
-        """For the checkpoint; bytes in base64."""
-        return {
-            **{name: getattr(self, name) for name in self.__struct_fields__},
-            "content": None if self.content is None else _text(self.content),
-            "attributes": {name: _text(value) for name, value in self.attributes.items()},
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> FileBackup:
-        """The other way round; version 0.1.0 wrote the first five fields."""
-        content = data["content"]
-        attributes = {name: base64.b64decode(value) for name, value in data.get("attributes", {}).items()}
-        return cls(**{
-            **data,
-            "content": None if content is None else base64.b64decode(content),
-            "attributes": attributes,
-        })  # fmt: skip
-
-
-def _text(data: bytes) -> str:
-    return base64.b64encode(data).decode()
 
 
 def _digest(data: bytes | None) -> str:
