@@ -40,14 +40,14 @@ def shape(plugs: Sequence[Plug], host: Namespace | None) -> None:
             run(words, namespace=host)
 
 
-def quiet(plugs: Sequence[Plug], host: Namespace) -> None:
+def addrgenmode_none(plugs: Sequence[Plug], host: Namespace) -> None:
     """No IPv6 address of the host's own on taps that somebody else made: the plan's rule for each that it sees."""
     lines = [
         f"link set dev {plug.nic.tap} addrgenmode none\naddr flush dev {plug.nic.tap} scope link" for plug in plugs
     ]
     error = iproute.batch("ip", "".join(f"{line}\n" for line in lines), namespace=host) if lines else None
     if error is not None:
-        message = f"the taps of {host.name} could not be made quiet: {error.reason}"
+        message = f"the taps of {host.name} keep addresses of the host: {error.reason}"
         raise CommandFailed(Problem(code="TAP-FAILED", message=message))
 
 

@@ -24,7 +24,7 @@ def render(config: NetworkConfig) -> dict[str, str]:
     return {FILE: write([("keyfile", [("unmanaged-devices+", names)])])}
 
 
-def quiet(config: NetworkConfig) -> dict[str, str]:
+def unit_dropin(config: NetworkConfig) -> dict[str, str]:
     """Ports and guests' taps make no IPv6 addresses, also after NetworkManager was stopped.
 
     At its end it sets every link it knows, unmanaged ones as well, back to the kernel's own way (``addrgenmode

@@ -48,7 +48,7 @@ def render(config: NetworkConfig) -> dict[str, str]:
         if link.options.is_link:  # a bond of Open vSwitch is none
             files[path_of(link.name)] = _link(link, config, ruled.get(link.name, []), homes.get(link.name, []), gaps)
     gaps.check()
-    return files | linkfile.render(config) | nmconf.render(config) | nmconf.quiet(config)
+    return files | linkfile.render(config) | nmconf.render(config) | nmconf.unit_dropin(config)
 
 
 def path_of(name: str) -> str:

@@ -197,7 +197,7 @@ class LibvirtPool(VmPool):
         taps.tag(self._plugs, self._host)
         there = link_names(self._host)  # a guest that has ended already took its taps along: `wait` tells
         plugs = [plug for plug in self._plugs if plug.nic.tap in there]
-        taps.quiet(plugs, self._host)
+        taps.addrgenmode_none(plugs, self._host)
         taps.silence(plugs, self._host)
 
     def _domain(self, name: str) -> str:
