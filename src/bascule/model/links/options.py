@@ -44,12 +44,11 @@ class LinkOptions(Struct, frozen=True, kw_only=True):
     @classmethod
     def read(cls, info: Mapping[str, Any]) -> Self:
         """From iproute2's ``info_data``; a missing key means the kernel's default."""
-        kind: Any = cls  # hashable, whatever its type says
-        values = tuple(
-            default if (value := info.get(name)) is None else _normal(value, default)
-            for name, default in defaults_of(kind)
-        )
-        same: Self = _same(kind, values)
+        raw = tuple(map(info.get, cls.__struct_fields__))
+        try:
+            same: Self = _same(cls, *raw)
+        except TypeError:  # an option that is a list
+            same = _made(cls, *raw)
         return same
 
     @classmethod
@@ -84,10 +83,14 @@ class LinkOptions(Struct, frozen=True, kw_only=True):
         return {name: value for name, default in defaults_of(kind) if (value := getattr(self, name)) != default}
 
 
-@lru_cache(maxsize=4096)
-def _same(cls: Any, values: tuple[Any, ...]) -> Any:
-    """One object for all links that are set alike: a host's hundreds of ports mostly are."""
-    return cls(**{name: value for (name, _), value in zip(defaults_of(cls), values, strict=True)})
+def _made(cls: Any, *raw: Any) -> Any:
+    """A class's options from what iproute2 prints for its fields, in their order; None stands for the default."""
+    told = zip(defaults_of(cls), raw, strict=True)
+    return cls(**{name: _normal(value, default) for (name, default), value in told if value is not None})
+
+
+# one object for all links that are set alike: a host's hundreds of ports mostly are
+_same = lru_cache(maxsize=4096, typed=True)(_made)
 
 
 def _word(value: Any, default: Any) -> str:

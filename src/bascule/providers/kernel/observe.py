@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_network
 from types import MappingProxyType
 from typing import Any
 
+from msgspec.json import decode
 from msgspec.structs import replace
 
 from bascule.errors import CommandFailed
@@ -186,11 +186,11 @@ def read_parameters(sysctls: Iterable[str], *, namespace: Namespace | None = Non
     return read_sysctls((FORWARDING[6], *sysctls), namespace=namespace)
 
 
-def _parse(what: str, text: str, load: Callable[[str], Any] = json.loads) -> list[dict[str, Any]]:
+def _parse(what: str, text: str, load: Callable[[str], Any] = decode) -> list[dict[str, Any]]:
     """iproute2 prints nothing at all for an empty list, and empty objects for what a filter left out."""
     try:
         return [entry for entry in load(text or "[]") if entry]
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         raise CommandFailed.of(
             "IPROUTE-JSON",
             f"'{what}' printed JSON that cannot be read: {error}",

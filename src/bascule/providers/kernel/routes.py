@@ -8,6 +8,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from msgspec.json import decode
 from msgspec.structs import replace
 
 from bascule.model.state import Route, RouteFacts
@@ -32,7 +33,7 @@ Json = Mapping[str, Any]
 def parse_routes(text: str) -> Any:
     """JSON of ``ip route``; where a route wraps its packets two are called ``dst``, and the first is the route's."""
     if '"encap"' not in text:
-        return json.loads(text)
+        return decode(text)
     return json.loads(text, object_pairs_hook=_first_of_each)
 
 

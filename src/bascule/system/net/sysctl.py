@@ -85,7 +85,7 @@ class Parameters:
 def read_sysctls(keys: Iterable[str], *, namespace: Namespace | None = None) -> Mapping[str, str]:
     """The texts of several; missing ones are left out. Raises OSError."""
     with Parameters(namespace) as parameters:
-        return {key: text for key in keys if (text := parameters.read(key)) is not None}
+        return {key: text for key in dict.fromkeys(keys) if (text := parameters.read(key)) is not None}
 
 
 def write_sysctl(key: str, value: str, *, namespace: Namespace | None = None) -> None:
