@@ -24,6 +24,8 @@ from bascule.twin import Twin
 from benchmarks.measure import Figures, Findings, Row, Run, Usage, process, ratio, tool
 
 GUESTS, BRIDGES = 200, 4
+ROUNDS = 5  # the end takes milliseconds: one alone tells of the machine's other work
+SETTLE_S = 1  # what the kernel frees in the background is not counted against the next
 FLOOR = """\
 import subprocess, sys, time
 def ip(words, lines):
@@ -98,42 +100,43 @@ def once() -> None:
     Path(sys.argv[1]).write_text(f"{up - start} {time.perf_counter() - up}")
 
 
+def each(told: Path, rounds: int) -> tuple[list[Run], list[tuple[float, float]], list[tuple[float, float]]]:
+    """Ours and `ip` in turn: our whole programs, and the seconds of both until all was up and until it was gone."""
+    whole: list[Run] = []
+    times: tuple[list[tuple[float, float]], list[tuple[float, float]]] = [], []
+    floor = (sys.executable, "-S", "-c", FLOOR, str(GUESTS), str(BRIDGES), str(told))
+    for number in range(2 * rounds):
+        argv = ("unshare", "-n", "-m", *floor) if number % 2 else (sys.executable, "-m", "benchmarks.twin", str(told))
+        run = process(argv)
+        whole += [] if number % 2 else [run]
+        up, gone = map(float, told.read_text().split())
+        times[number % 2].append((up, gone))
+        time.sleep(SETTLE_S)
+    return whole, *times
+
+
 def run(*, quick: bool) -> Findings:
-    """Whole programs in turn; Mininet where it is installed."""
-    ours: list[Run] = []
+    """Whole programs, ours and the floor's in turn; then Mininet's, where it is installed."""
     theirs: list[Run] = []
-    ups: list[float] = []
-    gones: list[float] = []
-    bare_ups: list[float] = []
-    bare_gones: list[float] = []
     left_out: dict[str, str] = {}
     with tempfile.NamedTemporaryFile("r") as told:
+        ours, mine, bare = each(Path(told.name), ROUNDS)
+    try:
         for _ in range(1 if quick else 3):
-            ours.append(process((sys.executable, "-m", "benchmarks.twin", told.name)))
-            up, gone = map(float, Path(told.name).read_text().split())
-            ups.append(up)
-            gones.append(gone)
-            time.sleep(1)  # what the kernel frees in the background is not counted against the next
-            floor = (sys.executable, "-S", "-c", FLOOR, str(GUESTS), str(BRIDGES), told.name)
-            process(("unshare", "-n", "-m", *floor))
-            up, gone = map(float, Path(told.name).read_text().split())
-            bare_ups.append(up)
-            bare_gones.append(gone)
-            time.sleep(1)
-            try:
-                theirs.append(process(("unshare", "-n", "-m", tool("mn"), *MININET)))
-                time.sleep(1)
-            except (LookupError, RuntimeError) as why:
-                left_out["Mininet"] = str(why)
-    raised, left, bare, freed = map(Figures.of, (ups, gones, bare_ups, bare_gones))
+            theirs.append(process(("unshare", "-n", "-m", tool("mn"), *MININET)))
+            time.sleep(SETTLE_S)
+    except (LookupError, RuntimeError) as why:
+        left_out["Mininet"] = str(why)
+    raised, left = map(Figures.of, zip(*mine, strict=True))
+    floor, freed = map(Figures.of, zip(*bare, strict=True))
     what = f"twin of {GUESTS} guests on {BRIDGES} bridges, up, by as many namespaces and cables of `ip`"
     rows = [
-        Row(what, f"{raised} s", f"{bare} s", raised.median / bare.median, "×", 1.0),
+        Row(what, f"{raised} s", f"{floor} s", raised.median / floor.median, "×", 1.0),
         Row("the same, gone, by theirs", f"{left} s", f"{freed} s", left.median / freed.median, "×", 1.0),
     ]
     if theirs:
-        mine, peer = Usage.of(ours), Usage.of(theirs)
-        rows.append(Row("the same, whole program, against Mininet", mine, peer, ratio(peer, mine), "×", 6, False))
+        whole, peer = Usage.of(ours), Usage.of(theirs)
+        rows.append(Row("the same, whole program, against Mininet", whole, peer, ratio(peer, whole), "×", 6, False))
     return Findings(rows=rows, left_out=left_out)
 
 
