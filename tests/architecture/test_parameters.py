@@ -44,6 +44,8 @@ class Calls:
                 self.places[name] = max(self.places[name], len(node.args))
                 if any(isinstance(x, ast.Starred) for x in node.args) or any(x.arg is None for x in node.keywords):
                     self.open.add(name)
+            elif isinstance(node, ast.ClassDef):
+                self.keywords["__init_subclass__"] |= {x.arg for x in node.keywords if x.arg}
             elif isinstance(node, ast.Name | ast.Attribute) and id(node) not in called:
                 self.open.add(renamed.get(_name(node), _name(node)))
 

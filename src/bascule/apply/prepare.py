@@ -194,7 +194,7 @@ def _planned(
         lasting=_lasts(host, choice),
         networks_are_made=networks_are_made,
         held=holders(_to_be_ports(host, observed)) if is_here else {},
-        connected=incoming() if is_here else {},
+        connected=incoming if is_here else dict,
         served=served() if is_here and any(x.forwards for x in host.virtual_networks.values()) else frozenset(),
     )
     plan, wanted = make_plan(site, host, observed, surroundings)

@@ -326,20 +326,24 @@ class Site(Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def _nics_by_bridge(self) -> Mapping[tuple[str, str], tuple[GuestNic, ...]]:
         found: dict[tuple[str, str], tuple[GuestNic, ...]] = {}
-        for guest in self.guests.values():
-            for nic in guest.nics:
-                if nic.bridge is not None:
-                    key = guest.host, str(nic.bridge)
-                    found[key] = (*found.get(key, ()), nic)
+        for nic in (nic for guest in self.guests.values() for nic in guest.nics if nic.bridge is not None):
+            key = self.guests[nic.guest].host, str(nic.bridge)
+            found[key] = (*found.get(key, ()), nic)
         return found
 
     def network_of_link(self, host: Host, name: str | None) -> Network | None:
         """The building's network on a link: the one that it or a NIC below it names, or the one of its VLAN."""
-        link = host.link(name) if name and self.networks else None
-        if link is None:
+        if not name or not self.networks or (link := host.link(name)) is None:
             return None
-        found = (self.network_below(host, each) for each in host.joined(link))
-        return next((network for network in found if network is not None), None)
+        known = self._networks_of_links if host is self.hosts.get(host.name) else {}
+        if (key := (host.name, link.name)) not in known:
+            found = (self.network_below(host, each) for each in host.joined(link))
+            known[key] = next((network for network in found if network is not None), None)
+        return known[key]
+
+    @cached_property
+    def _networks_of_links(self) -> dict[tuple[str, str], Network | None]:
+        return {}  # those that were asked for already: each guest on a bridge asks for the bridge's
 
     def network_below(self, host: Host, link: HostLink) -> Network | None:
         """The one that a link or what it sits on names."""
@@ -348,7 +352,7 @@ class Site(Struct, frozen=True, kw_only=True, dict=True):
         if tags := host.tags(link.name):
             return self.network_of_vlan(tags[-1]) if len(tags) == 1 else None
         below = (self.network_of_link(host, each) for each in host.below(link))
-        return next((network for network in below if network is not None), None)
+        return next(filter(None, below), None)
 
     def network_of_vlan(self, vid: Vid) -> Network | None:
         """The building's network that arrives with this tag."""
@@ -370,10 +374,8 @@ class Site(Struct, frozen=True, kw_only=True, dict=True):
 
         None behind a virtual network or a bridge without NIC, and where it only gets the copies of a mirror.
         """
-        host = self.hosts[self.guests[nic.guest].host]
-        if nic.tap in host.listeners:
-            return None
-        return self.network_at(host, nic.attachment, nic.vlan, is_trunk=bool(nic.vlans))
+        host, is_trunk = self.hosts[self.guests[nic.guest].host], bool(nic.vlans)
+        return None if nic.tap in host.listeners else self.network_at(host, nic.attachment, nic.vlan, is_trunk=is_trunk)
 
     def segment_of(self, nic: GuestNic) -> str | None:
         """What the broadcast domain of a guest NIC is called: the building's network, or a host's virtual one."""
@@ -387,11 +389,10 @@ class Site(Struct, frozen=True, kw_only=True, dict=True):
         if not nic.guarding.isolated:
             return
         segment, group = self.segment_of(nic), nic.guarding.group
-        for guest in self.guests.values():
-            for other in guest.nics if guest.name != nic.guest else ():
-                shares = bool(group) and other.guarding.group == group
-                if other.guarding.isolated and not shares and self.segment_of(other) == segment:
-                    yield other
+        for other in (one for guest in self.guests.values() for one in guest.nics if guest.name != nic.guest):
+            shares = bool(group) and other.guarding.group == group
+            if other.guarding.isolated and not shares and self.segment_of(other) == segment:
+                yield other
 
 
 def virtual_segment(host: str, network: str) -> str:

@@ -67,12 +67,16 @@ def make_plan(
     notes += mtu_notes(site, host, observed, state)
     context = Context(reasons=reasons, guests=guests, running=running, management=surroundings.management)
     refuse_stranded(observed, state, host.nics, host.place)
-    line = HostConnectivity(observed, state, host.nics, surroundings.connected, host.listeners)
-    taken = tuple(taken_ports(host, observed, state, surroundings.served))
-    notes += (*line.warnings(), *(one.note for one in taken))
     names = {nic.tap: nic.guest for nic in as_it_runs.guest_nics(host.name)}
     plan = with_losses(diff(observed, state, context), observed, state, host.nics, names)
-    own_line = (*line.changes(plan), *(one.own_line for one in taken if one.is_new))
+    own_line: tuple[str, ...] = ()
+    if plan:
+        line = HostConnectivity(observed, state, host.nics, surroundings.connected(), host.listeners)
+        notes += line.warnings()
+        own_line = line.changes(plan)
+    taken = tuple(taken_ports(host, observed, state, surroundings.served))
+    notes += (one.note for one in taken)
+    own_line += tuple(one.own_line for one in taken if one.is_new)
     return replace(plan, notes=tuple(notes), own_line=own_line), state
 
 

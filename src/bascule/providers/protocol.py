@@ -9,7 +9,7 @@ it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct, field
@@ -31,8 +31,9 @@ class PlanInputs(Struct, frozen=True, kw_only=True):
     administrator's own line to the host runs, ``learned`` the port behind which each MAC was heard last (the FDB).
     ``lasting`` says that what is made may be started again with the machine, ``networks_are_made`` that somebody else
     makes the virtual networks, though he is not asked. ``held`` are the NICs on which links of other network
-    namespaces sit, each with what they are and whose. ``connected`` are the host's addresses to which others are
-    connected, each with one of those, ``served`` the protocol and port of what takes connections on it.
+    namespaces sit, each with what they are and whose. ``connected`` tells the host's addresses to which others are
+    connected, each with one of those, where anything is to change, ``served`` the protocol and port of what takes
+    connections on it.
     """
 
     earlier: EarlierChanges = NOTHING
@@ -41,7 +42,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True):
     lasting: bool = False
     networks_are_made: bool = False
     held: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    connected: Mapping[str, str] = field(default_factory=dict)
+    connected: Callable[[], Mapping[str, str]] = dict
     served: frozenset[tuple[str, int]] = frozenset()
 
 

@@ -236,12 +236,13 @@ def _leased(site: Site, host: Host, nic: GuestNic, network: Network | None) -> t
 
 def _mtu(host: Host, nic: GuestNic, observed: HostState | None) -> int:
     """Of a guest's NIC: of the bridge, else of the NIC below it, as declared or as it was found."""
-    seen = {name: link.mtu for name, link in observed.links.items()} if observed else {}
+    seen = observed.links if observed is not None else {}
     if nic.shared_nic is not None:
-        return host.nics[nic.shared_nic].mtu or seen.get(nic.shared_nic, ETHERNET_MTU)
+        found = seen.get(nic.shared_nic)
+        return host.nics[nic.shared_nic].mtu or (found.mtu if found is not None else ETHERNET_MTU)
     if nic.bridge is None:
         virtual = host.virtual_networks.get(nic.virtual_network) if nic.virtual_network else None
         return (virtual.mtu if virtual is not None else None) or ETHERNET_MTU
     bridge = host.bridges[nic.bridge]
-    below = [x.mtu or seen.get(x.name) for x in host.uplink_nics(bridge)]
+    below = (x.mtu or (seen[x.name].mtu if x.name in seen else 0) for x in host.uplink_nics(bridge))
     return bridge.mtu or next(filter(None, below), ETHERNET_MTU)

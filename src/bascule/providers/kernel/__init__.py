@@ -15,6 +15,8 @@ from bascule.providers.kernel.diff import steps
 from bascule.providers.plain import PlainProvider
 from bascule.providers.protocol import Merged, PlanInputs, ThreeWay, Wanted
 
+OWN = ("links", "routes", "rules", "lost_rules", "neighbours", "sysctls")  # fields of a state
+
 
 class KernelProvider(PlainProvider):
     """Its part stands flat in the state, since everything reads it."""
@@ -31,9 +33,7 @@ class KernelProvider(PlainProvider):
 
     def with_part(self, state: HostState, part: Any) -> HostState:
         """The state with the links, routes, rules and parameters of another one."""
-        names = ("links", "routes", "rules", "lost_rules", "neighbours", "sysctls")
-        own = {name: getattr(part, name) for name in names}
-        return replace(state, **own)
+        return replace(state, **{name: getattr(part, name) for name in OWN})
 
     def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
         """What the target has laid out."""
@@ -53,8 +53,9 @@ class KernelProvider(PlainProvider):
         return replace(site, guests=guests)
 
     def diff(self, before: HostState, after: HostState) -> Iterable[Step]:
-        """The steps of ``ip``, ``bridge`` and ``sysctl``."""
-        return steps(before, after)
+        """The steps of ``ip``, ``bridge`` and ``sysctl``: none for a host that is as it shall be, seen at one look."""
+        same = all(getattr(before, name) == getattr(after, name) for name in OWN)
+        return () if same else steps(before, after)
 
     def merge(self, change: ThreeWay) -> Merged:
         """Facet by facet, link by link."""

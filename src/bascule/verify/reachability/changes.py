@@ -111,12 +111,11 @@ def _flows_after(now: HostNetwork, wanted: HostState) -> dict[str, tuple[LoadedR
 def what_changes(site: Site, host: Host, now: HostNetwork, wanted: HostState) -> ReachChange:
     """The pairs that are opened and closed; of whom nothing is known before or after, nothing is said."""
     topology = Topology.of(site)
-    before, after = (
-        host_to_ask(network, host.name, "this host", site, host, topology=topology)
-        for network in (now, after_change(now, wanted))
-    )
+    before = host_to_ask(now, host.name, "this host", site, host, topology=topology)
     if sum(1 for party in before.known.values() if party.addresses) < 2:
         return ReachChange(opens=(), closes=())  # there is nobody to ask for
+    then = after_change(now, wanted)
+    after = host_to_ask(then, host.name, "this host", site, host, topology=topology)
     services = services_of(site)
     was, becomes = PairQuestions((before,), services), PairQuestions((after,), services)
     apart = [SeparateSegments(one) for one in (before, after)]
