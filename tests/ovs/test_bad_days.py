@@ -6,8 +6,8 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +23,7 @@ from bascule.providers.ovs.effects import IDLE_S
 from bascule.providers.ovs.observe import observe
 from bascule.providers.ovs.state import BridgeRow, InterfaceRow, PortRow, SwitchState
 from bascule.providers.ovs.transaction import transaction
-from bascule.system import openvswitch
+from bascule.system import clock, openvswitch
 from bascule.system.openvswitch import ask
 from bascule.twin import openvswitch as twin
 from bascule.twin.openvswitch import FOLDERS, SCHEMA, start
@@ -156,13 +156,26 @@ def test_a_data_base_that_is_stopped_is_named_at_once(base: tuple[str, int]) -> 
     assert time.monotonic() - begun < openvswitch.ANSWER_S
 
 
-def test_a_data_base_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openvswitch, "ANSWER_S", 1)
-    with socket.socket(socket.AF_UNIX) as door:
-        door.bind(f"{tmp_path}/db.sock")
-        door.listen()
-        with pytest.raises(CommandFailed, match="cannot be asked: no answer within 1 s"):
+SILENT = "import socket, sys, time; s = socket.socket(1); s.bind(sys.argv[1]); s.listen(); print(1, flush=True); {}"
+
+
+@pytest.mark.parametrize("does", ["time.sleep(60)", "exec('while True: pass')"])
+def test_a_data_base_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, does: str) -> None:
+    """One who does nothing is given up, and one who works is waited for; who waits says so."""
+    monkeypatch.setattr(openvswitch, "ANSWER_S", 1.5)
+    monkeypatch.setattr(openvswitch, "MOST_S", 3.0)
+    told: list[str] = []
+    monkeypatch.setattr(clock, "_watching", [told.append])
+    words = (sys.executable, "-c", SILENT.format(does), f"{tmp_path}/db.sock")
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as silent:
+        assert silent.stdout is not None
+        silent.stdout.readline()
+        begun = time.monotonic()
+        with pytest.raises(CommandFailed, match=r"cannot be asked: no answer within \d s"):
             observe(f"{tmp_path}/db.sock")
+        silent.kill()
+    assert (time.monotonic() - begun > 3.0) == ("while" in does)
+    assert told == [f"waiting for the answer of Open vSwitch at {tmp_path}/db.sock"]
 
 
 def test_what_came_or_went_since_it_was_read_is_named(base: tuple[str, int]) -> None:
@@ -293,6 +306,25 @@ def test_what_a_killed_ovs_vswitchd_leaves_goes_with_the_change(lab: Lab, tmp_pa
     there = {line.split()[0] for line in bed.ip("-br link").splitlines()}
     assert there & {"ovs0", "ovs3"} == set()
     assert [line for line in difference(before, bed.raw()) if "ovs-netdev" not in line and "PROMISC" not in line] == []
+
+
+def test_a_tap_of_somebody_elses_under_the_name_of_one_that_was_left_stays(lab: Lab, tmp_path: Path) -> None:
+    """Nobody holds it, as nobody holds what a killed ovs-vswitchd left; but it is not the link that the change made."""
+    bed = switched(lab, tmp_path)
+    assert bed.apply("--no-confirm").returncode == 0
+    end(bed, "ovs-vswitchd")
+    bed.ip("link del ovs3")
+    bed.ip("tuntap add dev ovs3 mode tap")
+    bed.ip("link set ovs3 up")
+    theirs = bed.ip("-br link show ovs3")
+    assert bed.run("undo").returncode == 1
+    for daemon in start(bed.host, tmp_path / "ovs"):
+        lab.keep(daemon.stop)
+    back = bed.run("undo")
+    assert back.returncode == 0, back
+    assert "ovs3 is another link than the one that the change made, and stays" in back.stdout + back.stderr
+    assert bed.ip("-br link show ovs3") == theirs
+    assert "ovs0" not in bed.ip("-br link")
 
 
 def end(bed: Bed, program: str) -> None:

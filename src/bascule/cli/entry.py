@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import errno
+import functools
 import gc
 import json
 import os
@@ -21,6 +22,7 @@ import click
 from bascule.cli.common import say, to_stdout, width
 from bascule.cli.show.output_style import begin
 from bascule.errors import BasculeError, NotPermitted, Problem, UsageFault
+from bascule.system.clock import watch_waits
 from bascule.system.disk.files import STDOUT
 
 # between two looks for cyclic garbage; a large host is some 100,000 objects that stay, and Python's own 700 would have
@@ -57,6 +59,7 @@ def run(group: click.Command) -> NoReturn:
     gc.set_threshold(ALLOCATIONS)
     _fill_closed()
     begin()
+    watch_waits(functools.cache(say))  # each once
     if (columns := width()) < CLICK_COLUMNS:
         group.context_settings["terminal_width"] = columns - 2
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:

@@ -12,6 +12,21 @@ def unseen(_: str) -> None:
     """Progress that nobody watches."""
 
 
+SOON_S = 1.0  # what takes longer is told
+_watching: list[Progress] = []
+
+
+def watch_waits(tell: Progress) -> None:
+    """Who is told what this process waits for, where that takes longer than a second."""
+    _watching[:] = [tell]
+
+
+def still_waiting(words: str) -> None:
+    """Say what is waited for."""
+    for tell in _watching:
+        tell(words)
+
+
 class Clock:
     """Laps by name, in seconds; ``progress`` is told the name of each lap when it begins."""
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bascule.errors import CommandFailed
+from bascule.system.clock import SOON_S, still_waiting
 from bascule.system.net.netns import Namespace, is_machines_own
 from bascule.system.run import run_all
 
@@ -22,7 +23,9 @@ OFCTL = ("ovs-ofctl", "-O", "OpenFlow14", "--names")
 HIDDEN = "table_id=254"  # Open vSwitch's own rules
 LEARNS = "priority=0,actions=NORMAL"
 _COUNTERS = re.compile(r"(duration|n_packets|n_bytes)=[^,]*, ")
-ANSWER_S = 10.0  # how long the database may take for an answer
+ANSWER_S = 4.0  # how long somebody may give no answer and do nothing
+UNSEEN_S = 10.0  # how long, where his process is not seen
+MOST_S = 60.0  # how long he may work on one
 LOOK_S = 0.5  # between two looks at whether ovs-vswitchd works
 DEAF_S = 5.0  # how long it may neither work nor answer
 STOPPED = "Tt"  # the state of a process that a signal or a debugger holds (proc_pid_stat(5))
@@ -35,7 +38,8 @@ USUAL = f"{RUN}/db.sock"
 
 def ask(path: str, parameters: list[Any], *, wait_s: float = 0.0) -> list[dict[str, Any]]:
     """The results of one transaction, which itself waits ``wait_s`` at most. Raises OSError, ValueError."""
-    results: list[dict[str, Any]] = _call(path, "transact", parameters, ANSWER_S + wait_s)
+    results: list[dict[str, Any]]
+    (results,) = _calls(path, [("transact", parameters)], wait_s=wait_s)
     return results
 
 
@@ -59,16 +63,13 @@ def refused_links(path: str, number: int, *, wait_s: float) -> dict[str, str] | 
 
 def switch_ports(namespace: Namespace | None) -> dict[str, str]:
     """The bridge of each port; none where nobody is, or he cannot be asked."""
-    found = daemons(namespace)
-    if found is None:
-        return {}
-    tables = (_select("Bridge", ["name", "ports"]), _select("Port", ["_uuid", "name"]))
-    try:
-        bridges, ports = (each["rows"] for each in ask(found.socket, ["Open_vSwitch", *tables]))
-    except (OSError, ValueError):
-        return {}
-    names = {row["_uuid"][1]: row["name"] for row in ports}
-    return {names[uuid]: row["name"] for row in bridges for uuid in _uuids(row["ports"])}
+    with contextlib.suppress(OSError, ValueError):
+        found = daemons(namespace)
+        tables = (_select("Bridge", ["name", "ports"]), _select("Port", ["_uuid", "name"]))
+        bridges, ports = (each["rows"] for each in ask(found.socket, ["Open_vSwitch", *tables])) if found else ((), ())
+        names = {row["_uuid"][1]: row["name"] for row in ports}
+        return {names[uuid]: row["name"] for row in bridges for uuid in _uuids(row["ports"])}
+    return {}
 
 
 def tree_states(namespace: Namespace | None) -> Iterator[tuple[str, str, str]]:
@@ -96,18 +97,19 @@ def _call(path: str, method: str, parameters: list[Any], within_s: float | None 
     return _calls(path, [(method, parameters)], within_s)[0]
 
 
-def _calls(path: str, asked: Sequence[tuple[str, list[Any]]], within_s: float | None = None) -> list[Any]:
+def _calls(
+    path: str, asked: Sequence[tuple[str, list[Any]]], within_s: float | None = None, *, wait_s: float = 0.0
+) -> list[Any]:
     """The answers to several questions, asked at once."""
     with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as door:
-        limit_s = ANSWER_S if within_s is None else within_s
-        door.settimeout(limit_s)
+        door.settimeout(UNSEEN_S if within_s is None else within_s)
         door.connect(path)
         texts = (json.dumps({"method": method, "params": words, "id": at}) for at, (method, words) in enumerate(asked))
         door.sendall("".join(texts).encode())
         answers: list[Any] = []
         decoder, text = json.JSONDecoder(), b""
         while len(answers) < len(asked):
-            _await_answer(door, limit_s)
+            _await_answer(door, within_s, wait_s)
             received = door.recv(1 << 20)
             if not received:
                 raise ConnectionResetError("it hung up")
@@ -124,14 +126,26 @@ def _calls(path: str, asked: Sequence[tuple[str, list[Any]]], within_s: float | 
     return [one["result"] for one in answers]
 
 
-def _await_answer(door: socket.socket, limit_s: float) -> None:
-    """Until there is something to read. Raises OSError where nothing comes, at once where nobody can say it."""
-    end = time.monotonic() + limit_s
-    while not select.select([door], [], [], min(LOOK_S, max(0.0, end - time.monotonic())))[0]:
-        if _is_stopped(_peer(door)):
+def _await_answer(door: socket.socket, within_s: float | None, wait_s: float = 0.0) -> None:
+    """Until there is something to read. Raises OSError where nothing comes, at once where nobody can say it.
+
+    While he works he is waited for, or ``within_s`` at most; ``wait_s`` is what he was asked to wait himself.
+    """
+    begun = active = time.monotonic()
+    peer = struct.unpack("3i", door.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    pid, told, worked = str(peer[0] or ""), False, [""]  # 0 where it is not seen (unix(7))
+    limit_s = within_s if within_s is not None else wait_s + (ANSWER_S if _status(pid) else UNSEEN_S)
+    while not select.select([door], [], [], min(LOOK_S, limit_s))[0]:
+        now, status = time.monotonic(), _status(pid)
+        if _is_stopped(pid):
             raise ConnectionRefusedError(f"its process {HELD}")
-        if time.monotonic() >= end:
-            raise TimeoutError(f"no answer within {limit_s:.0f} s")
+        if within_s is None and now - begun < wait_s + MOST_S and (status[:1] != ["S"] or status[11:13] != worked):
+            worked, active = status[11:13], now if status else active
+        if now - active >= limit_s:
+            raise TimeoutError(f"no answer within {now - begun:.0f} s")
+        if now - begun > wait_s + SOON_S and not told:
+            told = True
+            still_waiting(f"waiting for the answer of Open vSwitch at {door.getpeername()}")
 
 
 class Daemons(NamedTuple):
@@ -198,12 +212,6 @@ def _status(pid: str) -> list[str]:
 
 def _is_stopped(pid: str) -> bool:
     return any(state in STOPPED for state in _status(pid)[:1])
-
-
-def _peer(door: socket.socket) -> str:
-    """The process at the other end; "" where it is not seen (unix(7))."""
-    pid, _, _ = struct.unpack("3i", door.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
-    return str(pid) if pid > 0 else ""
 
 
 def _in_time(found: Daemons, ask_for: Callable[[float], Any]) -> bool:
@@ -298,13 +306,10 @@ def forwarding(namespace: Namespace | None = None) -> Iterator[tuple[str, str, i
     found = daemons(namespace)
     if found is None or not found.control:
         return
-    tables = (
-        ("Bridge", ["name", "ports"]),
-        ("Port", ["_uuid", "interfaces"]),
-        ("Interface", ["_uuid", "name", "ofport"]),
-    )
+    of_ports, of_links = ["_uuid", "interfaces"], ["_uuid", "name", "ofport"]
+    tables = (_select("Bridge", ["name", "ports"]), _select("Port", of_ports), _select("Interface", of_links))
     try:
-        rows = ask(found.socket, ["Open_vSwitch", *(_select(table, columns) for table, columns in tables)])
+        rows = ask(found.socket, ["Open_vSwitch", *tables])
         bridges, ports, interfaces = (each["rows"] for each in rows)
         own = {row["_uuid"][1]: (str(row["ofport"]), row["name"]) for row in interfaces}
         below = {row["_uuid"][1]: [own[uuid] for uuid in _uuids(row["interfaces"])] for row in ports}

@@ -21,7 +21,7 @@ from bascule.model.values import IfName
 from bascule.model.volatile import Lifetime
 from bascule.plan.address_migration import gone_back_to, in_places_of_their_own, newest_first, route_by
 from bascule.providers.kernel.kept_words import facet_words, value_words
-from bascule.providers.kernel.settling import is_out_of_reach, slot, way_with
+from bascule.providers.kernel.settling import is_another, is_out_of_reach, slot, way_with
 from bascule.providers.merging import merge_mapping
 from bascule.providers.protocol import Merged, ThreeWay
 
@@ -117,6 +117,9 @@ class _Merge(Struct, kw_only=True):
                     self.kept.append(f"{name} is new and loses its bridge {seen.master}, which is removed")
                 else:
                     self.kept.append(f"{name} is new" + (f", a port of {seen.master}" if seen.master else ""))
+                yield name, seen
+            elif seen is not None and is_another(self._after().links.get(name, self.wanted.links[name]), seen):
+                self.kept.append(f"{name} is another link than the one that the change made, and stays")
                 yield name, seen
             elif seen is not None:
                 self._lost_with(seen)

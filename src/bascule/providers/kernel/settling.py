@@ -74,3 +74,13 @@ def is_out_of_reach(
     gateway = ip_address(route.gateway)
     left = (ip_interface(a.ip) for a in getattr(links.get(IfName(route.dev)), "addresses", ()))
     return any(gateway in one.network for one in gone) and not any(gateway in one.network for one in left)
+
+
+def is_another(made: Link, seen: Link) -> bool:
+    """Whether somebody has made a link of another kind under the name of one that has gone.
+
+    A switch that somebody keeps is seen as a tap where he has ended: it has its MAC, and its number in the kernel.
+    """
+    if isinstance(seen.options, type(made.options)):
+        return False
+    return seen.mac is None or made.mac != seen.mac or made.facts.index not in {0, seen.facts.index}

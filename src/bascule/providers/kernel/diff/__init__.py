@@ -128,8 +128,11 @@ def _is_makeable(link: Link) -> bool:
 
 
 def _is_orphan(link: Link) -> bool:
-    """A tap that stays though nobody holds it, as an ovs-vswitchd that was killed leaves those of its bridges."""
-    return isinstance(link.options, Tap) and link.options.persist and link.up and not link.facts.carrier
+    """A tap that stays though nobody holds it, as an ovs-vswitchd that was killed leaves those of its bridges.
+
+    Only a way back does without a tap that is there, and only if its change had it made (see ``merge``).
+    """
+    return isinstance(link.options, Tap) and link.options.persist and not link.facts.carrier
 
 
 def _is_second_end(link: Link, links: Mapping[IfName, Link]) -> bool:
