@@ -229,7 +229,12 @@ def parse_span(text: str, highest: int, *, always: bool = False) -> str:
     return str(numbers[0]) if numbers[0] == numbers[1] and not always else f"{numbers[0]}-{numbers[1]}"
 
 
+NUMBERS = re.compile(r"(\d+)")
+
+
 @lru_cache(maxsize=1 << 16)  # the same names stand in many lines
-def natural(name: str) -> tuple[tuple[int, str], ...]:
-    """An order in which eth2 comes before eth10."""
-    return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name))
+def natural(name: str) -> tuple[str | int, ...]:
+    """An order in which eth2 comes before eth10: texts and the numbers between them, in turn."""
+    parts: list[str | int] = [*NUMBERS.split(name)]
+    parts[1::2] = map(int, parts[1::2])
+    return tuple(parts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import chain
 from typing import TypeVar
 
@@ -155,21 +156,25 @@ def folded_by_place(
     lines of files. Names are ranges in their natural order; MACs, which are many, are dots.
     """
     groups: dict[tuple[str, ...], list[int]] = {}
-    pieces = {cell: _PIECES.split(cell) for cell in {*chain.from_iterable(rows)}}
-    shapes = {cell: _LINE_OF_FILE.sub(_LINE, _THING.join(some[::2])) for cell, some in pieces.items()}
     for place, row in enumerate(rows):
-        groups.setdefault(tuple(shapes[cell] for cell in row), []).append(place)
-    values = {cell: some[1::2] for cell, some in pieces.items()}
+        groups.setdefault(tuple(_parted(cell)[0] for cell in row), []).append(place)
     found: list[tuple[tuple[str, ...], tuple[int, ...]]] = []
     for places in groups.values():
         some = sorted((rows[place] for place in places), key=lambda row: natural(row[0]))
-        varying = [list(zip(*(values[cell] for cell in cells), strict=True)) for cells in zip(*some, strict=True)]
+        varying = [list(zip(*(_parted(cell)[1] for cell in cells), strict=True)) for cells in zip(*some, strict=True)]
         if len(places) >= FOLD_FROM and all(map(_are_in_order, chain.from_iterable(varying))):
             cells = zip(zip(*some, strict=True), varying, strict=True)
             found.append((tuple(_in_one(each, those, most) for each, those in cells), tuple(places)))
         else:
             found += [(rows[place], (place,)) for place in places]
     return sorted(found, key=lambda one: one[1][0])
+
+
+@lru_cache(maxsize=1 << 16)  # what is said of a link is said in each stage of a plan
+def _parted(cell: str) -> tuple[str, tuple[str, ...]]:
+    """What a cell says of whatever thing, and what varies in it."""
+    pieces = _PIECES.split(cell)
+    return _LINE_OF_FILE.sub(_LINE, _THING.join(pieces[::2])), tuple(pieces[1::2])
 
 
 def _are_in_order(values: Sequence[str]) -> bool:
