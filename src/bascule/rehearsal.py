@@ -110,7 +110,7 @@ def in_the_twin(
     clock.lap("building the twin")
     states = {name: one.observed for name, one in found.items()}
     site = with_macs(site, {ip: mac for one in found.values() for ip, mac in one.macs.items()})
-    declared, site = site, in_userspace(with_neighbours(site, states.values()))
+    declared, site = site, _without_slots(in_userspace(with_neighbours(site, states.values())))
     with Twin.raise_(site, hosts=names, observed=states, guests=backend) as twin:
         clock.lap("applying the plan")
         hosts = {name: LiveHost(twin.host(name)) for name in names}
@@ -162,6 +162,15 @@ def in_the_twin(
             "notes": tuple(twin.notes),
             "timings": clock.laps,
         }
+
+
+def _without_slots(site: Site) -> Site:
+    """The site without ``path:`` of its NICs: those of a twin sit on no bus."""
+    hosts = {
+        name: replace(host, nics={one: replace(nic, path=None) for one, nic in host.nics.items()})
+        for name, host in site.hosts.items()
+    }
+    return replace(site, hosts=hosts)
 
 
 def _judged(site: Site, domain: ProbeDomain, models: Sequence[AskedHost]) -> tuple[Outcome, ...]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from bascule.errors import BasculeError
+from bascule.host import identity
 from bascule.host.identity import require_here
 from bascule.providers.observe import observe
 from bascule.site import parse
@@ -37,7 +39,7 @@ OTHERS = {  # and what is said of it
     "one NIC that many have": ("other", ETH0 % "", "kvm", "the NIC name eth0 alone proves nothing"),
     "no NIC at all": ("other", "", "kvm", "it is called 'kvm', not 'other'"),
     "another MAC": ("other", ETH0 % ELSEWHERE, "kvm", "no NIC here is 02:00:00:00:00:99 (eth0 in the file), eth0"),
-    "another path": ("other", ETH0 % ", path: '0000:03:00.0'", "kvm", "no NIC here is 0000:03:00.0"),
+    "another path": ("other", ETH0 % ", path: '0000:03:00.0'", "kvm", "no NIC here is pci-0000:03:00.0"),
     "one of two NICs": ("other", (ETH0 % "") + ", eth7: {network: office}", "kvm", "there is no eth7 here"),
     "all NICs, but one with another MAC": ("other", (ETH0 % ELSEWHERE) + ", eth1: {network: office}", "kvm", "no NIC"),
     "a name that nobody gave": ("localhost", ETH0 % "", "localhost", "it has no name"),
@@ -69,6 +71,48 @@ def test_nothing_says_so(shared_host: Field, what: str) -> None:
     said = refusal(shared_host, *case)
     assert words in said
     assert "--here" in said
+
+
+TWINS = "  kvm.b.example:\n    nics: {eth0: {network: office%s}}\n"
+
+
+@pytest.mark.parametrize(
+    ("hostname", "pin", "words"),
+    [
+        ("kvm", "", "it is called 'kvm', as 'kvm.b.example' of the file may be, too; the NIC name eth0"),
+        ("kvm.b.example", "", "it is called 'kvm.b.example', not 'kvm.a.example'; the file has that host, too"),
+        ("KVM.a.example", "", ""),
+        ("kvm", HERE, ""),
+    ],
+)
+def test_d03_a_name_without_its_domain_is_no_proof_where_the_file_has_it_twice(
+    shared_host: Field, hostname: str, pin: str, words: str
+) -> None:
+    said = refusal(shared_host, "kvm.a.example", ETH0 % pin, hostname, more=TWINS % "")
+    assert words in said
+    assert bool(said) is bool(words)
+
+
+def test_d03_what_the_file_of_names_has_is_compared(
+    shared_host: Field, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a DHCP client named the machine, or somebody did for a while (hostnamectl(1): transient)."""
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/hostname").write_text("# of the installer\nother.example\n")
+    monkeypatch.setattr(identity, "_ROOT", str(tmp_path))
+    said = refusal(shared_host, "other", ETH0 % "", "dhcp-17")
+    assert "it is called 'dhcp-17' (/etc/hostname has 'other.example'), not 'other'" in said
+    assert identity.name_for_site(str(tmp_path)) == "other"
+
+
+def test_d03_a_slot_is_compared_as_lspci_or_udev_write_it(shared_host: Field) -> None:
+    """A NIC that sits elsewhere is another, whatever the host is called; of a twin's NICs nobody asks."""
+    path = shared_host.site(SITE % ("kvm", ETH0 % ", path: '03:00.0'", ""))
+    done = shared_host.bascule("plan", path)
+    assert done.returncode == 1
+    assert "error[NIC-OTHER]: 'eth0' sits at no bus on this host, the file pins pci-0000:03:00.0" in done.stderr
+    path = shared_host.site(SITE % ("elsewhere", ETH0 % ", path: '03:00.0'", ""))
+    assert shared_host.bascule("rehearse", path, "--no-picture").returncode == 0
 
 
 def test_all_of_its_nics_are_no_proof_where_the_machine_is_another_host_of_the_file(shared_host: Field) -> None:

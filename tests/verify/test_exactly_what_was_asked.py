@@ -108,7 +108,7 @@ def test_what_the_file_wants_is_told_on_a_machine_that_is_only_called_so(
 ) -> None:
     """Its NICs are not here: the question is about the file, and not about this machine."""
     monkeypatch.setenv("BASCULE_STATE_DIR", str(tmp_path))
-    monkeypatch.setattr("bascule.host.identity.is_called", lambda _: True)
+    monkeypatch.setattr("bascule.host.identity._is_named", lambda site, host: True)
     site = tmp_path / "site.yaml"
     site.write_text(
         """\

@@ -15,6 +15,8 @@ from bascule.system.net.links import link_names
 
 NAMELESS = {"", "(none)", "localhost"}  # what the kernel and distributions call a machine that nobody has named
 
+_ROOT = "/"
+
 
 def own_name() -> str:
     """What this machine calls itself, without its domain; empty where nobody gave it a name."""
@@ -22,19 +24,49 @@ def own_name() -> str:
     return "" if name.lower() in NAMELESS else name
 
 
-def is_called(host: str) -> bool:
+def _is_called(host: str) -> bool:
     """Whether this machine is called as a host of a file, either with its domain or without; case does not matter."""
-    full, name, wanted = os.uname().nodename.lower(), own_name().lower(), host.lower()
+    full, name, wanted = os.uname().nodename.lower().rstrip("."), own_name().lower(), host.lower()
     if not name:
         return False
     return wanted in {full, name, name_for_site().lower()} or ("." not in full and wanted.partition(".")[0] == name)
 
 
+def _called_here(site: Site) -> list[Host]:
+    """The hosts of a file that this machine is called as: the one of its whole name, or all of its name alone."""
+    found = [host for host in site.hosts.values() if _is_called(host.name)]
+    full = os.uname().nodename.lower().rstrip(".")
+    return [host for host in found if host.name.lower() == full] or found
+
+
+def _is_named(site: Site, host: Host) -> bool:
+    """Whether the machine's name says that it is this host, and no other of the file."""
+    return _called_here(site) == [host]
+
+
+def _names_compared(host: Host, others: Sequence[str]) -> str:
+    if not own_name():
+        return "it has no name"
+    name = os.uname().nodename
+    if _is_called(host.name):
+        return f"it is called '{name}', as '{others[0]}' of the file may be, too"
+    static = _static_name(_ROOT)
+    mine = static.partition(".")[0].lower() == host.name.partition(".")[0].lower()
+    kept = f" (/etc/hostname has '{static}')" if mine and static.lower() != name.lower() else ""
+    return f"it is called '{name}'{kept}, not '{host.name}'" + ("; the file has that host, too" if others else "")
+
+
 def name_for_site(root: str | None = None) -> str:
     """What this machine, or the one whose files lie below ``root``, is called in a site file that is made of it."""
-    text = own_name() if root is None else next(iter(_lines(Path(root, "etc/hostname"))), "").strip().partition(".")[0]
+    text = own_name() if root is None else _static_name(root).partition(".")[0]
     label = "".join(ch for ch in text if ch.isascii() and (ch.isalnum() or ch in "-_"))
     return label.lstrip("-_")[:63] or "host"
+
+
+def _static_name(root: str) -> str:
+    """The name that the file of names gives (hostname(5)), empty where there is none."""
+    lines = (line.strip() for line in _lines(Path(root, "etc/hostname")))
+    return next((line for line in lines if line and line[0] != "#"), "")
 
 
 def _lines(path: Path) -> list[str]:
@@ -74,12 +106,10 @@ def compare(site: Site, host: Host, state: HostState) -> HostMatch:
     # with all that plans, which whoever wants a name needs not
     from bascule.plan.target.hardware import hardware_by_mac, pinned_link
 
-    name = own_name()
-    if is_called(host.name):
-        return HostMatch(host.name, f"it is called '{name}'", ())
-    others = [other for other in site.hosts if other != host.name and is_called(other)]
-    called = "; the file has that host, too" if others else ""
-    compared = [f"it is called '{name}', not '{host.name}'{called}" if name else "it has no name"]
+    if _is_named(site, host):
+        return HostMatch(host.name, f"it is called '{own_name()}'", ())
+    others = [other.name for other in _called_here(site) if other is not host]
+    compared = [_names_compared(host, others)]
     found, by_mac = 0, hardware_by_mac(state)
     for nic in host.nics.values():
         pin, link = nic.mac or nic.path, pinned_link(nic, state, by_mac)
@@ -102,7 +132,7 @@ def compare(site: Site, host: Host, state: HostState) -> HostMatch:
 
 def is_here(site: Site, host: Host, look: Callable[[], HostState]) -> bool:
     """Whether this machine is that host; ``look`` is asked for its links where only they can say so."""
-    if is_called(host.name):
+    if _is_named(site, host):
         return True
     pinned = any(nic.mac or nic.path for nic in host.nics.values())
     may_be = pinned or (len(host.nics) > 1 and link_names().issuperset(host.nics))
@@ -114,7 +144,7 @@ def require_here(site: Site, host: Host, look: Callable[[], HostState]) -> None:
 
     ``look`` is asked for the machine's links where its name does not say so.
     """
-    if is_called(host.name):
+    if _is_named(site, host):
         return
     state = look()
     found = compare(site, host, state)
@@ -161,7 +191,7 @@ def choose_host(site: Site, name: str | None) -> Host:
                 Problem(code="HOST", message=f"the site file has no host '{name}'", hint=f"it has: {known}")
             )
         return site.hosts[name]
-    called = [host for host in site.hosts.values() if is_called(host.name)]
+    called = _called_here(site)
     if len(called) == 1:
         return called[0]
     refuse_without_hosts(site)

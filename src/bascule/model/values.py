@@ -75,6 +75,13 @@ def parse_label(text: str) -> str:
     return text
 
 
+def id_path(text: str) -> str:
+    """A PCI address, as lspci(8) prints it with or without its domain, as udev's ID_PATH; other words as they are."""
+    if not re.fullmatch(r"([0-9a-f]{4,}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", text):
+        return text
+    return f"pci-{text}" if text.count(":") > 1 else f"pci-0000:{text}"
+
+
 def is_onlink(gateway: IpAddress, addresses: Iterable[IpInterface]) -> bool:
     """Whether a router must be taken for a neighbour though no prefix of the link holds it.
 

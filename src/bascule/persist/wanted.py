@@ -136,7 +136,7 @@ def declared_state(site: Site, host: Host) -> HostState:
             options=Physical(),
             mac=nic.mac,
             addrgenmode="eui64" if nic.has_address or nic.name in handing else "none",
-            facts=LinkFacts(permanent_mac=nic.mac),
+            facts=LinkFacts(permanent_mac=nic.mac, bus=nic.path or ""),
         )
         for nic in host.nics.values()
     ]

@@ -17,7 +17,7 @@ from bascule.model.links.mirror import Mirror
 from bascule.model.links.wake_on_lan import in_order
 from bascule.model.network_mtus import with_network_mtus
 from bascule.model.site_place import SitePlace, SiteSource
-from bascule.model.values import IfName, IpInterface, Mac, derive_guest_mac, derive_tap
+from bascule.model.values import IfName, IpInterface, Mac, derive_guest_mac, derive_tap, id_path
 from bascule.site import document as d
 from bascule.site.checks.access import asked, service_of
 from bascule.site.checks.forwards import flow_ends
@@ -149,7 +149,7 @@ class _Builder:
         if nic.switch:
             switch = links.SwitchPort(name=nic.switch.name, port=nic.switch.port, place=self.at((*path, "switch")))
         wol = in_order(nic.wol) if nic.wol else None
-        return links.Nic(path=nic.path, wol=wol, switch=switch, **self.shared(name, nic, path))
+        return links.Nic(path=nic.path and id_path(nic.path), wol=wol, switch=switch, **self.shared(name, nic, path))
 
     def bond(self, name: IfName, bond: d.Bond, path: Path) -> links.Bond:
         return links.Bond(

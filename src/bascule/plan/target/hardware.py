@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 
 from bascule.errors import BasculeError, Problem
 from bascule.model.host_links import Nic
 from bascule.model.site import Host
 from bascule.model.state import DIES_WITH_ITS_PARENT, HostState, Link
 from bascule.model.values import Mac
+
+_BUSES = {"pci", "platform"}  # whose names are the whole of an ID_PATH; of virtio or USB it is the card's above them
 
 
 def find_nics(host: Host, observed: HostState) -> None:
@@ -59,14 +62,20 @@ def _problem(nic: Nic, observed: HostState, by_mac: Mapping[Mac, Sequence[Link]]
             place=nic.place,
             hint=f"{_have(observed)}; is this the host that the file means?",
         )
-    if nic.mac is not None and pinned is None:
-        return Problem(
-            code="NIC-OTHER",
-            message=f"'{nic.name}' has MAC {link.hardware_mac} on this host, the file pins {nic.mac}",
-            place=nic.place,
-            hint="was the card replaced? then write its new MAC into the file",
-        )
-    return None
+    if pinned is not None or not (nic.mac or nic.path):
+        return None
+    if not nic.mac and link.facts.bus.partition("/")[0] not in {"", *_BUSES}:
+        return None  # of what it is below, the kernel's list of links does not tell
+    has, pin, was = f"has MAC {link.hardware_mac}", nic.mac, "the card replaced? then write its new MAC into the file"
+    if not nic.mac:
+        has, pin = f"sits at {_slot(link) or 'no bus'}", nic.path
+        was = "the card moved, or another put in before it? then write where it sits now, or pin its MAC instead"
+    return Problem(
+        code="NIC-OTHER",
+        message=f"'{nic.name}' {has} on this host, the file pins {pin}",
+        place=nic.place,
+        hint=f"was {was}",
+    )
 
 
 def _have(observed: HostState) -> str:
@@ -93,8 +102,13 @@ def pinned_link(nic: Nic, observed: HostState, by_mac: Mapping[Mac, Sequence[Lin
     found = list(by_mac.get(nic.mac, ())) if nic.mac is not None else []
     if nic.path is not None:
         there = filter(_may_be_hardware, observed.links.values())
-        found += [link for link in there if link.facts.bus.endswith(nic.path)]
+        found += [link for link in there if fnmatchcase(_slot(link), nic.path)]  # as in a .link file, a pattern
     return min(found, key=lambda link: (link.name != nic.name, link.options.kind != ""), default=None)
+
+
+def _slot(link: Link) -> str:
+    """Where a NIC sits, as udev's ID_PATH says it of a card (systemd.net-naming-scheme(7))."""
+    return link.facts.bus.replace("/", "-", 1)
 
 
 def _may_be_hardware(link: Link) -> bool:
