@@ -15,6 +15,7 @@ from bascule.model.state_json import from_json, to_json
 from bascule.model.values import IfName
 from bascule.plan.diff import diff
 from bascule.providers.kernel.observe import read_link
+from bascule.site import parse
 from bascule.system.run import find_tool
 from tests.apply.hosts import wait_for
 from tests.real_hosts.field import ONE_NIC, Field
@@ -128,7 +129,7 @@ def test_d06_temporary_addresses_are_no_part_of_a_comparison() -> None:
 
 def test_d06_a_lease_of_dhcpv6_goes_along_and_back(real_host: Field) -> None:
     """The client asks from the bridge's link-local address, which is checked for duplicates first."""
-    field, path = real_host, real_host.site(IPV6)
+    field = real_host
     needed = {"dnsmasq": "a DHCPv6 server", "dhclient": "a DHCPv6 client"}
     for tool, words in needed.items():
         if shutil.which(tool) is None and not Path(f"/usr/sbin/{tool}").exists():
@@ -148,6 +149,11 @@ def test_d06_a_lease_of_dhcpv6_goes_along_and_back(real_host: Field) -> None:
         asked = field.run(*client, "eth0")
         leased = ipv6(field, "eth0")["lasting"]
         assert leased, asked.stderr
+        text = field.bascule("import").stdout  # 'address: dhcp' was said of the IPv4 address, and nothing of DHCPv6
+        nic = parse(text.encode(), "site.yaml").hosts["kvm"].nics[IfName("eth0")]
+        assert ([*map(str, nic.addresses)], nic.dhcp, str(nic.ipv6)) == (["192.168.1.10/24"], False, "dhcp")
+        assert field.document("plan", field.site(text))["changes"] == []
+        path = field.site(IPV6)
         done = field.bascule("apply", path, "--yes", "--confirm-within", "60s")
         assert done.returncode == 0, done.stderr
         assert "dhclient" in done.stdout

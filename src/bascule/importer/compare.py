@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from bascule.importer.words import route_words
 from bascule.model.dhcp.offers import Offer
-from bascule.model.host_links import Ipv6, PolicyRule
+from bascule.model.host_links import LISTENING, Ipv6, PolicyRule
 from bascule.model.links import BridgePort
 from bascule.model.state import DEFAULT_DST, HostState, Route
 from bascule.model.values import IfName, IpNetwork
@@ -66,15 +66,17 @@ def rule_subject(rule: PolicyRule) -> str:
 
 
 def without_leases(
-    kernel: NetworkConfig, files: NetworkConfig, asking: Container[IfName]
+    kernel: NetworkConfig, files: NetworkConfig, asking: Container[IfName], asking6: Container[IfName] = ()
 ) -> tuple[NetworkConfig, tuple[str, ...]]:
     """The kernel's configuration without what a DHCP client has put there, whatever it looks like, and what that is.
 
     dhclient writes its gateway as anybody would by hand, udhcpc its address as well: on a link that asks for a lease,
-    nobody wrote them who did not write them into the files. ``asking`` are the links on which a client runs.
+    nobody wrote them who did not write them into the files. ``asking`` are the links on which a client runs,
+    ``asking6`` those on which one of IPv6 alone does: its addresses show their end, those of IPv4 are none of its.
     """
     links, told = [], []
-    for name, have in kernel.links.items():
+    for name, seen in kernel.links.items():
+        have = replace(seen, ipv6=Ipv6.DHCP) if name in asking6 and seen.ipv6 in LISTENING else seen
         say = files.links.get(name, LinkConfig(name=name))
         if not (have.dhcp4 or say.dhcp4 or name in asking):
             links.append(have)

@@ -79,12 +79,14 @@ def _with_what_runs(files: Sources) -> Sources:
 
     links = files.state.links.values() if files.state is not None else ()
     leased = [one.name for one in links if any(a.dynamic and ":" not in a.ip for a in one.addresses)]
-    asking = frozenset(IfName(link) for client in dhcp_clients() for link in client.links)
+    clients = [(client, IfName(link)) for client in dhcp_clients() for link in client.links]
+    asking = frozenset(link for client, link in clients if not client.of_ipv6_alone)
     return replace(
         files,
         libvirt_rests=not may_be_here(),
         ebtables=_ebtables(files.state),
         asking=asking,
+        asking6=frozenset(link for client, link in clients if client.of_ipv6_alone),
         clientless=frozenset(leased) - asking - daemons_of(leased).keys(),
     )
 

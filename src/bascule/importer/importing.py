@@ -71,9 +71,9 @@ class Sources(Struct, frozen=True, kw_only=True):
     none, ``places`` is where files stand that count as others, ``unread`` is what configuration systems say of which
     there is no dialect. ``chosen`` says that the dialect is a choice among several, which the site file then repeats;
     ``why`` is the reason where nobody made it. ``libvirt_rests`` that libvirt's files are there and it does not answer.
-    ``asking`` are links with a DHCP client, ``clientless`` those with a lease for which none is seen. ``clients`` are
-    the files of DHCP clients, ``tables`` are the files that name routing tables, ``ebtables`` is what ebtables-save
-    prints, where nft shows less.
+    ``asking`` are links with a DHCP client, ``asking6`` those with one of IPv6 alone, ``clientless`` those with a lease
+    for which none is seen. ``clients`` are the files of DHCP clients, ``tables`` are the files that name routing
+    tables, ``ebtables`` is what ebtables-save prints, where nft shows less.
     """
 
     host: str
@@ -92,6 +92,7 @@ class Sources(Struct, frozen=True, kw_only=True):
     chosen: bool = False
     libvirt_rests: bool = False
     asking: frozenset[IfName] = frozenset()
+    asking6: frozenset[IfName] = frozenset()
     clientless: frozenset[IfName] = frozenset()
     ebtables: str = ""
 
@@ -115,7 +116,7 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
     unsure = _unsure(parsed, config) if sources.state is None else frozenset()  # the kernel knows its ports
     if sources.state is not None:
         running = running_config(sources.state, virtual.bridges)
-        kernel, leased = without_leases(running.config, config, sources.asking)
+        kernel, leased = without_leases(running.config, config, sources.asking, sources.asking6)
         notes += [*running.notes, *unsaid_at_ports(sources.state, sources.ebtables)]
         notes += without_client(sources.state, config, sources.clientless)
         others = (*others, *running.others, *leased)

@@ -30,6 +30,11 @@ class DhcpClient(Struct, frozen=True, kw_only=True):
         """As it is printed."""
         return self.daemon or f"{self.kind} (process {self.pid})"
 
+    @property
+    def of_ipv6_alone(self) -> bool:
+        """Whether it asks for no IPv4 lease (dhclient(8), dhcpcd(8))."""
+        return "-6" in self.argv
+
 
 class Handover(Struct, frozen=True, kw_only=True):
     """A client that continues with its lease on another link. ``argv`` is its command line on ``home``.
