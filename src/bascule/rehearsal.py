@@ -114,13 +114,13 @@ def in_the_twin(
     with Twin.raise_(site, hosts=names, observed=states, guests=backend) as twin:
         clock.lap("applying the plan")
         hosts = {name: LiveHost(twin.host(name)) for name in names}
-        looks = {name: partial(look, site, site.hosts[name], twin.host(name)) for name in names}
+        earlier = {name: found[name].earlier if name in found else NOTHING for name in names}
+        looks = {name: partial(look, site, site.hosts[name], twin.host(name), earlier[name]) for name in names}
 
         def prepared(name: str, state: HostState) -> PreparedPlan:
-            here = found.get(name)
-            line, earlier = (here.line, here.earlier) if here is not None else (None, NOTHING)
-            made = backend.by_libvirt
-            return prepare_from(site, site.hosts[name], state, line=line, earlier=earlier, networks_are_made=made)
+            line, made = found[name].line if name in found else None, backend.by_libvirt
+            own = site.hosts[name]
+            return prepare_from(site, own, state, line=line, earlier=earlier[name], networks_are_made=made)
 
         rules = {name: one.rules for name, one in found.items()}
         for name in names:
@@ -262,8 +262,8 @@ def known_here(site: Site, names: Sequence[str], *, here: bool) -> dict[str, Kno
     host = started_as_found(site, names, observe, here=here)
     if host is None:
         return {}
-    state = look(site, host)
     earlier = earlier_changes(site, host, state_folder())
+    state = look(site, host, earlier=earlier)
     rules = read_foreign_rules(state)
     line, macs = management(state), known_macs()
     return {host.name: KnownHost(observed=state, line=line, earlier=earlier, rules=rules, macs=macs)}

@@ -40,3 +40,32 @@ def test_isolation(real_host: Field) -> None:
     apply(field, ISOLATED)
     assert field.document("plan", field.site(BASE))["changes"] == []
     assert is_isolated(field)
+
+
+ROUTED = """\
+site: one
+networks: {office: {subnet: 192.168.1.0/24}}
+hosts:
+  kvm:
+    nics: {eth0: {network: office, address: 192.168.1.10/24, routes: [{to: 172.29.0.0/16, via: 192.168.1.7}]}}
+"""
+ON_A_BRIDGE = """\
+site: one
+networks: {office: {subnet: 192.168.1.0/24}}
+hosts:
+  kvm:
+    nics: {eth0: {network: office}}
+    bridges: {br0: {uplink: eth0, address: from-uplink}}
+"""
+
+
+def test_a_route_that_a_manager_set_again_by_our_file_does_not_move_to_a_bridge(real_host: Field) -> None:
+    """It moved with the first change, and the second plan removed it."""
+    field = real_host
+    apply(field, ROUTED)
+    field.ip("route replace 172.29.0.0/16 via 192.168.1.7 dev eth0 proto static")
+    apply(field, ON_A_BRIDGE)
+    assert "172.29.0.0/16" not in field.ip("route")
+    assert field.document("plan", field.site(ON_A_BRIDGE))["changes"] == []
+    assert field.bascule("undo", "--yes").returncode == 0
+    assert "172.29.0.0/16 via 192.168.1.7 dev eth0 proto static" in field.ip("route")

@@ -256,16 +256,16 @@ def _scope(site: Site, host: Host, place: StateDirectory, choice: DriverChoice) 
         site=site,
         host=host,
         parameters=lambda seen: _keys(site_as_it_runs(site, host, seen), host),
-        further=partial(_keys_that_go_back, site, host),
+        further=partial(_keys_that_go_back, site, host, earlier_changes(site, host, place)),
         state=place.state,
         driver=choice.driver,
         uri=choice.uri,
     )
 
 
-def look(site: Site, host: Host, namespace: Namespace | None = None) -> HostState:
+def look(site: Site, host: Host, namespace: Namespace | None = None, earlier: EarlierChanges = NOTHING) -> HostState:
     """What kernel and nft show of a host, with the kernel parameters that its plan looks at."""
-    back = partial(_keys_that_go_back, site, host)
+    back = partial(_keys_that_go_back, site, host, earlier)
     return look_at(ObserveScope(where=LiveHost(namespace), sysctls=_keys(site, host), further=back))
 
 
@@ -273,8 +273,11 @@ def _keys(site: Site, host: Host) -> tuple[str, ...]:
     return sysctl_keys(host, tuple(nic.tap for nic in site.guest_nics(host.name)))
 
 
-def _keys_that_go_back(site: Site, host: Host, seen: HostState) -> tuple[str, ...]:
-    """The parameters of links of ours that go, of the ports that get their addresses back, and what routing sets."""
+def _keys_that_go_back(site: Site, host: Host, earlier: EarlierChanges, seen: HostState) -> tuple[str, ...]:
+    """The parameters of links of ours that go, of the ports that get their addresses back, and what routing sets.
+
+    And those that an earlier change has set on links of others.
+    """
     going = sorted(outdated_links(site, host, seen, by_libvirt=False))
     bridges = [name for name in going if seen.links[name].is_bridge and seen.links[name].addresses]
     links = dict.fromkeys((*going, *(port.name for name in bridges for port in seen.ports(name))))
@@ -286,7 +289,7 @@ def _keys_that_go_back(site: Site, host: Host, seen: HostState) -> tuple[str, ..
         for link in known
         for key in (*slaac_keys(link), *speaker_keys(link), *(neighbour_keys("lo") if link == "default" else ()))
     )
-    return (*back, *forwarding_keys(host, seen.links))
+    return (*back, *earlier.parameters, *forwarding_keys(host, seen.links))
 
 
 def _guests_run(observed: HostState) -> bool:
@@ -310,7 +313,8 @@ def earlier_changes(site: Site, host: Host, place: StateDirectory) -> EarlierCha
     added = {link: frozenset(ips) for link, ips in facts.added.items()}
     macs = {name: Mac(mac) for name, mac in facts.macs.items()}
     routed = frozenset((dev, dst, gateway, table) for dev, dst, gateway, table in facts.routed)
-    return EarlierChanges(added=added, isolated=frozenset(facts.isolated), macs=macs, routed=routed)
+    isolated = frozenset(facts.isolated)
+    return EarlierChanges(added=added, isolated=isolated, macs=macs, routed=routed, altered=facts.altered)
 
 
 def _with_own_line(plan: Plan, line: Management | None, wanted: HostState) -> Plan:

@@ -202,6 +202,7 @@ class _Transaction:
             macs=put.macs,
             parts=tuple(prepared.observed.parts),
             routed=sorted(put.routed),
+            altered=put.altered,
         )
         self.checkpoint = self._checkpoint()
         self.folder = checkpoints.write(self.place, self.checkpoint, facts, deadline_s=deadline_s)

@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 from msgspec import Struct
 
+from bascule.model.kernel_parameters import conf
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState, Route
 from bascule.model.values import IfName, Mac
 
 RouteKey = tuple[str, str, str, str]  # link, destination, gateway and table
+Altered = Mapping[str, tuple[str, str]]  # by property or kernel parameter: as it was found, and as a change set it
+
+ALTERED = {4: ("arp_ignore", "arp_announce"), 6: ("accept_ra", "disable_ipv6", "use_tempaddr")}
 
 
 class EarlierChanges(Struct, frozen=True, kw_only=True):
     """``added`` are addresses, by link; ``isolated`` the ports of guests that got the flag of that name.
 
     ``macs`` are those that bridges were made with. ``routed`` are routes: a manager that sets one again by our files
-    does so under a protocol of its own.
+    does so under a protocol of its own. ``altered`` is what changes have set on links that Bascule did not make.
     """
 
     added: Mapping[str, frozenset[str]] = MappingProxyType({})
     isolated: frozenset[str] = frozenset()
     macs: Mapping[str, Mac] = MappingProxyType({})
     routed: frozenset[RouteKey] = frozenset()
+    altered: Mapping[str, Altered] = MappingProxyType({})
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The kernel parameters that are looked at, so that they can be as they were found."""
+        return tuple(key for link in self.altered.values() for key in link if "/" in key)
 
     def with_change(self, site: Site, host: Host, before: HostState, after: HostState) -> EarlierChanges:
         """What there is of it when one more change is made; what has moved or was found was not put there."""
@@ -34,6 +44,7 @@ class EarlierChanges(Struct, frozen=True, kw_only=True):
             isolated=self._isolated(site, host, before, after),
             macs={name: x.mac for name, x in after.links.items() if x.is_bridge and x.is_ours and x.mac},
             routed=frozenset(key for x in after.routes if (key := route_key(x))[1:] in known or x.is_ours),
+            altered=self._altered(host, before, after),
         )
 
     def _added(self, before: HostState, after: HostState) -> dict[str, frozenset[str]]:
@@ -46,6 +57,24 @@ class EarlierChanges(Struct, frozen=True, kw_only=True):
         }
         return {name: ips for name, ips in found.items() if ips}
 
+    def _altered(self, host: Host, before: HostState, after: HostState) -> dict[str, Altered]:
+        names = dict.fromkeys(map(IfName, self.altered)) | dict.fromkeys(named_links(host))
+        links = {name: before.links[name] for name in names if name in before.links}
+        found: dict[str, Altered] = {}
+        for name, link in links.items():
+            known = self.altered.get(name, {})
+            new = dict(_settings(name, after))
+            both = [(key, old, new[key]) for key, old in _settings(name, before) if key in new]
+            set_now = {
+                key: (known[key][0] if key in known and known[key][1] == old else old, now)
+                for key, old, now in both
+                if old != now or key in known
+            }
+            kept = {key: pair for key, pair in set_now.items() if pair[0] != pair[1]}
+            if kept and not link.is_ours:
+                found[name] = kept
+        return found
+
     def _isolated(self, site: Site, host: Host, before: HostState, after: HostState) -> frozenset[str]:
         found: set[IfName] = set()
         for nic in site.guest_nics(host.name):
@@ -54,6 +83,26 @@ class EarlierChanges(Struct, frozen=True, kw_only=True):
             if nic.guarding.port_flag and new is not None and (not was or nic.tap in self.isolated):
                 found.add(nic.tap)
         return frozenset(found)
+
+
+def named_links(host: Host) -> Iterator[IfName]:
+    """All links of a host that its file names, but for guests' taps."""
+    yield from (link.name for link in host.links())
+    yield from (port.link for bridge in host.bridges.values() for port in bridge.every_port)
+    yield from (nic for bond in host.bonds.values() for nic in bond.nics)
+
+
+def _settings(name: str, state: HostState) -> Iterator[tuple[str, str]]:
+    """What a change may set on a link that it did not make, and what nobody else sets again when that is over."""
+    link = state.links.get(IfName(name))
+    if link is None:
+        return
+    yield "mtu", str(link.mtu)
+    yield "addrgenmode", link.addrgenmode
+    for version in (4, 6):
+        for key in ALTERED[version]:
+            if (value := state.sysctls.get(conf(version, name, key))) is not None:
+                yield conf(version, name, key), value
 
 
 def route_key(route: Route) -> RouteKey:

@@ -37,7 +37,15 @@ from bascule.plan.target.bonds_and_vlans import lay_bond, lay_vlan_link
 from bascule.plan.target.bridges import lay_bridge, lay_patches, refuse_full
 from bascule.plan.target.builder import TargetBuilder
 from bascule.plan.target.extras import note_extras
-from bascule.plan.target.forget import forget_addresses, forget_routes, move_addresses, note_foreign, outdated_links
+from bascule.plan.target.forget import (
+    forget_addresses,
+    forget_mtus,
+    forget_routes,
+    forget_settings,
+    move_addresses,
+    note_foreign,
+    outdated_links,
+)
 from bascule.plan.target.guests import count_foreign, lay_guest
 from bascule.plan.target.hardware import find_nics
 from bascule.plan.target.macvtap import macvtap_notes
@@ -90,6 +98,7 @@ def target(
         sysctls=dict(observed.sysctls),
         altnames={other: name for name, link in observed.links.items() for other in link.altnames},
     )
+    forget_mtus(build)
     give_back(build)
     lay_nics(build)
     for bond in host.bonds.values():
@@ -109,6 +118,7 @@ def target(
     build.notes += macvtap_notes(site, host)
     build.notes += function_notes(site, host, observed)
     refuse_full(build)
+    forget_settings(build)
     forget_addresses(build, networks)
     forget_routes(build)
     move_addresses(build)

@@ -11,9 +11,10 @@ from bascule.model.links import Other
 from bascule.model.site import Host, Site
 from bascule.model.state import DEFAULT_DST, MARK, HostState, Link, Route
 from bascule.model.values import IfName, bridge_name, link_local
-from bascule.plan.earlier import RouteKey, route_key
+from bascule.plan.earlier import RouteKey, named_links, route_key
 from bascule.plan.target.addresses import table_name
 from bascule.plan.target.builder import TargetBuilder
+from bascule.plan.target.ipv6 import own_link_local
 from bascule.plan.virtual_network import ResolvedNetwork
 
 
@@ -54,8 +55,41 @@ def forget_routes(build: TargetBuilder) -> None:
         named |= {(said.name, DEFAULT_DST[router.version], str(router), "main") for router in said.gateways}
         for one in said.routes:
             named.add((said.name, str(one.to), str(one.via or ""), table_name(one.table)))
-    old = build.earlier.routed - named
+    moved = {(build.moved[dev], *rest) for dev, *rest in build.earlier.routed if dev in build.moved}
+    old = {*build.earlier.routed, *moved} - named
     build.routes = [one for one in build.routes if one.is_ours or route_key(one) not in old]
+
+
+def forget_mtus(build: TargetBuilder) -> None:
+    """An MTU that Bascule gave to a link of others is as it was found, but where the file goes on saying it."""
+    for name in map(IfName, build.earlier.altered):
+        found, ours = build.earlier.altered[name].get("mtu", ("", ""))
+        link = build.links.get(name)
+        if link is not None and str(link.mtu) == ours and not _is_port_of_others(build, link):
+            build.set(name, mtu=int(found))
+
+
+def forget_settings(build: TargetBuilder) -> None:
+    """What the file no longer names is as it was found, in all that Bascule set and nobody has set since."""
+    named = {*named_links(build.host), *(nic.tap for nic in build.site.guest_nics(build.host.name))}
+    for name in map(IfName, build.earlier.altered):
+        link = build.links.get(name)
+        if link is None or name in named or (link.master is not None and link.master in build.links):
+            continue
+        build.set(name, master=None, port=None, vlans=())
+        for key, (found, ours) in build.earlier.altered[name].items():
+            if key == "addrgenmode" and link.addrgenmode == ours:
+                own = own_link_local(build, link) if found == "eui64" else ()
+                build.set(name, addrgenmode=found, addresses=(*link.addresses, *own))
+            elif "/" in key and build.sysctls.get(key) == ours:
+                build.sysctls[key] = found
+        words = f"{name} is not in the file any more: what was set on it is as it was found"
+        build.reasons.setdefault(name, words)
+
+
+def _is_port_of_others(build: TargetBuilder, link: Link) -> bool:
+    master = build.observed.links.get(link.master) if link.master is not None else None
+    return master is not None and not master.is_ours and build.host.link(master.name) is None
 
 
 def move_addresses(build: TargetBuilder) -> None:

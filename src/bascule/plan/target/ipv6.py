@@ -84,10 +84,10 @@ def _switch_on(build: TargetBuilder, name: IfName) -> None:
         build.sysctls[conf(6, name, "disable_ipv6")] = "0"
     if not makes_no_ipv6(link):
         return
-    build.set(name, addrgenmode="eui64", addresses=(*link.addresses, *_link_local(build, link)))
+    build.set(name, addrgenmode="eui64", addresses=(*link.addresses, *own_link_local(build, link)))
 
 
-def _link_local(build: TargetBuilder, link: Link) -> tuple[Address, ...]:
+def own_link_local(build: TargetBuilder, link: Link) -> tuple[Address, ...]:
     """The one that it has; the kernel makes one when a link comes up, and not for one that is up already."""
     before = build.observed.links.get(link.name)
     if before is None or not before.up or link.mac is None:
