@@ -44,11 +44,11 @@ STORY = [  # a host is changed and put back; the programs that each verb may sta
     ("plan SITE", LOOK, SITE_FILE),
     ("verify SITE", plus(LOOK, ip=5, bridge=1), SITE_FILE),  # its neighbours, where its packets would go, and went
     ("status", LOOK, NOTHING),
-    ("undo", plus(TWICE, ip=9, nft=1), NOTHING),  # what it would do, now, two batches, and a look that proves it
+    ("undo", plus(TWICE, ip=9, nft=1, bridge=1), NOTHING),  # what it would do, now, two batches, a look that proves it
     # and once more if the kernel still tells of the undo, whose links settle for a second
     ("apply SITE --yes --confirm-within 60s", plus(THRICE, ip=3, python=1, tc=2), SITE_FILE),
     ("confirm", {}, NOTHING),
-    ("undo", plus(TWICE, ip=9, nft=1), NOTHING),
+    ("undo", plus(TWICE, ip=9, nft=1, bridge=1), NOTHING),
 ]
 SAME_FOR_ANY_SIZE = ["plan SITE", "import", "apply SITE --yes --no-confirm", "status", "undo"]
 

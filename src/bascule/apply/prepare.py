@@ -20,6 +20,7 @@ from bascule.host.live import LiveHost
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.model.values import IfName, Mac
+from bascule.observe.bridge_tables import forgotten_entries
 from bascule.observe.connections import incoming, served
 from bascule.observe.held import holders, on_bridges_that_go
 from bascule.observe.kernel_support import not_made_here
@@ -202,6 +203,8 @@ def _planned(
         raise BasculeError(*(one.problem(host.place) for one in stranded))
     found = leases_here(host, observed, wanted) if plan and is_here else Leases()
     named = _named_links(host, observed, wanted) if plan and is_here else ()
+    entries = forgotten_entries(observed, wanted) if plan and is_here else ()
+    named += tuple(Note(kind="warning", subject=port, text=text) for port, text in entries)
     told = _with_own_line(replace(plan, notes=(*plan.notes, *notes, *found.notes, *named)), line, wanted)
     return PreparedPlan(
         site=site,

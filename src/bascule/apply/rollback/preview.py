@@ -11,6 +11,7 @@ from bascule.apply.rollback.checkpoint import Checkpoint, Folder, Status
 from bascule.apply.rollback.files import FileBackup, back_up
 from bascule.apply.rollback.go_back import three_way, why_not_now
 from bascule.apply.state_directory import StateDirectory
+from bascule.observe.bridge_tables import forgotten_entries
 from bascule.observe.held import on_bridges_that_go
 from bascule.plan.change import Plan
 from bascule.plan.diff import diff
@@ -79,7 +80,7 @@ def _plan(folder: Folder, checkpoint: Checkpoint) -> tuple[Plan, tuple[tuple[str
     told = tuple(
         f"{port} {words}" for port, _ in lost for words in ("is new and loses", "was plugged into", "is new and stands")
     )
-    lost += (*deaf_bridges(now, goal), *hidden_times(now, goal))
+    lost += (*deaf_bridges(now, goal), *hidden_times(now, goal), *forgotten_entries(now, goal))
     return diff(now, goal, BEFORE), lost, tuple(line for line in merged.kept if not told or not line.startswith(told))
 
 
