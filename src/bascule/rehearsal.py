@@ -30,6 +30,7 @@ from bascule.plan.change import Note, Plan
 from bascule.plan.diff import diff
 from bascule.plan.earlier import NOTHING, EarlierChanges
 from bascule.plan.file_change import FILES
+from bascule.plan.target.forget import left_alone
 from bascule.policy.guards.ports import guarded_ports
 from bascule.probe.domain import ProbeDomain
 from bascule.providers.observe import observe
@@ -278,6 +279,7 @@ def with_files_here(
     """
     told = dict(plans)
     for name, one in found.items():
+        told[name] = _with_kinds_here(told[name], one.observed)
         try:
             made = prepare_known(site, site.hosts[name], one.observed, line=one.line, earlier=one.earlier)
         except BasculeError as error:
@@ -290,6 +292,15 @@ def with_files_here(
         notes = tuple(n for n in listed.notes if n.subject == FILES or (n.kind in HERE and n not in there))
         told[name] = replace(told[name], files=listed.files, refused=listed.refused, notes=(*there, *notes))
     return told
+
+
+def _with_kinds_here(plan: Plan, observed: HostState) -> Plan:
+    """The plan of a twin, all whose links are veths, with the kinds that those have which it leaves alone."""
+    links = {str(name): link for name, link in observed.links.items()}
+    return replace(plan, notes=tuple(
+        replace(n, text=left_alone(links[n.subject])) if n.kind == "foreign" and n.subject in links else n
+        for n in plan.notes
+    ))  # fmt: skip
 
 
 def changed_since(site: Site) -> bool:

@@ -135,6 +135,10 @@ def note_foreign(build: TargetBuilder) -> None:
     for name, link in sorted(build.observed.links.items()):
         if name in named or name not in build.links:
             continue
-        kind = link.options.info_kind if isinstance(link.options, Other) else link.options.kind
-        what = f"port of {link.master}" if link.master else kind or "NIC"
-        build.note("foreign", name, f"{what}, not in the file: left alone")
+        build.note("foreign", name, left_alone(link))
+
+
+def left_alone(link: Link) -> str:
+    """That a link is nothing of the file's, and what it is."""
+    kind = link.options.info_kind if isinstance(link.options, Other) else link.options.kind
+    return f"{f'port of {link.master}' if link.master else kind or 'NIC'}, not in the file: left alone"
