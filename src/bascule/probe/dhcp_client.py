@@ -13,6 +13,7 @@ import select
 import time
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Interface
+from typing import Self
 
 from msgspec import Struct
 
@@ -50,6 +51,7 @@ class DhcpLease(Struct, frozen=True, kw_only=True):
     domain: str = ""
     mtu: int | None = None
     lease_s: int = 0
+    mac: Mac | None = None  # from which an offer came
 
 
 _ANSWERS = bpf.any_of(filters.dhcp_to_client(), refuse_outgoing=True)  # others' questions never reach this process
@@ -96,14 +98,40 @@ def acquire(clients: Sequence[DhcpNic], *, timeout_s: float = 5.0) -> dict[DhcpN
     return {state.client: state.lease for state in states}
 
 
+class Discovery:
+    """All offers to some NICs: asked for at once, and read later. Nothing is requested, so no server keeps anything.
+
+    A context manager. Raises NotPermitted.
+    """
+
+    def __init__(self, clients: Sequence[DhcpNic]) -> None:
+        self._clients = clients
+        self._states: list[_Exchange] = []
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        self._states = _states(self._clients, self._stack)
+        for state in self._states:
+            _ask(state)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def offers(self, *, within_s: float = 1.0) -> dict[DhcpNic, tuple[DhcpLease, ...]]:
+        """Those that came until so many seconds after they were asked for."""
+        end = max((state.started + within_s for state in self._states), default=0.0)
+        while self._states:
+            _round(self._states, end, take=False)
+            if time.monotonic() >= end:
+                break
+        return {state.client: tuple(state.offers) for state in self._states}
+
+
 def discover(clients: Sequence[DhcpNic], *, wait_s: float = 1.0) -> dict[DhcpNic, tuple[DhcpLease, ...]]:
-    """All offers that come within the time; nothing is requested, so no server keeps anything."""
-    with contextlib.ExitStack() as stack:
-        states = _states(clients, stack)
-        end = time.monotonic() + wait_s
-        while time.monotonic() < end:
-            _round(states, end, take=False)
-    return {state.client: tuple(state.offers) for state in states}
+    """All offers that come within the time."""
+    with Discovery(clients) as asked:
+        return asked.offers(within_s=wait_s)
 
 
 def _states(clients: Sequence[DhcpNic], stack: contextlib.ExitStack) -> list[_Exchange]:
@@ -161,11 +189,11 @@ def _read(state: _Exchange, *, take: bool) -> None:
         if frame is not None and frame.packet is not None:
             message = dhcp.read(frame.packet.payload)
             if message and message.is_reply and (message.xid, message.mac) == (state.xid, state.client.mac):
-                _answered(state, message, take=take)
+                _answered(state, message, Mac(frame.src), take=take)
 
 
-def _answered(state: _Exchange, message: dhcp.DhcpMessage, *, take: bool) -> None:
-    offer = _lease(message)
+def _answered(state: _Exchange, message: dhcp.DhcpMessage, sender: Mac, *, take: bool) -> None:
+    offer = _lease(message, sender)
     if state.lease is not None:
         return
     if message.type == dhcp.OFFER and offer is not None and state.request is None:
@@ -181,7 +209,7 @@ def _answered(state: _Exchange, message: dhcp.DhcpMessage, *, take: bool) -> Non
         _wait(state, FIRST_WAIT_S)
 
 
-def _lease(message: dhcp.DhcpMessage) -> DhcpLease | None:
+def _lease(message: dhcp.DhcpMessage, sender: Mac) -> DhcpLease | None:
     server = message.server
     if server is None or not int(message.yours):
         return None
@@ -195,4 +223,5 @@ def _lease(message: dhcp.DhcpMessage) -> DhcpLease | None:
         domain=options.get(dhcp.DOMAIN, b"").decode("ascii", "replace").rstrip("\0"),
         mtu=int.from_bytes(options[dhcp.MTU], "big") if dhcp.MTU in options else None,
         lease_s=int.from_bytes(options.get(dhcp.LEASE, b""), "big"),
+        mac=sender,
     )

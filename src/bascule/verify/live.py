@@ -25,6 +25,7 @@ from bascule.verify.host import check_host, check_state
 from bascule.verify.power import NONE_OFF, GuestsOff, guests_off
 from bascule.verify.reachability.gather import network_here
 from bascule.verify.reachability.live import host_to_ask
+from bascule.verify.wire.dhcp_servers import DhcpServers
 from bascule.verify.wire.foreign_macs import ForeignMacs, blocked_uplinks, live_uplinks
 from bascule.verify.wire.impostors import without_impostors
 from bascule.verify.wire.leases import check_leases, leases_below
@@ -75,13 +76,18 @@ def verify_live(
         state = settled.applied(state)
         probe_domain = live_domain(site, host, state, here)
         off = guests_off(site, host, state)
-        with ForeignMacs(live_uplinks(site, host, state, here)) as wires, MacsInside(site, host, state) as inside:
+        with (
+            ForeignMacs(live_uplinks(site, host, state, here)) as wires,
+            MacsInside(site, host, state) as inside,
+            DhcpServers(site, host, state, here) as servers,
+        ):
             checks = check_host(site, host, state, probe_domain, plan, off)
             checks += _is_another(site, host, state)
             checks += (
                 *check_leases(site, host, state, here, leases_below(networks), off),
                 *wires.checks(),
                 *inside.checks(),
+                *servers.checks(),
                 *blocked_uplinks(host, state),
                 *_passed_over(host, state),
             )

@@ -13,6 +13,7 @@ WORDS = {  # the ids of checks as people read them
     "running": "running",
     "own-route": "the host's own way",
     "gateway": "gateway",
+    "dhcp-servers": "DHCP servers",
     "foreign-mac": "MACs on the wire",
     "firewall": "firewall",
     "bridge-mac": "MAC of its NIC",
