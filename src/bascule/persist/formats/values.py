@@ -18,6 +18,8 @@ _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
 _TRUE = {"yes", "true", "on", "1", "y", "t"}
 _TABLES: ContextVar[Mapping[str, int]] = ContextVar("names of routing tables")
 _FALSE = {"no", "false", "off", "0", "n", "f"}
+OPEN_MODES = {"default", "default-or-eui64", "2", "3"}  # left to NetworkManager's own defaults
+OWN_IPV6 = "how the link makes its IPv6 addresses has no word in a site file"
 
 
 def is_false(text: str) -> bool:

@@ -18,6 +18,8 @@ from bascule.persist.formats.ini import Section
 from bascule.persist.formats.openvswitch import BRIDGE
 from bascule.persist.formats.rules import parse_rule_words
 from bascule.persist.formats.values import (
+    OPEN_MODES,
+    OWN_IPV6,
     parse_address,
     parse_bool,
     parse_ip,
@@ -45,6 +47,8 @@ from bascule.persist.keyfile.words import (
     client_id_of,
 )
 from bascule.persist.parsed import IGNORED, Files, Hardware, Parsed
+
+IPV6_IS_OFF = {"disabled", "ignore"}
 
 
 def parse(files: Files, hardware: Hardware | None = None) -> Parsed:
@@ -375,7 +379,10 @@ class _Profile:
                     self.builder.left.passes(self.path, item.line, said)
                 if (section.name, item.key) in self.taken or item.key in IDENTITY:
                     continue
-                if item.key in SILENT:
+                mode = item.key == "addr-gen-mode"
+                if item.key in SILENT or (mode and (item.value in OPEN_MODES or section.get("method") in IPV6_IS_OFF)):
                     self.builder.left.passes(self.path, item.line, said)
+                elif mode:
+                    self.builder.left.add(self.path, item.line, said, OWN_IPV6)
                 else:
                     self.builder.left.add(self.path, item.line, said, "not taken")

@@ -46,7 +46,7 @@ SILENT = words(
     # keys that do not change what the network is
     """
     permissions autoconnect-slaves autoconnect-ports
-    autoconnect-priority autoconnect-retries read-only stable-id lldp llmnr mdns flags may-fail addr-gen-mode
+    autoconnect-priority autoconnect-retries read-only stable-id lldp llmnr mdns flags may-fail
     mac-address-blacklist mac-address-denylist wait-device-timeout dhcp-timeout ra-timeout
     auto-negotiate interface-name-match generate-mac-address-mask multi-connect
     """

@@ -10,14 +10,15 @@ import re
 from collections.abc import Callable
 
 from bascule.persist.formats.builder import LinkDraft, add_gateway
-from bascule.persist.formats.values import parse_address
+from bascule.persist.formats.values import OPEN_MODES, OWN_IPV6, parse_address
 from bascule.persist.netplan.nodes import Node, in_words, pairs, text_of
 
 _IDENTITY = {"uuid", "name", "stable-id", "device"}
 _NOTHING = re.compile(  # of what the network is; that a method is manual, the addresses say
     r"connection\.(timestamp|autoconnect-priority|permissions)|[a-z0-9-]+\._|ipv[46]\.(method|may-fail)"
-    r"|ipv6\.(addr-gen-mode|ip6-privacy)|user\..*"
+    r"|user\..*"
 )
+_OF_IPV6 = {"ipv6.addr-gen-mode": OPEN_MODES, "ipv6.ip6-privacy": {"-1"}}  # with the values that change nothing
 _ADDRESS = re.compile(r"ipv[46]\.(?:address(?:es)?[0-9]*|gateway)")
 
 
@@ -34,8 +35,10 @@ def read_passthrough(
     for key, value in given:
         said = f"{draft.name}: passthrough: {key.value}: {in_words(value)}"
         try:
-            if _NOTHING.fullmatch(str(key.value)):
+            if _NOTHING.fullmatch(str(key.value)) or text_of(value) in _OF_IPV6.get(key.value, ()):
                 passes(key, said)
+            elif key.value in _OF_IPV6:
+                raise ValueError(OWN_IPV6)
             elif not _ADDRESS.fullmatch(str(key.value)):
                 raise ValueError("not taken")
             elif not _with_gateway(draft, text_of(value), alone=key.value.endswith("gateway")):
