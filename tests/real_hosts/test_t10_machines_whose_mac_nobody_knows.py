@@ -41,6 +41,20 @@ def test_a_rule_by_a_mac_that_is_nobodys_may_be_a_machines(field: Field, rule: s
     assert not field.pings(field.pc, "192.168.1.21", 1)
 
 
+def test_a_rule_in_bridges_says_nothing_of_who_meets_none(field: Field) -> None:
+    """The host speaks to the machine by its own NIC, and by a bridge to the guest."""
+    feed(field.host, DROP.format(f"ether saddr {MACS['pc']}"))
+    field.batch("neigh flush all\n")
+    path = field.site(SITE)
+    pairs = {(one["from"], one["to"]): one["result"] for one in field.document("reach", path)["pairs"]}
+    assert (pairs["kvm", "pc"], pairs["pc", "kvm"], pairs["pc", "web"]) == ("yes", "yes", "perhaps")
+    inet = DROP.format(f"ether saddr {MACS['pc']}").replace("bridge own", "inet own").replace("forward", "input")
+    feed(field.host, inet)
+    field.batch("neigh flush all\n")
+    pairs = {(one["from"], one["to"]): one["result"] for one in field.document("reach", path)["pairs"]}
+    assert pairs["pc", "kvm"] == "perhaps"
+
+
 def test_a_rule_by_a_guests_mac_or_a_virtual_routers_says_nothing_of_machines(field: Field) -> None:
     mac = field.guests["web"]
     own = field.ip("-o link show eth0", mac).partition("link/ether ")[2].split()[0]

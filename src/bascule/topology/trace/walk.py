@@ -214,7 +214,7 @@ class Walk(NeighbourSearch):
             passage.stop(code, text_of(self.version, next_hop), text, name="neighbour", where=segment)
             return self._nowhere(code)
         passage.fields |= {"ether saddr": end.mac, "ether daddr": owner.mac}
-        passage.unsure += self.walks.ends.doubts(end, owner.end)
+        passage.unsure += self.walks.ends.doubts(segment, end, owner.end)
         if end.vlan:
             tag(passage.fields, end.vlan)
         if end.outside and owner.end is not None and owner.port == end.port:
@@ -385,7 +385,7 @@ class Walk(NeighbourSearch):
             return None
         self._host_searches(passage, link, owner, next_hop)
         passage.fields |= {"ether saddr": self.network.mac_of(link), "ether daddr": owner.mac}
-        passage.unsure += self.walks.ends.doubts(owner.end)
+        passage.unsure += self.walks.ends.doubts(link, owner.end)
         self.mtus.append(self._mtu(hop))
         cut(passage, self._mtu(hop), link, sender=not passage.routed_on)
         self._down(passage, link, owner.port)

@@ -9,9 +9,14 @@ from bascule.topology.trace.rules.tests import Field, Test
 from bascule.topology.trace.rules.values import MACS
 
 
-def asked_macs(rules: Rules) -> set[int]:
-    """All that stand in tests as they are; of ranges and masks the first and the last."""
-    return {mac for line in rules.lines for part in line.parts if isinstance(part, Test) for mac in _macs(part)}
+def asked_macs(rules: Rules, *, bridged: bool) -> set[int]:
+    """All that stand in tests as they are; of ranges and masks the first and the last.
+
+    ``bridged``: also those of rules that frames meet in bridges alone.
+    """
+    chains = (chain for chain in rules.chains.values() if bridged or chain.family != "bridge")
+    lines = (line for chain in chains for line in chain.lines)
+    return {mac for line in lines for part in line.parts if isinstance(part, Test) for mac in _macs(part)}
 
 
 def _macs(test: Test) -> Iterator[int]:

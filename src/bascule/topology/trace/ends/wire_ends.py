@@ -7,6 +7,7 @@ from functools import cached_property
 
 from msgspec import Struct
 
+from bascule.model.links import Bridge
 from bascule.topology.trace.ends.asked_macs import asked_macs
 from bascule.topology.trace.network import HostNetwork, WireEnd
 
@@ -67,20 +68,29 @@ class WireEnds:
         found.ends = tuple(ends)
         return found
 
-    def doubts(self, *ends: WireEnd | None) -> list[str]:
-        """What is not known of frames by or for some ends: whether rules mean the MACs that they really have."""
+    def doubts(self, link: str, *ends: WireEnd | None) -> list[str]:
+        """What is not known of frames on a link by or for some ends: whether rules mean the MACs that they have."""
         unknown = [end for end in ends if end is not None and end.mac_assumed]
-        if not unknown or not self._strange:
+        seen = self.network.link(link)
+        bridged = seen is not None and isinstance(seen.options, Bridge)
+        if not unknown or not (self._strange_in_bridges if bridged else self._strange):
             return []
         return [f"the MAC of {end.name} {ASSUMED_MAC}" for end in unknown]
 
     @cached_property
+    def _strange_in_bridges(self) -> bool:
+        return self._asks_for_strangers(bridged=True)
+
+    @cached_property
     def _strange(self) -> bool:
+        return self._asks_for_strangers(bridged=False)
+
+    def _asks_for_strangers(self, *, bridged: bool) -> bool:
         """Whether rules ask for a MAC that is none of those that are known here."""
         own = {self.network.mac_of(name) for name in self.network.state.links}
         known = {end.mac for end in self.ends if not end.mac_assumed} | own
-        asked = {one for one in asked_macs(self.network.rules) if not one >> 40 & 1 and one >> 16 != VIRTUAL_ROUTER}
-        return not asked <= known
+        asked = asked_macs(self.network.rules, bridged=bridged)
+        return not {one for one in asked if not one >> 40 & 1 and one >> 16 != VIRTUAL_ROUTER} <= known
 
     def sender(self, end: WireEnd, version: int, to: int) -> WireEnd:
         """The NIC by which the owner of one sends to an address; that one itself where it may be it."""
