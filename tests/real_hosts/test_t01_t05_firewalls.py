@@ -134,6 +134,7 @@ SITUATIONS = [
     Situation(
         "Docker on nftables, without icc on this bridge", files=("shapes/docker-of-our-bridge.nft",), owner="Docker"
     ),
+    Situation("Podman 4", files=("podman.v4",), passes=(True, True)),
     Situation("Podman", files=("shapes/netavark.nft",), passes=(True, True)),
     Situation("k3s", files=("shapes/k3s.v4",), passes=(True, True)),
     Situation("kube-proxy on nftables", files=("shapes/kube-proxy.nft",), passes=(True, True), unproven="(Kubernetes)"),

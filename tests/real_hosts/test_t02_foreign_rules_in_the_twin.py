@@ -61,6 +61,7 @@ CASES = [  # files, text for iptables-legacy-restore, whether router reaches web
     ("docker", ("docker-networks.v4", "docker-networks.v6"), "", False, ("ip filter (Docker)", "ip6 nat (Docker)")),
     ("firewalld", ("firewalld-policies.nft",), "", False, ("inet firewalld (firewalld)",)),
     ("ufw", ("ufw-routed.v4", "ufw-routed.v6"), "", True, ("ip filter (ufw)",)),
+    ("podman", ("podman.v4",), "", True, ("ip filter (Podman)", "ip nat (Podman)")),
     ("legacy", (), DROPS, False, ("rules of iptables-legacy",)),
     ("three that let it through", ALL_LET, ALLOWS, True, ("ip mangle (libvirt)", "firewalld", "iptables-legacy")),
 ]
