@@ -59,13 +59,16 @@ hosts:
 """
 
 
-def test_a_route_that_a_manager_set_again_by_our_file_does_not_move_to_a_bridge(real_host: Field) -> None:
-    """It moved with the first change, and the second plan removed it."""
+@pytest.mark.parametrize("by", ["a manager, by our file", "the change"])
+def test_a_bridge_takes_the_routes_of_its_uplink_along_whoever_set_them(real_host: Field, by: str) -> None:
+    """As it takes the addresses; it had them with the first plan, and the second one removed them."""
     field = real_host
     apply(field, ROUTED)
-    field.ip("route replace 172.29.0.0/16 via 192.168.1.7 dev eth0 proto static")
+    if by != "the change":
+        field.ip("route replace 172.29.0.0/16 via 192.168.1.7 dev eth0 proto static")
+    before = field.ip("route")
     apply(field, ON_A_BRIDGE)
-    assert "172.29.0.0/16" not in field.ip("route")
+    assert "172.29.0.0/16 via 192.168.1.7 dev br0" in field.ip("route")
     assert field.document("plan", field.site(ON_A_BRIDGE))["changes"] == []
     assert field.bascule("undo", "--yes").returncode == 0
-    assert "172.29.0.0/16 via 192.168.1.7 dev eth0 proto static" in field.ip("route")
+    assert field.ip("route") == before

@@ -40,6 +40,7 @@ tell() {{
 change /site.yaml --no-confirm; tell held
 change /moved.yaml '--confirm-within 1h'; tell moved
 bascule undo --yes >/dev/null; tell undone
+change /moved.yaml --no-confirm; bascule undo --yes >/tmp/said || cat /tmp/said >&2; tell rashly
 change /moved.yaml '--confirm-within 1s'
 for i in $(seq 80); do bascule status --json | grep -q '"taken-back"' && break; sleep 0.5; done; tell unconfirmed
 {unkept}
@@ -54,8 +55,8 @@ bascule plan /free.yaml --here --driver none --json
 """
 UNKEPT = "change /none.yaml --no-confirm; tell unkept; bascule undo --yes >/dev/null; tell again"
 PLACES = [
-    "held: br3", "moved: br4", "undone: br3", "unconfirmed: br3", "unkept: br4", "again: br3", "confirmed: br4",
-    "returned: br3", "free:", "kept:",
+    "held: br3", "moved: br4", "undone: br3", "rashly: br3", "unconfirmed: br3", "unkept: br4", "again: br3",
+    "confirmed: br4", "returned: br3", "free:", "kept:",
 ]  # fmt: skip
 
 

@@ -77,13 +77,76 @@ def test_a_route_that_a_manager_set_again_by_our_files_goes_with_its_line() -> N
 
 
 def test_what_a_change_set_is_known_after_the_next_one_that_moved_it() -> None:
-    one = Route(dst="198.51.100.0/24", gateway="192.0.2.7", dev="eth5", protocol="static")
-    site = parse(OWN % b"", "s.yaml")
+    one = Route(dst="198.51.100.0/24", gateway="192.0.2.7", dev="br5", protocol="static")
+    site = parse(OWN % b", routes: [{to: 198.51.100.0/24, via: 192.0.2.7}]", "s.yaml")
     earlier = EarlierChanges(routed=frozenset({route_key(one)}))
     before = HostState.of([nic("192.0.2.10/24")], routes=[one])
-    after = HostState.of([nic("192.0.2.10/24")], routes=[replace(one, dev="br5")])
+    after = HostState.of([nic("192.0.2.10/24")], routes=[replace(one, dev="eth5")])
     now = earlier.with_change(site, site.hosts["h"], before, after)
-    assert now.routed == {("br5", "198.51.100.0/24", "192.0.2.7", "main")}
+    assert now.routed == {("eth5", "198.51.100.0/24", "192.0.2.7", "main")}
+    assert now.found == frozenset()
+
+
+BRIDGED = b"""\
+site: s
+hosts:
+  h:
+    nics: {eth5: {}}
+    bridges: {br5: {uplink: eth5, address: %s}}
+"""
+GATEWAY = Route(dst="0.0.0.0/0", gateway="129.230.0.1", dev="eth5", protocol="static")
+
+
+def changed(before: HostState, *texts: bytes) -> tuple[HostState, EarlierChanges]:
+    """What the host is wanted to be after changes to these site files, and what is known then."""
+    state, earlier = before, NOTHING
+    for text in texts:
+        site = parse(text, "s.yaml")
+        before, state = state, target(site, site.hosts["h"], state, earlier).state
+        earlier = earlier.with_change(site, site.hosts["h"], before, state)
+    return state, earlier
+
+
+def of_the_host(state: HostState) -> set[tuple[str, str]]:
+    found = {(str(name), one.ip) for name, link in state.links.items() for one in link.addresses}
+    return found | {(route.dev, route.dst) for route in state.routes}
+
+
+NAMES_THE_NIC = b"site: s\nhosts: {h: {nics: {eth5: {address: 129.230.1.10/16, gateway: 129.230.0.1}}}}\n"
+BARE = b"site: s\nhosts: {h: {nics: {eth5: {}}}}\n"
+EXPLICIT, TAKEN = BRIDGED % b"129.230.1.10/16, gateway: 129.230.0.1", BRIDGED % b"from-uplink"
+
+
+def test_a_bridge_takes_over_what_the_file_gave_to_the_nic() -> None:
+    """Address and route alike, and they are the host's own from then on."""
+    lan = {("br5", "129.230.1.10/16"), ("br5", "0.0.0.0/0")}
+    for texts in ([NAMES_THE_NIC, TAKEN], [NAMES_THE_NIC, TAKEN, TAKEN], [EXPLICIT, TAKEN], [EXPLICIT, TAKEN, TAKEN]):
+        state, earlier = changed(HostState.of([nic()]), *texts)
+        assert of_the_host(state) == lan
+        assert (earlier.added, earlier.routed) == ({}, frozenset())
+    back, _ = changed(HostState.of([nic()]), NAMES_THE_NIC, TAKEN, BARE)
+    assert of_the_host(back) == {("eth5", "129.230.1.10/16"), ("eth5", "0.0.0.0/0")}
+
+
+def test_a_router_that_the_bridge_names_stands_in_place_of_the_one_that_the_file_gave_to_the_nic() -> None:
+    state, _ = changed(HostState.of([nic()]), NAMES_THE_NIC, BRIDGED % b"from-uplink, gateway: 129.230.0.2")
+    assert [(route.dev, route.gateway) for route in state.routes] == [("br5", "129.230.0.2")]
+
+
+def test_the_hosts_own_route_that_the_file_named_on_a_bridge_goes_back_with_the_address() -> None:
+    """It was there before any change, so it is the host's, whoever set it anew on the bridge since."""
+    found = HostState.of([nic("129.230.1.10/16")], routes=[GATEWAY])
+    for texts in ([EXPLICIT], [EXPLICIT, EXPLICIT], [EXPLICIT, TAKEN], [TAKEN, EXPLICIT]):
+        state, _ = changed(found, *texts)
+        assert of_the_host(state) == {("br5", "129.230.1.10/16"), ("br5", "0.0.0.0/0")}
+        assert of_the_host(changed(found, *texts, BARE)[0]) == of_the_host(found)
+
+
+def test_what_the_file_named_beside_an_address_that_it_names_still_does_not_go_along() -> None:
+    named = NAMES_THE_NIC.replace(b"129.230.1.10/16", b"[129.230.1.10/16, 129.230.1.11/16]")
+    still = TAKEN.replace(b"eth5: {}", b"eth5: {address: 129.230.1.10/16, gateway: 129.230.0.1}")
+    state, _ = changed(HostState.of([nic()]), named, still)
+    assert of_the_host(state) == {("br5", "129.230.1.10/16"), ("br5", "0.0.0.0/0")}
 
 
 def test_what_the_kernel_takes_away_with_an_address_is_not_wanted_any_more() -> None:

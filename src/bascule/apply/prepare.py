@@ -316,8 +316,15 @@ def earlier_changes(site: Site, host: Host, place: StateDirectory) -> EarlierCha
     added = {link: frozenset(ips) for link, ips in facts.added.items()}
     macs = {name: Mac(mac) for name, mac in facts.macs.items()}
     routed = frozenset((dev, dst, gateway, table) for dev, dst, gateway, table in facts.routed)
-    isolated = frozenset(facts.isolated)
-    return EarlierChanges(added=added, isolated=isolated, macs=macs, routed=routed, altered=facts.altered)
+    own = frozenset((dst, gateway, table) for dst, gateway, table in facts.found)
+    return EarlierChanges(
+        added=added,
+        isolated=frozenset(facts.isolated),
+        macs=macs,
+        routed=routed,
+        found=own,
+        altered=facts.altered,
+    )
 
 
 def _with_own_line(plan: Plan, line: Management | None, wanted: HostState) -> Plan:

@@ -202,6 +202,7 @@ class _Transaction:
             macs=put.macs,
             parts=tuple(prepared.observed.parts),
             routed=sorted(put.routed),
+            found=sorted(put.found),
             altered=put.altered,
         )
         self.checkpoint = self._checkpoint()

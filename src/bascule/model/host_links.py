@@ -17,8 +17,14 @@ from bascule.model.site_place import NOWHERE
 from bascule.model.values import IfName, IpAddress, IpInterface, IpNetwork, Mac, Vid
 
 MAIN_TABLE, DEFAULT_TABLE = 254, 253  # the tables that the kernel's own rules look up (linux/rtnetlink.h)
+TABLE_NAMES = {None: "main", MAIN_TABLE: "main", DEFAULT_TABLE: "default"}
 
 UNICAST, NOWHERE_TO = "unicast", ("blackhole", "unreachable", "prohibit", "throw")  # types of routes (ip-route(8))
+
+
+def table_name(table: int | None) -> str:
+    """A routing table as ip-route(8) shows it."""
+    return TABLE_NAMES.get(table) or str(table)
 
 
 class Ipv6(StrEnum):

@@ -27,6 +27,7 @@ MARK = "bascule:"  # the alias of every link that Bascule made starts with it; n
 ROUTING_DAEMONS = frozenset(
     {"zebra", "bird", "bgp", "ospf", "isis", "rip", "eigrp", "babel", "openr", "gated", "xorp"}
 )  # the protocols of their routes (rt_protos of iproute2), which come and go as their neighbours say
+DEFAULT_DST = {4: "0.0.0.0/0", 6: "::/0"}  # of a default route, by the family
 OWN_PROTOCOL = "66"  # of routes and rules that Bascule makes (rtm_protocol; unassigned in iproute2's rt_protos)
 
 DIES_WITH_ITS_PARENT = {"vlan", "macvlan", "macvtap", "ipvlan", "ipvtap", "macsec", "vxlan"}

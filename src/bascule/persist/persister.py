@@ -137,10 +137,10 @@ class Persister(Struct):
 
         Each link that asks by DHCP stays the one that its server knows. Where the site file names no name servers,
         MTU, rank of a lease, privacy or wake-up, those of the host's own files stay, the moved ones included; and the
-        IPv6 mode that we wrote once.
+        IPv6 mode that we wrote once, and addresses that came with an uplink which a bridge has no more.
         """
         from bascule.persist.client_ids import client_ids, with_client_ids
-        from bascule.persist.foreign.own_words import with_earlier_modes, with_own_words
+        from bascule.persist.foreign.own_words import with_earlier_modes, with_own_words, with_what_stays
         from bascule.persist.formats import linkfile
 
         there, moved = own
@@ -153,8 +153,10 @@ class Persister(Struct):
             }  # those stay where they are
             config = with_own_words(config, chosen.parse(said, nics).config, wanted, nics)
         if there.keys() != existing.keys():
+            earlier = chosen.parse(existing, nics).config
+            config = with_what_stays(config, earlier, wanted)
             silent = {link.name for link in self.host.links() if self.host.effective(link).ipv6 is None}
-            config = with_earlier_modes(config, chosen.parse(existing, nics).config, silent)
+            config = with_earlier_modes(config, earlier, silent)
         if any(link.dhcp4 and name not in self._ids for name, link in config.links.items()):
             self._ids = client_ids(config, chosen.parse(existing, nics).config, chosen.takeover.client_id)
         return with_client_ids(config, self._ids)

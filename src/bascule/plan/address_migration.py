@@ -133,8 +133,10 @@ def _moved(route: Route, old: IfName, new: IfName) -> Route:
         return route_by(route, new)
     hops = tuple(" ".join(new if word == old else word for word in hop.split()) for hop in route.nexthops)
     dev = new if route.dev == old else route.dev
-    moves = (dev, hops) != (route.dev, route.nexthops)
-    return replace(route, dev=dev, nexthops=hops, facts=replace(route.facts, nexthop_id=0) if moves else route.facts)
+    if (dev, hops) == (route.dev, route.nexthops):
+        return route
+    protocol = "static" if route.is_ours else route.protocol  # what moves without being named is the host's own
+    return replace(route, dev=dev, nexthops=hops, protocol=protocol, facts=replace(route.facts, nexthop_id=0))
 
 
 def without_link(route: Route, link: IfName) -> Route | None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 
 from msgspec import Struct
 
+from bascule.model.host_links import table_name
 from bascule.model.kernel_parameters import conf
 from bascule.model.site import Host, Site
-from bascule.model.state import HostState, Route
+from bascule.model.state import DEFAULT_DST, HostState, Route
 from bascule.model.values import IfName, Mac
 
 RouteKey = tuple[str, str, str, str]  # link, destination, gateway and table
+Way = tuple[str, str, str]  # the same, over whatever link
 Altered = Mapping[str, tuple[str, str]]  # by property or kernel parameter: as it was found, and as a change set it
+OF_THE_KERNEL = {"kernel", "ra", "redirect"}  # protocols of routes
 
 ALTERED = {4: ("arp_ignore", "arp_announce"), 6: ("accept_ra", "disable_ipv6", "use_tempaddr")}
 
@@ -22,13 +25,15 @@ class EarlierChanges(Struct, frozen=True, kw_only=True):
     """``added`` are addresses, by link; ``isolated`` the ports of guests that got the flag of that name.
 
     ``macs`` are those that bridges were made with. ``routed`` are routes: a manager that sets one again by our files
-    does so under a protocol of its own. ``altered`` is what changes have set on links that Bascule did not make.
+    does so under a protocol of its own. ``found`` are routes that the host had of itself, which a change may have set
+    anew on another link: they stay the host's. ``altered`` is what changes have set on links that Bascule did not make.
     """
 
     added: Mapping[str, frozenset[str]] = MappingProxyType({})
     isolated: frozenset[str] = frozenset()
     macs: Mapping[str, Mac] = MappingProxyType({})
     routed: frozenset[RouteKey] = frozenset()
+    found: frozenset[Way] = frozenset()
     altered: Mapping[str, Altered] = MappingProxyType({})
 
     @property
@@ -38,24 +43,32 @@ class EarlierChanges(Struct, frozen=True, kw_only=True):
 
     def with_change(self, site: Site, host: Host, before: HostState, after: HostState) -> EarlierChanges:
         """What there is of it when one more change is made; what has moved or was found was not put there."""
-        known = {key[1:] for key in self.routed}  # a route may move to another link
+        ways = _ways(self.routed)  # a route may move to another link
+        named, there = named_routes(host), {route_key(route) for route in after.routes}
+        own = {route_key(x) for x in before.routes if not x.is_ours and x.protocol not in OF_THE_KERNEL} - self.routed
+        ours = {route_key(x) for x in after.routes if x.is_ours}
+        found = _ways(there) & (self.found | _ways(own) & _ways(named) | _ways(ours - named))
         return EarlierChanges(
-            added=self._added(before, after),
+            added=self._added(host, before, after),
             isolated=self._isolated(site, host, before, after),
             macs={name: x.mac for name, x in after.links.items() if x.is_bridge and x.is_ours and x.mac},
-            routed=frozenset(key for x in after.routes if (key := route_key(x))[1:] in known or x.is_ours),
+            routed=frozenset(x for x in there & named if x[1:] not in found and (x in ours or x[1:] in ways)),
+            found=frozenset(found),
             altered=self._altered(host, before, after),
         )
 
-    def _added(self, before: HostState, after: HostState) -> dict[str, frozenset[str]]:
+    def _added(self, host: Host, before: HostState, after: HostState) -> dict[str, frozenset[str]]:
+        """Of a bridge that has what its uplink has, those that the file names: the rest is the host's own."""
         had = {address.ip for link in before.links.values() for address in link.addresses}
-        found = {
+        taken = {name: map(str, host.effective(x).addresses) for name, x in host.bridges.items() if x.from_uplink}
+        put = {
             str(name): frozenset(
                 a.ip for a in link.addresses if a.ip not in had or a.ip in self.added.get(name, frozenset())
             )
             for name, link in after.links.items()
         }
-        return {name: ips for name, ips in found.items() if ips}
+        put |= {name: put.get(name, frozenset()) & {*ips} for name, ips in taken.items()}
+        return {name: ips for name, ips in put.items() if ips}
 
     def _altered(self, host: Host, before: HostState, after: HostState) -> dict[str, Altered]:
         names = dict.fromkeys(map(IfName, self.altered)) | dict.fromkeys(named_links(host))
@@ -108,6 +121,20 @@ def _settings(name: str, state: HostState) -> Iterator[tuple[str, str]]:
 def route_key(route: Route) -> RouteKey:
     """By what a route is known again, whoever set it."""
     return route.dev, route.dst, route.gateway, route.table
+
+
+def _ways(keys: Iterable[RouteKey]) -> frozenset[Way]:
+    return frozenset(key[1:] for key in keys)
+
+
+def named_routes(host: Host) -> frozenset[RouteKey]:
+    """Those that the site file names."""
+    named: set[RouteKey] = set()
+    for said in map(host.effective, host.links()):
+        named |= {(said.name, DEFAULT_DST[router.version], str(router), "main") for router in said.gateways}
+        named |= {(said.name, str(one.to), str(one.via or ""), table_name(one.table)) for one in said.routes}
+    named |= {(dev, str(one.to), "", table_name(one.table)) for one in host.routes for dev in ("", "lo")}
+    return frozenset(named)
 
 
 NOTHING = EarlierChanges()

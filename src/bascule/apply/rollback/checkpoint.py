@@ -90,7 +90,8 @@ class ChangeFacts(Struct, frozen=True, kw_only=True):
     ``added`` are the addresses on each link that Bascule has put there, by this change or an earlier one, ``isolated``
     the guests' ports that it has isolated, ``parts`` the providers beside the kernel and nft that the change knows,
     ``macs`` those of bridges that Bascule has made, ``routed`` its routes: link, destination, gateway and table,
-    ``altered`` what it has set on links of others: as it was found and as it was set, by property or parameter.
+    ``found`` the host's own among those that a site file named, ``altered`` what it has set on links of others: as it
+    was found and as it was set, by property or parameter.
     """
 
     site: str
@@ -100,6 +101,7 @@ class ChangeFacts(Struct, frozen=True, kw_only=True):
     macs: Mapping[str, str] = field(default_factory=dict)
     parts: Sequence[str] = ()
     routed: Sequence[tuple[str, str, str, str]] = ()
+    found: Sequence[tuple[str, str, str]] = ()
     altered: Mapping[str, Mapping[str, tuple[str, str]]] = field(default_factory=dict)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -23,23 +23,40 @@ def with_own_words(config: NetworkConfig, before: NetworkConfig, state: HostStat
     Name servers, the rank and privacy of addresses that the host asks for, and what of a lease it does not use: a
     bridge takes over those of the links below it, as it does with their traffic. Of a NIC itself what ties its name to
     its hardware, if it is that one; of any link its MTU, where it has that in ``state``, which the change leads to, and
-    what wakes the machine by it. Addresses and routes that the change leaves on a link, though the site file does not
-    say them, stay where a file gave them: so they are there after the next start as they are now.
+    what wakes the machine by it.
+    """
+    links, ports = [], config.ports()
+    for link in with_what_stays(config, before, state).links.values():
+        kept = _as_it_was(link, before.links.get(link.name), state, hardware)
+        known = _known(link, ports, before)
+        links.append(_as_it_spoke(kept, known) if kept.addresses or kept.dhcp4 else kept)
+    links = [_as_wide_as_ports(link, links, state) for link in links]
+    return config.with_links(links)
+
+
+def with_what_stays(config: NetworkConfig, before: NetworkConfig, state: HostState) -> NetworkConfig:
+    """The same with addresses and routes that the change leaves on a link, though the site file does not say them.
+
+    They stay where a file gave them: so they are there after the next start as they are now.
     """
     ports, written = config.ports(), routes_by_link(state)
     taken = {_slot(route) for link in config.links.values() for route in link.routes}
     links = []
     for link in config.links.values():
-        below = [name for port in ports.get(link.name, ()) for name in (port, *ports.get(port, ()))]
-        known = [before.links[name] for name in (link.name, *below) if name in before.links]
-        kept = _as_it_was(link, before.links.get(link.name), state, hardware)
-        now = state.links.get(link.name)
-        if now is not None and link.master is None and known:
-            kept = _as_it_stays(kept, known, now, before.links.get(link.name))
-            kept = replace(kept, routes=(*kept.routes, *_ways(link, known, written.get(link.name, ()), taken)))
-        links.append(_as_it_spoke(kept, known) if kept.addresses or kept.dhcp4 else kept)
-    links = [_as_wide_as_ports(link, links, state) for link in links]
+        now, known = state.links.get(link.name), _known(link, ports, before)
+        if now is None or link.master is not None or not known:
+            links.append(link)
+            continue
+        kept = _as_it_stays(link, known, now, before.links.get(link.name))
+        ways = _ways(link, known, written.get(link.name, ()), taken)
+        links.append(replace(kept, routes=(*kept.routes, *ways)))
     return config.with_links(links)
+
+
+def _known(link: LinkConfig, ports: Mapping[IfName, Sequence[IfName]], before: NetworkConfig) -> list[LinkConfig]:
+    """What was said of a link and of those below it."""
+    below = [name for port in ports.get(link.name, ()) for name in (port, *ports.get(port, ()))]
+    return [before.links[name] for name in (link.name, *below) if name in before.links]
 
 
 def with_earlier_modes(config: NetworkConfig, earlier: NetworkConfig, silent: Collection[IfName]) -> NetworkConfig:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from ipaddress import ip_interface
 from pathlib import Path
 
@@ -34,7 +34,7 @@ from bascule.plan.diff import diff
 from bascule.providers.observe import observe
 from bascule.system.disk.durable import make_folder
 from bascule.system.net.iproute import batch
-from bascule.system.net.managers import networkd_dhcp, networkd_file, networkd_has, runs_here
+from bascule.system.net.managers import networkd_dhcp, networkd_file, networkd_has, networkd_ponders, runs_here
 
 SETTLE_S = 1.0  # in which networkd begins with a link
 ANSWER_S = 0.5  # for the server to answer in
@@ -65,7 +65,9 @@ class _Networkd(Takeover):
         ports: dict[str, str] = {}
         if runs_here("systemd-networkd"):
             names = ours() if touched is None else touched
-            ports = {name: bridge for name in names if (bridge := _bridge(name)) and _puts_back(name)}
+            found = {name: bridge for name in names if (bridge := _bridge(name))}
+            _await(lambda: not any(map(networkd_ponders, found)), SETTLE_S)
+            ports = {name: bridge for name, bridge in found.items() if _puts_back(name)}
         if ports:
             _leave_alone({**_left_alone(), **ports})
         yield bool(ports)
@@ -110,8 +112,12 @@ def _leave_alone(ports: Mapping[str, str]) -> None:
     except OSError:  # the change itself will say what is wrong with the disk
         return
     tell("networkctl", "reload")
-    end = time.monotonic() + LET_GO_S
-    while any(map(networkd_file, ports)) and time.monotonic() < end:
+    _await(lambda: not any(map(networkd_file, ports)), LET_GO_S)
+
+
+def _await(so: Callable[[], bool], patience_s: float) -> None:
+    end = time.monotonic() + patience_s
+    while not so() and time.monotonic() < end:
         time.sleep(LOOK_S / 10)
 
 

@@ -40,11 +40,11 @@ from bascule.plan.target.extras import note_extras
 from bascule.plan.target.forget import (
     forget_addresses,
     forget_mtus,
-    forget_routes,
     forget_settings,
     move_addresses,
     note_foreign,
     outdated_links,
+    remaining_routes,
 )
 from bascule.plan.target.guests import count_foreign, lay_guest
 from bascule.plan.target.hardware import find_nics
@@ -94,7 +94,7 @@ def target(
         by_libvirt=by_libvirt,
         guarded=guarded_bridges(site, host),
         links={name: link for name, link in observed.links.items() if name not in outdated},
-        routes=[route for route in observed.routes if not route.is_ours],
+        routes=list(remaining_routes(host, observed, earlier)),
         sysctls=dict(observed.sysctls),
         altnames={other: name for name, link in observed.links.items() for other in link.altnames},
     )
@@ -120,7 +120,6 @@ def target(
     refuse_full(build)
     forget_settings(build)
     forget_addresses(build, networks)
-    forget_routes(build)
     move_addresses(build)
     refuse_scopes(build)
     tell_moved(build)

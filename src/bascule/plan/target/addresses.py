@@ -8,7 +8,7 @@ from ipaddress import ip_interface
 from msgspec.structs import replace
 
 from bascule.errors import BasculeError, Problem
-from bascule.model.host_links import DEFAULT_TABLE, MAIN_TABLE, HostLink, Ipv6, StaticRoute
+from bascule.model.host_links import HostLink, Ipv6, StaticRoute, table_name
 from bascule.model.kernel_parameters import conf, takes_token
 from bascule.model.same_subnet import twins
 from bascule.model.site import Host
@@ -39,11 +39,6 @@ PRIORITY6 = 1024  # the metric of an IPv6 route without one (IP6_RT_PRIO_USER of
 def usual_metric(version: int) -> int:
     """The metric that the kernel gives to a route without one."""
     return PRIORITY6 if version == 6 else 0
-
-
-def table_name(number: int | None) -> str:
-    """A routing table as ip-route(8) prints it; of those that the kernel's own rules look up the name."""
-    return {None: "main", MAIN_TABLE: "main", DEFAULT_TABLE: "default"}.get(number) or str(number)
 
 
 def lay_own_addresses(build: TargetBuilder, said: HostLink) -> None:
@@ -151,8 +146,8 @@ def _static_route(build: TargetBuilder, name: IfName, route: StaticRoute) -> Non
 def _lay_route(build: TargetBuilder, wanted: Route, there: list[Route]) -> None:
     """A route that the file names, if it is not ``there``; of what Bascule made it stays that way."""
     if not there:  # the kernel has one route in a place, whoever made it: this one stands in that of another
-        build.routes = [r for r in build.routes if r.slot != wanted.slot or r.is_ours]
-    build.routes += [r for r in there if r.is_ours] if there else [wanted]
+        build.routes = [r for r in build.routes if r.slot != wanted.slot]
+    build.routes += [r for r in there if r.is_ours and r not in build.routes] if there else [wanted]
 
 
 def lay_host_routes(build: TargetBuilder) -> None:

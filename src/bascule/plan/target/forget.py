@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from ipaddress import ip_address, ip_interface
 
 from msgspec.structs import replace
 
+from bascule.model.host_links import Bridge
 from bascule.model.links import Other
 from bascule.model.site import Host, Site
 from bascule.model.state import DEFAULT_DST, MARK, HostState, Link, Route
 from bascule.model.values import IfName, bridge_name, link_local
-from bascule.plan.earlier import RouteKey, named_links, route_key
-from bascule.plan.target.addresses import table_name
+from bascule.plan.earlier import EarlierChanges, named_links, named_routes, route_key
+from bascule.plan.target.addresses import foreign_bridge
 from bascule.plan.target.builder import TargetBuilder
 from bascule.plan.target.ipv6 import own_link_local
 from bascule.plan.virtual_network import ResolvedNetwork
@@ -34,9 +35,10 @@ def outdated_links(site: Site, host: Host, observed: HostState, *, by_libvirt: b
 def forget_addresses(build: TargetBuilder, networks: Iterable[ResolvedNetwork]) -> None:
     """Addresses that Bascule put there before and that the file no longer names go."""
     own = {one.bridge: one for one in networks}
+    handed = dict(_handed_over(build.host, build.observed, build.earlier))
     for name, added in build.earlier.added.items():
-        link = build.links.get(IfName(name))
-        if link is None:
+        link = build.links.get(build.moved.get(name, IfName(name)))
+        if link is None or name in handed:
             continue
         said = build.host.link(link.name)
         naming = (build.host.effective(said) if said else None, own.get(link.name))
@@ -46,18 +48,42 @@ def forget_addresses(build: TargetBuilder, networks: Iterable[ResolvedNetwork]) 
         build.set(link.name, addresses=tuple(a for a in link.addresses if a.ip not in old))
 
 
-def forget_routes(build: TargetBuilder) -> None:
-    """Routes that Bascule set before and that the file no longer names go, whoever has set them again since."""
-    if not build.earlier.routed:
-        return
-    named: set[RouteKey] = set()
-    for said in map(build.host.effective, build.host.links()):
-        named |= {(said.name, DEFAULT_DST[router.version], str(router), "main") for router in said.gateways}
-        for one in said.routes:
-            named.add((said.name, str(one.to), str(one.via or ""), table_name(one.table)))
-    moved = {(build.moved[dev], *rest) for dev, *rest in build.earlier.routed if dev in build.moved}
-    old = {*build.earlier.routed, *moved} - named
-    build.routes = [one for one in build.routes if one.is_ours or route_key(one) not in old]
+def remaining_routes(host: Host, observed: HostState, earlier: EarlierChanges) -> Iterator[Route]:
+    """Those with which the wanted state begins: of what Bascule set before, what is the host's own by now.
+
+    The rest goes, whoever has set it again since, or is laid anew as the file names it.
+    """
+    named, handed = named_routes(host), dict(_handed_over(host, observed, earlier))
+    for route in observed.routes:
+        key = route_key(route)
+        was_set = route.is_ours or (key in earlier.routed and key not in named)
+        is_own = key[1:] in earlier.found or _goes_along(route, handed.get(IfName(route.dev)))
+        if not was_set or (is_own and key not in named):
+            yield route
+
+
+def _goes_along(route: Route, bridge: Bridge | None) -> bool:
+    """Whether a route is of what a bridge takes over, which names no router of its own instead."""
+    return bridge is not None and route.dst not in {DEFAULT_DST[router.version] for router in bridge.gateways}
+
+
+def _handed_over(host: Host, observed: HostState, earlier: EarlierChanges) -> Iterator[tuple[IfName, Bridge]]:
+    """The links of which a bridge takes over what the host has there, whoever set it: an uplink's, or its own so far.
+
+    Not where the file names addresses for it. The latter where nothing but what the file named before is on the bridge,
+    as the uplink had nothing.
+    """
+    for bridge in host.bridges.values():
+        before = observed.links.get(bridge.name)
+        uplink = observed.links.get(bridge.port) if bridge.from_uplink and bridge.port is not None else None
+        if uplink is None or host.effective(bridge).addresses:
+            continue
+        if uplink.master != bridge.name:
+            yield (foreign_bridge(host, observed, uplink.name) or uplink).name, bridge
+        elif before is not None:
+            own = {one.ip for one in before.addresses if not one.dynamic and not one.is_link_local}
+            if own and own <= earlier.added.get(bridge.name, frozenset()):
+                yield bridge.name, bridge
 
 
 def forget_mtus(build: TargetBuilder) -> None:

@@ -84,6 +84,11 @@ def networkd_file(link: str) -> str:
     return _said(NETWORKD_LINKS, link, r"NETWORK_FILE=(.+)")
 
 
+def networkd_ponders(link: str) -> bool:
+    """Whether networkd has not decided yet by which file it configures the link, or whether by any."""
+    return _said(NETWORKD_LINKS, link, r"ADMIN_STATE=(.+)") in {"pending", "initialized"}
+
+
 def networkd_dhcp(link: str) -> tuple[str, str]:
     """Option 61 of the lease that networkd has on a link, and its IAID for DHCPv6, in hexadecimal; "" for what is not.
 
