@@ -30,6 +30,7 @@ class Decoder(Struct, frozen=True, kw_only=True):
     weight: str
     source: str
     groups: tuple[str, ...] = ()
+    header: int = 0
     decode: Callable[[Packet], Findings]
 
 

@@ -91,6 +91,8 @@ def dissect(data: bytes, stripped: Tags = (), decoders: Mapping[Key, Decoder] = 
         if packet.dst == TUNNEL:
             words = f"{decoder.title} of somebody else passes here in a tunnel (L2PT)"
             return Dissection(decoder.name, packet.src, packet.tags, (Remark("l2pt", words),))
+        if len(packet.body) < decoder.header:
+            raise Malformed("is shorter than its header")
         findings = decoder.decode(packet)
         if packet.ip is not None:
             findings = _of_this_wire(packet, packet.ip, findings)

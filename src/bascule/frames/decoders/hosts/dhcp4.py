@@ -10,8 +10,6 @@ from bascule.frames.findings import Finding, Findings, Gateway, HeardServer, Nam
 
 def decode(packet: Packet) -> Findings:
     """Offers and acknowledgements; requests only show that somebody asks."""
-    if len(packet.body) < dhcp.FIXED:
-        raise Malformed("is shorter than its fixed part")
     said = dhcp.read(packet.body)
     if said is None:
         raise Malformed("lacks DHCP's magic cookie")
@@ -57,6 +55,7 @@ DECODER = Decoder(
     name="dhcp4",
     title="DHCPv4",
     keys=(("udp", 67), ("udp", 68)),
+    header=dhcp.FIXED,
     where="UDP ports 67 and 68",
     proves="an offer or acknowledgement: subnet, router, server, domain; giaddr and option 82: the relay",
     weight="strong; replies that are sent to one client only are not heard",

@@ -18,8 +18,6 @@ def decode(packet: Packet) -> Findings:
     """The sender, and the host's name where the message states it (an answer or a registration)."""
     how = HOW[packet.key[1]]
     body = packet.body
-    if len(body) < 12:
-        raise Malformed("is shorter than its header")
     flags, questions, answers = struct.unpack_from("!HHH", body, 2)
     found: list[Finding] = []
     if packet.ip_src and not packet.ip_src.startswith(("0.", "169.254.", "fe80:", "::")):
@@ -75,6 +73,7 @@ DECODER = Decoder(
     name="names",
     title="mDNS, LLMNR, NBNS",
     keys=(("udp", 5353), ("udp", 5355), ("udp", 137)),
+    header=12,
     where="UDP ports 5353, 5355 and 137",
     proves="a sender's address, hosts' names",
     weight="weak, additive",

@@ -12,8 +12,6 @@ SERVICE, CONCENTRATOR = 0x0101, 0x0102
 def decode(packet: Packet) -> Findings:
     """Who answers, or that a client looks for somebody."""
     body = packet.body
-    if len(body) < 6:
-        raise Malformed("is shorter than its header")
     if body[0] != 0x11:
         raise Malformed(f"has the unknown version and type 0x{body[0]:02x}")
     end = 6 + int.from_bytes(body[4:6], "big")
@@ -30,6 +28,7 @@ DECODER = Decoder(
     name="pppoe",
     title="PPPoE discovery",
     keys=(("ether", 0x8863),),
+    header=6,
     where="EtherType 0x8863",
     proves="an access line and the name of its concentrator",
     weight="none: explains, but names no network",

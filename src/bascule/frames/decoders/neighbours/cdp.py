@@ -25,8 +25,6 @@ IPV6 = b"\x02\x08\xaa\xaa\x03\x00\x00\x00\x86\xdd"
 def read(packet: Packet, protocol: str) -> Neighbour:
     """Version, time to live, checksum and elements; FDP has the same layout."""
     body = packet.body
-    if len(body) < 4:
-        raise Malformed("is shorter than its header")
     if body[0] not in (1, 2):
         raise Malformed(f"has the unknown version {body[0]}")
     said: dict[str, Any] = {"protocol": protocol}
@@ -93,6 +91,7 @@ DECODER = Decoder(
     name="cdp",
     title="CDP versions 1 and 2",
     keys=(("snap", 0x00000C2000),),
+    header=4,
     where="SNAP 00000c/2000, to 01:00:0c:cc:cc:cc",
     proves="switch, port, native VLAN, VTP domain, management address, voice VLAN",
     weight="decisive for the port, if the sender is a switch: phones and access points send it, too",

@@ -14,8 +14,6 @@ DISPLAY, INFO, VLAN = 1, 2, 5
 def decode(packet: Packet) -> Findings:
     """The display name, slot and port, and VLANs of the sender."""
     body = packet.body
-    if len(body) < 16:
-        raise Malformed("is shorter than its header")
     chassis = mac(body[10:16])
     name = port = ""
     vlans: list[tuple[int, str]] = []
@@ -54,6 +52,7 @@ DECODER = Decoder(
     name="edp",
     title="EDP",
     keys=(("snap", 0x00E02B00BB),),
+    header=16,
     where="SNAP 00e02b/00bb, to 00:e0:2b:00:00:00",
     proves="switch, slot and port, names and numbers of its VLANs",
     weight="strong",

@@ -16,6 +16,7 @@ DECODER = Decoder(
     name="fdp",
     title="FDP",
     keys=(("snap", 0x00E0522000),),
+    header=4,
     where="SNAP 00e052/2000, to 01:e0:52:cc:cc:cc",
     proves="switch, port, management address",
     weight="strong",

@@ -9,8 +9,6 @@ from bascule.frames.findings import Findings, Neighbour
 def decode(packet: Packet) -> Findings:
     """Device and port of the sender."""
     body = packet.body
-    if len(body) < 4:
-        raise Malformed("is shorter than its header")
     if body[0] >> 5 != 1:
         raise Malformed(f"has the unknown version {body[0] >> 5}")
     device = port = name = ""
@@ -30,6 +28,7 @@ DECODER = Decoder(
     name="udld",
     title="UDLD",
     keys=(("snap", 0x00000C0111),),
+    header=4,
     where="SNAP 00000c/0111, to 01:00:0c:cc:cc:cc",
     proves="switch and port",
     weight="strong",

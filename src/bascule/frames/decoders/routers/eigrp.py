@@ -9,8 +9,6 @@ from bascule.frames.findings import Findings, Routing, Sender
 def decode(packet: Packet) -> Findings:
     """The autonomous system and the sender."""
     body = packet.body
-    if len(body) < 20:
-        raise Malformed("is shorter than its header")
     if body[0] != 2:
         raise Malformed(f"has the unknown version {body[0]}")
     routing = Routing("EIGRP", packet.ip_src, f"AS {int.from_bytes(body[18:20], 'big')}")
@@ -21,6 +19,7 @@ DECODER = Decoder(
     name="eigrp",
     title="EIGRP",
     keys=(("ip", 88), ("ip6", 88)),
+    header=20,
     where="IP protocol 88",
     proves="a router's address and its autonomous system",
     weight="medium: a sender in the subnet",

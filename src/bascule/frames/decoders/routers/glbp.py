@@ -11,8 +11,6 @@ HELLO = 1
 def decode(packet: Packet) -> Findings:
     """The virtual address of a hello and the group."""
     body = packet.body
-    if len(body) < 12:
-        raise Malformed("is shorter than its header")
     group = int.from_bytes(body[2:4], "big")
     found: list[Finding] = []
     for kind, value in tlvs(body, 12, form="!BB"):
@@ -35,6 +33,7 @@ DECODER = Decoder(
     name="glbp",
     title="GLBP",
     keys=(("udp", 3222),),
+    header=12,
     where="UDP port 3222",
     proves="the virtual gateway",
     weight="strong for the gateway",

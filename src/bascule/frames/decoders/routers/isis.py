@@ -12,8 +12,6 @@ IP_ADDRESSES = 132
 def decode(packet: Packet) -> Findings:
     """The addresses of a hello's sender."""
     body = packet.body
-    if len(body) < 8:
-        raise Malformed("is shorter than its header")
     if body[0] != 0x83:
         return ()  # ES-IS and CLNP have the same LLC
     kind = body[4] & 0x1F
@@ -36,6 +34,7 @@ DECODER = Decoder(
     name="isis",
     title="IS-IS hello",
     keys=(("llc", 0xFE),),
+    header=8,
     where="LLC 0xfe, to 01:80:c2:00:00:14 and :15",
     proves="a router's addresses",
     weight="medium: a sender in the subnet",

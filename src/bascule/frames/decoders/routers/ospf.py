@@ -11,8 +11,6 @@ HELLO = 1
 def decode(packet: Packet) -> Findings:
     """Router id and area; an OSPFv2 hello also carries the netmask."""
     body = packet.body
-    if len(body) < 16:
-        raise Malformed("is shorter than its header")
     version, kind = body[0], body[1]
     if version not in (2, 3):
         raise Malformed(f"has the unknown version {version}")
@@ -34,6 +32,7 @@ DECODER = Decoder(
     name="ospf",
     title="OSPF versions 2 and 3",
     keys=(("ip", 89), ("ip6", 89)),
+    header=16,
     where="IP protocol 89",
     proves="a hello: the subnet with its mask; router id and area",
     weight="strong",

@@ -12,8 +12,6 @@ UNICAST = (1, 2, 8)  # register, register-stop, candidate-RP-advertisement
 def decode(packet: Packet) -> Findings:
     """The sender, of a hello as a router; what is sent to one address (registers) comes from elsewhere."""
     body = packet.body
-    if len(body) < 4:
-        raise Malformed("is shorter than its header")
     if body[0] >> 4 != 2:
         raise Malformed(f"has the unknown version {body[0] >> 4}")
     if body[0] & 15 != HELLO:
@@ -26,6 +24,7 @@ DECODER = Decoder(
     name="pim",
     title="PIM",
     keys=(("ip", 103), ("ip6", 103)),
+    header=4,
     where="IP protocol 103",
     proves="a router's address",
     weight="medium: a sender in the subnet",

@@ -9,8 +9,6 @@ from bascule.frames.findings import Findings, Routing, Sender
 def decode(packet: Packet) -> Findings:
     """The sender; what it announces lies elsewhere, so it proves nothing about this wire."""
     body = packet.body
-    if len(body) < 4:
-        raise Malformed("is shorter than its header")
     if body[0] not in (1, 2):
         raise Malformed(f"has the unknown command {body[0]}")
     ng = packet.key[1] == 521
@@ -22,6 +20,7 @@ DECODER = Decoder(
     name="rip",
     title="RIP and RIPng",
     keys=(("udp", 520), ("udp", 521)),
+    header=4,
     where="UDP ports 520 and 521",
     proves="a router's address",
     weight="medium: a sender in the subnet",

@@ -12,8 +12,6 @@ CARP_SIZE, CARP_WORDS = 36, 7
 def decode(packet: Packet) -> Findings:
     """The virtual addresses and the group."""
     body = packet.body
-    if len(body) < 8:
-        raise Malformed("is shorter than its header")
     version, kind = body[0] >> 4, body[0] & 15
     if version not in (2, 3) or kind != 1:
         raise Malformed(f"has the unknown version {version} or type {kind}")
@@ -39,6 +37,7 @@ DECODER = Decoder(
     name="vrrp",
     title="VRRP versions 2 and 3, CARP",
     keys=(("ip", 112), ("ip6", 112)),
+    header=8,
     where="IP protocol 112",
     proves="the virtual gateway; its group number often is the VLAN's; CARP: a sender",
     weight="strong for the gateway (CARP: none, it hides the address)",

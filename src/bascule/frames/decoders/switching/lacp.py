@@ -13,8 +13,6 @@ LACP, MARKER, OAM, ESMC = 1, 2, 3, 10
 def decode(packet: Packet) -> Findings:
     """Actor and partner; the other slow protocols say nothing about the wire."""
     body = packet.body
-    if len(body) < 2:
-        raise Malformed("is shorter than its header")
     if body[0] != LACP:
         if body[0] in (MARKER, OAM, ESMC):
             return ()
@@ -38,6 +36,7 @@ DECODER = Decoder(
     name="lacp",
     title="LACP",
     keys=(("ether", 0x8809),),
+    header=2,
     where="EtherType 0x8809 subtype 1, to 01:80:c2:00:00:02",
     proves="NICs that hear the same system and key belong to one aggregated link (LAG)",
     weight="decisive for a LAG",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bascule.frames.decoder import Decoder, Malformed, Packet, mac, text, tlvs
+from bascule.frames.decoder import Decoder, Packet, mac, text, tlvs
 from bascule.frames.findings import Findings, Neighbour, Remark
 
 INFORMATION = 1
@@ -12,8 +12,6 @@ FIRST_ELEMENT = 46
 def decode(packet: Packet) -> Findings:
     """Device and port of the sender, which would like to bundle the port."""
     body = packet.body
-    if len(body) < FIRST_ELEMENT:
-        raise Malformed("is shorter than its fixed part")
     if body[0] != INFORMATION:
         return ()
     name = port = ""
@@ -31,6 +29,7 @@ DECODER = Decoder(
     name="pagp",
     title="PAgP",
     keys=(("snap", 0x00000C0104),),
+    header=FIRST_ELEMENT,
     where="SNAP 00000c/0104, to 01:00:0c:cc:cc:cc",
     proves="switch and port; that the port would be bundled",
     weight="strong",

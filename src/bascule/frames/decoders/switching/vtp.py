@@ -13,8 +13,6 @@ SUMMARY, SUBSET = 1, 2
 def decode(packet: Packet) -> Findings:
     """The domain of any message; the VLANs' numbers and names of a subset advertisement."""
     body = packet.body
-    if len(body) < 36:
-        raise Malformed("is shorter than its header")
     code, size = body[1], body[3]
     if size > 32:
         raise Malformed("has a domain name of more than 32 bytes")
@@ -40,6 +38,7 @@ DECODER = Decoder(
     name="vtp",
     title="VTP",
     keys=(("snap", 0x00000C2003),),
+    header=36,
     where="SNAP 00000c/2003, to 01:00:0c:cc:cc:cc",
     proves="a Cisco trunk, its domain, the VLANs that it knows",
     weight="explains; a VLAN that it knows need not be on the wire",
