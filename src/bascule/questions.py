@@ -24,7 +24,7 @@ from bascule.verify.reachability.live import WhyAnswer, why_between
 from bascule.verify.reachability.live import why as ask_why
 from bascule.verify.reachability.model_verdict import ModelVerdict, model_says
 from bascule.verify.reachability.other_hosts import hosts_between, run_on
-from bascule.verify.reachability.participant import AskedHost
+from bascule.verify.reachability.participant import HostModel
 from bascule.verify.reachability.question import party_of
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 NOT_IT = {"HOST-OTHER", "NIC-MISSING", "NIC-OTHER"}  # that this machine has other NICs than the file's host
 
 
-def asked_host(
+def host_model(
     site: Site | None, host: Host | None, *, here: bool = False, state: HostState | None = None, wanted: bool = False
-) -> AskedHost:
+) -> HostModel:
     """The host with everybody on it; one that this machine is not is taken as the file wants it.
 
     ``here`` says that this machine is the file's host, where nothing else says so.
@@ -131,7 +131,7 @@ def why(
             return why_between(between, source, target, service, root=root)
         host = host or run_on(hosts, source, target) or None
     read, chosen = _loaded(site, host)
-    given = asked_host(read, chosen, here=here, state=state, wanted=wanted)
+    given = host_model(read, chosen, here=here, state=state, wanted=wanted)
     found = ask_why(given, source, target, service, root=root)
     told: dict[tuple[str, str], bool | None] = {}
     while given.where == THIS_HOST and (asked := traces_to_ask(found.asked.answer.blockers) - told.keys()):
@@ -159,7 +159,7 @@ def contradictions(site: Site) -> tuple[Problem, ...]:
     return tuple(contradicted(site, _wanted_hosts(site)))
 
 
-def _wanted_hosts(site: Site) -> tuple[AskedHost, ...]:
+def _wanted_hosts(site: Site) -> tuple[HostModel, ...]:
     """The hosts as the file wants them; none where one cannot be planned, which plan says."""
     networks = state_directory().state / "networks"
     try:
@@ -176,7 +176,7 @@ def _wanted_hosts(site: Site) -> tuple[AskedHost, ...]:
 
 def said_of_way(site: Site, source: str, target: str, service: Service, *, live: Host | None = None) -> ModelVerdict:
     """What the model says of one way: on ``live``, which is this host as it is, else on the hosts as the file wants."""
-    hosts = _wanted_hosts(site) if live is None else (asked_host(site, live, here=True),)
+    hosts = _wanted_hosts(site) if live is None else (host_model(site, live, here=True),)
     return model_says(hosts, Expectation(source=source, target=target, service=service, verdict=Verdict.REACH))
 
 
@@ -205,7 +205,7 @@ def reach(
         asked = hosts[0]
     else:
         read, chosen = _loaded(site if read is None else read, host)
-        asked = asked_host(read, chosen, here=here, state=state, wanted=wanted)
+        asked = host_model(read, chosen, here=here, state=state, wanted=wanted)
     others = tuple(one for one in hosts if one.here != asked.here)
     for name in (*sources, *targets):
         if not any(name in one.known for one in others):

@@ -51,13 +51,16 @@ from bascule.verify.expectations import UNPROVEN, Outcome, judge, with_model
 from bascule.verify.guards.frames import check_guards
 from bascule.verify.host import check_host
 from bascule.verify.reachability.gather import network_here
-from bascule.verify.reachability.live import host_to_ask
+from bascule.verify.reachability.live import model_host
 from bascule.verify.reachability.matrix import Matrix, matrix
-from bascule.verify.reachability.participant import AskedHost
+from bascule.verify.reachability.participant import HostModel
 
 if TYPE_CHECKING:
     from bascule.apply.rollback.passes import Look
     from bascule.system.clock import Progress
+
+
+CHANGED = "changed meanwhile; the verdicts are about what it said at the start"  # of the site file
 
 
 class Rehearsal(Struct, frozen=True, kw_only=True):
@@ -74,6 +77,11 @@ class Rehearsal(Struct, frozen=True, kw_only=True):
     reach: tuple[tuple[str, Matrix], ...] = ()  # of each host of the twin, who reaches whom by its model
     observed: tuple[str, ...] = ()
     changed: bool = False  # the site file is another one now
+
+    @property
+    def start(self) -> str:
+        """From what its hosts started."""
+        return f"{', '.join(self.observed)} as found on this machine" if self.observed else "NICs only, nothing set up"
 
     @property
     def ok(self) -> bool:
@@ -174,7 +182,7 @@ def _without_slots(site: Site) -> Site:
     return replace(site, hosts=hosts)
 
 
-def _judged(site: Site, domain: ProbeDomain, models: Sequence[AskedHost]) -> tuple[Outcome, ...]:
+def _judged(site: Site, domain: ProbeDomain, models: Sequence[HostModel]) -> tuple[Outcome, ...]:
     """What frames and the model say of each expectation."""
     return tuple(map(_without_assumed_macs, with_model(judge(site, domain), models)))
 
@@ -187,7 +195,7 @@ def _without_assumed_macs(one: Outcome) -> Outcome:
     return replace(one, observed=UNPROVEN, ok=None, witness=witness)
 
 
-def _matrices(site: Site, models: Sequence[AskedHost]) -> tuple[tuple[str, Matrix], ...]:
+def _matrices(site: Site, models: Sequence[HostModel]) -> tuple[tuple[str, Matrix], ...]:
     """Who reaches whom, of each host: the others are asked for their part of what leads to them."""
     return tuple(
         (one.here, matrix(one, site, others=[other for other in models if other is not one])) for one in models
@@ -205,7 +213,7 @@ def _own_part(plan: Plan) -> Plan:
     return replace(plan, notes=tuple(note for note in plan.notes if note.kind != "extra"))
 
 
-def _models(site: Site, names: Sequence[str], states: Mapping[str, HostState], twin: Twin) -> tuple[AskedHost, ...]:
+def _models(site: Site, names: Sequence[str], states: Mapping[str, HostState], twin: Twin) -> tuple[HostModel, ...]:
     """The hosts of the twin as the model has them."""
     found = []
     for name in names:
@@ -213,7 +221,7 @@ def _models(site: Site, names: Sequence[str], states: Mapping[str, HostState], t
             network = network_here(states[name])
             if declared_entries(site, site.hosts[name]):
                 network = replace(network, fdb=tuple(learned_macs(one for one in read_fdb() if one.static)))
-        found.append(host_to_ask(network, name, "the twin", site, site.hosts[name]))
+        found.append(model_host(network, name, "the twin", site, site.hosts[name]))
     return tuple(found)
 
 

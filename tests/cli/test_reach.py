@@ -12,7 +12,7 @@ from bascule.model.values import Service
 from bascule.observe.packet_path import read_network
 from bascule.site import parse
 from bascule.topology.sweep.sweep import exchange_of
-from bascule.verify.reachability.live import host_to_ask, why
+from bascule.verify.reachability.live import model_host, why
 from bascule.verify.reachability.matrix import matrix
 from tests.cli.test_why import DOCKER, SITE, Stage
 from tests.lab import Lab
@@ -72,7 +72,7 @@ def test_every_cell_is_what_a_walk_of_its_own_says(lab: Lab, tmp_path: Path) -> 
     stage = Stage(lab, tmp_path)
     stage.nft(RULES)
     site = parse(SITE.encode(), "site.yaml")
-    asked = host_to_ask(read_network(stage.host), "h", "here", site, site.hosts["h"])
+    asked = model_host(read_network(stage.host), "h", "here", site, site.hosts["h"])
     services = (Service("tcp", 5432, 5432), Service("udp", 53, 53), Service("icmp"))
     found = matrix(asked, site, services=services)
     assert len(found.classes) > 2  # the rules tell them apart

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from bascule.frames.guarding import build as b
 from bascule.providers.static_fdb.state import script, udev_text
-from bascule.questions import asked_host
+from bascule.questions import host_model
 from bascule.site import parse
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
@@ -127,7 +127,7 @@ def test_the_model_has_the_entries_that_are_wanted_and_of_a_saved_state_those_th
     text = site_text("strict", "fdb: static")
     declared = parse(text.encode(), "site.yaml")
     host = declared.hosts["h"]
-    wanted = asked_host(declared, host, wanted=True)
+    wanted = host_model(declared, host, wanted=True)
     assert [(one.port, one.bridge) for one in wanted.network.fdb] == [("web.0", "br0")]
-    saved = asked_host(declared, host, state=declared_links(declared, host))
+    saved = host_model(declared, host, state=declared_links(declared, host))
     assert saved.network.fdb == ()

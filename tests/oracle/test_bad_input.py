@@ -24,7 +24,7 @@ from bascule.topology.declared import declared_links
 from bascule.topology.trace.answer import Certainty
 from bascule.topology.trace.rules.lines import CHANGING
 from bascule.topology.trace.rules.reading import Listings, read_rules
-from bascule.verify.reachability.live import host_to_ask, of_state, why
+from bascule.verify.reachability.live import model_host, of_state, why
 from bascule.verify.reachability.question import as_read
 from tests.lab import Lab
 
@@ -78,7 +78,7 @@ def test_one_without_an_address_cannot_be_asked(tmp_path: Path) -> None:
         "site.yaml",
     )
     host = read.hosts["h"]
-    asked = host_to_ask(of_state(declared_links(read, host), read, host), "h", "a file", read, host)
+    asked = model_host(of_state(declared_links(read, host), read, host), "h", "a file", read, host)
     with pytest.raises(UsageFault) as raised:
         why(asked, "web", "bare", Service("icmp"))
     assert raised.value.problems[0].code == "NO-ADDRESS"

@@ -49,7 +49,7 @@ def agent(folder: Path, speaker: Speaker, *, lines: int | None = None) -> Iterat
                     talk.sendall(f"{said}\n".encode())
 
         threading.Thread(target=listen, daemon=True).start()
-        yield GuestAgent(path=path, asks=init.SPEAKS, answers=init.SPEAKS)
+        yield GuestAgent(path=path, asks=init.PROTOCOLS, answers=init.PROTOCOLS)
         door.shutdown(socket.SHUT_RDWR)
 
 

@@ -47,9 +47,9 @@ def places(captured: tuple[CapturedFrame, ...]) -> list[tuple[str, str, bool]]:
 def test_a_question_is_followed_behind_nat_and_back(scene: Builder, protocol: str, port: int) -> None:
     follow(scene, "guest_02", protocol, "129.230.200.9", port)  # the neighbours and switches learn the way
     track = follow(scene, "guest_02", protocol, "129.230.200.9", port)
-    assert places(track.asked) == WAY_OUT
-    assert places(track.replied) == [(node, link, not out) for node, link, out in reversed(WAY_OUT)]
-    sources = {str(s.frame.packet.src) for s in track.asked if s.frame.packet}
+    assert places(track.requests) == WAY_OUT
+    assert places(track.replies) == [(node, link, not out) for node, link, out in reversed(WAY_OUT)]
+    sources = {str(s.frame.packet.src) for s in track.requests if s.frame.packet}
     assert sources == {"192.168.1.102", "129.230.0.1"}
     assert track.rtt_ms is not None
     assert 0 < track.rtt_ms < 1000
@@ -57,8 +57,8 @@ def test_a_question_is_followed_behind_nat_and_back(scene: Builder, protocol: st
 
 def test_a_dropped_question_is_last_seen_where_it_was_dropped(scene: Builder) -> None:
     track = follow(scene, "guest_03", "icmp", "129.230.200.9", patience_s=0.3)
-    assert places(track.asked)[-1] == ("dmz", "eth0", False)
-    assert track.replied == ()
+    assert places(track.requests)[-1] == ("dmz", "eth0", False)
+    assert track.replies == ()
     assert track.rtt_ms is None
 
 
@@ -72,15 +72,15 @@ def test_two_questions_alike_are_told_apart(scene: Builder) -> None:
         answers = ask(questions, watch=watch)
         tracker = Tracker(watch.captured)
     tracks = [tracker.follow(answer) for answer in answers]
-    assert [places(track.asked)[-1] for track in tracks] == [("guest_03", "eth0", False)] * 2
-    assert not {id(s) for s in tracks[0].asked} & {id(s) for s in tracks[1].asked}
+    assert [places(track.requests)[-1] for track in tracks] == [("guest_03", "eth0", False)] * 2
+    assert not {id(s) for s in tracks[0].requests} & {id(s) for s in tracks[1].requests}
 
 
 def test_who_is_not_there_leaves_the_search_for_it(scene: Builder) -> None:
     track = follow(scene, "desk", "tcp", "192.168.1.99", 80, patience_s=0.3)
-    assert track.asked == ()
-    assert ("guest_03", "eth0", False) in places(track.sought)  # a broadcast is heard by all
-    assert places(track.sought)[0] == ("desk", "eth0", True)
+    assert track.requests == ()
+    assert ("guest_03", "eth0", False) in places(track.searches)  # a broadcast is heard by all
+    assert places(track.searches)[0] == ("desk", "eth0", True)
 
 
 def test_nothing_is_left_open(scene: Builder) -> None:

@@ -167,8 +167,8 @@ def test_its_frames_are_followed_behind_nat_and_back(
             (answer,) = ask([made], watch=watch)
             track = Tracker(watch.captured).follow(answer)
     assert answer.ok
-    assert places(track.asked) == WAY_OUT
-    assert places(track.replied) == [(node, link, not out) for node, link, out in reversed(WAY_OUT)]
+    assert places(track.requests) == WAY_OUT
+    assert places(track.replies) == [(node, link, not out) for node, link, out in reversed(WAY_OUT)]
     assert track.rtt_ms is not None
 
 

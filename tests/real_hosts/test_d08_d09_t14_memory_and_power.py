@@ -74,8 +74,8 @@ def test_t14_a_check_that_is_unproven_is_told_apart_from_one_that_was_not_asked(
     asked = Check(id="firewall", subject="br0", ok=None, detail="perhaps", unproven=True)
     assert asked.as_json()["unproven"] is True
     assert "unproven" not in Check(id="running", subject="web", ok=None, detail="is off").as_json()
-    assert not_proven([asked], [], {"db": "off", "web": "off", "vpn": "paused"}) == (
-        "db, web are off; vpn is paused; br0, firewall"
+    assert not_proven([asked], [], {"db": "off", "web": "off", "vpn": "paused"}, columns=80) == (
+        "not proven (--strict): db, web are off; vpn is paused; br0, firewall"
     )
     seen = Verified(host=load(PRODUCTION).hosts["vmserver"], checks=(asked,), outcomes=())
     assert (seen.ok, seen.proven) == (True, False)

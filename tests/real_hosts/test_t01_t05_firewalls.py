@@ -10,7 +10,7 @@ from msgspec import Struct
 from bascule.model.site import Site
 from bascule.observe.firewall import read_firewall
 from bascule.providers.observe import observe
-from bascule.questions import asked_host
+from bascule.questions import host_model
 from bascule.system.net.netns import Namespace
 from bascule.topology.trace.answer import Certainty
 from bascule.topology.trace.packet import Traffic
@@ -171,7 +171,7 @@ class Scene(Struct):
     def ask_the_model(self, passes: tuple[bool, bool]) -> None:
         """The walk of the same connection says what its frames have met, and never a yes or no that is wrong."""
         with self.field.host.entered(), environment(self.field.env()):
-            given = asked_host(*load_for(self.path, None), here=True)
+            given = host_model(*load_for(self.path, None), here=True)
         walks = Walks(given.network, distinct(end for one in given.known.values() for end in one.ends))
         tcp = Traffic(protocol="tcp", port=80)
         ways = ways_between(given.network, given.known["pc"], given.known["web"])

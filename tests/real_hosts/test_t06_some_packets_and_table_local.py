@@ -103,7 +103,7 @@ def test_t06_the_model_says_what_the_kernel_does_with_them(field: Field) -> None
             said = field.ip(f"route get {text}")
             assert said.startswith(text if way.kind == "unicast" else f"{way.kind} {text}"), text
             assert way.kind == "local" or f"dev {way.devs[0]}" in said
-        ((some, such),) = routes.ways_of_some(ip_address("192.168.1.1"), ip_address("192.168.1.10"))
+        ((some, such),) = routes.ways_by_rule(ip_address("192.168.1.1"), ip_address("192.168.1.10"))
         assert f"dev {some.devs[0]} " in field.ip(
             f"route get 192.168.1.1 {such.replace('ipproto udp', '')} ipproto udp"
         )

@@ -10,12 +10,12 @@ import pytest
 from bascule.api import load
 from bascule.errors import BasculeError
 from bascule.model.values import Service
-from bascule.questions import asked_host
+from bascule.questions import host_model
 from bascule.topology.sweep.sweep import Sweep, exchange_of
 from bascule.topology.trace.packet import Traffic
 from bascule.topology.trace.walk import Walks
-from bascule.verify.reachability.participant import AskedHost
-from bascule.verify.reachability.question import ask, everybody, ways_between
+from bascule.verify.reachability.participant import HostModel
+from bascule.verify.reachability.question import all_ends, ask, ways_between
 
 ROOT = Path(__file__).parents[2]
 SITES = sorted([*ROOT.glob("examples/*.yaml"), *ROOT.glob("tests/cases/*/site.yaml")])
@@ -47,15 +47,15 @@ machines:
 """
 
 
-def wanted_hosts(path: Path) -> list[AskedHost]:
+def wanted_hosts(path: Path) -> list[HostModel]:
     """Each host of a file, as the file wants it."""
     site = load(str(path))
-    return [asked_host(site, host, wanted=True) for host in site.hosts.values()]
+    return [host_model(site, host, wanted=True) for host in site.hosts.values()]
 
 
-def unequal(given: AskedHost) -> list[str]:
+def unequal(given: HostModel) -> list[str]:
     """The pairs of which the sweep says something else than the walk."""
-    ends = everybody(given.network, given.known.values())
+    ends = all_ends(given.network, given.known.values())
     sweep, walks = Sweep(given.network, ends, TRAFFICS), Walks(given.network, ends)
     found = []
     for one, other in permutations(given.known.values(), 2):
@@ -83,7 +83,7 @@ def test_guests_behind_a_guard_reach_each_other(tmp_path: Path) -> None:
     file.write_text(GUARDED)
     (given,) = wanted_hosts(file)
     assert unequal(given) == []
-    ends = everybody(given.network, given.known.values())
+    ends = all_ends(given.network, given.known.values())
     sweep = Sweep(given.network, ends, TRAFFICS)
     for one, other in permutations("abcd", 2):
         ways = list(ways_between(given.network, given.known[one], given.known[other]))
@@ -100,7 +100,7 @@ def test_what_a_guard_compares_is_told_of_all_at_once(tmp_path: Path, monkeypatc
     (given,) = wanted_hosts(file)
     alone: list[object] = []
     monkeypatch.setattr(Sweep, "_one", lambda self, *one: alone.append(one))
-    sweep = Sweep(given.network, everybody(given.network, given.known.values()), TRAFFICS)
+    sweep = Sweep(given.network, all_ends(given.network, given.known.values()), TRAFFICS)
     sweep.everything(4)
     sweep.everything(6)
     assert alone == []
@@ -113,7 +113,7 @@ def test_isolated_guests_do_not_reach_each_other_on_any_switch(tmp_path: Path, k
     file.write_text(text.replace("uplink: eth0}", f"uplink: eth0, kind: {kind}}}"))
     (given,) = wanted_hosts(file)
     assert unequal(given) == []
-    sweep = Sweep(given.network, everybody(given.network, given.known.values()), TRAFFICS)
+    sweep = Sweep(given.network, all_ends(given.network, given.known.values()), TRAFFICS)
     for one, other in permutations("abcd", 2):
         ways = ways_between(given.network, given.known[one], given.known[other])
         found = {sweep.answer(*way, traffic).result.value for way in ways for traffic in TRAFFICS}
@@ -126,7 +126,7 @@ def test_what_passes_a_switch_that_waits_for_rules_is_not_known(tmp_path: Path) 
     file.write_text(text.replace("uplink: eth0}", "uplink: eth0, kind: openvswitch, fail_mode: secure}"))
     (given,) = wanted_hosts(file)
     assert unequal(given) == []
-    sweep = Sweep(given.network, everybody(given.network, given.known.values()), TRAFFICS)
+    sweep = Sweep(given.network, all_ends(given.network, given.known.values()), TRAFFICS)
     for way in ways_between(given.network, given.known["a"], given.known["b"]):
         assert {sweep.answer(*way, traffic).result.value for traffic in TRAFFICS} == {"perhaps"}
 

@@ -21,9 +21,9 @@ from bascule.system.process.sandbox import sandboxed
 from bascule.topology.sweep.equivalence import EquivalenceClasses
 from bascule.topology.trace.network import HostNetwork, KnownNeighbour
 from bascule.topology.trace.rules.reading import Listings, read_rules
-from bascule.verify.reachability.live import host_to_ask
-from bascule.verify.reachability.participant import AskedHost
-from bascule.verify.reachability.question import everybody
+from bascule.verify.reachability.live import model_host
+from bascule.verify.reachability.participant import HostModel
+from bascule.verify.reachability.question import all_ends
 from tests.topology.test_sweep_of_sites import unequal
 
 GUESTS = 4
@@ -53,11 +53,11 @@ def as_found(*, up: bool = True) -> HostNetwork:
     return HostNetwork(state=HostState.of([nic, *taps]), sysctls={FORWARDING[4]: "1", FORWARDING[6]: "1"})
 
 
-def ways(network: HostNetwork) -> tuple[AskedHost, list[int]]:
+def ways(network: HostNetwork) -> tuple[HostModel, list[int]]:
     """The host to ask, and for each guest the first one whose packets take the same way."""
     site = parse(SITE.encode(), "s")
-    given = host_to_ask(network, "h", "this host", site, site.hosts["h"])
-    every = EquivalenceClasses(given.network, everybody(given.network, given.known.values()))
+    given = model_host(network, "h", "this host", site, site.hosts["h"])
+    every = EquivalenceClasses(given.network, all_ends(given.network, given.known.values()))
     found = [every.way(given.known[f"g{n}"].ends[0]) for n in range(GUESTS)]
     return given, [found.index(one) for one in found]
 
@@ -140,7 +140,7 @@ def test_a_gateway_that_one_link_alone_has_is_no_gateway_of_the_others() -> None
     given, _ = ways(as_found())
     ends = [
         replace(end, gateways={6: int(ip_address("fe80::12"))})
-        for end in everybody(given.network, given.known.values())
+        for end in all_ends(given.network, given.known.values())
         if not end.outside
     ]
     every = EquivalenceClasses(given.network, ends)

@@ -26,7 +26,7 @@ from bascule.topology.sweep.equivalence import EquivalenceClasses
 from bascule.topology.trace.network import HostNetwork
 from bascule.verify.reachability.all_pairs.separate_segments import SeparateSegments
 from bascule.verify.reachability.changes import ReachChange, what_changes
-from bascule.verify.reachability.live import host_to_ask
+from bascule.verify.reachability.live import model_host
 from bascule.verify.wire.foreign_macs import uplinks_of
 from bascule.verify.wire.macs_inside import MacsInside
 from tests.work import assert_linear
@@ -183,7 +183,7 @@ def test_segments_are_apart_where_nothing_hands_on_from_one_to_another() -> None
 
     def apart(one: str, other: str, **sysctls: str) -> bool:
         network = HostNetwork(state=state, sysctls={key.replace("_", "/", 2): value for key, value in sysctls.items()})
-        segments = SeparateSegments(host_to_ask(network, "h", "this host", site, site.hosts["h"]))
+        segments = SeparateSegments(model_host(network, "h", "this host", site, site.hosts["h"]))
         first, second = (segments.of(name) for name in (one, other))
         return first is not None and second is not None and first.isdisjoint(second)
 
@@ -215,7 +215,7 @@ def test_a_waiting_tap_with_parameters_of_its_own_is_unlike_the_others() -> None
     links = {name: replace(link, master=None, up=False) for name, link in after.links.items()}
     sysctls = {conf(4, f"t{n}", "proxy_arp"): str(int(n == 2)) for n in range(4)}
     network = HostNetwork(state=replace(after, links=links, sysctls=sysctls))
-    known = host_to_ask(network, "h", "this host", site, site.hosts["h"]).known
+    known = model_host(network, "h", "this host", site, site.hosts["h"]).known
     ends = [known[f"g{n}"].ends[0] for n in range(4)]
     found = [EquivalenceClasses(network, ends).way(end) for end in ends]
     assert found[0] == found[1] == found[3] != found[2]

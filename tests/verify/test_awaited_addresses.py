@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bascule.model.values import Service
-from bascule.questions import asked_host, contradictions
+from bascule.questions import contradictions, host_model
 from bascule.site import parse
 from bascule.verify.reachability.live import why
 
@@ -54,7 +54,7 @@ def test_only_what_the_file_tells_is_a_no(says: dict[str, str], question: str, a
     for key in ("BRIDGE6", "BRIDGE", "NIC", "V6", "OTHER"):
         text = text.replace(f", {key}}}", f", {says[key]}}}" if key in says else "}")
     site = parse(text.encode(), "t.yaml")
-    found = why(asked_host(site, site.hosts["h"], wanted=True), source, target, Service("icmp"))
+    found = why(host_model(site, site.hosts["h"], wanted=True), source, target, Service("icmp"))
     assert found.result.value == answer
     assert [one.code for one in contradictions(site)] == (["EXPECT-CONTRADICTED"] if answer == "no" else [])
     if answer == "unknown":

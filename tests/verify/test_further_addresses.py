@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bascule.model.values import Service
-from bascule.questions import asked_host, contradictions
+from bascule.questions import contradictions, host_model
 from bascule.site import parse
 from bascule.verify.reachability.live import why
 from bascule.verify.reachability.matrix import matrix
@@ -53,7 +53,7 @@ def test_an_address_out_of_sight_is_unknown(says: dict[str, str], target: str, a
     second = says.get("SECOND", "")
     text = text.replace("bridge: br0, SECOND", f"bridge: br0, {second}" if second else "bridge: br0")
     site = parse(text.encode(), "t.yaml")
-    given = asked_host(site, site.hosts["h"], wanted=True)
+    given = host_model(site, site.hosts["h"], wanted=True)
     assert why(given, "web", target, Service("icmp")).result.value == answer
     (cell,) = [one for one in matrix(given, site).pairs() if (one.source, one.target) == ("web", target)]
     assert cell.result.value == answer
@@ -65,7 +65,7 @@ def test_each_of_those_that_lease_an_address_has_another_one() -> None:
     text = text.replace("machines:", "  one: {host: h, nics: [{bridge: br0, address: dhcp}]}\nmachines:")
     text = text.replace("  near:", "  last: {nics: [{network: lan, address: 10.1.0.254/24}]}\n  near:")
     site = parse(text.encode(), "t.yaml")
-    given = asked_host(site, site.hosts["h"], wanted=True)
+    given = host_model(site, site.hosts["h"], wanted=True)
     names = ("one", "two", "web", "last")
     for one in names:
         for other in set(names) - {one}:
@@ -79,7 +79,7 @@ def test_a_host_that_waits_for_its_address_may_be_reached_there() -> None:
     text = text.replace("{uplink: e0}", "{uplink: e0, address: dhcp}")
     text = text.replace("{uplink: e1}", "{uplink: e1, address: 10.2.0.3/24}")
     site = parse(text.encode(), "t.yaml")
-    assert why(asked_host(site, site.hosts["h"], wanted=True), "web", "h", Service("icmp")).result.value == "unknown"
+    assert why(host_model(site, site.hosts["h"], wanted=True), "web", "h", Service("icmp")).result.value == "unknown"
     assert contradictions(site) == ()
 
 
@@ -99,6 +99,6 @@ machines:
 
 def test_another_host_may_be_reached_where_it_will_lease_an_address() -> None:
     site = parse(TWO_HOSTS.encode(), "t.yaml")
-    here, other = (asked_host(site, site.hosts[name], wanted=True) for name in ("k", "h"))
+    here, other = (host_model(site, site.hosts[name], wanted=True) for name in ("k", "h"))
     found = matrix(here, site, others=(other,))
     assert {cell.result.value for cell in found.pairs() if (cell.source, cell.target) == ("k", "h")} == {"unknown"}

@@ -15,7 +15,7 @@ from bascule.topology.trace.rules.nft_reader import read_nft
 from bascule.verify.reachability.live import why
 from bascule.verify.reachability.matrix import matrix
 from bascule.verify.reachability.other_hosts import decisive, parts
-from bascule.verify.reachability.participant import AskedHost
+from bascule.verify.reachability.participant import HostModel
 
 TEXT = """\
 site: two
@@ -74,7 +74,7 @@ def test_check_knows_what_the_file_contradicts_between_hosts(site: Site) -> None
 
 
 def test_one_host_alone_says_what_passes_there_and_no_more(site: Site) -> None:
-    given = questions.asked_host(site, site.hosts["h1"], wanted=True)
+    given = questions.host_model(site, site.hosts["h1"], wanted=True)
     found = why(given, "web", "db", HTTP)
     assert found.result is Certainty.UNKNOWN
     assert [(one.code, one.subject) for one in found.asked.answer.blockers] == [(Code.UNKNOWN_OUTSIDE, "h2")]
@@ -166,7 +166,7 @@ def test_both_hosts_are_asked_by_one_address() -> None:
     )
     dual = dual.replace("address: 10.0.0.11/24", "address: [10.0.0.11/24, 'fd00::11/64']")
     site = parse(dual.encode(), "two.yaml")
-    hosts = [questions.asked_host(site, site.hosts[name], wanted=True) for name in ("h1", "h2")]
+    hosts = [questions.host_model(site, site.hosts[name], wanted=True) for name in ("h1", "h2")]
     shut = [_dropping(one, version) for one, version in zip(hosts, (4, 6), strict=True)]
     assert decisive(parts(hosts, "web", "db", HTTP))[1].answer.result is Certainty.YES
     assert decisive(parts(shut, "web", "db", HTTP))[1].answer.result is Certainty.NO
@@ -175,7 +175,7 @@ def test_both_hosts_are_asked_by_one_address() -> None:
     assert cells["web", "db"] is Certainty.NO
 
 
-def _dropping(given: AskedHost, version: int) -> AskedHost:
+def _dropping(given: HostModel, version: int) -> HostModel:
     """The host with a bridge that drops one IP version."""
     protocol = {4: "ip", 6: "ip6"}[version]
     match = {"left": {"payload": {"protocol": "ether", "field": "type"}}, "op": "==", "right": protocol}

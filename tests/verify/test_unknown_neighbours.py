@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from bascule.model.values import Service
-from bascule.questions import asked_host, contradictions, reach, why
+from bascule.questions import contradictions, host_model, reach, why
 from bascule.site import parse
 from bascule.system.run import run
 from bascule.verify.reachability.question import ask
@@ -69,7 +69,7 @@ def test_without_a_gateway_there_is_no_route_and_both_ways_are_told() -> None:
 
 def test_where_everybody_on_a_segment_is_known_no_router_may_stand_there() -> None:
     site = parse(SITE.encode(), "t.yaml")
-    given = asked_host(site, site.hosts["h"], wanted=True)
+    given = host_model(site, site.hosts["h"], wanted=True)
     for name, result, code in (("alone", "no", "arp-silent"), ("web", "unknown", "unknown-outside")):
         (end,) = given.known[name].ends
         by = replace(given.known[name], ends=(replace(end, gateways={4: end.addresses[0][0] - 4}),))

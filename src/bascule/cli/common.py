@@ -67,6 +67,15 @@ def driver_options(function: F) -> F:
     return driver(connect_option(function))
 
 
+def state_options(function: F) -> F:
+    """Which state of the host is asked about, where it is not the running one."""
+    words = "Ask about the state that the file declares, not the running one."
+    wanted = click.option("--wanted", is_flag=True, help=words)
+    return wanted(
+        click.option("--observed", metavar="FILE", help="Ask about a saved state instead of this host.")(function)
+    )
+
+
 class _Given(click.types.StringParamType):
     """A word. An empty one is what the shell makes of a variable that is not set: `--root "$ROOT"` is not "/"."""
 

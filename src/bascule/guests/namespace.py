@@ -42,7 +42,7 @@ class NamespaceDriver:
                 for message in self._plug_in(plug, masters[plug.bridge], set_mtu=plug.nic.tap in have)
             )
         taps.tag(plugs, self._host)
-        taps.silence(plugs, self._host)
+        taps.ignore_routers(plugs, self._host)
         return ()
 
     def detach(self, nics: Sequence[GuestNic]) -> tuple[Note, ...]:
@@ -64,7 +64,7 @@ class NamespaceDriver:
             [m for plug in plugs for m in self._plug_in(plug, masters[plug.bridge], set_mtu=True)],
         )
         taps.tag(plugs, self._host)
-        taps.silence(plugs, self._host)
+        taps.ignore_routers(plugs, self._host)
         ends = [(self._host, plug.nic.tap) for plug in plugs]
         ends += [(self._guests[plug.nic.guest], IfName(f"eth{plug.nic.index}")) for plug in plugs]
         waiting: dict[Namespace, list[IfName]] = {}

@@ -1,4 +1,4 @@
-"""What the kernel alone knows of a tap, whoever runs the guest behind it: isolation, VLANs and silence."""
+"""What the kernel alone knows of a tap, whoever runs the guest behind it: isolation, VLANs, limits and IPv6."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def addrgenmode_none(plugs: Sequence[Plug], host: Namespace) -> None:
         raise CommandFailed(Problem(code="TAP-FAILED", message=message))
 
 
-def silence(plugs: Sequence[Plug], host: Namespace | None) -> None:
+def ignore_routers(plugs: Sequence[Plug], host: Namespace | None) -> None:
     """Router advertisements are the guest's business, not the host's (DESIGN.md §7)."""
     with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
         write_sysctls({conf(6, plug.nic.tap, "accept_ra"): "0" for plug in plugs}, namespace=host)

@@ -143,22 +143,24 @@ def _spans(ports: set[int]) -> list[tuple[int, int]]:
 class FrameTrack(Struct, frozen=True):
     """Where a question's frames, their replies, and the search for the next neighbour were seen, in order of time.
 
-    ``found`` are the replies to that search: the question itself never left all the same.
+    ``search_replies`` are the answers to it: the question itself never left all the same.
     """
 
-    asked: tuple[CapturedFrame, ...] = ()
-    replied: tuple[CapturedFrame, ...] = ()
-    sought: tuple[CapturedFrame, ...] = ()
-    found: tuple[CapturedFrame, ...] = ()
+    requests: tuple[CapturedFrame, ...] = ()
+    replies: tuple[CapturedFrame, ...] = ()
+    searches: tuple[CapturedFrame, ...] = ()
+    search_replies: tuple[CapturedFrame, ...] = ()
 
     @property
     def rtt_ms(self) -> float | None:
         """From the last question that left before the first reply came back, both at the asker's own NIC."""
-        start = self.asked[0].point if self.asked and self.asked[0].outgoing else None
-        back = next((seen.time_ns for seen in self.replied if seen.point == start and not seen.outgoing), None)
+        start = self.requests[0].point if self.requests and self.requests[0].outgoing else None
+        back = next((seen.time_ns for seen in self.replies if seen.point == start and not seen.outgoing), None)
         if back is None:
             return None
-        left = [seen.time_ns for seen in self.asked if seen.point == start and seen.outgoing and seen.time_ns <= back]
+        left = [
+            seen.time_ns for seen in self.requests if seen.point == start and seen.outgoing and seen.time_ns <= back
+        ]
         return (back - left[-1]) / 1e6 if left else None
 
 

@@ -19,7 +19,7 @@ from bascule.model.network_mtus import with_network_mtus
 from bascule.model.site_place import SitePlace, SiteSource
 from bascule.model.values import IfName, IpInterface, Mac, derive_guest_mac, derive_tap, id_path
 from bascule.site import document as d
-from bascule.site.checks.access import asked, service_of
+from bascule.site.checks.access import questions, service_of
 from bascule.site.checks.forwards import flow_ends
 from bascule.site.checks.guards import default_fdb, default_guard
 from bascule.site.checks.switches import patch_ends, switch_ports, tagged_bridges
@@ -88,7 +88,7 @@ class _Builder:
                     seen_as=each.entry.seen_as,
                     place=self.at(each.path),
                 )
-                for each in asked(self.wiring)
+                for each in questions(self.wiring)
             ),
             source=SiteSource(path=self.file, digest=hashlib.sha256(data).hexdigest()),
         )

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from msgspec import Struct
 
 from bascule.site import document as d
-from bascule.site.findings import Path
+from bascule.site.findings import Path, suggest
 from bascule.site.wiring import DocumentWiring
 
 SECTIONS = ("guests", "hosts", "machines")
@@ -35,6 +35,16 @@ def is_group(document: d.Document, name: str) -> bool:
     return name in SECTIONS or name in document.networks or name in _virtual_networks(document)
 
 
+def unknown_name(wiring: DocumentWiring, name: str, path: Path, *, networks: bool = False) -> None:
+    """A problem with a name that leads nowhere, unless what it names is broken, which was said already."""
+    document = wiring.document
+    if any(wiring.found.is_broken((section, name)) for section in ("networks", *SECTIONS)):
+        return
+    known = (*document.guests, *document.machines, *document.hosts, *(document.networks if networks else ()))
+    kind = "guest, machine, host or network" if networks else "guest, machine or host"
+    wiring.found.add("UNKNOWN-NAME", f"'{name}' is not a {kind}", path, hint=suggest(name, known, kind=kind))
+
+
 def members(wiring: DocumentWiring, name: str) -> tuple[str, ...]:
     """For whom a name stands, in the order of the file; nobody for a name that leads nowhere."""
     document = wiring.document
@@ -42,10 +52,10 @@ def members(wiring: DocumentWiring, name: str) -> tuple[str, ...]:
         return (name,)
     if name in SECTIONS:
         return tuple(getattr(document, name))
-    return tuple(dict.fromkeys(_standing_on(wiring, name)))
+    return tuple(dict.fromkeys(_on_network(wiring, name)))
 
 
-def _standing_on(wiring: DocumentWiring, network: str) -> Iterator[str]:
+def _on_network(wiring: DocumentWiring, network: str) -> Iterator[str]:
     """Whoever has a NIC on a network of the building, or is a guest on a virtual one. A host must speak there."""
     for speaker in wiring.speakers:
         key = speaker.segment.key if speaker.segment else ()

@@ -15,8 +15,8 @@ from bascule.model.values import IpAddress, IpNetwork
 
 LOCAL = RoutingRule(priority=0, words=("from", "all", "lookup", "local"))
 MAIN = RoutingRule(priority=32766, words=("from", "all", "lookup", "main"))
-OF_SOME = {"ipproto", "sport", "dport", "uidrange", "tos"}  # that hold for some packets which this host sends
-CONDITIONS = {*OF_SOME, "from", "fwmark", "iif", "oif", "tun_id"}  # other than the target
+SELECTORS = {"ipproto", "sport", "dport", "uidrange", "tos"}  # that hold for some packets which this host sends
+CONDITIONS = {*SELECTORS, "from", "fwmark", "iif", "oif", "tun_id"}  # other than the target
 REFUSING = set(RULE_ENDS)
 EVERY_SOURCE = {"all", *DEFAULT_DST.values()}
 
@@ -62,16 +62,16 @@ class HostRoutes(Struct, frozen=True, dict=True):
                 return choice
         return None
 
-    def ways_of_some(self, address: IpAddress, source: IpAddress) -> Iterator[tuple[RouteChoice, str]]:
+    def ways_by_rule(self, address: IpAddress, source: IpAddress) -> Iterator[tuple[RouteChoice, str]]:
         """The ways of packets from an address of the host's own, and of those that a rule picks; with what they are."""
         plain = self.way_to(address)
         for rule in self._rules(address.version):
             if plain is not None and rule.priority >= plain.rule.priority:
                 return
-            if "not" in rule.words or not (such := _such(rule, address, source)):
+            if "not" in rule.words or not (selector := _selected(rule, address, source)):
                 continue
             if choice := self._choice(rule, address):
-                yield choice, such
+                yield choice, selector
 
     def _rules(self, version: int) -> list[RoutingRule]:
         """In the order in which they are asked; the kernel's own come first of their priority."""
@@ -176,10 +176,10 @@ def _applies(rule: RoutingRule, address: IpAddress) -> bool:
     return hit != ("not" in rule.words)
 
 
-def _such(rule: RoutingRule, address: IpAddress, source: IpAddress) -> str:
+def _selected(rule: RoutingRule, address: IpAddress, source: IpAddress) -> str:
     """Which packets of this host's to the address a rule picks; empty for none, and for all."""
     words = _words(rule)
-    told = [f"{key} {words[key]}" for key in rule.words if key in OF_SOME & words.keys()]
+    told = [f"{key} {words[key]}" for key in rule.words if key in SELECTORS & words.keys()]
     by = words.get("from", "all")
     if by not in EVERY_SOURCE:
         told.append(f"from {source}")

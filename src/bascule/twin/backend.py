@@ -28,7 +28,7 @@ class GuestBackend(Protocol):
 
     patience: float  # how many times longer than usual their answers may take
 
-    def create(self, host: str, standing: Sequence[ExistingTap]) -> None:
+    def create(self, host: str, existing: Sequence[ExistingTap]) -> None:
         """The taps that a host has already, on no bridge and down."""
 
     def plug(self, host: str, plugs: Sequence[Plug]) -> Iterable[Note]:
@@ -69,9 +69,9 @@ class NamespaceGuests:
         self._folder = folder
         self._stack = contextlib.ExitStack()
 
-    def create(self, host: str, standing: Sequence[ExistingTap]) -> None:
-        """The standing taps, each one end of a veth pair."""
-        self._driver(host).create([(tap.nic, tap.mac, tap.mtu) for tap in standing])
+    def create(self, host: str, existing: Sequence[ExistingTap]) -> None:
+        """The existing taps, each one end of a veth pair."""
+        self._driver(host).create([(tap.nic, tap.mac, tap.mtu) for tap in existing])
 
     def _driver(self, host: str) -> NamespaceDriver:
         return NamespaceDriver(self._namespaces[host], self._namespaces)

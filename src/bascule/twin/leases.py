@@ -17,7 +17,7 @@ from bascule.system.net.netns import Namespace
 from bascule.topology.endpoints import host_endpoint
 from bascule.twin.wiring import Wiring
 
-NOBODY_S = 1.0  # how long to ask where the file names no server
+UNSERVED_S = 1.0  # how long to ask where the file names no server
 
 
 class DhcpRequester(Struct, frozen=True, kw_only=True):
@@ -69,13 +69,13 @@ def acquire(
         client = dhcp_client.DhcpNic(namespace=asker.namespace, link=asker.link, mac=asker.mac, hostname=asker.endpoint)
         groups[asker.segment in served][client] = asker
     for hopeful, clients in groups.items():
-        wait_s = timeout_s if hopeful else min(NOBODY_S, timeout_s)
+        wait_s = timeout_s if hopeful else min(UNSERVED_S, timeout_s)
         for client, lease in dhcp_client.acquire(tuple(clients), timeout_s=wait_s).items():
             found[clients[client]] = lease
     return found
 
 
-def nothing(asker: DhcpRequester) -> Note:
+def no_lease(asker: DhcpRequester) -> Note:
     """What to tell about a NIC that got no lease."""
     where = f"network '{asker.segment}'" if asker.segment else f"the network behind {asker.link}"
     text = f"{asker.endpoint} got no DHCP lease on {asker.link}: no server answered on {where}"

@@ -32,7 +32,7 @@ TUN = "/dev/net/tun"  # of which internal ports are made
 TOOLS = ("ovsdb-tool", "ovsdb-server", "ovs-vswitchd")
 FOLDERS = (Path("/usr/share/openvswitch"), Path("/usr/local/share/openvswitch"))
 READY_S = 10.0  # how long the database or ovs-vswitchd may take to listen
-QUIET = ("-vconsole:emer", "-vsyslog:off", "-vfile:off")
+NO_LOG = ("-vconsole:emer", "-vsyslog:off", "-vfile:off")
 
 
 def has_switches(host: Host) -> bool:
@@ -100,13 +100,13 @@ def start(namespace: Namespace, folder: Path) -> Iterator[Daemon]:
         run(("ovsdb-tool", "create", str(base), str(schema)))
     room = ("env", *(f"OVS_{name}DIR={folder}" for name in ("RUN", "LOG", "DB", "SYSCONF")))
     own = (f"--remote=punix:{door}", f"--unixctl={folder}/ovsdb-server.ctl", str(base))
-    server = Daemon((*room, "ovsdb-server", *QUIET, *own), namespace, folder / "ovsdb-server.log")
+    server = Daemon((*room, "ovsdb-server", *NO_LOG, *own), namespace, folder / "ovsdb-server.log")
     yield server
     _await(server, door)
     if is_new:
         _initialise(door)
     control = folder / "ovs-vswitchd.ctl"
-    words = (*room, "ovs-vswitchd", *QUIET, f"--unixctl={control}", f"unix:{door}")
+    words = (*room, "ovs-vswitchd", *NO_LOG, f"--unixctl={control}", f"unix:{door}")
     switch = Daemon(words, namespace, folder / "ovs-vswitchd.log")
     yield switch
     _await(switch, control)

@@ -270,7 +270,7 @@ class Twin(Closing):
         askers = leases.askers(self.site, self.hosts, self.wiring, self._namespaces)
         for asker, lease in leases.acquire(self.site, self.wiring, askers, timeout_s=timeout_s).items():
             if lease is None:
-                self.notes.append(leases.nothing(asker))
+                self.notes.append(leases.no_lease(asker))
             else:
                 self.leases[asker.endpoint, asker.link] = lease
         leases.take(self.site, self.wiring, self._namespaces, self.leases)

@@ -30,7 +30,7 @@ from bascule.twin.wiring import ExistingTap, Wiring
 EMULATED_PATIENCE = 5.0  # an emulated processor is some twenty times slower, and shared by all guests
 OVERHEAD = 64 << 20  # bytes that QEMU takes beside a guest's own memory, measured
 PORTS = 256  # that one guest serves: a process each
-LEASE_S, NOBODY_S = 20.0, 2.0  # how long one waits for a lease: where the file names a server, and where it does not
+LEASE_S, UNSERVED_S = 20.0, 2.0  # how long one waits for a lease: where the file names a server, and where it does not
 LEASE_BOOTS = 4.0  # boots of all guests that a lease may take, on a machine where they take long
 
 
@@ -64,7 +64,7 @@ class VirtualMachines:
         self._booting_s = 0.0  # measured: what else this machine does, and how slow its processor is played
         for number, (host, own) in enumerate(wiring.resolved_networks.items()):
             guests = {
-                name: self._tiny(site.guests[name], end, image)
+                name: self._as_test_guest(site.guests[name], end, image)
                 for name, end in wiring.guests.items()
                 if site.guests[name].host == host
             }
@@ -77,7 +77,7 @@ class VirtualMachines:
             else:
                 self._hosts[host] = QemuPool(namespaces[host], guests, accel=accel, folder=below)
 
-    def _tiny(self, guest: Guest, end: Endpoint, image: GuestImage) -> Guest:
+    def _as_test_guest(self, guest: Guest, end: Endpoint, image: GuestImage) -> Guest:
         wishes = {
             plug.index: init.NicSettings(
                 gateways=tuple(gateway for link, gateway in end.routes if link == nic.link),
@@ -119,10 +119,10 @@ class VirtualMachines:
         self._notes.append(Note(kind="unsupported", subject=guest.name, text=text))
         return tuple(served)
 
-    def create(self, host: str, standing: Sequence[ExistingTap]) -> None:
+    def create(self, host: str, existing: Sequence[ExistingTap]) -> None:
         """Persistent taps, which the virtual machines open later."""
-        if standing:
-            self._hosts[host].create([(tap.nic, tap.mac, tap.mtu) for tap in standing])
+        if existing:
+            self._hosts[host].create([(tap.nic, tap.mac, tap.mtu) for tap in existing])
 
     def plug(self, host: str, plugs: Sequence[Plug]) -> Iterable[Note]:
         """Each virtual machine's NICs by its driver."""
@@ -156,7 +156,7 @@ class VirtualMachines:
                 continue
             leasing = [nic for _, _, nic in end.plugs if nic.dhcp]
             hopeful = any(nic.segment in served for nic in leasing)
-            wait_s = start + (lease_s if hopeful else NOBODY_S) - time.monotonic()
+            wait_s = start + (lease_s if hopeful else UNSERVED_S) - time.monotonic()
             try:
                 said = self._of(name).addresses(name, {nic.mac for nic in leasing}, timeout_s=wait_s)
             except BasculeError as silence:
@@ -171,7 +171,7 @@ class VirtualMachines:
                     asker = leases.DhcpRequester(
                         endpoint=name, namespace=self._room(name), link=nic.link, mac=nic.mac, segment=nic.segment
                     )
-                    notes.append(leases.nothing(asker))
+                    notes.append(leases.no_lease(asker))
                 if nic.dhcp:
                     found[name, nic.link] = tuple(address for address in has if address not in nic.addresses)
         return found, notes
@@ -199,8 +199,8 @@ class VirtualMachines:
             network=nic.segment,
             agent=GuestAgent(
                 path=self._of(end.name).questions(end.name),
-                asks=frozenset() if end.name in self._dumb or nic.bridge is None else init.SPEAKS,
-                answers=frozenset() if nic.bridge is None else init.SPEAKS,
+                asks=frozenset() if end.name in self._dumb or nic.bridge is None else init.PROTOCOLS,
+                answers=frozenset() if nic.bridge is None else init.PROTOCOLS,
             ),
         )
 

@@ -26,7 +26,7 @@ from bascule.verify.nat_boundary import NatBoundaries
 from bascule.verify.path_trace import PathTraces
 from bascule.verify.power import NONE_OFF, GuestsOff
 from bascule.verify.reachability.model_verdict import ModelVerdict, model_says
-from bascule.verify.reachability.participant import AskedHost
+from bascule.verify.reachability.participant import HostModel
 from bascule.verify.undeclared_routers import RoutersOff, UndeclaredRouters
 from bascule.verify.witness import Witness, cause
 
@@ -75,7 +75,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
         }
 
 
-def with_model(outcomes: Sequence[Outcome], hosts: Sequence[AskedHost]) -> tuple[Outcome, ...]:
+def with_model(outcomes: Sequence[Outcome], hosts: Sequence[HostModel]) -> tuple[Outcome, ...]:
     """The outcomes with what the model of these hosts says of each; where frames were lost, with what it names."""
     found = []
     for one in outcomes:
@@ -187,7 +187,7 @@ class _Judging:
                 return self._unproven(case.wish, lost[0], is_off)
             if unsaid_router := self._router(case.wish, lost):
                 return self._unproven(case.wish, lost[0], self.routers.words((unsaid_router,)))
-            if self._is_mute(case.wish, lost):
+            if self._proves_nothing(case.wish, lost):
                 words = f"unproven: no answer to {case.wish.service}, but Bascule does not play {case.wish.target}, "
                 words += "and only its clients know what its server answers"
                 witness = replace(witness, sentence=f"{words}; {witness.sentence}")
@@ -215,18 +215,18 @@ class _Judging:
     def _router(self, wish: Expectation, replies: Sequence[_Reply]) -> str:
         """Who was to pass something on, and may do so in truth."""
         tracks = [reply.track for reply in replies]
-        return self.routers.met(wish, (seen for track in tracks for seen in (*track.asked, *track.replied)))
+        return self.routers.met(wish, (seen for track in tracks for seen in (*track.requests, *track.replies)))
 
     def _router_off(self, wish: Expectation, replies: Sequence[_Reply]) -> str:
         """Who was looked for to pass something on, and is off."""
-        return self.without.sought(wish, (seen for reply in replies for seen in reply.track.sought))
+        return self.without.sought(wish, (seen for reply in replies for seen in reply.track.searches))
 
     def _unproven(self, wish: Expectation, reply: _Reply, why: str) -> Outcome:
         witness = self._witness(reply, wish)
         witness = replace(witness, sentence=f"unproven: {why}; {witness.sentence}", because=why)
         return Outcome(expectation=wish, observed=UNPROVEN, ok=None, witness=witness)
 
-    def _is_mute(self, wish: Expectation, lost: Sequence[_Reply]) -> bool:
+    def _proves_nothing(self, wish: Expectation, lost: Sequence[_Reply]) -> bool:
         """Whether silence says nothing: a UDP server that is not ours need not answer what it does not know."""
         if wish.service.protocol != "udp" or self.endpoints.attachments(wish.target):
             return False
@@ -321,14 +321,14 @@ class _Judging:
     def _witness(self, reply: _Reply, wish: Expectation) -> Witness:
         answer, track = reply.answer, reply.track
         is_arp = answer.question.protocol is Protocol.ARP
-        searched = () if answer.ok else track.asked if is_arp else track.sought
+        searched = () if answer.ok else track.requests if is_arp else track.searches
         if searched:
             hops = self.traces.hops(searched)
             sentence = self.traces.search(searched, answer, wish.target)
         else:
-            hops = self.traces.hops(track.asked, wish.target)
+            hops = self.traces.hops(track.requests, wish.target)
             sentence = self.traces.sentence(hops, answer, wish.target)
-            if not answer.ok and track.replied and hops and hops[-1].node == wish.target:
+            if not answer.ok and track.replies and hops and hops[-1].node == wish.target:
                 sentence = self.traces.lost_reply(sentence, track, answer)
         seen = self._seen(reply, wish.target)
         seen_as = ""
@@ -352,7 +352,7 @@ class _Judging:
         """The asker's address as the other side saw it: by its own word, else at its own NIC."""
         if reply.answer.seen is not None:
             return reply.answer.seen
-        for seen in reply.track.asked:
+        for seen in reply.track.requests:
             if seen.point.node != target or seen.outgoing or not seen.addressed or seen.point.master is not None:
                 continue
             packet, arp = seen.frame.packet, seen.frame.arp

@@ -35,7 +35,7 @@ class _Inquiry(Struct):
     nic: GuestNic
     goals: tuple[EndpointAddress, ...] = ()
     other: ProbeAttachment | None = None
-    recipe: list[Question] = field(default_factory=list)  # ARP from the host, as the classic recipe ends
+    from_host: list[Question] = field(default_factory=list)  # ARP from the host, as the classic recipe ends
     inward: list[Question] = field(default_factory=list)  # ARP: from the other for the guest
     outward: list[Question] = field(default_factory=list)  # ARP: from the guest for the other
     lease: Question | None = None
@@ -43,12 +43,12 @@ class _Inquiry(Struct):
     missing: str = ""
     unasked: str = ""
     apart: str = ""  # that it and the other have no subnet in common: only a router carries packets between them
-    mute: list[str] = field(default_factory=list)  # what could not be asked of its traffic
+    left_out: list[str] = field(default_factory=list)  # what could not be asked of its traffic
     impostors: list[str] = field(default_factory=list)  # others that answer for its addresses
 
     @property
     def questions(self) -> Iterator[Question]:
-        yield from (*self.recipe, *self.inward, *self.outward, *(question for _, question in self.traffic))
+        yield from (*self.from_host, *self.inward, *self.outward, *(question for _, question in self.traffic))
         if self.lease:
             yield self.lease
 
@@ -76,7 +76,7 @@ def check_guests(
     lost = [
         LostProbe(question, inquiry.nic)
         for inquiry in inquiries
-        for question in (*inquiry.recipe, *inquiry.inward, *(one for _, one in inquiry.traffic))
+        for question in (*inquiry.from_host, *inquiry.inward, *(one for _, one in inquiry.traffic))
         if replies[question].is_unheard
     ]
     where = where_lost(lost, host, state, probe_domain)
@@ -87,7 +87,7 @@ def check_guests(
         if (into := _bridge(inquiry.nic, state)) is not None:
             yield own_tap(inquiry.nic, into, learned, has_spoken=any(inquiry.questions))
         inquiry.impostors = _impostors(inquiry, known, site, endpoints.probe_domain.hosts[host.name].identity)
-        yield _recipe(inquiry, host, replies)
+        yield _arp_from_host(inquiry, host, replies)
         yield from (_within if inquiry.nic.virtual_network else _properties)(inquiry, replies)
 
 
@@ -131,16 +131,16 @@ def _inquire(nic: GuestNic, host: Host, state: HostState, endpoints: Endpoints) 
     inquiry = _Inquiry(nic, goals)
     if not goals:
         inquiry.missing = f"no address of {nic.guest} is known" + (" (has it a lease?)" if nic.dhcp else "")
-        inquiry.outward = _word_of(own, name, endpoints) if own else []
+        inquiry.outward = _arp_probe(own, name, endpoints) if own else []
         return inquiry
     if own is not None and not own.answers("arp"):
         inquiry.missing = f"{nic.guest} is not played on this NIC"
         return inquiry
     asker = _host_attachment(host, nic, state, endpoints, goals[0])
     if asker:
-        inquiry.recipe = [_arp(asker, goals[0].address.ip)]
+        inquiry.from_host = [_arp(asker, goals[0].address.ip)]
     others = sorted(
-        (f for f in endpoints.neighbours(goals[0], nic.guest) if f.asks("arp") and not _is_trap(f, host, nic)),
+        (f for f in endpoints.neighbours(goals[0], nic.guest) if f.asks("arp") and not _shares_nic(f, host, nic)),
         # from outside, if there is one; on a virtual network that are the other guests
         key=lambda one: ((one.endpoint in site.guests) != (nic.virtual_network is not None), bool(_apart(goals, one))),
     )
@@ -181,7 +181,7 @@ def _is_of(nic: GuestNic, goal: EndpointAddress, endpoints: Endpoints) -> bool:
     return goal.address in nic.addresses or goal.address in endpoints.learned.get(nic.mac, ())
 
 
-def _word_of(own: ProbeAttachment, segment: str | None, endpoints: Endpoints) -> list[Question]:
+def _arp_probe(own: ProbeAttachment, segment: str | None, endpoints: Endpoints) -> list[Question]:
     """A probe of a guest without an address (RFC 5227), by which its bridge learns its MAC."""
     ends = (one for name in endpoints.names for one in endpoints.attachments(name) if one.network == segment)
     near = (address.ip for one in ends if one != own for address in one.addresses if address.version == 4)
@@ -197,7 +197,7 @@ def _host_attachment(
 ) -> ProbeAttachment | None:
     """The host's own NIC on the guest's network; where it has none, the bridge itself asks, without an address."""
     for attachment in endpoints.attachments(host.name):
-        if endpoints.shares(attachment, goal) and not _is_trap(attachment, host, nic):
+        if endpoints.shares(attachment, goal) and not _shares_nic(attachment, host, nic):
             return attachment
     name = _bridge(nic, state)
     bridge = state.links.get(name) if name else None
@@ -209,7 +209,7 @@ def _host_attachment(
     )  # fmt: skip
 
 
-def _is_trap(attachment: ProbeAttachment, host: Host, nic: GuestNic) -> bool:
+def _shares_nic(attachment: ProbeAttachment, host: Host, nic: GuestNic) -> bool:
     """Whether the attachment is the host's own on a NIC that the guest shares: they cannot talk to each other."""
     return (attachment.endpoint, attachment.link) == (host.name, nic.shared_nic)
 
@@ -238,26 +238,28 @@ def _traffic(
     site, guest = endpoints.site, inquiry.nic.guest
     serves = site.guests[guest].serves
     if own is None or not own.answers("udp"):
-        mute = [s for s in serves if s.protocol == "udp" and not ANSWERED_BY_ALL.issuperset((s.first, s.last))]
-        serves = tuple(service for service in serves if service not in mute)
-        if mute:
+        left_out = [s for s in serves if s.protocol == "udp" and not ANSWERED_BY_ALL.issuperset((s.first, s.last))]
+        serves = tuple(service for service in serves if service not in left_out)
+        if left_out:
             why = "only its clients know its questions" if own is None else f"{guest} serves no UDP here"
-            inquiry.mute.append(f"{', '.join(map(str, mute))} not asked, because {why}")
+            inquiry.left_out.append(f"{', '.join(map(str, left_out))} not asked, because {why}")
     silent = [attachment.endpoint for attachment in (other, own) if attachment and not attachment.asks("udp")]
     if silent:
-        inquiry.mute.append(f"UDP from {' and '.join(silent)} not asked, because it cannot ask so")
+        inquiry.left_out.append(f"UDP from {' and '.join(silent)} not asked, because it cannot ask so")
     for goal in inquiry.goals:
         if any(address.version == goal.address.version for address in other.addresses):
-            yield from _talk(other, guest, goal.address.ip, serves, mtu, every=own is not None)
+            yield from _pings_and_ports(other, guest, goal.address.ip, serves, mtu, every=own is not None)
     if own is None or not own.asks("icmp"):
         return
     machine = site.machines.get(other.endpoint) or site.guests.get(other.endpoint)
     for address in other.addresses:
         if not address.is_link_local and any(address.version == mine.version for mine in own.addresses):
-            yield from _talk(own, other.endpoint, address.ip, machine.serves if machine else (), mtu, every=True)
+            yield from _pings_and_ports(
+                own, other.endpoint, address.ip, machine.serves if machine else (), mtu, every=True
+            )
 
 
-def _talk(
+def _pings_and_ports(
     attachment: ProbeAttachment, name: str, address: IpAddress, serves: Sequence[Service], mtu: int, *, every: bool
 ) -> Iterator[tuple[str, Question]]:
     """ICMP small and as large as the MTU, TCP and UDP. ``every``: also to a port where nobody listens."""
@@ -278,17 +280,17 @@ def _talk(
 # what came of it
 
 
-def _recipe(inquiry: _Inquiry, host: Host, replies: Replies) -> Check:
+def _arp_from_host(inquiry: _Inquiry, host: Host, replies: Replies) -> Check:
     """The last line of the classic recipe: the host's ARP cache has the guest's own MAC on the right NIC."""
     nic = inquiry.nic
-    if not inquiry.recipe:
+    if not inquiry.from_host:
         where = "is not there" if nic.vlan is None else f"hears nothing of VLAN {nic.vlan} itself"
         if nic.shared_nic:
             where = "is shared by macvtap, which passes nothing between host and guest"
         own = "other NIC" if nic.shared_nic else "NIC"
         why = inquiry.missing or f"{host.name} has no {own} on its network, and {nic.into} {where}"
         return Check(id="arp-from-host", subject=nic.guest, ok=None, detail=f"not asked, because {why}")
-    question = inquiry.recipe[0]
+    question = inquiry.from_host[0]
     answer = replies[question]
     if not answer.ok:
         detail = f"{question.address} asked from {question.source.link}: {answer.words}"
@@ -313,7 +315,7 @@ def _within(inquiry: _Inquiry, replies: Replies) -> Iterator[Check]:
         detail = detail if answer.ok else f"DHCP for {nic.mac}: {answer.words}"
         yield Check(id="lease", subject=nic.guest, ok=answer.ok and held, detail=detail)
     faults, words = _unrestricted(inquiry, replies)
-    detail = "; ".join(filter(None, [*(faults or [words]), inquiry.unasked, *inquiry.mute]))
+    detail = "; ".join(filter(None, [*(faults or [words]), inquiry.unasked, *inquiry.left_out]))
     yield Check(id="traffic-within", subject=nic.guest, ok=not faults, detail=detail)
 
 
@@ -325,11 +327,11 @@ def _properties(inquiry: _Inquiry, replies: Replies) -> Iterator[Check]:
         return
     for name, judge in zip(names, (_in_domain, _like_any_nic, _unrestricted), strict=True):
         faults, words = judge(inquiry, replies)
-        parts = [*(faults or [words]), inquiry.unasked, *(inquiry.mute if judge is _unrestricted else ())]
+        parts = [*(faults or [words]), inquiry.unasked, *(inquiry.left_out if judge is _unrestricted else ())]
         detail = "; ".join(filter(None, parts))
         ok: bool | None = not faults
         if faults and judge is _unrestricted and inquiry.apart and not inquiry.impostors:
-            ok, detail = None, "; ".join(filter(None, (inquiry.apart, *inquiry.mute)))
+            ok, detail = None, "; ".join(filter(None, (inquiry.apart, *inquiry.left_out)))
         yield Check(id=name, subject=inquiry.nic.guest, ok=ok, detail=detail, unproven=ok is None)
 
 

@@ -62,7 +62,7 @@ def _firewall(site: Site, host: Host, state: HostState, probe_domain: ProbeDomai
     return tuple(check_firewall(site, host, network)) if network.rules.filters else ()
 
 
-Asked = tuple[str, int]  # a name, and the IP version of the address that is wanted
+NameQuery = tuple[str, int]  # a name, and the IP version of the address that is wanted
 DNS_S = 1.0  # to wait for the server: it is on this host
 
 
@@ -130,7 +130,9 @@ def _check_server(host: Host, one: ResolvedNetwork, bridge: IfName, probe_domain
         yield Check(id="name-server", subject=bridge, ok=None, detail=detail)
         return
     # a name of its own: others it may have to ask somebody for
-    wanted: dict[Asked, IpAddress] = {(f"{name}.{one.name}", address.version): address for name, address in one.names}
+    wanted: dict[NameQuery, IpAddress] = {
+        (f"{name}.{one.name}", address.version): address for name, address in one.names
+    }
     asked = wanted or {(f"{host.name}.{one.name}", server.version): server}
     found = look_up(asker.namespace, server, asked, timeout_s=DNS_S)
     detail = f"{server} answers {asker.endpoint}" if found else f"{server} does not answer {asker.endpoint}"
@@ -139,7 +141,9 @@ def _check_server(host: Host, one: ResolvedNetwork, bridge: IfName, probe_domain
         yield _names(bridge, wanted, found)
 
 
-def _names(bridge: IfName, wanted: Mapping[Asked, IpAddress], found: Mapping[Asked, tuple[IpAddress, ...]]) -> Check:
+def _names(
+    bridge: IfName, wanted: Mapping[NameQuery, IpAddress], found: Mapping[NameQuery, tuple[IpAddress, ...]]
+) -> Check:
     wrong = [
         f"{key[0]} is {', '.join(map(str, found.get(key, ()))) or 'not known'}, not {address}"
         for key, address in wanted.items()

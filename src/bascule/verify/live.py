@@ -24,7 +24,7 @@ from bascule.verify.expectations import NOT_ASKED, UNPROVEN, Outcome, judge, wit
 from bascule.verify.host import check_host, check_state
 from bascule.verify.power import NONE_OFF, GuestsOff, guests_off
 from bascule.verify.reachability.gather import network_here
-from bascule.verify.reachability.live import host_to_ask
+from bascule.verify.reachability.live import model_host
 from bascule.verify.wire.dhcp_servers import DhcpServers
 from bascule.verify.wire.foreign_macs import ForeignMacs, blocked_uplinks, live_uplinks
 from bascule.verify.wire.impostors import without_impostors
@@ -96,7 +96,7 @@ def verify_live(
         outcomes = judge(site, probe_domain, endpoints, off)
         if outcomes:
             outcomes = without_impostors(outcomes, site, host, read_neighbours(here))
-            outcomes = with_model(outcomes, [host_to_ask(network_here(state), host.name, "this host", site, host)])
+            outcomes = with_model(outcomes, [model_host(network_here(state), host.name, "this host", site, host)])
         return Verified(host=host, checks=checks, outcomes=outcomes, off=off, waiting=waiting)
 
 

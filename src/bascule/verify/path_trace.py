@@ -180,7 +180,7 @@ class PathTraces:
     def lost_reply(self, sentence: str, track: FrameTrack, answer: Answer) -> str:
         """The target answered, but the answer did not arrive: where that was last seen."""
         source = answer.question.source.endpoint
-        hops = self.hops(track.replied, source)
+        hops = self.hops(track.replies, source)
         back = self.sentence(hops, answer, source)
         return f"{sentence.removesuffix(', which did not answer')}; its answer {back}"
 

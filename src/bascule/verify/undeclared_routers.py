@@ -26,19 +26,20 @@ class UndeclaredRouters:
 
     def __init__(self, site: Site, endpoints: Endpoints) -> None:
         self._site, self._endpoints = site, endpoints
-        stands = {name: {nic.network for nic in one.nics} for name, one in site.machines.items() if one.may_route}
+        networks_of = {name: {nic.network for nic in one.nics} for name, one in site.machines.items() if one.may_route}
         guests = {name: {site.segment_of(nic) for nic in one.nics} for name, one in site.guests.items()}
-        stands |= {name: {on for on in some if on} for name, some in guests.items() if len(some - {None}) > 1}
+        networks_of |= {name: {on for on in some if on} for name, some in guests.items() if len(some - {None}) > 1}
         unseen = (site.hosts[name] for name in endpoints.probe_domain.unseen)
-        quiet = [one for one in unseen if all(x.mode is Mode.ISOLATED for x in one.virtual_networks.values())]
+        isolated = [one for one in unseen if all(x.mode is Mode.ISOLATED for x in one.virtual_networks.values())]
         networks = ((host.name, one) for host in site.hosts.values() for one in host.virtual_networks.values())
         self._closed = {virtual_segment(host, one.name) for host, one in networks if one.mode is Mode.ISOLATED}
         self._hosts = {
-            one.name: {x.network for x in endpoints.attachments(one.name) if x.network} - self._closed for one in quiet
+            one.name: {x.network for x in endpoints.attachments(one.name) if x.network} - self._closed
+            for one in isolated
         }
-        stands |= {name: on for name, on in self._hosts.items() if len(on) > 1}
-        self._stands = {name: on for name, on in stands.items() if endpoints.attachments(name)}
-        self._machines = frozenset(self._stands) & frozenset(site.machines)
+        networks_of |= {name: on for name, on in self._hosts.items() if len(on) > 1}
+        self._networks_of = {name: on for name, on in networks_of.items() if endpoints.attachments(name)}
+        self._machines = frozenset(self._networks_of) & frozenset(site.machines)
 
     def met(self, wish: Expectation, captured: Iterable[CapturedFrame]) -> str:
         """The first of them that a question or its reply was sent to on its way; nothing where none was.
@@ -51,7 +52,7 @@ class UndeclaredRouters:
         for seen in captured:
             node = seen.point.node
             is_for_it = not seen.outgoing and seen.addressed and not int(seen.frame.dst[:2], 16) & 1
-            if is_for_it and node in self._stands and node not in {wish.source, wish.target}:
+            if is_for_it and node in self._networks_of and node not in {wish.source, wish.target}:
                 return node
         return ""
 
@@ -62,12 +63,12 @@ class UndeclaredRouters:
             return ()
         found: list[str] = []
         reached = set(ends[0])
-        waiting = [name for name in self._stands if name in self._machines - {wish.source, wish.target}]
-        while step := next((name for name in waiting if self._stands[name] & reached), None):
+        waiting = [name for name in self._networks_of if name in self._machines - {wish.source, wish.target}]
+        while step := next((name for name in waiting if self._networks_of[name] & reached), None):
             waiting.remove(step)
             found.append(step)
-            reached |= self._stands[step]
-            if self._stands[step] & ends[1]:
+            reached |= self._networks_of[step]
+            if self._networks_of[step] & ends[1]:
                 return tuple(found)
         return ()
 
@@ -94,7 +95,7 @@ class UndeclaredRouters:
     def words(self, names: Iterable[str]) -> str:
         """What is not known of them, and what would say it."""
         names = tuple(names)
-        where = " and ".join(f"{name} routes between {' and '.join(sorted(self._stands[name]))}" for name in names)
+        where = " and ".join(f"{name} routes between {' and '.join(sorted(self._networks_of[name]))}" for name in names)
         machine = next((name for name in names if name in self._machines), None)
         hint = f" ('forwards' of {machine} says it)" if machine else ""
         if host := next((name for name in names if name in self._hosts), None):

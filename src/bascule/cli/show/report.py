@@ -11,6 +11,7 @@ from bascule.cli.show.plan import NOTE_WORDS, file_rows, headline, outages_of, r
 from bascule.cli.show.verdicts import tally
 from bascule.draw.answers import answers
 from bascule.draw.report.page import CheckRow, PlanPart, PlanRow, Report, report
+from bascule.rehearsal import CHANGED
 from bascule.verify.words import WORDS
 
 if TYPE_CHECKING:
@@ -20,24 +21,22 @@ if TYPE_CHECKING:
 
 def show_report(seen: Rehearsal, site_file: str, *, now: datetime, chosen: int | None = None) -> str:
     """The page; ``chosen`` is the place of the expectation whose way it shows first."""
-    start = f"{', '.join(seen.observed)} as found on this machine" if seen.observed else "NICs only, nothing set up"
     facts = (
         ("site file", site_file),
         ("rehearsed", now.strftime("%Y-%m-%d %H:%M %Z").strip()),
         ("took", seconds(seen.timings["total"])),
-        ("start", start),
+        ("start", seen.start),
         ("rights", seen.privilege),
         ("guests", seen.backend.words),
         ("bascule", __version__),
         ("sha256", seen.site.source.digest),
     )
-    changed = f"{site_file} changed meanwhile; the verdicts are about what it said at the start"
     page = Report(
         site=seen.site,
         ok=seen.ok,
         result=tally(seen.checks, seen.outcomes),
         facts=facts,
-        warnings=(changed,) if seen.changed else (),
+        warnings=(f"{site_file} {CHANGED}",) if seen.changed else (),
         plans=tuple(_plan(name, plan) for name, plan in seen.plans.items()),
         checks=tuple(
             CheckRow(subject=c.subject, what=WORDS.get(c.id, c.id), ok=c.ok, detail=c.detail, unproven=c.unproven)

@@ -228,7 +228,7 @@ def tally(checks: Sequence[Check], outcomes: Sequence[Outcome]) -> str:
     return f"{' and '.join(words for _, words in rows)} {hold}{rest}"
 
 
-def not_proven(checks: Sequence[Check], outcomes: Sequence[Outcome], off: Mapping[str, str]) -> str:
+def not_proven(checks: Sequence[Check], outcomes: Sequence[Outcome], off: Mapping[str, str], *, columns: int) -> str:
     """What --strict takes for a failure though nothing does not hold: guests that are off, and all that is unproven."""
     words = []
     for word in sorted(set(off.values())):
@@ -236,4 +236,4 @@ def not_proven(checks: Sequence[Check], outcomes: Sequence[Outcome], off: Mappin
         words.append(f"{ranges(guests)} {'is' if len(guests) == 1 else 'are'} {word}")
     words += [f"{one.subject}, {WORDS.get(one.id, one.id)}" for one in checks if one.ok is None and one.unproven]
     words += [_asked(one) for one in outcomes if one.is_open]
-    return "; ".join(words)
+    return "not proven (--strict): " + wrapped("; ".join(words), indent=8, columns=columns)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from bascule.cli.common import here_option, host_option, json_option, show, width
+from bascule.cli.common import here_option, host_option, json_option, show, state_options, width
 
 
 @click.command()
@@ -15,8 +15,7 @@ from bascule.cli.common import here_option, host_option, json_option, show, widt
 @click.option("--services", metavar="LIST", default="", help="Ask by these services: tcp/22,udp/53,icmp.")
 @click.option("--from", "sources", metavar="FROM", multiple=True, help="Ask from this one alone; may be given again.")
 @click.option("--to", "targets", metavar="TO", multiple=True, help="Ask for this one alone; may be given again.")
-@click.option("--wanted", is_flag=True, help="Ask about the state that the file declares, not the running one.")
-@click.option("--observed", metavar="FILE", help="Ask about a saved state instead of this host.")
+@state_options
 def command(
     *,
     site_file: str | None,

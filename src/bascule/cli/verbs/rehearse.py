@@ -76,13 +76,14 @@ def command(
     from bascule import workflow
     from bascule.cli.entry import emit
     from bascule.cli.show.verdicts import not_proven
+    from bascule.rehearsal import CHANGED
 
     _look_ahead(site_file, highlight, report_file)
     progress = steps(as_json=as_json)
     seen = workflow.rehearse(site_file, host=host, here=here, root=root, guests=guests, progress=progress)
     progress("")
     if seen.changed:
-        say(f"warning: {site_file} changed meanwhile; the verdicts are about what it said at the start")
+        say(f"warning: {site_file} {CHANGED}")
     ok = seen.proven if strict else seen.ok
     chosen = _chosen(seen.outcomes, highlight)
     if as_json:
@@ -92,8 +93,7 @@ def command(
     else:  # before the report, whose file may fail
         show(_in_words(seen, picture=not no_picture, columns=width(), chosen=chosen))
     if seen.ok and not ok and not as_json:
-        words = not_proven(seen.checks, seen.outcomes, {})
-        show("\nnot proven (--strict): " + wrapped(words, indent=8, columns=width()))
+        show("\n" + not_proven(seen.checks, seen.outcomes, {}, columns=width()))
     if report_file is not None:
         _write_report(seen, site_file, report_file, chosen)
         if not output_style().quiet:
@@ -156,9 +156,8 @@ def _in_words(seen: Rehearsal, *, picture: bool, columns: int, chosen: int | Non
     from bascule.cli.show.plan import show_plan
     from bascule.cli.show.verdicts import show_checks, show_failures, show_outcomes, tally
 
-    start = f"{', '.join(seen.observed)} as found on this machine" if seen.observed else "NICs only, nothing set up"
     rights = "root" if seen.privilege == "root" else f"a {seen.privilege}"
-    headline = f"{seen.site.name}: rehearsed in a twin (with the rights of {rights}; start: {start})"
+    headline = f"{seen.site.name}: rehearsed in a twin (with the rights of {rights}; start: {seen.start})"
     parts = [wrapped(headline, indent=0, columns=columns)]
     if seen.backend.accel is not None:
         parts.append("guests  " + wrapped(seen.backend.words, indent=8, columns=columns))

@@ -61,8 +61,7 @@ def command(
         parts += [show_outcomes(seen.outcomes, columns=columns)] if seen.outcomes else []
         parts.append("result  " + wrapped(tally(seen.checks, seen.outcomes), indent=8, columns=columns))
     if seen.ok and not ok:
-        words = not_proven(seen.checks, seen.unproven, seen.off)
-        parts.append("not proven (--strict): " + wrapped(words, indent=8, columns=columns))
+        parts.append(not_proven(seen.checks, seen.unproven, seen.off, columns=columns))
     if seen.waiting:
         parts.append("warning: " + wrapped(seen.waiting, indent=9, columns=columns))
     show("\n\n".join(part for part in parts if part))

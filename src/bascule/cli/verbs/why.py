@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from bascule.cli.common import here_option, host_option, json_option, show, width
+from bascule.cli.common import here_option, host_option, json_option, show, state_options, width
 from bascule.cli.show.output_style import output_style
 
 
@@ -16,8 +16,7 @@ from bascule.cli.show.output_style import output_style
 @host_option
 @here_option
 @json_option
-@click.option("--wanted", is_flag=True, help="Ask about the state that the file declares, not the running one.")
-@click.option("--observed", metavar="FILE", help="Ask about a saved state instead of this host.")
+@state_options
 @click.option("--all", "everything", is_flag=True, help="Show every stage, also where nothing happens.")
 @click.option("--brief", is_flag=True, help="Print the verdict alone, in one line.")
 @click.option("--probe", "frames", is_flag=True, help="Ask with real frames as well, and say where these disagree.")

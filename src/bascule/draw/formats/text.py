@@ -197,7 +197,7 @@ def outline(scene: Scene, width: int) -> list[str]:
         lines.append(f"{host} · {behind}" if behind else host)
         tree = build_tree(scene, host)
         for root in tree.roots:
-            lines += _standing(scene, tree, root, 1, width)
+            lines += _subtree(scene, tree, root, 1, width)
         for key in tree.loose:
             lines += _lines(scene, scene.nodes[key], 1, width)
             taps = tree.taps.get(key, ())
@@ -215,13 +215,13 @@ def outline(scene: Scene, width: int) -> list[str]:
     return lines
 
 
-def _standing(scene: Scene, tree: Tree, key: str, depth: int, width: int) -> list[str]:
+def _subtree(scene: Scene, tree: Tree, key: str, depth: int, width: int) -> list[str]:
     """An element and what stands on it."""
     lines = _lines(scene, scene.nodes[key], depth, width)
     for member in tree.members.get(key, ()):
         lines += _lines(scene, scene.nodes[member], depth + 1, width, lead="on ")
     for child in tree.children.get(key, ()):
-        lines += _standing(scene, tree, child, depth + 1, width)
+        lines += _subtree(scene, tree, child, depth + 1, width)
     return lines
 
 

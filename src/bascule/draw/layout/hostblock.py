@@ -51,7 +51,7 @@ class HostLayout:
         m = self.m
         self.deep, self.width = deep, width
         room = self.width - 2 * m.frame_x if self.width else None
-        main = [self._standing(root, room) for root in self.tree.roots]
+        main = [self._subtree(root, room) for root in self.tree.roots]
         body = rows(wrap(main, gap=m.gap, width=room), m) if main else Block()
         if self.tree.loose:
             body = self._guests_above(body, room)
@@ -61,7 +61,7 @@ class HostLayout:
         """The label, the notes that have room, and the marks that must be seen."""
         return self.words[node.id]
 
-    def _standing(self, key: str, room: int | None) -> Block:
+    def _subtree(self, key: str, room: int | None) -> Block:
         m = self.m
         node = self.scene.nodes[key]
         ends: list[Block] = []
@@ -73,7 +73,7 @@ class HostLayout:
             elif self.scene.nodes[child].kind is Kind.HOST:
                 others.append(self._end(child))
             else:
-                others.append(self._standing(child, room))
+                others.append(self._subtree(child, room))
         lines = self._grid(ends, room)
         lines = [*wrap(others, gap=m.gap, width=room), *lines] if others else lines
         if others and ends and len(lines) == 2 and len(lines[1]) == len(ends):

@@ -69,7 +69,7 @@ class QemuDriver:
             lines.append(f"link set dev {tap} up")
         self._ip(lines, undo=[f"link del dev {plug.nic.tap}" for plug in plugs if plug.nic.tap not in there])
         taps.tag(plugs, self._namespace)
-        taps.silence(plugs, self._namespace)
+        taps.ignore_routers(plugs, self._namespace)
         return ()
 
     def _refuse_other_plugs(self, nics: Sequence[GuestNic]) -> None:

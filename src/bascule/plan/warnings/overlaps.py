@@ -29,13 +29,13 @@ class MisroutedSubnet(Struct, frozen=True, kw_only=True):
     way: RouteChoice
     place: Place
     is_new: bool
-    such: str = ""  # the packets of which it is true, where it is not of all
+    selector: str = ""  # the packets of which it is true, where it is not of all
 
     @property
     def words(self) -> str:
         """What would happen, in a sentence."""
         does = f"looks for {self.member} on {' and '.join(self.way.devs)}"
-        does += f" with packets of '{self.such}'" if self.such else ""
+        does += f" with packets of '{self.selector}'" if self.selector else ""
         if self.way.kind == "local":
             does = f"takes {self.member} for an address of its own"
         elif self.way.kind in {"broadcast", "multicast"}:
@@ -70,14 +70,14 @@ def overlaps(
             members += [(part[at], "") for part in parts for at in ((1, -2) if part.num_addresses > 2 else (0,))]
             for member, words in members:
                 ways = _ways(routes, member, address_of(address.ip), own, is_guest=words not in {"", GATEWAY})
-                for way, such in ways if rivals or member in own else ():
+                for way, selector in ways if rivals or member in own else ():
                     if all(_leads_there(route, name) or known(route) for route in way.routes):
                         continue
-                    key = (subnet, frozenset(way.devs), such)
+                    key = (subnet, frozenset(way.devs), selector)
                     found.setdefault(key, MisroutedSubnet(
                         link=IfName(name), label=labels.get(name, "") or _label(host, name), subnet=subnet,
                         member=f"{words} {member}".strip(), way=way, place=_place(host, name),
-                        is_new=address.ip not in had and (name, subnet) not in stood, such=such,
+                        is_new=address.ip not in had and (name, subnet) not in stood, selector=selector,
                     ))  # fmt: skip
     return tuple(found.values())
 
@@ -93,7 +93,7 @@ def _ways(
         return
     if (way := routes.way_to(member)) is not None:
         yield way, ""
-    yield from routes.ways_of_some(member, source)
+    yield from routes.ways_by_rule(member, source)
 
 
 def _leads_there(route: Route, name: str) -> bool:
@@ -105,13 +105,15 @@ def problems_of(found: tuple[MisroutedSubnet, ...]) -> tuple[Problem, ...]:
     return tuple(
         Problem(code="SUBNET-TAKEN", message=one.words, place=one.place if one.place.line else None, hint=HINT)
         for one in found
-        if one.is_new and not one.such
+        if one.is_new and not one.selector
     )
 
 
 def notes_of(found: tuple[MisroutedSubnet, ...]) -> tuple[Note, ...]:
     """What is so already, and stays; and what is so of some packets only, which somebody may have meant."""
-    return tuple(Note(kind="warning", subject=one.link, text=one.words) for one in found if not one.is_new or one.such)
+    return tuple(
+        Note(kind="warning", subject=one.link, text=one.words) for one in found if not one.is_new or one.selector
+    )
 
 
 def _with_networks(host: Host, observed: HostState, wanted: HostState) -> tuple[HostState, Mapping[str, str]]:

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from bascule.model.values import Service
 from bascule.site import document as d
 from bascule.site.checks.networks import known_network
-from bascule.site.findings import Path, suggest
-from bascule.site.groups import SECTIONS, Pair, is_endpoint, is_group, members, pairs
+from bascule.site.findings import Path
+from bascule.site.groups import SECTIONS, Pair, is_endpoint, is_group, members, pairs, unknown_name
 from bascule.site.wiring import DocumentWiring, SpeakerNic
 
 
@@ -24,7 +24,7 @@ def check_access(wiring: DocumentWiring) -> None:
             _alone(wiring, entry, path)
         _seen_as(wiring, entry, path)
     groups: dict[tuple[str, str], list[Pair]] = {}
-    for pair in asked(wiring):
+    for pair in questions(wiring):
         _provable(wiring, pair)
         groups.setdefault((pair.source, pair.target), []).append(pair)
     for group in groups.values():
@@ -50,10 +50,10 @@ def _listed(names: Iterable[str]) -> str:
     return " and ".join(f"'{name}'" for name in names)
 
 
-def asked(wiring: DocumentWiring) -> list[Pair]:
+def questions(wiring: DocumentWiring) -> list[Pair]:
     """The questions; of a group that a port must not reach, those members that serve it, unless none does."""
     found = [pair for pair in pairs(wiring) if pair.source != pair.target and _both_known(wiring, pair)]
-    served = [_is_asked(wiring, pair) for pair in found]
+    served = [_is_question(wiring, pair) for pair in found]
     some = {pair.path for pair, is_served in zip(found, served, strict=True) if is_served}
     return [pair for pair, is_served in zip(found, served, strict=True) if is_served or pair.path not in some]
 
@@ -62,7 +62,7 @@ def _both_known(wiring: DocumentWiring, pair: Pair) -> bool:
     return is_endpoint(wiring.document, pair.source) and is_endpoint(wiring.document, pair.target)
 
 
-def _is_asked(wiring: DocumentWiring, pair: Pair) -> bool:
+def _is_question(wiring: DocumentWiring, pair: Pair) -> bool:
     service = service_of(pair.entry)
     needs_none = "to" not in pair.grouped or pair.entry.verdict == "reach" or not service.first
     return needs_none or _served(wiring, pair.target, service)
@@ -83,9 +83,7 @@ def _endpoint(wiring: DocumentWiring, name: str, path: Path) -> bool:
     document = wiring.document
     if is_endpoint(document, name):
         return True
-    if not any(wiring.found.is_broken((section, name)) for section in ("networks", *SECTIONS)):
-        hint = suggest(name, (*document.guests, *document.machines, *document.hosts), kind="guest, machine or host")
-        wiring.found.add("UNKNOWN-NAME", f"'{name}' is not a guest, machine or host", path, hint=hint)
+    unknown_name(wiring, name, path)
     return False
 
 
@@ -93,7 +91,7 @@ def _provable(wiring: DocumentWiring, pair: Pair) -> None:
     """Ends without an address cannot ask or answer; a port that nobody serves never answers, whatever the network."""
     found, entry, path, service = wiring.found, pair.entry, pair.path, service_of(pair.entry)
     for name, key in ((pair.source, "from"), (pair.target, "to")):
-        if key not in pair.grouped and not _speaks(wiring, name) and not _partly_broken(wiring, name):
+        if key not in pair.grouped and not _has_address(wiring, name) and not _partly_broken(wiring, name):
             verb = "ask" if key == "from" else "answer"
             found.add(
                 "EXPECT-SILENT",
@@ -150,14 +148,14 @@ def _where(wiring: DocumentWiring, name: str) -> Path:
     return next((section, name) for section in SECTIONS if name in getattr(wiring.document, section))
 
 
-def _speaks(wiring: DocumentWiring, name: str) -> bool:
-    def speaks(speaker: SpeakerNic) -> bool:
+def _has_address(wiring: DocumentWiring, name: str) -> bool:
+    def has_address(speaker: SpeakerNic) -> bool:
         virtual = (
             speaker.path[2] == "virtual_networks" and speaker.segment is not None and bool(speaker.segment.subnets)
         )
         return bool(speaker.addresses) or speaker.dhcp is not None or speaker.unwritten or virtual
 
-    return any(speaks(speaker) for speaker in wiring.by_owner.get(name, ()))
+    return any(has_address(speaker) for speaker in wiring.by_owner.get(name, ()))
 
 
 def _apart(wiring: DocumentWiring, one: str, other: str) -> bool:
@@ -243,29 +241,26 @@ def _masquerade(wiring: DocumentWiring, name: str, entry: d.Masquerade) -> None:
     stands_on = {speaker.segment.network for speaker in speakers if speaker.segment and speaker.segment.network}
     if known_network(wiring, entry.to, (*path, "to")) and entry.to not in stands_on:
         message = f"machine '{name}' masquerades to network '{entry.to}', on which it has no NIC"
-        found.add("MASQUERADE", message, (*path, "to"), hint=_stands(stands_on))
+        found.add("MASQUERADE", message, (*path, "to"), hint=_nic_hint(stands_on))
     inside = stands_on - {entry.to}
     for index, source in enumerate(entry.from_):
         where = (*path, "from", index)
         if source in document.networks:
             on: set[str | None] = {source}
-        elif any(source in getattr(document, section) for section in SECTIONS):
+        elif is_endpoint(document, source):
             on = _networks_of(wiring, source)
         else:
-            if not any(found.is_broken((section, source)) for section in ("networks", *SECTIONS)):
-                known: Iterable[str] = (*document.guests, *document.machines, *document.hosts, *document.networks)
-                hint = suggest(source, known, kind="guest, machine, host or network")
-                found.add("UNKNOWN-NAME", f"'{source}' is not a guest, machine, host or network", where, hint=hint)
+            unknown_name(wiring, source, where, networks=True)
             continue
         if source == name or source == entry.to:
             message = f"machine '{name}' masquerades '{source}', which is already outside"
             found.add("MASQUERADE", message, where, hint="name who is inside")
         elif None not in on and not on & inside:
             message = f"machine '{name}' masquerades '{source}', but has no NIC on its network"
-            found.add("MASQUERADE", message, where, hint=_stands(inside))
+            found.add("MASQUERADE", message, where, hint=_nic_hint(inside))
 
 
-def _stands(networks: set[str]) -> str:
+def _nic_hint(networks: set[str]) -> str:
     return f"it stands on {', '.join(sorted(networks))}" if networks else "give it a NIC there"
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bascule.site import document as d
-from bascule.site.findings import Path, suggest
-from bascule.site.groups import SECTIONS, is_endpoint, is_group, members
+from bascule.site.findings import Path
+from bascule.site.groups import is_endpoint, is_group, members, unknown_name
 from bascule.site.wiring import DocumentWiring
 
 
@@ -24,15 +24,15 @@ def check_forwards(wiring: DocumentWiring) -> None:
 
 def flow_ends(wiring: DocumentWiring, names: tuple[str, ...]) -> tuple[str, ...]:
     """The endpoints and networks of one side; nothing where it is everybody."""
-    if any(_is_everybody(wiring, name) for name in names):
+    if any(_is_all(wiring, name) for name in names):
         return ()
     ends = ((name,) if name in wiring.document.networks else members(wiring, name) for name in names)
     return tuple(dict.fromkeys(one for some in ends for one in some))
 
 
-def _is_everybody(wiring: DocumentWiring, name: str) -> bool:
+def _is_all(wiring: DocumentWiring, name: str) -> bool:
     document = wiring.document
-    return name == d.EVERYBODY and not is_endpoint(document, name) and name not in document.networks
+    return name == d.FORWARD_ALL and not is_endpoint(document, name) and name not in document.networks
 
 
 def _flow(wiring: DocumentWiring, machine: str, flow: d.Flow, path: Path) -> None:
@@ -44,11 +44,8 @@ def _flow(wiring: DocumentWiring, machine: str, flow: d.Flow, path: Path) -> Non
                 message = f"machine '{machine}' forwards for others, and '{name}' is that machine"
                 found.add("FORWARDS", message, where, hint="what it answers itself belongs under 'serves'")
                 continue
-            leads = _is_everybody(wiring, name) or is_endpoint(document, name) or is_group(document, name)
-            if not leads and not any(found.is_broken((section, name)) for section in ("networks", *SECTIONS)):
-                known = (*document.guests, *document.machines, *document.hosts, *document.networks)
-                hint = suggest(name, known, kind="guest, machine, host or network")
-                found.add("UNKNOWN-NAME", f"'{name}' is not a guest, machine, host or network", where, hint=hint)
+            if not (_is_all(wiring, name) or is_endpoint(document, name) or is_group(document, name)):
+                unknown_name(wiring, name, where, networks=True)
     if flow.from_ == flow.to and len(flow.to) == 1 and flow.to[0] in document.networks:
         message = f"within '{flow.to[0]}' nothing passes machine '{machine}'"
         found.add("FORWARDS", message, path, hint="name two networks")

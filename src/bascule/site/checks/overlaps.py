@@ -60,13 +60,13 @@ def _order(claim: _Claim) -> tuple[int, int, int]:
 
 
 def _declared(wiring: DocumentWiring) -> Iterator[_Claim]:
-    standing: dict[tuple[str, ...], list[tuple[IpAddress, str]]] = {}
+    addresses: dict[tuple[str, ...], list[tuple[IpAddress, str]]] = {}
     for speaker in wiring.speakers:
         if speaker.segment is not None:
-            standing.setdefault(speaker.segment.key, []).extend((a.ip, speaker.label) for a, _ in speaker.addresses)
+            addresses.setdefault(speaker.segment.key, []).extend((a.ip, speaker.label) for a, _ in speaker.addresses)
     for name, network in wiring.document.networks.items():
         known = tuple((gateway, f"the gateway of network '{name}'") for gateway in network.gateway)
-        known += tuple(standing.get(("network", name), ()))
+        known += tuple(addresses.get(("network", name), ()))
         for index, subnet in enumerate(network.subnet):
             yield _Claim(subnet, f"network '{name}'", ("networks", name, "subnet", index), known)
     for host, entry in wiring.document.hosts.items():
@@ -75,7 +75,7 @@ def _declared(wiring: DocumentWiring) -> Iterator[_Claim]:
                 known = ((host_address(subnet).ip, f"host '{host}' on virtual network '{name}'"),)
                 if virtual.dhcp is not None:
                     known += tuple((end, f"a lease of virtual network '{name}'") for end in _ends(virtual.dhcp))
-                known += tuple(standing.get(("virtual", host, name), ()))
+                known += tuple(addresses.get(("virtual", host, name), ()))
                 path: Path = ("hosts", host, "virtual_networks", name, "subnet", index)
                 hidden = virtual.mode in {"nat", "isolated"}
                 yield _Claim(subnet, f"virtual network '{name}'", path, known, host, hidden)

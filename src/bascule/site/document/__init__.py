@@ -258,13 +258,13 @@ class Flow(Entry, noun="a flow"):
     service: s.ServiceWord | None = key(None, description="What is let through; everything if not given.")
 
 
-EVERYBODY, NOBODY = "all", "none"
+FORWARD_ALL, FORWARD_NONE = "all", "none"
 
 
 def _as_flows(value: object) -> object:
-    if value == EVERYBODY:
-        return ({"from": EVERYBODY, "to": EVERYBODY},)
-    if value == NOBODY:
+    if value == FORWARD_ALL:
+        return ({"from": FORWARD_ALL, "to": FORWARD_ALL},)
+    if value == FORWARD_NONE:
         return ()
     if isinstance(value, str):
         hint = "write 'all', 'none', or [{from: office, to: dmz, service: tcp/443}]"
@@ -272,7 +272,7 @@ def _as_flows(value: object) -> object:
     return as_list(value)
 
 
-Flows = Annotated[tuple[Flow, ...], Before(_as_flows), Shorthand(EVERYBODY, NOBODY, only=True)]
+Flows = Annotated[tuple[Flow, ...], Before(_as_flows), Shorthand(FORWARD_ALL, FORWARD_NONE, only=True)]
 
 
 class Machine(Entry, noun="a machine"):

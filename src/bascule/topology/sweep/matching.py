@@ -74,14 +74,19 @@ class Matcher:
     """Tests of many packets, which are alike in ``fields`` but for their columns; ``ports`` are those of links."""
 
     def __init__(
-        self, fields: Mapping[str, Any], ports: Mapping[str, Column], everybody: int, full: int, senders: Iterable[int]
+        self,
+        fields: Mapping[str, Any],
+        ports: Mapping[str, Column],
+        all_senders: int,
+        full: int,
+        senders: Iterable[int],
     ) -> None:
         self.fields = fields
         self.ports = ports
-        self.everybody = everybody
+        self.all_senders = all_senders
         self.full = full
         self.senders = senders
-        self.every = PacketSet(everybody, full)
+        self.every = PacketSet(all_senders, full)
         self._known: dict[int, Answer] = {}
         self._raws: dict[str, Column | None] = {}
 
@@ -134,7 +139,7 @@ class Matcher:
     # ---- how it is found
 
     def _side(self, column: Column, mask: int) -> PacketSet:
-        return PacketSet(mask, self.full) if column.is_source else PacketSet(self.everybody, mask)
+        return PacketSet(mask, self.full) if column.is_source else PacketSet(self.all_senders, mask)
 
     def _columns(self, recorder: _Recorder) -> Iterator[Column]:
         for key in recorder.asked:
@@ -213,7 +218,7 @@ class Matcher:
             return NOTHING, self.every
         mask = column.among(test)
         if test.negated:
-            mask ^= self.everybody if column.is_source else self.full
+            mask ^= self.all_senders if column.is_source else self.full
         found = self._side(column, mask)
         return found, found
 
@@ -257,11 +262,13 @@ class Matcher:
                 if box.row:
                     for place in bits(box.sources):
                         rows[place] = rows.get(place, 0) | box.row
-        return PacketSet(self.everybody, self.full, low), PacketSet(self.everybody, self.full, up)
+        return PacketSet(self.all_senders, self.full, low), PacketSet(self.all_senders, self.full, up)
 
     def _without(self, found: PacketSet) -> PacketSet:
         assert found.rows is not None
-        return PacketSet(self.everybody, self.full, {one: self.full & ~found.rows.get(one, 0) for one in self.senders})
+        return PacketSet(
+            self.all_senders, self.full, {one: self.full & ~found.rows.get(one, 0) for one in self.senders}
+        )
 
 
 def _is_joined(test: AnyTest) -> bool:

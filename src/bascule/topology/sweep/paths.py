@@ -100,10 +100,10 @@ class Group(Struct, frozen=True, kw_only=True, dict=True):
 
     def matcher(self, fields: Mapping[str, Any]) -> Matcher:
         """Tests of these packets with what they have in common."""
-        return Matcher(fields, self.ports, self._everybody, self.full, self.members)
+        return Matcher(fields, self.ports, self._all_senders, self.full, self.members)
 
     @cached_property
-    def _everybody(self) -> int:
+    def _all_senders(self) -> int:
         return sum([1 << place for place in self.members])
 
     @cached_property

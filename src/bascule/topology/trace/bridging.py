@@ -205,7 +205,7 @@ class Bridging:
         """NAT gave a bridged frame another destination: it is routed, and stays on the bridge if that leads there."""
         routing = HostRouting(self.passage)
         self.passage.route_now()  # br_nf_pre_routing_finish(), whose route the host keeps where it gets the frame
-        hop = routing.inwards(bridge, quiet=True)
+        hop = routing.inwards(bridge, record=False)
         if hop is None:
             self.passage.fields["meta pkttype"] = FOR_THE_HOST
             return HOST  # what the route says against it is said where it is routed

@@ -43,8 +43,8 @@ class HostRouting:
         self.passage.unsure.append(f"UDP of the host: {ways}")
         return hop
 
-    def inwards(self, link: str, *, quiet: bool = False) -> NextHop | None:
-        """Where a packet that came in by a link goes on to; ``quiet`` says nothing of what is against it.
+    def inwards(self, link: str, *, record: bool = True) -> NextHop | None:
+        """Where a packet that came in by a link goes on to; ``record``: what is against it is written down.
 
         None where it goes nowhere at all.
         """
@@ -52,7 +52,7 @@ class HostRouting:
         source, target = passage.fields[key(version, "saddr")], passage.fields[key(version, "daddr")]
         mark = passage.routed_mark if passage.routed else passage.fields.get("meta mark", 0)
         hop = self.network.routes(version).find(target, source, iif=link, mark=mark if isinstance(mark, int) else None)
-        if quiet:
+        if not record:
             if hop.refuses or (hop.kind == "unicast" and not self.network.forwards(version, link)):
                 return None
             return hop

@@ -13,7 +13,7 @@ from bascule.topology.trace.forwarding import asks_as
 from bascule.topology.trace.network import WireEnd
 from bascule.topology.trace.packet import (
     BROADCAST,
-    EVERYBODY,
+    BROADCAST_MAC,
     FOR_THE_HOST,
     MULTICAST,
     OTHER_HOST,
@@ -53,7 +53,7 @@ class NeighbourSearch:
         """A link takes a frame: for whom it is, by its MAC (eth_type_trans())."""
         mac = passage.fields.get("ether daddr")
         if isinstance(mac, int):
-            group = BROADCAST if mac == EVERYBODY else MULTICAST
+            group = BROADCAST if mac == BROADCAST_MAC else MULTICAST
             other = FOR_THE_HOST if mac == self.network.mac_of(port) else OTHER_HOST
             passage.fields["meta pkttype"] = group if mac >> 40 & 1 else other
 
@@ -116,7 +116,7 @@ class NeighbourSearch:
         segment = self._host_side(segment, owner)
         # who is asked knows from then on who has asked (arp_process(), ndisc_recv_ns())
         self.heard |= {(self._name(end), number), (self._name(owner.end), own)}
-        question = neighbour_frame(self.version, 1, mine, own, EVERYBODY, number)
+        question = neighbour_frame(self.version, 1, mine, own, BROADCAST_MAC, number)
         out = self._neighbour_frame(question, end, segment, owner)
         answer = neighbour_frame(self.version, 2, owner.mac, number, mine, own)
         back = self._neighbour_frame(answer, owner.end, segment, AddressOwner(end.port if end else HOST, mine, end))

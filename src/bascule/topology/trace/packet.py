@@ -11,7 +11,7 @@ from bascule.topology.trace.rules.tests import MISSING, Fields, Value
 
 ARP, IPV4, IPV6, TAGGED = 0x0806, 0x0800, 0x86DD, 0x8100
 TCP, UDP, ICMP, ICMP6 = 6, 17, 1, 58
-EVERYBODY = (1 << 48) - 1
+BROADCAST_MAC = (1 << 48) - 1
 SYN, SYN_ACK, PSH_ACK = 0x02, 0x12, 0x18
 FOR_THE_HOST, BROADCAST, MULTICAST, OTHER_HOST = 0, 1, 2, 3  # PACKET_* of linux/if_packet.h
 ANY_PORT = (32768, 60999)  # net.ipv4.ip_local_port_range: what a client's own port lies between
@@ -192,7 +192,7 @@ def arp(operation: int, sender_mac: int, sender: int, target_mac: int, target: i
         "arp daddr ether": target_mac,
         "arp daddr ip": target,
         "ether saddr": sender_mac,
-        "ether daddr": EVERYBODY if operation == 1 else target_mac,
+        "ether daddr": BROADCAST_MAC if operation == 1 else target_mac,
         "meta mark": 0,
         "meta length": 28,
         "meta nftrace": 0,

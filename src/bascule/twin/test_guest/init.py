@@ -26,7 +26,7 @@ PORT_MEMORY = 512 << 10  # bytes for each port that it serves: a process that li
 LINE_MAX = 2047  # bytes of a kernel's command line on x86 (COMMAND_LINE_SIZE)
 _QUICKLY = ("mitigations=off", "nokaslr", "cryptomgr.notests")  # a tenth of an emulated boot, measured
 READY = "BASCULE-READY"  # on the console when all static addresses are up and all ports are open
-SPEAKS = frozenset({"arp", "dhcp", "icmp", "tcp"})  # what it can ask and answer: busybox has nothing for UDP
+PROTOCOLS = frozenset({"arp", "dhcp", "icmp", "tcp"})  # what it can ask and answer: busybox has nothing for UDP
 MODULES = ("virtio_pci", "virtio_net", "button", "evdev")  # what it loads; dependencies follow
 
 QUESTION = r"""

@@ -52,10 +52,10 @@ class VmPool(ABC):
         self._folder = folder
         self._accel = accel
 
-    def create(self, standing: Sequence[tuple[GuestNic, Mac, int]]) -> None:
+    def create(self, existing: Sequence[tuple[GuestNic, Mac, int]]) -> None:
         """Taps that are there before anything is plugged, on no bridge and down, each with a MAC and an MTU."""
-        lines = [f"tuntap add dev {nic.tap} mode tap" for nic, _, _ in standing]
-        lines += [f"link set dev {nic.tap} address {mac} mtu {mtu}" for nic, mac, mtu in standing]
+        lines = [f"tuntap add dev {nic.tap} mode tap" for nic, _, _ in existing]
+        lines += [f"link set dev {nic.tap} address {mac} mtu {mtu}" for nic, mac, mtu in existing]
         wrong = batch("ip", "".join(f"{line}\n" for line in lines), namespace=self._host) if lines else None
         if wrong is not None:
             raise BasculeError.of("TAP-FAILED", f"the taps of the twin could not be made: {wrong.reason}")
@@ -138,7 +138,7 @@ class QemuPool(VmPool):
     def plug(self, plugs: Sequence[Plug]) -> tuple[Note, ...]:
         """The taps on their bridges."""
         notes = self._driver.attach(plugs)
-        taps.silence(plugs, self._host)
+        taps.ignore_routers(plugs, self._host)
         return notes
 
     def launch(self) -> None:
@@ -167,16 +167,16 @@ class LibvirtPool(VmPool):
         super().__init__(host, guests, accel=accel, folder=folder)
         self._networks = resolved_networks
         self._plugs: list[Plug] = []
-        self._standing: list[IfName] = []
+        self._existing: list[IfName] = []
         kept = daemons(host)
         self._switches = Path(kept.socket).parent if kept is not None else None
         self._libvirt = PrivateLibvirt(host, folder.with_name(f"{folder.name}-libvirt"), self._switches)
         self._hypervisor = self._libvirt.connect()
 
-    def create(self, standing: Sequence[tuple[GuestNic, Mac, int]]) -> None:
+    def create(self, existing: Sequence[tuple[GuestNic, Mac, int]]) -> None:
         """Make the taps of guests that stand on bridges; libvirt replaces them when their guest starts."""
-        super().create(standing)
-        self._standing += [nic.tap for nic, _, _ in standing]
+        super().create(existing)
+        self._existing += [nic.tap for nic, _, _ in existing]
 
     def plug(self, plugs: Sequence[Plug]) -> tuple[Note, ...]:
         """Written into the domains."""
@@ -185,8 +185,8 @@ class LibvirtPool(VmPool):
 
     def launch(self) -> None:
         """The virtual networks, then the domains. Raises BasculeError with libvirt's own words."""
-        if self._standing:  # libvirt starts no guest whose tap is there
-            batch("ip", "".join(f"link del dev {tap}\n" for tap in self._standing), namespace=self._host)
+        if self._existing:  # libvirt starts no guest whose tap is there
+            batch("ip", "".join(f"link del dev {tap}\n" for tap in self._existing), namespace=self._host)
         for name in self._guests:
             self._files(name).folder.mkdir(parents=True, exist_ok=True)
         now = observe(self._hypervisor)
@@ -198,7 +198,7 @@ class LibvirtPool(VmPool):
         there = link_names(self._host)  # a guest that has ended already took its taps along: `wait` tells
         plugs = [plug for plug in self._plugs if plug.nic.tap in there]
         taps.addrgenmode_none(plugs, self._host)
-        taps.silence(plugs, self._host)
+        taps.ignore_routers(plugs, self._host)
 
     def _domain(self, name: str) -> str:
         files = self._files(name)

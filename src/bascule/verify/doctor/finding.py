@@ -11,7 +11,7 @@ from msgspec import Struct, field
 from bascule.errors import Problem
 from bascule.model.domain import Domain, LibvirtNetwork
 from bascule.model.host_links import Bridge
-from bascule.model.site import Site
+from bascule.model.site import GuestNic, Host, Site
 from bascule.model.state import HostState
 from bascule.model.values import IfName, IpNetwork
 from bascule.persist.manager import Managers
@@ -92,34 +92,42 @@ class DoctorFacts(Struct, frozen=True, kw_only=True):
     host: str = ""
 
     @property
+    def declared(self) -> Host | None:
+        """The host as the site file has it; None without a file."""
+        return self.site.hosts.get(self.host) if self.site is not None else None
+
+    @property
+    def declared_nics(self) -> tuple[GuestNic, ...]:
+        """The NICs of the guests that the file gives to the host."""
+        return tuple(self.site.guest_nics(self.host)) if self.site is not None and self.host else ()
+
+    @property
     def bridges(self) -> tuple[str, ...]:
         """The host's bridges, and those that the site file declares for it."""
         there = [str(link.name) for link in self.state.links.values() if link.is_bridge] if self.state else []
-        return tuple(dict.fromkeys([*there, *self._declared]))
+        return tuple(dict.fromkeys([*there, *self._declared_bridges]))
 
     @property
     def own_bridges(self) -> tuple[str, ...]:
         """The bridges of the file; without a file those of the host that no other program keeps for itself."""
-        if self.site is not None and self.host:
-            return self._declared
+        if self.declared is not None:
+            return self._declared_bridges
         rules = self.network.rules if self.network is not None else Rules()
         return tuple(own_bridges(self.state, rules, self.networks)) if self.state else ()
 
     def virtual_networks(self) -> Iterator[tuple[ResolvedNetwork, str]]:
         """The host's own networks by the file, each with the bridge that it has, or will have."""
-        if self.site is None or not self.host or self.state is None:
+        if self.site is None or self.declared is None or self.state is None:
             return
-        host = self.site.hosts[self.host]
-        for one in resolved_networks(self.site, host):
-            link = existing_bridge(host.virtual_networks[one.name], self.state)
+        for one in resolved_networks(self.site, self.declared):
+            link = existing_bridge(self.declared.virtual_networks[one.name], self.state)
             yield one, str(link.name if link else one.bridge)
 
     def subnets(self, bridge: str, version: int) -> tuple[IpNetwork, ...]:
         """The subnets that guests on a bridge have: as the file says, else those of the host's own addresses there."""
         declared = self._declared_as(bridge)
-        network = (
-            self.site.network_of_link(self.site.hosts[self.host], declared.name) if self.site and declared else None
-        )
+        host = self.declared
+        network = self.site.network_of_link(host, declared.name) if self.site and host and declared else None
         found = network.subnets if network is not None else ()
         link = self.network.link(bridge) if self.network is not None else None
         own = (ipaddress.ip_interface(one.ip).network for one in (link.addresses if link is not None else ()))
@@ -131,9 +139,8 @@ class DoctorFacts(Struct, frozen=True, kw_only=True):
         return declared is not None and bool(declared.every_port)
 
     def _declared_as(self, bridge: str) -> Bridge | None:
-        host = self.site.hosts.get(self.host) if self.site is not None else None
-        return host.bridges.get(IfName(bridge)) if host is not None else None
+        return self.declared.bridges.get(IfName(bridge)) if self.declared is not None else None
 
     @property
-    def _declared(self) -> tuple[str, ...]:
-        return tuple(map(str, self.site.hosts[self.host].bridges)) if self.site and self.host else ()
+    def _declared_bridges(self) -> tuple[str, ...]:
+        return tuple(map(str, self.declared.bridges)) if self.declared is not None else ()

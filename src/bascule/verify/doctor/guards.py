@@ -27,15 +27,15 @@ def look(facts: DoctorFacts) -> Iterator[Finding]:
     if facts.state is None:
         return
     yield from _left(facts.state)
-    standing = {name: level for name, level in guards_of(facts.state).items() if name != ATTACKER}
+    loaded = {name: level for name, level in guards_of(facts.state).items() if name != ATTACKER}
     wanted = _wanted(facts)
-    if not standing and not wanted:
+    if not loaded and not wanted:
         return
-    yield from _missing(facts, wanted.keys() - standing.keys() - unseen_guards(facts.state), wanted)
-    yield from _open(facts, standing.keys() | wanted.keys())
-    if facts.network is not None and standing:
+    yield from _missing(facts, wanted.keys() - loaded.keys() - unseen_guards(facts.state), wanted)
+    yield from _open(facts, loaded.keys() | wanted.keys())
+    if facts.network is not None and loaded:
         yield from _slow(facts.network)
-    yield from _others(facts, standing.keys() | wanted.keys())
+    yield from _others(facts, loaded.keys() | wanted.keys())
 
 
 def _left(state: HostState) -> Iterator[Finding]:
@@ -53,9 +53,7 @@ def _left(state: HostState) -> Iterator[Finding]:
 
 def _wanted(facts: DoctorFacts) -> dict[str, str]:
     """The guarded ports of the file, each with its guest."""
-    if facts.site is None or not facts.host:
-        return {}
-    return {str(nic.tap): nic.guest for nic in facts.site.guest_nics(facts.host) if is_guarded(nic)}
+    return {str(nic.tap): nic.guest for nic in facts.declared_nics if is_guarded(nic)}
 
 
 def _missing(facts: DoctorFacts, missing: set[str], wanted: dict[str, str]) -> Iterator[Finding]:
@@ -86,8 +84,7 @@ def _maker(state: HostState, name: str) -> str:
 def _open(facts: DoctorFacts, guarded: set[str]) -> Iterator[Finding]:
     """Ports of guests on a bridge with guarded ones, which have no guard themselves."""
     assert facts.state is not None
-    host = facts.site.hosts[facts.host] if facts.site is not None and facts.host else None
-    uplinks = {str(one.name) for one in host.links()} if host is not None else set()
+    uplinks = {str(one.name) for one in facts.declared.links()} if facts.declared is not None else set()
     bridges: dict[str, list[str]] = {}
     for link in facts.state.links.values():
         is_guests = isinstance(link.options, Tap) or link.options.kind == "veth"
@@ -109,9 +106,9 @@ def _open(facts: DoctorFacts, guarded: set[str]) -> Iterator[Finding]:
 
 
 def _of_the_file(facts: DoctorFacts, ports: list[str]) -> str:
-    if facts.site is None or not facts.host:
+    if facts.declared is None:
         return ""
-    known = {str(nic.tap) for nic in facts.site.guest_nics(facts.host)}
+    known = {str(nic.tap) for nic in facts.declared_nics}
     foreign = [name for name in ports if name not in known]
     return f"not in the site file: {listed(foreign)}" if foreign else ""
 

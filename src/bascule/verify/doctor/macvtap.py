@@ -10,7 +10,7 @@ from bascule.verify.doctor.finding import DoctorFacts, Finding, Severity
 
 def look(facts: DoctorFacts) -> Iterator[Finding]:
     """Each guest with a direct NIC."""
-    for nic in facts.site.guest_nics(facts.host) if facts.site and facts.host else ():
+    for nic in facts.declared_nics:
         if nic.shared_nic:
             text = f"its NIC {nic.index} is a macvtap: {TRAP}"
             yield Finding(

@@ -13,7 +13,7 @@ def look(facts: DoctorFacts) -> Iterator[Finding]:
     if facts.managers is None:
         return  # in a network namespace of our own nobody does
     found = facts.managers.candidates
-    chosen = facts.site.hosts[facts.host].persist if facts.site and facts.host else None
+    chosen = facts.declared.persist if facts.declared is not None else None
     names = ", ".join(each.dialect for each in found)
     evidence = tuple(map(str, found))
     if len(found) > 1:

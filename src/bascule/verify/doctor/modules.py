@@ -22,7 +22,7 @@ def look(facts: DoctorFacts) -> Iterator[Finding]:
         needed["8021q"] = "VLANs"
     if "bond" in kinds:
         needed["bonding"] = "bonds"
-    if facts.site and facts.host and any(nic.shared_nic for nic in facts.site.guest_nics(facts.host)):
+    if any(nic.shared_nic for nic in facts.declared_nics):
         needed["macvtap"] = "direct NICs"
     gone = {name: why for name, why in needed.items() if name not in facts.modules}
     if gone:
@@ -59,9 +59,9 @@ def _unmade(facts: DoctorFacts) -> Iterator[Finding]:
 
 def _kinds(facts: DoctorFacts) -> set[str]:
     """The kinds of links that the file has on this host and that not every kernel makes."""
-    if not facts.site or not facts.host:
+    host = facts.declared
+    if host is None:
         return set()
-    host = facts.site.hosts[facts.host]
     has = {
         "vlan": bool(host.vlans) or any(bridge.vlan for bridge in host.bridges.values()),
         "bond": any(bond.by_kernel for bond in host.bonds.values()),

@@ -15,8 +15,8 @@ def look(facts: DoctorFacts) -> Iterator[Finding]:
     if not taken:
         return
     wanted = [network.name for network in facts.networks if network.mode != "open"]
-    if facts.site and facts.host:
-        wanted += facts.site.hosts[facts.host].virtual_networks
+    if facts.declared is not None:
+        wanted += facts.declared.virtual_networks
     names = ", ".join(f"'{name}'" for name in dict.fromkeys(wanted))
     owners = ", ".join(dict.fromkeys(owner for _, owner in taken))
     yield Finding(

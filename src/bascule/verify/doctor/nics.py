@@ -12,9 +12,9 @@ from bascule.verify.doctor.finding import DoctorFacts, Finding, Severity
 
 def look(facts: DoctorFacts) -> Iterator[Finding]:
     """Each declared NIC that is not there, or that is another one than its MAC says."""
-    if facts.site is None or not facts.host or facts.state is None:
+    host = facts.declared
+    if host is None or facts.state is None:
         return
-    host = facts.site.hosts[facts.host]
     known = {nic.mac for nic in host.nics.values()}
     spare = [x for x in _hardware(facts.state) if x.name not in host.nics and x.hardware_mac not in known]
     for nic in host.nics.values():

@@ -19,7 +19,7 @@ def look(facts: DoctorFacts) -> Iterator[Finding]:
     if facts.state is None:
         return
     part: SwitchState | None = OVS.part(facts.state)
-    host = facts.site.hosts.get(facts.host) if facts.site is not None else None
+    host = facts.declared
     declared = {str(one.name): one.openvswitch is not None for one in host.bridges.values()} if host is not None else {}
     needs = any(declared.values())
     if part is None and needs and not any(one.startswith(f"{OVS.name}: ") for one in facts.unseen):

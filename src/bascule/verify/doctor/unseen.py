@@ -10,8 +10,8 @@ from bascule.verify.doctor.finding import DoctorFacts, Finding, Severity
 
 def look(facts: DoctorFacts) -> Iterator[Finding]:
     """A finding for each part of the host that could not be seen, and one where nothing says that this is the host."""
-    if facts.site is not None and facts.state is not None and facts.host in facts.site.hosts:
-        other = compare(facts.site, facts.site.hosts[facts.host], facts.state).words
+    if facts.site is not None and facts.state is not None and facts.declared is not None:
+        other = compare(facts.site, facts.declared, facts.state).words
         if other:
             text = f"{other}; everything below is about this machine"
             yield Finding(id="this-host", severity=Severity.NOTE, subject=facts.host, text=text)

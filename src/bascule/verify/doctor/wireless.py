@@ -10,9 +10,9 @@ from bascule.verify.doctor.finding import DoctorFacts, Finding, Severity
 
 def look(facts: DoctorFacts) -> Iterator[Finding]:
     """Declared uplinks and macvtap NICs that are wireless."""
-    if not (facts.site and facts.host):
+    if facts.site is None or facts.declared is None:
         return
-    found = [(str(use.nic), use.words) for use in uses(facts.site, facts.site.hosts[facts.host])]
+    found = [(str(use.nic), use.words) for use in uses(facts.site, facts.declared)]
     for name, words in dict.fromkeys(found):
         if name in facts.wireless:
             yield Finding(

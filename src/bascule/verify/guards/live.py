@@ -63,11 +63,11 @@ def check_attacks(site: Site, host: Host, state: HostState, guest: str) -> Itera
         message = f"host '{host.name}' has no guest '{guest}' with a guard in the site file"
         raise UsageFault(Problem(code="GUEST-UNKNOWN", message=message, hint=f"guests with a guard: {known}"))
     table = _swept(state)
-    standing = loaded_guards(state.tables)
+    loaded = loaded_guards(state.tables)
     for port in ports:
         if port.by_flows:
             yield _on_a_switch(port, guards_of(state))
-        elif port.name not in standing or not isinstance(table, Table):
+        elif port.name not in loaded or not isinstance(table, Table):
             yield Check(id="guard", subject=guest, ok=False, detail=f"no guard stands at {port.name}: bascule apply")
         elif lacking := _lacking(table, port):
             detail = f"the guard at {port.name} is not the file's ({lacking}): bascule apply"
@@ -118,9 +118,9 @@ def _without(one: NamedSet | NamedMap) -> NamedSet | NamedMap:
     return replace(one, elements=tuple(kept))
 
 
-def _on_a_switch(port: GuardedPort, standing: Mapping[str, GuardLevel]) -> Check:
+def _on_a_switch(port: GuardedPort, loaded: Mapping[str, GuardLevel]) -> Check:
     """Nothing is sent there: no fence would keep it from others."""
-    if standing.get(port.name) is not port.guarding.level:
+    if loaded.get(port.name) is not port.guarding.level:
         detail = f"no guard {port.guarding.level} stands at {port.name}: bascule apply"
         return Check(id="guard", subject=port.guest, ok=False, detail=detail)
     detail = (
@@ -146,7 +146,12 @@ def _attacked(port: GuardedPort, table: Table, bridge: str, *, snoops: bool) -> 
         port, name=ATTACKER, macs=(me.mac,), group_macs=(), addresses=(me.ip4, me.ip6, me.local), prefixes=(),
         others=(), other_macs=(), guarding=replace(port.guarding, broadcast=None, multicast=None),
     )  # fmt: skip
-    with Namespace.current() as here, Namespace.new("attack") as room, _standing(table, ours), _ports(bridge, room):
+    with (
+        Namespace.current() as here,
+        Namespace.new("attack") as room,
+        _elements_of(table, ours),
+        _ports(bridge, room),
+    ):
         run(("ip", "link", "set", "dev", "a", "address", me.mac), namespace=room)
         run(("ip", "link", "set", "dev", "b", "address", other.mac), namespace=room)
         ends = [
@@ -171,7 +176,7 @@ def _invented(number: int) -> Party:
 
 
 @contextlib.contextmanager
-def _standing(table: Table, port: GuardedPort) -> Iterator[None]:
+def _elements_of(table: Table, port: GuardedPort) -> Iterator[None]:
     """The elements of one port more, while it lasts."""
     added = elements([port])
     more = replace(

@@ -13,7 +13,7 @@ from bascule.topology.trace.answer import UNKNOWN, Blocker, Certainty, Code
 from bascule.topology.trace.declared_way import trace
 from bascule.verify.reachability.live import rule_places
 from bascule.verify.reachability.model_verdict import blocker_words, model_says
-from bascule.verify.reachability.participant import AskedHost
+from bascule.verify.reachability.participant import HostModel
 from bascule.verify.reachability.question import AnsweredQuestion
 
 CODE = "EXPECT-CONTRADICTED"
@@ -22,7 +22,7 @@ HINT = "one of the two is not what you mean; 'bascule why {} {} {} --wanted --si
 Cause = tuple[str, Place]
 
 
-def contradicted(site: Site, hosts: Sequence[AskedHost]) -> Iterator[Problem]:
+def contradicted(site: Site, hosts: Sequence[HostModel]) -> Iterator[Problem]:
     """A problem for each expectation that cannot hold if the hosts become what the file wants."""
     topology = Topology.of(site)
     places = {name: rule_places(site, site.hosts[name]) for name in site.hosts}

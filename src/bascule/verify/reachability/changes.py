@@ -22,10 +22,10 @@ from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.rules.model_reader import rules_of
 from bascule.verify.reachability.all_pairs.pairs import PairQuestions
 from bascule.verify.reachability.all_pairs.separate_segments import SeparateSegments
-from bascule.verify.reachability.live import host_to_ask
+from bascule.verify.reachability.live import model_host
 from bascule.verify.reachability.matrix import services_of
 from bascule.verify.reachability.model_verdict import blocker_words
-from bascule.verify.reachability.participant import AskedHost
+from bascule.verify.reachability.participant import HostModel
 from bascule.verify.reachability.question import ask
 
 SHOWN = 4  # pairs that are named
@@ -111,11 +111,11 @@ def _flows_after(now: HostNetwork, wanted: HostState) -> dict[str, tuple[LoadedR
 def what_changes(site: Site, host: Host, now: HostNetwork, wanted: HostState) -> ReachChange:
     """The pairs that are opened and closed; of whom nothing is known before or after, nothing is said."""
     topology = Topology.of(site)
-    before = host_to_ask(now, host.name, "this host", site, host, topology=topology)
+    before = model_host(now, host.name, "this host", site, host, topology=topology)
     if sum(1 for party in before.known.values() if party.addresses) < 2:
         return ReachChange(opens=(), closes=())  # there is nobody to ask for
     then = after_change(now, wanted)
-    after = host_to_ask(then, host.name, "this host", site, host, topology=topology)
+    after = model_host(then, host.name, "this host", site, host, topology=topology)
     services = services_of(site)
     was, becomes = PairQuestions((before,), services), PairQuestions((after,), services)
     apart = [SeparateSegments(one) for one in (before, after)]
@@ -165,7 +165,7 @@ def _meeting(groups: Sequence[list[str]], apart: Sequence[SeparateSegments]) -> 
         yield from ((groups[number], groups[other]) for other in near)
 
 
-def _why(given: AskedHost, source: str, target: str, service: str, services: Iterable[Service]) -> str:
+def _why(given: HostModel, source: str, target: str, service: str, services: Iterable[Service]) -> str:
     by = next(one for one in services if str(one) == service)
     asked = ask(given.network, given.known, given.known[source], given.known[target], by)
     return next(map(blocker_words, asked.answer.blockers), "")

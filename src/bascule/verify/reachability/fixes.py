@@ -142,13 +142,13 @@ def _all_pairs(
     network: HostNetwork, known: Mapping[str, Participant], asked: AnsweredQuestion
 ) -> Iterator[tuple[Pair, Certainty]]:
     """Everybody to everybody, those who were asked for among them."""
-    everybody = {asked.by.name: asked.by, asked.of.name: asked.of}
-    meant = {address for party in everybody.values() for address in party.addresses}
+    parties = {asked.by.name: asked.by, asked.of.name: asked.of}
+    meant = {address for party in parties.values() for address in party.addresses}
     for name, party in known.items():
-        if len(everybody) < MOST_PARTIES and party.addresses and not meant.intersection(party.addresses):
-            everybody.setdefault(name, party)
-    for one in everybody.values():
-        for other in everybody.values():
+        if len(parties) < MOST_PARTIES and party.addresses and not meant.intersection(party.addresses):
+            parties.setdefault(name, party)
+    for one in parties.values():
+        for other in parties.values():
             if one is not other:
                 try:
                     yield (one.name, other.name), ask(network, known, one, other, asked.service).answer.result

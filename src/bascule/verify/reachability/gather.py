@@ -23,8 +23,8 @@ from bascule.providers.guest_nics import with_live_taps
 from bascule.providers.ovs import OVS
 from bascule.providers.ovs.observe import all_rules
 from bascule.topology.trace.network import HostNetwork
-from bascule.verify.reachability.live import host_to_ask, of_state
-from bascule.verify.reachability.participant import AskedHost
+from bascule.verify.reachability.live import model_host, of_state
+from bascule.verify.reachability.participant import HostModel
 from bascule.verify.reachability.parties import ObservedGuest
 
 THIS_HOST = "this host"
@@ -32,14 +32,14 @@ THIS_HOST = "this host"
 
 def gather(
     site: Site | None, host: Host | None, networks: Path, *, state: HostState | None = None, where: str = THIS_HOST
-) -> AskedHost:
+) -> HostModel:
     """The host with everybody on it. Raises BasculeError where it cannot be read.
 
     ``state`` is asked instead of this host, if it is given; ``networks`` is the folder of our own networks' servers.
     """
     name = host.name if host is not None else own_name() or "host"
     if state is not None:
-        return host_to_ask(of_state(state, site, host), name, where, site, host)
+        return model_host(of_state(state, site, host), name, where, site, host)
     network = read_network()
     if closed := unread_state(networks):
         network = replace(network, rules=replace(network.rules, unread=(*network.rules.unread, *closed)))
@@ -47,7 +47,7 @@ def gather(
     network, seated = _with_seated(network)
     if site is not None and host is not None:  # a guest that somebody else made has a tap of libvirt's choice
         site = with_live_taps(site, host, tuple({row.domain.name: row.domain for row in rows}.values()))
-    return host_to_ask(network, name, where, site, host, (*_guests(rows), *seated))
+    return model_host(network, name, where, site, host, (*_guests(rows), *seated))
 
 
 def _with_seated(network: HostNetwork) -> tuple[HostNetwork, list[ObservedGuest]]:

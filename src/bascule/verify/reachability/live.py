@@ -27,7 +27,7 @@ from bascule.topology.trace.rules.openflow_tables import OWNER
 from bascule.verify.reachability.awaited_routes import awaited_routes
 from bascule.verify.reachability.fixes import Fix, fixes
 from bascule.verify.reachability.other_hosts import as_seen_here, decisive, parts
-from bascule.verify.reachability.participant import AskedHost
+from bascule.verify.reachability.participant import HostModel
 from bascule.verify.reachability.parties import ObservedGuest, parties, wires
 from bascule.verify.reachability.places import UNKNOWN, Places
 from bascule.verify.reachability.question import AnsweredQuestion, ask_each_port, large_packets, party_of, worst_port
@@ -80,7 +80,7 @@ class WhyAnswer(Struct, frozen=True, kw_only=True):
         return self.places.of(blocker.chain, blocker.hit)
 
 
-def host_to_ask(
+def model_host(
     network: HostNetwork,
     here: str,
     where: str,
@@ -88,14 +88,14 @@ def host_to_ask(
     host: Host | None,
     seen: Iterable[ObservedGuest] = (),
     topology: Topology | None = None,
-) -> AskedHost:
+) -> HostModel:
     """Put together who is who on a host; of a state alone the entries that stand in its bridges' tables are known."""
     if not network.fdb:
         network = replace(network, fdb=tuple(static_entries(network.state)))
     if site is not None and host is not None:
         network = replace(network, wires=wires(network, site, host), trunks=_trunks(site, host))
     known = parties(network, here, site, host, seen, topology)
-    return AskedHost(network=network, known=known, here=here, where=where, declared=_declared(site, host))
+    return HostModel(network=network, known=known, here=here, where=where, declared=_declared(site, host))
 
 
 def _trunks(site: Site, host: Host) -> frozenset[str]:
@@ -144,7 +144,7 @@ def _with_mac(link: Link, number: int) -> Link:
     return link if link.mac is not None else replace(link, mac=Mac(f"02:00:5e:00:{number >> 8:02x}:{number & 255:02x}"))
 
 
-def why(given: AskedHost, source: str, target: str, service: Service, *, root: str = "/") -> WhyAnswer:
+def why(given: HostModel, source: str, target: str, service: Service, *, root: str = "/") -> WhyAnswer:
     """Ask. Raises UsageFault for somebody who is nobody here."""
     by = party_of(source, given.known, given.network, given.here)
     of = party_of(target, given.known, given.network, given.here)
@@ -164,7 +164,7 @@ def _of_range(service: Service, each: Sequence[AnsweredQuestion]) -> Iterator[st
 
 
 def why_between(
-    between: Sequence[AskedHost], source: str, target: str, service: Service, *, root: str = "/"
+    between: Sequence[HostModel], source: str, target: str, service: Service, *, root: str = "/"
 ) -> WhyAnswer:
     """Ask two hosts, each for its part of the way; the answer is that of the one that decides. Raises UsageFault."""
     begun = time.perf_counter()
@@ -179,7 +179,7 @@ def why_between(
     )
 
 
-def answered(given: AskedHost, asked: AnsweredQuestion, service: Service, places: Places, begun: float) -> WhyAnswer:
+def answered(given: HostModel, asked: AnsweredQuestion, service: Service, places: Places, begun: float) -> WhyAnswer:
     """An answer with what belongs to it."""
     large = large_packets(given.network, given.known, asked)
     took = time.perf_counter() - begun

@@ -11,7 +11,7 @@ from bascule.model.site import Expectation, Site, Verdict
 from bascule.model.values import Service
 from bascule.topology.trace.answer import Blocker, Certainty
 from bascule.verify.reachability.all_pairs.pairs import PairAnswer, PairQuestions
-from bascule.verify.reachability.participant import AskedHost
+from bascule.verify.reachability.participant import HostModel
 from bascule.verify.reachability.question import worst_port
 
 ORDINARY = (Service("icmp"), Service("tcp", 22, 22), Service("tcp", 443, 443), Service("udp", 53, 53))
@@ -121,13 +121,13 @@ def services_of(site: Site | None) -> tuple[Service, ...]:
 
 
 def matrix(
-    given: AskedHost,
+    given: HostModel,
     site: Site | None,
     *,
     services: Sequence[Service] = (),
     sources: Sequence[str] = (),
     targets: Sequence[str] = (),
-    others: Sequence[AskedHost] = (),
+    others: Sequence[HostModel] = (),
     of_all: bool = False,
 ) -> Matrix:
     """Ask for all pairs, or for those that are named.

@@ -13,7 +13,7 @@ from bascule.topology.sweep.port_ranges import told_apart
 from bascule.topology.trace.answer import Blocker, Certainty, of_range
 from bascule.topology.trace.ends.wire_ends import ASSUMED_MAC
 from bascule.verify.reachability.other_hosts import decisive, hosts_between, parts
-from bascule.verify.reachability.participant import AskedHost
+from bascule.verify.reachability.participant import HostModel
 from bascule.verify.reachability.question import AnsweredQuestion, ask_each_port
 
 SHOWN = 3  # things in the way that are named
@@ -43,10 +43,10 @@ class ModelVerdict(Struct, frozen=True, kw_only=True):
         return {"result": self.result.value, "words": self.words}
 
 
-UNTOLD = ModelVerdict(result=Certainty.UNKNOWN, words="the path goes over devices that no host of the file sees")
+SEEN_BY_NONE = ModelVerdict(result=Certainty.UNKNOWN, words="the path goes over devices that no host of the file sees")
 
 
-def model_says(hosts: Sequence[AskedHost], wish: Expectation) -> ModelVerdict:
+def model_says(hosts: Sequence[HostModel], wish: Expectation) -> ModelVerdict:
     """The model's answer to an expectation, from the host that both ends are at."""
     if len(between := hosts_between(hosts, wish.source, wish.target)) > 1 and wish.service.protocol != "arp":
         return _of_both(between, wish)
@@ -55,10 +55,10 @@ def model_says(hosts: Sequence[AskedHost], wish: Expectation) -> ModelVerdict:
         for one in told:
             if one.result is result:
                 return one
-    return UNTOLD
+    return SEEN_BY_NONE
 
 
-def _of_both(between: Sequence[AskedHost], wish: Expectation) -> ModelVerdict:
+def _of_both(between: Sequence[HostModel], wish: Expectation) -> ModelVerdict:
     """What the two hosts say together, each of its part of the way."""
     try:
         ends = (end for host in between for party in host.known.values() for end in party.ends)
@@ -69,7 +69,7 @@ def _of_both(between: Sequence[AskedHost], wish: Expectation) -> ModelVerdict:
     return ModelVerdict(result=of_range(one.answer.result for one in told), words=_words(told), asked=tuple(told))
 
 
-def _by(given: AskedHost, wish: Expectation) -> ModelVerdict | None:
+def _by(given: HostModel, wish: Expectation) -> ModelVerdict | None:
     """What one host's model says; None where that is not this host's to say."""
     by, of = given.known.get(wish.source), given.known.get(wish.target)
     if by is None or of is None or wish.service.protocol == "arp":

@@ -10,34 +10,34 @@ from bascule.errors import UsageFault
 from bascule.model.values import Service
 from bascule.topology.trace.answer import Blocker, Certainty, Code, Leg, Stage
 from bascule.topology.trace.packet import key
-from bascule.verify.reachability.participant import AskedHost, Participant
+from bascule.verify.reachability.participant import HostModel, Participant
 from bascule.verify.reachability.question import AnsweredQuestion, ask
 
-Part = tuple[AskedHost, AnsweredQuestion]
+Part = tuple[HostModel, AnsweredQuestion]
 
 
-def hosts_between(hosts: Sequence[AskedHost], source: str, target: str) -> tuple[AskedHost, ...]:
+def hosts_between(hosts: Sequence[HostModel], source: str, target: str) -> tuple[HostModel, ...]:
     """The hosts that two run on, or are, in the order of the first packet; none where these are not two."""
     found = [next((one for one in hosts if _runs(one, name)), None) for name in (source, target)]
     return tuple(one for one in found if one) if None not in found and found[0] is not found[1] else ()
 
 
-def hosts_of(hosts: Sequence[AskedHost], source: str, target: str) -> tuple[AskedHost, ...]:
+def hosts_of(hosts: Sequence[HostModel], source: str, target: str) -> tuple[HostModel, ...]:
     """The hosts that one of two runs on, or is."""
     return tuple(one for one in hosts if _runs(one, source) or _runs(one, target))
 
 
-def run_on(hosts: Sequence[AskedHost], source: str, target: str) -> str:
+def run_on(hosts: Sequence[HostModel], source: str, target: str) -> str:
     """The host that one of two runs on, be the other where it is; empty where neither runs on any."""
     return next((one.here for one in hosts for name in (target, source) if _runs(one, name)), "")
 
 
-def _runs(given: AskedHost, name: str) -> bool:
+def _runs(given: HostModel, name: str) -> bool:
     party = given.known.get(name)
     return party is not None and (party.is_host or any(not end.outside for end in party.ends))
 
 
-def parts(between: Sequence[AskedHost], source: str, target: str, service: Service) -> list[Part]:
+def parts(between: Sequence[HostModel], source: str, target: str, service: Service) -> list[Part]:
     """What each of the two hosts says; the second is asked for what the first one lets out. Raises UsageFault.
 
     Both are asked for one address of the target, the one by which it works best.
@@ -57,7 +57,7 @@ def parts(between: Sequence[AskedHost], source: str, target: str, service: Servi
     return min(found, key=lambda one: decisive(one)[1].answer.result.rank)
 
 
-def _parts(here: AskedHost, there: AskedHost, source: str, target: Participant, service: Service) -> list[Part]:
+def _parts(here: HostModel, there: HostModel, source: str, target: Participant, service: Service) -> list[Part]:
     first = ask(here.network, here.known, here.known[source], target, service)
     shown = _shown_as(first, there, source)
     if shown is None:
@@ -72,7 +72,7 @@ def decisive(found: Sequence[Part]) -> Part:
     return max(found, key=lambda one: one[1].answer.result.rank)
 
 
-def _shown_as(first: AnsweredQuestion, there: AskedHost, source: str) -> Participant | None:
+def _shown_as(first: AnsweredQuestion, there: HostModel, source: str) -> Participant | None:
     """Whom the second host takes the sender for: NAT may have given it another address."""
     new = next((leg for leg in first.answer.legs if leg.name == "new"), None)
     number = new.fields.get(key(first.version, "saddr")) if new is not None else None

@@ -39,7 +39,7 @@ class Participant(Struct, frozen=True, kw_only=True):
         return bool(self.further & other.versions or other.further & self.versions)
 
 
-class AskedHost(Struct, frozen=True, kw_only=True):
+class HostModel(Struct, frozen=True, kw_only=True):
     """A host that is asked about: what a packet finds there, and who is known."""
 
     network: HostNetwork

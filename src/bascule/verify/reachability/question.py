@@ -111,7 +111,7 @@ def _at(word: str, version: int, number: int, known: Known, network: HostNetwork
 def ask(network: HostNetwork, known: Known, by: Participant, of: Participant, service: Service) -> AnsweredQuestion:
     """The best of all ways between two: of their NICs and addresses. Raises UsageFault where neither has an address."""
     traffic = Traffic(protocol=service.protocol, port=service.first)
-    walks = Walks(network, everybody(network, (*known.values(), by, of)))
+    walks = Walks(network, all_ends(network, (*known.values(), by, of)))
     found = [
         AnsweredQuestion(
             by=by,
@@ -130,7 +130,7 @@ def ask(network: HostNetwork, known: Known, by: Participant, of: Participant, se
     if not found and there and by is not of:
         inner = of if of.elsewhere and not of.ends else by
         words = f"{inner.name} stands on a network of host {inner.elsewhere or there} alone"
-        return _untold(by, of, traffic, f"{words}: what that host forwards is not known")
+        return _unknown(by, of, traffic, f"{words}: what that host forwards is not known")
     if not found:
         if by.name == of.name:
             message = f"{by.name} needs no network to reach itself"
@@ -144,7 +144,7 @@ def ask(network: HostNetwork, known: Known, by: Participant, of: Participant, se
         stop = best.answer.blockers[0].text if best.answer.blockers else ""
         who = of if of.further else by
         text = f"{who.name} has further addresses, of which this host knows nothing; by those that it knows: {stop}"
-        return _untold(by, of, traffic, text)
+        return _unknown(by, of, traffic, text)
     told = as_read(best.answer.result, network)
     return best if told is best.answer.result else replace(best, answer=replace(best.answer, result=told))
 
@@ -162,7 +162,7 @@ def worst_port(found: Sequence[AnsweredQuestion]) -> AnsweredQuestion:
     return max(found, key=lambda one: one.answer.result.rank)
 
 
-def _untold(by: Participant, of: Participant, traffic: Traffic, text: str) -> AnsweredQuestion:
+def _unknown(by: Participant, of: Participant, traffic: Traffic, text: str) -> AnsweredQuestion:
     """A question that this host cannot answer: a part of the way is not seen from here."""
     why = Blocker(code=Code.UNKNOWN_OUTSIDE, subject=of.elsewhere or by.elsewhere or of.name, text=text)
     stage = Stage(name="other host", verdict="unknown", words=text, blockers=(why,))
@@ -174,7 +174,7 @@ def large_packets(network: HostNetwork, known: Known, asked: AnsweredQuestion) -
     """What becomes of the largest packets, where small ones pass and those do not fit."""
     if not asked.answer.result.passes:
         return ()
-    walks = Walks(network, everybody(network, (*known.values(), asked.by, asked.of)))
+    walks = Walks(network, all_ends(network, (*known.values(), asked.by, asked.of)))
     walk = LargePacketWalk(walks, asked.source, asked.target, asked.address, asked.version, asked.traffic, 0)
     return walk.large_packets()
 
@@ -188,7 +188,7 @@ def as_read(result: Certainty, network: HostNetwork) -> Certainty:
     return Certainty.UNKNOWN if CHANGING in unread or (result.passes and unread) else result
 
 
-def everybody(network: HostNetwork, known: Iterable[Participant]) -> list[WireEnd]:
+def all_ends(network: HostNetwork, known: Iterable[Participant]) -> list[WireEnd]:
     """Who stands on the wires: those who are known, and at other addresses those whom the host has heard there."""
     found = distinct(end for party in known for end in party.ends)
     owned = {(version, number) for end in found for number, version, _ in (*end.addresses, *end.router)}

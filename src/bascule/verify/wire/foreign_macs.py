@@ -39,7 +39,7 @@ from bascule.verify.wire.misdirected import MACS_AT_MOST, ROUNDS, arrivals
 FILTERED_AT_MOST = 500  # MACs that the kernel looks for: a filter has 4096 instructions at most (linux/filter.h)
 LISTEN_S = 1.0  # after everybody was asked to speak
 AT_MOST = 3  # frames that are described
-NOBODY = IPv4Address(0)  # the sender of an ARP probe
+UNSPECIFIED = IPv4Address(0)  # the sender of an ARP probe
 
 
 class Uplink(Struct, frozen=True):
@@ -65,16 +65,16 @@ class Uplink(Struct, frozen=True):
         yield icmp.echo_to_all_nodes(source, interface)
         for address in (*self.addresses, *map(link_local, self.owners)):
             if isinstance(address, IPv4Address):
-                yield arp.build(arp.REQUEST, source, NOBODY, address)
+                yield arp.build(arp.REQUEST, source, UNSPECIFIED, address)
             else:
                 yield icmp.solicitation(source, IPv6Address(b"\xfe\x80" + bytes(6) + interface), address)
         for own in self.host_addresses:  # a copy of this host would answer its own MAC, which is to say itself
-            yield arp.build(arp.REQUEST, source, NOBODY, own, answer_to=ethernet.BROADCAST)
+            yield arp.build(arp.REQUEST, source, UNSPECIFIED, own, answer_to=ethernet.BROADCAST)
 
 
 def uplinks_of(site: Site, host: Host, state: HostState, known: tuple[IpInterface, ...]) -> Iterator[Uplink]:
     """The uplinks of a host's bridges that are up. ``known`` are addresses that the host has heard of."""
-    every, others = _every(site, host, known), _speaking(site, host, state)
+    every, others = _known_addresses(site, host, known), _links_by_network(site, host, state)
     for bridge, name in ((one, port.link) for one in host.bridges.values() for port in one.every_port):
         link, port = state.links.get(bridge.name), state.links.get(name)
         if link is None or port is None or port.mac is None or not port.up or _is_blocked(port):
@@ -95,7 +95,7 @@ def uplinks_of(site: Site, host: Host, state: HostState, known: tuple[IpInterfac
 
 def own_links(site: Site, host: Host, state: HostState, known: tuple[IpInterface, ...]) -> Iterator[Uplink]:
     """The NICs and bonds that are up and on which the host itself speaks."""
-    every = _every(site, host, known)
+    every = _known_addresses(site, host, known)
     for said in host.speakers():
         link = state.links.get(said.name)
         if isinstance(said, Nic | Bond) and link is not None and link.mac is not None and link.up and not link.master:
@@ -136,7 +136,7 @@ def _order(address: IpAddress) -> tuple[int, int]:
     return address.version, int(address)
 
 
-def _every(site: Site, host: Host, known: Iterable[IpInterface]) -> list[IpAddress]:
+def _known_addresses(site: Site, host: Host, known: Iterable[IpInterface]) -> list[IpAddress]:
     """The addresses that the file names or the host has heard of, in their order."""
     found = {a.ip for nic in site.guest_nics(host.name) for a in nic.addresses}
     found |= {a.ip for said in host.speakers() for a in said.addresses}
@@ -153,7 +153,7 @@ def _addresses(network: Network | None, every: Sequence[IpAddress]) -> tuple[IpA
     return tuple(sorted(found, key=_order))
 
 
-def _speaking(site: Site, host: Host, state: HostState) -> Mapping[str, list[tuple[IfName, Mac]]]:
+def _links_by_network(site: Site, host: Host, state: HostState) -> Mapping[str, list[tuple[IfName, Mac]]]:
     """The links of the host that are no ports, and their MACs, by the network that they are in."""
     found: dict[str, list[tuple[IfName, Mac]]] = {}
     for link in state.links.values():

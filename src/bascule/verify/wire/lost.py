@@ -130,7 +130,7 @@ class LossReasons:
     def sentence(self, nic: GuestNic, question: Question, tracker: Tracker, answer: Answer, *, by_size: bool) -> str:
         """How far the question and its answer came; ``by_size``: a smaller packet of the kind is not lost."""
         track = tracker.follow(answer)
-        frames = (*track.asked, *track.sought), track.replied
+        frames = (*track.requests, *track.searches), track.replies
         asked, replied = (SeenOn.of(some, self._host.name) for some in frames)
         family = FAMILY_OF[question.address.version] if question.address else "ip"
         family = "arp" if question.protocol is Protocol.ARP else family  # which no chain of IP sees
@@ -150,9 +150,9 @@ class LossReasons:
 
     def _unheard(self, nic: GuestNic, question: Question, track: FrameTrack) -> str:
         """The host asked for its neighbour and was answered, and nothing followed: it has not taken the answer."""
-        source, heard = str(question.source.link), SeenOn.of(track.found, self._host.name)
+        source, heard = str(question.source.link), SeenOn.of(track.search_replies, self._host.name)
         by = source if source in heard.came else str(nic.tap) if self._is_above(source, self._bridge(nic)) else ""
-        if question.protocol is Protocol.ARP or track.asked:
+        if question.protocol is Protocol.ARP or track.requests:
             return ""
         if by not in heard.came:  # the kernel may have looked for it before anybody listened
             why = "; ".join(self._refuses(source, question))

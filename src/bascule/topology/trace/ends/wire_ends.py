@@ -8,7 +8,7 @@ from functools import cached_property
 from msgspec import Struct
 
 from bascule.model.links import Bridge
-from bascule.topology.trace.ends.asked_macs import asked_macs
+from bascule.topology.trace.ends.macs_in_rules import macs_in_rules
 from bascule.topology.trace.network import HostNetwork, WireEnd
 
 ASSUMED_MAC = "is not known, and rules ask for MACs that are nobody's"
@@ -89,7 +89,7 @@ class WireEnds:
         """Whether rules ask for a MAC that is none of those that are known here."""
         own = {self.network.mac_of(name) for name in self.network.state.links}
         known = {end.mac for end in self.ends if not end.mac_assumed} | own
-        asked = asked_macs(self.network.rules, bridged=bridged)
+        asked = macs_in_rules(self.network.rules, bridged=bridged)
         return not {one for one in asked if not one >> 40 & 1 and one >> 16 != VIRTUAL_ROUTER} <= known
 
     def sender(self, end: WireEnd, version: int, to: int) -> WireEnd:

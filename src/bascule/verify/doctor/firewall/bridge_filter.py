@@ -184,9 +184,9 @@ def _lets(passages: Sequence[FramePassage]) -> tuple[str, ...]:
 def _declared(facts: DoctorFacts, bridges: Sequence[str]) -> frozenset[str]:
     """The families that the file's networks behind some bridges have; all where it does not say."""
     everything = frozenset({*FAMILIES, "arp"})
-    if facts.site is None or not facts.host:
+    host = facts.declared
+    if facts.site is None or host is None:
         return everything
-    host = facts.site.hosts[facts.host]
     versions: set[int] = set()
     for name in bridges:
         bridge = host.bridges.get(name)  # type: ignore[call-overload]  # an IfName or not, it is a name

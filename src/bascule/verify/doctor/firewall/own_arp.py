@@ -14,7 +14,7 @@ HOOKS = {"input": "from", "output": "to"}
 
 def look(facts: DoctorFacts) -> Iterator[Finding]:
     """Each link of the host with the gateways and guests of the file there whose ARP frames its rules drop."""
-    if facts.network is None or facts.state is None or facts.site is None or not facts.host:
+    if facts.network is None or facts.state is None or facts.declared is None:
         return
     if not any(facts.network.rules.at("arp", hook) for hook in HOOKS):
         return
@@ -46,8 +46,7 @@ def _neighbours(facts: DoctorFacts) -> Iterator[IPv4Address]:
     found: list[IpAddress] = []
     if facts.state is not None:
         found += [ip_address(route.gateway) for route in facts.state.routes if route.gateway]
-    if facts.site is not None:
-        found += [address.ip for nic in facts.site.guest_nics(facts.host) for address in nic.addresses]
+    found += [address.ip for nic in facts.declared_nics for address in nic.addresses]
     yield from (one for one in found if isinstance(one, IPv4Address))
 
 

@@ -18,16 +18,16 @@ from bascule.topology.trace.packet import Traffic
 from bascule.topology.trace.rules.lines import Translate
 from bascule.verify.reachability.all_pairs.large_pairs import LargePairs
 from bascule.verify.reachability.other_hosts import decisive, hosts_between, hosts_of, parts
-from bascule.verify.reachability.participant import AskedHost, Participant
+from bascule.verify.reachability.participant import HostModel, Participant
 from bascule.verify.reachability.question import (
     AnsweredQuestion,
+    all_ends,
     as_read,
     ask_each_port,
-    everybody,
     ways_between,
 )
 
-UNTOLD = Exchange(Certainty.UNKNOWN, Certainty.UNKNOWN, Certainty.UNKNOWN)
+UNKNOWN_EXCHANGE = Exchange(Certainty.UNKNOWN, Certainty.UNKNOWN, Certainty.UNKNOWN)
 
 
 class PairAnswer(Struct, frozen=True):
@@ -40,9 +40,9 @@ class PairAnswer(Struct, frozen=True):
 class PairQuestions:
     """Who is alike, and what is said of two names. The first of ``hosts`` is asked, the others for their part of it."""
 
-    def __init__(self, hosts: Sequence[AskedHost], services: Sequence[Service]) -> None:
+    def __init__(self, hosts: Sequence[HostModel], services: Sequence[Service]) -> None:
         self.hosts = hosts
-        ends = {one.here: everybody(one.network, one.known.values()) for one in hosts}
+        ends = {one.here: all_ends(one.network, one.known.values()) for one in hosts}
         every = [end for some in ends.values() for end in some]
         self.services = {one: told_apart([host.network for host in hosts], every, one) for one in services}
         traffics = [traffic_of(part) for some in self.services.values() for part in some]
@@ -62,7 +62,7 @@ class PairQuestions:
             found.setdefault(tuple(self._known_as(one, name) for one in self.hosts), []).append(name)
         return tuple(tuple(names) for names in found.values())
 
-    def _known_as(self, given: AskedHost, name: str) -> Any:
+    def _known_as(self, given: HostModel, name: str) -> Any:
         party = given.known.get(name)
         if party is None or party.note or party.is_host or len(party.ends) > 1:
             return name
@@ -71,7 +71,7 @@ class PairQuestions:
         sweep = self._sweeps[given.here]
         return party.elsewhere, party.is_beyond, *(sweep.class_of(end) for end in party.ends)
 
-    def between(self, given: AskedHost, source: str, target: str) -> list[tuple[Service, PairAnswer]]:
+    def between(self, given: HostModel, source: str, target: str) -> list[tuple[Service, PairAnswer]]:
         """What is said of two by each service, as far as that is a host's to say."""
         homes = hosts_of(self.hosts, source, target)
         across = hosts_between(self.hosts, source, target)
@@ -94,7 +94,7 @@ class PairQuestions:
         host = (*hosts_of(self.hosts, source, target), *self.hosts)[0]
         return ask_each_port(host.network, host.known, host.known[source], host.known[target], service)
 
-    def _on(self, given: AskedHost, by: Participant | None, of: Participant | None, part: Service) -> PairAnswer | None:
+    def _on(self, given: HostModel, by: Participant | None, of: Participant | None, part: Service) -> PairAnswer | None:
         """What one host says; None where there is no way at all between the two."""
         if by is None or of is None or not (found := self._best(given, by, of, part)):
             return None
@@ -104,7 +104,12 @@ class PairQuestions:
         return found
 
     def _best(
-        self, given: AskedHost, by: Participant, of: Participant, part: Service, address: tuple[int, int] | None = None
+        self,
+        given: HostModel,
+        by: Participant,
+        of: Participant,
+        part: Service,
+        address: tuple[int, int] | None = None,
     ) -> PairAnswer | None:
         """The best of all ways between two on a host, or of those to one address."""
         sweep, traffic = self._sweeps[given.here], traffic_of(part)
@@ -121,7 +126,7 @@ class PairQuestions:
 
         return PairAnswer(_each(best, told), large)
 
-    def _across(self, across: Sequence[AskedHost], source: str, target: str, part: Service) -> PairAnswer:
+    def _across(self, across: Sequence[HostModel], source: str, target: str, part: Service) -> PairAnswer:
         """What two hosts say together: the best by one of the target's addresses."""
         here, there = across
         found: list[tuple[PairAnswer, PairAnswer]] = []
@@ -130,7 +135,7 @@ class PairQuestions:
                 first, second = (self._best(one, one.known[source], one.known[target], part, address) for one in across)
                 if first is not None:  # what is unknown here is asked no further, nor one that is not there yet
                     unknown = first.exchange.result is Certainty.UNKNOWN
-                    found.append((first, first if unknown else second or PairAnswer(UNTOLD)))
+                    found.append((first, first if unknown else second or PairAnswer(UNKNOWN_EXCHANGE)))
         leaves = any(first.exchange.result.passes for first, _ in found)
         if not found or (leaves and here.here in self._translating):
             return PairAnswer(_walked(across, source, target, part))
@@ -149,11 +154,11 @@ def _translates(network: HostNetwork) -> bool:
     )
 
 
-def _walked(across: Sequence[AskedHost], source: str, target: str, part: Service) -> Exchange:
+def _walked(across: Sequence[HostModel], source: str, target: str, part: Service) -> Exchange:
     try:
         found = parts(across, source, target, part)
     except UsageFault:  # one of them has no address that the other could ask for
-        return UNTOLD
+        return UNKNOWN_EXCHANGE
     result = decisive(found)[1].answer.result
     each = [exchange_of(asked.answer) for _, asked in found]
     if len(each) < len(across):

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from bascule.model.links import Bond, Physical, Tap, Veth, Vlan
 from bascule.model.state import Link
 from bascule.topology.trace.network import HostNetwork
-from bascule.verify.reachability.participant import AskedHost, Participant
+from bascule.verify.reachability.participant import HostModel, Participant
 
 
 class SeparateSegments:
     """The segments of a host, as far as they are surely apart; of all others a walk has to tell."""
 
-    def __init__(self, given: AskedHost) -> None:
+    def __init__(self, given: HostModel) -> None:
         self._known = given.known
         self._network = given.network
         self._hands_on = _hands_on(given.network, given.known.values())

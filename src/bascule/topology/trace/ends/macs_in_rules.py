@@ -9,7 +9,7 @@ from bascule.topology.trace.rules.tests import Field, Test
 from bascule.topology.trace.rules.values import MACS
 
 
-def asked_macs(rules: Rules, *, bridged: bool) -> set[int]:
+def macs_in_rules(rules: Rules, *, bridged: bool) -> set[int]:
     """All that stand in tests as they are; of ranges and masks the first and the last.
 
     ``bridged``: also those of rules that frames meet in bridges alone.
