@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from msgspec.structs import replace
+
 from bascule.draw.scene.builder import SceneBuilder
-from bascule.draw.scene.compare import (
-    SeenHost,
-    compare,
-    without_uplink,
-)
+from bascule.draw.scene.compare import Comparison, SeenHost, compare, without_uplink
 from bascule.draw.scene.elements import Kind, Layer, Node, Presence, link_id, network_id, self_id
 from bascule.draw.scene.guests import add_guests, vlan_words
 from bascule.draw.scene.virtual import add_virtual
@@ -47,6 +45,45 @@ def add_host(
     add_guests(builder, site, host, groups, observed, declared)
 
 
+LAYERS = {
+    Kind.NIC: Layer.NIC,
+    Kind.BOND: Layer.MIDDLE,
+    Kind.VLAN: Layer.MIDDLE,
+    Kind.BRIDGE: Layer.SWITCH,
+    Kind.LINK: Layer.TAP,
+}
+
+
+def _add_link(
+    builder: SceneBuilder,
+    host: Host,
+    name: str,
+    look: Comparison,
+    kind: Kind,
+    notes: Iterable[str],
+    details: Iterable[str],
+    *,
+    network: str | None = None,
+) -> Node:
+    """A link that the file has, as it was seen."""
+    return builder.add(
+        Node(
+            id=link_id(host.name, name),
+            layer=LAYERS[kind],
+            kind=kind,
+            label=name,
+            notes=tuple(notes),
+            details=tuple(details),
+            host=host.name,
+            network=network,
+            presence=look.presence,
+            state=look.state,
+            isolated=look.isolated,
+            drift=look.drift,
+        )
+    )
+
+
 def _add_nic(builder: SceneBuilder, site: Site, host: Host, nic: Nic, observed: SeenHost | None) -> None:
     look = compare(observed, nic.name)
     details = [f"network {nic.network}" if nic.network else "no network named"]
@@ -66,21 +103,10 @@ def _add_nic(builder: SceneBuilder, site: Site, host: Host, nic: Nic, observed: 
     tags = sorted(vlan for name in reached if (vlan := site.networks[name].vlan) is not None)
     if tags:
         notes.append(vlan_words([span_words(*span) for span in _spans(tags)]))
-    node = Node(
-        id=link_id(host.name, nic.name),
-        layer=Layer.NIC,
-        kind=Kind.NIC,
-        label=nic.name,
-        notes=tuple(notes),
-        details=tuple(dict.fromkeys((*details, *look.details))),
-        host=host.name,
-        network=nic.network if len(reached) < 2 else None,
-        presence=look.presence,
-        state=look.state,
-        isolated=look.isolated,
-        drift=look.drift,
+    network = nic.network if len(reached) < 2 else None
+    node = _add_link(
+        builder, host, nic.name, look, Kind.NIC, notes, dict.fromkeys((*details, *look.details)), network=network
     )
-    builder.add(node)
     _add_self(builder, site, host, nic, observed)
     cable = Presence.WANTED if look.presence is Presence.WANTED else Presence.DECLARED
     for name in reached:
@@ -98,39 +124,16 @@ def _spans(numbers: Iterable[int]) -> list[tuple[int, int]]:
 
 def _add_bond(builder: SceneBuilder, site: Site, host: Host, bond: Bond, observed: SeenHost | None) -> None:
     look = compare(observed, bond.name)
-    builder.add(
-        Node(
-            id=link_id(host.name, bond.name),
-            layer=Layer.MIDDLE,
-            kind=Kind.BOND,
-            label=bond.name,
-            notes=(bond.mode,),
-            details=(f"mode {bond.mode}", *declared_details(bond), *look.details),
-            host=host.name,
-            presence=look.presence,
-            state=look.state,
-            drift=look.drift,
-        )
-    )
+    details = (f"mode {bond.mode}", *declared_details(bond), *look.details)
+    _add_link(builder, host, bond.name, look, Kind.BOND, (bond.mode,), details)
     _add_self(builder, site, host, bond, observed)
 
 
 def _add_vlan(builder: SceneBuilder, site: Site, host: Host, vlan: VlanLink, observed: SeenHost | None) -> None:
     look, network = compare(observed, vlan.name), site.network_of_link(host, vlan.name)
-    node = Node(
-        id=link_id(host.name, vlan.name),
-        layer=Layer.MIDDLE,
-        kind=Kind.VLAN,
-        label=vlan.name,
-        notes=(f"VLAN {vlan.id}",),
-        details=(*declared_details(vlan), *(look.details or (f"VLAN {vlan.id} of {vlan.link}",))),
-        host=host.name,
-        network=network.name if network else None,
-        presence=look.presence,
-        state=look.state,
-        drift=look.drift,
-    )
-    builder.add(node)
+    name, details = network.name if network else None, look.details or (f"VLAN {vlan.id} of {vlan.link}",)
+    own = (*declared_details(vlan), *details)
+    _add_link(builder, host, vlan.name, look, Kind.VLAN, (f"VLAN {vlan.id}",), own, network=name)
     _add_self(builder, site, host, vlan, observed)
 
 
@@ -194,45 +197,14 @@ def _add_bridge(builder: SceneBuilder, site: Site, host: Host, bridge: Bridge, o
     if not bridge.has_address:
         details.append("no address: carries guests only")
     details += declared_details(bridge)
-    node = Node(
-        id=link_id(host.name, bridge.name),
-        layer=Layer.SWITCH,
-        kind=Kind.BRIDGE,
-        label=bridge.name,
-        notes=tuple(notes),
-        details=tuple(dict.fromkeys((*details, *look.details))),
-        host=host.name,
-        network=None if bridge.vlan_aware else name,
-        presence=look.presence,
-        state=look.state if bridge.uplink else without_uplink(look.state),
-        drift=look.drift,
-    )
-    builder.add(node)
+    look = look if bridge.uplink else replace(look, state=without_uplink(look.state))
+    seen, own = dict.fromkeys((*details, *look.details)), None if bridge.vlan_aware else name
+    _add_link(builder, host, bridge.name, look, Kind.BRIDGE, notes, seen, network=own)
     _add_self(builder, site, host, bridge, observed)
-    if bridge.port is not None and bridge.port != bridge.uplink:
-        _add_tagged(builder, host, bridge, node, bridge.port, observed)
-
-
-def _add_tagged(
-    builder: SceneBuilder, host: Host, bridge: Bridge, node: Node, port: IfName, observed: SeenHost | None
-) -> None:
-    """The VLAN link between a bridge and its uplink."""
-    seen = compare(observed, port)
-    builder.add(
-        Node(
-            id=link_id(host.name, port),
-            layer=Layer.MIDDLE,
-            kind=Kind.VLAN,
-            label=port,
-            notes=(f"VLAN {bridge.vlan}",),
-            details=seen.details or (f"VLAN {bridge.vlan} of {bridge.uplink}",),
-            host=host.name,
-            network=node.network,
-            presence=seen.presence,
-            state=seen.state,
-            drift=seen.drift,
-        )
-    )
+    if bridge.port is not None and bridge.port != bridge.uplink:  # the VLAN link between it and its uplink
+        look, words = compare(observed, bridge.port), f"VLAN {bridge.vlan}"
+        below = look.details or (f"{words} of {bridge.uplink}",)
+        _add_link(builder, host, bridge.port, look, Kind.VLAN, (words,), below, network=own)
 
 
 def _add_patch(builder: SceneBuilder, host: Host, bridge: Bridge, patch: Patch, observed: SeenHost | None) -> None:
@@ -241,21 +213,9 @@ def _add_patch(builder: SceneBuilder, host: Host, bridge: Bridge, patch: Patch, 
     here = builder.nodes[link_id(host.name, bridge.name)]
     if far not in builder.nodes:
         look = compare(observed, patch.name)
-        builder.add(
-            Node(
-                id=own,
-                layer=Layer.TAP,
-                kind=Kind.LINK,
-                label=patch.name,
-                notes=("veth pair" if patch.by_kernel else "patch ports",),
-                details=look.details or (f"a cable from {bridge.name} to {patch.to}",),
-                host=host.name,
-                network=here.network,
-                presence=look.presence,
-                state=look.state,
-                drift=look.drift,
-            )
-        )
+        words = "veth pair" if patch.by_kernel else "patch ports"
+        details = look.details or (f"a cable from {bridge.name} to {patch.to}",)
+        _add_link(builder, host, patch.name, look, Kind.LINK, (words,), details, network=here.network)
     else:
         builder.aliases[own] = far
     node = builder.nodes[builder.aliases.get(own, own)]
@@ -270,13 +230,18 @@ def _wire_links(builder: SceneBuilder, declared: HostState, host: Host, observed
             continue  # a guest's is drawn with the guest, a cable by itself
         if link.master is not None:
             upper = builder.nodes[link_id(host.name, link.master)]
-            seen = observed.state.links.get(link.name) if observed else None
-            apart = observed is not None and (seen is None or seen.master != link.master)
-            presence = Presence.WANTED if apart else Presence.DECLARED
+            presence = _of_port(observed, link.name, link.master)
             network = own.network if upper.kind is Kind.BOND else upper.network
             builder.wire(upper.id, own.id, network=network, presence=presence, state=own.state)
         if link.parent is not None:
             builder.wire(own.id, link_id(host.name, link.parent), network=own.network)
+
+
+def _of_port(observed: SeenHost | None, port: str, master: str) -> Presence:
+    """Of the wire between a port and its master: only wanted, where the host was seen and has it otherwise."""
+    seen = observed.state.links.get(IfName(port)) if observed else None
+    apart = observed is not None and (seen is None or seen.master != master)
+    return Presence.WANTED if apart else Presence.DECLARED
 
 
 def _wire_listeners(builder: SceneBuilder, host: Host, observed: SeenHost | None) -> None:
@@ -284,9 +249,7 @@ def _wire_listeners(builder: SceneBuilder, host: Host, observed: SeenHost | None
     for bridge in host.bridges.values():
         for name in (mirror.to for mirror in bridge.mirrors if mirror.to in host.nics):
             own = builder.nodes[link_id(host.name, name)]
-            seen = observed.state.links.get(name) if observed else None
-            apart = observed is not None and (seen is None or seen.master != bridge.name)
-            presence = Presence.WANTED if apart else Presence.DECLARED
+            presence = _of_port(observed, name, bridge.name)
             builder.wire(link_id(host.name, bridge.name), own.id, presence=presence, state=own.state)
 
 
