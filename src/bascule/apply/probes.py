@@ -21,12 +21,12 @@ from bascule.model.dhcp.offers import Offer
 from bascule.model.site import GuestNic
 from bascule.model.state import HostState
 from bascule.model.values import IfName, IpAddress, Mac
+from bascule.observe.neighbours import sightings
 from bascule.probe.dhcp_client import DhcpNic, discover
 from bascule.probe.domain import ProbeAttachment
 from bascule.probe.question import Answer, Protocol, Question
-from bascule.system.net.iproute import way_to
 from bascule.system.net.netns import Namespace
-from bascule.system.run import rows
+from bascule.system.net.route_get import route_to
 
 BEFORE_S = 1.0  # how long one may take to answer before the change
 AFTER_S = 5.0  # and after it: ARP, a switch that learns a moved MAC
@@ -160,8 +160,8 @@ def _route_to(address: IpAddress) -> Callable[[HostState], IfName | None]:
 
     def link(state: HostState) -> IfName | None:
         try:
-            found = way_to(str(address)).get("dev", "")
-        except (BasculeError, ValueError, IndexError):
+            found = route_to(str(address)).get("dev", "")
+        except BasculeError:
             return None
         return IfName(found) if found in state.links else None
 
@@ -260,10 +260,9 @@ def _bridge_of(tap: IfName) -> Callable[[HostState], IfName | None]:
 
 def _neighbours() -> dict[str, IpAddress]:
     try:
-        entries = rows(("ip", "-j", "neigh", "show"))
-    except (BasculeError, ValueError):
+        return {one.mac: one.address for one in sightings()}
+    except BasculeError:
         return {}
-    return {entry["lladdr"]: ip_address(entry["dst"]) for entry in entries if "lladdr" in entry and "dst" in entry}
 
 
 def _resolvers(before: HostState, after: HostState) -> Iterator[Probe]:

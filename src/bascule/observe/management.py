@@ -15,7 +15,7 @@ from bascule.model.links import Physical, Veth
 from bascule.model.state import HostState
 from bascule.model.values import IfName
 from bascule.observe import carriers
-from bascule.system.net.iproute import way_to
+from bascule.system.net.route_get import route_to
 from bascule.topology.management import management_path
 
 
@@ -77,7 +77,7 @@ def management(state: HostState) -> Management | None:
         return None  # that session ends in another namespace
     try:
         ip_address(peer)
-        route = way_to(peer, "from", address, *(("oif", zone) if zone else ()))
+        route = route_to(peer, "from", address, *(("oif", zone) if zone else ()))
         device = IfName(route.get("dev", ""))
         if device == "lo" or route.get("type") == "local":
             return _relayed(state, peer, connection)
@@ -117,7 +117,7 @@ def _carrying(state: HostState, far_ends: Iterable[str]) -> frozenset[str]:
     found: set[str] = set()
     for address in far_ends:
         with contextlib.suppress(ValueError, IndexError, BasculeError):
-            device = way_to(address).get("dev", "")
+            device = route_to(address).get("dev", "")
             found |= management_path(state, IfName(device)) if device in state.links else set()
     return frozenset(found)
 

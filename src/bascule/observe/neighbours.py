@@ -9,13 +9,14 @@ from bascule.model.values import parse_mac
 from bascule.system.net.netns import Namespace
 from bascule.system.run import rows
 
+NEIGHBOURS = ("ip", "-j", "-s", "neigh", "show")
 _GONE = {"FAILED", "INCOMPLETE", "NOARP"}
 
 
 def sightings(*, namespace: Namespace | None = None) -> tuple[Sighting, ...]:
     """What the neighbour caches know; entries that did not answer are left out."""
     found = []
-    for row in rows(("ip", "-j", "-s", "neigh", "show"), namespace=namespace):
+    for row in rows(NEIGHBOURS, namespace=namespace):
         if "lladdr" not in row or _GONE & set(row.get("state", ())):
             continue
         try:

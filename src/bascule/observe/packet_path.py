@@ -6,7 +6,6 @@ import contextlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from ipaddress import ip_address
 from typing import Any
 
 from msgspec.structs import replace
@@ -18,6 +17,7 @@ from bascule.model.sightings import FdbEntry, fdb_entries, own_macs
 from bascule.model.state import HostState
 from bascule.model.values import IpAddress, Mac
 from bascule.observe.firewall import HOOKS, balanced_services, calls_of, nft_savers, read_firewall, read_saves
+from bascule.observe.neighbours import NEIGHBOURS, sightings
 from bascule.providers.kernel.observe import PROGRAMS, read
 from bascule.providers.ovs.observe import all_rules, look
 from bascule.providers.ovs.overlay import lay_over
@@ -25,7 +25,7 @@ from bascule.system.net.fdb import FDB, switch_entries
 from bascule.system.net.monitor import NetlinkMonitor
 from bascule.system.net.netns import Namespace
 from bascule.system.net.sysctl import read_sysctls
-from bascule.system.run import Running, rows, run
+from bascule.system.run import Running, run
 from bascule.topology.trace.network import HostNetwork, KnownNeighbour, LearnedMac
 from bascule.topology.trace.rules.hooks import read_hooks
 from bascule.topology.trace.rules.lines import CHANGING, Rules
@@ -36,7 +36,7 @@ OWN = (
     ("nft", "-j", "list", "ruleset"),
     ("nft", "-a", "list", "ruleset"),
     FDB,
-    ("ip", "-j", "neigh", "show"),
+    NEIGHBOURS,
     ("tc", "-j", "qdisc", "show"),
     HOOKS,
 )
@@ -176,8 +176,7 @@ def learned_macs(entries: Iterable[FdbEntry]) -> Iterable[LearnedMac]:
 
 def known_macs() -> dict[IpAddress, Mac]:
     """The MACs that this host knows for addresses, on whichever link."""
-    found = rows(("ip", "-j", "neigh", "show"))
-    return {ip_address(one["dst"]): Mac(one["lladdr"]) for one in found if one.get("lladdr", "").count(":") == 5}
+    return {one.address: one.mac for one in sightings()}
 
 
 def _neighbours(rows: Sequence[Mapping[str, Any]]) -> Iterable[KnownNeighbour]:

@@ -9,10 +9,10 @@ from msgspec import Struct
 
 from bascule.model.site import GuestNic
 from bascule.model.values import IfName, IpInterface, Mac
+from bascule.observe.neighbours import sightings
 from bascule.plan.change import Plan
 from bascule.system.net.fdb import read_fdb
 from bascule.system.net.netns import Namespace
-from bascule.system.run import rows
 
 
 class Check(Struct, frozen=True, kw_only=True):
@@ -44,10 +44,8 @@ def ports_of_macs(namespace: Namespace) -> dict[Mac, set[tuple[str, str]]]:
 def read_neighbours(namespace: Namespace) -> dict[Mac, tuple[IpInterface, ...]]:
     """The addresses that a host knows of each MAC: how a live guest with a lease is found."""
     known: dict[Mac, tuple[IpInterface, ...]] = {}
-    for entry in rows(("ip", "-j", "neigh", "show"), namespace=namespace):
-        if entry.get("lladdr") and "FAILED" not in entry.get("state", ()):
-            mac = Mac(entry["lladdr"])
-            known[mac] = (*known.get(mac, ()), ip_interface(entry["dst"]))
+    for one in sightings(namespace=namespace):
+        known[one.mac] = (*known.get(one.mac, ()), ip_interface(one.address))
     return known
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bascule.errors import CommandFailed, NotPermitted, Place
+from bascule.errors import Place
 from bascule.model.site import Mode, Site, VirtualNetwork, virtual_segment
 from bascule.model.values import IpAddress
 from bascule.plan.virtual_network import PortForward, ResolvedNetwork, resolved_networks
 from bascule.probe.question import Answer, Question, Response
-from bascule.system.net.iproute import way_to
+from bascule.system.net.route_get import route_to
 from bascule.verify.endpoints import Endpoints
 from bascule.verify.witness import Hop
 
@@ -137,9 +136,9 @@ class NatBoundaries:
         )
         if own is None or attachment is None or not any(hop.node == target for hop in hops):
             return None
-        with contextlib.suppress(CommandFailed, NotPermitted):  # the kernel has no way there
-            if "gateway" not in way_to(str(own), namespace=attachment.namespace) and home.host != target:
-                return None
+        back = route_to(str(own), namespace=attachment.namespace)
+        if back and "gateway" not in back and home.host != target:
+            return None
         words = f"{target} has no route back by {home.host} to {own}: network {home.network.name}, {home.network.mode}"
         return home.reason(words)
 

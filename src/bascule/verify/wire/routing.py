@@ -5,10 +5,8 @@ Probes are bound to a link and pass by the host's routing; a daemon of the host'
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_address, ip_interface
-from types import MappingProxyType
 
 from msgspec import Struct
 
@@ -18,8 +16,7 @@ from bascule.model.values import IpAddress, listed
 from bascule.probe.ask import ask
 from bascule.probe.domain import ProbeAttachment, ProbeDomain
 from bascule.probe.question import Protocol, Question
-from bascule.system.net.netns import Namespace
-from bascule.system.run import run
+from bascule.system.net.route_get import Way, routes_to
 from bascule.verify.checks import Check
 from bascule.verify.endpoints import Endpoints
 
@@ -65,28 +62,6 @@ def check_routing(
     yield from _pinged(host, gateways, ways, probe_domain)
 
 
-def routes_to(
-    addresses: Sequence[IpAddress],
-    namespace: Namespace,
-    sources: Mapping[IpAddress, IpAddress] = MappingProxyType({}),
-    *,
-    by: Mapping[IpAddress, str] = MappingProxyType({}),
-) -> dict[str, Mapping[str, str]]:
-    """What the kernel would do with a packet to each, policy rules included; those without a way are left out.
-
-    ``sources`` are the addresses that the packets come from, where that is asked for; ``by`` are the links that a
-    packet is meant for, without which a link-local address may be anywhere.
-    """
-    if not addresses:
-        return {}
-    words = ((("from", sources.get(to)), ("oif", by.get(to))) for to in addresses)
-    ends = ("".join(f" {key} {value}" for key, value in some if value is not None) for some in words)
-    lines = "".join(f"route get {to}{end}\n" for to, end in zip(addresses, ends, strict=True))
-    done = run(("ip", "-j", "-force", "-batch", "-"), stdin=lines, namespace=namespace, check=False)
-    rows = [row for line in done.stdout.splitlines() if line.strip() for row in json.loads(line)]
-    return {row["dst"]: row for row in rows if "dev" in row}
-
-
 def _on_networks(site: Site, host: Host, endpoints: Endpoints) -> Iterator[RouteTarget]:
     """The gateways and guests on networks where the host has an address in their subnet."""
     own = [one for one in endpoints.attachments(host.name) if one.network is not None]
@@ -108,7 +83,7 @@ def _own_source(target: RouteTarget, state: HostState) -> IpAddress | None:
     return next((one.ip for one in own if target.address in one.network and target.address != one.ip), None)
 
 
-def _of_answers(target: RouteTarget, ways: Mapping[str, Mapping[str, str]], source: IpAddress, state: HostState) -> str:
+def _of_answers(target: RouteTarget, ways: Mapping[str, Way], source: IpAddress, state: HostState) -> str:
     """Where answers from an address of the host's own go instead."""
     words = _astray(target, ways.get(str(target.address)), state)
     return f"with packets from {source}, {words}" if words else ""
@@ -145,7 +120,7 @@ def _is_played(target: RouteTarget, probe_domain: ProbeDomain, endpoints: Endpoi
     return probe_domain.live or endpoints.owner(target.address) is not None
 
 
-def _astray(target: RouteTarget, way: Mapping[str, str] | None, state: HostState) -> str:
+def _astray(target: RouteTarget, way: Way | None, state: HostState) -> str:
     """Where packets to it go instead of where the file means, and why; empty where they go right."""
     meant = " or ".join(sorted(target.links))
     if way is None:
@@ -163,12 +138,12 @@ def _astray(target: RouteTarget, way: Mapping[str, str] | None, state: HostState
     if table != "main":
         rules = [f"{x.priority}: {' '.join(x.words)}" for x in state.rules if table in x.words]
         return words + f"a policy rule sends it to table {table}" + (f" ({'; '.join(rules)})" if rules else "")
-    other = state.links.get(dev)  # type: ignore[call-overload]  # the kernel's word for a link
+    other = state.links.get(dev)
     same = [a.ip for a in other.addresses if target.address in ip_interface(a.ip).network] if other else []
     return words + (f"{dev} has {', '.join(same)}, which it lies in" if same else f"a route of table {table}")
 
 
-def _listed(link: str, targets: Iterable[RouteTarget], ways: Mapping[str, Mapping[str, str]]) -> str:
+def _listed(link: str, targets: Iterable[RouteTarget], ways: Mapping[str, Way]) -> str:
     found = [str(one.address) for one in targets if ways[str(one.address)]["dev"] == link]
     return listed(found, between=" ")
 
@@ -176,7 +151,7 @@ def _listed(link: str, targets: Iterable[RouteTarget], ways: Mapping[str, Mappin
 def _pinged(
     host: Host,
     gateways: Sequence[RouteTarget],
-    ways: Mapping[str, Mapping[str, str]],
+    ways: Mapping[str, Way],
     probe_domain: ProbeDomain,
 ) -> Iterator[Check]:
     own = {str(one.link): one for one in probe_domain.attachments.get(host.name, ())}

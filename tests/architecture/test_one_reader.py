@@ -1,0 +1,41 @@
+"""One reader for each of the kernel's tables: two would answer one question in two ways."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+import pytest
+
+from tests.architecture.sources import SOURCE, files, nodes
+
+READERS = {
+    ("route", "get"): "system/net/route_get.py",
+    ("neigh", "show"): "observe/neighbours.py",
+    ("fdb", "show"): "system/net/fdb.py",
+}
+
+
+def commands() -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Each file with the words of the command lines in it."""
+    for path in files():
+        for node in nodes(path):
+            if isinstance(node, ast.Tuple | ast.List):
+                words = [one.value for one in node.elts if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+                yield str(path.relative_to(SOURCE)), tuple(words)
+
+
+@pytest.mark.parametrize("words", READERS)
+def test_one_file_asks_for_a_table(words: tuple[str, str]) -> None:
+    asking = {path for path, command in commands() if words in zip(command, command[1:], strict=False)}
+    assert asking == {READERS[words]}
+
+
+def test_one_file_opens_packet_sockets() -> None:
+    opening = {
+        str(path.relative_to(SOURCE))
+        for path in files()
+        for node in nodes(path)
+        if isinstance(node, ast.Attribute) and node.attr == "AF_PACKET"
+    }
+    assert opening == {"system/net/packet.py"}
