@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 
 from tests.architecture.sources import SOURCE, files, nodes
 
 READERS = {
-    ("route", "get"): "system/net/route_get.py",
+    ("route", "get"): "system/net/iproute.py",
     ("neigh", "show"): "observe/neighbours.py",
     ("fdb", "show"): "system/net/fdb.py",
 }
@@ -27,7 +28,7 @@ def commands() -> Iterator[tuple[str, tuple[str, ...]]]:
 
 @pytest.mark.parametrize("words", READERS)
 def test_one_file_asks_for_a_table(words: tuple[str, str]) -> None:
-    asking = {path for path, command in commands() if words in zip(command, command[1:], strict=False)}
+    asking = {path for path, command in commands() if words in pairwise(command)}
     assert asking == {READERS[words]}
 
 

@@ -25,8 +25,8 @@ from bascule.observe.neighbours import sightings
 from bascule.probe.dhcp_client import DhcpNic, discover
 from bascule.probe.domain import ProbeAttachment
 from bascule.probe.question import Answer, Protocol, Question
+from bascule.system.net.iproute import route_to
 from bascule.system.net.netns import Namespace
-from bascule.system.net.route_get import route_to
 
 BEFORE_S = 1.0  # how long one may take to answer before the change
 AFTER_S = 5.0  # and after it: ARP, a switch that learns a moved MAC

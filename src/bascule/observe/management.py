@@ -15,7 +15,7 @@ from bascule.model.links import Physical, Veth
 from bascule.model.state import HostState
 from bascule.model.values import IfName
 from bascule.observe import carriers
-from bascule.system.net.route_get import route_to
+from bascule.system.net.iproute import route_to
 from bascule.topology.management import management_path
 
 

@@ -309,11 +309,8 @@ def _within(inquiry: _Inquiry, replies: Replies) -> Iterator[Check]:
         yield Check(id="traffic-within", subject=nic.guest, ok=None, detail=detail)
         return
     if inquiry.lease:
-        answer = replies[inquiry.lease]
-        held = any(answer.offered == goal.address.ip for goal in inquiry.goals)
-        detail = f"DHCP server {answer.address} offers {'it ' if held else ''}{answer.offered}"
-        detail = detail if answer.ok else f"DHCP for {nic.mac}: {answer.words}"
-        yield Check(id="lease", subject=nic.guest, ok=answer.ok and held, detail=detail)
+        ok, held, words = _lease(inquiry, inquiry.lease, replies)
+        yield Check(id="lease", subject=nic.guest, ok=ok and held, detail=words)
     faults, words = _unrestricted(inquiry, replies)
     detail = "; ".join(filter(None, [*(faults or [words]), inquiry.unasked, *inquiry.left_out]))
     yield Check(id="traffic-within", subject=nic.guest, ok=not faults, detail=detail)
@@ -335,15 +332,10 @@ def _properties(inquiry: _Inquiry, replies: Replies) -> Iterator[Check]:
         yield Check(id=name, subject=inquiry.nic.guest, ok=ok, detail=detail, unproven=ok is None)
 
 
-def _other(inquiry: _Inquiry) -> ProbeAttachment:
-    if inquiry.other is None:
-        raise ValueError("nobody to ask from")  # _properties has ruled it out
-    return inquiry.other
-
-
 def _in_domain(inquiry: _Inquiry, replies: Replies) -> tuple[list[str], str]:
     """(1) A broadcast from another endpoint reaches it, and its broadcast reaches the other: both are answered."""
-    nic, other = inquiry.nic, _other(inquiry)
+    nic, other = inquiry.nic, inquiry.other
+    assert other is not None  # _properties has ruled it out
     faults = []
     for question in (*inquiry.inward, *inquiry.outward):
         answer = replies[question]
@@ -356,24 +348,30 @@ def _in_domain(inquiry: _Inquiry, replies: Replies) -> tuple[list[str], str]:
 
 def _like_any_nic(inquiry: _Inquiry, replies: Replies) -> tuple[list[str], str]:
     """(2) Its address belongs to its own MAC, and it finds the others' MACs; DHCP answers this MAC."""
-    nic, other = inquiry.nic, _other(inquiry)
+    nic, other = inquiry.nic, inquiry.other
+    assert other is not None  # _properties has ruled it out
     faults = [*_wrong_macs(inquiry.inward, replies, nic.mac), *_wrong_macs(inquiry.outward, replies, other.mac)]
     addresses = ", ".join(str(goal.address.ip) for goal in inquiry.goals)
     words = [f"{addresses} is at {nic.mac} for {other.endpoint}"]
     if inquiry.outward:
         words.append(f"{inquiry.outward[0].address} is at {other.mac} for {nic.guest}")
     if inquiry.lease:
-        answer = replies[inquiry.lease]
-        if not answer.ok:
-            faults.append(f"DHCP for {nic.mac}: {answer.words}")
-        else:
-            held = any(answer.offered == goal.address.ip for goal in inquiry.goals)
-            words.append(f"DHCP server {answer.address} offers {'it ' if held else ''}{answer.offered}")
+        ok, _, said = _lease(inquiry, inquiry.lease, replies)
+        (words if ok else faults).append(said)
     elif nic.dhcp:
         words.append("address by DHCP")
     else:
         words.append("static address")
     return faults, ", ".join(words)
+
+
+def _lease(inquiry: _Inquiry, question: Question, replies: Replies) -> tuple[bool, bool, str]:
+    """Whether a server answers the guest's MAC, whether it offers an address that the guest has, and both in words."""
+    answer = replies[question]
+    if not answer.ok:
+        return False, False, f"DHCP for {inquiry.nic.mac}: {answer.words}"
+    held = any(answer.offered == goal.address.ip for goal in inquiry.goals)
+    return True, held, f"DHCP server {answer.address} offers {'it ' if held else ''}{answer.offered}"
 
 
 def _wrong_macs(questions: Sequence[Question], replies: Replies, mac: Mac) -> Iterator[str]:

@@ -12,7 +12,7 @@ from bascule.model.site import Mode, Site, VirtualNetwork, virtual_segment
 from bascule.model.values import IpAddress
 from bascule.plan.virtual_network import PortForward, ResolvedNetwork, resolved_networks
 from bascule.probe.question import Answer, Question, Response
-from bascule.system.net.route_get import route_to
+from bascule.system.net.iproute import route_to
 from bascule.verify.endpoints import Endpoints
 from bascule.verify.witness import Hop
 

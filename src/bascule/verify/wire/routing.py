@@ -16,7 +16,7 @@ from bascule.model.values import IpAddress, listed
 from bascule.probe.ask import ask
 from bascule.probe.domain import ProbeAttachment, ProbeDomain
 from bascule.probe.question import Protocol, Question
-from bascule.system.net.route_get import Way, routes_to
+from bascule.system.net.iproute import Way, routes_to
 from bascule.verify.checks import Check
 from bascule.verify.endpoints import Endpoints
 
