@@ -175,6 +175,10 @@ class Service(Struct, frozen=True):
         """The ports, as a range; empty for icmp and arp."""
         return range(self.first, self.last + 1) if self.first else range(0)
 
+    def overlaps(self, other: Service) -> bool:
+        """Whether they have a port in common, or are of one protocol without ports."""
+        return self.protocol == other.protocol and self.first <= other.last and other.first <= self.last
+
     def covers(self, other: Service) -> bool:
         """Whether every port of ``other`` is among ours."""
         return self.protocol == other.protocol and self.first <= other.first and other.last <= self.last

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from bascule.model import host_links as links
 from bascule.model import site as m
 from bascule.model.site_place import NOWHERE
-from bascule.model.values import IfName, IpInterface, IpNetwork
+from bascule.model.values import IfName, IpInterface, IpNetwork, Vid
 from bascule.site import document as d
 from bascule.site.findings import Findings, Path
 from bascule.site.validate import ValidatedDocument
@@ -30,6 +30,7 @@ class BroadcastDomain(Struct, frozen=True):
     subnets: tuple[IpNetwork, ...] = ()
     unique_in: tuple[str, ...] = ()
     network: str | None = None  # the building's network
+    vlan: Vid | None = None  # the tag with which that arrives
     closed: bool = False  # no wire leads out: nobody but the file's own guests is there
 
 
@@ -77,7 +78,7 @@ class DocumentWiring(Struct, frozen=True):
         if not isinstance(link, links.Bridge) or not self.site.hosts[host].is_alone(link):
             return found
         own = ("bridge", host, link.name)
-        return BroadcastDomain(own, f"bridge '{name}'", (), own, None, closed=True)
+        return BroadcastDomain(own, f"bridge '{name}'", (), own, closed=True)
 
     def of_virtual(self, host: str, name: str) -> BroadcastDomain | None:
         """The domain of a virtual network."""
@@ -86,9 +87,7 @@ class DocumentWiring(Struct, frozen=True):
             return None
         own = ("virtual", host, name)
         hidden = virtual.mode in {"nat", "isolated"}
-        return BroadcastDomain(
-            own, f"virtual network '{name}'", virtual.subnet, own if hidden else (), None, closed=True
-        )
+        return BroadcastDomain(own, f"virtual network '{name}'", virtual.subnet, own if hidden else (), closed=True)
 
     def of_guest_nic(self, guest: d.Guest, nic: d.GuestNic) -> BroadcastDomain | None:
         """The domain that a guest NIC stands in; None where it cannot be told."""
@@ -108,7 +107,7 @@ class DocumentWiring(Struct, frozen=True):
         if network is None:
             return None
         label = f"network '{network.name}'"
-        return BroadcastDomain(("network", network.name), label, network.subnets, (), network.name)
+        return BroadcastDomain(("network", network.name), label, network.subnets, (), network.name, network.vlan)
 
     @staticmethod
     def ports_of(bridge: d.Bridge) -> dict[str | None, Path]:

@@ -204,16 +204,12 @@ def _seen_as(wiring: DocumentWiring, entry: d.Expect, path: Path) -> None:
         wiring.found.add("EXPECT-SEEN-AS", message, where, hint="remove it")
 
 
-def _overlap(one: Service, other: Service) -> bool:
-    return one.protocol == other.protocol and one.first <= other.last and other.first <= one.last
-
-
 def _against(wiring: DocumentWiring, group: list[Pair]) -> None:
     for index, pair in enumerate(group):
         path, entry, service = pair.path, pair.entry, service_of(pair.entry)
         for first in group[:index]:
             earlier, other = first.path, first.entry
-            if not _overlap(service, service_of(other)):
+            if not service.overlaps(service_of(other)):
                 continue
             both = f"'{pair.source}' to '{pair.target}'"
             if entry.verdict != other.verdict:

@@ -136,19 +136,18 @@ def _direct(wiring: DocumentWiring, host: str, nic: IfName, path: Path) -> None:
 def _untagged(wiring: DocumentWiring, guest: d.Guest, nic: d.GuestNic, name: str, path: Path) -> None:
     """A guest without a tag hears nothing of a network that arrives tagged."""
     segment = wiring.of_guest_nic(guest, nic)
-    network = wiring.document.networks.get(segment.network or "") if segment else None
-    if network is None or network.vlan is None or nic.vlan is not None or nic.vlans or segment is None:
+    if segment is None or segment.vlan is None or nic.vlan is not None or nic.vlans:
         return
     bridge = wiring.document.hosts[guest.host].bridges.get(nic.bridge) if nic.bridge else None
     if bridge is not None and (bridge.vlan is not None or not bridge.vlan_aware):
         return  # tagged below the bridge, or reported at the bridge
-    hint = f"add 'vlan: {network.vlan}'"
+    hint = f"add 'vlan: {segment.vlan}'"
     if nic.direct:
-        hint = f"write 'bridge:' with a bridge on that tag: NAME: {{uplink: {nic.direct}, vlan: {network.vlan}}}"
+        hint = f"write 'bridge:' with a bridge on that tag: NAME: {{uplink: {nic.direct}, vlan: {segment.vlan}}}"
     wiring.found.add(
         "VLAN-TAGGED",
         f"guest '{name}' is untagged on '{nic.bridge or nic.direct}', but {segment.label} arrives with VLAN "
-        f"{network.vlan}",
+        f"{segment.vlan}",
         path,
         hint=hint,
         also=[("the tag", ("networks", segment.network or "", "vlan"))],
@@ -196,7 +195,7 @@ def _serves(wiring: DocumentWiring, path: Path, services: tuple[Any, ...]) -> No
     for index, service in enumerate(services):
         for earlier in range(index):
             other = services[earlier]
-            if other.protocol == service.protocol and other.first <= service.last and service.first <= other.last:
+            if service.overlaps(other):
                 wiring.found.add(
                     "DUPLICATE-SERVICE",
                     f"{service} is served already by {other}",

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from bascule.model.values import NO_VLAN, IfName
 from bascule.site import document as d
-from bascule.site.checks.uplinks import CABLE
-from bascule.site.findings import Path, suggest
+from bascule.site.checks.uplinks import is_below
+from bascule.site.findings import Path
 from bascule.site.parsers import NO_UPLINK
 from bascule.site.wiring import BroadcastDomain, DocumentWiring
 
@@ -19,7 +19,7 @@ def check_ports(wiring: DocumentWiring) -> None:
         for name, bridge in entry.bridges.items():
             path: Path = (*top, "bridges", name)
             for index, port in enumerate(bridge.ports):
-                _exists(wiring, host, name, port, (*path, "ports", index))
+                is_below(wiring, host, port.link, f"port '{port.link}' of bridge '{name}'", (*path, "ports", index))
             _without_uplink(wiring, name, bridge, path)
             _unaware(wiring, name, bridge, path)
             _idle(wiring, host, name, bridge, path)
@@ -27,24 +27,6 @@ def check_ports(wiring: DocumentWiring) -> None:
                 _one_network(wiring, host, name, bridge)
                 _beside_native(wiring, host, name, bridge, path)
         _takers(wiring, entry, top)
-
-
-def _exists(wiring: DocumentWiring, host: str, name: IfName, port: d.DeclaredPort, path: Path) -> None:
-    entry, found = wiring.document.hosts[host], wiring.found
-    tables = ("nics", "bonds", "vlans")
-    if any(port.link in getattr(entry, table) for table in tables):
-        return
-    if any(found.is_broken(("hosts", host, table, port.link)) for table in tables):
-        return
-    known = [link for table in tables for link in getattr(entry, table)]
-    hint = suggest(port.link, known, kind="NIC, bond or VLAN link")
-    if port.link in entry.bridges:
-        hint = f"'{port.link}' is a bridge; {CABLE}; a port is a NIC, a bond or a VLAN link"
-    elif port.link in NO_UPLINK:
-        hint = "leave 'ports' out for a bridge with no further NIC"
-    words = "neither a NIC nor a bond nor a VLAN link"
-    message = f"port '{port.link}' of bridge '{name}' is {words} of host '{host}'"
-    found.add("UNKNOWN-NAME", message, path, hint=hint)
 
 
 def _without_uplink(wiring: DocumentWiring, name: IfName, bridge: d.Bridge, path: Path) -> None:
@@ -178,16 +160,15 @@ def _is_tagged(
     segment: BroadcastDomain,
 ) -> bool:
     """Whether the network on a NIC or bond arrives tagged; a port of a bridge without VLANs cannot take it so."""
-    network = wiring.document.networks[segment.network or ""]
     on_tag = key == ("uplink",) and bridge.vlan is not None
-    if network.vlan is None or on_tag or link in wiring.document.hosts[host].vlans:
+    if segment.vlan is None or on_tag or link in wiring.document.hosts[host].vlans:
         return False
     if key != ("uplink",) and not bridge.vlan_aware:
         wiring.found.add(
             "VLAN-TAGGED",
-            f"bridge '{name}' has '{link}' untagged, but {segment.label} arrives there with VLAN {network.vlan}",
+            f"bridge '{name}' has '{link}' untagged, but {segment.label} arrives there with VLAN {segment.vlan}",
             ("hosts", host, "bridges", name, *key),
-            hint=f"put a link with that tag there: vlans: {{{link}.{network.vlan}: {{link: {link}, id: …}}}}",
+            hint=f"put a link with that tag there: vlans: {{{link}.{segment.vlan}: {{link: {link}, id: …}}}}",
             also=[("the tag", ("networks", segment.network or "", "vlan"))],
         )
     return True

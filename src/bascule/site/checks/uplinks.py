@@ -8,10 +8,9 @@ from bascule.site import document as d
 from bascule.site.checks.bonds import KERNEL_KEYS
 from bascule.site.checks.mtus import said_mtu
 from bascule.site.findings import Path, suggest
-from bascule.site.parsers import UNKNOWN
+from bascule.site.parsers import NO_UPLINK, UNKNOWN
 from bascule.site.wiring import DocumentWiring
 
-CABLE = "bridges are joined by 'patch'"
 BY_ARP = ("active-backup", "balance-rr", "balance-xor", "broadcast")  # bond_options.c
 ARP_TARGETS = 16  # BOND_MAX_ARP_TARGETS
 TREE_TIMES = {"forward_delay": (200, 3000), "hello": (100, 1000), "max_age": (600, 4000)}  # hundredths of a second
@@ -92,7 +91,6 @@ class _Host:
     def bridge(self, name: IfName, bridge: d.Bridge) -> None:
         """The uplink is a NIC or bond of this host, or none on purpose."""
         path: Path = (*self.top, "bridges", name)
-        tables = (self.entry.nics, self.entry.bonds, self.entry.vlans)
         if self.found.is_broken((*path, "uplink")):
             return
         if bridge.uplink is None:
@@ -108,20 +106,9 @@ class _Host:
             self.without_nic(name, bridge, path)
         elif bridge.uplink == "unknown":
             pass  # a plan refuses it
-        elif not any(bridge.uplink in links for links in tables) and not any(
-            self.found.is_broken((*self.top, kind, bridge.uplink)) for kind in ("nics", "bonds", "vlans")
+        elif is_below(
+            self.wiring, self.name, bridge.uplink, f"uplink '{bridge.uplink}' of bridge '{name}'", (*path, "uplink")
         ):
-            links = [name for each in tables for name in each]
-            base, dot, tag = bridge.uplink.rpartition(".")
-            hint = suggest(bridge.uplink, links, kind="NIC, bond or VLAN link")
-            if dot and base in links:
-                hint = f"write uplink: {base}, vlan: {tag}"
-            elif bridge.uplink in self.entry.bridges:
-                hint = f"'{bridge.uplink}' is a bridge; {CABLE}; an uplink is a NIC, a bond or a VLAN link"
-            words = "neither a NIC nor a bond nor a VLAN link"
-            message = f"uplink '{bridge.uplink}' of bridge '{name}' is {words} of host '{self.name}'"
-            self.found.add("UNKNOWN-NAME", message, (*path, "uplink"), hint=hint)
-        else:
             self.tags(name, bridge, path)
             self.takes_addresses(name, bridge, path)
             self.mtu(name, bridge, path)
@@ -248,16 +235,15 @@ class _Host:
         if bridge.uplink in self.entry.vlans:
             return  # its frames are tagged below
         segment = self.wiring.of_link(self.name, bridge.uplink)
-        network = self.wiring.document.networks.get(segment.network) if segment and segment.network else None
-        if segment and network and network.vlan is not None and (bridge.address or not bridge.vlan_aware):
+        if segment and segment.vlan is not None and (bridge.address or not bridge.vlan_aware):
             words = f"bridge '{name}' sits"
-            hint = f"add 'vlan: {network.vlan}' to the bridge, or make it 'vlan_aware: true' and tag its guests"
+            hint = f"add 'vlan: {segment.vlan}' to the bridge, or make it 'vlan_aware: true' and tag its guests"
             if bridge.vlan_aware:
                 words = f"the address of bridge '{name}' is"
-                hint = f"give it to a bridge of its own with 'vlan: {network.vlan}' on another NIC"
+                hint = f"give it to a bridge of its own with 'vlan: {segment.vlan}' on another NIC"
             self.found.add(
                 "VLAN-TAGGED",
-                f"{words} untagged on '{bridge.uplink}', but {segment.label} arrives with VLAN {network.vlan}",
+                f"{words} untagged on '{bridge.uplink}', but {segment.label} arrives with VLAN {segment.vlan}",
                 path,
                 key=True,
                 hint=hint,
@@ -327,18 +313,17 @@ class _Host:
                     also=[("the bridge", (*self.top, "bridges", bridge, *where))],
                 )
             elif isinstance(link, d.Nic | d.Bond):
-                self.tagged(noun, name, link, path)
+                self.tagged(noun, name, (*path, given))
 
-    def tagged(self, noun: str, name: IfName, link: d.Nic | d.Bond, path: Path) -> None:
+    def tagged(self, noun: str, name: IfName, path: Path) -> None:
         """The host's own frames leave a NIC or bond untagged."""
         segment = self.wiring.of_link(self.name, name)
-        network = self.wiring.document.networks.get(segment.network or "") if segment else None
-        if segment is not None and network is not None and network.vlan is not None:
-            tag = f"{name}.{network.vlan}: {{link: {name}, id: {network.vlan}, address: …}}"
+        if segment is not None and segment.vlan is not None:
+            tag = f"{name}.{segment.vlan}: {{link: {name}, id: {segment.vlan}, address: …}}"
             self.found.add(
                 "VLAN-TAGGED",
-                f"{noun} '{name}' has an address on {segment.label}, which arrives with VLAN {network.vlan}",
-                (*path, "address" if link.address else "gateway" if link.gateway else "ipv6"),
+                f"{noun} '{name}' has an address on {segment.label}, which arrives with VLAN {segment.vlan}",
+                path,
                 hint=f"give it to a link with that tag: vlans: {{{tag}}}",
                 also=[("the tag", ("networks", segment.network or "", "vlan"))],
             )
@@ -371,6 +356,27 @@ class _Host:
                         also=[("the first", at)],
                     )
                 first.setdefault(rank, (name, where))
+
+
+def is_below(wiring: DocumentWiring, host: str, link: str, what: str, path: Path) -> bool:
+    """Whether a link that a bridge names can be under it; a problem is noted if it is none of the host's."""
+    entry, tables = wiring.document.hosts[host], ("nics", "bonds", "vlans")
+    known = [name for table in tables for name in getattr(entry, table)]
+    if link in known or any(wiring.found.is_broken(("hosts", host, table, link)) for table in tables):
+        return True
+    role = what.partition(" ")[0]
+    hint = suggest(link, known, kind="NIC, bond or VLAN link")
+    base, dot, tag = link.rpartition(".")
+    if role == "uplink" and dot and base in known:
+        hint = f"write uplink: {base}, vlan: {tag}"
+    elif link in entry.bridges:
+        article = "an" if role == "uplink" else "a"
+        hint = f"'{link}' is a bridge; bridges are joined by 'patch'; {article} {role} is a NIC, a bond or a VLAN link"
+    elif link in NO_UPLINK:
+        hint = "leave 'ports' out for a bridge with no further NIC"
+    message = f"{what} is neither a NIC nor a bond nor a VLAN link of host '{host}'"
+    wiring.found.add("UNKNOWN-NAME", message, path, hint=hint)
+    return False
 
 
 def unknown_vlan(wiring: DocumentWiring, vid: int, path: Path) -> None:
