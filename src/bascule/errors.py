@@ -129,3 +129,8 @@ class MissingTool(BasculeError):
 
 class CommandFailed(BasculeError):
     """A program that was run reported an error."""
+
+
+def internal_error(fault: Exception) -> str:
+    """What is said of a fault of the program itself."""
+    return f"internal error in Bascule: {type(fault).__name__}: {fault}"

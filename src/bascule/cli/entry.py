@@ -21,7 +21,7 @@ import click
 
 from bascule.cli.common import say, to_stdout, width
 from bascule.cli.show.output_style import begin
-from bascule.errors import BasculeError, NotPermitted, Problem, UsageFault
+from bascule.errors import BasculeError, NotPermitted, Problem, UsageFault, internal_error
 from bascule.system.clock import watch_waits
 from bascule.system.disk.files import STDOUT
 
@@ -90,9 +90,8 @@ def run(group: click.Command) -> NoReturn:
     except Exception as fault:
         if os.environ.get("BASCULE_DEBUG"):
             raise
-        message = f"internal error in Bascule: {type(fault).__name__}: {fault}"
         hint = "run it again with BASCULE_DEBUG=1 and report what it prints"
-        report(BasculeError(Problem(code="BUG", message=message, hint=hint)), as_json=as_json)
+        report(BasculeError(Problem(code="BUG", message=internal_error(fault), hint=hint)), as_json=as_json)
         leave(1)
 
 

@@ -17,7 +17,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from bascule.model.values import IpAddress, parse_mac
 from bascule.probe.domain import GuestAgent
 from bascule.probe.protocols import PendingQuestion, greeting
-from bascule.probe.question import Answer, Protocol, Question, Response
+from bascule.probe.question import Answer, Protocol, Question, Response, too_large
 
 AT_ONCE = 4  # programs that it runs at the same time
 SILENT_S = 30.0  # a agent that says nothing for so long has gone; an emulated guest on a busy machine takes its time
@@ -125,7 +125,7 @@ def failure(said: str, endpoint: str, address: object, size: int = 0) -> tuple[R
     if "No route to host" in said:
         return Response.UNREACHABLE, "no route to host"
     if "essage too long" in said:
-        return Response.UNREACHABLE, f"{size} bytes do not fit the MTU of the way"
+        return Response.UNREACHABLE, too_large(size)
     return None
 
 

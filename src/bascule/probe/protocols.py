@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from bascule.frames.codecs import arp, dhcp, ethernet, icmp, ip
 from bascule.frames.packet import Frame, read_packet
 from bascule.model.values import IpAddress, link_local
-from bascule.probe.question import Answer, Protocol, Question, Response
+from bascule.probe.question import Answer, Protocol, Question, Response, too_large
 
 IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, PMTUDISC_PROBE = 10, 23, 3  # linux/in.h, linux/in6.h: never fragment
 IP_RECVERR, IPV6_RECVERR, MSG_ERRQUEUE = 11, 25, 0x2000
@@ -101,7 +101,7 @@ class PendingQuestion:
         elif number in {errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ETIMEDOUT}:
             self.finish(Response.UNREACHABLE, words)
         elif number == errno.EMSGSIZE:
-            self.finish(Response.UNREACHABLE, f"{self.question.size} bytes do not fit the MTU of the way")
+            self.finish(Response.UNREACHABLE, too_large(self.question.size))
         elif number in {errno.EPERM, errno.EACCES}:
             self.finish(Response.UNREACHABLE, f"{self.question.source.endpoint}'s own filter refuses it ({words})")
         else:

@@ -110,6 +110,11 @@ class Answer(Struct, frozen=True, kw_only=True):
         return ": ".join(filter(None, (self.response, self.detail, self.lost)))
 
 
+def too_large(size: int) -> str:
+    """What is said of a packet that is larger than what a link takes."""
+    return f"{size} bytes do not fit the MTU of the way"
+
+
 def _short(number: float) -> str:
     """Two decimals below one, none from ten on."""
     return f"{number:.2f}" if number < 1 else f"{number:.1f}" if number < 10 else f"{number:.0f}"

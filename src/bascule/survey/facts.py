@@ -25,6 +25,9 @@ BELIEVED = 3  # senders that are more than somebody's mistake
 WIDEST = 12  # an ARP request over more than this is a wrongly configured host, not a subnet
 
 
+NAMELESS = "nothing was heard that names a network"
+
+
 class WireSegment(Struct, frozen=True, kw_only=True):
     """What speaks on one segment. Counts are frames.
 

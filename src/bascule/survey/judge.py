@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from bascule.model.site import Network, Site
 from bascule.model.values import IpAddress, IpNetwork, count, listed
-from bascule.survey.facts import BELIEVED, Prefixes, WireSegment, clusters
+from bascule.survey.facts import BELIEVED, NAMELESS, Prefixes, WireSegment, clusters
 
 HALF = 1.5  # points that give a confidence of one half when nothing speaks against it
 SURE_ENOUGH = 0.6
@@ -128,7 +128,7 @@ def _alien(foreign: tuple[tuple[IpNetwork, int, bool], ...], network: Network) -
 def _why_nothing(seg: WireSegment, foreign: tuple[tuple[IpNetwork, int, bool], ...]) -> str:
     if foreign:
         return f"hears {foreign[0][0]}, which the file does not declare"
-    return "nothing was heard that names a network" if seg.is_silent else "what was heard fits no declared network"
+    return NAMELESS if seg.is_silent else "what was heard fits no declared network"
 
 
 def _points(seg: WireSegment, network: Network, inside: list[IpAddress]) -> list[Indication]:

@@ -13,7 +13,7 @@ from bascule.model.site import Host, Site
 from bascule.model.values import IfName, Vid, count
 from bascule.survey.cabling import CablingCheck, check_cabling
 from bascule.survey.evidence import UNTAGGED, NicTraffic
-from bascule.survey.facts import BRIDGE_ID, WireSegment, native_vlan, segments
+from bascule.survey.facts import BRIDGE_ID, NAMELESS, WireSegment, native_vlan, segments
 from bascule.survey.hazards import cut_wires, hazards
 from bascule.survey.judge import (
     SAME_WIRE,
@@ -316,4 +316,4 @@ def _why(heard: NicTraffic, chosen: SegmentVerdict | None, segments: Mapping[Tag
         return f"nothing was heard in {heard.seconds:.0f} s" if heard.seconds else "nothing was heard"
     if chosen is not None:
         return chosen.why
-    return "" if any(not seg.is_silent for seg in segments.values()) else "nothing was heard that names a network"
+    return "" if any(not seg.is_silent for seg in segments.values()) else NAMELESS

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from bascule.model.site import Machine, MachineNic, Network, Site
 from bascule.model.state import HostState
 from bascule.model.values import IpAddress, IpInterface, Mac
-from bascule.topology.endpoints import guest_endpoint, host_endpoint, machine_endpoint
+from bascule.topology.endpoints import declared_endpoint
 
 TRIED_AT_MOST = 4096  # addresses of a subnet, from its end
 
@@ -67,13 +67,9 @@ def _names(network: str) -> Iterator[str]:
 
 
 def _declared(site: Site) -> Iterator[IpAddress]:
-    ends = (
-        *(guest_endpoint(site, name) for name in site.guests),
-        *(machine_endpoint(site, name) for name in site.machines),
-        *(host_endpoint(site, host) for host in site.hosts.values()),
-    )
-    for end in ends:
-        for nic in end.nics:
+    for name in (*site.guests, *site.machines, *site.hosts):
+        endpoint = declared_endpoint(site, name)
+        for nic in endpoint.nics if endpoint is not None else ():
             yield from (address.ip for address in nic.addresses)
             yield from nic.gateways
             yield from (route.via for route in nic.routes if route.via is not None)

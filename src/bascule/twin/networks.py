@@ -67,5 +67,5 @@ class NetworkServer:
         )
 
     def stop(self) -> None:
-        """Endpoint it."""
+        """End it."""
         self._daemon.stop()

@@ -58,7 +58,7 @@ class Wiring(Struct, frozen=True, kw_only=True):
 
 
 class LinkNames:
-    """LinkNames of links in one namespace: what was asked for where it fits in 15 bytes, else shortened with a hash."""
+    """Names of links in one namespace: what was asked for where it fits in 15 bytes, else shortened with a hash."""
 
     def __init__(self) -> None:
         self._taken: set[str] = {"lo"}

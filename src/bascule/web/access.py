@@ -79,13 +79,12 @@ class AccessControl(Struct, frozen=True):
                 f"'{host[:80]}' is not a name of this server; start it with --name to allow it, or use the address\n",
             )
         origin = headers.get("origin")
-        if origin is not None and origin.lower() not in {f"http://{host.lower()}", f"https://{host.lower()}"}:
-            return Refusal(403, "this request comes from another site's page\n")
-        site = headers.get("sec-fetch-site", "same-origin")
-        if site not in {"same-origin", "none"}:
+        is_foreign = origin is not None and origin.lower() not in {f"http://{host.lower()}", f"https://{host.lower()}"}
+        if headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
             is_visit = method == "GET" and path == "/" and headers.get("sec-fetch-mode") == "navigate"
-            if not (is_visit and headers.get("sec-fetch-dest") == "document"):
-                return Refusal(403, "this request comes from another site's page\n")
+            is_foreign = is_foreign or not (is_visit and headers.get("sec-fetch-dest") == "document")
+        if is_foreign:
+            return Refusal(403, "this request comes from another site's page\n")
         if method not in {"GET", "HEAD"} and MARK not in headers:
             return Refusal(403, f"a request that does something needs the header {MARK}\n")
         return None

@@ -17,7 +17,7 @@ from bascule import questions, workflow
 from bascule.apply.prepare import look
 from bascule.apply.request import plan_to_look_at
 from bascule.draw.report.reach import reach_table
-from bascule.errors import BasculeError
+from bascule.errors import BasculeError, internal_error
 from bascule.model.state import HostState
 from bascule.observe.guards import stopped_frames
 from bascule.plan.change import Plan
@@ -77,7 +77,7 @@ class Watcher:
         except (BasculeError, OSError) as error:
             self._asking = LastAnswers(at=now, digest=digest, problem=first(error))
         except Exception as fault:  # the page says so; the server goes on
-            self._asking = LastAnswers(at=now, digest=digest, problem=f"internal error in Bascule: {fault}")
+            self._asking = LastAnswers(at=now, digest=digest, problem=internal_error(fault))
         finally:
             self._one.release()
             self._renew.set()
@@ -92,7 +92,7 @@ class Watcher:
                 self.hub.publish("trouble", {"words": first(error)})
                 time.sleep(TICK_S)
             except Exception as fault:  # the page says so and the thread goes on: a picture that stands still would lie
-                self.hub.publish("trouble", {"words": f"internal error in Bascule: {type(fault).__name__}: {fault}"})
+                self.hub.publish("trouble", {"words": internal_error(fault)})
                 time.sleep(TICK_S)
 
     def _watch(self, monitor: NetlinkMonitor) -> None:
@@ -175,7 +175,7 @@ class Watcher:
         except (BasculeError, OSError) as error:
             return {"table": "", "problem": first(error)}
         except Exception as fault:  # the page says so; the rest goes on
-            return {"table": "", "problem": f"internal error in Bascule: {type(fault).__name__}: {fault}"}
+            return {"table": "", "problem": internal_error(fault)}
 
 
 def _stopped() -> tuple[StoppedFrames, ...]:
