@@ -19,6 +19,7 @@ from bascule.model.state import HostState, Link
 from bascule.model.values import IfName, Mac
 from bascule.observe.neighbours import sightings
 from bascule.providers.libvirt import observe as libvirt
+from bascule.site import parse
 from bascule.system.libvirt import binding, connect
 from bascule.system.libvirt.interface import libvirt_error
 from bascule.system.net.fdb import read_fdb
@@ -70,6 +71,29 @@ def test_sixty_guests_have_a_line_each(columns: str, monkeypatch: pytest.MonkeyP
     lines = [line for line in text.splitlines() if not line.startswith("remark")]
     assert [line.split()[0] for line in lines[1:61]] == [f"web-{n:02}" for n in range(60)], lines
     assert len(lines) <= 62
+
+
+TWO_HOSTS = parse(
+    b"""\
+site: t
+networks: {lan: {subnet: 10.1.0.0/24}, dmz: {subnet: 10.3.0.0/24}}
+hosts:
+  one: {nics: {e0: {network: lan}}, bridges: {br0: {uplink: e0}}}
+  two: {nics: {e0: {network: dmz}}, bridges: {br0: {uplink: e0}}}
+guests:
+  g1: {host: one, nics: [{bridge: br0}]}
+  g2: {host: two, nics: [{bridge: br0}]}
+""",
+    "t.yaml",
+)
+
+
+def test_the_network_of_a_guest_is_that_behind_its_own_hosts_bridge() -> None:
+    guests = [
+        domain(name, mac, bridge="br0") for name, mac in (("g1", M1), ("g2", M2), ("g3", Mac("52:54:00:00:00:03")))
+    ]
+    rows = join(guests, site=TWO_HOSTS).rows
+    assert [(row.domain.name, row.network) for row in rows] == [("g1", "lan"), ("g2", "dmz"), ("g3", "")]
 
 
 def test_a_tap_that_is_elsewhere_than_libvirt_says_is_remarked() -> None:

@@ -88,7 +88,7 @@ def join(
     by_mac: dict[Mac, list[Sighting]] = {}
     for sighting in (*sightings, *(one for domain in domains for one in _declared(site, domain))):
         by_mac.setdefault(sighting.mac, []).append(sighting)
-    networks = _networks(site)
+    networks = _networks(site, domains)
     guests = site.guests.values() if site else ()
     wanted = {str(nic.tap): nic.guarding.level for guest in guests for nic in guest.nics if is_guarded(nic)}
     heard = {(entry.mac, str(entry.port)): entry.age_s for entry in fdb if not entry.static}
@@ -107,7 +107,7 @@ def _row(
     nic: DomainNic,
     state: HostState | None,
     by_mac: Mapping[Mac, list[Sighting]],
-    networks: Mapping[str, str],
+    networks: Mapping[tuple[str, str], str],
     wanted: Mapping[str, GuardLevel],
 ) -> GuestRow:
     link = state.links.get(IfName(nic.tap)) if state and nic.tap else None
@@ -137,7 +137,7 @@ def _row(
         domain=domain,
         nic=nic,
         bridge=bridge,
-        network=nic.into if nic.kind == "network" else networks.get(bridge or nic.into, ""),
+        network=nic.into if nic.kind == "network" else networks.get((domain.name, bridge or nic.into), ""),
         addresses=tuple(s for s in best.values() if not s.address.is_link_local),
         guard=guard or "",
         remarks=tuple(remarks),
@@ -158,12 +158,19 @@ def _declared(site: Site | None, domain: Domain) -> Iterable[Sighting]:
             yield Sighting(mac=mac or nic.mac, address=address.ip, source="declared")
 
 
-def _networks(site: Site | None) -> dict[str, str]:
-    """The building's network behind each link of the hosts."""
-    found = {}
-    for host in site.hosts.values() if site else ():
-        for link in host.links():
-            network = site.network_of_link(host, link.name) if site else None
-            if network is not None:
-                found[str(link.name)] = network.name
-    return found
+def _networks(site: Site | None, domains: Iterable[Domain]) -> dict[tuple[str, str], str]:
+    """The building's network behind a link of a guest's host; of a guest that no file has, if all hosts agree on it."""
+    if site is None:
+        return {}
+    behind: dict[str, dict[str, str | None]] = {}
+    for host in site.hosts.values():
+        found = {str(link.name): site.network_of_link(host, link.name) for link in host.links()}
+        behind[host.name] = {link: network.name if network is not None else None for link, network in found.items()}
+    networks: dict[tuple[str, str], str] = {}
+    for name in dict.fromkeys(domain.name for domain in domains):
+        hosts = [site.guests[name].host] if name in site.guests else list(behind)
+        for link in dict.fromkeys(link for host in hosts for link in behind[host]):
+            names = {behind[host][link] for host in hosts if link in behind[host]}
+            if len(names) == 1 and (network := names.pop()) is not None:
+                networks[name, link] = network
+    return networks
