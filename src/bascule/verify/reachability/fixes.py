@@ -17,7 +17,7 @@ from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.packet import ESTABLISHED, text_of
 from bascule.topology.trace.rules.lines import CONNTRACK, Decision, RuleChain, RuleLine, Rules
 from bascule.topology.trace.rules.tests import MISSING, AnyFlag, Atom, Field, Test
-from bascule.topology.trace.rules.words import tool_of
+from bascule.topology.trace.rules.words import insert_words
 from bascule.verify import firewalld
 from bascule.verify.reachability.participant import Participant
 from bascule.verify.reachability.places import LibvirtForward
@@ -301,14 +301,11 @@ def _asked_of(
 
 def _inserted(chain: RuleChain, words: Sequence[str], options: Sequence[str], blocker: Blocker) -> str:
     if chain.backend == "nft":
-        return f"nft insert rule {chain} {' '.join(words)} accept"
-    tool = tool_of(chain)
-    where = chain.name
+        return f"{insert_words(chain)} {' '.join(words)} accept"
     met = blocker.hit.chain.name if blocker.hit else ""
-    if chain.name == "FORWARD" and chain.table == "filter" and _jumps_to(chain, "DOCKER-USER") and met != "DOCKER-USER":
-        where = "DOCKER-USER"
-    table = "" if chain.table == "filter" else f"-t {chain.table} "
-    return f"{tool} {table}-I {where} {' '.join(options)} -j ACCEPT"
+    docker = chain.name == "FORWARD" and chain.table == "filter" and _jumps_to(chain, "DOCKER-USER")
+    where = "DOCKER-USER" if docker and met != "DOCKER-USER" else ""
+    return f"{insert_words(chain, where)} {' '.join(options)} -j ACCEPT"
 
 
 def _jumps_to(chain: RuleChain, *names: str) -> bool:

@@ -49,6 +49,14 @@ def tool_of(chain: RuleChain) -> str:
     return PROGRAMS[chain.family] + ("-legacy" if chain.is_legacy else "")
 
 
+def insert_words(chain: RuleChain, where: str = "") -> str:
+    """The command that puts a line at the head of a chain, or of the one that is named, up to the line itself."""
+    if chain.backend == "nft":
+        return f"nft insert rule {chain}"
+    table = "" if chain.table == "filter" else f"-t {chain.table} "
+    return f"{tool_of(chain)} {table}-I {where or chain.name}"
+
+
 def chain_words(chain: RuleChain) -> str:
     """``chain FORWARD of table ip filter (legacy) (Docker)``."""
     whose = owner(chain.table, chain.name)

@@ -11,7 +11,7 @@ from bascule.topology.management import below
 from bascule.topology.trace.any_frame.passages import FramePassage, RuleVerdict
 from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.rules.lines import RuleChain, Rules
-from bascule.topology.trace.rules.words import makers, tool_of
+from bascule.topology.trace.rules.words import insert_words, makers
 from bascule.verify import firewalld
 from bascule.verify.doctor.finding import DoctorFacts
 
@@ -53,14 +53,12 @@ def _lines(
     elif chain.backend == "nft":
         yield from _nft(facts, bridges, chain, families)
     else:
-        docker = _hook(chain) == "forward" and _has_dockers(network.rules, chain)
-        where = DOCKERS if docker else chain.name
         for name in bridges:
             own = f"-i {name}", f"-o {name}"
             if chain.family == "bridge":  # ebtables(8): -i and -o are its ports
                 own = f"--logical-in {name}", f"--logical-out {name}"
             devices = {"forward": " ".join(own), "prerouting": own[0]}.get(_hook(chain), own[1])
-            yield f"{_tool(chain)} -I {where} {devices} -j ACCEPT"
+            yield f"{insert_words(chain, _of_docker(network.rules, chain))} {devices} -j ACCEPT"
 
 
 def _firewalld(facts: DoctorFacts, bridges: Sequence[str], chain: RuleChain) -> Iterator[str]:
@@ -88,7 +86,7 @@ def _nft(facts: DoctorFacts, bridges: Sequence[str], chain: RuleChain, families:
             named = _set(one for one in chain.base.device.split(",") if one in under)
         came, left = f"iifname {named}", f"oifname {named}"
         test = {"prerouting": came, "ingress": came, "forward": f"{came} {left}"}.get(_hook(chain), left)
-        yield f"nft insert rule {chain.family} {chain.table} {chain.name} '{test} {only}accept'"
+        yield f"{insert_words(chain)} '{test} {only}accept'"
 
 
 def _set(names: Iterable[str]) -> str:
@@ -108,16 +106,10 @@ def routed_fix(facts: DoctorFacts, network: HostNetwork, bridge: str, lost: Sequ
                 lines.append(f"ufw route allow {'in' if way == '-i' else 'out'} on {bridge}")
             elif chain.backend == "nft":
                 test = _link_test(facts, chain, bridge, way)
-                lines.append(f"nft insert rule {chain.family} {chain.table} {chain.name} '{test}accept'")
+                lines.append(f"{insert_words(chain)} '{test}accept'")
             else:
-                docker = _hook(chain) == "forward" and _has_dockers(network.rules, chain)
-                lines.append(f"{_tool(chain)} -I {DOCKERS if docker else chain.name} {way} {bridge} -j ACCEPT")
+                lines.append(f"{insert_words(chain, _of_docker(network.rules, chain))} {way} {bridge} -j ACCEPT")
     return "; ".join(dict.fromkeys(lines))
-
-
-def _tool(chain: RuleChain) -> str:
-    """The program of iptables with its table."""
-    return tool_of(chain) + ("" if chain.table == "filter" else f" -t {chain.table}")
 
 
 class LostService(Struct, frozen=True):
@@ -152,14 +144,11 @@ def input_fix(facts: DoctorFacts, network: HostNetwork, bridge: str, lost: Seque
                     f"ufw allow {way} on {bridge} {'from' if end == 's' else 'to'} any port {port} proto {protocol}"
                 )
             elif chain.backend == "nft":
-                rule = f"'{_link_test(facts, chain, bridge)}{protocol} {end}port {port} accept'"
-                lines.append(f"nft insert rule {chain.family} {chain.table} {chain.name} {rule}")
+                test = f"{_link_test(facts, chain, bridge)}{protocol} {end}port {port}"
+                lines.append(f"{insert_words(chain)} '{test} accept'")
             else:
-                tool, side = tool_of(chain), {"s": "-o", "d": "-i"}[end]
-                table = "" if chain.table == "filter" else f"-t {chain.table} "
-                lines.append(
-                    f"{tool} {table}-I {chain.name} {side} {bridge} -p {protocol} --{end}port {port} -j ACCEPT"
-                )
+                side = {"s": "-o", "d": "-i"}[end]
+                lines.append(f"{insert_words(chain)} {side} {bridge} -p {protocol} --{end}port {port} -j ACCEPT")
     return "; ".join(dict.fromkeys((*lines, *reload)))
 
 
@@ -182,5 +171,7 @@ def _hook(chain: RuleChain) -> str:
     return chain.base.hook if chain.base else ""
 
 
-def _has_dockers(rules: Rules, chain: RuleChain) -> bool:
-    return (chain.key[0], chain.table, DOCKERS) in rules.chains
+def _of_docker(rules: Rules, chain: RuleChain) -> str:
+    """The chain that Docker leaves to the administrator, where it has one before its own; else nothing."""
+    has_one = _hook(chain) == "forward" and (chain.key[0], chain.table, DOCKERS) in rules.chains
+    return DOCKERS if has_one else ""

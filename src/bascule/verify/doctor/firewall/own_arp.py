@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, ip_address, ip_interface
 
 from bascule.model.values import IpAddress
 from bascule.topology.trace.any_frame.passages import Possibility, RuleVerdict, own_arp
+from bascule.topology.trace.rules.words import insert_words
 from bascule.verify.doctor.finding import DoctorFacts, Finding, Severity
 
 HOOKS = {"input": "from", "output": "to"}
@@ -53,4 +54,4 @@ def _neighbours(facts: DoctorFacts) -> Iterator[IPv4Address]:
 def _fix(stop: RuleVerdict, link: str, words: str) -> str:
     way, _, other = words.partition(" ")
     test = f"iifname {link} arp saddr ip" if way == "from" else f"oifname {link} arp daddr ip"
-    return f"nft insert rule {stop.base.family} {stop.base.table} {stop.base.name} {test} {other} accept"
+    return f"{insert_words(stop.base)} {test} {other} accept"
