@@ -16,7 +16,7 @@ from bascule.model.host_links import LISTENING, MAIN_TABLE, Ipv6
 from bascule.model.links import BOND_KEYS, Bond, Bridge, BridgePort, Physical, Vlan
 from bascule.model.links.wake_on_lan import OFF
 from bascule.model.state import PortVlans
-from bascule.model.values import IfName, IpInterface, is_onlink
+from bascule.model.values import IfName, IpInterface, is_onlink, overlap
 from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.formats.values import seconds
 from bascule.plan.target.bonds_and_vlans import MIIMON_MS
@@ -285,8 +285,7 @@ def _in_default_vlan(port: LinkConfig, options: object) -> LinkConfig:
 
 def _nested(subnets: Sequence[IPv4Network | IPv6Network]) -> bool:
     """Whether one is inside another, as no two of a network may be."""
-    pairs = combinations(set(subnets), 2)
-    return any(one.version == other.version and one.overlaps(other) for one, other in pairs)
+    return any(overlap(one, other) for one, other in combinations(set(subnets), 2))
 
 
 def _tree(options: Bridge, members: list[LinkConfig]) -> dict[str, Any]:

@@ -82,6 +82,16 @@ def id_path(text: str) -> str:
     return f"pci-{text}" if text.count(":") > 1 else f"pci-0000:{text}"
 
 
+def overlap(one: IpNetwork, other: IpNetwork) -> bool:
+    """Whether two networks have addresses in common; those of two IP versions have none."""
+    return one.version == other.version and one.overlaps(other)
+
+
+def is_within(one: IpNetwork, other: IpNetwork) -> bool:
+    """Whether all addresses of a network are the other's, too."""
+    return one.version == other.version and one.subnet_of(other)  # type: ignore[arg-type]  # versions are equal
+
+
 def is_onlink(gateway: IpAddress, addresses: Iterable[IpInterface]) -> bool:
     """Whether a router must be taken for a neighbour though no prefix of the link holds it.
 

@@ -25,7 +25,7 @@ from bascule.system.net.netns import Namespace
 from bascule.system.net.packet import open_packet
 from bascule.system.net.sockets import close_all
 
-WISHES = bytes((dhcp.MASK, dhcp.ROUTER, dhcp.DNS, dhcp.DOMAIN, dhcp.MTU))
+WISHES = bytes((dhcp.MASK, dhcp.ROUTER))
 FIRST_WAIT_S = 0.25  # RFC 2131 says 4 s, for servers that are far away and many clients that wake at once
 TRIES = 4
 STALLED_S = 0.5
@@ -42,14 +42,11 @@ class DhcpNic(Struct, frozen=True, kw_only=True):
 
 
 class DhcpLease(Struct, frozen=True, kw_only=True):
-    """What a server gave, or offered. Times are in seconds; renewal and rebinding at 1/2 and 7/8 of the lease."""
+    """What a server gave, or offered, and for how long."""
 
     address: IPv4Interface
     server: IPv4Address
     routers: tuple[IPv4Address, ...] = ()
-    dns: tuple[IPv4Address, ...] = ()
-    domain: str = ""
-    mtu: int | None = None
     lease_s: int = 0
     mac: Mac | None = None  # from which an offer came
 
@@ -214,14 +211,10 @@ def _lease(message: dhcp.DhcpMessage, sender: Mac) -> DhcpLease | None:
     if server is None or not int(message.yours):
         return None
     prefix = int.from_bytes(message.mask, "big").bit_count() if message.mask else 32
-    options = message.options
     return DhcpLease(
         address=IPv4Interface((int(message.yours), prefix)),
         server=server,
         routers=message.addresses(dhcp.ROUTER),
-        dns=message.addresses(dhcp.DNS),
-        domain=options.get(dhcp.DOMAIN, b"").decode("ascii", "replace").rstrip("\0"),
-        mtu=int.from_bytes(options[dhcp.MTU], "big") if dhcp.MTU in options else None,
-        lease_s=int.from_bytes(options.get(dhcp.LEASE, b""), "big"),
+        lease_s=int.from_bytes(message.options.get(dhcp.LEASE, b""), "big"),
         mac=sender,
     )

@@ -20,7 +20,7 @@ from bascule.probe.protocols import PendingQuestion, greeting
 from bascule.probe.question import Answer, Protocol, Question, Response, too_large
 
 AT_ONCE = 4  # programs that it runs at the same time
-SILENT_S = 30.0  # a agent that says nothing for so long has gone; an emulated guest on a busy machine takes its time
+SILENT_S = 30.0  # an agent that says nothing for so long has gone; an emulated guest on a busy machine takes its time
 PING_BYTES = 56
 _numbers = itertools.count(1)
 

@@ -139,8 +139,7 @@ class Icmp(PendingQuestion):
         super().__init__(question, index, sock, sequence)
         self.is_ipv6 = isinstance(question.address, IPv6Address)
         self.identifier = int.from_bytes(question.token.mark[:2], "big")
-        self.to = destination(Question(source=question.source, protocol=question.protocol, address=question.address,
-                                       via=question.via))  # fmt: skip
+        self.to = destination(question)
         size = question.size - (48 if self.is_ipv6 else 28)
         self.filling = bytes(max(0, size - 9))
         self.tries: list[float] = []  # when each was sent: a reply says which one it is for

@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import FrameType
 
 from msgspec import Struct, field
@@ -23,6 +21,7 @@ from bascule.survey.listen_up import SIGNALS, brought_up, why_not
 from bascule.survey.shared_segment import ActiveProof
 from bascule.system.net.ethtool import driver
 from bascule.system.net.packet import Listener, send_frame
+from bascule.system.process.signals import handling
 from bascule.topology.layer2 import CableEnd
 
 TICK_S = 0.25  # how often progress is told and a stop is noticed
@@ -50,18 +49,6 @@ class _Stop:
     def note(self, number: int, _: FrameType | None) -> None:
         self.signal = self.signal or number
 
-    @contextlib.contextmanager
-    def noticed(self) -> Iterator[None]:
-        if threading.current_thread() is not threading.main_thread():
-            yield  # Python delivers signals to the main thread alone
-            return
-        old = {number: signal.signal(number, self.note) for number in SIGNALS}
-        try:
-            yield
-        finally:
-            for number, handler in old.items():
-                signal.signal(number, handler)
-
 
 def listen(
     nics: Sequence[str],
@@ -77,7 +64,7 @@ def listen(
     ``observe`` reads the state again, for the carriers at the end. Raises NotPermitted, UsageFault, CommandFailed.
     """
     stop, result = _Stop(), Listening()
-    with stop.noticed(), contextlib.ExitStack() as stack:
+    with handling(dict.fromkeys(SIGNALS, stop.note)), contextlib.ExitStack() as stack:
         listeners: dict[str, Listener] = {}
         program = control_filter()
         for nic in nics:  # ears first, so that nothing is missed between up and listening

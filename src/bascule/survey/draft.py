@@ -9,10 +9,9 @@ from ipaddress import ip_address
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bascule.model.values import IpAddress, IpNetwork, count
+from bascule.model.values import IpAddress, IpNetwork, count, overlap
 from bascule.survey.cabling import plain_port
 from bascule.survey.facts import BELIEVED, WireSegment, clusters, native_vlan
-from bascule.survey.judge import overlap
 from bascule.survey.neighbours import port_words
 from bascule.survey.verdicts import Survey
 from bascule.topology.layer2 import CableEnd, tag_words

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct
 
 from bascule.model.site import Network, Site
-from bascule.model.values import IpAddress, IpNetwork, count, listed
+from bascule.model.values import IpAddress, IpNetwork, count, is_within, listed, overlap
 from bascule.survey.facts import BELIEVED, NAMELESS, Prefixes, WireSegment, clusters
 
 HALF = 1.5  # points that give a confidence of one half when nothing speaks against it
@@ -137,7 +137,7 @@ def _points(seg: WireSegment, network: Network, inside: list[IpAddress]) -> list
         if not seg.is_stated(net):
             continue
         if net in network.subnets or any(
-            _within(net, subnet) and how == "DHCPv6 address" for subnet in network.subnets
+            is_within(net, subnet) and how == "DHCPv6 address" for subnet in network.subnets
         ):
             points.append(Indication(STATED, _kind(how), f"{how} states {net}", number))
         elif any(overlap(net, subnet) for subnet in network.subnets):
@@ -253,15 +253,6 @@ def other_senders(seg: WireSegment, mine: str, site: Site) -> Mapping[str, int]:
         if number >= BELIEVED:
             found[network.name] = number
     return found
-
-
-def _within(net: IpNetwork, subnet: IpNetwork) -> bool:
-    return net.version == subnet.version and net.subnet_of(subnet)  # type: ignore[arg-type]  # versions are equal
-
-
-def overlap(net: IpNetwork, subnet: IpNetwork) -> bool:
-    """Whether two networks of one family have addresses in common."""
-    return net.version == subnet.version and net.overlaps(subnet)
 
 
 def _kind(how: str) -> str:

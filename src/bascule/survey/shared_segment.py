@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from bascule.frames.envelope import Tags
 from bascule.frames.findings import Lacp, Sender
-from bascule.model.values import count, listed
+from bascule.model.values import count, listed, overlap
 from bascule.survey.evidence import NicTraffic
 from bascule.survey.facts import BELIEVED, WireSegment, clusters, native_vlan
 from bascule.survey.judge import SegmentVerdict
@@ -240,7 +240,7 @@ def _are_apart(one: NicEvidence, tags: Tags, two: NicEvidence, other: Tags) -> b
         for end, at in ((one, tags), (two, other))
     )
     pairs = [(ours, others) for ours in mine for others in theirs if ours.version == others.version]
-    return bool(pairs) and not any(ours.overlaps(others) for ours, others in pairs)
+    return bool(pairs) and not any(overlap(ours, others) for ours, others in pairs)
 
 
 def _disagree(one: NicEvidence, two: NicEvidence) -> bool:
@@ -253,4 +253,4 @@ def _disagree(one: NicEvidence, two: NicEvidence) -> bool:
         return False
     ours = {net for net, _, _ in clusters(mine)[:MANY]}
     others = {net for net, _, _ in clusters(theirs)[:MANY]}
-    return bool(ours and others) and not any(a.version == b.version and a.overlaps(b) for a in ours for b in others)
+    return bool(ours and others) and not any(overlap(a, b) for a in ours for b in others)

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from bascule.model.host_links import RULE_ENDS
 from bascule.model.state import DEFAULT_DST, HostState, Route, RoutingRule
-from bascule.model.values import IpAddress, IpNetwork
+from bascule.model.values import IpAddress, IpNetwork, overlap
 
 LOCAL = RoutingRule(priority=0, words=("from", "all", "lookup", "local"))
 MAIN = RoutingRule(priority=32766, words=("from", "all", "lookup", "main"))
@@ -107,13 +107,13 @@ class HostRoutes(Struct, frozen=True, dict=True):
         """Where a route that is not known, or a rule that ends, could win against a subnet's own for some members."""
         for network, route in self.all:
             wins = route.table != "main" or network.prefixlen >= subnet.prefixlen
-            if wins and network.version == subnet.version and network.overlaps(subnet) and not known(route):
+            if wins and overlap(network, subnet) and not known(route):
                 yield network
         for rule in self.state.rules:
             words = _words(rule)
             if REFUSING & set(rule.words) and rule.ipv6 == (subnet.version == 6):
                 network = ip_network(words.get("to", DEFAULT_DST[6 if rule.ipv6 else 4]), strict=False)
-                if network.overlaps(subnet):
+                if overlap(network, subnet):
                     yield network
 
     @cached_property

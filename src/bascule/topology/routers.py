@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from bascule.model.kernel_parameters import FORWARDING
 from bascule.model.site import Mode, Site
-from bascule.model.values import Service
+from bascule.model.values import Service, is_within
 from bascule.topology.endpoints import Endpoint, EndpointKind, EndpointNic
 from bascule.topology.graph import Topology
 
@@ -59,7 +59,7 @@ def _is_named(site: Site, sources: tuple[str, ...], sender: Endpoint, nic: Endpo
     if sender.name in sources or any(sender.name in hidden_behind(site, name) for name in sources):
         return True
     nets = [subnet for name in sources if name in site.networks for subnet in site.networks[name].subnets]
-    return any(place.version == net.version and place.subnet_of(net) for place in nic.places() for net in nets)  # type: ignore[arg-type]  # one family
+    return any(is_within(place, net) for place in nic.places() for net in nets)
 
 
 def hidden_behind(site: Site, name: str) -> Iterator[str]:

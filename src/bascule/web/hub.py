@@ -82,7 +82,7 @@ class Hub:
             self.leave(box)
 
     def join(self) -> Mailbox:
-        """A mailbox with all that the others know. Raises Full."""
+        """A mailbox with all that the others know. Raises HubFull."""
         if len(self._boxes) >= MOST or self._closed:
             raise HubFull
         box = Mailbox()

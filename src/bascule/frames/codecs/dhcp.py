@@ -13,7 +13,7 @@ from bascule.model.values import Mac
 
 DISCOVER, OFFER, REQUEST, DECLINE, ACK, NAK, RELEASE = 1, 2, 3, 4, 5, 6, 7
 COOKIE = b"\x63\x82\x53\x63"  # RFC 2131 section 3
-MASK, ROUTER, DNS, HOSTNAME, DOMAIN, MTU = 1, 3, 6, 12, 15, 26
+MASK, ROUTER, HOSTNAME, DOMAIN = 1, 3, 12, 15
 ADDRESS, LEASE, TYPE, SERVER, WISHES, CLIENT_ID, RELAY_AGENT = 50, 51, 53, 54, 55, 61, 82
 SERVER_PORT, CLIENT_PORT = 67, 68
 FIXED = 240  # bytes before the options, with the cookie

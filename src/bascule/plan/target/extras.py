@@ -13,7 +13,7 @@ from bascule.model.host_links import Bridge, HostLink
 from bascule.model.kernel_parameters import FORWARDING, conf
 from bascule.model.links import Bridge as BridgeOptions
 from bascule.model.state import DEFAULT_DST, HostState, Link
-from bascule.model.values import IfName, bridge_name
+from bascule.model.values import IfName, bridge_name, is_within
 from bascule.plan.target.addresses import BY_ITSELF
 from bascule.plan.target.builder import TargetBuilder
 
@@ -186,7 +186,7 @@ def _note_holes(build: TargetBuilder, state: HostState) -> None:
         if route.protocol in BY_ITSELF or route.dst in same:
             continue
         net = ip_network(route.dst)
-        into = next((r.to for r in declared if r.to.version == net.version and net.subnet_of(r.to)), None)  # type: ignore[arg-type]
+        into = next((r.to for r in declared if is_within(net, r.to)), None)
         if into is not None and (route.kind != "unicast" or not _is_ours(build, route.dev)):
             way = route.kind if route.kind != "unicast" else f"by {route.dev}"
             subject = IfName(route.dev) or IfName("route")

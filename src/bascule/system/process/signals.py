@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import FrameType
 
 
@@ -20,7 +20,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 @contextlib.contextmanager
 def hangup_ignored() -> Iterator[None]:
     """A line that breaks (SIGHUP, SIGPIPE) stops nothing; SIGTERM ends the work as Ctrl-C does, in good order."""
-    with _handlers({signal.SIGHUP: signal.SIG_IGN, signal.SIGPIPE: signal.SIG_IGN, signal.SIGTERM: _interrupt}):
+    with handling({signal.SIGHUP: signal.SIG_IGN, signal.SIGPIPE: signal.SIG_IGN, signal.SIGTERM: _interrupt}):
         yield
 
 
@@ -28,12 +28,13 @@ def hangup_ignored() -> Iterator[None]:
 def ignoring_signals() -> Iterator[None]:
     """No signal that can be ignored interrupts this."""
     ignored = (signal.SIGHUP, signal.SIGPIPE, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP)
-    with _handlers(dict.fromkeys(ignored, signal.SIG_IGN)):
+    with handling(dict.fromkeys(ignored, signal.SIG_IGN)):
         yield
 
 
 @contextlib.contextmanager
-def _handlers(wanted: dict[signal.Signals, object]) -> Iterator[None]:
+def handling(wanted: Mapping[signal.Signals, object]) -> Iterator[None]:
+    """With these handlers of signals; afterwards with those that were there before."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may set handlers, and only there do they run
         return

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from msgspec import Struct
 
 from bascule.model.site import Forward, Mode, VirtualNetwork
-from bascule.model.values import IpAddress, IpNetwork, Service
+from bascule.model.values import IpAddress, IpNetwork, Service, is_within
 from bascule.topology.elements import Element, Trace, label
 from bascule.topology.endpoints import Endpoint, EndpointKind, EndpointNic, default_routes
 from bascule.topology.graph import FramePosition, Topology
@@ -175,7 +175,7 @@ class _Tracer:
         leg = _Leg(elements=[], seen_as=[], version=place.version)
         here, came_in = sender, None
         for _ in range(len(self.topology.endpoints) + 1):
-            near = [nic for nic in here.nics if any(place.subnet_of(x) for x in nic.prefixes(place.version))]  # type: ignore[arg-type]  # one family
+            near = [nic for nic in here.nics if any(is_within(place, x) for x in nic.prefixes(place.version))]
             for nic in near:
                 if (way := self._wire(here, nic, goal, into)) is not None:
                     if not self._pass(leg, here, came_in, nic, goal, routers):
@@ -226,7 +226,7 @@ class _Tracer:
             (route.to.prefixlen, nic, route.via)
             for nic in here.nics
             for route in nic.routes
-            if route.via is not None and route.to.version == place.version and place.subnet_of(route.to)  # type: ignore[arg-type]  # one family
+            if route.via is not None and is_within(place, route.to)
         ]
         if fitting:
             _, nic, gateway = max(fitting, key=lambda one: one[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
-from bascule.model.values import IpNetwork
+from bascule.model.values import IpNetwork, overlap
 from bascule.verify.doctor.finding import DoctorFacts, Finding, Severity
 
 
@@ -32,7 +32,7 @@ def look(facts: DoctorFacts) -> Iterator[Finding]:
 def _building(facts: DoctorFacts, subnet: IpNetwork) -> Iterator[str]:
     for network in facts.site.networks.values() if facts.site else ():
         for other in network.subnets:
-            if other.version == subnet.version and other.overlaps(subnet):
+            if overlap(other, subnet):
                 yield f"network '{network.name}' of the site file is {other}"
 
 
@@ -42,14 +42,9 @@ def _routes(facts: DoctorFacts, subnet: IpNetwork, bridge: str) -> Iterator[str]
     for link in facts.state.links.values():
         for address in link.addresses:
             own = ipaddress.ip_interface(address.ip).network
-            if link.name != bridge and own.version == subnet.version and own.overlaps(subnet):
+            if link.name != bridge and overlap(own, subnet):
                 yield f"{link.name} has {address.ip}"
     for route in facts.state.routes:
-        if route.is_default or route.dev == bridge:
-            continue
-        try:
-            there = ipaddress.ip_network(route.dst, strict=False)
-        except ValueError:
-            continue
-        if there.version == subnet.version and there.overlaps(subnet):
+        is_elsewhere = not route.is_default and route.dev != bridge
+        if is_elsewhere and overlap(ipaddress.ip_network(route.dst, strict=False), subnet):
             yield f"route {route.dst} dev {route.dev}"

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from bascule.model.state import HostState
-from bascule.model.values import IfName, IpNetwork
+from bascule.model.values import IfName, IpNetwork, overlap
 from bascule.topology.management import below
 from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.packet import ARP, INVALID, IPV4, IPV6, NEW, TAGGED
@@ -289,7 +289,7 @@ def _back(state: HostState, subnet: IpNetwork, link: str) -> str:
     routes += [
         (ip_interface(one.ip).network, str(near.name)) for near in state.links.values() for one in near.addresses
     ]
-    met = [(to, hop) for to, hop in routes if to.version == subnet.version and to.overlaps(subnet)]
+    met = [(to, hop) for to, hop in routes if overlap(to, subnet)]
     if not any(hop and (not link or hop == link) for _, hop in met):
         return "none"
     longest = max(to.prefixlen for to, _ in met)
