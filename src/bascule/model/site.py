@@ -296,7 +296,7 @@ class Expectation(Struct, frozen=True, kw_only=True):
 
 
 class Site(Struct, frozen=True, kw_only=True, dict=True):
-    """The whole file. ``digest`` is the SHA-256 of its bytes in hexadecimal."""
+    """The whole file."""
 
     name: str
     networks: Mapping[str, Network] = field(default_factory=dict)

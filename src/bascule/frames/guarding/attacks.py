@@ -56,7 +56,7 @@ def _ipv4_spoof(p: Parties) -> Iterable[bytes]:
         yield b.ipv4(p.me.raw, p.other.raw, source, p.other.ip4, b.TCP, bytes(20))
 
 
-def _nobody4(p: Parties) -> Iterable[bytes]:
+def _unspecified4(p: Parties) -> Iterable[bytes]:
     yield b.ipv4(
         p.me.raw, p.other.raw, b.UNSPECIFIED4, p.other.ip4, b.UDP, b.udp(b.UNSPECIFIED4, p.other.ip4, 53, 53, b"x")
     )
@@ -71,7 +71,7 @@ def _ipv6_spoof(p: Parties) -> Iterable[bytes]:
         yield b.ipv6(p.me.raw, p.other.raw, source, p.other.ip6, b.ICMPV6, echo)
 
 
-def _nobody6(p: Parties) -> Iterable[bytes]:
+def _unspecified6(p: Parties) -> Iterable[bytes]:
     to = b.ALL_NODES
     yield b.ipv6(p.me.raw, b.group_mac(to), b.UNSPECIFIED6, to, b.UDP, b.udp(b.UNSPECIFIED6, to, 9, 9, b"x"))
 
@@ -104,16 +104,14 @@ def _rarp(p: Parties) -> Iterable[bytes]:
     yield b.rarp(p.me.raw, STRANGER)
 
 
-def _na(options: Callable[[Parties], bytes], *, prefix: bytes = b"") -> Callable[[Parties], Iterable[bytes]]:
-    """A neighbour advertisement for the router's address."""
+def _na(options: Callable[[Parties], bytes], *, behind: int | None = None) -> Callable[[Parties], Iterable[bytes]]:
+    """A neighbour advertisement for the router's address, ``behind`` an extension header."""
 
     def frames(p: Parties) -> Iterable[bytes]:
         for target in (p.router.ip6, p.router.local):
             body = b.icmp6(p.me.ip6, p.other.ip6, 136, b.advertisement(target, options(p)))
-            first = prefix[:1] + b""
-            head = b.ICMPV6 if not prefix else first[0]
-            inside = prefix[1:] + body if prefix else body
-            yield b.ipv6(p.me.raw, p.other.raw, p.me.ip6, p.other.ip6, head, inside)
+            head, before = (b.ICMPV6, b"") if behind is None else (behind, b.option_header(b.ICMPV6))
+            yield b.ipv6(p.me.raw, p.other.raw, p.me.ip6, p.other.ip6, head, before + body)
 
     return frames
 
@@ -264,25 +262,20 @@ def _pim(p: Parties) -> Iterable[bytes]:
     yield b.ipv6(p.me.raw, b.group_mac(group6), p.me.local, group6, b.PIM, b"\x20\0\xdf\xff")
 
 
-def _vrrp(p: Parties) -> Iterable[bytes]:
+def _vrrp(p: Parties, source: bytes | None = None) -> Iterable[bytes]:
     group = IPv4Address("224.0.0.18")
     advert = bytes([0x21, 9, 255, 1, 0, 1, 0, 0]) + p.router.ip4.packed + bytes(8)
-    yield b.ipv4(p.me.raw, b.group_mac(group), p.me.ip4, group, b.VRRP, advert)
+    yield b.ipv4(source or p.me.raw, b.group_mac(group), p.me.ip4, group, b.VRRP, advert)
 
 
 def _vrrp_virtual_mac(p: Parties) -> Iterable[bytes]:
-    group = IPv4Address("224.0.0.18")
-    advert = bytes([0x21, 9, 255, 1, 0, 1, 0, 0]) + p.router.ip4.packed + bytes(8)
-    yield b.ipv4(bytes.fromhex("00005e000109"), b.group_mac(group), p.me.ip4, group, b.VRRP, advert)
+    return _vrrp(p, bytes.fromhex("00005e000109"))
 
 
 def _hsrp(p: Parties) -> Iterable[bytes]:
     body = b.udp(p.me.ip4, ROUTERS4, 1985, 1985, b"\0\0\x10\x03\x0a\xff\0\0cisco\0\0\0" + p.router.ip4.packed)
     yield b.ipv4(p.me.raw, b.group_mac(ROUTERS4), p.me.ip4, ROUTERS4, b.UDP, body)
 
-
-_HBH = bytes([b.HOP_BY_HOP]) + b.option_header(b.ICMPV6)
-_DST = bytes([b.DESTINATION]) + b.option_header(b.ICMPV6)
 
 ATTACKS = (
     Sample("the MAC of the router", _mac_spoof, "mac"),
@@ -291,9 +284,9 @@ ATTACKS = (
     Sample("a flood of MACs", flood, "mac"),
     Sample("a multicast MAC as the sender", multicast_source, "mac"),
     Sample("somebody's IPv4 address", _ipv4_spoof, "ip4", "router", by_address=True),
-    Sample("IPv4 from 0.0.0.0 other than DHCP", _nobody4, "ip4", "router", by_address=True),
+    Sample("IPv4 from 0.0.0.0 other than DHCP", _unspecified4, "ip4", "router", by_address=True),
     Sample("somebody's IPv6 address", _ipv6_spoof, "ip6", "router", by_address=True),
-    Sample("IPv6 from :: other than neighbour discovery", _nobody6, "ip6", "router", by_address=True),
+    Sample("IPv6 from :: other than neighbour discovery", _unspecified6, "ip6", "router", by_address=True),
     Sample("an ARP reply as the router", _arp(2), "arp", by_address=True),
     Sample("an ARP request as the router", _arp(1), "arp", by_address=True),
     Sample("ARP as the other guest", _arp(2, as_other=True), "arp", by_address=True),
@@ -304,8 +297,8 @@ ATTACKS = (
     Sample("a neighbour advertisement for the router", _na(_own_mac), "nd", by_address=True),
     Sample("the same without an option", _na(lambda _: b""), "nd", by_address=True),
     Sample("the same with the option second", _na(lambda p: b.NONCE + _own_mac(p)), "nd"),
-    Sample("the same behind a hop-by-hop header", _na(_own_mac, prefix=_HBH), "headers"),
-    Sample("the same behind destination options", _na(_own_mac, prefix=_DST), "headers"),
+    Sample("the same behind a hop-by-hop header", _na(_own_mac, behind=b.HOP_BY_HOP), "headers"),
+    Sample("the same behind destination options", _na(_own_mac, behind=b.DESTINATION), "headers"),
     Sample("its own advertisement with another's MAC", _na_own_target_foreign_mac, "nd"),
     Sample("a neighbour advertisement from another link (hop limit 64)", _na_far, "nd"),
     Sample("a neighbour solicitation with another's MAC", _ns_foreign_option, "nd"),
