@@ -6,11 +6,13 @@ import json
 import os
 import time
 from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 
 from bascule.cli.show.guests import as_text
-from bascule.errors import BasculeError
+from bascule.errors import BasculeError, NotPermitted
+from bascule.guests.gather import gather
 from bascule.guests.inventory import agent_sightings, join, lease_sightings
 from bascule.model.domain import Domain, DomainNic, Lease
 from bascule.model.links import Bridge, Tap
@@ -20,7 +22,7 @@ from bascule.model.values import IfName, Mac
 from bascule.observe.neighbours import sightings
 from bascule.providers.libvirt import observe as libvirt
 from bascule.site import parse
-from bascule.system.libvirt import binding, connect
+from bascule.system.libvirt import Hypervisor, binding, connect
 from bascule.system.libvirt.interface import libvirt_error
 from bascule.system.net.fdb import read_fdb
 from bascule.system.run import run
@@ -94,6 +96,23 @@ def test_the_network_of_a_guest_is_that_behind_its_own_hosts_bridge() -> None:
     ]
     rows = join(guests, site=TWO_HOSTS).rows
     assert [(row.domain.name, row.network) for row in rows] == [("g1", "lan"), ("g2", "dmz"), ("g3", "")]
+
+
+def test_where_libvirt_does_not_let_a_user_look_the_list_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its list was empty, as where no guest is defined."""
+
+    def refuse(uri: str | None) -> Hypervisor:
+        raise libvirt_error(f"connecting to {uri}", "authentication unavailable: no polkit agent available")
+
+    monkeypatch.setattr("bascule.guests.gather.connect", refuse)
+    monkeypatch.setattr("bascule.guests.gather.may_be_here", lambda: True)
+    found = gather(tmp_path, state=HostState())
+    assert found.unread[0] == "libvirt does not let this user look: which guests it has is not known"
+    assert as_text(found).startswith("no guest is seen")
+    with pytest.raises(NotPermitted):
+        gather(tmp_path, uri="qemu:///system", state=HostState())
 
 
 def test_a_tap_that_is_elsewhere_than_libvirt_says_is_remarked() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from bascule.errors import BasculeError
+from bascule.errors import BasculeError, NotPermitted
 from bascule.guests.inventory import Inventory, agent_sightings, join, lease_sightings
 from bascule.guests.paths import closed, qemu_folder, unread_guests
 from bascule.host.live import HERE
@@ -45,7 +45,7 @@ def gather(
     """
     named = driver == "libvirt" or uri is not None
     is_asked = named or (driver != "qemu" and may_be_here())  # its binding takes longer to load than all else
-    hypervisor = libvirt_or_none(uri, needed=named) if is_asked else None
+    hypervisor, refused = libvirt_if_here(uri, needed=named) if is_asked else (None, ())
     domains, given = _everything(hypervisor) if hypervisor else ((), ())
     bare = bare_guests(qemu_folder(), HERE).seen_domains if driver != "libvirt" and uri is None else ()
     running = [domain.name for domain in domains if domain.running] if hypervisor else []
@@ -69,7 +69,7 @@ def gather(
         *chain.from_iterable(agents),
     )
     found = join((*domains, *bare), state=state, sightings=known, fdb=read_fdb(), site=site)
-    return replace(found, unread=unread_state(networks))
+    return replace(found, unread=(*refused, *unread_state(networks)))
 
 
 def unread_state(networks: Path) -> tuple[str, ...]:
@@ -84,11 +84,15 @@ def _everything(hypervisor: Hypervisor) -> tuple[tuple[Domain, ...], tuple[Lease
     return seen.seen_domains, leases(hypervisor, seen.seen_networks)
 
 
-def libvirt_or_none(uri: str | None, *, needed: bool) -> Hypervisor | None:
-    """Libvirt's connection, None where it does not answer and is not needed. Raises BasculeError."""
+def libvirt_if_here(uri: str | None, *, needed: bool) -> tuple[Hypervisor | None, tuple[str, ...]]:
+    """Libvirt's connection, None where it does not answer and is not needed; and that it does not let this user look.
+
+    Raises BasculeError.
+    """
     try:
-        return connect(uri)
-    except BasculeError:
+        return connect(uri), ()
+    except BasculeError as error:
         if needed:
             raise
-        return None
+        words = "libvirt does not let this user look: which guests it has is not known"
+        return None, (words,) if isinstance(error, NotPermitted) else ()

@@ -6,7 +6,8 @@ import os
 
 from msgspec.structs import replace
 
-from bascule.errors import BasculeError, NotPermitted, Problem, UsageFault
+from bascule.errors import Problem, UsageFault
+from bascule.guests.gather import libvirt_if_here
 from bascule.guests.paths import qemu_folder, unread_guests
 from bascule.host.identity import is_here
 from bascule.host.live import HERE
@@ -17,7 +18,6 @@ from bascule.plan.capacity import Capacity, Memory, human, merged, needs_of_doma
 from bascule.plan.capacity import capacity as account
 from bascule.providers.observe import observe as observe_links
 from bascule.providers.qemu.effects import observe as bare_guests
-from bascule.system.libvirt import connect
 
 
 def memory_account(site: Site, host: Host, *, uri: str | None = None) -> Capacity:
@@ -50,16 +50,9 @@ def _domains(uri: str | None) -> tuple[tuple[Domain, ...], tuple[str, ...]]:
     """
     from bascule.providers.libvirt.observe import observe
 
-    try:
-        domains, unread = observe(connect(uri)).seen_domains, list[str]()
-    except NotPermitted:
-        words = "libvirt does not let this user look, so guests that the file does not name are left out: run it as "
-        domains, unread = (), [f"{words}root, or as a member of the group libvirt"]
-    except BasculeError:
-        if uri is not None:
-            raise
-        domains, unread = (), []
+    hypervisor, unread = libvirt_if_here(uri, needed=uri is not None)
+    domains = observe(hypervisor).seen_domains if hypervisor is not None else ()
     if uri is None:
-        unread += [f"{words}: those that the file does not name are left out" for words in unread_guests()]
+        unread += unread_guests()
         domains += bare_guests(qemu_folder(), HERE).seen_domains
-    return domains, tuple(unread)
+    return domains, tuple(f"{words}: those that the file does not name are left out" for words in unread)
