@@ -87,5 +87,5 @@ def test_d01_whose_link_of_netplans_changes_hands_is_told_once(renderer: str, to
         persister, _ = find_persister(site, site.hosts["kvm"], root=str(tmp_path))
         assert persister is not None
         persister.changes(state("192.0.2.10/24"))
-        assert [note.subject for note in persister.notes if "NetworkManager" in note.text] == names
+        assert [note.subject for note in persister.notes if "a second without them" in note.text] == names
         persister.write(state("192.0.2.10/24"))

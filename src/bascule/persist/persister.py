@@ -241,6 +241,7 @@ class Persister(Struct):
 
 def _handed(link: IfName) -> Note:
     text = "netplan's files leave it to NetworkManager; by Bascule's it is systemd-networkd's, now and after each start"
+    text += "; when undo gives it back, NetworkManager sets its addresses anew: up to a second without them"
     return Note(kind="along", subject=link, text=text)
 
 
