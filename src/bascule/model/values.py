@@ -82,6 +82,11 @@ def id_path(text: str) -> str:
     return f"pci-{text}" if text.count(":") > 1 else f"pci-0000:{text}"
 
 
+def unmapped(address: IpAddress) -> IpAddress:
+    """An address of IPv4 that came through a socket of IPv6, without its ``::ffff:``."""
+    return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
+
+
 def overlap(one: IpNetwork, other: IpNetwork) -> bool:
     """Whether two networks have addresses in common; those of two IP versions have none."""
     return one.version == other.version and one.overlaps(other)

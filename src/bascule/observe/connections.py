@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
-from bascule.model.values import IpAddress
+from bascule.model.values import IpAddress, unmapped
 
 NET = Path("/proc/thread-self/net")  # of the namespace that this thread is in
 ESTABLISHED, CLOSE, LISTEN = "01", "07", "0A"  # include/net/tcp_states.h; a UDP socket without a peer is closed
@@ -50,5 +50,4 @@ def _end(text: str) -> tuple[IpAddress, int]:
     digits, _, port = text.partition(":")
     words = (int(digits[at : at + 8], 16).to_bytes(4, sys.byteorder) for at in range(0, len(digits), 8))
     packed = b"".join(words)
-    address = IPv4Address(packed) if len(packed) == 4 else IPv6Address(packed)
-    return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address, int(port, 16)
+    return unmapped(IPv4Address(packed) if len(packed) == 4 else IPv6Address(packed)), int(port, 16)

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from bascule.frames.codecs import arp, dhcp, ethernet, icmp, ip
 from bascule.frames.packet import Frame, read_packet
-from bascule.model.values import IpAddress, link_local
+from bascule.model.values import IpAddress, link_local, unmapped
 from bascule.probe.question import Answer, Protocol, Question, Response, too_large
 
 IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, PMTUDISC_PROBE = 10, 23, 3  # linux/in.h, linux/in6.h: never fragment
@@ -36,10 +36,9 @@ def greeting(data: bytes) -> IpAddress | None:
     if not found:
         return None
     try:
-        address = ip_address(found[1].decode("ascii").split("%")[0])
+        return unmapped(ip_address(found[1].decode("ascii").split("%")[0]))
     except ValueError:
         return None
-    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
 
 
 ANSWERED_BY_ALL = frozenset({53, 123})  # UDP ports for which we have a question that every server answers

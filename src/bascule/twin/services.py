@@ -15,13 +15,13 @@ import select
 import socket
 import struct
 from collections.abc import Callable, Iterable, Iterator
-from ipaddress import IPv6Address
+from ipaddress import ip_address
 
 from msgspec import Struct
 
 from bascule.errors import BasculeError, CommandFailed, Problem
 from bascule.model.ruleset.text import table_text
-from bascule.model.values import Service
+from bascule.model.values import Service, unmapped
 from bascule.policy.masquerade import redirect_table
 from bascule.system.net.netns import Namespace
 from bascule.system.process.workers import Worker
@@ -189,8 +189,5 @@ def _without_link(item: tuple[int, int, bytes]) -> tuple[int, int, bytes]:
 
 
 def plain_address(text: str) -> str:
-    """An address as people write it: an IPv4 one that came through an IPv6 socket without its ``::ffff:``."""
-    if ":" not in text:
-        return text
-    address = IPv6Address(text)
-    return str(address.ipv4_mapped or address)
+    """An address as people write it."""
+    return str(unmapped(ip_address(text)))

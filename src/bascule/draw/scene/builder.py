@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from bascule.draw.scene.elements import Edge, LinkState, Node, Presence
+from collections.abc import Iterable
+
+from bascule.draw.scene.elements import Edge, Kind, Layer, LinkState, Node, Presence, link_id, self_id
 
 
 class SceneBuilder:
@@ -16,6 +18,32 @@ class SceneBuilder:
     def add(self, node: Node) -> Node:
         """Add an element to the scene; the first with an id stays."""
         return self.nodes.setdefault(node.id, node)
+
+    def add_self(
+        self,
+        host: str,
+        link: str,
+        notes: Iterable[str],
+        details: Iterable[str],
+        *,
+        network: str | None = None,
+        presence: Presence = Presence.DECLARED,
+        wire: Presence,
+    ) -> None:
+        """The host itself where it has addresses on a link, and the ``wire`` to that."""
+        own = Node(
+            id=self_id(host, link),
+            layer=Layer.SWITCH,
+            kind=Kind.HOST,
+            label=host,
+            notes=tuple(notes),
+            details=("the host's own address", *details),
+            host=host,
+            network=network,
+            presence=presence,
+        )
+        self.add(own)
+        self.wire(own.id, link_id(host, link), network=network, presence=wire)
 
     def wire(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bascule.draw.scene.builder import SceneBuilder
 from bascule.draw.scene.compare import is_isolated, link_details, link_state, without_uplink
-from bascule.draw.scene.elements import Kind, Layer, Node, Presence, link_id, self_id
+from bascule.draw.scene.elements import Kind, Layer, Node, Presence, link_id
 from bascule.model.links import Bond, Bridge, Loopback, Macvtap, Physical, Tap, Veth, Vlan
 from bascule.model.site import Host
 from bascule.model.state import HostState, Link
@@ -29,19 +29,7 @@ def add_foreign(builder: SceneBuilder, host: Host, observed: HostState) -> None:
         builder.add(_node(host, link, presence, has_uplink=has_uplink))
         own = [address.ip for address in link.addresses if not address.is_link_local]
         if own:
-            builder.add(
-                Node(
-                    id=self_id(host.name, link.name),
-                    layer=Layer.SWITCH,
-                    kind=Kind.HOST,
-                    label=host.name,
-                    notes=tuple(own),
-                    details=("the host's own address", *own),
-                    host=host.name,
-                    presence=presence,
-                )
-            )
-            builder.wire(self_id(host.name, link.name), key, presence=presence)
+            builder.add_self(host.name, link.name, own, own, presence=presence, wire=presence)
     for link in links:
         key = link_id(host.name, link.name)
         key = builder.aliases.get(key, key)

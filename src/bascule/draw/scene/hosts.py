@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from bascule.draw.scene.builder import SceneBuilder
 from bascule.draw.scene.compare import Comparison, SeenHost, compare, without_uplink
-from bascule.draw.scene.elements import Kind, Layer, Node, Presence, link_id, network_id, self_id
+from bascule.draw.scene.elements import Kind, Layer, Node, Presence, link_id, network_id
 from bascule.draw.scene.guests import add_guests, vlan_words
 from bascule.draw.scene.virtual import add_virtual
 from bascule.model.dhcp.offers import use_words
@@ -160,26 +160,10 @@ def _add_self(builder: SceneBuilder, site: Site, host: Host, link: HostLink, obs
         presence = Presence.PRESENT if there else Presence.DRIFTED if own else Presence.WANTED
     others = [ip for ip in own if ip not in words]
     told = [f"has {ip}" for ip in others] if said.dhcp or presence is Presence.DRIFTED else []
-    builder.add(
-        Node(
-            id=self_id(host.name, link.name),
-            layer=Layer.SWITCH,
-            kind=Kind.HOST,
-            label=host.name,
-            notes=(*(words or ["own address"]), *mode, *told),
-            details=(
-                "the host's own address",
-                *words,
-                *(f"has {ip}" for ip in others),
-                *(f"gateway {g}" for g in said.gateways),
-            ),
-            host=host.name,
-            network=network,
-            presence=presence,
-        )
-    )
+    notes = (*(words or ["own address"]), *mode, *told)
+    details = (*words, *(f"has {ip}" for ip in others), *(f"gateway {g}" for g in said.gateways))
     wire = Presence.WANTED if presence is Presence.WANTED else Presence.DECLARED
-    builder.wire(self_id(host.name, link.name), link_id(host.name, link.name), network=network, presence=wire)
+    builder.add_self(host.name, link.name, notes, details, network=network, presence=presence, wire=wire)
 
 
 def _add_bridge(builder: SceneBuilder, site: Site, host: Host, bridge: Bridge, observed: SeenHost | None) -> None:

@@ -137,9 +137,7 @@ class QemuPool(VmPool):
 
     def plug(self, plugs: Sequence[Plug]) -> tuple[Note, ...]:
         """The taps on their bridges."""
-        notes = self._driver.attach(plugs)
-        taps.ignore_routers(plugs, self._host)
-        return notes
+        return self._driver.attach(plugs)
 
     def launch(self) -> None:
         """Start the virtual machines; what they print is awaited elsewhere."""
