@@ -15,7 +15,7 @@ from bascule.system.net.netns import Namespace
 from tests.lab import on_its_host
 
 # of everything that takes more than some ten milliseconds to import; a verb imports what it uses and nothing else
-HEAVY = ("asyncio", "libvirt", "lxml", "scapy", "starlette", "uvicorn", "yaml")
+HEAVY = ("asyncio", "libvirt", "lxml", "pydantic", "scapy", "starlette", "uvicorn", "yaml")
 
 # The hook stays over a fork, so the work that a verb does in a sandbox counts as well.
 TRACED = """

@@ -16,7 +16,7 @@ from tests.cli.cost import Cost, cost
 from tests.cli.test_rehearse import ROOT
 from tests.lab import Lab
 
-SITE_FILE = frozenset({"yaml"})
+SITE_FILE = frozenset({"pydantic", "yaml"})
 NOTHING: frozenset[str] = frozenset()
 LOOK = {"ip": 7, "nft": 1}  # once at everything: links, addresses, routes and rules of two families, tables
 TWICE, THRICE = {"ip": 14, "nft": 2}, {"ip": 21, "nft": 3}
@@ -28,7 +28,7 @@ def plus(programs: dict[str, int], **more: int) -> dict[str, int]:
 
 STORY = [  # a host is changed and put back; the programs that each verb may start at most, and what it imports
     ("--help", {}, NOTHING),
-    ("schema", {}, NOTHING),
+    ("schema", {}, frozenset({"pydantic"})),
     ("check SITE", {}, SITE_FILE),
     ("plan SITE", plus(LOOK, tc=1), SITE_FILE),  # what acts on frames of a NIC that becomes a port
     ("plan SITE --json", plus(LOOK, tc=1), SITE_FILE),

@@ -209,8 +209,8 @@ def test_a_large_file() -> None:
     assert len({nic.mac for guest in site.guests.values() for nic in guest.nics}) == 2000
 
 
-def test_importing_the_package_does_not_import_the_models() -> None:
-    code = "import sys, bascule.site, bascule.cli; sys.exit('bascule.site.document' in sys.modules)"
+def test_importing_the_package_does_not_import_pydantic() -> None:
+    code = "import sys, bascule.site, bascule.cli; sys.exit('pydantic' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

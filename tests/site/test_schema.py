@@ -74,7 +74,7 @@ def test_every_key_is_described() -> None:
 
 
 def test_every_key_says_its_form_in_our_words() -> None:
-    """One of a bare type has no reader, and no words for what to write instead."""
+    """One of a bare type would be told by pydantic, which knows neither our words nor what to write instead."""
     assert [line for line in page().splitlines() if re.match(r"\| `[^|]*` \|\s*\|", line)] == []
 
 

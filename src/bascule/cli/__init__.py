@@ -97,6 +97,8 @@ def main() -> None:
     """Run a verb and turn what goes wrong into words and an exit status: ends with SystemExit."""
     from bascule.cli.entry import run
 
+    # no plug-in has a say in a site file, and to look for one opens the metadata of every package there is
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     if VARIABLE in os.environ:
         importlib.import_module("bascule.cli.complete")  # what each shell needs
     run(group)

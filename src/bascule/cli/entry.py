@@ -57,6 +57,7 @@ def run(group: click.Command) -> NoReturn:
     """Run the command line and leave with DESIGN.md's exit status."""
     as_json, since_s = "--json" in sys.argv, time.time()
     gc.set_threshold(ALLOCATIONS)
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # they are sought in every package of this Python
     _fill_closed()
     begin()
     watch_waits(functools.cache(say))  # each once

@@ -129,9 +129,9 @@ def _site_file() -> str:
     lines += _paragraphs("Plain YAML in UTF-8. `bascule check FILE` shows every problem, `bascule schema` the schema.")
     for path, model in _models(d.Document, ""):
         lines += [_section(path or "THE TOP OF THE FILE"), _roff(model.__doc__ or "")]
-        for key in model.keys().values():
-            needed = " (needed)" if key.is_required else ""
-            lines += [".TP", f".B {_roff(key.word)}{needed}", _roff(key.description)]
+        for name, field in model.model_fields.items():
+            needed = " (needed)" if field.is_required() else ""
+            lines += [".TP", f".B {_roff(field.alias or name)}{needed}", _roff(field.description or "")]
     lines += [_section("PROBLEMS"), *_list(CODES.items()), *_examples(EXAMPLE)]
     return "\n".join([*lines, *_see_also([("bascule", 1), ("bascule-check", 1), ("bascule-schema", 1)])]) + "\n"
 
@@ -140,10 +140,10 @@ def _models(
     model: type[d.Entry], path: str, seen: frozenset[type[d.Entry]] = frozenset()
 ) -> Iterator[tuple[str, type[d.Entry]]]:
     yield path, model
-    for key in model.keys().values():
-        inside = entry_in(key.annotation)
+    for name, field in model.model_fields.items():
+        inside = entry_in(field.annotation)
         if inside is not None and inside not in seen:
-            yield from _models(inside, f"{path}.{key.word}".lstrip("."), seen | {inside})
+            yield from _models(inside, f"{path}.{field.alias or name}".lstrip("."), seen | {inside})
 
 
 def _head(name: str, section: int) -> str:

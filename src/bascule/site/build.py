@@ -38,8 +38,8 @@ def build(wiring: DocumentWiring, data: bytes) -> m.Site:
 
 def _as(kind: type[Value], entry: Entry, **given: Any) -> Value:
     """A value: what is given, and what the entry says under the same names."""
-    names = (name for name in kind.__struct_fields__ if name not in given and name in entry.declared)
-    return kind(**given, **{name: getattr(entry, name) for name in names})
+    names = (name for name in kind.__struct_fields__ if name not in given)
+    return kind(**given, **{name: getattr(entry, name) for name in names if name in type(entry).model_fields})
 
 
 def _static(addresses: tuple[IpInterface | Literal["dhcp", "from-uplink"], ...]) -> tuple[IpInterface, ...]:
@@ -384,5 +384,4 @@ class _Builder:
 
 
 def _flags(flags: d.PortFlags | None) -> tuple[tuple[str, bool], ...]:
-    said = ((name, getattr(flags, name)) for name in d.PortFlags.declared) if flags is not None else ()
-    return tuple((name, value) for name, value in said if value is not None)
+    return tuple((name, value) for name, value in flags or () if value is not None)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, get_args
 
+from pydantic.fields import FieldInfo
+
 from bascule.site import document as d
 from bascule.site.codes import CODES
-from bascule.site.entry import Key, OneOrMany
 from bascule.site.scalars import Scalar
 from bascule.site.validate import entry_in, holds
 
@@ -63,10 +64,10 @@ def page() -> str:
         parts.append(f"\n## {f'`{path}`: ' if path else ''}{model.noun() if path else 'The top of the file'}\n")
         parts.append(f"\n{model.__doc__}\n")
         parts.append("\n| key | value | needed | meaning |\n|---|---|---|---|\n")
-        for key in model.keys().values():
-            needed = "yes" if key.is_required or key.expected else _default(key)
-            meaning = key.description.replace("|", "\\|")
-            parts.append(f"| `{key.word}` | {_value(key)} | {needed} | {meaning} |\n")
+        for name, info in model.model_fields.items():
+            needed = "yes" if info.is_required() or name == "uplink" else _default(info)
+            meaning = (info.description or "").replace("|", "\\|")
+            parts.append(f"| `{info.alias or name}` | {_value(info)} | {needed} | {meaning} |\n")
     parts.append(_RULES)
     parts.append("\n## Codes of problems\n\n| code | meaning |\n|---|---|\n")
     parts += [f"| `{code}` | {meaning} |\n" for code, meaning in CODES.items()]
@@ -76,11 +77,12 @@ def page() -> str:
 def _entries(model: type[d.Entry], path: str) -> Iterator[tuple[str, type[d.Entry]]]:
     """Each model once, with the path at which it stands, parents first."""
     yield path, model
-    for key in model.keys().values():
-        inner = entry_in(key.annotation)
+    for name, info in model.model_fields.items():
+        inner = entry_in(info.annotation)
         if inner is not None:
-            suffix = ".NAME" if holds(key.annotation, dict) else "[ ]" if holds(key.annotation, tuple) else ""
-            yield from _entries(inner, f"{path}.{key.word}{suffix}".lstrip("."))
+            key = info.alias or name
+            suffix = ".NAME" if holds(info.annotation, dict) else "[ ]" if holds(info.annotation, tuple) else ""
+            yield from _entries(inner, f"{path}.{key}{suffix}".lstrip("."))
 
 
 def _word(part: Any) -> Scalar | None:
@@ -91,15 +93,14 @@ def _word(part: Any) -> Scalar | None:
     return next((word for each in inside if (word := _word(each)) is not None), None)
 
 
-def _value(key: Key) -> str:
-    """What a key takes, in words."""
-    inner = entry_in(key.annotation)
+def _value(info: FieldInfo) -> str:
+    """What a field takes, in words."""
+    inner = entry_in(info.annotation)
     if inner is not None:
-        if holds(key.annotation, dict):
+        if holds(info.annotation, dict):
             return "NAME: its keys"
-        return "list of entries" if holds(key.annotation, tuple) else "its keys"
-    about = getattr(key.annotation, "__metadata__", ())
-    word = _word(key.annotation)
+        return "list of entries" if holds(info.annotation, tuple) else "its keys"
+    word = next((each for each in info.metadata if isinstance(each, Scalar)), None) or _word(info.annotation)
     if word is None:
         return ""
     choices = word.schema.get("enum")
@@ -107,17 +108,18 @@ def _value(key: Key) -> str:
     if word.noun == "true or false":
         told = "`true` \\| `false`"
     examples = ", ".join(f"`{each}`" for each in word.schema.get("examples", ()))
-    if any(isinstance(one, OneOrMany) for one in about):
+    if d.OneOrMany in info.metadata:
         told += "; one or more"
-    elif holds(key.annotation, tuple) and word.code != "RANGE":
+    elif holds(info.annotation, tuple) and word.code != "RANGE":
         told = f"list: {told}"
     return told + (f" ({examples})" if examples else "")
 
 
-def _default(key: Key) -> str:
-    if isinstance(key.default, str):
-        return f"`{key.default}`"
-    return "`false`" if key.default is False else ""
+def _default(info: FieldInfo) -> str:
+    default = info.get_default(call_default_factory=True, validated_data={})
+    if isinstance(default, str):
+        return f"`{default}`"
+    return "`false`" if default is False else ""
 
 
 if __name__ == "__main__":

@@ -1,15 +1,17 @@
 """The words of the site file: each scalar is parsed here, once, from its text.
 
-A ``Scalar`` names the error code, the parser and the JSON schema of one kind of scalar.
+A ``Scalar`` names the error code, the parser and the JSON schema of one kind of scalar; pydantic only carries it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from msgspec import Struct
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from bascule.model.host_links import DEFAULT_TABLE, MAIN_TABLE
 from bascule.model.values import (
@@ -23,46 +25,16 @@ from bascule.model.values import (
     Vid,
 )
 from bascule.site import parsers as p
-from bascule.site.findings import Path, nearest, shown
+from bascule.site.findings import nearest, shown
 
 BOUNDS = "see its bounds in 'bascule schema'"
 U32 = 2**32 - 1
 TEXT_MAX = 255  # characters; no word of a site file is longer
 
 
-class Fault(Exception):
-    """A problem with a part of the tree: ``path`` leads to it from where it is caught, ``key`` means the key there."""
-
-    def __init__(
-        self, code: str, message: str = "", hint: str | None = None, *, path: Path = (), key: bool = False
-    ) -> None:
-        super().__init__(message)
-        self.code, self.message, self.hint, self.path, self.key = code, message, hint, path, key
-
-    def inside(self, where: str | int) -> tuple[Fault, ...]:
-        """The same, seen from one step further out."""
-        self.path = (where, *self.path)
-        return (self,)
-
-    def at_key(self) -> Fault:
-        """The same, of the key and not of what stands behind it."""
-        self.key = True
-        return self
-
-
-class Faults(Exception):
-    """Several of them."""
-
-    def __init__(self, each: Sequence[Fault]) -> None:
-        super().__init__(len(each))
-        self.each = tuple(each)
-
-    def inside(self, where: str | int) -> tuple[Fault, ...]:
-        """The same, seen from one step further out."""
-        return tuple(one for fault in self.each for one in fault.inside(where))
-
-
-FAULTS = Fault, Faults
+def fault(code: str, message: str, hint: str | None = None) -> PydanticCustomError:
+    """A problem on its way through pydantic: the type is our code, the context our words."""
+    return PydanticCustomError(code, "{message}", {"message": message, "hint": hint})
 
 
 class Scalar(Struct, frozen=True):
@@ -80,15 +52,21 @@ class Scalar(Struct, frozen=True):
         """From the tree's text to the value."""
         if not isinstance(value, str):
             what = "nothing" if value is None else "a mapping" if isinstance(value, dict) else "a list"
-            raise Fault("TYPE", f"{what} is given where {self.noun} was expected")
+            raise fault("TYPE", f"{what} is given where {self.noun} was expected")
         if len(value) > TEXT_MAX:
-            raise Fault("TYPE", f"{shown(value)} is {len(value)} characters long, not {self.noun}")
+            raise fault("TYPE", f"{shown(value)} is {len(value)} characters long, not {self.noun}")
         try:
             return self.parse(value)
         except p.Invalid as wrong:
-            raise Fault(wrong.code or self.code, str(wrong), wrong.hint) from None
+            raise fault(wrong.code or self.code, str(wrong), wrong.hint) from None
         except ValueError as wrong:
-            raise Fault(self.code, str(wrong), None) from None
+            raise fault(self.code, str(wrong), None) from None
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.read)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return dict(self.schema)
 
 
 def choice(*words: str, noun: str) -> Scalar:

@@ -12,11 +12,10 @@ from copy import copy
 from typing import Any, get_args, get_origin
 
 from msgspec import Struct
+from pydantic import ValidationError
 
 from bascule.site import document as d
-from bascule.site.entry import Key, inner_entries
 from bascule.site.findings import Findings, Path, nearest, shown
-from bascule.site.scalars import FAULTS, Fault, Faults
 from bascule.site.tree import Tree
 
 _NOUNS = 3  # entries that a hint names at most
@@ -49,10 +48,10 @@ class ValidatedDocument(Struct, frozen=True):
 def validate(tree: Tree, found: Findings) -> ValidatedDocument:
     """The document; faults go to ``found``."""
     try:
-        document = d.Document.read(tree)
+        document = d.Document.model_validate(tree)
         return ValidatedDocument(document, tuple(range(len(document.expect))))
-    except FAULTS as wrong:
-        for fault in wrong.each if isinstance(wrong, Faults) else (wrong,):
+    except ValidationError as error:
+        for fault in error.errors(include_url=False, include_input=False):
             _report(fault, found)
     return _rest(tree, found)
 
@@ -66,7 +65,7 @@ def _rest(tree: Tree, found: Findings) -> ValidatedDocument:
     if isinstance(listed, list):
         kept = tuple(index for index in range(len(listed)) if ("expect", index) not in found.broken)
         rest["expect"] = [listed[index] for index in kept]
-    return ValidatedDocument(d.Document.read(rest), kept)
+    return ValidatedDocument(d.Document.model_validate(rest), kept)
 
 
 def _without(tree: Tree, path: Path, found: Findings) -> Tree:
@@ -101,20 +100,23 @@ def _part_of(path: Path) -> Path:
     if len(entry) < 2 or not key or not isinstance(key[0], str) or not (inside == entry or isinstance(inside[-1], int)):
         return entry
     model = model_at(inside)
-    field = _key_of(model, key[0])
-    if field is not None and (field.is_required or key[0] in _BINDING.get(model, ())):
+    field = next((f for name, f in model.model_fields.items() if key[0] in {name, f.alias}), None)
+    if field is not None and (field.is_required() or key[0] in _BINDING.get(model, ())):
         return entry
     return (*inside, *key)
 
 
-def _report(fault: Fault, found: Findings) -> None:
-    """One fault; of a key too many or too few, what it may have been."""
-    path = fault.path
+def _report(fault: Any, found: Findings) -> None:
+    """One of pydantic's faults in our words."""
+    kind: str = fault["type"]
+    location: Path = tuple(fault["loc"])
+    is_key = "[key]" in location
+    path: Path = tuple(part for part in location if part != "[key]")
     found.broken.add(_part_of(path))
     name = str(path[-1]) if path else ""
-    if fault.code == "UNKNOWN-KEY":
+    if kind == "extra_forbidden":
         model = model_at(path[:-1])
-        keys = [key.word for key in model.keys().values()]
+        keys = [field.alias or key for key, field in model.model_fields.items()]
         other = _elsewhere(name) or _of_others(name, path)
         close = None if _elsewhere(name) else nearest(name, keys) or _within(name, keys)
         if close and other and not (close.startswith(name) or name.startswith(close)):
@@ -123,13 +125,17 @@ def _report(fault: Fault, found: Findings) -> None:
             found.broken.add(_part_of((*path[:-1], close)))  # it was meant, and is not simply missing
         hint = f"did you mean '{close}'?" if close else other or _keys(keys)
         found.add("UNKNOWN-KEY", f"{shown(name)} is not a key of {model.noun()}", path, key=True, hint=hint)
-    elif fault.code == "MISSING-KEY":
+    elif kind == "missing":
         model = model_at(path[:-1])
-        told = next(key.description for key in model.keys().values() if key.word == name).rstrip(".")
+        field = next(field for key, field in model.model_fields.items() if name in {key, field.alias})
+        told = f"{field.description}".rstrip(".")
         hint = f"add '{name}': {told[0].lower()}{told[1:]}"
         found.add("MISSING-KEY", f"{_called(path[:-1], model)} has no '{name}'", path[:-1], key=True, hint=hint)
     else:
-        found.add(fault.code, fault.message, path, key=fault.key, hint=fault.hint)
+        context = fault.get("ctx") or {}
+        code = kind if kind.isupper() else "TYPE"
+        message = context.get("message") or f"{fault['msg']}"
+        found.add(code, message, path, key=is_key, hint=context.get("hint"))
 
 
 def _called(path: Path, model: type[d.Entry]) -> str:
@@ -197,9 +203,9 @@ def _within(name: str, keys: list[str]) -> str | None:
 
 def _of_others(name: str, path: Path) -> str | None:
     """Which entries have that key, those of the same table first."""
-    tables = sorted(d.Document.keys().items(), key=lambda one: one[0] != path[0])
-    models = dict.fromkeys(model for _, key in tables for model in _entries(entry_in(key.annotation)))
-    nouns = [one.noun() for one in models if _key_of(one, name) is not None]
+    tables = sorted(d.Document.model_fields.items(), key=lambda one: one[0] != path[0])
+    models = dict.fromkeys(model for _, field in tables for model in _entries(entry_in(field.annotation)))
+    nouns = [one.noun() for one in models if name in {f.alias or key for key, f in one.model_fields.items()}]
     if not nouns:
         return None
     last = "other entries" if len(nouns) > _NOUNS else nouns[-1]
@@ -211,12 +217,8 @@ def _entries(model: type[d.Entry] | None) -> Iterator[type[d.Entry]]:
     """A model and those within it, in the order of the file."""
     if model is not None:
         yield model
-        for key in model.keys().values():
-            yield from _entries(entry_in(key.annotation))
-
-
-def _key_of(model: type[d.Entry], word: object) -> Key | None:
-    return next((key for key in model.keys().values() if key.word == word), None)
+        for field in model.model_fields.values():
+            yield from _entries(entry_in(field.annotation))
 
 
 def model_at(path: Path) -> type[d.Entry]:
@@ -224,12 +226,12 @@ def model_at(path: Path) -> type[d.Entry]:
     model: type[d.Entry] = d.Document
     parts = iter(path)
     for part in parts:
-        key = _key_of(model, part)
-        inside = entry_in(key.annotation) if key else None
-        if key is None or inside is None:
+        field = next((f for key, f in model.model_fields.items() if part in {key, f.alias}), None)
+        inside = entry_in(field.annotation) if field else None
+        if field is None or inside is None:
             break
         model = inside
-        if holds(key.annotation, dict) or holds(key.annotation, tuple):
+        if holds(field.annotation, dict) or holds(field.annotation, tuple):
             next(parts, None)  # a name or an index, even where it reads like a key
     return model
 
@@ -241,4 +243,10 @@ def holds(annotation: object, container: type) -> bool:
 
 def entry_in(annotation: object) -> type[d.Entry] | None:
     """The entry model inside an annotation, however deep: ``dict[str, Nic]``, ``Nic | None``."""
-    return next(inner_entries(annotation), None)
+    if isinstance(annotation, type) and issubclass(annotation, d.Entry):
+        return annotation
+    for part in get_args(annotation):
+        inside = entry_in(part)
+        if inside is not None:
+            return inside
+    return None

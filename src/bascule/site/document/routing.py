@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated
 
+from pydantic import ConfigDict, Field
+
 from bascule.model.host_links import RULE_ENDS
 from bascule.model.values import parse_ip_protocol, parse_span
 from bascule.site import parsers as p
 from bascule.site import scalars as s
-from bascule.site.entry import Entry, key
+from bascule.site.entry import Entry
 
 
 def _invalid(parse: Callable[[str], str], hint: str) -> Callable[[str], str]:
@@ -53,46 +55,52 @@ UserSpan = Annotated[
 PrefixLength = Annotated[int, s.number("TYPE", "a prefix length", 0, 128, 0, called="the prefix length ")]
 
 
-class Route(Entry, noun="a route"):
+class Route(Entry):
     """A network that lies behind a router."""
 
-    to: s.Subnet = key(description="The network behind the router.")
-    via: s.Address = key(description="The next hop, on this link's network.")
-    metric: s.Metric | None = key(None, description="Of several routes to one network the lowest is used.")
+    model_config = ConfigDict(title="a route")
+
+    to: s.Subnet = Field(description="The network behind the router.")
+    via: s.Address = Field(description="The next hop, on this link's network.")
+    metric: s.Metric | None = Field(None, description="Of several routes to one network the lowest is used.")
 
 
-class LinkRoute(Entry, noun="a route of a host"):
+class LinkRoute(Entry):
     """A network that the host reaches over this link."""
 
-    to: s.Subnet = key(description="The network.")
-    via: s.Address | None = key(None, description="The next hop; without one the network is on-link here.")
-    metric: s.Metric | None = key(None, description="Of several routes to one network the lowest is used.")
-    table: s.Table | None = key(None, description="The routing table, where it is not the main one (see `rules`).")
-    onlink: s.Boolean = key(False, description="The next hop is on-link though no prefix here contains it.")
-    src: s.Address | None = key(None, description="The preferred source: which of its addresses the host sends from.")
+    model_config = ConfigDict(title="a route of a host")
+
+    to: s.Subnet = Field(description="The network.")
+    via: s.Address | None = Field(None, description="The next hop; without one the network is on-link here.")
+    metric: s.Metric | None = Field(None, description="Of several routes to one network the lowest is used.")
+    table: s.Table | None = Field(None, description="The routing table, where it is not the main one (see `rules`).")
+    onlink: s.Boolean = Field(False, description="The next hop is on-link though no prefix here contains it.")
+    src: s.Address | None = Field(None, description="The preferred source: which of its addresses the host sends from.")
 
 
-class PolicyRule(Entry, noun="a policy rule"):
+class PolicyRule(Entry):
     """Which packets are routed by which table, or not at all; rules are looked up in the order of their priorities."""
 
-    priority: s.Priority = key(description="The lowest is looked up first; the main table has 32766.")
-    table: s.Table | None = key(None, description="The routing table.")
-    action: Annotated[str, s.choice(*RULE_ENDS, noun="an action of a rule")] | None = key(
+    model_config = ConfigDict(title="a policy rule")
+
+    priority: s.Priority = Field(description="The lowest is looked up first; the main table has 32766.")
+    table: s.Table | None = Field(None, description="The routing table.")
+    action: Annotated[str, s.choice(*RULE_ENDS, noun="an action of a rule")] | None = Field(
         None, description="In place of a table: the packets are dropped (blackhole) or refused (unreachable, prohibit)."
     )
-    from_: s.Subnet | None = key(None, alias="from", description="Packets from these addresses.")
-    to: s.Subnet | None = key(None, description="Packets to these addresses.")
-    iif: s.Text | None = key(None, description="Packets that come in on this link; 'lo' are the host's own.")
-    fwmark: s.Fwmark | None = key(None, description="Packets with this firewall mark, as 0x10 or 0x10/0xff.")
-    oif: s.Text | None = key(None, description="Packets of a socket that is bound to this link.")
-    ipproto: IpProtocol | None = key(None, description="Packets of this protocol: tcp, udp, icmp, or its number.")
-    sport: PortSpan | None = key(None, description="Packets from this port, or from a range of them.")
-    dport: PortSpan | None = key(None, description="Packets to this port, or to a range of them.")
-    uidrange: UserSpan | None = key(None, description="Packets of these users of the host, by their numbers.")
-    not_: s.Boolean = key(False, alias="not", description="All packets but those that fit the rest.")
-    suppress_prefixlength: PrefixLength | None = key(
+    from_: s.Subnet | None = Field(None, alias="from", description="Packets from these addresses.")
+    to: s.Subnet | None = Field(None, description="Packets to these addresses.")
+    iif: s.Text | None = Field(None, description="Packets that come in on this link; 'lo' are the host's own.")
+    fwmark: s.Fwmark | None = Field(None, description="Packets with this firewall mark, as 0x10 or 0x10/0xff.")
+    oif: s.Text | None = Field(None, description="Packets of a socket that is bound to this link.")
+    ipproto: IpProtocol | None = Field(None, description="Packets of this protocol: tcp, udp, icmp, or its number.")
+    sport: PortSpan | None = Field(None, description="Packets from this port, or from a range of them.")
+    dport: PortSpan | None = Field(None, description="Packets to this port, or to a range of them.")
+    uidrange: UserSpan | None = Field(None, description="Packets of these users of the host, by their numbers.")
+    not_: s.Boolean = Field(False, alias="not", description="All packets but those that fit the rest.")
+    suppress_prefixlength: PrefixLength | None = Field(
         None, description="A route that it finds counts only with a longer prefix: 0 for all but the default route."
     )
-    family: Annotated[str, s.choice("ipv4", "ipv6", noun="an address family")] | None = key(
+    family: Annotated[str, s.choice("ipv4", "ipv6", noun="an address family")] | None = Field(
         None, description="Where neither 'from' nor 'to' shows it; ipv4 if not given."
     )
