@@ -181,3 +181,18 @@ def test_ports_are_waited_for_until_the_spanning_tree_lets_them_forward(lab: Lab
     said = " ".join(bed.run("plan", str(bed.site)).stdout.split())
     assert "set stp_enable to false, set rstp_enable to true" in said
     assert "passes no frame for" not in said
+
+
+def test_the_vlan_of_one_port_makes_a_switch_keep_vlans_apart(lab: Lab, tmp_path: Path) -> None:
+    """It was dropped without a word where nothing else of the file named a VLAN."""
+    site = """\
+site: t
+hosts:
+  h:
+    nics: {eth0: {}, eth4: {}}
+    bridges: {ovs3: {kind: openvswitch, datapath: netdev, uplink: eth0, ports: [{link: eth4, pvid: 7}]}}
+"""
+    bed = switched(lab, tmp_path, site)
+    assert bed.apply("--no-confirm").returncode == 0
+    assert rows(bed).ports["eth4"].tag == 7
+    assert told(bed, "plan", str(bed.site))["changes"] == []

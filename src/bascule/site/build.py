@@ -235,7 +235,8 @@ class _Builder:
         if bridge.by_kernel:
             return bridge.vlan_aware
         said = ("hosts", host, "bridges", name, "vlan_aware") in self.found.values
-        return (host, name) in self.tagged or said or bool(bridge.vlans) or bridge.pvid is not None
+        own = bool(bridge.vlans) or bridge.pvid is not None or not all(port.is_like_uplink for port in bridge.ports)
+        return (host, name) in self.tagged or said or own
 
     def openvswitch(self, host: str, name: IfName, bridge: d.Bridge, path: Path) -> links.OpenVSwitch:
         ports = switch_ports(self.document, host, name, bridge) if bridge.mirror else {}

@@ -200,6 +200,8 @@ def read_vid(text: str) -> Vid:
 def read_vid_range(text: str) -> tuple[Vid, Vid]:
     """A VLAN number, or FIRST-LAST."""
     first, dash, last = text.partition("-")
+    if "," in text or (dash and not (first.strip() and last.strip())):
+        raise Invalid(f"{shown(text)} is neither a VLAN number nor a range", "write a list, like [10, 20-29]")
     low = read_vid(first.strip())
     high = read_vid(last.strip()) if dash else low
     if low > high:
