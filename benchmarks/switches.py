@@ -19,7 +19,7 @@ from typing import NamedTuple
 from bascule.system.net.netns import Namespace
 from bascule.system.process.sandbox import sandboxed
 from bascule.system.run import run as run_tool
-from bascule.twin.openvswitch import TOOLS, start
+from bascule.twin.switches import TOOLS, start
 from benchmarks.floors import Interpreter
 from benchmarks.layout import PORTS, Ground, scratch, site_text
 from benchmarks.makers import BASCULE, Ours

@@ -12,12 +12,10 @@ from bascule.errors import BasculeError, Problem
 from bascule.model.site import Expectation, Host, Site, Verdict
 from bascule.model.state import HostState
 from bascule.model.values import Service, bridge_name
-from bascule.providers.ovs import OVS
-from bascule.providers.ovs.state import SwitchState
+from bascule.providers.registry import SWITCH_KEEPERS
 from bascule.providers.static_fdb import STATIC_FDB
 from bascule.providers.static_fdb.state import StaticFdb
 from bascule.system.net.netns import Namespace
-from bascule.system.openvswitch import passes
 from bascule.topology.trace.rules.openflow_tables import traces_to_ask
 from bascule.verify.reachability.gather import THIS_HOST, gather
 from bascule.verify.reachability.live import WhyAnswer, why_between
@@ -76,14 +74,14 @@ def _as_it_runs(made: PreparedPlan) -> Site:
 
 
 def _bare(site: Site, host: Host) -> HostState:
-    """A host with the links that the file names, without bridges of virtual networks and of Open vSwitch.
+    """A host with the links that the file names, without bridges that libvirt or others than the kernel make.
 
     A NIC is the hardware that the file pins.
     """
     from bascule.topology.declared import declared_links
 
     state = declared_links(site, host)
-    switches = {name for name, bridge in host.bridges.items() if bridge.openvswitch is not None}
+    switches = {name for name, bridge in host.bridges.items() if not bridge.by_kernel}
     made = {bridge_name(name) for name in host.virtual_networks} | switches
     links = {
         name: replace(link, master=None) if link.master in made else link
@@ -95,7 +93,9 @@ def _bare(site: Site, host: Host) -> HostState:
             facts = replace(link.facts, permanent_mac=nic.mac, bus=nic.path or link.facts.bus)
             links[nic.name] = replace(link, mac=nic.mac or link.mac, facts=facts)
     state = STATIC_FDB.with_part(replace(state, links=links), StaticFdb())
-    return OVS.with_part(state, SwitchState(socket="")) if switches else state
+    for keeper in SWITCH_KEEPERS if switches else ():
+        state = keeper.as_if_there(state)
+    return state
 
 
 def _loaded(site: Site | str | None, host: str | None) -> tuple[Site | None, Host | None]:
@@ -135,7 +135,8 @@ def why(
     found = ask_why(given, source, target, service, root=root)
     told: dict[tuple[str, str], bool | None] = {}
     while given.where == THIS_HOST and (asked := traces_to_ask(found.asked.answer.blockers) - told.keys()):
-        told |= {each: passes(*each) for each in asked}  # behind an answer another frame may be asked about
+        for keeper in SWITCH_KEEPERS:
+            told |= {each: keeper.effects().passes(*each) for each in asked}  # behind an answer may be another question
         known = {each: answer for each, answer in told.items() if answer is not None}
         given = replace(given, network=replace(given.network, traced=known))
         found = ask_why(given, source, target, service, root=root)

@@ -22,6 +22,7 @@ from bascule.model.links import Bridge
 from bascule.model.site import Site
 from bascule.model.state import HostState
 from bascule.model.values import IpAddress, Mac
+from bascule.observe.bridge_tables import read_fdb
 from bascule.observe.foreign_rules import ForeignRules, read_foreign_rules
 from bascule.observe.management import Management, management
 from bascule.observe.packet_path import known_macs, learned_macs
@@ -38,13 +39,12 @@ from bascule.providers.protocol import ThreeWay
 from bascule.providers.static_fdb.state import declared_entries
 from bascule.system.clock import Clock, unseen
 from bascule.system.disk.files import read_bytes
-from bascule.system.net.fdb import read_fdb
 from bascule.system.process.sandbox import privilege
 from bascule.twin import Twin
 from bascule.twin.backend_choice import BackendChoice
 from bascule.twin.foreign_rules import load_foreign_rules
 from bascule.twin.neighbours import with_macs, with_neighbours
-from bascule.twin.openvswitch import has_switches, in_userspace
+from bascule.twin.switches import has_switches, in_userspace
 from bascule.twin.udev import enter_static_macs
 from bascule.verify.checks import Check, second_plan, way_back
 from bascule.verify.expectations import UNPROVEN, Outcome, judge, with_model

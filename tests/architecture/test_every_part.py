@@ -21,10 +21,10 @@ from bascule.model.state import Address, FixedNeighbour, HostState, Link, PortVl
 from bascule.model.values import IfName
 from bascule.plan.diff import diff
 from bascule.plan.drift import drift_goal
-from bascule.providers.boot_flows.state import BootFlows
 from bascule.providers.boot_rules.state import BootRules
 from bascule.providers.dnsmasq.state import DnsmasqState, Server
 from bascule.providers.libvirt.state import LibvirtState
+from bascule.providers.ovs.boot_flows.state import BootFlows
 from bascule.providers.protocol import ThreeWay
 from bascule.providers.qemu.state import QemuGuest, QemuState
 from bascule.providers.registry import PROVIDERS

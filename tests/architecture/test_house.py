@@ -148,7 +148,7 @@ BY_MODULE = re.compile(
     r"persist/\w+/(parse|render|detect|takeover|without|plugin|gateways|__init__)\."
     r"|frames/decoders/|draw/formats/|model/dhcp/|cli/verbs/|guests/runtimes/"
 )
-EFFECTS = re.compile(r"bascule\.providers\.\w+\.effects\.\w+Effects")  # found by the provider's name
+EFFECTS = re.compile(r"bascule\.providers\.(?:\w+\.)+effects\.\w+Effects")  # found by the provider's name
 
 
 def test_no_name_of_a_module_is_used_by_nobody() -> None:

@@ -1,7 +1,8 @@
 """Who outside of its provider and the dialects names Open vSwitch: each file stands here, with the reason.
 
 `python -m tests.architecture.test_who_names_the_switch` prints the count. Words in comments and docstrings do not
-count. A room that needs to know what a bridge can do asks the kind of its link (``bascule.model.links``).
+count. A room that needs to know what a bridge can do asks the kind of its link (``bascule.model.links``), and whoever
+keeps it (``SWITCH_KEEPERS``).
 """
 
 from __future__ import annotations
@@ -34,43 +35,25 @@ KNOW = {
         "site/document/links.py",
     },
     "what the file wants of it": {
-        "plan/target/bonds_and_vlans.py",
-        "plan/target/bridges.py",
-        "plan/target/openvswitch.py",
+        "plan/target/switches.py",
         "policy/guards/openflow_gaps.py",
     },
     "its programs and their sockets": {
-        "observe/spanning_tree.py",
-        "system/net/fdb.py",
         "system/openvswitch.py",
         "system/run.py",
     },
-    "its rules: whether they stand, whom they stop, what they do with a packet": {
-        "observe/guards.py",
-        "observe/packet_path.py",
-        "providers/boot_flows/__init__.py",
-        "providers/boot_flows/state.py",
-        "providers/loaded_guards.py",
-        "questions.py",
+    "what may be wrong with it": {
         "verify/doctor/switches.py",
-        "verify/reachability/gather.py",
     },
     "whoever runs guests, and makes or calls their ports": {
-        "guests/runtimes/qemu.py",
         "importer/libvirt/networks.py",
-        "importer/libvirt/plugs.py",
         "providers/libvirt/domain_xml.py",
-        "providers/qemu/diff.py",
-        "providers/qemu/effects.py",
         "providers/qemu/state.py",
     },
     "what others have put there": {"importer/running.py"},
     "a daemon of its own in the twin": {
-        "rehearsal.py",
-        "twin/openvswitch.py",
+        "twin/switches.py",
         "twin/test_guest/libvirtd.py",
-        "twin/test_guest/pool.py",
-        "twin/twin.py",
     },
 }
 

@@ -20,9 +20,9 @@ from bascule.errors import NotPermitted
 from bascule.guests import accelerator
 from bascule.guests.gather import unread_state
 from bascule.guests.runtimes.qemu import QemuRuntime
-from bascule.providers.boot_flows.effects import BootFlowsEffects
 from bascule.providers.dnsmasq.effects import DnsmasqEffects
 from bascule.providers.effects import ObserveScope
+from bascule.providers.ovs.boot_flows.effects import BootFlowsEffects
 from bascule.providers.qemu.effects import QemuEffects
 from bascule.system.libvirt.interface import no_way_in
 from bascule.system.net.netns import is_machines_own

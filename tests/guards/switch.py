@@ -16,7 +16,7 @@ from bascule.policy.guards.ports import guarded_ports
 from bascule.providers.ovs.flows import loading
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
-from bascule.twin.openvswitch import start
+from bascule.twin.switches import start
 from tests.guards.segment import PARTIES
 from tests.lab import Lab, open_lab
 from tests.ovs.stage import require

@@ -27,10 +27,10 @@ from bascule.frames.guarding import build as b
 from bascule.frames.guarding.attacks import ATTACKS
 from bascule.frames.guarding.build import Parties
 from bascule.model.values import Mac
+from bascule.observe.bridge_tables import read_fdb
 from bascule.policy.guards.table import KEY
 from bascule.providers.libvirt.domain_xml import build
 from bascule.site import parse
-from bascule.system.net.fdb import read_fdb
 from bascule.system.net.netns import Namespace
 from bascule.system.net.packet import Listener
 from bascule.system.process.sandbox import sandboxed

@@ -19,12 +19,12 @@ from bascule.model.links import Bridge, Tap
 from bascule.model.sightings import FdbEntry, Sighting
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName, Mac
+from bascule.observe.bridge_tables import read_fdb
 from bascule.observe.neighbours import sightings
 from bascule.providers.libvirt import observe as libvirt
 from bascule.site import parse
 from bascule.system.libvirt import Hypervisor, binding, connect
 from bascule.system.libvirt.interface import libvirt_error
-from bascule.system.net.fdb import read_fdb
 from bascule.system.run import run
 from tests.lab import Lab
 

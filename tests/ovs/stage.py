@@ -10,7 +10,7 @@ import pytest
 from bascule.providers.ovs.observe import observe
 from bascule.providers.ovs.state import SwitchState
 from bascule.system.run import run
-from bascule.twin.openvswitch import TOOLS, start
+from bascule.twin.switches import TOOLS, start
 from tests.apply.hosts import SITE, Bed, furnish
 from tests.lab import Lab
 

@@ -25,8 +25,8 @@ from bascule.providers.ovs.state import BridgeRow, InterfaceRow, PortRow, Switch
 from bascule.providers.ovs.transaction import transaction
 from bascule.system import clock, openvswitch
 from bascule.system.openvswitch import ask
-from bascule.twin import openvswitch as twin
-from bascule.twin.openvswitch import FOLDERS, SCHEMA, start
+from bascule.twin import switches as twin
+from bascule.twin.switches import FOLDERS, SCHEMA, start
 from tests.apply.hosts import Bed, difference, wait_for
 from tests.lab import Lab
 from tests.ovs.stage import SWITCHED, require, rows, switched, vsctl

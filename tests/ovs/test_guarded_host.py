@@ -22,7 +22,7 @@ pytestmark = pytest.mark.kernel
 def test_a_guarded_switch_from_apply_to_undo(tmp_path: Path) -> None:
     require()
     from bascule.providers.ovs.observe import observe
-    from bascule.twin.openvswitch import start
+    from bascule.twin.switches import start
 
     file = tmp_path / "site.yaml"
     text = site_text().replace("up.0", "up0").replace("br0: {", "br0: {kind: openvswitch, datapath: netdev, ")

@@ -14,7 +14,7 @@ import pytest
 from bascule.frames.guarding import build as b
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
-from bascule.twin.openvswitch import start
+from bascule.twin.switches import start
 from tests.guards.segment import PARTIES, site_text
 from tests.lab import open_lab
 from tests.ovs.stage import require

@@ -15,6 +15,7 @@ from bascule.host.live import LiveHost
 from bascule.model.values import IfName
 from bascule.providers.effects import ObserveScope
 from bascule.providers.observe import begin, look
+from bascule.system import openvswitch
 from bascule.system.openvswitch import Daemons, ask, daemons
 from tests.apply.hosts import Bed
 from tests.lab import Lab
@@ -37,6 +38,19 @@ def held(bed: Bed, number: signal.Signals) -> None:
     found = daemons(bed.host)
     assert found is not None
     os.kill(int(found.pid), number)
+
+
+def test_the_processes_are_looked_through_once(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There may be thousands, and a verb asks for the daemons a dozen times; one that has ended is not believed."""
+    looked: list[int] = []
+    every = openvswitch._processes
+    monkeypatch.setattr(openvswitch, "_processes", lambda: every() if looked.append(1) is None else ())  # type: ignore[func-returns-value]
+    openvswitch._met.clear()
+    first = [openvswitch.daemons(bed.host) for _ in range(3)]
+    assert first[0] is not None
+    assert (len(set(first)), len(looked)) == (1, 1)
+    openvswitch._met[bed.host.identity] |= {openvswitch.SWITCH: "1"}  # it has ended, and another has its number
+    assert (openvswitch.daemons(bed.host), len(looked)) == (first[0], 2)
 
 
 def test_a_stopped_one_is_said_by_every_verb_and_nothing_is_called_taken_back(bed: Bed) -> None:

@@ -19,8 +19,6 @@ from bascule.model.state import HostState, Link
 from bascule.model.values import IfName, Mac
 from bascule.plan.make import make_plan
 from bascule.plan.step import Step
-from bascule.providers.boot_flows import BOOT_FLOWS
-from bascule.providers.boot_flows.state import BootFlows
 from bascule.providers.boot_rules import BOOT_RULES, SUBJECT
 from bascule.providers.boot_rules.effects import BootRulesEffects
 from bascule.providers.boot_rules.state import UNIT_NAME, BootRules
@@ -28,6 +26,8 @@ from bascule.providers.effects import ObserveScope
 from bascule.providers.files import SYMLINK
 from bascule.providers.nft import NFT
 from bascule.providers.observe import observe
+from bascule.providers.ovs.boot_flows import BOOT_FLOWS
+from bascule.providers.ovs.boot_flows.state import BootFlows
 from bascule.providers.protocol import PlanInputs, ThreeWay
 from bascule.system.run import run
 from tests.guards.segment import site as guarded_site

@@ -19,11 +19,11 @@ from bascule.frames.vendors import hypervisor, maker, virtual_gateway
 from bascule.model.links.bond import Bond
 from bascule.model.state import Address, HostState
 from bascule.model.values import IfName, IpAddress, IpInterface, Mac
+from bascule.observe.bridge_tables import read_fdb
 from bascule.plan.change import Note
 from bascule.plan.guest_ports import wires_of
 from bascule.probe.domain import ProbeAttachment
 from bascule.probe.question import Protocol, Question
-from bascule.system.net.fdb import read_fdb
 from bascule.system.net.netns import Namespace
 
 T = TypeVar("T")

@@ -20,7 +20,7 @@ from bascule.host.live import LiveHost
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.model.values import IfName, Mac
-from bascule.observe.bridge_tables import forgotten_entries
+from bascule.observe.bridge_tables import forgotten_entries, read_fdb
 from bascule.observe.connections import incoming, served
 from bascule.observe.held import holders, on_bridges_that_go
 from bascule.observe.kernel_support import not_made_here
@@ -41,7 +41,6 @@ from bascule.providers.observe import look_at_parts
 from bascule.providers.protocol import PlanInputs
 from bascule.providers.registry import PROVIDERS
 from bascule.system.boot import has_systemd
-from bascule.system.net.fdb import read_fdb
 from bascule.system.net.monitor import NetlinkMonitor
 from bascule.system.net.netns import Namespace, is_machines_own
 from bascule.system.run import Running, require_tools

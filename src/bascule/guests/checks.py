@@ -10,11 +10,11 @@ from bascule.model.domain import DomainNic
 from bascule.model.guarding import GuardLevel
 from bascule.model.site import GuestNic
 from bascule.model.state import HostState
+from bascule.observe.bridge_tables import read_fdb
 from bascule.plan.change import Note
 from bascule.policy.guards.ports import is_guarded
 from bascule.providers.loaded_guards import is_behind_guard
 from bascule.providers.observe import observe as observe_host
-from bascule.system.net.fdb import read_fdb
 from bascule.system.net.links import link_names
 
 if TYPE_CHECKING:

@@ -14,13 +14,13 @@ from bascule.guests.inventory import Inventory, agent_sightings, join, lease_sig
 from bascule.guests.paths import closed, qemu_folder, unread_guests
 from bascule.host.live import HERE
 from bascule.model.site import Site
+from bascule.observe.bridge_tables import read_fdb
 from bascule.observe.neighbours import sightings
 from bascule.providers.dnsmasq.observe import leases_in
 from bascule.providers.libvirt.effects import may_be_here
 from bascule.providers.qemu.effects import observe as bare_guests
 from bascule.system.disk.files import is_closed
 from bascule.system.libvirt import Hypervisor, connect
-from bascule.system.net.fdb import read_fdb
 
 if TYPE_CHECKING:
     from bascule.model.domain import Domain, Lease

@@ -16,7 +16,7 @@ from bascule.errors import BasculeError
 from bascule.frames.codecs import arp, ethernet
 from bascule.model.sightings import FdbEntry
 from bascule.model.values import IfName, Mac
-from bascule.system.net.fdb import read_fdb
+from bascule.observe.bridge_tables import read_fdb
 from bascule.system.net.iproute import batch
 from bascule.system.net.netns import Namespace
 from bascule.system.net.packet import send_frame

@@ -1,19 +1,52 @@
-"""What somebody has entered in bridges' tables at ports, which the kernel forgets when a port leaves its bridge."""
+"""The tables of bridges: what they have learned, the kernel's and others', and what somebody has entered there.
+
+The kernel forgets what was entered at a port when it leaves its bridge.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from bascule.model.links import Bridge
-from bascule.model.sightings import fdb_entries
+from bascule.model.sightings import FdbEntry, fdb_entries
 from bascule.model.state import HostState
-from bascule.model.values import IfName
+from bascule.model.values import IfName, parse_mac
+from bascule.providers.registry import SWITCH_KEEPERS
 from bascule.providers.static_fdb import STATIC_FDB
 from bascule.providers.static_fdb.state import StaticFdb
 from bascule.system.net.fdb import kernel_rows
+from bascule.system.net.netns import Namespace
 from bascule.system.run import rows
 
 MDB = ("bridge", "-j", "mdb", "show")
+
+
+def read_fdb(namespace: Namespace | None = None) -> tuple[FdbEntry, ...]:
+    """Every entry of every bridge, with its age in seconds; the links' own MACs are left out.
+
+    Raises MissingTool, CommandFailed.
+    """
+    return (*fdb_entries(kernel_rows(namespace)), *switch_entries(namespace))
+
+
+def switch_entries(namespace: Namespace | None = None) -> tuple[FdbEntry, ...]:
+    """What bridges that are not the kernel's have learned, without their own MACs."""
+    return tuple(
+        FdbEntry(mac=parse_mac(mac), port=IfName(port), bridge=IfName(bridge), vlan=vlan or None, age_s=age)
+        for keeper in SWITCH_KEEPERS
+        for bridge, port, vlan, mac, age in keeper.effects().learned(namespace)
+        if port != bridge
+    )
+
+
+def learned_by_port(entries: Iterable[FdbEntry]) -> dict[str, tuple[str, ...]]:
+    """Port → the MACs learned behind it, each once, with ``vlan N`` where the bridge keeps VLANs apart."""
+    found: dict[str, dict[str, None]] = {}
+    for entry in entries:
+        if not entry.static:
+            vlan = f" vlan {entry.vlan}" if entry.vlan is not None else ""
+            found.setdefault(entry.port, {})[f"{entry.mac}{vlan}"] = None
+    return {port: tuple(macs) for port, macs in found.items()}
 
 
 def forgotten_entries(before: HostState, after: HostState) -> tuple[tuple[IfName, str], ...]:

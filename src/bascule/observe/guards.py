@@ -1,25 +1,25 @@
-"""What the guards have stopped, as nft and Open vSwitch count it."""
+"""What the guards have stopped, as nft and whoever keeps switches count it."""
 
 from __future__ import annotations
 
 from bascule.errors import CommandFailed
 from bascule.policy.guards.counters import StoppedFrames, read_counters
 from bascule.policy.guards.table import KEY
-from bascule.providers.ovs.observe import look, stopped_by_flows
+from bascule.providers.registry import SWITCH_KEEPERS
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
 
 
 def stopped_frames(namespace: Namespace | None = None) -> tuple[StoppedFrames, ...]:
     """By port and reason, the most frequent of a port first. Raises NotPermitted, MissingTool, CommandFailed."""
-    found = [*_by_rules(namespace), *stopped_by_flows(namespace)]
+    found = [*_by_rules(namespace), *(one for keeper in SWITCH_KEEPERS for one in keeper.effects().stopped(namespace))]
     return tuple(sorted(found, key=lambda one: (one.port, -one.frames)))
 
 
 def passed_over() -> tuple[str, ...]:
     """What of others may let frames pass the guards of switches. Raises CommandFailed or NotPermitted."""
-    part = look(None)
-    return tuple(f"{bridge}: {words}" for bridge, words in part.passed_over()) if part is not None else ()
+    parts = (part for keeper in SWITCH_KEEPERS if (part := keeper.effects().look(None)) is not None)
+    return tuple(f"{bridge}: {words}" for part in parts for bridge, words in part.passed_over())
 
 
 def _by_rules(namespace: Namespace | None) -> tuple[StoppedFrames, ...]:

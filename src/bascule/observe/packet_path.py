@@ -13,15 +13,16 @@ from msgspec.structs import replace
 from bascule.errors import BasculeError
 from bascule.model.kernel_parameters import AS_VLAN, FORWARDING, VLAN_TAGGED, bridge_nf, conf
 from bascule.model.ruleset.dormant import has_flags, without_hooks
+from bascule.model.ruleset.openflow import LoadedRule
 from bascule.model.sightings import FdbEntry, fdb_entries, own_macs
 from bascule.model.state import HostState
 from bascule.model.values import IpAddress, Mac
+from bascule.observe.bridge_tables import switch_entries
 from bascule.observe.firewall import HOOKS, balanced_services, calls_of, nft_savers, read_firewall, read_saves
 from bascule.observe.neighbours import NEIGHBOURS, sightings
 from bascule.providers.kernel.observe import PROGRAMS, read
-from bascule.providers.ovs.observe import all_rules, look
-from bascule.providers.ovs.overlay import lay_over
-from bascule.system.net.fdb import FDB, switch_entries
+from bascule.providers.registry import SWITCH_KEEPERS
+from bascule.system.net.fdb import FDB
 from bascule.system.net.monitor import NetlinkMonitor
 from bascule.system.net.netns import Namespace
 from bascule.system.net.sysctl import read_sysctls
@@ -77,8 +78,8 @@ def _read_once(namespace: Namespace | None) -> HostNetwork:
     with Running((*PROGRAMS, *OWN), namespace=namespace, optional=OPTIONAL) as running:
         texts = running.texts()
     state = read(lambda: texts[: len(PROGRAMS)], namespace=namespace)
-    if (switches := look(namespace)) is not None:
-        state = lay_over(state, switches)
+    for keeper in SWITCH_KEEPERS:
+        state = keeper.lay_over(keeper.with_part(state, keeper.effects().look(namespace)))
     nft, words, fdb, neighbours, queues, called = texts[len(PROGRAMS) :]
     nft = without_hooks(nft, words) if has_flags(nft) else nft
     hooks = read_hooks(called)
@@ -97,13 +98,19 @@ def _read_once(namespace: Namespace | None) -> HostNetwork:
         calls={str(link["ifname"]): _calls(link) for link in links if _calls(link)},
         fdb=tuple(learned_macs((*fdb_entries(listed(fdb)), *switch_entries(namespace)))),
         own_macs={bridge: frozenset(map(mac, own)) for bridge, own in own_macs(listed(fdb)).items()},
-        flows=all_rules(namespace, switches) if switches is not None else {},
+        flows=rules_of_switches(state, namespace),
         neighbours=tuple(_neighbours(listed(neighbours))),
         traffic_control=_filters(listed(queues), namespace),
         called=hooks.others,
         passed_over=hooks.passed_over,
         balanced=balanced,
     )
+
+
+def rules_of_switches(state: HostState, namespace: Namespace | None = None) -> dict[str, tuple[LoadedRule, ...]]:
+    """The rules of each switch of a state that does more than to learn, as they stand in a namespace."""
+    asked = ((keeper.effects(), part) for keeper in SWITCH_KEEPERS if (part := keeper.part(state)) is not None)
+    return {bridge: rules for effects, part in asked for bridge, rules in effects.rules(namespace, part).items()}
 
 
 def network_of(state: HostState) -> HostNetwork:

@@ -8,12 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from bascule.model.links.openvswitch import DEAF_S
 from bascule.model.state import HostState
 from bascule.model.values import IfName
+from bascule.providers.registry import SWITCH_KEEPERS
 from bascule.system.clock import Progress, unseen
 from bascule.system.net.netns import Namespace
-from bascule.system.openvswitch import tree_states
 from bascule.system.run import rows
 
 ON_ITS_WAY = {"listening", "learning"}  # one forward delay each (802.1D)
@@ -42,7 +41,9 @@ def deaf_times(bridges: Iterable[str], namespace: Namespace | None = None) -> di
         options = entry.get("linkinfo", {}).get("info_data", {})
         if entry.get("ifname") in wanted and options.get("stp_state"):
             found[entry["ifname"]] = 2 * options.get("forward_delay", 1500) / 100
-    return found | {bridge: DEAF_S for bridge, _, _ in tree_states(namespace) if bridge in wanted}
+    for keeper in (one.effects() for one in SWITCH_KEEPERS):
+        found |= {bridge: keeper.deaf_s for bridge, _, _ in keeper.tree_states(namespace) if bridge in wanted}
+    return found
 
 
 def settling_ports(bridges: Iterable[str], namespace: Namespace | None = None) -> tuple[SettlingPort, ...]:
@@ -55,7 +56,8 @@ def _ports(namespace: Namespace | None) -> Iterator[SettlingPort]:
     """All ports of bridges, whatever their state."""
     for entry in rows(("bridge", "-j", "link", "show"), namespace=namespace):
         yield SettlingPort(entry.get("master", ""), entry["ifname"], entry.get("state", ""))
-    yield from (SettlingPort(*one) for one in tree_states(namespace))
+    for keeper in SWITCH_KEEPERS:
+        yield from (SettlingPort(*one) for one in keeper.effects().tree_states(namespace))
 
 
 def _timers(namespace: Namespace | None) -> dict[str, float]:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from msgspec import Struct, field
 
 from bascule.host.live import HERE, LiveHost
+from bascule.model.ruleset.openflow import LoadedRule
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.plan.batch import Batch
 from bascule.plan.change import Note
+from bascule.policy.guards.counters import StoppedFrames
+from bascule.providers.protocol import KeptSwitches
 from bascule.system.net.netns import Namespace
 
 
@@ -72,6 +75,33 @@ class Effects(Protocol):
 
     def ports_came(self, namespace: Namespace | None) -> None:
         """Others have made or removed ports of its bridges. Raises CommandFailed or NotPermitted."""
+
+
+class SwitchEffects(Effects, Protocol):
+    """How the bridges of somebody who keeps his own are seen."""
+
+    deaf_s: ClassVar[float]  # how long a port of theirs that comes up is deaf, where they speak STP
+
+    def look(self, namespace: Namespace | None) -> KeptSwitches | None:
+        """The part as it is now; None where nobody keeps any."""
+
+    def rules(self, namespace: Namespace | None, part: Any) -> Mapping[str, tuple[LoadedRule, ...]]:
+        """The rules of each bridge that does more than to learn, whoever made them."""
+
+    def passes(self, bridge: str, flow: str) -> bool | None:
+        """Whether a frame passes a bridge's rules, as their keeper says; None where he says neither."""
+
+    def stopped(self, namespace: Namespace | None) -> Iterable[StoppedFrames]:
+        """What the guards have stopped. Raises CommandFailed or NotPermitted."""
+
+    def tree_states(self, namespace: Namespace | None) -> Iterable[tuple[str, str, str]]:
+        """Bridge, port and state (by bridge(8)) of each port that speaks STP or RSTP."""
+
+    def learned(self, namespace: Namespace | None) -> Iterable[tuple[str, str, int, str, float]]:
+        """What they have learned: bridge, port, VLAN (0 of what bears no tag), MAC, and its age in seconds."""
+
+    def masters(self, namespace: Namespace | None) -> Mapping[str, str]:
+        """The bridge of each port, where they can be asked."""
 
 
 class PlainEffects:

@@ -101,7 +101,7 @@ class PlainProvider:
 
     def from_json(self, data: Any) -> Any:
         """The same back. Raises ValueError for what is none."""
-        return convert(data, getattr(import_module(f"bascule.providers.{self.name}.state"), self.state))
+        return convert(data, getattr(import_module(f"{type(self).__module__}.state"), self.state))
 
     def load(self) -> None:
         """Its effects bring in what it needs."""
@@ -109,6 +109,6 @@ class PlainProvider:
 
     def effects(self) -> Effects:
         """How it is seen and changed: by the class in effects.py of its folder that is named as this one."""
-        module = import_module(f"bascule.providers.{self.name}.effects")
+        module = import_module(f"{type(self).__module__}.effects")
         made: Effects = getattr(module, type(self).__name__.replace("Provider", "Effects"))()
         return made

@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct, field
 
-from bascule.model.site import Host, Site
+from bascule.model.site import Host, Site, SwitchedNic
 from bascule.model.state import HostState
 from bascule.plan.change import Command, Note
 from bascule.plan.earlier import NOTHING, EarlierChanges
 from bascule.plan.step import Step
 
 if TYPE_CHECKING:
-    from bascule.providers.effects import Effects
+    from bascule.model.guarding import GuardLevel
+    from bascule.model.ruleset.openflow import LoadedRule
+    from bascule.providers.effects import Effects, SwitchEffects
 
 
 class PlanInputs(Struct, frozen=True, kw_only=True):
@@ -179,3 +181,46 @@ class Provider(Protocol):
 
     def effects(self) -> Effects:
         """How it is seen and changed; imported by this call."""
+
+
+class KeptSwitches(Protocol):
+    """The part of a provider that makes bridges of its own beside the kernel's."""
+
+    @property
+    def bridges(self) -> Mapping[str, Any]:
+        """By their names."""
+
+    @property
+    def ports(self) -> Mapping[str, Any]:
+        """By their names; the link of one may be gone."""
+
+    def join(self, bridge: str, tap: str, nic: SwitchedNic, *, isolated: bool) -> Command:
+        """A guest's tap becomes a port, with its VLANs from its first frame on, wherever it was a port."""
+
+    def leave(self, tap: str) -> Command:
+        """A guest's tap is no port any more."""
+
+    def guards_on(self, bridge: str) -> Mapping[str, GuardLevel]:
+        """The guard of each port that has one."""
+
+    def unseen_guards(self) -> frozenset[str]:
+        """Ports that have had their guards from it, where it does not answer whether they stand."""
+
+    def passed_over(self) -> Iterable[tuple[str, str]]:
+        """Bridges on which rules of others may let frames pass their guards, with the words for it."""
+
+    def guard_rules(self) -> Mapping[str, tuple[LoadedRule, ...]]:
+        """The guards' rules on each bridge that has some, as if all their ports were there."""
+
+
+class SwitchKeeper(Provider, Protocol):
+    """A provider whose part is :class:`KeptSwitches` (``keeps_links``)."""
+
+    def part(self, state: HostState) -> KeptSwitches | None:
+        """Those of a state."""
+
+    def as_if_there(self, state: HostState) -> HostState:
+        """The state as if it ran and had no bridge."""
+
+    def effects(self) -> SwitchEffects:
+        """How they are seen."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from bascule.providers.boot_flows import BOOT_FLOWS
+from typing import cast
+
+from bascule.model.state import HostState
 from bascule.providers.boot_rules import BOOT_RULES
 from bascule.providers.dnsmasq import DNSMASQ
 from bascule.providers.files import FILES
@@ -10,7 +12,8 @@ from bascule.providers.kernel import KERNEL
 from bascule.providers.libvirt import LIBVIRT
 from bascule.providers.nft import NFT
 from bascule.providers.ovs import OVS
-from bascule.providers.protocol import Provider
+from bascule.providers.ovs.boot_flows import BOOT_FLOWS
+from bascule.providers.protocol import KeptSwitches, Provider, SwitchKeeper
 from bascule.providers.qemu import QEMU
 from bascule.providers.shaping import SHAPING
 from bascule.providers.static_fdb import STATIC_FDB
@@ -20,6 +23,17 @@ PROVIDERS: tuple[Provider, ...] = (
     *(KERNEL, NFT, OVS, BOOT_RULES, BOOT_FLOWS, DNSMASQ),
     *(LIBVIRT, QEMU, SHAPING, STATIC_FDB, WAKE_ON_LAN, FILES),
 )
+SWITCH_KEEPERS = tuple(cast(SwitchKeeper, one) for one in PROVIDERS if one.keeps_links)
+
+
+def switches_of(state: HostState) -> tuple[KeptSwitches, ...]:
+    """What keepers of switches have in a state."""
+    return tuple(part for one in SWITCH_KEEPERS if (part := one.part(state)) is not None)
+
+
+def switches_with(state: HostState, bridge: str) -> KeptSwitches | None:
+    """Those that have a bridge that is not the kernel's."""
+    return next((one for one in switches_of(state) if bridge in one.bridges), None)
 
 
 def of_tool(tool: str) -> Provider:

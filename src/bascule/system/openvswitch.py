@@ -34,6 +34,7 @@ SERVER, SWITCH = "ovsdb-server", "ovs-vswitchd"  # their names in /proc/PID/comm
 PROGRAMS = (Path("/usr/sbin/ovs-vswitchd"), Path("/usr/local/sbin/ovs-vswitchd"), Path("/usr/bin/ovs-vswitchd"))
 RUN = "/var/run/openvswitch"
 USUAL = f"{RUN}/db.sock"
+_met: dict[tuple[int, int], dict[str, str]] = {}  # by network namespace, those that were found there last
 
 
 def ask(path: str, parameters: list[Any], *, wait_s: float = 0.0) -> list[dict[str, Any]]:
@@ -59,17 +60,6 @@ def refused_links(path: str, number: int, *, wait_s: float) -> dict[str, str] | 
     if done.get("error"):
         return None
     return {row["name"]: str(row["error"]) for each in found for row in (each or {}).get("rows", ())}
-
-
-def switch_ports(namespace: Namespace | None) -> dict[str, str]:
-    """The bridge of each port; none where nobody is, or he cannot be asked."""
-    with contextlib.suppress(OSError, ValueError):
-        found = daemons(namespace)
-        tables = (_select("Bridge", ["name", "ports"]), _select("Port", ["_uuid", "name"]))
-        bridges, ports = (each["rows"] for each in ask(found.socket, ["Open_vSwitch", *tables])) if found else ((), ())
-        names = {row["_uuid"][1]: row["name"] for row in ports}
-        return {names[uuid]: row["name"] for row in bridges for uuid in _uuids(row["ports"])}
-    return {}
 
 
 def tree_states(namespace: Namespace | None) -> Iterator[tuple[str, str, str]]:
@@ -238,7 +228,8 @@ def daemons(namespace: Namespace | None) -> Daemons | None:
     wanted = _here() if namespace is None else namespace.identity
     found: dict[str, str] = {}
     hidden = False
-    for pid, name in _processes():
+    met = [(pid, name) for name, pid in _met.get(wanted, {}).items() if _name(pid) == name]
+    for pid, name in met if len(met) == len((SERVER, SWITCH)) else _processes():
         try:
             status = Path(f"/proc/{pid}/ns/net").stat()
         except FileNotFoundError:
@@ -248,6 +239,7 @@ def daemons(namespace: Namespace | None) -> Daemons | None:
             continue
         if (status.st_dev, status.st_ino) == wanted:
             found[name] = pid
+    _met[wanted] = found
     if SERVER in found and (path := _socket(found[SERVER])) is not None:
         return Daemons(path, _control(found[SWITCH]), found[SWITCH]) if SWITCH in found else Daemons(path, None)
     if SWITCH in found:  # it goes on with what it was told, and there is nobody to ask
@@ -265,10 +257,14 @@ def _here() -> tuple[int, int]:
 def _processes() -> Iterator[tuple[str, str]]:
     """The processes of Open vSwitch, by number and name."""
     for pid in filter(str.isdigit, os.listdir("/proc")):  # noqa: PTH208  # names, of thousands
-        with contextlib.suppress(OSError):
-            name = Path(f"/proc/{pid}/comm").read_text().strip()
-            if name in {SERVER, SWITCH}:
-                yield pid, name
+        if (name := _name(pid)) in {SERVER, SWITCH}:
+            yield pid, name
+
+
+def _name(pid: str) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""
 
 
 def _words(pid: str) -> list[str]:

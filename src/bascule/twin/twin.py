@@ -32,7 +32,7 @@ from bascule.system.net.netns import Namespace
 from bascule.system.process.sandbox import privilege
 from bascule.system.process.workers import Daemon
 from bascule.system.run import run
-from bascule.twin import dnsmasq, fabric, leases, openvswitch
+from bascule.twin import dnsmasq, fabric, leases, switches
 from bascule.twin.backend import GuestBackend
 from bascule.twin.backend_choice import BackendChoice
 from bascule.twin.fabric import FABRIC
@@ -50,8 +50,8 @@ def tools(site: Site) -> Iterator[str]:
     own = [one for host in site.hosts.values() for one in resolved_networks(site, host)]
     if own or any(machine.let_through or machine.forwards for machine in machines):
         yield "nft"
-    if any(map(openvswitch.has_switches, site.hosts.values())):
-        yield from openvswitch.TOOLS
+    if any(map(switches.has_switches, site.hosts.values())):
+        yield from switches.TOOLS
     if any(map(needs_server, own)) or any(machine.dhcp for machine in machines):
         yield "dnsmasq"
 
@@ -151,14 +151,14 @@ class Twin(Closing):
     def _lay_tags(self, masters: Mapping[str, int]) -> None:
         """Tagged networks by Open vSwitch in the building: the kernel cannot."""
         folder = FOLDER / "building"
-        for daemon in openvswitch.lay_tags(self.wiring, self._namespaces[FABRIC], folder, masters):
+        for daemon in switches.lay_tags(self.wiring, self._namespaces[FABRIC], folder, masters):
             self._stack.callback(daemon.stop)
 
     def _start_switches(self) -> bool:
         """Open vSwitch on the hosts that have a bridge of it; whether there is one."""
-        hosts = [name for name in self.hosts if openvswitch.has_switches(self.site.hosts[name])]
+        hosts = [name for name in self.hosts if switches.has_switches(self.site.hosts[name])]
         for number, host in enumerate(hosts):
-            for daemon in openvswitch.start(self._namespaces[host], FOLDER / f"switches{number}"):
+            for daemon in switches.start(self._namespaces[host], FOLDER / f"switches{number}"):
                 self._stack.callback(daemon.stop)
         return bool(hosts)
 
@@ -167,7 +167,7 @@ class Twin(Closing):
         states, notes = dict(observed), []
         for name, state in observed.items():
             host = self.site.hosts[name]
-            states[name], gone = set_aside(resolved_networks(self.site, host), openvswitch.as_played(host, state))
+            states[name], gone = set_aside(resolved_networks(self.site, host), switches.as_played(host, state))
             text = "is another program's virtual network here; in the twin a network of Bascule's own plays it"
             notes += [Note(kind="foreign", subject=link.name, text=text) for link in gone]
         return states, notes
@@ -207,7 +207,7 @@ class Twin(Closing):
         """Make the taps of all guests, each on its bridge. Raises CommandFailed where a bridge is not there."""
         for host in self.hosts:
             bridges = self.site.hosts[host].bridges.values()
-            others = {bridge.name for bridge in bridges if bridge.openvswitch is not None}
+            others = {bridge.name for bridge in bridges if not bridge.by_kernel}
             aware = {bridge.name for bridge in bridges if bridge.vlan_aware} - others
             plugs = [
                 Plug(

@@ -9,9 +9,9 @@ from msgspec import Struct
 
 from bascule.model.site import GuestNic
 from bascule.model.values import IfName, IpInterface, Mac
+from bascule.observe.bridge_tables import read_fdb
 from bascule.observe.neighbours import sightings
 from bascule.plan.change import Plan
-from bascule.system.net.fdb import read_fdb
 from bascule.system.net.netns import Namespace
 
 

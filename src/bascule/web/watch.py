@@ -19,12 +19,12 @@ from bascule.apply.request import plan_to_look_at
 from bascule.draw.report.reach import reach_table
 from bascule.errors import BasculeError, internal_error
 from bascule.model.state import HostState
+from bascule.observe.bridge_tables import learned_by_port, read_fdb
 from bascule.observe.guards import stopped_frames
 from bascule.plan.change import Plan
 from bascule.policy.guards.counters import StoppedFrames
 from bascule.providers.loaded_guards import guards_of
 from bascule.system.net.counters import Count, read_counters
-from bascule.system.net.fdb import learned_by_port, read_fdb
 from bascule.system.net.monitor import NetlinkMonitor
 from bascule.web.hub import Hub
 from bascule.web.source import Source, first

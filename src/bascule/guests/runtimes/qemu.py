@@ -22,15 +22,13 @@ from bascule.model.values import IfName, Mac
 from bascule.plan.change import Change, Command, Note
 from bascule.plan.step import ip
 from bascule.providers.observe import observe as observe_host
-from bascule.providers.ovs import OVS
-from bascule.providers.ovs.guest_port import join, leave
-from bascule.providers.ovs.state import SwitchState
 from bascule.providers.qemu import QEMU
 from bascule.providers.qemu.command_line import Files
 from bascule.providers.qemu.diff import monitor
 from bascule.providers.qemu.effects import observe, process_of
 from bascule.providers.qemu.state import QemuGuest, QemuState, definition, guest_of, nic_of
 from bascule.providers.qemu.want import attach, detach, refuse_macvtap, replug, without_autostart
+from bascule.providers.registry import switches_of, switches_with
 from bascule.system.run import find_tool
 
 
@@ -145,15 +143,14 @@ class QemuRuntime:
         was, to_bridge = guest.bridges.get(nic.tap), other.master
         if was == to_bridge:
             moved = replace(moved, again=(nic.tap,))
-        switches: SwitchState | None = OVS.part(before)
-        if was is None or was == to_bridge or switches is None or not {was, str(to_bridge)} & switches.bridges.keys():
+        if was is None or was == to_bridge or not any(switches_with(before, str(one)) for one in (was, to_bridge)):
             return self._change(before, moved)
-        _carry(switches, other, str(to_bridge), was)
+        _carry(before, other, str(to_bridge), was)
         try:
             return self._change(before, moved)
         except BasculeError:
             old = next(row for row in guest.rows if row["index"] == nic.index)
-            _carry(switches, nic_of(domain.name, old), was, str(to_bridge))
+            _carry(before, nic_of(domain.name, old), was, str(to_bridge))
             raise
 
     def unplug(self, domain: Domain, nic: DomainNic) -> None:
@@ -190,25 +187,26 @@ def _with(state: QemuState, guest: QemuGuest) -> QemuState:
     return replace(state, guests={**state.guests, guest.definition["name"]: guest})
 
 
-def _carry(part: SwitchState, nic: GuestNic, into: str, was: str) -> None:
-    """A running guest's tap from one bridge to another, where one of them is Open vSwitch's."""
-    away = leave(part.socket, nic.tap) if was in part.bridges else ip("link", "set", "dev", nic.tap, "nomaster")
-    joined = ip("link", "set", "dev", nic.tap, "master", into)
-    if into in part.bridges:
-        switch = nic.switched or SwitchedNic()
-        joined = join(part.socket, into, nic.tap, switch, isolated=bool(nic.guarding.port_flag))
-    _tell(f"leave {was} for {into}", away, joined)
+def _carry(state: HostState, nic: GuestNic, into: str, was: str) -> None:
+    """A running guest's tap from one bridge to another, where one of them is not the kernel's."""
+    left = switches_with(state, was)
+    away = left.leave(nic.tap) if left else ip("link", "set", "dev", nic.tap, "nomaster")
+    _tell(f"leave {was} for {into}", away, _joined(state, nic, into))
+
+
+def _joined(state: HostState, nic: GuestNic, into: str) -> Command:
+    part = switches_with(state, into)
+    if part is None:
+        return ip("link", "set", "dev", nic.tap, "master", into)
+    return part.join(into, nic.tap, nic.switched or SwitchedNic(), isolated=bool(nic.guarding.port_flag))
 
 
 def _on_switch(nics: Sequence[GuestNic]) -> None:
-    """Put taps into Open vSwitch, which the kernel cannot; back out if one is refused."""
-    part: SwitchState | None = OVS.part(observe_host())
-    if part is None:
+    """Put taps into bridges that are not the kernel's; back out if one is refused."""
+    state = observe_host()
+    if not switches_of(state):
         return
-    joined = (
-        join(part.socket, nic.into, nic.tap, nic.switched or SwitchedNic(), isolated=bool(nic.guarding.port_flag))
-        for nic in nics
-    )
+    joined = (_joined(state, nic, nic.into) for nic in nics)
     try:
         _tell(f"become ports of {', '.join(sorted({nic.into for nic in nics}))}", *joined)
     except BasculeError:
@@ -217,10 +215,9 @@ def _on_switch(nics: Sequence[GuestNic]) -> None:
 
 
 def _off_switch(taps: Sequence[str]) -> None:
-    """Take taps out of Open vSwitch, those that are ports of it."""
-    part: SwitchState | None = OVS.part(observe_host())
-    if part is not None:
-        _tell("are no ports any more", *(leave(part.socket, tap) for tap in taps if tap in part.ports))
+    """Take taps out of bridges that are not the kernel's, whether they are there or not."""
+    held = ((part, tap) for part in switches_of(observe_host()) for tap in taps if tap in part.ports)
+    _tell("are no ports any more", *(part.leave(tap) for part, tap in held))
 
 
 def _tell(action: str, *commands: Command) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bascule.importer.libvirt import LibvirtFiles, LibvirtNic
+from bascule.model.links import BRIDGES
 from bascule.persist.parsed import Unparsed, UnparsedLines
 
 
@@ -25,6 +26,10 @@ def plugged(virtual: LibvirtFiles, host: Mapping[str, Any]) -> tuple[dict[str, d
     return guests, left.done()
 
 
+def _is_kernels(bridge: Mapping[str, Any]) -> bool:
+    return BRIDGES[bridge.get("kind", "linux")].by_kernel
+
+
 def _why_not(nic: LibvirtNic, host: Mapping[str, Any], networks: Mapping[str, Any]) -> str:
     """Why a NIC has no place on a host; empty where it has one."""
     there: dict[str, Mapping[str, Any]] = {"bridge": host.get("bridges", {}), "network": networks}
@@ -33,8 +38,8 @@ def _why_not(nic: LibvirtNic, host: Mapping[str, Any], networks: Mapping[str, An
     found = there[key].get(nic.entry[key])
     if found is None:
         return f"{key} {nic.entry[key]} is not there"
-    if nic.switched and (key != "bridge" or found.get("kind") != "openvswitch"):
-        return f"it is a port of Open vSwitch, and {key} {nic.entry[key]} is none of its bridges"
+    if nic.switched and (key != "bridge" or _is_kernels(found)):
+        return f"it is a port of a switch that is not the kernel's, and {key} {nic.entry[key]} is none of its bridges"
     return ""
 
 
@@ -48,7 +53,7 @@ def name_vlans(guests: Mapping[str, Any], host: Mapping[str, Any], networks: dic
     """
     for nic in (nic for guest in guests.values() for nic in guest.get("nics", ())):
         bridge = host.get("bridges", {}).get(nic.get("bridge"), {})
-        switched, vid = bridge.get("kind") == "openvswitch", nic.get("vlan")
+        switched, vid = not _is_kernels(bridge), nic.get("vlan")
         if switched and (vid or nic.get("vlans")) and bridge["uplink"] != "none" and not {"vlans", "pvid"} & {*bridge}:
             bridge["vlans"] = ALL_VLANS
         known = any(network.get("vlan") == vid for network in networks.values())

@@ -15,7 +15,7 @@ from bascule.model.state import Link
 from bascule.model.values import IfName
 from bascule.plan.target.addresses import lay_own_addresses, words_of
 from bascule.plan.target.builder import TargetBuilder
-from bascule.plan.target.openvswitch import lay_switch_bond
+from bascule.plan.target.switches import lay_switch_bond
 
 MIIMON_MS = 100  # how often a bond looks at its members' carrier
 

@@ -17,8 +17,8 @@ from bascule.plan.target.addresses import add_addresses, foreign_bridge, hand_ov
 from bascule.plan.target.bonds_and_vlans import lay_vlan_below, occupied
 from bascule.plan.target.builder import TargetBuilder
 from bascule.plan.target.ipv6 import lay_ipv6
-from bascule.plan.target.openvswitch import lay_listeners, made_as, refuse_kind, refuse_missing_switches, switch_options
 from bascule.plan.target.port_vlans import EVERY_VLAN, lay_trunk, learn_vlans
+from bascule.plan.target.switches import lay_listeners, made_as, refuse_kind, refuse_missing_switches, switch_options
 from bascule.topology.layer2 import ALL_VLANS
 
 

@@ -85,6 +85,12 @@ class OvsProvider(PlainProvider):
 
         return put_right(self.part(change.before), self.part(change.wanted), there, frozenset(change.now.links))
 
+    def as_if_there(self, state: HostState) -> HostState:
+        """The state with an empty database."""
+        from bascule.providers.ovs.state import SwitchState
+
+        return self.with_part(state, SwitchState(socket=""))
+
     def names(self, before: HostState, wanted: HostState) -> tuple[str, ...]:
         """The switches that it makes, alters or deletes."""
         old, new = self.part(before), self.part(wanted)

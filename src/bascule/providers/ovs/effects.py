@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
-from bascule.errors import CommandFailed, Problem
+from bascule.errors import CommandFailed, NotPermitted, Problem
 from bascule.host.live import LiveHost
+from bascule.model.links.openvswitch import DEAF_S
 from bascule.plan.batch import Batch
 from bascule.plan.change import Change, Note
 from bascule.providers.effects import ObserveScope, PlainEffects
 from bascule.providers.ovs.diff import PATIENCE_S, reopen
 from bascule.providers.ovs.guard_steps import takes_guards_away
-from bascule.providers.ovs.observe import look, rebinding
+from bascule.providers.ovs.observe import all_rules, look, rebinding, stopped_by_flows
 from bascule.providers.ovs.state import SwitchState
 from bascule.providers.ovs.transaction import interfaces_in
 from bascule.system.net.netns import Namespace
-from bascule.system.openvswitch import OFCTL, ask, daemons, door, failed, refused_links, settle
+from bascule.system.openvswitch import (
+    OFCTL,
+    ask,
+    daemons,
+    door,
+    failed,
+    forwarding,
+    passes,
+    refused_links,
+    settle,
+    tree_states,
+)
 from bascule.system.run import run
 
 JOURNAL = "/etc/openvswitch/conf.db"  # as packages have it; programs name themselves in its records
@@ -32,6 +45,14 @@ IDLE_S = 20  # how long it may do nothing at all: on a busy machine hundreds of 
 
 class OvsEffects(PlainEffects):
     """One read, one transaction; the rules of guards are read and loaded by ovs-ofctl, a switch at a time."""
+
+    deaf_s = DEAF_S
+    look = staticmethod(look)
+    rules = staticmethod(all_rules)
+    passes = staticmethod(passes)
+    stopped = staticmethod(stopped_by_flows)
+    tree_states = staticmethod(tree_states)
+    learned = staticmethod(forwarding)
 
     def read(self, texts: Callable[[], Sequence[str]], scope: ObserveScope) -> SwitchState | None:  # no texts
         """All switches; None where nobody keeps any."""
@@ -73,6 +94,13 @@ class OvsEffects(PlainEffects):
         for name in sorted(part.unheard & plugged):
             for command in reopen(part.socket, name):
                 where.run((command.tool, *command.words), keep=keep)
+
+    def masters(self, namespace: Namespace | None) -> Mapping[str, str]:
+        """By the database."""
+        with contextlib.suppress(CommandFailed, NotPermitted):
+            part = look(namespace)
+            return {name: row.bridge for name, row in part.ports.items()} if part is not None else {}
+        return {}
 
     def ports_came(self, namespace: Namespace | None) -> None:
         """Its guards know ports by their numbers."""

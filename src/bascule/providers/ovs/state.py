@@ -11,8 +11,12 @@ from typing import Any, ClassVar
 
 from msgspec import Struct, field
 
-from bascule.model.ruleset.openflow import FlowRule
+from bascule.model.guarding import GuardLevel
+from bascule.model.ruleset.openflow import FlowRule, LoadedRule
+from bascule.model.site import SwitchedNic
 from bascule.model.volatile import Volatile
+from bascule.plan.change import Command
+from bascule.policy.guards.flows import COOKIE, levels_of
 
 MARK = "bascule"  # the key in external_ids under which the site stands that a row was made for
 RATE, PRIMARY = "lacp-time", "bond-primary"  # keys of a bond in other_config of its port
@@ -196,6 +200,41 @@ class SwitchState(Struct, frozen=True, kw_only=True, dict=True):
         for name in sorted(self.seen.controlled & guarded):
             words = "it has a controller, which may put rules of OpenFlow before those of its guards"
             yield name, words, (f"ovs-vsctl get-controller {name}",)
+
+    def guards_on(self, bridge: str) -> Mapping[str, GuardLevel]:
+        """By the rules of OpenFlow that were read with the database."""
+        if bridge not in self.bridges or bridge not in self.flows:
+            return {}
+        if bridge not in self._guards:  # asked of each port
+            self._guards[bridge] = levels_of(self.flows[bridge].flows, self._guarded(bridge))
+        return self._guards[bridge]
+
+    def unseen_guards(self) -> frozenset[str]:
+        """Those that a bridge's row names, where ovs-vswitchd does nothing."""
+        return frozenset(name for bridge in self.bridges if self.seen.trouble for name in self._guarded(bridge))
+
+    def guard_rules(self) -> Mapping[str, tuple[LoadedRule, ...]]:
+        """Those of Bascule's cookie."""
+        return {name: tuple(LoadedRule(COOKIE, 0, one) for one in table.flows) for name, table in self.flows.items()}
+
+    def join(self, bridge: str, tap: str, nic: SwitchedNic, *, isolated: bool) -> Command:
+        """Beside the plan's transaction, by one ovs-vsctl."""
+        from bascule.providers.ovs.guest_port import join
+
+        return join(self.socket, bridge, tap, nic, isolated=isolated)
+
+    def leave(self, tap: str) -> Command:
+        """The same."""
+        from bascule.providers.ovs.guest_port import leave
+
+        return leave(self.socket, tap)
+
+    def _guarded(self, bridge: str) -> list[str]:
+        return self.bridges[bridge].external_ids.get(GUARDS, "").split()
+
+    @cached_property
+    def _guards(self) -> dict[str, Mapping[str, GuardLevel]]:
+        return {}
 
     def passed_over(self) -> Iterator[tuple[str, str]]:
         """The same in words, with some of the evidence."""

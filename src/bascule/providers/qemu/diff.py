@@ -12,11 +12,9 @@ from bascule.model.values import IfName, Mac, tap_mac
 from bascule.plan.change import Command, Risk
 from bascule.plan.step import Phase, Step, ip, step
 from bascule.providers.files import remove_folder, write
-from bascule.providers.ovs import OVS
-from bascule.providers.ovs.guest_port import join, leave
-from bascule.providers.ovs.state import SwitchState
 from bascule.providers.qemu.command_line import device, device_id, netdev, netdev_id
 from bascule.providers.qemu.state import QemuGuest, QemuState, switched
+from bascule.providers.registry import switches_of
 
 REPLUG_S = 0.1  # measured: below 20 ms between link down and up; the guest's own renewal comes on top
 
@@ -53,8 +51,7 @@ class _Guest:
         self.rows_before = {row["tap"]: row for row in old.rows}
         self.rows = {row["tap"]: row for row in new.rows}
         self.monitor = f"{state.folder}/{name}/qmp"
-        part: SwitchState | None = OVS.part(host)
-        self.switches = dict.fromkeys(part.bridges, part.socket) if part is not None else {}
+        self.switches = {bridge: part for part in switches_of(host) for bridge in part.bridges}
 
     def steps(self) -> Iterator[Step]:
         """NIC by NIC; the definition is written with the first of them."""
@@ -123,7 +120,7 @@ class _Guest:
         yield ip("link", "set", "dev", tap, "address", tap_mac(mac), "mtu", mtu, "addrgenmode", "none")
         if bridge in self.switches:
             nic = switched(row) or SwitchedNic()
-            yield join(self.switches[bridge], bridge, tap, nic, isolated=bool(row.get("isolated")))
+            yield self.switches[bridge].join(bridge, tap, nic, isolated=bool(row.get("isolated")))
         else:
             yield ip("link", "set", "dev", tap, "master", bridge)
         yield ip("link", "set", "dev", tap, "up")
@@ -134,7 +131,7 @@ class _Guest:
         yield monitor(self.monitor, "device_del", id=device_id(row["index"]))
         yield monitor(self.monitor, "netdev_del", id=netdev_id(row["index"]))
         if (was := self.old.bridges.get(tap, "")) in self.switches:
-            yield leave(self.switches[was], tap)
+            yield self.switches[was].leave(tap)
         yield ip("link", "del", "dev", tap)
 
     def _over(self, tap: str, row: Mapping[str, Any], bridge: str, *, moves: bool) -> Iterator[Command]:

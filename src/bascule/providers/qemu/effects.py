@@ -16,7 +16,6 @@ from bascule.plan.change import Command, Note
 from bascule.providers.effects import ObserveScope, PlainEffects
 from bascule.providers.qemu.state import QemuGuest, QemuState
 from bascule.system.disk.files import is_closed
-from bascule.system.openvswitch import switch_ports
 
 MONITOR_S = 1.0  # for how long a guest is asked whether it goes
 HALTED = {  # RunState of qapi/run-state.json: those in which no processor of the guest runs, and that last
@@ -71,10 +70,13 @@ def observe(folder: Path, where: LiveHost) -> QemuState:
 
 
 def _masters(where: LiveHost) -> dict[str, str]:
-    """The master of each link, the bridge of Open vSwitch that it is a port of, "" where it has none."""
+    """The master of each link, the bridge of somebody else's that it is a port of, "" where it has none."""
+    from bascule.providers.registry import SWITCH_KEEPERS
+
     rows = json.loads(where.run(("ip", "-j", "link", "show")).stdout)
     found = {row["ifname"]: row.get("master", "") for row in rows}
-    return found | {port: bridge for port, bridge in switch_ports(where.namespace).items() if port in found}
+    told = (keeper.effects().masters(where.namespace) for keeper in SWITCH_KEEPERS)
+    return found | {port: bridge for masters in told for port, bridge in masters.items() if port in found}
 
 
 def process_of(folder: Path) -> int | None:

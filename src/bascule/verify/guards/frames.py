@@ -15,10 +15,10 @@ from bascule.frames.guarding.sample import Sample
 from bascule.model.guarding import GuardLevel
 from bascule.model.site import GuestNic, Host, Site
 from bascule.model.values import IpAddress, Mac, link_local
+from bascule.observe.bridge_tables import read_fdb
 from bascule.policy.guards.openflow_gaps import unseen
 from bascule.policy.guards.ports import GuardedPort, guarded_ports
 from bascule.probe.domain import ProbeAttachment, ProbeDomain
-from bascule.system.net.fdb import read_fdb
 from bascule.system.net.netns import Namespace
 from bascule.verify.checks import Check
 from bascule.verify.guards.sending import sending

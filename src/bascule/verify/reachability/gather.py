@@ -18,10 +18,8 @@ from bascule.model.site import Host, Site
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
 from bascule.observe.held import sitting
-from bascule.observe.packet_path import network_of, read_network
+from bascule.observe.packet_path import network_of, read_network, rules_of_switches
 from bascule.providers.guest_nics import with_live_taps
-from bascule.providers.ovs import OVS
-from bascule.providers.ovs.observe import all_rules
 from bascule.topology.trace.network import HostNetwork
 from bascule.verify.reachability.live import model_host, of_state
 from bascule.verify.reachability.participant import HostModel
@@ -69,9 +67,7 @@ def network_here(state: HostState) -> HostNetwork:
 
     What its bridges have learned by themselves is left out.
     """
-    switches = OVS.part(state)
-    flows = all_rules(None, switches) if switches is not None else {}
-    return replace(network_of(state), flows=flows)
+    return replace(network_of(state), flows=rules_of_switches(state))
 
 
 def _running(networks: Path, state: HostState) -> tuple[GuestRow, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from bascule.model.site import GuestNic
-from bascule.system.net.fdb import read_fdb
+from bascule.observe.bridge_tables import read_fdb
 from bascule.system.net.netns import Namespace
 from bascule.verify.checks import Check
 

@@ -11,9 +11,9 @@ from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.plan.step import Phase, Step, step
 from bascule.providers.boot_files import BootFilesProvider, theirs, unit_commands
-from bascule.providers.boot_flows.state import UNIT_NAME, BootFlows, rules_text, script_text, unit_text
 from bascule.providers.files import remove, systemctl, write
 from bascule.providers.ovs import OVS
+from bascule.providers.ovs.boot_flows.state import UNIT_NAME, BootFlows, rules_text, script_text, unit_text
 from bascule.providers.ovs.state import SwitchState
 from bascule.providers.protocol import PlanInputs, Wanted
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from bascule.providers.boot_flows.state import BootFlows
 from bascule.providers.effects import ObserveScope, PlainEffects, is_enabled, text_of_file
+from bascule.providers.ovs.boot_flows.state import BootFlows
 from bascule.system.disk.files import is_closed
 
 

@@ -22,7 +22,7 @@ from bascule.providers.ovs.observe import observe
 from bascule.providers.ovs.state import BridgeRow, InterfaceRow, PortRow, SwitchState
 from bascule.system.net import rtnetlink
 from bascule.system.net.netns import Namespace
-from bascule.system.openvswitch import ask
+from bascule.system.openvswitch import ask, daemons
 from bascule.system.process.workers import Daemon
 from bascule.system.run import run
 from bascule.twin.wiring import Wiring
@@ -33,6 +33,12 @@ TOOLS = ("ovsdb-tool", "ovsdb-server", "ovs-vswitchd")
 FOLDERS = (Path("/usr/share/openvswitch"), Path("/usr/local/share/openvswitch"))
 READY_S = 10.0  # how long the database or ovs-vswitchd may take to listen
 NO_LOG = ("-vconsole:emer", "-vsyslog:off", "-vfile:off")
+
+
+def room(namespace: Namespace) -> Path | None:
+    """The folder with the sockets of those that keep the switches of a namespace."""
+    found = daemons(namespace)
+    return Path(found.socket).parent if found is not None else None
 
 
 def has_switches(host: Host) -> bool:
