@@ -78,6 +78,17 @@ def test_d01_an_mtu_that_leaves_the_file_is_as_it_was_found_after_another(real_h
     assert shown(field)["mtu"] == 1300
 
 
+def test_d01_temporary_addresses_that_leave_the_file_are_as_they_were_found(real_host: Field) -> None:
+    field, key = real_host, "/proc/sys/net/ipv6/conf/eth1/use_tempaddr"
+    wanted = HEAD % "eth0: {network: office}, eth1: {ipv6: auto, ipv6_privacy: prefer-temporary}"
+    for text, value in ((wanted, "2"), (wanted.replace(", ipv6_privacy: prefer-temporary", ""), "0")):
+        applied(field, text)
+        assert field.run("cat", key).stdout.strip() == value
+        assert field.document("plan", field.site(text))["changes"] == []
+    assert field.bascule("undo", "--yes").returncode == 0
+    assert field.run("cat", key).stdout.strip() == "2"
+
+
 def test_d01_what_somebody_else_has_set_since_stays(real_host: Field) -> None:
     field = real_host
     applied(field, WITH["a NIC"])

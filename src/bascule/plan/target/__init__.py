@@ -39,7 +39,7 @@ from bascule.plan.target.builder import TargetBuilder
 from bascule.plan.target.extras import note_extras
 from bascule.plan.target.forget import (
     forget_addresses,
-    forget_mtus,
+    forget_options,
     forget_settings,
     move_addresses,
     note_foreign,
@@ -98,7 +98,7 @@ def target(
         sysctls=dict(observed.sysctls),
         altnames={other: name for name, link in observed.links.items() for other in link.altnames},
     )
-    forget_mtus(build)
+    forget_options(build)
     give_back(build)
     lay_nics(build)
     for bond in host.bonds.values():

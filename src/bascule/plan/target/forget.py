@@ -8,6 +8,7 @@ from ipaddress import ip_address, ip_interface
 from msgspec.structs import replace
 
 from bascule.model.host_links import Bridge
+from bascule.model.kernel_parameters import conf
 from bascule.model.links import Other
 from bascule.model.site import Host, Site
 from bascule.model.state import DEFAULT_DST, MARK, HostState, Link, Route
@@ -86,13 +87,20 @@ def _handed_over(host: Host, observed: HostState, earlier: EarlierChanges) -> It
                 yield bridge.name, bridge
 
 
-def forget_mtus(build: TargetBuilder) -> None:
-    """An MTU that Bascule gave to a link of others is as it was found, but where the file goes on saying it."""
+def forget_options(build: TargetBuilder) -> None:
+    """An MTU and the temporary addresses of a link of others are as they were found, where the file leaves them open.
+
+    What it goes on saying is laid over that.
+    """
     for name in map(IfName, build.earlier.altered):
-        found, ours = build.earlier.altered[name].get("mtu", ("", ""))
-        link = build.links.get(name)
+        altered, link = build.earlier.altered[name], build.links.get(name)
+        found, ours = altered.get("mtu", ("", ""))
         if link is not None and str(link.mtu) == ours and not _is_port_of_others(build, link):
             build.set(name, mtu=int(found))
+        key = conf(6, name, "use_tempaddr")
+        found, ours = altered.get(key, ("", ""))
+        if link is not None and link.master is None and found and build.sysctls.get(key) == ours:
+            build.sysctls[key] = found
 
 
 def forget_settings(build: TargetBuilder) -> None:
