@@ -55,7 +55,7 @@ def with_bridges_left(goal: HostState, now: HostState) -> HostState:
 
 def slot(route: Route) -> tuple[object, ...]:
     """What there is one route for."""
-    return route.dst, route.table, route.metric, route.dev if route.is_ipv6 else ""
+    return *route.slot, route.dev if route.is_ipv6 else ""
 
 
 def way_with(route: Route, metric: int | None) -> tuple[object, ...]:
