@@ -180,9 +180,6 @@ class _Transaction:
             wanted=self.prepared.wanted,
             site=site.name,
             site_path=site.source.path,
-            site_digest=site.source.digest,
-            host=self.prepared.host.name,
-            window_s=self.options.window_s or 0.0,
             leases=self.prepared.leases.handovers,
             files=back_up_for(self.files),
         )

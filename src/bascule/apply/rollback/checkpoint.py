@@ -68,9 +68,6 @@ class Checkpoint(Struct, frozen=True, kw_only=True):
     wanted: HostState
     site: str = ""
     site_path: str = ""
-    site_digest: str = ""
-    host: str = ""
-    window_s: float = 0.0  # how long after the change somebody may confirm it
     boot_id: str = ""
     boottime_s: float = 0.0
     made_at: float = 0.0  # the wall clock's seconds, for people only
@@ -313,11 +310,13 @@ def _load(content: bytes) -> Any:
         return json.loads(content)
 
 
+_PLAIN = ("site", "site_path", "boot_id", "boottime_s", "made_at")
+
+
 def _to_json(one: Checkpoint) -> dict[str, Any]:
-    plain = ("site", "site_path", "site_digest", "host", "window_s", "boot_id", "boottime_s", "made_at")
     return {
         "schema": SCHEMA,
-        **{name: getattr(one, name) for name in plain},
+        **{name: getattr(one, name) for name in _PLAIN},
         "leases": to_builtins(one.leases),
         "files": to_builtins(one.files),  # bytes in base64
         "before": to_json(one.before),
@@ -328,14 +327,14 @@ def _to_json(one: Checkpoint) -> dict[str, Any]:
 @lru_cache(maxsize=1)  # an undo shows what it will do, and then does it: a large host's state takes long to read
 def _checkpoint(content: bytes) -> Checkpoint:
     data = _load(content)
-    if data.pop("schema") != SCHEMA:
+    if data["schema"] != SCHEMA:
         raise ValueError(f"it is not a '{SCHEMA}' document")
     return Checkpoint(
         before=from_json(data.pop("before")),
         wanted=from_json(data.pop("wanted")),
-        files=convert(data.pop("files"), tuple[FileBackup, ...]),
-        leases=convert(data.pop("leases", ()), tuple[Handover, ...]),
-        **data,
+        files=convert(data["files"], tuple[FileBackup, ...]),
+        leases=convert(data.get("leases", ()), tuple[Handover, ...]),
+        **{name: data[name] for name in _PLAIN if name in data},
     )
 
 
