@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from fnmatch import fnmatchcase
 
 from msgspec import Struct
 
@@ -15,7 +14,7 @@ from bascule.persist.config import NetworkConfig
 from bascule.persist.dialect import Dialect, dialect, dialects
 from bascule.persist.files import read_from_below, read_tree
 from bascule.persist.manager import Managers
-from bascule.persist.parsed import LONGEST, Unparsed, UnparsedLines
+from bascule.persist.parsed import LONGEST, Parsed, Unparsed, UnparsedLines
 
 OF_DISTRIBUTION = {  # ID or ID_LIKE of os-release(5): what its installer writes
     "ubuntu": ("netplan",),
@@ -55,14 +54,13 @@ def choose_system(root: str, managers: Managers, state: HostState | None) -> Cho
         return Chosen(dialect=active[0] if active else None)
     if len(rivals) == 1:
         name = rivals[0]
-        others = [each for each in there if each != name]
-        seen = next((str(each) for each in managers.candidates if each.dialect == name), "")
-        return Chosen(dialect=name, why=seen if others else "", told=tuple(_told(root, name, others)))
-    name, why = _decide(root, rivals, state)
-    if not name:
-        raise _undecided(root, rivals, managers)
+        why = next((str(each) for each in managers.candidates if each.dialect == name), "")
+    else:
+        name, why = _decide(root, rivals, state)
+        if not name:
+            raise _undecided(root, rivals, managers)
     others = [each for each in there if each != name]
-    return Chosen(dialect=name, why=why, told=tuple(_told(root, name, others)))
+    return Chosen(dialect=name, why=why if others else "", told=tuple(_lines_of_others(root, name, others)))
 
 
 def with_files(root: str, active: Sequence[str] = ()) -> list[str]:
@@ -77,7 +75,7 @@ def with_files(root: str, active: Sequence[str] = ()) -> list[str]:
         return [*active]
     found = []
     for each in owners:
-        parsed = each.parse(read_tree(root, each.reads, each.includes).files)
+        parsed = _parsed(root, each)
         if parsed.config.links or parsed.left:
             found.append(each.name)
     return found
@@ -102,7 +100,7 @@ def _decide(root: str, rivals: Sequence[str], state: HostState | None) -> tuple[
 def _by_kernel(root: str, rivals: Sequence[str], state: HostState) -> tuple[str, str]:
     """The one whose files say more of what the kernel has than the others'."""
     kernel = running_config(state, ()).config
-    scores = {name: _agreement(_config(root, name), kernel) for name in rivals}
+    scores = {name: _agreement(_parsed(root, dialect(name)).config, kernel) for name in rivals}
     best = max(scores.values())
     first = [name for name, score in scores.items() if score == best]
     return (first[0], "its files agree with the kernel") if len(first) == 1 and best > 0 else ("", "")
@@ -120,9 +118,9 @@ def _agreement(files: NetworkConfig, kernel: NetworkConfig) -> int:
     return score
 
 
-def _config(root: str, name: str) -> NetworkConfig:
-    each = dialect(name)
-    return each.parse(read_tree(root, each.reads, each.includes).files).config
+def _parsed(root: str, each: Dialect) -> Parsed:
+    """What its files say."""
+    return each.parse(read_tree(root, each.reads, each.includes).files)
 
 
 def _by_distribution(root: str, rivals: Sequence[str]) -> tuple[str, str]:
@@ -144,14 +142,13 @@ def _by_rank(rivals: Sequence[str]) -> tuple[str, str]:
     return "", ""
 
 
-def _told(root: str, name: str, others: Sequence[str]) -> Iterator[Unparsed]:
+def _lines_of_others(root: str, name: str, others: Sequence[str]) -> Iterator[Unparsed]:
     """Every line of the other systems' own files."""
     left = UnparsedLines()
     for other in others:
-        each: Dialect = dialect(other)
+        each = dialect(other)
         files = read_tree(root, each.reads, each.includes).files
-        mine = [path for path in files if any(fnmatchcase(path, pattern) for pattern in each.own)]
-        for path in mine:
+        for path in each.own_files(files):
             for lines in _together(files[path]):
                 left.add_all(path, lines, f"of {other}, and the host uses {name} ('--dialect {other}' reads it)")
     yield from left.done()

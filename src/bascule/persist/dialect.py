@@ -98,8 +98,12 @@ class Dialect(Struct, frozen=True, kw_only=True):
         found = self._function("without", "without")
         if found:
             return cast("Mapping[str, str | None]", found(files, names, hardware))
-        own = [path for path in files if any(fnmatchcase(path, pattern) for pattern in self.own)]
-        return {path: None for path in own if self.parse({path: files[path]}, hardware).config.subjects & set(names)}
+        said = {path: self.parse({path: files[path]}, hardware).config.subjects for path in self.own_files(files)}
+        return {path: None for path, subjects in said.items() if subjects & set(names)}
+
+    def own_files(self, files: Files) -> list[str]:
+        """Those that speak for this dialect and no other."""
+        return [path for path in files if any(fnmatchcase(path, pattern) for pattern in self.own)]
 
     def check_switches(self, host: Host, config: NetworkConfig, root: str | None) -> None:
         """Raise Inexpressible for bridges of Open vSwitch that whoever reads its files cannot keep.
