@@ -11,7 +11,7 @@ from bascule.model.values import IfName
 from bascule.persist.config import NetworkConfig
 from bascule.persist.detect import dhcpcd_at_boot
 from bascule.persist.dialect import dialect
-from bascule.persist.foreign.dhcpcd import FILE, asked, twice
+from bascule.persist.foreign.dhcpcd import FILE, configured, twice
 from bascule.persist.writer import FileHeader, commit, prepare
 from tests.persist.configs import recipe
 
@@ -29,7 +29,7 @@ ALL = {"br3", "br4", "eth2", "eth3", "eth4", "eth5"}
     ],
 )
 def test_which_links_it_configures(text: str, names: set[str]) -> None:
-    assert set(asked({FILE: text}, recipe().links.values())) == names
+    assert set(configured({FILE: text}, recipe().links.values())) == names
 
 
 @pytest.mark.parametrize("name", ["networkd", "keyfile", "netplan", "ifupdown", "ifcfg"])

@@ -103,7 +103,7 @@ def without_client(state: HostState, files: NetworkConfig, clientless: Container
     """Links that are said to have a lease because their address has an end, and for nothing else."""
     for name, link in state.links.items():
         if name in clientless and not (name in files.links and files.links[name].dhcp4):
-            ends = ", ".join(a.ip for a in link.addresses if a.dynamic and ":" not in a.ip)
+            ends = ", ".join(a.ip for a in link.addresses if a.is_leased)
             yield (
                 f"{name}: {ends} has a lifetime, and neither a DHCP client nor a file that asks for one is seen: "
                 "'address: dhcp' is a guess; write the address in its place if it is no lease"

@@ -78,7 +78,7 @@ def _with_what_runs(files: Sources) -> Sources:
     from bascule.providers.libvirt.effects import may_be_here
 
     links = files.state.links.values() if files.state is not None else ()
-    leased = [one.name for one in links if any(a.dynamic and ":" not in a.ip for a in one.addresses)]
+    leased = [one.name for one in links if any(a.is_leased for a in one.addresses)]
     clients = [(client, IfName(link)) for client in dhcp_clients() for link in client.links]
     asking = frozenset(link for client, link in clients if not client.of_ipv6_alone)
     return replace(

@@ -90,7 +90,7 @@ class _Writer:
         if self.config.rules:
             self.out.host["rules"] = [rule_entry(rule) for rule in self.config.rules]
         links = self.config.links
-        taken = {(route.dst, route.table, route.metric) for link in links.values() for route in link.routes}
+        taken = {route.slot for link in links.values() for route in link.routes}
         routes = [one for one in self.config.routes if (one.dst, one.table or MAIN_TABLE, one.metric or 0) not in taken]
         if routes:  # the kernel has one in a place, and refuses the other
             self.out.host["routes"] = [host_route_entry(route, links) for route in routes]
@@ -125,7 +125,7 @@ class _Writer:
 
     def _vlan(self, link: LinkConfig, options: Vlan) -> None:
         """A VLAN link of its own: the host speaks on it, or a bridge is on it under another name than usual."""
-        below = self.config.links.get(link.parent) if link.parent else None
+        below = self.config.below(link)
         if below is None:
             return
         out: dict[str, Any] = {"link": below.name, "id": int(options.id)}
@@ -174,13 +174,13 @@ class _Writer:
 
     def _is_plain(self, link: LinkConfig, options: Vlan) -> bool:
         """Whether a VLAN link is the one that a bridge with `vlan` has below it, and nothing else."""
-        below = self.config.links.get(link.parent) if link.parent else None
+        below = self.config.below(link)
         usual = link.name == f"{link.parent}.{options.id}" and options.protocol == "802.1Q"
         return usual and below is not None and below.options.kind in {"", "bond"} and link.name not in self.parents
 
     def _is_stacked(self, link: LinkConfig) -> bool:
         """Whether a VLAN link is inside another VLAN."""
-        below = self.config.links.get(link.parent) if link.parent else None
+        below = self.config.below(link)
         return below is not None and isinstance(below.options, Vlan)
 
     def _host_keys(self, link: LinkConfig) -> dict[str, Any]:
@@ -205,8 +205,7 @@ class _Writer:
             fits = metric == route.metric or (
                 metric is None and not (link.dhcp4 and route.metric)
             )  # a lease has its own
-            speaks = bool(link.addresses) or link.dhcp4 or link.ipv6 in LISTENING
-            if speaks and _is_gateway(route) and rank not in self.gateways and fits:
+            if link.has_address and _is_gateway(route) and rank not in self.gateways and fits:
                 self.gateways.add(rank)
                 gateways.append(route.gateway)
                 metric, onlink = route.metric, onlink or route.onlink or _by_a_route(route.gateway, link)

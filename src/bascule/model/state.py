@@ -56,6 +56,16 @@ class Address(Struct, frozen=True, kw_only=True, order=True):
         return self.ip.partition("/")[0]
 
     @property
+    def is_ipv6(self) -> bool:
+        """Whether it is one of IPv6."""
+        return ":" in self.ip
+
+    @property
+    def is_leased(self) -> bool:
+        """Of IPv4 with an end, which a DHCP server has set."""
+        return self.dynamic and not self.is_ipv6
+
+    @property
     def is_temporary(self) -> bool:
         """Made by the kernel for a while, beside an address that manages it (RFC 8981)."""
         return "temporary" in self.flags

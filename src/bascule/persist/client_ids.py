@@ -28,7 +28,7 @@ def client_ids(config: NetworkConfig, before: NetworkConfig, leased: Leased) -> 
         if known is not None and known.dhcp4:
             found[name] = known.client_id
         else:
-            said = (_now(source, before, leased) for source in _sources(name, config, before))
+            said = (_present_id(source, before, leased) for source in _sources(name, config, before))
             found[name] = next((each for each in said if each is not None), None)
     return found
 
@@ -41,7 +41,7 @@ def with_client_ids(config: NetworkConfig, ids: Mapping[IfName, ClientId | None]
     return config.with_links(links)
 
 
-def _now(name: IfName, before: NetworkConfig, leased: Leased) -> ClientId | None:
+def _present_id(name: IfName, before: NetworkConfig, leased: Leased) -> ClientId | None:
     known = before.links.get(name)
     return leased(name) or (known.client_id if known is not None else None)
 

@@ -39,6 +39,11 @@ class StaticRoute(Struct, frozen=True, kw_only=True, order=True):
         return ":" in self.dst
 
     @property
+    def slot(self) -> tuple[str, int, int]:
+        """Destination, table and metric: the kernel takes no second route there."""
+        return self.dst, self.table, self.metric
+
+    @property
     def is_plain_default(self) -> bool:
         """A default gateway and nothing else, which most dialects have a word of their own for."""
         return self == StaticRoute(dst=DEFAULT_DST[6 if self.is_ipv6 else 4], gateway=self.gateway) and bool(
@@ -208,6 +213,10 @@ class NetworkConfig(Struct, frozen=True, kw_only=True):
     def over(self, link: LinkConfig) -> LinkConfig | None:
         """The bridge or bond that a link is a port of, if it is configured."""
         return self.links.get(link.master) if link.master else None
+
+    def below(self, link: LinkConfig) -> LinkConfig | None:
+        """The link that a VLAN is on, if it is configured."""
+        return self.links.get(link.parent) if link.parent else None
 
     def in_order(self) -> list[LinkConfig]:
         """The links so that what others are made of comes first: NICs, bonds, VLANs, then bridges over them."""

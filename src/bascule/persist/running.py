@@ -105,7 +105,7 @@ def link_config(link: Link, state: HostState, written: Mapping[str, Sequence[Rou
         parent=link.parent if isinstance(options, Vlan) else None,
         mac=link.mac if options.kind and (parent is None or link.mac != parent.mac) else None,
         mtu=link.mtu if link.mtu != 1500 else None,
-        dhcp4=any(a.dynamic and ":" not in a.ip for a in link.addresses),
+        dhcp4=any(a.is_leased for a in link.addresses),
         ipv6=ipv6_mode(link, state),
         ipv6_privacy=_privacy(link, state),
         addresses=tuple(a.ip for a in own),

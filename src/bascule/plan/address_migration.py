@@ -114,7 +114,7 @@ def with_followers(
     """
     own = {address.local for address in taken if not address.is_link_local}
     near = [ip_interface(address.ip).network for address in taken if not address.is_link_local]
-    bare = not any(":" not in address.ip for address in kept)
+    bare = all(address.is_ipv6 for address in kept)
 
     def follows(route: Route) -> bool:
         routers = [ip_interface(router).ip for router, dev in route.hops if dev == old and router]
@@ -170,10 +170,10 @@ def in_places_of_their_own(routes: Iterable[Route], there: Container[Route], apa
     ``there`` are the routes that stand already; their metrics are ``apart`` by so much.
     """
     every = tuple(routes)
-    taken = {(r.dst, r.table, r.metric) for r in every if r.protocol != "ra" or r in there}
+    taken = {r.slot for r in every if r.protocol != "ra" or r in there}
     for route in every:
         if route.protocol == "ra" and route not in there:
-            while (place := (route.dst, route.table, route.metric)) in taken:
+            while (place := route.slot) in taken:
                 route = replace(route, metric=route.metric + apart)  # noqa: PLW2901  # the same, in another place
             taken.add(place)
         yield route
@@ -235,7 +235,7 @@ def inherit(nic: Link, bridge: Link, added: Collection[str]) -> Link:
 def newest_first(addresses: Iterable[Address], had: Collection[str]) -> tuple[Address, ...]:
     """As the kernel lists them where IPv6 addresses are new beside those that the link ``had``."""
     every = tuple(addresses)
-    new = [one for one in every if ":" in one.ip and not one.is_link_local and one.ip not in had]
+    new = [one for one in every if one.is_ipv6 and not one.is_link_local and one.ip not in had]
     return (*new, *(one for one in every if one not in new)) if new else every
 
 
@@ -270,7 +270,7 @@ def _ips(link: Link, *, local: bool, preferred: bool = False) -> list[str]:
     return [
         one.ip
         for one in link.addresses
-        if ":" in one.ip and not one.is_link_local and not one.lifetime.kept_by
+        if one.is_ipv6 and not one.is_link_local and not one.lifetime.kept_by
         if (ip_interface(one.ip).ip in LOCAL) is local and not (preferred and one.lifetime.preferred_s == 0)
     ]
 
@@ -278,7 +278,7 @@ def _ips(link: Link, *, local: bool, preferred: bool = False) -> list[str]:
 def gone_back_to(before: Link, after: Link | None, now: Link, addresses: Iterable[Address]) -> tuple[Address, ...]:
     """Those that a link goes back to, in the order of before, or of now where it is others who changed it since."""
     found = newest_first(addresses, {one.ip for one in before.addresses})
-    stayed = {one.ip for one in before.addresses if ":" in one.ip} & {one.ip for one in now.addresses}
+    stayed = {one.ip for one in before.addresses if one.is_ipv6} & {one.ip for one in now.addresses}
     if len(stayed) < 2 or after is None or _order(after, stayed) != _order(before, stayed):
         return found
     back = {one.ip: one for one in found}

@@ -82,7 +82,7 @@ class HostConnectivity:
                 continue
             bridge = self.after.links[link.master]
             silent = self.after.sysctls.get(conf(4, bridge.name, "arp_ignore")) == "1"
-            answered = () if silent else tuple(ip_interface(a.ip).network for a in bridge.addresses if ":" not in a.ip)
+            answered = () if silent else tuple(ip_interface(a.ip).network for a in bridge.addresses if not a.is_ipv6)
             kept = [
                 a.ip
                 for a in link.addresses

@@ -105,7 +105,7 @@ def leases(
 def _handover(client: DhcpClient, move: AddressMove) -> Handover | None:
     if move.to is None or client.daemon or not client.links:
         return None
-    own = [a for a in move.addresses if (":" in a.ip) == ("-6" in client.argv)]
+    own = [a for a in move.addresses if a.is_ipv6 == ("-6" in client.argv)]
     return Handover(
         kind=client.kind,
         argv=client.argv,
@@ -135,7 +135,7 @@ def _note(client: DhcpClient, move: AddressMove, handover: Handover | None) -> N
 
 def _ending_leases(move: AddressMove) -> Iterator[Note]:
     for address in move.addresses:
-        if address.dynamic and ":" not in address.ip:
+        if address.is_leased:
             words = f"{address.ip} has a lifetime, and no DHCP client was found that keeps it: on {move.to} it ends "
             words += f"in {address.lifetime.valid_s} s unless one is started there"
             yield Note(kind="warning", subject=move.link, text=words)

@@ -82,12 +82,12 @@ def make_plan(
 
 def _until_the_lease(host: Host, observed: HostState, state: HostState) -> Iterator[Note]:
     """A link that is to ask by DHCP in place of a written address: whoever asks there is told of it at the end only."""
-    there, then = ([a for x in each.links.values() if x.name != "lo" for a in x.addresses if ":" not in a.ip]
+    there, then = ([a for x in each.links.values() if x.name != "lo" for a in x.addresses if not a.is_ipv6]
                    for each in (observed, state))  # fmt: skip
     gone = [one.ip for one in there if one.ip not in {other.ip for other in then}]
     for link in host.links() if gone and not any(one.dynamic for one in there) else ():
         wanted = state.links.get(link.name)
-        if link.dhcp and wanted is not None and not any(":" not in one.ip for one in wanted.addresses):
+        if link.dhcp and wanted is not None and all(one.is_ipv6 for one in wanted.addresses):
             text = "its client asks for a lease only after 'bascule confirm', and until then it has no IPv4 address: "
             text += f"'address: [{gone[0]}, dhcp]' keeps {gone[0]} beside the lease"
             yield Note(kind="warning", subject=link.name, text=text)

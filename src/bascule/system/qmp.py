@@ -25,10 +25,10 @@ class Qmp(Closing):
             self._socket = LineSocket(path, timeout_s=patience_s)
             self._line()  # the greeting
         except OSError as error:
-            raise self._gone(error) from error
+            raise self._no_answer(error) from error
         self.ask("qmp_capabilities")
 
-    def _gone(self, why: object) -> BasculeError:
+    def _no_answer(self, why: object) -> BasculeError:
         return CommandFailed.of(
             "QEMU-GONE",
             f"the QEMU process behind {self._path} does not answer: {why}",
@@ -51,7 +51,7 @@ class Qmp(Closing):
                 if "error" in answer:
                     raise CommandFailed.of("QEMU", f"QEMU refused '{command}': {answer['error'].get('desc', answer)}")
         except (OSError, ValueError) as error:
-            raise self._gone(error) from error
+            raise self._no_answer(error) from error
 
     def wait_deleted(self) -> dict[str, Any]:
         """The data of the next device that QEMU has taken out. Raises CommandFailed when none comes in time."""
@@ -62,7 +62,7 @@ class Qmp(Closing):
                     data: dict[str, Any] = answer.get("data", {})
                     return data
         except OSError as error:
-            raise self._gone(error) from error
+            raise self._no_answer(error) from error
 
     def close(self) -> None:
         """Hang up; QEMU goes on."""

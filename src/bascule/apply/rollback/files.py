@@ -151,7 +151,7 @@ class _Restoring:
     def _restore(self, file: FileBackup) -> bool:
         """A file, or a link, as it was; whether it was not. Raises OSError."""
         path = Path(file.path)
-        now = _now(file.path)
+        now = _backed_up_now(file.path)
         if stat.S_ISLNK(file.mode):
             if now is not None and not path.is_symlink():
                 self._keep_foreign(file, now)
@@ -220,7 +220,9 @@ def changed_since(files: Iterable[FileBackup]) -> tuple[str, ...]:
     return tuple(
         file.path
         for file in files
-        if file.made is not None and (now := _now(file.path)) is not None and _digest(now.content) != file.made
+        if file.made is not None
+        and (now := _backed_up_now(file.path)) is not None
+        and _digest(now.content) != file.made
     )
 
 
@@ -228,11 +230,11 @@ def _is_aside(file: FileBackup) -> bool:
     """Whether the very file lies where the change moved it, and nobody has touched it there."""
     if not file.aside or file.content is None:
         return False
-    there = _now(file.aside)
+    there = _backed_up_now(file.aside)
     return file.is_as(there)
 
 
-def _now(path: str) -> FileBackup | None:
+def _backed_up_now(path: str) -> FileBackup | None:
     """A file as it is now, None where that cannot be read."""
     try:
         return back_up(path)

@@ -33,7 +33,7 @@ def go_back(
     if not anyway and (hidden := why_not_now(folder, checkpoint)):
         note(folder, Status.FAILED, by=by, left=list(hidden))
         return RollbackResult(left=hidden)
-    back = (_here if folder.is_of_this_boot else after_reboot)(folder, checkpoint, keep, progress)
+    back = (_back_with_clients if folder.is_of_this_boot else after_reboot)(folder, checkpoint, keep, progress)
     files, faults, others = restore(checkpoint.files)
     whole = replace(back, left=back.left + faults, kept=back.kept + others, files=files)
     status = Status.TAKEN_BACK if whole.ok else Status.FAILED
@@ -70,7 +70,9 @@ def three_way(folder: Folder, checkpoint: Checkpoint) -> ThreeWay:
     return replace(change, elapsed_s=boot.boottime_s() - checkpoint.boottime_s, moved=moved)
 
 
-def _here(folder: Folder, checkpoint: Checkpoint, keep: Sequence[int], progress: Progress) -> RollbackResult:
+def _back_with_clients(
+    folder: Folder, checkpoint: Checkpoint, keep: Sequence[int], progress: Progress
+) -> RollbackResult:
     """The host, and the DHCP clients around it: they leave before their link goes, and come when theirs is back."""
     homeward = [handover.back for handover in checkpoint.leases]
     lease.end(homeward)

@@ -76,7 +76,7 @@ def with_dhcpcd(parsed: Parsed, files: Files) -> Parsed:
     )
 
 
-def asked(files: Files, links: Iterable[LinkConfig]) -> Iterator[IfName]:
+def configured(files: Files, links: Iterable[LinkConfig]) -> Iterator[IfName]:
     """The links that a dhcpcd for all links configures by its file: all but bridges (src/if-linux.c, if_ignore).
 
     A bridge counts where the file has a block for it, and no link where ``denyinterfaces`` or ``allowinterfaces`` of
@@ -100,7 +100,7 @@ def kept_away(files: Files, config: NetworkConfig, dialect: str) -> tuple[Files,
     Not from one for which the dialect itself may ask by dhcpcd: the line would hold for that as well.
     """
     away = [link for link in config.links.values() if not (link.dhcp4 and dialect in READ_BY)]
-    names = tuple(sorted(asked(files, away))) if FILE in files else ()
+    names = tuple(sorted(configured(files, away))) if FILE in files else ()
     return ({FILE: f"{_DENY}{' '.join(names)}\n{files[FILE]}"} if names else {}), names
 
 
@@ -120,7 +120,7 @@ def let_go(now: str, moved: str, left: Iterable[IfName]) -> tuple[bool, tuple[If
 def twice(files: Files, config: NetworkConfig, dialect: str, starts: str) -> Iterator[tuple[IfName, str]]:
     """A sentence for each link that dhcpcd, which ``starts`` brings up, configures beside the files of the dialect."""
     taken = kept_away(files, config, dialect)[1]
-    for name in asked(files, config.links.values()):
+    for name in configured(files, config.links.values()):
         if name not in taken:
             words = f"'systemctl disable dhcpcd', or 'denyinterfaces {name}' in /{FILE} if no other client is dhcpcd"
             yield name, f"dhcpcd configures it as well when the machine starts ({starts}): {words}"

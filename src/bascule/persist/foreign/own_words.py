@@ -14,8 +14,6 @@ from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.parsed import Hardware
 from bascule.persist.running import is_own, routes_by_link, table_of
 
-Slot = tuple[str, int, int]  # destination, table and metric: the kernel takes no second route there
-
 
 def with_own_words(config: NetworkConfig, before: NetworkConfig, state: HostState, hardware: Hardware) -> NetworkConfig:
     """The same configuration with them, where nobody says otherwise.
@@ -27,10 +25,10 @@ def with_own_words(config: NetworkConfig, before: NetworkConfig, state: HostStat
     """
     links, ports = [], config.ports()
     for link in with_what_stays(config, before, state).links.values():
-        kept = _as_it_was(link, before.links.get(link.name), state, hardware)
+        kept = _with_pins_and_mtu(link, before.links.get(link.name), state, hardware)
         known = _known(link, ports, before)
-        links.append(_as_it_spoke(kept, known) if kept.addresses or kept.dhcp4 else kept)
-    links = [_as_wide_as_ports(link, links, state) for link in links]
+        links.append(_with_dns_and_rank(kept, known) if _is_addressed(kept) else kept)
+    links = [_with_mtu_of_ports(link, links, state) for link in links]
     return config.with_links(links)
 
 
@@ -40,15 +38,15 @@ def with_what_stays(config: NetworkConfig, before: NetworkConfig, state: HostSta
     They stay where a file gave them: so they are there after the next start as they are now.
     """
     ports, written = config.ports(), routes_by_link(state)
-    taken = {_slot(route) for link in config.links.values() for route in link.routes}
+    taken = {route.slot for link in config.links.values() for route in link.routes}
     links = []
     for link in config.links.values():
         now, known = state.links.get(link.name), _known(link, ports, before)
         if now is None or link.master is not None or not known:
             links.append(link)
             continue
-        kept = _as_it_stays(link, known, now, before.links.get(link.name))
-        ways = _ways(link, known, written.get(link.name, ()), taken)
+        kept = _with_kept_addresses(link, known, now, before.links.get(link.name))
+        ways = _kept_routes(link, known, written.get(link.name, ()), taken)
         links.append(replace(kept, routes=(*kept.routes, *ways)))
     return config.with_links(links)
 
@@ -67,12 +65,12 @@ def with_earlier_modes(config: NetworkConfig, earlier: NetworkConfig, silent: Co
     links = []
     for link in config.links.values():
         before = earlier.links.get(link.name) if link.name in silent else None
-        same = before is not None and before.master is None and _has_words(before) == _has_words(link)
+        same = before is not None and before.master is None and _is_addressed(before) == _is_addressed(link)
         links.append(replace(link, ipv6=before.ipv6) if before is not None and same and link.master is None else link)
     return config.with_links(links)
 
 
-def _has_words(link: LinkConfig) -> bool:
+def _is_addressed(link: LinkConfig) -> bool:
     return bool(link.addresses) or link.dhcp4
 
 
@@ -97,7 +95,7 @@ def with_words_of_udev(config: NetworkConfig, udev: NetworkConfig) -> NetworkCon
     return config.with_links(links)
 
 
-def _as_it_was(link: LinkConfig, before: LinkConfig | None, state: HostState, hardware: Hardware) -> LinkConfig:
+def _with_pins_and_mtu(link: LinkConfig, before: LinkConfig | None, state: HostState, hardware: Hardware) -> LinkConfig:
     if before is None:
         return link
     now = state.links.get(link.name)
@@ -111,7 +109,7 @@ def _as_it_was(link: LinkConfig, before: LinkConfig | None, state: HostState, ha
     return replace(link, **found, pin_mac=before.pin_mac if is_that else None, pin_path=before.pin_path)
 
 
-def _as_wide_as_ports(link: LinkConfig, links: Sequence[LinkConfig], state: HostState) -> LinkConfig:
+def _with_mtu_of_ports(link: LinkConfig, links: Sequence[LinkConfig], state: HostState) -> LinkConfig:
     """A bridge with the MTU of a port whose file says it: ifupdown2 gives 1500 to one of which nothing is said."""
     now = state.links.get(link.name)
     if now is None or not link.is_bridge or link.mtu is not None:
@@ -121,7 +119,9 @@ def _as_wide_as_ports(link: LinkConfig, links: Sequence[LinkConfig], state: Host
     return replace(link, mtu=now.mtu)
 
 
-def _as_it_stays(link: LinkConfig, known: Sequence[LinkConfig], now: Link, own: LinkConfig | None) -> LinkConfig:
+def _with_kept_addresses(
+    link: LinkConfig, known: Sequence[LinkConfig], now: Link, own: LinkConfig | None
+) -> LinkConfig:
     """With the addresses and the lease that it goes on having, in the kernel's order: the first one is the source.
 
     A link that has just those of its own file keeps the file's order: what differs from it its manager does at each
@@ -129,7 +129,7 @@ def _as_it_stays(link: LinkConfig, known: Sequence[LinkConfig], now: Link, own: 
     """
     said = {ip for one in known for ip in one.addresses}
     there = [address.ip for address in now.addresses if is_own(address)]
-    leased = any(address.dynamic and ":" not in address.ip for address in now.addresses)
+    leased = any(address.is_leased for address in now.addresses)
     asks = leased and not link.addresses and any(one.dhcp4 for one in known)  # an address in the file takes its place
     more = said.intersection(there) - {*link.addresses}
     if not more and (link.dhcp4 or not asks):
@@ -142,23 +142,19 @@ def _as_it_stays(link: LinkConfig, known: Sequence[LinkConfig], now: Link, own: 
     return replace(link, addresses=ordered, dhcp4=link.dhcp4 or asks, ipv6=Ipv6.AUTO if listened else link.ipv6)
 
 
-def _ways(
-    link: LinkConfig, known: Sequence[LinkConfig], now: Sequence[Route], taken: set[Slot]
+def _kept_routes(
+    link: LinkConfig, known: Sequence[LinkConfig], now: Sequence[Route], taken: set[tuple[str, int, int]]
 ) -> Iterator[StaticRoute]:
     """The routes of its files that are on the link and in nobody's place."""
     there = {(route.dst, route.gateway, table_of(route)) for route in now}
     there -= {(route.dst, route.gateway, route.table) for route in link.routes}  # with the metric that a manager chose
     for route in (route for one in known for route in one.routes):
-        if (route.dst, route.gateway, route.table) in there and _slot(route) not in taken:
-            taken.add(_slot(route))
+        if (route.dst, route.gateway, route.table) in there and route.slot not in taken:
+            taken.add(route.slot)
             yield route
 
 
-def _slot(route: StaticRoute) -> Slot:
-    return route.dst, route.table, route.metric
-
-
-def _as_it_spoke(link: LinkConfig, known: Sequence[LinkConfig]) -> LinkConfig:
+def _with_dns_and_rank(link: LinkConfig, known: Sequence[LinkConfig]) -> LinkConfig:
     dns = link.dns or next((one.dns for one in known if one.dns), ())
     v4, v6 = link.split()
     speaks = {False: bool(v4 or link.dhcp4), True: bool(v6) or link.ipv6 in LISTENING}

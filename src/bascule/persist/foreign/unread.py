@@ -34,12 +34,12 @@ def unread(files: Files) -> tuple[Unparsed, ...]:
     for path, text in files.items():
         system = next((name for pattern, name in _SYSTEMS.items() if fnmatchcase(path, pattern)), "")
         is_script = path == "etc/rc.d/rc.inet1" and f"{path}.conf" in files
-        for number, line in _said(text) if system and not is_script else ():
+        for number, line in _significant_lines(text) if system and not is_script else ():
             left.add(path, number, line, f"of {system}, whose files are not read")
     return left.done()
 
 
-def _said(text: str) -> Iterator[tuple[int, str]]:
+def _significant_lines(text: str) -> Iterator[tuple[int, str]]:
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip() and not re.match(r"\s*(?:#|rc_\w+=|unicode=)", line):  # OpenRC has an rc.conf as well
             yield number, _KEY.sub(r"\1(not shown)", line)

@@ -229,17 +229,17 @@ def _lost(name: IfName, addresses: tuple[Address, ...], now: HostState) -> tuple
     link = now.links.get(name)
     if link is None:
         return ()
-    families = {":" in address.ip for address in link.addresses if address.dynamic and not address.is_link_local}
-    return tuple(address for address in addresses if (":" in address.ip) not in families)
+    families = {address.is_ipv6 for address in link.addresses if address.dynamic and not address.is_link_local}
+    return tuple(address for address in addresses if address.is_ipv6 not in families)
 
 
 def _bring_back(before: HostState, now: HostState, lost: Leased, elapsed_s: float) -> list[str]:
     left = {name: tuple(_aged(address, elapsed_s) for address in addresses) for name, addresses in lost.items()}
     links = {name: replace(link, addresses=(*link.addresses, *left.get(name, ()))) for name, link in now.links.items()}
-    families = {(str(name), ":" in address.ip) for name, addresses in lost.items() for address in addresses}
-    routes = [each for each in before.routes if (each.dev, ":" in each.dst) in families and each not in now.routes]
+    families = {(str(name), address.is_ipv6) for name, addresses in lost.items() for address in addresses}
+    routes = [each for each in before.routes if (each.dev, each.is_ipv6) in families and each not in now.routes]
     execute(diff(now, replace(now, links=links, routes=(*now.routes, *routes))))
-    return [_told(name, addresses) for name, addresses in left.items()]
+    return [_lease_note(name, addresses) for name, addresses in left.items()]
 
 
 def _aged(address: Address, elapsed_s: float) -> Address:
@@ -249,7 +249,7 @@ def _aged(address: Address, elapsed_s: float) -> Address:
     return replace(address, lifetime=Lifetime(valid_s=valid_s, preferred_s=preferred_s))
 
 
-def _told(name: IfName, addresses: tuple[Address, ...]) -> str:
+def _lease_note(name: IfName, addresses: tuple[Address, ...]) -> str:
     listed = " and ".join(address.ip for address in addresses)
     left_s = min(address.lifetime.valid_s or 0 for address in addresses)
     lasts = f"{listed} {'last' if len(addresses) > 1 else 'lasts'} only for the {left_s} s that are left of the lease"

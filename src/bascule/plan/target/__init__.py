@@ -134,7 +134,7 @@ def _as_shown(link: Link, before: Link | None, *, ipv6: bool) -> Link:
     One that was down shows none, whatever its cable. Where IPv6 is turned off no address of it is left.
     """
     if not ipv6:
-        link = replace(link, addresses=tuple(address for address in link.addresses if ":" not in address.ip))
+        link = replace(link, addresses=tuple(address for address in link.addresses if not address.is_ipv6))
     if before is not None and before.addresses:
         had = {address.ip for address in before.addresses}
         link = replace(link, addresses=newest_first(link.addresses, had))

@@ -89,7 +89,7 @@ def add_addresses(build: TargetBuilder, said: HostLink) -> None:
 
 def _lasting(build: TargetBuilder, said: HostLink, address: Address) -> Address:
     """An address that the file writes down has no end; one that an advertisement renews has one again soon."""
-    by_lease = said.dhcp if ":" not in address.ip else said.ipv6 not in {Ipv6.OFF, Ipv6.MANUAL}
+    by_lease = said.ipv6 not in {Ipv6.OFF, Ipv6.MANUAL} if address.is_ipv6 else said.dhcp
     if not address.dynamic or by_lease or build.host.as_found or address.ip not in map(str, said.addresses):
         return address
     return replace(address, dynamic=False, lifetime=FOREVER)
@@ -213,7 +213,7 @@ def _short(value: object) -> str:
 
 def wait_for_dhcp(build: TargetBuilder, name: IfName) -> None:
     """Say that an address is still to come, where none has."""
-    if not any(address.dynamic and ":" not in address.ip for address in build.links[name].addresses):
+    if not any(address.is_leased for address in build.links[name].addresses):
         text = "its address comes by DHCP from the host's own client; Bascule asks for none itself"
         build.note("waiting", name, text)
 
@@ -249,7 +249,7 @@ def hand_over_advertised(build: TargetBuilder, bridge: IfName, uplink: Link) -> 
     It hears the same routers, and would have the same addresses in a minute; until then the host had no IPv6.
     """
     link, there = build.links[bridge], {address.ip for address in build.links[bridge].addresses}
-    moved = tuple(a for a in uplink.addresses if a.dynamic and ":" in a.ip and a.ip not in there)
+    moved = tuple(a for a in uplink.addresses if a.dynamic and a.is_ipv6 and a.ip not in there)
     build.links[bridge] = replace(link, addresses=link.addresses + moved)
     advertised = [route for route in build.routes if route.dev == uplink.name and route.protocol == "ra"]
     rest = [route for route in build.routes if route not in advertised]
@@ -281,7 +281,7 @@ def refuse_scopes(build: TargetBuilder) -> None:
     for said in build.host.links():
         link, first = build.links.get(said.name), dict[str, Address]()
         for one in link.addresses if link is not None else ():
-            if ":" in one.ip or one.peer:
+            if one.is_ipv6 or one.peer:
                 continue
             there = first.setdefault(str(ip_interface(one.ip).network), one)
             if there.scope == one.scope:
@@ -332,7 +332,7 @@ def give_back(build: TargetBuilder) -> None:
             continue
         build.links[nic.name] = inherit(build.links[nic.name], bridge, added)
         build.routes = moved_routes(build.routes, name, nic.name)
-        if any(address.dynamic and ":" in address.ip for address in bridge.addresses):
+        if any(address.dynamic and address.is_ipv6 for address in bridge.addresses):
             hear_routers(build, nic.name)
         build.sysctls |= moved_parameters(build.observed, name, nic.name, build.observed.sysctls)
         build.moved[name] = nic.name

@@ -45,7 +45,7 @@ def lay_bond(build: TargetBuilder, bond: DeclaredBond) -> None:
     made = before or Link(name=bond.name, options=options, mac=first.mac, alias=build.mark)
     build.links[bond.name] = replace(
         made,
-        options=replace(options, mode=bond.mode, **_said(bond)),
+        options=replace(options, mode=bond.mode, **_declared_options(bond)),
         up=True,
         mac=bond.mac or made.mac,
         mtu=bond.mtu or (before or first).mtu,
@@ -57,7 +57,7 @@ def lay_bond(build: TargetBuilder, bond: DeclaredBond) -> None:
         build.enslave(nic, bond.name, None)
 
 
-def _said(bond: DeclaredBond) -> dict[str, Any]:
+def _declared_options(bond: DeclaredBond) -> dict[str, Any]:
     """The options that the file says, by the kernel's names; members are watched by their carrier or by ARP."""
     said = {name: getattr(bond, key) for key, name in BOND_KEYS.items()}
     by_arp = {"miimon": 0} if bond.arp_interval else {"arp_interval": 0} if bond.miimon else {}

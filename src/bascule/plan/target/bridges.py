@@ -94,7 +94,7 @@ def _bridge_link(
     )
     if not bridge.by_kernel:
         options = switch_options(replace(options, mcast_snooping=known.mcast_snooping), bridge)
-    options = replace(options, **_said(bridge))
+    options = replace(options, **_declared_options(bridge))
     _note_hidden(build, bridge, before)
     new = before or Link(name=bridge.name, options=options, alias=build.mark)
     _note_unkept(build, bridge, options)
@@ -115,12 +115,12 @@ def _note_unkept(build: TargetBuilder, bridge: DeclaredBridge, options: Bridge) 
 def _note_hidden(build: TargetBuilder, bridge: DeclaredBridge, before: Link | None) -> None:
     """Say that the times of the file's spanning tree cannot be compared: the kernel shows those of its root."""
     hides = before is not None and isinstance(before.options, Bridge) and before.options.forward_delay is None
-    if hides and {"forward_delay", "hello_time", "max_age"} & _said(bridge).keys():
+    if hides and {"forward_delay", "hello_time", "max_age"} & _declared_options(bridge).keys():
         text = "another bridge is the root of its spanning tree, and the kernel shows that one's times: whether its "
         build.note("warning", bridge.name, f"{text}own are as the file says cannot be seen, and they are not changed")
 
 
-def _said(bridge: DeclaredBridge) -> dict[str, int]:
+def _declared_options(bridge: DeclaredBridge) -> dict[str, int]:
     """The options that the file says, by the kernel's names; who asks for multicast must listen to the answers."""
     said = {
         "priority": bridge.priority,

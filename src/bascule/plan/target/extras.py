@@ -68,7 +68,7 @@ def _addresses(build: TargetBuilder, said: HostLink) -> Iterator[str]:
     declared = {str(ip) for ip in said.addresses}
     there = {address.ip for address in build.observed.links[said.name].addresses}
     for address in build.links[said.name].addresses:
-        leased = address.dynamic and ":" not in address.ip and not said.dhcp
+        leased = address.is_leased and not said.dhcp
         passing = address.is_link_local or address.lifetime.kept_by
         if address.ip in there - declared and not passing and (leased or not address.dynamic):
             yield f"{address.ip}{' (a lease)' if leased else ''}"

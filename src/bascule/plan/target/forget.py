@@ -155,10 +155,10 @@ def _move_routes(build: TargetBuilder, before: Link, after: Link, to: set[IfName
         router = ip_address(route.gateway) if route.dev == after.name and route.gateway else None
         is_far = router is not None and any(router in net for net in gone) and not any(router in net for net in left)
         (go if is_far else stay).append(route)
-    had = {(route.dst, route.table, route.metric) for route in stay}
+    had = {route.slot for route in stay}
     for route in go:
         home = next((name for net, name in homes.items() if ip_address(route.gateway) in net), None)
-        if home is not None and (route.dst, route.table, route.metric) not in had:
+        if home is not None and route.slot not in had:
             stay.append(replace(route, dev=home))
     build.routes = stay
 

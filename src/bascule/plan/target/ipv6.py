@@ -71,7 +71,7 @@ def _forget(build: TargetBuilder, name: IfName, *, learnt: bool) -> None:
     """The link's IPv6 addresses go with their routes: all of them, or those that were ``learnt``."""
 
     def goes(address: Address) -> bool:
-        return ":" in address.ip and (not learnt or (address.dynamic and not address.is_link_local))
+        return address.is_ipv6 and (not learnt or (address.dynamic and not address.is_link_local))
 
     build.set(name, addresses=tuple(a for a in build.links[name].addresses if not goes(a)))
     build.routes = [r for r in build.routes if r.dev != name or not r.is_ipv6 or (learnt and r.protocol != "ra")]
@@ -113,7 +113,7 @@ def drop_unused(build: TargetBuilder, said: HostLink) -> None:
     mine = {(str(route.to), str(route.via or "")) for route in said.routes}
     mine |= {(DEFAULT_DST[gateway.version], str(gateway)) for gateway in said.gateways}
     here = build.links[said.name].addresses
-    is_leased = said.dhcp or any(address.dynamic and ":" not in address.ip for address in here)
+    is_leased = said.dhcp or any(address.is_leased for address in here)
     stay = []
     for route in build.routes:
         if _is_unused(route, said, is_leased=is_leased) and (route.dst, route.gateway) not in mine:

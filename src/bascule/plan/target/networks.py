@@ -163,7 +163,7 @@ def _forwarding(
 def _advertised(observed: HostState) -> set[str]:
     """Links that took a route or an address from a router."""
     found = {route.dev for route in observed.routes if route.protocol == "ra"}
-    return found | {x.name for x in observed.links.values() if any(a.dynamic and ":" in a.ip for a in x.addresses)}
+    return found | {x.name for x in observed.links.values() if any(a.dynamic and a.is_ipv6 for a in x.addresses)}
 
 
 def _between(host: Host, links: Mapping[IfName, Link]) -> Iterator[Note]:

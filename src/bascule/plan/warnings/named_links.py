@@ -213,7 +213,7 @@ def _lost(move: AddressMove, uses: LinkUses, wanted: HostState) -> Iterator[Note
     told = (one for one in uses.listeners if one.port and not (one.link or one.peer))
     ports |= {(one.protocol, one.port): one.program for one in told}
     later = replace(uses.network, state=wanted)  # rules may ask by which link the way back leads
-    versions = {6 if ":" in address.ip else 4 for address in move.addresses}
+    versions = {6 if address.is_ipv6 else 4 for address in move.addresses}
     lost: dict[str, list[str]] = {}
     for (protocol, port), program in sorted(ports.items()):
         for version in sorted(versions):

@@ -108,7 +108,7 @@ class _Merge(Struct, kw_only=True):
                 yield name, self._link(old, seen)
             elif old is not None:
                 if self._is_ours_to_restore(old):
-                    back = (*self._gone(name, old.addresses, self.now_ips), *self._came_meanwhile(old))
+                    back = (*self._with_time_left(name, old.addresses, self.now_ips), *self._came_meanwhile(old))
                     yield name, replace(old, addresses=newest_first(back, {a.ip for a in old.addresses}))
                 else:
                     self.kept.append(f"{name} is gone")
@@ -153,7 +153,7 @@ class _Merge(Struct, kw_only=True):
         """IPv6 addresses that a router's advertisements gave to a link of ours since it took another one's place."""
         for address in _addresses_of(self.now, IfName(name)):
             own = address.is_link_local or "temporary" in address.flags
-            if address.dynamic and ":" in address.ip and address.ip not in self.had and not own:
+            if address.dynamic and address.is_ipv6 and address.ip not in self.had and not own:
                 yield address
 
     def _is_ours_to_restore(self, link: Link) -> bool:
@@ -241,7 +241,9 @@ class _Merge(Struct, kw_only=True):
                     continue  # whoever keeps it gives it back, unless another machine has it by now
                 if address.ip not in after or crashed or address.is_link_local:
                     away = self.now_ips if away is None else away
-                    yield from self._gone(old.name, (address,), away)  # in its place: the first of a subnet speaks
+                    yield from self._with_time_left(
+                        old.name, (address,), away
+                    )  # in its place: the first of a subnet speaks
                 elif not address.dynamic:
                     self.kept.append(f"{old.name}: {address.ip} is gone")
             elif now[address.ip] == address or (after.get(address.ip) == address and not crashed):
@@ -264,7 +266,7 @@ class _Merge(Struct, kw_only=True):
             if not address.is_link_local:
                 self.kept.append(f"{old.name}: {ip} is new")
 
-    def _gone(self, name: str, lost: Iterable[Address], now: Mapping[str, Address]) -> Iterator[Address]:
+    def _with_time_left(self, name: str, lost: Iterable[Address], now: Mapping[str, Address]) -> Iterator[Address]:
         """Addresses to put back, with the time that their leases have left."""
         for address in lost:
             aged = self._aged(address, now)
@@ -373,7 +375,7 @@ class _Merge(Struct, kw_only=True):
         found = merge_mapping(stood[0], stood[1], stood[2], after, kept=self.kept)
         for link in links.values():  # a manager that our file told of no IPv6 address there has turned it off
             key = conf(6, link.name, "disable_ipv6")
-            if any(":" in address.ip for address in link.addresses) and self.before.sysctls.get(key) == "0":
+            if any(address.is_ipv6 for address in link.addresses) and self.before.sysctls.get(key) == "0":
                 self.kept = [words for words in self.kept if found.get(key) != "1" or not words.startswith(key)]
                 found[key] = "0"
         there = {*links, "all", "default", ""}

@@ -154,9 +154,9 @@ def with_dhcp(xml: str, one: ResolvedNetwork) -> str:
         if (own := read.interface(element)) not in one.addresses:
             continue
         declared = _ip(one, own)
-        missing = {_said(each): each for each in _entries(declared)}
+        missing = {_parsed_entry(each): each for each in _entries(declared)}
         for old in _entries(element):
-            if missing.pop(_said(old), None) is None and (old.tag == "range" or _takes_one(old, declared)):
+            if missing.pop(_parsed_entry(old), None) is None and (old.tag == "range" or _takes_one(old, declared)):
                 _dhcp(root, index).remove(old)
                 changed = True
         for new in missing.values():
@@ -170,7 +170,7 @@ def _entries(ip: Element) -> list[Element]:
     return [*ip.iterfind("dhcp/range"), *(host for host in ip.iterfind("dhcp/host") if host.get("ip"))]
 
 
-def _said(entry: Element) -> object:
+def _parsed_entry(entry: Element) -> object:
     return read.dhcp_range(entry) if entry.tag == "range" else read.reservation(entry)
 
 

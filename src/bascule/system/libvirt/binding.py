@@ -54,7 +54,7 @@ def is_here() -> bool:
 
 
 @contextlib.contextmanager
-def _words(doing: str) -> Iterator[None]:
+def _as_errors_of(doing: str) -> Iterator[None]:
     try:
         yield
     except _module().libvirtError as error:
@@ -67,13 +67,13 @@ class Binding:
     def __init__(self, uri: str) -> None:
         self.uri = uri
         self._lv = _module()
-        with _words(f"connecting to {uri}"):
+        with _as_errors_of(f"connecting to {uri}"):
             self._conn = self._lv.open(uri)
 
     def domains(self) -> tuple[DomainText, ...]:
         """All domains; one that vanishes meanwhile is left out."""
         found = []
-        with _words("listing domains"):
+        with _as_errors_of("listing domains"):
             for domain in self._conn.listAllDomains():
                 try:
                     found.append(self._domain_text(domain))
@@ -84,7 +84,7 @@ class Binding:
 
     def domain(self, name: str) -> DomainText:
         """One domain."""
-        with _words(f"looking for domain '{name}'"):
+        with _as_errors_of(f"looking for domain '{name}'"):
             return self._domain_text(self._domain(name))
 
     def _domain(self, name: str) -> Any:
@@ -107,7 +107,7 @@ class Binding:
     def networks(self) -> tuple[NetworkText, ...]:
         """All networks; one that vanishes meanwhile is left out."""
         found = []
-        with _words("listing networks"):
+        with _as_errors_of("listing networks"):
             for network in self._conn.listAllNetworks():
                 try:
                     found.append(self._network_text(network))
@@ -136,22 +136,22 @@ class Binding:
 
     def define_domain(self, xml: str) -> None:
         """Checked against libvirt's schema, too."""
-        with _words("defining a domain"):
+        with _as_errors_of("defining a domain"):
             self._conn.defineXMLFlags(xml, self._lv.VIR_DOMAIN_DEFINE_VALIDATE)
 
     def undefine_domain(self, name: str) -> None:
         """Its disks stay where they are."""
-        with _words(f"undefining '{name}'"):
+        with _as_errors_of(f"undefining '{name}'"):
             self._domain(name).undefine()
 
     def start_domain(self, name: str) -> None:
         """Start it."""
-        with _words(f"starting '{name}'"):
+        with _as_errors_of(f"starting '{name}'"):
             self._domain(name).create()
 
     def stop_domain(self, name: str) -> None:
         """Pull the plug."""
-        with _words(f"stopping '{name}'"):
+        with _as_errors_of(f"stopping '{name}'"):
             self._domain(name).destroy()
 
     def shutdown_domain(self, name: str, mode: str) -> None:
@@ -160,7 +160,7 @@ class Binding:
             "acpi": self._lv.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN,
             "agent": self._lv.VIR_DOMAIN_SHUTDOWN_GUEST_AGENT,
         }
-        with _words(f"shutting down '{name}'"):
+        with _as_errors_of(f"shutting down '{name}'"):
             if mode:
                 self._domain(name).shutdownFlags(flags[mode])
             else:
@@ -168,7 +168,7 @@ class Binding:
 
     def set_domain_autostart(self, name: str, *, on: bool) -> None:
         """Whether it starts with the host."""
-        with _words(f"autostart of '{name}'"):
+        with _as_errors_of(f"autostart of '{name}'"):
             self._domain(name).setAutostart(int(on))
 
     def _affect(self, *, live: bool) -> int:
@@ -177,46 +177,46 @@ class Binding:
 
     def attach_device(self, name: str, xml: str, *, live: bool) -> None:
         """Add a device."""
-        with _words(f"attaching a device to '{name}'"):
+        with _as_errors_of(f"attaching a device to '{name}'"):
             self._domain(name).attachDeviceFlags(xml, self._affect(live=live))
 
     def update_device(self, name: str, xml: str, *, live: bool) -> None:
         """Change a device."""
-        with _words(f"changing a device of '{name}'"):
+        with _as_errors_of(f"changing a device of '{name}'"):
             self._domain(name).updateDeviceFlags(xml, self._affect(live=live))
 
     def detach_device(self, name: str, xml: str, *, live: bool) -> None:
         """Remove a device."""
-        with _words(f"detaching a device from '{name}'"):
+        with _as_errors_of(f"detaching a device from '{name}'"):
             self._domain(name).detachDeviceFlags(xml, self._affect(live=live))
 
     def define_network(self, xml: str) -> None:
         """Write a definition."""
-        with _words("defining a network"):
+        with _as_errors_of("defining a network"):
             self._conn.networkDefineXML(xml)
 
     def undefine_network(self, name: str) -> None:
         """Take a definition away."""
-        with _words(f"undefining network '{name}'"):
+        with _as_errors_of(f"undefining network '{name}'"):
             self._conn.networkLookupByName(name).undefine()
 
     def start_network(self, name: str) -> None:
         """Start it."""
-        with _words(f"starting network '{name}'"):
+        with _as_errors_of(f"starting network '{name}'"):
             network = self._conn.networkLookupByName(name)
             if not network.isActive():
                 network.create()
 
     def set_autostart(self, network: str, *, on: bool) -> None:
         """Whether it starts with the host."""
-        with _words(f"autostart of network '{network}'"):
+        with _as_errors_of(f"autostart of network '{network}'"):
             there = self._conn.networkLookupByName(network)
             if on != bool(there.autostart()):
                 there.setAutostart(int(on))
 
     def stop_network(self, name: str) -> None:
         """Stop it."""
-        with _words(f"stopping network '{name}'"):
+        with _as_errors_of(f"stopping network '{name}'"):
             self._conn.networkLookupByName(name).destroy()
 
     def update_network(
@@ -227,12 +227,12 @@ class Binding:
         flags = lv.VIR_NETWORK_UPDATE_AFFECT_CONFIG | (lv.VIR_NETWORK_UPDATE_AFFECT_LIVE if live else 0)
         verb = getattr(lv, "VIR_NETWORK_UPDATE_COMMAND_" + command.upper().replace("-", "_"))
         part = getattr(lv, "VIR_NETWORK_SECTION_" + section.upper().replace("-", "_"))
-        with _words(f"changing {section} of network '{name}'"):
+        with _as_errors_of(f"changing {section} of network '{name}'"):
             self._conn.networkLookupByName(name).update(verb, part, parent, xml, flags)
 
     def leases(self, network: str) -> tuple[LeaseText, ...]:
         """The leases of a network."""
-        with _words(f"reading the leases of '{network}'"):
+        with _as_errors_of(f"reading the leases of '{network}'"):
             try:
                 rows = self._conn.networkLookupByName(network).DHCPLeases()
             except self._lv.libvirtError as error:
@@ -259,7 +259,7 @@ class Binding:
 
     def ask_agent(self, name: str, message: str, *, timeout_s: int) -> str:
         """Its agent's word."""
-        with _words(f"asking the agent of '{name}'"):
+        with _as_errors_of(f"asking the agent of '{name}'"):
             return str(_imported("libvirt_qemu").qemuAgentCommand(self._domain(name), message, timeout_s, 0))
 
     def close(self) -> None:

@@ -81,12 +81,12 @@ def networkd_has(link: str) -> bool:
 
 def networkd_file(link: str) -> str:
     """The file by which networkd configures a link; "" where it leaves it alone (networkd-link.c, link_save)."""
-    return _said(NETWORKD_LINKS, link, r"NETWORK_FILE=(.+)")
+    return _in_state_file(NETWORKD_LINKS, link, r"NETWORK_FILE=(.+)")
 
 
 def networkd_ponders(link: str) -> bool:
     """Whether networkd has not decided yet by which file it configures the link, or whether by any."""
-    return _said(NETWORKD_LINKS, link, r"ADMIN_STATE=(.+)") in {"pending", "initialized"}
+    return _in_state_file(NETWORKD_LINKS, link, r"ADMIN_STATE=(.+)") in {"pending", "initialized"}
 
 
 def networkd_dhcp(link: str) -> tuple[str, str]:
@@ -97,12 +97,12 @@ def networkd_dhcp(link: str) -> tuple[str, str]:
     """
     if not is_machines_own():
         return "", ""
-    return _said(NETWORKD_LEASES, link, r"CLIENTID=([0-9a-f]+)"), _said(
+    return _in_state_file(NETWORKD_LEASES, link, r"CLIENTID=([0-9a-f]+)"), _in_state_file(
         NETWORKD_LINKS, link, r"DHCP6_CLIENT_IAID=0x([0-9a-f]{1,8})"
     )
 
 
-def _said(folder: Path, link: str, line: str) -> str:
+def _in_state_file(folder: Path, link: str, line: str) -> str:
     try:
         text = (folder / str(socket.if_nametoindex(link))).read_text(errors="replace")
     except OSError:

@@ -34,10 +34,10 @@ def fixed_neighbours(namespace: Namespace | None = None) -> tuple[Neighbour, ...
         namespace.entered() if namespace else contextlib.nullcontext(),
         socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE) as door,
     ):
-        return tuple(one for proxy in (False, True) for one in _asked(door, proxy=proxy))
+        return tuple(one for proxy in (False, True) for one in _dump(door, proxy=proxy))
 
 
-def _asked(door: socket.socket, *, proxy: bool) -> Iterator[Neighbour]:
+def _dump(door: socket.socket, *, proxy: bool) -> Iterator[Neighbour]:
     words = NDMSG.pack(socket.AF_UNSPEC, 0, 0, NTF_PROXY if proxy else 0, 0)
     door.send(HEADER.pack(HEADER.size + len(words), RTM_GETNEIGH, REQUEST_DUMP, 1, 0) + words)
     for family, index, state, flags, attributes in _answers(door):

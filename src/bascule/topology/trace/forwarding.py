@@ -130,7 +130,7 @@ class HostRouting:
             self.passage.unsure.append(f"the way back to {text_of(4, source)}: {_awaited_words(awaited)}")
             return None
         found = self.network.link(link)
-        has_address = found is not None and any(":" not in one.ip for one in found.addresses)
+        has_address = found is not None and any(not one.is_ipv6 for one in found.addresses)
         good = back.kind == "unicast" and (link in {back.link, *back.more})
         if not good and back.kind == "unicast" and strength == 2 and has_address:
             good = True
@@ -202,5 +202,5 @@ def asks_as(passage: PacketPath, version: int, link: str) -> int:
     if version == 4 or link in network.own_addresses.get((6, source), ()):
         return source if (version, source) in network.own_addresses else passage.network.address_of(version, link)
     found = network.link(link)
-    local = (one.ip for one in found.addresses if one.is_link_local and ":" in one.ip) if found is not None else ()
+    local = (one.ip for one in found.addresses if one.is_link_local) if found is not None else ()
     return next((address(one.partition("/")[0]) for one in local), 0)

@@ -114,7 +114,7 @@ def own_links(site: Site, host: Host, state: HostState, known: tuple[IpInterface
 
 
 def _host_addresses(link: Link) -> tuple[IPv4Address, ...]:
-    return tuple(IPv4Address(a.local) for a in link.addresses if ":" not in a.ip)
+    return tuple(IPv4Address(a.local) for a in link.addresses if not a.is_ipv6)
 
 
 def _is_blocked(port: Link) -> bool:

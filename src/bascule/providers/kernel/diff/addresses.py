@@ -43,14 +43,14 @@ def address_steps(
         action = f"remove address {gone}, then set {stay} anew" if gone else f"addresses {stay} in order"
         yield step(fresh, new.name, action, *commands, risk=Risk.CHANGES, about="addresses")
     for address in _first_first(new.addresses):
-        raised = new.up and not old.up and ":" in address.ip and not address.is_link_local
+        raised = new.up and not old.up and address.is_ipv6 and not address.is_link_local
         if (address in kept and not raised and address.ip not in ahead) or address.ip in again:
             continue  # of a link that was down, the kernel knows no route to a leased address's prefix
         commands = [ip(*_address_words(new.name, address))]
         goes = longer.get(address.ip) or (address if address.ip in ahead else None)
         is_ours = address.ip in elsewhere or goes is not None
         is_new = address.ip not in had or goes is not None
-        if ":" in address.ip and is_new and is_ours and "nodad" not in address.flags:
+        if address.is_ipv6 and is_new and is_ours and "nodad" not in address.flags:
             at_once = replace(address, flags=(*address.flags, "nodad"))
             commands.insert(0, ip(*_address_words(new.name, at_once)))
         if _gets_an_end(old, address):
@@ -61,7 +61,7 @@ def address_steps(
         action = f"address {address.ip}{how or _no_longer_ends(old, address)}"
         risk = Risk.CHANGES if goes is not None else Risk.ADDITION
         yield step(fresh, new.name, action, *commands, risk=risk, about="addresses")
-    if old.facts.temporaries and not any(":" in a.ip and not a.is_link_local for a in new.addresses):
+    if old.facts.temporaries and not any(a.is_ipv6 and not a.is_link_local for a in new.addresses):
         words = ("address", "flush", "dev", new.name, "temporary")  # they change by the hour: whichever there are then
         yield step(stale, new.name, "remove its temporary addresses", Command("ip -6", words), about="addresses")
     for address in _last_first(old.addresses):
@@ -96,8 +96,8 @@ def _first_first(addresses: Sequence[Address]) -> list[Address]:
     The kernel lists an IPv6 address before those that were there, and takes the first that is as good as any other
     (RFC 6724 leaves it to the host).
     """
-    six = [one for one in addresses if ":" in one.ip]
-    return [*(one for one in addresses if ":" not in one.ip), *reversed(six)]
+    six = [one for one in addresses if one.is_ipv6]
+    return [*(one for one in addresses if not one.is_ipv6), *reversed(six)]
 
 
 def _last_first(addresses: Sequence[Address]) -> list[Address]:
@@ -105,7 +105,7 @@ def _last_first(addresses: Sequence[Address]) -> list[Address]:
 
     Of IPv6 it leaves the route to a prefix behind while an address without one (noprefixroute) is in it.
     """
-    bare = [one for one in addresses if ":" in one.ip and "noprefixroute" in one.flags]
+    bare = [one for one in addresses if one.is_ipv6 and "noprefixroute" in one.flags]
     return [*bare, *(one for one in reversed(addresses) if one not in bare)]
 
 
@@ -117,21 +117,21 @@ def _no_longer_ends(old: Link, address: Address) -> str:
 def _gets_an_end(old: Link, address: Address) -> bool:
     """Whether an IPv6 address of the link that was to stay for ever gets a lifetime."""
     forever = any(one.ip == address.ip and one.lifetime.valid_s is None for one in old.addresses)
-    return ":" in address.ip and forever and address.lifetime.valid_s is not None
+    return address.is_ipv6 and forever and address.lifetime.valid_s is not None
 
 
 def _other_lengths(old: Link, new: Link) -> dict[str, Address]:
     """IPv6 addresses that get another prefix length, with what they are now: the kernel has each address once."""
     ips = {address.ip for address in new.addresses}
-    gone = {a.local: a for a in old.addresses if ":" in a.ip and a.ip not in ips}
+    gone = {a.local: a for a in old.addresses if a.is_ipv6 and a.ip not in ips}
     had = {address.ip for address in old.addresses}
     return {ip: gone[ip.partition("/")[0]] for ip in ips - had if ip.partition("/")[0] in gone}
 
 
 def _stale_prefixes(old: Link, new: Link) -> list[tuple[str, ...]]:
     """The prefixes of leased IPv6 addresses that go; an empty one stands for all of a link that falls silent."""
-    left = {str(ip_interface(a.ip).network) for a in new.addresses if ":" in a.ip}
-    gone = {str(ip_interface(a.ip).network) for a in old.addresses if a.dynamic and ":" in a.ip} - left
+    left = {str(ip_interface(a.ip).network) for a in new.addresses if a.is_ipv6}
+    gone = {str(ip_interface(a.ip).network) for a in old.addresses if a.dynamic and a.is_ipv6} - left
     return [()] if gone and not left else [(prefix,) for prefix in sorted(gone)]
 
 
@@ -154,7 +154,7 @@ def _prefix_metrics(link: Link) -> dict[str, set[int]]:
     """The metrics of the routes that addresses make to their IPv6 prefixes, 0 of those that make none."""
     found: dict[str, set[int]] = {}
     for one in link.addresses:
-        if ":" in one.ip and not one.is_link_local and not one.peer:
+        if one.is_ipv6 and not one.is_link_local and not one.peer:
             metric = 0 if "noprefixroute" in one.flags else one.metric or DEFAULT_METRIC
             found.setdefault(str(ip_interface(one.ip).network), set()).add(metric)
     return found
@@ -203,7 +203,7 @@ def _subnets(link: Link) -> dict[_Subnet, list[str]]:
     """The IPv4 addresses of each subnet, in order."""
     found: dict[_Subnet, list[str]] = {}
     for address in link.addresses:
-        if ":" not in address.ip and not address.peer:
+        if not address.is_ipv6 and not address.peer:
             found.setdefault((address.scope, str(ip_interface(address.ip).network)), []).append(address.ip)
     return found
 

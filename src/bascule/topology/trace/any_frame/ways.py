@@ -280,7 +280,7 @@ def routes_over(state: HostState, family: str, link: str = "") -> str:
     links = [one for one in state.links.values() if not link or one.name == link]
     if any(route.is_default for route in mine):
         return "all"
-    return "some" if mine or any((":" in a.ip) == is_ipv6 for one in links for a in one.addresses) else "none"
+    return "some" if mine or any(a.is_ipv6 == is_ipv6 for one in links for a in one.addresses) else "none"
 
 
 def _back(state: HostState, subnet: IpNetwork, link: str) -> str:

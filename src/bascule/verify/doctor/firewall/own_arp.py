@@ -20,7 +20,7 @@ def look(facts: DoctorFacts) -> Iterator[Finding]:
     if not any(facts.network.rules.at("arp", hook) for hook in HOOKS):
         return
     for name, link in facts.state.links.items():
-        near = [ip_interface(address.ip).network for address in link.addresses if ":" not in address.ip]
+        near = [ip_interface(address.ip).network for address in link.addresses if not address.is_ipv6]
         others = dict.fromkeys(one for one in _neighbours(facts) if any(one in net for net in near))
         lost: dict[RuleVerdict, dict[str, None]] = {}
         for other in others:
