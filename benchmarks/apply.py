@@ -104,8 +104,8 @@ def told(apply: Usage, floor: Usage, idle: Usage, undo: Usage, unmade: Usage, ba
     taps = f"{BRIDGES} bridges, {BRIDGES * 5:,} taps"
     started = bare.wall_s.median
     allowed = 2 * (floor.wall_s.median + started)
-    note = f"1.5 interpreters: {bare.wall_s} s"
-    name = f"apply {taps} by 2 × (the bare batch + 1.5 interpreters with the same imports)"
+    note = f"the interpreter: {bare.wall_s} s"
+    name = f"apply {taps} by 2 × (the bare batch + the interpreter with the same imports)"
     return [
         Row(name, apply, floor, apply.wall_s.median / allowed, "×", 1.0, note=note),
         nothing_to_do(f"{BRIDGES} bridges", idle, bare, read, 2.0),
@@ -126,7 +126,7 @@ def nothing_to_do(what: str, idle: Usage, bare: Usage, read: Usage, limit: float
     """A plan by its floor: the interpreter with the same imports, and the programs that read the kernel."""
     floor = bare.wall_s.median + read.wall_s.median
     return Row(
-        f"a plan with nothing to do, {what}, by 1.5 interpreters with the same imports and the bare readers",
+        f"a plan with nothing to do, {what}, by the interpreter with the same imports and the bare readers",
         idle,
         f"{bare.wall_s} s + {read.wall_s} s",
         idle.wall_s.median / floor,

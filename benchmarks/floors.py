@@ -1,10 +1,6 @@
 """What no program of this kind can be faster than, measured in the same run: machines differ, ratios hardly do.
 
-For a verb that is the interpreter with the same third-party imports, and the programs that read the kernel, bare. Of a
-verb that reads a site file it counts one and a half times: until the file's models were read by a reader of our own
-(docs/explanation/decisions/0019-the-models-of-a-site-file.md) pydantic was among those imports, and that floor was 2.4
-times as long (0.140 and 0.057 s of CPU, in turn). So each promise allows fewer seconds than it did, though not as many
-fewer as the floor lost: a verb shall not break its promise by becoming faster.
+For a verb that is the interpreter with the same third-party imports, and the programs that read the kernel, bare.
 """
 
 from __future__ import annotations
@@ -14,8 +10,6 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-
-from msgspec.structs import replace
 
 from bascule.system.net.netns import Namespace
 from benchmarks.makers import BASCULE
@@ -42,9 +36,6 @@ for name in sys.argv[1:]:
 """
 
 
-SITE_FILE, COUNTED = "yaml", 1.5  # what a verb imports that reads one, and how often its interpreter counts
-
-
 class Interpreter:
     """``python -c`` with the third-party modules that a verb loads, and nothing of ours."""
 
@@ -53,14 +44,11 @@ class Interpreter:
         argv = (sys.executable, "-X", "importtime", *BASCULE[1:], *words)
         with namespace.entered() if namespace else nullcontext():
             told = subprocess.run(argv, capture_output=True, text=True, env=env, check=False).stderr
-        modules = third_party(IMPORTED.findall(told))
-        self.argv = (sys.executable, "-c", LOADER, *modules)
-        self.counted = COUNTED if SITE_FILE in modules else 1.0
+        self.argv = (sys.executable, "-c", LOADER, *third_party(IMPORTED.findall(told)))
 
     def __call__(self) -> Run:
         """Start, import, end."""
-        run = process(self.argv)
-        return replace(run, wall_s=run.wall_s * self.counted, cpu_s=run.cpu_s * self.counted)
+        return process(self.argv)
 
 
 def third_party(modules: Sequence[str]) -> list[str]:

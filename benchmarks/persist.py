@@ -105,7 +105,7 @@ def small_ones(*, quick: bool) -> Row:
         bare.append(sum(start.cpu_s for _, start in pairs))
     ours, theirs = Figures.of(taken), Figures.of(bare)
     return Row(
-        f"small configurations imported, {len(cases)} in turn, by 1.5 interpreters with the same imports for each",
+        f"small configurations imported, {len(cases)} in turn, by as many interpreters with the same imports",
         f"{ours} s of CPU",
         f"{theirs} s of CPU",
         ours.median / theirs.median,
@@ -165,7 +165,7 @@ def imported(config: NetworkConfig, runs: int) -> Row:
     slowest = max((name for name in found if name in OF_INI), key=ratio)
     worst, bare, read_s = found[slowest]
     return Row(
-        "import of that host from its files, CPU, by 1.5 interpreters with the same imports and configparser",
+        "import of that host from its files, CPU, by the interpreter with the same imports and configparser",
         worst,
         f"{bare.cpu_s} s + {read_s:.3f} s of CPU",
         ratio(slowest),

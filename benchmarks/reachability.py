@@ -92,6 +92,6 @@ def run(*, quick: bool) -> list[Row]:
             Row(f"all pairs of {head}", f"{sweep} s of CPU", f"{most} ms", sweep.median * 1000, "ms", most),
         ]
     ours, floor, wall, cpu = sandboxed(command, 200, 300, runs)
-    head = "bascule why on 300 rules, by its readers and 1.5 of its interpreter"
+    head = "bascule why on 300 rules, by its readers and its interpreter"
     rows += [Row(head, ours, floor, wall, "×", 2), Row(f"{head}, in CPU", ours, floor, cpu, "×", 2)]
     return rows

@@ -15,6 +15,6 @@ def run(*, quick: bool) -> list[Row]:
     argv = (*BASCULE, "rehearse", str(SITE))
     floor = Interpreter("rehearse", str(SITE))
     whole, bare = in_turn(lambda: process(argv), floor, 3 if quick else 10)
-    what = "rehearse examples/production.yaml, whole, by 1.5 interpreters with the same imports"
+    what = "rehearse examples/production.yaml, whole, by the interpreter with the same imports"
     note = "to see that nobody answers takes a wait"
     return [Row(what, whole, bare, ratio(whole, bare), "×", 10.0, note=note)]

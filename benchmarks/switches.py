@@ -69,7 +69,7 @@ def many(rounds: int) -> list[Row]:
     mine, floor, plan, begun = map(Usage.of, (apply, bare, idle, started))
     allowed = 2 * floor.wall_s.median + begun.wall_s.median
     what = f"{SWITCHES} switches × {PORTS + 1} ports"
-    name = f"apply {what} by 2 × one bare ovs-vsctl + 1.5 interpreters with the same imports"
+    name = f"apply {what} by 2 × one bare ovs-vsctl + the interpreter with the same imports"
     told = f"{floor.wall_s} s + {begun.wall_s} s"
     return [
         Row(name, mine, told, mine.wall_s.median / allowed, "×", 1.0),
