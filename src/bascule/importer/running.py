@@ -172,7 +172,7 @@ def _of_others(
 def _other_ways_out(links: Mapping[IfName, LinkConfig], state: HostState) -> Iterator[str]:
     """Bridges of which the site file says that they have no uplink, though a tunnel or the like leads out of them."""
     for name, link in links.items():
-        ports = [port for port in state.links.values() if port.master == name]
+        ports = state.ports(name)
         out = [port.name for port in ports if isinstance(port.options, Other) and not FOREIGN.fullmatch(port.name)]
         if link.is_bridge and out and not any(port.name in links for port in ports):
             yield f"{name}: 'uplink: none' is not the whole truth: {', '.join(out)} leads out of it, and has no key"

@@ -361,9 +361,9 @@ class _Host:
 def is_below(wiring: DocumentWiring, host: str, link: str, what: str, path: Path) -> bool:
     """Whether a link that a bridge names can be under it; a problem is noted if it is none of the host's."""
     entry, tables = wiring.document.hosts[host], ("nics", "bonds", "vlans")
-    known = [name for table in tables for name in getattr(entry, table)]
-    if link in known or any(wiring.found.is_broken(("hosts", host, table, link)) for table in tables):
+    if any(link in getattr(entry, table) or wiring.found.is_broken(("hosts", host, table, link)) for table in tables):
         return True
+    known = [name for table in tables for name in getattr(entry, table)]
     role = what.partition(" ")[0]
     hint = suggest(link, known, kind="NIC, bond or VLAN link")
     base, dot, tag = link.rpartition(".")
