@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from ipaddress import ip_network
 
 from msgspec import Struct
@@ -41,16 +42,15 @@ def check_addresses(wiring: DocumentWiring) -> None:
         if speaker.kind == "machines":
             _routes(wiring, speaker)
     for name, host in wiring.document.hosts.items():
-        taken = _places(name, host)
         for index, route in enumerate(host.routes):
-            where: Path = ("hosts", name, "routes", index)
-            _whole_route(wiring, host, route, where)
-            place = route.to, route.table or MAIN_TABLE, route.metric or 0
-            if place in taken:
-                text = f"host '{name}' has two routes to {route.to} of one rank in one table, and the kernel keeps one"
-                also = [("the first", taken[place])]
+            _whole_route(wiring, host, route, ("hosts", name, "routes", index))
+        taken: dict[tuple[IpNetwork, int, int], Path] = {}
+        for place, where in _ranked_routes(name, host):
+            first = taken.setdefault(place, where)
+            if first != where and {first[-2], where[-2]} != {"gateway"}:  # for two gateways there is a code of its own
+                text = f"host '{name}' has two routes to {place[0]} of one rank in one table, and the kernel keeps one"
+                also = [("the first", first)]
                 wiring.found.add("ROUTE", text, where, hint="give each its own 'metric', or remove one", also=also)
-            taken.setdefault(place, where)
 
 
 def _in_subnet(
@@ -242,28 +242,45 @@ def _host_routes(wiring: DocumentWiring, speaker: SpeakerNic, link: d.HostLink) 
     for index, route in enumerate(link.routes):
         where = (*speaker.path, "routes", index)
         for key, address in (("via", route.via), ("src", route.src)):
-            if address is not None and address.version != route.to.version:
-                text = f"route to {route.to} of {speaker.label} has '{key}: {address}', of another address family"
-                wiring.found.add("ROUTE", text, (*where, key), hint=f"write an IPv{route.to.version} address")
-        if route.via is not None and any(address.ip == route.via for address, _ in speaker.addresses):
-            text = f"route to {route.to} of {speaker.label} has its own address {route.via} as next hop"
-            wiring.found.add("ROUTE", text, (*where, "via"), hint="name the router's, or leave 'via' out")
-        if route.via is None and route.onlink:
+            if address is not None:
+                _of_its_family(wiring, speaker, route.to, key, address, where)
+        if route.via is not None:
+            _not_itself(wiring, speaker, route.to, route.via, where)
+        elif route.onlink:
             text = f"route to {route.to} of {speaker.label} has no router that could be on the link"
             wiring.found.add("ROUTE", text, (*where, "onlink"), hint="leave 'onlink' out: without 'via' it is so")
 
 
-def _places(name: str, host: d.Host) -> dict[tuple[IpNetwork, int, int], Path]:
-    """The routes of a host's links by what the kernel tells routes by: destination, table and metric."""
-    found: dict[tuple[IpNetwork, int, int], Path] = {}
+def _of_its_family(
+    wiring: DocumentWiring, speaker: SpeakerNic, to: IpNetwork, key: str, address: IpAddress, where: Path
+) -> bool:
+    """Whether an address that a route names is of the family of its destination."""
+    if address.version == to.version:
+        return True
+    text = f"route to {to} of {speaker.label} has '{key}: {address}', of another address family"
+    wiring.found.add("ROUTE", text, (*where, key), hint=f"write an IPv{to.version} address")
+    return False
+
+
+def _not_itself(wiring: DocumentWiring, speaker: SpeakerNic, to: IpNetwork, router: IpAddress, where: Path) -> bool:
+    """Whether the router of a route is another one than whose route it is."""
+    if all(address.ip != router for address, _ in speaker.addresses):
+        return True
+    text = f"route to {to} of {speaker.label} has its own address {router} as next hop"
+    wiring.found.add("ROUTE", text, (*where, "via"), hint="name the router's")
+    return False
+
+
+def _ranked_routes(name: str, host: d.Host) -> Iterator[tuple[tuple[IpNetwork, int, int], Path]]:
+    """What the kernel tells a host's routes by (destination, table and metric), those of its links first."""
     for key, _, link, entry in host.links():
         top: Path = ("hosts", name, key, link)
         for index, gateway in enumerate(entry.gateway):
-            default = ip_network(DEFAULT_DST[gateway.version])
-            found[default, MAIN_TABLE, entry.metric or 0] = (*top, "gateway", index)
+            yield (ip_network(DEFAULT_DST[gateway.version]), MAIN_TABLE, entry.metric or 0), (*top, "gateway", index)
         for index, route in enumerate(entry.routes):
-            found[route.to, route.table or MAIN_TABLE, route.metric or 0] = (*top, "routes", index)
-    return found
+            yield (route.to, route.table or MAIN_TABLE, route.metric or 0), (*top, "routes", index)
+    for index, whole in enumerate(host.routes):
+        yield (whole.to, whole.table or MAIN_TABLE, whole.metric or 0), ("hosts", name, "routes", index)
 
 
 def _whole_route(wiring: DocumentWiring, host: d.Host, route: d.HostRoute, where: Path) -> None:
@@ -306,12 +323,8 @@ def _routes(wiring: DocumentWiring, speaker: SpeakerNic) -> None:
     )
     for index, route in enumerate(nic.routes):
         where = (*speaker.path, "routes", index)
-        if route.to.version != route.via.version:
-            text = f"route to {route.to} of {speaker.label} has the next hop {route.via}, of another address family"
-            wiring.found.add("ROUTE", text, (*where, "via"), hint=f"name a router by its IPv{route.to.version} address")
-        elif any(address.ip == route.via for address, _ in speaker.addresses):
-            text = f"route to {route.to} of {speaker.label} has its own address {route.via} as next hop"
-            wiring.found.add("ROUTE", text, (*where, "via"), hint="name the router's")
-        elif not any(route.via in subnet for subnet in near if subnet.version == route.via.version):
+        is_usable = _of_its_family(wiring, speaker, route.to, "via", route.via, where)
+        is_usable = is_usable and _not_itself(wiring, speaker, route.to, route.via, where)
+        if is_usable and not any(route.via in subnet for subnet in near):
             text = f"router {route.via} of {speaker.label} is outside {' and '.join(map(str, dict.fromkeys(near)))}"
             wiring.found.add("ROUTE", text, (*where, "via"), hint="a router is a neighbour: it is in the same subnet")
