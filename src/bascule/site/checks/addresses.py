@@ -272,11 +272,12 @@ def _not_itself(wiring: DocumentWiring, speaker: SpeakerNic, to: IpNetwork, rout
 
 
 def _ranked_routes(name: str, host: d.Host) -> Iterator[tuple[tuple[IpNetwork, int, int], Path]]:
-    """What the kernel tells a host's routes by (destination, table and metric), those of its links first."""
-    for key, _, link, entry in host.links():
-        top: Path = ("hosts", name, key, link)
+    """What the kernel tells a host's routes by (destination, table and metric): gateways first, then those of links."""
+    links = [(entry, ("hosts", name, key, link)) for key, _, link, entry in host.links()]
+    for entry, top in links:
         for index, gateway in enumerate(entry.gateway):
             yield (ip_network(DEFAULT_DST[gateway.version]), MAIN_TABLE, entry.metric or 0), (*top, "gateway", index)
+    for entry, top in links:
         for index, route in enumerate(entry.routes):
             yield (route.to, route.table or MAIN_TABLE, route.metric or 0), (*top, "routes", index)
     for index, whole in enumerate(host.routes):
