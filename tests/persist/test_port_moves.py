@@ -60,7 +60,7 @@ PLACES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", HOSTS if os.environ.get("BASCULE_SOAK") else ("networkd", "keyfile"))
+@pytest.mark.parametrize("name", HOSTS if os.environ.get("BASCULE_SOAK") else ("netplan", "keyfile"))
 def test_a_nic_that_leaves_a_bridge_stays_where_the_change_put_it(name: str, tmp_path: Path) -> None:
     host = HOSTS[name]
     # without files of ours NetworkManager goes by its own, as the plan warns
