@@ -39,7 +39,8 @@ def _why_not(nic: LibvirtNic, host: Mapping[str, Any], networks: Mapping[str, An
     if found is None:
         return f"{key} {nic.entry[key]} is not there"
     if nic.switched and (key != "bridge" or _is_kernels(found)):
-        return f"it is a port of a switch that is not the kernel's, and {key} {nic.entry[key]} is none of its bridges"
+        makers = " or ".join(kind.maker for kind in BRIDGES.values() if not kind.by_kernel)
+        return f"it is a port of {makers}, and {key} {nic.entry[key]} is none of its bridges"
     return ""
 
 
