@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.apply.engine import execute
+from bascule.apply.rollback.renamed_links import followed, new_names, parameter
 from bascule.errors import BasculeError, Problem
 from bascule.host.live import HERE, LiveHost
 from bascule.model.state import HostState, Link
@@ -21,6 +23,7 @@ from bascule.plan.change import Plan
 from bascule.plan.diff import diff
 from bascule.plan.merge import first_pass, parts_alone, settle, way_back
 from bascule.providers.kernel.next_hops import without_next_hops
+from bascule.providers.kernel.observe import read_parameters
 from bascule.providers.protocol import ThreeWay
 from bascule.providers.registry import PROVIDERS
 from bascule.system.clock import Progress, unseen
@@ -55,14 +58,19 @@ def roll_back(
     Guests and servers go back first, while what they are plugged into is there, old and new; what the kernel then
     shows is merged. ``look`` observes the host anew; what ``change`` says of now is not read.
     """
-    run = _RollbackPasses(look, where, keep, progress)
     change = replace(change, now=look())
+    names = {} if change.rebooted else new_names(change.before, change.now)
+    if names:
+        look = partial(_look_by_names, look, change.before, names, where)
+        change = followed(replace(change, now=look()))
+    run = _RollbackPasses(look, where, keep, progress)
     run.goal = begun = change.now
-    kept: tuple[str, ...] = ()
+    called = tuple(f"{old} is called {new} by now" for old, new in names.items())
+    kept = called
     first = None if change.rebooted else way_back(change)  # before anything is changed: what others did meanwhile
     if change.now.parts:
         others = way_back(parts_alone(change))
-        kept = others.kept
+        kept = (*called, *others.kept)
         if others.part.parts != change.now.parts:
             links = change.now.links if first is None else _with_missing(first.part, change.now)
             goal = replace(change.now, links=links, parts=others.part.parts)
@@ -79,6 +87,19 @@ def roll_back(
         left += [problem.message for error in run.failed for problem in error.problems]
     left += _not_done(change)
     return RollbackResult(left=tuple(left), kept=tuple(dict.fromkeys(kept)), changes=run.changes)
+
+
+def _look_by_names(look: Look, before: HostState, names: Mapping[str, IfName], where: LiveHost) -> HostState:
+    return with_parameters(look(), before, names, where)
+
+
+def with_parameters(
+    seen: HostState, before: HostState, names: Mapping[str, IfName], where: LiveHost = HERE
+) -> HostState:
+    """What is seen, with the kernel parameters of links under their new names."""
+    keys = [new for key in before.sysctls if (new := parameter(key, names)) != key]
+    with where.entered():
+        return replace(seen, sysctls={**seen.sysctls, **read_parameters(keys)})
 
 
 def _made_anew(begun: HostState, now: HostState) -> frozenset[str]:

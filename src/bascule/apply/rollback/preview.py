@@ -10,6 +10,8 @@ from bascule.apply.rollback import parts
 from bascule.apply.rollback.checkpoint import Checkpoint, Folder, Status
 from bascule.apply.rollback.files import FileBackup, back_up
 from bascule.apply.rollback.go_back import three_way, why_not_now
+from bascule.apply.rollback.passes import with_parameters
+from bascule.apply.rollback.renamed_links import followed, new_names
 from bascule.apply.state_directory import StateDirectory
 from bascule.observe.bridge_tables import forgotten_entries
 from bascule.observe.held import on_bridges_that_go
@@ -71,6 +73,9 @@ def _plan(folder: Folder, checkpoint: Checkpoint) -> tuple[Plan, tuple[tuple[str
         merged = way_back(parts_alone(change))
         goal = replace(now, parts=merged.part.parts)
     else:
+        if names := new_names(change.before, now):
+            now = with_parameters(now, change.before, names)
+            change = followed(replace(change, now=now))
         merged = way_back(change)
         goal = merged.part
     held = tuple(
