@@ -21,7 +21,7 @@ from bascule.model.values import IfName
 from bascule.model.volatile import Lifetime
 from bascule.plan.address_migration import gone_back_to, in_places_of_their_own, newest_first, route_by
 from bascule.providers.kernel.kept_words import facet_words, value_words
-from bascule.providers.kernel.settling import is_another, is_out_of_reach, slot, way_with
+from bascule.providers.kernel.settling import as_taken, is_another, is_out_of_reach, slot, way_with
 from bascule.providers.merging import merge_mapping
 from bascule.providers.protocol import Merged, ThreeWay
 
@@ -73,8 +73,9 @@ class _Merge(Struct, kw_only=True):
         for name, link in links.items():
             if link.master is not None and link.master not in links:
                 links[name] = replace(link, master=None, port=None, vlans=())
+        sysctls = self._sysctls(links)
         state = HostState(
-            links=links,
+            links={name: as_taken(link, sysctls) for name, link in links.items()},
             routes=tuple(in_places_of_their_own(self._routes(links), set(self.now.routes))),
             rules=tuple(self._set(self.before.rules, self.wanted.rules, self.now.rules, self._after().rules)),
             lost_rules=tuple(
@@ -84,7 +85,7 @@ class _Merge(Struct, kw_only=True):
                 )
             ),
             neighbours=tuple(self._neighbours(links)),
-            sysctls=self._sysctls(links),
+            sysctls=sysctls,
         )
         return Merged(part=state, kept=tuple(self.kept))
 

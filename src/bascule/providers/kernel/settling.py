@@ -7,6 +7,7 @@ from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
 
 from msgspec.structs import replace
 
+from bascule.model.kernel_parameters import conf
 from bascule.model.state import HostState, Link, Route
 from bascule.model.values import IfName
 from bascule.plan.address_migration import has_lost_its_net
@@ -84,3 +85,9 @@ def is_another(made: Link, seen: Link) -> bool:
     if isinstance(seen.options, type(made.options)):
         return False
     return seen.mac is None or made.mac != seen.mac or made.facts.index not in {0, seen.facts.index}
+
+
+def as_taken(link: Link, sysctls: Mapping[str, str]) -> Link:
+    """A link without IPv6 addresses where IPv6 is off there: the kernel takes none."""
+    off = sysctls.get(conf(6, link.name, "disable_ipv6")) == "1" and any(one.is_ipv6 for one in link.addresses)
+    return replace(link, addresses=tuple(one for one in link.addresses if not one.is_ipv6)) if off else link
