@@ -74,3 +74,23 @@ def test_what_was_found_keeps_its_options(alias: str, as_found: bool) -> None:
     assert isinstance(bridge, Bridge)
     assert (bridge.ageing_time, bridge.priority) == (100, 5)
     assert bond == Bond(mode="active-backup", miimon=50, updelay=200, xmit_hash_policy="layer3+4")
+
+
+@pytest.mark.parametrize(("had", "mtu"), [("eth3", 1500), ("eth5", 1400)])
+def test_a_bridge_that_gets_another_uplink_has_the_mtu_of_that_one(had: str, mtu: int) -> None:
+    """Which the kernel gives to it as soon as the port changes, and again at the next start; else it stays as found."""
+    site = parse(b"site: s\nhosts: {h: {nics: {eth3: {}, eth5: {}}, bridges: {br3: {uplink: eth3}}}}\n", "s.yaml")
+    host = replace(site.hosts["h"], as_found=True)
+    bridge = Link(name=IfName("br3"), options=Bridge(), mac=Mac("52:54:00:00:00:03"), up=True)
+    nics = [
+        Link(
+            name=IfName(name),
+            options=Physical(),
+            mac=Mac(f"52:54:00:00:00:0{name[-1]}"),
+            up=True,
+            mtu=1400 if name == "eth3" else 1500,
+            master=bridge.name if name == had else None,
+        )
+        for name in ("eth3", "eth5")
+    ]
+    assert target(site, host, HostState.of([bridge, *nics])).state.links[IfName("br3")].mtu == mtu

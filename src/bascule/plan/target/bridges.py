@@ -78,7 +78,7 @@ def _bridge_link(
     if before is not None and type(before.options) is type(known) and not bridge.stp and not known.stp_state:
         delay = known.forward_delay  # without STP it does nothing
     if build.host.as_found and before is not None:
-        mac, mtu = before.mac, bridge.mtu or before.mtu
+        mac, mtu = before.mac, bridge.mtu or (before.mtu if _has_its_ports(build, bridge) else narrow)
         delay, snooping = known.forward_delay, known.mcast_snooping
     if before is not None and build.made(before):
         pvid = known.vlan_default_pvid  # the kernel changes it only without VLAN filtering
@@ -101,6 +101,13 @@ def _bridge_link(
     ours = build.made(new)
     flags = {"arp": ours or new.arp, "multicast": ours or new.multicast}
     return replace(new, options=options, up=True, mac=bridge.mac or mac, mtu=mtu, **flags)
+
+
+def _has_its_ports(build: TargetBuilder, bridge: DeclaredBridge) -> bool:
+    """Whether no link of the file comes or goes, by which the kernel gives a bridge its MTU where nobody has set it."""
+    had = {port.name for port in build.observed.ports(bridge.name)}
+    wanted = {port.link for port in bridge.every_port}
+    return all(build.host.link(name) is None for name in had ^ wanted)
 
 
 def _note_unkept(build: TargetBuilder, bridge: DeclaredBridge, options: Bridge) -> None:
