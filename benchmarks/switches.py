@@ -28,10 +28,12 @@ from benchmarks.measure import Findings, Row, Run, Usage, process
 SWITCHES = 200
 MOST_LOST = 3  # frames of a ping every 5 ms, beyond a bare move
 MOST_OVER = 1.5  # times what the plan says
-EVERY_S, WATCHED_S = 0.005, 5
+EVERY_S, WATCHED_S = 0.005, 5.0
+PACE = (EVERY_S, WATCHED_S)  # of echoes
 GUESTS = 8
 NUMBERS = range(GUESTS)
-KIND = "kind: openvswitch, datapath: netdev, "
+NETDEV = "netdev"  # the datapath in userspace
+KIND = f"kind: openvswitch, datapath: {NETDEV}, "
 
 
 def run(*, quick: bool) -> Findings:
@@ -119,7 +121,7 @@ class Moved(NamedTuple):
 
 def moved(rounds: int) -> list[Row]:
     """In a sandbox: echoes every 5 ms to eight guests while their bridge becomes a switch, and a bridge again."""
-    runs = [(_migrated(by="apply"), _migrated(by="hand")) for _ in range(rounds)]
+    runs = [(migrated("apply", NETDEV, PACE), migrated("hand", NETDEV, PACE)) for _ in range(rounds)]
     rows = []
     for at, words in enumerate(("a bridge becomes a switch", "a switch becomes a bridge")):
         mine, theirs = ([each[who][at] for each in runs] for who in (0, 1))
@@ -154,8 +156,8 @@ def _of(number: int) -> str:
     return f"10.0.0.{number + 2}"
 
 
-def _migrated(by: str) -> tuple[Moved, Moved]:
-    """What every guest missed, there and back."""
+def migrated(by: str, datapath: str, pace: tuple[float, float]) -> tuple[Moved, Moved]:
+    """What every guest missed, there and back, with a datapath of Open vSwitch, in echoes."""
     with contextlib.ExitStack() as stack, scratch() as folder:
         host, wire = (stack.enter_context(Namespace.new(name)) for name in ("host", "wire"))
         os.environ["BASCULE_STATE_DIR"] = str(folder / "state")
@@ -173,16 +175,20 @@ def _migrated(by: str) -> tuple[Moved, Moved]:
         file = folder / "site.yaml"
         file.write_text(_site(""))
         _apply(host, file)
-        return _move("switch", by, host, wire, file, list(ends)), _move("bridge", by, host, wire, file, list(ends))
+        kinds = (f"kind: openvswitch, datapath: {datapath}, ", "")
+        there, back = (_move(kind, by, host, wire, file, list(ends), pace) for kind in kinds)
+        return there, back
 
 
-def _move(kind: str, by: str, host: Namespace, wire: Namespace, file: Path, ports: list[str]) -> Moved:
-    file.write_text(_site(KIND if kind == "switch" else ""))
+def _move(
+    kind: str, by: str, host: Namespace, wire: Namespace, file: Path, ports: list[str], pace: tuple[float, float]
+) -> Moved:
+    file.write_text(_site(kind))
     told = json.loads(_plan(host, file))["changes"] if by == "apply" else []
-    words = ("-m", "benchmarks.echoes", str(EVERY_S), str(WATCHED_S), *map(_of, NUMBERS))
+    words = ("-m", "benchmarks.echoes", *map(str, pace), *map(_of, NUMBERS))
     with wire.entered():
         asking = subprocess.Popen((sys.executable, *words), stdout=subprocess.PIPE, text=True)
-    time.sleep(0.7)
+    time.sleep(pace[1] / 7)
     if by == "apply":
         _apply(host, file)
     else:
@@ -203,9 +209,9 @@ def _apply(host: Namespace, file: Path) -> None:
 
 def _by_hand(host: Namespace, folder: Path, kind: str, ports: list[str]) -> None:
     """The move with nothing beside it: two programs, one after the other."""
-    if kind == "switch":
+    if kind:
         process(("ip", "link", "del", "br0"), namespace=host)
-        words = ["add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev"]
+        words = ["add-br", "br0", *(("--", "set", "bridge", "br0", "datapath_type=netdev") if NETDEV in kind else ())]
         _vsctl(folder, host, words + [word for port in ports for word in ("--", "add-port", "br0", port)])
         return
     _vsctl(folder, host, ["del-br", "br0"])

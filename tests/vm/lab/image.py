@@ -249,7 +249,7 @@ def project(*, extra: dict[str, str]) -> bytes:
     import io
     import tarfile
 
-    parts = ("src", "tests", "examples", "docs", "pyproject.toml")
+    parts = ("src", "tests", "benchmarks", "examples", "docs", "pyproject.toml")
     for part in ("src", "tests"):
         compileall.compile_dir(str(ROOT / part), quiet=2)
     buffer = io.BytesIO()
