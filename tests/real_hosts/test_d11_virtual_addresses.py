@@ -100,9 +100,9 @@ def test_d11_what_keeps_an_address_is_read_from_its_files_and_its_words(
     monkeypatch.setattr(vrrp, "programs", lambda: running)
     own = tuple(Address(ip=ip) for ip in ("10.0.0.1/24", "10.0.0.5/32", "10.0.0.2/32", "2001:db8::7/64"))
     state = HostState(links={IfName("eth0"): Link(name=IfName("eth0"), options=Physical(), addresses=own)})
-    monkeypatch.setattr(vrrp, "_is_spoken", lambda: False)
+    monkeypatch.setattr(vrrp, "_has_listener", lambda: False)
     assert vrrp.with_keepers(state) is state
-    monkeypatch.setattr(vrrp, "_is_spoken", lambda: True)
+    monkeypatch.setattr(vrrp, "_has_listener", lambda: True)
     seen = vrrp.with_keepers(state).links[IfName("eth0")].addresses
     assert seen == own
     assert [one.lifetime.kept_by.partition(" ")[0] for one in seen] == ["", "ucarp", "", "keepalived"]

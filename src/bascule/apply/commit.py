@@ -18,7 +18,6 @@ from bascule.apply.rollback.watchdog import disarm
 from bascule.apply.state_directory import StateDirectory, here, refused, relative_words
 from bascule.errors import BasculeError, Problem
 from bascule.persist.takeover import at_rest, take_over
-from bascule.plan.diff import diff
 from bascule.system.clock import Progress, unseen
 from bascule.system.process import signals
 from bascule.system.process.rights import require_rights
@@ -141,13 +140,14 @@ def _touched(place: StateDirectory) -> set[str] | None:
     with contextlib.suppress(BasculeError):
         if found := checkpoints.latest(place):
             checkpoint = found[0].read()
-            return {change.subject for change in diff(checkpoint.wanted, checkpoint.before).changes}
+            before, after = checkpoint.before.links, checkpoint.wanted.links
+            return {name for name in {*before, *after} if before.get(name) != after.get(name)}
     return None
 
 
 def undo(tell: Callable[[str], None], *, leave: bool = False, progress: Progress = unseen) -> UndoResult:
     """Take the last change back, confirmed or not, and let the configuration system follow."""
-    with at_rest(_touched(here())):
+    with at_rest(_touched(here()), back=True):
         undone = take_back(leave=leave, progress=progress)
     faults = take_over(undone.back.files, progress)
     progress("")

@@ -129,9 +129,12 @@ class Takeover:
         del paths, ours
         return []
 
-    def at_rest(self, ours: Ours, touched: Collection[str] | None) -> AbstractContextManager[bool]:
-        """It does not meddle while links are changed, ``touched`` or all of ours; whether that is needed at all."""
-        del ours, touched
+    def at_rest(self, ours: Ours, touched: Collection[str] | None, *, back: bool) -> AbstractContextManager[bool]:
+        """It does not meddle while links are changed, ``touched`` or all of ours; whether that is needed at all.
+
+        ``back`` says that a change is taken back.
+        """
+        del ours, touched, back
         return nullcontext(False)
 
     def client_id(self, link: IfName) -> ClientId | None:

@@ -50,14 +50,17 @@ def _generate(paths: Collection[str]) -> tuple[list[str], list[str]]:
 
 
 @contextlib.contextmanager
-def at_rest(touched: Collection[str] | None = None) -> Iterator[None]:
+def at_rest(touched: Collection[str] | None, *, back: bool = False) -> Iterator[None]:
     """A manager that has taken links over does not meddle while they are changed.
 
-    ``touched`` are those that will be, None stands for all of ours. Afterwards it knows nothing of them, until
-    ``take_over`` tells it; where it fails they are as before, and it has them again at once: it keeps their leases.
+    ``touched`` are those that will be, None stands for all of ours, ``back`` for a change that is taken back.
+    Afterwards it knows nothing of them, until ``take_over`` tells it; where it fails they are as before, and it has
+    them again at once: it keeps their leases.
     """
     with contextlib.ExitStack() as stack:
-        rests = [stack.enter_context(each.takeover.at_rest(partial(_ours, each), touched)) for each in dialects()]
+        rests = [
+            stack.enter_context(each.takeover.at_rest(partial(_ours, each), touched, back=back)) for each in dialects()
+        ]
         try:
             yield
         except BaseException:

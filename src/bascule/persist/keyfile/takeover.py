@@ -69,17 +69,19 @@ class _NetworkManager(Takeover):
         return faults
 
     @contextlib.contextmanager
-    def at_rest(self, ours: Ours, touched: Collection[str] | None) -> Iterator[bool]:
+    def at_rest(self, ours: Ours, touched: Collection[str] | None, *, back: bool) -> Iterator[bool]:
         """It is down while links are put back, and forgets which profiles they had: it would take those from them.
 
         A link whose profile of ours went gets the one back that it had before, and with it whoever keeps its lease.
-        Links on which it has not got what it wants yet it only leaves alone.
+        Links on which it has not got what it wants yet it only leaves alone, and on a way back those that it was told
+        to leave alone before the change.
         """
         links: dict[IfName, str] = {}
         held: list[str] = []
         if runs_here("NetworkManager"):
-            links = _had({name: link for name, link in ours().items() if touched is None or name in touched})
-            held = _hold(set(touched or ()) - links.keys())
+            rests = None if back else touched
+            links = _had({name: link for name, link in ours().items() if rests is None or name in rests})
+            held = _hold(set(rests or ()) - links.keys())
         if not links or not has_systemd():
             yield bool(links or held)
             return

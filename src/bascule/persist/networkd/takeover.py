@@ -60,8 +60,9 @@ class _Networkd(Takeover):
         return _read_anew(back) if written or back else []
 
     @contextlib.contextmanager
-    def at_rest(self, ours: Ours, touched: Collection[str] | None) -> Iterator[bool]:
+    def at_rest(self, ours: Ours, touched: Collection[str] | None, *, back: bool) -> Iterator[bool]:
         """It leaves ports alone, and goes on with them by the files that it is told of afterwards."""
+        del back
         ports: dict[str, str] = {}
         if runs_here("systemd-networkd"):
             names = ours() if touched is None else touched
