@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from bascule.model.kernel_parameters import conf
+from bascule.model.kernel_parameters import FORWARDING, conf
 from bascule.model.links import Bridge, Physical
 from bascule.model.state import Address, HostState, Link, Route
 from bascule.model.values import IfName, Mac
@@ -177,3 +177,12 @@ def test_where_ipv6_is_turned_off_no_address_of_it_is_wanted() -> None:
     found = target(site, site.hosts["h"], HostState.of([own, uplink], sysctls=off)).state
     assert found.sysctls[conf(6, "br5", "disable_ipv6")] == "1"
     assert [address.ip for address in found.links[IfName("br5")].addresses] == ["129.230.1.10/16"]
+
+
+def test_a_bridge_whose_ipv6_the_file_names_has_it_on_whatever_its_uplink_had() -> None:
+    """It took over that IPv6 was off, and the second plan turned it on."""
+    site = parse(SITE.replace(b"address: from-uplink", b"address: from-uplink, ipv6: manual"), "s.yaml")
+    off = {conf(6, "eth5", "disable_ipv6"): "1", FORWARDING[6]: "0"}
+    uplink = replace(nic("129.230.1.10/16"), addrgenmode="none")
+    found = target(site, site.hosts["h"], HostState.of([uplink], sysctls=off)).state
+    assert found.sysctls[conf(6, "br5", "disable_ipv6")] == "0"

@@ -79,9 +79,9 @@ def _forget(build: TargetBuilder, name: IfName, *, learnt: bool) -> None:
 
 def _switch_on(build: TargetBuilder, name: IfName) -> None:
     """A link that makes itself no IPv6 address has a link-local one from now on; its MAC gives it (RFC 4291)."""
-    link = build.links[name]
-    if build.observed.sysctls.get(conf(6, name, "disable_ipv6")) == "1":
-        build.sysctls[conf(6, name, "disable_ipv6")] = "0"
+    link, off = build.links[name], conf(6, name, "disable_ipv6")
+    if "1" in {build.observed.sysctls.get(off), build.sysctls.get(off)}:  # or what a NIC handed to its bridge
+        build.sysctls[off] = "0"
     if not makes_no_ipv6(link):
         return
     build.set(name, addrgenmode="eui64", addresses=(*link.addresses, *own_link_local(build, link)))
