@@ -186,3 +186,14 @@ def test_a_bridge_whose_ipv6_the_file_names_has_it_on_whatever_its_uplink_had() 
     uplink = replace(nic("129.230.1.10/16"), addrgenmode="none")
     found = target(site, site.hosts["h"], HostState.of([uplink], sysctls=off)).state
     assert found.sysctls[conf(6, "br5", "disable_ipv6")] == "0"
+
+
+def test_a_nic_whose_bridge_goes_is_not_said_to_be_left_alone() -> None:
+    """Neither the NIC nor the bridge is in the file any more."""
+    site = parse(b"site: s\nhosts: {h: {nics: {eth6: {}}}}\n", "s.yaml")
+    bridge = Link(name=IfName("br5"), options=Bridge(), alias="bascule:s", up=True)
+    other = Link(name=IfName("eth6"), options=Physical(), up=True)
+    state = HostState.of([bridge, replace(nic(), master=bridge.name), other])
+    notes = target(site, site.hosts["h"], state).notes
+    words = "is not in the file, and in no bridge any more when br5 has gone"
+    assert [(one.kind, one.text) for one in notes if one.subject == "eth5"] == [("warning", words)]

@@ -164,10 +164,13 @@ def _move_routes(build: TargetBuilder, before: Link, after: Link, to: set[IfName
 
 
 def note_foreign(build: TargetBuilder) -> None:
-    """Say of every link that nothing here gave a reason for that it is left alone."""
+    """Say of every link that nothing here gave a reason for that it is left alone, or loses its bridge."""
     named = {*build.reasons, "lo"}
     for name, link in sorted(build.observed.links.items()):
         if name in named or name not in build.links:
+            continue
+        if link.master is not None and link.master not in build.links:
+            build.note("warning", name, f"is not in the file, and in no bridge any more when {link.master} has gone")
             continue
         build.note("foreign", name, left_alone(link))
 
