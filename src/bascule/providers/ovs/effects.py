@@ -7,6 +7,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
+from itertools import chain
 from typing import Any
 
 from bascule.errors import CommandFailed, NotPermitted, Problem
@@ -40,6 +41,7 @@ WHO = f"the last records of 'ovsdb-tool -m show-log {JOURNAL}' say who changed i
 _TAKEN = re.compile(r'rows in "(\w+)" table to have identical values \("?([^)"]+)"?\) for index')  # ovsdb/transaction.c
 LOOK_S = 1.0  # between two looks at whether ovs-vswitchd still runs and works
 AWAKE_S = 4.0  # how long it may do nothing though it answers: then it has seen what its database says
+REOPENINGS = 4  # looks at whether the tap of a guest that came again is heard; between them it is opened again
 IDLE_S = 20  # how long it may do nothing at all: on a busy machine hundreds of ports take it longer than that
 
 
@@ -87,13 +89,17 @@ class OvsEffects(PlainEffects):
         return ()
 
     def _hear(self, plugged: Set[str], where: LiveHost, keep: Sequence[int]) -> None:
-        """A tap whose name a port had already, as of a guest that crashed, is not heard yet."""
-        part = look(where.namespace)
-        if part is None:
-            return
-        for name in sorted(part.unheard & plugged):
-            for command in reopen(part.socket, name):
+        """A tap whose name a port had already, as of a guest that crashed, is not heard yet.
+
+        Raises CommandFailed where it is not heard afterwards either.
+        """
+        for _ in range(REOPENINGS):
+            part = look(where.namespace)
+            if part is None or not (unheard := sorted(part.unheard & plugged)):
+                return
+            for command in chain.from_iterable(reopen(part.socket, name) for name in unheard):
                 where.run((command.tool, *command.words), keep=keep)
+        raise CommandFailed(*map(_not_heard, unheard))
 
     def masters(self, namespace: Namespace | None) -> Mapping[str, str]:
         """By the database."""
@@ -183,6 +189,11 @@ def _await(path: str, number: int, change: Change, namespace: Namespace | None) 
     except (OSError, ValueError) as error:
         raise failed(path, error) from error
     return refused
+
+
+def _not_heard(tap: str) -> Problem:
+    message = f"{tap}: it is a port, and ovs-vswitchd reads nothing from it, after {REOPENINGS - 1} attempts to open it"
+    return Problem("OPENVSWITCH-DEVICE", message, hint=f"see 'ip -d link show {tap}' and the log of ovs-vswitchd")
 
 
 def _must_answer(change: Change, namespace: Namespace | None) -> None:

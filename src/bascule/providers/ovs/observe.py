@@ -13,6 +13,7 @@ from bascule.policy.guards.flows import COOKIE, LEARNED
 from bascule.providers.ovs.flows import by_name, loading, read_flows, rebound, stopped
 from bascule.providers.ovs.read import from_answer, reading, unknown_column
 from bascule.providers.ovs.state import GUARDS, NETDEV, FlowTable, SwitchState
+from bascule.system.net.links import link_indexes
 from bascule.system.net.netns import Namespace
 from bascule.system.openvswitch import Daemons, ask, daemons, failed, flows, rules_of
 from bascule.system.process.packet_sockets import listened_to
@@ -23,7 +24,8 @@ def look(namespace: Namespace | None) -> SwitchState | None:
     found = daemons(namespace)
     if found is None:
         return None
-    return observe(found.socket, found)
+    rows = observe(found.socket, found)
+    return replace(rows, unheard=rows.unheard | set(_unheard(rows, found.pid, namespace)))
 
 
 def observe(path: str, keepers: Daemons | None = None) -> SwitchState:
@@ -48,20 +50,23 @@ def observe(path: str, keepers: Daemons | None = None) -> SwitchState:
         for bridge, (fragments, flows) in ours.items()
         if flows
     }
-    unheard = frozenset(_unheard(found, keepers.pid)) if keepers is not None else frozenset()
-    return replace(found, flows=tables, unheard=found.unheard | unheard, seen=replace(found.seen, others_rules=others))
+    return replace(found, flows=tables, seen=replace(found.seen, others_rules=others))
 
 
-def _unheard(found: SwitchState, pid: str) -> Iterator[str]:
-    """What ovs-vswitchd has open in userspace and reads from no socket."""
+def _unheard(found: SwitchState, pid: str, namespace: Namespace | None) -> Iterator[str]:
+    """What ovs-vswitchd has open in userspace and reads from no socket.
+
+    A link's index is the kernel's own answer: in the database it comes late, where links come and go.
+    """
     userspace = {name for name, row in found.bridges.items() if row.datapath_type == NETDEV}
     heard = listened_to(pid) if userspace and not found.seen.trouble else None
     if heard is None:
         return
+    indexes = link_indexes(namespace)
     for port in found.ports.values():
         for one in port.interfaces if port.bridge in userspace else ():
-            index = found.seen.indexes.get(one.name)
-            if not one.type and one.name in found.seen.ofports and index is not None and index not in heard:
+            is_open = not one.type and one.name in found.seen.ofports
+            if is_open and indexes.get(one.name, 0) not in heard | {0}:
                 yield one.name
 
 

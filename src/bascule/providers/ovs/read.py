@@ -23,7 +23,7 @@ from bascule.providers.ovs.state import (
 EXTRA = {  # columns that are read beside those of a row
     "Bridge": ("_uuid", "name", "ports", "mirrors", "controller"),
     "Port": ("_uuid", "name", "interfaces", "qos"),
-    "Interface": ("_uuid", "name", "error", "ofport", "ifindex"),
+    "Interface": ("_uuid", "name", "error", "ofport"),
     "Mirror": ("_uuid", "name", *MirrorRow.ports),
 }
 ROOT = ("_uuid", "next_cfg", "cur_cfg", "ovs_version")
@@ -105,7 +105,6 @@ def from_answer(answer: Iterable[Mapping[str, Any]], socket: str) -> SwitchState
             | {f"QoS/{row['name']}": uuid for row in ports for uuid in _several(row.get("qos", ()))},
             errors={row["name"]: str(row["error"]) for row in interfaces if row.get("error")},
             ofports={row["name"]: port for row in interfaces for port in _several(row.get("ofport", ())) if port > 0},
-            indexes={row["name"]: index for row in interfaces for index in _several(row.get("ifindex", ()))},
             next_cfg=kept["next_cfg"],
             cur_cfg=kept["cur_cfg"],
             version=kept["ovs_version"] or "",

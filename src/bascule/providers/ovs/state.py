@@ -148,7 +148,6 @@ class SwitchCounters(Volatile, frozen=True, kw_only=True):
 
     ``uuids`` are by TABLE/NAME, ``errors`` what ovs-vswitchd says of an interface that it could not open,
     ``ofports`` the number that OpenFlow has for each interface that it did open.
-    ``indexes`` is the kernel's number of each link that it has open.
     ``next_cfg`` counts the changes that were asked for, ``cur_cfg`` those that ovs-vswitchd has done; ``trouble`` is
     why it does nothing of what it is told, "" where it does or nobody has asked; ``waited``: it had still to do some,
     and has done them. ``others_rules`` are those of OpenFlow that somebody else has put among the guards', by bridge;
@@ -161,7 +160,6 @@ class SwitchCounters(Volatile, frozen=True, kw_only=True):
     uuids: Mapping[str, str] = field(default_factory=dict)
     errors: Mapping[str, str] = field(default_factory=dict)
     ofports: Mapping[str, int] = field(default_factory=dict)
-    indexes: Mapping[str, int] = field(default_factory=dict)
     next_cfg: int = 0
     cur_cfg: int = 0
     version: str = ""

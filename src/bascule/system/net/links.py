@@ -31,10 +31,15 @@ def index_of(namespace: Namespace, link: str) -> int:
             return 0
 
 
+def link_indexes(namespace: Namespace | None = None) -> dict[str, int]:
+    """The index of each link by its name, of a namespace or of the one that we are in."""
+    with namespace.entered() if namespace else contextlib.nullcontext():
+        return {name: index for index, name in socket.if_nameindex()}
+
+
 def link_names(namespace: Namespace | None = None) -> frozenset[str]:
     """The names of all links, of a namespace or of the one that we are in."""
-    with namespace.entered() if namespace else contextlib.nullcontext():
-        return frozenset(name for _, name in socket.if_nameindex())
+    return frozenset(link_indexes(namespace))
 
 
 def wireless_links(root: Path = Path("/")) -> frozenset[str]:
