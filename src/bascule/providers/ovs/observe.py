@@ -66,7 +66,7 @@ def _unheard(found: SwitchState, pid: str, namespace: Namespace | None) -> Itera
     for port in found.ports.values():
         for one in port.interfaces if port.bridge in userspace else ():
             is_open = not one.type and one.name in found.seen.ofports
-            if is_open and indexes.get(one.name, 0) not in heard | {0}:
+            if is_open and indexes.get(one.name) not in heard:
                 yield one.name
 
 
