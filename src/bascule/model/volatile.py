@@ -32,5 +32,11 @@ class Lifetime(Volatile, frozen=True, kw_only=True):
     preferred_s: int | None = None
     kept_by: str = ""
 
+    def after(self, seconds: float) -> Lifetime:
+        """What is left of it so many seconds later; 0 where it has ended."""
+        left = (None if s is None else max(s - round(seconds), 0) for s in (self.valid_s, self.preferred_s))
+        valid_s, preferred_s = left
+        return Lifetime(valid_s=valid_s, preferred_s=preferred_s)
+
 
 FOREVER = Lifetime()

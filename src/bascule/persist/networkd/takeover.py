@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from ipaddress import ip_interface
 from pathlib import Path
 
@@ -26,7 +26,6 @@ from bascule.model.dhcp.identity import ClientId
 from bascule.model.links.bridge import Bridge
 from bascule.model.state import Address, HostState, Link
 from bascule.model.values import IfName
-from bascule.model.volatile import Lifetime
 from bascule.persist.manager import Ours, Takeover, concerns
 from bascule.persist.networkd import LEFT_ALONE
 from bascule.persist.takeover import tell
@@ -235,19 +234,18 @@ def _lost(name: IfName, addresses: tuple[Address, ...], now: HostState) -> tuple
 
 
 def _bring_back(before: HostState, now: HostState, lost: Leased, elapsed_s: float) -> list[str]:
-    left = {name: tuple(_aged(address, elapsed_s) for address in addresses) for name, addresses in lost.items()}
+    left = {name: _with_time_left(addresses, elapsed_s) for name, addresses in lost.items()}
     links = {name: replace(link, addresses=(*link.addresses, *left.get(name, ()))) for name, link in now.links.items()}
-    families = {(str(name), address.is_ipv6) for name, addresses in lost.items() for address in addresses}
+    families = {(str(name), address.is_ipv6) for name, addresses in left.items() for address in addresses}
     routes = [each for each in before.routes if (each.dev, each.is_ipv6) in families and each not in now.routes]
     execute(diff(now, replace(now, links=links, routes=(*now.routes, *routes))))
-    return [_lease_note(name, addresses) for name, addresses in left.items()]
+    return [_lease_note(name, addresses) for name, addresses in left.items() if addresses]
 
 
-def _aged(address: Address, elapsed_s: float) -> Address:
-    valid_s, preferred_s = (
-        s and max(int(s - elapsed_s), 1) for s in (address.lifetime.valid_s, address.lifetime.preferred_s)
-    )
-    return replace(address, lifetime=Lifetime(valid_s=valid_s, preferred_s=preferred_s))
+def _with_time_left(addresses: Iterable[Address], elapsed_s: float) -> tuple[Address, ...]:
+    """Those whose leases have not ended meanwhile, each with the time that is left."""
+    later = (replace(address, lifetime=address.lifetime.after(elapsed_s)) for address in addresses)
+    return tuple(address for address in later if address.lifetime.valid_s != 0)
 
 
 def _lease_note(name: IfName, addresses: tuple[Address, ...]) -> str:

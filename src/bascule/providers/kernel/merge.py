@@ -271,7 +271,7 @@ class _Merge(Struct, kw_only=True):
         """Addresses to put back, with the time that their leases have left."""
         for address in lost:
             aged = self._aged(address, now)
-            if aged.lifetime.valid_s is not None and aged.lifetime.valid_s <= 0:
+            if aged.lifetime.valid_s == 0:
                 self.kept.append(f"{name}: the lease of {address.ip} has ended")
             else:
                 yield aged
@@ -284,9 +284,7 @@ class _Merge(Struct, kw_only=True):
             return replace(
                 address, lifetime=Lifetime(valid_s=renewed.lifetime.valid_s, preferred_s=renewed.lifetime.preferred_s)
             )
-        passed = round(self.elapsed_s)
-        preferred = None if address.lifetime.preferred_s is None else max(address.lifetime.preferred_s - passed, 0)
-        return replace(address, lifetime=Lifetime(valid_s=address.lifetime.valid_s - passed, preferred_s=preferred))
+        return replace(address, lifetime=address.lifetime.after(self.elapsed_s))
 
     # ---- routes, rules, sysctls, tables
 
@@ -339,12 +337,8 @@ class _Merge(Struct, kw_only=True):
         others = (*self.now.routes, *back)
         if any(r.protocol == "ra" and (r.dst, r.table, r.dev) == (route.dst, route.table, route.dev) for r in others):
             return None
-        left = None if route.lifetime.valid_s is None else route.lifetime.valid_s - round(self.elapsed_s)
-        return (
-            None
-            if left is not None and left <= 0
-            else replace(route_by(route, route.dev), lifetime=Lifetime(valid_s=left))
-        )
+        left = route.lifetime.after(self.elapsed_s)
+        return None if left.valid_s == 0 else replace(route_by(route, route.dev), lifetime=left)
 
     def _set(
         self,
