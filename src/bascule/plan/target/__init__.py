@@ -41,6 +41,7 @@ from bascule.plan.target.forget import (
     forget_addresses,
     forget_options,
     forget_settings,
+    handed_over,
     move_addresses,
     note_foreign,
     outdated_links,
@@ -86,6 +87,7 @@ def target(
     refuse_wireless(site, host, observed)
     refuse_unbridgeable(site, host, observed)
     outdated = outdated_links(site, host, observed, by_libvirt=by_libvirt)
+    handed = dict(handed_over(host, observed, earlier))
     build = TargetBuilder(
         site=site,
         host=host,
@@ -94,7 +96,7 @@ def target(
         by_libvirt=by_libvirt,
         guarded=guarded_bridges(site, host),
         links={name: link for name, link in observed.links.items() if name not in outdated},
-        routes=list(remaining_routes(host, observed, earlier)),
+        routes=list(remaining_routes(host, observed, earlier, handed)),
         sysctls=dict(observed.sysctls),
         altnames={other: name for name, link in observed.links.items() for other in link.altnames},
     )
@@ -119,7 +121,7 @@ def target(
     build.notes += function_notes(site, host, observed)
     refuse_full(build)
     forget_settings(build)
-    forget_addresses(build, networks)
+    forget_addresses(build, networks, handed)
     move_addresses(build)
     refuse_scopes(build)
     tell_moved(build)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address, ip_interface
 
 from msgspec.structs import replace
@@ -33,10 +33,11 @@ def outdated_links(site: Site, host: Host, observed: HostState, *, by_libvirt: b
     }
 
 
-def forget_addresses(build: TargetBuilder, networks: Iterable[ResolvedNetwork]) -> None:
-    """Addresses that Bascule put there before and that the file no longer names go."""
+def forget_addresses(
+    build: TargetBuilder, networks: Iterable[ResolvedNetwork], handed: Mapping[IfName, Bridge]
+) -> None:
+    """Addresses that Bascule put there before and that the file no longer names go, but for those ``handed_over``."""
     own = {one.bridge: one for one in networks}
-    handed = dict(_handed_over(build.host, build.observed, build.earlier))
     for name, added in build.earlier.added.items():
         link = build.links.get(build.moved.get(name, IfName(name)))
         if link is None or name in handed:
@@ -49,12 +50,14 @@ def forget_addresses(build: TargetBuilder, networks: Iterable[ResolvedNetwork]) 
         build.set(link.name, addresses=tuple(a for a in link.addresses if a.ip not in old))
 
 
-def remaining_routes(host: Host, observed: HostState, earlier: EarlierChanges) -> Iterator[Route]:
+def remaining_routes(
+    host: Host, observed: HostState, earlier: EarlierChanges, handed: Mapping[IfName, Bridge]
+) -> Iterator[Route]:
     """Those with which the wanted state begins: of what Bascule set before, what is the host's own by now.
 
     The rest goes, whoever has set it again since, or is laid anew as the file names it.
     """
-    named, handed = named_routes(host), dict(_handed_over(host, observed, earlier))
+    named = named_routes(host)
     for route in observed.routes:
         key = route_key(route)
         was_set = route.is_ours or (key in earlier.routed and key not in named)
@@ -68,7 +71,7 @@ def _goes_along(route: Route, bridge: Bridge | None) -> bool:
     return bridge is not None and route.dst not in {DEFAULT_DST[router.version] for router in bridge.gateways}
 
 
-def _handed_over(host: Host, observed: HostState, earlier: EarlierChanges) -> Iterator[tuple[IfName, Bridge]]:
+def handed_over(host: Host, observed: HostState, earlier: EarlierChanges) -> Iterator[tuple[IfName, Bridge]]:
     """The links of which a bridge takes over what the host has there, whoever set it: an uplink's, or its own so far.
 
     Not where the file names addresses for it. The latter where nothing but what the file named before is on the bridge,
