@@ -10,7 +10,7 @@ from bascule.apply.prepare import PreparedPlan, again, prepare
 from bascule.apply.state_directory import here
 from bascule.providers.observe import observe
 from bascule.system import run as programs
-from bascule.system.net.monitor import NetlinkMonitor
+from bascule.system.net.netlink import NetlinkMonitor
 from tests.apply.hosts import Bed, environment
 
 MOVES = {

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bascule.system.net.monitor import NetlinkMonitor
+from bascule.system.net.netlink import NetlinkMonitor
 from bascule.system.net.netns import Namespace
 from tests.cli.cost import Cost, cost
 from tests.cli.test_rehearse import ROOT

@@ -11,7 +11,7 @@ import pytest
 
 from bascule import workflow
 from bascule.errors import BasculeError
-from bascule.system.net.monitor import NetlinkMonitor
+from bascule.system.net.netlink import NetlinkMonitor
 from bascule.system.run import run
 from bascule.verify.live import Verified
 from bascule.web.hub import Hub

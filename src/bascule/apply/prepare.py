@@ -41,7 +41,7 @@ from bascule.providers.observe import look_at_parts
 from bascule.providers.protocol import PlanInputs
 from bascule.providers.registry import PROVIDERS
 from bascule.system.boot import has_systemd
-from bascule.system.net.monitor import NetlinkMonitor
+from bascule.system.net.netlink import NetlinkMonitor
 from bascule.system.net.netns import Namespace, is_machines_own
 from bascule.system.run import Running, require_tools
 

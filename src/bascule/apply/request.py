@@ -21,7 +21,7 @@ from bascule.persist.persister import ON_PURPOSE, OWN_NAMESPACE, Persister, find
 from bascule.plan.change import Note
 from bascule.plan.file_change import FILES
 from bascule.providers.observe import begin
-from bascule.system.net.monitor import NetlinkMonitor
+from bascule.system.net.netlink import NetlinkMonitor
 from bascule.system.process.rights import require_rights
 
 

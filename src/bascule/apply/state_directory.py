@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from bascule.errors import BasculeError, NotPermitted, Problem
 from bascule.system.disk import durable
-from bascule.system.net.monitor import namespace_cookie
+from bascule.system.net.netlink import namespace_cookie
 from bascule.system.net.netns import is_machines_own
 
 STATE, RUNTIME = Path("/var/lib/bascule"), Path("/run/bascule")

@@ -23,7 +23,7 @@ from bascule.observe.neighbours import NEIGHBOURS, sightings
 from bascule.providers.kernel.observe import PROGRAMS, read
 from bascule.providers.registry import SWITCH_KEEPERS
 from bascule.system.net.fdb import FDB
-from bascule.system.net.monitor import NetlinkMonitor
+from bascule.system.net.netlink import NetlinkMonitor
 from bascule.system.net.netns import Namespace
 from bascule.system.net.sysctl import read_sysctls
 from bascule.system.run import Running, run

@@ -25,7 +25,7 @@ from bascule.plan.change import Plan
 from bascule.policy.guards.counters import StoppedFrames
 from bascule.providers.loaded_guards import guards_of
 from bascule.system.net.counters import Count, read_counters
-from bascule.system.net.monitor import NetlinkMonitor
+from bascule.system.net.netlink import NetlinkMonitor
 from bascule.web.hub import Hub
 from bascule.web.source import Source, first
 from bascule.web.view import LastAnswers, rates, state_document

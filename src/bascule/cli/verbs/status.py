@@ -168,7 +168,7 @@ def _log(now: HostStatus, seen: HostStatus | None) -> None:
 def _watch(seen: HostStatus, tell: Callable[[HostStatus, HostStatus | None], None]) -> None:
     """Tell what is new each time the kernel reports a change, until Ctrl-C."""
     from bascule import workflow
-    from bascule.system.net.monitor import NetlinkMonitor
+    from bascule.system.net.netlink import NetlinkMonitor
 
     stay()
     with NetlinkMonitor() as monitor:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from bascule.model.values import Mac
+from bascule.system.net import netlink
 from bascule.system.net.netns import Namespace
 
 _GET_FLAGS, _GET_MAC = 0x8913, 0x8927  # SIOCGIFFLAGS, SIOCGIFHWADDR
@@ -137,12 +138,10 @@ def namespace_id(known_in: Namespace, of: Namespace) -> int | None:
     with of.entered():
         fd = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        with known_in.entered(), socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as door:
-            body = struct.pack("=BxxxHHI", 0, 8, _NETNSA_FD, fd)
-            door.send(struct.pack("=IHHII", 16 + len(body), _RTM_GETNSID, 1, 1, 0) + body)
-            answer = door.recv(4096)
+        with known_in.entered(), netlink.open_netlink() as door:
+            door.send(netlink.message(_RTM_GETNSID, 0, struct.pack("=BxxxHHI", 0, 8, _NETNSA_FD, fd)))
+            kind, _, body = next(netlink.messages(door.recv(4096)))
     finally:
         os.close(fd)
-    kind = struct.unpack_from("=H", answer, 4)[0]
-    number = struct.unpack_from("=i", answer, 24)[0] if kind == _RTM_NEWNSID and len(answer) >= 28 else -1
+    number = struct.unpack_from("=i", body, 8)[0] if kind == _RTM_NEWNSID and len(body) >= 12 else -1
     return number if number >= 0 else None

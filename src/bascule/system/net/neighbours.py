@@ -12,15 +12,15 @@ import sys
 from collections.abc import Iterator
 from ipaddress import ip_address
 
+from bascule.system.net import netlink
 from bascule.system.net.netns import Namespace
 
 RTM_NEWNEIGH, RTM_GETNEIGH = 28, 30  # linux/rtnetlink.h
-REQUEST_DUMP, DONE, ERROR = 0x301, 3, 2  # linux/netlink.h
 NUD_PERMANENT, NUD_NOARP, NTF_PROXY, NDA_DST, NDA_LLADDR = 0x80, 0x40, 0x08, 1, 2  # linux/neighbour.h
 NDA_FLAGS_EXT, NTF_EXT_MANAGED = 15, 1
 FLAGS = {"router": 0x80, "extern_learn": 0x10}  # NTF_ROUTER, NTF_EXT_LEARNED, as ip-neighbour(8) says them
 Neighbour = tuple[str, str, str, bool, tuple[str, ...]]
-HEADER, NDMSG, ATTRIBUTE = struct.Struct("=IHHII"), struct.Struct("=BxxxiHBB"), struct.Struct("=HH")
+NDMSG, ATTRIBUTE = struct.Struct("=BxxxiHBB"), struct.Struct("=HH")
 FAMILIES = {socket.AF_INET, socket.AF_INET6}
 SIZE = 1 << 16  # bytes of one answer
 
@@ -30,16 +30,13 @@ def fixed_neighbours(namespace: Namespace | None = None) -> tuple[Neighbour, ...
 
     The MAC is empty for one for whom the link answers, and for one that the kernel is to look for (``managed``).
     """
-    with (
-        namespace.entered() if namespace else contextlib.nullcontext(),
-        socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE) as door,
-    ):
+    with namespace.entered() if namespace else contextlib.nullcontext(), netlink.open_netlink() as door:
         return tuple(one for proxy in (False, True) for one in _dump(door, proxy=proxy))
 
 
 def _dump(door: socket.socket, *, proxy: bool) -> Iterator[Neighbour]:
     words = NDMSG.pack(socket.AF_UNSPEC, 0, 0, NTF_PROXY if proxy else 0, 0)
-    door.send(HEADER.pack(HEADER.size + len(words), RTM_GETNEIGH, REQUEST_DUMP, 1, 0) + words)
+    door.send(netlink.message(RTM_GETNEIGH, netlink.DUMP, words))
     for family, index, state, flags, attributes in _answers(door):
         managed = bool(int.from_bytes(attributes.get(NDA_FLAGS_EXT, b""), sys.byteorder) & NTF_EXT_MANAGED)
         mac = attributes.get(NDA_LLADDR, b"")
@@ -57,15 +54,12 @@ def _dump(door: socket.socket, *, proxy: bool) -> Iterator[Neighbour]:
 def _answers(door: socket.socket) -> Iterator[tuple[int, int, int, int, dict[int, bytes]]]:
     """Family, link, state, flags and attributes of each entry, until the kernel says that it is done."""
     while True:
-        data = door.recv(SIZE)
-        while len(data) >= HEADER.size:
-            length, kind, *_ = HEADER.unpack_from(data)
-            if kind in {DONE, ERROR}:
+        for kind, _, body in netlink.messages(door.recv(SIZE)):
+            if kind in {netlink.DONE, netlink.ERROR}:
                 return
             if kind == RTM_NEWNEIGH:
-                family, index, state, flags, _ = NDMSG.unpack_from(data, HEADER.size)
-                yield family, index, state, flags, dict(_attributes(data[HEADER.size + NDMSG.size : length]))
-            data = data[(length + 3) & ~3 :]
+                family, index, state, flags, _ = NDMSG.unpack_from(body)
+                yield family, index, state, flags, dict(_attributes(body[NDMSG.size :]))
 
 
 def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:

@@ -19,11 +19,11 @@ from msgspec import Struct
 from bascule.errors import BasculeError, CommandFailed, NotPermitted, Problem
 from bascule.model.values import IpAddress, IpInterface, IpNetwork, Mac
 from bascule.system.closing import Closing
+from bascule.system.net import netlink
 from bascule.system.net.netns import Namespace
 
 NEWLINK, DELLINK, NEWADDR, NEWROUTE, SETLINK = 16, 17, 20, 24, 19  # RTM_*
-_ERROR = 2  # NLMSG_ERROR
-_REQUEST, _ACK, _EXCL, _CREATE = 0x1, 0x4, 0x200, 0x400
+_NEW = netlink.CREATE | netlink.EXCL
 _IFF_UP = 1
 _ADDRESS, _IFNAME, _MTU, _MASTER, _LINKINFO, _NET_NS_FD, _AF_SPEC = 1, 3, 4, 10, 18, 28, 26  # IFLA_*
 _IFLA_LINK = 5
@@ -101,20 +101,18 @@ def _info(kind: str, data: bytes) -> bytes:
 def add_veth(here: VethEnd, there: VethEnd) -> Message:
     """A cable; both ends are made at once, each in its namespace."""
     body = _end(here) + _info("veth", _attr(_VETH_PEER, _end(there)))
-    return Message(NEWLINK, _CREATE | _EXCL, body, f"link add {here.name} type veth peer name {there.name}")
+    return Message(NEWLINK, _NEW, body, f"link add {here.name} type veth peer name {there.name}")
 
 
 def add_bridge(name: str) -> Message:
     """A switch: no STP, no forward delay, no multicast snooping (DESIGN.md §7)."""
     options = _u32(_BR_FORWARD_DELAY, 0) + _u32(_BR_STP_STATE, 0) + _attr(_BR_MCAST_SNOOPING, b"\0")
-    return Message(
-        NEWLINK, _CREATE | _EXCL, _end(VethEnd(name=name)) + _info("bridge", options), f"link add {name} type bridge"
-    )
+    return Message(NEWLINK, _NEW, _end(VethEnd(name=name)) + _info("bridge", options), f"link add {name} type bridge")
 
 
 def add_other(name: str, kind: str, options: bytes = b"") -> Message:
     """A link of any kind that needs no other link, as the kernel makes it by itself."""
-    return Message(NEWLINK, _CREATE | _EXCL, _end(VethEnd(name=name)) + _info(kind, options), f"link add {name}")
+    return Message(NEWLINK, _NEW, _end(VethEnd(name=name)) + _info(kind, options), f"link add {name}")
 
 
 def add_filtering_bridge(name: str) -> Message:
@@ -126,13 +124,13 @@ def add_vlan(name: str, parent: int, vid: int, master: int | None) -> Message:
     """An 802.1Q link on the link with index ``parent``."""
     body = _end(VethEnd(name=name, master=master)) + _u32(_IFLA_LINK, parent)
     body += _info("vlan", _attr(_VLAN_ID, struct.pack("=H", vid)))
-    return Message(NEWLINK, _CREATE | _EXCL, body, f"link add {name} type vlan id {vid}")
+    return Message(NEWLINK, _NEW, body, f"link add {name} type vlan id {vid}")
 
 
 def add_macvlan(here: VethEnd, parent: int) -> Message:
     """A link in bridge mode on the link with index ``parent``, which stays in the namespace of the socket."""
     body = _end(here) + _u32(_IFLA_LINK, parent) + _info("macvlan", _u32(_MACVLAN_MODE, _MACVLAN_BRIDGE))
-    return Message(NEWLINK, _CREATE | _EXCL, body, f"link add {here.name} type macvlan mode bridge")
+    return Message(NEWLINK, _NEW, body, f"link add {here.name} type macvlan mode bridge")
 
 
 def set_link(
@@ -189,7 +187,7 @@ def add_address(index: int, address: IpInterface) -> Message:
         body += _u32(_IFA_FLAGS, _NODAD)
     elif address.network.prefixlen < 31:
         body += _attr(_IFA_BROADCAST, address.network.broadcast_address.packed)
-    return Message(NEWADDR, _CREATE | _EXCL, body, f"addr add {address}")
+    return Message(NEWADDR, _NEW, body, f"addr add {address}")
 
 
 def add_route(index: int, gateway: IpAddress, dst: IpNetwork | None = None) -> Message:
@@ -200,7 +198,7 @@ def add_route(index: int, gateway: IpAddress, dst: IpNetwork | None = None) -> M
     if dst is not None:
         body += _attr(_RTA_DST, dst.network_address.packed)
     body += _attr(_RTA_GATEWAY, gateway.packed) + _u32(_RTA_OIF, index)
-    return Message(NEWROUTE, _CREATE | _EXCL, body, f"route add {dst or 'default'} via {gateway}")
+    return Message(NEWROUTE, _NEW, body, f"route add {dst or 'default'} via {gateway}")
 
 
 class Rtnetlink(Closing):
@@ -209,7 +207,7 @@ class Rtnetlink(Closing):
     def __init__(self, namespace: Namespace) -> None:
         self.namespace = namespace
         with namespace.entered():
-            self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+            self._socket = netlink.open_netlink()
         self._socket.setsockopt(270, 10, 1)  # SOL_NETLINK, NETLINK_CAP_ACK: do not send the request back
         self._socket.settimeout(30)
         self._sequence = 0
@@ -231,22 +229,17 @@ class Rtnetlink(Closing):
         self._sequence += len(messages)
         packet = b""
         for sequence, message in enumerate(messages, first):
-            flags = _REQUEST | _ACK | message.flags
-            packet += struct.pack("=IHHII", 16 + len(message.body), message.kind, flags, sequence, 0) + message.body
+            packet += netlink.message(message.kind, netlink.ACK | message.flags, message.body, sequence)
         self._socket.send(packet)
         refused: list[tuple[Message, int]] = []
         waiting = len(messages)
         while waiting:
-            data = self._socket.recv(1 << 16)
-            offset = 0
-            while offset < len(data):
-                size, kind, _, sequence, _ = struct.unpack_from("=IHHII", data, offset)
-                if kind == _ERROR:
-                    (status,) = struct.unpack_from("=i", data, offset + 16)
+            for kind, sequence, body in netlink.messages(self._socket.recv(1 << 16)):
+                if kind == netlink.ERROR:
+                    (status,) = struct.unpack_from("=i", body)
                     waiting -= 1
                     if status:
                         refused.append((messages[sequence - first], -status))
-                offset += (size + 3) & ~3
         return refused
 
     def close(self) -> None:
