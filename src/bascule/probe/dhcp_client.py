@@ -161,8 +161,7 @@ def _ask(state: _Exchange) -> None:
         state.tries = 1
     _wait(state, FIRST_WAIT_S * 2 ** (state.tries - 1))
     mac = ethernet.mac_bytes(state.client.mac)
-    options: list[tuple[int, bytes]] = [(dhcp.CLIENT_ID, b"\x01" + mac), (dhcp.WISHES, WISHES)]
-    kind = dhcp.DISCOVER
+    kind, options = dhcp.DISCOVER, list[tuple[int, bytes]]()
     if state.request is not None:
         kind = dhcp.REQUEST
         options.append((dhcp.ADDRESS, state.request.address.ip.packed))
@@ -170,7 +169,7 @@ def _ask(state: _Exchange) -> None:
     if state.client.hostname:
         options.append((dhcp.HOSTNAME, state.client.hostname.encode()))
     with contextlib.suppress(OSError):  # a link that is down now: the next try may find it up
-        state.socket.send(dhcp.frame(mac, dhcp.build(kind, state.xid, mac, options)))
+        state.socket.send(dhcp.question(kind, state.xid, mac, WISHES, *options))
 
 
 def _wait(state: _Exchange, seconds: float) -> None:

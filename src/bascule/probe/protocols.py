@@ -187,9 +187,7 @@ class LinkLayer(PendingQuestion):
         attachment, address = question.source, question.address
         mac = ethernet.mac_bytes(attachment.mac)
         if question.protocol is Protocol.DHCP:
-            options = [(dhcp.CLIENT_ID, b"\x01" + mac), (dhcp.WISHES, bytes((dhcp.MASK,)))]
-            message = dhcp.build(dhcp.DISCOVER, self.xid, mac, options)
-            self.sock.send(dhcp.frame(mac, message))
+            self.sock.send(dhcp.question(dhcp.DISCOVER, self.xid, mac, bytes((dhcp.MASK,))))
         elif isinstance(address, IPv6Address):
             self.sock.send(icmp.solicitation(mac, own_address6(question, mac), address))
         elif address is not None:

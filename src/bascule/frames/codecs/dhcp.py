@@ -74,8 +74,9 @@ def build(
     return body.ljust(300, b"\0")  # shorter ones are dropped by old relays (RFC 1542, 2.1)
 
 
-def frame(mac: bytes, payload: bytes) -> bytes:
-    """A client's message as a broadcast frame from 0.0.0.0."""
+def question(kind: int, xid: int, mac: bytes, wishes: bytes, *more: tuple[int, bytes]) -> bytes:
+    """A client's message as a broadcast frame from 0.0.0.0: it goes by its MAC, and asks for the options ``wishes``."""
+    payload = build(kind, xid, mac, [(CLIENT_ID, b"\x01" + mac), (WISHES, wishes), *more])
     nobody, everybody = IPv4Address(0), IPv4Address("255.255.255.255")
     packet = ip.packet(nobody, everybody, ip.UDP, ip.udp(nobody, everybody, CLIENT_PORT, SERVER_PORT, payload))
     return ethernet.frame(ethernet.BROADCAST, mac, ethernet.IPV4, packet)
