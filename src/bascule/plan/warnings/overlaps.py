@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import partial
-from ipaddress import ip_interface, ip_network
+from ipaddress import ip_interface
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -15,7 +15,7 @@ from bascule.model.site import Host, Site
 from bascule.model.state import Address, HostState, Link, Route
 from bascule.model.values import IfName, IpAddress, IpNetwork, bridge_name
 from bascule.plan.change import Note
-from bascule.topology.host_routes import LOCAL, HostRoutes, RouteChoice, address_of
+from bascule.topology.host_routes import HostRoutes, RouteChoice, address_of
 from bascule.topology.virtual_networks import existing_bridge, host_address
 
 
@@ -57,7 +57,7 @@ def overlaps(
     stood = {(name, ip_interface(a.ip).network) for name, link in observed.links.items() for a in link.addresses}
     known = partial(_is_known, host, names)
     routes = HostRoutes(state)
-    own = {address_of(a.ip): name for name, link in state.links.items() for a in link.addresses}
+    own = {address_of(a.ip) for link in state.links.values() for a in link.addresses}
     found: dict[tuple[IpNetwork, frozenset[str], str], MisroutedSubnet] = {}
     for name in sorted(names & state.links.keys()):
         for address in state.links[IfName(name)].addresses:
@@ -69,8 +69,8 @@ def overlaps(
             parts = [part for part in rivals if part.prefixlen > subnet.prefixlen]
             members += [(part[at], "") for part in parts for at in ((1, -2) if part.num_addresses > 2 else (0,))]
             for member, words in members:
-                ways = _ways(routes, member, address_of(address.ip), own, is_guest=words not in {"", GATEWAY})
-                for way, selector in ways if rivals or member in own else ():
+                is_asked = words not in {"", GATEWAY} if member in own else bool(rivals)
+                for way, selector in _ways(routes, member, address_of(address.ip)) if is_asked else ():
                     if all(_leads_there(route, name) or known(route) for route in way.routes):
                         continue
                     key = (subnet, frozenset(way.devs), selector)
@@ -82,15 +82,8 @@ def overlaps(
     return tuple(found.values())
 
 
-def _ways(
-    routes: HostRoutes, member: IpAddress, source: IpAddress, own: Mapping[IpAddress, IfName], *, is_guest: bool
-) -> Iterator[tuple[RouteChoice, str]]:
-    """Where the host sends to a member, all or some packets; an address that the host has itself it keeps."""
-    if member in own:
-        if is_guest:
-            route = Route(dst=str(ip_network(member)), dev=own[member], table="local", kind="local")
-            yield RouteChoice(routes=(route,), rule=LOCAL), ""
-        return
+def _ways(routes: HostRoutes, member: IpAddress, source: IpAddress) -> Iterator[tuple[RouteChoice, str]]:
+    """Where the host sends to a member, all or some packets."""
     if (way := routes.way_to(member)) is not None:
         yield way, ""
     yield from routes.ways_by_rule(member, source)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from bascule.model.kernel_parameters import conf, dotted
-from bascule.topology.host_routes import REFUSING
 from bascule.topology.trace.answer import Code
 from bascule.topology.trace.ends.wire_ends import AddressOwner
 from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.packet import key, text_of
 from bascule.topology.trace.passage import PacketPath
-from bascule.topology.trace.routing import AwaitedRoutes, NextHop
+from bascule.topology.trace.routing import REFUSING, AwaitedRoutes, NextHop
 from bascule.topology.trace.rules.values import address, prefix
 
 LOOPBACK = 127

@@ -10,9 +10,16 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bascule.model.state import HostState, RoutingRule
-from bascule.topology.host_routes import REFUSING
+from bascule.model.host_links import RULE_ENDS
+from bascule.model.state import HostState, Link, Route, RoutingRule
+from bascule.model.values import IfName
 from bascule.topology.trace.rules.values import address, prefix
+
+REFUSING = set(RULE_ENDS)
+# the kernel's own rules, which no state lists: of their priority they come first
+LOCAL = RoutingRule(priority=0, words=("from", "all", "lookup", "local"))
+MAIN = RoutingRule(priority=32766, words=("from", "all", "lookup", "main"))
+DEFAULT = RoutingRule(priority=32767, words=("from", "all", "lookup", "default"))
 
 
 class NextHop(Struct, frozen=True, kw_only=True):
@@ -43,8 +50,13 @@ class TableRoute(Struct, frozen=True, kw_only=True):
     first: int
     last: int
     hop: NextHop
-    metric: int
+    route: Route
     later: bool = False  # whether another link has the same one before it
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """The least is taken; of two alike the one that was there first, which the next start may turn round."""
+        return -self.hop.length, self.route.metric
 
 
 class AwaitedRoutes(Struct, frozen=True, kw_only=True):
@@ -67,7 +79,7 @@ class AwaitedRoutes(Struct, frozen=True, kw_only=True):
 class RouteRule(Struct, frozen=True, kw_only=True):
     """A rule of policy routing as tests."""
 
-    priority: int
+    rule: RoutingRule
     tests: Mapping[str, Any]
     negated: bool = False
     table: str = ""
@@ -85,63 +97,42 @@ class RouteTables:
         self.bits = 32 if version == 4 else 128
         self.tables: dict[str, list[TableRoute]] = {"local": [], "main": [], "default": []}
         for link in state.links.values():
-            if link.up:
-                self._connected(link)
+            for route in self._connected(link) if link.up else ():
+                self._add(state, route, later=route.kind == "unicast" and route.dst in link.facts.behind)
         for route in state.routes:
             if route.is_ipv6 == (version == 6) and not route.tos:  # the packets that are asked for have no TOS
-                self._route(state, route)
+                self._add(state, route)
         for entries in self.tables.values():
-            entries.sort(key=lambda one: (-one.hop.length, one.metric, one.later))
-        told = [_rule(one) for one in state.rules if one.ipv6 == (version == 6)]
-        if not any((rule.priority, rule.table) == (0, "local") for rule in told):
-            told.append(RouteRule(priority=0, tests={}, table="local"))
-        told.append(RouteRule(priority=32766, tests={}, table="main"))
-        told.append(RouteRule(priority=32767, tests={}, table="default"))
-        self.rules = sorted(told, key=lambda rule: rule.priority)
+            entries.sort(key=lambda one: (one.rank, one.later))
+        told = (LOCAL, MAIN, DEFAULT, *(one for one in state.rules if one.ipv6 == (version == 6)))
+        self.rules = [_rule(one) for one in sorted(told, key=lambda one: one.priority)]
 
-    def _add(self, table: str, first: int, length: int, hop: NextHop, metric: int = 0, *, later: bool = False) -> None:
-        last = first | (1 << (self.bits - length)) - 1
-        made = TableRoute(first=first, last=last, hop=hop, metric=metric, later=later)
-        self.tables.setdefault(table, []).append(made)
-
-    def _connected(self, link: Any) -> None:
+    def _connected(self, link: Link) -> Iterator[Route]:
+        """The routes that the kernel makes for the addresses of a link, which no state lists."""
+        made = Route(dst="", dev=link.name, protocol="kernel")
         for one in link.addresses:
+            if one.is_ipv6 != (self.version == 6):
+                continue
             text, _, length = one.ip.partition("/")
-            if (":" in text) != (self.version == 6):
-                continue
-            number, bits = address(text), int(length)
+            subnet = ip_network(f"{one.peer.partition('/')[0] or text}/{length}", strict=False)
             if f"local {text}" not in link.facts.unrouted:
-                local = NextHop(kind="local", link=link.name, table="local", length=self.bits)
-                self._add("local", number, self.bits, local)
+                yield replace(made, dst=f"{text}/{self.bits}", table="local", kind="local")
             if self.version == 4 and link.name == "lo":
-                first, _ = prefix(text, bits)
-                self._add("local", first, bits, NextHop(kind="local", link="lo", table="local", length=bits))
+                yield replace(made, dst=str(subnet), table="local", kind="local")
                 continue
-            peer = one.peer.partition("/")[0]
-            first, last = prefix(peer or text, bits)
-            subnet = str(ip_network(f"{peer or text}/{bits}", strict=False))
-            is_there = "noprefixroute" not in one.flags and subnet not in link.facts.unrouted
-            if is_there and (bits < self.bits or peer):
-                hop = NextHop(kind="unicast", link=link.name, table="main", length=bits, source=number)
+            is_there = "noprefixroute" not in one.flags and str(subnet) not in link.facts.unrouted
+            if is_there and (subnet.prefixlen < self.bits or one.peer):
                 metric = one.metric or (0 if self.version == 4 else 256)
-                self._add("main", first, bits, hop, metric, later=subnet in link.facts.behind)
-            if self.version == 4 and bits < 31:
-                wide = NextHop(kind="broadcast", link=link.name, table="local", length=32)
-                self._add("local", last, 32, wide)
+                yield replace(made, dst=str(subnet), prefsrc=text, metric=metric)
+            if self.version == 4 and subnet.prefixlen < 31:
+                yield replace(made, dst=f"{subnet[-1]}/32", table="local", kind="broadcast")
 
-    def _route(self, state: HostState, route: Any) -> None:
-        dev, gateway, more = route.dev, route.gateway, []
-        for hop in route.nexthops:
-            words = hop.split()
-            told = dict(zip(words[1::2], words[2::2], strict=False))
-            if not dev and not gateway:
-                dev, gateway = told.get("dev", ""), told.get("via", "")
-            else:
-                more.append(told.get("dev", ""))
-        link = state.links.get(dev) if dev else None
+    def _add(self, state: HostState, route: Route, *, later: bool = False) -> None:
+        (gateway, dev), *more = route.hops or ((route.gateway, ""),)
+        link = state.links.get(IfName(dev)) if dev else None
         if route.kind == "unicast" and (link is None or not link.up):
             return
-        first, _ = prefix(route.dst)
+        first, last = prefix(route.dst)
         length = int(route.dst.partition("/")[2] or self.bits)
         via_other = bool(gateway) and (":" in gateway) != (self.version == 6)
         hop = NextHop(
@@ -152,10 +143,11 @@ class RouteTables:
             length=length,
             source=address(route.prefsrc) if route.prefsrc else 0,
             doubt="several next hops of equal weight" if more else "a gateway of the other family" if via_other else "",
-            more=tuple(more),
-            mtu=_mtu(route.extra),
+            more=tuple(link for _, link in more),
+            mtu=_mtu(route.extra) if route.extra else 0,
         )
-        self._add(route.table, first, length, hop, route.metric)
+        made = TableRoute(first=first, last=last, hop=hop, route=route, later=later)
+        self.tables.setdefault(route.table, []).append(made)
 
     def find(
         self,
@@ -168,29 +160,42 @@ class RouteTables:
         only: str = "",
     ) -> NextHop:
         """The way to a destination. ``oif`` asks for a way by that link alone; ``only`` for one table."""
-        doubt, skipped_to = "", 0
-        for rule in self.rules:
-            if rule.priority < skipped_to or (only and rule.table != only):
+        doubt = ""
+        for rule, is_sure in self.rules_for(destination, source, iif=iif, oif=oif, mark=mark):
+            if only and rule.table != only:
                 continue
-            fits = _fits(rule, destination, source, iif, oif, mark)
-            if fits is False:
-                continue
-            if fits is None:
-                doubt = doubt or f"the rule of priority {rule.priority}"
+            if not is_sure:
+                doubt = doubt or f"the rule of priority {rule.rule.priority}"
                 continue
             if rule.action:
                 return NextHop(kind=rule.action, doubt=doubt)
-            skipped_to = rule.skips_to
-            for entry in self.tables.get(rule.table, ()):
-                if entry.first <= destination <= entry.last and (not oif or entry.hop.link == oif or _local(entry)):
-                    if entry.hop.length <= rule.suppressed or entry.hop.kind == "throw":
-                        break
-                    return _doubted(entry.hop, doubt)
+            for entry in self.best(rule, destination, oif):
+                return _doubted(entry.hop, doubt)
         return _doubted(NOWHERE, doubt)
 
+    def rules_for(
+        self, destination: int, source: int = 0, *, iif: str = "lo", oif: str = "", mark: int | None = 0
+    ) -> Iterator[tuple[RouteRule, bool]]:
+        """The rules that a packet comes by in their order, until one has a route; and whether each surely picks it."""
+        skipped_to = 0
+        for rule in self.rules:
+            if rule.rule.priority < skipped_to:
+                continue
+            fits = _fits(rule, destination, source, iif, oif, mark)
+            if fits is not False:
+                skipped_to = rule.skips_to if fits else skipped_to
+                yield rule, fits is True
 
-def _local(entry: TableRoute) -> bool:
-    return entry.hop.kind == "local"
+    def best(self, rule: RouteRule, destination: int, oif: str = "") -> Iterator[TableRoute]:
+        """The route that a rule leads to, and those between which nothing decides; none: the next rule is asked."""
+        rank = None
+        for entry in self.tables.get(rule.table, ()):
+            by_oif = not oif or entry.hop.link == oif or entry.hop.kind == "local"
+            if entry.first <= destination <= entry.last and by_oif:
+                if entry.hop.length <= rule.suppressed or entry.hop.kind == "throw" or rank not in {None, entry.rank}:
+                    return
+                rank = entry.rank
+                yield entry
 
 
 def _doubted(hop: NextHop, doubt: str) -> NextHop:
@@ -225,7 +230,7 @@ def _rule(rule: RoutingRule) -> RouteRule:
     tests: dict[str, Any] = {}
     table = action = doubt = ""
     suppressed, negated, skips_to = -1, False, 0
-    words = list(_pairs(rule.words))
+    words = list(pairs(rule.words))
     for key, value in words:
         if key == "not":
             negated = True
@@ -248,7 +253,7 @@ def _rule(rule: RoutingRule) -> RouteRule:
         else:
             doubt = f"{key} {value}".strip()
     return RouteRule(
-        priority=rule.priority,
+        rule=rule,
         tests=tests,
         negated=negated,
         table=table,
@@ -259,7 +264,8 @@ def _rule(rule: RoutingRule) -> RouteRule:
     )
 
 
-def _pairs(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+def pairs(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The words of a rule with their values; empty for one that stands alone."""
     place = 0
     while place < len(words):
         word = words[place]
