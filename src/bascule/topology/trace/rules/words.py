@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from bascule.model.ruleset.nft_json import read_rule
 from bascule.model.ruleset.owners import owner
+from bascule.model.ruleset.rules import Rule
+from bascule.model.ruleset.text import rule_text
 from bascule.topology.trace.rules.lines import Decision, DecisionMap, RuleChain, Rules
 
 PROGRAMS = {"ip": "iptables", "ip6": "ip6tables", "bridge": "ebtables"}
@@ -65,52 +68,23 @@ def chain_words(chain: RuleChain) -> str:
 
 
 def rule_words(statements: Iterable[Statement]) -> str:
-    """A rule of nft in a few words, near to what ``nft list ruleset`` prints."""
-    return " ".join(filter(None, map(_words, statements))) or "(an empty rule)"
+    """A rule of nft as ``nft list ruleset`` prints it, without its counters; what has no value here word by word."""
+    return " ".join(_words(one) for one in statements if "counter" not in one) or "(an empty rule)"
 
 
 def _words(statement: Statement) -> str:
+    read = read_rule({"family": "", "expr": [statement]})
+    if isinstance(read, Rule):
+        return rule_text(read)
     ((kind, told),) = statement.items()
-    if kind == "counter":
-        return ""
     if kind == "match":
+        ((left, about),) = told["left"].items()
         sign = "" if told["op"] in {"==", "in"} else f"{told['op']} "
-        return f"{_value(told['left'])} {sign}{_value(told['right'])}"
-    if kind in {"jump", "goto"}:
-        return f"{kind} {told['target']}"
-    if kind == "reject":
-        return "reject" + (f" with {told['type']} {told.get('expr', '')}".rstrip() if told else "")
-    if kind == "vmap":
-        return f"{_value(told['key'])} vmap {_value(told['data'])}"
-    if kind == "xt" and told:
-        return f"({told.get('name')})"
-    return kind
+        return f"{left} {_flat(about)} {sign}{_flat(told['right'])}"
+    return f"({told.get('name')})" if kind == "xt" and told else f"{kind} {_flat(told)}".rstrip()
 
 
-def _value(told: Any) -> str:
-    if isinstance(told, list):
-        return "{ " + ", ".join(map(_value, told)) + " }"
-    if isinstance(told, bool):
-        return "exists" if told else "missing"
-    if not isinstance(told, dict):
-        return str(told)
-    ((kind, inner),) = told.items() if len(told) == 1 else ((next(iter(told)), told),)
-    if kind in {"meta", "rt", "socket"} and isinstance(inner, dict):
-        key = str(inner.get("key", ""))
-        return key if key in {"iifname", "oifname", "iif", "oif"} else f"{kind} {key}"
-    if kind == "ct":
-        return f"ct {inner.get('key', '')}"
-    if kind == "payload":
-        return f"{inner.get('protocol', '@' + str(inner.get('base', '')))} {inner.get('field', '')}".strip()
-    if kind == "fib":
-        flags = inner["flags"] if isinstance(inner["flags"], list) else [inner["flags"]]
-        return f"fib {' . '.join(flags)} {inner['result']}"
-    if kind == "prefix":
-        return f"{inner['addr']}/{inner['len']}"
-    if kind == "range":
-        return "-".join(map(_value, inner))
-    if kind == "concat":
-        return " . ".join(map(_value, inner))
-    if kind == "set":
-        return _value(inner) if isinstance(inner, list | dict) else str(inner)
-    return str(kind)
+def _flat(told: Any) -> str:
+    if isinstance(told, dict | list):
+        return " ".join(map(_flat, told.values() if isinstance(told, dict) else told))
+    return "" if told is None else str(told)
