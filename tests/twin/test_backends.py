@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +13,12 @@ from msgspec.structs import replace
 from bascule.errors import BasculeError, CommandFailed, MissingTool, NotPermitted, Problem
 from bascule.guests.accelerator import Accelerator
 from bascule.plan.capacity import Memory
+from bascule.system.process.sandbox import sandboxed
 from bascule.twin import BackendChoice, backend_choice, virtual_machines
 from bascule.twin.test_guest import init, kernel, libvirtd
 from bascule.twin.test_guest.kernel import GuestImage
 from bascule.twin.wiring import wire
+from tests.lab import Lab
 from tests.twin.sites import by_name, guest, production
 
 
@@ -76,6 +79,24 @@ def test_libvirt_wants_root(monkeypatch: pytest.MonkeyPatch) -> None:
     ((code, words),) = problems(libvirtd.require, NotPermitted)
     assert code == "LIBVIRTD-ROOT"
     assert "--guests qemu needs no root" in words
+
+
+def _started_and_ended() -> int:
+    os.environ["PATH"] = "/usr/bin:/bin"
+    host = Lab().namespace("h")
+    with (
+        libvirtd.PrivateLibvirt(host, Path("/run/libvirt-test")) as running,
+        contextlib.closing(running.connect()) as hypervisor,
+    ):
+        return len(hypervisor.domains())
+
+
+@pytest.mark.kernel
+def test_libvirt_starts_where_roots_path_has_no_sbin() -> None:
+    """As after `su` without a dash: it was said to be here, and then virtlogd was not found."""
+    if why := libvirtd.missing():
+        pytest.skip(why)
+    assert sandboxed(_started_and_ended) == 0
 
 
 def test_no_kernel_and_none_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:

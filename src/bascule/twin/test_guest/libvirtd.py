@@ -22,10 +22,10 @@ from bascule.system.libvirt import Hypervisor, connect
 from bascule.system.net.netns import Namespace
 from bascule.system.process.subreaper import Subreaper
 from bascule.system.process.workers import Daemon
+from bascule.system.run import SBIN
 
 START_S = 20.0  # measured: 0.5 s on an idle machine
 _NEEDED = ("libvirtd", "virtlogd", "qemu-system-x86_64", "dnsmasq")
-_SBIN = "/usr/sbin:/sbin"
 
 # sysfs shows the network namespace that it was mounted in, and libvirt looks there for the host's links
 _ROOM = """
@@ -60,10 +60,14 @@ exec virtlogd --pid-file "$1/virtlogd.pid"
 """
 
 
+def _path() -> str:
+    """Where it finds its programs: Debian keeps them in folders that not every PATH of root names."""
+    return os.pathsep.join((os.environ.get("PATH", os.defpath), *SBIN))
+
+
 def missing() -> str | None:
     """Why no libvirtd can be started here; None if it can."""
-    path = os.environ.get("PATH", os.defpath) + ":" + _SBIN
-    gone = [name for name in _NEEDED if shutil.which(name, path=path) is None]
+    gone = [name for name in _NEEDED if shutil.which(name, path=_path()) is None]
     if gone:
         return f"{', '.join(gone)} is not installed: apt-get install libvirt-daemon-system libvirt-clients"
     if os.geteuid() != 0:
@@ -97,18 +101,16 @@ class PrivateLibvirt(Closing):
         self._namespace = namespace
         self._folder = folder
         self.uri = f"qemu+unix:///system?socket={folder}/libvirt-sock"
-        self._logger = Daemon(
-            ("unshare", "--mount", "--uts", "sh", "-c", _ROOM, "sh", str(folder), str(switches or ""), hostname),
-            namespace,
-            folder / "virtlogd.log",
-        )
+        named = ("env", f"PATH={_path()}")
+        words = ("sh", "-c", _ROOM, "sh", str(folder), str(switches or ""), hostname)
+        self._logger = Daemon((*named, "unshare", "--mount", "--uts", *words), namespace, folder / "virtlogd.log")
         self._pid_file = folder / "libvirtd.pid"
         try:
             self._wait((folder / "virtlogd.pid").exists, self._logger)
             # libvirt closes every possible descriptor one by one before it starts a guest: few are quicker
             start = f"ulimit -n 1024; exec libvirtd --pid-file {shlex.quote(str(self._pid_file))}"
             own = (f"--{kind}=/proc/{self._logger.pid}/ns/{name}" for kind, name in (("mount", "mnt"), ("uts", "uts")))
-            argv = ("nsenter", *own, "sh", "-c", start)
+            argv = (*named, "nsenter", *own, "sh", "-c", start)
             self._subreaper = Subreaper(argv, namespace, folder / "libvirtd.log")
         except BaseException:
             self._logger.stop()
@@ -151,14 +153,10 @@ class PrivateLibvirt(Closing):
             time.sleep(0.02)
 
     def close(self) -> None:
-        """Stop the guests and the daemons."""
-        try:
-            hypervisor = self.connect()
+        """Stop the guests and the daemons; what does not stop is left to the end of the sandbox."""
+        with contextlib.suppress(BasculeError), contextlib.closing(self.connect()) as hypervisor:
             for domain in hypervisor.domains():
                 if domain.running:
                     hypervisor.stop_domain(domain.name)
-            hypervisor.close()
-        except BasculeError:
-            pass  # the sandbox's end takes what is left
         self._subreaper.stop()
         self._logger.stop()
