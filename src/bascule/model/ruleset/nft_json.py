@@ -18,6 +18,11 @@ MARK = "bascule:"  # how the mark of a table begins; the name of the site follow
 VERDICTS = {"accept", "drop", "continue", "return", "jump", "goto"}
 NATS = {"snat", "dnat", "masquerade", "redirect"}
 OF_THE_MOMENT = {"packets", "bytes", "expires"}  # of an element of a set
+NEEDED = {
+    "metainfo": (),
+    "table": ("family", "name"),
+    "rule": ("family", "table", "chain"),
+}  # of all others a name, too
 ORDINARY_REJECT = {"ip": "icmp", "ip6": "icmpv6", "inet": "icmpx", "bridge": "icmpx", "netdev": "icmpx"}
 
 Json = Mapping[str, Any]
@@ -38,10 +43,12 @@ def objects_of(listing: str) -> list[dict[str, dict[str, Any]]]:
     except msgspec.DecodeError as error:
         raise _broken(str(error)) from error
     for entry in found:
-        for kind, told in entry.items():
-            needed = () if kind == "metainfo" else ("family", "name" if kind == "table" else "table")
-            if len(entry) != 1 or not all(isinstance(told.get(key), str) for key in needed):
-                raise _broken(f"an object is no {kind}")
+        kind, told = next(iter(entry.items()), ("object", {}))
+        needed = NEEDED.get(kind, ("family", "table", "name"))
+        if len(entry) != 1 or not all(isinstance(told.get(key), str) for key in needed):
+            raise _broken(f"an object is no {kind}")
+        if kind == "rule" and not isinstance(told.get("expr"), list):
+            raise _broken(f"a rule of {told['family']} {told['table']} has no statements")
     return found
 
 
