@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bascule.model.site import Site
 from bascule.model.values import Mac
 from bascule.site import parse
 from bascule.twin import networks, virtual_machines
@@ -39,6 +40,7 @@ class Pool:
 
     def __init__(self, clock: Clock, boots_s: float) -> None:
         self.clock, self.boots_s, self.waited_s = clock, boots_s, 0.0
+        self.awaited: Collection[Mac] = ()
 
     def launch(self) -> None:
         self.clock.now += 0.1
@@ -48,25 +50,39 @@ class Pool:
         return ()
 
     def addresses(self, name: str, wanted: Collection[Mac], *, timeout_s: float) -> dict[Mac, tuple[()]]:
-        self.waited_s = timeout_s
+        self.waited_s, self.awaited = timeout_s, wanted
         return {}
 
 
-@pytest.mark.parametrize(("boots_s", "lease_s", "patience"), [(3, 20, 5), (30, 120, 30)])
-def test_limits_follow_the_boot(
-    boots_s: float, lease_s: float, patience: float, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    clock = Clock()
-    pool = Pool(clock, boots_s)
-    monkeypatch.setattr(virtual_machines, "time", clock)
+def played(site: Site, pool: Pool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> VirtualMachines:
+    """The guests of a site, started and asked for their addresses."""
+    monkeypatch.setattr(virtual_machines, "time", pool.clock)
     monkeypatch.setattr(virtual_machines, "QemuPool", lambda *_, **__: pool)
     monkeypatch.setattr(networks, "serve", lambda *_: ())
-    site = parse(SITE, "s.yaml")
     nothing: Any = {"h": None}
     image = GuestImage(kernel=tmp_path, initrd=tmp_path)
     wiring = wire(site, site.hosts, {})
     made = VirtualMachines("qemu", site, wiring, nothing, accel="tcg", image=image, folder=tmp_path)
     made.start()
     made.addresses()
+    return made
+
+
+def test_a_nic_that_nobody_serves_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Beside one that has its lease: the guest was waited for until the time of the lease was over."""
+    text = SITE.replace(b"nics: {eth0: {network: lan}}", b"nics: {eth0: {network: lan}, eth1: {}}")
+    text = text.replace(b"br0: {uplink: eth0}", b"br0: {uplink: eth0}, br1: {uplink: eth1}")
+    text = text.replace(b"{bridge: br0, address: dhcp}", b"{bridge: br0, address: dhcp}, {bridge: br1, address: dhcp}")
+    site, pool = parse(text, "s.yaml"), Pool(Clock(), 3)
+    played(site, pool, monkeypatch, tmp_path)
+    assert pool.awaited == {site.guests["g"].nics[0].mac}
+
+
+@pytest.mark.parametrize(("boots_s", "lease_s", "patience"), [(3, 20, 5), (30, 120, 30)])
+def test_limits_follow_the_boot(
+    boots_s: float, lease_s: float, patience: float, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pool = Pool(Clock(), boots_s)
+    made = played(parse(SITE, "s.yaml"), pool, monkeypatch, tmp_path)
     assert pool.waited_s == pytest.approx(lease_s, rel=0.05)
     assert made.patience == pytest.approx(patience, rel=0.05)

@@ -155,10 +155,10 @@ class VirtualMachines:
             if name in self._dumb:
                 continue
             leasing = [nic for _, _, nic in end.plugs if nic.dhcp]
-            hopeful = any(nic.segment in served for nic in leasing)
+            hopeful = [nic for nic in leasing if nic.segment in served]
             wait_s = start + (lease_s if hopeful else UNSERVED_S) - time.monotonic()
             try:
-                said = self._of(name).addresses(name, {nic.mac for nic in leasing}, timeout_s=wait_s)
+                said = self._of(name).addresses(name, {nic.mac for nic in hopeful or leasing}, timeout_s=wait_s)
             except BasculeError as silence:
                 self._dumb.add(name)
                 text = f"it says nothing about itself: {silence.problems[0].message}"
