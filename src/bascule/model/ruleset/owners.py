@@ -1,6 +1,7 @@
 """Whose rules these are, told from the names that programs give to their tables, chains and comments. Pure.
 
 A name is a hint of its maker and no proof; what has no known name is the administrator's own, as far as can be seen.
+Capitals tell: firewalld has ``IN_public``, and many an administrator ``in_lan``.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ CHAINS = {  # the same of chains, which iptables' programs put into tables that 
     "FORWARD_direct": "firewalld", "FWDI_": "firewalld", "FWDO_": "firewalld", "FWD_": "firewalld",
     "INPUT_ZONES": "firewalld", "INPUT_direct": "firewalld", "IN_": "firewalld", "OUTPUT_direct": "firewalld",
     "INPUT_POLICIES": "firewalld", "FORWARD_POLICIES": "firewalld", "incus_": "Incus", "KUBE-": "Kubernetes",
-    "LIBVIRT_": "libvirt", "libvirt-": "libvirt", "lxd_": "LXD", "MINIUPNPD": "MiniUPnP", "NETAVARK": "Podman",
+    "LIBVIRT_": "libvirt", "libvirt-": "libvirt", "lxd_": "LXD", "MINIUPNPD": "MiniUPnP",
+    "miniupnpd": "MiniUPnP", "NETAVARK": "Podman",
     "nixos-fw": "NixOS", "nm-sh-": "NetworkManager", "PVEFW-": "Proxmox VE", "sshguard": "SSHGuard",
     "ts-": "Tailscale", "ufw": "ufw", "WEAVE": "Weave",
 }  # fmt: skip
@@ -49,5 +51,5 @@ def owner_words(family: str, table: str, chain: str = "", targets: Iterable[str]
 
 
 def _first(names: Mapping[str, str], word: str) -> str:
-    found = [beginning for beginning in names if word.lower().startswith(beginning.lower())]
+    found = [beginning for beginning in names if word.startswith(beginning)]
     return names[max(found, key=len)] if found else ""
