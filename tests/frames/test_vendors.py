@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bascule.frames.makers import PREFIXES
-from bascule.frames.vendors import GUESTS, hypervisor, maker, prefix
+from bascule.frames.vendors import GUESTS, hypervisor, maker, prefix, virtual_gateway
 from bascule.survey.verdicts import judge
 from bascule.system.disk import registry
 from tests.survey.frames import arp
@@ -85,3 +85,21 @@ def test_without_a_registry_nothing_more_is_known(tmp_path: Path, monkeypatch) -
     assert registry.makers({"00d861"}) == {}
     assert registry.makers(()) == {}
     assert prefix("00:D8:61:00:00:01") == "00d861"
+
+
+@pytest.mark.parametrize(
+    ("mac", "shared"),
+    [
+        ("00:00:5e:00:01:0c", ("VRRP", 12)),
+        ("00:00:5e:00:02:0c", ("VRRP", 12)),
+        ("00:00:0c:07:ac:0a", ("HSRP", 10)),
+        ("00:00:0c:9f:f1:2c", ("HSRP", 300)),
+        ("00:05:73:a0:01:2c", ("HSRP", 300)),  # of IPv6
+        ("00:07:b4:00:0a:01", ("GLBP", 10)),
+        ("00:07:b4:01:2c:02", ("GLBP", 300)),  # ten bits of group
+        ("00:07:b4:04:00:01", None),
+        ("00:05:73:a1:00:01", None),  # a switch of Cisco's
+    ],
+)
+def test_a_mac_that_routers_share(mac: str, shared: tuple[str, int] | None) -> None:
+    assert virtual_gateway(mac) == shared

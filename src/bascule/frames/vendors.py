@@ -61,15 +61,18 @@ def maker(mac: str, more: Mapping[str, str] | None = None) -> str:
 
 
 def virtual_gateway(mac: str) -> VirtualGateway | None:
-    """Which routers share a MAC: VRRP (RFC 5798, 7.3), HSRP versions 1 and 2 (RFC 2281, 5.1), GLBP."""
+    """Which routers share a MAC: VRRP (RFC 5798, 7.3), HSRP versions 1 and 2 and of IPv6 (RFC 2281, 5.1), GLBP.
+
+    GLBP's has ten bits for the group, and the last byte is of the forwarder.
+    """
     if not mac.startswith("00:0"):
         return None
     if mac.startswith(("00:00:5e:00:01:", "00:00:5e:00:02:")):
         return VirtualGateway("VRRP", int(mac[15:], 16))
     if mac.startswith("00:00:0c:07:ac:"):
         return VirtualGateway("HSRP", int(mac[15:], 16))
-    if mac.startswith("00:00:0c:9f:f"):
+    if mac.startswith(("00:00:0c:9f:f", "00:05:73:a0:0")):
         return VirtualGateway("HSRP", int(mac[13] + mac[15:], 16))
-    if mac.startswith("00:07:b4:00:"):
-        return VirtualGateway("GLBP", int(mac[12:14], 16))
+    if mac.startswith("00:07:b4:0") and mac[10] in "0123":
+        return VirtualGateway("GLBP", int(mac[10] + mac[12:14], 16))
     return None

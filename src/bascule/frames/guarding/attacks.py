@@ -32,7 +32,7 @@ from bascule.frames.guarding.sample import Sample
 
 STRANGER = bytes.fromhex("02bad0bad0ba")
 _STRANGERS = b.udp(b.UNSPECIFIED4, b.BROADCAST4, 68, 67, b.dhcp(1, STRANGER, 1))
-ROUTERS4, HOSTS4, V3ROUTERS = IPv4Address("224.0.0.2"), IPv4Address("224.0.0.1"), IPv4Address("224.0.0.22")
+HOSTS4, ROUTERS4, V3ROUTERS = b.HOSTS4, b.ROUTERS4, IPv4Address("224.0.0.22")
 ALL_SNOOPERS = IPv4Address("224.0.0.106")
 
 
@@ -257,15 +257,13 @@ def _querier6(p: Parties) -> Iterable[bytes]:
 
 
 def _pim(p: Parties) -> Iterable[bytes]:
-    group4, group6 = IPv4Address("224.0.0.13"), IPv6Address("ff02::d")
-    yield b.ipv4(p.me.raw, b.group_mac(group4), p.me.ip4, group4, b.PIM, b"\x20\0\xdf\xff")
-    yield b.ipv6(p.me.raw, b.group_mac(group6), p.me.local, group6, b.PIM, b"\x20\0\xdf\xff")
+    yield b.ipv4(p.me.raw, b.group_mac(b.PIM4), p.me.ip4, b.PIM4, b.PIM, b.PIM_HELLO)
+    yield b.ipv6(p.me.raw, b.group_mac(b.PIM6), p.me.local, b.PIM6, b.PIM, b.PIM_HELLO)
 
 
 def _vrrp(p: Parties, source: bytes | None = None) -> Iterable[bytes]:
-    group = IPv4Address("224.0.0.18")
-    advert = bytes([0x21, 9, 255, 1, 0, 1, 0, 0]) + p.router.ip4.packed + bytes(8)
-    yield b.ipv4(source or p.me.raw, b.group_mac(group), p.me.ip4, group, b.VRRP, advert)
+    sender = source or p.me.raw
+    yield b.ipv4(sender, b.group_mac(b.VRRP4), p.me.ip4, b.VRRP4, b.VRRP, b.vrrp(p.router.ip4))
 
 
 def _vrrp_virtual_mac(p: Parties) -> Iterable[bytes]:

@@ -23,6 +23,10 @@ HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION = 0, 43, 44, 60
 OF_FRAGMENTS = 0xB000  # identification (IPv4) or flow label (IPv6) of fragments, which whoever joins them keeps
 UNSPECIFIED4, UNSPECIFIED6 = IPv4Address(0), IPv6Address(0)
 BROADCAST4, ALL_NODES, ALL_ROUTERS = IPv4Address("255.255.255.255"), IPv6Address("ff02::1"), IPv6Address("ff02::2")
+HOSTS4, ROUTERS4 = IPv4Address("224.0.0.1"), IPv4Address("224.0.0.2")
+PIM4, PIM6 = IPv4Address("224.0.0.13"), IPv6Address("ff02::d")
+VRRP4, VRRP6 = IPv4Address("224.0.0.18"), IPv6Address("ff02::12")
+PIM_HELLO = b"\x20\0\xdf\xff"
 
 
 class Party(Struct, frozen=True, kw_only=True):
@@ -174,6 +178,11 @@ def solicitation(target: IPv6Address, options: bytes = b"") -> bytes:
 def advertisement(target: IPv6Address, options: bytes = b"", flags: int = 0x60) -> bytes:
     """The body of a neighbour advertisement: solicited and override, unless told otherwise."""
     return bytes([flags, 0, 0, 0]) + target.packed + options
+
+
+def vrrp(address: IPv4Address) -> bytes:
+    """An advertisement of group 9 with the highest priority, for an address."""
+    return bytes([0x21, 9, 255, 1, 0, 1, 0, 0]) + address.packed + bytes(8)
 
 
 def router_advertisement(mac: bytes) -> bytes:

@@ -11,9 +11,7 @@ from bascule.frames.guarding import build as b
 from bascule.frames.guarding.build import Parties
 from bascule.frames.guarding.sample import Sample
 
-VRRP4, VRRP6, PIM4 = IPv4Address("224.0.0.18"), IPv6Address("ff02::12"), IPv4Address("224.0.0.13")
 HSRP6, GLBP4 = IPv6Address("ff02::66"), IPv4Address("224.0.0.102")
-ROUTERS4 = IPv4Address("224.0.0.2")
 AH = 51
 
 
@@ -33,13 +31,9 @@ def _request_from_any_port(p: Parties) -> Iterable[bytes]:
     yield b.ipv4(p.me.raw, BROADCAST, p.me.ip4, b.BROADCAST4, b.UDP, body)
 
 
-def _advert(p: Parties) -> bytes:
-    return bytes([0x21, 9, 255, 1, 0, 1, 0, 0]) + p.router.ip4.packed + bytes(8)
-
-
 def _takeover6(p: Parties) -> Iterable[bytes]:
-    yield b.ipv6(p.me.raw, b.group_mac(VRRP6), p.me.local, VRRP6, b.VRRP, _advert(p))
-    yield b.ipv6(p.me.raw, b.group_mac(VRRP6), p.me.ip6, VRRP6, b.VRRP, bytes(36))  # as CARP
+    yield b.ipv6(p.me.raw, b.group_mac(b.VRRP6), p.me.local, b.VRRP6, b.VRRP, b.vrrp(p.router.ip4))
+    yield b.ipv6(p.me.raw, b.group_mac(b.VRRP6), p.me.ip6, b.VRRP6, b.VRRP, bytes(36))  # as CARP
     hello = b.udp(p.me.local, HSRP6, 2029, 2029, bytes(20))
     yield b.ipv6(p.me.raw, b.group_mac(HSRP6), p.me.local, HSRP6, b.UDP, hello)
 
@@ -56,10 +50,10 @@ def _authenticated(protocol: int, body: bytes) -> bytes:
 
 def _behind_authentication(p: Parties) -> Iterable[bytes]:
     """Rules that look for the protocol of IP do not see what is behind an authentication header (RFC 4302)."""
-    advert, hello = _advert(p), b"\x20\0\xdf\xff"
-    yield b.ipv4(p.me.raw, b.group_mac(VRRP4), p.me.ip4, VRRP4, AH, _authenticated(b.VRRP, advert))
-    yield b.ipv6(p.me.raw, b.group_mac(VRRP6), p.me.local, VRRP6, AH, _authenticated(b.VRRP, advert))
-    yield b.ipv4(p.me.raw, b.group_mac(PIM4), p.me.ip4, PIM4, AH, _authenticated(b.PIM, hello))
+    advert = b.vrrp(p.router.ip4)
+    yield b.ipv4(p.me.raw, b.group_mac(b.VRRP4), p.me.ip4, b.VRRP4, AH, _authenticated(b.VRRP, advert))
+    yield b.ipv6(p.me.raw, b.group_mac(b.VRRP6), p.me.local, b.VRRP6, AH, _authenticated(b.VRRP, advert))
+    yield b.ipv4(p.me.raw, b.group_mac(b.PIM4), p.me.ip4, b.PIM4, AH, _authenticated(b.PIM, b.PIM_HELLO))
     to = b.ALL_NODES
     ra = b.icmp6(p.me.local, to, 134, b.router_advertisement(p.me.raw))
     yield b.ipv6(p.me.raw, b.group_mac(to), p.me.local, to, AH, _authenticated(b.ICMPV6, ra))
@@ -69,7 +63,7 @@ def _old_multicast_routing(p: Parties) -> Iterable[bytes]:
     """A switch that snoops takes the port of such a sender for one of a multicast router: DVMRP, PIMv1, RGMP."""
     for kind in (0x13, 0x14, 0xFF):
         body = b.igmp(kind, b.UNSPECIFIED4)
-        yield b.ipv4(p.me.raw, b.group_mac(ROUTERS4), p.me.ip4, ROUTERS4, b.IGMP, body)
+        yield b.ipv4(p.me.raw, b.group_mac(b.ROUTERS4), p.me.ip4, b.ROUTERS4, b.IGMP, body)
 
 
 def _of_routers(p: Parties) -> Iterable[bytes]:
