@@ -16,7 +16,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from bascule.errors import BasculeError, MissingTool, Problem
+from bascule.errors import BasculeError, MissingTool
 from bascule.system.run import find_tool, run
 from bascule.twin.test_guest import init
 
@@ -53,12 +53,10 @@ def guest_image() -> GuestImage:
     distribution's package, which is unpacked and not installed. Raises MissingTool with what to install.
     """
     tools = busybox()
-    folder = cache_folder() / "guest"
+    folder, refusal = cache_folder() / "guest", ""
     found, kept = next(_candidates(folder), None), folder / "kept"
-    if found is not None and not (found[0].is_relative_to(folder) and _lacks_modules(kept)):
-        return _image(*found, tools, folder)
-    refusal = ""
-    if shutil.which("apt-get"):
+    will_do = found is not None and not (found[0].is_relative_to(folder) and _lacks_modules(kept))
+    if not will_do and shutil.which("apt-get"):
         try:
             _fetch(folder)
         except BasculeError as error:
@@ -66,15 +64,11 @@ def guest_image() -> GuestImage:
         with contextlib.suppress(OSError):
             kept.write_text(" ".join(_NEEDED))  # also where nothing could be fetched: it is tried once
         found = next(_candidates(folder), None)
-    if found is not None:
-        return _image(*found, tools, folder)
-    raise MissingTool(
-        Problem(
-            code="GUEST-KERNEL-MISSING",
-            message="there is no kernel for the twin's guests: none in /boot has virtio NICs" + refusal,
-            hint=f"apt-get install {_PACKAGE}; elsewhere the host's own kernel in /boot will do",
-        )
-    )
+    if found is None:
+        words = f"there is no kernel for the twin's guests: none in /boot has virtio NICs{refusal}"
+        hint = f"apt-get install {_PACKAGE}; elsewhere the host's own kernel in /boot will do"
+        raise MissingTool.of("GUEST-KERNEL-MISSING", words, hint=hint)
+    return _image(*found, tools, folder)
 
 
 def _lacks_modules(kept: Path) -> bool:
@@ -87,18 +81,13 @@ def busybox() -> bytes:
     for path in BUSYBOXES:
         if path.exists():
             content = path.read_bytes()
-            if (
-                content.startswith(b"\x7fELF")
-                and b"/lib64/ld-linux" not in content[:4096]
-                and b"/ld-musl" not in content[:4096]
-            ):
-                return content  # no program interpreter: it runs without any library
-    raise MissingTool(
-        Problem(
-            code="BUSYBOX-MISSING",
-            message="a statically linked busybox is needed for the twin's guests",
-            hint="apt-get install busybox-static, dnf install busybox or zypper install busybox-static",
-        )
+            needs_libraries = b"/lib64/ld-linux" in content[:4096] or b"/ld-musl" in content[:4096]
+            if content.startswith(b"\x7fELF") and not needs_libraries:
+                return content
+    raise MissingTool.of(
+        "BUSYBOX-MISSING",
+        "a statically linked busybox is needed for the twin's guests",
+        hint="apt-get install busybox-static, dnf install busybox or zypper install busybox-static",
     )
 
 

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bascule.errors import BasculeError, CommandFailed, MissingTool, NotPermitted, Problem
+from bascule.errors import BasculeError, CommandFailed, MissingTool, NotPermitted
 from bascule.system.closing import Closing
 from bascule.system.libvirt import Hypervisor, connect
 from bascule.system.net.netns import Namespace
@@ -24,6 +24,7 @@ from bascule.system.process.subreaper import Subreaper
 from bascule.system.process.workers import Daemon
 from bascule.system.run import SBIN
 
+NO_ROOT = "a libvirtd of our own needs root"
 START_S = 20.0  # measured: 0.5 s on an idle machine
 _NEEDED = ("libvirtd", "virtlogd", "qemu-system-x86_64", "dnsmasq")
 
@@ -71,20 +72,19 @@ def missing() -> str | None:
     if gone:
         return f"{', '.join(gone)} is not installed: apt-get install libvirt-daemon-system libvirt-clients"
     if os.geteuid() != 0:
-        return "a libvirtd of our own needs root"
+        return NO_ROOT
     return None
 
 
 def require() -> None:
     """See that one can be started. Raises MissingTool or NotPermitted."""
     why = missing()
-    if why is None:
-        return
-    if os.geteuid() != 0 and "root" in why:
+    if why == NO_ROOT:
         hint = "run it as root; --guests qemu needs no root where everybody may have taps"
-        raise NotPermitted(Problem(code="LIBVIRTD-ROOT", message=why, hint=hint))
-    hint = "apt-get install libvirt-daemon-system libvirt-clients qemu-system-x86 dnsmasq-base"
-    raise MissingTool(Problem(code="LIBVIRTD-MISSING", message=why, hint=hint))
+        raise NotPermitted.of("LIBVIRTD-ROOT", why, hint=hint)
+    if why is not None:
+        hint = "apt-get install libvirt-daemon-system libvirt-clients qemu-system-x86 dnsmasq-base"
+        raise MissingTool.of("LIBVIRTD-MISSING", why, hint=hint)
 
 
 class PrivateLibvirt(Closing):
@@ -149,7 +149,7 @@ class PrivateLibvirt(Closing):
             if time.monotonic() > end or (isinstance(program, Daemon) and not program.is_alive):
                 words = program.output.strip().splitlines()[-3:] or ["it said nothing"]
                 name = "virtlogd" if program is self._logger else "libvirtd"
-                raise CommandFailed(Problem(code="LIBVIRTD", message=f"{name} did not start: {'; '.join(words)}"))
+                raise CommandFailed.of("LIBVIRTD", f"{name} did not start: {'; '.join(words)}")
             time.sleep(0.02)
 
     def close(self) -> None:
