@@ -11,7 +11,7 @@ import click
 
 from bascule import __version__
 from bascule.cli.show.output_style import add_options
-from bascule.errors import Problem, UsageFault
+from bascule.errors import UsageFault
 
 VARIABLE = "_BASCULE_COMPLETE"  # click's word for: the shell asks
 VERBS = {  # verb: what it does, what it changes
@@ -72,7 +72,7 @@ class Verbs(click.Group):
             hint = f"did you mean '{close[0]}'?" if close else "see 'bascule --help' for the verbs"
             if args[0] == "help":  # as some programs have it
                 hint = f"say 'bascule {' '.join((*args[1:2], '--help'))}'"
-            raise UsageFault(Problem(code="USAGE", message=f"there is no verb '{args[0]}'", hint=hint))
+            raise UsageFault.of("USAGE", f"there is no verb '{args[0]}'", hint=hint)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -92,7 +92,7 @@ def run(group: click.Command) -> NoReturn:
         if os.environ.get("BASCULE_DEBUG"):
             raise
         hint = "run it again with BASCULE_DEBUG=1 and report what it prints"
-        report(BasculeError(Problem(code="BUG", message=internal_error(fault), hint=hint)), as_json=as_json)
+        report(BasculeError.of("BUG", internal_error(fault), hint=hint), as_json=as_json)
         leave(1)
 
 
@@ -140,7 +140,7 @@ def from_click(wrong: click.ClickException) -> UsageFault:
     message = wrong.message if offered else wrong.format_message()
     for pattern, words in PLAIN_WORDS:
         message = re.sub(pattern, words, message)
-    return UsageFault(Problem(code="USAGE", message=message.rstrip("."), hint=hint))
+    return UsageFault.of("USAGE", message.rstrip("."), hint=hint)
 
 
 def _is_close(name: str, typed: str) -> bool:

@@ -186,11 +186,11 @@ def _done(what: str, names: Sequence[str], already: str, others: Sequence[str]) 
 
 def _agrees(question: str, *, yes: bool) -> bool:
     """Whether it may go on. Raises UsageFault where nobody can be asked: a script says --yes."""
-    from bascule.errors import Problem, UsageFault
+    from bascule.errors import UsageFault
 
     if not yes and not sys.stdin.isatty():
         words = f"there is no terminal to ask on: {question}"
-        raise UsageFault(Problem(code="NOT-ASKED", message=words, hint="use --yes to do it without a question"))
+        raise UsageFault.of("NOT-ASKED", words, hint="use --yes to do it without a question")
     if yes or click.confirm(question, err=True):
         return True
     say("nothing was changed")

@@ -11,7 +11,7 @@ from bascule.draw.scene.compare import SeenHost
 from bascule.draw.scene.elements import Scene
 from bascule.draw.scene.highlight import Highlight, proven_path, witnessed_path
 from bascule.draw.scene.site import build
-from bascule.errors import Problem, UsageFault
+from bascule.errors import UsageFault
 from bascule.model.site import Site
 
 __all__ = ["Highlight", "Scene", "SeenHost", "draw", "make_scene"]
@@ -39,7 +39,7 @@ def draw(
     """
     if (chosen := FORMATS.get(format)) is None:
         hint = f"one of {', '.join(FORMATS)}"
-        raise UsageFault(Problem(code="FORMAT", message=f"'{format}' is not a picture format", hint=hint))
+        raise UsageFault.of("FORMAT", f"'{format}' is not a picture format", hint=hint)
     limit = chosen.collapse if isinstance(collapse, str) else collapse
     scene = make_scene(site, observed=observed, highlight=highlight, collapse=limit)
     return chosen.render(scene, Options(width=width, ascii=ascii, date=date))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from bascule.errors import CommandFailed, Problem
+from bascule.errors import CommandFailed
 from bascule.system.line_socket import LineSocket
 
 _numbers = itertools.count(1)
@@ -42,4 +42,4 @@ def ask(path: Path, question: str, *, timeout_s: float) -> AgentAnswer:
 
 
 def _silent(question: str, why: str) -> CommandFailed:
-    return CommandFailed(Problem(code="GUEST-SILENT", message=f"the guest did not answer '{question}': {why}"))
+    return CommandFailed.of("GUEST-SILENT", f"the guest did not answer '{question}': {why}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bascule.errors import BasculeError, Problem, UsageFault
+from bascule.errors import BasculeError, UsageFault
 from bascule.guests.checks import check_macs, is_local, unguarded
 from bascule.guests.runtimes.detect import detect
 from bascule.host.identity import require_here
@@ -37,7 +37,7 @@ def define_guests(
     if unknown:
         known = ", ".join(guests) or "none"
         message = f"host '{host.name}' has no guest '{unknown[0]}' in the site file"
-        raise UsageFault(Problem(code="GUEST-UNKNOWN", message=message, hint=f"it has: {known}"))
+        raise UsageFault.of("GUEST-UNKNOWN", message, hint=f"it has: {known}")
     if not here and (uri or LOCAL).startswith(LOCAL):
         require_here(site, host, observe)
     meant = tuple(names or guests)

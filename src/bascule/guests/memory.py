@@ -6,7 +6,7 @@ import os
 
 from msgspec.structs import replace
 
-from bascule.errors import Problem, UsageFault
+from bascule.errors import UsageFault
 from bascule.guests.gather import libvirt_if_here
 from bascule.guests.paths import qemu_folder, unread_guests
 from bascule.host.identity import is_here
@@ -37,7 +37,7 @@ def memory_account(site: Site, host: Host, *, uri: str | None = None) -> Capacit
     if not host.memory:
         message = f"host '{host.name}' has no 'memory:' in the site file, and this is not that host"
         hint = "add it, as in memory: 64GiB, or run this on the host"
-        raise UsageFault(Problem(code="MEMORY-UNKNOWN", message=message, hint=hint))
+        raise UsageFault.of("MEMORY-UNKNOWN", message, hint=hint)
     memory = Memory(total=host.memory, hugepages={}, source="the site file")
     remark = f"nothing says that this machine is {host.name}"
     return replace(account(host.name, memory, declared, uplink_loads(site, host)), remark=remark)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 
-from bascule.errors import CommandFailed, Problem
+from bascule.errors import CommandFailed
 from bascule.guests.plug import Plug
 from bascule.model.kernel_parameters import conf
 from bascule.providers.kernel.diff.vlans import port_words
@@ -27,9 +27,7 @@ def tag(plugs: Sequence[Plug], host: Namespace | None) -> None:
     error = iproute.batch("bridge", "".join(f"{words}\n" for words in commands), namespace=host)
     if error is not None:
         where = f" on {host.name}" if host else ""
-        raise CommandFailed(
-            Problem(code="TAP-VLANS", message=f"the flags or VLANs of taps{where} were refused: {error.reason}")
-        )
+        raise CommandFailed.of("TAP-VLANS", f"the flags or VLANs of taps{where} were refused: {error.reason}")
 
 
 def shape(plugs: Sequence[Plug], host: Namespace | None) -> None:
@@ -48,7 +46,7 @@ def addrgenmode_none(plugs: Sequence[Plug], host: Namespace) -> None:
     error = iproute.batch("ip", "".join(f"{line}\n" for line in lines), namespace=host) if lines else None
     if error is not None:
         message = f"the taps of {host.name} keep addresses of the host: {error.reason}"
-        raise CommandFailed(Problem(code="TAP-FAILED", message=message))
+        raise CommandFailed.of("TAP-FAILED", message)
 
 
 def ignore_routers(plugs: Sequence[Plug], host: Namespace | None) -> None:

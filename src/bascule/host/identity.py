@@ -8,7 +8,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from bascule.errors import BasculeError, Problem, UsageFault
+from bascule.errors import BasculeError, UsageFault
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.system.net.links import link_names
@@ -153,13 +153,8 @@ def require_here(site: Site, host: Host, look: Callable[[], HostState]) -> None:
     unpinned = [(n.name, state.links.get(n.name)) for n in host.nics.values() if not (n.mac or n.path)]
     pin = next((f"{name}: {{mac: {link.hardware_mac}}}" for name, link in unpinned if link and link.mac), "")
     hint = "if it is, confirm it with --here" + (f", or say it in the file, as in {pin}" if pin else "")
-    raise BasculeError(
-        Problem(
-            code="HOST-OTHER",
-            message=found.words,
-            place=host.place,
-            hint=f"{hint}; 'bascule rehearse' tries the file on a twin",
-        )
+    raise BasculeError.of(
+        "HOST-OTHER", found.words, place=host.place, hint=f"{hint}; 'bascule rehearse' tries the file on a twin"
     )
 
 
@@ -179,7 +174,7 @@ def refuse_without_hosts(site: Site) -> None:
     """Raise UsageFault where the file declares no host."""
     if not site.hosts:
         hint = "declare the host whose network this is about, below 'hosts:'"
-        raise UsageFault(Problem(code="NO-HOSTS", message="the file has no hosts", hint=hint))
+        raise UsageFault.of("NO-HOSTS", "the file has no hosts", hint=hint)
 
 
 def choose_host(site: Site, name: str | None) -> Host:
@@ -187,9 +182,7 @@ def choose_host(site: Site, name: str | None) -> Host:
     known = ", ".join(site.hosts) or "none"
     if name is not None:
         if name not in site.hosts:
-            raise UsageFault(
-                Problem(code="HOST", message=f"the site file has no host '{name}'", hint=f"it has: {known}")
-            )
+            raise UsageFault.of("HOST", f"the site file has no host '{name}'", hint=f"it has: {known}")
         return site.hosts[name]
     called = _called_here(site)
     if len(called) == 1:
@@ -197,5 +190,5 @@ def choose_host(site: Site, name: str | None) -> Host:
     refuse_without_hosts(site)
     if len(site.hosts) != 1:
         hint = f"say which with --host: {known}"
-        raise UsageFault(Problem(code="HOST", message=f"the site file has {len(site.hosts)} hosts", hint=hint))
+        raise UsageFault.of("HOST", f"the site file has {len(site.hosts)} hosts", hint=hint)
     return next(iter(site.hosts.values()))

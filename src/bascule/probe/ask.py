@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from bascule.errors import NotPermitted, Problem
+from bascule.errors import NotPermitted
 from bascule.frames import bpf, filters
 from bascule.frames.codecs import icmp, ip
 from bascule.frames.packet import read_frame
@@ -114,10 +114,8 @@ class _Loop:
             asking = self._open(index, question)
         except OSError as error:
             if isinstance(error, PermissionError):
-                raise NotPermitted(
-                    Problem(
-                        code="RAW-SOCKET", message=f"no raw socket: {error.strerror}", hint=rights.hint(["NET_RAW"])
-                    )
+                raise NotPermitted.of(
+                    "RAW-SOCKET", f"no raw socket: {error.strerror}", hint=rights.hint(["NET_RAW"])
                 ) from error
             asking = PendingQuestion(question, index, None, 0)  # type: ignore[arg-type]  # it is over before it has a socket
             what = (

@@ -23,12 +23,8 @@ def choose(state: HostState, names: Iterable[str], host: Host | None = None) -> 
         declared = [name for name in host.nics if name in state.links] if host is not None else []
         chosen = tuple(dict.fromkeys((*declared, *sorted(link.name for link in _hardware(state)))))
         if not chosen:
-            raise UsageFault(
-                Problem(
-                    code="NO-NIC",
-                    message="this host has no NIC to listen on",
-                    hint="name the links: bascule survey eth4",
-                )
+            raise UsageFault.of(
+                "NO-NIC", "this host has no NIC to listen on", hint="name the links: bascule survey eth4"
             )
         return chosen, ()
     missing = [name for name in asked if name not in state.links]
@@ -42,7 +38,7 @@ def choose(state: HostState, names: Iterable[str], host: Host | None = None) -> 
             link = state.links[IfName(name)]
             what = link.options.noun or "no NIC"
             if not below:
-                raise UsageFault(Problem(code="NO-NIC", message=f"'{name}' is {what} without a NIC under it"))
+                raise UsageFault.of("NO-NIC", f"'{name}' is {what} without a NIC under it")
             remarks.append(f"{name} is {what}: listening on {', '.join(below)}")
         found += below
     return tuple(dict.fromkeys(found)), tuple(remarks)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
-from bascule.errors import CommandFailed, Problem
+from bascule.errors import CommandFailed
 from bascule.model.kernel_parameters import conf
 from bascule.model.links import Veth
 from bascule.model.state import HostState, Link
@@ -139,8 +139,6 @@ def _ipv6_off(name: str) -> str | None:
 def _ip(lines: Iterable[str]) -> None:
     failed = batch("ip", "".join(f"{line}\n" for line in lines))
     if failed is not None:
-        raise CommandFailed(
-            Problem(
-                code="NIC-UP", message=f"a NIC could not be brought up quietly: {failed.reason}", hint="run it as root"
-            )
+        raise CommandFailed.of(
+            "NIC-UP", f"a NIC could not be brought up quietly: {failed.reason}", hint="run it as root"
         )

@@ -97,4 +97,4 @@ def _require_taps() -> None:
     except OSError as error:
         message = f"{TUN} may not be opened, so there is no tap for a guest: {error.strerror}"
         hint = f"run it as root, or let everybody have taps, as most distributions do: chmod 666 {TUN}"
-        raise NotPermitted(Problem(code="TUN-FORBIDDEN", message=message, hint=hint)) from error
+        raise NotPermitted.of("TUN-FORBIDDEN", message, hint=hint) from error

@@ -80,12 +80,10 @@ def _lay_vlans(wiring: Wiring, building: Namespace, door: Rtnetlink, masters: Ma
     tagged = [cable for cable in wiring.cables if cable.tagged]
     if not kernel_makes(_vlan_link):
         networks = ", ".join(f"'{name}'" for name in sorted({name for cable in tagged for name in cable.tagged}))
-        raise MissingTool(
-            Problem(
-                code="KERNEL-VLAN",
-                message=f"network {networks} arrives tagged, and this kernel has no 802.1Q links to play that with",
-                hint="modprobe 8021q, or rehearse on a machine whose kernel has it",
-            )
+        raise MissingTool.of(
+            "KERNEL-VLAN",
+            f"network {networks} arrives tagged, and this kernel has no 802.1Q links to play that with",
+            hint="modprobe 8021q, or rehearse on a machine whose kernel has it",
         )
     messages: list[Message] = []
     for number, (cable, network) in enumerate((x, network) for x in tagged for network in x.tagged):

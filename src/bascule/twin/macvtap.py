@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from bascule.errors import MissingTool, Problem
+from bascule.errors import MissingTool
 from bascule.model.values import IfName
 from bascule.observe.kernel_support import kernel_makes
 from bascule.system.net import links, rtnetlink
@@ -35,12 +35,10 @@ def share(wiring: Wiring, hosts: Mapping[str, str], namespaces: Mapping[str, Nam
         end = rtnetlink.VethEnd(name=nic.link, mac=nic.mac, namespace=namespaces[guest])
         messages.setdefault(host, []).append(rtnetlink.add_macvlan(end, parent))
     if messages and not kernel_makes(lambda parent: rtnetlink.add_macvlan(rtnetlink.VethEnd(name=IfName("m")), parent)):
-        raise MissingTool(
-            Problem(
-                code="KERNEL-MACVLAN",
-                message="guests share a NIC (direct), and this kernel has no macvlan links to play that with",
-                hint="modprobe macvlan, or rehearse on a machine whose kernel has it",
-            )
+        raise MissingTool.of(
+            "KERNEL-MACVLAN",
+            "guests share a NIC (direct), and this kernel has no macvlan links to play that with",
+            hint="modprobe macvlan, or rehearse on a machine whose kernel has it",
         )
     for host, some in messages.items():
         rtnetlink.change(namespaces[host], some)

@@ -57,7 +57,7 @@ class NetworkServer:
             words = " ".join(self._daemon.output.split()) or "it said nothing"
             self.stop()
             text = f"dnsmasq of virtual network '{self.resolved_network.name}' did not start: {words}"
-            raise CommandFailed(Problem(code="DNSMASQ", message=text))
+            raise CommandFailed.of("DNSMASQ", text)
 
     @property
     def leases(self) -> tuple[Lease, ...]:

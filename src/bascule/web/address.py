@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from msgspec import Struct
 
-from bascule.errors import Problem, UsageFault
+from bascule.errors import UsageFault
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -58,7 +58,7 @@ def parse_listen(text: str) -> Listen:
 
 
 def _wrong(text: str, hint: str) -> UsageFault:
-    return UsageFault(Problem(code="USAGE", message=f"--listen '{text}' is not ADDRESS:PORT", hint=hint))
+    return UsageFault.of("USAGE", f"--listen '{text}' is not ADDRESS:PORT", hint=hint)
 
 
 def host_of(header: str) -> str:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from bascule.errors import Problem, UsageFault
+from bascule.errors import UsageFault
 
 if TYPE_CHECKING:
     from bascule.draw.scene.highlight import Highlight
@@ -23,7 +23,7 @@ def ends(highlight: str) -> Question:
     target, _, service = rest.partition(":")
     if not (source and colon and target):
         hint = "two names with a colon between them: --highlight guest_02:customer"
-        raise UsageFault(Problem(code="USAGE", message=f"--highlight '{highlight}' is not A:B", hint=hint))
+        raise UsageFault.of("USAGE", f"--highlight '{highlight}' is not A:B", hint=hint)
     return source, target, service
 
 
@@ -34,7 +34,7 @@ def service_of(text: str) -> Service | None:
     try:
         return read_asked_service(text) if text else None
     except Invalid as wrong:
-        raise UsageFault(Problem(code="USAGE", message=f"--highlight: {wrong}", hint=wrong.hint)) from wrong
+        raise UsageFault.of("USAGE", f"--highlight: {wrong}", hint=wrong.hint) from wrong
 
 
 def choose(meant: Question, questions: Sequence[tuple[Question, bool | None]]) -> int:
@@ -45,7 +45,7 @@ def choose(meant: Question, questions: Sequence[tuple[Question, bool | None]]) -
         known = ", ".join(":".join(question) for question, _ in questions)
         words = f"'{source}' to '{target}'" + (f" by {service}" if service else "")
         hint = f"it asks: {known}" if known else "it expects nothing"
-        raise UsageFault(Problem(code="HIGHLIGHT", message=f"the site file asks nothing from {words}", hint=hint))
+        raise UsageFault.of("HIGHLIGHT", f"the site file asks nothing from {words}", hint=hint)
     return next((place for place in found if questions[place][1] is False), found[0])
 
 
@@ -69,10 +69,8 @@ def from_rehearsal(path: str, meant: Question) -> tuple[Highlight, str]:
     except (ValueError, KeyError, TypeError) as error:
         hint = "write it with: bascule rehearse SITE --json > FILE"
         message = f"'{path}' is not what 'bascule rehearse --json' prints"
-        raise UsageFault(Problem(code="WITNESS", message=message, hint=hint)) from error
+        raise UsageFault.of("WITNESS", message, hint=hint) from error
     if not hops:
         message = f"the rehearsal saw no frame from '{meant[0]}' to '{meant[1]}': {sentence}"
-        raise UsageFault(
-            Problem(code="WITNESS", message=message, hint="without --witness the way is what the file says")
-        )
+        raise UsageFault.of("WITNESS", message, hint="without --witness the way is what the file says")
     return Highlight(source=meant[0], target=meant[1], hops=hops, reached=reached, sentence=sentence), digest

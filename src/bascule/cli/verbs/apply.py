@@ -99,17 +99,15 @@ def command(
     """
     from bascule import workflow
     from bascule.apply.options import DriverChoice
-    from bascule.errors import Problem, UsageFault
+    from bascule.errors import UsageFault
 
     if "--no-confirm" in sys.argv[1:] and confirm_within is not None:
         hint = "leave one of them out"
-        raise UsageFault(
-            Problem(code="USAGE", message="--no-confirm and --confirm-within exclude each other", hint=hint)
-        )
+        raise UsageFault.of("USAGE", "--no-confirm and --confirm-within exclude each other", hint=hint)
     asking = not yes
     if asking and not sys.stdin.isatty():
         hint = "use --yes to apply without a question; the checkpoint is written anyway"
-        raise UsageFault(Problem(code="NOT-ASKED", message="there is no terminal to ask on", hint=hint))
+        raise UsageFault.of("NOT-ASKED", "there is no terminal to ask on", hint=hint)
     if asking:
         show_questions()
     choice = DriverChoice(driver=driver or "", uri=connect, lasting=root is None)
@@ -132,7 +130,7 @@ def _make(ready: ApplyRequest, *, window_s: float | None, asking: bool, as_json:
     """Show it, ask, make it; the exit status."""
     from bascule import workflow
     from bascule.cli.common import say
-    from bascule.errors import BasculeError, Problem
+    from bascule.errors import BasculeError
 
     prepared = ready.prepared
     tell = say if as_json else show
@@ -140,7 +138,7 @@ def _make(ready: ApplyRequest, *, window_s: float | None, asking: bool, as_json:
         tell(_plan(prepared))
     except BrokenPipeError as gone:
         text = "the reader of the plan closed its pipe; nothing was changed"
-        raise BasculeError(Problem(code="OUTPUT-GONE", message=text, hint="do not pipe it into head")) from gone
+        raise BasculeError.of("OUTPUT-GONE", text, hint="do not pipe it into head") from gone
     if not prepared.plan and not prepared.plan.files:
         return _finish(ready, None, as_json=as_json)
     _warn(ready, window_s, say)

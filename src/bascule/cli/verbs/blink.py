@@ -30,11 +30,11 @@ def command(*, nics: tuple[str, ...], seconds: int, every: bool, as_json: bool) 
     from bascule import workflow
     from bascule.cli.common import say, say_fine
     from bascule.cli.entry import emit
-    from bascule.errors import BasculeError, Problem, UsageFault
+    from bascule.errors import BasculeError, UsageFault
 
     if every == bool(nics):
         message = "name the NICs to blink, or use --all" if not nics else "name NICs or use --all, not both"
-        raise UsageFault(Problem(code="USAGE", message=message, hint="name one, like bascule blink eth4"))
+        raise UsageFault.of("USAGE", message, hint="name one, like bascule blink eth4")
     found = workflow.blink(nics, seconds, remark=say, begun=lambda nic: say_fine(f"{nic}: blinking for {seconds} s …"))
     problems = [problem for problem in found.values() if problem is not None]
     if as_json:

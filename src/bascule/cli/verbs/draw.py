@@ -9,7 +9,7 @@ import click
 from bascule.cli.common import NARROWEST, host_option, json_option, put, root_option, say, width
 from bascule.cli.show.output_style import output_style
 from bascule.draw.formats import CONVERTED, FORMATS, of_file
-from bascule.errors import Problem, UsageFault
+from bascule.errors import UsageFault
 from bascule.system.disk.files import write_file
 
 if TYPE_CHECKING:
@@ -79,9 +79,7 @@ def command(
     form = "json" if as_json else form or of_file(output or "")
     output = None if output == "-" and form not in CONVERTED else output
     if form in CONVERTED and output is None:
-        raise UsageFault(
-            Problem(code="USAGE", message=f"a {form.upper()} needs a file", hint=f"name one with -o rack.{form}")
-        )
+        raise UsageFault.of("USAGE", f"a {form.upper()} needs a file", hint=f"name one with -o rack.{form}")
     site, observed = _read(site_file, host, root, live=live)
     drawing = draw(
         site,
@@ -121,7 +119,7 @@ def _read(
 
 def _columns(columns: int | None) -> int:
     if columns is not None and columns < NARROWEST:
-        raise UsageFault(Problem(code="USAGE", message=f"--width {columns} is less than {NARROWEST} columns"))
+        raise UsageFault.of("USAGE", f"--width {columns} is less than {NARROWEST} columns")
     return columns or width()
 
 
@@ -133,7 +131,7 @@ def _way(site: Site, highlight: str | None, witness: str | None, *, host: str | 
     if highlight is None:
         if witness is not None:
             hint = "say which: --highlight guest_02:customer"
-            raise UsageFault(Problem(code="USAGE", message="--witness needs a path to show", hint=hint))
+            raise UsageFault.of("USAGE", "--witness needs a path to show", hint=hint)
         return None
     meant = ends(highlight)
     if witness is None:

@@ -65,12 +65,12 @@ def command(
     """
     from bascule import workflow
     from bascule.apply.options import DriverChoice
-    from bascule.errors import Problem, UsageFault
+    from bascule.errors import UsageFault
     from bascule.providers.state_file import read_state, save_state
 
     choice = DriverChoice(driver=driver or "", uri=connect)
     if survey and observed:
-        raise UsageFault(Problem(code="USAGE", message="--survey listens on this host; --observed is about another"))
+        raise UsageFault.of("USAGE", "--survey listens on this host; --observed is about another")
     state = read_state(observed) if observed else None
     planned = workflow.plan(site_file, host=host, here=here, root=root, observed=state, choice=choice)
     if save_observed:

@@ -39,16 +39,16 @@ def command(
     from bascule import questions
     from bascule.cli.entry import emit
     from bascule.cli.show.reach import reach_as_json, show_reach
-    from bascule.errors import Problem, UsageFault
+    from bascule.errors import UsageFault
     from bascule.providers.state_file import read_state
     from bascule.site.parsers import Invalid, read_asked_service
 
     try:
         asked = [read_asked_service(word) for word in services.split(",") if word]
     except Invalid as wrong:
-        raise UsageFault(Problem(code="USAGE", message=f"--services: {wrong}", hint=wrong.hint)) from wrong
+        raise UsageFault.of("USAGE", f"--services: {wrong}", hint=wrong.hint) from wrong
     if wanted and site_file is None:
-        raise UsageFault(Problem(code="USAGE", message="--wanted needs a site file", hint="name the site file"))
+        raise UsageFault.of("USAGE", "--wanted needs a site file", hint="name the site file")
     state = read_state(observed) if observed else None
     found = questions.reach(
         site_file, host=host, here=here, state=state, wanted=wanted, services=asked, sources=sources, targets=targets

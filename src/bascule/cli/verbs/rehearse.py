@@ -22,7 +22,7 @@ from bascule.cli.common import (
     wrapped,
 )
 from bascule.cli.show.output_style import output_style
-from bascule.errors import Problem, UsageFault
+from bascule.errors import UsageFault
 from bascule.system.disk.files import write_file
 
 if TYPE_CHECKING:
@@ -119,12 +119,12 @@ def _look_ahead(site_file: str, highlight: str | None, report_file: str | None) 
         target = Path(report_file)
         if report_file == "-":
             message = "the report is a page, and standard output has the words"
-            raise UsageFault(Problem(code="REPORT", message=message, hint="name a file, as in: --report report.html"))
+            raise UsageFault.of("REPORT", message, hint="name a file, as in: --report report.html")
         if target.is_dir():
-            raise UsageFault(Problem(code="REPORT", message=f"'{report_file}' is a directory, not a file"))
+            raise UsageFault.of("REPORT", f"'{report_file}' is a directory, not a file")
         if not target.parent.is_dir():
             message = f"there is no directory '{target.parent}' to write the report into"
-            raise UsageFault(Problem(code="REPORT", message=message, hint="make it first, or name another"))
+            raise UsageFault.of("REPORT", message, hint="make it first, or name another")
     if highlight is not None and site_file != "-":  # standard input can be read once
         from bascule import workflow
         from bascule.cli.show.highlight import choose, ends

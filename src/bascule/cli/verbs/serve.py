@@ -8,7 +8,7 @@ import sys
 import click
 
 from bascule.cli.common import host_option, json_option, root_option, say, say_fine, stay
-from bascule.errors import MissingTool, Problem
+from bascule.errors import MissingTool
 
 LISTEN = "127.0.0.1:8474"
 BEYOND = """warning: other machines can open this address. The page shows the MACs, addresses and traffic of every
@@ -82,5 +82,5 @@ def _require() -> None:
     except ImportError as error:
         hint = "install them: pip install starlette uvicorn; with pipx: pipx inject bascule starlette uvicorn"
         message = f"'bascule serve' needs starlette and uvicorn, and there is no '{error.name}' here"
-        raise MissingTool(Problem(code="EXTRA", message=message, hint=hint)) from error
+        raise MissingTool.of("EXTRA", message, hint=hint) from error
     _ = starlette

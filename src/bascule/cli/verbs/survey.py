@@ -54,14 +54,14 @@ def command(
     from bascule.cli.common import say
     from bascule.cli.entry import emit
     from bascule.cli.show.survey import show_survey, survey_as_json
-    from bascule.errors import Problem, UsageFault
+    from bascule.errors import UsageFault
     from bascule.host.identity import name_for_site
     from bascule.topology.loops import find_loops
 
     if host is not None and site_file is None:
-        raise UsageFault(Problem(code="USAGE", message="--host names a host of the site file: give --site, too"))
+        raise UsageFault.of("USAGE", "--host names a host of the site file: give --site, too")
     if pcap and active:
-        raise UsageFault(Problem(code="USAGE", message="--active sends frames; a capture cannot answer"))
+        raise UsageFault.of("USAGE", "--active sends frames; a capture cannot answer")
     about = workflow.load_for(site_file, host) if site_file else None
     taken = workflow.survey(
         nics,
@@ -88,23 +88,19 @@ def command(
 
 
 def _captures(pairs: tuple[str, ...], nics: tuple[str, ...]) -> dict[str, list[tuple[str, bytes | mmap]]]:
-    from bascule.errors import Problem, UsageFault
+    from bascule.errors import UsageFault
     from bascule.system.disk.mapped import map_file
 
     found: dict[str, list[tuple[str, bytes | mmap]]] = {}
     for pair in pairs:
         nic, equals, path = pair.partition("=")
         if not equals or not nic or not path:
-            raise UsageFault(
-                Problem(
-                    code="USAGE",
-                    message=f"--pcap takes NIC=FILE, not '{pair}'",
-                    hint="write it like --pcap eth4=a.pcap",
-                )
+            raise UsageFault.of(
+                "USAGE", f"--pcap takes NIC=FILE, not '{pair}'", hint="write it like --pcap eth4=a.pcap"
             )
         if nics and nic not in nics:
             continue
         found.setdefault(nic, []).append((path, map_file(path)))
     if missing := [nic for nic in nics if nic not in found]:
-        raise UsageFault(Problem(code="USAGE", message=f"there is no capture of {', '.join(missing)} among --pcap"))
+        raise UsageFault.of("USAGE", f"there is no capture of {', '.join(missing)} among --pcap")
     return found

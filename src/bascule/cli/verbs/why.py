@@ -50,19 +50,19 @@ def command(
     from bascule.cli.entry import emit
     from bascule.cli.show.frames import frames_as_json, show_frames
     from bascule.cli.show.why import show_why, why_as_json
-    from bascule.errors import Problem, UsageFault
+    from bascule.errors import UsageFault
     from bascule.providers.state_file import read_state
     from bascule.site.parsers import Invalid, read_asked_service
 
     try:
         asked = read_asked_service(service)
     except Invalid as wrong:
-        raise UsageFault(Problem(code="USAGE", message=f"SERVICE: {wrong}", hint=wrong.hint)) from wrong
+        raise UsageFault.of("USAGE", f"SERVICE: {wrong}", hint=wrong.hint) from wrong
     if wanted and site_file is None:
-        raise UsageFault(Problem(code="USAGE", message="--wanted needs a site file", hint="name it with --site SITE"))
+        raise UsageFault.of("USAGE", "--wanted needs a site file", hint="name it with --site SITE")
     if frames and (wanted or observed):
         hint = "leave --wanted and --observed out"
-        raise UsageFault(Problem(code="USAGE", message="--probe asks this host as it is", hint=hint))
+        raise UsageFault.of("USAGE", "--probe asks this host as it is", hint=hint)
     state = read_state(observed) if observed else None
     found = questions.why(
         source, target, asked, site=site_file, host=host, here=here, state=state, wanted=wanted, root=root

@@ -12,7 +12,7 @@ from typing import Protocol, cast
 from msgspec import Struct
 
 from bascule.draw.scene.elements import Scene
-from bascule.errors import Problem, UsageFault
+from bascule.errors import UsageFault
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -71,5 +71,5 @@ def of_file(name: str) -> str:
     if wanted[1:] in OTHERS or meant:
         example = f"{name[: -len(wanted)]}.{meant[0] if meant else 'png'}"
         hint = f"one of {', '.join((*FORMATS, *CONVERTED))}, as in -o {example}"
-        raise UsageFault(Problem(code="FORMAT", message=f"'{wanted[1:]}' is not a picture format", hint=hint))
+        raise UsageFault.of("FORMAT", f"'{wanted[1:]}' is not a picture format", hint=hint)
     return next((key for key, form in FORMATS.items() if wanted in form.suffixes), "text")

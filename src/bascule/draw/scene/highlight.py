@@ -21,7 +21,7 @@ from bascule.draw.scene.elements import (
     self_id,
     virtual_id,
 )
-from bascule.errors import Problem, UsageFault
+from bascule.errors import UsageFault
 from bascule.model.site import Site
 from bascule.model.state import HostState
 from bascule.model.values import Service
@@ -100,7 +100,7 @@ def _known(scene: Scene, name: str) -> list[str]:
     message = f"'{name}' is not a guest, machine or host with an address"
     if name in scene.hosts:
         message, hint = f"host '{name}' has no address of its own in the picture", None
-    raise UsageFault(Problem(code="ENDPOINT", message=message, hint=hint))
+    raise UsageFault.of("ENDPOINT", message, hint=hint)
 
 
 def _node(scene: Scene, element: Element) -> str | None:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from msgspec.structs import replace
 
-from bascule.errors import BasculeError, Problem
+from bascule.errors import BasculeError
 from bascule.guests.accelerator import accel
 from bascule.guests.checks import is_local, unguarded_taps
 from bascule.guests.runtimes.runtime import bring, bring_or_take_back, next_nic, plugged_nic
@@ -190,12 +190,10 @@ class LibvirtRuntime:
         except BasculeError as error:
             there = before.domains.get(name)
             words = f"'{name}'" + (f" ({_plugs(there)})" if there is not None else "")
-            raise BasculeError(
-                Problem(
-                    code="GUEST-NOT-RESTORED",
-                    message=f"libvirt does not come back, so these guests may not be as they were: {words}",
-                    hint="start libvirtd, then `bascule undo`, or `bascule guest replug` each of them",
-                )
+            raise BasculeError.of(
+                "GUEST-NOT-RESTORED",
+                f"libvirt does not come back, so these guests may not be as they were: {words}",
+                hint="start libvirtd, then `bascule undo`, or `bascule guest replug` each of them",
             ) from error
         if failed is not None and failed.problems[0].code == "LIBVIRT-GONE":
             other = plugged_anew(now, {name})

@@ -102,7 +102,7 @@ class QemuDriver:
                 if wrong.line is not None and wrong.line < len(lines)
                 else "a change of taps"
             )
-            raise CommandFailed(Problem(code="TAP-FAILED", message=f"{what} failed: {wrong.reason}"))
+            raise CommandFailed.of("TAP-FAILED", f"{what} failed: {wrong.reason}")
 
     def start(self, names: Sequence[str]) -> None:
         """Start guests whose taps are there, all at the same time. Raises one problem per guest that does not start."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from bascule.errors import BasculeError, Problem, UsageFault
+from bascule.errors import BasculeError, UsageFault
 from bascule.frames.guarding.build import Parties, Party
 from bascule.model.guarding import GuardLevel
 from bascule.model.ruleset.rules import AnyTable, NamedMap, NamedSet, Table, Tuple
@@ -61,7 +61,7 @@ def check_attacks(site: Site, host: Host, state: HostState, guest: str) -> Itera
     if not ports:
         known = ", ".join(dict.fromkeys(port.guest for port in guarded_ports(site, host))) or "none"
         message = f"host '{host.name}' has no guest '{guest}' with a guard in the site file"
-        raise UsageFault(Problem(code="GUEST-UNKNOWN", message=message, hint=f"guests with a guard: {known}"))
+        raise UsageFault.of("GUEST-UNKNOWN", message, hint=f"guests with a guard: {known}")
     table = _swept(state)
     loaded = loaded_guards(state.tables)
     for port in ports:
@@ -94,12 +94,10 @@ def _swept(state: HostState) -> AnyTable | None:
     link, table = state.links.get(ATTACKER), state.tables.get(KEY)
     pid = (link.alias or "").removeprefix(MARK) if link is not None else ""
     if pid.isdigit() and Path(f"/proc/{pid}").exists():
-        raise BasculeError(
-            Problem(
-                code="ATTACK-RUNS",
-                message=f"process {pid} attacks a guard on this host already",
-                hint=f"wait for its end; if it is no 'bascule verify --attack': ip link del {ATTACKER}",
-            )
+        raise BasculeError.of(
+            "ATTACK-RUNS",
+            f"process {pid} attacks a guard on this host already",
+            hint=f"wait for its end; if it is no 'bascule verify --attack': ip link del {ATTACKER}",
         )
     for port in (ATTACKER, LISTENER):
         if port in state.links:

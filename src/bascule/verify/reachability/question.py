@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bascule.errors import Problem, UsageFault
+from bascule.errors import UsageFault
 from bascule.model.values import Service, parse_mac
 from bascule.topology.sweep.port_ranges import told_apart
 from bascule.topology.trace.answer import Blocker, Certainty, Code, Leg, Reachability, Stage
@@ -67,9 +67,7 @@ def party_of(word: str, known: Known, network: HostNetwork, here: str) -> Partic
         close = difflib.get_close_matches(word, list(known), 1)
         names = ", ".join(list(known)[:12])
         hint = f"did you mean '{close[0]}'?" if close else f"an address, a MAC, or one of: {names}"
-        raise UsageFault(
-            Problem(code="ENDPOINT", message=f"there is no host, guest or machine called '{word}'", hint=hint)
-        ) from None
+        raise UsageFault.of("ENDPOINT", f"there is no host, guest or machine called '{word}'", hint=hint) from None
     for party in known.values():
         if any(end.mac == number for end in party.ends):
             return party
@@ -77,7 +75,7 @@ def party_of(word: str, known: Known, network: HostNetwork, here: str) -> Partic
     numbers = learned_addresses(network).get(number, ())
     if entry is None or not numbers:
         missing = "no bridge has learned it" if entry is None else "no address of it is known"
-        raise UsageFault(Problem(code="ENDPOINT", message=f"the MAC {word} cannot be asked for: {missing}"))
+        raise UsageFault.of("ENDPOINT", f"the MAC {word} cannot be asked for: {missing}")
     version, value = numbers[0]
     end = WireEnd(
         name=word,
@@ -104,7 +102,7 @@ def _at(word: str, version: int, number: int, known: Known, network: HostNetwork
     end = somebody(network, known.values(), version, number, word)
     if end is None:
         hint = "it is on no network of this host and no route leads to it, so it is not known where it is"
-        raise UsageFault(Problem(code="ENDPOINT", message=f"nothing is known of {word} here", hint=hint))
+        raise UsageFault.of("ENDPOINT", f"nothing is known of {word} here", hint=hint)
     return Participant(name=word, ends=(end,), addresses=((version, number),))
 
 
@@ -134,11 +132,11 @@ def ask(network: HostNetwork, known: Known, by: Participant, of: Participant, se
     if not found:
         if by.name == of.name:
             message = f"{by.name} needs no network to reach itself"
-            raise UsageFault(Problem(code="ENDPOINT", message=message, hint="name two: bascule why A B"))
+            raise UsageFault.of("ENDPOINT", message, hint="name two: bascule why A B")
         silent = next((party for party in (by, of) if not party.addresses), of)
         reason = f" that {by.name} could use" if silent is of else ""
         message = f"no address of {silent.name} is known{reason}"
-        raise UsageFault(Problem(code="NO-ADDRESS", message=message, hint="ask by an address: bascule why A 192.0.2.7"))
+        raise UsageFault.of("NO-ADDRESS", message, hint="ask by an address: bascule why A 192.0.2.7")
     best = min(found, key=lambda one: (one.answer.result.rank, len(one.answer.blockers)))
     if best.answer.result is Certainty.NO and by.may_meet(of):
         stop = best.answer.blockers[0].text if best.answer.blockers else ""
