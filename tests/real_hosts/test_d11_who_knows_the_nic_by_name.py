@@ -108,9 +108,9 @@ def test_d11_everything_that_names_the_nic_is_said_with_its_owner_and_line(named
     assert "new SSH connections to this host fail" in said
     assert "tcp/22 (SSH, IPv4)" in said
     for words in (
-        "your own table inet filter: iifname eth0 tcp dport 22 accept",
+        'your own table inet filter: iifname "eth0" tcp dport 22 accept',
         "iifname @lan udp dport 53 accept",
-        "iifname != eth0 (which applies to br0 from now on)",
+        'iifname != "eth0" (which applies to br0 from now on)',
         "table ip filter (Docker): -A DOCKER-USER -i eth+ -j RETURN",
         "-A FORWARD -i eth0",
         "tcp 0.0.0.0 port 8080",

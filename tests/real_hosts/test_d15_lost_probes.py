@@ -81,7 +81,7 @@ CASES = [
         "a rule that counts",
         lambda b: drops(b, b.field.host, "bridge", "forward", 'iifname "web.0" counter drop'),
         ARP,
-        "its answer came in by web.0 and never left br0: 'iifname web.0 drop' (handle ",
+        "its answer came in by web.0 and never left br0: 'iifname \"web.0\" drop' (handle ",
     ),
     (
         "others' policy",
@@ -93,7 +93,7 @@ CASES = [
         "a rule before the bridge that counts nothing",
         lambda b: drops(b, b.field.host, "bridge", "prerouting", 'iifname "web.0" drop'),
         ARP,
-        "its answer came in by web.0 and never left br0: 'iifname web.0 drop' in chain c of table bridge d drops it",
+        "web.0 and never left br0: 'iifname \"web.0\" drop' in chain c of table bridge d drops it",
     ),
     (
         "the uplink is down",
@@ -143,7 +143,7 @@ CASES = [
         "not delivered",
         lambda b: drops(b, b.field.host, "ip", "input", 'iifname "eth0" icmp type echo-reply counter drop'),
         TRAFFIC,
-        "its answer came back by eth0 and was not delivered: 'iifname eth0 icmp type echo-reply drop' (handle ",
+        "its answer came back by eth0 and was not delivered: 'iifname \"eth0\" icmp type echo-reply drop' (handle ",
     ),
 ]
 

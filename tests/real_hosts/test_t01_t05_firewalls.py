@@ -129,7 +129,7 @@ SITUATIONS = [
         "Docker on nftables",
         files=("shapes/docker.nft",),
         passes=(True, True),
-        unproven="172.19.0.2 iifname != br-apps drop",
+        unproven='172.19.0.2 iifname != "br-apps" drop',
     ),
     Situation(
         "Docker on nftables, without icc on this bridge", files=("shapes/docker-of-our-bridge.nft",), owner="Docker"
