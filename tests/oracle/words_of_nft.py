@@ -278,8 +278,17 @@ CASES: dict[str, tuple[str, str]] = {
         "a>d udp/80: lost?",
     ),
     "exthdr": (
-        forward("ip6 nexthdr udp udp dport 80 drop", "exthdr frag exists drop"),
+        forward("ip6 nexthdr udp udp dport 80 drop", "exthdr frag exists drop", "frag nexthdr { ah, esp, udp } drop"),
         "a>d udp/80 IPv6: lost, a>d udp/53 IPv6: answered, a>d udp/53 IPv6 of 4000: lost?",
+    ),
+    "names of what an echo has not": (
+        forward(
+            "igmp type { membership-query, leave-group } drop",
+            "icmp code frag-needed drop",
+            "icmpv6 code policy-fail drop",
+            "mh type binding-update drop",
+        ),
+        "a>d udp/80: answered, a>d icmp/0: answered, a>d udp/53 IPv6: answered, a>d icmp/0 IPv6: answered",
     ),
     "frag off": (forward("ip frag-off & 0x1fff != 0 drop"), "a>d udp/80: answered?, a>d udp/80 of 4000: lost?"),
     "@th raw": (forward("@th,16,16 80 drop"), "a>d udp/80: lost, a>d udp/53: answered"),

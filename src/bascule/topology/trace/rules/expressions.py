@@ -86,11 +86,12 @@ class TableReader:
             values = right if isinstance(right, list) else [right]
             return AnyFlag(keys[0], joined(values, names[0]), negated=sign == "!")
         negated = sign == "!="
+        if any(name.startswith("exthdr ") for name in names):  # the packets that are asked for have none
+            holds = isinstance(right, bool) and right is negated  # no test of what stands in one does
+            return Test((Constant(0),), frozenset({(0 if holds else 1,)}))
         if isinstance(right, bool):
             if names[0].startswith("fib "):
                 return Test(keys, frozenset({("",)}), negated=right is not negated)
-            if names[0].startswith("exthdr "):  # the packets that are asked for have none
-                return Test((Constant(0),), frozenset({(int(right),)}), negated=negated)
             return Test(keys, frozenset({(int(right),)}), negated=negated)
         if isinstance(right, str) and right.startswith("@"):
             exact, ranged = self._set(right[1:], names)

@@ -82,9 +82,9 @@ def _statement(one: nft.Statement) -> Json:
         data: Any = f"@{one.map}" if one.map else {"set": [[_value(v), _verdict(d)] for v, d in one.entries]}
         return {"vmap": {"key": _expression(one.key), "data": data}}
     if isinstance(one, nft.Reject):
-        return {"reject": {}}
+        return {"reject": {"type": one.protocol}}
     if isinstance(one, nft.Nat):
-        told: Json = {}
+        told: Json = {"family": one.family}
         if one.address:
             told["addr"] = _value(one.address)
         if one.port is not None:
@@ -127,7 +127,7 @@ def _expression(one: nft.Expression) -> Json:
     if isinstance(one, nft.Masked):
         return {"&": [_expression(one.of), one.mask]}
     if isinstance(one, nft.ExtensionHeader):
-        return {"exthdr": {"name": one.name}}
+        return {"exthdr": {"name": one.name, "field": one.field}}
     return {type(one).__name__.lower(): {}}
 
 

@@ -39,7 +39,21 @@ ICMP6_TYPES = {
     "router-solicitation": 133, "router-advertisement": 134, "neighbour-solicitation": 135,
     "neighbour-advertisement": 136, "redirect": 137,
 }  # fmt: skip
-ARP_OPERATIONS = {"request": 1, "reply": 2}
+ICMP_CODES = {
+    "net-unreachable": 0, "host-unreachable": 1, "prot-unreachable": 2, "port-unreachable": 3, "frag-needed": 4,
+    "net-prohibited": 9, "host-prohibited": 10, "admin-prohibited": 13,
+}  # fmt: skip
+ICMP6_CODES = {
+    "no-route": 0, "admin-prohibited": 1, "addr-unreachable": 3, "port-unreachable": 4, "policy-fail": 5,
+    "reject-route": 6,
+}  # fmt: skip
+IGMP_TYPES = {
+    "membership-query": 17, "membership-report-v1": 18, "membership-report-v2": 22, "leave-group": 23,
+    "membership-report-v3": 34,
+}  # fmt: skip
+ARP_OPERATIONS = {
+    "request": 1, "reply": 2, "rrequest": 3, "rreply": 4, "inrequest": 8, "inreply": 9, "nak": 10,
+}  # fmt: skip
 PACKET_TYPES = {"host": 0, "unicast": 0, "broadcast": 1, "multicast": 2, "other": 3, "otherhost": 3}
 VERSIONS = {"ipv4": 2, "ipv6": 10}  # NFPROTO_*
 DIRECTIONS = {"original": 0, "reply": 1}
@@ -58,7 +72,10 @@ BY_KEY = {
     "arp ptype": ETHER_TYPES,
     "meta protocol": ETHER_TYPES,
     "icmp type": ICMP_TYPES,
+    "icmp code": ICMP_CODES,
     "icmpv6 type": ICMP6_TYPES,
+    "icmpv6 code": ICMP6_CODES,
+    "igmp type": IGMP_TYPES,
     "arp operation": ARP_OPERATIONS,
     "meta pkttype": PACKET_TYPES,
     "meta nfproto": VERSIONS,
