@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.real_hosts.conftest import real_host
-from tests.real_hosts.field import BASE, Field
+from tests.real_hosts.field import BASE, ONE_NIC, Field
 
 __all__ = ["real_host"]
 
@@ -72,3 +72,35 @@ def test_a_bridge_takes_the_routes_of_its_uplink_along_whoever_set_them(real_hos
     assert field.document("plan", field.site(ON_A_BRIDGE))["changes"] == []
     assert field.bascule("undo", "--yes").returncode == 0
     assert field.ip("route") == before
+
+
+WITH_A_MAC = ONE_NIC.replace("{uplink", "{mac: 52:54:00:aa:bb:cc, uplink")
+NO_BRIDGE = ONE_NIC[: ONE_NIC.index("    bridges")]
+
+
+@pytest.mark.parametrize("left", [NO_BRIDGE, NO_BRIDGE.replace("eth0:", "eth1:")], ids=["bridge", "bridge and NIC"])
+def test_a_bridge_with_a_mac_of_its_own_gives_back_what_it_took(real_host: Field, left: str) -> None:
+    """The NIC was known by its MAC alone: with any other bridge the host lost its address and its default route."""
+    field = real_host
+    found = field.ip("-br addr show eth0"), field.ip("route")
+    apply(field, WITH_A_MAC)
+    assert "192.168.1.10/24" in field.ip("addr show dev br0")
+    apply(field, left)
+    assert (field.ip("-br addr show eth0"), field.ip("route")) == found
+    assert field.run("ping", "-c1", "-W2", "192.168.1.1").returncode == 0
+    assert field.document("plan", field.site(left))["changes"] == []
+
+
+def test_a_nic_that_leaves_the_file_leaves_the_bridge_that_it_joined_by_it(real_host: Field) -> None:
+    """It stayed one beside the new uplink, two networks in one; its own files took it out at the next start."""
+    field = real_host
+    apply(field, ONE_NIC)
+    other = ONE_NIC.replace("eth0", "eth1")
+    said = field.document("plan", field.site(other))["changes"]
+    assert ("eth0", "leave br0") in [(one["subject"], one["action"]) for one in said]
+    apply(field, other)
+    assert "master" not in field.ip("link show eth0")
+    assert "master br0" in field.ip("link show eth1")
+    assert field.document("plan", field.site(other))["changes"] == []
+    assert field.bascule("undo", "--yes").returncode == 0
+    assert "master br0" in field.ip("link show eth0")

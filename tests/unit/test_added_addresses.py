@@ -197,3 +197,38 @@ def test_a_nic_whose_bridge_goes_is_not_said_to_be_left_alone() -> None:
     notes = target(site, site.hosts["h"], state).notes
     words = "is not in the file, and in no bridge any more when br5 has gone"
     assert [(one.kind, one.text) for one in notes if one.subject == "eth5"] == [("warning", words)]
+
+
+UPLINKED = b"""\
+site: s
+hosts:
+  h:
+    nics: {%s}
+    bridges: {br5: {uplink: eth5}}
+"""
+
+
+def test_a_nic_that_others_made_a_port_is_warned_of_beside_the_uplink() -> None:
+    site = parse(UPLINKED % b"eth5: {}", "s.yaml")
+    bridge = Link(name=IfName("br5"), options=Bridge(), up=True)
+    ports = [replace(nic(), name=IfName(name), master=IfName("br5")) for name in ("eth5", "eth6")]
+    notes = target(site, site.hosts["h"], HostState.of([bridge, *ports])).notes
+    assert [(one.subject, one.text) for one in notes if one.kind == "warning"] == [
+        ("eth6", "stays a port of br5 beside eth5: their networks are one, and a loop where they meet")
+    ]
+    ours = EarlierChanges(ports={"eth5": IfName("br5"), "eth6": IfName("br5")})
+    found = target(site, site.hosts["h"], HostState.of([bridge, *ports]), ours)
+    assert {name: link.master for name, link in found.state.links.items()} == {"br5": None, "eth5": "br5", "eth6": None}
+    assert not [one for one in found.notes if one.kind == "warning"]
+
+
+def test_ports_are_remembered_with_the_uplink_first() -> None:
+    site = parse(UPLINKED.replace(b"eth5}", b"eth5, ports: [eth4]}") % b"eth4: {}, eth5: {}", "s.yaml")
+    loose = [replace(nic(), name=IfName(name)) for name in ("eth4", "eth5")]
+    bridge = Link(name=IfName("br5"), options=Bridge())
+    before = HostState.of([bridge, *loose])
+    after = HostState.of([bridge, *(replace(one, master=IfName("br5")) for one in loose)])
+    put = NOTHING.with_change(site, site.hosts["h"], before, after)
+    assert list(put.ports.items()) == [("eth5", "br5"), ("eth4", "br5")]
+    assert put.with_change(site, site.hosts["h"], after, after).ports == put.ports
+    assert NOTHING.with_change(site, site.hosts["h"], after, after).ports == {}, "it was a port before"

@@ -323,6 +323,7 @@ def earlier_changes(site: Site, host: Host, place: StateDirectory) -> EarlierCha
         routed=routed,
         found=own,
         altered=facts.altered,
+        ports={name: IfName(master) for name, master in facts.ports.items()},
     )
 
 

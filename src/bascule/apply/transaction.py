@@ -201,6 +201,7 @@ class _Transaction:
             routed=sorted(put.routed),
             found=sorted(put.found),
             altered=put.altered,
+            ports=put.ports,
         )
         self.checkpoint = self._checkpoint()
         self.folder = checkpoints.write(self.place, self.checkpoint, facts, deadline_s=deadline_s)

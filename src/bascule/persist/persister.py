@@ -140,7 +140,12 @@ class Persister(Struct):
         IPv6 mode that we wrote once, and addresses that came with an uplink which a bridge has no more.
         """
         from bascule.persist.client_ids import client_ids, with_client_ids
-        from bascule.persist.foreign.own_words import with_earlier_modes, with_own_words, with_what_stays
+        from bascule.persist.foreign.own_words import (
+            with_earlier_modes,
+            with_emptied_links,
+            with_own_words,
+            with_what_stays,
+        )
         from bascule.persist.formats import linkfile
 
         there, moved = own
@@ -157,6 +162,9 @@ class Persister(Struct):
             config = with_what_stays(config, earlier, wanted)
             silent = {link.name for link in self.host.links() if self.host.effective(link).ipv6 is None}
             config = with_earlier_modes(config, earlier, silent)
+            ours = {path: text for path, text in existing.items() if path not in there}
+            own_words = chosen.parse({**there, **moved}, nics).config
+            config = with_emptied_links(config, chosen.parse(ours, nics).config, own_words, wanted)
         if any(link.dhcp4 and name not in self._ids for name, link in config.links.items()):
             self._ids = client_ids(config, chosen.parse(existing, nics).config, chosen.takeover.client_id)
         return with_client_ids(config, self._ids)

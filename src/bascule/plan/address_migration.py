@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from bascule.model.kernel_parameters import conf, first_value, neigh, secret_key
 from bascule.model.links import Tap
 from bascule.model.state import Address, FixedNeighbour, HostState, Link, Route, RouteFacts, RoutingRule
-from bascule.model.values import IfName
+from bascule.model.values import IfName, link_local
 
 LOCAL = IPv6Network("fc00::/7")  # from no such address anything is sent where another one fits, and the reverse
 SLAAC = ("accept_ra", "autoconf", "use_tempaddr")  # how a link deals with router advertisements (ip-sysctl.rst)
@@ -211,25 +211,38 @@ def moved_neighbours(
     return tuple(dict.fromkeys(one for one in found if one.dev in links))
 
 
-def address_successor(bridge: Link, observed: HostState, added: Collection[str]) -> Link | None:
-    """The NIC that a bridge's addresses go back to when the bridge goes: the port whose MAC it wears.
+def address_successor(
+    bridge: Link, observed: HostState, added: Collection[str], given: Mapping[str, IfName]
+) -> Link | None:
+    """The NIC that a bridge's addresses go back to when the bridge goes.
 
-    None when the bridge has no addresses but those that Bascule itself put there (``added``).
+    The port whose MAC it wears, or the first of those that changes made its ports (``given``): its uplink. None when
+    the bridge has no addresses but those that Bascule itself put there (``added``).
     """
     if not any(a.ip not in added and not a.is_link_local for a in bridge.addresses):
         return None
-    ports = [port for port in observed.ports(bridge.name) if not isinstance(port.options, Tap)]
-    return next((port for port in ports if port.mac == bridge.mac), None)
+    ports = {port.name: port for port in observed.ports(bridge.name) if not isinstance(port.options, Tap)}
+    first = next((name for name, master in given.items() if master == bridge.name and name in ports), None)
+    worn = next((port for port in ports.values() if port.mac == bridge.mac), None)
+    return worn or (ports[IfName(first)] if first is not None else None)
 
 
 def inherit(nic: Link, bridge: Link, added: Collection[str]) -> Link:
     """The NIC with the bridge's addresses, as it was before they moved."""
     have = {address.ip for address in nic.addresses}
     # the link-local one as well: the kernel makes it only when the NIC comes up, and here it stays up
-    back = tuple(a for a in bridge.addresses if a.ip not in added and a.ip not in have)
+    left = (_by_own_mac(address, bridge, nic) for address in bridge.addresses if address.ip not in added)
+    back = tuple(address for address in left if address.ip not in have)
     return replace(
         nic, addresses=nic.addresses + back, addrgenmode=bridge.addrgenmode, master=None, port=None, vlans=()
     )
+
+
+def _by_own_mac(address: Address, bridge: Link, nic: Link) -> Address:
+    """An address of a bridge as its NIC has it: the one that the bridge made from its MAC is made from the NIC's."""
+    if bridge.mac is None or nic.mac is None or address.ip != f"{link_local(bridge.mac)}/64":
+        return address
+    return replace(address, ip=f"{link_local(nic.mac)}/64")
 
 
 def newest_first(addresses: Iterable[Address], had: Collection[str]) -> tuple[Address, ...]:

@@ -26,7 +26,8 @@ class EarlierChanges(Struct, frozen=True, kw_only=True):
 
     ``macs`` are those that bridges were made with. ``routed`` are routes: a manager that sets one again by our files
     does so under a protocol of its own. ``found`` are routes that the host had of itself, which a change may have set
-    anew on another link: they stay the host's. ``altered`` is what changes have set on links that Bascule did not make.
+    anew on another link: they stay the host's. ``altered`` is what changes have set on links that Bascule did not make,
+    ``ports`` which of those became ports, and of what, uplinks first.
     """
 
     added: Mapping[str, frozenset[str]] = MappingProxyType({})
@@ -35,6 +36,7 @@ class EarlierChanges(Struct, frozen=True, kw_only=True):
     routed: frozenset[RouteKey] = frozenset()
     found: frozenset[Way] = frozenset()
     altered: Mapping[str, Altered] = MappingProxyType({})
+    ports: Mapping[str, IfName] = MappingProxyType({})
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -55,6 +57,7 @@ class EarlierChanges(Struct, frozen=True, kw_only=True):
             routed=frozenset(x for x in there & named if x[1:] not in found and (x in ours or x[1:] in ways)),
             found=frozenset(found),
             altered=self._altered(host, before, after),
+            ports=dict(self._ports(host, before, after)),
         )
 
     def _added(self, host: Host, before: HostState, after: HostState) -> dict[str, frozenset[str]]:
@@ -87,6 +90,15 @@ class EarlierChanges(Struct, frozen=True, kw_only=True):
             if kept and not link.is_ours:
                 found[name] = kept
         return found
+
+    def _ports(self, host: Host, before: HostState, after: HostState) -> Iterator[tuple[str, IfName]]:
+        uplinks = (bridge.port for bridge in host.bridges.values() if bridge.port is not None)
+        for name in dict.fromkeys((*uplinks, *named_links(host), *map(IfName, self.ports))):
+            old, new = before.links.get(name), after.links.get(name)
+            if new is None or new.master is None or new.is_ours:
+                continue
+            if old is None or old.master != new.master or self.ports.get(name) == new.master:
+                yield name, new.master
 
     def _isolated(self, site: Site, host: Host, before: HostState, after: HostState) -> frozenset[str]:
         found: set[IfName] = set()

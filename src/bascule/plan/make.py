@@ -66,7 +66,7 @@ def make_plan(
     notes += (*_without_carrier(host, observed), *_until_the_lease(host, observed, state))
     notes += mtu_notes(site, host, observed, state)
     context = Context(reasons=reasons, guests=guests, running=running, management=surroundings.management)
-    refuse_stranded(observed, state, host.nics, host.place)
+    refuse_stranded(observed, state, {*host.nics, *surroundings.earlier.ports}, host.place)
     names = {nic.tap: nic.guest for nic in as_it_runs.guest_nics(host.name)}
     plan = with_losses(diff(observed, state, context), observed, state, host.nics, names)
     own_line: tuple[str, ...] = ()

@@ -88,7 +88,7 @@ class ChangeFacts(Struct, frozen=True, kw_only=True):
     the guests' ports that it has isolated, ``parts`` the providers beside the kernel and nft that the change knows,
     ``macs`` those of bridges that Bascule has made, ``routed`` its routes: link, destination, gateway and table,
     ``found`` the host's own among those that a site file named, ``altered`` what it has set on links of others: as it
-    was found and as it was set, by property or parameter.
+    was found and as it was set, by property or parameter, ``ports`` which of them it has made ports, and of what.
     """
 
     site: str
@@ -100,6 +100,7 @@ class ChangeFacts(Struct, frozen=True, kw_only=True):
     routed: Sequence[tuple[str, str, str, str]] = ()
     found: Sequence[tuple[str, str, str]] = ()
     altered: Mapping[str, Mapping[str, tuple[str, str]]] = field(default_factory=dict)
+    ports: Mapping[str, str] = field(default_factory=dict)
 
 
 class LogEntry(Struct, frozen=True, rename={"watchdog": "guard"}):  # so version 0.1.0 wrote it

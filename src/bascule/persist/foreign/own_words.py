@@ -12,7 +12,7 @@ from bascule.model.state import HostState, Link, Route
 from bascule.model.values import IfName
 from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.parsed import Hardware
-from bascule.persist.running import is_own, routes_by_link, table_of
+from bascule.persist.running import is_own, link_config, routes_by_link, table_of
 
 
 def with_own_words(config: NetworkConfig, before: NetworkConfig, state: HostState, hardware: Hardware) -> NetworkConfig:
@@ -55,6 +55,22 @@ def _known(link: LinkConfig, ports: Mapping[IfName, Sequence[IfName]], before: N
     """What was said of a link and of those below it."""
     below = [name for port in ports.get(link.name, ()) for name in (port, *ports.get(port, ()))]
     return [before.links[name] for name in (link.name, *below) if name in before.links]
+
+
+def with_emptied_links(
+    config: NetworkConfig, earlier: NetworkConfig, own: NetworkConfig, state: HostState
+) -> NetworkConfig:
+    """The same with links that have left the site file and whose ``own`` files would set addresses of another link.
+
+    Such an address came from there and stays where it is: ``earlier`` files of ours go on speaking for the link.
+    """
+    written = routes_by_link(state)
+    links = []
+    for name in sorted(earlier.links.keys() & own.links.keys() - config.links.keys()):
+        link, elsewhere = state.links.get(name), {ip for one in config.links.values() for ip in one.addresses}
+        if link is not None and elsewhere.intersection(own.links[name].addresses):
+            links.append(link_config(link, state, written))
+    return config.with_links((*config.links.values(), *links)) if links else config
 
 
 def with_earlier_modes(config: NetworkConfig, earlier: NetworkConfig, silent: Collection[IfName]) -> NetworkConfig:

@@ -327,7 +327,9 @@ def give_back(build: TargetBuilder) -> None:
     """The host's own addresses go back to the NIC when the bridge that had taken them goes."""
     for name, bridge in build.observed.links.items():
         added = build.earlier.added.get(name, frozenset())
-        nic = address_successor(bridge, build.observed, added) if name not in build.links else None
+        if name in build.links:
+            continue
+        nic = address_successor(bridge, build.observed, added, build.earlier.ports)
         if nic is None:
             continue
         build.links[nic.name] = inherit(build.links[nic.name], bridge, added)

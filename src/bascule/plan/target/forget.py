@@ -109,12 +109,15 @@ def forget_options(build: TargetBuilder) -> None:
 def forget_settings(build: TargetBuilder) -> None:
     """What the file no longer names is as it was found, in all that Bascule set and nobody has set since."""
     named = {*named_links(build.host), *(nic.tap for nic in build.site.guest_nics(build.host.name))}
-    for name in map(IfName, build.earlier.altered):
+    earlier = build.earlier
+    for name in dict.fromkeys(map(IfName, (*earlier.altered, *earlier.ports))):
         link = build.links.get(name)
-        if link is None or name in named or (link.master is not None and link.master in build.links):
+        if link is None or name in named:
+            continue
+        if link.master is not None and link.master in build.links and link.master != earlier.ports.get(name):
             continue
         build.set(name, master=None, port=None, vlans=())
-        for key, (found, ours) in build.earlier.altered[name].items():
+        for key, (found, ours) in earlier.altered.get(name, {}).items():
             if key == "addrgenmode" and link.addrgenmode == ours:
                 own = own_link_local(build, link) if found == "eui64" else ()
                 build.set(name, addrgenmode=found, addresses=(*link.addresses, *own))
@@ -176,6 +179,14 @@ def note_foreign(build: TargetBuilder) -> None:
             build.note("warning", name, f"is not in the file, and in no bridge any more when {link.master} has gone")
             continue
         build.note("foreign", name, left_alone(link))
+        bridge = build.host.bridges.get(link.master) if link.master is not None else None
+        if bridge is not None and link.options.kind in {"", "bond", "vlan"} and (others := _wires(bridge)):
+            text = f"stays a port of {bridge.name} beside {others}: their networks are one, and a loop where they meet"
+            build.note("warning", name, text)
+
+
+def _wires(bridge: Bridge) -> str:
+    return ", ".join(port.link for port in bridge.every_port)
 
 
 def left_alone(link: Link) -> str:
