@@ -25,6 +25,9 @@ rule add priority 600 nop
 rule add priority 601 prohibit from 10.9.0.0/16
 rule add priority 602 from 10.8.0.0/16 table 9 realms 3/4
 rule add priority 603 to 10.2.0.0/24 table main suppress_prefixlength 0
+rule add priority 604 fwmark 0/0xffffffff table 78
+rule add priority 605 fwmark 0/0xff table 78
+rule add priority 606 fwmark 0x10/0 table 78
 neigh add 10.1.0.200 lladdr 02:00:00:00:02:00 dev eth0 nud permanent
 neigh add proxy 10.1.0.201 dev eth0
 """
@@ -42,6 +45,9 @@ def test_nothing_is_to_do_after_the_import_of_rules_and_routes_of_every_kind(lab
         "{from: 10.9.0.0/16, action: prohibit, priority: 601}",
         "realms 3/4",
         "suppress_prefixlength: 0",
+        "{fwmark: 0/0xffffffff, table: 78, priority: 604}",
+        "{fwmark: 0/0xff, table: 78, priority: 605}",
+        "{fwmark: 0x10/0, table: 78, priority: 606}",
         "{to: 10.66.0.0/16, type: blackhole, metric: 5}",
         "{to: 10.69.0.0/16, type: throw, table: 77}",
         "via: 2001:db8:1::9}: left out",

@@ -118,7 +118,7 @@ RULES = st.builds(
         ipv6=":" in f"{ends}",
         **more,
     ),
-    st.sampled_from([None, "0x10", "0x1/0xff"]),
+    st.sampled_from([None, "0x10", "0x1/0xff", "0/0xffffffff"]),
     st.sampled_from([None, "eth0", "lo"]),
     st.sampled_from(
         [("10.20.0.0/24", None), (None, "10.9.9.9/32"), ("2001:db8::/48", "2001:db8:1::/48"), (None, None)]

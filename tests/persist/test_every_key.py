@@ -142,7 +142,7 @@ RULES: dict[str, list[dict[str, Any]]] = {
     "from": [RULE],
     "to": [{"to": "10.7.0.0/16", "table": 52, "priority": 1000}],
     "iif": [RULE | {"iif": "eth1"}],
-    "fwmark": [RULE | {"fwmark": 7}, RULE | {"fwmark": "7/0xff"}],
+    "fwmark": [RULE | {"fwmark": 7}, RULE | {"fwmark": "7/0xff"}, RULE | {"fwmark": "0/0xff"}],
     "oif": [RULE | {"oif": "eth1"}],
     "ipproto": [RULE | {"ipproto": "tcp"}],
     "sport": [RULE | {"ipproto": "udp", "sport": 53}],

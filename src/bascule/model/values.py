@@ -255,6 +255,22 @@ def parse_span(text: str, highest: int, *, always: bool = False) -> str:
     return str(numbers[0]) if numbers[0] == numbers[1] and not always else f"{numbers[0]}-{numbers[1]}"
 
 
+_MARK = re.compile(r"(0x[0-9a-f]{1,8}|0|[1-9][0-9]{0,9})(?:/(0x[0-9a-f]{1,8}|0|[1-9][0-9]{0,9}))?", re.IGNORECASE)
+
+
+def parse_fwmark(text: str) -> str:
+    """A firewall mark as the kernel prints it, with a mask where not all bits count: ``0x10``, ``0x10/0xff``.
+
+    Unmarked is ``0/0xffffffff``: ip-rule(8) takes a mark of 0 alone for none that is asked for. Raises ValueError.
+    """
+    found = _MARK.fullmatch(text)
+    mark, mask = (int(part, 0) if part else 0xFFFFFFFF for part in found.groups()) if found else (-1, 0)
+    if not 0 <= mark <= 0xFFFFFFFF >= mask:
+        raise ValueError(f"'{text}' is not a mark")
+    words = [f"{number:#x}" if number else "0" for number in (mark, mask)]
+    return words[0] if mark and mask == 0xFFFFFFFF else "/".join(words)
+
+
 NUMBERS = re.compile(r"(\d+)")
 
 

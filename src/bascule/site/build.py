@@ -194,9 +194,6 @@ class _Builder:
             links.PolicyRule,
             rule,
             source=rule.from_,
-            sport=rule.sport,
-            dport=rule.dport,
-            uidrange=rule.uidrange,
             inverted=rule.not_,
             ipv6=prefix.version == 6 if prefix is not None else rule.family == "ipv6",
             place=self.at(path),
@@ -234,9 +231,9 @@ class _Builder:
         """Whether it keeps VLANs apart; Open vSwitch always can, and does where the file uses one."""
         if bridge.by_kernel:
             return bridge.vlan_aware
-        said = ("hosts", host, "bridges", name, "vlan_aware") in self.found.values
+        named = ("hosts", host, "bridges", name, "vlan_aware") in self.found.values
         own = bool(bridge.vlans) or bridge.pvid is not None or not all(port.is_like_uplink for port in bridge.ports)
-        return (host, name) in self.tagged or said or own
+        return (host, name) in self.tagged or named or own
 
     def openvswitch(self, host: str, name: IfName, bridge: d.Bridge, path: Path) -> links.OpenVSwitch:
         ports = switch_ports(self.document, host, name, bridge) if bridge.mirror else {}
@@ -294,7 +291,7 @@ class _Builder:
             dhcp="dhcp" in nic.address,
             vlan=nic.vlan,
             vlans=nic.vlans,
-            guarding=self.guarding(self.document.guests[guest].host, nic),
+            guarding=self.guarding(host, nic),
             switched=self.switched(host, nic),
             bandwidth=Bandwidth(up=nic.limit.up, down=nic.limit.down) if nic.limit else Bandwidth(),
             place=self.at(("guests", guest, "nics", index)),

@@ -56,13 +56,13 @@ NamedLink = Annotated[dict[s.LinkName, T], BeforeValidator(_as_section)]
 
 
 class Shorthand:
-    """The value of one key stands for an entry with nothing else; ``example`` is such a value."""
+    """The value of one key stands for an entry with nothing else; ``examples`` are such values."""
 
-    def __init__(self, example: str) -> None:
-        self.example = example
+    def __init__(self, *examples: str) -> None:
+        self.examples = list(examples)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"anyOf": [{"type": "string", "examples": [self.example]}, handler(schema)]}
+        return {"anyOf": [{"type": "string", "examples": self.examples}, handler(schema)]}
 
 
 class Entry(BaseModel):

@@ -135,12 +135,12 @@ class Findings(Struct):
 
 def _once(problems: Iterable[Problem]) -> Iterable[Problem]:
     """One wrong name is one problem, at its first place, with the others where it stands."""
-    told: dict[object, Problem] = {}
+    kept: dict[object, Problem] = {}
     for problem in problems:
         wrong_name = problem.code in {"UNKNOWN-NAME", "NAME"} and problem.place is not None
         key = (problem.message, problem.hint) if wrong_name else problem
-        first = told.get(key)
+        first = kept.get(key)
         if first is not None and problem.place is not None:
             problem = first._replace(also=(*first.also, ("as well", problem.place)))  # noqa: PLW2901
-        told[key] = problem
-    return told.values()
+        kept[key] = problem
+    return kept.values()

@@ -76,17 +76,9 @@ def read_ifname(text: str) -> IfName:
     return name
 
 
-def read_mac(text: str) -> Mac:
-    """The MAC of one NIC."""
-    return parse_mac(text)
-
-
 def read_guest_mac(text: str) -> Mac:
-    """As read_mac, but not one of those that taps have."""
-    try:
-        mac = parse_mac(text)
-    except ValueError as wrong:
-        raise Invalid(str(wrong), "leave 'mac' out to get a stable one") from None
+    """The MAC of one NIC, but not one of those that taps have."""
+    mac = parse_mac(text)
     if mac.startswith("fe"):
         raise Invalid(
             f"{shown(text)} begins with fe, which is kept for the host's end of taps; libvirt refuses it for a guest",
@@ -146,25 +138,21 @@ def read_interface(text: str) -> IpInterface:
 HostWord = Literal["dhcp", "from-uplink"]
 
 
-def read_interface_or_dhcp(text: str) -> IpInterface | HostWord:
+def read_nic_address(text: str) -> IpInterface | HostWord:
     """An address with its prefix length, or 'dhcp'."""
-    if text == "dhcp":
-        return "dhcp"
     if text == "from-uplink":
         raise Invalid("'from-uplink' is for a bridge's own address only", "give the address, or 'dhcp'")
-    return _with_words(text, ("dhcp",))
+    return _interface_or(text, ("dhcp",))
 
 
 def read_bridge_address(text: str) -> IpInterface | HostWord:
     """An address with its prefix length, 'dhcp' or 'from-uplink'."""
-    if text == "dhcp":
-        return "dhcp"
-    if text == "from-uplink":
-        return "from-uplink"
-    return _with_words(text, ("dhcp", "from-uplink"))
+    return _interface_or(text, ("dhcp", "from-uplink"))
 
 
-def _with_words(text: str, words: tuple[str, ...]) -> IpInterface:
+def _interface_or(text: str, words: tuple[HostWord, ...]) -> IpInterface | HostWord:
+    if (word := next((word for word in words if word == text), None)) is not None:
+        return word
     try:
         return read_interface(text)
     except Invalid as wrong:
@@ -194,7 +182,7 @@ def read_subnet(text: str) -> IpNetwork:
 
 def read_vid(text: str) -> Vid:
     """A VLAN number from 1 to 4094."""
-    return parse_vid(text) if len(text) < 10 else parse_vid(text[:9])
+    return parse_vid(read_number(text, "a VLAN number"))
 
 
 def read_vid_range(text: str) -> tuple[Vid, Vid]:
@@ -364,8 +352,8 @@ def read_use(text: str) -> tuple[int, ...]:
 
 def read_mac_or_number(text: str) -> Mac | int:
     """A MAC, or how many there are."""
-    if not text.isdigit():
-        return read_mac(text)
+    if not (text.isascii() and text.isdigit()):
+        return parse_mac(text)
     if not 1 <= int(text) <= 1024:
         raise Invalid(f"{shown(text)} is not a number of MACs", "write 1 to 1024, or the MACs themselves")
     return int(text)

@@ -104,15 +104,15 @@ def _value(info: FieldInfo) -> str:
     if word is None:
         return ""
     choices = word.schema.get("enum")
-    told = " \\| ".join(f"`{each}`" for each in choices if isinstance(each, str)) if choices else word.noun
+    taken = " \\| ".join(f"`{each}`" for each in choices if isinstance(each, str)) if choices else word.noun
     if word.noun == "true or false":
-        told = "`true` \\| `false`"
+        taken = "`true` \\| `false`"
     examples = ", ".join(f"`{each}`" for each in word.schema.get("examples", ()))
     if d.OneOrMany in info.metadata:
-        told += "; one or more"
+        taken += "; one or more"
     elif holds(info.annotation, tuple) and word.code != "RANGE":
-        told = f"list: {told}"
-    return told + (f" ({examples})" if examples else "")
+        taken = f"list: {taken}"
+    return taken + (f" ({examples})" if examples else "")
 
 
 def _default(info: FieldInfo) -> str:

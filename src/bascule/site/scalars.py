@@ -23,6 +23,8 @@ from bascule.model.values import (
     Mac,
     Service,
     Vid,
+    parse_fwmark,
+    parse_mac,
 )
 from bascule.site import parsers as p
 from bascule.site.findings import nearest, shown
@@ -38,12 +40,13 @@ def fault(code: str, message: str, hint: str | None = None) -> PydanticCustomErr
 
 
 class Scalar(Struct, frozen=True):
-    """One kind of scalar: ``noun`` completes "… is not"."""
+    """One kind of scalar: ``noun`` completes "… is not", ``hint`` is for what the parser gives none for."""
 
     code: str
     noun: str
     parse: Callable[[str], Any]
     schema: dict[str, Any]
+    hint: str | None = None
 
     def __hash__(self) -> int:
         return hash((self.code, self.noun))
@@ -57,10 +60,9 @@ class Scalar(Struct, frozen=True):
             raise fault("TYPE", f"{shown(value)} is {len(value)} characters long, not {self.noun}")
         try:
             return self.parse(value)
-        except p.Invalid as wrong:
-            raise fault(wrong.code or self.code, str(wrong), wrong.hint) from None
         except ValueError as wrong:
-            raise fault(self.code, str(wrong), None) from None
+            code, hint = (wrong.code, wrong.hint) if isinstance(wrong, p.Invalid) else (None, None)
+            raise fault(code or self.code, str(wrong), hint or self.hint) from None
 
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self.read)
@@ -100,18 +102,8 @@ def read_table(text: str) -> int:
     """A routing table by its number, or one of the kernel's own two; the kernel keeps the local one itself."""
     table = TABLES[text] if text in TABLES else p.read_number(text, "the number of a routing table")
     if not 1 <= table <= 0xFFFFFFFF or table == 255:
-        hint = "take a number from 1 to 252"
-        raise p.Invalid(f"{table} is not in 1–4294967295, or is the kernel's own table", hint)
+        raise p.Invalid(f"{table} is not in 1–4294967295, or is the kernel's own table")
     return table
-
-
-def read_fwmark(text: str) -> str:
-    """A firewall mark, and after a slash the bits of it that count, both as the kernel prints them."""
-    match = re.fullmatch(r"(0x[0-9a-fA-F]{1,8}|[0-9]{1,10})(?:/(0x[0-9a-fA-F]{1,8}|[0-9]{1,10}))?", text)
-    numbers = [int(part, 0) for part in match.groups() if part] if match else []
-    if not numbers or max(numbers) > 0xFFFFFFFF:
-        raise p.Invalid(f"{shown(text)} is not a mark", "write a number like 0x10, or 0x10/0xff")
-    return "/".join(f"{number:#x}" for number in numbers if number != 0xFFFFFFFF or number == numbers[0])
 
 
 def read_member(text: str) -> IfName:
@@ -131,10 +123,10 @@ def number(
     def parse(text: str) -> int:
         found = p.read_number(text, noun)
         if not low <= found <= high:
-            raise p.Invalid(f"{called}{found} is not in {low}–{high}", hint)
+            raise p.Invalid(f"{called}{found} is not in {low}–{high}")
         return found
 
-    return Scalar(code, noun, parse, _integer(low, high, *examples))
+    return Scalar(code, noun, parse, _integer(low, high, *examples), hint)
 
 
 def _schema(pattern: str, *examples: str) -> dict[str, Any]:
@@ -146,6 +138,7 @@ _DOTS = r"([0-9]{1,3}\.){3}[0-9]{1,3}"
 _COLONS = r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*"
 _INTERFACE = rf"({_DOTS}/[0-9]{{1,2}}|{_COLONS}/[0-9]{{1,3}})"
 _MACS = r"^[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}$"
+_MARK = "(0x[0-9a-fA-F]{1,8}|0|[1-9][0-9]{0,9})"
 _PORTS = r"(tcp|udp)/[0-9]{1,5}(-[0-9]{1,5})?"
 
 Label = Annotated[str, Scalar("NAME", "a name", p.read_label, _schema(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"))]
@@ -173,7 +166,7 @@ Member = Annotated[
         _schema(r"^[A-Za-z0-9_~+=@][A-Za-z0-9_.~+=@-]{0,14}$", "eno1", "eno2"),
     ),
 ]
-MacWord = Annotated[Mac, Scalar("MAC", "a MAC address", p.read_mac, _schema(_MACS, "52:54:00:28:23:af"))]
+MacWord = Annotated[Mac, Scalar("MAC", "a MAC address", parse_mac, _schema(_MACS, "52:54:00:28:23:af"))]
 MacOrNumber = Annotated[
     Mac | int,
     Scalar(
@@ -181,7 +174,13 @@ MacOrNumber = Annotated[
         {"anyOf": [_schema(_MACS, "52:54:00:28:23:af"), _integer(1, 1024, 4)]},
     ),
 ]  # fmt: skip
-GuestMac = Annotated[Mac, Scalar("MAC", "a guest's MAC address", p.read_guest_mac, _schema(_MACS, "52:54:00:28:23:af"))]
+GuestMac = Annotated[
+    Mac,
+    Scalar(
+        "MAC", "a guest's MAC address", p.read_guest_mac, _schema(_MACS, "52:54:00:28:23:af"),
+        "leave 'mac' out to get a stable one",
+    ),
+]  # fmt: skip
 Address = Annotated[
     IpAddress,
     Scalar("ADDRESS", "an address", p.read_address, _schema(rf"^({_DOTS}|{_COLONS})$", "192.168.1.1", "2001:db8::1")),
@@ -191,7 +190,7 @@ NicAddress = Annotated[
     Scalar(
         "ADDRESS",
         "an address with its prefix length, or 'dhcp'",
-        p.read_interface_or_dhcp,
+        p.read_nic_address,
         _schema(rf"^({_INTERFACE}|dhcp)$", "192.168.1.33/24", "2001:db8::33/64", "dhcp"),
     ),
 ]
@@ -259,6 +258,7 @@ Table = Annotated[
         "a routing table",
         read_table,
         {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 2**32 - 1}, {"enum": [*TABLES]}], "examples": [52]},
+        "take a number from 1 to 252",
     ),
 ]
 Priority = Annotated[  # the kernel's own rules have 0, 32766 and 32767
@@ -273,11 +273,9 @@ Fwmark = Annotated[
     Scalar(
         "TYPE",
         "a firewall mark",
-        read_fwmark,
-        {
-            "type": ["string", "integer"],
-            "pattern": "^(0x[0-9a-fA-F]{1,8}|[0-9]{1,10})(/(0x[0-9a-fA-F]{1,8}|[0-9]{1,10}))?$",
-        },
+        parse_fwmark,
+        {"type": ["string", "integer"], "pattern": rf"^{_MARK}(/{_MARK})?$"},
+        "write a number like 0x10, or 0x10/0xff",
     ),
 ]
 Size = Annotated[

@@ -108,7 +108,7 @@ def _name(character: str) -> str:
 def _explain(error: yaml.YAMLError, text: str, found: Findings) -> None:
     """The parser's complaint as a problem."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    said = str(getattr(error, "problem", None) or error).splitlines()[0].rstrip(".")
+    problem = str(getattr(error, "problem", None) or error).splitlines()[0].rstrip(".")
     line, column = (mark.line, mark.column) if mark else (0, 0)
     lines = text.splitlines() or [""]
     for number in (line, line - 1):  # the parser may complain on the line below
@@ -118,9 +118,9 @@ def _explain(error: yaml.YAMLError, text: str, found: Findings) -> None:
                 "TAB", "a tab is used for indentation", place, "indent with spaces; YAML does not allow tabs there"
             )
             return
-    hint = next((hint for words, hint in _HINTS.items() if words in said), None)
+    hint = next((hint for words, hint in _HINTS.items() if words in problem), None)
     context = getattr(error, "context", None)
-    words = f"{context}: {said}" if context else said
+    words = f"{context}: {problem}" if context else problem
     found.at("YAML", f"not YAML: {words}", Place(found.file, line + 1, column + 1), hint)
 
 

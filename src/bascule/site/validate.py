@@ -14,6 +14,7 @@ from typing import Any, get_args, get_origin
 from msgspec import Struct
 from pydantic import ValidationError
 
+from bascule.model.values import series
 from bascule.site import document as d
 from bascule.site.findings import Findings, Path, nearest, shown
 from bascule.site.tree import Tree
@@ -128,8 +129,8 @@ def _report(fault: Any, found: Findings) -> None:
     elif kind == "missing":
         model = model_at(path[:-1])
         field = next(field for key, field in model.model_fields.items() if name in {key, field.alias})
-        told = f"{field.description}".rstrip(".")
-        hint = f"add '{name}': {told[0].lower()}{told[1:]}"
+        meaning = f"{field.description}".rstrip(".")
+        hint = f"add '{name}': {meaning[0].lower()}{meaning[1:]}"
         found.add("MISSING-KEY", f"{_called(path[:-1], model)} has no '{name}'", path[:-1], key=True, hint=hint)
     else:
         context = fault.get("ctx") or {}
@@ -208,9 +209,9 @@ def _of_others(name: str, path: Path) -> str | None:
     nouns = [one.noun() for one in models if name in {f.alias or key for key, f in one.model_fields.items()}]
     if not nouns:
         return None
-    last = "other entries" if len(nouns) > _NOUNS else nouns[-1]
-    told = [*nouns[: min(len(nouns) - 1, _NOUNS)], last]
-    return f"it is a key of {' and '.join(filter(None, (', '.join(told[:-1]), told[-1])))}"
+    if len(nouns) > _NOUNS:
+        nouns = [*nouns[:_NOUNS], "other entries"]
+    return f"it is a key of {series(nouns)}"
 
 
 def _entries(model: type[d.Entry] | None) -> Iterator[type[d.Entry]]:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from bascule.model.host_links import MAIN_TABLE, RULE_ENDS, PolicyRule
 from bascule.model.site_place import NOWHERE
 from bascule.model.state import RoutingRule
-from bascule.model.values import IP_PROTOCOLS, IfName, parse_ip_protocol, parse_span
+from bascule.model.values import IP_PROTOCOLS, IfName, parse_fwmark, parse_ip_protocol, parse_span
 from bascule.persist.config import LinkConfig, NetworkConfig
 from bascule.persist.formats.values import parse_number, parse_prefix, parse_table
 
@@ -74,7 +74,7 @@ def parse_rule_words(given: list[str], *, ipv6: bool = False) -> PolicyRule:
         uidrange=parse_span(values["uidrange"], 2**32 - 1, always=True) if "uidrange" in values else None,
         inverted="not" in given,
         suppress_prefixlength=None if suppressed in {None, "-1"} else parse_number(suppressed or "", 0, 128),
-        fwmark="/".join(f"{int(part, 0):#x}" for part in mark.split("/")) if mark else None,
+        fwmark=parse_fwmark(mark) if mark not in {None, "0", "0x0"} else None,
         ipv6=ipv6 or any(":" in text for text in prefixes.values()),
     )
 

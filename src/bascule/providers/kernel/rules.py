@@ -7,6 +7,7 @@ from typing import Any
 
 from bascule.model.host_links import RULE_ENDS
 from bascule.model.state import OWN_PROTOCOL, RoutingRule
+from bascule.model.values import parse_fwmark
 
 Json = Mapping[str, Any]
 DEFAULT_RULES = {(0, "local"), (32766, "main"), (32767, "default")}
@@ -26,8 +27,7 @@ def read_rule(entry: Json, *, ipv6: bool) -> RoutingRule | None:
             length = entry.get(f"{key}len")
             words += [argument, f"{value}/{length}" if length is not None and value != "all" else value]
     if "fwmark" in entry:
-        mask = entry.get("fwmask")
-        words += ["fwmark", f"{entry['fwmark']}/{mask}" if mask else entry["fwmark"]]
+        words += ["fwmark", parse_fwmark("/".join(entry[key] for key in ("fwmark", "fwmask") if key in entry))]
     for key in ("iif", "oif", "tos", "ipproto", "tun_id", "sport", "dport", "goto"):
         if key in entry:
             words += [key, str(entry[key])]

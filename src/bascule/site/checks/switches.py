@@ -102,6 +102,9 @@ def switch_ports(document: d.Document, host: str, name: IfName, bridge: d.Bridge
 
 
 def _no_kernel(wiring: DocumentWiring, name: IfName, bridge: d.Bridge, path: Path) -> None:
+    if not bridge.vlan_aware:
+        message = f"'{name}' is a bridge of Open vSwitch, which keeps VLANs apart always"
+        wiring.found.add("SWITCH", message, (*path, "vlan_aware"), hint="remove 'vlan_aware: false'")
     for key in KERNEL_KEYS:
         if getattr(bridge, key) is not None:
             message = f"'{key}' is an option of Linux bridges, and '{name}' is a bridge of Open vSwitch"

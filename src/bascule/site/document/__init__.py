@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler
 from pydantic_core import CoreSchema
 
 from bascule.model.dialects import persistent
@@ -27,7 +27,7 @@ from bascule.site.document.links import (
     WiredLink,
 )
 from bascule.site.document.routing import LinkRoute, PolicyRule, Route
-from bascule.site.entry import Entry, Listed, Many, Named, NamedLink, OneOrMany, as_list
+from bascule.site.entry import Entry, Listed, Many, Named, NamedLink, OneOrMany, Shorthand, as_list
 from bascule.site.findings import shown
 
 __all__ = [
@@ -160,7 +160,7 @@ class Host(Entry):
 LIBERTIES = ("router", "dhcp-server", "multicast-querier", "tags", "bpdu")
 
 
-class Also(Entry):
+class Also(Entry, alone="address"):
     """A further address that a guest may use: alone, or as one that a group of routers shares."""
 
     model_config = ConfigDict(title="a further address")
@@ -169,19 +169,6 @@ class Also(Entry):
     vrrp: s.GroupNumber | None = Field(None, description="The VRID of VRRP, where it is a virtual address.")
     hsrp: s.GroupNumber | None = Field(None, description="The group of HSRP, where it is a virtual address.")
     carp: s.GroupNumber | None = Field(None, description="The VHID of CARP, where it is a virtual address.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _mapping(cls, value: object) -> object:
-        return {"address": value} if isinstance(value, str) else super()._mapping(value)  # type: ignore[operator]  # pydantic wraps it
-
-
-class AddressShorthand:
-    """An address alone stands for an entry with nothing else."""
-
-    @staticmethod
-    def __get_pydantic_json_schema__(schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"anyOf": [{"type": "string", "examples": ["10.0.0.100", "10.8.0.0/24"]}, handler(schema)]}
 
 
 class Limit(Entry):
@@ -225,7 +212,7 @@ class GuestNic(Entry):
         description="static: its MACs are static FDB entries, its port learns none and nothing unknown is flooded "
         "to it; learned: as any port; left as it is if not given.",
     )
-    also: Many[Annotated[Also, AddressShorthand]] = Field(
+    also: Many[Annotated[Also, Shorthand("10.0.0.100", "10.8.0.0/24")]] = Field(
         (), description="Further addresses that it may use behind a guard."
     )
     macs: Many[s.MacOrNumber] = Field(

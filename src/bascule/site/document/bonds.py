@@ -97,8 +97,8 @@ class Bond(WiredLink):
     @property
     def options(self) -> dict[str, Any]:
         """The options of the bond that the file says, by its keys."""
-        said = {key: getattr(self, key) for key in BOND_KEYS}
-        return {key: value for key, value in said.items() if value is not None and value != ()}
+        values = {key: getattr(self, key) for key in BOND_KEYS}
+        return {key: value for key, value in values.items() if value is not None and value != ()}
 
     @property
     def made(self) -> type[links.Bond]:

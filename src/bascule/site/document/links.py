@@ -293,6 +293,6 @@ class Bridge(HostLink):
     @model_validator(mode="before")
     @classmethod
     def _aware(cls, value: object) -> object:
-        """Open vSwitch looks at tags, whatever else the file says."""
+        """Open vSwitch looks at tags."""
         known = isinstance(value, dict) and value.get("kind") == "openvswitch"
-        return {**value, "vlan_aware": "true"} if known else value  # type: ignore[dict-item]  # a mapping, as seen
+        return {"vlan_aware": "true", **value} if known else value  # type: ignore[dict-item]  # a mapping, as seen

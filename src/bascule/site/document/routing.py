@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
 from bascule.model.host_links import RULE_ENDS
 from bascule.model.values import parse_ip_protocol, parse_span
-from bascule.site import parsers as p
 from bascule.site import scalars as s
 from bascule.site.entry import Entry
-
-
-def _invalid(parse: Callable[[str], str], hint: str) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        try:
-            return parse(text)
-        except ValueError as wrong:
-            raise p.Invalid(str(wrong), hint) from wrong
-
-    return read
-
 
 _SPAN = {"type": ["string", "integer"], "pattern": "^[0-9]{1,10}(-[0-9]{1,10})?$"}
 IpProtocol = Annotated[
@@ -30,8 +17,9 @@ IpProtocol = Annotated[
     s.Scalar(
         "TYPE",
         "a protocol of IP",
-        _invalid(parse_ip_protocol, "write tcp, udp, icmp, or a number from 1 to 255"),
+        parse_ip_protocol,
         {"type": ["string", "integer"], "pattern": "^([a-z][a-z0-9.-]{1,15}|[0-9]{1,3})$", "examples": ["tcp"]},
+        "write tcp, udp, icmp, or a number from 1 to 255",
     ),
 ]
 PortSpan = Annotated[
@@ -39,8 +27,9 @@ PortSpan = Annotated[
     s.Scalar(
         "TYPE",
         "a port or a range of ports",
-        _invalid(lambda text: parse_span(text, 65535), "write 80, or 1000-1999"),
+        lambda text: parse_span(text, 65535),
         _SPAN | {"examples": [443, "1000-1999"]},
+        "write 80, or 1000-1999",
     ),
 ]
 UserSpan = Annotated[
@@ -48,8 +37,9 @@ UserSpan = Annotated[
     s.Scalar(
         "TYPE",
         "a user's number or a range of them",
-        _invalid(lambda text: parse_span(text, s.U32, always=True), "write 1000, or 1000-1999"),
+        lambda text: parse_span(text, s.U32, always=True),
         _SPAN | {"examples": ["1000-1999"]},
+        "write 1000, or 1000-1999",
     ),
 ]
 PrefixLength = Annotated[int, s.number("TYPE", "a prefix length", 0, 128, 0, called="the prefix length ")]

@@ -209,7 +209,7 @@ def _fits(rule: RouteRule, destination: int, source: int, iif: str, oif: str, ma
             number = source if key == "from" else destination
             fits: bool | None = wanted[0] <= number <= wanted[1]
         elif key == "fwmark":
-            fits = None if mark is None else mark & wanted[1] == wanted[0]
+            fits = None if mark is None else (mark ^ wanted[0]) & wanted[1] == 0
         else:
             fits = (iif if key == "iif" else oif) == wanted
         if fits is False:
