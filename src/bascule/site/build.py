@@ -21,7 +21,7 @@ from bascule.model.values import IfName, IpInterface, Mac, derive_guest_mac, der
 from bascule.site import document as d
 from bascule.site.checks.access import questions, service_of
 from bascule.site.checks.forwards import flow_ends
-from bascule.site.checks.guards import default_fdb, default_guard
+from bascule.site.checks.guards import fdb_of, guard_of
 from bascule.site.checks.switches import patch_ends, switch_ports, tagged_bridges
 from bascule.site.entry import Entry
 from bascule.site.findings import Path
@@ -298,7 +298,7 @@ class _Builder:
         )
 
     def switched(self, host: str, nic: d.GuestNic) -> m.SwitchedNic | None:
-        bridge = self.document.hosts[host].bridges.get(nic.bridge) if nic.bridge is not None else None
+        bridge = self.document.bridge_of(host, nic)
         if bridge is None or nic.bridge is None or bridge.by_kernel:
             return None
         if not self.is_vlan_aware(host, nic.bridge, bridge):
@@ -315,14 +315,14 @@ class _Builder:
             if (group := getattr(each, protocol)) is not None
         ]
         return Guarding(
-            level=GuardLevel(nic.guard or default_guard(self.document, host, nic)),
+            level=GuardLevel(guard_of(self.document, host, nic)),
             also=tuple(address for each in nic.also for address in each.address),
             routers=tuple(routers),
             macs=tuple(one for one in nic.macs if isinstance(one, str)),
             nested=next((one for one in nic.macs if isinstance(one, int)), None),
             may=frozenset(nic.may),
             isolated=bool(nic.isolated) if nic.isolated is not None else None,
-            fdb=default_fdb(self.document, host, nic),
+            fdb=fdb_of(self.document, host, nic),
             group=nic.isolated if isinstance(nic.isolated, str) else "",
             broadcast=nic.limit.broadcast if nic.limit else None,
             multicast=nic.limit.multicast if nic.limit else None,

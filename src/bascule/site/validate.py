@@ -118,13 +118,9 @@ def _report(fault: Any, found: Findings) -> None:
     if kind == "extra_forbidden":
         model = model_at(path[:-1])
         keys = [field.alias or key for key, field in model.model_fields.items()]
-        other = _elsewhere(name) or _of_others(name, path)
-        close = None if _elsewhere(name) else nearest(name, keys) or _within(name, keys)
-        if close and other and not (close.startswith(name) or name.startswith(close)):
-            close = None  # a key of another entry is no misspelt one of this
-        if close and (*path[:-1], close) not in found.values:
-            found.broken.add(_part_of((*path[:-1], close)))  # it was meant, and is not simply missing
-        hint = f"did you mean '{close}'?" if close else other or _keys(keys)
+        meant, hint = _what_was_meant(name, keys, path)
+        if meant and (*path[:-1], meant) not in found.values:
+            found.broken.add(_part_of((*path[:-1], meant)))  # it is not simply missing
         found.add("UNKNOWN-KEY", f"{shown(name)} is not a key of {model.noun()}", path, key=True, hint=hint)
     elif kind == "missing":
         model = model_at(path[:-1])
@@ -156,44 +152,50 @@ def _keys(keys: list[str]) -> str:
 
 
 _ELSEWHERE = {  # keys of other tools' files, and where their meaning lives here
-    "ip": "address",
-    "ips": "address",
-    "addresses": "address",
-    "ipaddr": "address",
-    "netmask": "address: 192.168.1.33/24",
-    "prefix": "address: 192.168.1.33/24",
-    "cidr": "subnet",
-    "gw": "gateway",
-    "gateway4": "gateway",
-    "gateway6": "gateway",
-    "interfaces": "uplink",
-    "bridge_ports": "uplink",
-    "hwaddr": "mac",
-    "macaddress": "mac",
-    "ram": "memory",
-    "dhcp4": "address: dhcp",
-    "dhcp": "address: dhcp",
-    "tag": "vlan",
-    "trunk": "vlans",
-    "trunks": "vlans",
-    "vlan_mode": "native: tagged",
-    "protected": "isolated",
-    "ingress_policing_rate": "limit: {up: 100Mbit}",
-    "vlan_filtering": "vlan_aware",
-    "bridge-ports": "uplink",
-    "slaves": "nics",
-    "members": "nics",
-    "vms": "guests",
-    "ethernets": "nics",
-    "reach": "verdict: reach",
-    "no-reach": "verdict: no-reach",
+    "ip": ("address",),
+    "ips": ("address",),
+    "addresses": ("address",),
+    "ipaddr": ("address",),
+    "netmask": ("address: 192.168.1.33/24",),
+    "prefix": ("address: 192.168.1.33/24",),
+    "cidr": ("subnet",),
+    "gw": ("gateway",),
+    "gateway4": ("gateway",),
+    "gateway6": ("gateway",),
+    "interfaces": ("uplink", "nics"),
+    "bridge_ports": ("uplink",),
+    "hwaddr": ("mac",),
+    "macaddress": ("mac",),
+    "ram": ("memory",),
+    "dhcp4": ("address: dhcp",),
+    "dhcp": ("address: dhcp",),
+    "tag": ("vlan",),
+    "trunk": ("vlans",),
+    "trunks": ("vlans",),
+    "vlan_mode": ("native: tagged",),
+    "protected": ("isolated",),
+    "ingress_policing_rate": ("limit: {up: 100Mbit}",),
+    "vlan_filtering": ("vlan_aware",),
+    "bridge-ports": ("uplink",),
+    "slaves": ("nics",),
+    "members": ("nics",),
+    "vms": ("guests",),
+    "ethernets": ("nics",),
+    "reach": ("verdict: reach",),
+    "no-reach": ("verdict: no-reach",),
 }
 
 
-def _elsewhere(name: str) -> str | None:
-    """The key that does here what this one does in the words of other tools."""
-    ours = _ELSEWHERE.get(name.lower())
-    return f"that is '{ours}' here" if ours else None
+def _what_was_meant(name: str, keys: list[str], path: Path) -> tuple[str | None, str]:
+    """The key of the entry that an unknown one was meant for, if it is one, and the hint."""
+    if ours := _ELSEWHERE.get(name.lower(), ()):
+        here = next((words for words in ours if words.partition(":")[0] in keys), None)
+        beside = "" if here else f"; {_of_others(ours[0].partition(':')[0], path)}"
+        return (here or "").partition(":")[0], f"that is '{here or ours[0]}' here{beside}"
+    close, other = nearest(name, keys) or _within(name, keys), _of_others(name, path)
+    if close and other and not (close.startswith(name) or name.startswith(close)):
+        close = None  # a key of another entry is no misspelt one of this
+    return close, f"did you mean '{close}'?" if close else other or _keys(keys)
 
 
 def _within(name: str, keys: list[str]) -> str | None:

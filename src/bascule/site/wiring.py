@@ -41,6 +41,7 @@ class SpeakerNic(Struct, frozen=True):
     kind: str  # guests, hosts or machines
     label: str
     path: Path
+    given: tuple[IpInterface | str, ...] = ()  # its addresses as the file writes them
     addresses: tuple[tuple[IpInterface, Path], ...] = ()
     dhcp: Path | None = None
     unwritten: bool = False  # it takes over those of its uplink, or gets some from routers
@@ -170,7 +171,7 @@ def _speaker(
             unwritten = True
         elif not isinstance(each, str):
             addresses.append((each, where))
-    return SpeakerNic(owner, kind, label, path, tuple(addresses), dhcp, unwritten, segment)
+    return SpeakerNic(owner, kind, label, path, given, tuple(addresses), dhcp, unwritten, segment)
 
 
 def skeleton(document: d.Document) -> m.Site:

@@ -172,11 +172,8 @@ def _serves(wiring: DocumentWiring, name: str) -> tuple[Service, ...]:
     if isinstance(entry, d.Host):  # a forwarded port is answered for the guest behind it
         forwards = [f for virtual in entry.virtual_networks.values() for f in virtual.forwards]
         services += tuple(Service(f.service.protocol, f.host, f.host) for f in forwards)
-    else:
-        on = [f.path[3] for f in wiring.by_owner.get(name, ()) if f.kind == "machines"]
-        dhcp = getattr(entry, "dhcp", None)
-        if on and dhcp:  # its dnsmasq answers for both
-            services += (Service("udp", 53, 53), Service("tcp", 53, 53), Service("udp", 67, 67))
+    elif isinstance(entry, d.Machine) and entry.dhcp is not None:  # its dnsmasq answers for both
+        services += (Service("udp", 53, 53), Service("tcp", 53, 53), Service("udp", 67, 67))
     return services
 
 

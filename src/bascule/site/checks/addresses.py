@@ -35,7 +35,8 @@ def check_addresses(wiring: DocumentWiring) -> None:
             _once(wiring, speaker, address, path, seen)
         _dhcp_words(wiring, speaker)
         if speaker.kind == "hosts" and speaker.path[2] != "virtual_networks":
-            link = getattr(wiring.document.hosts[speaker.owner], str(speaker.path[2]))[speaker.path[3]]
+            link = wiring.document.hosts[speaker.owner].link(str(speaker.path[3]))
+            assert link is not None  # it speaks
             _link(wiring, speaker, link)
             _host_routes(wiring, speaker, link)
             _ipv6(wiring, speaker, link)
@@ -154,25 +155,10 @@ def _once(
 
 def _dhcp_words(wiring: DocumentWiring, speaker: SpeakerNic) -> None:
     """'dhcp' or 'from-uplink' twice in a list."""
-    words: dict[str, Path] = {}
-    given = _given(wiring, speaker)
-    for index, each in enumerate(given if len(given) > 1 else ()):
-        if isinstance(each, str):
+    for index, each in enumerate(speaker.given):
+        if isinstance(each, str) and each in speaker.given[:index]:
             path = (*speaker.path, "address", index)
-            if each in words:
-                wiring.found.add("DUPLICATE-ADDRESS", f"'{each}' appears twice here", path, hint="remove one of them")
-            words.setdefault(each, path)
-
-
-def _given(wiring: DocumentWiring, speaker: SpeakerNic) -> tuple[object, ...]:
-    document = wiring.document
-    if speaker.path[2] == "virtual_networks":
-        return ()
-    if speaker.kind == "hosts":
-        link = document.hosts[speaker.owner].link(str(speaker.path[3]))
-        return tuple(link.address) if link else ()
-    nics = document.guests[speaker.owner].nics if speaker.kind == "guests" else document.machines[speaker.owner].nics
-    return tuple(nics[int(speaker.path[3])].address)
+            wiring.found.add("DUPLICATE-ADDRESS", f"'{each}' appears twice here", path, hint="remove one of them")
 
 
 def _link(wiring: DocumentWiring, speaker: SpeakerNic, link: d.HostLink) -> None:
@@ -227,10 +213,10 @@ def _ipv6(wiring: DocumentWiring, speaker: SpeakerNic, link: d.HostLink) -> None
         wiring.found.add("ADDRESS-FAMILY", text, (*speaker.path, "ipv6_privacy"), hint=hint)
     if link.ipv6 != Ipv6.OFF:
         return
-    said: list[tuple[IpInterface | IpAddress | IpNetwork, Path]] = list(speaker.addresses)
-    said += [(gateway, (*speaker.path, "gateway", index)) for index, gateway in enumerate(link.gateway)]
-    said += [(route.to, (*speaker.path, "routes", index)) for index, route in enumerate(link.routes)]
-    for value, path in said:
+    written: list[tuple[IpInterface | IpAddress | IpNetwork, Path]] = list(speaker.addresses)
+    written += [(gateway, (*speaker.path, "gateway", index)) for index, gateway in enumerate(link.gateway)]
+    written += [(route.to, (*speaker.path, "routes", index)) for index, route in enumerate(link.routes)]
+    for value, path in written:
         if value.version == 6:
             text = f"{speaker.label} has 'ipv6: off', and {value} is IPv6"
             hint = "write 'ipv6: manual' for the addresses that are written down alone, or remove it"

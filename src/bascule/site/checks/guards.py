@@ -24,20 +24,19 @@ def check_guards(wiring: DocumentWiring) -> None:
     _further_addresses(wiring)
 
 
-def default_guard(document: d.Document, host: str, nic: d.GuestNic) -> str:
-    """The guard of a NIC that names none: its bridge's or its host's, and that of the MAC where no address is known."""
-    on = document.hosts[host]
-    bridge = on.bridges.get(nic.bridge) if nic.bridge else None
-    found = (bridge and bridge.guard) or on.guard or "off"
-    if nic.direct:
-        return "off"  # a macvtap is not a port of a bridge
+def guard_of(document: d.Document, host: str, nic: d.GuestNic) -> str:
+    """The guard that a NIC names, else its bridge's or its host's: that of the MAC where no address is known."""
+    if nic.guard or nic.direct:
+        return nic.guard or "off"  # a macvtap is not a port of a bridge
+    bridge = document.bridge_of(host, nic)
+    found = (bridge and bridge.guard) or document.hosts[host].guard or "off"
     return "mac" if found == "strict" and not has_address(nic) else found
 
 
-def default_fdb(document: d.Document, host: str, nic: d.GuestNic) -> Fdb | None:
+def fdb_of(document: d.Document, host: str, nic: d.GuestNic) -> Fdb | None:
     """How the bridge of a NIC knows its MACs: as the NIC says, or the bridge of those that have a guard."""
-    bridge = document.hosts[host].bridges.get(nic.bridge) if nic.bridge else None
-    guarded = (nic.guard or default_guard(document, host, nic)) != "off"
+    bridge = document.bridge_of(host, nic)
+    guarded = guard_of(document, host, nic) != "off"
     numbered = any(isinstance(one, int) for one in nic.macs)
     return nic.fdb or (bridge.fdb if bridge is not None and guarded and not numbered else None)  # type: ignore[return-value]  # one of the words, or it was refused
 
@@ -64,7 +63,7 @@ def _guard(wiring: DocumentWiring, guest: d.Guest, nic: d.GuestNic, path: Path) 
             "GUARD-ADDRESS", "a strict guard binds addresses, and the file knows none of this NIC", (*path, "guard"),
             hint="write 'guard: mac', which binds the MAC alone, or give the NIC its address",
         )  # fmt: skip
-    elif (nic.guard or default_guard(wiring.document, guest.host, nic)) == "off":
+    elif guard_of(wiring.document, guest.host, nic) == "off":
         if isinstance(nic.isolated, str):
             found.add(
                 "GUARD", f"the port flag has no groups, and this NIC has no guard to keep it to '{nic.isolated}'",
@@ -94,11 +93,11 @@ def _fdb(wiring: DocumentWiring, guest: d.Guest, nic: d.GuestNic, path: Path) ->
     """Static entries need MACs that are known, a guard that keeps to them, and a bridge of the kernel."""
     if nic.fdb != "static":
         return
-    bridge = wiring.document.hosts[guest.host].bridges.get(nic.bridge) if nic.bridge else None
+    bridge = wiring.document.bridge_of(guest.host, nic)
     why, hint = "", "remove 'fdb'"
     if bridge is None or not bridge.by_kernel:
         why = "static FDB entries need a Linux bridge of the file, and this NIC is on none"
-    elif (nic.guard or default_guard(wiring.document, guest.host, nic)) == "off":
+    elif guard_of(wiring.document, guest.host, nic) == "off":
         why, hint = "a port that learns nothing needs a guard to tell its MACs", "add 'guard: mac', or remove 'fdb'"
     elif any(isinstance(one, int) for one in nic.macs):
         why, hint = "MACs of guests inside that are not known cannot be static entries", "name them, or remove 'fdb'"

@@ -138,7 +138,7 @@ def _untagged(wiring: DocumentWiring, guest: d.Guest, nic: d.GuestNic, name: str
     segment = wiring.of_guest_nic(guest, nic)
     if segment is None or segment.vlan is None or nic.vlan is not None or nic.vlans:
         return
-    bridge = wiring.document.hosts[guest.host].bridges.get(nic.bridge) if nic.bridge else None
+    bridge = wiring.document.bridge_of(guest.host, nic)
     if bridge is not None and (bridge.vlan is not None or not bridge.vlan_aware):
         return  # tagged below the bridge, or reported at the bridge
     hint = f"add 'vlan: {segment.vlan}'"
@@ -158,8 +158,7 @@ def _tagged(wiring: DocumentWiring, guest: d.Guest, nic: d.GuestNic, index: int,
     """Tags of a guest NIC are the bridge's business, so the bridge must be aware of them."""
     found = wiring.found
     key = "vlan" if nic.vlan is not None else "vlans"
-    host = wiring.document.hosts.get(guest.host)
-    bridge = host.bridges.get(nic.bridge) if host and nic.bridge else None
+    bridge = wiring.document.bridge_of(guest.host, nic)
     if nic.vlan is not None and nic.vlans and (bridge is None or bridge.by_kernel):
         found.add(
             "PLUG",

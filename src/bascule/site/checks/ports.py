@@ -19,7 +19,7 @@ def check_ports(wiring: DocumentWiring) -> None:
         for name, bridge in entry.bridges.items():
             path: Path = (*top, "bridges", name)
             for index, port in enumerate(bridge.ports):
-                is_below(wiring, host, port.link, f"port '{port.link}' of bridge '{name}'", (*path, "ports", index))
+                is_below(wiring, host, name, "port", port.link, (*path, "ports", index))
             _without_uplink(wiring, name, bridge, path)
             _unaware(wiring, name, bridge, path)
             _idle(wiring, host, name, bridge, path)
@@ -145,8 +145,8 @@ def _named(wiring: DocumentWiring, host: str, link: str) -> BroadcastDomain | No
     """The network on a link, where the file names it there or at a NIC of its bond."""
     entry = wiring.document.hosts[host].link(link)
     members = entry.nics if isinstance(entry, d.Bond) else ()
-    said = [wiring.document.hosts[host].link(each) for each in (link, *members)]
-    names = (each.network for each in said if isinstance(each, d.WiredLink) and each.network)
+    links = [wiring.document.hosts[host].link(each) for each in (link, *members)]
+    names = (each.network for each in links if isinstance(each, d.WiredLink) and each.network)
     return wiring.network(next(names, None))
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from bascule.errors import Place
 from bascule.model.host_links import Patch
 from bascule.model.values import IFNAME_MAX, IfName, derive_tap, patch_name
 from bascule.site import document as d
-from bascule.site.checks.guards import default_guard
+from bascule.site.checks.guards import guard_of
 from bascule.site.document.links import Mirror
 from bascule.site.document.links import Patch as DeclaredPatch
 from bascule.site.findings import Path, suggest
@@ -61,13 +60,11 @@ def check_switches(wiring: DocumentWiring) -> None:
 def _guards(wiring: DocumentWiring) -> None:
     """What flows cannot hold: guests inside of which only the number is known, and limits."""
     for guest_name, guest in wiring.document.guests.items():
-        entry = wiring.document.hosts.get(guest.host)
         for index, nic in enumerate(guest.nics):
-            name = nic.bridge
-            bridge = entry.bridges.get(name) if entry is not None and name is not None else None
+            name, bridge = nic.bridge, wiring.document.bridge_of(guest.host, nic)
             if bridge is None or bridge.by_kernel:
                 continue
-            level = nic.guard or default_guard(wiring.document, guest.host, nic)
+            level = guard_of(wiring.document, guest.host, nic)
             path: Path = ("guests", guest_name, "nics", index)
             number = next((one for one in nic.macs if isinstance(one, int)), None)
             if number is not None and level != "off":
@@ -243,16 +240,17 @@ def patch_ends(document: d.Document, host: str, at: Callable[[Path], Place]) -> 
     """The ends of cables at each bridge of a host, which either of both bridges may name."""
     found: dict[IfName, list[Patch]] = {}
     for each, bridge in document.hosts[host].bridges.items():
-        for index, said in enumerate(bridge.patch):
-            here = IfName(said.name or patch_name(each, said.to))
-            there = IfName(said.peer or patch_name(said.to, each))
-            rest: dict[str, Any] = {
-                "by_kernel": said.by == "veth",
-                "place": at(("hosts", host, "bridges", each, "patch", index)),
-            }
-            found.setdefault(each, []).append(Patch(name=here, peer=there, to=said.to, **rest))
-            if each != said.to:
-                found.setdefault(said.to, []).append(Patch(name=there, peer=here, to=each, **rest))
+        for index, patch in enumerate(bridge.patch):
+            here = IfName(patch.name or patch_name(each, patch.to))
+            there = IfName(patch.peer or patch_name(patch.to, each))
+            place, by_kernel = at(("hosts", host, "bridges", each, "patch", index)), patch.by == "veth"
+            found.setdefault(each, []).append(
+                Patch(name=here, peer=there, to=patch.to, by_kernel=by_kernel, place=place)
+            )
+            if each != patch.to:
+                found.setdefault(patch.to, []).append(
+                    Patch(name=there, peer=here, to=each, by_kernel=by_kernel, place=place)
+                )
     return found
 
 

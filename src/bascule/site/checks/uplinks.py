@@ -80,10 +80,10 @@ class _Host:
                     also=[("the bond", (*path, "mtu"))],
                 )
         if len(networks) > 1:
-            told = " and ".join(f"'{n}' ({nic})" for n, nic in networks.items())
+            named = " and ".join(f"'{n}' ({nic})" for n, nic in networks.items())
             self.found.add(
                 "BOND",
-                f"the members of bond '{name}' stand on different networks: {told}",
+                f"the members of bond '{name}' stand on different networks: {named}",
                 (*path, "nics"),
                 hint="all members of a bond reach the same network",
             )
@@ -106,9 +106,7 @@ class _Host:
             self.without_nic(name, bridge, path)
         elif bridge.uplink == "unknown":
             pass  # a plan refuses it
-        elif is_below(
-            self.wiring, self.name, bridge.uplink, f"uplink '{bridge.uplink}' of bridge '{name}'", (*path, "uplink")
-        ):
+        elif is_below(self.wiring, self.name, name, "uplink", bridge.uplink, (*path, "uplink")):
             self.tags(name, bridge, path)
             self.takes_addresses(name, bridge, path)
             self.mtu(name, bridge, path)
@@ -267,14 +265,14 @@ class _Host:
             narrow = said_mtu(self.entry, below)
             if narrow and narrow[1] < (bridge.mtu or 0):
                 noun = next(noun for _, noun, name, _ in self.entry.links() if name == below)
-                said = next(key for key, _, name, _ in self.entry.links() if name == narrow[0])
+                table = next(table for table, _, name, _ in self.entry.links() if name == narrow[0])
                 what = "uplink" if below == bridge.uplink else noun
                 self.found.add(
                     "MTU",
                     f"bridge '{name}' has MTU {bridge.mtu}, but its {what} '{below}' passes only {narrow[1]}",
                     (*path, "mtu"),
                     hint=f"raise the {what} to {bridge.mtu}, and the switch port with it, or lower the bridge",
-                    also=[(f"the {what}", (*self.top, said, narrow[0], "mtu"))],
+                    also=[(f"the {what}", (*self.top, table, narrow[0], "mtu"))],
                 )
 
     def free_nics(self) -> list[str]:
@@ -293,36 +291,39 @@ class _Host:
         for key, noun, name, link in speak:
             path: Path = (*self.top, key, name)
             given = "address" if link.address else "gateway" if link.gateway else "ipv6"
+            has = "an address" if link.address else "a gateway" if link.gateway else f"'ipv6: {link.ipv6}'"
+            moved = "the address" if link.address else f"'{given}'"
             if name in self.member_of:
                 bond = self.member_of[name]
                 self.found.add(
                     "ENSLAVED-ADDRESS",
-                    f"{noun} '{name}' has an address, but is a member of bond '{bond}'",
+                    f"{noun} '{name}' has {has}, but is a member of bond '{bond}'",
                     (*path, given),
-                    hint=f"give the address to {bond}, or to a bridge on it",
+                    hint=f"give {moved} to {bond}, or to a bridge on it",
                     also=[("the bond", (*self.top, "bonds", bond, "nics"))],
                 )
             elif name in masters and key != "bridges" and not self.wiring.gives_addresses_up(self.name, name):
                 bridge, where = masters[name]
-                move = "'address: from-uplink' to move it there" if where == ("uplink",) else "the address"
+                if where == ("uplink",) and link.address:
+                    moved = "'address: from-uplink' to move it there"
                 self.found.add(
                     "ENSLAVED-ADDRESS",
-                    f"{noun} '{name}' has an address, but is under bridge '{bridge}'",
+                    f"{noun} '{name}' has {has}, but is under bridge '{bridge}'",
                     (*path, given),
-                    hint=f"give '{bridge}' {move}, or take another NIC for the bridge",
+                    hint=f"give '{bridge}' {moved}, or take another NIC for the bridge",
                     also=[("the bridge", (*self.top, "bridges", bridge, *where))],
                 )
             elif isinstance(link, d.Nic | d.Bond):
-                self.tagged(noun, name, (*path, given))
+                self.tagged(f"{noun} '{name}' has {has}", name, (*path, given))
 
-    def tagged(self, noun: str, name: IfName, path: Path) -> None:
+    def tagged(self, what: str, name: IfName, path: Path) -> None:
         """The host's own frames leave a NIC or bond untagged."""
         segment = self.wiring.of_link(self.name, name)
         if segment is not None and segment.vlan is not None:
             tag = f"{name}.{segment.vlan}: {{link: {name}, id: {segment.vlan}, address: …}}"
             self.found.add(
                 "VLAN-TAGGED",
-                f"{noun} '{name}' has an address on {segment.label}, which arrives with VLAN {segment.vlan}",
+                f"{what} on {segment.label}, which arrives with VLAN {segment.vlan}",
                 path,
                 hint=f"give it to a link with that tag: vlans: {{{tag}}}",
                 also=[("the tag", ("networks", segment.network or "", "vlan"))],
@@ -358,13 +359,12 @@ class _Host:
                 first.setdefault(rank, (name, where))
 
 
-def is_below(wiring: DocumentWiring, host: str, link: str, what: str, path: Path) -> bool:
-    """Whether a link that a bridge names can be under it; a problem is noted if it is none of the host's."""
+def is_below(wiring: DocumentWiring, host: str, bridge: str, role: str, link: str, path: Path) -> bool:
+    """Whether a link that a bridge names as uplink or port can be under it; a problem is noted if it cannot."""
     entry, tables = wiring.document.hosts[host], ("nics", "bonds", "vlans")
     if any(link in getattr(entry, table) or wiring.found.is_broken(("hosts", host, table, link)) for table in tables):
         return True
     known = [name for table in tables for name in getattr(entry, table)]
-    role = what.partition(" ")[0]
     hint = suggest(link, known, kind="NIC, bond or VLAN link")
     base, dot, tag = link.rpartition(".")
     if role == "uplink" and dot and base in known:
@@ -374,7 +374,7 @@ def is_below(wiring: DocumentWiring, host: str, link: str, what: str, path: Path
         hint = f"'{link}' is a bridge; bridges are joined by 'patch'; {article} {role} is a NIC, a bond or a VLAN link"
     elif link in NO_UPLINK:
         hint = "leave 'ports' out for a bridge with no further NIC"
-    message = f"{what} is neither a NIC nor a bond nor a VLAN link of host '{host}'"
+    message = f"{role} '{link}' of bridge '{bridge}' is neither a NIC nor a bond nor a VLAN link of host '{host}'"
     wiring.found.add("UNKNOWN-NAME", message, path, hint=hint)
     return False
 

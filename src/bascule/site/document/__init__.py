@@ -360,3 +360,8 @@ class Document(Entry):
     guests: Named[Guest] = Field(default_factory=dict, description="The virtual servers.")
     machines: Named[Machine] = Field(default_factory=dict, description="What else is on those networks.")
     expect: Listed[Expect] = Field((), description="The access criteria: who must, or must not, reach whom.")
+
+    def bridge_of(self, host: str, nic: GuestNic) -> Bridge | None:
+        """The bridge that a guest's NIC is plugged into, where the host is declared and has it."""
+        entry = self.hosts.get(host)
+        return entry.bridges.get(nic.bridge) if entry is not None and nic.bridge is not None else None
