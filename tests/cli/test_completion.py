@@ -15,6 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from bascule.system.run import run
+from tests.lab import Lab
+
 ROOT = Path(__file__).parents[2]
 PRODUCTION = "examples/production.yaml"
 OFFERED = {
@@ -26,6 +29,9 @@ OFFERED = {
     f"bascule guest define {PRODUCTION} guest_0": "guest_01 guest_02 guest_03",
     f"bascule render {PRODUCTION} --dialect netw": "networkd",
     f"bascule render {PRODUCTION} --dialect n": "netplan networkd",
+    f"bascule render {PRODUCTION} --dialect co": "commands",
+    "bascule import --dialect w": "wicked",
+    f"bascule survey --site={PRODUCTION} --host v": "vmserver",
     f"bascule why --site {PRODUCTION} guest_01 de": "desk",
     f"bascule reach {PRODUCTION} --from c": "customer",
     f"bascule reach {PRODUCTION} --to vm": "vmserver",
@@ -100,6 +106,16 @@ CLEAR |= {
     f"bascule survey --site {PRODUCTION} --pcap eth4=examples/pytest_b": "eth4=examples/pytest_bascule.py",
 }
 CLEAR |= {f"bascule plan {name} --host v": "vmserver" for name in (SPACED, SPACED.strip("'").replace(" ", "\\ "))}
+
+
+def test_a_nic_of_the_host_is_a_cable_or_hardware(lab: Lab) -> None:
+    """Not its loopback, its bridges and what others have made."""
+    host = lab.host("eth0", "eth1")
+    lab.ip(host, "link add br0 type bridge")
+    line = "bascule blink "
+    asked = (f"COMP_WORDS={line}", f"COMP_CWORD={len(line)}", "_BASCULE_COMPLETE=bash_complete")
+    done = run(("env", *asked, sys.executable, "-m", "bascule"), namespace=host)
+    assert done.stdout.split() == [f"plain,{name}" for name in ("eth0", "eth0-wire", "eth1", "eth1-wire")]
 
 
 def test_a_nic_of_a_guest_is_one_that_the_guest_has(script: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from bascule.model.links import Other, Physical, Tap
 from bascule.model.ruleset.openflow import flow
-from bascule.model.state import HostState, Link, PortVlans
+from bascule.model.state import HostState, Link, PortVlans, tagged_vlans
 from bascule.model.values import IfName
 from bascule.plan.diff import diff
 from bascule.policy.guards.flows import port_number
@@ -19,7 +19,7 @@ from bascule.providers.loaded_guards import is_behind_guard
 from bascule.providers.ovs.diff import CLOSE_EACH_S, CLOSE_S, OPEN_S, steps
 from bascule.providers.ovs.guard_steps import guard_steps, takes_guards_away
 from bascule.providers.ovs.merge import merge, put_right
-from bascule.providers.ovs.overlay import columns_of, lay_over, ranges, vlans_of
+from bascule.providers.ovs.overlay import columns_of, lay_over, vlans_of
 from bascule.providers.ovs.read import from_answer, reading
 from bascule.providers.ovs.state import (
     GUARDS,
@@ -57,7 +57,7 @@ VIDS = st.sets(st.integers(1, 4094), max_size=5)
 @given(st.none() | st.integers(0, 4094), VIDS)
 def test_vlans_go_into_columns_and_come_back(native: int | None, tagged: set[int]) -> None:
     own = () if native is None else (PortVlans(first=native, last=native, pvid=True, untagged=True),)
-    vlans = tuple(sorted((*own, *ranges(tagged - {native})), key=lambda one: one.first))
+    vlans = tuple(sorted((*own, *tagged_vlans(tagged - {native})), key=lambda one: one.first))
     if not vlans:
         return  # a port without any carries all
     assert vlans_of(port("a", **dict[str, Any](columns_of(vlans)))) == vlans

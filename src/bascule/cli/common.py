@@ -124,13 +124,6 @@ def _columns_of(terminal: TextIO) -> int:
     return max(NARROWEST, os.get_terminal_size(terminal.fileno()).columns or NARROW)
 
 
-def seconds(duration: float) -> str:
-    """A duration as people read it: 8 ms, 1.24 s, 30 s."""
-    if duration < 0.0995:
-        return f"{duration * 1000:.0f} ms"
-    return f"{duration:.2f} s" if duration < 9.995 else f"{duration:.0f} s"
-
-
 def wrapped(text: str, *, indent: int, columns: int) -> str:
     """Text in lines of at most ``columns``, each but the first indented."""
     if output_style().ascii:

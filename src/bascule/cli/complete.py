@@ -64,6 +64,7 @@ def _site() -> Site | None:
     from bascule.system.disk.files import read_bytes
 
     words = split_arg_string(os.environ.get("COMP_WORDS", ""))[1:]  # click forgets them behind an unfinished option
+    words = [word.partition("=")[2] if word.startswith("--") and "=" in word else word for word in words]
     for path in (word for word in words if Path(word).is_file()):
         with contextlib.suppress(BasculeError, OSError):  # a state, a picture, a file that has the name of the verb
             return parse(read_bytes(path), path)
@@ -118,13 +119,20 @@ def _networks() -> Iterable[str]:
 
 
 def _bridges() -> Iterable[str]:
-    site = _site()
-    return (name for host in site.hosts.values() for name in host.bridges) if site else _links(bridges=True)
+    if site := _site():
+        return (name for host in site.hosts.values() for name in host.bridges)
+    from bascule.providers.observe import observe
+
+    return (link.name for link in observe().links.values() if link.is_bridge)
 
 
 def _nics() -> Iterable[str]:
-    site = _site()
-    return (name for host in site.hosts.values() for name in host.nics) if site else _links()
+    if site := _site():
+        return (name for host in site.hosts.values() for name in host.nics)
+    from bascule.providers.observe import observe
+    from bascule.survey.choose import choose
+
+    return choose(observe(), ())[0]
 
 
 def _guest_nics() -> Iterable[str]:
@@ -150,18 +158,11 @@ def _services() -> Iterable[str]:
     return ("icmp", *(str(service) for services in served for service in services))
 
 
-def _links(*, bridges: bool = False) -> Iterable[str]:
-    """The links of this host: NICs, or bridges."""
-    from bascule.providers.observe import observe
-
-    links = observe().links.values()
-    return (link.name for link in links if (link.is_bridge if bridges else not link.options.virtual))
-
-
 def _dialects() -> Iterable[str]:
-    from bascule.model.dialects import persistent
+    """Those that the verb reads or writes."""
+    from bascule.model.dialects import readable, writable
 
-    return persistent()
+    return readable() if click.get_current_context().info_name == "import" else writable()
 
 
 NAMES: dict[str, Callable[[], Iterable[str]]] = {

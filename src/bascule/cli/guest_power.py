@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from bascule.cli.common import connect_option, json_option, say, seconds, show, steps
+from bascule.cli.common import connect_option, json_option, say, show, steps
 from bascule.cli.show.folding import folded, ranges
 from bascule.cli.show.output_style import output_style
 from bascule.guests.runtimes import RUNTIMES
+from bascule.model.values import duration
 
 if TYPE_CHECKING:
     from bascule.guests.chosen import ChosenGuests
@@ -87,7 +88,7 @@ def shutdown(
 
         hint = f"wait longer (--wait), look at it by 'bascule guest console {left[0]}', or power it off: bascule "
         hint += f"guest stop --force {' '.join(left)}"
-        words = f"{ranges(left)} still {'runs' if len(left) == 1 else 'run'} after {seconds(wait_s)}"
+        words = f"{ranges(left)} still {'runs' if len(left) == 1 else 'run'} after {duration(wait_s)}"
         raise BasculeError.of("GUEST-STILL-RUNS", words, hint=hint)
     done = "asked to shut down" if left else "shut down"
     report("guest-shutdown", _done(done, chosen.running, "was off already", chosen.off), (), as_json=as_json)

@@ -13,8 +13,9 @@ from bascule.host.identity import is_here
 from bascule.host.live import HERE
 from bascule.model.domain import Domain
 from bascule.model.site import Host, Site
+from bascule.model.values import human
 from bascule.observe.memory import measured_overheads, nic_speeds, observe_memory
-from bascule.plan.capacity import Capacity, Memory, human, merged, needs_of_domains, needs_of_site, uplink_loads
+from bascule.plan.capacity import Capacity, Memory, merged, needs_of_domains, needs_of_site, uplink_loads
 from bascule.plan.capacity import capacity as account
 from bascule.providers.observe import observe as observe_links
 from bascule.providers.qemu.effects import observe as bare_guests

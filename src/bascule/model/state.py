@@ -213,6 +213,11 @@ def vlan_ranges(vlans: Mapping[int, tuple[bool, bool]]) -> list[PortVlans]:
     return found
 
 
+def tagged_vlans(vids: Iterable[int]) -> list[PortVlans]:
+    """VLANs that leave tagged, as few ranges."""
+    return vlan_ranges(dict.fromkeys(vids, (False, False)))
+
+
 def default_vlans(pvid: int) -> tuple[PortVlans, ...]:
     """What the kernel gives to every port that joins a bridge, and to the bridge itself (``vlan_default_pvid``)."""
     return (PortVlans(first=pvid, last=pvid, pvid=True, untagged=True),) if pvid else ()

@@ -221,6 +221,22 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun if number == 1 else noun + 's'}"
 
 
+def human(size: int) -> str:
+    """Bytes as people read them, in binary units."""
+    for power, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
+        number = size / (1 << power)
+        if abs(number) >= 1:
+            return f"{number:.0f} {unit}" if abs(number) >= 99.5 or number == int(number) else f"{number:.1f} {unit}"
+    return f"{size} B"
+
+
+def duration(seconds: float) -> str:
+    """A duration as people read it: 8 ms, 1.24 s, 30 s."""
+    if seconds < 0.0995:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.2f} s" if seconds < 9.995 else f"{seconds:.0f} s"
+
+
 def listed(words: Iterable[object], most: int = 6, *, between: str = ", ") -> str:
     """The first of many, and how many more there are: ``a, b and 3 more``."""
     every = [str(word) for word in words]

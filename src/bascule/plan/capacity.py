@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from bascule.model.domain import Domain
 from bascule.model.site import Guest, Host, Site
+from bascule.model.values import human
 
 MIB, GIB = 1 << 20, 1 << 30
 
@@ -310,17 +311,3 @@ def uplink_loads(site: Site, host: Host, speeds: Mapping[str, int] | None = None
         UplinkLoad(uplink=uplink, bridge=bridge, guests=tuple(names), speed=(speeds or {}).get(uplink))
         for (uplink, bridge), names in behind.items()
     )
-
-
-def human(size: int) -> str:
-    """Bytes as people read them, in binary units."""
-    sign, size = ("-", -size) if size < 0 else ("", size)
-    for unit, factor in (("GiB", GIB), ("MiB", MIB), ("KiB", 1 << 10)):
-        if size >= factor:
-            number = size / factor
-            return (
-                f"{sign}{number:.0f} {unit}"
-                if number >= 99.5 or number == int(number)
-                else f"{sign}{number:.1f} {unit}"
-            )
-    return f"{sign}{size} B"

@@ -137,14 +137,12 @@ def folded(
     return [row for _, row in sorted(made, key=lambda one: one[0])]
 
 
-def shortest(
-    rows: Sequence[tuple[str, ...]], names: Collection[str] = (), *, most: int | None = None
-) -> list[tuple[str, ...]]:
+def shortest(rows: Sequence[tuple[str, ...]], names: Collection[str] = ()) -> list[tuple[str, ...]]:
     """Rows as in ``folded``; where many are left, those that differ in names of the same places are one as well."""
-    short = folded(rows, names, most=most)
+    short = folded(rows, names, most=MOST_PIECES)
     if len(short) <= FEW or output_style().verbose:
         return short
-    return min(short, [row for row, _ in folded_by_place(rows, most=most)], key=len)
+    return min(short, [row for row, _ in folded_by_place(rows, most=MOST_PIECES)], key=len)
 
 
 def folded_by_place(

@@ -9,10 +9,10 @@ from typing import Any
 
 from msgspec import Struct
 
-from bascule.cli.common import seconds, table, wrapped
+from bascule.cli.common import table, wrapped
 from bascule.cli.show.folding import MOST_PIECES, folded, folded_by_place, ranges, shorter_lists, shortest
 from bascule.cli.show.output_style import output_style
-from bascule.model.values import count, natural
+from bascule.model.values import count, duration, natural
 from bascule.plan.change import Change, Note, Plan, Risk
 from bascule.plan.file_change import FileChange
 from bascule.plan.step import Phase
@@ -49,7 +49,7 @@ def show_plan(host: str, plan: Plan, *, columns: int) -> str:
         rows = _note_rows(note for note in plan.notes if note.kind == kind)
         rows += _lost_rows(plan.files) if kind == "warning" else []
         if rows:
-            lines += ["", words, *table(shortest(rows, names, most=MOST_PIECES), indent=2, columns=columns)]
+            lines += ["", words, *table(shortest(rows, names), indent=2, columns=columns)]
     return "\n".join(lines).lstrip("\n")
 
 
@@ -104,7 +104,7 @@ def headline(host: str, plan: Plan) -> str:
         return f"{host}: nothing to do{files}"
     worst = max((change.outage_s for change in plan.changes), default=0.0)
     lost = sorted({guest for change in plan.changes if change.for_good for guest in change.cuts})
-    loss = f"a guest loses frames for up to {seconds(worst)}" if worst else "no running guest loses a frame"
+    loss = f"a guest loses frames for up to {duration(worst)}" if worst else "no running guest loses a frame"
     if lost:
         loss = f"{ranges(lost)} {'loses its' if len(lost) == 1 else 'lose their'} connection permanently"
     return f"{host}: {count(len(plan.changes), 'change')}; risk: {plan.risk.words}; {loss}"
@@ -219,7 +219,7 @@ def outages_of(changes: Iterable[Change]) -> list[tuple[str, str, str]]:
             if _loss(change) > (_loss(worst[guest]) if guest in worst else 0.0):
                 worst[guest] = change
     return [
-        (guest, "permanent" if change.for_good else seconds(change.outage_s), f"{change.subject}: {change.action}")
+        (guest, "permanent" if change.for_good else duration(change.outage_s), f"{change.subject}: {change.action}")
         for guest, change in worst.items()
     ]
 

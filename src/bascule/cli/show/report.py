@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from bascule import __version__
-from bascule.cli.common import seconds
 from bascule.cli.show.plan import NOTE_WORDS, file_rows, headline, outages_of, rows_of
 from bascule.cli.show.verdicts import tally
 from bascule.draw.answers import answers
 from bascule.draw.report.page import CheckRow, PlanPart, PlanRow, Report, report
+from bascule.model.values import duration
 from bascule.rehearsal import CHANGED
 from bascule.verify.words import WORDS
 
@@ -24,7 +24,7 @@ def show_report(seen: Rehearsal, site_file: str, *, now: datetime, chosen: int |
     facts = (
         ("site file", site_file),
         ("rehearsed", now.strftime("%Y-%m-%d %H:%M %Z").strip()),
-        ("took", seconds(seen.timings["total"])),
+        ("took", duration(seen.timings["total"])),
         ("start", seen.start),
         ("rights", seen.privilege),
         ("guests", seen.backend.words),

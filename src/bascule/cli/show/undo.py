@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bascule.cli.common import table, wrapped
-from bascule.cli.show.folding import MOST_PIECES, shortest
+from bascule.cli.show.folding import shortest
 from bascule.cli.show.plan import rows_of
 
 if TYPE_CHECKING:
@@ -21,14 +21,12 @@ def show_preview(seen: UndoPreview, *, columns: int) -> str:
         wrapped(f"change {seen.number} ({seen.status.words}; {made}) will be taken back", indent=0, columns=columns)
     ]
     rows = [(row.subject, row.action) for row in rows_of(seen.plan.changes)]
-    lines += table(shortest(rows, most=MOST_PIECES), indent=2, columns=columns) or [
-        "  nothing of the running host differs from before"
-    ]
+    lines += table(shortest(rows), indent=2, columns=columns) or ["  nothing of the running host differs from before"]
     if seen.files:
         lines += ["", "files", *table(seen.files, indent=2, columns=columns)]
     if seen.kept:
         lines += ["", "changed by others meanwhile", *table([(line,) for line in seen.kept], indent=2, columns=columns)]
-    if losses := shortest(seen.losses, most=MOST_PIECES):
+    if losses := shortest(seen.losses):
         lines += ["", "warnings", *table(losses, indent=2, columns=columns)]
     return "\n".join(lines)
 

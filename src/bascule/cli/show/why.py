@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from bascule.cli.common import seconds, wrapped
-from bascule.model.values import count, listed
+from bascule.cli.common import wrapped
+from bascule.model.values import count, duration, listed
 from bascule.verify.reachability.question import as_read
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def _end(found: WhyAnswer, columns: int) -> Iterator[str]:
             yield f"note    {wrapped(party.note, indent=8, columns=columns)}"
     for words in (*found.notes, *found.network.rules.unread):
         yield f"note    {wrapped(words, indent=8, columns=columns)}"
-    words = f"by the model of {found.where}, {seconds(found.model_s)}"
+    words = f"by the model of {found.where}, {duration(found.model_s)}"
     yield f"proved  {wrapped(words, indent=8, columns=columns)}"
 
 

@@ -14,7 +14,6 @@ from bascule.cli.common import (
     here_option,
     host_option,
     json_option,
-    seconds,
     show,
     site_argument,
     steps,
@@ -22,7 +21,7 @@ from bascule.cli.common import (
 )
 from bascule.cli.listening import progress, survey_options
 from bascule.cli.show.output_style import output_style, show_questions
-from bascule.model.values import count
+from bascule.model.values import count, duration
 
 if TYPE_CHECKING:
     from bascule.apply.prepare import PreparedPlan
@@ -196,7 +195,7 @@ def _warn(ready: ApplyRequest, window_s: float | None, say: Callable[[str], None
 
 
 def _agrees(window_s: float | None) -> bool:
-    rest = f"; it is taken back after {seconds(window_s)} unless you confirm" if window_s else ""
+    rest = f"; it is taken back after {duration(window_s)} unless you confirm" if window_s else ""
     return click.confirm(f"\nmake this change{rest}?", err=True)
 
 
@@ -273,7 +272,7 @@ def _done_words(ready: ApplyRequest, done: ApplyResult) -> str:
             lines.append(f"{line.address} is gone; the host now has {', '.join(others) or 'no address'}")
             again = "reconnect there, and "
     if done.window_s is not None:
-        lines.append(f"{again}run 'bascule confirm' within {seconds(done.window_s)}, or it is taken back")
+        lines.append(f"{again}run 'bascule confirm' within {duration(done.window_s)}, or it is taken back")
     else:
         lines.append("'bascule undo' takes it back")
     if ready.persister is None:

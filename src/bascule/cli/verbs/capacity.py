@@ -81,7 +81,7 @@ def as_document(found: Capacity) -> dict[str, Any]:
 
 def as_text(found: Capacity) -> str:
     """The account for people; with -q the warnings, and the result where it is too little."""
-    from bascule.plan.capacity import human
+    from bascule.model.values import human
 
     columns = width()
     warnings = [f"warning {text}" for text in found.warnings]
@@ -137,7 +137,7 @@ def _short(uplinks: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
 
 
 def _account(found: Capacity) -> list[tuple[str, ...]]:
-    from bascule.plan.capacity import human
+    from bascule.model.values import human
 
     rows: list[tuple[str, ...]] = [("memory", human(found.memory.total), "")]
     rows.append(("host's reserve", human(-found.reserve), "1 GiB and a twentieth of the rest"))

@@ -13,7 +13,6 @@ from bascule.cli.common import (
     host_option,
     json_option,
     say,
-    seconds,
     show,
     site_argument,
     steps,
@@ -23,6 +22,7 @@ from bascule.cli.common import (
 )
 from bascule.cli.show.output_style import output_style
 from bascule.errors import UsageFault
+from bascule.model.values import duration
 from bascule.system.disk.files import write_file
 
 if TYPE_CHECKING:
@@ -171,9 +171,9 @@ def _in_words(seen: Rehearsal, *, picture: bool, columns: int, chosen: int | Non
     parts.append(show_checks(seen.checks, columns=columns))
     if seen.outcomes:
         parts.append(show_outcomes(seen.outcomes, columns=columns, model=True))
-    steps = ", ".join(f"{name} {seconds(value)}" for name, value in seen.timings.items() if name != "total")
+    steps = ", ".join(f"{name} {duration(value)}" for name, value in seen.timings.items() if name != "total")
     result = ["time    " + wrapped(steps, indent=8, columns=columns)]
-    words = f"{tally(seen.checks, seen.outcomes)}, in {seconds(seen.timings['total'])}"
+    words = f"{tally(seen.checks, seen.outcomes)}, in {duration(seen.timings['total'])}"
     result.append("result  " + wrapped(words, indent=8, columns=columns))
     return "\n\n".join(part for part in (*parts, "\n".join(result)) if part)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bascule.draw.formats import Options
-from bascule.draw.scene.elements import Layer, LinkState, Node, Presence, Scene
+from bascule.draw.scene.elements import Layer, Node, Presence, Scene
 
 BAD = "#c4162a"
 DASHES = ("solid", "dashed", "dotted", "bold")
@@ -46,7 +46,7 @@ def _node(node: Node, hot: bool) -> str:  # noqa: FBT001 - a private helper
     words = [f"label={_quote(text)}", f"shape={_SHAPES.get(node.layer, 'box')}"]
     if node.details:
         words.append(f"tooltip={_quote(chr(10).join(node.details))}")
-    if node.state not in {LinkState.UNKNOWN, LinkState.UP} or node.presence is Presence.DRIFTED:
+    if node.is_faulty:
         words += [f"color={_quote(BAD)}", f"fontcolor={_quote(BAD)}"]
     if node.presence is Presence.WANTED:
         words.append("style=dashed")

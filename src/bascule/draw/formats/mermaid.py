@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bascule.draw.formats import Options
-from bascule.draw.scene.elements import Kind, Layer, LinkState, Node, Presence, Scene
+from bascule.draw.scene.elements import Kind, Layer, Node, Presence, Scene
 
 _OPEN = {
     Kind.NETWORK: ("[/", "/]"),
@@ -35,21 +35,17 @@ def render(scene: Scene, _: Options) -> str:
             hot.append(str(place))
     if hot:
         lines.append(f"  linkStyle {','.join(hot)} stroke-width:4px")
-    looks = (("bad", "stroke:#c4162a", _is_bad), ("wanted", "stroke-dasharray:4 3", _is_wanted))
-    for words, style, is_so in looks:
-        if ids := [names[n.id] for n in scene.nodes.values() if is_so(n)]:
-            lines += [f"  classDef {words} {style}", f"  class {','.join(ids)} {words}"]
-    if scene.path and (ids := [names[key] for key in scene.path.nodes]):
-        lines += ["  classDef hot stroke-width:4px", f"  class {','.join(dict.fromkeys(ids))} hot"]
+    nodes = scene.nodes.values()
+    looks = (
+        ("bad", "stroke:#c4162a", [n.id for n in nodes if n.is_faulty]),
+        ("wanted", "stroke-dasharray:4 3", [n.id for n in nodes if n.presence is Presence.WANTED]),
+        ("hot", "stroke-width:4px", scene.path.nodes if scene.path else ()),
+    )
+    for look, style, keys in looks:
+        if keys:
+            ids = ",".join(dict.fromkeys(names[key] for key in keys))
+            lines += [f"  classDef {look} {style}", f"  class {ids} {look}"]
     return "\n".join(lines) + "\n"
-
-
-def _is_bad(node: Node) -> bool:
-    return node.state not in {LinkState.UNKNOWN, LinkState.UP} or node.presence is Presence.DRIFTED
-
-
-def _is_wanted(node: Node) -> bool:
-    return node.presence is Presence.WANTED
 
 
 def _shape(node: Node) -> str:

@@ -13,11 +13,11 @@ from bascule.draw.layout.tree import Tree, build_tree
 from bascule.draw.scene.elements import (
     FDB_SIGN,
     FDB_WORDS,
+    FINE,
     GUARD_SIGNS,
     GUARD_WORDS,
     Kind,
     Layer,
-    LinkState,
     Node,
     Presence,
     Scene,
@@ -151,7 +151,7 @@ def _notes(scene: Scene, layout: Layout | None, width: int) -> list[str]:
     if layout and layout.unrouted:
         also = [f"{scene.nodes[e.upper].label} → {scene.nodes[e.lower].label}" for e in layout.unrouted]
         lines += ["", *_wrap(f"further wires: {', '.join(also)}", width)]
-    bad = [n for n in scene.nodes.values() if n.state not in {LinkState.UP, LinkState.UNKNOWN}]
+    bad = [n for n in scene.nodes.values() if n.state not in FINE]
     if bad:
         lines += ["", *_wrap("state: " + ", ".join(f"{n.label} {n.state}" for n in bad), width)]
     return lines
@@ -185,8 +185,6 @@ def _named(nodes: Iterable[Node]) -> str:
 
 
 def _wrap(text: str, width: int, indent: str = "") -> list[str]:
-    import textwrap
-
     return textwrap.wrap(text, width - 1, initial_indent=indent, subsequent_indent=indent + "  ") or [""]
 
 

@@ -36,7 +36,6 @@ class HostLayout:
         self.host = host
         self.m = m
         self.deep = 1
-        self.width: int | None = None
         self.words = {key: words_of(node, m, notes) for key, node in scene.nodes.items() if node.host == host}
         self.tree: Tree = build_tree(scene, host)
         self.entered = {target for key in self.tree.loose for target in self.tree.targets(key)}
@@ -49,17 +48,13 @@ class HostLayout:
     def block(self, deep: int, width: int | None) -> Block:
         """The whole host with its frame; ``deep`` is how many guests stand on each other in a column."""
         m = self.m
-        self.deep, self.width = deep, width
-        room = self.width - 2 * m.frame_x if self.width else None
+        self.deep = deep
+        room = width - 2 * m.frame_x if width else None
         main = [self._subtree(root, room) for root in self.tree.roots]
         body = rows(wrap(main, gap=m.gap, width=room), m) if main else Block()
         if self.tree.loose:
             body = self._guests_above(body, room)
         return self._framed(body)
-
-    def lines(self, node: Node) -> tuple[str, ...]:
-        """The label, the notes that have room, and the marks that must be seen."""
-        return self.words[node.id]
 
     def _subtree(self, key: str, room: int | None) -> Block:
         m = self.m
@@ -83,7 +78,7 @@ class HostLayout:
         above = rows(lines, m)
         shape = "bar" if node.kind in _WIDE else "box"
         legs = self.networks.get(key, [])
-        bar = box(key, self.lines(node), m, ports=max(len(legs), 1), shape=shape, extra=_icon(node, m))
+        bar = box(key, self.words[key], m, ports=max(len(legs), 1), shape=shape, extra=_icon(node, m))
         if node.kind is Kind.TRANSLATION:
             bar.w += m.snap(2 * m.arrow)
         out = on_bar(above, bar, m, wide=node.kind in _WIDE, entry=key in self.entered)
@@ -107,8 +102,8 @@ class HostLayout:
         blocks = []
         for member in members:
             legs = self.networks.get(member, [])
-            below = self.scene.nodes[member]
-            frame = box(member, self.lines(below), m, ports=max(len(legs), 1), extra=_icon(below, m))
+            icon = _icon(self.scene.nodes[member], m)
+            frame = box(member, self.words[member], m, ports=max(len(legs), 1), extra=icon)
             block = Block(w=frame.w, h=frame.h, boxes=[frame])
             self._leave(block, frame, legs, frame.h - m.edge)
             blocks.append(block)
@@ -144,11 +139,10 @@ class HostLayout:
         ``lanes`` says where the wires to an element come in, so that the taps stand in the order of their wires.
         """
         m = self.m
-        node = self.scene.nodes[key]
         taps = self.tree.taps.get(key)
         if taps is None:
             legs = [(edge.lower, edge.id) for edge in self.tree.lower[key]]
-            frame = box(key, self.lines(node), m, ports=max(len(legs), 1))
+            frame = box(key, self.words[key], m, ports=max(len(legs), 1))
             block = Block(w=frame.w, h=frame.h, boxes=[frame])
             self._leave(block, frame, legs, frame.h - m.edge)
             return block
@@ -157,8 +151,8 @@ class HostLayout:
             taps = sorted(taps, key=lambda tap: min((lanes[e.lower] for e in self.tree.lower[tap]), default=0))
         for tap in taps:
             legs = [(edge.lower, edge.id) for edge in self.tree.lower[tap]]
-            chips.append((box(tap, self.lines(self.scene.nodes[tap]), m, ports=len(legs), shape="chip"), legs))
-        frame = box(key, self.lines(node), m)
+            chips.append((box(tap, self.words[tap], m, ports=len(legs), shape="chip"), legs))
+        frame = box(key, self.words[key], m)
         gap = m.snap(m.gap // 2)
         total = sum(chip.w for chip, _ in chips) + gap * max(len(chips) - 1, 0)
         width = max(frame.w, total)
@@ -259,14 +253,14 @@ def words_of(node: Node, m: Metrics, notes: Notes) -> tuple[str, ...]:
     wide = SHORT if notes is Notes.SHORT and not alone else m.note_width
     if node.kind is Kind.TRANSLATION:
         wide = DOOR
-    told = node.notes
+    written = node.notes
     if notes is Notes.NONE and node.kind not in {Kind.TRANSLATION, Kind.HOST, Kind.MACHINE}:
-        told = ()
+        written = ()
     if notes is Notes.SHORT and node.kind is Kind.GUEST and not m.edge:
-        told = node.brief or told[:1]
+        written = node.brief or written[:1]
     if notes is not Notes.FULL and node.kind is Kind.HOST:
-        told = tuple(note.split("/")[0] for note in told)
-    return (clip(node.title, m.note_width), *(clip(note, wide) for note in told), *node.marks)
+        written = tuple(note.split("/")[0] for note in written)
+    return (clip(node.title, m.note_width), *(clip(note, wide) for note in written), *node.marks)
 
 
 def clip(text: str, width: int) -> str:

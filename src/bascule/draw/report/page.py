@@ -21,6 +21,7 @@ from bascule.draw.report.style import PAGE
 from bascule.draw.scene.elements import Path, Scene
 from bascule.draw.scene.site import build
 from bascule.model.site import Site
+from bascule.model.values import duration
 
 if TYPE_CHECKING:
     from bascule.verify.reachability.matrix import Matrix
@@ -295,9 +296,5 @@ def _rest(page: Report) -> Iterable[str]:
         yield '<section aria-labelledby="h-time"><h2 id="h-time">Time</h2><table class="plain times"><tbody>'
         for name, value in page.timings:
             bar = f'<span class="bar-of" style="width:{100 * value / longest:.1f}%"></span>'
-            yield f'<tr><td>{_e(name)}</td><td class="num">{_duration(value)}</td><td class="bars">{bar}</td></tr>'
+            yield f'<tr><td>{_e(name)}</td><td class="num">{duration(value)}</td><td class="bars">{bar}</td></tr>'
         yield "</tbody></table></section>"
-
-
-def _duration(value: float) -> str:
-    return f"{value * 1000:.0f} ms" if value < 0.0995 else f"{value:.2f} s"

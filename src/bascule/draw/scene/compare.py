@@ -75,8 +75,7 @@ def link_details(link: Link) -> tuple[str, ...]:
     details.append(f"MTU {link.mtu} bytes")
     details += [f"address {address.ip}" for address in link.addresses]
     for vlan in link.vlans:
-        span = f"VLAN {vlan.first}" + (f"-{vlan.last}" if vlan.last != vlan.first else "")
-        details.append(" ".join([span, *(w for w, on in (("pvid", vlan.pvid), ("untagged", vlan.untagged)) if on)]))
+        details.append(f"VLAN {vlan.span}{' pvid' * vlan.pvid}{' untagged' * vlan.untagged}")
     if link.facts.bus:
         details.append(f"bus {link.facts.bus}")
     return tuple(details)

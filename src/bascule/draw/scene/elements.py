@@ -71,6 +71,7 @@ GUARD_SIGNS = {GuardLevel.STRICT: "◆", GuardLevel.MAC: "◇"}
 FDB_SIGN, FDB_WORDS = "≡", "its MACs stand in the bridge's table, it learns none"
 GUARD_WORDS = {GuardLevel.STRICT: "guard: own MAC and addresses only", GuardLevel.MAC: "guard: own MAC only"}
 
+FINE = {LinkState.UNKNOWN, LinkState.UP}
 CUT = {LinkState.NO_CARRIER, LinkState.DOWN}
 HELD = {LinkState.BLOCKED, LinkState.WAITING}
 
@@ -109,13 +110,18 @@ class Node(Struct, frozen=True, kw_only=True):
     def marks(self) -> tuple[str, ...]:
         """The words that must be seen without pointing: a bad state, and a presence that is not as it should be."""
         words = []
-        if self.state not in {LinkState.UNKNOWN, LinkState.UP}:
+        if self.state not in FINE:
             words.append(str(self.state))
         if self.isolated and self.state is not LinkState.ISOLATED:
             words.append(str(LinkState.ISOLATED))
         if self.presence in {Presence.WANTED, Presence.DRIFTED, Presence.FOREIGN}:
             words.append(str(self.presence))
         return tuple(words)
+
+    @property
+    def is_faulty(self) -> bool:
+        """Whether it is on the host and does badly there, or is not as it should be."""
+        return self.state not in FINE or self.presence is Presence.DRIFTED
 
 
 class Edge(Struct, frozen=True, kw_only=True):

@@ -21,7 +21,7 @@ from bascule.draw.scene.elements import (
 from bascule.model.guarding import GuardLevel
 from bascule.model.site import Guest, GuestNic, Host, MachineNic, Site
 from bascule.model.state import HostState, Link
-from bascule.model.values import Service, span_words
+from bascule.model.values import Service, human, span_words
 from bascule.policy.guards.ports import is_guarded
 
 FEW = 3  # addresses of a guest that are drawn where there is little room
@@ -115,7 +115,7 @@ def _details(members: Sequence[Guest]) -> tuple[str, ...]:
     for guest in members:
         prefix = f"{guest.name}: " if len(members) > 1 else ""
         if guest.memory and not prefix:
-            details.append(f"memory {guest.memory / 2**30:g} GiB")
+            details.append(f"memory {human(guest.memory)}")
         for nic in guest.nics:
             words = [str(address) for address in nic.addresses] + (["dhcp"] if nic.dhcp else [])
             details.append(f"{prefix}{nic.tap} on {nic.into}: MAC {nic.mac}" + "".join(f", {w}" for w in words))
@@ -141,11 +141,11 @@ def _vlans(nic: GuestNic) -> str:
 
 def _guard_details(nic: GuestNic) -> list[str]:
     guarding = nic.guarding
-    told = [GUARD_WORDS[guarding.level]]
+    words = [GUARD_WORDS[guarding.level]]
     also = [*map(str, guarding.also), *(f"{one.protocol} {one.group}" for one in guarding.routers)]
-    told += [f"also {', '.join(also)}"] if also else []
-    told += [FDB_WORDS] if guarding.fdb == "static" else []
-    return told + ([f"may {', '.join(sorted(guarding.may))}"] if guarding.may else [])
+    words += [f"also {', '.join(also)}"] if also else []
+    words += [FDB_WORDS] if guarding.fdb == "static" else []
+    return words + ([f"may {', '.join(sorted(guarding.may))}"] if guarding.may else [])
 
 
 def _add_tap(

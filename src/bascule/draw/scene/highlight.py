@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from itertools import pairwise
 
 from msgspec import Struct
@@ -25,6 +24,7 @@ from bascule.errors import UsageFault
 from bascule.model.site import Site
 from bascule.model.state import HostState
 from bascule.model.values import Service
+from bascule.site.findings import suggest
 from bascule.topology.elements import Element
 from bascule.topology.live import trace_as_it_is
 
@@ -82,8 +82,8 @@ def witnessed_path(scene: Scene, highlight: Highlight) -> Path:
     if reached and nodes[-1] not in goals:
         nodes += _wired(scene, nodes[-1:], goals)[1:]
     last = scene.nodes[nodes[-1]].label
-    told = f"{highlight.source} reaches {highlight.target}" if reached else f"last seen at {last}, and no further"
-    return _path(scene, highlight, nodes, reached=reached, end=highlight.sentence or told)
+    end = f"{highlight.source} reaches {highlight.target}" if reached else f"last seen at {last}, and no further"
+    return _path(scene, highlight, nodes, reached=reached, end=highlight.sentence or end)
 
 
 def _known(scene: Scene, name: str) -> list[str]:
@@ -95,12 +95,11 @@ def _known(scene: Scene, name: str) -> list[str]:
         return found
     known = [n.id.removeprefix("guest/") for n in nodes if n.kind is Kind.GUEST]
     known += [n.label for n in nodes if n.kind is Kind.MACHINE] + list(scene.hosts)
-    near = get_close_matches(name, known, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}" if known else None
-    message = f"'{name}' is not a guest, machine or host with an address"
     if name in scene.hosts:
-        message, hint = f"host '{name}' has no address of its own in the picture", None
-    raise UsageFault.of("ENDPOINT", message, hint=hint)
+        raise UsageFault.of("ENDPOINT", f"host '{name}' has no address of its own in the picture")
+    kind = "guest, machine or host with an address"
+    hint = suggest(name, known, kind=kind)
+    raise UsageFault.of("ENDPOINT", f"'{name}' is not a {kind}", hint=hint)
 
 
 def _node(scene: Scene, element: Element) -> str | None:

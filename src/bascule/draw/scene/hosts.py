@@ -17,7 +17,7 @@ from bascule.model.links import BOND_KEYS, Macvtap, Tap, Veth
 from bascule.model.links.options import ON_OFF
 from bascule.model.links.wake_on_lan import wake_words
 from bascule.model.site import Guest, Host, Site
-from bascule.model.state import HostState
+from bascule.model.state import HostState, tagged_vlans
 from bascule.model.values import NO_VLAN, IfName, span_words
 from bascule.topology.declared import declared_links, networks_on
 
@@ -100,9 +100,9 @@ def _add_nic(builder: SceneBuilder, site: Site, host: Host, nic: Nic, observed: 
         details.append(f"cabled to port {nic.switch.port} of {nic.switch.name}")
     details += declared_details(nic)
     reached = list(dict.fromkeys(_networks(site, host, nic)))
-    tags = sorted(vlan for name in reached if (vlan := site.networks[name].vlan) is not None)
+    tags = [vlan for name in reached if (vlan := site.networks[name].vlan) is not None]
     if tags:
-        notes.append(vlan_words([span_words(*span) for span in _spans(tags)]))
+        notes.append(vlan_words([vlans.span for vlans in tagged_vlans(tags)]))
     network = nic.network if len(reached) < 2 else None
     node = _add_link(
         builder, host, nic.name, look, Kind.NIC, notes, dict.fromkeys((*details, *look.details)), network=network
@@ -111,15 +111,6 @@ def _add_nic(builder: SceneBuilder, site: Site, host: Host, nic: Nic, observed: 
     cable = Presence.WANTED if look.presence is Presence.WANTED else Presence.DECLARED
     for name in reached:
         builder.wire(node.id, network_id(name), network=name, presence=cable, state=look.state)
-
-
-def _spans(numbers: Iterable[int]) -> list[tuple[int, int]]:
-    """Numbers in ascending order as ranges."""
-    spans: list[tuple[int, int]] = []
-    for number in numbers:
-        joins = bool(spans) and spans[-1][1] == number - 1
-        spans[-1:] = [(spans[-1][0], number)] if joins else [*spans[-1:], (number, number)]
-    return spans
 
 
 def _add_bond(builder: SceneBuilder, site: Site, host: Host, bond: Bond, observed: SeenHost | None) -> None:
@@ -147,21 +138,21 @@ def _add_self(builder: SceneBuilder, site: Site, host: Host, link: HostLink, obs
     """The host itself where it speaks on a link."""
     if not link.has_address or all(link.name != speaker.name for speaker in host.speakers()):
         return
-    said = host.effective(link)
+    effective = host.effective(link)
     name = site.network_of_link(host, link.name)
     network = name.name if name is not None and not (isinstance(link, Bridge) and link.vlan_aware) else None
-    words = [str(address) for address in said.addresses] + (["dhcp"] if said.dhcp else [])
-    mode = [IPV6_NOTES[said.ipv6]] if said.ipv6 is not None else []
+    words = [str(address) for address in effective.addresses] + (["dhcp"] if effective.dhcp else [])
+    mode = [IPV6_NOTES[effective.ipv6]] if effective.ipv6 is not None else []
     seen = observed.state.links.get(link.name) if observed else None
     own = [address.ip for address in seen.addresses if not address.is_link_local] if seen else []
     presence = Presence.DECLARED
     if observed is not None:
-        there = set(own).issuperset(map(str, said.addresses)) and (bool(own) or not said.dhcp)
+        there = set(own).issuperset(map(str, effective.addresses)) and (bool(own) or not effective.dhcp)
         presence = Presence.PRESENT if there else Presence.DRIFTED if own else Presence.WANTED
     others = [ip for ip in own if ip not in words]
-    told = [f"has {ip}" for ip in others] if said.dhcp or presence is Presence.DRIFTED else []
-    notes = (*(words or ["own address"]), *mode, *told)
-    details = (*words, *(f"has {ip}" for ip in others), *(f"gateway {g}" for g in said.gateways))
+    found = [f"has {ip}" for ip in others] if effective.dhcp or presence is Presence.DRIFTED else []
+    notes = (*(words or ["own address"]), *mode, *found)
+    details = (*words, *(f"has {ip}" for ip in others), *(f"gateway {g}" for g in effective.gateways))
     wire = Presence.WANTED if presence is Presence.WANTED else Presence.DECLARED
     builder.add_self(host.name, link.name, notes, details, network=network, presence=presence, wire=wire)
 
@@ -272,6 +263,5 @@ def declared_details(link: HostLink) -> Iterator[str]:
             shown = f"{value / 100:g} s" if key in _TICKS else text + _UNITS.get(key, "")
             yield f"{key.replace('_', ' ')} {'on' if value is True else 'off' if value is False else shown}"
     if isinstance(link, Bridge) and link.vlans:
-        spans = (str(first) if first == last else f"{first}-{last}" for first, last in link.vlans)
-        yield f"VLANs of the uplink {', '.join(spans)}"
+        yield f"VLANs of the uplink {', '.join(span_words(*span) for span in link.vlans)}"
     yield from (f"its own files run: {line}" for line in link.hooks)

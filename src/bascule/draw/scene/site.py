@@ -12,6 +12,7 @@ from bascule.draw.scene.foreign import add_foreign
 from bascule.draw.scene.guests import address_notes, service_notes
 from bascule.draw.scene.hosts import add_host
 from bascule.model.site import Host, Machine, Network, Site
+from bascule.model.values import count, human
 
 
 def build(
@@ -59,11 +60,11 @@ def build(
 def _drift(builder: SceneBuilder, observed: Mapping[str, SeenHost]) -> tuple[str, ...]:
     """What the plan would change: of the elements in their order, then what no element stands for."""
     drawn = [words for node in builder.nodes.values() for words in node.drift]
-    told = set(drawn)
+    known = set(drawn)
     rest = [f"{subject}: {words}" for seen in observed.values() for subject, words in seen.drift]
     problems = [f"no plan can be made: {words}" for seen in observed.values() for words in seen.problems]
     others = [f"{seen.other}; it was examined anyway" for seen in observed.values() if seen.other]
-    return (*others, *problems, *drawn, *(words for words in rest if words not in told))
+    return (*others, *problems, *drawn, *(words for words in rest if words not in known))
 
 
 def _network(network: Network) -> Node:
@@ -149,16 +150,8 @@ def _arrow(site: Site, machine: Machine) -> Arrow | None:
 
 def _title(host: Host) -> str:
     """What stands behind a host's name: its memory, and what decides on its packets and belongs to no link."""
-    words = [f"{_gib(host.memory)} memory"] if host.memory else []
+    words = [f"{human(host.memory)} memory"] if host.memory else []
     for number, noun in ((len(host.rules), "policy rule"), (len(host.routes), "route")):
         if number:
-            words.append(f"{number} {noun}{'s' * (number > 1)}{' on no single link' if noun == 'route' else ''}")
+            words.append(count(number, noun) + (" on no single link" if noun == "route" else ""))
     return ", ".join(words)
-
-
-def _gib(size: int) -> str:
-    """Bytes in the largest binary unit that keeps them whole."""
-    for unit, factor in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if size % factor == 0:
-            return f"{size // factor} {unit}"
-    return f"{size} bytes"

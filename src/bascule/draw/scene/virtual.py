@@ -104,10 +104,10 @@ def way_out(site: Site, host: Host) -> Egress | None:
     """The link that the host's default route would use."""
     links: list[tuple[int, bool, Egress]] = []
     for link in host.speakers():
-        said = host.effective(link)
-        rank = 0 if said.gateways else 1 if said.dhcp and not isinstance(link, Bridge) else 2
+        own = host.effective(link)
+        rank = 0 if own.gateways else 1 if own.dhcp and not isinstance(link, Bridge) else 2
         network = site.network_of_link(host, link.name)
-        way = Egress(link.name, _first(said.addresses), network.name if network is not None else None)
+        way = Egress(link.name, _first(own.addresses), network.name if network is not None else None)
         links.append((rank, isinstance(link, Nic), way))
     return min(links, key=lambda found: found[:2], default=(0, False, None))[2]
 

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from bascule.model.links import OpenVSwitch, OpenVSwitchBond
 from bascule.model.site import Host
+from bascule.model.state import tagged_vlans
 from bascule.model.values import parse_mac, series
 from bascule.persist.config import LinkConfig, NetworkConfig
 from bascule.persist.formats.builder import Builder, LinkDraft
 from bascule.persist.formats.gaps import Gaps
 from bascule.persist.formats.values import parse_mtu, parse_number, up_to
-from bascule.providers.ovs.overlay import columns_of, ranges, vlans_of
+from bascule.providers.ovs.overlay import columns_of, vlans_of
 from bascule.providers.ovs.state import PRIMARY, RATE, PortRow
 
 BRIDGE, BOND = OpenVSwitch.kind, OpenVSwitchBond.kind
@@ -127,7 +128,7 @@ def spans_of(link: LinkConfig) -> str:
     """The trunks of a port: ``0,10-19``."""
     vids = columns_of(link.vlans)["trunks"]
     assert isinstance(vids, tuple)  # the column's type
-    return ",".join(str(one.first) if one.first == one.last else f"{one.first}-{one.last}" for one in ranges(vids))
+    return ",".join(one.span for one in tagged_vlans(vids))
 
 
 def bond_config(options: OpenVSwitchBond) -> dict[str, str]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from msgspec.structs import replace
 
 from bascule.model.links import BridgePort, InternalPort, OpenVSwitch, OpenVSwitchBond, PatchPort
-from bascule.model.state import MARK, HostState, Link, LinkFacts, PortVlans
+from bascule.model.state import MARK, HostState, Link, LinkFacts, PortVlans, tagged_vlans
 from bascule.model.values import IfName
 from bascule.providers.ovs.state import PRIMARY, RATE, BridgeRow, PortRow, SwitchState
 
@@ -120,7 +120,7 @@ def vlans_of(port: PortRow) -> tuple[PortVlans, ...]:
     own = [PortVlans(first=native, last=native, pvid=True, untagged=mode != "native-tagged")]
     if mode == "trunk" and port.trunks and NATIVE not in port.trunks:
         own = []
-    tagged = ranges(set(port.trunks) - {native}) if port.trunks else _all_but(native)
+    tagged = tagged_vlans(set(port.trunks) - {native}) if port.trunks else _all_but(native)
     return tuple(sorted([*own, *tagged], key=lambda one: one.first))
 
 
@@ -149,15 +149,3 @@ def columns_of(vlans: Iterable[PortVlans]) -> dict[str, object]:
     if untagged.first == NATIVE:
         return {"tag": None, "trunks": (NATIVE, *tagged), "vlan_mode": None}
     return {"tag": untagged.first, "trunks": tagged, "vlan_mode": "native-untagged"}
-
-
-def ranges(vids: Iterable[int]) -> Iterator[PortVlans]:
-    """Tagged VLANs as few ranges."""
-    first = last = None
-    for vid in sorted(vids):
-        if last is not None and first is not None and vid != last + 1:
-            yield PortVlans(first=first, last=last)
-            first = None
-        first, last = vid if first is None else first, vid
-    if first is not None and last is not None:
-        yield PortVlans(first=first, last=last)

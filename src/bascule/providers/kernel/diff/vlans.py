@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from bascule.model.links import Bridge
-from bascule.model.state import HostState, Link, PortVlans, default_vlans, vlan_ranges
+from bascule.model.state import HostState, Link, PortVlans, default_vlans, tagged_vlans, vlan_ranges
 from bascule.model.values import IfName
 from bascule.plan.change import Command, Risk
 from bascule.plan.step import Phase, Step, step
@@ -30,7 +30,7 @@ def vlan_steps(old: Link, new: Link, before: HostState, after: HostState) -> Ite
     changed = [vid for vid in start if vid in goal and goal[vid] != start[vid]]
     added = {vid: flags for vid, flags in goal.items() if start.get(vid) != flags}
     own = ("self",) if new is bridge else ()
-    without = vlan_ranges(dict.fromkeys(removed, (False, False)))
+    without = tagged_vlans(removed)
     commands = (
         *(_command("add", new.name, vlan, *_flags(vlan), *own) for vlan in vlan_ranges(added)),
         *(_command("del", new.name, vlan, *own) for vlan in without),
@@ -46,7 +46,7 @@ def port_words(name: str, vlans: tuple[PortVlans, ...]) -> list[str]:
     """Lines for ``bridge -batch`` that give a port exactly these VLANs, whatever it had."""
     wanted = _spread(vlans)
     words = [str(_command("add", name, vlan, *_flags(vlan))) for vlan in vlan_ranges(wanted)]
-    gaps = vlan_ranges(dict.fromkeys((vid for vid in VIDS if vid not in wanted), (False, False)))
+    gaps = tagged_vlans(vid for vid in VIDS if vid not in wanted)
     words += [str(_command("del", name, vlan)) for vlan in gaps]
     return [line.removeprefix("bridge ") for line in words]
 
