@@ -56,7 +56,7 @@ def load(site: SiteLike) -> Site:
     from bascule.system.disk.files import read_bytes
 
     path = fspath(site)
-    return parse(read_bytes(path), path)
+    return parse(read_bytes(path), "stdin" if path == "-" else path)
 
 
 def check(site_file: str | PathLike[str]) -> tuple[Problem, ...]:

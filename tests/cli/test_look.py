@@ -420,6 +420,13 @@ def test_forty_columns(words: tuple[str, ...]) -> None:
         assert len(line) <= 40 or whole, line
 
 
+def test_what_is_copied_is_whole_in_few_columns() -> None:
+    words = ("render", "examples/production.yaml", "--dialect", "networkd")
+    narrow, wide = (bascule(*words, COLUMNS=columns).stdout for columns in ("40", "200"))
+    assert narrow == wide
+    assert max(map(len, narrow.splitlines())) > 40
+
+
 @pytest.mark.parametrize("words", [("check",), ("plan", "--here", "--diff")])
 def test_sentences_are_no_wider_than_eighty_columns_where_the_terminal_is_not(words: tuple[str, ...], lab: Lab) -> None:
     host = lab.host("eth2", "eth3", "eth4", "eth5")

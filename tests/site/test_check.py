@@ -123,6 +123,9 @@ def test_standard_input_has_its_name() -> None:
     right, wrong = (subprocess.run(words, input=text, capture_output=True, cwd=ROOT) for text in (b"site: s\n", b""))
     assert right.stdout == b"standard input is valid: site 's', empty so far\n"
     assert wrong.stdout.endswith(b"1 problem in standard input\n")
+    planned = subprocess.run([*words[:3], "plan", "-"], input=b"", capture_output=True, cwd=ROOT)
+    assert b" --> stdin:1:1\n" in wrong.stdout
+    assert b" --> stdin:1:1\n" in planned.stderr
 
 
 def test_a_terminal_without_utf8() -> None:

@@ -6,18 +6,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bascule.cli.common import sentence, show
+from bascule.cli.common import json_option, sentence, show, site_argument
 from bascule.cli.entry import emit
 from bascule.cli.show.output_style import output_style
+from bascule.model.values import count
 
 if TYPE_CHECKING:
     from bascule.model.site import Site
 
 
 @click.command()
-@click.argument("site", metavar="SITE")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-def command(site: str, *, as_json: bool) -> int:
+@site_argument
+@json_option
+def command(*, site_file: str, as_json: bool) -> int:
     """Every problem of the site file SITE ('-': standard input), with its place and a hint. Reads only.
 
     Example: bascule check site.yaml
@@ -27,28 +28,28 @@ def command(site: str, *, as_json: bool) -> int:
     from bascule.questions import contradictions
     from bascule.site import parse
     from bascule.site.remarks import remarks
-    from bascule.system.disk.files import read_bytes
+    from bascule.system.disk.files import STDIN, read_bytes
 
-    data, name = read_bytes(site), "standard input" if site == "-" else site
+    data, name = read_bytes(site_file), STDIN if site_file == "-" else site_file
     try:
-        right = parse(data, "stdin" if site == "-" else site)
-        if problems := contradictions(right):
+        site = parse(data, "stdin" if site_file == "-" else site_file)
+        if problems := contradictions(site):
             raise SiteFault(*problems)
     except SiteFault as fault:
         if as_json:
             emit("check", {"ok": False, "problems": [problem.as_json() for problem in fault.problems]})
         else:
-            show(f"{show_problems(fault.problems)}\n\n{_count(len(fault.problems), 'problem')} in {name}")
+            show(f"{show_problems(fault.problems)}\n\n{count(len(fault.problems), 'problem')} in {name}")
         return fault.exit_status
     if as_json:
-        minded = [remark.as_json() for remark in remarks(right)]
-        emit("check", {"ok": True, "site": right.name, "counts": _counts(right), "problems": [], "mind": minded})
+        mind = [remark.as_json() for remark in remarks(site)]
+        emit("check", {"ok": True, "site": site.name, "counts": _counts(site), "problems": [], "mind": mind})
         return 0
     if not output_style().quiet:
-        told = ", ".join(_count(number, _noun(key)) for key, number in _counts(right).items() if number)
-        words = f"{name} is valid: site '{right.name}'" + (f" with {told}" if told else ", empty so far")
+        declared = ", ".join(count(number, _noun(key)) for key, number in _counts(site).items() if number)
+        words = f"{name} is valid: site '{site.name}'" + (f" with {declared}" if declared else ", empty so far")
         show(sentence(words))
-    if warned := show_remarks(remarks(right), right.guests):
+    if warned := show_remarks(remarks(site), site.guests):
         show(f"\n{warned}")
     return 0
 
@@ -73,7 +74,3 @@ def _counts(site: Site) -> dict[str, int]:
 def _noun(key: str) -> str:
     """A counted thing in the singular."""
     return {"nics": "NIC", "vlans": "VLAN link", "virtual_networks": "virtual network"}.get(key, key.removesuffix("s"))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -20,6 +21,7 @@ from bascule.cli.common import (
     width,
 )
 from bascule.cli.listening import progress, survey_options
+from bascule.cli.show.colours import painted
 
 if TYPE_CHECKING:
     from bascule.apply.prepare import PreparedPlan
@@ -96,7 +98,7 @@ def _print(
     elif commands:
         put(script(planned.plan))
     elif as_diff:
-        show(show_diff(planned.plan).removesuffix("\n"))
+        put(painted(show_diff(planned.plan), sys.stdout))
         if not planned.plan.files:
             why = "" if observed else no_files(planned, root)
             words = f"no file would be written, moved or removed{why and f': {why}'}"

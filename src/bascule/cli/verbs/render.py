@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from bascule.cli.common import host_option, json_option, say, say_fine, show, site_argument
+from bascule.cli.common import host_option, json_option, put, say, say_fine, show, site_argument
 from bascule.cli.show.output_style import output_style
 from bascule.model.dialects import writable
 from bascule.model.values import count
@@ -54,7 +54,7 @@ def command(*, site_file: str, host: str | None, as_json: bool, dialect: str, ou
         say_fine(f"{count(len(rendered.files), 'file')} for {rendered.host.name}, dialect {dialect}")
     else:
         for path, text in sorted(rendered.files.items()):
-            show(f"==> {path} <==\n{text}")
+            put(f"==> {path} <==\n{text}\n")
     if rendered.unpinned:
         names = ", ".join(rendered.unpinned)
         say(f"note: the MAC of {names} is not pinned: give the uplink's 'mac:' in the site file, or render with --here")

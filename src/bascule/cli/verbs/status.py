@@ -149,7 +149,7 @@ def _print(now: HostStatus, seen: HostStatus | None) -> None:
 def _print_json(now: HostStatus, seen: HostStatus | None) -> None:
     for kind, line in _events(now, seen):
         event = {"schema": "bascule/status-event/1", "at": time.time(), "event": kind, "text": line}
-        show(json.dumps(event))
+        put(json.dumps(event) + "\n")
 
 
 def _log(now: HostStatus, seen: HostStatus | None) -> None:
