@@ -153,6 +153,8 @@ def test_links_to_survey_that_are_not_there(lab: Lab) -> None:
     lab.ip(empty, "link add br0 type bridge")
     done = bascule("survey", "br0", "--seconds", "0.5", namespace=empty)
     assert_error(done, "NO-NIC", "'br0' is a bridge without a NIC under it", status=64)
+    done = bascule("survey", "lo", "--seconds", "0.5", namespace=empty)
+    assert_error(done, "NO-NIC", "'lo' is no NIC", status=64)
     done = bascule("survey", "br1", "--seconds", "0.5", namespace=empty)
     assert_error(done, "NO-LINK", "this host has no link 'br1'", status=64, hint="did you mean 'br0'?")
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 from ipaddress import IPv4Network
 
 import pytest
+from msgspec.structs import replace
 
 from bascule.model.site import Network, Site
 from bascule.model.values import Vid
@@ -68,6 +69,7 @@ def test_each_kind_of_evidence_alone_is_enough(frames: list[bytes], network: str
         (hear("eth2", arp("192.168.1.50", "192.168.1.60")), "the evidence is thin: 1 sender in 192.168.1.0/24"),
         (hear("eth2", *INTERNAL[:2], times=9), "the evidence is thin: 2 senders in 192.168.1.0/24"),
         (hear("eth2"), "nothing was heard in 30 s"),
+        (replace(hear("eth2"), seconds=0.52), "nothing was heard in 0.5 s"),
         (hear("eth2", carrier=False), "no cable: the NIC has no carrier"),
         (hear("eth2", bpdu()), "nothing was heard that names a network"),
         (
@@ -76,7 +78,16 @@ def test_each_kind_of_evidence_alone_is_enough(frames: list[bytes], network: str
         ),
         (hear("eth2", *many("172.16.9", 4, "172.16.9.1")), "hears 172.16.9.0/24, which the file does not declare"),
     ],
-    ids=["thin", "two ask for the gateway", "silence", "no cable", "no network", "two fit", "undeclared"],
+    ids=[
+        "thin",
+        "two ask for the gateway",
+        "silence",
+        "short silence",
+        "no cable",
+        "no network",
+        "two fit",
+        "undeclared",
+    ],
 )
 def test_it_says_when_it_cannot_tell(heard, why: str) -> None:  # type: ignore[no-untyped-def]
     verdict = one(heard)

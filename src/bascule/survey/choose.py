@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Iterator
 
 from bascule.errors import Problem, UsageFault
-from bascule.model.links import Bond, Physical, Tap, Veth, Vlan
+from bascule.model.links import Bond, Loopback, Physical, Tap, Veth, Vlan
 from bascule.model.site import Host
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
@@ -38,7 +38,8 @@ def choose(state: HostState, names: Iterable[str], host: Host | None = None) -> 
             link = state.links[IfName(name)]
             what = link.options.noun or "no NIC"
             if not below:
-                raise UsageFault.of("NO-NIC", f"'{name}' is {what} without a NIC under it")
+                without = " without a NIC under it" if link.options.noun else ""
+                raise UsageFault.of("NO-NIC", f"'{name}' is {what}{without}")
             remarks.append(f"{name} is {what}: listening on {', '.join(below)}")
         found += below
     return tuple(dict.fromkeys(found)), tuple(remarks)
@@ -65,7 +66,7 @@ def _below(link: Link, state: HostState) -> Iterator[str]:
         hardware = [port for port in ports if not isinstance(port.options, Veth)]
         for port in hardware or ports:
             yield from _below(port, state)
-    else:
+    elif not isinstance(link.options, Loopback):
         yield link.name
 
 

@@ -313,7 +313,7 @@ def _why(heard: NicTraffic, chosen: SegmentVerdict | None, segments: Mapping[Tag
     if heard.frames + heard.ignored == 0:
         if heard.carrier is False:
             return "no cable: the NIC has no carrier"
-        return f"nothing was heard in {heard.seconds:.0f} s" if heard.seconds else "nothing was heard"
+        return f"nothing was heard in {round(heard.seconds, 1):g} s" if heard.seconds else "nothing was heard"
     if chosen is not None:
         return chosen.why
     return "" if any(not seg.is_silent for seg in segments.values()) else NAMELESS
