@@ -94,12 +94,10 @@ def start(namespace: Namespace, folder: Path) -> Iterator[Daemon]:
     schema = next((path for each in FOLDERS if (path := each / SCHEMA).exists()), None)
     if schema is None:
         message = f"the schema of Open vSwitch, {SCHEMA}, is not in {' or '.join(map(str, FOLDERS))}"
-        raise MissingTool(Problem("OPENVSWITCH-MISSING", message, hint="apt-get install openvswitch-common"))
+        raise MissingTool.of("OPENVSWITCH-MISSING", message, hint="apt-get install openvswitch-common")
     if not os.access(TUN, os.R_OK | os.W_OK):
         message = f"Open vSwitch moves frames in userspace through {TUN}, which may not be opened by you"
-        raise NotPermitted(
-            Problem("NOT-PERMITTED", message, hint=f"run it as root, or let it be opened: chmod 666 {TUN}")
-        )
+        raise NotPermitted.of("NOT-PERMITTED", message, hint=f"run it as root, or let it be opened: chmod 666 {TUN}")
     folder.mkdir(parents=True, exist_ok=True)
     base, door = folder / "conf.db", folder / "db.sock"
     if is_new := not base.exists():

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from msgspec.structs import replace
 
-from bascule.errors import BasculeError, NotPermitted, Problem
+from bascule.errors import BasculeError, NotPermitted
 from bascule.guests.checks import unguarded
 from bascule.guests.paths import qemu_folder, unread_guests
 from bascule.guests.plug import Plug
@@ -54,7 +54,7 @@ class QemuRuntime:
     def _state(self) -> QemuState:
         """Raises NotPermitted where this user may not see which guests there are."""
         for message in unread_guests():
-            raise NotPermitted(Problem("NOT-PERMITTED", message, hint="run it as root"))
+            raise NotPermitted.of("NOT-PERMITTED", message, hint="run it as root")
         return observe(qemu_folder(), HERE)
 
     def domains(self) -> tuple[Domain, ...]:

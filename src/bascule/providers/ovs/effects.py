@@ -205,7 +205,7 @@ def _must_answer(change: Change, namespace: Namespace | None) -> None:
 
 def _dead(change: Change, why: str) -> CommandFailed:
     message = f"{change.subject}: {change.action}: {why}"
-    return CommandFailed(Problem("OPENVSWITCH-DEAD", message, hint="see 'systemctl status openvswitch-switch'"))
+    return CommandFailed.of("OPENVSWITCH-DEAD", message, hint="see 'systemctl status openvswitch-switch'")
 
 
 def _see(refused: Mapping[str, str], made: Collection[str]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from bascule.errors import BasculeError, MissingTool, Problem
+from bascule.errors import BasculeError, MissingTool
 from bascule.model.guarding import Bandwidth
 from bascule.model.host_links import Bridge
 from bascule.model.host_links import OpenVSwitch as SaidOfSwitch
@@ -55,7 +55,7 @@ def want(site: Site, host: Host, part: SwitchState, observed: HostState, wanted:
         text = (
             f"the database of Open vSwitch answers, but ovs-vswitchd {part.seen.trouble}: changes in it have no effect"
         )
-        raise MissingTool(Problem("OPENVSWITCH-DEAD", text, place, hint="systemctl restart openvswitch-switch"))
+        raise MissingTool.of("OPENVSWITCH-DEAD", text, place=place, hint="systemctl restart openvswitch-switch")
     return _Wanted(site, host, part, observed, wanted, declared).wanted()
 
 
