@@ -88,7 +88,7 @@ def test_a_terminal_without_utf8_gets_ascii_without_question_marks(lab: Lab, loc
     ("words", "status", "message"),
     [
         (["--highlight", "x"], 64, "'x' is not A:B"),
-        (["--highlight", "costumer:desk"], 64, "did you mean 'customer'?"),
+        (["--highlight", "guest_2:desk"], 64, "did you mean 'guest_02'?"),
         (["--width", "20"], 64, "less than 40 columns"),
         (["--format", "gif"], 64, "'gif'"),
         (["-o", "/no-such-folder/x.svg"], 1, "/no-such-folder/x.svg"),

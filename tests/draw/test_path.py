@@ -102,9 +102,9 @@ def test_hops_that_nobody_knows_are_left_out() -> None:
 
 def test_an_unknown_endpoint_is_named_with_the_nearest() -> None:
     with pytest.raises(UsageFault) as caught:
-        draw(sites.production(), highlight=("guest_03", "costumer"))
-    assert "'costumer' is not a guest" in str(caught.value)
-    assert "did you mean 'customer'?" in str(caught.value)
+        draw(sites.production(), highlight=("guest_2", "customer"))
+    assert "'guest_2' is not a guest" in str(caught.value)
+    assert "did you mean 'guest_02'?" in str(caught.value)
 
 
 def test_a_highlighted_guest_is_never_hidden_among_many() -> None:

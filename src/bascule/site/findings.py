@@ -24,10 +24,9 @@ def shown(text: object) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that was probably meant; spelling with other capitals or separators counts as nearest."""
+    """The known name that was probably meant; what differs in capitals, separators or zeros alone counts as nearest."""
     names = list(known)
-    flat = {each.lower().replace("-", "_"): each for each in names}
-    same = flat.get(name.lower().replace("-", "_"))
+    same = {_flat(each): each for each in names}.get(_flat(name))
     if same is not None:
         return same
     near = [each for each in names if abs(len(each) - len(name)) <= 4]
@@ -39,11 +38,16 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return next(iter(get_close_matches(name, near, n=1, cutoff=0.6)), None)
 
 
+def _flat(name: str) -> str:
+    """A name as one may remember it: ``guest_1`` of ``Guest-01``."""
+    return re.sub("0+(?=[0-9])", "", name.lower().replace("-", "_"))
+
+
 def suggest(name: str, known: Iterable[str], *, kind: str) -> str:
     """What to do about an unknown name: the nearest one, or all that there are."""
     names = list(known)
     close = nearest(name, names)
-    if close is not None and not _one_of_many(name, close, names):
+    if close is not None and (_flat(close) == _flat(name) or not _one_of_many(name, close, names)):
         return f"did you mean '{close}'?"
     if not names:
         return f"the file declares no {kind} here"
