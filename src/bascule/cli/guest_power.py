@@ -181,8 +181,8 @@ def chosen_guests(names: Iterable[str], driver: str | None, connect: str | None)
 
 def _done(what: str, names: Sequence[str], already: str, others: Sequence[str]) -> str:
     """What was done to whom, and for whom there was nothing to do."""
-    told = ((what, names), (already, others))
-    return "; ".join(f"{words}: {', '.join(these)}" for words, these in told if these)
+    parts = ((what, names), (already, others))
+    return "; ".join(f"{words}: {', '.join(these)}" for words, these in parts if these)
 
 
 def _agrees(question: str, *, yes: bool) -> bool:

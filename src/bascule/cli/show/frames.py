@@ -13,29 +13,29 @@ if TYPE_CHECKING:
 AGREEMENT = {True: "agree with the model", False: "DISAGREE with the model", None: "prove nothing"}
 
 
-def show_frames(said: FrameVerdict | None, found: WhyAnswer) -> None:
+def show_frames(seen: FrameVerdict | None, found: WhyAnswer) -> None:
     """One line; a disagreement says what it means."""
-    if said is None:
+    if seen is None:
         return
-    verdict = AGREEMENT[said.agrees]
-    show("frames  " + wrapped(f"{verdict}: {said.words}", indent=8, columns=width() - 8))
-    if said.agrees is False:
+    verdict = AGREEMENT[seen.agrees]
+    show("frames  " + wrapped(f"{verdict}: {seen.words}", indent=8, columns=width()))
+    if seen.agrees is False:
         words = (
-            f"the model says {found.result.value.upper()}, the frames say {said.result.value.upper()}: one of them is "
+            f"the model says {found.result.value.upper()}, the frames say {seen.result.value.upper()}: one of them is "
             "wrong, and until it is known which, believe the frames"
         )
-        show("        " + wrapped(words, indent=8, columns=width() - 8))
+        show("        " + wrapped(words, indent=8, columns=width()))
 
 
-def frames_as_json(said: FrameVerdict | None) -> dict[str, Any]:
+def frames_as_json(seen: FrameVerdict | None) -> dict[str, Any]:
     """``frames``, where they were asked."""
-    if said is None:
+    if seen is None:
         return {}
     return {
         "frames": {
-            "response": str(said.response),
-            "result": said.result.value,
-            "words": said.words,
-            "agrees": said.agrees,
+            "response": str(seen.response),
+            "result": seen.result.value,
+            "words": seen.words,
+            "agrees": seen.agrees,
         }
     }

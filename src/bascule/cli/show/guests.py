@@ -82,9 +82,9 @@ def _table(found: Sequence[GuestRow]) -> list[str]:
         left_out.append(name)
     kept = [place for place, name in enumerate(COLUMNS) if name not in left_out]
     lines = table((tuple(row[place] for place in kept) for row in rows), indent=0, columns=columns)
-    told = [name for name in COLUMNS if name in left_out and name not in empty]
-    if told:
-        lines.append(wrapped(f"not shown: {', '.join(told)} (-v and --json have them)", indent=0, columns=columns))
+    hidden = [name for name in COLUMNS if name in left_out and name not in empty]
+    if hidden:
+        lines.append(wrapped(f"not shown: {', '.join(hidden)} (-v and --json have them)", indent=0, columns=columns))
     return lines
 
 

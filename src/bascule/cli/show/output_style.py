@@ -52,10 +52,10 @@ def output_style() -> OutputStyle:
     return _style
 
 
-def settle(**said: Any) -> None:
+def settle(**options: Any) -> None:
     """Set what an option says; the rest stays."""
     global _style  # noqa: PLW0603  # one process prints in one way
-    _style = replace(_style, **said)
+    _style = replace(_style, **options)
 
 
 def show_questions() -> None:
@@ -92,8 +92,8 @@ def is_ascii(stream: TextIO, environment: Mapping[str, str]) -> bool:
     """
     if environment.get("PYTHONUTF8") == "1":
         return False
-    said = next((environment[name] for name in ("LC_ALL", "LC_CTYPE", "LANG") if environment.get(name)), "")
-    name, _, charset = said.partition("@")[0].partition(".")
+    chosen = next((environment[name] for name in ("LC_ALL", "LC_CTYPE", "LANG") if environment.get(name)), "")
+    name, _, charset = chosen.partition("@")[0].partition(".")
     if not charset.lower().startswith("utf") and (charset or name in {"C", "POSIX"}):
         return True
     return not (stream.encoding or "ascii").lower().replace("-", "").startswith("utf8")

@@ -160,11 +160,11 @@ def _changes(changes: Iterable[Change], names: set[str], columns: int) -> list[s
     by_place: list[str] = []
     most = math.inf  # lines: more are not shown
     if not output_style().verbose:
-        by_place = _lines_of([row for told in stages for row in _folded(told)], columns)
+        by_place = _lines_of([row for stage in stages for row in _folded(stage)], columns)
         most = max(SCREEN, _height(by_place))
     rows: list[PlanLine] = []
-    for told in stages:
-        cells = ((row.subject, row.action, row.risk, row.why) for row in told)
+    for stage in stages:
+        cells = ((row.subject, row.action, row.risk, row.why) for row in stage)
         short = folded(cells, names, most=MOST_PIECES, into=most - len(rows))
         if not short:
             return by_place
@@ -198,14 +198,14 @@ def _lines_of(rows: Sequence[PlanLine], columns: int) -> list[str]:
     return lines
 
 
-def _folded(told: Sequence[PlanLine]) -> Iterator[PlanLine]:
+def _folded(stage: Sequence[PlanLine]) -> Iterator[PlanLine]:
     """Those that differ in names of the same places in one line."""
-    cells = [(row.subject, row.action, row.risk, row.reason) for row in told]
+    cells = [(row.subject, row.action, row.risk, row.reason) for row in stage]
     for (subject, action, risk, reason), places in folded_by_place(cells, most=MOST_PIECES):
         if len(places) == 1:
-            yield told[places[0]]
+            yield stage[places[0]]
             continue
-        guests = sorted({guest for place in places for guest in told[place].guests}, key=natural)
+        guests = sorted({guest for place in places for guest in stage[place].guests}, key=natural)
         named = ranges(guests, most=MOST_PIECES)
         carried = count(len(guests), "guest") if named.endswith(" more") else named
         yield PlanLine(subject, action, risk, f"{reason}; carries {carried}" if guests else reason)

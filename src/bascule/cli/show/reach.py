@@ -35,10 +35,10 @@ def show_reach(found: Matrix, *, columns: int) -> str:
         lines.append("")
     names = {group[0]: _named(group) for group in found.classes}
     members = {names[group[0]]: group for group in found.classes}
-    told = list(_rows(found, names))
+    shown = list(_rows(found, names))
     rows = [
         ("from", "to", *map(str, found.services)),
-        *(told if output_style().verbose else short_table(told, members)),
+        *(shown if output_style().verbose else short_table(shown, members)),
     ]
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     if len(rows) == 1:
@@ -66,14 +66,14 @@ def _open(found: Matrix, columns: int) -> Iterator[str]:
     def ask(cell: Cell) -> str:
         return f"'bascule why {cell.source} {cell.target} {cell.service}' says"
 
-    told = []
+    explained = []
     if (cell := found.first(lambda one: one.loses_large)) is not None:
-        told.append((SMALL, f"small packets pass and large ones are lost; {ask(cell)} where, for this pair"))
+        explained.append((SMALL, f"small packets pass and large ones are lost; {ask(cell)} where, for this pair"))
     if (cell := found.first(lambda one: one.result.value == "unknown")) is not None:
-        told.append(("?", f"unknown; {ask(cell)} why, for this pair"))
+        explained.append(("?", f"unknown; {ask(cell)} why, for this pair"))
     if untold := found.number(lambda one: one.result.passes and one.large.value == "unknown"):
-        told.append(("note", f"large packets were not followed for {count(untold, 'further question')}"))
-    for number, (sign, words) in enumerate(told):
+        explained.append(("note", f"large packets were not followed for {count(untold, 'further question')}"))
+    for number, (sign, words) in enumerate(explained):
         yield f"{'' if number else chr(10)}{sign:<9}" + wrapped(words, indent=9, columns=columns)
 
 
@@ -124,21 +124,21 @@ def short_table(rows: Sequence[Row], members: Mapping[str, Sequence[str]]) -> li
     }
     left = [row for row in rows if row[2:] != usual[row[0]]]
     among = [row for row in left if row[1] == EACH_OTHER]
-    told: list[Row] = []
+    joined: list[Row] = []
     left = [row for row in left if row[1] != EACH_OTHER]
     for same in (0, 1):  # one who asks many with the same answers, then many who ask one
         more, left = _joined(left, same, members)
-        told += more
+        joined += more
     rest = [
         (_names(sources, members), "all others", *cells) for cells, sources in _by(usual, lambda source: usual[source])
     ]
     groups = [("; ".join(row[0] for row in some), *some[0][1:]) for _, some in _by(among, lambda row: row[2:])]
-    return [*told, *_in_pairs(left), *groups, *rest]
+    return [*joined, *_in_pairs(left), *groups, *rest]
 
 
 def _joined(rows: Sequence[Row], same: int, members: Mapping[str, Sequence[str]]) -> tuple[list[Row], list[Row]]:
     """Rows that have one end and their answers in common, as one; and the rows that are left."""
-    told: list[Row] = []
+    joined: list[Row] = []
     left: list[Row] = []
     for _, some in _by(rows, lambda row: (row[same], *row[2:])):
         if len(some) < ALIKE_FROM:
@@ -146,8 +146,8 @@ def _joined(rows: Sequence[Row], same: int, members: Mapping[str, Sequence[str]]
             continue
         ends = list(some[0][:2])
         ends[1 - same] = _names((row[1 - same] for row in some), members)
-        told.append((*ends, *some[0][2:]))
-    return told, left
+        joined.append((*ends, *some[0][2:]))
+    return joined, left
 
 
 def _names(ends: Iterable[str], members: Mapping[str, Sequence[str]]) -> str:

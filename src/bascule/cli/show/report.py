@@ -53,11 +53,11 @@ def show_report(seen: Rehearsal, site_file: str, *, now: datetime, chosen: int |
 
 def _plan(host: str, plan: Plan) -> PlanPart:
     notes = [(words, note) for kind, words in NOTE_WORDS.items() for note in plan.notes if note.kind == kind]
-    told: set[str] = set()
+    reasons: set[str] = set()
     rows = []
     for row in rows_of(plan.changes):
-        reason = "" if row.why in told else row.why
-        told.add(row.why)
+        reason = "" if row.why in reasons else row.why
+        reasons.add(row.why)
         rows.append(PlanRow(subject=row.subject, action=row.action, risk=row.risk, reason=reason))
     return PlanPart(
         headline=headline(host, plan),

@@ -73,16 +73,16 @@ def _open_alike(outcomes: Iterable[Outcome]) -> Iterator[tuple[str, list[Outcome
     for one in outcomes:
         verbatim.setdefault(one.witness.sentence, []).append(one)
     alike: dict[tuple[str, ...], list[Outcome]] = {}
-    for sentence, some in verbatim.items():
+    for reason, some in verbatim.items():
         kinds = {_reason(one, "\0source", "\0target") for one in some}
-        alike.setdefault((*kinds,) if len(kinds) == 1 else (sentence, ""), []).extend(some)
+        alike.setdefault((*kinds,) if len(kinds) == 1 else (reason, ""), []).extend(some)
     for (text, *_), some in alike.items():
-        told = text
+        sentence = text
         for mark, names in (("\0source", {one.expectation.source for one in some}),
                             ("\0target", {one.expectation.target for one in some})):  # fmt: skip
-            told = told.replace(f"{mark} is ", f"{mark} {'are' if len(names) > 1 else 'is'} ")
-            told = told.replace(mark, ranges(sorted(names, key=natural), most=MOST_PIECES))
-        yield told, some
+            sentence = sentence.replace(f"{mark} is ", f"{mark} {'are' if len(names) > 1 else 'is'} ")
+            sentence = sentence.replace(mark, ranges(sorted(names, key=natural), most=MOST_PIECES))
+        yield sentence, some
 
 
 def _places(outcomes: Sequence[Outcome]) -> str:
@@ -102,9 +102,9 @@ def show_checks(checks: Sequence[Check], *, columns: int) -> str:
         return "\n".join(lines)
     if fine:
         lines.append("checks: " + wrapped(f"{len(fine)} ok{_on(fine)}", indent=8, columns=columns))
-    for mark, told in ((True, [check for check in fine if check.id == "guard"]), (None, rest)):
-        said = ((check.subject, WORDS.get(check.id, check.id), check.detail) for check in told)
-        rows = folded(said, most=MOST_PIECES)
+    for mark, some in ((True, [check for check in fine if check.id == "guard"]), (None, rest)):
+        cells = ((check.subject, WORDS.get(check.id, check.id), check.detail) for check in some)
+        rows = folded(cells, most=MOST_PIECES)
         lines += table(((MARKS[mark], *row) for row in rows), indent=2, columns=columns)
     return "\n".join(lines)
 
@@ -115,10 +115,10 @@ def _on(checks: Sequence[Check]) -> str:
     for check in checks:
         if check.id in SUBJECTS:
             kinds.setdefault(SUBJECTS[check.id], set()).add(check.subject)
-    told = [count(len(kinds[kind]), kind) for kind in dict.fromkeys(SUBJECTS.values()) if kind in kinds]
-    if not told:
+    counted = [count(len(kinds[kind]), kind) for kind in dict.fromkeys(SUBJECTS.values()) if kind in kinds]
+    if not counted:
         return ""
-    return f" on {series(told)}"
+    return f" on {series(counted)}"
 
 
 def _each(checks: Sequence[Check]) -> Iterator[tuple[str, ...]]:
@@ -197,10 +197,10 @@ def _asked(outcome: Outcome) -> str:
 
 def _both(outcome: Outcome) -> str:
     """``model said yes, frames said reach``, and aloud where the two contradict each other."""
-    said = outcome.model
-    words = f"model said {said.result.value}" if said is not None else ""
-    if said is not None and said.words and said.result.value != "yes":
-        words += f" ({said.words})"
+    model = outcome.model
+    words = f"model said {model.result.value}" if model is not None else ""
+    if model is not None and model.words and model.result.value != "yes":
+        words += f" ({model.words})"
     apart = ": they DISAGREE, so one of the two is wrong" if outcome.disagrees else ""
     return f"{words}, frames said {outcome.observed}{apart}"
 

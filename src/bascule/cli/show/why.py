@@ -216,13 +216,13 @@ def why_as_json(found: WhyAnswer) -> dict[str, Any]:
 
 
 def _stage_as_json(found: WhyAnswer, stage: Stage) -> Iterator[dict[str, Any]]:
-    told = {"stage": stage.name, "where": stage.where, "family": stage.family, "hook": stage.hook}
+    common = {"stage": stage.name, "where": stage.where, "family": stage.family, "hook": stage.hook}
     if not stage.chains:
-        yield {**told, "verdict": stage.verdict, "words": stage.words}
+        yield {**common, "verdict": stage.verdict, "words": stage.words}
         return
     for hit in stage.hits:
         yield {
-            **told,
+            **common,
             "table": hit.chain.table,
             "chain": hit.chain.name,
             "handle": hit.line.handle,
@@ -231,14 +231,14 @@ def _stage_as_json(found: WhyAnswer, stage: Stage) -> Iterator[dict[str, Any]]:
             "place": found.places.of(hit.chain, hit),
         }
     for blocker in stage.blockers:
-        yield {**told, "verdict": stage.verdict, **_blocker_as_json(found, blocker)}
+        yield {**common, "verdict": stage.verdict, **_blocker_as_json(found, blocker)}
     if not stage.hits and not stage.blockers:
-        yield {**told, "verdict": stage.verdict, "words": stage.words}
+        yield {**common, "verdict": stage.verdict, "words": stage.words}
 
 
 def _blocker_as_json(found: WhyAnswer, blocker: Blocker) -> dict[str, Any]:
     chain = blocker.hit.chain if blocker.hit else blocker.chain
-    told: dict[str, Any] = {
+    document: dict[str, Any] = {
         "code": blocker.code.value,
         "subject": blocker.subject,
         "words": blocker.text,
@@ -247,9 +247,9 @@ def _blocker_as_json(found: WhyAnswer, blocker: Blocker) -> dict[str, Any]:
         "place": found.place(blocker),
     }
     if chain is not None:
-        told |= {"family": chain.family, "table": chain.table, "chain": chain.name}
-        told["handle"] = blocker.hit.line.handle if blocker.hit else None
-        told["line"] = blocker.hit.line.text if blocker.hit else f"policy {chain.base.policy if chain.base else ''}"
+        document |= {"family": chain.family, "table": chain.table, "chain": chain.name}
+        document["handle"] = blocker.hit.line.handle if blocker.hit else None
+        document["line"] = blocker.hit.line.text if blocker.hit else f"policy {chain.base.policy if chain.base else ''}"
     if blocker.doubts:
-        told["perhaps"] = [f"{one.reason} ({one.chain}, handle {one.line.handle})" for one in blocker.doubts]
-    return told
+        document["perhaps"] = [f"{one.reason} ({one.chain}, handle {one.line.handle})" for one in blocker.doubts]
+    return document

@@ -115,10 +115,10 @@ def as_text(found: Capacity) -> str:
             else load.uplink or f"{load.bridge} (no NIC)"
         )
         share = f", {load.share:.0f} Mbit/s each when all send ({load.speed} Mbit/s)" if load.share else ""
-        told = f"{where}: {count(len(load.guests), 'guest')}: {ranges(load.guests)}{share}"
-        uplinks.append((told,))
-    for (told,) in _short(uplinks):
-        lines.append("uplink  " + wrapped(told, indent=8, columns=columns))
+        line = f"{where}: {count(len(load.guests), 'guest')}: {ranges(load.guests)}{share}"
+        uplinks.append((line,))
+    for (line,) in _short(uplinks):
+        lines.append("uplink  " + wrapped(line, indent=8, columns=columns))
     lines += ["warning " + wrapped(text, indent=8, columns=columns) for text in found.warnings]
     sources = dict.fromkeys(need.source for need in found.needs)
     lines += ["", *("overhead: " + wrapped(source, indent=10, columns=columns) for source in sources)]
@@ -130,10 +130,10 @@ def as_text(found: Capacity) -> str:
 
 def _short(uplinks: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
     """Those with one guest each in one line."""
-    if output_style().verbose or any("…" in told for (told,) in uplinks):
+    if output_style().verbose or any("…" in text for (text,) in uplinks):
         return uplinks
     found = folded_by_place(uplinks, most=None)
-    return [(told.replace(" guest:", " guest each:") if len(places) > 1 else told,) for (told,), places in found]
+    return [(text.replace(" guest:", " guest each:") if len(places) > 1 else text,) for (text,), places in found]
 
 
 def _account(found: Capacity) -> list[tuple[str, ...]]:

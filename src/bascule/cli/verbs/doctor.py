@@ -36,8 +36,8 @@ def command(*, site_file: str | None, host: str | None, as_json: bool, connect: 
     shown = [finding for finding in findings if everything or output_style().verbose or finding.severity in kept]
     lines = []
     for finding in shown:
-        told = wrapped(f"{finding.subject}: {finding.text}", indent=9, columns=columns)
-        lines.append(f"{finding.severity.value:<8} {told}")
+        words = wrapped(f"{finding.subject}: {finding.text}", indent=9, columns=columns)
+        lines.append(f"{finding.severity.value:<8} {words}")
         lines += [f"         seen: {wrapped(words, indent=15, columns=columns)}" for words in finding.evidence]
         if finding.fix:
             lines.append(f"         fix:  {wrapped(finding.fix, indent=15, columns=columns)}")

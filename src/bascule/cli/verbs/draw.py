@@ -141,15 +141,15 @@ def _way(site: Site, highlight: str | None, witness: str | None, *, host: str | 
 
         service = service_of(meant[2])
         here = workflow.load_for(site, host)[1] if live else None
-        said = said_of_way(site, meant[0], meant[1], service or Service("icmp"), live=here)
-        stopped = said.result.value == "no"
+        modelled = said_of_way(site, meant[0], meant[1], service or Service("icmp"), live=here)
+        stopped = modelled.result.value == "no"
         return Highlight(
             source=meant[0],
             target=meant[1],
             service=service,
             reached=False if stopped else None,
-            sentence=f"{meant[0]} does not reach {meant[1]}: {said.words}",
-            stopped_at=said.stopped_at if stopped else (),
+            sentence=f"{meant[0]} does not reach {meant[1]}: {modelled.words}",
+            stopped_at=modelled.stopped_at if stopped else (),
         )
     way, digest = from_rehearsal(witness, meant)
     if digest != site.source.digest:

@@ -66,10 +66,10 @@ def command(
         return 0 if fine else 1
     put(imported.text)
     clashes, left_out = len(imported.conflicts), imported.left_out
-    told = [f"{count(clashes, 'conflict')} between kernel and files"] * bool(clashes)
-    told += [f"{count(left_out, 'thing')} left out"] * bool(left_out)
-    if told:
-        say(f"{', '.join(told)}: see the comments at the head of the file")
+    counts = [f"{count(clashes, 'conflict')} between kernel and files"] * bool(clashes)
+    counts += [f"{count(left_out, 'thing')} left out"] * bool(left_out)
+    if counts:
+        say(f"{', '.join(counts)}: see the comments at the head of the file")
     return 0 if fine else 1
 
 

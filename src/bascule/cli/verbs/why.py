@@ -67,14 +67,14 @@ def command(
     found = questions.why(
         source, target, asked, site=site_file, host=host, here=here, state=state, wanted=wanted, root=root
     )
-    said = questions.probed(found) if frames else None
-    ok = found.result.value == "yes" and (said is None or said.agrees is not False)
+    seen = questions.probed(found) if frames else None
+    ok = found.result.value == "yes" and (seen is None or seen.agrees is not False)
     if as_json:
-        emit("why", {"ok": ok, **why_as_json(found), **frames_as_json(said)})
+        emit("why", {"ok": ok, **why_as_json(found), **frames_as_json(seen)})
     else:
         quiet = output_style().quiet
         if not (quiet and found.result.value == "yes"):
             show(show_why(found, everything=everything, brief=brief or quiet, columns=width()))
         if not (quiet and ok):
-            show_frames(said, found)
+            show_frames(seen, found)
     return 0 if ok else 1
