@@ -27,6 +27,7 @@ def test_every_verb_has_a_page_with_its_options() -> None:
     assert ".B stop\nPower guests off at once, like a power cut." in found["bascule-guest.1"]
     assert not [name for name, page in found.items() if re.search(r"\w {2,}\w", page)]
     assert "\\-\\-confirm\\-within TIME" in found["bascule-apply.1"]
+    assert ".B uplink (needed)\n" in found["bascule.yaml.5"]
     assert ".B guard\nstrict:" in found["bascule.yaml.5"]
     assert "GUARD\\-SHARED" in found["bascule.yaml.5"]
     assert "bascule \\- put KVM guests on real networks" in found["bascule.1"]

@@ -29,21 +29,23 @@ if TYPE_CHECKING:
 def add_completions(command: click.Command) -> click.Command:
     """Give the arguments and options of a verb, and of the verbs below it, what they can be completed with."""
     for param in command.params:
-        names = NAMES.get((param.metavar or "").strip("[]."))
-        if names is _nics and param.name == "nic":
-            names = _guest_nics  # of the guest that the word before it names
-        if names is not None:
-            param._custom_shell_complete = partial(_offer, names)  # noqa: SLF001  # what `shell_complete=` sets
+        word = (param.metavar or "").strip("[].")
+        names = _guest_nics if word == "NIC" and param.name == "nic" else NAMES.get(word)
+        offer = partial(_paths, PATHS[word]) if word in PATHS else partial(_offer, names) if names is not None else None
+        if offer is not None:
+            param._custom_shell_complete = offer  # noqa: SLF001  # what `shell_complete=` sets
     for inner in command.commands.values() if isinstance(command, click.Group) else ():
         add_completions(inner)
     return command
 
 
+def _paths(kind: str, _ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    return [CompletionItem(incomplete, type=kind)]
+
+
 def _offer(
     names: Callable[[], Iterable[str]], ctx: click.Context, _param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    if names in {_files, _folders}:
-        return [CompletionItem(incomplete, type="file" if names is _files else "dir")]
     if names is _captures and "=" in incomplete:
         return [CompletionItem(incomplete.partition("=")[2], type="file")]
     with contextlib.suppress(BasculeError, OSError), ctx.scope(cleanup=False):
@@ -69,14 +71,6 @@ def _site() -> Site | None:
         with contextlib.suppress(BasculeError, OSError):  # a state, a picture, a file that has the name of the verb
             return parse(read_bytes(path), path)
     return None
-
-
-def _files() -> Iterable[str]:
-    return ()
-
-
-def _folders() -> Iterable[str]:
-    return ()
 
 
 def _ends() -> Iterable[str]:
@@ -136,7 +130,7 @@ def _nics() -> Iterable[str]:
 
 
 def _guest_nics() -> Iterable[str]:
-    """The NICs of the guest that was named, as the verbs take them: by number, MAC or tap."""
+    """The NICs of the guest that the word before names, as the verbs take them: by number, MAC or tap."""
     from bascule.workflow import chosen_guests
 
     given = click.get_current_context().params
@@ -165,8 +159,8 @@ def _dialects() -> Iterable[str]:
     return readable() if click.get_current_context().info_name == "import" else writable()
 
 
+PATHS = {"SITE": "file", "FILE": "file", "DIR": "dir"}
 NAMES: dict[str, Callable[[], Iterable[str]]] = {
-    "SITE": _files,
     "HOST": _hosts,
     "GUEST": _guests,
     "BRIDGE": _bridges,
@@ -178,8 +172,6 @@ NAMES: dict[str, Callable[[], Iterable[str]]] = {
     "FROM": _ends,
     "TO": _ends,
     "A:B": _named,
-    "FILE": _files,
-    "DIR": _folders,
 }
 
 

@@ -20,7 +20,7 @@ from bascule.cli import VERBS, group
 from bascule.cli.common import first_sentence
 from bascule.site import document as d
 from bascule.site.codes import CODES
-from bascule.site.validate import entry_in
+from bascule.site.validate import entries
 
 STATUS = (
     ("0", "done, or nothing to do"),
@@ -127,23 +127,13 @@ def _site_file() -> str:
     lines = [_head("bascule.yaml", 5), _section("NAME"), "bascule.yaml \\- the site file of bascule"]
     lines += [_section("DESCRIPTION")]
     lines += _paragraphs("Plain YAML in UTF-8. `bascule check FILE` shows every problem, `bascule schema` the schema.")
-    for path, model in _models(d.Document, ""):
+    for path, model in entries(d.Document):
         lines += [_section(path or "THE TOP OF THE FILE"), _roff(model.__doc__ or "")]
         for name, field in model.model_fields.items():
-            needed = " (needed)" if field.is_required() else ""
+            needed = " (needed)" if model.needs(name) else ""
             lines += [".TP", f".B {_roff(field.alias or name)}{needed}", _roff(field.description or "")]
     lines += [_section("PROBLEMS"), *_list(CODES.items()), *_examples(EXAMPLE)]
     return "\n".join([*lines, *_see_also([("bascule", 1), ("bascule-check", 1), ("bascule-schema", 1)])]) + "\n"
-
-
-def _models(
-    model: type[d.Entry], path: str, seen: frozenset[type[d.Entry]] = frozenset()
-) -> Iterator[tuple[str, type[d.Entry]]]:
-    yield path, model
-    for name, field in model.model_fields.items():
-        inside = entry_in(field.annotation)
-        if inside is not None and inside not in seen:
-            yield from _models(inside, f"{path}.{field.alias or name}".lstrip("."), seen | {inside})
 
 
 def _head(name: str, section: int) -> str:
@@ -156,8 +146,8 @@ def _section(name: str) -> str:
     return f".SH {_roff(name)}"
 
 
-def _list(pairs: object) -> Iterator[str]:
-    for name, text in pairs:  # type: ignore[attr-defined]  # of pairs of words
+def _list(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
+    for name, text in pairs:
         yield from (".TP", f".B {_roff(name)}", _roff(text))
 
 

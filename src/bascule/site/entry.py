@@ -89,6 +89,12 @@ class Entry(BaseModel):
         return value
 
     @classmethod
+    def needs(cls, name: str) -> bool:
+        """Whether it must have a key; one that only a check misses is among those that its schema requires."""
+        extra: Any = cls.model_config.get("json_schema_extra") or {}
+        return cls.model_fields[name].is_required() or name in extra.get("required", ())
+
+    @classmethod
     def noun(cls) -> str:
         """The entry's name in a sentence."""
         return str(cls.model_config.get("title"))

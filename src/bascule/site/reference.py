@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
@@ -10,7 +9,7 @@ from pydantic.fields import FieldInfo
 from bascule.site import document as d
 from bascule.site.codes import CODES
 from bascule.site.scalars import Scalar
-from bascule.site.validate import entry_in, holds
+from bascule.site.validate import entries, entry_in, holds
 
 _HEAD = """\
 <!-- Made by `python -m bascule.site.reference`; a test fails when it is stale. Edit the models instead. -->
@@ -60,29 +59,18 @@ _RULES = """
 def page() -> str:
     """The whole page."""
     parts = [_HEAD]
-    for path, model in _entries(d.Document, ""):
+    for path, model in entries(d.Document):
         parts.append(f"\n## {f'`{path}`: ' if path else ''}{model.noun() if path else 'The top of the file'}\n")
         parts.append(f"\n{model.__doc__}\n")
         parts.append("\n| key | value | needed | meaning |\n|---|---|---|---|\n")
         for name, info in model.model_fields.items():
-            needed = "yes" if info.is_required() or name == "uplink" else _default(info)
+            needed = "yes" if model.needs(name) else _default(info)
             meaning = (info.description or "").replace("|", "\\|")
             parts.append(f"| `{info.alias or name}` | {_value(info)} | {needed} | {meaning} |\n")
     parts.append(_RULES)
     parts.append("\n## Codes of problems\n\n| code | meaning |\n|---|---|\n")
     parts += [f"| `{code}` | {meaning} |\n" for code, meaning in CODES.items()]
     return "".join(parts)
-
-
-def _entries(model: type[d.Entry], path: str) -> Iterator[tuple[str, type[d.Entry]]]:
-    """Each model once, with the path at which it stands, parents first."""
-    yield path, model
-    for name, info in model.model_fields.items():
-        inner = entry_in(info.annotation)
-        if inner is not None:
-            key = info.alias or name
-            suffix = ".NAME" if holds(info.annotation, dict) else "[ ]" if holds(info.annotation, tuple) else ""
-            yield from _entries(inner, f"{path}.{key}{suffix}".lstrip("."))
 
 
 def _word(part: Any) -> Scalar | None:

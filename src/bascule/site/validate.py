@@ -207,7 +207,8 @@ def _within(name: str, keys: list[str]) -> str | None:
 def _of_others(name: str, path: Path) -> str | None:
     """Which entries have that key, those of the same table first."""
     tables = sorted(d.Document.model_fields.items(), key=lambda one: one[0] != path[0])
-    models = dict.fromkeys(model for _, field in tables for model in _entries(entry_in(field.annotation)))
+    tops = (entry_in(field.annotation) for _, field in tables)
+    models = dict.fromkeys(model for top in tops if top is not None for _, model in entries(top))
     nouns = [one.noun() for one in models if name in {f.alias or key for key, f in one.model_fields.items()}]
     if not nouns:
         return None
@@ -216,12 +217,13 @@ def _of_others(name: str, path: Path) -> str | None:
     return f"it is a key of {series(nouns)}"
 
 
-def _entries(model: type[d.Entry] | None) -> Iterator[type[d.Entry]]:
-    """A model and those within it, in the order of the file."""
-    if model is not None:
-        yield model
-        for field in model.model_fields.values():
-            yield from _entries(entry_in(field.annotation))
+def entries(model: type[d.Entry], path: str = "") -> Iterator[tuple[str, type[d.Entry]]]:
+    """A model and those within it, in the order of the file, each with the path at which it stands."""
+    yield path, model
+    for name, field in model.model_fields.items():
+        if (inside := entry_in(field.annotation)) is not None:
+            suffix = ".NAME" if holds(field.annotation, dict) else "[ ]" if holds(field.annotation, tuple) else ""
+            yield from entries(inside, f"{path}.{field.alias or name}{suffix}".lstrip("."))
 
 
 def model_at(path: Path) -> type[d.Entry]:
