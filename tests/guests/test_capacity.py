@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bascule.model.domain import Domain
+from bascule.model.values import human
 from bascule.observe.memory import measured_overheads, observe_memory
 from bascule.plan.capacity import (
     GIB,
@@ -17,7 +18,6 @@ from bascule.plan.capacity import (
     NumaNode,
     capacity,
     guest_need,
-    human,
     merged,
     needs_of_domains,
     needs_of_site,
