@@ -223,13 +223,4 @@ def _ends(host: d.Host, name: str, above: tuple[str, ...] = ()) -> bool:
     if name in host.nics:
         return True
     link = host.link(name)
-    return name not in above and (link is None or all(_ends(host, each, (*above, name)) for each in _below(link)))
-
-
-def _below(link: d.HostLink) -> Iterator[str]:
-    if isinstance(link, d.Bond):
-        yield from link.nics
-    elif isinstance(link, d.VlanLink):
-        yield link.link
-    elif isinstance(link, d.Bridge):
-        yield from link.below
+    return name not in above and (link is None or all(_ends(host, each, (*above, name)) for each in link.below))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from bascule.model.links import BOND_KEYS, BONDS, LOSES_GUESTS
 from bascule.site import document as d
 from bascule.site.wiring import DocumentWiring
@@ -15,25 +13,18 @@ def check_bonds(wiring: DocumentWiring) -> None:
     """No bond below a bridge balances by the MACs of its members."""
     for host, entry in wiring.document.hosts.items():
         _switched(wiring, host, entry)
-        for name, bridge in entry.bridges.items() if entry.bonds else ():
-            for bond, below in _bonds_below(entry, bridge):
-                if below.mode not in LOSES_GUESTS:
+        for name in entry.bridges if entry.bonds else ():
+            for bond in entry.stack(name) & entry.bonds.keys():
+                mode = entry.bonds[bond].mode
+                if mode not in LOSES_GUESTS:
                     continue
                 wiring.found.add(
                     "BOND-BRIDGE",
-                    f"bond '{bond}' of mode {below.mode} cannot carry bridge '{name}': {LOSES_GUESTS[below.mode]}",
+                    f"bond '{bond}' of mode {mode} cannot carry bridge '{name}': {LOSES_GUESTS[mode]}",
                     ("hosts", host, "bonds", bond, "mode"),
                     hint="use active-backup, or 802.3ad with LACP on the switch",
                     also=[("the bridge", ("hosts", host, "bridges", name, "uplink"))],
                 )
-
-
-def _bonds_below(entry: d.Host, bridge: d.Bridge) -> Iterator[tuple[str, d.Bond]]:
-    for link in map(entry.link, bridge.below):
-        below = link
-        for _ in entry.vlans:  # a VLAN link may sit on another one
-            below = entry.link(below.link) if isinstance(below, d.VlanLink) else below
-        yield from ((key, each) for key, each in entry.bonds.items() if each is below)
 
 
 def _switched(wiring: DocumentWiring, host: str, entry: d.Host) -> None:

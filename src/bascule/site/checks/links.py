@@ -104,21 +104,9 @@ def _carrier(wiring: DocumentWiring, host: str, entry: d.Host, name: IfName, pat
     if mtu and narrow and mtu > narrow[1]:
         message = f"VLAN link '{name}' has MTU {mtu}, but '{narrow[0]}' below it passes only {narrow[1]}"
         found.add("MTU", message, (*path, "mtu"), hint=f"raise '{narrow[0]}' to {mtu}, or lower the VLAN link")
-    if name in _stack(entry, link):
+    if name in entry.stack(link):
         message = f"VLAN link '{name}' would sit on itself"
         found.add("VLAN-LINK", message, (*path, "link"), hint="a VLAN link stands, in the end, on a NIC or on a bridge")
-
-
-def _stack(entry: d.Host, name: str) -> set[str]:
-    """A link and all that is below it."""
-    seen: set[str] = set()
-    queue = [name]
-    while queue:
-        link = entry.link(name := queue.pop())
-        if name not in seen:
-            queue += (link.link,) if isinstance(link, d.VlanLink) else link.below if isinstance(link, d.Bridge) else ()
-        seen.add(name)
-    return seen
 
 
 def _network(wiring: DocumentWiring, vlan: d.VlanLink, name: IfName, path: Path) -> None:

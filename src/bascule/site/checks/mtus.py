@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from bascule.model.values import IfName
 from bascule.site import document as d
 from bascule.site.findings import Path
@@ -13,15 +11,17 @@ from bascule.site.wiring import DocumentWiring
 def check_mtus(wiring: DocumentWiring) -> None:
     """Links of hosts and NICs of machines against the MTU of the network that they are on."""
     for host, entry in wiring.document.hosts.items():
-        for kind, noun, name, link in entry.links():
+        links = {name: (key, noun, link) for key, noun, name, link in entry.links()}
+        for name in links:
             segment = wiring.of_link(host, name)
             network = segment.network if segment else None
             passes = wiring.document.networks[network].mtu if network else None
             if network is None or passes is None:
                 continue
-            for key, what, other, below in ((kind, noun, name, link), *_below(entry, name)):
+            for other in entry.stack(name) & links.keys():
+                key, noun, below = links[other]
                 path: Path = ("hosts", host, key, other)
-                _fits(wiring, f"{what} '{other}'", below.mtu, path, (network, passes), own=other == name)
+                _fits(wiring, f"{noun} '{other}'", below.mtu, path, (network, passes), own=other == name)
     for machine, stands in wiring.document.machines.items():
         for index, nic in enumerate(stands.nics):
             known = wiring.document.networks.get(nic.network)
@@ -39,29 +39,12 @@ def said_mtu(entry: d.Host, name: IfName) -> tuple[IfName, int] | None:
     while (link := entry.link(name)) is not None and name not in seen:
         if link.mtu:
             return name, link.mtu
-        below = (link.link,) if isinstance(link, d.VlanLink) else link.nics if isinstance(link, d.Bond) else ()
+        below = link.below if not isinstance(link, d.Bridge) else ()
         if not below:
             return None
         seen.add(name)
         name = below[0]
     return None
-
-
-def _below(entry: d.Host, name: str) -> Iterator[tuple[str, str, IfName, d.HostLink]]:
-    """The links below a link: what carries it, and the members of a bond."""
-    link = entry.link(name)
-    names: tuple[str | None, ...] = ()
-    if isinstance(link, d.Bond):
-        names = link.nics
-    elif isinstance(link, d.VlanLink):
-        names = (link.link,)
-    elif isinstance(link, d.Bridge):
-        names = link.below
-    for kind, noun, other, below in entry.links():
-        if other in names and other != name:
-            yield kind, noun, other, below
-            if not isinstance(below, d.Bridge):
-                yield from _below(entry, other)
 
 
 def _fits(

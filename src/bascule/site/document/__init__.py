@@ -156,6 +156,17 @@ class Host(Entry):
         own = IfName(name or "")
         return self.nics.get(own) or self.bonds.get(own) or self.vlans.get(own) or self.bridges.get(own)
 
+    def stack(self, name: IfName) -> set[IfName]:
+        """A link and all that it stands on, by the names that are in the file."""
+        seen: set[IfName] = set()
+        queue = [name]
+        while queue:
+            link = self.link(name := queue.pop())
+            if name not in seen:
+                queue += link.below if link is not None else ()
+            seen.add(name)
+        return seen
+
 
 LIBERTIES = ("router", "dhcp-server", "multicast-querier", "tags", "bpdu")
 

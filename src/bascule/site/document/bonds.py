@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 from bascule.model import links
 from bascule.model.links import BOND_KEYS, BONDS
 from bascule.model.links.bond import WORDS
+from bascule.model.values import IfName
 from bascule.site import scalars as s
 from bascule.site.document.links import WiredLink
 from bascule.site.entry import Listed, Many
@@ -93,6 +94,11 @@ class Bond(WiredLink):
     lp_interval: s.Seconds | None = Field(
         None, description="How often balance-tlb and balance-alb send learning packets to the switch, in seconds."
     )
+
+    @property
+    def below(self) -> tuple[IfName, ...]:
+        """Its members, and 'unknown' where it is among them."""
+        return self.nics
 
     @property
     def options(self) -> dict[str, Any]:

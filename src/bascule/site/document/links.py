@@ -89,6 +89,11 @@ class HostLink(Entry):
         None, description="Bytes; the network's if not given, and left as it is where that names none either."
     )
 
+    @property
+    def below(self) -> tuple[IfName, ...]:
+        """The links that it stands on, by the names that are in the file."""
+        return ()
+
 
 class WiredLink(HostLink):
     """A link that is on a network of the building by itself."""
@@ -121,6 +126,11 @@ class VlanLink(WiredLink):
     protocol: Annotated[str, s.choice("802.1Q", "802.1ad", noun="a VLAN protocol")] = Field(
         "802.1Q", description="802.1ad for the outer tag of a provider's network (QinQ)."
     )
+
+    @property
+    def below(self) -> tuple[IfName, ...]:
+        """The link that carries it."""
+        return (self.link,)
 
 
 Native = Annotated[str, s.choice("untagged", "tagged", noun="a way to send the native VLAN")]
@@ -276,7 +286,7 @@ class Bridge(HostLink):
 
     @property
     def below(self) -> tuple[IfName, ...]:
-        """The links under it by the names that stand in the file: the uplink, if it has one, and the further ports."""
+        """The uplink, if it has one, and the further ports."""
         uplinks = () if self.uplink is None or self.uplink in NO_UPLINK else (self.uplink,)
         return (*uplinks, *(port.link for port in self.ports))
 
