@@ -20,9 +20,9 @@ GAP = 28
 
 def embed(
     scene: Scene,
-    ways: Mapping[str, Path] | None = None,
+    ways: Mapping[str, Path],
     *,
-    right: Mapping[str, bool | None] | None = None,
+    right: Mapping[str, bool | None],
     live: bool = False,
 ) -> str:
     """One ``svg`` element. ``ways`` has the ways of frames by key; a key is a CSS class (a letter, then digits).
@@ -31,7 +31,6 @@ def embed(
     colour whether it was meant to. Each element's group has the class of the ways that pass it; ``live`` gives it its
     id as ``data-id``, and each wire a path of its own with the ids of its ends, for a page that shows what flows.
     """
-    ways = ways or {}
     layout, m = lay_out(scene)
     inner = inner_width(scene, layout)
     signs, signs_height = legend(scene, layout, inner)
@@ -54,7 +53,7 @@ def embed(
         f'<rect class="page" width="{width}" height="{height}"/>',
         f'<g transform="translate({MARGIN + (inner - layout.width) // 2} {MARGIN})">',
         *body(scene, layout, m, tag=tag, under=under),
-        *_ends(ways, right or {}, layout),
+        *_ends(ways, right, layout),
         "</g>",
         f'<g transform="translate({MARGIN} {below})">',
         *signs,
