@@ -9,7 +9,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
@@ -19,6 +19,9 @@ from bascule.guests.runtimes import RUNTIMES
 from bascule.system.clock import Progress, unseen
 from bascule.system.disk.durable import naming
 from bascule.system.disk.files import STDOUT
+
+if TYPE_CHECKING:
+    from bascule.model.values import Service
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -74,6 +77,17 @@ def state_options(function: F) -> F:
     return wanted(
         click.option("--observed", metavar="FILE", help="Ask about a saved state instead of this host.")(function)
     )
+
+
+def asked_service(text: str, where: str) -> Service:
+    """A service as somebody types it, by its name as well. Raises UsageFault, which says ``where`` it was typed."""
+    from bascule.errors import UsageFault
+    from bascule.site.parsers import Invalid, read_asked_service
+
+    try:
+        return read_asked_service(text)
+    except Invalid as wrong:
+        raise UsageFault.of("USAGE", f"{where}: {wrong}", hint=wrong.hint) from wrong
 
 
 class _Given(click.types.StringParamType):

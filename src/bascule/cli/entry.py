@@ -57,7 +57,6 @@ def run(group: click.Command) -> NoReturn:
     """Run the command line and leave with DESIGN.md's exit status."""
     as_json, since_s = "--json" in sys.argv, time.time()
     gc.set_threshold(ALLOCATIONS)
-    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # they are sought in every package of this Python
     _fill_closed()
     begin()
     watch_waits(functools.cache(say))  # each once
@@ -69,31 +68,31 @@ def run(group: click.Command) -> NoReturn:
         status = group.main(standalone_mode=False, prog_name="bascule", complete_var="_BASCULE_COMPLETE")
         with to_stdout():
             sys.stdout.flush()
-        leave(status if isinstance(status, int) else 0)
+        sys.exit(status if isinstance(status, int) else 0)
     except BasculeError as error:
         report(error, as_json=as_json)
-        leave(error.exit_status)
+        sys.exit(error.exit_status)
     except click.exceptions.Exit as stop:
-        leave(stop.exit_code)
+        sys.exit(stop.exit_code)
     except click.ClickException as wrong:
         fault = from_click(wrong)
         report(fault, as_json=as_json)
-        leave(fault.exit_status)
+        sys.exit(fault.exit_status)
     except (KeyboardInterrupt, click.Abort):
         print(f"interrupted; {_how_it_stands(since_s) or 'nothing is left behind'}", file=sys.stderr)
-        leave(130)
+        sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader (head, less) has gone: no complaint
-        leave(0)
+        sys.exit(0)
     except OSError as error:
         report(from_os_error(error), as_json=as_json)
-        leave(77 if error.errno in {errno.EPERM, errno.EACCES} else 1)
+        sys.exit(77 if error.errno in {errno.EPERM, errno.EACCES} else 1)
     except Exception as fault:
         if os.environ.get("BASCULE_DEBUG"):
             raise
         hint = "run it again with BASCULE_DEBUG=1 and report what it prints"
         report(BasculeError.of("BUG", internal_error(fault), hint=hint), as_json=as_json)
-        leave(1)
+        sys.exit(1)
 
 
 def _fill_closed() -> None:
@@ -105,11 +104,6 @@ def _fill_closed() -> None:
             os.open(os.devnull, os.O_RDWR)  # the lowest free descriptor: this one
         if getattr(sys, name) is None:
             setattr(sys, name, open(fd, "r" if fd == 0 else "w", closefd=False))  # noqa: SIM115
-
-
-def leave(status: int) -> NoReturn:
-    """End with a status."""
-    raise SystemExit(status)
 
 
 def end(status: object) -> NoReturn:

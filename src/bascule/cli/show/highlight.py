@@ -10,7 +10,6 @@ from bascule.errors import UsageFault
 
 if TYPE_CHECKING:
     from bascule.draw.scene.highlight import Highlight
-    from bascule.model.values import Service
 
 Question = tuple[str, str, str]  # source, target, service
 
@@ -25,16 +24,6 @@ def ends(highlight: str) -> Question:
         hint = "two names with a colon between them: --highlight guest_02:customer"
         raise UsageFault.of("USAGE", f"--highlight '{highlight}' is not A:B", hint=hint)
     return source, target, service
-
-
-def service_of(text: str) -> Service | None:
-    """The service that stands after the two names, None where there is none; raises UsageFault."""
-    from bascule.site.parsers import Invalid, read_asked_service
-
-    try:
-        return read_asked_service(text) if text else None
-    except Invalid as wrong:
-        raise UsageFault.of("USAGE", f"--highlight: {wrong}", hint=wrong.hint) from wrong
 
 
 def choose(meant: Question, questions: Sequence[tuple[Question, bool | None]]) -> int:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bascule.cli.common import NARROWEST, host_option, json_option, put, root_option, say, width
+from bascule.cli.common import NARROWEST, asked_service, host_option, json_option, put, root_option, say, width
 from bascule.cli.show.output_style import output_style
 from bascule.draw.formats import CONVERTED, FORMATS, of_file
 from bascule.errors import UsageFault
@@ -125,7 +125,7 @@ def _columns(columns: int | None) -> int:
 
 def _way(site: Site, highlight: str | None, witness: str | None, *, host: str | None, live: bool) -> Highlight | None:
     """What the file promises or the host as it is has, by the model of its rules as well; or what a rehearsal saw."""
-    from bascule.cli.show.highlight import ends, from_rehearsal, service_of
+    from bascule.cli.show.highlight import ends, from_rehearsal
     from bascule.draw.scene.highlight import Highlight
 
     if highlight is None:
@@ -139,7 +139,7 @@ def _way(site: Site, highlight: str | None, witness: str | None, *, host: str | 
         from bascule.model.values import Service
         from bascule.questions import said_of_way
 
-        service = service_of(meant[2])
+        service = asked_service(meant[2], "--highlight") if meant[2] else None
         here = workflow.load_for(site, host)[1] if live else None
         modelled = said_of_way(site, meant[0], meant[1], service or Service("icmp"), live=here)
         stopped = modelled.result.value == "no"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from bascule.cli.common import here_option, host_option, json_option, show, state_options, width
+from bascule.cli.common import asked_service, here_option, host_option, json_option, show, state_options, width
 
 
 @click.command()
@@ -41,12 +41,8 @@ def command(
     from bascule.cli.show.reach import reach_as_json, show_reach
     from bascule.errors import UsageFault
     from bascule.providers.state_file import read_state
-    from bascule.site.parsers import Invalid, read_asked_service
 
-    try:
-        asked = [read_asked_service(word) for word in services.split(",") if word]
-    except Invalid as wrong:
-        raise UsageFault.of("USAGE", f"--services: {wrong}", hint=wrong.hint) from wrong
+    asked = [asked_service(word, "--services") for word in services.split(",") if word]
     if wanted and site_file is None:
         raise UsageFault.of("USAGE", "--wanted needs a site file", hint="name the site file")
     state = read_state(observed) if observed else None

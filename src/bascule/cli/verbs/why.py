@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from bascule.cli.common import here_option, host_option, json_option, show, state_options, width
+from bascule.cli.common import asked_service, here_option, host_option, json_option, show, state_options, width
 from bascule.cli.show.output_style import output_style
 
 
@@ -52,12 +52,8 @@ def command(
     from bascule.cli.show.why import show_why, why_as_json
     from bascule.errors import UsageFault
     from bascule.providers.state_file import read_state
-    from bascule.site.parsers import Invalid, read_asked_service
 
-    try:
-        asked = read_asked_service(service)
-    except Invalid as wrong:
-        raise UsageFault.of("USAGE", f"SERVICE: {wrong}", hint=wrong.hint) from wrong
+    asked = asked_service(service, "SERVICE")
     if wanted and site_file is None:
         raise UsageFault.of("USAGE", "--wanted needs a site file", hint="name it with --site SITE")
     if frames and (wanted or observed):
