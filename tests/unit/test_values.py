@@ -7,6 +7,7 @@ from bascule.model.values import derive_mac, derive_tap, parse_ifname, parse_mac
 
 def test_mac_is_normalised() -> None:
     assert parse_mac("52-54-00-28-23-AF") == "52:54:00:28:23:af"
+    assert parse_mac("5254.0028.23AF") == "52:54:00:28:23:af"
 
 
 @pytest.mark.parametrize("text", ["ff:ff:ff:ff:ff:ff", "01:80:c2:00:00:00", "00:00:00:00:00:00", "52:54:00", "x"])

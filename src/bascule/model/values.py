@@ -30,8 +30,10 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def parse_mac(text: str) -> Mac:
-    """A MAC address of one NIC; ``-`` is taken for ``:``; group and all-zero addresses are refused."""
+    """A MAC address of one NIC, also with ``-`` or as switches print it; group and all-zero addresses are refused."""
     mac = text.strip().lower().replace("-", ":")
+    if "." in mac and re.fullmatch(r"([0-9a-f]{4}\.){2}[0-9a-f]{4}", mac):  # 5254.0028.23af
+        mac = ":".join(re.findall("..", mac.replace(".", "")))
     if not _MAC.fullmatch(mac):
         raise ValueError(f"'{text}' is not a MAC address like 52:54:00:28:23:af")
     if mac == "ff:ff:ff:ff:ff:ff":

@@ -137,7 +137,7 @@ def _schema(pattern: str, *examples: str) -> dict[str, Any]:
 _DOTS = r"([0-9]{1,3}\.){3}[0-9]{1,3}"
 _COLONS = r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*"
 _INTERFACE = rf"({_DOTS}/[0-9]{{1,2}}|{_COLONS}/[0-9]{{1,3}})"
-_MACS = r"^[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}$"
+_MACS = r"^([0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}|[0-9A-Fa-f]{4}(\.[0-9A-Fa-f]{4}){2})$"
 _MARK = "(0x[0-9a-fA-F]{1,8}|0|[1-9][0-9]{0,9})"
 _PORTS = r"(tcp|udp)/[0-9]{1,5}(-[0-9]{1,5})?"
 
