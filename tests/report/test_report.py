@@ -21,6 +21,7 @@ from bascule.draw.answers import AnsweredExpectation
 from bascule.draw.formats.style import STYLE
 from bascule.draw.report.page import CheckRow, PlanPart, PlanRow, Report, report
 from bascule.draw.report.style import COLOURS
+from bascule.plan.file_change import FileChange
 from bascule.rehearsal import Rehearsal
 from bascule.site import parse
 from tests import prefork
@@ -183,6 +184,18 @@ def test_the_page_and_its_picture_share_no_class(page: Page) -> None:
 
 def test_equal_input_gives_equal_bytes(seen: Rehearsal, text: str) -> None:
     assert show_report(seen, SLIP, now=NOON) == text
+
+
+def test_files_and_what_is_lost_of_them_are_told(seen: Rehearsal) -> None:
+    aside = FileChange(
+        path="/etc/network/interfaces", action="move", place="/kept", reason="foreign", lost=("its hook",)
+    )
+    host, plan = next(iter(seen.plans.items()))
+    shown = show_report(replace(seen, plans={host: replace(plan, files=(aside,))}), SLIP, now=NOON)
+    text = Page(shown).text
+    assert "Files /etc/network/interfaces move aside, to /kept: foreign" in text
+    assert "Notes" in text
+    assert "/etc/network/interfaces warnings not carried over: its hook" in text
 
 
 HOSTILE = "</style></svg><script>alert(1)</script><img src=x onerror=alert(1)>\"'&amp;"

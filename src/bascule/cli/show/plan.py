@@ -13,7 +13,7 @@ from bascule.cli.common import table, wrapped
 from bascule.cli.show.folding import MOST_PIECES, folded, folded_by_place, ranges, shorter_lists, shortest
 from bascule.cli.show.output_style import output_style
 from bascule.model.values import count, duration, natural
-from bascule.plan.change import Change, Note, Plan, Risk
+from bascule.plan.change import Change, Plan, Risk
 from bascule.plan.file_change import FileChange
 from bascule.plan.step import Phase
 
@@ -46,8 +46,8 @@ def show_plan(host: str, plan: Plan, *, columns: int) -> str:
     for kind, words in NOTE_WORDS.items():
         if output_style().quiet and kind not in WRONG:
             continue
-        rows = _note_rows(note for note in plan.notes if note.kind == kind)
-        rows += _lost_rows(plan.files) if kind == "warning" else []
+        shorter = str if output_style().verbose else shorter_lists
+        rows = [(subject, shorter(text)) for subject, text in note_rows(plan, kind)]
         if rows:
             lines += ["", words, *table(shortest(rows, names), indent=2, columns=columns)]
     return "\n".join(lines).lstrip("\n")
@@ -81,8 +81,11 @@ def _files(files: Iterable[FileChange], columns: int) -> Iterator[str]:
             yield " " * 10 + wrapped(words, indent=10, columns=columns)
 
 
-def _lost_rows(files: Iterable[FileChange]) -> list[tuple[str, ...]]:
-    return [(file.path, f"not carried over: {words}") for file in files for words in file.lost]
+def note_rows(plan: Plan, kind: str) -> Iterator[tuple[str, str]]:
+    """The notes of a kind; what nobody takes over of a file is a warning."""
+    yield from ((note.subject, note.text) for note in plan.notes if note.kind == kind)
+    for file in plan.files if kind == "warning" else ():
+        yield from ((file.path, f"not carried over: {words}") for words in file.lost)
 
 
 def show_own_line(plan: Plan, *, columns: int, waits: bool = True) -> str:
@@ -226,11 +229,6 @@ def outages_of(changes: Iterable[Change]) -> list[tuple[str, str, str]]:
 
 def _loss(change: Change) -> float:
     return math.inf if change.for_good else change.outage_s
-
-
-def _note_rows(notes: Iterable[Note]) -> list[tuple[str, ...]]:
-    shorter = str if output_style().verbose else shorter_lists
-    return [(note.subject, shorter(note.text)) for note in notes]
 
 
 def plan_as_json(host: str, plan: Plan) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from bascule import __version__
-from bascule.cli.show.plan import NOTE_WORDS, file_rows, headline, outages_of, rows_of
+from bascule.cli.show.plan import NOTE_WORDS, file_rows, headline, note_rows, outages_of, rows_of
 from bascule.cli.show.verdicts import tally
 from bascule.draw.answers import answers
 from bascule.draw.report.page import CheckRow, PlanPart, PlanRow, Report, report
@@ -52,7 +52,6 @@ def show_report(seen: Rehearsal, site_file: str, *, now: datetime, chosen: int |
 
 
 def _plan(host: str, plan: Plan) -> PlanPart:
-    notes = [(words, note) for kind, words in NOTE_WORDS.items() for note in plan.notes if note.kind == kind]
     reasons: set[str] = set()
     rows = []
     for row in rows_of(plan.changes):
@@ -63,6 +62,9 @@ def _plan(host: str, plan: Plan) -> PlanPart:
         headline=headline(host, plan),
         rows=tuple(rows),
         outages=tuple(outages_of(plan.changes)),
-        notes=(*((note.subject, words, note.text) for words, note in notes), *file_rows(plan.files)),
+        files=tuple(file_rows(plan.files)),
+        notes=tuple(
+            (subject, words, text) for kind, words in NOTE_WORDS.items() for subject, text in note_rows(plan, kind)
+        ),
         commands=tuple(str(command) for command in plan.commands),
     )

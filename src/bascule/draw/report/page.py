@@ -44,11 +44,12 @@ class PlanRow(Struct, frozen=True, kw_only=True):
 
 
 class PlanPart(Struct, frozen=True, kw_only=True):
-    """The plan of one host. ``notes`` are a subject, what it does, and the words."""
+    """The plan of one host. ``notes`` and ``files`` are a subject, what becomes of it, and the words."""
 
     headline: str
     rows: tuple[PlanRow, ...] = ()
     outages: tuple[tuple[str, str, str], ...] = ()  # guest, how long, by which change
+    files: tuple[tuple[str, str, str], ...] = ()
     notes: tuple[tuple[str, str, str], ...] = ()
     commands: tuple[str, ...] = ()
 
@@ -133,7 +134,7 @@ def _head(page: Report) -> Iterable[str]:
         yield f'<p class="warning" role="note"><strong>warning</strong> {_e(words)}</p>'
     yield '<dl class="facts">'
     for name, value in page.facts:
-        long = ' class="digest"' if len(value) == 64 else ""
+        long = ' class="digest"' if name == "sha256" else ""
         yield f"<div{long}><dt>{_e(name)}</dt><dd>{_e(value)}</dd></div>"
     yield "</dl>"
     yield "</header>"
@@ -248,12 +249,10 @@ def _plans(plans: Sequence[PlanPart]) -> Iterable[str]:
                 yield f"<tr><td>{number}</td><th scope=row>{_e(row.subject)}</th>"
                 yield f"<td>{_e(row.action)}{risk}{why}</td></tr>"
             yield "</tbody></table>"
-        if plan.outages:
-            yield "<h3>Lost frames, expected</h3>"
-            yield _table(plan.outages)
-        if plan.notes:
-            yield "<h3>For later, or left alone</h3>"
-            yield _table(plan.notes)
+        parts = (("Lost frames, expected", plan.outages), ("Files", plan.files), ("Notes", plan.notes))
+        for title, rows in parts:
+            if rows:
+                yield f"<h3>{title}</h3>{_table(rows)}"
         if plan.commands:
             lines = "\n".join(_e(command) for command in plan.commands)
             yield f"<details><summary>The exact commands ({len(plan.commands)})</summary><pre>{lines}</pre></details>"
