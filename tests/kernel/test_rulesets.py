@@ -30,8 +30,10 @@ from bascule.model.ruleset.rules import (
     VerdictStatement,
 )
 from bascule.model.ruleset.text import SHORT_RANGE, replacing_text
+from bascule.plan.virtual_network import resolved_networks
 from bascule.policy.guards.ports import guarded_ports
 from bascule.policy.guards.rules import guard_table
+from bascule.policy.network_rules import network_table
 from bascule.site import parse
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
@@ -110,12 +112,33 @@ def test_a_wanted_table_is_walked_as_the_loaded_one(host: Namespace, table: Tabl
     assert_alike(host, table)
 
 
-def test_wanted_guards_are_walked_as_the_loaded_ones(host: Namespace) -> None:
-    site = parse(GUARDED, "site.yaml")
-    table = guard_table(guarded_ports(site, site.hosts["h"]), "bascule:t")
-    assert table is not None
-    assert_alike(host, table)
-    run(("nft", "delete", "table", *table.key.split()), namespace=host)
+NETWORKS = b"""\
+site: t
+networks: {lan: {subnet: [192.168.1.0/24, "fd00:1::/64"]}}
+hosts:
+  h:
+    nics: {eth0: {network: lan}}
+    virtual_networks:
+      lab:
+        mode: nat
+        subnet: [192.168.122.0/24, "fd00:2::/64"]
+        dhcp: 192.168.122.100-192.168.122.200
+        forwards: [{host: 2222, to: web, service: tcp/22}, {host: 8000, to: web, service: udp/8000}]
+      far: {mode: routed, subnet: [192.168.123.0/24, "fd00:3::/64"]}
+      cell: {mode: isolated, subnet: 192.168.124.0/24}
+guests: {web: {host: h, nics: [{network: lab, address: [192.168.122.9/24, "fd00:2::9/64"]}]}}
+"""
+
+
+def test_what_a_site_wants_is_walked_as_what_is_loaded(host: Namespace) -> None:
+    site, other = parse(GUARDED, "site.yaml"), parse(NETWORKS, "site.yaml")
+    made = [guard_table(guarded_ports(site, site.hosts["h"]), "bascule:t")]
+    made += [network_table(one, "bascule:t") for one in resolved_networks(other, other.hosts["h"])]
+    tables = [table for table in made if table is not None]
+    assert len(tables) == 4
+    for table in tables:
+        assert_alike(host, table)
+        run(("nft", "delete", "table", *table.key.split()), namespace=host)
 
 
 FAMILIES: dict[
