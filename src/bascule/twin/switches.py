@@ -35,7 +35,7 @@ READY_S = 10.0  # how long the database or ovs-vswitchd may take to listen
 NO_LOG = ("-vconsole:emer", "-vsyslog:off", "-vfile:off")
 
 
-def room(namespace: Namespace) -> Path | None:
+def socket_folder(namespace: Namespace) -> Path | None:
     """The folder with the sockets of those that keep the switches of a namespace."""
     found = daemons(namespace)
     return Path(found.socket).parent if found is not None else None

@@ -55,12 +55,12 @@ class VirtualMachines:
         self._stack = contextlib.ExitStack()
         self._site = site
         self._wiring = wiring
-        self._ends = wiring.guests
+        self._guests = wiring.guests
         self._namespaces = namespaces
         self._notes: list[Note] = []
         self._found: dict[tuple[str, Mac], tuple[IpInterface, ...]] = {}
-        self._dumb: set[str] = set()
-        self._hosts: dict[str, VmPool] = {}
+        self._silent: set[str] = set()
+        self._pools: dict[str, VmPool] = {}
         self._booting_s = 0.0  # measured: what else this machine does, and how slow its processor is played
         for number, (host, own) in enumerate(wiring.resolved_networks.items()):
             guests = {
@@ -73,12 +73,12 @@ class VirtualMachines:
             # a short path: a socket's name has at most 107 bytes, a guest's 63
             below = folder / f"vm{number}"
             if kind == "libvirt":
-                self._hosts[host] = LibvirtPool(namespaces[host], guests, own, accel=accel, folder=below)
+                self._pools[host] = LibvirtPool(namespaces[host], guests, own, accel=accel, folder=below)
             else:
-                self._hosts[host] = QemuPool(namespaces[host], guests, accel=accel, folder=below)
+                self._pools[host] = QemuPool(namespaces[host], guests, accel=accel, folder=below)
 
     def _as_test_guest(self, guest: Guest, end: Endpoint, image: GuestImage) -> Guest:
-        wishes = {
+        settings = {
             plug.index: init.NicSettings(
                 gateways=tuple(gateway for link, gateway in end.routes if link == nic.link),
                 routes=nic.routes,
@@ -90,9 +90,9 @@ class VirtualMachines:
             if nic.bridge is None:
                 text = f"{nic.link} of {guest.name} shares a NIC (macvtap), which namespaces alone can play here"
                 self._notes.append(Note(kind="unsupported", subject=guest.name, text=f"{text}; it is not asked"))
-        played = tuple(nic for nic in guest.nics if nic.index in wishes)
+        played = tuple(nic for nic in guest.nics if nic.index in settings)
         less = replace(guest, nics=played, serves=self._served(guest))
-        return init.as_test_guest(less, str(image.kernel), str(image.initrd), wishes)
+        return init.as_test_guest(less, str(image.kernel), str(image.initrd), settings)
 
     def _served(self, guest: Guest) -> tuple[Service, ...]:
         """What the guest serves; of very many ports only those that will be asked."""
@@ -122,11 +122,11 @@ class VirtualMachines:
     def create(self, host: str, existing: Sequence[ExistingTap]) -> None:
         """Persistent taps, which the virtual machines open later."""
         if existing:
-            self._hosts[host].create([(tap.nic, tap.mac, tap.mtu) for tap in existing])
+            self._pools[host].create([(tap.nic, tap.mac, tap.mtu) for tap in existing])
 
     def plug(self, host: str, plugs: Sequence[Plug]) -> Iterable[Note]:
         """Each virtual machine's NICs by its driver."""
-        return self._hosts[host].plug(plugs) if plugs else ()
+        return self._pools[host].plug(plugs) if plugs else ()
 
     def start(self) -> Iterable[Note]:
         """Boot them all; whoever does not boot cannot be asked, and a note says so."""
@@ -135,11 +135,11 @@ class VirtualMachines:
             for server in networks.serve(self._wiring, self._namespaces, self._folder):
                 self._stack.callback(server.stop)
         begun = time.monotonic()
-        for guests in self._hosts.values():
+        for guests in self._pools.values():
             guests.launch()
-        for guests in self._hosts.values():
+        for guests in self._pools.values():
             notes += guests.wait()
-            self._dumb |= guests.silent
+            self._silent |= guests.silent
         self._booting_s = time.monotonic() - begun
         self.patience = max(self.patience, self._booting_s)  # 3 s for one that is emulated on an idle machine
         return notes
@@ -151,16 +151,16 @@ class VirtualMachines:
         found: dict[tuple[str, IfName], tuple[IpInterface, ...]] = {}
         start = time.monotonic()
         lease_s = max(LEASE_S, LEASE_BOOTS * self._booting_s)
-        for name, end in self._ends.items():
-            if name in self._dumb:
+        for name, end in self._guests.items():
+            if name in self._silent:
                 continue
             leasing = [nic for _, _, nic in end.plugs if nic.dhcp]
-            hopeful = [nic for nic in leasing if nic.segment in served]
-            wait_s = start + (lease_s if hopeful else UNSERVED_S) - time.monotonic()
+            awaited = [nic for nic in leasing if nic.segment in served]
+            wait_s = start + (lease_s if awaited else UNSERVED_S) - time.monotonic()
             try:
-                said = self._of(name).addresses(name, {nic.mac for nic in hopeful or leasing}, timeout_s=wait_s)
+                said = self._pool_of(name).addresses(name, {nic.mac for nic in awaited or leasing}, timeout_s=wait_s)
             except BasculeError as silence:
-                self._dumb.add(name)
+                self._silent.add(name)
                 text = f"it says nothing about itself: {silence.problems[0].message}"
                 notes.append(Note(kind="warning", subject=name, text=text))
                 continue
@@ -169,37 +169,41 @@ class VirtualMachines:
                 self._found[name, nic.mac] = has
                 if nic.dhcp and nic.bridge and not has:
                     asker = leases.DhcpRequester(
-                        endpoint=name, namespace=self._room(name), link=nic.link, mac=nic.mac, segment=nic.segment
+                        endpoint=name,
+                        namespace=self._namespace_of(name),
+                        link=nic.link,
+                        mac=nic.mac,
+                        segment=nic.segment,
                     )
                     notes.append(leases.no_lease(asker))
                 if nic.dhcp:
                     found[name, nic.link] = tuple(address for address in has if address not in nic.addresses)
         return found, notes
 
-    def _of(self, guest: str) -> VmPool:
-        return self._hosts[self._site.guests[guest].host]
+    def _pool_of(self, guest: str) -> VmPool:
+        return self._pools[self._site.guests[guest].host]
 
     def links(self) -> Iterator[tuple[Namespace, str]]:
         """The taps: each runs when its virtual machine holds the other end."""
-        for name, end in self._ends.items():
+        for name, end in self._guests.items():
             for plug, _, _ in end.plugs:
-                yield self._room(name), plug.tap
+                yield self._namespace_of(name), plug.tap
 
-    def _room(self, guest: str) -> Namespace:
+    def _namespace_of(self, guest: str) -> Namespace:
         return self._namespaces[self._site.guests[guest].host]
 
     def attachment(self, end: Endpoint, nic: EndpointNic, leased: tuple[IpInterface, ...]) -> ProbeAttachment:
         """Its agent asks, and its addresses are those that it says it has."""
         return ProbeAttachment(
             endpoint=end.name,
-            namespace=self._room(end.name),
+            namespace=self._namespace_of(end.name),
             link=nic.link,
             mac=nic.mac,
             addresses=self._found.get((end.name, nic.mac)) or nic.addresses + leased,
             network=nic.segment,
             agent=GuestAgent(
-                path=self._of(end.name).questions(end.name),
-                asks=frozenset() if end.name in self._dumb or nic.bridge is None else init.PROTOCOLS,
+                path=self._pool_of(end.name).questions(end.name),
+                asks=frozenset() if end.name in self._silent or nic.bridge is None else init.PROTOCOLS,
                 answers=frozenset() if nic.bridge is None else init.PROTOCOLS,
             ),
         )
@@ -208,11 +212,13 @@ class VirtualMachines:
         """At the tap, the host's end of its wire."""
         if nic.plug is None or nic.bridge is None:
             return None
-        return CapturePoint(node=end.name, namespace=self._room(end.name), link=nic.link, tap=nic.plug.tap, mac=nic.mac)
+        return CapturePoint(
+            node=end.name, namespace=self._namespace_of(end.name), link=nic.link, tap=nic.plug.tap, mac=nic.mac
+        )
 
     def close(self) -> None:
         """Stop the virtual machines, and what serves them."""
-        for guests in self._hosts.values():
+        for guests in self._pools.values():
             guests.close()
         self._stack.close()
 

@@ -29,7 +29,7 @@ START_S = 20.0  # measured: 0.5 s on an idle machine
 _NEEDED = ("libvirtd", "virtlogd", "qemu-system-x86_64", "dnsmasq")
 
 # sysfs shows the network namespace that it was mounted in, and libvirt looks there for the host's links
-_ROOM = """
+_OWN_FOLDERS = """
 set -e
 mount --make-rprivate /
 mount -t sysfs sysfs /sys
@@ -102,7 +102,7 @@ class PrivateLibvirt(Closing):
         self._folder = folder
         self.uri = f"qemu+unix:///system?socket={folder}/libvirt-sock"
         named = ("env", f"PATH={_path()}")
-        words = ("sh", "-c", _ROOM, "sh", str(folder), str(switches or ""), hostname)
+        words = ("sh", "-c", _OWN_FOLDERS, "sh", str(folder), str(switches or ""), hostname)
         self._logger = Daemon((*named, "unshare", "--mount", "--uts", *words), namespace, folder / "virtlogd.log")
         self._pid_file = folder / "libvirtd.pid"
         try:

@@ -32,7 +32,7 @@ from bascule.providers.qemu.command_line import Files
 from bascule.system.net.iproute import batch
 from bascule.system.net.links import link_names
 from bascule.system.net.netns import Namespace
-from bascule.twin.switches import room
+from bascule.twin.switches import socket_folder
 from bascule.twin.test_guest import init
 from bascule.twin.test_guest.libvirtd import PrivateLibvirt
 
@@ -132,7 +132,7 @@ class QemuPool(VmPool):
 
     def __init__(self, host: Namespace, guests: Mapping[str, Guest], *, accel: str, folder: Path) -> None:
         super().__init__(host, guests, accel=accel, folder=folder)
-        model = "virtio-net-pci,csum=off,gso=off" if room(host) is not None else "virtio-net-pci"
+        model = "virtio-net-pci,csum=off,gso=off" if socket_folder(host) is not None else "virtio-net-pci"
         self._driver = QemuDriver(folder, guests, accel=accel, namespace=host, reboots=False, nic_model=model)
 
     def plug(self, plugs: Sequence[Plug]) -> tuple[Note, ...]:
@@ -166,7 +166,7 @@ class LibvirtPool(VmPool):
         self._networks = resolved_networks
         self._plugs: list[Plug] = []
         self._existing: list[IfName] = []
-        self._switches = room(host)
+        self._switches = socket_folder(host)
         self._libvirt = PrivateLibvirt(host, folder.with_name(f"{folder.name}-libvirt"), self._switches)
         self._hypervisor = self._libvirt.connect()
 
