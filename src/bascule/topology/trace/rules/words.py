@@ -69,7 +69,9 @@ def chain_words(chain: RuleChain) -> str:
 
 def rule_words(statements: Iterable[Statement]) -> str:
     """A rule of nft as ``nft list ruleset`` prints it, without its counters; what has no value here word by word."""
-    return " ".join(_words(one) for one in statements if "counter" not in one) or "(an empty rule)"
+    rest = [one for one in statements if "counter" not in one]
+    read = read_rule({"family": "", "expr": rest})
+    return (rule_text(read) if isinstance(read, Rule) else " ".join(map(_words, rest))) or "(an empty rule)"
 
 
 def _words(statement: Statement) -> str:
