@@ -281,6 +281,13 @@ CASES: dict[str, tuple[str, str]] = {
         forward("ip6 nexthdr udp udp dport 80 drop", "exthdr frag exists drop", "frag nexthdr { ah, esp, udp } drop"),
         "a>d udp/80 IPv6: lost, a>d udp/53 IPv6: answered, a>d udp/53 IPv6 of 4000: lost?",
     ),
+    "a doubt behind what loses it": (
+        inet(
+            base("p", "prerouting", 0, "icmp type echo-request drop"),
+            base("c", "forward", 0, "th dport > 79 meta mark set 1"),
+        ),
+        "a>d icmp/0: lost, a>d udp/80: answered",
+    ),
     "names of what an echo has not": (
         forward(
             "igmp type { membership-query, leave-group } drop",

@@ -126,9 +126,10 @@ class _ProtocolsPart(Exception):  # it is no fault
 
 
 class _ChainDrops(Struct, kw_only=True):
-    """What one chain stopped; ``stage`` is where it stands in its packet's way."""
+    """What one chain stopped; ``stage`` is where it stands in its packet's way, ``depends`` as of a blocker."""
 
     stage: int
+    depends: bool
     certain: Rows
     perhaps: Rows
 
@@ -156,7 +157,8 @@ class SetPath(PacketPath):
 
     def _stopped(self, result: ChainResult) -> None:
         if result.stopped or result.perhaps:
-            self.stops.append(_ChainDrops(stage=len(self.stages), certain=result.stopped, perhaps=result.perhaps))
+            stage, depends = len(self.stages), bool(self.unsure)
+            self.stops.append(_ChainDrops(stage=stage, depends=depends, certain=result.stopped, perhaps=result.perhaps))
 
     def _ask_rivals(self, chain: RuleChain, rivals: Sequence[RuleChain]) -> None:
         """It depends on each packet."""
@@ -198,20 +200,24 @@ class SetPath(PacketPath):
         blockers = [one for stage in self.stages[: self.known_to] for one in stage.blockers]
         certain = [one for one in blockers if one.certain]
         lost: Rows = {}
+        surely: Rows = {}
         maybe: Rows = {}
         for one in self.stops if self.known_to is None else (each for each in self.stops if each.stage < self.known_to):
-            add(lost, common(one.certain, members))
+            add(lost if one.depends else surely, common(one.certain, members))
             add(maybe, common(one.perhaps, members))
-        if any(one.code not in UNKNOWN for one in certain):
-            lost = dict(members)
-        rest = without(members, lost)
+        if stopping := [one for one in certain if one.code not in UNKNOWN]:
+            add(lost if all(one.depends for one in stopping) else surely, members)
+        gone = dict(surely)
+        add(gone, lost)
+        rest = without(members, gone)
         if certain:
             found = Verdicts(unknown=rest)
         elif self.unsure or blockers:
             found = Verdicts(perhaps=dict(rest))
         else:
-            found = Verdicts(perhaps=without(maybe, lost))
-        add(found.perhaps if self.unsure else found.no, lost)
+            found = Verdicts(perhaps=without(maybe, gone))
+        add(found.perhaps, without(lost, surely))
+        add(found.no, surely)
         return found
 
 

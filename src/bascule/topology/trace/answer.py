@@ -75,6 +75,7 @@ UNKNOWN = {Code.UNKNOWN_OUTSIDE, Code.AWAITED, Code.OFF}
 class Blocker(Struct, frozen=True, kw_only=True):
     """One thing in the way. ``certain`` is False where it stops the packet perhaps.
 
+    ``depends`` says that something before it is not known: the packet may never come there, or come as another.
     ``chain`` is the base chain, ``hit`` the line, None where it is the chain's policy; ``fields`` is the packet there.
     """
 
@@ -82,6 +83,7 @@ class Blocker(Struct, frozen=True, kw_only=True):
     subject: str
     text: str
     certain: bool = True
+    depends: bool = False
     chain: RuleChain | None = None
     hit: MatchedLine | None = None
     doubts: tuple[UncertainLine, ...] = ()

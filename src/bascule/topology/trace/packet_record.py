@@ -42,8 +42,8 @@ class PacketRecord:
         """What stands in the packet's way, in a word."""
         blockers = [one for stage in self.stages[: self.known_to] for one in stage.blockers]
         certain = [one for one in blockers if one.certain]
-        if any(one.code not in UNKNOWN for one in certain):
-            return Certainty.PERHAPS if self.unsure else Certainty.NO
+        if stopping := [one for one in certain if one.code not in UNKNOWN]:
+            return Certainty.PERHAPS if all(one.depends for one in stopping) else Certainty.NO
         if certain:
             return Certainty.UNKNOWN
         return Certainty.PERHAPS if blockers or self.unsure else Certainty.YES
@@ -62,7 +62,7 @@ class PacketRecord:
 
     def stop(self, code: Code, subject: str, text: str, *, name: str, where: str = "", certain: bool = True) -> None:
         """Something that is no rule stands in the way."""
-        why = (Blocker(code=code, subject=subject, text=text, certain=certain),)
+        why = (Blocker(code=code, subject=subject, text=text, certain=certain, depends=bool(self.unsure)),)
         verdict = "unknown" if code in UNKNOWN else "no" if certain else "perhaps"
         self.stages.append(Stage(name=name, where=where, verdict=verdict, words=text, blockers=why))
 

@@ -220,6 +220,7 @@ class PacketPath(PacketRecord):
                 subject=subject,
                 text=text,
                 certain=not passing,
+                depends=bool(self.unsure),
                 chain=chain,
                 hit=first.by,
                 doubts=doubts,

@@ -84,7 +84,8 @@ def meet_flows(passage: PacketPath, bridge: str, link: Link | None) -> None:
         text += "; ofproto/trace: drop"
     fields = {**passage.fields, "meta iifname": port, OWNER: way.rule.cookie if way.rule is not None else None}
     sure = way.passes is False or asked is False
-    why = Blocker(code=Code.OPENFLOW, subject=bridge, text=text, certain=sure, fields=fields)
+    depends = bool(passage.unsure)
+    why = Blocker(code=Code.OPENFLOW, subject=bridge, text=text, certain=sure, depends=depends, fields=fields)
     verdict = "no" if sure else "perhaps"
     passage.stages.append(Stage(name="openflow", where=bridge, verdict=verdict, words=text, blockers=(why,)))
 
