@@ -38,6 +38,14 @@ class AnsweredExpectation(Struct, frozen=True, kw_only=True):
         """The question in short."""
         return f"{self.source} → {self.target} {self.service}"
 
+    @property
+    def highlight(self) -> Highlight:
+        """The way of its frame, for a picture."""
+        reached = REACHED.get(self.observed)
+        return Highlight(
+            source=self.source, target=self.target, hops=self.hops, reached=reached, sentence=self.sentence
+        )
+
 
 def answers(outcomes: Iterable[Outcome]) -> tuple[AnsweredExpectation, ...]:
     """Expectations with what was observed, in words."""
@@ -62,15 +70,7 @@ def answers(outcomes: Iterable[Outcome]) -> tuple[AnsweredExpectation, ...]:
 
 def ways_of(scene: Scene, answered: Sequence[AnsweredExpectation]) -> dict[str, Path]:
     """The way of each question's frame, by key; those that nobody asked or saw have none."""
-    ways = {}
-    for place, one in enumerate(answered):
-        if one.hops:
-            reached = REACHED.get(one.observed)
-            asking = Highlight(
-                source=one.source, target=one.target, hops=one.hops, reached=reached, sentence=one.sentence
-            )
-            ways[f"w{place}"] = witnessed_path(scene, asking)
-    return ways
+    return {f"w{place}": witnessed_path(scene, one.highlight) for place, one in enumerate(answered) if one.hops}
 
 
 def as_expected(answered: Sequence[AnsweredExpectation]) -> dict[str, bool | None]:

@@ -43,6 +43,7 @@ def from_rehearsal(path: str, meant: Question) -> tuple[Highlight, str]:
 
     Raises UsageFault.
     """
+    from bascule.draw.answers import REACHED
     from bascule.draw.scene.highlight import Highlight
     from bascule.system.disk.files import read_bytes
 
@@ -52,7 +53,7 @@ def from_rehearsal(path: str, meant: Question) -> tuple[Highlight, str]:
         questions = [((str(e["from"]), str(e["to"]), str(e["service"])), e["ok"]) for e in listed]
         chosen = listed[choose(meant, questions)]
         hops = tuple((str(hop["node"]), str(hop["link"])) for hop in chosen["witness"]["hops"])
-        reached = {"reach": True, "no-reach": False}.get(chosen["observed"])
+        reached = REACHED.get(chosen["observed"])
         sentence = str(chosen["witness"]["sentence"])
         digest = str(document.get("sha256", ""))
     except (ValueError, KeyError, TypeError) as error:

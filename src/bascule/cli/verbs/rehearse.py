@@ -26,7 +26,6 @@ from bascule.model.values import duration
 from bascule.system.disk.files import write_file
 
 if TYPE_CHECKING:
-    from bascule.draw import Highlight
     from bascule.rehearsal import Rehearsal
     from bascule.twin.backend_choice import BackendKind
     from bascule.verify.expectations import Outcome
@@ -181,24 +180,14 @@ def _in_words(seen: Rehearsal, *, picture: bool, columns: int, chosen: int | Non
 def _picture(seen: Rehearsal, columns: int, chosen: int | None) -> str:
     """The picture with its way, or a word about it where it would be longer than a screen."""
     from bascule.draw import draw
+    from bascule.draw.answers import answers
 
-    way = None if chosen is None else _way(seen.outcomes[chosen])
+    way = None if chosen is None else answers([seen.outcomes[chosen]])[0].highlight
     text = draw(seen.site, width=columns, ascii=output_style().ascii, highlight=way).rstrip()
     lines = text.count("\n") + 1
     if lines <= PICTURE_LINES or output_style().verbose or way is not None:
         return text
     return wrapped(f"picture: left out, it has {lines} lines; -v and 'bascule draw' show it", indent=9, columns=columns)
-
-
-def _way(outcome: Outcome) -> Highlight:
-    from bascule.draw import Highlight
-
-    wish = outcome.expectation
-    reached = {"reach": True, "no-reach": False}.get(outcome.observed)
-    witness = outcome.witness
-    return Highlight(
-        source=wish.source, target=wish.target, hops=witness.way, reached=reached, sentence=witness.sentence
-    )
 
 
 def _as_json(seen: Rehearsal) -> dict[str, Any]:

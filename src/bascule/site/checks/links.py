@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from bascule.model.links.wake_on_lan import OFF
 from bascule.model.values import IfName, derive_tap
 from bascule.site import document as d
@@ -14,40 +16,38 @@ def check_links(wiring: DocumentWiring) -> None:
     """Every link of a host has its own name, derived ones included."""
     found = wiring.found
     for host, entry in wiring.document.hosts.items():
-        first: dict[str, tuple[str, Path]] = {}
-        top: Path = ("hosts", host)
-
-        def see(name: str, label: str, path: Path, *, key: bool, first: dict[str, tuple[str, Path]] = first) -> None:
-            if name not in first:
-                first[name] = (label, path)
-                return
-            other, where = first[name]
-            hint = "rename one of them: the kernel knows a link by its name alone"
-            if label.startswith("the tap"):
-                hint = "give this NIC another name for its tap: 'tap: NAME'"
-            place = found.place(path, key=key)
-            also = (("the first", found.item(where)),)
-            found.at("DUPLICATE-LINK", f"{label} has the name of {other}", place, hint, also)
-
         for name, own in entry.nics.items():
             if OFF in own.wol and len(own.wol) > 1:
                 message = f"'wol' of NIC '{name}' has 'off' beside {', '.join(w for w in own.wol if w != OFF)}"
-                found.add("WOL", message, (*top, "nics", name, "wol"), hint="write 'off' alone, or leave it out")
-        for kind, noun, name, _ in entry.links():
-            see(name, f"{noun} '{name}'", (*top, kind, name), key=True)
-        seen: set[str] = set()
-        for name, bridge in entry.bridges.items():
-            link = f"{bridge.uplink}.{bridge.vlan}"
-            if bridge.vlan is not None and not bridge.vlan_aware and link not in seen:
-                seen.add(link)
-                see(link, f"the VLAN link '{link}' under bridge '{name}'", (*top, "bridges", name, "vlan"), key=False)
-        for guest_name, guest in wiring.document.guests.items():
-            if guest.host != host:
-                continue
-            for index, nic in enumerate(guest.nics):
-                tap = nic.tap or derive_tap(guest_name, index)
-                path: Path = ("guests", guest_name, "nics", index)
-                see(tap, f"the tap '{tap}' of guest '{guest_name}'", (*path, "tap"), key=False)
+                where = ("hosts", host, "nics", name, "wol")
+                found.add("WOL", message, where, hint="write 'off' alone, or leave it out")
+        first: dict[str, tuple[str, Path]] = {}
+        for link, label, path in _names(wiring, host, entry):
+            other, earlier = first.setdefault(link, (label, path))
+            if earlier != path:
+                hint = "rename one of them: the kernel knows a link by its name alone"
+                if path[0] == "guests":
+                    hint = "give this NIC another name for its tap: 'tap: NAME'"
+                place = found.place(path, key=path[3] == link)
+                also = (("the first", found.item(earlier)),)
+                found.at("DUPLICATE-LINK", f"{label} has the name of {other}", place, hint, also)
+
+
+def _names(wiring: DocumentWiring, host: str, entry: d.Host) -> Iterator[tuple[str, str, Path]]:
+    """The names that links of a host have or will have, each with whose it is."""
+    top: Path = ("hosts", host)
+    for key, noun, name, _ in entry.links():
+        yield name, f"{noun} '{name}'", (*top, key, name)
+    seen: set[str] = set()
+    for name, bridge in entry.bridges.items():
+        link = f"{bridge.uplink}.{bridge.vlan}"
+        if bridge.vlan is not None and not bridge.vlan_aware and link not in seen:
+            seen.add(link)
+            yield link, f"the VLAN link '{link}' under bridge '{name}'", (*top, "bridges", name, "vlan")
+    for guest_name, guest in wiring.document.guests.items():
+        for index, nic in enumerate(guest.nics if guest.host == host else ()):
+            tap = nic.tap or derive_tap(guest_name, index)
+            yield tap, f"the tap '{tap}' of guest '{guest_name}'", ("guests", guest_name, "nics", index, "tap")
 
 
 def check_rules(wiring: DocumentWiring) -> None:
