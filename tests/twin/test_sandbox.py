@@ -341,3 +341,23 @@ def test_a_read_only_proc_sys_is_one_clear_error() -> None:
         process = start(mark, "pass", freeze)
         out, err = process.communicate(timeout=HUNG_S)
         assert (process.returncode, out) == (0, "up 1 root\n"), err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root makes the pid namespace itself")
+def test_what_is_forked_afterwards_is_where_it_was_before() -> None:
+    def fails() -> None:
+        raise ValueError
+
+    def forked() -> str:
+        return subprocess.run(("readlink", "/proc/self/ns/pid"), capture_output=True, text=True).stdout.strip()
+
+    home = str(Path("/proc/self/ns/pid").readlink())
+    assert sandboxed(os.getpid) == 1
+    assert forked() == home
+    assert sandboxed(sandboxed, os.getpid) == 1
+    with pytest.raises(ValueError):
+        sandboxed(fails)
+    assert forked() == home
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(lambda _: sandboxed(os.getpid), range(8))) == {1}
+        assert set(pool.map(lambda _: forked(), range(8))) == {home}

@@ -68,9 +68,9 @@ class Services:
             raise BasculeError.of("SERVICES", "the process that plays the services did not start")
 
     def stop(self) -> None:
-        """Close them all."""
+        """Close them all. Thousands take their time, and the kernel has that while we go on: nobody asks any more."""
         if self._worker is not None:
-            self._worker.stop()
+            self._worker.stop(wait=False)
 
 
 def _open_offer(offer: ServiceOffer, doors: list[socket.socket]) -> Iterator[Problem]:

@@ -3,11 +3,13 @@
 ::
 
     parent ── waits for the result; kill -9 of it ends all below
-      └─ supervisor    new user (when not root), mount, network, pid, ipc and uts namespaces
-           └─ init     PID 1 of the pid namespace: runs the function
+      └─ supervisor    where we are not root: in a new user namespace
+           └─ init     PID 1 of a new pid namespace, in new mount, network, ipc and uts namespaces: runs the function
 
-The supervisor exists because a process cannot move itself into a new pid namespace, only its children. When init ends,
-the kernel kills every process of its pid namespace, and with the last one the mounts and network namespaces go.
+A process cannot move itself into a new pid namespace, only its children. Root's own thread does that for the time of
+one fork; who is not root would have to be in a new user namespace for that, and stay there: so the supervisor is, for
+him. When init ends, the kernel kills every process of its pid namespace, and with the last one the mounts and network
+namespaces go.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ import traceback
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, NoReturn, ParamSpec, TypeVar
+from typing import Any, NamedTuple, NoReturn, ParamSpec, TypeVar
 
 from bascule.errors import BasculeError, NotPermitted
 from bascule.system.net.netns import CLONE_NEWNET, call
@@ -35,7 +37,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _NEWNS, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID = 0x00020000, 0x04000000, 0x08000000, 0x10000000, 0x20000000
-_APART = _NEWNS | _NEWUTS | _NEWIPC | _NEWPID | CLONE_NEWNET
+_APART = _NEWNS | _NEWUTS | _NEWIPC | CLONE_NEWNET
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REC, _MS_PRIVATE = 2, 4, 8, 0x4000, 0x40000
 
 
@@ -70,22 +72,20 @@ def sandboxed(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """
     with _pipes:  # a sandbox that another thread starts now would keep our ends open, and we would wait for it
         (reader, writer), (wait, go) = os.pipe(), os.pipe()
-        parent = os.getpid()
-        supervisor = fork()
-        if supervisor == 0:
-            os.close(reader)
-            os.close(go)
-            _as_supervisor(parent, writer, wait, lambda: function(*args, **kwargs))
+        begin = _Begin(writer=writer, wait=wait, ours=(reader, go, *_ours), work=lambda: function(*args, **kwargs))
+        child = _root_forks(begin)
+        init = -1 if child is None else os.pidfd_open(child)
+        if child is None:
+            child = _fork_supervisor(begin)
         os.close(writer)
         os.close(wait)
         for fd in (reader, go):
             _ours.add(fd)
-    init = -1
     try:
         with os.fdopen(reader, "rb", closefd=False) as stream:
-            head = stream.read(8)
-            if len(head) == 8:
+            if init < 0 and len(head := stream.read(8)) == 8:
                 init = os.pidfd_open(int.from_bytes(head, "little"))
+            if init >= 0:
                 with contextlib.suppress(BrokenPipeError):
                     os.write(go, b"+")  # it waited, so that the number is surely its own
             answer = stream.read()
@@ -94,7 +94,7 @@ def sandboxed(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
             for fd in (reader, go):
                 _ours.discard(fd)
                 os.close(fd)
-        _end(supervisor, init)
+        _end(child, init)
     if not answer:
         raise BasculeError.of("SANDBOX-KILLED", "the sandbox was killed before it had a result", hint="run it again")
     ok, value = pickle.loads(answer)
@@ -104,43 +104,81 @@ def sandboxed(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     raise value
 
 
-def _end(supervisor: int, init: int) -> None:
+class _Begin(NamedTuple):
+    """What a sandbox begins with: its ends of the pipes, those that are not its own, and what it runs."""
+
+    writer: int
+    wait: int
+    ours: tuple[int, ...]
+    work: Callable[[], Any]
+
+
+def _root_forks(begin: _Begin) -> int | None:
+    """Root's init, forked into a new pid namespace; None where this user may not make one."""
+    if os.geteuid() != 0:
+        return None
+    home = os.pidfd_open(os.getpid())
+    try:
+        call("setns", home, _NEWPID)  # whoever may not come back does not leave (before Linux 5.8)
+        call("unshare", _NEWPID)
+    except OSError as refusal:
+        os.close(home)
+        if refusal.errno in {errno.EPERM, errno.EINVAL}:
+            return None
+        raise _refused(refusal, 0) from refusal
+    init = -1
+    try:
+        init = fork()
+    finally:
+        if init != 0:
+            call("setns", home, _NEWPID)
+            os.close(home)
+    if init == 0:
+        _as_init(0, home, Privilege.ROOT, begin)
+    return init
+
+
+def _fork_supervisor(begin: _Begin) -> int:
+    parent = os.getpid()
+    supervisor = fork()
+    if supervisor == 0:
+        _as_supervisor(parent, begin)
+    return supervisor
+
+
+def _end(child: int, init: int) -> None:
     """Kill what is left, init first: the supervisor ends only after init, and init only after all of its namespace."""
     try:
         if init >= 0:
             signal.pidfd_send_signal(init, signal.SIGKILL)
         else:
-            os.kill(supervisor, signal.SIGKILL)
+            os.kill(child, signal.SIGKILL)
     except ProcessLookupError:
         pass
     finally:
         if init >= 0:
             os.close(init)
-        os.waitpid(supervisor, 0)
+        os.waitpid(child, 0)
 
 
-def _as_supervisor(parent: int, writer: int, wait: int, work: Callable[[], Any]) -> NoReturn:
+def _as_supervisor(parent: int, begin: _Begin) -> NoReturn:
     try:
-        for fd in _ours:
-            os.close(fd)  # of other threads' sandboxes
-        _ours.clear()
-        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)  # Ctrl-C is the parent's to handle: it ends us all
         uid = os.geteuid()
-        kind = _unshare()
+        _let_go(begin)
+        _unshare_as_user()
         die_with_parent()  # after unshare: new credentials clear it
         if os.getppid() != parent:
             os._exit(1)
         supervisor = os.pidfd_open(os.getpid())
         init = fork()
         if init == 0:
-            _as_init(uid, supervisor, writer, wait, kind, work)
-        os.close(wait)
-        os.write(writer, init.to_bytes(8, "little"))
-        os.close(writer)
+            _as_init(uid, supervisor, Privilege.USER_NAMESPACE, begin)
+        os.close(begin.wait)
+        os.write(begin.writer, init.to_bytes(8, "little"))
+        os.close(begin.writer)
         os.waitpid(init, 0)
     except BaseException as error:  # the last frame of a process: all goes to the parent
-        os.write(writer, _no_init() + _pack(error))
+        os.write(begin.writer, _no_init() + _pack(error))
     finally:
         os._exit(0)
 
@@ -150,16 +188,30 @@ def _no_init() -> bytes:
     return os.getpid().to_bytes(8, "little")
 
 
-def _as_init(uid: int, supervisor: int, writer: int, wait: int, kind: Privilege, work: Callable[[], Any]) -> NoReturn:
+def _let_go(begin: _Begin) -> None:
+    """Close what is the parent's, and leave Ctrl-C to it: it ends us all. It was forked with the lock held."""
+    _pipes.release()
+    for fd in begin.ours:
+        os.close(fd)
+    _ours.clear()
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _as_init(uid: int, parent: int, kind: Privilege, begin: _Begin) -> NoReturn:
+    """``uid`` is who we were outside, ``parent`` the pidfd of whoever forked us."""
     try:
+        if kind is Privilege.ROOT:
+            _let_go(begin)
         die_with_parent()
-        if is_gone(supervisor) or os.read(wait, 1) != b"+":
+        if is_gone(parent) or os.read(begin.wait, 1) != b"+":
             os._exit(1)
-        os.close(supervisor)
-        os.close(wait)
+        os.close(parent)
+        os.close(begin.wait)
+        _unshare(_APART, uid)
         _furnish(uid)
         _made_with.append(kind)
-        answer = pickle.dumps((True, work()))
+        answer = pickle.dumps((True, begin.work()))
     except BaseException as error:  # the last frame of a process: all goes to the parent
         answer = _pack(error)
     try:
@@ -168,7 +220,7 @@ def _as_init(uid: int, supervisor: int, writer: int, wait: int, kind: Privilege,
     except OSError as error:
         answer = _pack(error)  # a reader that has gone (| head) is the caller's to handle
     finally:
-        with os.fdopen(writer, "wb") as stream:
+        with os.fdopen(begin.writer, "wb") as stream:
             stream.write(answer)
         os._exit(0)
 
@@ -184,25 +236,24 @@ def _pack(error: BaseException) -> bytes:
     return answer
 
 
-def _unshare() -> Privilege:
-    """Leave all namespaces: with root's rights where they are there, else in a new user namespace."""
-    uid, gid = os.geteuid(), os.getegid()
-    if uid == 0:
-        try:
-            call("unshare", _APART)
-        except OSError as refusal:
-            if refusal.errno != errno.EPERM:
-                raise _refused(refusal, uid) from refusal
-        else:
-            return Privilege.ROOT
+def _unshare(flags: int, uid: int) -> None:
+    """Leave namespaces. Raises NotPermitted where the kernel allows it to nobody like ``uid``."""
     try:
-        call("unshare", _NEWUSER | _APART)
+        call("unshare", flags)
+    except OSError as refusal:
+        raise _refused(refusal, uid) from refusal
+
+
+def _unshare_as_user() -> None:
+    """Leave the user namespace, in which we are not root, for one in which we are; what is forked now is an init."""
+    uid, gid = os.geteuid(), os.getegid()
+    _unshare(_NEWUSER | _NEWPID, uid)
+    try:
         Path("/proc/self/setgroups").write_text("deny")
         Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
         Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
     except OSError as refusal:
         raise _refused(refusal, uid) from refusal
-    return Privilege.USER_NAMESPACE
 
 
 _GATES = (  # a sysctl, the value that forbids, and what to do

@@ -65,13 +65,13 @@ class Worker:
         self.ready = os.read(reader, 1) == b"+"
         os.close(reader)
 
-    def stop(self) -> None:
-        """End it and wait for its end."""
+    def stop(self, *, wait: bool = True) -> None:
+        """End it and wait for its end; without ``wait`` the end of our own process is soon enough for that."""
         if self.pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
             with contextlib.suppress(ChildProcessError):
-                os.waitpid(self.pid, 0)
+                os.waitpid(self.pid, 0 if wait else os.WNOHANG)
             self.pid = 0
 
 
