@@ -25,8 +25,8 @@ def seen_as_declared(site: Site, host: Host, root: str | None) -> tuple[Site, Ma
 
 def seen_host(site: Site, host: Host, root: str | None) -> SeenHost:
     """What this host shows, and what the plan would change on it, for the picture."""
+    from bascule.apply.listed_files import plan_to_look_at
     from bascule.apply.prepare import look
-    from bascule.apply.request import plan_to_look_at
     from bascule.host.identity import compare
 
     try:

@@ -11,8 +11,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.apply.engine import execute
+from bascule.apply.listed_files import with_listed_files
 from bascule.apply.prepare import PreparedPlan, earlier_changes, look, prepare_from, prepare_known, refuse_unmakable
-from bascule.apply.request import with_listed_files
 from bascule.apply.rollback.passes import apply_or_roll_back, roll_back
 from bascule.apply.state_directory import here as state_folder
 from bascule.errors import BasculeError
@@ -25,7 +25,7 @@ from bascule.model.values import IpAddress, Mac
 from bascule.observe.bridge_tables import read_fdb
 from bascule.observe.foreign_rules import ForeignRules, read_foreign_rules
 from bascule.observe.management import Management, management
-from bascule.observe.packet_path import known_macs, learned_macs
+from bascule.observe.packet_path import known_macs, learned_macs, network_here
 from bascule.plan.address_migration import in_places_of_their_own
 from bascule.plan.change import Note, Plan
 from bascule.plan.diff import diff
@@ -37,11 +37,12 @@ from bascule.probe.domain import ProbeDomain
 from bascule.providers.observe import observe
 from bascule.providers.protocol import ThreeWay
 from bascule.providers.static_fdb.state import declared_entries
-from bascule.system.clock import Clock, unseen
+from bascule.system.clock import Clock, Progress, unseen
 from bascule.system.disk.files import read_bytes
-from bascule.system.process.sandbox import privilege
-from bascule.twin import Twin
-from bascule.twin.backend_choice import BackendChoice
+from bascule.system.process.sandbox import privilege, sandboxed
+from bascule.system.run import require_tools
+from bascule.twin import Twin, tools
+from bascule.twin.backend_choice import BackendChoice, BackendKind
 from bascule.twin.foreign_rules import load_foreign_rules
 from bascule.twin.neighbours import with_macs, with_neighbours
 from bascule.twin.switches import has_switches, in_userspace
@@ -50,8 +51,7 @@ from bascule.verify.checks import Check, second_plan, way_back
 from bascule.verify.expectations import UNPROVEN, Outcome, judge, with_model
 from bascule.verify.guards.frames import check_guards
 from bascule.verify.host import check_host
-from bascule.verify.reachability.gather import network_here
-from bascule.verify.reachability.live import model_host
+from bascule.verify.reachability.host_model import model_host
 from bascule.verify.reachability.matrix import Matrix, matrix
 from bascule.verify.reachability.participant import HostModel
 
@@ -109,6 +109,31 @@ class KnownHost(Struct, frozen=True, kw_only=True):
     earlier: EarlierChanges
     rules: ForeignRules
     macs: Mapping[IpAddress, Mac] = {}  # that it has in its neighbour tables
+
+
+def rehearsed(
+    site: Site,
+    names: Sequence[str],
+    clock: Clock,
+    *,
+    here: bool,
+    root: str | None,
+    guests: BackendKind,
+    progress: Progress | None,
+) -> Rehearsal:
+    """The hosts of these names in a twin, with the files of the one that this machine is. Raises as ``in_the_twin``."""
+    require_tools(tools(site))
+    found_here = known_here(site, names, here=here)
+    if guests != "namespace":
+        clock.lap("looking for KVM and a kernel")
+    backend = BackendChoice.of(guests)
+    clock.end()
+    found = sandboxed(in_the_twin, site, names, found_here, backend, progress)
+    found["plans"] = with_files_here(site, found_here, found["plans"], root)
+    times = {**clock.laps, **found.pop("timings"), "total": clock.total()}
+    return Rehearsal(
+        site=site, backend=backend, observed=tuple(found_here), changed=changed_since(site), timings=times, **found
+    )
 
 
 def in_the_twin(

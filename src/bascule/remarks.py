@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from bascule.apply.address_conflicts import asking_notes
 from bascule.host.identity import is_here
-from bascule.observe.firewall import read_firewall
+from bascule.model.ruleset.rules import ForeignTable
 from bascule.plan.change import Note
+from bascule.system.xtables import any_tables
 
 if TYPE_CHECKING:
     from bascule.apply.prepare import PreparedPlan
@@ -21,7 +21,9 @@ def with_remarks(prepared: PreparedPlan, *, nobody_asked: bool = False) -> Prepa
     ``nobody_asked``: also for the new addresses, whose wires are asked only by an apply.
     """
     notes = (*memory_notes(prepared), *firewall_notes(prepared), *reach_notes(prepared))
-    if nobody_asked:
+    if nobody_asked and prepared.plan.changes:
+        from bascule.apply.address_conflicts import asking_notes
+
         notes += asking_notes(prepared)
     return replace(prepared, plan=replace(prepared.plan, notes=(*prepared.plan.notes, *notes))) if notes else prepared
 
@@ -44,7 +46,12 @@ def memory_notes(prepared: PreparedPlan) -> tuple[Note, ...]:
 
 def firewall_notes(prepared: PreparedPlan) -> tuple[Note, ...]:
     """What others' rules will do to the frames of the file's bridges and networks, once the plan is made."""
-    network = read_firewall(prepared.wanted, prepared.observed.tables)
+    tables = prepared.observed.tables
+    if not any(isinstance(one, ForeignTable) for one in tables.values()) and not any_tables():
+        return ()
+    from bascule.observe.firewall import read_firewall
+
+    network = read_firewall(prepared.wanted, tables)
     if not network.rules.filters:
         return ()
     from bascule.verify.doctor.firewall.all_looks import firewall_findings
@@ -57,10 +64,17 @@ def reach_notes(prepared: PreparedPlan) -> tuple[Note, ...]:
     """Which guests, machines and hosts reach each other only after the change, and which do no more."""
     if not prepared.plan.changes:
         return ()
+    from bascule.observe.packet_path import network_here
     from bascule.plan.make import site_as_it_runs
-    from bascule.verify.reachability.changes import what_changes
-    from bascule.verify.reachability.gather import network_here
+    from bascule.topology.graph import Topology
+    from bascule.verify.reachability.host_model import model_host
 
     site = site_as_it_runs(prepared.site, prepared.host, prepared.observed)
-    found = what_changes(site, prepared.host, network_here(prepared.observed), prepared.wanted)
+    host, topology = prepared.host, Topology.of(site)
+    before = model_host(network_here(prepared.observed), host.name, "this host", site, host, topology=topology)
+    if not before.has_pairs:
+        return ()
+    from bascule.verify.reachability.all_pairs.changes import what_changes
+
+    found = what_changes(before, site, host, prepared.wanted, topology)
     return tuple(Note(kind="warning", subject=prepared.host.name, text=text) for text in found.sentences)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from bascule.rehearsal import Rehearsal
     from bascule.survey.capture import Progress as Heard
     from bascule.survey.run import SurveyRun
+    from bascule.system.net.netlink import NetlinkMonitor
     from bascule.twin.backend_choice import BackendKind
     from bascule.verify.doctor import Finding
     from bascule.verify.live import Verified
@@ -94,9 +95,9 @@ def plan(
     who runs the guests, whoever is there if it is not given; for a saved state nobody is asked, and no file is looked
     at.
     """
+    from bascule.apply.listed_files import with_listed_files
     from bascule.apply.options import ANY_DRIVER
     from bascule.apply.prepare import prepare, prepare_from, runnable
-    from bascule.apply.request import with_listed_files
     from bascule.providers.observe import begin
     from bascule.remarks import with_remarks
 
@@ -120,28 +121,13 @@ def rehearse(
 
     It starts as this machine was found where it is the host, which ``here`` insists on.
     """
-    from bascule.rehearsal import Rehearsal, changed_since, in_the_twin, known_here, with_files_here
-    from bascule.system.process.sandbox import sandboxed
-    from bascule.system.run import require_tools
-    from bascule.twin import BackendChoice
-    from bascule.twin import tools as tools_of_twin
+    from bascule.rehearsal import rehearsed
 
     clock = Clock(progress)
     clock.lap("reading the file")
     read = load(site)
     names = tuple(read.hosts) if host is None else (load_for(read, host)[1].name,)
-    require_tools(tools_of_twin(read))
-    found_here = known_here(read, names, here=here)
-    if guests != "namespace":
-        clock.lap("looking for KVM and a kernel")
-    backend = BackendChoice.of(guests)
-    clock.end()
-    found = sandboxed(in_the_twin, read, names, found_here, backend, progress)
-    found["plans"] = with_files_here(read, found_here, found["plans"], root)
-    times = {**clock.laps, **found.pop("timings"), "total": clock.total()}
-    return Rehearsal(
-        site=read, backend=backend, observed=tuple(found_here), changed=changed_since(read), timings=times, **found
-    )
+    return rehearsed(read, names, clock, here=here, root=root, guests=guests, progress=progress)
 
 
 # ---- the change
@@ -229,19 +215,31 @@ def confirm(tell: Callable[[str], None] = print, progress: Progress = unseen) ->
     return folder.number
 
 
-def undo(tell: Callable[[str], None] = print, *, leave: bool = False, progress: Progress = unseen) -> UndoResult:
-    """Take the last change back, confirmed or not; with ``leave`` it is closed even where something still differs."""
+def undo(
+    tell: Callable[[str], None] = print,
+    *,
+    leave: bool = False,
+    progress: Progress = unseen,
+    seen: UndoPreview | None = None,
+) -> UndoResult:
+    """Take the last change back, confirmed or not; with ``leave`` it is closed even where something still differs.
+
+    ``seen`` is what it would do: a host that has not changed since is not looked at once more.
+    """
     from bascule.apply import commit
 
-    return commit.undo(tell, leave=leave, progress=progress)
+    return commit.undo(tell, leave=leave, progress=progress, seen=seen)
 
 
-def undo_preview() -> UndoPreview | None:
-    """What `undo` would do now, and which guests lose what by it; None where there is nothing to take back."""
+def undo_preview(monitor: NetlinkMonitor | None = None) -> UndoPreview | None:
+    """What `undo` would do now, and which guests lose what by it; None where there is nothing to take back.
+
+    The ``monitor`` tells an undo after it whether the host has changed meanwhile.
+    """
     from bascule.apply.rollback.preview import preview
     from bascule.apply.state_directory import here
 
-    return preview(here())
+    return preview(here(), monitor)
 
 
 def status() -> HostStatus:
@@ -258,8 +256,8 @@ def verify(
     site: SiteLike, *, host: str | None = None, root: str | None = None, progress: Progress = unseen
 ) -> Verified:
     """The checks of this host, its files (those below ``root``) and the expectations that it can ask, live."""
+    from bascule.apply.listed_files import plan_to_look_at
     from bascule.apply.pending import waiting_words
-    from bascule.apply.request import plan_to_look_at
     from bascule.apply.state_directory import here
     from bascule.verify.live import verify_live
 

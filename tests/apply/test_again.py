@@ -1,4 +1,4 @@
-"""The second look before a change is spared where the kernel told of nothing: so it must tell of everything."""
+"""The second look before a change or an undo is spared where the kernel told of nothing: it must tell of everything."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from msgspec.structs import replace
 
 from bascule import workflow
 from bascule.apply.prepare import PreparedPlan, again, prepare
+from bascule.apply.rollback.parts import CheckpointObserver
+from bascule.apply.rollback.preview import preview
 from bascule.apply.state_directory import here
 from bascule.providers.observe import observe
 from bascule.system import run as programs
@@ -68,3 +70,50 @@ def _nothing_moved(prepared: PreparedPlan, monkeypatch: pytest.MonkeyPatch) -> N
     assert again(prepared, here()) is prepared
     with pytest.raises(pytest.fail.Exception):  # as it would without the monitor
         again(replace(prepared, monitor=None), here())
+
+
+def _changed(bed: Bed) -> Bed:
+    """With a change that can be taken back, on a host without leases, which age."""
+    bed.batch("addr flush dev eth0\naddr add 10.0.0.5/24 dev eth0\n")
+    bed.apply("--no-confirm")
+    return bed
+
+
+def _foreseen(monitor: NetlinkMonitor | None) -> CheckpointObserver:
+    seen = preview(here(), monitor)
+    assert seen is not None
+    assert seen.observer is not None
+    return seen.observer
+
+
+@pytest.mark.parametrize("move", MOVES)
+def test_what_moves_before_an_undo_is_seen(addition: Bed, move: str) -> None:
+    bed = _changed(addition)
+    with bed.host.entered(), environment(bed.env), NetlinkMonitor() as monitor:
+        look = _foreseen(monitor)
+        before = look()
+        programs.run(("sh", "-c", MOVES[move]))
+        assert look() != before
+
+
+def test_an_undo_looks_once_where_nothing_moved(addition: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    bed = _changed(addition)
+    with bed.host.entered(), environment(bed.env):
+        with NetlinkMonitor() as settling:
+            while settling.wait(1.5):
+                pass
+        with NetlinkMonitor() as monitor:
+            looks = [_foreseen(monitor), _foreseen(None)]
+            monkeypatch.setattr(programs, "find_tool", lambda name: pytest.fail(f"{name} was run"))
+            looks[0]()
+            with pytest.raises(pytest.fail.Exception):  # as it would without the monitor
+                looks[1]()
+
+
+def test_an_undo_looks_again_where_a_lease_ages(addition: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    addition.apply("--no-confirm")
+    with addition.host.entered(), environment(addition.env), NetlinkMonitor() as monitor:
+        look = _foreseen(monitor)
+        monkeypatch.setattr(programs, "find_tool", lambda name: pytest.fail(f"{name} was run"))
+        with pytest.raises(pytest.fail.Exception):
+            look()

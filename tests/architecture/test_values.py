@@ -26,6 +26,7 @@ from bascule.site import parse
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 LATER = {  # what a field is, is not imported with them
     "Report",  # shows what verify found, which is above it
+    "Checkpoint",  # no plan needs what keeps and puts back its files
     "Persister",  # where nothing is kept, no dialect is imported
     "BackendChoice",  # real guests bring much with them
     "Files",  # pure, and names paths

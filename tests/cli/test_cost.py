@@ -44,11 +44,12 @@ STORY = [  # a host is changed and put back; the programs that each verb may sta
     ("plan SITE", LOOK, SITE_FILE),
     ("verify SITE", plus(LOOK, ip=5, bridge=1), SITE_FILE),  # its neighbours, where its packets would go, and went
     ("status", LOOK, NOTHING),
-    ("undo", plus(TWICE, ip=9, nft=1, bridge=1), NOTHING),  # what it would do, now, two batches, a look that proves it
+    # what it would do, two batches, a look that proves it; once more where the kernel tells of something meanwhile
+    ("undo", plus(THRICE, ip=2, bridge=1), NOTHING),
     # and once more if the kernel still tells of the undo, whose links settle for a second
     ("apply SITE --yes --confirm-within 60s", plus(THRICE, ip=3, python=1, tc=2), SITE_FILE),
     ("confirm", {}, NOTHING),
-    ("undo", plus(TWICE, ip=9, nft=1, bridge=1), NOTHING),
+    ("undo", plus(THRICE, ip=2, bridge=1), NOTHING),
 ]
 SAME_FOR_ANY_SIZE = ["plan SITE", "import", "apply SITE --yes --no-confirm", "status", "undo"]
 
@@ -99,7 +100,13 @@ def test_a_larger_host_takes_no_more_programs(lab: Lab, tmp_path: Path) -> None:
     small, large = (told(lab, tmp_path / str(size), size, SAME_FOR_ANY_SIZE) for size in (2, 12))
     for line, few, many in zip(SAME_FOR_ANY_SIZE, small, large, strict=True):
         assert (few.status, many.status) == (0, 0), line
-        assert (many.programs, many.modules) == (few.programs, few.modules), line
+        assert many.modules == few.modules, line
+        looks = [few.programs, many.programs] if line == "undo" else []  # one may have looked once more, see above
+        assert many.programs == few.programs or plus(min(looks, key=_number), **LOOK) == max(looks, key=_number), line
+
+
+def _number(programs: dict[str, int]) -> int:
+    return sum(programs.values())
 
 
 def test_a_rehearsal_starts_few_programs(lab: Lab, tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from bascule.model.values import Service
 from bascule.observe.packet_path import read_network
 from bascule.site import parse
 from bascule.topology.sweep.sweep import exchange_of
-from bascule.verify.reachability.live import model_host, why
+from bascule.verify.reachability.host_model import model_host
+from bascule.verify.reachability.live import why
 from bascule.verify.reachability.matrix import matrix
 from tests.cli.test_why import DOCKER, SITE, Stage
 from tests.lab import Lab

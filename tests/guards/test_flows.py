@@ -15,14 +15,15 @@ from bascule.frames.guarding.attacks import ATTACKS
 from bascule.frames.guarding.legitimate import LEGITIMATE
 from bascule.model.guarding import GuardLevel
 from bascule.policy.guards.flows import guard_flows, levels_of, port_number
-from bascule.policy.guards.openflow_gaps import UNSEEN, UNSEEN_BY_MAC, UNSEEN_OF_ROUTERS
 from bascule.policy.guards.ports import guarded_ports
 from bascule.policy.guards.reasons import GuardReason
-from bascule.providers.ovs.boot_flows.state import BootFlows, rules_text, script_text
-from bascule.providers.ovs.effects import bind_ports
+from bascule.providers.ovs.boot_flows.state import BootFlows
+from bascule.providers.ovs.boot_flows.texts import rules_text, script_text
+from bascule.providers.ovs.execute import bind_ports
 from bascule.providers.ovs.flows import by_name, concrete, read_flows
 from bascule.providers.ovs.observe import observe, stopped_by_flows
 from bascule.providers.ovs.state import BridgeRow, FlowTable, SwitchState
+from bascule.policy.guards.openflow_gaps import UNSEEN, UNSEEN_BY_MAC, UNSEEN_OF_ROUTERS
 from tests.guards.segment import PARTIES, ROUTER, site
 from tests.guards.single_attacks import SINGLE_ATTACKS
 from tests.guards.switch import OPEN, Switch, switch

@@ -132,9 +132,8 @@ guests: {web: {host: h, nics: [{network: lab, address: [192.168.122.9/24, "fd00:
 
 def test_what_a_site_wants_is_walked_as_what_is_loaded(host: Namespace) -> None:
     site, other = parse(GUARDED, "site.yaml"), parse(NETWORKS, "site.yaml")
-    made = [guard_table(guarded_ports(site, site.hosts["h"]), "bascule:t")]
-    made += [network_table(one, "bascule:t") for one in resolved_networks(other, other.hosts["h"])]
-    tables = [table for table in made if table is not None]
+    networks = (network_table(one, "bascule:t") for one in resolved_networks(other, other.hosts["h"]))
+    tables = [guard_table(guarded_ports(site, site.hosts["h"]), "bascule:t"), *(one for one in networks if one)]
     assert len(tables) == 4
     for table in tables:
         assert_alike(host, table)

@@ -24,7 +24,8 @@ from bascule.topology.declared import declared_links
 from bascule.topology.trace.answer import Certainty
 from bascule.topology.trace.rules.lines import CHANGING
 from bascule.topology.trace.rules.reading import Listings, read_rules
-from bascule.verify.reachability.live import model_host, of_state, why
+from bascule.verify.reachability.host_model import model_host, of_state
+from bascule.verify.reachability.live import why
 from bascule.verify.reachability.question import as_read
 from tests.lab import Lab
 

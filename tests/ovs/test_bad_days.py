@@ -17,9 +17,9 @@ from msgspec.structs import replace
 
 from bascule.errors import CommandFailed
 from bascule.plan.change import Change
-from bascule.providers.ovs import effects
+from bascule.providers.ovs import execute
 from bascule.providers.ovs import observe as ovs_observe
-from bascule.providers.ovs.effects import IDLE_S
+from bascule.providers.ovs.execute import IDLE_S
 from bascule.providers.ovs.observe import observe
 from bascule.providers.ovs.state import BridgeRow, InterfaceRow, PortRow, SwitchState
 from bascule.providers.ovs.transaction import transaction
@@ -87,7 +87,7 @@ def test_an_older_version_is_read_without_what_it_lacks(base: tuple[str, int]) -
     protected = replace(seen, ports={**seen.ports, "p1": replace(seen.ports["p1"], protected=True)})
     change = Change(subject="p1", action="set protected to true", reason="")
     with pytest.raises(CommandFailed) as refused:
-        effects._transact(path, transaction(seen, protected), change)
+        execute._transact(path, transaction(seen, protected), change)
     (problem,) = refused.value.problems
     assert (problem.code, "No column protected" in problem.message) == ("OPENVSWITCH-REFUSED", True)
     assert observe(path).ports == seen.ports
@@ -186,12 +186,12 @@ def test_what_came_or_went_since_it_was_read_is_named(base: tuple[str, int]) -> 
     ask(path, transaction(old, new))
     change = Change(subject="big", action="create a bridge of Open vSwitch", reason="")
     with pytest.raises(CommandFailed, match="'[bp].*' of Open vSwitch has come since it was read; nothing was done"):
-        effects._transact(path, transaction(old, new), change)
+        execute._transact(path, transaction(old, new), change)
     seen = observe(path)
     subprocess.run(("ovs-vsctl", f"--db=unix:{path}", "--no-wait", "del-br", "big"), check=True)
     more = replace(seen, ports=with_ports(seen, 4).ports)
     with pytest.raises(CommandFailed, match="has been changed since it was read; nothing was done"):
-        effects._transact(path, transaction(seen, more), change)
+        execute._transact(path, transaction(seen, more), change)
     assert not observe(path).ports
 
 

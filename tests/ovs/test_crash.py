@@ -13,7 +13,7 @@ from bascule.apply import commit, deadman, probes, transaction
 from bascule.apply.rollback.checkpoint import newest
 from bascule.apply.state_directory import here
 from bascule.providers.kernel import effects as kernel
-from bascule.providers.ovs import effects as ovs
+from bascule.providers.ovs import execute as ovs
 from bascule.system import openvswitch
 from bascule.system.net import iproute
 from tests.apply import test_crash as kills

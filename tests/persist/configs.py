@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from bascule.model.dhcp import ClientId
+from bascule.model.dhcp.identity import ClientId
 from bascule.model.dhcp.offers import Offer
 from bascule.model.host_links import NOWHERE_TO, HostRoute, Ipv6, Ipv6Privacy, PolicyRule
 from bascule.model.links import Bond, Bridge, BridgePort, LinkOptions, Physical, Vlan

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bascule.importer.importing import Sources, import_sources
-from bascule.model.dhcp import ClientId
+from bascule.model.dhcp.identity import ClientId
 from bascule.model.links import Bond, Vlan
 from bascule.model.values import IfName, Vid
 from bascule.persist.client_ids import client_ids, with_client_ids

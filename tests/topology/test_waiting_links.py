@@ -21,7 +21,7 @@ from bascule.system.process.sandbox import sandboxed
 from bascule.topology.sweep.equivalence import EquivalenceClasses
 from bascule.topology.trace.network import HostNetwork, KnownNeighbour
 from bascule.topology.trace.rules.reading import Listings, read_rules
-from bascule.verify.reachability.live import model_host
+from bascule.verify.reachability.host_model import model_host
 from bascule.verify.reachability.participant import HostModel
 from bascule.verify.reachability.question import all_ends
 from tests.topology.test_sweep_of_sites import unequal

@@ -10,8 +10,9 @@ from msgspec.structs import replace
 
 from bascule.dhcp.clients import dhcp_clients
 from bascule.dhcp.lease import give_names
-from bascule.model.dhcp import KINDS, DhcpClient, Handover
+from bascule.model.dhcp.client import DhcpClient, Handover
 from bascule.model.dhcp.dhclient import WITHOUT_DEFAULT
+from bascule.model.dhcp.kinds import KINDS
 from bascule.model.dhcp.offers import Offer
 from bascule.model.host_links import Bridge, Nic
 from bascule.model.links import Bridge as BridgeOptions

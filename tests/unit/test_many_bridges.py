@@ -22,11 +22,12 @@ from bascule.plan.guest_ports import losses
 from bascule.providers.ovs import OVS
 from bascule.providers.ovs.state import SwitchState
 from bascule.site import parse
+from bascule.topology.graph import Topology
 from bascule.topology.sweep.equivalence import EquivalenceClasses
 from bascule.topology.trace.network import HostNetwork
+from bascule.verify.reachability.all_pairs.changes import ReachChange, what_changes
 from bascule.verify.reachability.all_pairs.separate_segments import SeparateSegments
-from bascule.verify.reachability.changes import ReachChange, what_changes
-from bascule.verify.reachability.live import model_host
+from bascule.verify.reachability.host_model import model_host
 from bascule.verify.wire.foreign_macs import uplinks_of
 from bascule.verify.wire.macs_inside import MacsInside
 from tests.work import assert_linear
@@ -126,10 +127,16 @@ def test_four_times_the_bridges_are_four_times_the_work_of_verify() -> None:
     assert_linear(heard, BRIDGES)
 
 
+def difference(site: Site, network: HostNetwork, wanted: HostState) -> ReachChange:
+    host, topology = site.hosts["h"], Topology.of(site)
+    before = model_host(network, "h", "this host", site, host, topology=topology)
+    return what_changes(before, site, host, wanted, topology)
+
+
 def compared(number: int) -> Callable[[], object]:
     site, before = parse(text(number).encode(), "site.yaml"), found(number)
     after = prepare_from(site, site.hosts["h"], before).wanted
-    return lambda: what_changes(site, site.hosts["h"], HostNetwork(state=before), after)
+    return lambda: difference(site, HostNetwork(state=before), after)
 
 
 def compared_on_waiting_taps(number: int, *, up: bool = False, kind: str = "", **sysctls: str) -> Callable[[], object]:
@@ -142,7 +149,7 @@ def compared_on_waiting_taps(number: int, *, up: bool = False, kind: str = "", *
         for place, link in enumerate(after.links.values())
     )
     before = HostNetwork(state=HostState.of(links), sysctls=sysctls)
-    return lambda: what_changes(site, site.hosts["h"], before, after)
+    return lambda: difference(site, before, after)
 
 
 def compared_on_taps_that_are_up(number: int) -> Callable[[], object]:
@@ -165,7 +172,7 @@ def compared_on_many_bridges(number: int) -> Callable[[], object]:
     before = HostState.of(
         replace(link, master=None) if link.name == taps[0].name else link for link in after.links.values()
     )
-    return lambda: what_changes(site, site.hosts["h"], HostNetwork(state=before), after)
+    return lambda: difference(site, HostNetwork(state=before), after)
 
 
 def test_only_those_are_compared_that_can_meet() -> None:

@@ -7,13 +7,14 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from bascule.apply.lock import lock
-from bascule.apply.pending import LOST, open_elsewhere
+from bascule.apply.lock import LOST, lock, open_elsewhere
 from bascule.apply.rollback import boot_unit
 from bascule.apply.rollback import checkpoint as checkpoints
 from bascule.apply.rollback.checkpoint import Folder, Status
 from bascule.apply.rollback.go_back import go_back
+from bascule.apply.rollback.parts import CheckpointObserver
 from bascule.apply.rollback.passes import RollbackResult
+from bascule.apply.rollback.preview import UndoPreview
 from bascule.apply.rollback.watchdog import disarm
 from bascule.apply.state_directory import StateDirectory, here, refused, relative_words
 from bascule.errors import BasculeError, Problem
@@ -96,10 +97,12 @@ def _not_confirmed(folder: Folder, status: Status | None) -> Problem:
     )
 
 
-def take_back(*, leave: bool = False, progress: Progress = unseen) -> UndoResult:
+def take_back(
+    *, leave: bool = False, progress: Progress = unseen, observer: CheckpointObserver | None = None
+) -> UndoResult:
     """Take the last change back, confirmed or not; with ``leave`` it is closed even where something still differs.
 
-    Raises BasculeError when there is none.
+    ``observer`` has looked at the host already. Raises BasculeError when there is none.
     """
     place = here()
     with signals.hangup_ignored():
@@ -116,7 +119,7 @@ def take_back(*, leave: bool = False, progress: Progress = unseen) -> UndoResult
             folder, entry = found
             with signals.ignoring_signals():
                 _arm_boot_rollback(place, folder)
-                back = go_back(folder, by="undo", keep=(held.fd,), progress=progress, anyway=leave)
+                back = go_back(folder, by="undo", keep=(held.fd,), progress=progress, anyway=leave, observer=observer)
                 if leave and not back.ok:
                     folder.note(Status.TAKEN_BACK, by="undo --leave", left=list(back.left))
                     boot_unit.remove(folder)
@@ -145,10 +148,17 @@ def _touched(place: StateDirectory) -> set[str] | None:
     return None
 
 
-def undo(tell: Callable[[str], None], *, leave: bool = False, progress: Progress = unseen) -> UndoResult:
+def undo(
+    tell: Callable[[str], None],
+    *,
+    leave: bool = False,
+    progress: Progress = unseen,
+    seen: UndoPreview | None = None,
+) -> UndoResult:
     """Take the last change back, confirmed or not, and let the configuration system follow."""
+    observer = seen.observer if seen is not None else None
     with at_rest(_touched(here()), back=True):
-        undone = take_back(leave=leave, progress=progress)
+        undone = take_back(leave=leave, progress=progress, observer=observer)
     faults = take_over(undone.back.files, progress)
     progress("")
     for fault in faults:

@@ -8,7 +8,7 @@ import time
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bascule.apply.pending import open_elsewhere
+from bascule.apply.lock import open_elsewhere
 from bascule.apply.rollback import boot_unit, files, parts
 from bascule.apply.rollback import checkpoint as checkpoints
 from bascule.apply.rollback.checkpoint import Checkpoint, Folder, LogEntry, Status

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -13,17 +14,14 @@ from bascule.apply.options import NO_DRIVER, DriverChoice, Writer
 from bascule.apply.pending import pending
 from bascule.apply.rollback.checkpoint import Status, newest
 from bascule.apply.state_directory import StateDirectory, here
-from bascule.dhcp.leases import leases_here
 from bascule.errors import BasculeError, MissingTool
 from bascule.host.identity import require_here
 from bascule.host.live import LiveHost
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.model.values import IfName, Mac
-from bascule.observe.bridge_tables import forgotten_entries, read_fdb
 from bascule.observe.connections import incoming, served
 from bascule.observe.held import holders, on_bridges_that_go
-from bascule.observe.kernel_support import not_made_here
 from bascule.observe.management import Management, management
 from bascule.plan.address_migration import neighbour_keys, slaac_keys, speaker_keys
 from bascule.plan.batch import tools
@@ -44,6 +42,9 @@ from bascule.system.boot import has_systemd
 from bascule.system.net.netlink import NetlinkMonitor
 from bascule.system.net.netns import Namespace, is_machines_own
 from bascule.system.run import Running, require_tools
+
+if TYPE_CHECKING:
+    from bascule.model.sightings import FdbEntry
 
 
 class PreparedPlan(Struct, frozen=True, kw_only=True):
@@ -190,7 +191,7 @@ def _planned(
     surroundings = PlanInputs(
         earlier=earlier,
         management=line.links if line else frozenset(),
-        learned={entry.mac: entry for entry in read_fdb()} if is_here and _guests_run(observed) else {},
+        learned=_learned() if is_here and _guests_run(observed) else {},
         lasting=_lasts(host, choice),
         networks_are_made=networks_are_made,
         held=holders(_to_be_ports(host, observed)) if is_here else {},
@@ -200,23 +201,36 @@ def _planned(
     plan, wanted = make_plan(site, host, observed, surroundings)
     if is_here and (stranded := on_bridges_that_go(observed, wanted)):
         raise BasculeError(*(one.problem(host.place) for one in stranded))
-    found = leases_here(host, observed, wanted) if plan and is_here else Leases()
-    named = _named_links(host, observed, wanted) if plan and is_here else ()
-    entries = forgotten_entries(observed, wanted) if plan and is_here else ()
-    named += tuple(Note(kind="warning", subject=port, text=text) for port, text in entries)
-    told = _with_own_line(replace(plan, notes=(*plan.notes, *notes, *found.notes, *named)), line, wanted)
+    found, told = _of_a_change(host, observed, wanted) if plan and is_here else (Leases(), ())
+    planned = _with_own_line(replace(plan, notes=(*plan.notes, *notes, *found.notes, *told)), line, wanted)
     return PreparedPlan(
         site=site,
         host=host,
         observed=observed,
         wanted=wanted,
-        plan=told,
+        plan=planned,
         line=line,
         choice=choice,
         earlier=earlier,
         leases=found,
         monitor=monitor,
     )
+
+
+def _learned() -> Mapping[str, FdbEntry]:
+    """Where the bridges of this host have heard each MAC."""
+    from bascule.observe.bridge_tables import read_fdb
+
+    return {entry.mac: entry for entry in read_fdb()}
+
+
+def _of_a_change(host: Host, observed: HostState, wanted: HostState) -> tuple[Leases, tuple[Note, ...]]:
+    """What a change hands over of DHCP's leases, who else names its links, and which FDB entries it forgets."""
+    from bascule.dhcp.leases import leases_here
+    from bascule.observe.bridge_tables import forgotten_entries
+
+    entries = (Note(kind="warning", subject=port, text=text) for port, text in forgotten_entries(observed, wanted))
+    return leases_here(host, observed, wanted), (*_named_links(host, observed, wanted), *entries)
 
 
 def _named_links(host: Host, observed: HostState, wanted: HostState) -> tuple[Note, ...]:
@@ -351,6 +365,8 @@ def address_place(state: HostState, address: str) -> str:
 
 def refuse_unmakable(prepared: PreparedPlan) -> None:
     """Raise MissingTool for a program of the plan that is not here, or a kind of link that this kernel cannot make."""
+    from bascule.observe.kernel_support import not_made_here
+
     require_tools(tools(prepared.plan))
     if refused := tuple(not_made_here(prepared.observed, prepared.wanted)):
         raise MissingTool(*refused)
@@ -361,6 +377,10 @@ def runnable(prepared: PreparedPlan) -> PreparedPlan:
 
     What this kernel cannot make, and what an ordinary user could not see, is a note.
     """
+    if not prepared.plan:
+        return prepared
+    from bascule.observe.kernel_support import not_made_here
+
     needed = tools(prepared.plan)
     require_tools(needed)
     problems = not_made_here(prepared.observed, prepared.wanted)

@@ -22,7 +22,6 @@ from bascule.model.site import GuestNic
 from bascule.model.state import HostState
 from bascule.model.values import IfName, IpAddress, Mac
 from bascule.observe.neighbours import sightings
-from bascule.probe.dhcp_client import DhcpNic, discover
 from bascule.probe.domain import ProbeAttachment
 from bascule.probe.question import Answer, Protocol, Question
 from bascule.system.net.iproute import route_to
@@ -100,6 +99,8 @@ def dhcp_answers(prepared: PreparedPlan) -> bool:
     links = dict.fromkeys(handover.link for handover in prepared.leases.handovers)
     if not links:
         return False
+    from bascule.probe.dhcp_client import DhcpNic, discover
+
     with Namespace.current() as here:
         clients = [DhcpNic(namespace=here, link=n, mac=prepared.observed.links[n].mac or Mac("")) for n in links]
         return all(discover(clients, wait_s=BEFORE_S).values())

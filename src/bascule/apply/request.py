@@ -6,69 +6,20 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from bascule.apply.address_conflicts import refuse_taken
-from bascule.apply.options import ANY_DRIVER, DriverChoice
-from bascule.apply.pending import refuse_if_waiting
+from bascule.apply.listed_files import unkept, unread
+from bascule.apply.lock import refuse_if_waiting
+from bascule.apply.options import DriverChoice
 from bascule.apply.prepare import PreparedPlan, prepare, refuse_unmakable, with_files
 from bascule.apply.rollback import boot_unit
 from bascule.apply.rollback.watchdog import StandbyWatchdog, standby
 from bascule.apply.state_directory import here, relative_words
-from bascule.errors import BasculeError, Problem
 from bascule.model.site import Host, Site
-from bascule.persist.persister import ON_PURPOSE, OWN_NAMESPACE, Persister, find_persister
-from bascule.plan.change import Note
-from bascule.plan.file_change import FILES
+from bascule.persist.persister import Persister
 from bascule.providers.observe import begin
 from bascule.system.net.netlink import NetlinkMonitor
 from bascule.system.process.rights import require_rights
-
-
-def plan_to_look_at(site: Site, host: Host, root: str | None) -> PreparedPlan:
-    """What would change on this host and in its files, those below ``root``, to hold what is there against it.
-
-    Raises BasculeError.
-    """
-    return with_listed_files(prepare(site, host, choice=ANY_DRIVER), root)
-
-
-def with_listed_files(prepared: PreparedPlan, root: str | None) -> PreparedPlan:
-    """A plan that is only looked at, with the files that an apply would write and move; what stops one is a note."""
-    try:
-        persister, not_kept = find_persister(prepared.site, prepared.host, root=root)
-        found = with_files(prepared, persister)
-        texts = (*unread(persister), *_unkept(found, not_kept))
-    except BasculeError as error:
-        texts = tuple(f"apply will refuse this: {_words(each)}" for each in error.problems)
-        found = replace(prepared, plan=replace(prepared.plan, refused=texts))
-    notes = (Note(kind="warning", subject=FILES, text=text) for text in texts)
-    return replace(found, plan=replace(found.plan, notes=(*found.plan.notes, *notes)))
-
-
-def unread(persister: Persister | None) -> tuple[str, ...]:
-    """The files of which nobody knows whether they are in the way."""
-    skipped = persister.unread if persister else ()
-    return tuple(
-        f"/{path} could not be read ({why}), so nobody knows whether it is in the way" for path, why in skipped
-    )
-
-
-def _unkept(prepared: PreparedPlan, why: str) -> tuple[str, ...]:
-    """That nobody keeps the change over a restart, where that is not what somebody wanted."""
-    if not prepared.plan.changes or why in {"", ON_PURPOSE, OWN_NAMESPACE}:
-        return ()
-    return (f"nothing would keep this change after a restart: {why}",)
-
-
-def no_files(prepared: PreparedPlan, root: str | None) -> str:
-    """Why a plan lists no file: what stops an apply, or nobody who keeps it; empty where the files say it already."""
-    told = "; ".join(note.text for note in prepared.plan.notes if note.subject == FILES)
-    return told or find_persister(prepared.site, prepared.host, root=root)[1]
-
-
-def _words(problem: Problem) -> str:
-    return f"{problem.code}: {problem.message}" + (f"; {problem.hint}" if problem.hint else "")
 
 
 @contextmanager
@@ -128,6 +79,6 @@ class ApplyRequest(Struct, frozen=True, kw_only=True):
             persister=persister,
             not_kept=not_kept,
             no_boot_rollback=boot_unit.gap(here()) if own else "",
-            remarks=tuple(dict.fromkeys((*remarks, *where, *unread(persister), *_unkept(listed, not_kept), *unasked))),
+            remarks=tuple(dict.fromkeys((*remarks, *where, *unread(persister), *unkept(listed, not_kept), *unasked))),
             waiting=waiting,
         )

@@ -6,7 +6,8 @@ import socket
 from collections.abc import Iterable
 from pathlib import Path
 
-from bascule.model.dhcp import KINDS, DhcpClient
+from bascule.model.dhcp.client import DhcpClient
+from bascule.model.dhcp.kinds import KINDS
 from bascule.model.values import IfName
 from bascule.system.net.managers import NETWORKD_LEASES, networkd_has, networkmanager_links
 from bascule.system.net.netns import is_machines_own

@@ -15,7 +15,8 @@ from msgspec import Struct
 
 from bascule.dhcp.clients import dhcp_clients
 from bascule.errors import BasculeError, MissingTool
-from bascule.model.dhcp import KINDS, ClientStart, DhcpClient, Handover
+from bascule.model.dhcp.client import ClientStart, DhcpClient, Handover
+from bascule.model.dhcp.kinds import KINDS
 from bascule.system.boot import has_systemd
 from bascule.system.disk import durable
 from bascule.system.net.netns import is_machines_own

@@ -118,7 +118,7 @@ def derive_guest_mac(site: str, host: str, guest: str, index: int) -> Mac:
 def derive_mac(site: str, owner: str, index: int) -> Mac:
     """A stable MAC in QEMU's 52:54:00 range. Up to version 0.1.0 a guest NIC's owner was the guest alone."""
     digest = hashlib.sha256(f"{site}\0{owner}\0{index}".encode()).digest()
-    return Mac("52:54:00:" + ":".join(f"{byte:02x}" for byte in digest[:3]))
+    return Mac("52:54:00:" + digest[:3].hex(":"))
 
 
 def derive_tap(guest: str, index: int) -> IfName:

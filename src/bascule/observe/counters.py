@@ -11,9 +11,9 @@ from bascule.errors import BasculeError
 from bascule.model.ruleset.nft_json import objects_of
 from bascule.model.ruleset.rules import ForeignTable
 from bascule.model.state import HostState
-from bascule.observe.firewall import LEGACY, legacy_tables
 from bascule.system.net.netns import Namespace
 from bascule.system.run import rows, run
+from bascule.system.xtables import LEGACY, legacy_tables
 from bascule.topology.trace.rules.words import rule_words
 
 DROPS = {"drop", "reject"}

@@ -15,6 +15,7 @@ from bascule.model.ruleset.rules import AnyTable, ForeignTable
 from bascule.model.state import HostState
 from bascule.system.net.sysctl import read_sysctls
 from bascule.system.run import rows, run
+from bascule.system.xtables import LEGACY, legacy_tables, tables_of_ebtables
 from bascule.topology.trace.network import BalancedService, HostNetwork
 from bascule.topology.trace.rules.hooks import read_hooks
 from bascule.topology.trace.rules.iptables.frame_words import saved_of_ebtables
@@ -31,9 +32,6 @@ SWITCHES = {  # the family whose chains bridged frames have to pass, and the par
 }
 OF_A_BRIDGE = {"ip": "nf_call_iptables", "ip6": "nf_call_ip6tables", "arp": "nf_call_arptables"}
 SAVERS = {"ip": "iptables-nft-save", "ip6": "ip6tables-nft-save", "bridge": "ebtables-nft-save"}
-LEGACY = {"ip_tables_names": "iptables-legacy-save", "ip6_tables_names": "ip6tables-legacy-save"}
-EBTABLES = "ebtable_"  # modules of the tables of ebtables' old kernel side; the program itself would load them
-MODULES = Path("/sys/module")
 TABLES = Path("/proc/thread-self/net")  # of the namespace that this thread is in
 HOOKS = ("nft", "list", "hooks")
 PROTOCOLS = {"TCP": 6, "UDP": 17, "SCTP": 132}
@@ -100,7 +98,7 @@ def read_saves(programs: tuple[str, ...], nft: str = "", nft_text: str = "") -> 
         except BasculeError as error:
             unread.append(f"rules of {tool.removesuffix('-save')} stand here: {error.problems[0].message}")
     bridged = []
-    for table in _tables_of_ebtables():
+    for table in tables_of_ebtables():
         try:
             bridged.append(saved_of_ebtables(run(("ebtables-legacy", "-t", table, "-L")).stdout))
         except BasculeError as error:
@@ -121,23 +119,6 @@ def read_saves(programs: tuple[str, ...], nft: str = "", nft_text: str = "") -> 
         ipset=sets,
         unread=tuple(unread),
     )
-
-
-def legacy_tables(names: str) -> tuple[str, ...]:
-    """The tables of iptables' old kernel side, which nft does not show; ordinary users are not told."""
-    with contextlib.suppress(OSError):
-        return tuple((TABLES / names).read_text().split())
-    return ()
-
-
-def legacy_of_frames() -> tuple[str, ...]:
-    """The old programs of frames whose tables stand here, which nothing saves whole (measured, arptables 0.0.5)."""
-    found = {"arptables-legacy": legacy_tables("arp_tables_names"), "ebtables-legacy": _tables_of_ebtables()}
-    return tuple(tool for tool, tables in found.items() if tables)
-
-
-def _tables_of_ebtables() -> tuple[str, ...]:
-    return tuple(path.name.removeprefix(EBTABLES) for path in sorted(MODULES.glob(f"{EBTABLES}*")))
 
 
 def balanced_services() -> tuple[BalancedService, ...]:

@@ -13,9 +13,10 @@ from bascule.model.kernel_parameters import AS_VLAN, VLAN_TAGGED, bridge_nf
 from bascule.model.ruleset.owners import owner
 from bascule.model.ruleset.rules import ForeignTable
 from bascule.model.state import HostState
-from bascule.observe.firewall import LEGACY, OF_A_BRIDGE, SWITCHES, legacy_of_frames, legacy_tables, read_firewall
+from bascule.observe.firewall import OF_A_BRIDGE, SWITCHES, read_firewall
 from bascule.system.net.sysctl import read_sysctls
 from bascule.system.run import run
+from bascule.system.xtables import LEGACY, legacy_of_frames, legacy_tables
 from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.rules.iptables.ip_sets import ASKS, CHANGES
 

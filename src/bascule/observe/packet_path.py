@@ -113,12 +113,14 @@ def rules_of_switches(state: HostState, namespace: Namespace | None = None) -> d
     return {bridge: rules for effects, part in asked for bridge, rules in effects.rules(namespace, part).items()}
 
 
-def network_of(state: HostState) -> HostNetwork:
-    """A host of a ``state`` in the namespace that we are in, without what it has learned of MACs and neighbours.
+def network_here(state: HostState) -> HostNetwork:
+    """The host of the namespace that we are in, in an observed ``state``, with what stands on its switches.
 
-    Of a state that was observed already this starts no program but those that tell of rules of iptables.
+    What its bridges and neighbours have told of themselves is left out. This starts no program but those that tell of
+    rules of iptables and of switches.
     """
-    return replace(read_firewall(state, own=True), sysctls=read_sysctls(_parameters(state)))
+    sysctls = read_sysctls(_parameters(state))
+    return replace(read_firewall(state, own=True), sysctls=sysctls, flows=rules_of_switches(state))
 
 
 def _listings(nft: str, words: str) -> Listings:

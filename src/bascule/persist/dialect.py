@@ -30,7 +30,6 @@ from bascule.model import dialects as registry
 from bascule.model.site import Host
 from bascule.model.values import IfName
 from bascule.persist.config import NetworkConfig
-from bascule.persist.formats.openvswitch import refuse, refuse_missing
 from bascule.persist.manager import Manager, Root, Takeover
 from bascule.persist.parsed import Below, Files, Hardware, Parsed
 
@@ -71,6 +70,8 @@ class Dialect(Struct, frozen=True, kw_only=True):
     def render(self, config: NetworkConfig) -> dict[str, str]:
         """The files. Raises Inexpressible with everything that the dialect has no word for."""
         if self.openvswitch is None:
+            from bascule.persist.formats.openvswitch import refuse
+
             refuse(config, self.name)
         return cast("dict[str, str]", self._part("render").render(config))
 
@@ -112,6 +113,8 @@ class Dialect(Struct, frozen=True, kw_only=True):
         """
         found = self._function("plugin", "why_no_switch")
         if found:
+            from bascule.persist.formats.openvswitch import refuse_missing
+
             refuse_missing(host, config, self.name, lambda beside: found(root, beside=beside))
 
     @property

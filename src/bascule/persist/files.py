@@ -13,6 +13,8 @@ from bascule.persist.parsed import MASKED
 from bascule.system.disk.aside import ASIDE
 from bascule.system.disk.files import find_below, is_closed, read_below
 
+MARK = "# Written by bascule "  # in the first line of each file of ours
+SHEBANG = "#!/bin/sh\n"
 FILES_MAX = 50_000  # one host with 10,000 bridges has 30,000
 
 
@@ -21,6 +23,11 @@ class FileTree(Struct, frozen=True):
 
     files: dict[str, str]
     skipped: tuple[tuple[str, str], ...]
+
+
+def is_ours(text: str) -> bool:
+    """Whether a file carries the mark."""
+    return text.removeprefix(SHEBANG).startswith(MARK)
 
 
 def read_moved(root: str, patterns: Iterable[str], includes: Callable[[str, str], list[str]] | None) -> dict[str, str]:

@@ -62,13 +62,13 @@ class Persister(Struct):
         from bascule.persist import sysctls
         from bascule.persist.detect import dhcpcd_at_boot
         from bascule.persist.dialect import dialect
-        from bascule.persist.files import read_from_below, read_tree
+        from bascule.persist.files import is_ours, read_from_below, read_tree
         from bascule.persist.foreign import cloud_init, dhcpcd
         from bascule.persist.foreign.carried import as_said_by, hook_notes, with_carried
         from bascule.persist.formats.openvswitch import unsaid
         from bascule.persist.formats.reader_notes import reader_notes
         from bascule.persist.wanted import wanted_config
-        from bascule.persist.writer import FileHeader, is_ours, prepare
+        from bascule.persist.writer import FileHeader, prepare
 
         chosen = dialect(self.dialect, persistent)
         starts = dhcpcd_at_boot(self.root)
@@ -171,9 +171,8 @@ class Persister(Struct):
 
     def _own_files(self, chosen: Dialect, existing: Files) -> tuple[Files, Files]:
         """The host's own files: those that stand there, and as they were those that earlier changes moved aside."""
-        from bascule.persist.files import read_moved
+        from bascule.persist.files import is_ours, read_moved
         from bascule.persist.foreign.dhcpcd import FILE as DHCPCD
-        from bascule.persist.writer import is_ours
 
         moved = read_moved(self.root, (*chosen.reads, *((DHCPCD,) if DHCPCD in existing else ())), chosen.includes)
         there = {path: text for path, text in existing.items() if not is_ours(text)}

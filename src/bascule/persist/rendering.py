@@ -13,10 +13,11 @@ from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.persist import sysctls
 from bascule.persist.dialect import dialect
+from bascule.persist.files import is_ours
 from bascule.persist.formats.openvswitch import unsaid as switch_notes
 from bascule.persist.formats.reader_notes import reader_notes
 from bascule.persist.wanted import unpinned, unsaid, wanted_config
-from bascule.persist.writer import FileHeader, is_edited, is_ours, mode_of
+from bascule.persist.writer import FileHeader, is_edited, mode_of
 from bascule.system.disk.durable import make_folder, write_whole
 
 WRITTEN_AT_ONCE = 16  # files

@@ -13,8 +13,7 @@ from bascule.errors import BasculeError
 from bascule.model.values import IfName
 from bascule.persist.config import LinkConfig
 from bascule.persist.dialect import Dialect, dialects
-from bascule.persist.files import read_tree
-from bascule.persist.writer import is_ours
+from bascule.persist.files import is_ours, read_tree
 from bascule.system.clock import Progress, unseen
 from bascule.system.run import run
 

@@ -16,6 +16,7 @@ from bascule.errors import BasculeError, Problem
 from bascule.model.values import IfName
 from bascule.persist.config import NetworkConfig
 from bascule.persist.dialect import Dialect
+from bascule.persist.files import MARK, SHEBANG, is_ours
 from bascule.persist.foreign import cloud_init, dhcpcd
 from bascule.persist.foreign.in_the_way import left_alone, lost_lines, lost_words, not_as_wanted, of_others
 from bascule.persist.foreign.own_words import with_words_of_udev
@@ -28,8 +29,6 @@ from bascule.system.disk.durable import make_folder, remove_file, write_whole
 from bascule.system.disk.files import text_of
 from bascule.system.run import run
 
-MARK = "# Written by bascule "
-SHEBANG = "#!/bin/sh\n"
 ONE_BY_ONE_MAX = 100  # links that are looked at one by one for the sentence why a file is moved
 
 SECRET = ("etc/NetworkManager/system-connections/", "etc/netplan/")  # NetworkManager and netplan want them closed
@@ -71,11 +70,6 @@ class FileHeader(Struct, frozen=True):
 
 def _digest(text: str) -> str:
     return sha256(text.encode(errors="replace")).hexdigest()[:16]
-
-
-def is_ours(text: str) -> bool:
-    """Whether a file carries the mark."""
-    return text.removeprefix(SHEBANG).startswith(MARK)
 
 
 def below_header(text: str) -> str:

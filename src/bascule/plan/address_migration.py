@@ -264,7 +264,7 @@ def set_anew(old: Link, new: Link) -> frozenset[str]:
 
 def new_leaders(old: Link, new: Link) -> Iterator[tuple[str, str]]:
     """Each address that leads from now on, with the one that led and stays."""
-    for kind in (True, False):
+    for kind in (True, False) if len(new.addresses) > 1 else ():
         before, after = _ips(old, local=kind, preferred=True), _ips(new, local=kind, preferred=True)
         if before and after[:1] != before[:1] and before[0] in after:
             yield after[0], before[0]

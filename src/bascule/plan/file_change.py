@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
 from typing import Literal
@@ -57,6 +56,8 @@ class FileChange(Struct, frozen=True, kw_only=True):
         tail = _alike(before[head:][::-1], after[head:][::-1])
         old, new = before[head : len(before) - tail], after[head : len(after) - tail]
         found = bytes_of[:head]
+        import difflib  # what has no such file needs none of it
+
         for what, first, last, start, end in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
             found += bytes_of[head + first : head + last] if what == "equal" else map(str.encode, new[start:end])
         return b"\n".join(found + bytes_of[len(before) - tail :])
@@ -67,6 +68,8 @@ class FileChange(Struct, frozen=True, kw_only=True):
         old, new = (_shown(text).splitlines(keepends=True) for text in (self.old, self.new))
         before = "/dev/null" if self.old is None else f"a{self.path}"
         after = "/dev/null" if self.new is None else f"b{self.path}"
+        import difflib
+
         lines = difflib.unified_diff(old, new, before, after)
         return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from functools import cache
 from ipaddress import ip_interface
 from types import MappingProxyType
 
@@ -102,7 +103,7 @@ class HostConnectivity:
                 continue
             local = link_local and name not in self._guests and link.addrgenmode in {"eui64", "none"}
             for a in link.addresses:
-                counts = name not in self.inward and (not a.is_link_local or (local and not _is_of_mac(a)))
+                counts = name not in self.inward and (not a.is_link_local or (local and not _is_of_mac(a.ip)))
                 if counts or a.local in self._connected:
                     yield a.ip, name
 
@@ -207,6 +208,7 @@ def _name(route: Route) -> str:
     return f"{route.destination} {_way(route)}".rstrip() + table
 
 
-def _is_of_mac(address: Address) -> bool:
+@cache
+def _is_of_mac(ip: str) -> bool:
     """Whether a link-local address is made of a MAC, as the kernel makes it (RFC 4291, appendix A)."""
-    return ip_interface(address.ip).ip.packed[11:13] == b"\xff\xfe"
+    return ip_interface(ip).ip.packed[11:13] == b"\xff\xfe"

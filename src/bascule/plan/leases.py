@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct
 
-from bascule.model.dhcp import DhcpClient, Handover
+from bascule.model.dhcp.client import DhcpClient, Handover
 from bascule.model.dhcp.offers import NOTHING, Unused, of_version
 from bascule.model.site import Host
 from bascule.model.state import Address, HostState

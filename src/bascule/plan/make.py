@@ -14,7 +14,6 @@ from bascule.model.values import IfName
 from bascule.plan.change import Note, Plan
 from bascule.plan.diff import diff
 from bascule.plan.guest_ports import refuse_stranded, with_losses
-from bascule.plan.host_connectivity import HostConnectivity
 from bascule.plan.step import Context
 from bascule.plan.target import target
 from bascule.plan.warnings.forwards import taken_ports
@@ -71,6 +70,8 @@ def make_plan(
     plan = with_losses(diff(observed, state, context), observed, state, host.nics, names)
     own_line: tuple[str, ...] = ()
     if plan:
+        from bascule.plan.host_connectivity import HostConnectivity
+
         line = HostConnectivity(observed, state, host.nics, surroundings.connected(), host.listeners)
         notes += line.warnings()
         own_line = line.changes(plan)

@@ -13,7 +13,6 @@ from bascule.model.state import MARK, HostState
 from bascule.model.values import bridge_name, count
 from bascule.plan.virtual_network import ResolvedNetwork
 from bascule.policy.guards.ports import guarded_ports
-from bascule.policy.guards.rules import guard_table
 from bascule.policy.guards.table import KEY
 from bascule.policy.network_rules import TABLE_PREFIX, network_table, table_key
 
@@ -52,8 +51,10 @@ def host_tables(
         if (one.forwards or not by_libvirt) and (table := network_table(one, mark)) is not None
     }
     ports = [port for port in guarded_ports(site, host) if not port.by_flows]
-    if (guards := guard_table(ports, mark)) is not None:
-        wanted[guards.key] = guards
+    if ports:
+        from bascule.policy.guards.rules import guard_table
+
+        wanted[KEY] = guard_table(ports, mark)
     if taken := list(_taken(host, networks, wanted, observed, mark)):
         raise BasculeError(*taken)
     others = {key: one for key, one in observed.tables.items() if not _is_ours(one, host, observed, mark)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any, Literal, TypeVar
 
 from msgspec import Struct
@@ -38,8 +39,13 @@ def build(wiring: DocumentWiring, data: bytes) -> m.Site:
 
 def _as(kind: type[Value], entry: Entry, **given: Any) -> Value:
     """A value: what is given, and what the entry says under the same names."""
-    names = (name for name in kind.__struct_fields__ if name not in given)
-    return kind(**given, **{name: getattr(entry, name) for name in names if name in type(entry).model_fields})
+    return kind(**{name: getattr(entry, name) for name in _in_both(kind, type(entry))} | given)
+
+
+@cache
+def _in_both(kind: type[Struct], entry: type[Entry]) -> tuple[str, ...]:
+    """The fields that a value and its entry have under the same name."""
+    return tuple(name for name in kind.__struct_fields__ if name in entry.model_fields)
 
 
 def _static(addresses: tuple[IpInterface | Literal["dhcp", "from-uplink"], ...]) -> tuple[IpInterface, ...]:
@@ -281,12 +287,13 @@ class _Builder:
         )
 
     def guest_nic(self, host: str, guest: str, index: int, nic: d.GuestNic) -> m.GuestNic:
-        plug = next(kind for kind in m.PlugKind if getattr(nic, kind.value) is not None)
+        plug = nic.plug
+        assert plug is not None, "one without is refused"
         return m.GuestNic(
             guest=guest,
             index=index,
-            plug=plug,
-            into=getattr(nic, plug.value),
+            plug=plug.kind,
+            into=plug.into,
             mac=nic.mac or self.fresh_mac(host, guest, index),
             tap=nic.tap or derive_tap(guest, index),
             mac_given=nic.mac is not None,

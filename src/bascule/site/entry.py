@@ -1,7 +1,5 @@
 """What the models of a site file's entries share: their base, and how one value, a list and a table are read."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, GetJsonSchemaHandler, model_validator

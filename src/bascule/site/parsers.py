@@ -24,6 +24,7 @@ from bascule.model.values import (
 )
 from bascule.site.findings import nearest, shown
 
+_USUAL = re.compile(r"[A-Za-z0-9_~+=@][A-Za-z0-9_.~+=@-]{0,14}")  # the name of a link as nearly all are
 _RESERVED = {
     "none": "means no link in a site file",
     "unknown": "means a link in a site file that nobody has named yet",
@@ -58,6 +59,8 @@ def read_label(text: str) -> str:
 
 def read_ifname(text: str) -> IfName:
     """A link's name; 'none' is kept for a bridge without NIC."""
+    if _USUAL.fullmatch(text) and text not in _RESERVED:
+        return IfName(text)
     if len(text.encode()) > IFNAME_MAX:
         raise Invalid(
             f"{shown(text)} has {len(text.encode())} bytes; the kernel takes at most {IFNAME_MAX} for a link's name",

@@ -93,13 +93,12 @@ class DocumentWiring(Struct, frozen=True):
     def of_guest_nic(self, guest: d.Guest, nic: d.GuestNic) -> BroadcastDomain | None:
         """The domain that a guest NIC stands in; None where it cannot be told."""
         host = self.site.hosts.get(guest.host)
-        kind = next((kind for kind in m.PlugKind if getattr(nic, kind.value) is not None), None)
-        if host is None or kind is None:
+        plug = nic.plug
+        if host is None or plug is None:
             return None
-        plug = m.Attachment(kind, getattr(nic, kind.value))
-        if kind is m.PlugKind.NETWORK:
+        if plug.kind is m.PlugKind.NETWORK:
             return self.of_virtual(host.name, plug.into)
-        if kind is m.PlugKind.BRIDGE and nic.vlan is None and not nic.vlans:
+        if plug.kind is m.PlugKind.BRIDGE and nic.vlan is None and not nic.vlans:
             return self.of_link(host.name, plug.into)
         return self._domain(self.site.network_at(host, plug, nic.vlan, is_trunk=bool(nic.vlans)))
 

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from bascule.host.identity import compare
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
+from bascule.observe.packet_path import network_here
 from bascule.observe.spanning_tree import await_forwarding
 from bascule.plan.change import Plan
 from bascule.plan.make import site_as_it_runs
@@ -23,8 +24,7 @@ from bascule.verify.endpoints import Endpoints
 from bascule.verify.expectations import NOT_ASKED, UNPROVEN, Outcome, judge, with_model
 from bascule.verify.host import check_host, check_state
 from bascule.verify.power import NONE_OFF, GuestsOff, guests_off
-from bascule.verify.reachability.gather import network_here
-from bascule.verify.reachability.live import model_host
+from bascule.verify.reachability.host_model import model_host
 from bascule.verify.wire.dhcp_servers import DhcpServers
 from bascule.verify.wire.foreign_macs import ForeignMacs, blocked_uplinks, live_uplinks
 from bascule.verify.wire.impostors import without_impostors

@@ -14,8 +14,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from bascule import questions, workflow
+from bascule.apply.listed_files import plan_to_look_at
 from bascule.apply.prepare import look
-from bascule.apply.request import plan_to_look_at
 from bascule.draw.report.reach import reach_table
 from bascule.errors import BasculeError, internal_error
 from bascule.model.state import HostState

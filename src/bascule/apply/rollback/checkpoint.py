@@ -18,16 +18,16 @@ from msgspec import Struct, convert, field, to_builtins
 from msgspec.json import decode, encode
 from msgspec.structs import replace
 
-from bascule.apply.rollback.files import FileBackup
 from bascule.apply.state_directory import StateDirectory, refused
 from bascule.errors import BasculeError
-from bascule.model.dhcp import Handover
+from bascule.model.dhcp.client import Handover
 from bascule.model.state import HostState
 from bascule.providers.json import from_json, to_json
 from bascule.system import boot
 from bascule.system.disk import durable
 
 if TYPE_CHECKING:
+    from bascule.apply.rollback.files import FileBackup
     from bascule.providers.old_parts import OldParts
 
 SCHEMA = "bascule/checkpoint/1"
@@ -327,6 +327,8 @@ def _to_json(one: Checkpoint) -> dict[str, Any]:
 
 @lru_cache(maxsize=1)  # an undo shows what it will do, and then does it: a large host's state takes long to read
 def _checkpoint(content: bytes) -> Checkpoint:
+    from bascule.apply.rollback.files import FileBackup
+
     data = _load(content)
     if data["schema"] != SCHEMA:
         raise ValueError(f"it is not a '{SCHEMA}' document")

@@ -105,7 +105,7 @@ def drift(files: Iterable[FileBackup]) -> Iterator[str]:
 
 
 def _is_ours(content: bytes) -> bool:
-    from bascule.persist.writer import is_ours
+    from bascule.persist.files import is_ours
 
     return is_ours(content.decode(errors="replace"))
 

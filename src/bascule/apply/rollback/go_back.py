@@ -21,9 +21,15 @@ NOTHING_DONE = "nothing of it was taken back: a NIC that is still a port would h
 
 
 def go_back(
-    folder: Folder, *, by: str, keep: Sequence[int] = (), progress: Progress = unseen, anyway: bool = False
+    folder: Folder,
+    *,
+    by: str,
+    keep: Sequence[int] = (),
+    progress: Progress = unseen,
+    anyway: bool = False,
+    observer: parts.CheckpointObserver | None = None,
 ) -> RollbackResult:
-    """Take the change back and write down how it went. The caller holds the lock.
+    """Take the change back and write down how it went. The caller holds the lock; ``observer`` has looked already.
 
     Where it cannot be seen whose ports the links are that it has moved, nothing is done unless ``anyway``.
     Raises BasculeError when the checkpoint cannot be read.
@@ -33,7 +39,8 @@ def go_back(
     if not anyway and (hidden := why_not_now(folder, checkpoint)):
         note(folder, Status.FAILED, by=by, left=list(hidden))
         return RollbackResult(left=hidden)
-    back = (_back_with_clients if folder.is_of_this_boot else after_reboot)(folder, checkpoint, keep, progress)
+    look = observer if observer is not None and observer.folder == folder else None
+    back = (_back_with_clients if folder.is_of_this_boot else after_reboot)(folder, checkpoint, keep, progress, look)
     files, faults, others = restore(checkpoint.files)
     whole = replace(back, left=back.left + faults, kept=back.kept + others, files=files)
     status = Status.TAKEN_BACK if whole.ok else Status.FAILED
@@ -71,12 +78,16 @@ def three_way(folder: Folder, checkpoint: Checkpoint) -> ThreeWay:
 
 
 def _back_with_clients(
-    folder: Folder, checkpoint: Checkpoint, keep: Sequence[int], progress: Progress
+    folder: Folder,
+    checkpoint: Checkpoint,
+    keep: Sequence[int],
+    progress: Progress,
+    look: parts.CheckpointObserver | None,
 ) -> RollbackResult:
     """The host, and the DHCP clients around it: they leave before their link goes, and come when theirs is back."""
     homeward = [handover.back for handover in checkpoint.leases]
     lease.end(homeward)
-    back = _all_parts(folder, checkpoint, keep, progress)
+    back = _all_parts(folder, checkpoint, keep, progress, look)
     if not homeward:
         return back
     progress(f"waits for the DHCP server, {lease.HOME_S:.0f} s at most")
@@ -90,18 +101,28 @@ def _back_with_clients(
     )
 
 
-def _all_parts(folder: Folder, checkpoint: Checkpoint, keep: Sequence[int], progress: Progress) -> RollbackResult:
+def _all_parts(
+    folder: Folder,
+    checkpoint: Checkpoint,
+    keep: Sequence[int],
+    progress: Progress,
+    look: parts.CheckpointObserver | None = None,
+) -> RollbackResult:
     before, wanted = checkpoint.before, checkpoint.wanted
-    look = parts.CheckpointObserver(checkpoint, folder)
+    look = look or parts.CheckpointObserver(checkpoint, folder)
     back = roll_back(three_way(folder, checkpoint), look, keep=keep, progress=progress)
     besides = parts.names(before, wanted, without=look.missed)
     return replace(back, left=(*back.left, *dict.fromkeys(look.faults)), besides=besides)
 
 
 def after_reboot(
-    folder: Folder, checkpoint: Checkpoint, keep: Sequence[int] = (), progress: Progress = unseen
+    folder: Folder,
+    checkpoint: Checkpoint,
+    keep: Sequence[int] = (),
+    progress: Progress = unseen,
+    look: parts.CheckpointObserver | None = None,
 ) -> RollbackResult:
     """What outlives a restart goes back after one, too: definitions of guests, servers and units of networks."""
     if not checkpoint.before.parts:
         return RollbackResult(after_reboot=True)
-    return replace(_all_parts(folder, checkpoint, keep, progress), after_reboot=True)
+    return replace(_all_parts(folder, checkpoint, keep, progress, look), after_reboot=True)

@@ -9,8 +9,10 @@ from bascule.apply.rollback.files import FileBackup
 from bascule.errors import BasculeError
 from bascule.model.state import HostState
 from bascule.providers.effects import ObserveScope
-from bascule.providers.observe import look
+from bascule.providers.kernel.observe import read_parameters
+from bascule.providers.observe import look, look_at_parts
 from bascule.providers.registry import PROVIDERS
+from bascule.system.net.netlink import NetlinkMonitor
 
 GONE = "the program that keeps it does not run any more, so what the change made there stays"
 
@@ -18,20 +20,40 @@ GONE = "the program that keeps it does not run any more, so what the change made
 class CheckpointObserver:
     """Looks at the host, again and again, at all that a checkpoint knows.
 
-    ``faults`` says what could not be seen; it is not looked for again.
+    ``faults`` says what could not be seen; it is not looked for again. With a ``monitor`` that was made before, nobody
+    looks again at a host of which the kernel has told nothing since.
     """
 
-    def __init__(self, checkpoint: Checkpoint, folder: Folder) -> None:
+    def __init__(self, checkpoint: Checkpoint, folder: Folder, monitor: NetlinkMonitor | None = None) -> None:
+        self.folder = folder
         self.faults: list[str] = []
         self.missed: set[str] = set()
         self._altered = {name for name in checkpoint.before.parts if altered(name, checkpoint)}
         self._keys = tuple(sorted({*checkpoint.before.sysctls, *checkpoint.wanted.sysctls}))
         self._known = dict(checkpoint.before.parts)
-        self._state = folder.state
+        self._monitor = monitor
+        self._seen: HostState | None = None
 
     def __call__(self) -> HostState:
         """The host as it is now."""
-        state = look(ObserveScope(sysctls=self._keys, known=self._known, state=self._state, faults=self.faults))
+        if self._seen is None or not self._is_still(self._seen):
+            self._seen = self._look()
+        return self._seen
+
+    def _scope(self) -> ObserveScope:
+        return ObserveScope(sysctls=self._keys, known=self._known, state=self.folder.state, faults=self.faults)
+
+    def _is_still(self, seen: HostState) -> bool:
+        """Whether all is as it was seen, and no lease of it has aged; of its parameters the kernel tells nothing."""
+        leased = any(one.dynamic for link in seen.links.values() for one in link.addresses)
+        if self._monitor is None or self._monitor.changed() or self.faults or leased:
+            return False
+        if read_parameters(dict.fromkeys((*self._keys, *seen.sysctls))) != seen.sysctls:
+            return False
+        return look_at_parts(self._scope()).parts == seen.parts
+
+    def _look(self) -> HostState:
+        state = look(self._scope())
         gone = self._known.keys() - state.parts.keys()
         told = {fault.partition(": ")[0] for fault in self.faults}
         self.faults += [f"{name}: {GONE}" for name in sorted(gone & self._altered - told)]

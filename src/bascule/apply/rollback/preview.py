@@ -6,13 +6,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.apply.rollback import checkpoint as checkpoints
-from bascule.apply.rollback import parts
 from bascule.apply.rollback.checkpoint import Checkpoint, Folder, Status
 from bascule.apply.rollback.files import FileBackup, back_up
 from bascule.apply.rollback.go_back import three_way, why_not_now
+from bascule.apply.rollback.parts import CheckpointObserver
 from bascule.apply.rollback.passes import with_parameters
 from bascule.apply.rollback.renamed_links import followed, new_names
 from bascule.apply.state_directory import StateDirectory
+from bascule.model.state import HostState
 from bascule.observe.bridge_tables import forgotten_entries
 from bascule.observe.held import on_bridges_that_go
 from bascule.plan.change import Plan
@@ -21,6 +22,7 @@ from bascule.plan.guest_ports import losses
 from bascule.plan.merge import parts_alone, way_back
 from bascule.plan.step import Context
 from bascule.plan.warnings.spanning_tree import deaf_bridges, hidden_times
+from bascule.system.net.netlink import NetlinkMonitor
 
 BEFORE = Context(otherwise="it was so before the change")
 
@@ -30,7 +32,7 @@ class UndoPreview(Struct, frozen=True, kw_only=True):
 
     ``losses`` says of each guest's port that would be left without its bridge or its wire what it loses, and of each
     bridge for how long its spanning tree makes ports deaf; ``files`` what would become of which file, ``kept`` what
-    others changed meanwhile and what therefore stays.
+    others changed meanwhile and what therefore stays. ``observer`` has seen the host.
     """
 
     number: int
@@ -41,10 +43,14 @@ class UndoPreview(Struct, frozen=True, kw_only=True):
     losses: tuple[tuple[str, str], ...] = ()
     files: tuple[tuple[str, str], ...] = ()
     kept: tuple[str, ...] = ()
+    observer: CheckpointObserver | None = None
 
 
-def preview(place: StateDirectory) -> UndoPreview | None:
-    """What `bascule undo` would do now; None where nothing can be taken back. Raises what a look may raise."""
+def preview(place: StateDirectory, monitor: NetlinkMonitor | None = None) -> UndoPreview | None:
+    """What `bascule undo` would do now; None where nothing can be taken back. Raises what a look may raise.
+
+    While the ``monitor`` is open, an undo after it looks again only where the host has changed.
+    """
     found = checkpoints.latest(place)
     if found is None:
         return None
@@ -52,7 +58,8 @@ def preview(place: StateDirectory) -> UndoPreview | None:
     checkpoint = folder.read()
     if why_not_now(folder, checkpoint):
         return None
-    plan, lost, kept = _plan(folder, checkpoint)
+    observer = CheckpointObserver(checkpoint, folder, monitor)
+    plan, lost, kept = _plan(folder, checkpoint, observer())
     return UndoPreview(
         number=folder.number,
         status=entry.status,
@@ -62,13 +69,14 @@ def preview(place: StateDirectory) -> UndoPreview | None:
         losses=lost,
         files=tuple((file.path, words) for file in checkpoint.files if (words := _what_happens(file))),
         kept=kept,
+        observer=observer,
     )
 
 
-def _plan(folder: Folder, checkpoint: Checkpoint) -> tuple[Plan, tuple[tuple[str, str], ...], tuple[str, ...]]:
-    change = three_way(folder, checkpoint)
-    now = parts.CheckpointObserver(checkpoint, folder)()
-    change = replace(change, now=now)
+def _plan(
+    folder: Folder, checkpoint: Checkpoint, now: HostState
+) -> tuple[Plan, tuple[tuple[str, str], ...], tuple[str, ...]]:
+    change = replace(three_way(folder, checkpoint), now=now)
     if change.rebooted:
         merged = way_back(parts_alone(change))
         goal = replace(now, parts=merged.part.parts)

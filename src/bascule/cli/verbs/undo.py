@@ -15,6 +15,7 @@ from bascule.model.values import count
 if TYPE_CHECKING:
     from bascule.apply.commit import UndoResult
     from bascule.apply.rollback.preview import UndoPreview
+    from bascule.system.net.netlink import NetlinkMonitor
 
 
 @click.command()
@@ -33,15 +34,17 @@ def command(*, as_json: bool, yes: bool, leave: bool) -> int:
     from bascule import workflow
     from bascule.cli.entry import emit
     from bascule.cli.show.undo import preview_as_json
+    from bascule.system.net.netlink import NetlinkMonitor
 
     asking = not yes and sys.stdin.isatty()
     if asking:
         show_questions()
-    seen = _preview(as_json=as_json)
-    if seen is not None and asking and not click.confirm("\ntake it back?", err=True):
-        say("nothing was changed")
-        return 1
-    undone = workflow.undo(say, leave=leave, progress=steps(as_json=as_json))
+    with NetlinkMonitor() as monitor:
+        seen = _preview(monitor, as_json=as_json)
+        if seen is not None and asking and not click.confirm("\ntake it back?", err=True):
+            say("nothing was changed")
+            return 1
+        undone = workflow.undo(say, leave=leave, progress=steps(as_json=as_json), seen=seen)
     back = undone.back
     if as_json:
         emit(
@@ -83,14 +86,14 @@ def _done(undone: UndoResult) -> Iterator[str]:
         yield from table(((line,) for line in back.kept), indent=2, columns=width())
 
 
-def _preview(*, as_json: bool) -> UndoPreview | None:
+def _preview(monitor: NetlinkMonitor, *, as_json: bool) -> UndoPreview | None:
     """Show what it will do; that it cannot be foreseen keeps nobody from taking it back."""
     from bascule import workflow
     from bascule.cli.show.undo import show_preview
     from bascule.errors import BasculeError
 
     try:
-        seen = workflow.undo_preview()
+        seen = workflow.undo_preview(monitor)
     except PermissionError:  # neither may it be taken back, which is said once
         raise
     except (BasculeError, OSError) as error:

@@ -1,13 +1,1 @@
-"""The DHCP clients that can be moved to another link while they keep their lease: one small file for each."""
-
-from __future__ import annotations
-
-from collections.abc import Mapping
-
-from bascule.model.dhcp import dhclient, dhcpcd, udhcpc
-from bascule.model.dhcp.client import ClientKind, ClientStart, DhcpClient, Handover
-from bascule.model.dhcp.identity import ClientId
-
-KINDS: Mapping[str, ClientKind] = {kind.NAME: kind for kind in (dhclient, dhcpcd, udhcpc)}
-
-__all__ = ["KINDS", "ClientId", "ClientKind", "ClientStart", "DhcpClient", "Handover"]
+"""DHCP: the clients at work on a host's links, and what servers offer them."""

@@ -7,7 +7,6 @@ profile of a bridge or bond does not start its ports.
 from __future__ import annotations
 
 import re
-import uuid
 
 from bascule.model.dhcp.identity import ClientId, colons
 from bascule.model.host_links import MAIN_TABLE, TEMPORARY, HostRoute, Ipv6, PolicyRule
@@ -22,12 +21,12 @@ from bascule.persist.formats.host_routes import routes_by_home
 from bascule.persist.formats.openvswitch import is_switch
 from bascule.persist.formats.rules import by_link, rule_words
 from bascule.persist.formats.vlans import with_flags, without_default_vlan
-from bascule.persist.keyfile import FOLDER, nmconf, switches
+from bascule.persist.keyfile import nmconf, switches
+from bascule.persist.keyfile.profiles import path_of, profile_uuid
 from bascule.persist.keyfile.words import TIMES, UNUSED
 
 NAME = "keyfile"
 
-NAMESPACE = uuid.UUID("6f3c1b0e-0f1c-5d55-9d2e-626173637565")
 PORT_WORDS = {"priority": "priority", "cost": "path-cost", "hairpin": "hairpin-mode"}
 
 Items = list[tuple[str, str]]
@@ -49,16 +48,6 @@ def render(config: NetworkConfig) -> dict[str, str]:
             files[path_of(link.name)] = _link(link, config, ruled.get(link.name, []), homes.get(link.name, []), gaps)
     gaps.check()
     return files | linkfile.render(config) | nmconf.render(config) | nmconf.unit_dropin(config)
-
-
-def path_of(name: str) -> str:
-    """The file of a link's profile."""
-    return f"{FOLDER}/{name}.nmconnection"
-
-
-def profile_uuid(name: str) -> str:
-    """The same for one link for ever, so that a profile that is written anew stays the same one."""
-    return str(uuid.uuid5(NAMESPACE, name))
 
 
 def _switched(link: LinkConfig, config: NetworkConfig, gaps: Gaps) -> dict[str, str]:

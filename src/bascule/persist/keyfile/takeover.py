@@ -26,11 +26,11 @@ from bascule.errors import BasculeError
 from bascule.model.dhcp.identity import ClientId
 from bascule.model.values import IfName
 from bascule.persist.config import LinkConfig
+from bascule.persist.files import is_ours
 from bascule.persist.keyfile import FOLDER
-from bascule.persist.keyfile.render import path_of, profile_uuid
+from bascule.persist.keyfile.profiles import path_of, profile_uuid
 from bascule.persist.manager import Ours, Takeover, concerns
 from bascule.persist.takeover import tell
-from bascule.persist.writer import is_ours
 from bascule.system.boot import has_systemd
 from bascule.system.disk.durable import make_folder
 from bascule.system.net.managers import (

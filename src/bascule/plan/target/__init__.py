@@ -47,7 +47,7 @@ from bascule.plan.target.forget import (
     outdated_links,
     remaining_routes,
 )
-from bascule.plan.target.guests import count_foreign, lay_guest
+from bascule.plan.target.guests import count_foreign, lay_guests
 from bascule.plan.target.hardware import find_nics
 from bascule.plan.target.macvtap import macvtap_notes
 from bascule.plan.target.networks import lay_networks
@@ -114,8 +114,7 @@ def target(
     networks = lay_networks(build)
     lay_twins(build)
     lay_host_routes(build)
-    for guest_nic in site.guest_nics(host.name):
-        lay_guest(build, guest_nic)
+    lay_guests(build)
     count_foreign(build)
     build.notes += macvtap_notes(site, host)
     build.notes += function_notes(site, host, observed)

@@ -93,7 +93,7 @@ class TargetBuilder(Struct, kw_only=True):
         stays = link.master == master and len(kinds) == 1  # a bridge of another kind under its name is another one
         self.silence(name)
         kept = (link.port if stays else None) or port
-        as_found = stays and (self.host.as_found or not self._is_row_of_ours(name))
+        as_found = link.vlans and stays and (self.host.as_found or not self._is_row_of_ours(name))
         self.set(name, up=True, master=master, port=kept, vlans=link.vlans if as_found else ())
 
     def _is_row_of_ours(self, name: str) -> bool:

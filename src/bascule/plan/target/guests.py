@@ -2,37 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from operator import attrgetter
+
 from msgspec.structs import replace
 
+from bascule.model.host_links import Bridge
 from bascule.model.kernel_parameters import conf
 from bascule.model.links import BridgePort
 from bascule.model.links.options import ON_OFF
-from bascule.model.site import GuestNic
+from bascule.model.site import GuestNic, Host
 from bascule.model.values import IfName, bridge_name
 from bascule.plan.guest_ports import guest_ports, is_between, wires_of
 from bascule.plan.target.builder import TargetBuilder
 from bascule.plan.target.port_vlans import port_vlans
 
+USUAL = BridgePort()
 BY_COURSE = {"priority", "cost"}  # of a port, which only the spanning tree asks for
+FLAGS = tuple(flag for flag in BridgePort.__struct_fields__ if flag not in BY_COURSE)
+SETTINGS = attrgetter(*FLAGS)
 
 
-def lay_guest(build: TargetBuilder, nic: GuestNic) -> None:
-    """A guest's NIC on its bridge, on its virtual network, or directly on a NIC of the host."""
-    if nic.virtual_network is not None:
-        _lay_on_network(build, nic)
-        return
-    if nic.bridge is None:
-        _lay_macvtap(build, nic)
-        return
-    bridge = build.host.bridges[nic.bridge]
-    way = {
-        bridge.name,
-        bridge.uplink,
-        *(port.link for port in bridge.every_port),
-        *(n.name for n in build.host.uplink_nics(bridge)),
-    }
-    if _plug(build, nic, bridge.name, way) and bridge.vlan_aware:
-        build.set(nic.tap, vlans=port_vlans(nic, bridge.native))
+def lay_guests(build: TargetBuilder) -> None:
+    """Each guest's NIC on its bridge, on its virtual network, or directly on a NIC of the host."""
+    ways = {bridge.name: _way(build.host, bridge) for bridge in build.host.bridges.values()}
+    for nic in build.site.guest_nics(build.host.name):
+        if nic.virtual_network is not None:
+            _lay_on_network(build, nic)
+        elif nic.bridge is None:
+            _lay_macvtap(build, nic)
+        else:
+            bridge = build.host.bridges[nic.bridge]
+            if _plug(build, nic, bridge.name, ways[bridge.name]) and bridge.vlan_aware:
+                build.set(nic.tap, vlans=port_vlans(nic, bridge.native))
+
+
+def _way(host: Host, bridge: Bridge) -> tuple[IfName, ...]:
+    """The links that frames of a bridge's guests cross on their way out, in the order of their names."""
+    ports = (bridge.uplink, *(port.link for port in bridge.every_port))
+    return tuple(sorted({bridge.name, *filter(None, ports), *(nic.name for nic in host.uplink_nics(bridge))}))
 
 
 def _lay_macvtap(build: TargetBuilder, nic: GuestNic) -> None:
@@ -56,17 +64,17 @@ def _lay_on_network(build: TargetBuilder, nic: GuestNic) -> None:
         for name in {bridge, nic.tap} & build.links.keys():
             build.reasons[name] = f"libvirt plugs {nic.guest} into {nic.into}"
         return
-    _plug(build, nic, bridge, {bridge})
+    _plug(build, nic, bridge, (bridge,))
 
 
 def _wait(build: TargetBuilder, nic: GuestNic, into: str) -> None:
     build.note("waiting", nic.tap, f"will be plugged into {into} at the start of {nic.guest}", guest=nic.guest)
 
 
-def _plug(build: TargetBuilder, nic: GuestNic, bridge: IfName, way: set[IfName | None]) -> bool:
+def _plug(build: TargetBuilder, nic: GuestNic, bridge: IfName, way: Iterable[IfName]) -> bool:
     """A guest's tap on its bridge; whether there is one. ``way`` are the links that its frames cross as well."""
     tap = build.observed.links.get(nic.tap)
-    for name in (*sorted(filter(None, way)), nic.tap):
+    for name in (*way, nic.tap):
         build.guests.setdefault(name, []).append(nic.guest)
         if tap is not None and tap.master is not None and (name == nic.tap or tap.master == bridge):
             build.running.setdefault(name, []).append(nic.guest)
@@ -95,17 +103,22 @@ def _plug(build: TargetBuilder, nic: GuestNic, bridge: IfName, way: set[IfName |
 
 def _note_flags(build: TargetBuilder, nic: GuestNic) -> None:
     """Say which settings of the port are not in the file: they change what frames reach the guest, or leave it."""
-    port, usual = build.links[nic.tap].port or BridgePort(), BridgePort()
-    named = {"isolated": nic.guarding.port_flag, "learning": nic.guarding.fdb, "flood": nic.guarding.fdb}
-    for flag in BridgePort.__struct_fields__ if port != usual else ():
-        value = getattr(port, flag)
-        if flag in BY_COURSE or named.get(flag) is not None or value == getattr(usual, flag):
-            continue
-        words = f"{flag} {ON_OFF.get(value, value) if isinstance(value, bool) else value}"
-        build.note("extra", nic.tap, f"the port flag '{words}' is not in the file: it stays as it is")
+    port = build.links[nic.tap].port or USUAL
+    if SETTINGS(port) != SETTINGS(USUAL):
+        _note_others(build, nic, port)
     if build.observed.links[nic.tap].mac == nic.mac:
         text = "has the guest's own MAC: its bridge takes what is for the guest as its own, and nothing arrives: it "
         build.note("extra", nic.tap, f"{text}stays as it is (any other that begins with fe will do)")
+
+
+def _note_others(build: TargetBuilder, nic: GuestNic, port: BridgePort) -> None:
+    named = {"isolated": nic.guarding.port_flag, "learning": nic.guarding.fdb, "flood": nic.guarding.fdb}
+    for flag in FLAGS:
+        value = getattr(port, flag)
+        if named.get(flag) is not None or value == getattr(USUAL, flag):
+            continue
+        words = f"{flag} {ON_OFF.get(value, value) if isinstance(value, bool) else value}"
+        build.note("extra", nic.tap, f"the port flag '{words}' is not in the file: it stays as it is")
 
 
 def count_foreign(build: TargetBuilder) -> None:

@@ -67,11 +67,9 @@ TAKEOVER_PORTS = (1985, 2029, 3222)  # HSRP, HSRP for IPv6, GLBP
 NEVER_BEHIND_AH = (0, 2, 43, 44, 51, 58, 60, 103, 112, 135)
 
 
-def guard_table(ports: Iterable[GuardedPort], mark: str) -> Table | None:
-    """The table of all guards of a host; None where no port has one."""
+def guard_table(ports: Iterable[GuardedPort], mark: str) -> Table:
+    """The table of all guards of a host."""
     ports = tuple(ports)
-    if not ports:
-        return None
     found = elements(ports)
     forms = (*SETS, *(NESTED_SETS if nesting(ports) else ()))
     sets = [named_set(one.name, one.type, one.flags, found.get(one.name, ())) for one in forms]

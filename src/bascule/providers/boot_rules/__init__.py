@@ -8,7 +8,6 @@ from typing import ClassVar
 from msgspec.structs import replace
 
 from bascule.model.ruleset.rules import Table, owned
-from bascule.model.ruleset.text import replacing_text
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.plan.step import Phase, Step, step
@@ -74,4 +73,6 @@ BOOT_RULES = BootRulesProvider()
 
 def rules_text(tables: Mapping[str, Table]) -> str:
     """The script that loads tables anew."""
+    from bascule.model.ruleset.text import replacing_text
+
     return HEADER + "\n" + "".join(replacing_text(table) for _, table in sorted(tables.items()))

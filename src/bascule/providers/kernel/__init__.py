@@ -11,7 +11,6 @@ from bascule.model.site import GuestNic, Host, Site
 from bascule.model.state import HostState
 from bascule.model.values import Mac, derive_mac, tap_mac
 from bascule.plan.step import Step
-from bascule.providers.kernel.diff import steps
 from bascule.providers.plain import PlainProvider
 from bascule.providers.protocol import Merged, PlanInputs, ThreeWay, Wanted
 
@@ -54,8 +53,11 @@ class KernelProvider(PlainProvider):
 
     def diff(self, before: HostState, after: HostState) -> Iterable[Step]:
         """The steps of ``ip``, ``bridge`` and ``sysctl``: none for a host that is as it shall be, seen at one look."""
-        same = all(getattr(before, name) == getattr(after, name) for name in OWN)
-        return () if same else steps(before, after)
+        if all(getattr(before, name) == getattr(after, name) for name in OWN):
+            return ()
+        from bascule.providers.kernel.diff import steps
+
+        return steps(before, after)
 
     def merge(self, change: ThreeWay) -> Merged:
         """Facet by facet, link by link."""

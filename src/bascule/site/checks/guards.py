@@ -164,7 +164,7 @@ def _claims(wiring: DocumentWiring) -> Iterator[tuple[str, tuple[str, ...], IpAd
         if guest.host not in wiring.document.hosts:
             continue
         for index, nic in enumerate(guest.nics):
-            segment = wiring.of_guest_nic(guest, nic)
+            segment = wiring.of_guest_nic(guest, nic) if nic.also else None
             for at, each in enumerate(nic.also if segment else ()):
                 path: Path = ("guests", name, "nics", index, "also", at)
                 shared = next(((key, group) for key in GROUPS if (group := getattr(each, key)) is not None), None)

@@ -135,12 +135,12 @@ def _direct(wiring: DocumentWiring, host: str, nic: IfName, path: Path) -> None:
 
 def _untagged(wiring: DocumentWiring, guest: d.Guest, nic: d.GuestNic, name: str, path: Path) -> None:
     """A guest without a tag hears nothing of a network that arrives tagged."""
-    segment = wiring.of_guest_nic(guest, nic)
-    if segment is None or segment.vlan is None or nic.vlan is not None or nic.vlans:
-        return
     bridge = wiring.document.bridge_of(guest.host, nic)
     if bridge is not None and (bridge.vlan is not None or not bridge.vlan_aware):
         return  # tagged below the bridge, or reported at the bridge
+    segment = wiring.of_guest_nic(guest, nic)
+    if segment is None or segment.vlan is None or nic.vlan is not None or nic.vlans:
+        return
     hint = f"add 'vlan: {segment.vlan}'"
     if nic.direct:
         hint = f"write 'bridge:' with a bridge on that tag: NAME: {{uplink: {nic.direct}, vlan: {segment.vlan}}}"

@@ -1,6 +1,7 @@
-"""The site file as written: one model per kind of entry. Their texts become the schema and the reference."""
+"""The site file as written: one model per kind of entry. Their texts become the schema and the reference.
 
-from __future__ import annotations
+No `from __future__ import annotations` here: pydantic would have to compile the text of each of 200 annotations.
+"""
 
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -10,6 +11,7 @@ from pydantic_core import CoreSchema
 
 from bascule.model.dialects import persistent
 from bascule.model.host_links import NOWHERE_TO
+from bascule.model.site import Attachment, PlugKind
 from bascule.model.values import IfName
 from bascule.site import scalars as s
 from bascule.site.document.bonds import Bond
@@ -193,6 +195,9 @@ class Limit(Entry):
     multicast: s.FrameRate | None = Field(None, description="Multicast frames that it may send, as 100/s.")
 
 
+_PLUGS = tuple(PlugKind)
+
+
 class GuestNic(Entry):
     """A NIC of a guest, plugged into exactly one of bridge, network and direct."""
 
@@ -239,6 +244,11 @@ class GuestNic(Entry):
         "it is, unless Bascule had set it.",
     )
     limit: Limit | None = Field(None, description="How much it may send and get.")
+
+    @property
+    def plug(self) -> Attachment | None:
+        """What it is plugged into, the first where the file names several; None where it names nothing."""
+        return next((Attachment(kind, into) for kind in _PLUGS if (into := getattr(self, kind)) is not None), None)
 
 
 class Guest(Entry):

@@ -1,7 +1,5 @@
 """Bonds of a host as the site file writes them."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field

@@ -1,7 +1,5 @@
 """The links of a host as the site file writes them: what they share, and the keys of each kind."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator

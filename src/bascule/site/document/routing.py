@@ -1,7 +1,5 @@
 """Routes and policy rules of a host as the site file writes them."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import ConfigDict, Field

@@ -11,7 +11,7 @@ from bascule.model.site_place import NOWHERE
 from bascule.topology.graph import Topology
 from bascule.topology.trace.answer import UNKNOWN, Blocker, Certainty, Code
 from bascule.topology.trace.declared_way import trace
-from bascule.verify.reachability.live import rule_places
+from bascule.verify.reachability.host_model import rule_places
 from bascule.verify.reachability.model_verdict import blocker_words, model_says
 from bascule.verify.reachability.participant import HostModel
 from bascule.verify.reachability.question import AnsweredQuestion

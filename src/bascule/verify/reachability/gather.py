@@ -18,10 +18,10 @@ from bascule.model.site import Host, Site
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
 from bascule.observe.held import sitting
-from bascule.observe.packet_path import network_of, read_network, rules_of_switches
+from bascule.observe.packet_path import read_network
 from bascule.providers.guest_nics import with_live_taps
 from bascule.topology.trace.network import HostNetwork
-from bascule.verify.reachability.live import model_host, of_state
+from bascule.verify.reachability.host_model import model_host, of_state
 from bascule.verify.reachability.participant import HostModel
 from bascule.verify.reachability.parties import ObservedGuest
 
@@ -60,14 +60,6 @@ def _with_seated(network: HostNetwork) -> tuple[HostNetwork, list[ObservedGuest]
     if not found:
         return network, found
     return replace(network, state=replace(network.state, links=links)), found
-
-
-def network_here(state: HostState) -> HostNetwork:
-    """The host of the namespace that we are in, in an observed ``state``, with what stands on its switches.
-
-    What its bridges have learned by themselves is left out.
-    """
-    return replace(network_of(state), flows=rules_of_switches(state))
 
 
 def _running(networks: Path, state: HostState) -> tuple[GuestRow, ...]:

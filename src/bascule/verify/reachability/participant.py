@@ -47,3 +47,8 @@ class HostModel(Struct, frozen=True, kw_only=True):
     here: str
     where: str
     declared: Mapping[str, str] = {}
+
+    @property
+    def has_pairs(self) -> bool:
+        """Whether two of those who are known have an address: else there is nobody to ask for."""
+        return sum(1 for party in self.known.values() if party.addresses) > 1

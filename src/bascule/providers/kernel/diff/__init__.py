@@ -72,7 +72,7 @@ def _is_new(link: Link, before: HostState) -> bool:
 
 def _steps(before: HostState, after: HostState) -> Iterator[Step]:
     gone = [link for name, link in before.links.items() if name not in after.links and _is_makeable(link)]
-    changed = {name for name, link in after.links.items() if before.links.get(name) != link}
+    changed = {name for name, link in after.links.items() if not _is_as_wanted(before.links.get(name), link)}
     remade = {
         name
         for name in changed
@@ -114,6 +114,7 @@ def _steps(before: HostState, after: HostState) -> Iterator[Step]:
         name
         for name in changed - remade
         if (old := before.links.get(name)) is not None
+        and old.addresses
         and (out_of_order(old, after.links[name]) or set_anew(old, after.links[name]))
     }
     yield from route_steps(before, after, lost, lowered=lowered, reset=reset)
@@ -121,6 +122,13 @@ def _steps(before: HostState, after: HostState) -> Iterator[Step]:
     yield from rule_steps(before, after)
     yield from neighbour_steps(before, after, lost)
     yield from _deletions(sorted(gone, key=lambda x: (-depth(x.name, before.links), x.name)), before, after)
+
+
+def _is_as_wanted(old: Link | None, new: Link) -> bool:
+    """Whether a link is there and is all that is wanted of it; what a port leaves to the kernel is as it is."""
+    if old is None or old.port is None or new.port is None:
+        return old == new
+    return not new.port.arguments(old.port) and old == replace(new, port=old.port)
 
 
 def _is_makeable(link: Link) -> bool:
@@ -213,10 +221,12 @@ def _sysctl_steps(
     """
     known = dict(before.sysctls) | _with_their_mtu(before, after)
     late = (*FORWARDING.values(), *_SET_ALONG, *_set_along_off(after))
-    for key in sorted(after.sysctls, key=lambda key: (late.index(key) + 1 if key in late else 0, key)):
+    # of thousands nearly all are right; those that the kernel sets along are not known to be before their turn
+    asked = (key for key, value in after.sysctls.items() if remade or key in late or known.get(key) != value)
+    for key in sorted(asked, key=lambda key: (late.index(key) + 1 if key in late else 0, key)):
         value = after.sysctls[key]
         if known.get(key) == value and not remade:
-            continue  # nearly all of thousands
+            continue
         if _is_early(key, value, before) != early:
             continue
         name = link_of(key)

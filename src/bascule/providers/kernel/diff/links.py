@@ -122,13 +122,14 @@ def link_steps(
             risk=Risk.DETACHES,
             about="up",
         )
-    yield from address_steps(
-        old,
-        new,
-        had,
-        fresh=Phase.LATE_ADDRESS if released else Phase.ADDRESS,
-        stale=Phase.FREE_ADDRESS if old.up and joins_bond(old, new, after) else Phase.OLD_ADDRESS,
-    )
+    if old.addresses or new.addresses or old.facts.temporaries:
+        yield from address_steps(
+            old,
+            new,
+            had,
+            fresh=Phase.LATE_ADDRESS if released else Phase.ADDRESS,
+            stale=Phase.FREE_ADDRESS if old.up and joins_bond(old, new, after) else Phase.OLD_ADDRESS,
+        )
 
 
 def _takes_token(link: Link, before: HostState, after: HostState) -> bool:

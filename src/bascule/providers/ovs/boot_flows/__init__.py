@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from msgspec.structs import replace
 
@@ -13,9 +13,11 @@ from bascule.plan.step import Phase, Step, step
 from bascule.providers.boot_files import BootFilesProvider, theirs, unit_commands
 from bascule.providers.files import remove, systemctl, write
 from bascule.providers.ovs import OVS
-from bascule.providers.ovs.boot_flows.state import UNIT_NAME, BootFlows, rules_text, script_text, unit_text
-from bascule.providers.ovs.state import SwitchState
+from bascule.providers.ovs.boot_flows.state import UNIT_NAME, BootFlows
 from bascule.providers.protocol import PlanInputs, Wanted
+
+if TYPE_CHECKING:
+    from bascule.providers.ovs.state import SwitchState
 
 SUBJECT = "guards of switches at boot"
 
@@ -36,6 +38,8 @@ class BootFlowsProvider(BootFilesProvider):
             return Wanted(part=none, reasons={SUBJECT: "no switch has guards"})
         if not surroundings.lasting:
             return Wanted(part=now)
+        from bascule.providers.ovs.boot_flows.texts import rules_text, script_text, unit_text
+
         taps = {
             str(bridge): sorted(str(nic.tap) for nic in site.guest_nics(host.name) if nic.master == bridge)
             for bridge in host.bridges

@@ -22,7 +22,7 @@ from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.rules.model_reader import rules_of
 from bascule.verify.reachability.all_pairs.pairs import PairQuestions
 from bascule.verify.reachability.all_pairs.separate_segments import SeparateSegments
-from bascule.verify.reachability.live import model_host
+from bascule.verify.reachability.host_model import model_host
 from bascule.verify.reachability.matrix import services_of
 from bascule.verify.reachability.model_verdict import blocker_words
 from bascule.verify.reachability.participant import HostModel
@@ -108,14 +108,10 @@ def _flows_after(now: HostNetwork, wanted: HostState) -> dict[str, tuple[LoadedR
     return {name: rules for name, rules in (every | seen).items() if rules or name in ours}
 
 
-def what_changes(site: Site, host: Host, now: HostNetwork, wanted: HostState) -> ReachChange:
-    """The pairs that are opened and closed; of whom nothing is known before or after, nothing is said."""
-    topology = Topology.of(site)
-    before = model_host(now, host.name, "this host", site, host, topology=topology)
-    if sum(1 for party in before.known.values() if party.addresses) < 2:
-        return ReachChange(opens=(), closes=())  # there is nobody to ask for
-    then = after_change(now, wanted)
-    after = model_host(then, host.name, "this host", site, host, topology=topology)
+def what_changes(before: HostModel, site: Site, host: Host, wanted: HostState, topology: Topology) -> ReachChange:
+    """The pairs that are opened and closed; of whom nothing is known ``before`` or after, nothing is said."""
+    then = after_change(before.network, wanted)
+    after = model_host(then, host.name, before.where, site, host, topology=topology)
     services = services_of(site)
     was, becomes = PairQuestions((before,), services), PairQuestions((after,), services)
     apart = [SeparateSegments(one) for one in (before, after)]

@@ -1,0 +1,59 @@
+"""A plan that is only looked at: with the files that an apply would write, and what stands in their way."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from bascule.apply.options import ANY_DRIVER
+from bascule.apply.prepare import PreparedPlan, prepare, with_files
+from bascule.errors import BasculeError, Problem
+from bascule.model.site import Host, Site
+from bascule.persist.persister import ON_PURPOSE, OWN_NAMESPACE, Persister, find_persister
+from bascule.plan.change import Note
+from bascule.plan.file_change import FILES
+
+
+def plan_to_look_at(site: Site, host: Host, root: str | None) -> PreparedPlan:
+    """What would change on this host and in its files, those below ``root``, to hold what is there against it.
+
+    Raises BasculeError.
+    """
+    return with_listed_files(prepare(site, host, choice=ANY_DRIVER), root)
+
+
+def with_listed_files(prepared: PreparedPlan, root: str | None) -> PreparedPlan:
+    """A plan that is only looked at, with the files that an apply would write and move; what stops one is a note."""
+    try:
+        persister, not_kept = find_persister(prepared.site, prepared.host, root=root)
+        found = with_files(prepared, persister)
+        texts = (*unread(persister), *unkept(found, not_kept))
+    except BasculeError as error:
+        texts = tuple(f"apply will refuse this: {_words(each)}" for each in error.problems)
+        found = replace(prepared, plan=replace(prepared.plan, refused=texts))
+    notes = (Note(kind="warning", subject=FILES, text=text) for text in texts)
+    return replace(found, plan=replace(found.plan, notes=(*found.plan.notes, *notes)))
+
+
+def unread(persister: Persister | None) -> tuple[str, ...]:
+    """The files of which nobody knows whether they are in the way."""
+    skipped = persister.unread if persister else ()
+    return tuple(
+        f"/{path} could not be read ({why}), so nobody knows whether it is in the way" for path, why in skipped
+    )
+
+
+def unkept(prepared: PreparedPlan, why: str) -> tuple[str, ...]:
+    """That nobody keeps the change over a restart, where that is not what somebody wanted."""
+    if not prepared.plan.changes or why in {"", ON_PURPOSE, OWN_NAMESPACE}:
+        return ()
+    return (f"nothing would keep this change after a restart: {why}",)
+
+
+def no_files(prepared: PreparedPlan, root: str | None) -> str:
+    """Why a plan lists no file: what stops an apply, or nobody who keeps it; empty where the files say it already."""
+    told = "; ".join(note.text for note in prepared.plan.notes if note.subject == FILES)
+    return told or find_persister(prepared.site, prepared.host, root=root)[1]
+
+
+def _words(problem: Problem) -> str:
+    return f"{problem.code}: {problem.message}" + (f"; {problem.hint}" if problem.hint else "")
