@@ -34,16 +34,10 @@ KNOW = {
         "site/document/bonds.py",
         "site/document/links.py",
     },
-    "what the file wants of it": {
-        "plan/target/switches.py",
-        "policy/guards/openflow_gaps.py",
-    },
+    "what the file wants of it": {"plan/target/switches.py"},
     "its programs and their sockets": {
         "system/openvswitch.py",
         "system/run.py",
-    },
-    "what may be wrong with it": {
-        "verify/doctor/switches.py",
     },
     "whoever runs guests, and makes or calls their ports": {
         "importer/libvirt/networks.py",

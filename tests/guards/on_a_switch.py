@@ -13,7 +13,7 @@ from pathlib import Path
 from bascule.frames.guarding.attacks import ATTACKS
 from bascule.frames.guarding.legitimate import LEGITIMATE
 from bascule.frames.guarding.sample import Sample
-from bascule.policy.guards.openflow_gaps import UNSEEN
+from bascule.providers.ovs.unseen_frames import UNSEEN
 from tests.guards.segment import PARTIES, site
 from tests.guards.single_attacks import SINGLE_ATTACKS
 from tests.guards.switch import Switch, switch

@@ -23,7 +23,7 @@ from bascule.providers.ovs.execute import bind_ports
 from bascule.providers.ovs.flows import by_name, concrete, read_flows
 from bascule.providers.ovs.observe import observe, stopped_by_flows
 from bascule.providers.ovs.state import BridgeRow, FlowTable, SwitchState
-from bascule.policy.guards.openflow_gaps import UNSEEN, UNSEEN_BY_MAC, UNSEEN_OF_ROUTERS
+from bascule.providers.ovs.unseen_frames import UNSEEN, UNSEEN_BY_MAC, UNSEEN_OF_ROUTERS
 from tests.guards.segment import PARTIES, ROUTER, site
 from tests.guards.single_attacks import SINGLE_ATTACKS
 from tests.guards.switch import OPEN, Switch, switch

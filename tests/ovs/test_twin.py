@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bascule.frames.guarding.attacks import ATTACKS
-from bascule.policy.guards.openflow_gaps import UNSEEN
+from bascule.providers.ovs.unseen_frames import UNSEEN
 from tests import prefork
 from tests.ovs.stage import require
 

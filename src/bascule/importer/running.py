@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from ipaddress import ip_interface
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -21,9 +20,6 @@ from bascule.persist.formats.host_routes import kernel_host_route
 from bascule.persist.formats.rules import kernel_rule
 from bascule.persist.running import is_written, link_config, routes_by_link, table_of
 from bascule.topology.layer2 import patched
-
-if TYPE_CHECKING:
-    from bascule.providers.ovs.state import SwitchState
 
 FOREIGN = re.compile(  # bridges that other programs make, name and remove as they please
     r"docker[0-9]+|docker_gwbridge|br-[0-9a-f]{12}|virbr[0-9]+(-nic)?|lxcbr[0-9]+|lxdbr[0-9]+|incusbr[0-9]+|cni[0-9]+"
@@ -180,12 +176,9 @@ def _other_ways_out(links: Mapping[IfName, LinkConfig], state: HostState) -> Ite
 
 def _mirrors(links: Mapping[IfName, LinkConfig], state: HostState) -> Iterator[str]:
     """Copies of frames that a switch makes: a site file names guests for them, and these are ports."""
-    part: SwitchState | None = state.parts.get("ovs")
-    if part is None or not part.mirrors:
-        return
-    for row in part.mirrors.values():
-        if row.bridge in links:
-            yield f"{row.bridge}: {row.words}: it stays as it is; name the guests under 'mirror' to keep it"
+    for name in links:
+        for words in state.links[name].facts.mirrors if name in state.links else ():
+            yield f"{name}: {words}: it stays as it is; name the guests under 'mirror' to keep it"
 
 
 def _is_hardware(link: Link) -> bool:

@@ -21,7 +21,7 @@ from bascule.plan.earlier import NOTHING, EarlierChanges
 from bascule.plan.step import Step
 
 if TYPE_CHECKING:
-    from bascule.model.guarding import GuardLevel
+    from bascule.model.guarding import Guarding, GuardLevel
     from bascule.model.ruleset.openflow import LoadedRule
     from bascule.providers.effects import Effects, SwitchEffects
 
@@ -183,6 +183,21 @@ class Provider(Protocol):
         """How it is seen and changed; imported by this call."""
 
 
+class SwitchTrouble(Struct, frozen=True, kw_only=True):
+    """What is wrong with bridges of somebody who keeps his own: what was seen (``evidence``), and what to do.
+
+    ``is_problem``: guests are not reached, or not kept to their guards; else it is a burden.
+    """
+
+    id: str
+    subject: str
+    text: str
+    evidence: tuple[str, ...] = ()
+    fix: str = ""
+    bridges: tuple[str, ...] = ()
+    is_problem: bool = True
+
+
 class KeptSwitches(Protocol):
     """The part of a provider that makes bridges of its own beside the kernel's."""
 
@@ -221,6 +236,12 @@ class SwitchKeeper(Provider, Protocol):
 
     def as_if_there(self, state: HostState) -> HostState:
         """The state as if it ran and had no bridge."""
+
+    def troubles(self, state: HostState, declared: Mapping[str, bool]) -> Iterable[SwitchTrouble]:
+        """What is wrong with its bridges; of those in the file ``declared`` says which are not the kernel's."""
+
+    def unseen_frames(self, guarding: Guarding) -> Mapping[str, str]:
+        """The kinds of hostile frames that such a guard lets through on its bridges, each with the reason."""
 
     def effects(self) -> SwitchEffects:
         """How they are seen."""

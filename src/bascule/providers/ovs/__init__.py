@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bascule.model.site import Host, Site
@@ -11,9 +11,10 @@ from bascule.plan.change import Command
 from bascule.plan.step import Step
 from bascule.providers.merging import changed
 from bascule.providers.plain import PlainProvider
-from bascule.providers.protocol import Merged, PlanInputs, ThreeWay, Wanted
+from bascule.providers.protocol import Merged, PlanInputs, SwitchTrouble, ThreeWay, Wanted
 
 if TYPE_CHECKING:
+    from bascule.model.guarding import Guarding
     from bascule.providers.ovs.state import SwitchState
 
 
@@ -90,6 +91,18 @@ class OvsProvider(PlainProvider):
         from bascule.providers.ovs.state import SwitchState
 
         return self.with_part(state, SwitchState(socket=""))
+
+    def troubles(self, state: HostState, declared: Mapping[str, bool]) -> Iterable[SwitchTrouble]:
+        """Who does what its database says, rules of others beside the guards', ports whose links are gone."""
+        from bascule.providers.ovs.troubles import troubles
+
+        return troubles(self.part(state), state, declared)
+
+    def unseen_frames(self, guarding: Guarding) -> Mapping[str, str]:
+        """Those for which OpenFlow has no field."""
+        from bascule.providers.ovs.unseen_frames import unseen_frames
+
+        return unseen_frames(guarding)
 
     def names(self, before: HostState, wanted: HostState) -> tuple[str, ...]:
         """The switches that it makes, alters or deletes."""

@@ -18,7 +18,6 @@ from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
 from bascule.plan.change import Note
 from bascule.policy.guards.flows import guard_flows
-from bascule.policy.guards.openflow_gaps import unseen
 from bascule.policy.guards.ports import GuardedPort, guarded_ports
 from bascule.providers.ovs.flows import LOCAL, SHOWN_FRAGMENTS
 from bascule.providers.ovs.merge import still_unheard
@@ -41,6 +40,7 @@ from bascule.providers.ovs.state import (
     SwitchState,
 )
 from bascule.providers.ovs.transaction import is_set
+from bascule.providers.ovs.unseen_frames import unseen_frames
 from bascule.providers.protocol import Wanted
 
 
@@ -137,7 +137,7 @@ class _Wanted:
     def _untold(self) -> Iterator[Note]:
         """What the guards of switches cannot stop, a line each."""
         for bridge, ports in self.guarded.items():
-            known = {name: why for port in ports for name, why in unseen(port.guarding).items()}
+            known = {name: why for port in ports for name, why in unseen_frames(port.guarding).items()}
             for name, why in known.items():
                 yield Note(kind="unsupported", subject=bridge, text=f"its guards let through {name}: {why}")
 

@@ -16,9 +16,9 @@ from bascule.model.guarding import GuardLevel
 from bascule.model.site import GuestNic, Host, Site
 from bascule.model.values import IpAddress, Mac, link_local
 from bascule.observe.bridge_tables import read_fdb
-from bascule.policy.guards.openflow_gaps import unseen
 from bascule.policy.guards.ports import GuardedPort, guarded_ports
 from bascule.probe.domain import ProbeAttachment, ProbeDomain
+from bascule.providers.loaded_guards import unseen_frames
 from bascule.system.net.netns import Namespace
 from bascule.verify.checks import Check
 from bascule.verify.guards.sending import sending
@@ -145,7 +145,7 @@ def attack_from(stand: AttackedPort) -> Check:
         words = f"guard {stand.port.guarding.level}: none of {len(lost)} kinds of legitimate frames passed, "
         words += "so that nothing can be said of hostile ones"
         return Check(id="guard", subject=stand.port.guest, ok=False, detail=words)
-    known = unseen(stand.port.guarding) if stand.port.by_flows else {}
+    known = unseen_frames(stand.port.guarding) if stand.port.by_flows else {}
     untold = [name for name in got_through if name in known]
     got_through = [name for name in got_through if name not in known]
     stopped = len(hostile) - len(got_through) - len(untold)

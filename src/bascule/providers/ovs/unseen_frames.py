@@ -31,7 +31,7 @@ UNSEEN_OF_ROUTERS = {
 }  # further ones, which are advertisements in another form
 
 
-def unseen(guarding: Guarding) -> dict[str, str]:
+def unseen_frames(guarding: Guarding) -> dict[str, str]:
     """The kinds that a guard lets through, with the reason."""
     found = UNSEEN | UNSEEN_BY_MAC if guarding.level is GuardLevel.MAC else UNSEEN
     return found | UNSEEN_OF_ROUTERS if "router" in guarding.may else found
