@@ -95,6 +95,39 @@ def test_two_of_them_act_once(bed: Bed) -> None:
     assert [record["status"] for record in journal(bed)].count("taking-back") == 1
 
 
+WITHOUT_ITS_DISK = """
+import sys
+from pathlib import Path
+import bascule.apply.deadman
+from bascule.apply.rollback import parts
+from bascule.apply.rollback.checkpoint import Folder
+from bascule.apply.rollback.go_back import go_back
+
+class Gone:
+    def find_spec(self, name, path=None, target=None):
+        if name.startswith("bascule"):
+            raise ImportError(f"{name} is on a disk that has gone")
+
+folder = Folder(Path(sys.argv[1]))
+parts.load(folder.facts().parts)
+sys.meta_path.insert(0, Gone())
+back = go_back(folder, by="a test")
+print(back.left)
+sys.exit(not back.ok)
+"""
+
+
+def test_it_has_imported_all_that_the_way_back_needs(bed: Bed) -> None:
+    before = bed.calm()
+    bed.apply("--no-confirm")
+    (folder,) = bed.state.glob("*/checkpoints/000001")
+    with bed.host.entered():
+        argv = (sys.executable, "-c", WITHOUT_ITS_DISK, str(folder))
+        done = subprocess.run(argv, env={**os.environ, **bed.env}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert back(bed, before) == []
+
+
 def test_confirmed_it_goes_away(bed: Bed) -> None:
     bed.apply("--confirm-within", "30s")  # long enough for a busy machine to start `confirm`
     pid = guard_of(bed)

@@ -37,6 +37,7 @@ HALF_WAY = "the apply that made it ended half-way"
 def main(arguments: list[str]) -> int:
     """Wait, then act if it is needed. Exit status: 0 nothing to do or taken back, 1 not taken back."""
     alive, ready = (int(arguments[0]), int(arguments[1])) if arguments[0].isdigit() else (-1, -1)
+    parts.load(())  # what every way back needs, while whoever woke us still reads the site file
     charge = arguments if ready < 0 else _charge(alive)
     if not charge:
         return 0  # there was no change to watch over

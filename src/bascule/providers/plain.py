@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,6 +18,8 @@ from bascule.providers.protocol import ThreeWay
 if TYPE_CHECKING:
     from bascule.plan.change import Command
     from bascule.providers.effects import Effects
+
+ON_THE_WAY_BACK = ("merge", "settling", "diff", "overlay", "words", "observe", "execute")
 
 
 class PlainProvider:
@@ -104,8 +107,12 @@ class PlainProvider:
         return convert(data, getattr(import_module(f"{type(self).__module__}.state"), self.state))
 
     def load(self) -> None:
-        """Its effects bring in what it needs."""
+        """Its effects, and the files of its folder that are imported when they are used."""
         self.effects()
+        package = type(self).__module__
+        for name in ON_THE_WAY_BACK:
+            if find_spec(f"{package}.{name}"):
+                import_module(f"{package}.{name}")
 
     def effects(self) -> Effects:
         """How it is seen and changed: by the class in effects.py of its folder that is named as this one."""

@@ -9,7 +9,9 @@ from bascule.apply.rollback.files import FileBackup
 from bascule.errors import BasculeError
 from bascule.model.state import HostState
 from bascule.providers.effects import ObserveScope
+from bascule.providers.kernel import KERNEL
 from bascule.providers.kernel.observe import read_parameters
+from bascule.providers.nft import NFT
 from bascule.providers.observe import look, look_at_parts
 from bascule.providers.registry import PROVIDERS
 from bascule.system.net.netlink import NetlinkMonitor
@@ -106,7 +108,8 @@ def boot_files(before: HostState, wanted: HostState) -> tuple[FileBackup, ...]:
 
 
 def load(names_: Iterable[str]) -> None:
-    """Import what the way back of these parts needs, while there is time."""
+    """Import what the way back of these parts needs, and that of kernel and nft, while there is time."""
     for one in PROVIDERS:
-        if one.name in names_:
+        one.effects()  # a look asks everybody whether there is anything of his
+        if one.name in {*names_, KERNEL.name, NFT.name}:
             one.load()

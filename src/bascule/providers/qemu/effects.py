@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bascule.errors import BasculeError
+from bascule.guests.paths import qemu_folder, unread_guests
 from bascule.host.live import LiveHost
 from bascule.model.values import IfName, Mac
 from bascule.plan.batch import Batch
@@ -33,8 +34,6 @@ class QemuEffects(PlainEffects):
 
     def read(self, texts: Callable[[], Sequence[str]], scope: ObserveScope) -> QemuState | None:  # no texts
         """The guests that were defined; None where libvirt runs the guests, or nobody ever defined one unasked."""
-        from bascule.guests.paths import qemu_folder, unread_guests
-
         known: QemuState | None = scope.known.get("qemu")
         if known is not None:
             return observe(Path(known.folder), scope.where)
