@@ -62,6 +62,7 @@ class _Builder:
         machines = self.document.machines.values()
         self.macs: set[Mac | None] = {nic.mac for guest in guests for nic in guest.nics}
         self.macs |= {nic.mac for machine in machines for nic in machine.nics}
+        self.places: dict[Path, Place] = {}
         self.tagged = tagged_bridges(self.document)
         for host in self.document.hosts.values():
             tables = (host.nics, host.bonds, host.vlans, host.bridges)
@@ -101,7 +102,9 @@ class _Builder:
 
     def at(self, path: Path) -> Place:
         """Where an entry begins."""
-        return SitePlace(*self.found.place(path, key=True))
+        if (place := self.places.get(path)) is None:  # an expectation of groups stands for many
+            place = self.places[path] = SitePlace(*self.found.place(path, key=True))
+        return place
 
     def host(self, name: str, host: d.Host) -> m.Host:
         top: Path = ("hosts", name)

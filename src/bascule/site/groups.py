@@ -76,15 +76,19 @@ def pairs(wiring: DocumentWiring) -> tuple[Pair, ...]:
     Nobody is asked whether it reaches itself because it is on both sides, and what a group asks that was asked
     already is not asked again.
     """
-    written = [(path, entry, list(_pairs_of(wiring, path, entry))) for path, entry in wiring.checked.expectations()]
-    asked = {_key(one) for _, entry, found in written if _is_plain(wiring, entry) for one in found}
+    written = [
+        (_is_plain(wiring, entry), list(_pairs_of(wiring, path, entry)))
+        for path, entry in wiring.checked.expectations()
+    ]
+    asked = {_key(one) for is_plain, found in written if is_plain for one in found}
     kept: list[Pair] = []
-    for _, entry, found in written:
+    for is_plain, found in written:
         for pair in found:
-            if not _is_plain(wiring, entry):
-                if _key(pair) in asked or pair.source == pair.target:
+            if not is_plain:
+                key = _key(pair)
+                if key in asked or pair.source == pair.target:
                     continue
-                asked.add(_key(pair))
+                asked.add(key)
             kept.append(pair)
     return tuple(kept)
 
@@ -100,10 +104,10 @@ def _is_plain(wiring: DocumentWiring, entry: d.Expect) -> bool:
 
 
 def _pairs_of(wiring: DocumentWiring, path: Path, entry: d.Expect) -> Iterator[Pair]:
-    for source, of_group in _members_of(wiring, entry.from_):
-        for target, to_group in _members_of(wiring, entry.to):
-            ends = {"from": of_group, "to": to_group}
-            yield Pair(path, entry, source, target, frozenset(end for end, grouped in ends.items() if grouped))
+    targets = [(name, {"to"} if is_grouped else set()) for name, is_grouped in _members_of(wiring, entry.to)]
+    for source, is_grouped in _members_of(wiring, entry.from_):
+        ends = [(target, frozenset({"from"} | end if is_grouped else end)) for target, end in targets]
+        yield from (Pair(path, entry, source, target, grouped) for target, grouped in ends)
 
 
 def _members_of(wiring: DocumentWiring, names: Iterable[str]) -> Iterable[tuple[str, bool]]:

@@ -52,14 +52,13 @@ def _listed(names: Iterable[str]) -> str:
 
 def questions(wiring: DocumentWiring) -> list[Pair]:
     """The questions; of a group that a port must not reach, those members that serve it, unless none does."""
-    found = [pair for pair in pairs(wiring) if pair.source != pair.target and _both_known(wiring, pair)]
+    known = {name for section in SECTIONS for name in getattr(wiring.document, section)}
+    found = [
+        pair for pair in pairs(wiring) if pair.source != pair.target and known.issuperset((pair.source, pair.target))
+    ]
     served = [_is_question(wiring, pair) for pair in found]
     some = {pair.path for pair, is_served in zip(found, served, strict=True) if is_served}
     return [pair for pair, is_served in zip(found, served, strict=True) if is_served or pair.path not in some]
-
-
-def _both_known(wiring: DocumentWiring, pair: Pair) -> bool:
-    return is_endpoint(wiring.document, pair.source) and is_endpoint(wiring.document, pair.target)
 
 
 def _is_question(wiring: DocumentWiring, pair: Pair) -> bool:
