@@ -5,8 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from bascule.apply.rollback.files import back_up_for, drift, restore
+from bascule.model.links import Physical
+from bascule.model.state import Address, Link
+from bascule.model.values import IfName
+from bascule.persist.dialect import dialect as find_dialect
+from bascule.persist.files import read_tree
 from bascule.persist.foreign.dhcpcd import FILE as DHCPCD
 from bascule.persist.persister import Persister, find_persister
 from bascule.persist.wanted import declared_state
@@ -213,3 +219,23 @@ def test_d01_where_somebody_changed_dhcpcds_file_the_plan_says_who_is_kept_away(
     assert not [change for change in changes if change.path.endswith(DHCPCD)]
     told = {note.subject: note.text for note in one.notes if "denyinterfaces" in note.text}
     assert set(told) == {"eth0", "eth1"}
+
+
+@pytest.mark.parametrize("dialect", OWN)
+def test_d01_files_of_a_link_stay_away_as_long_as_another_link_has_what_they_say(dialect: str, tmp_path: Path) -> None:
+    """Its bridge has another uplink now and keeps the address: with the next start both links would have it."""
+    install(dialect, tmp_path)
+    write(dialect, tmp_path, BOTH)
+    one = persister(dialect, tmp_path, ("{eth1: {}}", "{br0: {uplink: eth1, address: from-uplink}}"))
+    there = declared_state(one.site, one.host)
+    left = Link(name=IfName("eth0"), options=Physical(), up=True)
+    bridge = replace(there.links[IfName("br0")], addresses=(Address(ip="192.0.2.10/24"),))
+    wanted = replace(there, links={**there.links, "eth0": left, "br0": bridge})
+    one.write(wanted)
+    read = find_dialect(dialect)
+    said = read.parse(read_tree(str(tmp_path), read.reads, read.includes).files).config.links
+    assert {name: link.addresses for name, link in said.items() if "192.0.2.10/24" in link.addresses} == {
+        "br0": ("192.0.2.10/24",)
+    }
+    write(dialect, tmp_path, NEITHER)
+    assert not [path for path in own(tmp_path, dialect) if "moved-aside" in path], "they are back"

@@ -164,7 +164,9 @@ class Persister(Struct):
             config = with_earlier_modes(config, earlier, silent)
             ours = {path: text for path, text in existing.items() if path not in there}
             own_words = chosen.parse({**there, **moved}, nics).config
-            config = with_emptied_links(config, chosen.parse(ours, nics).config, own_words, wanted)
+            config = with_emptied_links(
+                config, chosen.parse({**chosen.scaffold, **ours}, nics).config, own_words, wanted
+            )
         if any(link.dhcp4 and name not in self._ids for name, link in config.links.items()):
             self._ids = client_ids(config, chosen.parse(existing, nics).config, chosen.takeover.client_id)
         return with_client_ids(config, self._ids)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Sequence
 
 from msgspec.structs import replace
@@ -16,7 +17,9 @@ from bascule.plan.diff import moved_links
 from bascule.providers.protocol import ThreeWay
 from bascule.system import boot
 from bascule.system.clock import Progress, unseen
+from bascule.system.net.managers import runs_here
 
+FOLLOWED_S = 0.25, 0.75  # from look to look; on a busy machine it has acted after 0.1 s
 NOTHING_DONE = "nothing of it was taken back: a NIC that is still a port would have its addresses and hear nothing"
 
 
@@ -89,16 +92,36 @@ def _back_with_clients(
     lease.end(homeward)
     back = _all_parts(folder, checkpoint, keep, progress, look)
     if not homeward:
-        return back
+        return _as_it_stays(back, folder, checkpoint, keep, progress)
     progress(f"waits for the DHCP server, {lease.HOME_S:.0f} s at most")
     begun = lease.begin(homeward, folder.path, patience_s=lease.HOME_S)
     again = _all_parts(folder, checkpoint, keep, progress)  # their scripts may sweep off what is not theirs
+    again = _as_it_stays(again, folder, checkpoint, keep, progress)
     return replace(
         again,
         left=again.left + begun.failed,
         kept=tuple(dict.fromkeys(back.kept + again.kept + begun.waiting)),
         changes=back.changes + again.changes,
     )
+
+
+def _as_it_stays(
+    back: RollbackResult, folder: Folder, checkpoint: Checkpoint, keep: Sequence[int], progress: Progress
+) -> RollbackResult:
+    """The host, seen once more where NetworkManager has followed what was changed: it acts a moment later.
+
+    Of a port that leaves a bridge which it did not make it deletes the addresses, those as well that have come
+    meanwhile, and sets none (seen with 1.42 on a busy machine).
+    """
+    before, wanted = checkpoint.before.links, checkpoint.wanted.links
+    leave = any(name in before and link.master not in {None, before[name].master} for name, link in wanted.items())
+    for wait_s in FOLLOWED_S if leave and runs_here("NetworkManager") else ():
+        progress("sees whether NetworkManager leaves it so")
+        time.sleep(wait_s)
+        again = _all_parts(folder, checkpoint, keep, progress)
+        kept = tuple(dict.fromkeys(back.kept + again.kept))
+        back = replace(again, kept=kept, changes=back.changes + again.changes)
+    return back
 
 
 def _all_parts(
