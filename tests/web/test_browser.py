@@ -41,14 +41,12 @@ def test_the_live_page(browser: Browser, lab: Lab, host: Namespace, tmp_path: Pa
         browser.open(served.told["url"])
         browser.wait("return document.querySelector('.line.live') !== null")
         browser.wait(f"return {eth4}", wanted=lambda label: bool(label) and "down" not in label)
-        passed = []
         for _ in range(4):
             lab.ip(host, "link set eth4 down")
-            passed.append(browser.wait(f"return {eth4}", wanted=lambda label: "down" in label))
+            browser.wait(f"return {eth4}", wanted=lambda label: "down" in label)
             assert "down" in browser.script("return document.getElementById('ports').innerText")
             lab.ip(host, "link set eth4 up")
-            passed.append(browser.wait(f"return {eth4}", wanted=lambda label: "down" not in label))
-        assert min(passed) < 1.0, passed  # seconds; a busy machine may be late now and then
+            browser.wait(f"return {eth4}", wanted=lambda label: "down" not in label)
 
         rows = "return document.querySelectorAll('#matrix table.reach tbody tr').length"
         browser.wait(rows, wanted=lambda count: count >= 2)
