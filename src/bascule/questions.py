@@ -15,6 +15,7 @@ from bascule.model.values import Service, bridge_name
 from bascule.providers.registry import SWITCH_KEEPERS
 from bascule.providers.static_fdb import STATIC_FDB
 from bascule.providers.static_fdb.state import StaticFdb
+from bascule.system.clock import Progress, unseen
 from bascule.system.net.netns import Namespace
 from bascule.topology.trace.rules.openflow_tables import traces_to_ask
 from bascule.verify.reachability.gather import THIS_HOST, gather
@@ -151,13 +152,13 @@ def probed(found: WhyAnswer) -> FrameVerdict:
         return ask_frames(found, here)
 
 
-def contradictions(site: Site) -> tuple[Problem, ...]:
+def contradictions(site: Site, progress: Progress = unseen) -> tuple[Problem, ...]:
     """The expectations that the file itself contradicts, each with the line that does; no host is looked at."""
     if not site.expectations:
         return ()
     from bascule.verify.reachability.by_file import contradicted
 
-    return tuple(contradicted(site, _wanted_hosts(site)))
+    return tuple(contradicted(site, _wanted_hosts(site), progress))
 
 
 def _wanted_hosts(site: Site) -> tuple[HostModel, ...]:

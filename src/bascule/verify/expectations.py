@@ -25,7 +25,7 @@ from bascule.verify.endpoints import Endpoints
 from bascule.verify.nat_boundary import NatBoundaries
 from bascule.verify.path_trace import PathTraces
 from bascule.verify.power import NONE_OFF, GuestsOff
-from bascule.verify.reachability.model_verdict import ModelVerdict, model_says
+from bascule.verify.reachability.model_verdict import ModelVerdict, model_says, walks_by_host
 from bascule.verify.reachability.participant import HostModel
 from bascule.verify.undeclared_routers import RoutersOff, UndeclaredRouters
 from bascule.verify.witness import Witness, cause
@@ -78,8 +78,9 @@ class Outcome(Struct, frozen=True, kw_only=True):
 def with_model(outcomes: Sequence[Outcome], hosts: Sequence[HostModel]) -> tuple[Outcome, ...]:
     """The outcomes with what the model of these hosts says of each; where frames were lost, with what it names."""
     found = []
+    walks = walks_by_host(hosts)
     for one in outcomes:
-        said = model_says(hosts, one.expectation)
+        said = model_says(hosts, one.expectation, walks)
         witness = one.witness
         if one.observed == Verdict.NO_REACH and one.ok is False and not witness.because and said.words:
             sentence = f"{witness.sentence}; by the model: {said.words}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bascule.cli.common import json_option, sentence, show, site_argument
+from bascule.cli.common import json_option, sentence, show, site_argument, steps
 from bascule.cli.entry import emit
 from bascule.cli.show.output_style import output_style
 from bascule.model.values import count
@@ -33,7 +33,10 @@ def command(*, site_file: str, as_json: bool) -> int:
     data, name = read_bytes(site_file), STDIN if site_file == "-" else site_file
     try:
         site = parse(data, "stdin" if site_file == "-" else site_file)
-        if problems := contradictions(site):
+        doing = steps(as_json=as_json)
+        problems = contradictions(site, doing)
+        doing("")
+        if problems:
             raise SiteFault(*problems)
     except SiteFault as fault:
         if as_json:

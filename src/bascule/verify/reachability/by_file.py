@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from bascule.errors import Place, Problem
 from bascule.model.ruleset.owners import BASCULE, owner
@@ -12,22 +12,26 @@ from bascule.topology.graph import Topology
 from bascule.topology.trace.answer import UNKNOWN, Blocker, Certainty, Code
 from bascule.topology.trace.declared_way import trace
 from bascule.verify.reachability.host_model import rule_places
-from bascule.verify.reachability.model_verdict import blocker_words, model_says
+from bascule.verify.reachability.model_verdict import blocker_words, model_says, walks_by_host
 from bascule.verify.reachability.participant import HostModel
 from bascule.verify.reachability.question import AnsweredQuestion
 
 CODE = "EXPECT-CONTRADICTED"
 HINT = "one of the two is not what you mean; 'bascule why {} {} {} --wanted --site {}' shows the way"
+TOLD_EVERY = 1000  # expectations: a tenth of a second
 
 Cause = tuple[str, Place]
 
 
-def contradicted(site: Site, hosts: Sequence[HostModel]) -> Iterator[Problem]:
+def contradicted(site: Site, hosts: Sequence[HostModel], progress: Callable[[str], object]) -> Iterator[Problem]:
     """A problem for each expectation that cannot hold if the hosts become what the file wants."""
     topology = Topology.of(site)
     places = {name: rule_places(site, site.hosts[name]) for name in site.hosts}
-    for wish in site.expectations:
-        said = model_says(hosts, wish)
+    walks = walks_by_host(hosts)
+    for number, wish in enumerate(site.expectations):
+        if number % TOLD_EVERY == 0:
+            progress(f"expectation {number + 1} of {len(site.expectations)}")
+        said = model_says(hosts, wish, walks)
         wants = wish.verdict is Verdict.REACH
         contrary = Certainty.NO if wants else Certainty.YES
         against = [one for one in said.asked if one.answer.result is contrary]  # of a range of ports one is enough

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from msgspec import Struct
 
@@ -12,9 +13,10 @@ from bascule.model.site import Expectation
 from bascule.topology.sweep.port_ranges import told_apart
 from bascule.topology.trace.answer import Blocker, Certainty, of_range
 from bascule.topology.trace.ends.wire_ends import ASSUMED_MAC
+from bascule.topology.trace.walk import Walks
 from bascule.verify.reachability.other_hosts import decisive, hosts_between, parts
 from bascule.verify.reachability.participant import HostModel
-from bascule.verify.reachability.question import AnsweredQuestion, ask_each_port
+from bascule.verify.reachability.question import AnsweredQuestion, ask_each_port, walks_of
 
 SHOWN = 3  # things in the way that are named
 THERE = {"l2", "new"}  # legs before the answer
@@ -46,11 +48,18 @@ class ModelVerdict(Struct, frozen=True, kw_only=True):
 SEEN_BY_NONE = ModelVerdict(result=Certainty.UNKNOWN, words="the path goes over devices that no host of the file sees")
 
 
-def model_says(hosts: Sequence[HostModel], wish: Expectation) -> ModelVerdict:
-    """The model's answer to an expectation, from the host that both ends are at."""
+def walks_by_host(hosts: Sequence[HostModel]) -> Mapping[str, Walks]:
+    """The walks on each host, for who asks many questions."""
+    return {given.here: walks_of(given.network, given.known) for given in hosts}
+
+
+def model_says(
+    hosts: Sequence[HostModel], wish: Expectation, walks: Mapping[str, Walks] = MappingProxyType({})
+) -> ModelVerdict:
+    """The model's answer to an expectation, from the host that both are at; ``walks`` are those of walks_by_host."""
     if len(between := hosts_between(hosts, wish.source, wish.target)) > 1 and wish.service.protocol != "arp":
         return _of_both(between, wish)
-    told = [one for given in hosts if (one := _by(given, wish)) is not None]
+    told = [one for given in hosts if (one := _by(given, wish, walks.get(given.here))) is not None]
     for result in (Certainty.YES, Certainty.NO, Certainty.PERHAPS, Certainty.UNKNOWN):
         for one in told:
             if one.result is result:
@@ -69,7 +78,7 @@ def _of_both(between: Sequence[HostModel], wish: Expectation) -> ModelVerdict:
     return ModelVerdict(result=of_range(one.answer.result for one in told), words=_words(told), asked=tuple(told))
 
 
-def _by(given: HostModel, wish: Expectation) -> ModelVerdict | None:
+def _by(given: HostModel, wish: Expectation, walks: Walks | None) -> ModelVerdict | None:
     """What one host's model says; None where that is not this host's to say."""
     by, of = given.known.get(wish.source), given.known.get(wish.target)
     if by is None or of is None or wish.service.protocol == "arp":
@@ -77,7 +86,7 @@ def _by(given: HostModel, wish: Expectation) -> ModelVerdict | None:
     if by.elsewhere or of.elsewhere or (by.is_outside and of.is_outside):
         return None
     try:
-        told = ask_each_port(given.network, given.known, by, of, wish.service)
+        told = ask_each_port(given.network, given.known, by, of, wish.service, walks)
     except UsageFault as fault:  # no address of one family is known
         return ModelVerdict(result=Certainty.UNKNOWN, words=fault.problems[0].message)
     result = of_range(one.answer.result for one in told)

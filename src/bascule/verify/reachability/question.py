@@ -106,10 +106,25 @@ def _at(word: str, version: int, number: int, known: Known, network: HostNetwork
     return Participant(name=word, ends=(end,), addresses=((version, number),))
 
 
-def ask(network: HostNetwork, known: Known, by: Participant, of: Participant, service: Service) -> AnsweredQuestion:
-    """The best of all ways between two: of their NICs and addresses. Raises UsageFault where neither has an address."""
+def walks_of(network: HostNetwork, known: Known, *others: Participant) -> Walks:
+    """The walks between those who are known, and others."""
+    return Walks(network, all_ends(network, (*known.values(), *others)))
+
+
+def ask(
+    network: HostNetwork,
+    known: Known,
+    by: Participant,
+    of: Participant,
+    service: Service,
+    walks: Walks | None = None,
+) -> AnsweredQuestion:
+    """The best of all ways between two: of their NICs and addresses. Raises UsageFault where neither has an address.
+
+    ``walks`` are those between all who are known, for who asks about many of them.
+    """
     traffic = Traffic(protocol=service.protocol, port=service.first)
-    walks = Walks(network, all_ends(network, (*known.values(), by, of)))
+    walks = walks or walks_of(network, known, by, of)
     found = [
         AnsweredQuestion(
             by=by,
@@ -148,11 +163,16 @@ def ask(network: HostNetwork, known: Known, by: Participant, of: Participant, se
 
 
 def ask_each_port(
-    network: HostNetwork, known: Known, by: Participant, of: Participant, service: Service
+    network: HostNetwork,
+    known: Known,
+    by: Participant,
+    of: Participant,
+    service: Service,
+    walks: Walks | None = None,
 ) -> list[AnsweredQuestion]:
     """An answer for each part of a range of ports that something tells apart from the others. Raises UsageFault."""
     ends = (end for party in known.values() for end in party.ends)
-    return [ask(network, known, by, of, one) for one in told_apart((network,), ends, service)]
+    return [ask(network, known, by, of, one, walks) for one in told_apart((network,), ends, service)]
 
 
 def worst_port(found: Sequence[AnsweredQuestion]) -> AnsweredQuestion:
@@ -172,7 +192,7 @@ def large_packets(network: HostNetwork, known: Known, asked: AnsweredQuestion) -
     """What becomes of the largest packets, where small ones pass and those do not fit."""
     if not asked.answer.result.passes:
         return ()
-    walks = Walks(network, all_ends(network, (*known.values(), asked.by, asked.of)))
+    walks = walks_of(network, known, asked.by, asked.of)
     walk = LargePacketWalk(walks, asked.source, asked.target, asked.address, asked.version, asked.traffic, 0)
     return walk.large_packets()
 
