@@ -45,10 +45,12 @@ def unsaid(config: NetworkConfig, site: NetworkConfig, *, is_here: bool, of_ipv6
         there = said.get(names[name]) if names[name] else None
         if there is None:
             words = "; ".join(all_of(link))
-            idle = (
-                "left out: it is down, and nothing uses it" if is_here else "left out: nothing brings it up or uses it"
-            )
-            yield name, f"left out, with all that it says: {words}" if words else idle
+            idle = "it is down" if is_here else "nothing brings it up"
+            if words:
+                why = "" if link.onboot else f" as {idle}"
+                yield name, f"left out{why}, with all that it says: {words}"
+            else:
+                yield name, f"left out: {idle}, and nothing uses it"
         elif link != there:
             options = list(_options(link, there, is_here=is_here))
             if of_ipv6 and link.ipv6 is not there.ipv6 and link.master is None:
