@@ -40,7 +40,8 @@ def iptables(table: str, chain: str, rule: str) -> str:
 
 IPTABLES, IP6TABLES = ("iptables-nft-restore",), ("ip6tables-nft-restore",)
 STATEFUL = "chain f {\ntype filter hook forward priority 0; policy drop;\nct state established,related,new accept\n}\n"
-PROXY = nft("ip", "nat", "prerouting", "dstnat", "tcp dport 80 dnat to 192.168.1.50:8080")
+LED = "tcp dport 80 dnat to 192.168.1.50:8080"
+PROXY = nft("ip", "nat", "prerouting", "dstnat", LED)
 # as the plugin portmap of CNI writes them, without the comments
 PORTMAP = """\
 *nat
@@ -222,4 +223,4 @@ def test_t02_apply_says_it_before_it_asks(real_host: Field) -> None:
     feed(real_host.host, PROXY)
     done = real_host.bascule("apply", real_host.site(SITE), "--yes", "--no-confirm")
     assert done.returncode == 0, done.stderr
-    assert f"{ELSEWHERE}, and do not reach whom they were sent to ('tcp dport 80 dnat'" in " ".join(done.stdout.split())
+    assert f"{ELSEWHERE}, and do not reach whom they were sent to ('{LED}' in" in " ".join(done.stdout.split())
