@@ -22,7 +22,7 @@ from bascule.providers.ovs.guest_port import join
 from bascule.providers.ovs.observe import look
 from bascule.providers.ovs.overlay import lay_over
 from bascule.providers.ovs.state import REOPENED
-from bascule.system.run import find_tool
+from bascule.system.run import find_tool, run
 from tests.apply.hosts import Bed
 from tests.lab import Lab
 from tests.ovs.stage import SWITCHED, rows, switched, vsctl
@@ -121,6 +121,20 @@ def test_undo_opens_a_port_that_was_closed_halfway(bed: Bed) -> None:
     assert bed.run("undo").returncode == 0
     assert vsctl(bed, "get", "Interface", "eth4", "type").strip() == '""'
     assert int(vsctl(bed, "get", "Interface", "eth4", "ofport")) > 0
+
+
+def test_a_nic_that_leaves_the_file_leaves_its_switch_and_is_as_it_was_found(lab: Lab, tmp_path: Path) -> None:
+    bed = switched(lab, tmp_path)
+    key = "net.ipv4.conf.eth4.rp_filter"
+    with bed.host.entered():
+        found = run(("sysctl", "-n", key)).stdout
+        bed.apply("--no-confirm")
+        assert run(("sysctl", "-n", key)).stdout == "1\n" != found
+        bed.ip("link add eth7 type veth peer name w7")
+        bed.site.write_text(SWITCHED.replace("eth4", "eth7"))
+        bed.apply("--no-confirm")
+        assert [rows(bed).ports[name].bridge for name in ("eth4", "eth7") if name in rows(bed).ports] == ["ovs3"]
+        assert run(("sysctl", "-n", key)).stdout == found
 
 
 def test_a_transaction_takes_no_program_and_a_plug_does(bed: Bed) -> None:

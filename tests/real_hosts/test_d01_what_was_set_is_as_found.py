@@ -25,6 +25,8 @@ WITH = {  # how the file names eth1, and what further of it stands in the kernel
     "a NIC without IPv6": HEAD % "eth0: {network: office}, eth1: {mtu: 1400, ipv6: 'off'}",
     "a NIC beside another of its subnet": HEAD % "eth0: {network: office, address: 192.168.1.10/24}, "
                                                  "eth1: {network: office, address: 192.168.1.11/24, mtu: 1400}",
+    "a NIC that hears no routers": HEAD % "eth0: {network: office}, "
+                                          "eth1: {network: office, mtu: 1400, ipv6: auto, use_gateway: no}",
 }  # fmt: skip
 
 
@@ -34,8 +36,10 @@ def shown(field: Field) -> dict[str, Any]:
     values = {key: link.get(key) for key in ("mtu", "inet6_addr_gen_mode", "master")}
     values["addresses"] = sorted(one["local"] for one in link["addr_info"])
     with field.host.entered():
-        for key in ("ipv6/conf/eth1/accept_ra", "ipv6/conf/eth1/disable_ipv6", "ipv4/conf/eth1/arp_ignore",
-                    "ipv4/conf/eth1/arp_announce"):  # fmt: skip
+        for key in (
+            *(f"ipv6/conf/eth1/{name}" for name in ("accept_ra", "accept_ra_defrtr", "disable_ipv6")),
+            *(f"ipv4/conf/eth1/{name}" for name in ("arp_ignore", "arp_announce", "rp_filter")),
+        ):
             values[key] = Path("/proc/sys/net", key).read_text().strip()
     return values
 

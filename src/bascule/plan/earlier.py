@@ -18,7 +18,10 @@ Way = tuple[str, str, str]  # the same, over whatever link
 Altered = Mapping[str, tuple[str, str]]  # by property or kernel parameter: as it was found, and as a change set it
 OF_THE_KERNEL = {"kernel", "ra", "redirect"}  # protocols of routes
 
-ALTERED = {4: ("arp_ignore", "arp_announce"), 6: ("accept_ra", "disable_ipv6", "use_tempaddr")}
+ALTERED = {
+    4: ("arp_ignore", "arp_announce", "rp_filter"),
+    6: ("accept_ra", "accept_ra_defrtr", "accept_ra_rt_info_max_plen", "disable_ipv6", "use_tempaddr"),
+}
 
 
 class EarlierChanges(Struct, frozen=True, kw_only=True):
