@@ -96,8 +96,9 @@ def test_a_nic_that_leaves_the_file_leaves_the_bridge_that_it_joined_by_it(real_
     field = real_host
     apply(field, ONE_NIC)
     other = ONE_NIC.replace("eth0", "eth1")
-    said = field.document("plan", field.site(other))["changes"]
-    assert ("eth0", "leave br0") in [(one["subject"], one["action"]) for one in said]
+    said = field.document("plan", field.site(other))
+    assert ("eth0", "leave br0", []) in [(one["subject"], one["action"], one["guests"]) for one in said["changes"]]
+    assert "eth0, which carries 192.168.1.10/24: leave br0" in said["own_line"]
     apply(field, other)
     assert "master" not in field.ip("link show eth0")
     assert "master br0" in field.ip("link show eth1")

@@ -65,14 +65,15 @@ def make_plan(
     notes += (*_without_carrier(host, observed), *_until_the_lease(host, observed, state))
     notes += mtu_notes(site, host, observed, state)
     context = Context(reasons=reasons, guests=guests, running=running, management=surroundings.management)
-    refuse_stranded(observed, state, {*host.nics, *surroundings.earlier.ports}, host.place)
+    nics = {*host.nics, *surroundings.earlier.ports}
+    refuse_stranded(observed, state, nics, host.place)
     names = {nic.tap: nic.guest for nic in as_it_runs.guest_nics(host.name)}
-    plan = with_losses(diff(observed, state, context), observed, state, host.nics, names)
+    plan = with_losses(diff(observed, state, context), observed, state, nics, names)
     own_line: tuple[str, ...] = ()
     if plan:
         from bascule.plan.host_connectivity import HostConnectivity
 
-        line = HostConnectivity(observed, state, host.nics, surroundings.connected(), host.listeners)
+        line = HostConnectivity(observed, state, nics, surroundings.connected(), host.listeners)
         notes += line.warnings()
         own_line = line.changes(plan)
     taken = tuple(taken_ports(host, observed, state, surroundings.served))

@@ -124,9 +124,10 @@ def _note_others(build: TargetBuilder, nic: GuestNic, port: BridgePort) -> None:
 def count_foreign(build: TargetBuilder) -> None:
     """The ports that no file names are guests as well: of their bridge, and of the wires that it leaves the host by."""
     named = {nic.tap for nic in build.site.guest_nics(build.host.name)}
-    found = guest_ports(build.observed, build.host.nics)
+    nics = {*build.host.nics, *build.earlier.ports}
+    found = guest_ports(build.observed, nics)
     foreign = {name: at for name, at in found.items() if name not in named and not is_between(build.observed, name)}
-    wires = {each: sorted(wires_of(build.observed, each, build.host.nics)) for each in set(foreign.values())}
+    wires = {each: sorted(wires_of(build.observed, each, nics)) for each in set(foreign.values())}
     for name, bridge in foreign.items():
         for link in (name, bridge, *wires[bridge]):
             build.guests.setdefault(link, []).append(name)
