@@ -6,6 +6,10 @@ from collections.abc import Iterator
 import pytest
 
 from bascule.model.site import Expectation
+from bascule.probe.ask import ask
+from bascule.probe.protocols import PendingQuestion
+from bascule.probe.question import Answer, Protocol, Question, Response
+from bascule.verify.cases import share_of_silence
 from bascule.verify.expectations import Outcome, judge
 from tests import sites
 from tests.domains import Builder, building, production
@@ -94,3 +98,36 @@ def test_nobody_at_home_is_found_by_the_search_for_it(scene: Builder) -> None:
     assert lost.witness.sentence.startswith("desk asked the wire for 192.168.1.99, crossed br3")
     assert lost.witness.sentence.endswith("never arrived at ghost")
     assert (dead.observed, dead.ok) == ("unproven", False)
+
+
+SILENT = 1500.0
+
+
+def waited(scene: Builder, *waits_ms: float | None) -> list[Answer]:
+    question = Question(source=scene.probe_domain.attachments["desk"][0], protocol=Protocol.ICMP)
+    came = [Response.SILENCE if one == SILENT else Response.REPLY for one in waits_ms]
+    return [Answer(question=question, response=how, waited_ms=one) for how, one in zip(came, waits_ms, strict=True)]
+
+
+def test_in_a_twin_silence_is_long_beside_the_slowest_answer(scene: Builder) -> None:
+    """As long as a question that is put twice; longer where others were slower; all of it where one was not heard."""
+    shares = [share_of_silence(waited(scene, *one)) for one in ((0.1, 8.0), (0.1, 40.0), (0.1, 90.0))]
+    assert shares == pytest.approx([0.5, 0.8, 1.0])
+    assert [share_of_silence(waited(scene, *one)) for one in ((), (0.1, SILENT), (0.1, None))] == [1.0, 1.0, 1.0]
+
+
+def test_an_answer_says_how_long_it_was_waited_for_since_the_first_try(scene: Builder) -> None:
+    """The time of the try that was answered would call a wire fast which lost the first one."""
+    source = scene.probe_domain.attachments["desk"][0]
+    question = Question(source=source, protocol=Protocol.ICMP, address=source.addresses[0].ip)
+    (answer,) = ask([question])
+    assert answer.rtt_ms is not None
+    assert answer.waited_ms is not None
+    assert answer.rtt_ms <= answer.waited_ms
+    second = PendingQuestion(question, 0, None, 0)  # type: ignore[arg-type]  # it sends nothing
+    second.begun -= 0.2
+    second.replied()
+    assert second.answer is not None
+    assert second.answer.rtt_ms is not None
+    assert second.answer.waited_ms is not None
+    assert second.answer.rtt_ms < 200 <= second.answer.waited_ms

@@ -66,7 +66,7 @@ class PendingQuestion:
         self.index = index
         self.sock = sock
         self.sequence = sequence
-        self.sent = time.perf_counter()
+        self.begun = self.sent = time.perf_counter()
         self.answer: Answer | None = None
         self.source_port = 0
 
@@ -83,7 +83,12 @@ class PendingQuestion:
         """The answer, unless there is one already."""
         if self.answer is None:
             self.answer = Answer(
-                question=self.question, response=response, detail=detail, source_port=self.source_port, **rest
+                question=self.question,
+                response=response,
+                detail=detail,
+                waited_ms=(time.perf_counter() - self.begun) * 1000,
+                source_port=self.source_port,
+                **rest,
             )
 
     def replied(self, **rest: Any) -> None:

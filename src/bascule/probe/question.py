@@ -74,12 +74,14 @@ class Answer(Struct, frozen=True, kw_only=True):
     ``address`` and ``mac`` are of whoever answered; ``seen`` is the address that the other side saw as the asker's,
     where it says so; ``offered`` is the address in a DHCP offer. ``source_port`` is ours, of a TCP or UDP question;
     ``filling`` is the byte that fills a ping which is not ours. ``lost`` says where it ended, if that was looked for.
+    ``rtt_ms`` counts from the try that was answered, ``waited_ms`` from the first one, None where another asked for us.
     """
 
     question: Question
     response: Response
     detail: str = ""
     rtt_ms: float | None = None
+    waited_ms: float | None = None
     address: IpAddress | None = None
     mac: Mac | None = None
     seen: IpAddress | None = None

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from msgspec import Struct, field
 
 from bascule.model.site import Expectation, Verdict
 from bascule.model.values import Service
 from bascule.probe.domain import ProbeAttachment
-from bascule.probe.question import AGENT_ASKS_AT_MOST, PATIENCE_S, PORTS_AT_MOST, Protocol, Question, ports_of
+from bascule.probe.question import AGENT_ASKS_AT_MOST, PATIENCE_S, PORTS_AT_MOST, Answer, Protocol, Question, ports_of
 from bascule.verify.endpoints import EndpointAddress, Endpoints
 from bascule.verify.power import NONE_OFF, GuestsOff, are_off
 
 NEGATIVE_PATIENCE_S = 0.5  # for what should not be answered; asked when the wires are known to work
+PUT_TWICE_S, SLOWER_THAN_ANY = 0.25, 10
 CONTROLS = 3  # endpoints that are asked whether the target lives
 
 
@@ -38,6 +39,18 @@ class Control(Struct, frozen=True):
     def where(self) -> str:
         """The target's own network, by name if it has one."""
         return self.goal.network or str(self.goal.address.network)
+
+
+def share_of_silence(answers: Collection[Answer]) -> float:
+    """What part of NEGATIVE_PATIENCE_S shows in a twin that nobody answers, by what was answered there just before.
+
+    Nothing takes longer in it than the processor does: ten times the slowest answer, and never less than a question
+    that was put twice. Where one did not come, or nobody measured when, all of it.
+    """
+    waits = [answer.waited_ms for answer in answers if answer.ok and answer.waited_ms is not None]
+    if not waits or len(waits) < len(answers):
+        return 1.0
+    return min(1.0, max(PUT_TWICE_S, SLOWER_THAN_ANY * max(waits) / 1000) / NEGATIVE_PATIENCE_S)
 
 
 def prepare(wish: Expectation, endpoints: Endpoints, off: GuestsOff = NONE_OFF, no_router: str = "") -> Case:

@@ -20,7 +20,7 @@ from bascule.probe.domain import ProbeDomain
 from bascule.probe.protocols import ANSWERED_BY_ALL
 from bascule.probe.question import Answer, Protocol, Question, Response
 from bascule.topology.trace.answer import Certainty
-from bascule.verify.cases import Case, Control, prepare
+from bascule.verify.cases import Case, Control, prepare, share_of_silence
 from bascule.verify.endpoints import Endpoints
 from bascule.verify.nat_boundary import NatBoundaries
 from bascule.verify.path_trace import PathTraces
@@ -119,17 +119,21 @@ def judge(
     replies = _ask(probe_domain, boundaries, first)
     lost = [case for case in positive if case.ways[1:] and not all(replies[q].answer.ok for q in case.ways[0])]
     replies |= _ask(probe_domain, boundaries, [question for case in lost for way in case.ways[1:] for question in way])
-    replies |= _ask(probe_domain, boundaries, [question for case in negative for way in case.ways for question in way])
+    share = 1.0 if probe_domain.live else share_of_silence([reply.answer for reply in replies.values()])
+    unwanted = [question for case in negative for way in case.ways for question in way]
+    replies |= _ask(probe_domain, boundaries, unwanted, share)
     judging = _Judging(site, probe_domain, endpoints, boundaries, without, replies)
     return tuple(judging.outcome(case) for case in cases)
 
 
-def _ask(probe_domain: ProbeDomain, boundaries: NatBoundaries, questions: Sequence[Question]) -> dict[Question, _Reply]:
+def _ask(
+    probe_domain: ProbeDomain, boundaries: NatBoundaries, questions: Sequence[Question], share: float = 1.0
+) -> dict[Question, _Reply]:
     unique = list(dict.fromkeys(questions))  # equal questions are asked once: their tokens do not count
     if not unique:
         return {}
     with CaptureSession(probe_domain.points, [*unique, *boundaries.led_on(unique)]) as watch:
-        answers = ask(unique, watch=watch, patience=probe_domain.patience)
+        answers = ask(unique, watch=watch, patience=probe_domain.patience * share)
         tracker = Tracker(watch.captured)
     replies = {}
     for question, answer in zip(unique, answers, strict=True):
