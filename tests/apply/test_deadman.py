@@ -200,7 +200,7 @@ def test_after_a_restart_the_kernel_is_as_it_was_anyway(bed: Bed) -> None:
 
 def test_a_torn_last_line_is_written_over(tmp_path: Path) -> None:
     path = tmp_path / "journal"
-    durable.new_journal(path)
+    durable.fill_folder(tmp_path, {}, path.name)
     durable.append(path, {"status": "armed"})
     text = path.read_bytes()
     path.write_bytes(text.replace(b"\0\0\0\0\0\0\0\0", b'{"stat\0\0', 1))

@@ -316,14 +316,14 @@ def test_a_tap_of_somebody_elses_under_the_name_of_one_that_was_left_stays(lab: 
     bed.ip("link del ovs3")
     bed.ip("tuntap add dev ovs3 mode tap")
     bed.ip("link set ovs3 up")
-    theirs = bed.ip("-br link show ovs3")
+    theirs = bed.ip("-o link show ovs3").split()[0]  # its index
     assert bed.run("undo").returncode == 1
     for daemon in start(bed.host, tmp_path / "ovs"):
         lab.keep(daemon.stop)
     back = bed.run("undo")
     assert back.returncode == 0, back
     assert "ovs3 is another link than the one that the change made, and stays" in back.stdout + back.stderr
-    assert bed.ip("-br link show ovs3") == theirs
+    assert bed.ip("-o link show ovs3").split()[0] == theirs
     assert "ovs0" not in bed.ip("-br link")
 
 

@@ -52,12 +52,12 @@ test ! -d /sys/class/net/br0
 
 bascule apply site.yaml --yes --confirm-within 60 >/dev/null
 bascule confirm
-ip -br address show br0 >/root/before
+ip -o -4 address show br0 >/root/before
 echo "== removed"
 dpkg --remove bascule
 echo "== purged"
 dpkg --purge bascule
-ip -br address show br0 | cmp - /root/before
+ip -o -4 address show br0 | cmp - /root/before
 test ! -e /usr/lib/bascule
 test ! -e /var/lib/bascule
 """

@@ -228,9 +228,8 @@ def write(place: StateDirectory, checkpoint: Checkpoint, facts: ChangeFacts, *, 
     folder = Folder(place.checkpoints / f"{_next(place):06}")
     try:
         durable.make_folder(folder.path)
-        durable.write_whole(folder.path / "checkpoint.json", _dump(_to_json(checkpoint)))
-        durable.write_whole(folder.path / "facts.json", _dump(to_builtins(facts)))
-        durable.new_journal(folder.path / JOURNAL)
+        files = {"checkpoint.json": _dump(_to_json(checkpoint)), "facts.json": _dump(to_builtins(facts))}
+        durable.fill_folder(folder.path, files, JOURNAL)
         folder.note(Status.ARMED, deadline_s=deadline_s)
     except OSError as error:
         _remove(folder)

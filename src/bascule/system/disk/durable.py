@@ -81,15 +81,27 @@ def _write_all(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
-def new_journal(path: Path) -> None:
-    """An empty journal with room for its records."""
+def fill_folder(path: Path, files: Mapping[str, bytes], journal: str) -> None:
+    """Put files into a new folder, and a journal without a record yet: until it has one, nobody reads the others.
+
+    All of it is on the disk when this returns. Raises OSError.
+    """
+    for name, data in files.items():
+        with naming(path / name), _new(path / name) as fd:
+            _write_all(fd, data)
+            os.fsync(fd)
+    with _new(path / journal) as fd:
+        os.posix_fallocate(fd, 0, ROOM)  # the first record takes this to the disk
+    sync_folder(path)
+
+
+@contextlib.contextmanager
+def _new(path: Path) -> Iterator[int]:
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        os.posix_fallocate(fd, 0, ROOM)
-        os.fsync(fd)
+        yield fd
     finally:
         os.close(fd)
-    sync_folder(path.parent)
 
 
 def append(path: Path, record: Mapping[str, Any]) -> None:
