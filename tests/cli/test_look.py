@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from bascule.cli.common import wrapped
 from bascule.cli.show import output_style
 from bascule.cli.show.folding import folded, folded_by_place, ranges
 from bascule.cli.show.output_style import OutputStyle, colored, plain
@@ -425,6 +426,18 @@ def test_what_is_copied_is_whole_in_few_columns() -> None:
     narrow, wide = (bascule(*words, COLUMNS=columns).stdout for columns in ("40", "200"))
     assert narrow == wide
     assert max(map(len, narrow.splitlines())) > 40
+
+
+@pytest.mark.parametrize("room", range(20, 60))
+def test_a_number_keeps_its_unit_beside_it(room: int) -> None:
+    """A line that begins with "s" says nothing, and a number without a unit is none."""
+    text = (
+        "checking 0.19 s, asking the expectations 0.35 s (at most 512 MiB), 90 % of 1400 bytes: taking it back 0.29 s"
+    )
+    lines = wrapped(text, indent=0, columns=room).splitlines()
+    assert " ".join(lines) == text
+    assert all(len(line) <= room for line in lines)
+    assert not [line for line in lines if re.match(r"(s|MiB|bytes)\b|%", line)]
 
 
 @pytest.mark.parametrize("words", [("check",), ("plan", "--here", "--diff")])

@@ -139,7 +139,7 @@ def _columns_of(terminal: TextIO) -> int:
 
 
 def wrapped(text: str, *, indent: int, columns: int) -> str:
-    """Text in lines of at most ``columns``, each but the first indented."""
+    """Text in lines of at most ``columns``, each but the first indented; a number keeps its unit beside it."""
     if output_style().ascii:
         text = plain(text)
     room = max(columns - indent, 20)
@@ -148,8 +148,10 @@ def wrapped(text: str, *, indent: int, columns: int) -> str:
     lines, line = [], ""  # textwrap takes ten times as long over a plan's thousands of lines: 4 % of an apply
     for word in text.split():
         if line and len(line) + 1 + len(word) > room:
-            lines.append(line)
-            line = word
+            before, _, number = line.rpartition(" ")
+            kept = before and number[-1:].isdigit() and word.rstrip(".,;:)") in UNITS
+            lines.append(before if kept else line)
+            line = f"{number} {word}" if kept else word
         else:
             line = f"{line} {word}" if line else word
     return f"\n{' ' * indent}".join([*lines, line])
@@ -190,6 +192,7 @@ def _cells(cells: Sequence[tuple[str, int]], indent: int, columns: int, *, align
 
 
 NARROW = 80  # columns; what is printed to stdout in wider lines is left to the terminal
+UNITS = frozenset({"s", "ms", "min", "h", "%", "bytes", "frames", "KiB", "MiB", "GiB", "Mbit/s"})
 _WHOLE = re.compile(r"(fix|or) {4}|.*[│┊║═━●|]")  # commands that are copied, and pictures
 _COPIED = re.compile(r"(?<!\w)'[^']+'(?!\w)|^--> \S+")  # a command or a name in a sentence, and a place
 
