@@ -16,9 +16,11 @@ import pytest
 from msgspec.structs import replace
 
 from bascule.errors import CommandFailed
+from bascule.model.state import HostState
 from bascule.plan.change import Change
 from bascule.providers.ovs import execute
 from bascule.providers.ovs import observe as ovs_observe
+from bascule.providers.ovs.diff import steps
 from bascule.providers.ovs.execute import IDLE_S
 from bascule.providers.ovs.observe import observe
 from bascule.providers.ovs.state import BridgeRow, InterfaceRow, PortRow, SwitchState
@@ -94,6 +96,23 @@ def test_an_older_version_is_read_without_what_it_lacks(base: tuple[str, int]) -
     gone = ask(path, transaction(seen, replace(seen, bridges={}, ports={})))
     assert not [one for one in gone if one and one.get("error")], "an undo waits for no column that there is not"
     assert observe(path).bridges == {}
+
+
+def test_a_transaction_that_is_longer_than_a_word_can_be_is_printed_so_that_a_shell_takes_it(
+    base: tuple[str, int],
+) -> None:
+    """A program is given no word of more than 128 KiB; the same goes to the socket, and waits for what was observed."""
+    path, _ = base
+    empty = observe(path)
+    *_, last = steps(empty, with_ports(empty, 1000), HostState(), HostState())
+    printed = str(last.commands[0])
+    assert max(map(len, printed.splitlines())) < 4096, "what a terminal takes in one line"
+    for status, why in ((0, ""), (1, "constraint violation")):
+        done = subprocess.run(("sh",), input=printed, capture_output=True, text=True)
+        assert (done.returncode, done.stdout, why in done.stderr) == (status, "", True), done.stderr
+        assert len(observe(path).ports) == 1000
+    few = steps(empty, with_ports(empty, 3), HostState(), HostState())[-1].commands[0]
+    assert str(few).startswith("ovsdb-client transact unix:")
 
 
 @pytest.mark.parametrize(

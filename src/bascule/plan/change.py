@@ -36,16 +36,20 @@ class Command(Struct, frozen=True):
     """One call of a tool: the words behind its name, and what it reads from its standard input.
 
     The words of ``sysctl`` are a key and its value, those of ``sysfs`` a path below /sys and what is written to it.
-    ``patience_s`` is how long it waits at most for somebody else to do what was said.
+    ``patience_s`` is how long it waits at most for somebody else to do what was said. ``by_hand`` is a line that does
+    the same where the words are longer than a program takes.
     """
 
     tool: str
     words: tuple[str, ...]
     stdin: str = ""
     patience_s: float = 0.0
+    by_hand: str = ""
 
     def __str__(self) -> str:
         """A line that an administrator can paste."""
+        if self.by_hand:
+            return self.by_hand
         if self.tool == "sysctl":
             key, value = self.words
             return f"sysctl -q -w {shlex.quote(f'{key}={value}')}"
