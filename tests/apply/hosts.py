@@ -13,6 +13,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from bascule.apply.rollback.checkpoint import Status
+from bascule.system.disk import durable
 from bascule.system.net.netns import Namespace
 from tests import prefork
 from tests.lab import Lab, called
@@ -254,6 +256,18 @@ def wait_for(ask: Any, good: Any, timeout_s: float = 10.0) -> Any:
         if good(found) or time.monotonic() > until:
             return found
         time.sleep(rest_s(begun))
+
+
+def journal_of(state: Path) -> Path:
+    """The journal of the last change in a state directory."""
+    return max(state.glob("*/checkpoints/*/journal"))
+
+
+def time_is_up(journal: Path) -> None:
+    """The deadline of a change that waits is now: what is asserted of one that waits has all the time that it takes."""
+    *_, last = durable.records(journal)
+    assert last["status"] == Status.APPLIED
+    durable.append(journal, {**last, "deadline_s": 0.0})
 
 
 @contextlib.contextmanager

@@ -20,13 +20,12 @@ from bascule.apply.prepare import prepare
 from bascule.apply.transaction import ApplyOptions, apply
 from bascule.system.disk import durable
 from tests.apply.crash import Faults, ForkedGuard, in_child
-from tests.apply.hosts import Bed, difference, environment, wait_for
+from tests.apply.hosts import Bed, difference, environment, journal_of, time_is_up, wait_for
 from tests.patience import HUNG_S
 
 
 def journal(bed: Bed) -> list[dict[str, Any]]:
-    (path,) = bed.state.glob("*/checkpoints/000001/journal")
-    return durable.records(path)
+    return durable.records(journal_of(bed.state))
 
 
 def guard_of(bed: Bed) -> int:
@@ -40,7 +39,7 @@ def back(bed: Bed, before: dict[str, Any], timeout_s: float = 10.0) -> list[str]
 
 def test_it_outlives_its_maker_and_the_session(bed: Bed) -> None:
     before = bed.raw()
-    process = bed.start("apply", str(bed.site), "--yes", "--confirm-within", "4s", start_new_session=True)
+    process = bed.start("apply", str(bed.site), "--yes", "--confirm-within", "600s", start_new_session=True)
     process.communicate()
     pid = guard_of(bed)
     assert os.getsid(pid) == pid, "a session of its own"
@@ -48,6 +47,7 @@ def test_it_outlives_its_maker_and_the_session(bed: Bed) -> None:
     os.kill(pid, signal.SIGHUP)
     os.kill(pid, signal.SIGINT)
     assert difference(before, bed.raw()), "it must wait, whatever hangs up"
+    time_is_up(journal_of(bed.state))
     assert back(bed, before) == []
     wait_for(lambda: journal(bed)[-1]["status"], lambda status: status == "taken-back")
     assert "nobody confirmed it in time" in journal(bed)[-1]["by"]
@@ -81,15 +81,23 @@ def test_killed_it_is_missed(bed: Bed) -> None:
     assert difference(before, bed.raw()) == []
 
 
+def holds(pid: int, folder: Path) -> bool:
+    """Whether a process has a file of a folder open."""
+    return any(fd.readlink().is_relative_to(folder) for fd in Path(f"/proc/{pid}/fd").iterdir())
+
+
 def test_two_of_them_act_once(bed: Bed) -> None:
     before = bed.raw()
-    bed.apply("--confirm-within", "3s")
+    bed.apply("--confirm-within", "600s")
     (folder,) = bed.state.glob("*/checkpoints/000001")
     (lock,) = bed.state.glob("run/*/lock")
     with bed.host.entered():
         rivals = [
             subprocess.Popen((sys.executable, "-m", "bascule.apply.deadman", str(folder), str(lock))) for _ in range(2)
         ]
+    everybody = {guard_of(bed), *(rival.pid for rival in rivals)}
+    wait_for(lambda: all(holds(pid, folder) for pid in everybody), bool)
+    time_is_up(journal_of(bed.state))
     assert [rival.wait(HUNG_S) for rival in rivals] == [0, 0]
     assert back(bed, before) == []
     assert [record["status"] for record in journal(bed)].count("taking-back") == 1
@@ -154,10 +162,19 @@ def test_a_clock_that_jumps_moves_no_deadline(bed: Bed) -> None:
     before = bed.raw()
     moments = iter([0.0, 4e9, 1e9])
     with mock.patch("time.time", lambda: next(moments, 2e9)):
-        in_process(bed, window_s=1.5)
+        in_process(bed, window_s=600)
     assert difference(before, bed.raw()), "not before its time"
     time.sleep(0.7)
     assert difference(before, bed.raw()), "not before its time"
+    os.kill(guard_of(bed), signal.SIGTERM)
+    assert back(bed, before) == []
+
+
+def test_a_clock_that_jumps_hides_no_deadline(bed: Bed) -> None:
+    before = bed.raw()
+    moments = iter([0.0, 4e9, 1e9])
+    with mock.patch("time.time", lambda: next(moments, 2e9)):
+        in_process(bed, window_s=1.5)
     assert back(bed, before) == []
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bascule.system.net.netns import Namespace
+from tests.apply.hosts import journal_of, time_is_up
 from tests.lab import Lab
 from tests.patience import patient
 
@@ -105,8 +106,9 @@ def test_the_dead_man_puts_files_back(machine: Machine) -> None:
     import time
 
     before = machine.files()
-    assert machine.apply("--confirm-within", "1s")[0] == 0
+    assert machine.apply("--confirm-within", "600s")[0] == 0
     assert machine.files() != before
+    time_is_up(journal_of(machine.state))
     deadline = time.monotonic() + patient(20)
     while machine.files() != before and time.monotonic() < deadline:
         time.sleep(0.1)

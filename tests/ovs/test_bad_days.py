@@ -29,7 +29,7 @@ from bascule.system import clock, openvswitch
 from bascule.system.openvswitch import ask
 from bascule.twin import switches as twin
 from bascule.twin.switches import FOLDERS, SCHEMA, start
-from tests.apply.hosts import Bed, difference, wait_for
+from tests.apply.hosts import Bed, difference, journal_of, time_is_up, wait_for
 from tests.lab import Lab
 from tests.ovs.stage import SWITCHED, require, rows, switched, vsctl
 from tests.ovs.test_host import reach, told
@@ -297,9 +297,10 @@ def test_the_dead_man_waits_for_a_data_base_that_is_started_again(lab: Lab, tmp_
     """It touches nothing meanwhile, and takes the change back when it can be seen whose ports the NICs are."""
     bed = switched(lab, tmp_path)
     before = bed.raw()
-    bed.apply("--confirm-within", "3s")
+    bed.apply("--confirm-within", "600s")
     for program in ("ovsdb-server", "ovs-vswitchd"):
         end(bed, program)
+    time_is_up(journal_of(bed.state))
     wait_for(lambda: any("still different" in log.read_text() for log in bed.state.rglob("*.log")), bool)
     assert bed.status()["status"] in {"failed", "taking-back"}
     for daemon in start(bed.host, tmp_path / "ovs"):

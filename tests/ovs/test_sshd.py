@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 from bascule.system.run import run
-from tests.apply.hosts import difference, wait_for
+from tests.apply.hosts import difference, journal_of, time_is_up, wait_for
 from tests.apply.test_sshd import bascule
 from tests.lab import Lab
 from tests.ovs.stage import rows, switched
@@ -37,11 +37,12 @@ def test_the_line_holds_and_comes_back(lab: Lab, tmp_path: Path) -> None:
         bed.wire.entered(),
         subprocess.Popen(("ping", "-i", "1", "-W", "1", "10.0.0.5"), stdout=subprocess.PIPE, text=True) as ping,
     ):
-        text = ssh(bascule(f"apply {bed.site} --yes --confirm-within 4s")).communicate(timeout=HUNG_S)[0]
+        text = ssh(bascule(f"apply {bed.site} --yes --confirm-within 600s")).communicate(timeout=HUNG_S)[0]
         assert "your address stays 10.0.0.5, on ovs0" in " ".join(text.split())
         assert rows(bed).ports["eth0"].bridge == "ovs0"
         assert "10.0.0.5/24" in bed.ip("-br addr show dev ovs0")
         assert "ovs0" in ssh("ip -br addr show dev ovs0").communicate(timeout=HUNG_S)[0], "a new session over it"
+        time_is_up(journal_of(bed.state))
         assert wait_for(lambda: difference(before, bed.raw()), lambda left: not left, 20) == []
         assert rows(bed).bridges == {}
         assert "by dead-man" in ssh(bascule("status")).communicate(timeout=HUNG_S)[0]

@@ -9,7 +9,7 @@ from functools import partial
 from ipaddress import IPv6Address
 
 from bascule.model.kernel_parameters import FORWARDING, conf, takes_token
-from tests.apply.hosts import wait_for
+from tests.apply.hosts import journal_of, time_is_up, wait_for
 from tests.real_hosts.field import ONE_NIC, Field
 
 
@@ -52,8 +52,9 @@ def test_another_prefix_comes_in_the_window_and_nobody_confirms(real_host: Field
     advertise(real_host, {"fd00:1::": 3600})
     assert wait_for(lambda: global6(real_host, "eth0"), bool)
     path = real_host.site(ONE_NIC)
-    assert real_host.bascule("apply", path, "--yes", "--confirm-within", "3s").returncode == 0
+    assert real_host.bascule("apply", path, "--yes", "--confirm-within", "10m").returncode == 0
     advertise(real_host, {"fd00:1::": 0, "fd00:2::": 3600})
+    time_is_up(journal_of(real_host.folder / "state"))
     back = wait_for(lambda: real_host.document("status")["words"], lambda words: "was taken back" in words)
     assert "nobody confirmed it in time" in back
     assert "br0" not in real_host.ip("-br link")

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from bascule.apply.rollback.files import FileBackup, restore
 from bascule.system.process.programs import Program, programs
-from tests.apply.hosts import wait_for
+from tests.apply.hosts import journal_of, time_is_up, wait_for
 from tests.lab import called
 from tests.real_hosts.field import ONE_NIC, Field
 
@@ -92,7 +93,7 @@ def test_t11_a_state_directory_behind_a_link(real_host: Field) -> None:
     (field.folder / "disk").mkdir()
     link.symlink_to("disk")
     state = str(link / "bascule")
-    assert at(field, field.folder, "apply", site, "--yes", "--confirm-within", "2s", state=state).returncode == 0
+    assert at(field, field.folder, "apply", site, "--yes", "--confirm-within", "10m", state=state).returncode == 0
     link.unlink()
     link.symlink_to("not-mounted")
     for verb in ("status", "undo", "confirm", f"plan {site}", f"apply {site} --yes"):
@@ -100,6 +101,7 @@ def test_t11_a_state_directory_behind_a_link(real_host: Field) -> None:
         assert done.returncode == 1, verb
         assert f"error[STATE-DIR]: '{link}' is a symbolic link that leads nowhere (not-mounted)" in done.stderr
         assert not (field.folder / "not-mounted").exists()
+    time_is_up(journal_of(field.folder / "disk/bascule"))
     back = wait_for(lambda: field.ip("addr show eth0"), lambda text: "192.168.1.10/24" in text)
     assert "192.168.1.10/24" in back
     link.unlink()
@@ -107,12 +109,19 @@ def test_t11_a_state_directory_behind_a_link(real_host: Field) -> None:
     assert "leads nowhere" in at(field, field.folder, "status", state=state).stderr
 
 
-def waits(field: Field, seconds: str = "3s") -> Path:
+def waits(field: Field) -> Path:
     """A change that waits; its state directory."""
-    done = field.bascule("apply", field.site(ONE_NIC), "--yes", "--confirm-within", seconds)
+    done = field.bascule("apply", field.site(ONE_NIC), "--yes", "--confirm-within", "10m")
     assert done.returncode == 0, done.stderr
     assert "192.168.1.10/24" in field.ip("addr show br0")
     return field.folder / "state"
+
+
+@contextlib.contextmanager
+def held(state: Path) -> Iterator[Path]:
+    """The journal of the change that waits, wherever it goes."""
+    with journal_of(state).open("rb") as file:
+        yield Path(f"/proc/self/fd/{file.fileno()}")
 
 
 def goes_back(field: Field, state: Path) -> None:
@@ -163,13 +172,19 @@ def only_the_lock(state: Path) -> Path:
 @pytest.mark.parametrize("done", [renamed, replaced, deleted, checkpoint_deleted, files_deleted, only_the_lock])
 def test_t11_a_state_directory_that_goes_while_a_change_waits(real_host: Field, done: Callable[[Path], Path]) -> None:
     """The dead-man holds the checkpoint, not its path."""
-    goes_back(real_host, done(waits(real_host)))
+    state = waits(real_host)
+    with held(state) as journal:
+        state = done(state)
+        time_is_up(journal)
+        goes_back(real_host, state)
     assert not [*real_host.folder.glob("**/bascule-*")]
 
 
 def test_t11_something_is_mounted_over_the_state_directory(real_host: Field) -> None:
     state = waits(real_host)
-    subprocess.run(("mount", "-t", "tmpfs", "none", str(state)), check=True)
+    with held(state) as journal:
+        subprocess.run(("mount", "-t", "tmpfs", "none", str(state)), check=True)
+        time_is_up(journal)
     try:
         back = wait_for(lambda: real_host.ip("addr show eth0"), lambda text: "192.168.1.10/24" in text)
         assert "192.168.1.10/24" in back
@@ -180,7 +195,7 @@ def test_t11_something_is_mounted_over_the_state_directory(real_host: Field) -> 
 
 def test_t11_it_is_said_where_nobody_finds_the_change(real_host: Field) -> None:
     field, site = real_host, real_host.site(ONE_NIC)
-    state = waits(field, "10m")
+    state = waits(field)
     moved = state.rename(state.with_name("moved"))
     words = f"watches over change 1 in '{moved}', and takes it back unless it is confirmed there"
     for verb in ("status", "confirm", "undo --yes", f"apply {site} --yes"):
@@ -201,7 +216,7 @@ def test_t11_the_server_of_a_network_ends_though_its_folder_was_moved(real_host:
         "    virtual_networks: {lab: {mode: nat, subnet: 192.168.122.0/24, dhcp: 192.168.122.9-192.168.122.99}}\n"
         "    bridges:",
     )
-    done = real_host.bascule("apply", real_host.site(site), "--yes", "--confirm-within", "3s")
+    done = real_host.bascule("apply", real_host.site(site), "--yes", "--confirm-within", "10m")
     assert done.returncode == 0, done.stderr
 
     def servers() -> list[Program]:
@@ -210,6 +225,7 @@ def test_t11_the_server_of_a_network_ends_though_its_folder_was_moved(real_host:
     with real_host.host.entered():
         assert servers()
         state = renamed(real_host.folder / "state")
+        time_is_up(journal_of(state))
         goes_back(real_host, state)
         assert not servers()
     # the dead-man had put a link there for the servers, and takes it away when all is told
