@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import math
 import os
 import re
 import signal
@@ -19,6 +20,7 @@ import pytest
 from bascule.system.net.netns import Namespace, call
 from bascule.system.run import run
 from tests import prefork
+from tests.patience import patient
 
 TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 0x0002, 0x1000  # linux/if_tun.h
 CLONE_NEWUTS = 0x04000000  # linux/sched.h
@@ -47,6 +49,19 @@ def on_its_host(*words: str) -> contextlib.AbstractContextManager[None]:
             found = re.search(r"^hosts:\s*\{?\s*([\w.-]+):", Path(word).read_text(errors="replace"), re.MULTILINE)
             return called(found[1] if found else "")
     return called("")
+
+
+def pings(where: Namespace, address: str, *, seconds: float = patient(2)) -> bool:
+    """Whether an address answers. Who expects silence says how many seconds of it are enough."""
+    begun = time.monotonic()
+    while (
+        left := begun + seconds - time.monotonic()
+    ) > 0:  # again, for ping gives up when the kernel does for a moment
+        words = ("ping", "-n", "-q", "-c", "1", "-i", "0.2", "-w", str(math.ceil(left)), address)
+        if run(words, namespace=where, check=False).status == 0:
+            return True
+        time.sleep(0.1)
+    return False
 
 
 class Lab:

@@ -33,7 +33,7 @@ def test_plan_says_what_a_change_opens_and_closes_as_pairs(lab: Lab, tmp_path: P
     done = lab.bascule(stage.host, "apply", str(stage.site), "--here", "--yes", "--no-confirm")
     assert done.returncode == 0, done.stderr
     assert "closes 2 pairs: db → log by icmp; log → db by icmp" in " ".join((done.stdout + done.stderr).split())
-    assert not stage.connects("db", "log", 5432)  # those pairs, and no other
+    assert not stage.connects("db", "log", 5432, seconds=1)  # those pairs, and no other
     assert stage.connects("web", "log", 5432)
     assert stage.connects("web", "db", 5432)
     stage.site.write_text(apart.replace("isolated: true", "isolated: false") + EXPECTS)

@@ -25,8 +25,7 @@ from bascule.providers.libvirt import observe as libvirt
 from bascule.site import parse
 from bascule.system.libvirt import Hypervisor, binding, connect
 from bascule.system.libvirt.interface import libvirt_error
-from bascule.system.run import run
-from tests.lab import Lab
+from tests.lab import Lab, pings
 
 M1, M2 = Mac("52:54:00:00:00:01"), Mac("52:54:00:00:00:02")
 
@@ -174,7 +173,7 @@ def test_neighbours_and_fdb_of_a_live_bridge(lab: Lab) -> None:
     lab.ip(guest, f"link set inner address {M1}")
     lab.ip(guest, "addr add 10.0.0.5/24 dev inner")
     lab.ip(guest, "link set inner up")
-    run(("ping", "-c", "1", "-W", "2", "10.0.0.5"), namespace=host)
+    assert pings(host, "10.0.0.5")
     seen = [s for s in sightings(namespace=host) if s.mac == M1]
     assert [(str(s.address), s.source) for s in seen if not s.address.is_link_local] == [("10.0.0.5", "neighbour")]
     assert seen[0].age_s is not None

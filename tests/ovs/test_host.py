@@ -25,18 +25,13 @@ from bascule.system import openvswitch
 from bascule.system.run import run
 from bascule.workflow import load
 from tests.apply.hosts import Bed, difference, furnish, wait_for
-from tests.lab import Lab
+from tests.lab import Lab, pings
 from tests.ovs.stage import SWITCHED, rows, switched, vsctl
 
 
 @pytest.fixture
 def bed(lab: Lab, tmp_path: Path) -> Bed:
     return switched(lab, tmp_path)
-
-
-def ping(bed: Bed) -> bool:
-    with bed.wire.entered():
-        return subprocess.run(("ping", "-c1", "-W2", "10.0.0.5"), capture_output=True).returncode == 0
 
 
 def left(bed: Bed, before: dict[str, object]) -> list[str]:
@@ -62,7 +57,7 @@ def test_it_is_applied_and_undone(bed: Bed) -> None:
     assert made.ports["theirs"] == foreign.ports["theirs"]
     assert "10.0.0.5/24" in bed.ip("addr show dev ovs0")
     assert "10.0.0.5/24" not in bed.ip("addr show dev eth0")
-    assert ping(bed), "the host answers on the internal port"
+    assert pings(bed.wire, "10.0.0.5"), "the host answers on the internal port"
     plan = json.loads(bed.run("plan", str(bed.site), "--json").stdout)
     assert plan["changes"] == []
     back = bed.run("undo")
@@ -70,7 +65,7 @@ def test_it_is_applied_and_undone(bed: Bed) -> None:
     assert "changed by others" not in back.stdout, "a tap that loses its switch by the way back itself"
     assert left(bed, before) == []
     assert (rows(bed).bridges, rows(bed).ports) == (foreign.bridges, foreign.ports)
-    assert ping(bed)
+    assert pings(bed.wire, "10.0.0.5")
 
 
 def test_a_tag_that_the_file_does_not_say_is_drift_on_a_port_of_ours(bed: Bed) -> None:
@@ -111,7 +106,7 @@ def test_nobody_confirms_and_it_comes_back(bed: Bed) -> None:
     bed.apply("--confirm-within", "1s")
     assert left(bed, before) == []
     assert rows(bed).bridges == {}
-    assert ping(bed)
+    assert pings(bed.wire, "10.0.0.5")
 
 
 def test_a_row_that_is_another_by_now_stops_all(bed: Bed) -> None:
@@ -186,7 +181,7 @@ def test_the_printed_lines_do_what_the_plan_says(bed: Bed) -> None:
         done = subprocess.run(("sh", "-e"), input=script, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(bed.run("plan", str(bed.site), "--json").stdout)["changes"] == []
-    assert ping(bed)
+    assert pings(bed.wire, "10.0.0.5")
 
 
 def test_without_ovs_vswitchd_nothing_is_begun(bed: Bed) -> None:
@@ -268,7 +263,7 @@ def test_what_is_imported_asks_for_nothing(bed: Bed) -> None:
 def test_why_walks_a_switch_and_doubts_others_rules(bed: Bed) -> None:
     """VLANs and the learned port are walked; what OpenFlow rules of others do is said to be open."""
     bed.apply("--confirm-within", "60s")
-    assert ping(bed), "who speaks is learned"
+    assert pings(bed.wire, "10.0.0.5"), "who speaks is learned"
     asked = ("why", "10.0.0.1", "h", "--site", str(bed.site), "--json")
     ways = json.loads(bed.run(*asked).stdout)
     stages = [stage for walk in ways["walks"] for stage in walk["stages"]]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from pathlib import Path
 
 from tests.apply.hosts import Bed, difference, wait_for
-from tests.lab import Lab
+from tests.lab import Lab, pings
 from tests.ovs.stage import rows, switched, vsctl
 
 SITE = """\
@@ -26,6 +25,7 @@ guests:
   k: {host: h, memory: 1GiB, nics: [{bridge: br5, tap: vnet2, address: 10.1.0.12/24}]}
 """
 OPENED = "let Open vSwitch open it again: it listens on an earlier link of this name"
+ON_BR5 = "10.1.0.5"  # heard on the wire by a patch, through ovs4, and by a veth pair
 ENDS = {"ovs3-ovs4", "ovs4-ovs3", "ovs4-br5", "br5-ovs4"}
 
 
@@ -34,19 +34,13 @@ def plan(bed: Bed) -> dict[str, list[str]]:
     return {one["subject"]: [each["action"] for each in found if each["subject"] == one["subject"]] for one in found}
 
 
-def answers(bed: Bed) -> bool:
-    """Whether the host is heard on br5 from the wire: by a patch, through ovs4, and by a veth pair."""
-    with bed.wire.entered():
-        return subprocess.run(("ping", "-c1", "-W2", "10.1.0.5"), capture_output=True).returncode == 0
-
-
 def test_they_are_made_seen_put_right_and_taken_back(lab: Lab, tmp_path: Path) -> None:
     bed = switched(lab, tmp_path, SITE)
     bed.batch("addr add 10.1.0.1/24 dev eth4w\n", bed.wire)
     before = bed.calm()
     bed.apply("--no-confirm")
     assert plan(bed) == {}
-    assert answers(bed)
+    assert pings(bed.wire, ON_BR5)
     assert "10.1.0.1 → k icmp: YES" in bed.run("why", "10.1.0.1", "k", "--site", str(bed.site)).stdout
     text = bed.run("import").stdout
     assert text.count("patch: [{to: br5, by: veth}]") + text.count("patch: [{to: ovs4}]") == 2
@@ -61,12 +55,12 @@ def test_they_are_made_seen_put_right_and_taken_back(lab: Lab, tmp_path: Path) -
     assert OPENED in changes["ovs4-br5"], "in userspace it listens on the link that has gone"
     assert changes["ovs3-ovs4"] == ["create a patch port of ovs3, which leads to ovs4-ovs3"]
     bed.apply("--no-confirm")
-    assert (answers(bed), plan(bed)) == (True, {})
+    assert (pings(bed.wire, ON_BR5), plan(bed)) == (True, {})
     put_anew_by_hand(bed)
     bed.site.write_text(re.sub(", patch: [^}]*?(veth}])?}", "}", SITE))
     bed.apply("--no-confirm")
     assert (ENDS & rows(bed).ports.keys(), "br5-ovs4" in bed.ip("link")) == (set(), False)
-    assert not answers(bed)
+    assert not pings(bed.wire, ON_BR5, seconds=2)
     for _ in range(4):
         assert bed.run("undo").returncode == 0
     assert wait_for(lambda: difference(before, bed.raw()), lambda one: not one) == []
@@ -82,14 +76,14 @@ def put_anew_by_hand(bed: Bed) -> None:
         bed.ip(f"link set {end} up alias {alias}")
     bed.ip("link set br5-ovs4 master br5")
     wait_for(lambda: OPENED in plan(bed).get("ovs4-br5", []), bool)
-    assert not answers(bed)
+    assert not pings(bed.wire, ON_BR5, seconds=2)
     assert f"ovs4-br5: {OPENED}" in json.loads(bed.run("status", "--json").stdout)["drift"]
     checks = json.loads(bed.run("verify", str(bed.site), "--json").stdout)["checks"]
     assert [one["ok"] for one in checks if OPENED in one["detail"]] == [False]
     found = json.loads(bed.run("doctor", str(bed.site), "--json").stdout)["findings"]
     assert [one["subject"] for one in found if one["id"] == "openvswitch-unheard"] == ["ovs4"]
     bed.apply("--no-confirm")
-    assert (answers(bed), plan(bed)) == (True, {})
+    assert (pings(bed.wire, ON_BR5), plan(bed)) == (True, {})
 
 
 def test_what_has_the_name_of_an_end_stays(lab: Lab, tmp_path: Path) -> None:

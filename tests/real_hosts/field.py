@@ -112,10 +112,6 @@ class Field(Struct, kw_only=True):
             server = socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
         self.lab.keep(server.close)
 
-    def pings(self, where: Namespace, address: str, seconds: int = 2) -> bool:
-        """Whether an address answers within so many seconds."""
-        return self.run("ping", "-q", "-c", "1", "-i", "0.2", "-w", str(seconds), address, where=where).returncode == 0
-
     # ---- Bascule on the host
 
     def site(self, text: str, name: str = "site.yaml") -> str:

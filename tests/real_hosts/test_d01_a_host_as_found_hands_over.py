@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.lab import pings
 from tests.real_hosts.field import ONE_NIC, Field
 
 AS_FOUND = ONE_NIC.replace("  kvm:\n", "  kvm:\n    as_found: true\n")
@@ -27,7 +28,7 @@ def test_d01_what_moves_to_a_bridge_is_on_the_nic_no_more(real_host: Field, said
     before = field.ip("route show"), addresses(field, "eth0")
     assert field.bascule("apply", path, "--yes", "--no-confirm").returncode == 0
     assert (addresses(field, "eth0"), addresses(field, "br0")) == ([], ["192.168.1.10/24"])
-    assert field.pings(field.pc, "192.168.1.10")
+    assert pings(field.pc, "192.168.1.10")
     assert field.document("plan", path)["changes"] == []
     assert field.bascule("undo", "--yes").returncode == 0
     assert (field.ip("route show"), addresses(field, "eth0")) == before
@@ -79,12 +80,12 @@ def test_d01_an_address_that_stays_on_a_port_is_not_reached_and_that_is_said(rea
     assert f"eth0: {words}: say 'address: from-uplink' at br0" in planned["mind"]
     assert planned["risk"] == "changes MAC, MTU, address or route"
     assert planned["must_be_confirmed"]
-    assert field.pings(field.pc, "192.168.1.10")
+    assert pings(field.pc, "192.168.1.10")
     assert field.bascule("apply", path, "--yes", "--no-confirm").returncode == 0
     assert addresses(field, "eth0") == ["192.168.1.10/24", "fd00:1::10/64"]
     field.batch("neigh flush all\n")  # as when they have aged: what the pc answers arrives at the bridge
     field.batch("neigh flush all\n", field.pc)
-    assert not field.pings(field.pc, "192.168.1.10")
+    assert not pings(field.pc, "192.168.1.10", seconds=2)
     assert not [line for line in field.document("plan", path)["mind"] if "stays on" in line], "it is so by now"
 
 
@@ -96,9 +97,9 @@ def test_d01_a_second_ipv4_address_on_a_port_is_reached_by_way_of_the_bridge(rea
     assert real_host.bascule("apply", path, "--yes", "--no-confirm").returncode == 0
     for where in (real_host.host, real_host.pc):
         real_host.batch("neigh flush all\n", where)
-    assert real_host.pings(real_host.pc, "192.168.1.11")
+    assert pings(real_host.pc, "192.168.1.11")
     real_host.batch("addr add fd00:1::50/64 dev eth0 nodad\n", real_host.pc)
-    assert not real_host.pings(real_host.pc, "fd00:1::11")
+    assert not pings(real_host.pc, "fd00:1::11", seconds=2)
 
 
 @pytest.mark.parametrize("behind", ["10.9.9.9/24", "10.9.9.9/24 10.9.9.7/24 172.16.0.1/16 192.168.1.12/24"])

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from bascule.system.net.netns import Namespace
+from tests.lab import pings
 from tests.real_hosts.field import BASE, ONE_NIC, Field
 
 TUN = """\
@@ -84,7 +85,7 @@ def test_d02_a_tunnel_of_a_program(real_host: Field, connected: bool) -> None:
     done = real_host.bascule("apply", real_host.site(ONE_NIC), "--yes", ssh=ssh)
     assert done.returncode == 0, done.stderr
     assert "still answering: gateway 192.168.1.1\n" in done.stdout
-    assert real_host.pings(real_host.pc, "10.71.0.1")
+    assert pings(real_host.pc, "10.71.0.1")
     assert real_host.bascule("undo", "--yes").returncode == 0
 
 

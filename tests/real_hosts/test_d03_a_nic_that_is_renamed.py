@@ -7,6 +7,7 @@ import time
 import pytest
 
 from tests.apply.hosts import journal_of, time_is_up
+from tests.lab import pings
 from tests.patience import patient
 from tests.real_hosts.field import ONE_NIC, Field
 
@@ -33,4 +34,4 @@ def test_d03_the_uplink_gets_its_address_back_under_its_new_name(real_host: Fiel
     assert "br0" not in field.ip("link show")
     after = field.ip("route"), field.run("cat", "/proc/sys/net/ipv6/conf/wan3/accept_ra").stdout
     assert (after[0].replace("wan3", "eth0"), after[1]) == before
-    assert field.pings(field.host, "192.168.1.1")
+    assert pings(field.host, "192.168.1.1")

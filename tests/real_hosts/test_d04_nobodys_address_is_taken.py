@@ -12,6 +12,7 @@ import pytest
 
 from bascule.frames.codecs import arp, ethernet
 from bascule.model.values import Mac
+from tests.lab import pings
 from tests.real_hosts.field import MACS, ONE_NIC, Field
 
 SITE = """\
@@ -85,7 +86,7 @@ def test_who_it_is_is_said(real_host: Field) -> None:
     path = real_host.site(SITE % ("}, eth1: {network: office", bridge % "192.168.1.11/24"))
     assert real_host.bascule("apply", path, "--yes", "--no-confirm").returncode == 0
     guest = real_host.guest("somebody", "vnet3", "192.168.1.88/24", bridge="br1")
-    assert real_host.pings(guest, "192.168.1.1")
+    assert pings(guest, "192.168.1.1")
     mac = guest_mac(real_host, guest)
     real_host.site(SITE % ("}, eth1: {network: office", bridge % "[192.168.1.11/24, 192.168.1.88/24]"))
     done = real_host.bascule("apply", path, "--yes")
@@ -160,7 +161,7 @@ def test_an_address_that_the_file_gives_to_another_nic_moves_there(real_host: Fi
     assert "192.168.1.10/24 moves from eth0 to eth1" in plan.own_line
     assert real_host.bascule("apply", real_host.site(text), "--yes", "--no-confirm").returncode == 0
     assert real_host.plan(text).changes == ()
-    assert real_host.pings(real_host.host, "192.168.1.1")
+    assert pings(real_host.host, "192.168.1.1")
 
 
 def test_a_duplicate_that_comes_to_life_after_two_seconds(real_host: Field) -> None:

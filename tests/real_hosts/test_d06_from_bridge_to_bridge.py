@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.apply.hosts import wait_for
+from tests.lab import pings
 from tests.real_hosts.field import ONE_NIC, Field
 from tests.real_hosts.test_ra_in_the_window import advertise
 
@@ -197,7 +198,7 @@ rule add iif vmbr0 lookup main priority 700
     path = real_host.site(ONE_NIC)
     done = real_host.bascule("apply", path, "--yes", "--confirm-within", "60s")
     assert done.returncode == 0, done.stderr
-    assert real_host.pings(real_host.pc, "192.168.1.77")
+    assert pings(real_host.pc, "192.168.1.77")
     assert "scope global" not in real_host.ip("addr show dev vmbr0")
     assert real_host.ip("route") == routes.replace("vmbr0", "br0")
     assert parameters(real_host, "br0") == SET

@@ -7,6 +7,7 @@ import pytest
 from bascule.errors import SiteFault
 from bascule.model.values import is_onlink
 from bascule.site import parse
+from tests.lab import pings
 from tests.real_hosts.field import Field
 
 HOSTER = """\
@@ -45,8 +46,8 @@ def test_d07_a_single_address_from_scratch(real_host: Field) -> None:
     assert field.bascule("check", path).returncode == 0
     done = field.bascule("apply", path, "--yes", "--no-confirm")
     assert done.returncode == 0, done.stderr
-    assert field.pings(field.host, "198.51.100.1")
-    assert field.pings(field.host, "2001:db8:ffff::1")
+    assert pings(field.host, "198.51.100.1")
+    assert pings(field.host, "2001:db8:ffff::1")
     assert field.document("plan", path)["changes"] == []
     rehearsed = field.document("rehearse", path)
     assert rehearsed["ok"], rehearsed["checks"]
@@ -72,7 +73,7 @@ def test_d07_a_single_address_moves_to_a_bridge_and_back(real_host: Field, way: 
     before = field.ip("route")
     done = field.bascule("apply", path, "--yes", "--no-confirm")
     assert done.returncode == 0, done.stderr
-    assert field.pings(field.host, "198.51.100.1")
+    assert pings(field.host, "198.51.100.1")
     assert field.document("plan", path)["changes"] == []
     assert field.bascule("undo").returncode == 0
     assert sorted(field.ip("route").splitlines()) == sorted(before.splitlines())

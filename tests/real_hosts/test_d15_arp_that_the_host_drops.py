@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.lab import pings
 from tests.real_hosts.field import BASE, Field
 from tests.real_hosts.firewalls import feed
 
@@ -35,7 +36,7 @@ def test_d15_the_line_that_drops_arp_is_told_and_its_fix_works(
     feed(field.host, text, *program)
     field.batch("neigh flush all\n")
     path = field.site(BASE)
-    assert not field.pings(field.host, "192.168.1.21", 1)
+    assert not pings(field.host, "192.168.1.21", seconds=1)
     verified = field.document("verify", path)
     (check,) = (one for one in verified["checks"] if one["id"] == "firewall")
     assert check["ok"] is False and f"{check['subject']}: {check['detail']}".startswith(DROPS.format(said))
@@ -48,7 +49,7 @@ def test_d15_the_line_that_drops_arp_is_told_and_its_fix_works(
         assert told in lost or before in lost
     assert field.run("bash", "-ec", check["detail"].partition("fix: ")[2]).returncode == 0
     field.batch("neigh flush all\n")
-    assert field.pings(field.host, "192.168.1.21", 5)
+    assert pings(field.host, "192.168.1.21")
     assert not [one for one in field.document("verify", path)["checks"] if one["id"] == "firewall"]
 
 

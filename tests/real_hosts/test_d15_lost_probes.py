@@ -8,7 +8,7 @@ import pytest
 
 from bascule.site import parse
 from bascule.system.net.netns import Namespace
-from tests.lab import open_lab
+from tests.lab import open_lab, pings
 from tests.real_hosts import xdp
 from tests.real_hosts.field import BASE, MACS, ONE_NIC, Field, furnished
 from tests.real_hosts.firewalls import clear, feed, load
@@ -186,7 +186,7 @@ def test_d15_an_expectation_of_a_guest_on_the_asked_bridge_blames_no_switch(real
     text += "expect:\n  - {from: kvm, to: web, verdict: reach}\n"
     done = field.bascule("apply", field.site(text), "--yes", "--no-confirm")
     assert done.returncode == 0, done.stderr
-    assert field.pings(field.host, "192.168.1.21"), "the host knows its MAC, and need not ask for it"
+    assert pings(field.host, "192.168.1.21"), "the host knows its MAC, and need not ask for it"
     field.ip("link set eth0 down", web)
     (one,) = field.document("verify", field.site(text))["expectations"]
     sentence = one["witness"]["sentence"]

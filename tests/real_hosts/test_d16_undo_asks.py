@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+from tests.lab import pings
 from tests.real_hosts.field import ONE_NIC, Field
 from tests.terminal import on_a_terminal
 
@@ -54,7 +55,7 @@ def test_it_shows_asks_and_obeys(changed: Field) -> None:
     said = typed(changed, "undo", answer=b"y\n")
     assert "is taken back; the host is as it was before" in said
     assert "master" not in changed.ip("link show vnet7")
-    assert changed.pings(changed.pc, "192.168.1.10")
+    assert pings(changed.pc, "192.168.1.10")
 
 
 def test_yes_and_no_terminal_ask_nothing(changed: Field) -> None:
@@ -90,7 +91,7 @@ def test_what_stands_on_the_bridge_goes_with_it_and_is_named(real_host: Field) -
         "tap100i0": "loses the wire: fwbr100i0 does not have eth0 any more",
         **dict.fromkeys(above, "is deleted with br0, on which it is built"),
     }
-    assert real_host.pings(real_host.pc, "192.168.1.10")
+    assert pings(real_host.pc, "192.168.1.10")
 
 
 def test_a_containers_macvlan_on_the_bridge_goes_with_it(changed: Field) -> None:

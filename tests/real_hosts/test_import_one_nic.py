@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from tests.lab import pings
 from tests.real_hosts.field import Field
 
 
@@ -23,7 +24,7 @@ def test_import_plan_apply_is_the_whole_way_of_a_host_with_one_nic(shared_host: 
         applied = field.bascule("apply", site, "--yes")
         assert applied.returncode == 0, applied.stdout + applied.stderr
         assert "192.168.1.10/24" in field.ip("-br addr show br0")
-        assert field.pings(field.host, "192.168.1.1")
+        assert pings(field.host, "192.168.1.1")
     finally:
         field.bascule("confirm")
         undone = field.bascule("undo")

@@ -12,6 +12,7 @@ from bascule.observe.foreign_rules import ForeignRules, RulesText, read_foreign_
 from bascule.providers.observe import observe
 from bascule.system.net.netns import Namespace
 from bascule.twin.foreign_rules import load_foreign_rules
+from tests.lab import pings
 from tests.real_hosts.field import BASE, Field
 from tests.real_hosts.firewalls import clear, feed, load
 
@@ -183,12 +184,12 @@ def test_t02_plan_apply_and_verify_say_what_the_doctor_says(real_host: Field) ->
     web = real_host.guest("web", "web.0", "192.168.1.21/24")
     done = real_host.bascule("apply", path, "--yes", "--no-confirm")
     assert "by the rules of Docker" in " ".join(done.stdout.split())
-    assert not real_host.pings(web, "192.168.1.1", 1)
+    assert not pings(web, "192.168.1.1", seconds=1)
     said = real_host.document("verify", path)
     (check,) = [one for one in said["checks"] if one["id"] == "firewall"]
     assert (check["subject"], check["ok"]) == ("br0", False)
     assert not said["ok"]
     fix = check["detail"].partition("fix: ")[2]
     assert real_host.run("bash", "-ec", fix).returncode == 0
-    assert real_host.pings(web, "192.168.1.1", 5)
+    assert pings(web, "192.168.1.1")
     assert not [note for note in real_host.document("plan", path)["notes"] if "Docker" in note["text"]]

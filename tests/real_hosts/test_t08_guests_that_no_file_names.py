@@ -14,7 +14,7 @@ from bascule.apply.transaction import ApplyOptions, apply
 from bascule.cli.show.plan import headline, show_plan
 from bascule.errors import BasculeError
 from tests.apply.hosts import environment
-from tests.lab import called
+from tests.lab import called, pings
 from tests.real_hosts.field import BASE, Field
 
 OTHER = """\
@@ -54,13 +54,13 @@ def test_a_nic_that_is_taken_for_another_bridge_takes_their_wire(dmz: Field) -> 
     assert plan.must_be_confirmed
     (change,) = (change for change in plan.changes if change.for_good)
     assert (change.subject, set(change.cuts)) == ("eth1", {"vnet7", "www.0"})
-    assert dmz.pings(dmz.pc, "192.168.1.80")
+    assert pings(dmz.pc, "192.168.1.80")
     done = dmz.document("apply", dmz.site(OTHER % "br9"), "--yes")
     assert done["confirm_within_s"] == 60
-    assert not dmz.pings(dmz.pc, "192.168.1.80", 1)
+    assert not pings(dmz.pc, "192.168.1.80", seconds=1)
     undone = dmz.document("undo")
     assert undone["ok"]
-    assert dmz.pings(dmz.pc, "192.168.1.80")
+    assert pings(dmz.pc, "192.168.1.80")
 
 
 def test_a_tunnel_that_is_left_is_no_wire_in_place_of_the_nic(dmz: Field) -> None:
@@ -203,4 +203,4 @@ def test_guests_behind_a_cable_between_two_bridges_have_the_wire_of_the_other_on
     assert {name for change in plan.changes if change.for_good for name in change.cuts} == lost
     assert {name for one in plan.changes if one.subject == "eth1" for name in one.guests} == {"vnet7", "www.0", "ct0"}
     assert dmz.bascule("apply", dmz.site(OTHER % bridge), "--yes", "--no-confirm").returncode == 0
-    assert dmz.pings(dmz.pc, "192.168.1.81", 1) == (not lost)
+    assert not pings(dmz.pc, "192.168.1.81", seconds=1) if lost else pings(dmz.pc, "192.168.1.81")

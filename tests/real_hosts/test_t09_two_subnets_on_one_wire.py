@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.lab import pings
 from tests.real_hosts.field import Field
 
 SITE = """\
@@ -52,4 +53,5 @@ def test_t09_the_picture_says_reaches_only_where_frames_arrive(field: Field, pai
     assert (end or f"{source} reaches {target}") in said
     assert (f"{source} reaches {target}" in said) is not bool(end)
     assert field.document("why", source, target, "icmp", "--site", path)["result"] == ("no" if end else "yes")
-    assert field.pings(field.guests.get(source, field.pc), ADDRESSES[target], 1) is not bool(end)
+    asked = field.guests.get(source, field.pc), ADDRESSES[target]
+    assert not pings(*asked, seconds=1) if end else pings(*asked)

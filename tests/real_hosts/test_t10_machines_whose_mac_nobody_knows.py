@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.lab import pings
 from tests.real_hosts.field import BASE, MACS, Field
 from tests.real_hosts.firewalls import feed
 
@@ -36,9 +37,9 @@ def test_a_rule_by_a_mac_that_is_nobodys_may_be_a_machines(field: Field, rule: s
     feed(field.host, DROP.format(f"{rule} {MACS['pc']}"))
     field.batch("neigh flush all\n")
     assert said(field) == ("perhaps", "perhaps", "unproven")
-    assert field.pings(field.host, "192.168.1.50")  # now its MAC is in the host's table
+    assert pings(field.host, "192.168.1.50")  # now its MAC is in the host's table
     assert said(field) == ("no", "no", "no-reach")
-    assert not field.pings(field.pc, "192.168.1.21", 1)
+    assert not pings(field.pc, "192.168.1.21", seconds=1)
 
 
 def test_a_rule_in_bridges_says_nothing_of_who_meets_none(field: Field) -> None:

@@ -14,7 +14,7 @@ from bascule.questions import contradictions, host_model, reach, why
 from bascule.site import parse
 from bascule.system.run import run
 from bascule.verify.reachability.question import ask
-from tests.lab import Lab
+from tests.lab import Lab, pings
 
 SITE = """\
 site: t
@@ -112,5 +112,5 @@ def test_a_published_port_of_a_container_that_the_host_has_heard(lab: Lab, does:
     run(("nft", "-f", "-"), stdin=PUBLISHED.replace("DOES", does), namespace=host)
     unheard = lab.bascule(host, *asked).stdout
     assert "UNKNOWN" in unheard if does else "NO" in unheard
-    run(("ping", "-c1", "-W5", "172.17.0.1"), namespace=box)
+    assert pings(box, "172.17.0.1")
     assert f": {result.upper()} " in lab.bascule(host, *asked).stdout
