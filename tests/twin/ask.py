@@ -1,23 +1,27 @@
-"""Plain sockets that ask from inside a namespace; short waits, because everything is on one machine."""
+"""Plain sockets that ask from inside a namespace, and again where nothing comes; who expects silence waits for less."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
 import struct
+import time
 
 from bascule.system.net.netns import Namespace
+from tests.patience import patient
 
-WAIT_S = 0.4
+AGAIN_S = 1.0
+SILENT_S = 0.4  # everything is on one machine
 
 
-def tcp(namespace: Namespace, address: str, port: int) -> str:
+def tcp(namespace: Namespace, address: str, port: int, *, wait_s: float = patient(1)) -> str:
     """The greeting, or the name of the error."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with namespace.entered():
         talk = socket.socket(family, socket.SOCK_STREAM)
     with talk:
-        talk.settimeout(WAIT_S)
+        talk.settimeout(wait_s)
         try:
             talk.connect((address, port))
             return talk.recv(100).decode()
@@ -33,18 +37,21 @@ def udp(namespace: Namespace, address: str, port: int, payload: bytes = b"hello"
     with namespace.entered():
         talk = socket.socket(family, socket.SOCK_DGRAM)
     with talk:
-        talk.settimeout(WAIT_S)
-        try:
-            talk.sendto(payload, (address, port))
-            answer, peer = talk.recvfrom(2000)
-            return answer.decode("latin-1"), str(peer[0])
-        except TimeoutError:
-            return "timeout", ""
-        except OSError as error:
-            return errno.errorcode[error.errno or 0], ""
+        talk.settimeout(AGAIN_S)
+        end = time.monotonic() + patient(1)
+        while time.monotonic() < end:
+            try:
+                talk.sendto(payload, (address, port))
+                answer, peer = talk.recvfrom(2000)
+                return answer.decode("latin-1"), str(peer[0])
+            except TimeoutError:
+                continue
+            except OSError as error:
+                return errno.errorcode[error.errno or 0], ""
+    return "timeout", ""
 
 
-def ping(namespace: Namespace, address: str) -> bool:
+def ping(namespace: Namespace, address: str, *, wait_s: float = patient(1)) -> bool:
     """Whether an ICMP echo comes back."""
     with namespace.entered():
         talk = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
@@ -52,15 +59,16 @@ def ping(namespace: Namespace, address: str) -> bool:
     total = 0x0800 + sum(struct.unpack("!HH", body))
     check = ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
     with talk:
-        talk.settimeout(WAIT_S)
-        try:
-            talk.sendto(struct.pack("!BBH", 8, 0, check) + body, (address, 0))
-            while True:
-                data, peer = talk.recvfrom(200)
-                if peer[0] == address and data[20] == 0 and data[24:28] == body:
-                    return True
-        except OSError:
-            return False
+        end = time.monotonic() + wait_s
+        while (left := end - time.monotonic()) > 0:
+            talk.settimeout(min(left, AGAIN_S))
+            with contextlib.suppress(OSError):
+                talk.sendto(struct.pack("!BBH", 8, 0, check) + body, (address, 0))
+                while True:
+                    data, peer = talk.recvfrom(200)
+                    if peer[0] == address and data[20] == 0 and data[24:28] == body:
+                        return True
+    return False
 
 
 def resolve(namespace: Namespace, server: str, name: str) -> list[str]:

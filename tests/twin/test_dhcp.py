@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import IPv4Address
+from itertools import groupby
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from bascule.probe.dhcp_client import DhcpNic, acquire, discover
 from bascule.system.net import rtnetlink
 from bascule.system.net.netns import Namespace
 from bascule.system.net.rtnetlink import VethEnd
+from tests.patience import patient
 from tests.twin.stage import inside
 
 pytestmark = pytest.mark.kernel
@@ -81,7 +83,7 @@ def server(behaviour: Behaviour) -> Iterator[tuple[Namespace, list[dhcp.DhcpMess
             door.close()
 
 
-def ask(behaviour: Behaviour, timeout_s: float = 2.0, *, only_look: bool = False) -> Any:
+def ask(behaviour: Behaviour, timeout_s: float = patient(2), *, only_look: bool = False) -> Any:
     def work() -> Any:
         with server(behaviour) as (namespace, heard):
             client = DhcpNic(namespace=namespace, link="eth0", mac=MAC, hostname="g")
@@ -94,6 +96,11 @@ def ask(behaviour: Behaviour, timeout_s: float = 2.0, *, only_look: bool = False
     return inside(work)
 
 
+def once(heard: list[dhcp.DhcpMessage]) -> list[dhcp.DhcpMessage]:
+    """Without what a client asks again: a busy machine answers late."""
+    return [next(same) for _, same in groupby(heard, lambda q: (q.type, q.xid))]
+
+
 def good(question: dhcp.DhcpMessage) -> list[Answer]:
     if question.type == dhcp.DISCOVER:
         return [(dhcp.OFFER, "10.0.0.1")]
@@ -102,6 +109,7 @@ def good(question: dhcp.DhcpMessage) -> list[Answer]:
 
 def test_four_messages_make_a_lease() -> None:
     lease, heard = ask(good)
+    heard = once(heard)
     assert [q.type for q in heard] == [dhcp.DISCOVER, dhcp.REQUEST]
     assert heard[1].address(dhcp.ADDRESS) == IPv4Address("10.0.0.77")
     assert heard[1].server == IPv4Address("10.0.0.1")
@@ -112,7 +120,7 @@ def test_four_messages_make_a_lease() -> None:
 
 
 def test_silence_is_no_lease_and_ends_in_time() -> None:
-    lease, heard = ask(lambda _: [], 0.6)
+    lease, heard = ask(lambda _: [], 1.5)
     assert lease is None
     assert len(heard) >= 2  # it asked again
 
@@ -128,6 +136,7 @@ def test_after_a_refusal_it_begins_anew() -> None:
 
     lease, heard = ask(refuse_once)
     assert lease is not None
+    heard = once(heard)
     kinds = [q.type for q in heard]
     assert kinds == [dhcp.DISCOVER, dhcp.REQUEST] * 2
     assert heard[0].xid != heard[2].xid
@@ -143,9 +152,12 @@ def test_a_server_that_always_refuses_does_not_keep_it_running_in_a_circle() -> 
 
 
 def test_all_offers_are_seen_and_none_is_taken() -> None:
-    offers, heard = ask(lambda q: [(dhcp.OFFER, "10.0.0.1"), (dhcp.OFFER, "10.0.0.2")], 0.2, only_look=True)
+    for seconds in (0.2, 2.0, 20.0):  # a busy machine answers late
+        offers, heard = ask(lambda q: [(dhcp.OFFER, "10.0.0.1"), (dhcp.OFFER, "10.0.0.2")], seconds, only_look=True)
+        assert {q.type for q in heard} == {dhcp.DISCOVER}
+        if len(offers) > 1:
+            break
     assert {str(offer.server) for offer in offers} == {"10.0.0.1", "10.0.0.2"}
-    assert {q.type for q in heard} == {dhcp.DISCOVER}
 
 
 def test_answers_to_others_are_not_taken() -> None:
