@@ -20,7 +20,7 @@ from bascule.twin.switches import start
 from tests.guards.segment import PARTIES
 from tests.lab import Lab, open_lab
 from tests.ovs.stage import require
-from tests.patience import patient
+from tests.patience import HUNG_S, patient
 
 OPEN = ("up.0", "LOCAL")
 PATIENCE_S = patient(5)  # for a frame to cross the switch
@@ -42,7 +42,7 @@ class Switch:
 
     def vsctl(self, *words: str) -> str:
         """Somebody's hand at the database."""
-        return run(("ovs-vsctl", f"--db=unix:{self.folder}/db.sock", "--timeout=10", *words)).stdout
+        return run(("ovs-vsctl", f"--db=unix:{self.folder}/db.sock", f"--timeout={HUNG_S:.0f}", *words)).stdout
 
     def guard(self, some: Site, present: Iterable[str] = ("web.0", "db.0", "up.0", "br0")) -> None:
         """Load the guards of a site in the place of what stands."""

@@ -22,6 +22,7 @@ from bascule.site import parse
 from bascule.system.process.sandbox import sandboxed
 from bascule.twin import Twin
 from bascule.workflow import rehearse
+from tests.patience import patient
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -42,12 +43,13 @@ def who_answers(text: bytes, asker: str, address: str) -> tuple[set[Mac | None],
         own = IPv4Address(str(attachment.addresses[0].ip))
         request = arp.build(arp.REQUEST, ethernet.mac_bytes(attachment.mac), own, IPv4Address(address))
         heard: set[Mac | None] = set()
-        door.send(request)
-        end = time.monotonic() + 0.5
-        while (left := end - time.monotonic()) > 0 and select.select([door], [], [], left)[0]:
-            frame = read_frame(door.recv(2000))
-            if frame and frame.arp and frame.arp.operation == arp.REPLY:
-                heard.add(frame.src)
+        end = time.monotonic() + patient(1)
+        while not heard and time.monotonic() < end:
+            door.send(request)
+            while select.select([door], [], [], 0.5)[0]:  # others have as long after each frame
+                frame = read_frame(door.recv(2000))
+                if frame and frame.arp and frame.arp.operation == arp.REPLY:
+                    heard.add(frame.src)
         door.close()
         return heard, look(site, host, room).links[host.nics["eth2"].name].mac  # type: ignore[index]
 

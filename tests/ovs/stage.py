@@ -13,6 +13,7 @@ from bascule.system.run import run
 from bascule.twin.switches import TOOLS, start
 from tests.apply.hosts import SITE, Bed, furnish
 from tests.lab import Lab
+from tests.patience import HUNG_S
 
 SWITCHED = (
     SITE.replace("{uplink: eth0, ", "{kind: openvswitch, datapath: netdev, uplink: eth0, ")
@@ -45,4 +46,4 @@ def rows(bed: Bed) -> SwitchState:
 
 def vsctl(bed: Bed, *words: str) -> str:
     """Somebody else's hand."""
-    return run(("ovs-vsctl", f"--db=unix:{bed.state.parent}/ovs/db.sock", "--timeout=10", *words)).stdout
+    return run(("ovs-vsctl", f"--db=unix:{bed.state.parent}/ovs/db.sock", f"--timeout={HUNG_S:.0f}", *words)).stdout

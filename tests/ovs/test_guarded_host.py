@@ -14,7 +14,7 @@ from bascule.system.run import run
 from tests.guards.segment import PARTIES, site_text
 from tests.lab import open_lab
 from tests.ovs.stage import require
-from tests.patience import patient
+from tests.patience import HUNG_S, patient
 
 pytestmark = pytest.mark.kernel
 
@@ -70,7 +70,7 @@ def test_a_guarded_switch_from_apply_to_undo(tmp_path: Path) -> None:
         verified = json.loads(bascule("verify", str(file), "--json", status=1))  # its guest does not answer
         (over,) = (one for one in verified["checks"] if (one["id"], one["subject"]) == ("guard", "br0"))
         assert (over["ok"], words in over["detail"]) == (None, True)
-        vsctl = ("ovs-vsctl", f"--db=unix:{tmp_path}/ovs/db.sock", "--timeout=20")
+        vsctl = ("ovs-vsctl", f"--db=unix:{tmp_path}/ovs/db.sock", f"--timeout={HUNG_S:.0f}")
         run((*vsctl, "set-controller", "br0", "tcp:127.0.0.1:6653"))
         assert "it has a controller, which may put rules of OpenFlow before those" in bascule("plan", str(file))
         run((*vsctl, "del-controller", "br0"))

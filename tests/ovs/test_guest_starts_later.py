@@ -18,7 +18,7 @@ from bascule.twin.switches import start
 from tests.guards.segment import PARTIES, site_text
 from tests.lab import open_lab
 from tests.ovs.stage import require
-from tests.patience import patient
+from tests.patience import HUNG_S, patient
 
 pytestmark = pytest.mark.kernel
 TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 2, 0x1000
@@ -66,7 +66,9 @@ def test_a_guest_that_starts_later_is_behind_its_guard_or_has_no_frames(tmp_path
         lab.keep(lambda: os.close(fds["db.0"]))
 
         def vsctl(*words: str) -> str:
-            return run(("ovs-vsctl", f"--db=unix:{tmp_path}/ovs/db.sock", "--timeout=20", *words)).stdout.strip()
+            return run(
+                ("ovs-vsctl", f"--db=unix:{tmp_path}/ovs/db.sock", f"--timeout={HUNG_S:.0f}", *words)
+            ).stdout.strip()
 
         def passes(spa: IPv4Address, mark: int, *, within_s: float = 1.0) -> bool:
             frame = arp(spa, mark)

@@ -18,6 +18,7 @@ from bascule.observe.held import whose
 from bascule.plan.target.unbridgeable import refuse_unbridgeable
 from bascule.site import parse
 from bascule.system.net.netns import Namespace
+from tests.patience import wait_until
 from tests.real_hosts.field import BASE, ONE_NIC, Field
 
 MAC = Mac("02:00:00:00:00:11")
@@ -153,9 +154,10 @@ def test_d14_two_addressed_links_of_one_subnet_answer_for_their_own_only(real_ho
     for parameter in ("eth1/arp_ignore=1", "eth0/arp_announce=2"):
         assert f"sysctl -q -w net/ipv4/conf/{parameter}" in said["commands"]
     field.ip("addr add 192.168.1.11/24 dev eth1")  # before the change either NIC answers for both
-    assert answered_by(field.pc, "192.168.1.50", "192.168.1.10") == 2
+    wait_until(lambda: answered_by(field.pc, "192.168.1.50", "192.168.1.10") == 2, 5, "both to answer")
     done = field.bascule("apply", path, "--yes", "--no-confirm")
     assert done.returncode == 0, done.stderr
+    wait_until(lambda: answered_by(field.pc, "192.168.1.50", "192.168.1.10") > 0, 5, "an answer")
     assert answered_by(field.pc, "192.168.1.50", "192.168.1.10") == 1
 
 

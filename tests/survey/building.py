@@ -27,6 +27,8 @@ from bascule.system.net.packet import Listener
 from tests.lab import Lab
 from tests.patience import patient
 
+LLDP = 0x88CC
+
 
 class Building:
     """Switches, machines and daemons around one host."""
@@ -97,13 +99,47 @@ class Building:
         self._stack.callback(raw.close)
         self._stack.callback(thread.join, 5)
 
-    def awaits(self, space: Namespace, link: str, ethertype: int) -> None:
-        """Wait until a frame of this type arrives on a link: its daemon speaks, however long that took to begin."""
+    def awaits(self, space: Namespace, link: str, ethertype: int, *, number: int = 1) -> None:
+        """Wait until so many frames of this type have come on a link: somebody speaks, however late he began."""
         with space.entered():
             heard = Listener(IfName(link), bpf.any_of([]))
         with contextlib.closing(heard):
-            kind = ethertype.to_bytes(2, "big")
-            wait_for(lambda: any(data[12:14] == kind for data, _ in heard.frames()), timeout_s=20)
+            kind, came = ethertype.to_bytes(2, "big"), list[bytes]()
+
+            def enough() -> bool:
+                came.extend(data for data, _ in heard.frames() if data[12:14] == kind)
+                return len(came) >= number
+
+            wait_for(enough, timeout_s=20)
+
+    def speaks_lldp(self, space: Namespace, *words: str) -> None:
+        """A daemon that speaks LLDP once a second by now, as eth2 of the host hears.
+
+        It is told so until it does: what it is told while it still starts it may forget.
+        """
+        control = self.folder / "lldpd.sock"
+        self.daemon(space, ("lldpd", "-d", "-l", *words, "-u", str(control)))
+        told = threading.Event()
+
+        def tell() -> None:
+            while not told.wait(1):
+                for verb in ("resume", "configure lldp tx-interval 1"):
+                    subprocess.run(("lldpcli", "-u", str(control), *verb.split()), check=False, capture_output=True)
+
+        telling = threading.Thread(target=tell, daemon=True)
+        telling.start()
+        try:
+            self.awaits(self.host, "eth2", LLDP, number=4)  # more than it says before it waits for half a minute
+        finally:
+            told.set()
+            telling.join()
+
+    def is_heard(self, link: str) -> bool:
+        """Whether a survey listens on a link of the host by now (/proc/net/packet)."""
+        number = self.lab.ip(self.host, f"-o link show {link}").partition(":")[0]
+        with self.host.entered():
+            rows = Path("/proc/thread-self/net/packet").read_text().splitlines()[1:]
+        return any(row.split()[4] == number for row in rows)
 
     def close(self) -> None:
         """End all daemons and threads."""

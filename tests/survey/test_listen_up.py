@@ -5,13 +5,16 @@ Neither runs in a namespace of its own, so scripts stand in for their tools and 
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from bascule.model.values import IfName
 from bascule.providers.observe import observe
+from bascule.survey import capture
 from bascule.survey.listen_up import brought_up, why_not
 from bascule.system.net import managers
 from bascule.system.net.netns import Namespace
@@ -74,3 +77,26 @@ def test_in_another_namespace_nobody_is_asked(lab: Lab, tmp_path: Path, monkeypa
     with lab.namespace("elsewhere").entered():
         assert not managers.networkmanager_has("eth4")
     assert not (tmp_path / "log").exists()
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("again", [False, True])
+def test_a_nic_that_goes_while_others_come_up_is_told(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, *, again: bool
+) -> None:
+    """What listening says of it first is cleared, for a NIC that comes up disturbs it as well."""
+    host = cable(lab)
+    lab.ip(host, "link set eth4 up")
+
+    @contextlib.contextmanager
+    def pulled_out(*_: object) -> Iterator[tuple[str, ...]]:
+        lab.ip(host, "link del eth4")
+        if again:
+            lab.ip(host, "link add eth4 type veth peer name other")
+        yield ()
+
+    monkeypatch.setattr(capture, "brought_up", pulled_out)
+    with host.entered():
+        heard = capture.listen(["eth4"], observe(), seconds=0.1, observe=observe).heard["eth4"]
+    words = f"eth4 went away{' and came again' if again else ''} while it was listened on"
+    assert [note.partition(";")[0] for note in heard.notes] == [words]

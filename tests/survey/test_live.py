@@ -27,7 +27,7 @@ from tests.survey.hearing import many
 pytestmark = pytest.mark.kernel
 
 PRODUCTION = Path(__file__).parents[2] / "examples/production.yaml"
-LLDP = 0x88CC
+ARP = 0x0806
 CLIENT = "00:16:3e:77:00:01"
 DISCOVER = bytes(
     Ether(src=CLIENT, dst="ff:ff:ff:ff:ff:ff")
@@ -156,15 +156,9 @@ def test_lldpd_radvd_and_keepalived_are_understood(building: Building, tmp_path:
         config="vrrp_instance a {\n state MASTER\n interface eth0\n virtual_router_id 7\n priority 200\n advert_int 1\n"
         " virtual_ipaddress {\n 10.7.0.1/24\n }\n}\n",
     )
-    control = building.folder / "lldpd.sock"
-    with called("sw1"):
-        building.daemon(switch, ("lldpd", "-d", "-l", "-ccc", "-ee", "-ff", "-u", str(control), "-I", "swp*"))
-    wait_for(control.exists)
-    subprocess.run(
-        ("lldpcli", "-u", str(control), "configure", "lldp", "tx-interval", "1"), check=True, capture_output=True
-    )
     forwarding(building, switch, 2)
-    building.awaits(building.host, "eth2", LLDP)
+    with called("sw1"):
+        building.speaks_lldp(switch, "-ccc", "-ee", "-ff", "-I", "swp*")
     site = tmp_path / "site.yaml"
     site.write_text(
         "site: s\nnetworks:\n  office: {subnet: [10.7.0.0/24, '2001:db8:7::/64'], gateway: 10.7.0.1}\n"
@@ -183,13 +177,7 @@ def test_lldpd_radvd_and_keepalived_are_understood(building: Building, tmp_path:
 def test_a_host_that_speaks_lldp_is_not_the_switch(building: Building) -> None:
     neighbour = building.lab.namespace("neighbour")
     building.cable(building.host, "eth2", neighbour, "eth0")
-    control = building.folder / "lldpd.sock"
-    building.daemon(neighbour, ("lldpd", "-d", "-l", "-ccc", "-u", str(control), "-I", "eth0"))
-    wait_for(control.exists)
-    subprocess.run(
-        ("lldpcli", "-u", str(control), "configure", "lldp", "tx-interval", "1"), check=True, capture_output=True
-    )
-    building.awaits(building.host, "eth2", LLDP)
+    building.speaks_lldp(neighbour, "-ccc", "-I", "eth0")
     found = survey(building, "eth2")["nics"]["eth2"]
     assert found["switch"] is None
     lines = [line for line in found["evidence"] if line["kind"] in ("lldp", "cdp")]
@@ -296,6 +284,8 @@ def test_killed_half_way_it_leaves_the_nics_as_they_were(building: Building, sto
     assert "NOARP" in state
     assert "addrgenmode none" in state
     assert "inet6" not in building.lab.ip(building.host, "addr show eth2")
+    wait_for(lambda: building.is_heard("eth2"))
+    building.awaits(building.host, "eth2", ARP)
     time.sleep(1)
     process.send_signal(stop)
     out, err = process.communicate(timeout=HUNG_S)
@@ -338,12 +328,12 @@ def test_a_nic_that_goes_away_meanwhile_is_said(building: Building) -> None:
     with building.host.entered():
         process = prefork.start("survey", "--seconds", "5", "--json", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     wait_for(lambda: "LOWER_UP" in building.lab.ip(building.host, "link show eth3"))
-    time.sleep(0.5)
     building.lab.ip(wire, "link del peer")
     building.lab.ip(wire, "link del peer3")
     out, err = process.communicate(timeout=HUNG_S)
     assert process.returncode == 0, err
-    assert any("disturbed" in warning for warning in json.loads(out)["nics"]["eth2"]["warnings"])
+    for nic, found in json.loads(out)["nics"].items():
+        assert any(f"{nic} went away while it was listened on" in warning for warning in found["warnings"])
 
 
 def change(building: Building, verb: str, file: Path) -> subprocess.CompletedProcess[str]:

@@ -14,7 +14,7 @@ from msgspec import Struct, field
 from bascule.frames.codecs import ethernet
 from bascule.frames.control_filter import control_filter
 from bascule.frames.envelope import Tags, unwrap
-from bascule.model.state import HostState
+from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
 from bascule.survey.evidence import Collector, NicTraffic
 from bascule.survey.listen_up import SIGNALS, brought_up, why_not
@@ -89,7 +89,7 @@ def listen(
                 driver=driver(nic),
                 raised=nic in raised,
                 own_macs=macs.get(nic, frozenset()),
-                notes=(*_remarks(nic, state, raised), *room.notes(nic)),
+                notes=(*_remarks(nic, state, raised), *room.notes(nic), *_gone(state.links[IfName(nic)], link)),
             )
     result.stopped_by = stop.signal
     return result
@@ -98,6 +98,14 @@ def listen(
 def _remarks(nic: str, state: HostState, raised: Iterable[str]) -> tuple[str, ...]:
     link = state.links[IfName(nic)]
     return (why_not(link, state),) if not link.up and nic not in raised else ()
+
+
+def _gone(before: Link, now: Link | None) -> tuple[str, ...]:
+    """Whoever has gone is silent, and that says nothing of the wire; a new one of its name is not listened on."""
+    if now is not None and now.facts.index == before.facts.index:
+        return ()
+    again = " and came again" if now is not None else ""
+    return (f"{before.name} went away{again} while it was listened on; what came after that was not heard",)
 
 
 def _own_macs(state: HostState) -> dict[str, frozenset[str]]:
