@@ -17,6 +17,7 @@ from bascule.topology.trace.rules.values import address
 from bascule.topology.trace.walk import Walks
 from tests.lab import open_lab
 from tests.oracle.asking import Probe, checksum
+from tests.oracle.backlog import drained
 from tests.oracle.compare import ENDS, predict, words
 from tests.oracle.lab import BY_NAME, HOST_MACS, Room, load, opened, write_all
 from tests.oracle.test_traps import NORMAL, base, table
@@ -43,6 +44,7 @@ def arrives(room: Room, sender: socket.socket, text: bytes) -> bool:
         receiver.bind(("", 7777))
         receiver.settimeout(QUIET_S)
         sender.sendto(text, (BY_NAME["d"].v4, 7777))
+        drained()
         try:
             heard, peer = receiver.recvfrom(64)
         except TimeoutError:
@@ -78,6 +80,7 @@ def tcp_arrives(room: Room, flags: int, port: int) -> bool:
         wire.bind(("eth0", 0x0800))
         wire.settimeout(QUIET_S)
         room.wires["a"].send(macs + struct.pack("!H", 0x0800) + head + tcp)
+        drained()
         try:
             while True:
                 frame = wire.recv(200)

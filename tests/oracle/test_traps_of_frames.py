@@ -18,6 +18,7 @@ from bascule.topology.trace.rules.values import address
 from bascule.topology.trace.walk import Walks
 from tests.lab import open_lab
 from tests.oracle.asking import Probe, ask
+from tests.oracle.backlog import drained
 from tests.oracle.compare import BY_END, ENDS, words
 from tests.oracle.lab import BY_NAME, HOST_MACS, Room, batch, load, opened, write_all
 from tests.oracle.test_traps import CALL, NORMAL, QUIET_S, base, table
@@ -70,6 +71,7 @@ def raw_udp(room: Room, vid: int) -> bool:
         sender.bind(("eth0", 0))
     try:
         sender.send(frame)
+        drained()
         return receiver.recv(64) == data
     except TimeoutError:
         return False

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 import subprocess
-import time
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 from bascule.topology.trace.answer import Certainty, Reachability
-from tests.oracle.asking import Probe, Seen, ask
+from tests.oracle.asking import LATE_S, Probe, Seen, ask
 from tests.oracle.lab import GUESTS, Room, batch, in_namespace, load
+from tests.patience import wait_until
 
 Met = tuple[str, str, str, int]
+NETFILTER = 12  # linux/netlink.h
 
 WATCH = """
 table bridge zz {
@@ -45,15 +48,17 @@ def watch(room: Room) -> None:
 
 def asked_with_traces(room: Room, probes: Sequence[Probe]) -> tuple[list[Seen], dict[int, list[Met]]]:
     """The probes' fate, and by the sender's port the rules that each met whole, in their order."""
+    said = tempfile.TemporaryFile("w+")  # noqa: SIM115  # a pipe would hold it up when it is full
     with in_namespace(room.host):
-        monitor = subprocess.Popen(
-            ("stdbuf", "-oL", "nft", "-a", "monitor", "trace"), stdout=subprocess.PIPE, text=True, bufsize=1
-        )
-    time.sleep(0.25)
-    seen = ask(room, probes, 0.1)
-    time.sleep(0.3)
+        monitor = subprocess.Popen(("stdbuf", "-oL", "nft", "-a", "monitor", "trace"), stdout=said, text=True)
+    wait_until(lambda: _unread(monitor) is not None, 5, "nft to listen")
+    seen = ask(room, probes, LATE_S)
+    wait_until(lambda: _unread(monitor) == 0 and _sleeps(monitor), 5, "nft to say it all")
     monitor.terminate()
-    text = monitor.communicate()[0]
+    monitor.wait()
+    with said:
+        said.seek(0)
+        text = said.read()
     ports: dict[str, int] = {}
     met: dict[int, list[Met]] = {}
     for line in text.splitlines():
@@ -61,12 +66,26 @@ def asked_with_traces(room: Room, probes: Sequence[Probe]) -> tuple[list[Seen], 
         if found is None:
             continue
         number, family, table, chain, kind, rest = found.groups()
-        if kind == "packet:" and number not in ports:
+        if kind == "packet:" and not ports.get(number):  # a later fragment has none until it is put together again
             port = re.search(r"(?:udp|th) sport (\d+)", rest)
             ports[number] = int(port[1]) if port else 0
         elif kind == "rule" and table != "zz" and (handle := HANDLE.search(rest)):
             met.setdefault(ports.get(number, 0), []).append((family, table, chain, int(handle[1])))
     return seen, met
+
+
+def _unread(monitor: subprocess.Popen[str]) -> int | None:
+    """How many bytes wait for whoever listens to traces; None where nobody does yet (/proc/net/netlink)."""
+    for row in Path(f"/proc/{monitor.pid}/net/netlink").read_text().splitlines()[1:]:
+        _, family, _, groups, waiting, *_ = row.split()
+        if int(family) == NETFILTER and int(groups, 16):
+            return int(waiting)
+    return None
+
+
+def _sleeps(monitor: subprocess.Popen[str]) -> bool:
+    """Whether it waits, and has written what it has read."""
+    return Path(f"/proc/{monitor.pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
 
 
 def told(answer: Reachability) -> list[Met] | None:
