@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -86,11 +88,13 @@ def leads_to(field: Field) -> HostState:
         return prepare(site, site.hosts["kvm"]).wanted
 
 
-def write(name: str, mac: str, root: Path, wanted: HostState, text: str = ONE_NIC) -> tuple[FileChange, ...]:
+def write(
+    name: str, mac: str, root: Path, wanted: HostState, text: str = ONE_NIC, own: Mapping[str, str] | None = None
+) -> tuple[FileChange, ...]:
     """Put the host's own files below a root, and the change over them."""
-    for path, own in OWN[name].items():
+    for path, words in (own or OWN[name]).items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_text(own.replace("%s", mac))
+        (root / path).write_text(words.replace("%s", mac))
     site = parse(text.replace("  kvm:\n", f"  kvm:\n    persist: {name}\n").encode(), "one.yaml")
     persister, _ = find_persister(site, site.hosts["kvm"], root=str(root))
     assert persister is not None
@@ -120,6 +124,27 @@ def test_d1_mtu_wake_up_and_tie_to_the_hardware_stay(name: str, mac: str, wanted
     if name in {"networkd", "ifupdown"}:
         assert (tmp_path / LINK).exists(), "udev's file is nobody's who configures addresses"
         assert LINK not in {one.path for one in changes}
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_d1_the_mac_that_the_nic_was_given_stays(name: str, mac: str, wanted: HostState, tmp_path: Path) -> None:
+    """It is the one that the hoster or a DHCP server knows; one that the NIC has not got is named as lost."""
+    said = {
+        "netplan": "      macaddress: %s\n",
+        "networkd": "MACAddress=%s\n",
+        "keyfile": "cloned-mac-address=%s\n",
+        "ifupdown": "  hwaddress %s\n",
+        "ifcfg": "MACADDR=%s\n",
+    }
+    for given in (mac, "02:00:00:00:77:77"):
+        root = tmp_path / given
+        own = {
+            path: re.sub(r"( *mtu.*\n)", rf"\1{said[name] % given}", text, flags=re.I)
+            for path, text in OWN[name].items()
+        }
+        changes = write(name, mac, root, wanted, own=own)
+        assert links(name, root)["eth0"].mac == (mac if given == mac else None)
+        assert lost(changes) == ([] if given == mac else [f"MAC {given} of eth0"])
 
 
 @pytest.mark.parametrize("name", OWN)

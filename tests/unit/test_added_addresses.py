@@ -188,6 +188,19 @@ def test_a_bridge_whose_ipv6_the_file_names_has_it_on_whatever_its_uplink_had() 
     assert found.sysctls[conf(6, "br5", "disable_ipv6")] == "0"
 
 
+def test_a_link_local_address_that_networkmanager_makes_of_a_bridge_stays() -> None:
+    """After each start the plan wanted the kernel to make the one that is there already."""
+    site = parse(UPLINKED.replace(b"uplink: eth5", b"uplink: eth5, ipv6: manual") % b"eth5: {}", "s.yaml")
+    own = Address(ip="fe80::5054:ff:fe00:5/64", scope="link", flags=("noprefixroute",))
+    mac = Mac("52:54:00:00:00:05")
+    bridge = Link(
+        name=IfName("br5"), options=Bridge(), mac=mac, up=True, addrgenmode="none", alias="bascule:s", addresses=(own,)
+    )
+    state = HostState.of([bridge, replace(nic(), master=bridge.name)], sysctls={FORWARDING[6]: "0"})
+    found = target(site, site.hosts["h"], state).state.links[bridge.name]
+    assert (found.addrgenmode, found.addresses) == ("none", (own,))
+
+
 def test_a_nic_whose_bridge_goes_is_not_said_to_be_left_alone() -> None:
     """Neither the NIC nor the bridge is in the file any more."""
     site = parse(b"site: s\nhosts: {h: {nics: {eth6: {}}}}\n", "s.yaml")

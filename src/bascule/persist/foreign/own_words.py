@@ -20,12 +20,12 @@ def with_own_words(config: NetworkConfig, before: NetworkConfig, state: HostStat
 
     Name servers, the rank and privacy of addresses that the host asks for, and what of a lease it does not use: a
     bridge takes over those of the links below it, as it does with their traffic. Of a NIC itself what ties its name to
-    its hardware, if it is that one; of any link its MTU, where it has that in ``state``, which the change leads to, and
-    what wakes the machine by it.
+    its hardware, if it is that one; of any link its MTU and its MAC, where it has those in ``state``, which the change
+    leads to, and what wakes the machine by it.
     """
     links, ports = [], config.ports()
     for link in with_what_stays(config, before, state).links.values():
-        kept = _with_pins_and_mtu(link, before.links.get(link.name), state, hardware)
+        kept = _with_hardware(link, before.links.get(link.name), state, hardware)
         known = _known(link, ports, before)
         links.append(_with_dns_and_rank(kept, known) if _is_addressed(kept) else kept)
     links = [_with_mtu_of_ports(link, links, state) for link in links]
@@ -111,11 +111,12 @@ def with_words_of_udev(config: NetworkConfig, udev: NetworkConfig) -> NetworkCon
     return config.with_links(links)
 
 
-def _with_pins_and_mtu(link: LinkConfig, before: LinkConfig | None, state: HostState, hardware: Hardware) -> LinkConfig:
+def _with_hardware(link: LinkConfig, before: LinkConfig | None, state: HostState, hardware: Hardware) -> LinkConfig:
     if before is None:
         return link
     now = state.links.get(link.name)
     found = {
+        "mac": before.mac if link.mac is None and now is not None and now.mac == before.mac else link.mac,
         "mtu": before.mtu if link.mtu is None and now is not None and now.mtu == before.mtu else link.mtu,
         "wol": before.wol if link.wol is None else link.wol,
     }

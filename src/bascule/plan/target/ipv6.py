@@ -84,7 +84,10 @@ def _switch_on(build: TargetBuilder, name: IfName) -> None:
         build.sysctls[off] = "0"
     if not makes_no_ipv6(link):
         return
-    build.set(name, addrgenmode="eui64", addresses=(*link.addresses, *own_link_local(build, link)))
+    before = build.observed.links.get(name)  # of a bridge that stays without an address, all that it makes went already
+    has_one = before is not None and before.up and not makes_no_ipv6(before)
+    mode = before.addrgenmode if before is not None and has_one else "eui64"  # NetworkManager makes it with 'none'
+    build.set(name, addrgenmode=mode, addresses=(*link.addresses, *own_link_local(build, link)))
 
 
 def own_link_local(build: TargetBuilder, link: Link) -> tuple[Address, ...]:
