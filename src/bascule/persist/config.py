@@ -204,6 +204,16 @@ class NetworkConfig(Struct, frozen=True, kw_only=True):
         """The same, with other links."""
         return replace(self, links={link.name: link for link in links})
 
+    def with_ipv6_reversed(self) -> NetworkConfig:
+        """The same with the IPv6 addresses of each link in the other order."""
+        several = {name: by_family(x.addresses) for name, x in self.links.items() if len(x.addresses) > 1}
+        turned = {name: (*v4, *reversed(v6)) for name, (v4, v6) in several.items() if len(v6) > 1}
+        if not turned:
+            return self
+        return self.with_links(
+            replace(x, addresses=turned[name]) if name in turned else x for name, x in self.links.items()
+        )
+
     @property
     def subjects(self) -> set[IfName]:
         """The links that it is about: not those that others only name as their master or as the link below them."""

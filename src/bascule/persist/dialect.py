@@ -24,6 +24,7 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from bascule.errors import UsageFault
 from bascule.model import dialects as registry
@@ -46,7 +47,9 @@ class Dialect(Struct, frozen=True, kw_only=True):
     is what it has no words for of bridges of Open vSwitch, whose database keeps that; None where it has none at all.
     ``below`` are folders of packages and generators, whose files its manager reads besides those of ``reads``; each
     with the path that a file of it counts as, unless one stands there; those of ``shadows`` count even then. What
-    matches ``made_up`` its manager has written there itself, of a link that it found configured.
+    matches ``made_up`` its manager has written there itself, of a link that it found configured. ``last_leads`` where
+    its manager sets addresses in the order of the file: the host speaks with the newest IPv6 address, which the kernel
+    lists first, and a configuration has them in the kernel's order.
     """
 
     name: str
@@ -61,6 +64,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     below: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     shadows: tuple[str, ...] = ()
     made_up: str = r"\Z."
+    last_leads: bool = False
 
     def detect(self, root: Root) -> Iterable[Manager]:
         """The managers that look after a host's network by such files."""
@@ -73,11 +77,13 @@ class Dialect(Struct, frozen=True, kw_only=True):
             from bascule.persist.formats.openvswitch import refuse
 
             refuse(config, self.name)
-        return cast("dict[str, str]", self._part("render").render(config))
+        said = config.with_ipv6_reversed() if self.last_leads else config
+        return cast("dict[str, str]", self._part("render").render(said))
 
     def parse(self, files: Files, hardware: Hardware | None = None) -> Parsed:
         """The meaning of the files; never raises for what stands in them."""
-        return cast("Parsed", self._part("parse").parse(files, hardware))
+        found = cast("Parsed", self._part("parse").parse(files, hardware))
+        return replace(found, config=found.config.with_ipv6_reversed()) if self.last_leads else found
 
     def in_effect(self, files: Files, below: Below) -> dict[str, str]:
         """Its files and those of packages and generators, each where its manager goes by it."""

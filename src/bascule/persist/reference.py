@@ -58,8 +58,12 @@ those suffice. Every file that Bascule writes begins with `# Written by bascule`
 of yours is moved aside as a part of the change, whole, and comes back with it; what it says of others stays in its
 place
 ([how, in each dialect](../tutorial/one-nic.md#what-happens-to-a-file-that-configures-other-links-as-well)).
-What it says of a link of yours and the site file does not (addresses, routes, name servers, an MTU) is kept where the
-host has it after the change, and listed as not carried over where it has not.
+What it says of a link of yours and the site file does not (addresses, routes, name servers, an MTU or a MAC) is kept
+where the host has it after the change, and listed as not carried over where it has not.
+
+Of several IPv6 addresses that fit as well the host speaks with the newest, and systemd-networkd and ifupdown set those
+of a file from the first to the last. Their files and netplan's have a link's IPv6 addresses in that order, the one that
+leads at the end; those of NetworkManager begin with it.
 """
 
 ETH = IfName("eth4")

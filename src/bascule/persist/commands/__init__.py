@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from bascule.persist.dialect import Dialect
 
-DIALECT = Dialect(name="commands")
+DIALECT = Dialect(name="commands", last_leads=True)

@@ -32,6 +32,7 @@ What neither reader has a word for stands as an `up` line with the `ip` or `brid
   line is part of a comment. What a link does not use of a lease (`use_gateway`, `use_routes`, `use_dns`) stands in a
   hook of dhclient, `/etc/dhcp/dhclient-enter-hooks.d/bascule`; dhcpcd reads none, and wants `nogateway` in its own
   `/etc/dhcpcd.conf`, which is not written. `bascule import` reads that file, beside those of any dialect.""",
+    last_leads=True,
     openvswitch=("mirrors", "patch ports"),
     neighbours=frozenset({PERMANENT, NOARP, MANAGED, PROXY_ARP, PROXY_NDP}),
 )

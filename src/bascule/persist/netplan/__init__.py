@@ -55,6 +55,7 @@ What it does not support (multicast snooping, VLAN filtering, most port options)
   the units that it generates, `/etc/systemd/network/10-netplan-NAME.netdev.d/`. They need the renderer networkd.
   netplan's units for Open vSwitch wait for its database alone and end after 10 s; a drop-in lets them wait for
   ovs-vswitchd, whose answer `ovs-vsctl` waits for.""",
+    last_leads=True,
     openvswitch=("VLANs", "STP", "datapath", "mirrors", "patch ports"),
     neighbours=frozenset({PERMANENT, PROXY_NDP}),
 )

@@ -13,6 +13,7 @@ LEFT_ALONE = "# Written by bascule while a change is made"  # in a file below /r
 
 DIALECT = Dialect(
     name="networkd",
+    last_leads=True,
     openvswitch=SWITCH_WORDS,
     reads=(
         f"{FOLDER}/*.netdev",
