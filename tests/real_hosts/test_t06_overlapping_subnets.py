@@ -54,6 +54,17 @@ def test_t06_the_file_alone() -> None:
     assert problems(own) == ["SUBNET-OVERLAP"]
 
 
+@pytest.mark.parametrize("address", ["10.7.0.10/24", "[10.7.0.10/24, 10.7.0.99/24]"])
+def test_t06_an_address_that_a_bridge_of_others_keeps(real_host: Field, address: str) -> None:
+    """It was set on the bridge's port a second time, where nobody hears it."""
+    lines = "link add br9 type bridge\nlink set eth1 master br9\nlink set br9 up\naddress add 10.7.0.10/24 dev br9\n"
+    real_host.batch(lines)
+    site = real_host.site(f"site: s\nhosts: {{kvm: {{nics: {{eth1: {{address: {address}}}}}}}}}\n")
+    done = real_host.bascule("apply", site, "--yes")
+    assert done.returncode == 1 and "error[SUBNET-TAKEN]: eth1 has 10.7.0.0/24, but this host looks for" in done.stderr
+    assert "10.7.0" not in real_host.ip("address show dev eth1")
+
+
 @pytest.mark.parametrize("address", ["192.168.122.57/24", "192.168.122.57/25", "192.168.122.1/24"])
 def test_t06_a_virtual_network_that_another_link_is_in(real_host: Field, address: str) -> None:
     field = real_host

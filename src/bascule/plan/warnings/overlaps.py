@@ -53,7 +53,12 @@ def overlaps(
     """Every declared subnet whose members the wanted state would not reach over the link that has it."""
     state, labels = _with_networks(host, observed, wanted) if by_libvirt else (wanted, {})
     names = {*(link.name for link in host.links()), *map(bridge_name, host.virtual_networks), *labels}
-    had = {address.ip for link in observed.links.values() for address in link.addresses}
+    moved = {
+        address.ip
+        for name, link in observed.links.items()
+        for address in link.addresses
+        if not _stays(wanted, name, address)
+    }
     stood = {(name, ip_interface(a.ip).network) for name, link in observed.links.items() for a in link.addresses}
     known = partial(_is_known, host, names)
     routes = HostRoutes(state)
@@ -77,9 +82,14 @@ def overlaps(
                     found.setdefault(key, MisroutedSubnet(
                         link=IfName(name), label=labels.get(name, "") or _label(host, name), subnet=subnet,
                         member=f"{words} {member}".strip(), way=way, place=_place(host, name),
-                        is_new=address.ip not in had and (name, subnet) not in stood, selector=selector,
+                        is_new=address.ip not in moved and (name, subnet) not in stood, selector=selector,
                     ))  # fmt: skip
     return tuple(found.values())
+
+
+def _stays(wanted: HostState, name: str, address: Address) -> bool:
+    link = wanted.links.get(IfName(name))
+    return link is not None and any(one.ip == address.ip for one in link.addresses)
 
 
 def _ways(routes: HostRoutes, member: IpAddress, source: IpAddress) -> Iterator[tuple[RouteChoice, str]]:
