@@ -30,7 +30,7 @@ nsenter -t $building -n ping -D -O -i 0.02 -w 100 192.168.1.10 | grep -v 'bytes 
 sleep 0.2
 bascule apply /site.yaml --here --yes {confirm} >/tmp/said 2>&1 || {{ cat /tmp/said >&2; exit 1; }}
 sleep 2
-(while [ -e /sys/class/net/br2 ]; do sleep 0.01; done; sleep 0.15; ip addr del 192.168.1.10/24 dev eth2) &
+(while [ -e /sys/class/net/br2 ]; do sleep 0.01; done; {busy} sleep 0.15; ip addr del 192.168.1.10/24 dev eth2) &
 {back}
 sleep 2
 pkill -INT ping; sleep 0.3
@@ -40,7 +40,11 @@ echo '###'; cat /tmp/ping
 """
 
 
+BUSY = "pkill -STOP -x NetworkManager; sleep 3; pkill -CONT -x NetworkManager;"
+
+
 @pytest.mark.kernel
+@pytest.mark.parametrize("busy", ["", BUSY], ids=["", "it comes to nothing for three seconds"])
 @pytest.mark.parametrize(
     ("confirm", "back"),
     [
@@ -52,9 +56,9 @@ echo '###'; cat /tmp/ping
     ],
     ids=["undo", "dead-man"],
 )
-def test_its_address_stays_when_it_leaves_the_bridge_again(confirm: str, back: str, tmp_path: Path) -> None:
+def test_its_address_stays_when_it_leaves_the_bridge_again(confirm: str, back: str, busy: str, tmp_path: Path) -> None:
     host = HOSTS["keyfile"]
-    script = SCRIPT.format(bin=Path(sys.executable).parent, before=host.before, confirm=confirm, back=back)
+    script = SCRIPT.format(bin=Path(sys.executable).parent, before=host.before, confirm=confirm, back=back, busy=busy)
     site = SITE.replace("    nics:", "    persist: none\n    nics:", 1)
     site = site.replace(", address: 192.168.1.10/24, gateway: 192.168.1.1", "")
     seen = ask(tmp_path, host.packages, {"site.yaml": site}, script, nics=NICS, timeout_s=60)

@@ -17,9 +17,10 @@ from bascule.plan.diff import moved_links
 from bascule.providers.protocol import ThreeWay
 from bascule.system import boot
 from bascule.system.clock import Progress, unseen
-from bascule.system.net.managers import runs_here
+from bascule.system.net.managers import await_networkmanager, runs_here
 
-FOLLOWED_S = 0.25, 0.75  # from look to look; on a busy machine it has acted after 0.1 s
+FOLLOWED_S = 0.25, 0.75  # from look to look, once it answers; on a busy machine it has acted after 0.1 s
+ANSWERS_S = 5.0  # at most
 NOTHING_DONE = "nothing of it was taken back: a NIC that is still a port would have its addresses and hear nothing"
 
 
@@ -118,6 +119,7 @@ def _as_it_stays(
     for wait_s in FOLLOWED_S if leave and runs_here("NetworkManager") else ():
         progress("sees whether NetworkManager leaves it so")
         time.sleep(wait_s)
+        await_networkmanager(ANSWERS_S)
         again = _all_parts(folder, checkpoint, keep, progress)
         kept = tuple(dict.fromkeys(back.kept + again.kept))
         back = replace(again, kept=kept, changes=back.changes + again.changes)

@@ -11,7 +11,7 @@ import re
 import socket
 from pathlib import Path
 
-from bascule.errors import MissingTool
+from bascule.errors import BasculeError, MissingTool
 from bascule.system.net.netns import is_machines_own
 from bascule.system.run import run
 
@@ -46,6 +46,12 @@ def networkmanager_states() -> dict[str, str]:
     """The state of every link in the words of nmcli(1): ``connecting (getting IP configuration)``."""
     lines = _answer("nmcli", "-t", "-e", "no", "-f", "STATE,DEVICE", "device").splitlines()
     return {link: state for state, _, link in (line.partition(":") for line in lines)}
+
+
+def await_networkmanager(most_s: float) -> None:
+    """Wait until it answers: on a busy machine it comes late to a question, as to what it had heard before."""
+    with contextlib.suppress(BasculeError):
+        run(("nmcli", "-t", "-f", "RUNNING", "general"), check=False, timeout_s=most_s)
 
 
 def networkmanager_hold(link: str, *, trying: bool) -> None:
