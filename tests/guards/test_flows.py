@@ -27,7 +27,7 @@ from bascule.providers.ovs.unseen_frames import UNSEEN, UNSEEN_BY_MAC, UNSEEN_OF
 from tests.guards.segment import PARTIES, ROUTER, site
 from tests.guards.single_attacks import SINGLE_ATTACKS
 from tests.guards.switch import OPEN, Switch, switch
-from tests.patience import patient
+from tests.patience import HUNG_S, patient
 
 pytestmark = pytest.mark.kernel
 
@@ -162,14 +162,14 @@ def test_the_boot_script_loads_the_same_rules_and_follows_ports(strict: Switch) 
     strict.ofctl("set-frags", "br0", "normal")
     strict.vsctl("add-port", "br0", "gone.0", "--", "add-port", "br0", "theirs")
     with strict.host.entered():
-        subprocess.run(("sh", boot.script_path), check=True, timeout=20)
+        subprocess.run(("sh", boot.script_path), check=True, timeout=HUNG_S)
     there = observe(part.socket).ports
     assert "gone.0" not in there, "it was left behind"
     assert {"web.0", "theirs"} <= there.keys(), "one is there, the other is no guest's of the file"
     strict.vsctl("del-port", "br0", "theirs")
     strict.ofctl("del-flows", "br0", "cookie=0/0")
     with strict.host.entered():
-        subprocess.run(("sh", boot.script_path), check=True, timeout=20)
+        subprocess.run(("sh", boot.script_path), check=True, timeout=HUNG_S)
     assert observe(part.socket).flows == part.flows
     follower = subprocess.Popen(("sh", boot.script_path, "follow"), start_new_session=True)
     try:
@@ -180,7 +180,7 @@ def test_the_boot_script_loads_the_same_rules_and_follows_ports(strict: Switch) 
         assert observe(part.socket).flows == part.flows
     finally:
         os.killpg(follower.pid, 15)
-        follower.wait(10)
+        follower.wait(HUNG_S)
 
 
 def _await(holds: object, seconds: float = 15.0) -> None:

@@ -106,7 +106,7 @@ HOSTS = {
 ROOM = """\
 export PATH={bin}:/usr/local/sbin:/usr/sbin:/sbin:$PATH
 unshare --net sleep 1000 & building=$!
-sleep 0.3
+until [ "$(readlink /proc/$building/ns/net)" != "$(readlink /proc/self/ns/net)" ]; do sleep 0.02; done
 ip link set eth2p netns $building; ip link set eth2 up
 cat >/tmp/building <<'END'
 ip addr add 192.168.1.1/24 dev eth2p; ip addr add 2001:db8::1/64 dev eth2p nodad; ip link set eth2p up

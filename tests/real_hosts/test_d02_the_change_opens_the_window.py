@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from bascule.system.net.netns import Namespace
+from tests.patience import HUNG_S
 from tests.real_hosts.field import BASE, ONE_NIC, Field
 
 BRIDGE = "    bridges: {br1: {uplink: eth1%s}}\n"
@@ -100,7 +101,7 @@ def connected(field: Field, where: Namespace, address: str) -> None:
     with field.host.entered():
         server = socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True)
     with where.entered():
-        far = socket.create_connection((address, server.getsockname()[1]), timeout=5)
+        far = socket.create_connection((address, server.getsockname()[1]), timeout=HUNG_S)
     near, _ = server.accept()
     for one in (near, far, server):
         field.lab.keep(one.close)

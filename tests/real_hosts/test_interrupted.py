@@ -15,11 +15,11 @@ import pytest
 from msgspec import Struct
 
 from tests.lab import called
+from tests.patience import HUNG_S
 from tests.random_hosts.snapshot import differences, snapshot
 from tests.real_hosts.field import ONE_NIC, Field
 
 MOMENTS = 6
-PATIENCE_S = 60
 NOTHING = "interrupted; nothing is left behind"
 GONE = "the host is as it was before"
 WAITS = "waits for 'bascule confirm' and is taken back in"
@@ -50,7 +50,7 @@ def interrupted(field: Field, after_s: float | None, *words: str) -> tuple[Ended
         time.sleep(after_s)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGINT)
-    text, _ = process.communicate(timeout=PATIENCE_S)
+    text, _ = process.communicate(timeout=HUNG_S)
     took_s = time.monotonic() - begun
     assert "Traceback" not in text or "/bascule/" not in text, text
     status = IN_IMPORT if "Traceback" in text else process.returncode  # of Python, which has not begun yet

@@ -15,6 +15,7 @@ from bascule.verify.doctor.finding import DoctorFacts, Finding
 from bascule.verify.doctor.firewall import network_services
 from bascule.workflow import load as load_site
 from tests.lab import open_lab
+from tests.patience import HUNG_S
 from tests.real_hosts.field import BASE, Field, furnished
 from tests.real_hosts.firewalls import clear, feed, load
 
@@ -99,7 +100,7 @@ def test_t05_whatever_chain_it_is_that_stands_before_the_server(field: Field, wh
             )
 
     def leased() -> bool:
-        words = ["udhcpc", "-i", "eth0", "-n", "-q", "-t", "2", "-T", "1", "-s", "/bin/true"]
+        words = ["udhcpc", "-i", "eth0", "-n", "-q", "-t", str(int(HUNG_S)), "-T", "1", "-s", "/bin/true"]
         return field.run("busybox", *words, where=inside).returncode == 0
 
     if shutil.which("busybox") is None:

@@ -141,12 +141,13 @@ class Rig:
             self.numbers = (first + len(sent)) % 200
             for number, (sender, vid) in enumerate(sent, first):
                 self.send(sender, number, vid=vid)
-            end = time.monotonic() + SILENCE_S
+            end = time.monotonic() + SILENCE_S  # after the last of them: who hears a hundred of them is busy
             while (left := end - time.monotonic()) > 0:
                 for door in select.select(list(doors), [], [], left)[0]:
                     seen = _receive(door)
                     if seen is not None and 0 <= seen[0] - first < len(sent):
                         found[seen[0] - first][doors[door]] = seen[1]
+                        end = time.monotonic() + SILENCE_S
         finally:
             for door in doors:
                 door.close()
