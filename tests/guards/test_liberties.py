@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -24,6 +23,7 @@ from bascule.plan.diff import diff
 from bascule.policy.guards.table import KEY
 from bascule.site import parse
 from bascule.system.run import run
+from tests.backlog import drained
 from tests.guards.segment import PARTIES, Segment, segment, site, site_text
 
 pytestmark = pytest.mark.kernel
@@ -282,7 +282,7 @@ def test_a_table_that_is_replaced_under_load_leaks_and_loses_nothing(bridge: Seg
             leaked += sum(frame == spoofed for frames in got.values() for frame in frames)
             arrived += got["db.0"].count(own)
         assert swap.returncode == 0
-        time.sleep(0.02)  # a busy kernel passes frames on a little later
+        drained()  # a busy kernel passes frames on a little later
         got = bridge.drain()
         leaked += sum(frame == spoofed for frames in got.values() for frame in frames)
         arrived += got["db.0"].count(own)

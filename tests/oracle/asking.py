@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tests.oracle.backlog import drained
+from tests.backlog import drained
 from tests.oracle.lab import BY_NAME, IP_PKTINFO, Room, cutting, in_namespace
 
 QUIET_S = 0.012  # after the last frame that arrived; on one host all frames pass within the call that sends them

@@ -15,9 +15,9 @@ from bascule.topology.trace.large_packets import LargePacket, LargePacketWalk
 from bascule.topology.trace.packet import Traffic
 from bascule.topology.trace.rules.values import address
 from bascule.topology.trace.walk import Walks
+from tests.backlog import drained
 from tests.lab import open_lab
 from tests.oracle.asking import hearing_errors, told_too_big
-from tests.oracle.backlog import drained
 from tests.oracle.compare import BY_END, ENDS
 from tests.oracle.lab import BY_NAME, Room, batch, cutting, load, opened, write_all
 from tests.oracle.test_traps import NORMAL, base, table

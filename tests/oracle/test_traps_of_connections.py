@@ -15,9 +15,9 @@ from bascule.topology.trace.packet import Connection, Traffic, reply, request
 from bascule.topology.trace.passage import PacketPath
 from bascule.topology.trace.rules.values import address
 from bascule.topology.trace.walk import Walks
+from tests.backlog import drained
 from tests.lab import open_lab
 from tests.oracle.asking import Probe, checksum
-from tests.oracle.backlog import drained
 from tests.oracle.compare import ENDS, predict, words
 from tests.oracle.lab import BY_NAME, HOST_MACS, Room, load, opened, write_all
 from tests.oracle.test_traps import NORMAL, base, table

@@ -16,9 +16,9 @@ from bascule.topology.trace.network import WireEnd
 from bascule.topology.trace.packet import Traffic
 from bascule.topology.trace.rules.values import address
 from bascule.topology.trace.walk import Walks
+from tests.backlog import drained
 from tests.lab import open_lab
 from tests.oracle.asking import Probe, ask
-from tests.oracle.backlog import drained
 from tests.oracle.compare import BY_END, ENDS, words
 from tests.oracle.lab import BY_NAME, HOST_MACS, Room, batch, load, opened, write_all
 from tests.oracle.test_traps import CALL, NORMAL, QUIET_S, base, table
