@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -134,6 +135,17 @@ def test_a_file_that_changes_meanwhile_is_named(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_says_one_line() -> None:
+    for after_s in (0.2, 0.05, 0.0):  # a fast machine is ready by then
+        status, stdout, stderr = interrupted(after_s)
+        if status:
+            break
+    assert status == 130
+    assert stdout == ""
+    assert stderr.strip() == "interrupted; nothing is left behind"
+
+
+def interrupted(after_s: float) -> tuple[int, str, str]:
+    """A rehearsal that Ctrl-C meets so long after its twin has begun."""
     process = subprocess.Popen(
         (*BASCULE, "rehearse", "examples/production.yaml"),
         cwd=ROOT,
@@ -145,12 +157,11 @@ def test_ctrl_c_says_one_line() -> None:
     deadline = time.monotonic() + patient(20)
     while not _children(process.pid) and time.monotonic() < deadline:
         time.sleep(0.005)
-    time.sleep(0.2)
-    os.killpg(process.pid, signal.SIGINT)
+    time.sleep(after_s)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGINT)
     stdout, stderr = process.communicate(timeout=HUNG_S)
-    assert process.returncode == 130
-    assert stdout == ""
-    assert stderr.strip() == "interrupted; nothing is left behind"
+    return process.returncode, stdout, stderr
 
 
 def _children(pid: int) -> str:

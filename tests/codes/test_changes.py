@@ -15,6 +15,7 @@ from tests.apply.hosts import ADDITION, Bed, difference, furnish, wait_for
 from tests.apply.old_states import OldState, key
 from tests.codes.call import BASCULE, Done, assert_error, bascule, instead_of
 from tests.lab import Lab, called
+from tests.patience import HUNG_S
 
 pytestmark = pytest.mark.kernel
 BACK = "the change was taken back; the host is as it was before"
@@ -167,7 +168,9 @@ def test_what_no_kernel_refused(bed: Bed) -> None:
 
 def test_ctrl_c_in_the_middle(bed: Bed) -> None:
     before = bed.calm()
-    slow = f'case " $* " in *" -batch "*) touch {bed.site.parent}/begun; $REAL "$@"; exec sleep 1;; esac\n'
+    folder = bed.site.parent
+    slow = f'case " $* " in *" -batch "*) touch {folder}/begun; $REAL "$@"; until [ -e {folder}/hit ]; do sleep 0.02; '
+    slow += "done; exit;; esac\n"
     env = {**os.environ, **bed.env, **instead_of(bed.site.parent / "bin", "ip", slow + 'exec $REAL "$@"')}
     with bed.host.entered(), called("h"):
         process = subprocess.Popen(
@@ -176,7 +179,8 @@ def test_ctrl_c_in_the_middle(bed: Bed) -> None:
         )  # fmt: skip
     assert wait_for((bed.site.parent / "begun").exists, bool, 30.0)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    (folder / "hit").touch()
+    out, err = process.communicate(timeout=HUNG_S)
     done = subprocess.CompletedProcess(process.args, process.returncode, out, err)
     assert_error(done, "INTERRUPTED", "interrupted while the host was being changed", status=75)
     assert difference(before, bed.raw()) == []

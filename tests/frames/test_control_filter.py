@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import random
 import socket
-import time
 
 import pytest
 
 from bascule.frames.bpf import OUTGOING
 from bascule.frames.control_filter import control_filter
 from bascule.system.net.packet import Listener
+from tests.backlog import drained
 from tests.frames.machine import run
 from tests.lab import Lab
 from tests.survey import fuzz
@@ -84,7 +84,7 @@ def heard(lab: Lab, *frames: bytes) -> list[tuple[bytes, int | None]]:
         own.send(arp("10.9.9.9", "10.9.9.8"))  # what the host itself says is never heard
         for frame in frames:
             wire.send(frame)
-        time.sleep(0.3)
+        drained()
         found = list(listener.frames())
         assert listener.drops() == 0
         listener.close()

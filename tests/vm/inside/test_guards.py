@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -18,6 +17,7 @@ from bascule.model.values import Mac
 from bascule.site import parse
 from bascule.system.net.packet import Listener, open_packet
 from bascule.system.run import run
+from tests.backlog import drained
 from tests.guards.segment import PARTIES, ROUTER, Segment, segment, site_text
 from tests.guards.test_outside_judges import Wire, changes_nothing_but_without_a_guard, guarded_wire
 
@@ -77,7 +77,7 @@ def test_a_tag_beside_the_frame_is_a_tag(wire: Wire) -> None:
             for link, frame in ((f"v{vid}", claim), (f"v{vid}", own), ("eth0", own)):
                 with open_packet(link, protocol=0) as raw:
                     raw.send(frame)
-            time.sleep(0.2)
+            drained()
             heard = [*ear.frames(64)]  # and what the guest's own kernel has to say at that moment
             ours = [(data[:42], tci) for data, tci in heard if any(one[14:42] in data for one in (claim, own))]
             assert ours == [(own[:42], None)]
