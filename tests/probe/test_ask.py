@@ -157,7 +157,7 @@ def test_a_dhcp_server_is_heard(scene: Builder) -> None:
             stderr=subprocess.DEVNULL,
         )  # fmt: skip
     try:
-        answer = one(scene, "desk", "dhcp", patience_s=5.0)
+        answer = one(scene, "desk", "dhcp", patience_s=HUNG_S)
     finally:
         server.kill()
         server.wait()
