@@ -155,7 +155,7 @@ def test_no_unit_is_left_when_it_is_decided(machine: Machine, end: str) -> None:
     before = machine.files()
     if end.startswith("--"):
         # a dead-man takes a moment longer than the deadline says
-        done = machine.run(f"{apply(machine, end)} && for _ in $(seq 60); do {BASCULE} status | grep -q 'taken back "
+        done = machine.run(f"{apply(machine, end)} && for _ in $(seq 600); do {BASCULE} status | grep -q 'taken back "
                            f"at\\|is confirmed' && break; sleep 0.2; done; {BASCULE} status")  # fmt: skip
     else:
         done = machine.run(f"{apply(machine, '--confirm-within', '60s')} && ls /etc/systemd/system && {BASCULE} {end}")

@@ -44,7 +44,7 @@ if dpkg --remove bascule; then echo "it went away under an armed change"; exit 1
 dpkg --install /packages/*.deb >/dev/null
 bascule status | head -n 1
 i=0
-while [ -d /sys/class/net/br0 ] && [ $i -lt 90 ]; do sleep 1; i=$((i + 1)); done
+while [ -d /sys/class/net/br0 ] && [ $i -lt 300 ]; do sleep 1; i=$((i + 1)); done
 echo "== taken back"
 bascule status | head -n 1
 ip -br address show eth0
@@ -133,7 +133,7 @@ def test_the_one_file_runs_and_takes_back_a_change_by_itself(tmp_path: Path) -> 
         "/packages/bascule.pyz apply site.yaml --yes --confirm-within 5 >/dev/null\n"
         "ip -br address show br0\n"
         "i=0\n"
-        "while [ -d /sys/class/net/br0 ] && [ $i -lt 90 ]; do sleep 1; i=$((i + 1)); done\n"
+        "while [ -d /sys/class/net/br0 ] && [ $i -lt 300 ]; do sleep 1; i=$((i + 1)); done\n"
         "echo '== taken back'\n"
         "ip -br address show eth0\n"
         "echo '== read-only root'\n"

@@ -13,6 +13,7 @@ from random import Random
 import yaml
 
 from tests.lab import open_lab
+from tests.patience import patient
 from tests.random_hosts.found import Found, random_found
 from tests.random_hosts.snapshot import differences, snapshot
 from tests.random_hosts.wanted import random_wanted
@@ -27,7 +28,7 @@ tuntap add vnet9 mode tap
 link set vnet9 up master later0
 """
 REFUSED = (1, 65)  # apply, before it has changed anything
-WATCHED_S = 30
+WATCHED_S = patient(30)
 
 
 def faults(seed: int, folder: Path, refused: list[str]) -> Iterator[str]:
