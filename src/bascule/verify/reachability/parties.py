@@ -386,9 +386,9 @@ def heard(network: HostNetwork, owned: Collection[tuple[int, int]]) -> Iterator[
 
 
 def _uplinks(network: HostNetwork, bridge: str) -> Iterator[str]:
-    """The ports of a bridge that are no guest's."""
+    """The ports of a bridge that lead to the building: the file says so of them, or their kind does."""
     for link in network.state.ports(bridge):
-        if isinstance(link.options, Physical | Vlan) or link.options.kind == "bond":
+        if link.name in network.wires or isinstance(link.options, Physical | Vlan) or link.options.kind == "bond":
             yield link.name
 
 

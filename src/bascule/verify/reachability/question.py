@@ -101,9 +101,19 @@ def _at(word: str, version: int, number: int, known: Known, network: HostNetwork
         return Participant(name=f"{here} ({word})", addresses=((version, number),), is_host=True)
     end = somebody(network, known.values(), version, number, word)
     if end is None:
-        hint = "it is on no network of this host and no route leads to it, so it is not known where it is"
+        hint = _why_nowhere(network, version, number)
         raise UsageFault.of("ENDPOINT", f"nothing is known of {word} here", hint=hint)
     return Participant(name=word, ends=(end,), addresses=((version, number),))
+
+
+def _why_nowhere(network: HostNetwork, version: int, number: int) -> str:
+    """Why it is not known where somebody is whom the host has not heard."""
+    hop = network.routes(version).find(number)
+    link = network.link(hop.link) if hop.kind == "unicast" else None
+    if link is not None and link.is_bridge:
+        words = f"a route leads there by {link.name}, and by which of its ports is not known"
+        return f"{words}: send something there first, and {link.name} learns it"
+    return "it is on no network of this host and no route leads to it, so it is not known where it is"
 
 
 def walks_of(network: HostNetwork, known: Known, *others: Participant) -> Walks:
