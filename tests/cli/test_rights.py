@@ -167,6 +167,35 @@ def test_the_fix_for_libvirt_is_that_of_its_error() -> None:
     assert "systemctl start" not in found.fix
 
 
+TAGGED = """\
+site: s
+networks: {lan: {vlan: 30}}
+hosts:
+  h:
+    nics: {eth0: {}}
+    vlans: {lan0: {link: eth0, id: 30, network: lan, address: 192.0.2.5/24}}
+"""
+
+
+@pytest.mark.kernel
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, who gives the rights away")
+def test_whoever_may_make_no_namespace_to_try_links_in_has_a_plan_and_the_doctor(lab: Lab, tmp_path: Path) -> None:
+    """Whether this kernel makes 802.1Q links is not known then; both failed with 'unshare: Operation not permitted'."""
+    path = tmp_path / "s.yaml"
+    path.write_text(TAGGED)
+    with lab.host("eth0").entered():
+        plan, doctor = (
+            subprocess.run(
+                ("setpriv", "--bounding-set=-sys_admin", sys.executable, "-m", "bascule", *words),
+                capture_output=True, text=True, stdin=subprocess.DEVNULL,
+            ) for words in (("plan", str(path), "--here"), ("doctor", str(path)))
+        )  # fmt: skip
+    assert plan.returncode == 0, plan.stderr
+    assert "lan0" in plan.stdout
+    assert doctor.returncode in {0, 1}, doctor.stderr
+    assert "whether it makes all links that the site file needs on h was not asked" in " ".join(doctor.stdout.split())
+
+
 def test_an_import_of_files_that_may_not_be_read_says_so(tmp_path: Path) -> None:
     """No configuration system is found by them, and a host without any would be another host."""
     if os.geteuid() != 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from bascule.errors import BasculeError, NotPermitted, Problem
+from bascule.errors import BasculeError, Problem
 from bascule.model.links import Bridge
 from bascule.model.state import HostState, Link
 from bascule.system.net import links, rtnetlink
@@ -35,9 +35,8 @@ def not_made_here(before: HostState, after: HostState) -> Iterator[Problem]:
             wanted.setdefault(kind, []).append(name)
     for kind, names in wanted.items():
         code, what, module, made = _KINDS[kind]
-        try:
-            there = kernel_makes(made)
-        except NotPermitted:
+        there = kernel_makes(made)
+        if there is None:
             return
         if not there:
             words = f"{', '.join(names)} cannot be made: this kernel has no {what}"
@@ -46,10 +45,10 @@ def not_made_here(before: HostState, after: HostState) -> Iterator[Problem]:
 
 def lacking() -> tuple[tuple[str, str, str], ...] | None:
     """What this kernel does not make: the kind of link, in words, and its module. None where this user may not ask."""
-    try:
-        return tuple((kind, what, module) for kind, (_, what, module, made) in _KINDS.items() if not kernel_makes(made))
-    except NotPermitted:
+    found = {kind: kernel_makes(made) for kind, (_, _, _, made) in _KINDS.items()}
+    if None in found.values():
         return None
+    return tuple((kind, what, module) for kind, (_, what, module, _) in _KINDS.items() if not found[kind])
 
 
 def _kind(link: Link) -> str:
@@ -59,9 +58,16 @@ def _kind(link: Link) -> str:
     return options.kind
 
 
-def kernel_makes(link: Callable[[int], Message]) -> bool:
-    """Whether the kernel makes such a link on another one: asked by making one in a namespace of its own."""
-    with Namespace.new("probe") as namespace, Rtnetlink(namespace) as door:
+def kernel_makes(link: Callable[[int], Message]) -> bool | None:
+    """Whether the kernel makes such a link on another one: asked by making one in a namespace of its own.
+
+    None where this user may make no namespace.
+    """
+    try:
+        fresh = Namespace.new("probe")
+    except PermissionError:
+        return None
+    with fresh as namespace, Rtnetlink(namespace) as door:
         door.send([rtnetlink.add_bridge("b")])
         try:
             door.send([link(links.index_of(namespace, "b"))])

@@ -42,9 +42,18 @@ def look(facts: DoctorFacts) -> Iterator[Finding]:
 
 def _unmade(facts: DoctorFacts) -> Iterator[Finding]:
     """Kinds of links that the kernel was asked for and did not make; a plan or a rehearsal that has one stops there."""
+    kinds = _kinds(facts)
+    if facts.unmade is None and kinds:
+        yield Finding(
+            id="kernel",
+            severity=Severity.NOTE,
+            subject="kernel",
+            text=f"whether it makes all links that the site file needs on {facts.host} was not asked",
+            evidence=("this user may make no network namespace to try them in",),
+            fix="run it as root",
+        )
     if not facts.unmade:
         return
-    kinds = _kinds(facts)
     needed = [what for kind, what, _ in facts.unmade if kind in kinds]
     words = f"this kernel makes no {', no '.join(what for _, what, _ in facts.unmade)}"
     yield Finding(
