@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from bascule.errors import BasculeError
+from bascule.model.links import Bridge, Other
 from bascule.model.state import HostState
+from bascule.model.values import IfName
 from bascule.observe.firewall import read_firewall
 from bascule.observe.management import ssh_connection
 from bascule.plan.warnings.named_links import EVERY_FRAME, BoundProgram, LinkUses
@@ -23,6 +25,7 @@ from bascule.topology.trace.rules.words import chain_words
 PROC = Path("/proc")
 CLIENTS = {"dhclient", "dhcpcd", "udhcpc", "busybox", "NetworkManager", "systemd-network"}  # told with their leases
 SHELLS = {"bash", "sh", "dash", "zsh", "fish", "su", "sudo", "ssh", "sshd", "tmux", "screen", "ip", "bascule"}
+READERS = {"vi", "vim", "nvim", "emacs", "nano", "micro", "joe", "less", "more", "view", "cat", "tail", "grep"}
 FILES = {  # where programs that name links have it written, unless their command line says otherwise
     "avahi-daemon": ("/etc/avahi/avahi-daemon.conf",), "bird": ("/etc/bird.conf", "/etc/bird/bird.conf"),
     "chronyd": ("/etc/chrony/chrony.conf", "/etc/chrony.conf"), "dhcpd": ("/etc/default/isc-dhcp-server",),
@@ -36,9 +39,10 @@ FILES = {  # where programs that name links have it written, unless their comman
 }  # fmt: skip
 SUFFIXES = {".conf", ".cfg", ".ini", ".json", ".yaml", ".yml"}
 SIZE_MAX = 1 << 18  # bytes of a configuration file that is looked through
-ALL_HOSTS = IPv4Address("224.0.0.1")
+ALL_HOSTS = "224.0.0.1"
 SOLICITED = IPv6Network("ff02::1:ff00:0/104")  # RFC 4291, 2.7.1, as are all nodes and all routers of a scope
 NODES = {number.to_bytes(14, "big") for number in (1, 2)}
+SNOOPERS = {"224.0.0.106", "ff02::6a"}  # the kernel's br_multicast_join_snoopers
 ORDINARY_QDISC = "0:"  # the handle of one that the kernel made itself
 
 
@@ -54,7 +58,7 @@ def read_uses(links: Iterable[str], state: HostState) -> LinkUses:
         programs={link: tuple(dict.fromkeys(_programs(link))) for link in wanted},
         traffic_control=read_traffic_control(wanted, gaps),
         chains_at={link: tuple(f"nft's {chain_words(one)}" for one in _at(network, link)) for link in wanted},
-        groups={link: tuple(_groups(link)) for link in wanted},
+        groups={link: tuple(_groups(link, _joined_by_kernel(link, state, gaps))) for link in wanted},
         endpoints=_by_link(_mptcp_endpoints(gaps) if wanted else ()),
         ipsec=_by_link(_ipsec(gaps) if wanted else ()),
         tokens=_tokens(gaps) if state.has_ipv6 else {},
@@ -126,12 +130,17 @@ def _programs(link: str) -> Iterator[str]:
             name = (folder / "comm").read_text().strip()
         except OSError:
             continue  # it has ended
-        if not words or name in SHELLS | CLIENTS:
+        if not words or name in SHELLS | CLIENTS | READERS or _is_bascule(words):
             continue
         if any(link in re.split(r"[\s=,:%@/]", re.sub(r"^-[A-Za-z](?=.)", "", word)) for word in words[1:]):
             yield f"{name} (process {folder.name}: {' '.join(words)})"
         for path in _files(name, words):
             yield from (f"{name} ({path}:{number}: {line})" for number, line in _lines(path, link))
+
+
+def _is_bascule(words: list[str]) -> bool:
+    """Whether another Bascule runs by an interpreter: its site file names links, and it holds none."""
+    return words[1:3] == ["-m", "bascule"] or Path(words[1] if len(words) > 1 else "").name == "bascule"
 
 
 def _namespace(folder: Path) -> str:
@@ -192,14 +201,27 @@ def _queue_words(one: Mapping[str, Any], gaps: list[str]) -> str:
     return f"tc's {one['kind']} {one['handle']}" + (f" with {filters} filters" if filters else "")
 
 
-def _groups(link: str) -> Iterator[str]:
-    """The multicast groups that programs have joined on a link, beside those that the kernel joins everywhere."""
+def _joined_by_kernel(link: str, state: HostState, gaps: list[str]) -> set[str]:
+    """The groups that links join: a bridge that snoops those of RFC 4286, a VXLAN the one that it sends to."""
+    own = state.links.get(IfName(link))
+    snoops = own is not None and isinstance(own.options, Bridge) and own.options.mcast_snooping
+    tunnels = (one.options for one in state.links.values() if isinstance(one.options, Other))
+    if not any(one.info_kind == "vxlan" for one in tunnels):
+        return SNOOPERS if snoops else set()
+    rows = json.loads(_ask(("ip", "-j", "-d", "link", "show", "type", "vxlan"), gaps) or "[]")
+    data = [row["linkinfo"]["info_data"] for row in rows]
+    sent = {str(one.get("group", one.get("group6", ""))) for one in data if one.get("link") == link}
+    return sent | (SNOOPERS if snoops else set())
+
+
+def _groups(link: str, others: set[str]) -> Iterator[str]:
+    """The multicast groups that programs have joined on a link, beside those of ``others``, and of every link."""
     current = ""
     for line in (PROC / "thread-self/net/igmp").read_text().splitlines()[1:]:
         cells = line.split()
         if line[:1].isdigit():
             current = cells[1]
-        elif current == link and (group := IPv4Address(bytes.fromhex(cells[0])[::-1])) != ALL_HOSTS:
+        elif current == link and str(group := IPv4Address(bytes.fromhex(cells[0])[::-1])) not in {*others, ALL_HOSTS}:
             yield str(group)
     try:
         lines = (PROC / "thread-self/net/igmp6").read_text().splitlines()
@@ -207,7 +229,7 @@ def _groups(link: str) -> Iterator[str]:
         return
     for _, device, digits, *_ in map(str.split, lines):
         found = IPv6Address(bytes.fromhex(digits))
-        if device == link and found not in SOLICITED and found.packed[2:] not in NODES:
+        if device == link and found not in SOLICITED and found.packed[2:] not in NODES and str(found) not in others:
             yield str(found)
 
 

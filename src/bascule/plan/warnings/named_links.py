@@ -113,7 +113,7 @@ def notes_of(moves: Iterable[AddressMove], uses: LinkUses, observed: HostState, 
     for move in moves:
         yield from _lost(move, uses, wanted)
         for found in rules_naming(uses.network.rules, move.link, move.to or ""):
-            yield _warning(move, _rule_words(move, found))
+            yield _warning(move, _rule_words(found) + _applies(move, found, wanted))
         yield from _by_group(move, uses, observed)
         bound: dict[str, list[str]] = {}
         for one in uses.listeners:
@@ -183,16 +183,22 @@ def _where(one: BoundProgram) -> str:
     return f"{one.address} port {one.port}" if one.port else one.address
 
 
-def _rule_words(move: AddressMove, found: NamingRule) -> str:
+def _rule_words(found: NamingRule) -> str:
     chain = found.chain
     targets = [part.target for part in found.line.parts if isinstance(part, Decision) and part.target]
     where = owner_words(chain.family, chain.table, chain.name, targets=targets)
-    text = f"is named in chain {chain.name} of {where}: {found.line.text}"
+    return f"is named in chain {chain.name} of {where}: {found.line.text}"
+
+
+def _applies(move: AddressMove, found: NamingRule, wanted: HostState) -> str:
+    """What becomes of a rule that names a link: one about bridged frames asks for ports, which that link may become."""
+    link = wanted.links.get(move.link)
     if move.to is None:
-        return text
-    return text + (
-        f" (which applies to {move.to} from now on)" if found.except_it else f" (does not apply to {move.to})"
-    )
+        return ""
+    if found.chain.family == "bridge" and link is not None and link.master == move.to:
+        verb = "leaves out" if found.except_it else "applies to"
+        return f" (which {verb} the frames that {move.link} passes as a port of {move.to} from now on)"
+    return f" (which applies to {move.to} from now on)" if found.except_it else f" (does not apply to {move.to})"
 
 
 def _by_group(move: AddressMove, uses: LinkUses, observed: HostState) -> Iterator[Note]:
@@ -200,7 +206,7 @@ def _by_group(move: AddressMove, uses: LinkUses, observed: HostState) -> Iterato
     if link is None or link.group in {"default", "0"}:
         return
     for found in rules_naming_group(uses.network.rules, link.group):
-        text = f"{_rule_words(move, found).partition(' (does not apply')[0]}, by its group {link.group}"
+        text = f"{_rule_words(found)}, by its group {link.group}"
         then = f", in which {move.to} is not; put it there (ip link set {move.to} group {link.group})"
         yield _warning(move, f"{text}{then if move.to else ''}")
 
