@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec.structs import replace
 
 from bascule.apply.options import ANY_DRIVER
@@ -11,6 +13,7 @@ from bascule.model.site import Host, Site
 from bascule.persist.persister import ON_PURPOSE, OWN_NAMESPACE, Persister, find_persister
 from bascule.plan.change import Note
 from bascule.plan.file_change import FILES
+from bascule.system.disk.mounts import read_only
 
 
 def plan_to_look_at(site: Site, host: Host, root: str | None) -> PreparedPlan:
@@ -27,11 +30,23 @@ def with_listed_files(prepared: PreparedPlan, root: str | None) -> PreparedPlan:
         persister, not_kept = find_persister(prepared.site, prepared.host, root=root)
         found = with_files(prepared, persister)
         texts = (*unread(persister), *unkept(found, not_kept))
+        stopped = read_only_problems(read_only((f.path for f in found.plan.files if f.differs), mounted_so=True))
     except BasculeError as error:
-        texts = tuple(f"apply will refuse this: {_words(each)}" for each in error.problems)
-        found = replace(prepared, plan=replace(prepared.plan, refused=texts))
+        found, texts, stopped = prepared, (), error.problems
+    if stopped:
+        refused = tuple(f"apply will refuse this: {_words(each)}" for each in stopped)
+        texts += refused
+        found = replace(found, plan=replace(found.plan, refused=refused))
     notes = (Note(kind="warning", subject=FILES, text=text) for text in texts)
     return replace(found, plan=replace(found.plan, notes=(*found.plan.notes, *notes)))
+
+
+def read_only_problems(folders: Iterable[str], then: str = "") -> tuple[Problem, ...]:
+    """What stops a change whose files would be written in folders where that cannot be; ``then`` ends the sentence."""
+    hint = "mount it so that it can be written, or say 'persist: none' for a change until the next restart"
+    return tuple(
+        Problem(code="FILES-READ-ONLY", message=f"no file can be written in {one}{then}", hint=hint) for one in folders
+    )
 
 
 def unread(persister: Persister | None) -> tuple[str, ...]:

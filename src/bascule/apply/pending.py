@@ -9,6 +9,7 @@ from msgspec import Struct
 from bascule.apply.rollback import checkpoint as checkpoints
 from bascule.apply.rollback.checkpoint import Folder, LogEntry, Status
 from bascule.apply.state_directory import StateDirectory
+from bascule.plan.change import Note
 from bascule.system import boot
 
 
@@ -47,6 +48,12 @@ def pending(place: StateDirectory) -> PendingChange | None:
     if found is None or not found[1].status.is_open or not found[0].is_of_this_boot:
         return None
     return PendingChange(*found)
+
+
+def waiting_notes(place: StateDirectory) -> list[Note]:
+    """That a change is open, while which no other is made."""
+    waiting = pending(place)
+    return [Note(kind="warning", subject=waiting.name, text=waiting.words)] if waiting else []
 
 
 def waiting_words(place: StateDirectory) -> str:

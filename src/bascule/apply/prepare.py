@@ -11,7 +11,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from bascule.apply.options import NO_DRIVER, DriverChoice, Writer
-from bascule.apply.pending import pending
+from bascule.apply.pending import waiting_notes
 from bascule.apply.rollback.checkpoint import Status, newest
 from bascule.apply.state_directory import StateDirectory, here
 from bascule.errors import BasculeError, MissingTool
@@ -103,8 +103,7 @@ def prepare(
     observed = look_here(site, host, place, choice, begun=begun, notes=notes)
     if must_be_here:
         require_here(site, host, lambda: observed)
-    if waiting := pending(place):
-        notes.append(Note(kind="warning", subject=waiting.name, text=waiting.words))
+    notes += waiting_notes(place)
     line, earlier = management(observed), earlier_changes(site, host, place)
     return _planned(
         site, host, observed, choice=choice, line=line, earlier=earlier, monitor=monitor, notes=notes, is_here=True
@@ -131,7 +130,7 @@ def prepare_known(
     site: Site, host: Host, observed: HostState, *, line: Management | None, earlier: EarlierChanges
 ) -> PreparedPlan:
     """Plan from what was seen of this very host; who uses its links is asked now. Raises as ``prepare`` does."""
-    return _planned(site, host, observed, line=line, earlier=earlier, is_here=True)
+    return _planned(site, host, observed, line=line, earlier=earlier, notes=waiting_notes(here()), is_here=True)
 
 
 def with_files(prepared: PreparedPlan, writer: Writer | None) -> PreparedPlan:

@@ -9,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.apply.engine import execute
+from bascule.apply.listed_files import read_only_problems
 from bascule.apply.lock import LOCK_S, lock, refuse_if_pending
 from bascule.apply.options import Writer
 from bascule.apply.prepare import PreparedPlan, again, with_files
@@ -105,7 +106,8 @@ class _Transaction:
         self.dhcp_answers = False
 
     def run(self) -> ApplyResult:
-        _refuse_read_only(self.prepared.plan.files)
+        if closed := read_only(file.path for file in self.prepared.plan.files):  # not made first and then taken back
+            raise BasculeError(*read_only_problems(closed, "; nothing was changed"))
         self._ready()
         try:
             try:
@@ -305,17 +307,6 @@ class _Transaction:
             if back.ok:
                 disarm(self.watchdog.facts)
         return failure(failed, back)
-
-
-def _refuse_read_only(files: Sequence[FileChange]) -> None:
-    """What could not be kept over a restart is not made first and then taken back."""
-    hint = "mount it so that it can be written, or say 'persist: none' for a change until the next restart"
-    problems = [
-        Problem(code="FILES-READ-ONLY", message=f"no file can be written in {one}; nothing was changed", hint=hint)
-        for one in read_only(file.path for file in files)
-    ]
-    if problems:
-        raise BasculeError(*problems)
 
 
 def _require(faults: Iterable[str]) -> None:

@@ -48,7 +48,11 @@ def _plain(word: str) -> str:
     return word.encode().decode("unicode_escape") if "\\" in word else word
 
 
-def read_only(paths: Iterable[str]) -> tuple[str, ...]:
-    """The nearest folders above files that are to be written where nobody may write: a disk mounted read-only."""
+def read_only(paths: Iterable[str], *, mounted_so: bool = False) -> tuple[str, ...]:
+    """The nearest folders above files that are to be written where we may not write: a disk mounted read-only.
+
+    With ``mounted_so`` those alone that nobody may write in, though we may not either.
+    """
     folders = dict.fromkeys(next(up for up in Path(path).parents if up.is_dir()) for path in paths)
-    return tuple(str(one) for one in folders if not os.access(one, os.W_OK))
+    closed = (one for one in folders if not os.access(one, os.W_OK))
+    return tuple(str(one) for one in closed if not mounted_so or os.statvfs(one).f_flag & os.ST_RDONLY)
