@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from bascule.model.kernel_parameters import FORWARDING, VLAN_TAGGED, bridge_nf, conf
 from bascule.model.links import Bridge, Vlan
@@ -293,6 +294,12 @@ class HostNetwork(Struct, frozen=True, kw_only=True, dict=True):
         for other, name in self.wires.items():
             if wire is not None and name == wire and other != port:
                 yield other, self.bridge_of(other) or other
+
+    def everywhere(self, end: WireEnd) -> tuple[WireEnd, ...]:
+        """Somebody of the building at each link that comes out on his wire, as a host may have several on one."""
+        wire = self.wires.get(end.port) if end.outside else None
+        others = [name for name, other in self.wires.items() if wire is not None and other == wire]
+        return (end, *(replace(end, port=name) for name in others if name != end.port))
 
     def has_trunk(self, segment: str) -> bool:
         """Whether networks with a tag may come in by a port of a bridge."""

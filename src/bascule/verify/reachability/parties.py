@@ -283,13 +283,9 @@ def _subnet(network: HostNetwork, link: str, version: int, number: int) -> tuple
 
 def _internet(network: HostNetwork) -> Participant:
     """What lies behind the host's default route."""
-    ends = []
-    for version, number in INTERNET.items():
-        end = outside(network, version, number, "internet")
-        if end is not None:
-            ends.append(end)
-    addresses = tuple((version, INTERNET[version]) for end in ends for _, version, _ in end.addresses[:1])
-    return Participant(name="internet", ends=tuple(ends), addresses=addresses)
+    found = {one: outside(network, *one, "internet") for one in INTERNET.items()}
+    ends = tuple(each for end in found.values() if end is not None for each in network.everywhere(end))
+    return Participant(name="internet", ends=ends, addresses=tuple(one for one, end in found.items() if end))
 
 
 def outside(network: HostNetwork, version: int, number: int, name: str) -> WireEnd | None:
@@ -395,5 +391,5 @@ def _uplinks(network: HostNetwork, bridge: str) -> Iterator[str]:
 def _placed(network: HostNetwork, party: Participant) -> Participant:
     """Somebody on networks that this host has no link on: where it would send to their addresses."""
     found = (outside(network, version, number, party.name) for version, number in party.addresses)
-    ends = tuple(end for end in found if end is not None)
+    ends = tuple(each for end in found if end is not None for each in network.everywhere(end))
     return replace(party, ends=ends, addresses=party.addresses if ends else (), is_beyond=True)

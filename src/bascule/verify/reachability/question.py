@@ -103,7 +103,7 @@ def _at(word: str, version: int, number: int, known: Known, network: HostNetwork
     if end is None:
         hint = _why_nowhere(network, version, number)
         raise UsageFault.of("ENDPOINT", f"nothing is known of {word} here", hint=hint)
-    return Participant(name=word, ends=(end,), addresses=((version, number),))
+    return Participant(name=word, ends=network.everywhere(end), addresses=((version, number),))
 
 
 def _why_nowhere(network: HostNetwork, version: int, number: int) -> str:
@@ -220,7 +220,7 @@ def all_ends(network: HostNetwork, known: Iterable[Participant]) -> list[WireEnd
     """Who stands on the wires: those who are known, and at other addresses those whom the host has heard there."""
     found = distinct(end for party in known for end in party.ends)
     owned = {(version, number) for end in found for number, version, _ in (*end.addresses, *end.router)}
-    return [*found, *heard(network, owned)]
+    return [*found, *(each for end in heard(network, owned) for each in network.everywhere(end))]
 
 
 def distinct(ends: Iterable[WireEnd]) -> list[WireEnd]:
