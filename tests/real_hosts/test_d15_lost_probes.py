@@ -178,6 +178,34 @@ def test_d15_without_a_loss_nothing_is_said(bench: Bench) -> None:
     assert bench.detail(ARP, TRAFFIC) == ""
 
 
+SIX = """\
+site: six
+networks: {office: {subnet: 'fd00::/64'}}
+hosts:
+  kvm:
+    nics: {eth0: {network: office, address: 'fd00::10/64'}, eth1: {network: office}}
+    bridges: {br0: {uplink: eth1}}
+guests:
+  web: {host: kvm, nics: [{bridge: br0, address: 'fd00::21/64'}]}
+"""
+
+
+def test_d15_a_neighbour_solicitation_meets_the_chains_of_ipv6(real_host: Field) -> None:
+    """It is asked as an ARP request is, which no chain of IP sees: nothing was said to explain its loss."""
+    host, path = real_host, real_host.site(SIX)
+    host.guest("web", "web.0", "fd00::21/64", site=SIX)
+    if host.run("sysctl", "-w", "net.bridge.bridge-nf-call-ip6tables=1").returncode:
+        pytest.skip("this kernel has no br_netfilter")
+    assert host.bascule("apply", path, "--yes", "--no-confirm").returncode == 0
+    feed(host.host, "table ip6 d { chain c { type filter hook forward priority 0; policy drop; }; }")
+    feed(host.host, "table arp d { chain c { type filter hook input priority 0; policy drop; }; }")
+    checks = host.document("verify", path)["checks"]
+    (lost,) = [one["detail"] for one in checks if one["id"] == "like-any-nic"]
+    assert "kvm asks for fd00::21: no answer within" in lost
+    assert "it never left br0 by web.0: policy DROP in chain c of table ip6 d drops it" in lost
+    assert "table arp" not in lost
+
+
 def test_d15_an_expectation_of_a_guest_on_the_asked_bridge_blames_no_switch(real_host: Field) -> None:
     """Its bridge looks for it by every port, so by the uplink as well; that nothing comes back there says nothing."""
     field = real_host

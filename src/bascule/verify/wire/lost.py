@@ -133,7 +133,8 @@ class LossReasons:
         frames = (*track.requests, *track.searches), track.replies
         asked, replied = (SeenOn.of(some, self._host.name) for some in frames)
         family = FAMILY_OF[question.address.version] if question.address else "ip"
-        family = "arp" if question.protocol is Protocol.ARP else family  # which no chain of IP sees
+        if question.protocol is Protocol.ARP and family == "ip":  # no chain of IP sees it, as those of IPv6 see ND
+            family = "arp"
         asker, source = question.source.endpoint, str(question.source.link)
         if asker != self._host.name and not asked.sent:
             return f"it never left {asker} by {source}"
@@ -324,7 +325,8 @@ def _stops(state: HostState, namespace: Namespace) -> Callable[[str, str, str, s
         with namespace.entered():
             network = read_firewall(state)
         if network.rules.filters:
-            found = [between(network, bridge, one, came, out) for one in dict.fromkeys((family, "arp"))]
+            families = (family, "arp") if family == "ip" else (family,)
+            found = [between(network, bridge, one, came, out) for one in families]
             ports = {str(port.name) for port in state.ports(IfName(bridge))}
             is_bridged = {came, out} - {""} <= ports  # what the host asks or hears is not forwarded
 
