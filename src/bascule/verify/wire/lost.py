@@ -20,7 +20,7 @@ from bascule.probe.question import Answer, Protocol, Question
 from bascule.system.net.fdb import kernel_rows
 from bascule.system.net.netns import Namespace
 from bascule.system.run import rows
-from bascule.topology.trace.any_frame.passages import RuleVerdict, between, own_arp
+from bascule.topology.trace.any_frame.passages import RuleVerdict, between, own_search
 from bascule.topology.trace.any_frame.ways import FAMILY_OF
 from bascule.verify.wire.wrong_vlan import is_above, lost_inside, wrong_tag
 
@@ -155,10 +155,11 @@ class LossReasons:
         by = source if source in heard.came else str(nic.tap) if self._is_above(source, self._bridge(nic)) else ""
         if question.protocol is Protocol.ARP or track.requests:
             return ""
+        is_four = question.address is not None and question.address.version == 4
+        search, reply = ("ARP request", "ARP reply") if is_four else ("neighbour solicitation", "advertisement")
         if by not in heard.came:  # the kernel may have looked for it before anybody listened
             why = "; ".join(self._refuses(source, question))
-            return f"it never left {self._host.name} by {source}, which takes no ARP reply to it: {why}" if why else ""
-        search = "ARP request" if question.address and question.address.version == 4 else "neighbour solicitation"
+            return f"it never left {self._host.name} by {source}, which takes no {reply} to it: {why}" if why else ""
         said = f"its {search} was answered by {by}, and the host did not take the answer"
         return f"{said}: {'; '.join(self._refuses(source, question)) or self._not_delivered(source)}"
 
@@ -340,14 +341,14 @@ def _stops(state: HostState, namespace: Namespace) -> Callable[[str, str, str, s
 
 
 def _refuses(state: HostState, namespace: Namespace) -> Callable[[str, Question], Iterator[str]]:
-    """What of the rules in force drops ARP frames that the host itself takes: read when it is asked for."""
+    """What of the rules in force drops the answer of a neighbour that the host itself takes: read when asked for."""
 
     def refuses(link: str, question: Question) -> Iterator[str]:
         with namespace.entered():
             network = read_firewall(state)
-        if question.address is not None and question.address.version == 4:
-            passage = own_arp(network, link, "input", int(question.address))
-            yield from (f"{stop} drops it" for stop in passage.stops)
+        if question.address is not None:
+            answers = own_search(network, link, "input", question.address, operations=(2,))
+            yield from (f"{stop} drops it" for passage in answers for stop in passage.stops)
 
     return refuses
 

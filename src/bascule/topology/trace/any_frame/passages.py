@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
+from ipaddress import ip_interface
+from itertools import product
 from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.model.kernel_parameters import VLAN_TAGGED
-from bascule.model.values import IpNetwork, listed
+from bascule.model.values import IpAddress, IpNetwork, listed
 from bascule.topology.trace.any_frame.ways import (
     FAMILIES,
     VERSION_OF,
@@ -29,7 +31,7 @@ from bascule.topology.trace.any_frame.ways import (
     tagged_0,
 )
 from bascule.topology.trace.network import HostNetwork
-from bascule.topology.trace.packet import INVALID, NEW, TCP, UDP, UNTRACKED
+from bascule.topology.trace.packet import INVALID, NEW, TCP, UDP, UNTRACKED, neighbour_frame
 from bascule.topology.trace.rules.evaluate import ChainEnd, MatchedLine, every_end, plain_end
 from bascule.topology.trace.rules.lines import NoTrack, RuleChain, Rules
 from bascule.topology.trace.rules.words import chain_words
@@ -214,6 +216,30 @@ def own_arp(network: HostNetwork, link: str, hook: str, other: int) -> FramePass
     known |= {f"arp {'saddr' if takes else 'daddr'} ip": other}
     stations = tuple(ip_hook(network, "arp", hook, known, **{"iif" if takes else "oif": link}))
     return _of_all(network, "arp", [FramePath(link, None, stations)])
+
+
+def own_search(
+    network: HostNetwork, link: str, hook: str, other: IpAddress, operations: Sequence[int] = (1, 2)
+) -> Iterator[FramePassage]:
+    """What becomes of ARP frames or neighbour discovery that the host takes from another machine on a link, or sends.
+
+    ``operations`` are the question (1) and the answer (2); of ARP both are meant.
+    """
+    if other.version == 4:
+        yield own_arp(network, link, hook, int(other))
+        return
+    found = network.link(link)
+    near = [ip_interface(one.ip) for one in found.addresses if one.is_ipv6] if found is not None else []
+    takes = hook == "input"
+    for own, operation in product((one.ip for one in near if other in one.network), operations):
+        sender, target = (other, own) if takes else (own, other)
+        known = plain(network, "ip6") | neighbour_frame(6, operation, 0, int(sender), 0, int(target))
+        known |= {"ether saddr": None, "ether daddr": None, "nd option mac": None, "ct state": UNTRACKED}
+        known |= {"meta pkttype": (2 if operation == 1 else 0) if takes else None}
+        to = "multicast" if operation == 1 else "local" if takes else "unicast"
+        known |= fib(network, "ip6", link, daddr=to)
+        stations = tuple(ip_hook(network, "ip6", hook, known, **{"iif" if takes else "oif": link}))
+        yield _of_all(network, "ip6", [FramePath(link, None, stations)])
 
 
 def _of_protocol(network: HostNetwork, family: str, protocol: str) -> dict[str, Any]:
