@@ -58,10 +58,11 @@ def lay_networks(build: TargetBuilder) -> tuple[ResolvedNetwork, ...]:
         key = conf(4, one.bridge, "forwarding")
         if FORWARD4 not in sysctls(one) or build.observed.sysctls.get(key) != "0":
             continue
-        if FORWARD4 in changed:
-            del build.sysctls[key]  # the kernel turns each on with all, and it must not be turned back
-        else:
+        if FORWARD4 not in changed:
             build.sysctls[key] = "1"
+    for version, key in FORWARDING.items():
+        for link in (*build.observed.links, "default") if key in changed else ():
+            build.sysctls.pop(conf(version, link, "forwarding"), None)  # turned on with it, and not to be turned back
     for key in changed:
         if (needing := _why_forwarding(key, resolved, networks)) is not None:
             build.because(key, f"virtual network {needing.name} is reached by routing", needing.place)
