@@ -76,21 +76,25 @@ class _NetworkManager(Takeover):
         Links on which it has not got what it wants yet it only leaves alone, and on a way back those that it was told
         to leave alone before the change.
         """
+        had: dict[IfName, str] = {}
         links: dict[IfName, str] = {}
         held: list[str] = []
         if runs_here("NetworkManager"):
             rests = None if back else touched
-            links = _had({name: link for name, link in ours().items() if rests is None or name in rests})
+            had = _had(ours())
+            links = {name: kind for name, kind in had.items() if rests is None or name in rests}
             held = _hold(set(rests or ()) - links.keys())
         if not links or not has_systemd():
             yield bool(links or held)
             return
-        with OnDeath(partial(_start_again, links)):  # whoever is killed meanwhile leaves no host without its manager
+        stays = had.keys() - links.keys()
+        again = partial(_start_again, links, ours, stays)
+        with OnDeath(again):  # whoever is killed meanwhile leaves no host without its manager
             run(("systemctl", "stop", "NetworkManager"))
             try:
                 yield True
             finally:
-                _start_again(links)
+                again()
 
     def client_id(self, link: IfName) -> ClientId | None:
         return ClientId.of_lease(*networkmanager_dhcp(link))
@@ -99,9 +103,16 @@ class _NetworkManager(Takeover):
 TAKEOVER = _NetworkManager()
 
 
-def _start_again(links: Iterable[IfName]) -> None:
-    """Start it without its notes on the links; twice does no harm."""
-    for name in links:
+def _start_again(links: Collection[IfName], ours: Ours, stays: Collection[IfName]) -> None:
+    """Start it without its notes on the links; twice does no harm.
+
+    Nor on others that have a profile of ours by now, but for those that it had brought up by it, which ``stays``: of a
+    link that went by one of the host's own it would activate that in its place, and take the ports off a bridge.
+    """
+    names = set(links)
+    with contextlib.suppress(BasculeError, OSError):
+        names |= ours().keys() - set(stays)
+    for name in names:
         with contextlib.suppress(OSError):
             _put_back(name)
     run(("systemctl", "start", "NetworkManager"))
