@@ -239,3 +239,19 @@ def test_d01_files_of_a_link_stay_away_as_long_as_another_link_has_what_they_say
     }
     write(dialect, tmp_path, NEITHER)
     assert not [path for path in own(tmp_path, dialect) if "moved-aside" in path], "they are back"
+
+
+@pytest.mark.parametrize("dialect", sorted(OWN))
+def test_d1_an_address_that_only_the_file_gives_back_is_told(dialect: str, tmp_path: Path) -> None:
+    """A change took it off the NIC; after the next start the host has it, and nobody had said so."""
+    install(dialect, tmp_path)
+    write(dialect, tmp_path, BOTH)
+    one = persister(dialect, tmp_path, SECOND)
+    nic = Link(name=IfName("eth0"), options=Physical(), up=True, addresses=(Address(ip="192.0.2.99/24"),))
+    state = declared_state(one.site, one.host)
+    for addresses, told in (
+        (nic.addresses, ["its own file comes back, and 192.0.2.10/24 is not on it now"]),
+        ((*nic.addresses, Address(ip="192.0.2.10/24")), []),
+    ):
+        one.changes(replace(state, links={**state.links, nic.name: replace(nic, addresses=addresses)}))
+        assert [note.text.partition(":")[0] for note in one.notes if note.subject == "eth0"] == told

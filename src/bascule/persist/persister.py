@@ -104,7 +104,7 @@ class Persister(Struct):
             besides=besides,
             hardware=nics,
             below=below,
-            returned=self._returned(config, chosen, existing, own, nics),
+            returned=self._returned(config, chosen, existing, own, nics, wanted),
         )
         unread = tuple(str(Path(self.root, path)) for path, _ in self.unread)  # or a folder above it
         changes = (replace(x, differs=x.differs and not x.path.startswith(unread)) for x in writing.changes)
@@ -181,11 +181,17 @@ class Persister(Struct):
         return there, moved
 
     def _returned(
-        self, config: NetworkConfig, chosen: Dialect, existing: Files, own: tuple[Files, Files], nics: Hardware
+        self,
+        config: NetworkConfig,
+        chosen: Dialect,
+        existing: Files,
+        own: tuple[Files, Files],
+        nics: Hardware,
+        wanted: HostState,
     ) -> Files:
         """What earlier changes moved aside for links that leave the site file; notes what cannot come back."""
         from bascule.persist.foreign import dhcpcd
-        from bascule.persist.foreign.moved import returning
+        from bascule.persist.foreign.moved import not_there_yet, returning
 
         there, moved = own
         ours = {path: text for path, text in existing.items() if path not in there}
@@ -195,6 +201,8 @@ class Persister(Struct):
             return {}
         found = returning(chosen, moved, there, before=before, left=left, hardware=nics)
         files = {**found.files}
+        yet = not_there_yet(chosen, {**there, **files}, left, wanted, nics) if files else ()
+        self.notes = (*self.notes, *(Note(kind="warning", subject=name, text=text) for name, text in yet))
         if dhcpcd.FILE in moved:
             is_whole, names = dhcpcd.let_go(there[dhcpcd.FILE], moved[dhcpcd.FILE], left)
             files |= {dhcpcd.FILE: moved[dhcpcd.FILE]} if is_whole and names else {}

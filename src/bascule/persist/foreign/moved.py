@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 
 from msgspec import Struct
 
+from bascule.model.state import HostState
 from bascule.model.values import IfName
 from bascule.persist.dialect import Dialect
 from bascule.persist.parsed import Files, Hardware
@@ -46,6 +47,19 @@ def returning(
     back = {path: whole[path] for path in spoke if rest.get(path, whole[path]) == there.get(path)}
     edited = tuple(_links_of(dialect, {path: whole[path] for path in spoke - back.keys()}, left, hardware))
     return Returning(files=back, edited=edited)
+
+
+def not_there_yet(
+    dialect: Dialect, files: Files, left: Collection[IfName], state: HostState, hardware: Hardware
+) -> Iterator[tuple[IfName, str]]:
+    """Addresses that the files give to links which the site file has no more, and that these have not, in words."""
+    said = dialect.parse(files, hardware).config.links
+    for name in sorted(said.keys() & set(left)):
+        there = {address.ip for address in state.links[name].addresses} if name in state.links else set()
+        if missing := [ip for ip in said[name].addresses if ip not in there]:
+            verb = "are" if len(missing) > 1 else "is"
+            text = f"its own file comes back, and {', '.join(missing)} {verb} not on it now: "
+            yield name, f"{text}from the next start on, or once something reads that file"
 
 
 def _links_of(
