@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,8 +14,9 @@ from msgspec import Struct
 
 from tests.persist.readers import ask
 from tests.persist.test_takeover import ENABLED, HOSTS
-from tests.random_boots.installed import NICS, Facts, files, random_facts
-from tests.random_boots.wanted import random_wanted
+from tests.random_boots.by_hand import by_hand
+from tests.random_boots.installed import NICS, Facts, files, random_facts, with_more
+from tests.random_boots.wanted import random_wanted, with_their_bridges
 
 HEAD = """\
 export PATH={bin}:/usr/local/sbin:/usr/sbin:/sbin:$PATH
@@ -27,7 +28,9 @@ for nic in {nics}; do ip link set $nic address 02:00:00:00:00:0${{nic#eth}}; don
 tell() {{ echo "### $1"; }}
 state() {{
     tell "$1"; ip -d -j address show; echo '##'; ip -4 -j route show table all; echo '##'
-    ip -6 -j route show table all
+    ip -6 -j route show table all; echo '##'; ip -j rule; echo '##'; ip -j neigh show nud permanent; echo '##'
+    nft list ruleset; echo '##'
+    for nic in {nics}; do (cd /proc/sys/net/ipv4/conf/$nic; grep . {keys} | sed "s/^/$nic /"); done
 }}
 listing() {{
     set -- -xdev -type f ! -path '/etc/ld*' ! -path '/etc/resolv*'
@@ -41,7 +44,7 @@ has() {{ for one in "$@"; do ip addr show | grep -q "inet6* $one" || return 1; d
 until_has() {{ for i in $(seq 400); do has "$@" && break; sleep 0.1; done; sleep 0.5; }}
 udev() {{ for file in /etc/sysctl.d/*bascule*; do [ ! -e $file ] || sysctl -q -p $file 2>/dev/null || true; done; }}
 plan() {{ udev; bascule plan /site.yaml --here --driver none --json >/tmp/plan 2>&1; }}
-empty() {{ plan; grep -q '"changes": *\\[\\]' /tmp/plan; }}
+empty() {{ plan; grep -q '"changes": *\\[\\]' /tmp/plan && grep -q '"files": *\\[\\]' /tmp/plan; }}
 until_empty() {{ for i in $(seq 30); do empty && break; sleep 1; done; tell "$1"; cat /tmp/plan; }}
 unit() {{
     tell $1; [ ! -e /etc/systemd/system/$1.service ] || sed -n 's/^ExecStart=//p' /etc/systemd/system/$1.service | sh
@@ -58,6 +61,9 @@ fi
 """
 FOUND = """\
 until_has {addresses}
+sh -e /by-hand
+tell imported; bascule import --site s >/tmp/imported.yaml 2>/tmp/notes || echo "status $?"; cat /tmp/imported.yaml
+tell imported-plan; bascule plan /tmp/imported.yaml --here --driver none --json || true
 state found
 listing >/tmp/before
 tell found-files; cat /tmp/before
@@ -71,7 +77,7 @@ disk
 tell undo; bascule undo --yes --json || echo "status $?"
 """
 TWICE = """\
-$apply --no-confirm >/tmp/said || {{ tell apply; cat /tmp/said; echo "status $?"; }}
+$apply --no-confirm >/tmp/said || {{ tell apply; cat /tmp/said; exit 0; }}
 until_empty between
 state first; tell first-files; listing
 cp /second.yaml /site.yaml
@@ -115,6 +121,7 @@ tell undo; bascule status --json
 """
 # whose files and names an installer and a site file can make up
 CHOICES = tuple(name for name in HOSTS if name != "netplan for NetworkManager")
+KEYS = ("rp_filter", "proxy_arp", "arp_ignore", "accept_redirects")  # that somebody sets by hand
 SETTLES_S = {"networkd": 2, "netplan": 2, "keyfile": 4}
 FOLDERS = (
     "etc/network", "etc/netplan", "etc/systemd/network", "etc/systemd/system", "etc/NetworkManager", "etc/sysctl.d",
@@ -127,19 +134,31 @@ class State(Struct, frozen=True):
 
     addresses: Mapping[str, frozenset[str]]
     mtus: Mapping[str, int]
+    macs: Mapping[str, str]
+    names: Mapping[str, frozenset[str]]
     routes: frozenset[str]
+    rules: frozenset[str]
+    neighbours: frozenset[str]
+    ruleset: str
+    switches: frozenset[str]
 
 
 def faults(seed: int, dialect: str, folder: Path, refused: list[str]) -> Iterator[str]:
     """What is wrong of one host."""
     random = Random(f"{seed} {dialect}")
-    facts = random_facts(random)
-    site, second = random_wanted(random, facts, dialect), random_wanted(random, facts, dialect)
+    more = Random(f"more of {seed} {dialect}")
+    facts = with_more(more, random_facts(random))
+    hand = by_hand(more, facts)
+    wanted = [random_wanted(random, facts, dialect) for _ in range(2)]
+    site, second = (with_their_bridges(more, one, facts) for one in wanted)
+    links = [*NICS, *(one.bridge for one in facts if one.bridge)]
     tree = {"site.yaml": yaml.safe_dump(site, sort_keys=False), "second.yaml": yaml.safe_dump(second, sort_keys=False)}
     ending = random.choices((KEPT, TWICE, UNCONFIRMED, KILLED, POWER_CUT), (4, 4, 2, 2, 3))[0]
     script = FOUND + ending.replace("{after}", f"{random.uniform(0, 1.5):.2f}")
     back = "" if ending == POWER_CUT else BACK
+    tree |= {"by-hand": hand}
     seen = _room(folder / "first", dialect, {**files(dialect, facts, random), **tree}, script + back, facts)
+    yield from _changes("import", seen["imported-plan"], files=False)
     done = json.loads(seen["apply"].partition("status ")[0] or "{}")
     if ending != KILLED and not done.get("change"):
         problems = {one["code"]: one["message"] for one in done.get("problems", ())}
@@ -154,32 +173,68 @@ def faults(seed: int, dialect: str, folder: Path, refused: list[str]) -> Iterato
         if "was taken back" not in seen["undo"]:
             yield f"after the power cut: {seen['bascule-boot']} {seen['bascule-boot-rest']} {seen['undo']}"
     before = _state(seen["found"])
-    if "status " in seen["undo"]:
-        yield f"undo: {seen['undo'][-600:]}"
-    yield from _files_differ("undo", seen["found-files"], seen["back-files"])
-    yield from _differences("undo", before, _state(seen["back"]), NICS)
+    yield from _taken_back(before, seen, links)
     if ending in (KILLED, POWER_CUT):
         return
     if "status " in seen["apply"]:
         yield f"apply: {seen['apply'][-600:]}"
     if ending == UNCONFIRMED:
         return
-    named = set(site["hosts"]["kvm"]["nics"])
+    named, followed = _named(site, facts), set[str]()
     if ending == TWICE:
         tree["site.yaml"] = tree["second.yaml"]
-        named |= set(second["hosts"]["kvm"]["nics"])
-        yield from _changes("the plan between", seen["between"])
-        if "status " in seen["second-undo"]:
-            yield f"undo of the second: {seen['second-undo'][-600:]}"
-        yield from _files_differ("undo of the second", seen["first-files"], seen["first-back-files"])
-        first, again = _state(seen["first"]), _state(seen["first-back"])
-        yield from _differences("undo of the second", first, again, [*{**first.addresses, **again.addresses}])
+        followed = _with_files_again(facts, seen, named - _named(second, facts))
+        named |= _named(second, facts)
+        yield from _second_taken_back(seen, followed)
     yield from _changes("the second plan", seen["again"])
     booted = _room(folder / "second", dialect, {**tree, "disk": seen["disk"]}, BOOT, facts)
     yield from _changes("after the next start", booted["boot"])
     applied, after = _state(seen["applied"]), _state(booted["booted"])
-    yield from _differences("start", applied, after, [nic for nic in applied.addresses if nic != "lo"])
-    yield from _differences("links of others", before, after, [nic for nic in NICS if nic not in named])
+    yield from _differences("start", applied, after, [x for x in applied.addresses if x not in followed | {"lo"}])
+    yield from _differences("links of others", before, after, [link for link in links if link not in named])
+    for when, state in (("apply", applied), ("start", after)):
+        if before.rules != state.rules:
+            yield f"{when}: rules: {sorted(before.rules)} became {sorted(state.rules)}"
+    if {one.split()[0] for one in before.neighbours} - {one.split()[0] for one in applied.neighbours}:
+        yield f"neighbours: {before.neighbours} became {applied.neighbours}"
+    if before.ruleset != applied.ruleset:
+        yield f"nft: {before.ruleset} became {applied.ruleset}"
+
+
+def _taken_back(before: State, seen: Mapping[str, str], links: Sequence[str]) -> Iterator[str]:
+    if "status " in seen["undo"]:
+        yield f"undo: {seen['undo'][-600:]}"
+    yield from _files_differ("undo", seen["found-files"], seen["back-files"])
+    back = _state(seen["back"])
+    yield from _differences("undo", before, back, links)
+    for field in ("names", "rules", "neighbours", "ruleset", "switches"):
+        if (one := getattr(before, field)) != (other := getattr(back, field)):
+            yield f"undo: {field}: {one} became {other}"
+
+
+def _second_taken_back(seen: Mapping[str, str], followed: Collection[str]) -> Iterator[str]:
+    yield from _changes("the plan between", seen["between"])
+    if "status " in seen["second-undo"]:
+        yield f"undo of the second: {seen['second-undo'][-600:]}"
+    yield from _files_differ("undo of the second", seen["first-files"], seen["first-back-files"])
+    first, back = _state(seen["first"]), _state(seen["first-back"])
+    there = {**first.addresses, **back.addresses}
+    yield from _differences("undo of the second", first, back, [link for link in there if link not in followed])
+
+
+def _with_files_again(facts: Sequence[Facts], seen: Mapping[str, str], left: Collection[str]) -> set[str]:
+    """Links that the second site file leaves out and that have not what their own files, which come back, give them.
+
+    Their manager gives it at once, as what others do, or at the next start.
+    """
+    first = _state(seen["first"]).addresses
+    return {one.link for one in facts if one.link in left and not {*one.addresses} <= first.get(one.link, frozenset())}
+
+
+def _named(site: Mapping[str, Any], facts: Sequence[Facts]) -> set[str]:
+    """What a site file speaks for: its NICs, and with one the bridge that it is in."""
+    nics = set(site["hosts"]["kvm"]["nics"])
+    return nics | {one.bridge for one in facts if one.nic in nics}
 
 
 def _room(folder: Path, dialect: str, tree: Mapping[str, str], script: str, facts: Sequence[Facts]) -> dict[str, str]:
@@ -188,7 +243,7 @@ def _room(folder: Path, dialect: str, tree: Mapping[str, str], script: str, fact
     values = {
         "bin": Path(sys.executable).parent, "unit": ENABLED.get(dialect, ""), "nics": " ".join(NICS),
         "before": host.before, "up": host.up, "settle": SETTLES_S.get(dialect, 0), "folders": " ".join(FOLDERS),
-        "addresses": " ".join(address for one in facts for address in one.addresses),
+        "addresses": " ".join(address for one in facts for address in one.addresses), "keys": " ".join(KEYS),
     }  # fmt: skip
     seen = ask(folder, host.packages, tree, (HEAD + script).format(**values), nics=NICS, timeout_s=200)
     (folder / "said").write_text(seen.stdout + seen.stderr)
@@ -203,18 +258,22 @@ def _files_differ(when: str, one: str, other: str) -> Iterator[str]:
     yield from (f"{when}, files: + {line}" for line in sorted(has - had))
 
 
-def _changes(when: str, text: str) -> Iterator[str]:
+def _changes(when: str, text: str, *, files: bool = True) -> Iterator[str]:
     try:
         plan: dict[str, Any] = json.loads(text)
     except ValueError:
         yield f"{when}: {text[:400]}"
         return
+    if "changes" not in plan:
+        yield f"{when}: {text[:400]}"
+        return
     yield from (f"{when}: {one['subject']}: {one['action']}" for one in plan["changes"])
-    yield from (f"{when}: {one['action']} {one['path']}: {one['diff']}" for one in plan["files"])
+    yield from (f"{when}: {one['action']} {one['path']}: {one['diff']}" for one in plan["files"] if files)
 
 
 def _state(text: str) -> State:
-    links, *tables = (json.loads(part or "[]") for part in text.split("##\n"))
+    *parts, ruleset, switches = text.split("##\n")
+    links, *tables, rules, neighbours = (json.loads(part or "[]") for part in parts)
     own = [link for link in links if not link["ifname"].endswith("p")]
     return State(
         addresses={
@@ -224,6 +283,12 @@ def _state(text: str) -> State:
             for link in own
         },
         mtus={link["ifname"]: link["mtu"] for link in own},
+        macs={link["ifname"]: link["address"] for link in own},
+        names={link["ifname"]: frozenset(link.get("altnames", ())) for link in own},
+        rules=frozenset(str({**rule, "protocol": ""}) for rule in rules),
+        neighbours=frozenset(f"{one['dst']} {one['lladdr']} {one['dev']}" for one in neighbours if "lladdr" in one),
+        ruleset=ruleset,
+        switches=frozenset(switches.splitlines()),
         routes=frozenset(
             f"{route['dst']} {route.get('gateway', '')} dev {route.get('dev')} {_metric(route)}".rstrip()
             for table in tables
@@ -246,6 +311,8 @@ def _differences(when: str, one: State, other: State, nics: Sequence[str]) -> It
             yield f"{when}: addresses of {nic}: {sorted(had or ())} became {sorted(has or ())}"
         if one.mtus.get(nic) != other.mtus.get(nic):
             yield f"{when}: MTU of {nic}: {one.mtus.get(nic)} became {other.mtus.get(nic)}"
+        if one.macs.get(nic) != other.macs.get(nic):
+            yield f"{when}: MAC of {nic}: {one.macs.get(nic)} became {other.macs.get(nic)}"
         ways, now = ({way for way in state.routes if f" dev {nic} " in f"{way} "} for state in (one, other))
         yield from (f"{when}: - {way}" for way in sorted(ways - now))
         yield from (f"{when}: + {way}" for way in sorted(now - ways))

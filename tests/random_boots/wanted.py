@@ -54,3 +54,24 @@ def random_wanted(random: Random, facts: Sequence[Facts], dialect: str) -> Entry
         host["as_found"] = True
     guests = {f"g{n}": {"host": "kvm", "nics": [{"bridge": name}]} for n, name in enumerate(bridges)}
     return {"site": "s", "hosts": {"kvm": host}} | ({"guests": guests} if guests else {})
+
+
+def with_their_bridges(random: Random, site: Entry, facts: Sequence[Facts]) -> Entry:
+    """The same where the installer has put a NIC under a bridge: the file knows that one, or wants another."""
+    host = site["hosts"]["kvm"]
+    for one in facts:
+        known = host.get("bridges", {})
+        name = next((name for name, bridge in known.items() if bridge["uplink"] == one.nic), None)
+        if not one.bridge or name is None:
+            continue
+        bridge = known[name]
+        if bridge.get("address") == "from-uplink":  # the NIC has none
+            del bridge["address"]
+            if random.random() < 0.7:
+                bridge["address"] = [*one.addresses]
+        if random.random() < 0.9:
+            host["bridges"] = {one.bridge if each == name else each: said for each, said in known.items()}
+            for guest in site["guests"].values():
+                for nic in guest["nics"]:
+                    nic["bridge"] = one.bridge if nic["bridge"] == name else nic["bridge"]
+    return site
