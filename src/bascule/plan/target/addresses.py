@@ -45,6 +45,7 @@ def lay_own_addresses(build: TargetBuilder, said: HostLink) -> None:
     """What the host says on a NIC, bond or VLAN link; one that is a port says nothing."""
     if build.host.is_enslaved(said.name):
         return
+    _refuse_port_of_others(build, said)
     link = build.links[said.name]
     ours = build.made(link)
     build.set(said.name, arp=link.arp or ours, multicast=link.multicast or ours)
@@ -52,6 +53,20 @@ def lay_own_addresses(build: TargetBuilder, said: HostLink) -> None:
     lay_ipv6(build, said)
     if said.dhcp:
         wait_for_dhcp(build, said.name)
+
+
+def _refuse_port_of_others(build: TargetBuilder, said: HostLink) -> None:
+    """What a port hears goes to its bridge: the host is not reached at an address of the port's own."""
+    link = build.links[said.name]
+    bridge = foreign_bridge(build.host, build.observed, said.name) if link.master is not None else None
+    have = {address.ip for address in link.addresses}
+    new = [str(ip) for ip in said.addresses if str(ip) not in have]
+    if bridge is not None and new:
+        what = f"{said.name} is a port of {bridge.name}, which the file does not name: nobody would reach the host at"
+        hint = f"name {bridge.name} under 'bridges' with 'uplink: {said.name}' and the address, or take the port out"
+        raise BasculeError(
+            Problem(code="PORT-OF-OTHERS", message=f"{what} {', '.join(new)} there", place=said.place, hint=hint)
+        )
 
 
 def lay_twins(build: TargetBuilder) -> None:
