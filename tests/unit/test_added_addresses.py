@@ -201,6 +201,14 @@ def test_a_link_local_address_that_networkmanager_makes_of_a_bridge_stays() -> N
     assert (found.addrgenmode, found.addresses) == ("none", (own,))
 
 
+def test_a_link_found_with_addresses_of_ipv6_and_no_link_local_one_stays_so() -> None:
+    """As networkd's LinkLocalAddressing=no has it; what import said of it had the plan make one."""
+    text = b"site: s\nhosts: {h: {as_found: true, nics: {eth5: {address: '2001:db8::5/64', ipv6: manual}}}}\n"
+    site, found = parse(text, "s.yaml"), replace(nic("2001:db8::5/64"), addrgenmode="none")
+    state = HostState.of([found], sysctls={FORWARDING[6]: "0"})
+    assert target(site, site.hosts["h"], state).state.links[found.name] == found
+
+
 def test_a_nic_whose_bridge_goes_is_not_said_to_be_left_alone() -> None:
     """Neither the NIC nor the bridge is in the file any more."""
     site = parse(b"site: s\nhosts: {h: {nics: {eth6: {}}}}\n", "s.yaml")

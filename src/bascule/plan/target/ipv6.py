@@ -106,6 +106,8 @@ def _stays(build: TargetBuilder, name: IfName, mode: Ipv6) -> bool:
     if link is None or not build.host.as_found:
         return False
     seen = ipv6_mode(link, build.observed)
+    if mode is Ipv6.MANUAL and seen is Ipv6.OFF:  # networkd's LinkLocalAddressing=no, beside addresses by hand
+        return any(address.is_ipv6 for address in link.addresses)
     return seen is mode or (mode in LISTENING and seen is not Ipv6.OFF)
 
 
