@@ -13,9 +13,11 @@ add rule inet mine in iifname "{nic}" tcp dport 23 drop'
 """
 
 
-def by_hand(random: Random, facts: Sequence[Facts]) -> str:
-    """The commands of a shell."""
-    return "".join(f"{line}\n" for nic in NICS for line in _of(random, nic, facts))
+def by_hand(random: Random, facts: Sequence[Facts], dialect: str) -> str:
+    """The commands of a shell. systemd-networkd takes neighbours of others away when it sets a link up anew."""
+    lines = [line for nic in NICS for line in _of(random, nic, facts)]
+    gone = "ip neigh" if dialect in {"networkd", "netplan"} else "\0"
+    return "".join(f"{line}\n" for line in lines if not line.startswith(gone))
 
 
 def _of(random: Random, nic: str, facts: Sequence[Facts]) -> Iterator[str]:

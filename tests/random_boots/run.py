@@ -148,7 +148,7 @@ def faults(seed: int, dialect: str, folder: Path, refused: list[str]) -> Iterato
     random = Random(f"{seed} {dialect}")
     more = Random(f"more of {seed} {dialect}")
     facts = with_more(more, random_facts(random))
-    hand = by_hand(more, facts)
+    hand = by_hand(more, facts, dialect)
     wanted = [random_wanted(random, facts, dialect) for _ in range(2)]
     site, second = (with_their_bridges(more, one, facts) for one in wanted)
     links = [*NICS, *(one.bridge for one in facts if one.bridge)]

@@ -62,6 +62,8 @@ def with_their_bridges(random: Random, site: Entry, facts: Sequence[Facts]) -> E
     for one in facts:
         known = host.get("bridges", {})
         name = next((name for name, bridge in known.items() if bridge["uplink"] == one.nic), None)
+        if one.bridge and name is None:
+            host["nics"].pop(one.nic, None)  # it has no address, and other files say what it is in
         if not one.bridge or name is None:
             continue
         bridge = known[name]
