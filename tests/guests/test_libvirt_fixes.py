@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -70,12 +71,14 @@ class Networks(Struct):
                 run(("ip", "link", "set", link, "master", bridge), namespace=self.rooms["h"])
 
     def pairs(self) -> set[tuple[str, str]]:
-        """Who reaches whom."""
-        return {
-            (one, other)
-            for one, other in itertools.permutations(ADDRESSES, 2)
-            if seen_as(self.rooms[one], ADDRESSES[other], PORT, timeout_s=0.7)
-        }
+        """Who reaches whom, all at once: what is lost is sent again after a second."""
+        every = [*itertools.permutations(ADDRESSES, 2)]
+
+        def reaches(pair: tuple[str, str]) -> bool:
+            return bool(seen_as(self.rooms[pair[0]], ADDRESSES[pair[1]], PORT, timeout_s=2.5))
+
+        with ThreadPoolExecutor(len(every)) as together:
+            return {pair for pair, answered in zip(every, together.map(reaches, every), strict=True) if answered}
 
     def why(self, source: str, target: str) -> dict[str, Any]:
         """The answer here, with the definitions that this libvirtd keeps."""
