@@ -109,7 +109,7 @@ def test_the_boot_after_a_loss_of_power_takes_it_back(machine: Machine) -> None:
     before = machine.files()
     assert before
     machine.bed.site.write_text(SITE)
-    done = machine.run(apply(machine, "--confirm-within", "60s"))
+    done = machine.run(apply(machine, "--confirm-within", "600s"))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "warning: a loss of power" not in done.stderr
     changed = machine.files()
@@ -135,7 +135,7 @@ def test_the_boot_after_a_loss_of_power_takes_it_back(machine: Machine) -> None:
 
 def test_a_checkpoint_that_was_moved_is_said_and_found_by_a_later_boot(machine: Machine) -> None:
     before = machine.files()
-    assert machine.run(apply(machine, "--confirm-within", "60s")).returncode == 0
+    assert machine.run(apply(machine, "--confirm-within", "600s")).returncode == 0
     changed, command = machine.files(), machine.started()
     moved = machine.bed.state.rename(machine.top / "moved")
     machine.restart()
@@ -158,7 +158,7 @@ def test_no_unit_is_left_when_it_is_decided(machine: Machine, end: str) -> None:
         done = machine.run(f"{apply(machine, end)} && for _ in $(seq 600); do {BASCULE} status | grep -q 'taken back "
                            f"at\\|is confirmed' && break; sleep 0.2; done; {BASCULE} status")  # fmt: skip
     else:
-        done = machine.run(f"{apply(machine, '--confirm-within', '60s')} && ls /etc/systemd/system && {BASCULE} {end}")
+        done = machine.run(f"{apply(machine, '--confirm-within', '600s')} && ls /etc/systemd/system && {BASCULE} {end}")
         assert "bascule-boot.service" in done.stdout
     assert done.returncode == 0, done.stdout + done.stderr
     assert machine.started() == ""
@@ -184,7 +184,7 @@ def test_an_undo_that_loses_its_power_is_finished(machine: Machine) -> None:
 
 def test_in_the_same_boot_it_leaves_the_change_alone(machine: Machine) -> None:
     """Whoever reloads systemd inside the window makes the unit known to this boot, too."""
-    done = machine.run(apply(machine, "--confirm-within", "60s"))
+    done = machine.run(apply(machine, "--confirm-within", "600s"))
     changed = machine.files()
     again = machine.run(machine.started())
     assert (done.returncode, again.returncode, again.stdout) == (0, 0, "")
@@ -193,7 +193,7 @@ def test_in_the_same_boot_it_leaves_the_change_alone(machine: Machine) -> None:
 
 
 def test_a_left_over_unit_does_nothing_and_goes(machine: Machine) -> None:
-    done = machine.run(f"{apply(machine, '--confirm-within', '60s')} && cp -a /etc/systemd/system /etc/copy &&"
+    done = machine.run(f"{apply(machine, '--confirm-within', '600s')} && cp -a /etc/systemd/system /etc/copy &&"
                        f"{BASCULE} confirm && cp -a /etc/copy/. /etc/systemd/system && rm -r /etc/copy")  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     machine.restart()
@@ -208,7 +208,7 @@ def test_where_it_cannot_be_installed_nothing_is_changed(machine: Machine) -> No
     before, kernel = machine.files(), machine.bed.calm()
     machine.units.mkdir(exist_ok=True)
     done = machine.run(f"mount --bind {machine.units} /etc/systemd/system && mount -o remount,ro,bind "
-                       f"/etc/systemd/system && {apply(machine, '--confirm-within', '60s')}")  # fmt: skip
+                       f"/etc/systemd/system && {apply(machine, '--confirm-within', '600s')}")  # fmt: skip
     assert done.returncode == 1, done.stdout + done.stderr
     assert "error[NOT-ARMED]" in done.stderr
     assert "Read-only file system; nothing was changed" in done.stderr
@@ -218,7 +218,7 @@ def test_where_it_cannot_be_installed_nothing_is_changed(machine: Machine) -> No
 
 
 def test_without_systemd_it_says_what_a_loss_of_power_means(machine: Machine) -> None:
-    done = machine.run(apply(machine, "--confirm-within", "60s"), systemd=False)
+    done = machine.run(apply(machine, "--confirm-within", "600s"), systemd=False)
     assert done.returncode == 0, done.stderr
     words = "warning: a loss of power before 'bascule confirm' would boot the new files; systemd, which would take them"
     assert words in done.stderr
@@ -231,7 +231,7 @@ def test_without_systemd_it_says_what_a_loss_of_power_means(machine: Machine) ->
 
 def test_in_a_network_of_its_own_it_touches_no_unit(lab: Lab, tmp_path: Path) -> None:
     bed = furnish(lab, tmp_path, ADDITION)
-    done = bed.apply("--confirm-within", "60s")
+    done = bed.apply("--confirm-within", "600s")
     assert "loss of power" not in done.stderr
     assert bed.run("undo").returncode == 0
 

@@ -52,7 +52,7 @@ def machine(lab: Lab, tmp_path: Path) -> Machine:
 
 def test_files_come_with_the_change_and_go_with_it(machine: Machine) -> None:
     before = machine.files()
-    status, out, err = machine.apply("--confirm-within", "60s")
+    status, out, err = machine.apply("--confirm-within", "600s")
     assert status == 0, err
     written = machine.files() - before
     assert "etc/systemd/network/10-br3.netdev" in written
@@ -130,7 +130,7 @@ def test_a_foreign_file_for_our_link_is_moved_with_the_change_and_comes_back(mac
     foreign = machine.networkd / "20-wired.network"
     foreign.write_text("[Match]\nName=eth4\n\n[Network]\nDHCP=yes\n")
     before = machine.files()
-    status, out, err = machine.apply("--confirm-within", "60s")
+    status, out, err = machine.apply("--confirm-within", "600s")
     assert status == 0, err
     assert f"move    {foreign}\n" in out
     assert not foreign.exists()

@@ -167,7 +167,7 @@ def test_the_lease_goes_on_under_the_bridge_and_back(leased: Leased) -> None:
     address = the_one(leased.addresses("eth0"))
     plan = leased.bascule("plan", str(leased.bed.site)).stdout
     assert "continues with its lease on br0; here it stops without releasing it" in " ".join(plan.split())
-    done = leased.apply("--confirm-within", "60s")
+    done = leased.apply("--confirm-within", "600s")
     assert done.returncode == 0, done.stdout + done.stderr
     assert the_one(leased.addresses("br0")) == address
     assert leased.addresses("eth0") == {}
@@ -204,7 +204,7 @@ def test_what_is_not_used_of_the_lease_stays_away_when_it_is_renewed(leased: Lea
     assert ways("eth0")
     asks = SITE.replace("{network: lan}", "{network: lan, address: dhcp}")
     leased.bed.site.write_text(asks % "from-uplink, use_gateway: false, use_dns: false")
-    done = leased.apply("--confirm-within", "60s")
+    done = leased.apply("--confirm-within", "600s")
     assert done.returncode == 0, done.stdout + done.stderr
     assert the_one(leased.addresses("br0")) == address
     assert ways("br0") == []
@@ -234,7 +234,7 @@ def test_a_bridge_that_asks_for_itself_gets_the_client(leased: Leased) -> None:
     before = leased.bed.calm()
     address = the_one(leased.addresses("eth0"))
     leased.bed.site.write_text(SITE % "dhcp")
-    done = leased.apply("--confirm-within", "60s")
+    done = leased.apply("--confirm-within", "600s")
     assert done.returncode == 0, done.stdout + done.stderr
     assert the_one(leased.addresses("br0")) == address
     assert "default via 10.0.0.1 dev br0" in leased.shell("ip", "route").stdout
@@ -284,7 +284,7 @@ def test_another_address_takes_everything_back(leased: Leased, tmp_path: Path) -
     leased.silence()
     other = server(leased.bed, tmp_path, "10.0.0.150", RARELY_S)
     try:
-        done = leased.apply("--confirm-within", "60s")
+        done = leased.apply("--confirm-within", "600s")
         assert done.returncode in {1, 75}, done.stdout + done.stderr
         assert "was given another address, 10.0.0.15" in done.stderr
         assert "br0" not in leased.bed.raw()["links"]
@@ -298,7 +298,7 @@ def test_another_address_takes_everything_back(leased: Leased, tmp_path: Path) -
 def test_a_server_that_was_silent_before_may_be_silent_after(leased: Leased) -> None:
     address = the_one(leased.addresses("eth0"))
     leased.silence()
-    done = leased.apply("--confirm-within", "60s")
+    done = leased.apply("--confirm-within", "600s")
     assert done.returncode == 0, done.stdout + done.stderr
     assert the_one(leased.addresses("br0")) == address
     if leased.client == "dhclient":  # dhcpcd goes on with what it has and does not tell

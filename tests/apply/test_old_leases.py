@@ -23,7 +23,7 @@ def test_a_moved_client_comes_home(leased: Leased) -> None:
     before = leased.bed.calm()
     address = the_one(leased.addresses("eth0"))
     state = OldState(leased.bed, "leased", Words(leased.bed, {"LEASE": address}))
-    done = leased.apply("--confirm-within", "60s")
+    done = leased.apply("--confirm-within", "600s")
     assert done.returncode == 0, done.stdout + done.stderr
     assert leased.running() == ["br0"]
     shutil.rmtree(state.checkpoint)

@@ -56,7 +56,7 @@ exit 1
 def test_nothing_waits_and_nothing_is_to_be_undone(bed: Bed) -> None:
     assert_error(run(bed, "confirm"), "NOTHING-ARMED", "nothing waits for a confirmation", hint="see 'bascule status'")
     assert_error(run(bed, "undo"), "NOTHING-TO-UNDO", "there is no change to take back", hint="see 'bascule status'")
-    assert apply(bed, "--confirm-within", "60s").returncode == 0
+    assert apply(bed, "--confirm-within", "600s").returncode == 0
     assert run(bed, "confirm").returncode == 0
     said = "nothing waits for a confirmation: change 1 is confirmed already"
     assert_error(run(bed, "confirm"), "NOTHING-ARMED", said)
@@ -75,7 +75,7 @@ def test_what_must_be_asked_and_cannot(bed: Bed) -> None:
 
 
 def test_only_one_at_a_time(bed: Bed) -> None:
-    assert apply(bed, "--confirm-within", "60s").returncode == 0
+    assert apply(bed, "--confirm-within", "600s").returncode == 0
     assert run(bed, "undo").returncode == 0
     lock = bed.state / "run" / key(bed.host) / "lock"
     with lock.open("r+") as held:
@@ -107,7 +107,7 @@ def test_a_change_that_was_not_made_to_its_end_cannot_be_kept(lab: Lab, tmp_path
 
 
 def test_a_confirmation_that_the_disk_does_not_take(bed: Bed) -> None:
-    assert apply(bed, "--confirm-within", "60s").returncode == 0
+    assert apply(bed, "--confirm-within", "600s").returncode == 0
     full = ("sh", "-c", 'ulimit -f 0; exec "$@"', "sh")  # no file may grow or be written
     done = run(bed, "confirm", before=full)
     assert_error(done, "NOT-CONFIRMED", "the change is NOT confirmed and will be taken back", hint="free some space")

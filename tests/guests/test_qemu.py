@@ -91,7 +91,7 @@ def two_guests(image: GuestImage) -> None:
         wait_until(lambda: all(READY in console(name) for name in played), 60, "both guests")
         print(f"two guests ready after {time.monotonic() - start:.1f} s")
         wait_until(lambda: "BASCULE-LEASE" in console("g1"), 40, "a lease")
-        assert seen_as(host, leased, 81) == "g1\n"
+        assert seen_as(host, leased, 81, timeout_s=HUNG_S) == "g1\n"
         assert f"{leased}/24" in console("g1")
         assert [(kept.mac, str(kept.address)) for kept in network.leases] == [(g1.nics[0].mac, leased)]
         neighbours = run(("ip", "neigh", "show", leased), namespace=host).stdout

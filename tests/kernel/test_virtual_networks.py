@@ -142,7 +142,7 @@ def test_a_network_that_leaves_the_file_goes_with_all_that_is_ours(
     file = tmp_path / "site.yaml"
     text, _, _ = FILE.partition("    virtual_networks:")
     file.write_text(text)
-    told = bascule("apply", "--yes", "--confirm-within", "60s")
+    told = bascule("apply", "--yes", "--confirm-within", "600s")
     assert "net.ipv4.ip_forward" in told
     assert "stays on" in told
     bascule("confirm")

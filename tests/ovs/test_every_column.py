@@ -142,7 +142,7 @@ def applied(lab: Lab, folder: Path) -> Bed:
     bed.batch(
         "link add eth6 address 02:00:00:00:00:16 type veth peer name eth6w\nlink set eth6 up\nlink set eth6w up\n"
     )
-    bed.apply("--confirm-within", "60s")
+    bed.apply("--confirm-within", "600s")
     assert bed.run("confirm").returncode == 0
     bed.site.write_text(SITE.replace("      ovs3:\n", "      br9: {uplink: none}\n      ovs3:\n"))
     bed.apply("--no-confirm")  # a later change, of something else: what the first one made is not forgotten

@@ -43,7 +43,7 @@ def test_it_is_applied_and_undone(bed: Bed) -> None:
     vsctl(bed, "add-br", "br-int", "--", "set", "Bridge", "br-int", "datapath_type=netdev")
     vsctl(bed, "add-port", "br-int", "theirs", "--", "set", "Interface", "theirs", "type=internal")
     before, foreign = bed.raw(), rows(bed)
-    done = bed.apply("--confirm-within", "60s")
+    done = bed.apply("--confirm-within", "600s")
     assert "ovs0" in done.stdout
     made = rows(bed)
     assert {"ovs0", "ovs3", "br-int"} == made.bridges.keys()
@@ -110,7 +110,7 @@ def test_nobody_confirms_and_it_comes_back(bed: Bed) -> None:
 
 
 def test_a_row_that_is_another_by_now_stops_all(bed: Bed) -> None:
-    bed.apply("--confirm-within", "60s")
+    bed.apply("--confirm-within", "600s")
     assert bed.run("confirm").returncode == 0
     bed.site.write_text(SWITCHED.replace("uplink: eth4}", "uplink: eth4, rstp: true}"))
     plan = json.loads(bed.run("plan", str(bed.site), "--json").stdout)
@@ -203,7 +203,7 @@ def test_without_ovs_vswitchd_nothing_is_begun(bed: Bed) -> None:
 
 def test_a_guest_that_crashed_leaves_a_port_and_the_plan_takes_it_off(bed: Bed) -> None:
     """One of a name that nobody declares is somebody else's: the doctor says how it goes."""
-    bed.apply("--confirm-within", "60s")
+    bed.apply("--confirm-within", "600s")
     assert bed.run("confirm").returncode == 0
     vsctl(bed, "--", "add-port", "ovs3", "theirs")
     bed.ip("link del vnet1")
@@ -218,7 +218,7 @@ def test_a_guest_that_crashed_leaves_a_port_and_the_plan_takes_it_off(bed: Bed) 
     ]
     (gone,) = plan["changes"]
     assert (gone["risk"], gone["reason"]) == ("addition", "its guest crashed, or ran when the host went down")
-    bed.apply("--confirm-within", "60s")
+    bed.apply("--confirm-within", "600s")
     assert "vnet1" not in rows(bed).ports
     assert "theirs" in rows(bed).ports
 
@@ -262,7 +262,7 @@ def test_what_is_imported_asks_for_nothing(bed: Bed) -> None:
 
 def test_why_walks_a_switch_and_doubts_others_rules(bed: Bed) -> None:
     """VLANs and the learned port are walked; what OpenFlow rules of others do is said to be open."""
-    bed.apply("--confirm-within", "60s")
+    bed.apply("--confirm-within", "600s")
     assert pings(bed.wire, "10.0.0.5"), "who speaks is learned"
     asked = ("why", "10.0.0.1", "h", "--site", str(bed.site), "--json")
     ways = json.loads(bed.run(*asked).stdout)
@@ -286,7 +286,7 @@ def test_why_walks_a_switch_and_doubts_others_rules(bed: Bed) -> None:
 
 
 def test_a_plan_reads_the_data_base_once(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
-    bed.apply("--confirm-within", "60s")
+    bed.apply("--confirm-within", "600s")
     assert bed.run("confirm").returncode == 0
     site, asked = load(str(bed.site)), []
 
@@ -305,21 +305,21 @@ def test_a_bridge_becomes_a_switch_and_a_bridge_again(bed: Bed) -> None:
     """Of one name, with a running guest's tap on it; a change of ours is taken back in either direction."""
     linux = SWITCHED.replace("kind: openvswitch, datapath: netdev, uplink: eth4", "uplink: eth4")
     bed.site.write_text(linux)
-    bed.apply("--confirm-within", "60s")
+    bed.apply("--confirm-within", "600s")
     assert bed.run("confirm").returncode == 0
     bridged = bed.raw()
     bed.site.write_text(SWITCHED)
-    bed.apply("--confirm-within", "60s")
+    bed.apply("--confirm-within", "600s")
     assert rows(bed).ports["vnet1"].bridge == "ovs3"
     assert '"tun"' in bed.ip("-j -d link show ovs3")
     assert bed.run("undo").returncode == 0
     assert left(bed, bridged) == []
     assert "ovs3" not in rows(bed).bridges
-    bed.apply("--confirm-within", "60s")
+    bed.apply("--confirm-within", "600s")
     assert bed.run("confirm").returncode == 0
     switched, made = bed.raw(), rows(bed)
     bed.site.write_text(linux)
-    bed.apply("--confirm-within", "60s")
+    bed.apply("--confirm-within", "600s")
     assert "ovs3" not in rows(bed).bridges
     assert '"master":"ovs3"' in bed.ip("-j link show vnet1")
     assert bed.run("undo").returncode == 0

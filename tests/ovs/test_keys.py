@@ -57,7 +57,7 @@ def told(bed: Bed, *words: str) -> Any:
 
 
 def test_the_keys_become_rows_and_come_back(bed: Bed) -> None:
-    bed.apply("--confirm-within", "60s")
+    bed.apply("--confirm-within", "600s")
     made = rows(bed)
     bridge, bond, guest = made.bridges["ovs3"], made.ports["bond0"], made.ports["vnet1"]
     assert (bridge.rstp_enable, bridge.mcast_snooping_enable, bridge.fail_mode) == (True, True, "secure")
@@ -108,7 +108,7 @@ DRIFT = {  # what is to be done about it, as every verb says it
 
 def test_every_verb_sees_what_others_changed(bed: Bed) -> None:
     """plan, status, verify and draw; what is imported from there before says the keys."""
-    bed.apply("--confirm-within", "60s")
+    bed.apply("--confirm-within", "600s")
     assert bed.run("confirm").returncode == 0
     assert told(bed, "status")["drift"] == []
     words = bed.run("import").stdout

@@ -146,7 +146,7 @@ def test_an_address_that_is_not_to_be_used_any_more_stays_so(host: Field) -> Non
                "token set ::77 dev eth0\n")  # fmt: skip
     before = raw(host.host)
     path = host.site(ONE_NIC.replace("subnet: 192.168.1.0/24", "subnet: [192.168.1.0/24, 'fd00::/64']"))
-    applied = host.bascule("apply", path, "--yes", "--confirm-within", "60s")
+    applied = host.bascule("apply", path, "--yes", "--confirm-within", "600s")
     assert applied.returncode == 0, applied.stderr
     assert "has the IPv6 token ::77, which is not moved: br0" in " ".join(applied.stdout.split())
     shown = " ".join(host.ip("addr show br0").split())
@@ -170,7 +170,7 @@ def test_the_host_is_renumbered_over_its_own_ssh_line(host: Field, tmp_path: Pat
     run = f"{sys.executable} -m bascule"
     environment = {"BASCULE_STATE_DIR": host.env()["BASCULE_STATE_DIR"]}
     with sshd(host.host, host.pc, "192.168.1.10", tmp_path, environment, hostname="kvm") as ssh:
-        session = ssh(f"{run} apply {path} --yes --confirm-within 60s")
+        session = ssh(f"{run} apply {path} --yes --confirm-within 600s")
         found = wait_for(lambda: host.document("status"), lambda seen: seen["status"] == "applied")
         assert found["status"] == "applied", session.communicate(timeout=HUNG_S)[0]
         kept = ssh(f"{run} confirm", "10.7.0.10")

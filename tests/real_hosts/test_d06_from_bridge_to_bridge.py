@@ -76,7 +76,7 @@ def test_d06_whoever_speaks_next_goes_on_hearing_routers(bridged: Field, text: s
     said = {(note["kind"], note["subject"]): note["text"] for note in planned["notes"]}
     assert said["along", "br0"].endswith(f"move to {link}")
     assert f"the kernel makes new ones on {link}" in said["warning", "br0"], "temporary addresses end with their link"
-    done = bridged.bascule("apply", path, "--yes", "--confirm-within", "60s")
+    done = bridged.bascule("apply", path, "--yes", "--confirm-within", "600s")
     assert done.returncode == 0, done.stderr
     assert parameters(bridged, link) == SET
     assert prefixes(bridged, link) == {"fd00:1::/64"}
@@ -149,7 +149,7 @@ def test_d06_two_nics_that_hear_a_router_each(real_host: Field) -> None:
     assert sorted(map(str, rehearsed["changes"])) == sorted(map(str, planned["changes"]))
     gone = [one["reason"] for one in planned["changes"] if one["action"].startswith("remove route default via fe80:")]
     assert gone == [f"the route default via fe80::ff:fe00:1 dev {link} takes its place" for link in ("br0", "br1")]
-    done = real_host.bascule("apply", path, "--yes", "--confirm-within", "60s")
+    done = real_host.bascule("apply", path, "--yes", "--confirm-within", "600s")
     assert done.returncode == 0, done.stderr
     assert defaults() == {"br0", "br1"}
     assert real_host.document("plan", path)["changes"] == []
@@ -169,7 +169,7 @@ def test_d06_a_bridge_that_comes_back_has_its_kernel_parameters(real_host: Field
     before = every_parameter(real_host, "br1")
     assert before["ipv4/conf/br1/arp_ignore"] == ("0" if address else "1")
     path = real_host.site(text.replace("br1:", "lan:"))
-    assert real_host.bascule("apply", path, "--yes", "--confirm-within", "60s").returncode == 0
+    assert real_host.bascule("apply", path, "--yes", "--confirm-within", "600s").returncode == 0
     undone = real_host.bascule("undo", "--yes")
     assert undone.returncode == 0, undone.stderr
     assert every_parameter(real_host, "br1") == before
@@ -196,7 +196,7 @@ rule add iif vmbr0 lookup main priority 700
     before, routes, rules = every_parameter(real_host, "vmbr0"), real_host.ip("route"), real_host.ip("rule")
     addresses = real_host.ip("-o addr show dev vmbr0")
     path = real_host.site(ONE_NIC)
-    done = real_host.bascule("apply", path, "--yes", "--confirm-within", "60s")
+    done = real_host.bascule("apply", path, "--yes", "--confirm-within", "600s")
     assert done.returncode == 0, done.stderr
     assert pings(real_host.pc, "192.168.1.77")
     assert "scope global" not in real_host.ip("addr show dev vmbr0")

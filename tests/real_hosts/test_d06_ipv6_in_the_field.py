@@ -91,7 +91,7 @@ def test_d06_temporary_addresses_and_how_they_are_made(advertised: Field, mode: 
 
     rehearsed = field.document("rehearse", path)
     assert rehearsed["ok"], [check for check in rehearsed["checks"] if check["ok"] is False]
-    applied = field.bascule("apply", path, "--yes", "--confirm-within", "60s")
+    applied = field.bascule("apply", path, "--yes", "--confirm-within", "600s")
     assert applied.returncode == 0, applied.stderr
     assert ipv6(field, "br0")["lasting"] == before["lasting"]
     assert ipv6(field, "eth0") == {"lasting": [], "temporary": []}
@@ -154,7 +154,7 @@ def test_d06_a_lease_of_dhcpv6_goes_along_and_back(real_host: Field) -> None:
         assert ([*map(str, nic.addresses)], nic.dhcp, str(nic.ipv6)) == (["192.168.1.10/24"], False, "dhcp")
         assert field.document("plan", field.site(text))["changes"] == []
         path = field.site(IPV6)
-        done = field.bascule("apply", path, "--yes", "--confirm-within", "60s")
+        done = field.bascule("apply", path, "--yes", "--confirm-within", "600s")
         assert done.returncode == 0, done.stderr
         assert "dhclient" in done.stdout
         assert ipv6(field, "br0")["lasting"] == leased

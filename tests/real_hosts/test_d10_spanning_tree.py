@@ -75,7 +75,7 @@ def test_d10_apply_verify_and_rehearse_wait_and_name_the_ports(real_host: Field)
 def test_d10_the_hosts_own_bridge_with_stp_is_applied_and_rehearsed(real_host: Field) -> None:
     """The forward delay is 15 s, as a site file without one has it: this test takes its 30 s twice."""
     field, path = real_host, real_host.site(STP)
-    made = field.start("apply", path, "--yes", "--confirm-within", "60s")
+    made = field.start("apply", path, "--yes", "--confirm-within", "600s")
     rehearsed = field.document("rehearse", path)
     said = made.communicate()[0]
     assert made.returncode == 0, said

@@ -31,7 +31,7 @@ def test_d11_the_source_address_stays_the_same_and_no_route_is_left_behind(real_
     before = told(real_host, "eth0")
     assert before[:2] == (["fd00:9::1", "fd00:1::12", "fd00:1::11", "fd00:1::10"], "fd00:1::12")
     site = real_host.site(ONE_NIC)
-    assert real_host.bascule("apply", site, "--yes", "--confirm-within", "60s").returncode == 0
+    assert real_host.bascule("apply", site, "--yes", "--confirm-within", "600s").returncode == 0
     assert told(real_host, "br0") == (*before[:2], [])
     assert real_host.document("plan", site)["changes"] == []
     done = real_host.bascule("undo", "--yes")
@@ -44,7 +44,7 @@ def test_d11_routes_of_other_metrics_go_with_their_addresses(real_host: Field) -
     real_host.batch("address add fd00:1::20/64 dev eth0 nodad metric 2000\naddress add fd00:1::21/64 dev eth0 nodad\n")
     before = told(real_host, "eth0")
     site = real_host.site(ONE_NIC)
-    assert real_host.bascule("apply", site, "--yes", "--confirm-within", "60s").returncode == 0
+    assert real_host.bascule("apply", site, "--yes", "--confirm-within", "600s").returncode == 0
     assert told(real_host, "br0") == (*before[:2], [])
     assert real_host.document("plan", site)["changes"] == []
     assert real_host.bascule("undo", "--yes").returncode == 0

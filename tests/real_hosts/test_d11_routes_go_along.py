@@ -71,7 +71,7 @@ def test_d11_no_policy_rule_leads_to_the_main_table(real_host: Field, when: str)
     if when == "before the change":
         real_host.batch(lose.format("eth0"))
     before = real_host.ip("route show table main")
-    done = real_host.bascule("apply", real_host.site(ONE_NIC), "--yes", "--confirm-within", "60s")
+    done = real_host.bascule("apply", real_host.site(ONE_NIC), "--yes", "--confirm-within", "600s")
     assert done.returncode == 0, done.stderr
     assert real_host.ip("route show table main") == before.replace("eth0", "br0")
     if when == "since the change":

@@ -166,7 +166,7 @@ def test_d11_what_can_go_along_goes_along_and_comes_back(named: Field) -> None:
         "eth0 gives its addresses to br0"
     }
     assert there() == ("eth0", "eth0", ["eth0"])
-    done = field.bascule("apply", path, "--yes", "--confirm-within", "60s")
+    done = field.bascule("apply", path, "--yes", "--confirm-within", "600s")
     assert done.returncode == 0, done.stderr
     assert there() == ("br0", "br0", ["br0"])
     assert parameters("br0") == PARAMETERS

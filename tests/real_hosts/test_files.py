@@ -281,7 +281,7 @@ def test_bad_day_cloud_init_writes_its_file_anew_in_the_window(settled: Field, t
     """What stood before comes back, and what cloud-init wrote meanwhile is kept beside it and named."""
     host = OnDisk(settled, tmp_path, INSTALLED["Ubuntu with cloud-init"])
     before = host.tree()
-    host.apply("--confirm-within", "60s")
+    host.apply("--confirm-within", "600s")
     newer = "network: {version: 2, ethernets: {eth0: {dhcp4: true, mtu: 1400}}}\n"
     host.file.write_text(newer)
     assert f"warning: {host.file} was written by somebody else since the change" in host.run("confirm").stderr
@@ -301,7 +301,7 @@ def test_bad_day_somebody_edits_the_file_where_it_was_moved_to(settled: Field, t
     """The bytes that were there come back from the checkpoint; the edited ones stay, and both verbs say so."""
     host = OnDisk(settled, tmp_path, INSTALLED["Ubuntu with cloud-init"])
     before = host.tree()
-    host.apply("--confirm-within", "60s")
+    host.apply("--confirm-within", "600s")
     (aside,) = host.root.glob("etc/bascule/moved-aside/**/50-cloud-init.yaml")
     aside.write_text("# somebody's note\n")
     done = host.run("undo")
@@ -321,7 +321,7 @@ def test_bad_day_the_disk_takes_nothing_when_the_dead_man_fires(trouble: str, se
     try:
         host = OnDisk(settled, tmp_path, INSTALLED["Fedora"])
         before = host.tree()
-        host.apply("--confirm-within", "60s")
+        host.apply("--confirm-within", "600s")
         if trouble == "full":
             with contextlib.suppress(OSError), (disk / "ballast").open("wb") as ballast:
                 while True:
@@ -373,7 +373,7 @@ def test_bad_day_two_files_claim_the_nic(settled: Field, tmp_path: Path) -> None
 def test_bad_day_the_hostname_changes_between_apply_and_undo(settled: Field, tmp_path: Path) -> None:
     host = OnDisk(settled, tmp_path, INSTALLED["RHEL 8 by Anaconda"])
     before = host.tree()
-    host.apply("--confirm-within", "60s")
+    host.apply("--confirm-within", "600s")
     done = host.run("undo", hostname="renamed")
     assert done.returncode == 0, done.stdout + done.stderr
     assert host.tree() == before
