@@ -30,6 +30,7 @@ from bascule.verify.wire.foreign_macs import ForeignMacs, blocked_uplinks, live_
 from bascule.verify.wire.impostors import without_impostors
 from bascule.verify.wire.leases import check_leases, leases_below
 from bascule.verify.wire.macs_inside import MacsInside
+from bascule.verify.wire.own_addresses import OwnAddresses
 from bascule.verify.witness import Witness
 
 NEEDED = ("NET_ADMIN", "NET_RAW")  # to read rules, and to send and hear frames
@@ -80,6 +81,7 @@ def verify_live(
             ForeignMacs(live_uplinks(site, host, state, here)) as wires,
             MacsInside(site, host, state) as inside,
             DhcpServers(site, host, state, here) as servers,
+            OwnAddresses(host, state) as own,
         ):
             checks = check_host(site, host, state, probe_domain, plan, off)
             checks += _is_another(site, host, state)
@@ -88,6 +90,7 @@ def verify_live(
                 *wires.checks(),
                 *inside.checks(),
                 *servers.checks(),
+                *own.checks(),
                 *blocked_uplinks(host, state),
                 *_passed_over(host, state),
             )

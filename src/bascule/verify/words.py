@@ -15,6 +15,7 @@ WORDS = {  # the ids of checks as people read them
     "gateway": "gateway",
     "dhcp-servers": "DHCP servers",
     "foreign-mac": "MACs on the wire",
+    "own-address": "the host's own address",
     "firewall": "firewall",
     "bridge-mac": "MAC of its NIC",
     "stp": "spanning tree",

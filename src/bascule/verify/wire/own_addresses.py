@@ -1,0 +1,130 @@
+"""Whether somebody else on a wire answers for an address of this host: two machines have it, and each loses frames.
+
+An apply asks for new addresses before it adds them (RFC 5227). Who takes one later, or answered too late then, shows to
+none but who asks again. The host asks from its own links while other checks run: by ARP probes, and by neighbour
+solicitations from an address that nobody has.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Address, IPv6Address, IPv6Interface, ip_interface
+from typing import Self
+
+from bascule.frames import bpf, filters
+from bascule.frames.codecs import arp, ethernet, icmp
+from bascule.frames.packet import Frame, read_frame
+from bascule.frames.vendors import hypervisor, maker
+from bascule.model.site import Host
+from bascule.model.state import HostState, Link
+from bascule.model.values import IfName, IpAddress, IpInterface, Mac
+from bascule.system.net.packet import open_packet, open_sender
+from bascule.system.net.sockets import close_all
+from bascule.verify.checks import Check
+
+LISTEN_S = 1.0  # after the question
+LEAST = 16  # addresses of a subnet in which others can be asked for
+CONTROLS = (3, 5, 7)  # sixteenths of a subnet: who answers for all of these as well answers for every address
+UNSPECIFIED = IPv4Address(0)  # the sender of an ARP probe
+
+
+class OwnAddresses:
+    """The questions, and whoever answers them. A context manager, in the namespace that we are in."""
+
+    def __init__(self, host: Host, state: HostState) -> None:
+        self._own = {link.mac for link in state.links.values() if link.mac is not None}
+        self._asked = {link.name: _addresses(link) for link in _speaking(host, state)}
+        self._macs = {name: state.links[name].mac for name in self._asked}
+        self._ears: dict[IfName, socket.socket] = {}
+        self._began = 0.0
+
+    def __enter__(self) -> Self:
+        """Listen and ask. Raises NotPermitted."""
+        if not self._asked:
+            return self
+        with open_sender() as sender:
+            for name, addresses in self._asked.items():
+                with contextlib.suppress(OSError):  # it is gone meanwhile
+                    program = bpf.any_of(*filters.neighbour_answers(), refuse_outgoing=True)
+                    self._ears[name] = open_packet(name, program)
+                    for frame in _questions(ethernet.mac_bytes(self._macs[name] or ""), addresses):
+                        sender.sendto(frame, (name, 0))
+        self._began = time.monotonic()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        close_all([*self._ears.values()])
+
+    def checks(self) -> Iterator[Check]:
+        """A check for each address that somebody else answered for, after LISTEN_S at least."""
+        if self._ears:
+            time.sleep(max(0.0, self._began + LISTEN_S - time.monotonic()))
+        for name, ear in self._ears.items():
+            answers = [one for one in _answers(ear) if one[1] not in self._own]
+            for address in self._asked[name]:
+                for mac in dict.fromkeys(mac for ip, mac in answers if ip == address.ip):
+                    others = {ip for ip, who in answers if who == mac}
+                    yield _check(name, address, mac, everybodys=set(_controls(address)) <= others)
+
+
+def _speaking(host: Host, state: HostState) -> Iterator[Link]:
+    for said in host.speakers():
+        link = state.links.get(said.name)
+        if link is not None and link.master is None and link.mac is not None and link.up and link.facts.carrier:
+            yield link
+
+
+def _addresses(link: Link) -> tuple[IpInterface, ...]:
+    return tuple(ip_interface(one.ip) for one in link.addresses if not one.is_link_local and not one.peer)
+
+
+def _controls(address: IpInterface) -> list[IpAddress]:
+    """Others of its subnet, of which nobody has all."""
+    net = address.network
+    return (
+        [net[net.num_addresses * part // 16 + 1] for part in CONTROLS] if net.num_addresses >= LEAST else [UNSPECIFIED]
+    )
+
+
+def _questions(mac: bytes, addresses: Iterable[IpInterface]) -> Iterator[bytes]:
+    nobody = IPv6Address(b"\xfe\x80" + bytes(6) + os.urandom(8))
+    every = dict.fromkeys(ip for one in addresses for ip in (one.ip, *_controls(one)))
+    for address in every:
+        if isinstance(address, IPv6Address):
+            yield icmp.solicitation(mac, nobody, address)
+        elif address != UNSPECIFIED:
+            yield arp.build(arp.REQUEST, mac, UNSPECIFIED, address)
+
+
+def _answers(ear: socket.socket) -> Iterator[tuple[IpAddress, Mac]]:
+    while True:
+        try:
+            frame = read_frame(ear.recv(bpf.SNAPLEN))
+        except OSError:
+            return
+        if frame is not None and (found := _answer(frame)) is not None:
+            yield found
+
+
+def _answer(frame: Frame) -> tuple[IpAddress, Mac] | None:
+    if frame.arp is not None:
+        return frame.arp.sender, frame.arp.sender_mac
+    said = frame.packet.neighbour if frame.packet is not None else None
+    return (said.target, said.link or frame.src) if said is not None and not said.is_solicitation else None
+
+
+def _check(link: IfName, address: IpInterface, mac: Mac, *, everybodys: bool) -> Check:
+    made = hypervisor(mac) or maker(mac)
+    who = f"{mac}{f' ({made})' if made else ''}"
+    how = "neighbour discovery" if isinstance(address, IPv6Interface) else "ARP"
+    if everybodys:
+        words = f"unknown whether somebody else has {address.ip}: {who} answers {how} on {link} for every address"
+        return Check(id="own-address", subject=str(link), ok=None, detail=words, unproven=True)
+    words = (
+        f"{who} answers {how} on {link} for {address.ip} as well, which this host has: each loses what the other gets"
+    )
+    return Check(id="own-address", subject=str(link), ok=False, detail=words)
