@@ -75,14 +75,14 @@ def test_t05_neighbour_discovery_that_input_drops_is_said_and_the_fix_works(host
     for one in said.values():
         assert host.run("bash", "-ec", one["fix"]).returncode == 0, one["fix"]
     assert found(host) == {}
-    wait_for(lambda: neighbour(host), lambda words: "lladdr" in words)
+    assert "lladdr" in wait_for(lambda: neighbour(host), lambda words: "lladdr" in words)
 
 
 @pytest.mark.parametrize("rule", OPEN)
 def test_t05_where_it_is_let_in_nothing_is_said(host: Field, rule: str) -> None:
     feed(host.host, CLOSED % OPEN[rule])
     assert found(host) == {}
-    wait_for(lambda: neighbour(host), lambda words: "lladdr" in words)
+    assert "lladdr" in wait_for(lambda: neighbour(host), lambda words: "lladdr" in words)
 
 
 def test_t05_what_the_host_asks_and_answers_may_be_lost_as_well(host: Field) -> None:
