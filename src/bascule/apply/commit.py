@@ -8,6 +8,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from bascule.apply.lock import LOST, lock, open_elsewhere
+from bascule.apply.reading import TAKEN, let_read
 from bascule.apply.rollback import boot_unit
 from bascule.apply.rollback import checkpoint as checkpoints
 from bascule.apply.rollback.checkpoint import Folder, Status
@@ -18,7 +19,7 @@ from bascule.apply.rollback.preview import UndoPreview
 from bascule.apply.rollback.watchdog import disarm
 from bascule.apply.state_directory import StateDirectory, here, refused, relative_words
 from bascule.errors import BasculeError, Problem
-from bascule.persist.takeover import at_rest, take_over
+from bascule.persist.takeover import at_rest
 from bascule.system.clock import Progress, unseen
 from bascule.system.process import signals
 from bascule.system.process.rights import require_rights
@@ -159,8 +160,10 @@ def undo(
     observer = seen.observer if seen is not None else None
     with at_rest(_touched(here()), back=True):
         undone = take_back(leave=leave, progress=progress, observer=observer)
-    faults = take_over(undone.back.files, progress)
+    faults, again = let_read(undone.back.files, progress)
     progress("")
+    for line in again:
+        tell(f"warning: {TAKEN}: {line}")
     for fault in faults:
         tell(f"warning: the change is taken back, but the configuration system has not loaded the files yet: {fault}")
     return undone

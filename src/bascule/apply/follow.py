@@ -11,11 +11,11 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from bascule.apply.engine import execute
+from bascule.apply.reading import TAKEN, let_read
 from bascule.apply.rollback.checkpoint import Checkpoint, Folder
 from bascule.apply.rollback.files import changed_since
 from bascule.errors import BasculeError
 from bascule.model.state import HostState
-from bascule.persist.takeover import take_over
 from bascule.plan.change import Plan
 from bascule.plan.diff import diff
 from bascule.providers.observe import observe
@@ -26,7 +26,7 @@ def follow(folder: Folder, so_far: str, tell: Callable[[str], None], progress: P
     """Let whoever reads the files take the links over; then nothing is left of what he did meanwhile."""
     backups = folder.read().files
     files = tuple(file.path for file in backups)
-    faults, swept = take_over(files, progress), tuple[str, ...]()
+    (faults, again), swept = let_read(files, progress), tuple[str, ...]()
     try:
         swept = clean_ports(folder) if files else ()
     except BasculeError as error:  # the change stands all the same
@@ -36,6 +36,8 @@ def follow(folder: Folder, so_far: str, tell: Callable[[str], None], progress: P
         tell(f"warning: {so_far}, but the configuration system has not loaded them yet: {fault}")
     for path in changed_since(backups):
         tell(f"warning: {path} was written by somebody else since the change; 'bascule plan' says if it is in the way")
+    for line in again:
+        tell(f"warning: {TAKEN}: {line}")
     for line in swept:
         tell(f"warning: set again on a port by others, and taken off: {line}")
 
