@@ -91,7 +91,8 @@ def test_the_production_scenario_holds_with_real_guests() -> None:
     backend("qemu")
     done = prefork.run("rehearse", "examples/production.yaml", "--guests", "qemu", "--json", cwd=ROOT)
     told = json.loads(done.stdout)
-    assert (done.returncode, told["ok"], told["guests"]) == (0, True, "qemu"), done.stderr
+    not_so = [one for one in (*told["checks"], *told["expectations"]) if one["ok"] is not True]
+    assert (done.returncode, told["ok"], told["guests"]) == (0, True, "qemu"), f"{not_so}\n{done.stderr}"
     assert told["accelerator"]["name"] in {"kvm", "tcg"}
     masqueraded = next(x for x in told["expectations"] if x.get("seen_as"))
     assert masqueraded["ok"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from bascule.apply.reading import with_what_stood
+from bascule.apply.follow import with_what_stood
 from bascule.model.links import Bridge, Physical
 from bascule.model.state import Address, FixedNeighbour, HostState, Link, Route, RoutingRule
 from bascule.model.values import IfName

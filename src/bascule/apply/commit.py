@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from bascule.apply.follow import TAKEN, let_read
 from bascule.apply.lock import LOST, lock, open_elsewhere
-from bascule.apply.reading import TAKEN, let_read
 from bascule.apply.rollback import boot_unit
 from bascule.apply.rollback import checkpoint as checkpoints
 from bascule.apply.rollback.checkpoint import Folder, Status

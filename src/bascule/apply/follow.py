@@ -1,25 +1,35 @@
-"""After a change: whoever reads the files takes the links over.
+"""After a change or an undo: managers read their files and take the links over, and what stands beside the files stays.
 
-A manager sets an address and a route again on a NIC before it has read that it is a port by now. Such a NIC hears
-nobody answer, so a route by it leads nowhere: what is set again is taken away.
+systemd-networkd takes away routes and rules that no file of its own says when it reads them again (ManageForeignRoutes=
+and ManageForeignRoutingPolicyRules= of networkd.conf(5)), those as well that somebody set by hand long before. And a
+manager sets an address and a route again on a NIC before it has read that it is a port by now. Such a NIC hears
+nobody answer, so a route by it leads nowhere: what is set again there is taken away.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Collection, Iterator
+from itertools import chain
 
 from msgspec.structs import replace
 
 from bascule.apply.engine import execute
-from bascule.apply.reading import TAKEN, let_read
 from bascule.apply.rollback.checkpoint import Checkpoint, Folder
 from bascule.apply.rollback.files import changed_since
 from bascule.errors import BasculeError
-from bascule.model.state import HostState
+from bascule.model.state import ROUTING_DAEMONS, HostState, Link, Route
+from bascule.model.values import IfName
+from bascule.persist.takeover import take_over
 from bascule.plan.change import Plan
 from bascule.plan.diff import diff
 from bascule.providers.observe import observe
-from bascule.system.clock import Progress
+from bascule.system.clock import Progress, unseen
+from bascule.system.net.managers import runs_here
+
+TAKEN = "taken away by the host's configuration system, whose files do not say it, and set again"
+LOOKS_S = 0.0, 0.25, 0.75  # from look to look: it answers before it has done; a rule went 0.1 s later
+OF_OTHERS = {"kernel", "ra", "dhcp", "redirect"} | ROUTING_DAEMONS  # protocols of routes that come and go by themselves
 
 
 def follow(folder: Folder, so_far: str, tell: Callable[[str], None], progress: Progress) -> None:
@@ -63,3 +73,73 @@ def _plan(checkpoint: Checkpoint, now: HostState) -> Plan:
     }
     routes = tuple(route for route in now.routes if route.dev not in ports or route in checkpoint.wanted.routes)
     return diff(now, replace(now, links={**now.links, **silent}, routes=routes))
+
+
+def let_read(paths: Collection[str], progress: Progress = unseen) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Let whoever reads these files take them over: its faults, and what it took away and was set again, in words."""
+    if not paths:
+        return take_over((), progress), ()
+    before = _seen()
+    faults = take_over(paths, progress)
+    again: list[str] = []
+    try:
+        for wait_s in LOOKS_S if runs_here("systemd-networkd") else LOOKS_S[:1]:
+            time.sleep(wait_s)
+            now = observe()
+            lost = diff(now, with_what_stood(before or now, now))
+            execute(lost)
+            again += (f"{one.subject}: {one.action}" for one in lost.changes)
+    except BasculeError as error:  # the change stands all the same
+        faults += tuple(problem.message for problem in error.problems)
+    return faults, tuple(dict.fromkeys(again))
+
+
+def _seen() -> HostState | None:
+    try:
+        return observe()
+    except BasculeError:
+        return None
+
+
+def with_what_stood(before: HostState, now: HostState) -> HostState:
+    """The host as it is, and what it had before beside that: addresses, routes, rules and neighbours without an end."""
+    links = {name: _with_addresses(link, before.links.get(name)) for name, link in now.links.items()}
+    there = {(one.priority, one.words, one.ipv6) for one in now.rules}
+    rules = [one for one in before.rules if (one.priority, one.words, one.ipv6) not in there]
+    known = {(one.ip, one.dev, one.proxy) for one in now.neighbours}
+    neighbours = [x for x in before.neighbours if x.dev in now.links and (x.ip, x.dev, x.proxy) not in known]
+    return replace(
+        now,
+        links=links,
+        routes=(*now.routes, *_routes(before, now)),
+        rules=(*now.rules, *rules),
+        neighbours=(*now.neighbours, *neighbours),
+    )
+
+
+def _with_addresses(link: Link, before: Link | None) -> Link:
+    if before is None or before.master != link.master:
+        return link
+    there = {one.local for one in link.addresses}
+    lost = [x for x in before.addresses if not (x.dynamic or x.is_link_local or x.is_temporary or x.local in there)]
+    return replace(link, addresses=(*link.addresses, *lost)) if lost else link
+
+
+def _routes(before: HostState, now: HostState) -> Iterator[Route]:
+    """Those that went; where another one has their place, or leads the same way, the manager has set it anew."""
+    there = {route.slot for route in now.routes} | set(map(_way, now.routes))
+    for route in before.routes:
+        if (
+            route.protocol in OF_OTHERS
+            or route.lifetime.valid_s is not None
+            or not {route.slot, _way(route)}.isdisjoint(there)
+        ):
+            continue
+        devs = {route.dev, *(dev for _, dev in route.hops)} - {""}
+        links = [now.links.get(IfName(dev)) for dev in devs]
+        if all(link is not None and link.up for link in links):
+            yield route
+
+
+def _way(route: Route) -> tuple[str, ...]:
+    return (route.dst, route.table, route.tos, *chain.from_iterable(route.hops or ((route.gateway, route.dev),)))

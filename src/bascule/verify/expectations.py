@@ -119,7 +119,8 @@ def judge(
     replies = _ask(probe_domain, boundaries, first)
     lost = [case for case in positive if case.ways[1:] and not all(replies[q].answer.ok for q in case.ways[0])]
     replies |= _ask(probe_domain, boundaries, [question for case in lost for way in case.ways[1:] for question in way])
-    share = 1.0 if probe_domain.live else share_of_silence([reply.answer for reply in replies.values()])
+    is_steady = not probe_domain.live and probe_domain.patience == 1.0  # no real wire, and no processor that is played
+    share = share_of_silence([reply.answer for reply in replies.values()]) if is_steady else 1.0
     unwanted = [question for case in negative for way in case.ways for question in way]
     replies |= _ask(probe_domain, boundaries, unwanted, share)
     judging = _Judging(site, probe_domain, endpoints, boundaries, without, replies)
