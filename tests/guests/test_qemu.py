@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -181,3 +182,31 @@ def test_no_guest_is_started_to_see_which_there_are(tmp_path: Path, monkeypatch:
     assert there.domains() == ()
     there.define(guest("g1", nic("g1", 0, "br0")))
     assert [domain.name for domain in there.domains()] == ["g1"]
+
+
+FAKE = """#!/bin/sh
+case "$*" in *"-accel kvm"*) sleep %s ;; *) sleep %s ;; esac
+exit %s
+"""
+
+
+@pytest.mark.parametrize(
+    ("kvm_s", "emulated_s", "status", "said"),
+    [
+        ("0", "0.1", 33, None),
+        ("30", "0.1", 33, "it did not get through its first five bytes of program within"),
+        ("2.5", "1", 33, None),
+        ("0", "0.1", 1, "exit status 1"),
+    ],
+    ids=["as fast", "nested without help", "a busy machine", "it refuses"],
+)
+def test_kvm_is_what_runs_a_guest_no_slower_than_without_it(
+    kvm_s: str, emulated_s: str, status: int, said: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nested without the hardware's help a sector takes KVM ten times as long as emulation, and no Linux boots."""
+    qemu = tmp_path / "qemu-system-x86_64"
+    qemu.write_text(FAKE % (kvm_s, emulated_s, status))
+    qemu.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    why = accelerator.why_no_kvm()
+    assert (why is None) if said is None else (why is not None and why.startswith(said))

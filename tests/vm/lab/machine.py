@@ -11,15 +11,13 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from functools import cache
 from pathlib import Path
 
+from bascule.guests.accelerator import accel
 from tests.vm.lab.cache import Unavailable, call, tool
 from tests.vm.lab.kernel import Kernel
 
 QEMU = "qemu-system-x86_64"
-# a boot sector that writes 10h to port f4h, where isa-debug-exit ends QEMU with status 33
-SECTOR = bytes((0xB0, 0x10, 0xE6, 0xF4, 0xF4)).ljust(510, b"\0") + b"\x55\xaa"
 # no waiting for hardware that is not there, and no defences against other tenants; the TSC is not called reliable, for
 # a busy machine makes the kernel count it wrong by a factor, which its watchdog sees: then it takes another clock
 CMDLINE = "console=ttyS0 quiet panic=-1 no_timer_check mitigations=off nokaslr random.trust_cpu=on"
@@ -41,28 +39,10 @@ def qemu() -> str:
     return tool(QEMU, "qemu-system-x86")
 
 
-@cache
-def accel() -> str:
-    """``kvm`` where a guest ran on it, for /dev/kvm may be there and refuse; else ``tcg``."""
-    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
-        return "tcg"
-    with tempfile.NamedTemporaryFile() as disk:
-        disk.write(SECTOR)
-        disk.flush()
-        argv = [qemu(), "-accel", "kvm", "-m", "16", "-nodefaults", "-display", "none", "-no-reboot"]
-        argv += ["-drive", f"file={disk.name},format=raw,if=ide,snapshot=on"]
-        argv += ["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]
-        try:
-            done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=2)
-        except subprocess.TimeoutExpired:
-            return "tcg"
-    return "kvm" if done.returncode == 33 else "tcg"
-
-
 def base(*, memory_mb: int) -> list[str]:
     """The words that every machine of the lab begins with."""
     words = [qemu(), "-machine", "pc", "-m", str(memory_mb), "-nodefaults", "-no-user-config"]
-    words += ["-accel", "kvm", "-cpu", "host", "-smp", "2"] if accel() == "kvm" else EMULATED
+    words += ["-accel", "kvm", "-cpu", "host", "-smp", "2"] if accel().is_kvm else EMULATED
     words += ["-display", "none", "-no-reboot", "-device", "virtio-rng-pci"]
     # the processor itself tells the disk of a request: under emulation the kernel waited for one for ever, once in many
     words += ["-global", "virtio-blk-pci.ioeventfd=off"]
