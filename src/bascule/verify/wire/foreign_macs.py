@@ -211,7 +211,7 @@ class ForeignMacs:
 def _heard(uplink: Uplink, ear: socket.socket, asked: frozenset[bytes]) -> Iterator[Check]:
     """A check for each MAC that spoke outside, or one where the wire gives back what was sent."""
     heard: dict[Mac, list[str]] = {}
-    for data in _received(ear):
+    for data in received(ear):
         if data in asked:
             detail = (
                 f"what is sent by {uplink.name} comes in by it again: a loop, a port that reflects (hairpin), or links "
@@ -278,7 +278,8 @@ def live_uplinks(site: Site, host: Host, state: HostState, here: Namespace) -> I
     yield from own_links(site, host, state, known)
 
 
-def _received(ear: socket.socket) -> Iterator[bytes]:
+def received(ear: socket.socket) -> Iterator[bytes]:
+    """What waits in an ear; the link may have gone."""
     while True:
         try:
             yield ear.recv(bpf.SNAPLEN)

@@ -12,7 +12,7 @@ import os
 import socket
 import time
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Address, IPv6Address, IPv6Interface, ip_interface
+from ipaddress import IPv6Address, IPv6Interface, ip_interface
 from typing import Self
 
 from bascule.frames import bpf, filters
@@ -25,11 +25,10 @@ from bascule.model.values import IfName, IpAddress, IpInterface, Mac
 from bascule.system.net.packet import open_packet, open_sender
 from bascule.system.net.sockets import close_all
 from bascule.verify.checks import Check
+from bascule.verify.wire.foreign_macs import LISTEN_S, UNSPECIFIED, received
 
-LISTEN_S = 1.0  # after the question
 LEAST = 16  # addresses of a subnet in which others can be asked for
 CONTROLS = (3, 5, 7)  # sixteenths of a subnet: who answers for all of these as well answers for every address
-UNSPECIFIED = IPv4Address(0)  # the sender of an ARP probe
 
 
 class OwnAddresses:
@@ -66,9 +65,10 @@ class OwnAddresses:
         for name, ear in self._ears.items():
             answers = [one for one in _answers(ear) if one[1] not in self._own]
             for address in self._asked[name]:
+                controls = set(_controls(address))
                 for mac in dict.fromkeys(mac for ip, mac in answers if ip == address.ip):
                     others = {ip for ip, who in answers if who == mac}
-                    yield _check(name, address, mac, everybodys=set(_controls(address)) <= others)
+                    yield _check(name, address, mac, everybodys=bool(controls) and controls <= others)
 
 
 def _speaking(host: Host, state: HostState) -> Iterator[Link]:
@@ -85,9 +85,7 @@ def _addresses(link: Link) -> tuple[IpInterface, ...]:
 def _controls(address: IpInterface) -> list[IpAddress]:
     """Others of its subnet, of which nobody has all."""
     net = address.network
-    return (
-        [net[net.num_addresses * part // 16 + 1] for part in CONTROLS] if net.num_addresses >= LEAST else [UNSPECIFIED]
-    )
+    return [net[net.num_addresses * part // 16 + 1] for part in CONTROLS] if net.num_addresses >= LEAST else []
 
 
 def _questions(mac: bytes, addresses: Iterable[IpInterface]) -> Iterator[bytes]:
@@ -96,17 +94,13 @@ def _questions(mac: bytes, addresses: Iterable[IpInterface]) -> Iterator[bytes]:
     for address in every:
         if isinstance(address, IPv6Address):
             yield icmp.solicitation(mac, nobody, address)
-        elif address != UNSPECIFIED:
+        else:
             yield arp.build(arp.REQUEST, mac, UNSPECIFIED, address)
 
 
 def _answers(ear: socket.socket) -> Iterator[tuple[IpAddress, Mac]]:
-    while True:
-        try:
-            frame = read_frame(ear.recv(bpf.SNAPLEN))
-        except OSError:
-            return
-        if frame is not None and (found := _answer(frame)) is not None:
+    for data in received(ear):
+        if (frame := read_frame(data)) is not None and (found := _answer(frame)) is not None:
             yield found
 
 
