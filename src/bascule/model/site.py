@@ -16,7 +16,7 @@ from bascule.model.guarding import Bandwidth, Guarding
 from bascule.model.host_link_stack import HostLinks
 from bascule.model.host_links import HostLink, StaticRoute
 from bascule.model.site_place import NOWHERE, SiteSource
-from bascule.model.values import IfName, IpAddress, IpInterface, IpNetwork, Mac, Service, Vid, bridge_name
+from bascule.model.values import IfName, IpAddress, IpInterface, IpNetwork, Mac, Service, Vid, bridge_name, grouped
 
 
 class Verdict(StrEnum):
@@ -314,22 +314,25 @@ class Site(Struct, frozen=True, kw_only=True, dict=True):
         """The NICs of all guests of one host, in the order of the file."""
         return (nic for guest in self.guests_on(host) for nic in guest.nics)
 
-    def nics_on(self, host: str, bridge: str) -> tuple[GuestNic, ...]:
-        """The NICs of guests that are plugged into a bridge of a host, in the order of the file."""
-        return self._nics_by_bridge.get((host, bridge), ())
+    def nics_on(self, host: str, into: str, plug: PlugKind = PlugKind.BRIDGE) -> tuple[GuestNic, ...]:
+        """The NICs of guests that are plugged into a bridge of a host, or whatever it is, in the order of the file."""
+        return tuple(self._nics_by_attachment.get((host, Attachment(plug, into)), ()))
 
     @cached_property
     def nics_with_permissions(self) -> tuple[GuestNic, ...]:
         """The NICs that may do what a guard denies to others."""
-        return tuple(nic for guest in self.guests.values() for nic in guest.nics if nic.guarding.may)
+        return tuple(nic for nic in self._every_nic() if nic.guarding.may)
 
     @cached_property
-    def _nics_by_bridge(self) -> Mapping[tuple[str, str], tuple[GuestNic, ...]]:
-        found: dict[tuple[str, str], tuple[GuestNic, ...]] = {}
-        for nic in (nic for guest in self.guests.values() for nic in guest.nics if nic.bridge is not None):
-            key = self.guests[nic.guest].host, str(nic.bridge)
-            found[key] = (*found.get(key, ()), nic)
-        return found
+    def _nics_by_attachment(self) -> Mapping[tuple[str, Attachment], list[GuestNic]]:
+        return grouped(((self.guests[nic.guest].host, nic.attachment), nic) for nic in self._every_nic())
+
+    @cached_property
+    def _isolated_by_segment(self) -> Mapping[str | None, list[GuestNic]]:
+        return grouped((self.segment_of(nic), nic) for nic in self._every_nic() if nic.guarding.isolated)
+
+    def _every_nic(self) -> Iterator[GuestNic]:
+        return (nic for guest in self.guests.values() for nic in guest.nics)
 
     def network_of_link(self, host: Host, name: str | None) -> Network | None:
         """The building's network on a link: the one that it or a NIC below it names, or the one of its VLAN."""
@@ -386,13 +389,9 @@ class Site(Struct, frozen=True, kw_only=True, dict=True):
 
     def kept_apart(self, nic: GuestNic) -> Iterator[GuestNic]:
         """The NICs of isolated guests that it must not meet, on whatever host: all but those of its own group."""
-        if not nic.guarding.isolated:
-            return
-        segment, group = self.segment_of(nic), nic.guarding.group
-        for other in (one for guest in self.guests.values() for one in guest.nics if guest.name != nic.guest):
-            shares = bool(group) and other.guarding.group == group
-            if other.guarding.isolated and not shares and self.segment_of(other) == segment:
-                yield other
+        group = nic.guarding.group
+        others = self._isolated_by_segment[self.segment_of(nic)] if nic.guarding.isolated else ()
+        return (one for one in others if one.guest != nic.guest and not (group and one.guarding.group == group))
 
 
 def virtual_segment(host: str, network: str) -> str:

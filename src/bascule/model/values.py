@@ -10,13 +10,16 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
-from typing import Literal, NewType
+from typing import Literal, NewType, TypeVar
 
 from msgspec import Struct
 
 Mac = NewType("Mac", str)  # lower case, colons: "52:54:00:28:23:af"
 IfName = NewType("IfName", str)
 Vid = NewType("Vid", int)  # 802.1Q VLAN identifier, 1 to 4094
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 IpAddress = IPv4Address | IPv6Address
 IpInterface = IPv4Interface | IPv6Interface
@@ -216,6 +219,14 @@ SERVICE_NAMES = {
 def span_words(first: int, last: int) -> str:
     """A range of VLANs, or a single one: ``10-20``, ``10``."""
     return str(first) if first == last else f"{first}-{last}"
+
+
+def grouped(pairs: Iterable[tuple[Key, Value]]) -> dict[Key, list[Value]]:
+    """The values of each key, in their order."""
+    found: dict[Key, list[Value]] = {}
+    for key, value in pairs:
+        found.setdefault(key, []).append(value)
+    return found
 
 
 def count(number: int, noun: str) -> str:

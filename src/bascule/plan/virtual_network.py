@@ -6,7 +6,7 @@ Its rules are in :mod:`bascule.policy.network_rules`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import asdict
@@ -15,7 +15,7 @@ from bascule.errors import Problem, SiteFault
 from bascule.model.domain import Reservation
 from bascule.model.kernel_parameters import FORWARDING
 from bascule.model.links import Bridge
-from bascule.model.site import Forward, GuestNic, Host, Mode, Site, VirtualNetwork
+from bascule.model.site import Forward, GuestNic, Host, Mode, PlugKind, Site, VirtualNetwork
 from bascule.model.state import Address, Link
 from bascule.model.values import ETHERNET_MTU, IfName, IpAddress, IpInterface, IpNetwork, Mac, bridge_name
 from bascule.topology.virtual_networks import host_address
@@ -61,7 +61,7 @@ def resolved_network(site: Site, host: Host, network: VirtualNetwork) -> Resolve
     """Resolve a virtual network. Raises SiteFault for forwards that lead nowhere."""
     problems: list[Problem] = []
     addresses = tuple(host_address(subnet) for subnet in network.subnets)
-    nics = [nic for nic in site.guest_nics(host.name) if nic.virtual_network == network.name]
+    nics = site.nics_on(host.name, network.name, PlugKind.NETWORK)
     reservations = _reservations(network, nics, {address.ip for address in addresses})
     by_mac = {one.mac: one.address for one in reservations}
     forwards = []
@@ -108,7 +108,7 @@ def resolved_networks(site: Site, host: Host) -> tuple[ResolvedNetwork, ...]:
     return tuple(found)
 
 
-def _reservations(network: VirtualNetwork, nics: list[GuestNic], taken: set[IpAddress]) -> list[Reservation]:
+def _reservations(network: VirtualNetwork, nics: Sequence[GuestNic], taken: set[IpAddress]) -> list[Reservation]:
     """A fixed address for each NIC: the declared one; for DHCP guests one of the range that follows from the MAC."""
     found = [
         Reservation(mac=nic.mac, address=address.ip, name=nic.guest)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct
 
@@ -11,6 +11,7 @@ from bascule.errors import Place
 from bascule.model.guarding import GuardLevel
 from bascule.model.same_subnet import twins
 from bascule.model.site import GuestNic, Site
+from bascule.model.values import grouped, listed
 
 WIRELESS_NAME = re.compile(r"(wl[a-z]*\d|wlan|wifi|ath\d|ra\d)")  # systemd.net-naming-scheme(7), and older drivers'
 GUARDS = "'guard: strict' or 'guard: mac'"
@@ -31,8 +32,10 @@ class SiteRemark(Struct, frozen=True, kw_only=True):
 
 def remarks(site: Site) -> Iterator[SiteRemark]:
     """All of them, host by host."""
+    routers = dict(reversed(list(_routers(site))))  # of each segment the first
+    nics = grouped((guest.host, nic) for guest in site.guests.values() for nic in guest.nics)
     for host in site.hosts.values():
-        shared = {nic.shared_nic: f"what {nic.guest} is plugged into" for nic in site.guest_nics(host.name)}
+        shared = {nic.shared_nic: f"what {nic.guest} is plugged into" for nic in nics.get(host.name, ())}
         used = {nic.name: f"under {b.name}" for b in host.bridges.values() for nic in host.uplink_nics(b)}
         used |= {n.name: f"the uplink of {b.name}" for b in host.bridges.values() for n in host.nics_of(b.uplink)}
         for name, what in ({name: words for name, words in shared.items() if name} | used).items():
@@ -44,11 +47,11 @@ def remarks(site: Site) -> Iterator[SiteRemark]:
             yield SiteRemark(
                 subject=pair.second.name, text=f"is the second of two: {pair.words}", place=pair.second.place
             )
-        for nic in site.guest_nics(host.name):
-            yield from _not_kept_apart(site, nic)
+        for nic in nics.get(host.name, ()):
+            yield from _not_kept_apart(site, nic, routers)
 
 
-def _not_kept_apart(site: Site, nic: GuestNic) -> Iterator[SiteRemark]:
+def _not_kept_apart(site: Site, nic: GuestNic, routers: Mapping[str, str]) -> Iterator[SiteRemark]:
     """Isolated guests that meet all the same: the port flag is of one bridge, and a guard goes by what it knows.
 
     Ports of other bridges of the segment, on this host or another, are no ports to the flag. A router of the segment
@@ -64,7 +67,7 @@ def _not_kept_apart(site: Site, nic: GuestNic) -> Iterator[SiteRemark]:
         yield SiteRemark(subject=str(nic.tap), text=text, place=nic.place)
         apart = [one for one in apart if one not in elsewhere]
     met = [one for one in apart if is_off or not one.addresses]
-    router = next(_routers(site, segment or ""), "")
+    router = routers.get(segment or "")
     if not met or not router:
         return
     if is_off:
@@ -76,22 +79,20 @@ def _not_kept_apart(site: Site, nic: GuestNic) -> Iterator[SiteRemark]:
 
 
 def _names(nics: Iterable[GuestNic]) -> str:
-    return ", ".join(dict.fromkeys(nic.guest for nic in nics))
+    return listed(dict.fromkeys(nic.guest for nic in nics))
 
 
 def _whose(nics: Iterable[GuestNic]) -> str:
     return "them" if len({nic.guest for nic in nics}) > 1 else "it"
 
 
-def _routers(site: Site, segment: str) -> Iterator[str]:
-    """Who on a segment may hand packets on: machines and guests that do, its gateway, its host."""
+def _routers(site: Site) -> Iterator[tuple[str, str]]:
+    """Segments, each with who may hand packets on there: machines and guests that do, its gateway."""
     for machine in site.machines.values():
-        hands_on = machine.may_route or machine.masquerade is not None or bool(machine.forwards)
-        if hands_on and any(nic.network == segment for nic in machine.nics):
-            yield machine.name
+        if machine.may_route or machine.masquerade is not None or machine.forwards:
+            yield from ((nic.network, machine.name) for nic in machine.nics)
     for guest in site.guests.values():
-        if any("router" in nic.guarding.may and site.segment_of(nic) == segment for nic in guest.nics):
-            yield guest.name
-    network = site.networks.get(segment)
-    if network is not None and network.gateways:
-        yield f"the gateway {network.gateways[0]}"
+        yield from ((site.segment_of(nic) or "", guest.name) for nic in guest.nics if "router" in nic.guarding.may)
+    for network in site.networks.values():
+        if network.gateways:
+            yield network.name, f"the gateway {network.gateways[0]}"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from ipaddress import ip_address, ip_network
 
 from msgspec import Struct
 
 from bascule.model.state import DEFAULT_DST, HostState, Route, RoutingRule
 from bascule.model.values import IpAddress, IpNetwork, overlap
-from bascule.topology.trace.routing import LOCAL, MAIN, REFUSING, RouteRule, RouteTables, pairs
+from bascule.topology.trace.routing import LOCAL, MAIN, REFUSING, RouteRule, RouteTables, TableRoute, pairs
 
 SELECTORS = {"ipproto", "sport", "dport", "uidrange", "tos"}  # that hold for some packets which this host sends
 ELSEWHERE = {"not", "fwmark", "oif", "tun_id", "l3mdev", "suppress_ifgroup"}  # for none of them, or nobody knows which
@@ -68,15 +68,26 @@ class HostRoutes:
         best = tuple(entry.route for entry in self._tables[address.version].best(rule, int(address)))
         return RouteChoice(routes=best, rule=rule.rule) if best else None
 
-    def rivals(self, subnet: IpNetwork, known: Callable[[Route], bool]) -> Iterator[IpNetwork]:
-        """Where a route that is not known, or a rule that ends, could win against a subnet's own for some members."""
-        tables, first, last = self._tables[subnet.version], int(subnet[0]), int(subnet[-1])
-        for entry in (each for some in tables.tables.values() for each in some if each.first <= last):
-            route, of_an_address = entry.route, (entry.route.table, entry.route.protocol) == ("local", "kernel")
-            wins = route.table != "main" or entry.hop.length >= subnet.prefixlen
-            if entry.last >= first and wins and not of_an_address and not known(route):
-                yield ip_network(route.dst, strict=False)
-        for rule in (one.rule for one in tables.rules if one.action):
+    def unknown(self, known: Callable[[Route], bool]) -> dict[int, list[TableRoute]]:
+        """The routes of each IP version that are not known, but for those of the host's own addresses."""
+        return {
+            version: [
+                one
+                for some in each.tables.values()
+                for one in some
+                if (one.route.table, one.route.protocol) != ("local", "kernel") and not known(one.route)
+            ]
+            for version, each in self._tables.items()
+        }
+
+    def rivals(self, subnet: IpNetwork, unknown: Mapping[int, Sequence[TableRoute]]) -> Iterator[IpNetwork]:
+        """Where an ``unknown`` route, or a rule that ends, could win against a subnet's own for some members."""
+        first, last = int(subnet[0]), int(subnet[-1])
+        for entry in unknown[subnet.version]:
+            wins = entry.route.table != "main" or entry.hop.length >= subnet.prefixlen
+            if entry.first <= last and entry.last >= first and wins:
+                yield ip_network(entry.route.dst, strict=False)
+        for rule in (one.rule for one in self._tables[subnet.version].rules if one.action):
             network = ip_network(dict(pairs(rule.words)).get("to", DEFAULT_DST[subnet.version]), strict=False)
             if overlap(network, subnet):
                 yield network

@@ -15,6 +15,7 @@ from bascule.draw.layout.blocks import Block, Box, Exit, Metrics, Points, box, f
 from bascule.draw.layout.crossing_order import in_order
 from bascule.draw.layout.hostblock import HostLayout, Notes, words_of
 from bascule.draw.scene.elements import Edge, Layer, Scene
+from bascule.model.values import grouped
 
 DEPTHS = (1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 32, 40, 50, 64, 80, 100, 130, 160, 200)
 
@@ -110,19 +111,17 @@ def _apart(upper: Block, lower: Block, m: Metrics) -> int:
 
 def _spots(exits: Iterable[Exit]) -> dict[str, list[int]]:
     """Where the wires of each network come in."""
-    found: dict[str, list[int]] = {}
-    for leaving in exits:
-        found.setdefault(leaving.key, []).append(leaving.x)
-    return found
+    return grouped((leaving.key, leaving.x) for leaving in exits)
 
 
 def _machines(scene: Scene, m: Metrics, upper: Block, *, width: int | None, notes: Notes) -> Block:
     """The machines, each under the middle of its networks; more than a row of them join in lanes that lead up."""
     above = _spots(upper.exits)
+    cables = grouped((edge.lower, edge) for edge in scene.edges)
     blocks = []
     wires: list[list[int]] = []
     for node in scene.of_layer(Layer.MACHINE):
-        legs = [edge for edge in scene.edges if edge.lower == node.id]
+        legs = cables.get(node.id, [])
         frame = box(node.id, words_of(node, m, notes), m, ports=max(len(legs), 1))
         if m.arrow and any(arrow.machine == node.id and arrow.origins for arrow in scene.arrows):
             frame.lead = m.arrow
@@ -196,9 +195,9 @@ def _network_lines(
 
 def _free(crossing: set[int], width: int, total: int, first: int, last: int, m: Metrics) -> int | None:
     """The leftmost free stretch for a label, between or near the network's own wires; None where there is none."""
-    posts = sorted({-m.half(), *crossing, max(total, last) + m.half()})
-    spans = [(a + m.half(), b - m.half()) for a, b in pairwise(posts)]
-    fitting = [(a, b) for a, b in spans if b - a >= width]
+    half = m.half()
+    posts = sorted({-half, *crossing, max(total, last) + half})
+    fitting = [(a + half, b - half) for a, b in pairwise(posts) if b - a >= width + 2 * half]
     if not fitting:
         return None
     a, b = min(fitting, key=lambda span: (max(first - span[1], span[0] - last, 0), span[0]))

@@ -9,6 +9,7 @@ from bascule.draw.layout.blocks import Block, Box, Exit, Metrics, box, on_bar, p
 from bascule.draw.layout.crossing_order import in_order
 from bascule.draw.layout.tree import Tree, build_tree
 from bascule.draw.scene.elements import Kind, Layer, Node, Scene
+from bascule.model.values import grouped
 
 SHORT = 16
 """The longest short note, in characters: a dotted quad and ``tcp/8000-8100`` fit."""
@@ -36,14 +37,16 @@ class HostLayout:
         self.host = host
         self.m = m
         self.deep = 1
-        self.words = {key: words_of(node, m, notes) for key, node in scene.nodes.items() if node.host == host}
+        self.words = {key: words_of(node, m, notes) for key, node in scene.on_host(host).items()}
         self.tree: Tree = build_tree(scene, host)
         self.entered = {target for key in self.tree.loose for target in self.tree.targets(key)}
-        self.network_of = {edge.id: edge.network for edge in scene.edges}
-        self.networks: dict[str, list[tuple[str, str]]] = {}
-        for edge in scene.edges:
-            if edge.lower in scene.nodes and scene.nodes[edge.lower].layer is Layer.NETWORK:
-                self.networks.setdefault(edge.upper, []).append((edge.lower, edge.id))
+        edges = scene.wires_from(host)
+        self.network_of = {edge.id: edge.network for edge in edges}
+        self.networks = grouped(
+            (edge.upper, (edge.lower, edge.id))
+            for edge in edges
+            if edge.lower in scene.nodes and scene.nodes[edge.lower].layer is Layer.NETWORK
+        )
 
     def block(self, deep: int, width: int | None) -> Block:
         """The whole host with its frame; ``deep`` is how many guests stand on each other in a column."""

@@ -35,11 +35,11 @@ class Tree(Struct, kw_only=True):
 def build_tree(scene: Scene, host: str) -> Tree:
     """The forest of one host."""
     tree = Tree()
-    nodes = {key: node for key, node in scene.nodes.items() if node.host == host}
+    nodes = scene.on_host(host)
     tree.lower = {key: [] for key in nodes}
     owner: dict[str, str] = {}
-    for edge in scene.edges:
-        if edge.upper not in nodes or edge.lower not in nodes:
+    for edge in scene.wires_from(host):
+        if edge.lower not in nodes:
             continue
         if nodes[edge.upper].layer is Layer.GUEST:
             tree.taps.setdefault(edge.upper, []).append(edge.lower)

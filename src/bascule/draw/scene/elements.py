@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from enum import IntEnum, StrEnum
+from functools import cached_property
 
 from msgspec import Struct, field
 
 from bascule.model.guarding import GuardLevel
 from bascule.model.site import Forward
+from bascule.model.values import grouped
 
 
 class Layer(IntEnum):
@@ -164,7 +166,7 @@ class Path(Struct, frozen=True, kw_only=True):
         return self.nodes[-1] if self.nodes else ""
 
 
-class Scene(Struct, frozen=True, kw_only=True):
+class Scene(Struct, frozen=True, kw_only=True, dict=True):
     """A whole picture's content. ``networks`` has the building's networks in their order: it gives each its style."""
 
     site: str
@@ -181,7 +183,27 @@ class Scene(Struct, frozen=True, kw_only=True):
 
     def lower(self, node: str) -> tuple[Edge, ...]:
         """The wires that go down from an element."""
-        return tuple(edge for edge in self.edges if edge.upper == node)
+        return tuple(self._lower.get(node, ()))
+
+    def on_host(self, host: str) -> dict[str, Node]:
+        """The elements of a host, by their ids."""
+        return {node.id: node for node in self._nodes_of_hosts.get(host, ())}
+
+    def wires_from(self, host: str) -> tuple[Edge, ...]:
+        """The wires that go down from the elements of a host."""
+        return tuple(self._edges_of_hosts.get(host, ()))
+
+    @cached_property
+    def _lower(self) -> dict[str, list[Edge]]:
+        return grouped((edge.upper, edge) for edge in self.edges)
+
+    @cached_property
+    def _nodes_of_hosts(self) -> dict[str, list[Node]]:
+        return grouped((node.host, node) for node in self.nodes.values())
+
+    @cached_property
+    def _edges_of_hosts(self) -> dict[str, list[Edge]]:
+        return grouped((self.nodes[edge.upper].host, edge) for edge in self.edges if edge.upper in self.nodes)
 
     def of_layer(self, layer: Layer) -> Iterator[Node]:
         """The elements of one layer in their order."""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import partial
-from ipaddress import ip_interface
+from ipaddress import ip_interface, ip_network
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.errors import Place, Problem
 from bascule.model.links import Bridge
-from bascule.model.site import Host, Site
+from bascule.model.site import Host, Network, Site
 from bascule.model.state import Address, HostState, Link, Route
-from bascule.model.values import IfName, IpAddress, IpNetwork, bridge_name
+from bascule.model.values import IfName, IpAddress, IpNetwork, bridge_name, grouped
 from bascule.plan.change import Note
 from bascule.topology.host_routes import HostRoutes, RouteChoice, address_of
 from bascule.topology.virtual_networks import existing_bridge, host_address
@@ -62,6 +62,7 @@ def overlaps(
     stood = {(name, ip_interface(a.ip).network) for name, link in observed.links.items() for a in link.addresses}
     known = partial(_is_known, host, names)
     routes = HostRoutes(state)
+    unknown, every = routes.unknown(known), _Members(site, host, state, names)
     own = {address_of(a.ip) for link in state.links.values() for a in link.addresses}
     found: dict[tuple[IpNetwork, frozenset[str], str], MisroutedSubnet] = {}
     for name in sorted(names & state.links.keys()):
@@ -69,8 +70,8 @@ def overlaps(
             subnet = ip_interface(address.ip).network
             if address.is_link_local or subnet.prefixlen == subnet.max_prefixlen:
                 continue
-            members = [*_members(site, host, state, IfName(name), subnet, names)]
-            rivals = tuple(routes.rivals(subnet, known))
+            members = [*every.of(IfName(name), subnet)]
+            rivals = tuple(routes.rivals(subnet, unknown))
             parts = [part for part in rivals if part.prefixlen > subnet.prefixlen]
             members += [(part[at], "") for part in parts for at in ((1, -2) if part.num_addresses > 2 else (0,))]
             for member, words in members:
@@ -132,31 +133,42 @@ def _with_networks(host: Host, observed: HostState, wanted: HostState) -> tuple[
     return replace(wanted, links=links), labels
 
 
-def _members(
-    site: Site, host: Host, state: HostState, link: IfName, subnet: IpNetwork, names: set[str]
-) -> Iterator[tuple[IpAddress, str]]:
-    """Who is known to be in the subnet behind the link, and somebody whom nobody knows."""
-    for route in state.routes:
-        if route.dev == link and route.gateway and address_of(route.gateway) in subnet:
-            yield address_of(route.gateway), GATEWAY
-    said = next((one for one in host.links() if one.name == link), None)
-    network = site.networks.get(said.network or "") if said is not None else None
-    if link in host.bridges:
-        network = site.network_of_link(host, link)
-    if network is not None:
-        yield from ((gateway, GATEWAY) for gateway in network.gateways if gateway in subnet)
-    for guest in site.guest_nics(host.name):
-        if guest.master == link:
-            yield from ((one.ip, guest.guest) for one in guest.addresses if one.ip in subnet)
-    smaller = [
-        ip_interface(a.ip).network
-        for name in names & state.links.keys()
-        for a in state.links[IfName(name)].addresses
-        if name != link
-    ]
-    for neighbour in (subnet[1], subnet[subnet.num_addresses // 2], subnet[-2]):
-        if not any(neighbour in other for other in smaller if other.version == subnet.version and other != subnet):
-            yield neighbour, ""
+class _Members:
+    """Who is known to be in the subnets behind the host's links."""
+
+    def __init__(self, site: Site, host: Host, state: HostState, names: set[str]) -> None:
+        self.site, self.host = site, host
+        self.gateways = grouped((route.dev, address_of(route.gateway)) for route in state.routes if route.gateway)
+        self.nics = grouped((nic.master, nic) for nic in site.guest_nics(host.name))
+        self.links = grouped(
+            (ip_interface(address.ip).network, name)
+            for name in names & state.links.keys()
+            for address in state.links[IfName(name)].addresses
+        )
+        self.lengths = {(subnet.version, subnet.prefixlen) for subnet in self.links}
+
+    def of(self, link: IfName, subnet: IpNetwork) -> Iterator[tuple[IpAddress, str]]:
+        """Those who are behind a link, and somebody whom nobody knows."""
+        yield from ((gateway, GATEWAY) for gateway in self.gateways.get(link, ()) if gateway in subnet)
+        network = self._network(link)
+        if network is not None:
+            yield from ((gateway, GATEWAY) for gateway in network.gateways if gateway in subnet)
+        for nic in self.nics.get(link, ()):
+            yield from ((one.ip, nic.guest) for one in nic.addresses if one.ip in subnet)
+        for neighbour in (subnet[1], subnet[subnet.num_addresses // 2], subnet[-2]):
+            if not self._is_behind_another(neighbour, subnet, link):
+                yield neighbour, ""
+
+    def _network(self, link: IfName) -> Network | None:
+        if link in self.host.bridges:
+            return self.site.network_of_link(self.host, link)
+        said = self.host.link(link)
+        return self.site.networks.get(said.network or "") if said is not None else None
+
+    def _is_behind_another(self, neighbour: IpAddress, subnet: IpNetwork, link: str) -> bool:
+        lengths = (length for version, length in self.lengths if version == subnet.version)
+        others = (ip_network((neighbour, length), strict=False) for length in lengths)
+        return any(other != subnet and any(name != link for name in self.links.get(other, ())) for other in others)
 
 
 def _is_known(host: Host, names: set[str], route: Route) -> bool:

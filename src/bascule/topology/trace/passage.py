@@ -305,9 +305,10 @@ class PacketPath(PacketRecord):
                 self._write("saddr" if is_source else "daddr", made, "NAT of the connection")
             return
         family = "ip" if version == 4 else "ip6"
+        of_both_kinds = len({chain.is_legacy for chain in chains}) > 1
         for place, chain in enumerate(chains):
             self.fields |= self._fib_fields(iif)
-            if rivals := chain.rivals(chains[place + 1 :]):
+            if of_both_kinds and (rivals := chain.rivals(chains[place + 1 :])):
                 self._ask_rivals(chain, rivals)
             taken, blocker = self._meet(chain)
             self.stages.append(

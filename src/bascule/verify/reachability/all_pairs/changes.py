@@ -117,7 +117,7 @@ def what_changes(before: HostModel, site: Site, host: Host, wanted: HostState, t
     apart = [SeparateSegments(one) for one in (before, after)]
     opens, closes = list[ChangedPairs](), list[ChangedPairs]()
     tables = (((Certainty.NO, Certainty.YES), opens), ((Certainty.YES, Certainty.NO), closes))
-    for sources, targets in _meeting(_together(was, becomes), apart):
+    for sources, targets in _meeting(_together(was, becomes), apart, (before, after)):
         first = next((name for name in targets if name != sources[0]), None)
         if first is None:
             continue
@@ -147,8 +147,14 @@ def _together(was: PairQuestions, becomes: PairQuestions) -> list[list[str]]:
     return list(found.values())
 
 
-def _meeting(groups: Sequence[list[str]], apart: Sequence[SeparateSegments]) -> Iterator[tuple[list[str], list[str]]]:
-    """Each group with those that it may meet before or after, in their order; most of many bridges' guests never do."""
+def _meeting(
+    groups: Sequence[list[str]], apart: Sequence[SeparateSegments], models: Sequence[HostModel]
+) -> Iterator[tuple[list[str], list[str]]]:
+    """Each group with those that it may meet before or after, in their order; most of many bridges' guests never do.
+
+    What is between two who are both outside is not this host's to say: on a site of many hosts that is nearly all.
+    """
+    outside = {n for n, names in enumerate(groups) if all(one.known[names[0]].is_outside for one in models)}
     segments = [[one.of(names[0]) for one in apart] for names in groups]
     anywhere = {number for number, some in enumerate(segments) if None in some}
     there: dict[tuple[int, str], set[int]] = {}
@@ -157,8 +163,9 @@ def _meeting(groups: Sequence[list[str]], apart: Sequence[SeparateSegments]) -> 
             there.setdefault(key, set()).add(number)
     for number, some in enumerate(segments):
         keys = ((when, name) for when, names in enumerate(some) for name in names or ())
-        near = range(len(groups)) if None in some else sorted(anywhere.union(*(there[key] for key in keys)))
-        yield from ((groups[number], groups[other]) for other in near)
+        near = set(range(len(groups))) if None in some else anywhere.union(*(there[key] for key in keys))
+        met = near - outside if number in outside else near
+        yield from ((groups[number], groups[other]) for other in sorted(met))
 
 
 def _why(given: HostModel, source: str, target: str, service: str, services: Iterable[Service]) -> str:
