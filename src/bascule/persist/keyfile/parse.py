@@ -69,8 +69,10 @@ def parse(files: Files, hardware: Hardware | None = None) -> Parsed:
             builder.left.add_file(path, files[path], "no [connection]: not a profile")
             continue
         connection = sections["connection"]
-        known, seen = seen, seen | ({connection.get("uuid")} - {""})
-        if path.rpartition("/")[2].startswith("!") and connection.get("uuid") in known:  # of a package
+        uuid = connection.get("uuid")
+        is_again = bool(uuid) and uuid in seen
+        seen.add(uuid)
+        if path.rpartition("/")[2].startswith("!") and is_again:  # of a package
             builder.left.add(path, 0, "", f"{IGNORED} there is a profile with its UUID in /etc or /run")
             continue
         profiles.append((path, sections))
