@@ -14,7 +14,7 @@ from bascule.model.links.bond import Bond
 from bascule.model.links.plain import Other, Physical
 from bascule.model.ruleset.openflow import LoadedRule
 from bascule.model.state import HostState, Link
-from bascule.model.values import IfName
+from bascule.model.values import IfName, grouped
 from bascule.topology.layer2 import Tags, inside, outside, patched
 from bascule.topology.trace.routing import AwaitedRoutes, RouteTables
 from bascule.topology.trace.rules.lines import RuleChain, Rules
@@ -290,16 +290,29 @@ class HostNetwork(Struct, frozen=True, kw_only=True, dict=True):
         A cable to another bridge is such a wire.
         """
         yield from self.cables.get(port, ())
-        wire = self.wires.get(port)
-        for other, name in self.wires.items():
-            if wire is not None and name == wire and other != port:
+        for other in self._links_of_wires.get(self.wires.get(port), ()):
+            if other != port:
                 yield other, self.bridge_of(other) or other
+
+    def segments_beside(self, segment: str) -> list[tuple[str, str]]:
+        """The bridges, or links, that share a wire with a port of a bridge, or with a lone link, and that port."""
+        if segment not in self._segments_beside:
+            ports = [str(one.name) for one in self.state.ports(IfName(segment))] or [segment]
+            self._segments_beside[segment] = [(port, other) for port in ports for _, other in self.beside(port)]
+        return self._segments_beside[segment]
+
+    @cached_property
+    def _segments_beside(self) -> dict[str, list[tuple[str, str]]]:
+        return {}
 
     def everywhere(self, end: WireEnd) -> tuple[WireEnd, ...]:
         """Somebody of the building at each link that comes out on his wire, as a host may have several on one."""
-        wire = self.wires.get(end.port) if end.outside else None
-        others = [name for name, other in self.wires.items() if wire is not None and other == wire]
+        others = self._links_of_wires.get(self.wires.get(end.port), ()) if end.outside else ()
         return (end, *(replace(end, port=name) for name in others if name != end.port))
+
+    @cached_property
+    def _links_of_wires(self) -> Mapping[str | None, list[str]]:
+        return grouped((wire, link) for link, wire in self.wires.items())
 
     def has_trunk(self, segment: str) -> bool:
         """Whether networks with a tag may come in by a port of a bridge."""
@@ -328,10 +341,7 @@ class HostNetwork(Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def _fdb(self) -> Mapping[tuple[str, int], list[LearnedMac]]:
-        found: dict[tuple[str, int], list[LearnedMac]] = {}
-        for one in self.fdb:
-            found.setdefault((one.bridge, one.mac), []).append(one)
-        return found
+        return grouped(((one.bridge, one.mac), one) for one in self.fdb)
 
     def neighbour(self, link: str, number: int) -> KnownNeighbour | None:
         """Who has an address on a link, as the host knows it."""

@@ -33,14 +33,12 @@ class OwnerLookup:
         links = self.network.own_addresses.get((self.version, number), ())
         if links and self._answers(own, links, number, asker):
             return AddressOwner(HOST, self.network.mac_of(own))
-        ports = [str(one.name) for one in self.network.state.ports(segment)] or [segment]
-        for port in ports:
-            for _, other in self.network.beside(port):
-                end = self.ends.at(other, self.version, number)
-                if end is not None:
-                    return AddressOwner(port, end.mac, end)
-                if other in links:
-                    return AddressOwner(port, self.network.mac_of(other))
+        for port, other in self.network.segments_beside(segment):
+            end = self.ends.at(other, self.version, number)
+            if end is not None:
+                return AddressOwner(port, end.mac, end)
+            if other in links:
+                return AddressOwner(port, self.network.mac_of(other))
         if self.version == 4 and self._proxies(own, number):
             return AddressOwner(HOST, self.network.mac_of(own))
         return None
