@@ -14,6 +14,7 @@ from msgspec import Struct, field
 from bascule.importer.words import few
 from bascule.model.ruleset.owners import owner
 from bascule.model.ruleset.rules import AnyTable, ForeignTable
+from bascule.model.values import grouped
 
 Json = dict[str, Any]
 
@@ -68,9 +69,7 @@ def extension_rules(saved: str) -> Iterator[str]:
 
 def _table(table: ForeignTable) -> Iterator[str]:
     rules = [entry["rule"] for entry in _entries(table.content) if "rule" in entry]
-    chains: dict[str, list[Json]] = {}
-    for rule in rules:
-        chains.setdefault(rule["chain"], []).append(rule)
+    chains = grouped((rule["chain"], rule) for rule in rules)
     found: dict[str, tuple[_Held, str]] = {}
     for rule in rules:
         for port in _ports(rule, "iifname"):

@@ -19,7 +19,7 @@ from bascule.model.host_links import LISTENING, MAIN_TABLE, HostRoute, Ipv6, Ipv
 from bascule.model.links import Bridge, BridgePort, LinkOptions, OpenVSwitch, OpenVSwitchBond, Physical
 from bascule.model.links.wake_on_lan import Modes
 from bascule.model.state import DEFAULT_DST, FixedNeighbour, PortVlans, default_vlans
-from bascule.model.values import IfName, Mac
+from bascule.model.values import IfName, Mac, grouped
 from bascule.plan.target.port_vlans import EVERY_VLAN
 
 
@@ -269,11 +269,7 @@ class NetworkConfig(Struct, frozen=True, kw_only=True):
 
     def above(self) -> dict[IfName, list[LinkConfig]]:
         """The links that stand on each, as VLANs do, in the order of their names."""
-        found: dict[IfName, list[LinkConfig]] = {}
-        for link in self.links.values():
-            if link.parent is not None:
-                found.setdefault(link.parent, []).append(link)
-        return found
+        return grouped((link.parent, link) for link in self.links.values() if link.parent is not None)
 
 
 def v4_first(texts: Iterable[str]) -> tuple[str, ...]:

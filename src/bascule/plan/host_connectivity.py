@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from bascule.model.kernel_parameters import conf
 from bascule.model.state import DEFAULT_DST, Address, HostState, Route
-from bascule.model.values import IfName, link_local
+from bascule.model.values import IfName, grouped, link_local
 from bascule.plan.change import Note, Plan
 from bascule.plan.guest_ports import guest_ports, wires_of
 from bascule.topology.management import host_path
@@ -124,10 +124,7 @@ class HostConnectivity:
 
     def _places(self, state: HostState) -> Mapping[str, list[IfName]]:
         """The links that each address of the host is on: one of a MAC that two links have, one of no subnet."""
-        found: dict[str, list[IfName]] = {}
-        for ip, link in self._own(state, link_local=self._by_link_local):
-            found.setdefault(ip, []).append(link)
-        return found
+        return grouped((ip, link) for ip, link in self._own(state, link_local=self._by_link_local))
 
     def _made_anew(self, ip: str) -> IfName | None:
         """The link whose MAC the kernel will make a link-local address of, the same as before."""
@@ -167,10 +164,11 @@ class HostConnectivity:
                 for lower in host_path(state, name) - guest_ports(state, self._nics).keys() - {*self._listeners}:
                     below[lower] = what
                     now |= {lower} if state is self.before else set()
-        actions: dict[str, list[str]] = {}
-        for change in plan.changes:
-            if change.subject in below and change.subject in self.before.links and change.about in ABOUT:
-                actions.setdefault(change.subject, []).append(change.action)
+        actions = grouped(
+            (change.subject, change.action)
+            for change in plan.changes
+            if change.subject in below and change.subject in self.before.links and change.about in ABOUT
+        )
         for link, words in actions.items():
             verb = "carries" if link in now else "is to carry"
             yield f"{link}, which {verb} {below[link]}: {', '.join(words)}"

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from bascule.model import host_links as links
 from bascule.model import site as m
 from bascule.model.site_place import NOWHERE
-from bascule.model.values import IfName, IpInterface, IpNetwork, Vid
+from bascule.model.values import IfName, IpInterface, IpNetwork, Vid, grouped
 from bascule.site import document as d
 from bascule.site.findings import Findings, Path
 from bascule.site.validate import ValidatedDocument
@@ -126,9 +126,7 @@ def wire(checked: ValidatedDocument, found: Findings) -> DocumentWiring:
     site = skeleton(checked.document)
     wiring = DocumentWiring(checked, found, site)
     speakers = tuple(_speakers(wiring))
-    owners: dict[str, list[SpeakerNic]] = {}
-    for speaker in speakers:
-        owners.setdefault(speaker.owner, []).append(speaker)
+    owners = grouped((speaker.owner, speaker) for speaker in speakers)
     return DocumentWiring(checked, found, site, speakers, owners, wiring.seen)
 
 

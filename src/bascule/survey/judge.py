@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct
 
 from bascule.model.site import Network, Site
-from bascule.model.values import IpAddress, IpNetwork, count, is_within, listed, overlap
+from bascule.model.values import IpAddress, IpNetwork, count, grouped, is_within, listed, overlap
 from bascule.survey.facts import BELIEVED, NAMELESS, Prefixes, WireSegment, clusters
 
 HALF = 1.5  # points that give a confidence of one half when nothing speaks against it
@@ -218,10 +218,7 @@ def _vlan_points(seg: WireSegment, network: Network, *, has_points: bool) -> lis
 def members(seg: WireSegment, site: Site) -> Mapping[str | None, list[IpAddress]]:
     """The senders of each declared network, by the longest prefix that holds them; under None those of no network."""
     found: dict[str | None, list[IpAddress]] = {None: [], **{name: [] for name in site.networks}}
-    nets: dict[IpNetwork, list[str]] = {}
-    for network in site.networks.values():
-        for subnet in network.subnets:
-            nets.setdefault(subnet, []).append(network.name)
+    nets = grouped((subnet, network.name) for network in site.networks.values() for subnet in network.subnets)
     known = Prefixes(nets)
     for ip in seg.senders:
         home = known.narrowest(ip)

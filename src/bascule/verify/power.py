@@ -8,6 +8,7 @@ from types import MappingProxyType
 from bascule.model.links import Tap
 from bascule.model.site import GuestNic, Host, Site
 from bascule.model.state import HostState
+from bascule.model.values import grouped
 from bascule.providers.registry import PROVIDERS
 
 GuestsOff = Mapping[str, str]  # a word for each: off, paused, crashed, suspended
@@ -20,9 +21,7 @@ def guests_off(site: Site, host: Host, state: HostState) -> GuestsOff:
     A guest without a NIC leaves no trace here, and counts as on.
     """
     running = {name: halted for provider in PROVIDERS for name, halted in provider.running(state).items()}
-    nics: dict[str, list[GuestNic]] = {}
-    for nic in site.guest_nics(host.name):
-        nics.setdefault(nic.guest, []).append(nic)
+    nics = grouped((nic.guest, nic) for nic in site.guest_nics(host.name))
     found = {}
     for guest, some in nics.items():
         if guest in running:
@@ -34,10 +33,7 @@ def guests_off(site: Site, host: Host, state: HostState) -> GuestsOff:
 
 def are_off(guests: Iterable[str], off: GuestsOff) -> str:
     """``a and b are off and c is paused``: of these guests those that are, each with its word; "" for none."""
-    by_word: dict[str, list[str]] = {}
-    for name in guests:
-        if name in off:
-            by_word.setdefault(off[name], []).append(name)
+    by_word = grouped((off[name], name) for name in guests if name in off)
     parts = [f"{' and '.join(some)} {'are' if len(some) > 1 else 'is'} {word}" for word, some in by_word.items()]
     return " and ".join(parts)
 

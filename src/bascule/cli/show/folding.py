@@ -10,7 +10,7 @@ from itertools import chain
 from typing import TypeVar
 
 from bascule.cli.show.output_style import output_style
-from bascule.model.values import natural
+from bascule.model.values import grouped, natural
 
 _Way = TypeVar("_Way")
 RANGE_FROM = 3  # names that follow each other, and
@@ -153,9 +153,7 @@ def folded_by_place(
     Those are one that say the same of different things: alike but for numbered names, MACs, link-local addresses and
     lines of files. Names are ranges in their natural order; MACs, which are many, are dots.
     """
-    groups: dict[tuple[str, ...], list[int]] = {}
-    for place, row in enumerate(rows):
-        groups.setdefault(tuple(_parted(cell)[0] for cell in row), []).append(place)
+    groups = grouped((tuple(_parted(cell)[0] for cell in row), place) for place, row in enumerate(rows))
     found: list[tuple[tuple[str, ...], tuple[int, ...]]] = []
     for places in groups.values():
         some = sorted((rows[place] for place in places), key=lambda row: natural(row[0]))
@@ -205,9 +203,7 @@ def alike_ways(
     """
     left = list(ways)
     for end in () if output_style().verbose else (0, 1):
-        groups: dict[tuple[str, Hashable], list[_Way]] = {}
-        for way in left:
-            groups.setdefault((ends(way)[end], kind(way)), []).append(way)
+        groups = grouped(((ends(way)[end], kind(way)), way) for way in left)
         left = []
         for some in groups.values():
             if len(some) >= FOLD_FROM:

@@ -12,7 +12,7 @@ from msgspec import Struct
 from bascule.cli.common import table, wrapped
 from bascule.cli.show.folding import MOST_PIECES, folded, folded_by_place, ranges, shorter_lists, shortest
 from bascule.cli.show.output_style import output_style
-from bascule.model.values import count, duration, natural
+from bascule.model.values import count, duration, grouped, natural
 from bascule.plan.change import Change, Plan, Risk
 from bascule.plan.file_change import FileChange
 from bascule.plan.step import Phase
@@ -144,9 +144,7 @@ def rows_of(changes: Iterable[Change]) -> list[PlanLine]:
     """The changes as they are told: those of one link that follow each other closely together."""
     rows: list[PlanLine] = []
     for _, some in groupby(changes, key=_stage):
-        by_subject: dict[str, list[Change]] = {}
-        for change in some:
-            by_subject.setdefault(change.subject, []).append(change)
+        by_subject = grouped((change.subject, change) for change in some)
         for subject, group in by_subject.items():
             risk = max(change.risk for change in group)
             actions = ", ".join(dict.fromkeys(change.action for change in group))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bascule.cli.show.folding import MOST_PIECES, NamesIn, ranges, shorter_lists
 from bascule.cli.show.output_style import output_style
-from bascule.model.values import natural
+from bascule.model.values import grouped, natural
 
 if TYPE_CHECKING:
     from bascule.errors import Place, Problem
@@ -60,9 +60,7 @@ def _shown(entries: Sequence[_Entry]) -> str:
 
 
 def _parts(entries: Sequence[_Entry]) -> Iterator[str]:
-    alike: dict[Hashable, list[_Entry]] = {}
-    for entry in entries:
-        alike.setdefault(entry.kind, []).append(entry)
+    alike = grouped((entry.kind, entry) for entry in entries)
     seen: dict[Hashable, int] = {}
     for entry in entries:
         seen[entry.kind] = number = seen.get(entry.kind, 0) + 1

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from bascule.cli.common import wrapped
 from bascule.cli.show.folding import alike_ways, folded_by_place, ranges, without_numbers
 from bascule.cli.show.output_style import output_style
-from bascule.model.values import count, natural
+from bascule.model.values import count, grouped, natural
 
 if TYPE_CHECKING:
     from bascule.topology.trace.answer import Blocker
@@ -81,9 +81,10 @@ def _stacked(rows: list[tuple[str, ...]], columns: int) -> Iterator[str]:
     """Where the table is wider than the terminal: who asks whom, and the services by their answer."""
     yield wrapped(f"services: {', '.join(rows[0][2:])}", indent=2, columns=columns)
     for source, target, *cells in rows[1:]:
-        answers: dict[str, list[str]] = {}
-        for service, cell in zip(rows[0][2:], cells, strict=True):
-            answers.setdefault({"-": "no", "": "not asked"}.get(cell, cell), []).append(service)
+        answers = grouped(
+            ({"-": "no", "": "not asked"}.get(cell, cell), service)
+            for service, cell in zip(rows[0][2:], cells, strict=True)
+        )
         words = "; ".join(f"{answer}: {', '.join(services)}" for answer, services in answers.items())
         words = words if len(answers) > 1 else f"{next(iter(answers))}, by every service"
         if len(line := f"{source} → {target}: {words}") <= columns:
@@ -165,9 +166,7 @@ def _in_pairs(rows: Sequence[Row]) -> Iterator[Row]:
 
 def _by(rows: Iterable[_T], key: Callable[[_T], object]) -> Iterable[tuple[Any, list[_T]]]:
     """What has the same key, in the order of the first of each."""
-    groups: dict[object, list[_T]] = {}
-    for row in rows:
-        groups.setdefault(key(row), []).append(row)
+    groups = grouped((key(row), row) for row in rows)
     return groups.items()
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from bascule.cli.common import table, wrapped
 from bascule.cli.show.folding import MOST_PIECES, alike_ways, folded, folded_by_place, ranges, without_numbers
 from bascule.cli.show.output_style import output_style
-from bascule.model.values import count, natural, series
+from bascule.model.values import count, grouped, natural, series
 from bascule.verify.checks import Check
 from bascule.verify.expectations import UNPROVEN, Outcome
 from bascule.verify.words import WORDS
@@ -69,9 +69,7 @@ def _reason(outcome: Outcome, source: str = "…", target: str = "…") -> str:
 
 def _open_alike(outcomes: Iterable[Outcome]) -> Iterator[tuple[str, list[Outcome]]]:
     """Those that could not be shown for the same reason, told of all of them: of the same one, or of alike ones."""
-    verbatim: dict[str, list[Outcome]] = {}
-    for one in outcomes:
-        verbatim.setdefault(one.witness.sentence, []).append(one)
+    verbatim = grouped((one.witness.sentence, one) for one in outcomes)
     alike: dict[tuple[str, ...], list[Outcome]] = {}
     for reason, some in verbatim.items():
         kinds = {_reason(one, "\0source", "\0target") for one in some}
@@ -163,9 +161,9 @@ def _alike(outcomes: Sequence[Outcome]) -> list[tuple[str, str, str, str]]:
         seen_as = f", seen as {wish.seen_as}" if wish.seen_as else ""
         key = (wish.source, str(wish.service), f"{wish.verdict}{seen_as}")
         by_target.setdefault(key, []).append(wish.target)
-    by_source: dict[tuple[tuple[str, ...], str, str], list[str]] = {}
-    for (source, service, verdict), targets in by_target.items():
-        by_source.setdefault((tuple(targets), service, verdict), []).append(source)
+    by_source = grouped(
+        ((tuple(targets), service, verdict), source) for (source, service, verdict), targets in by_target.items()
+    )
     return [
         (ranges(sources, most=MOST_PIECES), ranges(targets, most=MOST_PIECES), service, verdict)
         for (targets, service, verdict), sources in by_source.items()

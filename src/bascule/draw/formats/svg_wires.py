@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from itertools import pairwise
 
 from bascule.draw.layout.blocks import Point, Points
+from bascule.model.values import grouped
 
 Span = tuple[int, int, int]  # the fixed coordinate, then from and to
 
@@ -53,7 +54,4 @@ def _joints(columns: Iterable[Span], lines: Iterable[Span]) -> list[Point]:
 
 def nets(wires: Mapping[str, Points], key: Mapping[str, tuple[str, ...]]) -> dict[tuple[str, ...], list[Points]]:
     """Wires by net and look, in a stable order."""
-    found: dict[tuple[str, ...], list[Points]] = {}
-    for edge, points in wires.items():
-        found.setdefault(key[edge], []).append(points)
-    return found
+    return grouped((key[edge], points) for edge, points in wires.items())

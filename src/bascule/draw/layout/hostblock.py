@@ -203,9 +203,7 @@ class HostLayout:
             lines = [sorted(blocks, key=lambda block: sum(wires[id(block)]) / len(wires[id(block)]))]
             spread(lines[0], [wires[id(block)] for block in lines[0]], limit, m)
         top = rows(lines, m)
-        ends: dict[str, list[int]] = {}
-        for leaving in top.exits:
-            ends.setdefault(leaving.key, []).append(leaving.x)
+        ends = grouped((leaving.key, leaving.x) for leaving in top.exits)
         keys = in_order(sorted(ends, key=lambda key: -lanes[key]), ends, {key: [lanes[key]] for key in ends})
         height = top.h + m.drop + m.track * len(keys)
         body.moved(0, height)

@@ -21,7 +21,7 @@ from bascule.draw.report.style import PAGE
 from bascule.draw.scene.elements import Path, Scene
 from bascule.draw.scene.site import build
 from bascule.model.site import Site
-from bascule.model.values import duration
+from bascule.model.values import duration, grouped
 
 if TYPE_CHECKING:
     from bascule.verify.reachability.matrix import Matrix
@@ -268,9 +268,7 @@ def _checks(checks: Sequence[CheckRow]) -> Iterable[str]:
     yield '<section aria-labelledby="h-checks"><h2 id="h-checks">Checks</h2>'
     yield '<table class="rows checks"><thead><tr><th>on</th><th><span class="hide">result</span></th>'
     yield "<th>check</th><th>what was seen</th></tr></thead>"
-    groups: dict[str, list[CheckRow]] = {}
-    for check in checks:
-        groups.setdefault(check.subject, []).append(check)
+    groups = grouped((check.subject, check) for check in checks)
     for subject, group in groups.items():
         yield "<tbody>"
         for place, check in enumerate(group):

@@ -13,6 +13,7 @@ from bascule.model.ruleset import normal_form
 from bascule.model.ruleset import rules as nft
 from bascule.model.ruleset.numbers import number
 from bascule.model.ruleset.text import MARK_CHAIN
+from bascule.model.values import grouped
 
 MARK = "bascule:"  # how the mark of a table begins; the name of the site follows
 VERDICTS = {"accept", "drop", "continue", "return", "jump", "goto"}
@@ -118,10 +119,7 @@ def read_table(key: str, objects: Iterable[Json]) -> nft.Table:
     """A table as a value; of what has none a rule is kept as it was told, and all else by its name."""
     family, name = key.split(" ", 1)
     objects = list(objects)
-    rules: dict[str, list[nft.Rule | nft.OpaqueRule]] = {}
-    for entry in objects:
-        if (told := entry.get("rule")) is not None:
-            rules.setdefault(told["chain"], []).append(read_rule(told))
+    rules = grouped((told["chain"], read_rule(told)) for entry in objects if (told := entry.get("rule")) is not None)
     mark, filled = mark_of(objects), _filled(objects)
     bits = {one["set"]["name"] for one in objects if "set" in one and one["set"]["type"] == "integer"}
     rules = {chain: [_in_bits(rule, bits) for rule in some] for chain, some in rules.items()} if bits else rules

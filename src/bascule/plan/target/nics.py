@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from bascule.model.host_links import Bridge, Nic
 from bascule.model.links import Bond
-from bascule.model.values import IfName
+from bascule.model.values import IfName, grouped
 from bascule.plan.target.addresses import lay_own_addresses
 from bascule.plan.target.builder import TargetBuilder
 
@@ -15,10 +15,7 @@ def lay_nics(build: TargetBuilder) -> None:
     """Each NIC that the file names; first all of them, and the bonds, leave where they no longer belong."""
     for name in (*build.host.nics, *build.host.bonds, *build.host.vlans):
         _leave(build, name)
-    above: dict[IfName | None, list[Bridge]] = {}
-    for bridge in build.host.bridges.values():
-        for port in bridge.every_port:
-            above.setdefault(port.link, []).append(bridge)
+    above = grouped((port.link, bridge) for bridge in build.host.bridges.values() for port in bridge.every_port)
     for nic in build.host.nics.values():
         _lay_nic(build, nic, above.get(nic.name, []))
 

@@ -14,6 +14,7 @@ from msgspec import Struct, field
 from bascule.model.guarding import GuardLevel
 from bascule.model.ruleset.openflow import FlowRule, LoadedRule
 from bascule.model.site import SwitchedNic
+from bascule.model.values import grouped
 from bascule.model.volatile import Volatile
 from bascule.plan.change import Command
 from bascule.policy.guards.flows import COOKIE, levels_of
@@ -245,9 +246,7 @@ class SwitchState(Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def _by_bridge(self) -> Mapping[str, tuple[PortRow, ...]]:
-        found: dict[str, list[PortRow]] = {}
-        for _, port in sorted(self.ports.items()):
-            found.setdefault(port.bridge, []).append(port)
+        found = grouped((port.bridge, port) for _, port in sorted(self.ports.items()))
         return {bridge: tuple(ports) for bridge, ports in found.items()}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bascule.model.values import grouped
 from bascule.topology.sweep.columns import Column, Sampled
 from bascule.topology.trace.packet import Traffic, reply, request
 
@@ -25,9 +26,7 @@ class ProtocolServices(Struct, frozen=True, kw_only=True, dict=True):
     @classmethod
     def of(cls, services: Mapping[Traffic, int], every: int) -> tuple[ProtocolServices, ...]:
         """Services with their places, by protocol; ``every`` has the first bit of each receiver."""
-        protocols: dict[str, list[tuple[Traffic, int]]] = {}
-        for traffic, place in services.items():
-            protocols.setdefault(traffic.protocol, []).append((traffic, every << place))
+        protocols = grouped((traffic.protocol, (traffic, every << place)) for traffic, place in services.items())
         found = []
         for one in protocols.values():
             head, ports = one[0][0], [traffic.port for traffic, _ in one]

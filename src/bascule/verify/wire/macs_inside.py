@@ -16,8 +16,8 @@ from msgspec import Struct
 from bascule.frames import bpf, filters
 from bascule.frames.packet import read_frame
 from bascule.model.site import GuestNic, Host, Site
-from bascule.model.state import HostState, Link
-from bascule.model.values import IfName, Mac
+from bascule.model.state import HostState
+from bascule.model.values import IfName, Mac, grouped
 from bascule.system.net.packet import BUFFER, open_packet, open_sender
 from bascule.verify.checks import Check
 from bascule.verify.wire.foreign_macs import AT_MOST, Uplink, described
@@ -74,9 +74,7 @@ class MacsInside:
                 f"what is behind that port of {places[port].bridge} has the same MAC, and gets its frames"
             )
             yield Check(id="foreign-mac", subject=name, ok=False, detail=detail)
-        links: dict[Mac | None, list[Link]] = {}
-        for link in self._state.links.values():
-            links.setdefault(link.mac, []).append(link)
+        links = grouped((link.mac, link) for link in self._state.links.values())
         for nic in self._nics:
             for link in links.get(nic.mac, ()):
                 if link.name != nic.tap and not link.is_bridge:
@@ -96,9 +94,7 @@ def _owners(host: Host, state: HostState, nics: list[GuestNic]) -> Iterator[Port
     taps: dict[str, frozenset[str]] = {}
     for nic in nics:  # a guest may bundle NICs of its own, which then have one MAC
         taps[nic.guest] = taps.get(nic.guest, frozenset()) | {nic.tap}
-    by_bridge: dict[IfName | None, list[GuestNic]] = {}
-    for nic in nics:
-        by_bridge.setdefault(nic.master, []).append(nic)
+    by_bridge = grouped((nic.master, nic) for nic in nics)
     for name, some in by_bridge.items():
         bridge = state.links.get(IfName(name)) if name is not None else None
         if bridge is None or bridge.mac is None or not bridge.up:

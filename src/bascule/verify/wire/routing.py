@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
-from bascule.model.values import IpAddress, listed
+from bascule.model.values import IpAddress, grouped, listed
 from bascule.probe.ask import ask
 from bascule.probe.domain import ProbeAttachment, ProbeDomain
 from bascule.probe.question import Protocol, Question
@@ -108,9 +108,7 @@ def _other_gateways(state: HostState) -> Iterator[RouteTarget]:
 
 
 def _by_gateway(found: Iterable[tuple[IpAddress, str]]) -> Iterator[RouteTarget]:
-    links: dict[IpAddress, list[str]] = {}
-    for gateway, link in found:
-        links.setdefault(gateway, []).append(link)
+    links = grouped((gateway, link) for gateway, link in found)
     for gateway, names in links.items():
         yield RouteTarget(what=f"gateway {gateway}", address=gateway, links=frozenset(names))
 

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from bascule.model.ruleset.openflow import NOT_KNOWN, FlowRule, LoadedRule
 from bascule.model.state import Link
+from bascule.model.values import grouped
 from bascule.policy.guards.flows import COOKIE, NUMBERS
 from bascule.topology.trace.answer import Blocker, Code, Stage
 from bascule.topology.trace.passage import PacketPath
@@ -122,9 +123,7 @@ def traces_to_ask(blockers: Iterable[Blocker]) -> set[tuple[str, str]]:
 
 def through_tables(rules: Iterable[LoadedRule], port: str, fields: Fields) -> FlowTableResult:
     """The way of a frame that came in by a port, as far as rules of ours tell it."""
-    tables: dict[int, list[LoadedRule]] = {}
-    for one in sorted(rules, key=lambda each: -each.rule.priority):
-        tables.setdefault(one.rule.table, []).append(one)
+    tables = grouped((one.rule.table, one) for one in sorted(rules, key=lambda each: -each.rule.priority))
     table, registers = 0, dict[int, int]()
     for _ in range(MOST_TABLES):
         met, is_sure = _met(tables.get(table, ()), port, fields, registers)

@@ -13,7 +13,7 @@ from bascule.model.ruleset.openflow import LoadedRule
 from bascule.model.ruleset.rules import owned
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
-from bascule.model.values import Service
+from bascule.model.values import Service, grouped
 from bascule.policy.guards.flows import COOKIE, LEARNED
 from bascule.providers.loaded_guards import OF_NOBODY, rules_on_switches
 from bascule.topology.graph import Topology
@@ -140,10 +140,7 @@ def _together(was: PairQuestions, becomes: PairQuestions) -> list[list[str]]:
     before, after = (
         {name: number for number, names in enumerate(one.classes) for name in names} for one in (was, becomes)
     )
-    found: dict[tuple[int, int], list[str]] = {}
-    for name in becomes.names:
-        if name in before:
-            found.setdefault((before[name], after[name]), []).append(name)
+    found = grouped(((before[name], after[name]), name) for name in becomes.names if name in before)
     return list(found.values())
 
 

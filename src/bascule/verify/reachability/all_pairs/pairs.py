@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.errors import UsageFault
-from bascule.model.values import Service
+from bascule.model.values import Service, grouped
 from bascule.topology.sweep.port_ranges import told_apart
 from bascule.topology.sweep.sweep import Exchange, Sweep, exchange_of
 from bascule.topology.trace.answer import Certainty, of_range, worst
@@ -57,9 +57,7 @@ class PairQuestions:
 
     def _alike(self) -> tuple[tuple[str, ...], ...]:
         """Classes of those whom no rule, no port and no route of any host tells apart."""
-        found: dict[Any, list[str]] = {}
-        for name in self.names:
-            found.setdefault(tuple(self._known_as(one, name) for one in self.hosts), []).append(name)
+        found = grouped((tuple(self._known_as(one, name) for one in self.hosts), name) for name in self.names)
         return tuple(tuple(names) for names in found.values())
 
     def _known_as(self, given: HostModel, name: str) -> Any:

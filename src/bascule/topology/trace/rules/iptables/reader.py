@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from msgspec.structs import replace
 
 from bascule.model.ruleset.nft_json import NotUnderstood
+from bascule.model.values import grouped
 from bascule.topology.trace.rules.iptables.frame_words import read_line as ebtables_line
 from bascule.topology.trace.rules.iptables.words import parts_of
 from bascule.topology.trace.rules.lines import Base, Decision, Part, RuleChain, RuleLine
@@ -117,10 +118,7 @@ def with_extensions(
     ``opaque`` are those in which something is hidden. Where the two have not the same number of lines, nothing is
     joined, and what is hidden stays a doubt.
     """
-    by_chain: dict[tuple[str, str], list[str]] = {}
-    for table, name, words in saved_lines(saved):
-        if not words.startswith(":"):
-            by_chain.setdefault((table, name), []).append(words)
+    by_chain = grouped(((table, name), words) for table, name, words in saved_lines(saved) if not words.startswith(":"))
     found, hidden, bridged = dict(chains), set(opaque), family == "bridge"
     for key, chain in chains.items():
         if chain.family != family or (chain.table, chain.name) not in by_chain:
