@@ -40,3 +40,18 @@ def test_one_file_opens_packet_sockets() -> None:
         if isinstance(node, ast.Attribute) and node.attr == "AF_PACKET"
     }
     assert opening == {"system/net/packet.py"}
+
+
+def test_one_file_reads_what_proc_tells_of_processes() -> None:
+    """What QEMU takes of the memory is read below a root of its own; a twin's script is no Python."""
+    reading = {
+        str(path.relative_to(SOURCE))
+        for path in files()
+        for node in nodes(path)
+        if isinstance(node, ast.Constant) and node.value in {"comm", "cmdline", "environ"}
+    }
+    assert {path for path in reading if path.startswith(("system/", "observe/", "apply/"))} == {
+        "system/process/proc.py",
+        "observe/held.py",
+        "observe/memory.py",
+    }

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from bascule.model.sightings import fdb_entries
-from bascule.observe.packet_path import learned_macs, listed
+from bascule.observe.packet_path import learned_macs
 from bascule.providers.kernel.observe import PROGRAMS, read
 from bascule.system.net.sysctl import read_sysctls
-from bascule.system.run import run_all
+from bascule.system.run import read_rows, run_all
 from bascule.topology.trace.answer import Certainty, Code, Leg, Reachability, worst
 from bascule.topology.trace.network import HostNetwork, KnownNeighbour, WireEnd
 from bascule.topology.trace.packet import Traffic, text_of
@@ -74,7 +74,7 @@ def look(room: Room, calls: dict[str, frozenset[str]], host: RandomHost | None =
             room.routed = bool(room.undo)
             for place, text in zip(places, run_all([PROGRAMS[place] for place in places]), strict=True):
                 room.texts[place] = text
-        fdb = tuple(learned_macs(fdb_entries(listed(run_all((FDB,))[0])))) if host is not None and host.fdb else ()
+        fdb = tuple(learned_macs(fdb_entries(read_rows(run_all((FDB,))[0])))) if host is not None and host.fdb else ()
         wanted = host.saves if host is not None else {}
         listings = Listings(nft=listing, nft_text=words)
         if "iptables-nft" in wanted:

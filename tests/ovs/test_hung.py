@@ -49,7 +49,7 @@ def test_the_processes_are_looked_through_once(bed: Bed, monkeypatch: pytest.Mon
     first = [openvswitch.daemons(bed.host) for _ in range(3)]
     assert first[0] is not None
     assert (len(set(first)), len(looked)) == (1, 1)
-    openvswitch._met[bed.host.identity] |= {openvswitch.SWITCH: "1"}  # it has ended, and another has its number
+    openvswitch._met[bed.host.identity] |= {openvswitch.SWITCH: 1}  # it has ended, and another has its number
     assert (openvswitch.daemons(bed.host), len(looked)) == (first[0], 2)
 
 

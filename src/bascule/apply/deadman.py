@@ -24,7 +24,8 @@ from bascule.apply.rollback.go_back import go_back
 from bascule.apply.rollback.held_folder import HeldFolder
 from bascule.errors import BasculeError
 from bascule.system import boot
-from bascule.system.disk.lockfile import HeldLock, LockHeld, end_holder, start_time
+from bascule.system.disk.lockfile import HeldLock, LockHeld, end_holder
+from bascule.system.process import proc
 from bascule.system.process.programs import open_log
 
 STEP_S = 0.5  # how often it looks at the clock and at the journal
@@ -130,7 +131,7 @@ def wait(folder: HeldFolder, alive: int, told: _Termination) -> str:
 def _maker_died(entry: LogEntry) -> bool:
     """A service holds no end of a pipe; the journal says who its maker is."""
     facts = entry.watchdog or {}
-    return "maker" in facts and start_time(facts["maker"]) != facts.get("started")
+    return "maker" in facts and proc.started(facts["maker"]) != facts.get("started")
 
 
 def act(held: HeldFolder, lock: HeldLock, why: str) -> int:

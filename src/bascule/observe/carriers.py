@@ -6,19 +6,18 @@ import contextlib
 import re
 from collections.abc import Iterator, Set
 from ipaddress import ip_address
-from pathlib import Path
 
 from bascule.errors import BasculeError
 from bascule.system.net.fdb import kernel_rows
+from bascule.system.process import proc
 from bascule.system.run import rows, run
 
-PROC = Path("/proc")
 FAR_ENDS = ("remote", "remote6")  # as ip-link(8) names the far end of a kernel tunnel
 
 
 def of_link(name: str) -> tuple[str, ...]:
     """The far ends of a tunnel that is a link: as the kernel knows them, or the peers of the program that holds it."""
-    holders = {int(process.name) for process in PROC.glob("[0-9]*") if _holds(process, name)}
+    holders = {pid for pid in proc.pids() if _holds(pid, name)}
     return tuple(dict.fromkeys((*_of_kernel(name), *_peers(holders))))
 
 
@@ -42,10 +41,10 @@ def _of_kernel(name: str) -> Iterator[str]:
         return  # no such program, or no such tunnel
 
 
-def _holds(process: Path, name: str) -> bool:
+def _holds(pid: int, name: str) -> bool:
     """Whether a process has a tun link open, by what the kernel says of its files (tun_chr_show_fdinfo() in Linux)."""
     with contextlib.suppress(OSError):  # it has ended, or is another user's
-        for descriptor in (process / "fdinfo").iterdir():
+        for descriptor in (proc.PROC / f"{pid}/fdinfo").iterdir():
             with contextlib.suppress(FileNotFoundError):  # closed meanwhile
                 if f"iff:\t{name}\n" in descriptor.read_text():
                     return True

@@ -6,7 +6,6 @@ import contextlib
 import os
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
-from pathlib import Path
 
 from msgspec import Struct
 
@@ -16,6 +15,7 @@ from bascule.model.state import HostState
 from bascule.model.values import IfName
 from bascule.observe import carriers
 from bascule.system.net.iproute import route_to
+from bascule.system.process import proc
 from bascule.topology.management import management_path
 
 
@@ -38,32 +38,13 @@ def ssh_connection() -> tuple[str, str, str, str] | None:
 
     sudo and su drop SSH_CONNECTION (sshd(8)), so the processes above us are asked as well.
     """
-    found = _connection(os.environ)
-    pid = os.getppid()
-    while found is None and pid > 1:
-        found = _connection(_environment(pid))
-        pid = _parent(pid)
-    return found
+    environments = (os.environ, *map(proc.environment, proc.ancestors(os.getppid())))
+    return next((found for one in environments if (found := _connection(one)) is not None), None)
 
 
 def _connection(environment: Mapping[str, str]) -> tuple[str, str, str, str] | None:
     words = environment.get("SSH_CONNECTION", "").split()
     return (words[0], words[2], words[3], words[1]) if len(words) == 4 else None
-
-
-def _environment(pid: int) -> dict[str, str]:
-    try:
-        text = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace")
-    except OSError:
-        return {}
-    return dict(entry.partition("=")[::2] for entry in text.split("\0") if "=" in entry)
-
-
-def _parent(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    except (OSError, ValueError, IndexError):
-        return 0
 
 
 def management(state: HostState) -> Management | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,7 +16,9 @@ from bascule.model.values import IfName
 from bascule.observe.firewall import read_firewall
 from bascule.observe.management import ssh_connection
 from bascule.plan.warnings.named_links import EVERY_FRAME, BoundProgram, LinkUses
-from bascule.system.run import run
+from bascule.providers.kernel.tokens import TOKENS, tokens_of_links
+from bascule.system.process import proc
+from bascule.system.run import read_rows, run
 from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.rules.lines import RuleChain
 from bascule.topology.trace.rules.words import chain_words
@@ -61,7 +62,7 @@ def read_uses(links: Iterable[str], state: HostState) -> LinkUses:
         groups={link: tuple(_groups(link, _joined_by_kernel(link, state, gaps))) for link in wanted},
         endpoints=_by_link(_mptcp_endpoints(gaps) if wanted else ()),
         ipsec=_by_link(_ipsec(gaps) if wanted else ()),
-        tokens=_tokens(gaps) if state.has_ipv6 else {},
+        tokens=tokens_of_links(_rows(TOKENS, gaps)) if state.has_ipv6 else {},
         others=_by_link(_others(gaps, ipv6=state.has_ipv6) if wanted else ()),
         ssh_port=_ssh_port(),
         gaps=tuple(dict.fromkeys((*gaps, *network.rules.unread))),
@@ -74,6 +75,10 @@ def _ask(argv: tuple[str, ...], gaps: list[str]) -> str:
     except BasculeError as error:
         gaps.append(error.problems[0].message)
         return ""
+
+
+def _rows(argv: tuple[str, ...], gaps: list[str]) -> list[dict[str, Any]]:
+    return read_rows(_ask(argv, gaps))
 
 
 def _ssh_port() -> int:
@@ -120,20 +125,13 @@ def _program(line: str) -> str:
 
 def _programs(link: str) -> Iterator[str]:
     """Programs of this namespace whose command line or configuration names a link, with the file and the line."""
-    here = _namespace(PROC / "thread-self")
-    mine = set(_ancestors(os.getpid()))
-    for folder in PROC.glob("[0-9]*"):
-        if int(folder.name) in mine or _namespace(folder) != here:
-            continue
-        try:
-            words = [word.decode(errors="replace") for word in (folder / "cmdline").read_bytes().split(b"\0") if word]
-            name = (folder / "comm").read_text().strip()
-        except OSError:
-            continue  # it has ended
-        if not words or name in SHELLS | CLIENTS | READERS or _is_bascule(words):
+    mine = set(proc.ancestors(os.getpid()))  # the command line that we were called by names links, too
+    for pid in filter(proc.is_in_our_namespace, proc.pids()):
+        words, name = list(filter(None, proc.argv(pid))), proc.name(pid)
+        if pid in mine or not words or name in SHELLS | CLIENTS | READERS or _is_bascule(words):
             continue
         if any(link in re.split(r"[\s=,:%@/]", re.sub(r"^-[A-Za-z](?=.)", "", word)) for word in words[1:]):
-            yield f"{name} (process {folder.name}: {' '.join(words)})"
+            yield f"{name} (process {pid}: {' '.join(words)})"
         for path in _files(name, words):
             yield from (f"{name} ({path}:{number}: {line})" for number, line in _lines(path, link))
 
@@ -141,23 +139,6 @@ def _programs(link: str) -> Iterator[str]:
 def _is_bascule(words: list[str]) -> bool:
     """Whether another Bascule runs by an interpreter: its site file names links, and it holds none."""
     return words[1:3] == ["-m", "bascule"] or Path(words[1] if len(words) > 1 else "").name == "bascule"
-
-
-def _namespace(folder: Path) -> str:
-    try:
-        return str((folder / "ns/net").readlink())
-    except OSError:
-        return ""
-
-
-def _ancestors(pid: int) -> Iterator[int]:
-    """A process and those above it: the command line that we were called by names links, too."""
-    while pid > 1:
-        yield pid
-        try:
-            pid = int((PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[1])
-        except (OSError, ValueError, IndexError):
-            return
 
 
 def _files(name: str, words: list[str]) -> Iterator[Path]:
@@ -186,7 +167,7 @@ def _lines(path: Path, link: str) -> Iterator[tuple[int, str]]:
 def read_traffic_control(links: Iterable[str], gaps: list[str]) -> dict[str, tuple[str, ...]]:
     """Queues and filters that somebody has put on each of these links; ``gaps`` takes what could not be asked."""
     found = {link: list[str]() for link in links}
-    for one in json.loads(_ask(("tc", "-j", "qdisc", "show"), gaps) or "[]") if found else ():
+    for one in _rows(("tc", "-j", "qdisc", "show"), gaps) if found else ():
         if one["dev"] in found and one.get("handle", ORDINARY_QDISC) != ORDINARY_QDISC:
             found[one["dev"]].append(_queue_words(one, gaps))
     return {link: tuple(words) for link, words in found.items()}
@@ -196,7 +177,7 @@ def _queue_words(one: Mapping[str, Any], gaps: list[str]) -> str:
     filters = 0
     if one["kind"] in {"clsact", "ingress"}:
         for side in ("ingress", "egress") if one["kind"] == "clsact" else ("ingress",):
-            found = json.loads(_ask(("tc", "-j", "filter", "show", "dev", one["dev"], side), gaps) or "[]")
+            found = _rows(("tc", "-j", "filter", "show", "dev", one["dev"], side), gaps)
             filters += sum(1 for each in found if "options" in each)
     return f"tc's {one['kind']} {one['handle']}" + (f" with {filters} filters" if filters else "")
 
@@ -208,7 +189,7 @@ def _joined_by_kernel(link: str, state: HostState, gaps: list[str]) -> set[str]:
     tunnels = (one.options for one in state.links.values() if isinstance(one.options, Other))
     if not any(one.info_kind == "vxlan" for one in tunnels):
         return SNOOPERS if snoops else set()
-    rows = json.loads(_ask(("ip", "-j", "-d", "link", "show", "type", "vxlan"), gaps) or "[]")
+    rows = _rows(("ip", "-j", "-d", "link", "show", "type", "vxlan"), gaps)
     data = [row["linkinfo"]["info_data"] for row in rows]
     sent = {str(one.get("group", one.get("group6", ""))) for one in data if one.get("link") == link}
     return sent | (SNOOPERS if snoops else set())
@@ -233,12 +214,6 @@ def _groups(link: str, others: set[str]) -> Iterator[str]:
             yield str(found)
 
 
-def _tokens(gaps: list[str]) -> dict[str, str]:
-    """The second halves of IPv6 addresses that somebody has set, by link; ip(8) shows "::" where nobody has."""
-    rows = json.loads(_ask(("ip", "-j", "token"), gaps) or "[]")
-    return {row["ifname"]: row["token"] for row in rows if row.get("token", "::") != "::"}
-
-
 def _at(network: HostNetwork, link: str) -> tuple[RuleChain, ...]:
     """The chains that see a link's frames as they come and go."""
     return tuple(chain for hook in ("ingress", "egress") for chain in network.rules.at("netdev", hook, link))
@@ -255,7 +230,7 @@ def _mptcp_endpoints(gaps: list[str]) -> Iterator[tuple[str, str]]:
     """The link and the words of each endpoint of MPTCP that is bound to one (ip-mptcp(8))."""
     if not (PROC / "sys/net/mptcp").exists():
         return
-    for row in json.loads(_ask(("ip", "-j", "mptcp", "endpoint", "show"), gaps) or "[]"):
+    for row in _rows(("ip", "-j", "mptcp", "endpoint", "show"), gaps):
         if "dev" in row:
             flags = [flag for flag in ("subflow", "signal", "backup", "fullmesh") if row.get(flag)]
             yield row["dev"], " ".join((row["address"], f"(id {row['id']}{''.join(f', {flag}' for flag in flags)})"))
@@ -263,13 +238,13 @@ def _mptcp_endpoints(gaps: list[str]) -> Iterator[tuple[str, str]]:
 
 def _others(gaps: list[str], *, ipv6: bool) -> Iterator[tuple[str, str]]:
     """What else ip(8) has for one link alone: next hops, labels of source addresses, multicast routing."""
-    for row in json.loads(_ask(("ip", "-j", "nexthop"), gaps) or "[]"):
+    for row in _rows(("ip", "-j", "nexthop"), gaps):
         if "dev" in row:
             via = f"via {row['gateway']} " if "gateway" in row else ""
             text = f"the next hop {row['id']} ({via}dev {row['dev']}) stays there: the routes that use it move along "
             text += "with its gateway only; whoever made it, such as a routing daemon, must create it again on {to}"
             yield row["dev"], text
-    for row in json.loads(_ask(("ip", "-j", "addrlabel"), gaps) or "[]") if ipv6 else ():
+    for row in _rows(("ip", "-j", "addrlabel"), gaps) if ipv6 else ():
         if link := row.get("ifname", ""):
             said = f"prefix {row['address']}/{row['prefixlen']} label {row['label']}"
             text = f"the address label of {row['address']}/{row['prefixlen']} is bound to this link, and selects no "

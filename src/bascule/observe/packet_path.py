@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -26,7 +25,7 @@ from bascule.system.net.fdb import FDB
 from bascule.system.net.netlink import NetlinkMonitor
 from bascule.system.net.netns import Namespace
 from bascule.system.net.sysctl import read_sysctls
-from bascule.system.run import Running, run
+from bascule.system.run import Running, read_rows, rows, run
 from bascule.topology.trace.network import HostNetwork, KnownNeighbour, LearnedMac
 from bascule.topology.trace.rules.hooks import read_hooks
 from bascule.topology.trace.rules.lines import CHANGING, Rules
@@ -83,7 +82,7 @@ def _read_once(namespace: Namespace | None) -> HostNetwork:
     nft, words, fdb, neighbours, queues, called = texts[len(PROGRAMS) :]
     nft = without_hooks(nft, words) if has_flags(nft) else nft
     hooks = read_hooks(called)
-    links = listed(texts[0])
+    links = read_rows(texts[0])
     with namespace.entered() if namespace else contextlib.nullcontext():
         listings = _listings(nft, words)
         balanced = balanced_services()
@@ -96,11 +95,11 @@ def _read_once(namespace: Namespace | None) -> HostNetwork:
         rules=rules,
         sysctls=read_sysctls(_parameters(state), namespace=namespace),
         calls={str(link["ifname"]): _calls(link) for link in links if _calls(link)},
-        fdb=tuple(learned_macs((*fdb_entries(listed(fdb)), *switch_entries(namespace)))),
-        own_macs={bridge: frozenset(map(mac, own)) for bridge, own in own_macs(listed(fdb)).items()},
+        fdb=tuple(learned_macs((*fdb_entries(read_rows(fdb)), *switch_entries(namespace)))),
+        own_macs={bridge: frozenset(map(mac, own)) for bridge, own in own_macs(read_rows(fdb)).items()},
         flows=rules_of_switches(state, namespace),
-        neighbours=tuple(_neighbours(listed(neighbours))),
-        traffic_control=_filters(listed(queues), namespace),
+        neighbours=tuple(_neighbours(read_rows(neighbours))),
+        traffic_control=_filters(read_rows(queues), namespace),
         called=hooks.others,
         passed_over=hooks.passed_over,
         balanced=balanced,
@@ -145,16 +144,10 @@ def _filters(queues: Sequence[Mapping[str, Any]], namespace: Namespace | None) -
             continue
         sides = ("ingress", "egress") if one["kind"] == "clsact" else ("ingress",)
         asked = [("tc", "-j", "filter", "show", "dev", one["dev"], side) for side in sides]
-        rows = [row for argv in asked for row in listed(run(argv, namespace=namespace).stdout)]
-        kinds = dict.fromkeys(str(row["kind"]) for row in rows if "options" in row)
+        filters = [row for argv in asked for row in rows(argv, namespace=namespace)]
+        kinds = dict.fromkeys(str(row["kind"]) for row in filters if "options" in row)
         if kinds:
             found[str(one["dev"])] = ", ".join(kinds)
-    return found
-
-
-def listed(text: str) -> list[Mapping[str, Any]]:
-    """The entries that iproute2 printed as JSON."""
-    found: list[Mapping[str, Any]] = [one for one in json.loads(text or "[]") if one]
     return found
 
 

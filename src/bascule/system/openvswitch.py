@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import select
 import socket
@@ -17,6 +16,7 @@ from typing import Any, NamedTuple
 from bascule.errors import CommandFailed
 from bascule.system.clock import SOON_S, still_waiting
 from bascule.system.net.netns import Namespace, is_machines_own
+from bascule.system.process import proc
 from bascule.system.run import run_all
 
 OFCTL = ("ovs-ofctl", "-O", "OpenFlow14", "--names")
@@ -28,13 +28,12 @@ UNSEEN_S = 10.0  # how long, where his process is not seen
 MOST_S = 60.0  # how long he may work on one
 LOOK_S = 0.5  # between two looks at whether ovs-vswitchd works
 DEAF_S = 5.0  # how long it may neither work nor answer
-STOPPED = "Tt"  # the state of a process that a signal or a debugger holds (proc_pid_stat(5))
 HELD = "is stopped, by a signal or a debugger"
 SERVER, SWITCH = "ovsdb-server", "ovs-vswitchd"  # their names in /proc/PID/comm
 PROGRAMS = (Path("/usr/sbin/ovs-vswitchd"), Path("/usr/local/sbin/ovs-vswitchd"), Path("/usr/bin/ovs-vswitchd"))
 RUN = "/var/run/openvswitch"
 USUAL = f"{RUN}/db.sock"
-_met: dict[tuple[int, int], dict[str, str]] = {}  # by network namespace, those that were found there last
+_met: dict[tuple[int, int], dict[str, int]] = {}  # by network namespace, those that were found there last
 
 
 def ask(path: str, parameters: list[Any], *, wait_s: float = 0.0) -> list[dict[str, Any]]:
@@ -123,11 +122,11 @@ def _await_answer(door: socket.socket, within_s: float | None, wait_s: float = 0
     """
     begun = active = time.monotonic()
     peer = struct.unpack("3i", door.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
-    pid, told, worked = str(peer[0] or ""), False, [""]  # 0 where it is not seen (unix(7))
-    limit_s = within_s if within_s is not None else wait_s + (ANSWER_S if _status(pid) else UNSEEN_S)
+    pid, told, worked = int(peer[0]), False, [""]  # 0 where it is not seen (unix(7))
+    limit_s = within_s if within_s is not None else wait_s + (ANSWER_S if proc.status(pid) else UNSEEN_S)
     while not select.select([door], [], [], min(LOOK_S, limit_s))[0]:
-        now, status = time.monotonic(), _status(pid)
-        if _is_stopped(pid):
+        now, status = time.monotonic(), proc.status(pid)
+        if proc.is_stopped(pid):
             raise ConnectionRefusedError(f"its process {HELD}")
         if within_s is None and now - begun < wait_s + MOST_S and (status[:1] != ["S"] or status[11:13] != worked):
             worked, active = status[11:13], now if status else active
@@ -142,22 +141,22 @@ class Daemons(NamedTuple):
     """Who keeps the switches of a network namespace: the socket of the database, and that of ovs-vswitchd.
 
     ``control`` is None where ovs-vswitchd does not run or is stopped, "" where it is not known; ``pid`` is its process,
-    "" where that is not seen.
+    0 where that is not seen.
     """
 
     socket: str
     control: str | None
-    pid: str = ""
+    pid: int = 0
 
     @property
     def worked(self) -> int:
         """The time that ovs-vswitchd's main thread has worked, in ticks of the kernel; 0 where it is not seen."""
-        return sum(map(int, _status(self.pid)[11:13]))
+        return sum(map(int, proc.status(self.pid)[11:13]))
 
     @property
     def is_idle(self) -> bool:
         """Whether it waits for something other than the processor or a disk."""
-        return _status(self.pid)[:1] == ["S"]
+        return proc.status(self.pid)[:1] == ["S"]
 
     @property
     def is_awake(self) -> bool:
@@ -193,17 +192,6 @@ class Daemons(NamedTuple):
         return f"has not done the last {left} of its database"
 
 
-def _status(pid: str) -> list[str]:
-    """The fields of a process's main thread from its state on (proc_pid_stat(5)); none where it is not seen."""
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/task/{pid}/stat").read_text().rpartition(")")[2].split() if pid else []
-    return []
-
-
-def _is_stopped(pid: str) -> bool:
-    return any(state in STOPPED for state in _status(pid)[:1])
-
-
 def _in_time(found: Daemons, ask_for: Callable[[float], Any]) -> bool:
     """Whether there is an answer before ovs-vswitchd has been idle for too long. Raises OSError, ValueError."""
     worked, active = found.worked, time.monotonic()
@@ -226,9 +214,9 @@ def daemons(namespace: Namespace | None) -> Daemons | None:
     if not any(path.exists() for path in PROGRAMS):
         return None
     wanted = _here() if namespace is None else namespace.identity
-    found: dict[str, str] = {}
+    found: dict[str, int] = {}
     hidden = False
-    met = [(pid, name) for name, pid in _met.get(wanted, {}).items() if _name(pid) == name]
+    met = [(pid, name) for name, pid in _met.get(wanted, {}).items() if proc.name(pid) == name]
     for pid, name in met if len(met) == len((SERVER, SWITCH)) else _processes():
         try:
             status = Path(f"/proc/{pid}/ns/net").stat()
@@ -254,46 +242,33 @@ def _here() -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _processes() -> Iterator[tuple[str, str]]:
+def _processes() -> Iterator[tuple[int, str]]:
     """The processes of Open vSwitch, by number and name."""
-    for pid in filter(str.isdigit, os.listdir("/proc")):  # noqa: PTH208  # names, of thousands
-        if (name := _name(pid)) in {SERVER, SWITCH}:
+    for pid in proc.pids():
+        if (name := proc.name(pid)) in {SERVER, SWITCH}:
             yield pid, name
 
 
-def _name(pid: str) -> str:
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/comm").read_text().strip()
-    return ""
-
-
-def _words(pid: str) -> list[str]:
-    """What a process was started with."""
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
-    return []
-
-
-def _socket(pid: str) -> str | None:
+def _socket(pid: int) -> str | None:
     """The socket at which a database of switches listens."""
-    for word in _words(pid):
+    for word in proc.argv(pid):
         if word.startswith("--remote=punix:"):
             path = word.removeprefix("--remote=punix:")
             return path if path.startswith("/") else f"{RUN}/{path}"
     return None
 
 
-def _asks(pid: str) -> str:
+def _asks(pid: int) -> str:
     """The socket of the database that an ovs-vswitchd goes by, which is its argument."""
-    given = [word.removeprefix("unix:") for word in _words(pid) if word.startswith("unix:/")]
+    given = [word.removeprefix("unix:") for word in proc.argv(pid) if word.startswith("unix:/")]
     return given[-1] if given else USUAL
 
 
-def _control(pid: str) -> str | None:
+def _control(pid: int) -> str | None:
     """The socket at which ovs-vswitchd takes the words of ovs-appctl(8); None while it is stopped."""
-    if _is_stopped(pid):
+    if proc.is_stopped(pid):
         return None
-    given = (word.removeprefix("--unixctl=") for word in _words(pid) if word.startswith("--unixctl="))
+    given = (word.removeprefix("--unixctl=") for word in proc.argv(pid) if word.startswith("--unixctl="))
     return next(given, f"{RUN}/{SWITCH}.{pid}.ctl")
 
 

@@ -139,7 +139,12 @@ def rows(argv: Sequence[str], *, namespace: Namespace | None = None, check: bool
 
     Raises as ``run`` does, and ValueError for what is no JSON.
     """
-    return [row for row in json.loads(run(argv, namespace=namespace, check=check).stdout or "[]") if row]
+    return read_rows(run(argv, namespace=namespace, check=check).stdout)
+
+
+def read_rows(text: str) -> list[dict[str, Any]]:
+    """The same of what was printed already. Raises ValueError for what is no JSON."""
+    return [row for row in json.loads(text or "[]") if row]
 
 
 def run_all(

@@ -22,7 +22,7 @@ from bascule.apply.rollback.checkpoint import Folder
 from bascule.apply.state_directory import StateDirectory
 from bascule.errors import BasculeError, CommandFailed
 from bascule.system.boot import has_systemd
-from bascule.system.disk.lockfile import start_time
+from bascule.system.process import proc
 from bascule.system.process import programs as process
 from bascule.system.run import run
 
@@ -64,7 +64,7 @@ class Watchdog(Struct):
                 hint=f"it said: {said.splitlines()[-1]}" if said else "it was ended, or the machine is very busy",
             )
         pid = int(line)
-        self.facts = {"kind": "process", "pid": pid, "started": start_time(pid)}
+        self.facts = {"kind": "process", "pid": pid, "started": proc.started(pid)}
 
     def let_go(self) -> None:
         """We end; the dead-man decides alone from now on."""
@@ -173,7 +173,7 @@ def _service(place: StateDirectory, folder: Folder) -> Watchdog:
         timeout_s=SYSTEMD_S,
     )
     maker = os.getpid()
-    facts = {"kind": "systemd", "unit": unit, "maker": maker, "started": start_time(maker)}
+    facts = {"kind": "systemd", "unit": unit, "maker": maker, "started": proc.started(maker)}
     return Watchdog(facts, instead=lambda: _wake().charge(place, folder))
 
 
@@ -202,7 +202,7 @@ def lives(facts: dict[str, Any] | None) -> bool:
         unit = facts["unit"]  # of a change that an older version made a timer, or what it has started by now
         service = unit.replace(".timer", ".service")
         return run(("systemctl", "is-active", "--quiet", unit, service), check=False).status == 0
-    return facts.get("pid", 0) > 0 and start_time(facts["pid"]) == facts.get("started")
+    return facts.get("pid", 0) > 0 and proc.started(facts["pid"]) == facts.get("started")
 
 
 def disarm(facts: dict[str, Any] | None) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import time
@@ -22,7 +21,7 @@ from bascule.providers.guest_nics import DEFAULT_MEMORY
 from bascule.providers.qemu import command_line
 from bascule.providers.qemu.command_line import Boot, Files
 from bascule.providers.qemu.effects import process_of
-from bascule.system.net.iproute import batch
+from bascule.system.net.iproute import batch, masters_of_links
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
 
@@ -56,7 +55,7 @@ class QemuDriver:
     def attach(self, plugs: Sequence[Plug]) -> tuple[Note, ...]:
         """The taps, each on its bridge, for guests that are started next."""
         self._refuse_other_plugs([plug.nic for plug in plugs])
-        there = self._links()
+        there = masters_of_links(self._namespace)
         lines = []
         for plug in plugs:
             tap = plug.nic.tap
@@ -85,11 +84,6 @@ class QemuDriver:
         ]
         if problems:
             raise BasculeError(*problems)
-
-    def _links(self) -> dict[str, str]:
-        """The master of each link, "" where it has none."""
-        rows = json.loads(run(("ip", "-j", "link", "show"), namespace=self._namespace).stdout)
-        return {row["ifname"]: row.get("master", "") for row in rows}
 
     def _ip(self, lines: Sequence[str], *, undo: Sequence[str] = ()) -> None:
         if not lines:
@@ -125,7 +119,7 @@ class QemuDriver:
 
     def _arguments(self, name: str, files: Files) -> tuple[str, ...]:
         guest = self._guests[name]
-        there = self._links()
+        there = masters_of_links(self._namespace)
         accelerator = self._accel or accel().name
         boot = None
         if guest.kernel:
@@ -155,7 +149,7 @@ class QemuDriver:
                         os.kill(pid, signal.SIGKILL)
                 time.sleep(0.01)
         guest = self._guests.get(name)
-        there = self._links()
+        there = masters_of_links(self._namespace)
         self._ip([f"link del dev {nic.tap}" for nic in (guest.nics if guest else ()) if nic.tap in there])
 
     def is_running(self, name: str) -> bool:

@@ -11,6 +11,7 @@ from bascule.providers.boot_files import MULTI_USER, UNITS
 from bascule.providers.dnsmasq.arguments import parse_leases
 from bascule.providers.dnsmasq.state import UNIT, DnsmasqState, Server
 from bascule.providers.effects import is_enabled, text_of_file
+from bascule.system.process import proc
 
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -39,9 +40,9 @@ def running(folder: Path) -> dict[str, tuple[str, ...]]:
     found = {}
     for file in sorted(folder.glob("*.pid")):
         with contextlib.suppress(OSError, ValueError):
-            words = Path(f"/proc/{int(file.read_text())}/cmdline").read_bytes().decode().split("\0")
-            if f"--pid-file={file}" in words:  # not another process that got the number later
-                found[file.stem] = tuple(words[1:-1])
+            argv = proc.argv(int(file.read_text()))
+            if f"--pid-file={file}" in argv:  # not another process that got the number later
+                found[file.stem] = argv[1:]
     return found
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv6Interface
+from typing import Any
 
 from msgspec.structs import replace
 
 from bascule.model.state import HostState, Link
-from bascule.model.values import IfName, interface_id
+from bascule.model.values import interface_id
 from bascule.system.net.netns import Namespace
-from bascule.system.run import run
+from bascule.system.run import rows
 
+TOKENS = ("ip", "-j", "token")
 HALF = (1 << 64) - 1
 
 
@@ -19,13 +21,17 @@ def with_tokens(state: HostState, namespace: Namespace | None) -> HostState:
     """The state with the token of each link; nobody is asked where every link makes its addresses of its MAC."""
     if not any(map(_makes_others, state.links.values())):
         return state
-    rows = json.loads(run(("ip", "-j", "token"), namespace=namespace).stdout or "[]")
-    told = {IfName(row["ifname"]): row["token"] for row in rows if row.get("token", "::") != "::"}
+    told = tokens_of_links(rows(TOKENS, namespace=namespace))
     links = {
         name: replace(link, facts=replace(link.facts, token=told[name])) if name in told else link
         for name, link in state.links.items()
     }
     return replace(state, links=links)
+
+
+def tokens_of_links(listed: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """What somebody has set, by link; ip(8) shows "::" where nobody has."""
+    return {row["ifname"]: row["token"] for row in listed if row.get("token", "::") != "::"}
 
 
 def _makes_others(link: Link) -> bool:

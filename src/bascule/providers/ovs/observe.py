@@ -16,7 +16,7 @@ from bascule.providers.ovs.state import GUARDS, NETDEV, FlowTable, SwitchState
 from bascule.system.net.links import link_indexes
 from bascule.system.net.netns import Namespace
 from bascule.system.openvswitch import Daemons, ask, daemons, failed, flows, rules_of
-from bascule.system.process.packet_sockets import listened_to
+from bascule.system.process import proc
 
 
 def look(namespace: Namespace | None) -> SwitchState | None:
@@ -53,13 +53,13 @@ def observe(path: str, keepers: Daemons | None = None) -> SwitchState:
     return replace(found, flows=tables, seen=replace(found.seen, others_rules=others))
 
 
-def _unheard(found: SwitchState, pid: str, namespace: Namespace | None) -> Iterator[str]:
+def _unheard(found: SwitchState, pid: int, namespace: Namespace | None) -> Iterator[str]:
     """What ovs-vswitchd has open in userspace and reads from no socket.
 
     A link's index is the kernel's own answer: in the database it comes late, where links come and go.
     """
     userspace = {name for name, row in found.bridges.items() if row.datapath_type == NETDEV}
-    heard = listened_to(pid) if userspace and not found.seen.trouble else None
+    heard = proc.packet_links(pid) if userspace and not found.seen.trouble else None
     if heard is None:
         return
     indexes = link_indexes(namespace)

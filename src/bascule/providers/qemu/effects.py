@@ -17,6 +17,8 @@ from bascule.plan.change import Command, Note
 from bascule.providers.effects import ObserveScope, PlainEffects
 from bascule.providers.qemu.state import QemuGuest, QemuState
 from bascule.system.disk.files import is_closed
+from bascule.system.net.iproute import masters_of_links
+from bascule.system.process import proc
 
 MONITOR_S = 1.0  # for how long a guest is asked whether it goes
 HALTED = {  # RunState of qapi/run-state.json: those in which no processor of the guest runs, and that last
@@ -72,8 +74,7 @@ def _masters(where: LiveHost) -> dict[str, str]:
     """The master of each link, the bridge of somebody else's that it is a port of, "" where it has none."""
     from bascule.providers.registry import SWITCH_KEEPERS
 
-    rows = json.loads(where.run(("ip", "-j", "link", "show")).stdout)
-    found = {row["ifname"]: row.get("master", "") for row in rows}
+    found = masters_of_links(where.namespace)
     told = (keeper.effects().masters(where.namespace) for keeper in SWITCH_KEEPERS)
     return found | {port: bridge for masters in told for port, bridge in masters.items() if port in found}
 
@@ -82,8 +83,7 @@ def process_of(folder: Path) -> int | None:
     """The process of a guest's folder: the one of its pid file, with its monitor on the command line."""
     with contextlib.suppress(OSError, ValueError):
         pid = int((folder / "pid").read_text())
-        line = Path(f"/proc/{pid}/cmdline").read_bytes()
-        if str(folder / "qmp").encode() in line:  # not another process that got the number later
+        if any(str(folder / "qmp") in word for word in proc.argv(pid)):  # not another that got the number later
             return pid
     return None
 
@@ -92,9 +92,8 @@ def _halted(process: int, monitor: Path) -> str:
     """Why a guest with a process does nothing; "" for one that goes, and where its monitor does not say in time."""
     from bascule.system.qmp import Qmp
 
-    with contextlib.suppress(OSError):
-        if Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] in {"T", "t"}:
-            return "paused"
+    if proc.is_stopped(process):
+        return "paused"
     with contextlib.suppress(BasculeError), Qmp(monitor, patience_s=MONITOR_S) as qmp:
         return HALTED.get(qmp.ask("query-status")["status"], "")
     return ""

@@ -14,6 +14,7 @@ from typing import Self
 from msgspec import Struct
 
 from bascule.system.closing import Closing, HeldDescriptor
+from bascule.system.process import proc
 
 _STEP_S = 0.02
 
@@ -28,7 +29,7 @@ class Holder(Struct, frozen=True):
     @property
     def is_alive(self) -> bool:
         """Whether that very process still runs."""
-        return self.pid > 0 and start_time(self.pid) == self.started
+        return self.pid > 0 and proc.started(self.pid) == self.started
 
 
 class LockHeld(Exception):
@@ -61,7 +62,7 @@ class Lock(HeldDescriptor):
             pid = os.getpid()
             with contextlib.suppress(OSError):  # a full disk: the lock holds all the same, only without a name
                 os.ftruncate(fd, 0)
-                os.pwrite(fd, json.dumps({"pid": pid, "started": start_time(pid), "verb": verb}).encode(), 0)
+                os.pwrite(fd, json.dumps({"pid": pid, "started": proc.started(pid), "verb": verb}).encode(), 0)
         except BaseException:
             os.close(fd)
             raise
@@ -116,13 +117,3 @@ def end_holder(path: Path) -> None:
     if who.is_alive and who.pid != os.getpid():
         with contextlib.suppress(ProcessLookupError):
             os.kill(who.pid, signal.SIGKILL)
-
-
-def start_time(pid: int) -> int:
-    """When a process started, in clock ticks after boot; 0 when it is not there any more."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except (OSError, ValueError):
-        return 0
-    fields = text.rpartition(")")[2].split()
-    return 0 if fields[0] == "Z" else int(fields[19])  # proc_pid_stat(5): field 22; a zombie does nothing any more

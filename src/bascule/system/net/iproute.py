@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -12,7 +11,7 @@ from msgspec import Struct
 
 from bascule.model.values import IpAddress
 from bascule.system.net.netns import Namespace
-from bascule.system.run import run
+from bascule.system.run import read_rows, rows, run
 
 _FAILED = re.compile(r"Command failed -:(\d+)")
 PROTOCOLS = {  # of routes and rules (rt_names.c of iproute2, rtnetlink.h)
@@ -50,6 +49,11 @@ def batch(tool: str, text: str, *, namespace: Namespace | None = None, keep: Seq
     )
 
 
+def masters_of_links(namespace: Namespace | None) -> dict[str, str]:
+    """The master of each link, "" where it has none. Raises as ``run`` does."""
+    return {row["ifname"]: row.get("master", "") for row in rows(("ip", "-j", "link", "show"), namespace=namespace)}
+
+
 Way = Mapping[str, Any]
 """A row of ``ip -j route get``: ``dev``, ``gateway``, ``table``, ``type``; empty where there is no way."""
 
@@ -57,8 +61,8 @@ Way = Mapping[str, Any]
 def route_to(address: str, *words: str, namespace: Namespace | None = None) -> Way:
     """The way to one address; ``words`` say more of the packet. Raises MissingTool or NotPermitted."""
     done = run(("ip", "-j", "route", "get", address, *words), namespace=namespace, check=False)
-    rows: list[dict[str, Any]] = json.loads(done.stdout or "[]") if done.status == 0 else []
-    return rows[0] if rows else {}
+    found = read_rows(done.stdout) if done.status == 0 else []
+    return found[0] if found else {}
 
 
 def routes_to(
@@ -79,5 +83,5 @@ def routes_to(
     ends = ("".join(f" {key} {value}" for key, value in some if value is not None) for some in words)
     lines = "".join(f"route get {to}{end}\n" for to, end in zip(addresses, ends, strict=True))
     done = run(("ip", "-j", "-force", "-batch", "-"), stdin=lines, namespace=namespace, check=False)
-    rows = [row for line in done.stdout.splitlines() if line.strip() for row in json.loads(line)]
-    return {row["dst"]: row for row in rows if "dev" in row}
+    found = (row for line in done.stdout.splitlines() for row in read_rows(line.strip()))
+    return {row["dst"]: row for row in found if "dev" in row}

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bascule.errors import BasculeError, MissingTool
 from bascule.system.net.netns import is_machines_own
+from bascule.system.process import proc
 from bascule.system.run import run
 
 NETWORKD_LEASES = Path("/run/systemd/netif/leases")  # a file for each link that has one, named by its index
@@ -23,12 +24,7 @@ NETWORKD_BUSY = frozenset({"configuring", "configured", "pending", "failed"})  #
 def runs_here(program: str) -> bool:
     """Whether a process of this name runs in our network namespace; what it left below /run may outlive it."""
     comm = program[:15]  # TASK_COMM_LEN (proc(5))
-    ours = Path("/proc/thread-self/ns/net").stat().st_ino
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if (process / "comm").read_text().rstrip("\n") == comm and (process / "ns/net").stat().st_ino == ours:
-                return True
-    return False
+    return any(proc.name(pid) == comm and proc.is_in_our_namespace(pid) for pid in proc.pids())
 
 
 def networkmanager_has(link: str) -> bool:

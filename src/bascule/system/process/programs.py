@@ -12,7 +12,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from bascule.system.disk.lockfile import start_time
+from bascule.system.process import proc
 
 GONE_S = 2.0  # how long a killed process may take to leave the machine
 
@@ -57,19 +57,12 @@ class Program(Struct, frozen=True, kw_only=True):
 
 def programs() -> tuple[Program, ...]:
     """All processes in the network namespace of the calling thread, as far as they may be seen."""
-    here = Path("/proc/thread-self/ns/net").readlink()
     found = []
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit():
-            continue
-        with contextlib.suppress(OSError, ValueError, IndexError):  # it has ended, or is another user's
-            if (folder / "ns/net").readlink() != here:
-                continue
-            words = (folder / "cmdline").read_bytes().rstrip(b"\0").decode(errors="replace").split("\0")
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            if words != [""] and fields[0] != "Z":
-                pid, parent, started = int(folder.name), int(fields[1]), int(fields[19])
-                found.append(Program(pid=pid, parent=parent, started=started, argv=tuple(words)))
+    for pid in filter(proc.is_in_our_namespace, proc.pids()):
+        argv, fields = proc.argv(pid), proc.status(pid)
+        if argv and fields:
+            parent, started = int(fields[proc.PARENT]), int(fields[proc.STARTED])
+            found.append(Program(pid=pid, parent=parent, started=started, argv=argv))
     return tuple(found)
 
 
@@ -90,9 +83,9 @@ def end_with_children(pid: int, among: Iterable[Program]) -> None:
     for member in family:
         family += [program for program in programs_.values() if program.parent == member.pid]
     for member in family:
-        if start_time(member.pid) == member.started:
+        if proc.started(member.pid) == member.started:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(member.pid, signal.SIGKILL)
     until = time.monotonic() + GONE_S
-    while any(start_time(member.pid) == member.started for member in family) and time.monotonic() < until:
+    while any(proc.started(member.pid) == member.started for member in family) and time.monotonic() < until:
         time.sleep(0.005)
