@@ -196,9 +196,9 @@ def apply(
         progress=progress,
     )
     from bascule.apply.follow import follow
-    from bascule.persist.takeover import at_rest
+    from bascule.persist.takeover import managers_paused
 
-    with at_rest({change.subject for change in given.prepared.plan.changes}):
+    with managers_paused({change.subject for change in given.prepared.plan.changes}):
         done = make(given.prepared, wish)
     if window_s is None and given.persister is not None:
         follow(done.folder, "the files are written", tell, progress)

@@ -9,7 +9,7 @@ import pytest
 from bascule.importer.importing import Sources, import_sources
 from bascule.importer.to_site import host_entry
 from bascule.model.links import Bridge, Physical, Vlan
-from bascule.model.same_subnet import twins
+from bascule.model.same_subnet import links_of_one_subnet
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName, Mac, Vid
 from bascule.persist.config import LinkConfig, NetworkConfig
@@ -63,7 +63,7 @@ def test_what_is_checked_of_it() -> None:
 def test_which_links_are_of_one_subnet() -> None:
     def task(number: int) -> Callable[[], object]:
         site = parse(text(number).encode(), "site.yaml")
-        return lambda: list(twins(site, site.hosts["h"]))
+        return lambda: list(links_of_one_subnet(site, site.hosts["h"]))
 
     assert_linear(task, 400)
 

@@ -273,8 +273,8 @@ echo '###'
 bascule plan /site.yaml --here --json
 echo '###'
 {bin}/python -c 'import os, signal
-from bascule.persist.takeover import at_rest
-with at_rest(None):
+from bascule.persist.takeover import managers_paused
+with managers_paused(None):
     os.system("pidof NetworkManager >/dev/null || echo is stopped")
     os.kill(os.getpid(), signal.SIGKILL)' || true
 for i in $(seq 100); do nmcli general >/dev/null 2>&1 && break; sleep 0.1; done

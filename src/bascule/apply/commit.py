@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from bascule.apply.follow import TAKEN, let_read
+from bascule.apply.follow import TAKEN, reload_managers
 from bascule.apply.lock import LOST, lock, open_elsewhere
 from bascule.apply.rollback import boot_unit
 from bascule.apply.rollback import checkpoint as checkpoints
@@ -19,7 +19,7 @@ from bascule.apply.rollback.preview import UndoPreview
 from bascule.apply.rollback.watchdog import disarm
 from bascule.apply.state_directory import StateDirectory, here, refused, relative_words
 from bascule.errors import BasculeError, Problem
-from bascule.persist.takeover import at_rest
+from bascule.persist.takeover import managers_paused
 from bascule.system.clock import Progress, unseen
 from bascule.system.process import signals
 from bascule.system.process.rights import require_rights
@@ -158,9 +158,9 @@ def undo(
 ) -> UndoResult:
     """Take the last change back, confirmed or not, and let the configuration system follow."""
     observer = seen.observer if seen is not None else None
-    with at_rest(_touched(here()), back=True):
+    with managers_paused(_touched(here()), back=True):
         undone = take_back(leave=leave, progress=progress, observer=observer)
-    faults, again = let_read(undone.back.files, progress)
+    faults, again = reload_managers(undone.back.files, progress)
     progress("")
     for line in again:
         tell(f"warning: {TAKEN}: {line}")

@@ -36,7 +36,7 @@ def follow(folder: Folder, so_far: str, tell: Callable[[str], None], progress: P
     """Let whoever reads the files take the links over; then nothing is left of what he did meanwhile."""
     backups = folder.read().files
     files = tuple(file.path for file in backups)
-    (faults, again), swept = let_read(files, progress), tuple[str, ...]()
+    (faults, again), swept = reload_managers(files, progress), tuple[str, ...]()
     try:
         swept = clean_ports(folder) if files else ()
     except BasculeError as error:  # the change stands all the same
@@ -75,7 +75,7 @@ def _plan(checkpoint: Checkpoint, now: HostState) -> Plan:
     return diff(now, replace(now, links={**now.links, **silent}, routes=routes))
 
 
-def let_read(paths: Collection[str], progress: Progress = unseen) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def reload_managers(paths: Collection[str], progress: Progress = unseen) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Let whoever reads these files take them over: its faults, and what it took away and was set again, in words."""
     if not paths:
         return take_over((), progress), ()

@@ -140,7 +140,7 @@ class Capture(Struct):
         self.notes.append(
             "it was taken on 'any', so frames of other links may be in it; capture on the NIC itself (tcpdump -i eth4)"
         )
-        return _uncooked if link_type == COOKED else _Uncooker2().read
+        return _without_sll if link_type == COOKED else _Sll2Reader().read
 
     def _pcapng(self) -> Iterator[Record]:
         data, offset, order = self.data, 0, "<"
@@ -210,14 +210,14 @@ def _wrong_link_type(link_type: int) -> NotACapture:
     return NotACapture(f"its link type is {words}, not Ethernet; capture on the NIC itself (tcpdump -i eth4)")
 
 
-def _uncooked(record: bytes) -> bytes:
+def _without_sll(record: bytes) -> bytes:
     """An Ethernet frame from a record of LINKTYPE_LINUX_SLL; empty for other links and what the host sent itself."""
     if len(record) < 16 or record[2:4] != ARPHRD_ETHER:
         return b""
     return _ethernet(record[1], record[6:12], record[14:16], record[16:])
 
 
-class _Uncooker2:
+class _Sll2Reader:
     """LINKTYPE_LINUX_SLL2, which says from which link a record is: more than one cannot be judged as one NIC."""
 
     def __init__(self) -> None:

@@ -147,7 +147,7 @@ def _is_leased(route: Route, say: LinkConfig) -> bool:
 def _ipv6(kernel: LinkConfig, files: LinkConfig) -> Ipv6:
     """The mode that the files say, unless the kernel shows that it is another one.
 
-    A manager that listens to routers itself shuts the kernel's ear: then the kernel knows no difference.
+    A manager that listens to routers itself turns accept_ra off: then the kernel knows no difference.
     """
     if Ipv6.OFF in {kernel.ipv6, files.ipv6} or (kernel.ipv6 is Ipv6.AUTO and files.ipv6 is Ipv6.MANUAL):
         return kernel.ipv6

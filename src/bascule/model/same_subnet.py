@@ -31,7 +31,7 @@ class LinksOfOneSubnet(Struct, frozen=True, kw_only=True):
         )
 
 
-def twins(site: Site, host: Host) -> Iterator[LinksOfOneSubnet]:
+def links_of_one_subnet(site: Site, host: Host) -> Iterator[LinksOfOneSubnet]:
     """Each such pair of a host, once for each family."""
     links: list[HostLink] = []
     at: dict[tuple[str, IpNetwork], list[int]] = {}  # the links of each subnet of each network

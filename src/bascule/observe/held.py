@@ -88,7 +88,7 @@ def _inode(path: Path) -> int:
         return 0
 
 
-class SittingLink(Struct, frozen=True, kw_only=True):
+class LinkOnOurNic(Struct, frozen=True, kw_only=True):
     """A macvlan or ipvlan of another namespace on a NIC of ours, by the NIC's index; ``mode`` is a macvlan's."""
 
     index: int
@@ -100,12 +100,12 @@ class SittingLink(Struct, frozen=True, kw_only=True):
     addresses: tuple[str, ...]
 
 
-def sitting() -> Iterator[SittingLink]:
+def links_on_our_nics() -> Iterator[LinkOnOurNic]:
     """All of them, as far as they may be looked at."""
     for path, process in other_namespaces():
         for entry in _rows_in(path):
             kind, modes = entry["linkinfo"]["info_kind"], entry["linkinfo"].get("info_data", {})
-            yield SittingLink(
+            yield LinkOnOurNic(
                 index=entry["link_index"],
                 kind=kind,
                 name=entry["ifname"],

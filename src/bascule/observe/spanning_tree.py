@@ -31,8 +31,8 @@ class SettlingPort(Struct, frozen=True):
         return f"{self.port} of {self.bridge} is {self.state}"
 
 
-def deaf_times(bridges: Iterable[str], namespace: Namespace | None = None) -> dict[str, float]:
-    """Those of the bridges that speak STP, and for how many seconds a port that comes up is deaf there."""
+def times_to_forwarding(bridges: Iterable[str], namespace: Namespace | None = None) -> dict[str, float]:
+    """Those of the bridges that speak STP, and for how many seconds a port that comes up passes no frame there."""
     wanted = set(bridges)
     if not wanted:
         return {}
@@ -42,7 +42,9 @@ def deaf_times(bridges: Iterable[str], namespace: Namespace | None = None) -> di
         if entry.get("ifname") in wanted and options.get("stp_state"):
             found[entry["ifname"]] = 2 * options.get("forward_delay", 1500) / 100
     for keeper in (one.effects() for one in SWITCH_KEEPERS):
-        found |= {bridge: keeper.deaf_s for bridge, _, _ in keeper.tree_states(namespace) if bridge in wanted}
+        found |= {
+            bridge: keeper.time_to_forwarding_s for bridge, _, _ in keeper.tree_states(namespace) if bridge in wanted
+        }
     return found
 
 
@@ -105,14 +107,14 @@ def await_forwarding(
     longer where the timer of a port that was met began by a longer delay, which its bridge does not have any more.
     Where none speaks STP nothing is waited for.
     """
-    times = deaf_times(bridges, namespace)
+    times = times_to_forwarding(bridges, namespace)
     begun = time.monotonic()
     by_timers = 0.0  # when the last port is past its timer, as it was met
     seen: dict[str, SettlingPort] = {}
     left: tuple[SettlingPort, ...] = ()
     while times and (left := settling_ports(times, namespace)):
         fresh = {port.port: port for port in left if port.port not in seen}
-        times = {name: max(times[name], now) for name, now in deaf_times(times, namespace).items()}
+        times = {name: max(times[name], now) for name, now in times_to_forwarding(times, namespace).items()}
         if fresh:
             timers, now_s = _timers(namespace), time.monotonic()
             still = {name: times[x.bridge] / 2 if x.state == "listening" else 0.0 for name, x in fresh.items()}

@@ -129,7 +129,7 @@ class Takeover:
         del paths, ours
         return []
 
-    def at_rest(self, ours: Ours, touched: Collection[str] | None, *, back: bool) -> AbstractContextManager[bool]:
+    def paused(self, ours: Ours, touched: Collection[str] | None, *, back: bool) -> AbstractContextManager[bool]:
         """It does not meddle while links are changed, ``touched`` or all of ours; whether that is needed at all.
 
         ``back`` says that a change is taken back.

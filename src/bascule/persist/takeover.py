@@ -49,7 +49,7 @@ def _generate(paths: Collection[str]) -> tuple[list[str], list[str]]:
 
 
 @contextlib.contextmanager
-def at_rest(touched: Collection[str] | None, *, back: bool = False) -> Iterator[None]:
+def managers_paused(touched: Collection[str] | None, *, back: bool = False) -> Iterator[None]:
     """A manager that has taken links over does not meddle while they are changed.
 
     ``touched`` are those that will be, None stands for all of ours, ``back`` for a change that is taken back.
@@ -58,7 +58,7 @@ def at_rest(touched: Collection[str] | None, *, back: bool = False) -> Iterator[
     """
     with contextlib.ExitStack() as stack:
         rests = [
-            stack.enter_context(each.takeover.at_rest(partial(_ours, each), touched, back=back)) for each in dialects()
+            stack.enter_context(each.takeover.paused(partial(_ours, each), touched, back=back)) for each in dialects()
         ]
         try:
             yield

@@ -9,7 +9,7 @@ from msgspec import Struct, field
 
 from bascule.plan.change import About, Change, Command, Risk
 
-PLUG_S = 0.01  # how long a port that moves between bridges is deaf: measured below 10 ms, see benchmarks/
+PLUG_S = 0.01  # how long a port that moves between bridges passes no frame: measured below 10 ms, see benchmarks/
 
 
 class Phase(IntEnum):

@@ -23,7 +23,7 @@ BUFFER_BYTES = 4 << 20
 SPANS = 12  # of ports in a filter: older kernels give a filter 20 KiB (net.core.optmem_max)
 
 
-Ears = dict[str, list[CapturePoint]]  # by the link where one listens
+PointsByLink = dict[str, list[CapturePoint]]  # by the link where one listens
 
 
 class CapturedFrame(Struct, frozen=True, kw_only=True):
@@ -43,22 +43,22 @@ class CaptureSession:
     """Sockets at all points, one per namespace, that hear what belongs to the questions. A context manager."""
 
     def __init__(self, points: Iterable[CapturePoint], questions: Sequence[Question]) -> None:
-        self._by_namespace: dict[tuple[int, int], Ears] = {}
+        self._by_namespace: dict[tuple[int, int], PointsByLink] = {}
         for point in points:
-            ears = self._by_namespace.setdefault(point.namespace.identity, {})
-            ears.setdefault(point.tap or point.link, []).append(point)
+            points_by_link = self._by_namespace.setdefault(point.namespace.identity, {})
+            points_by_link.setdefault(point.tap or point.link, []).append(point)
         self._program = _program(questions)
-        self._sockets: list[tuple[socket.socket, Ears]] = []
+        self._sockets: list[tuple[socket.socket, PointsByLink]] = []
         self._seen: list[CapturedFrame] = []
 
     def __enter__(self) -> Self:
         try:
-            for ears in self._by_namespace.values():
-                with next(iter(ears.values()))[0].namespace.entered():
+            for points_by_link in self._by_namespace.values():
+                with next(iter(points_by_link.values()))[0].namespace.entered():
                     sock = open_packet(None, self._program, timestamps=True, buffer_bytes=BUFFER_BYTES)
-                self._sockets.append((sock, ears))
-            for ears in list(self._by_namespace.values())[:1]:
-                with next(iter(ears.values()))[0].namespace.entered():
+                self._sockets.append((sock, points_by_link))
+            for points_by_link in list(self._by_namespace.values())[:1]:
+                with next(iter(points_by_link.values()))[0].namespace.entered():
                     await_timestamps()
         except BaseException:
             self.__exit__()
@@ -71,13 +71,13 @@ class CaptureSession:
 
     def readers(self) -> Iterator[tuple[socket.socket, Callable[[int], None]]]:
         """The sockets and what to call when one is readable, for an event loop."""
-        for sock, ears in self._sockets:
-            yield sock, lambda _, sock=sock, ears=ears: self._read(sock, ears)  # type: ignore[misc]  # defaults bind
+        for sock, points_by_link in self._sockets:
+            yield sock, lambda _, sock=sock, points_by_link=points_by_link: self._read(sock, points_by_link)  # type: ignore[misc]  # defaults bind
 
     def drain(self) -> None:
         """Take what is still waiting in the sockets."""
-        for sock, ears in self._sockets:
-            self._read(sock, ears)
+        for sock, points_by_link in self._sockets:
+            self._read(sock, points_by_link)
 
     @property
     def captured(self) -> tuple[CapturedFrame, ...]:
@@ -85,13 +85,13 @@ class CaptureSession:
         self._seen.sort(key=lambda seen: seen.time_ns)
         return tuple(self._seen)
 
-    def _read(self, sock: socket.socket, ears: Ears) -> None:
+    def _read(self, sock: socket.socket, points_by_link: PointsByLink) -> None:
         while True:
             try:
                 data, control, _, address = sock.recvmsg(bpf.SNAPLEN, 64)
             except OSError:
                 return
-            points = ears.get(address[0], ())
+            points = points_by_link.get(address[0], ())
             frame = read_frame(data) if points else None
             if frame is not None:
                 stamp, kind = _stamp(control), address[2]

@@ -26,21 +26,21 @@ def sniff(links: Iterable[str], seconds: float) -> tuple[Sighting, ...]:
     found: dict[tuple[Mac, IpAddress], tuple[str, str, float]] = {}
     with contextlib.ExitStack() as stack, selectors.DefaultSelector() as selector:
         for link in links:
-            ear = Listener(link, _FILTER)
-            stack.callback(ear.close)
-            selector.register(ear, selectors.EVENT_READ, ear)
+            listener = Listener(link, _FILTER)
+            stack.callback(listener.close)
+            selector.register(listener, selectors.EVENT_READ, listener)
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             for key, _ in selector.select(left):
-                ear = key.data
+                listener = key.data
                 try:
-                    heard = [data for data, _ in ear.frames()]
+                    heard = [data for data, _ in listener.frames()]
                 except OSError:  # it went down or away
-                    selector.unregister(ear)
+                    selector.unregister(listener)
                     continue
                 for data in heard:
                     for mac, address, source in claims(read_frame(data)):
-                        found[mac, address] = (source, ear.link, time.monotonic())
+                        found[mac, address] = (source, listener.link, time.monotonic())
             if not selector.get_map():
                 break
     now = time.monotonic()

@@ -80,7 +80,9 @@ class Effects(Protocol):
 class SwitchEffects(Effects, Protocol):
     """How the bridges of somebody who keeps his own are seen."""
 
-    deaf_s: ClassVar[float]  # how long a port of theirs that comes up is deaf, where they speak STP
+    time_to_forwarding_s: ClassVar[
+        float
+    ]  # how long a port of theirs that comes up passes no frame, where they speak STP
 
     def look(self, namespace: Namespace | None) -> KeptSwitches | None:
         """The part as it is now; None where nobody keeps any."""

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from bascule.errors import Place
 from bascule.model.guarding import GuardLevel
-from bascule.model.same_subnet import twins
+from bascule.model.same_subnet import links_of_one_subnet
 from bascule.model.site import GuestNic, Site
 from bascule.model.values import grouped, listed
 
@@ -43,7 +43,7 @@ def remarks(site: Site) -> Iterator[SiteRemark]:
                 text = f"is {what}, and its name is that of a wireless NIC: an access point takes frames of the NIC's "
                 text += "own MAC only, so in station mode no guest is ever answered; use a wired NIC or mode nat"
                 yield SiteRemark(subject=name, text=text, place=host.nics[name].place)
-        for pair in twins(site, host):
+        for pair in links_of_one_subnet(site, host):
             yield SiteRemark(
                 subject=pair.second.name, text=f"is the second of two: {pair.words}", place=pair.second.place
             )

@@ -67,7 +67,7 @@ def listen(
     with handling(dict.fromkeys(SIGNALS, stop.note)), contextlib.ExitStack() as stack:
         listeners: dict[str, Listener] = {}
         program = control_filter()
-        for nic in nics:  # ears first, so that nothing is missed between up and listening
+        for nic in nics:  # listeners first, so that nothing is missed between up and listening
             listeners[nic] = listener = Listener(nic, program)
             stack.callback(listener.close)
         raised = stack.enter_context(brought_up(nics, state))
@@ -125,7 +125,7 @@ def _own_macs(state: HostState) -> dict[str, frozenset[str]]:
 
 
 class _Capture:
-    """The selector loop over all ears."""
+    """The selector loop over all listeners."""
 
     def __init__(self, listeners: Mapping[str, Listener], stop: _Stop) -> None:
         self.listeners = listeners

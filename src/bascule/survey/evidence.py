@@ -67,7 +67,7 @@ class NicTraffic(Struct, frozen=True, kw_only=True):
                     yield fact.finding, fact.src, fact.frames
 
     def without(self, macs: Collection[str]) -> NicTraffic:
-        """The same, but deaf to these senders."""
+        """The same, but without what these senders sent."""
         if not any(fact.src in macs for facts in self.facts.values() for fact in facts):
             return self
         kept = {tags: tuple(fact for fact in facts if fact.src not in macs) for tags, facts in self.facts.items()}

@@ -60,7 +60,7 @@ def cut_wires(heard: Mapping[str, NicTraffic], ports: Mapping[str, Port | None])
 
     A port that the tree has closed sends no BPDU and no data, but goes on sending LLDP and CDP.
     """
-    trees = {nic for nic, ear in heard.items() if bpdus(ear)}
+    trees = {nic for nic, traffic in heard.items() if bpdus(traffic)}
     found = {}
     for nic, port in ports.items():
         if port is None or nic in trees or heard[nic].seconds < HELLOS_S or any(heard[nic].of(Sender)):

@@ -112,8 +112,8 @@ def survey_captures(
                 hint = "write one with 'tcpdump -i eth4 -w eth4.pcap'"
                 problems.append(Problem(code="PCAP", message=f"'{name}' cannot be judged: {wrong}", hint=hint))
             notes += [f"{name}: {note}" for note in capture.notes]
-        ear = collector.finish(seconds=(last - first) / 1e9, notes=tuple(notes))
-        heard[nic] = replace(ear, own_macs=_own_macs(ear, host)) if host is not None else ear
+        traffic = collector.finish(seconds=(last - first) / 1e9, notes=tuple(notes))
+        heard[nic] = replace(traffic, own_macs=_own_macs(traffic, host)) if host is not None else traffic
     if problems:
         raise UsageFault(*problems)
     return SurveyRun(survey=judge(heard, site, host, makers=_makers(heard)))
@@ -121,7 +121,7 @@ def survey_captures(
 
 def _makers(heard: Mapping[str, NicTraffic]) -> Mapping[str, str]:
     """Who made the NICs that are heard, for those whom the table of common makers does not have."""
-    macs = {fact.src for ear in heard.values() for facts in ear.facts.values() for fact in facts}
+    macs = {fact.src for traffic in heard.values() for facts in traffic.facts.values() for fact in facts}
     return registry.makers({prefix(mac) for mac in macs if not hypervisor(mac) and not maker(mac)} - {""})
 
 

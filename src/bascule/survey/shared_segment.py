@@ -129,12 +129,15 @@ def _kind(nics: tuple[str, ...], shared: list[frozenset[CableEnd]], lags: Mappin
 def _lags(nics_evidence: Mapping[str, NicEvidence]) -> dict[tuple[str, ...], str]:
     """NICs whose switch ports belong to one aggregated link."""
     ends: dict[tuple[str, object], set[str]] = defaultdict(set)
-    for nic, ear in nics_evidence.items():
-        for said, src, _ in ear.heard.of(Lacp):
+    for nic, evidence in nics_evidence.items():
+        for said, src, _ in evidence.heard.of(Lacp):
             if not is_guest_mac(src):
                 ends[f"LACP system {said.system[5:]} key {said.key}", said.key].add(nic)
-        if ear.port is not None and ear.port.lag:
-            ends[f"{ear.port.via} of {ear.port.name} says aggregated port {ear.port.lag}", ear.port.chassis].add(nic)
+        if evidence.port is not None and evidence.port.lag:
+            ends[
+                f"{evidence.port.via} of {evidence.port.name} says aggregated port {evidence.port.lag}",
+                evidence.port.chassis,
+            ].add(nic)
     return {tuple(sorted(nics)): words for (words, _), nics in sorted(ends.items(), key=str) if len(nics) > 1}
 
 
@@ -175,8 +178,8 @@ def _index(sets: Mapping[Tags, frozenset[K]]) -> dict[K, list[Tags]]:
     return found
 
 
-def _networks(ear: NicEvidence) -> dict[Tags, frozenset[str]]:
-    return {tags: frozenset({found.network}) for tags, found in ear.verdicts.items() if found.network is not None}
+def _networks(evidence: NicEvidence) -> dict[Tags, frozenset[str]]:
+    return {tags: frozenset({found.network}) for tags, found in evidence.verdicts.items() if found.network is not None}
 
 
 def _tie(one: NicEvidence, tags: Tags, two: NicEvidence, other: Tags) -> SharedSegmentReason | None:
@@ -218,10 +221,10 @@ def _hears_itself(one: NicEvidence, tags: Tags, two: NicEvidence, other: Tags) -
     return ""
 
 
-def _vid(ear: NicEvidence, tags: Tags) -> int | None:
+def _vid(evidence: NicEvidence, tags: Tags) -> int | None:
     if tags:
         return tags[0] if len(tags) == 1 else None
-    return native_vlan(ear.segments[()]) if () in ear.segments else None
+    return native_vlan(evidence.segments[()]) if () in evidence.segments else None
 
 
 def _same_switch(one: NicEvidence, two: NicEvidence) -> bool:

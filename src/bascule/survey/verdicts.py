@@ -104,27 +104,29 @@ def judge(
     What the host and its guests send on one NIC and hear on another joins the two, and proves no network: a host that
     is on the wrong wire speaks of the right one.
     """
-    ours = {mac for ear in heard.values() for mac in ear.own_macs}
+    ours = {mac for traffic in heard.values() for mac in traffic.own_macs}
     if site is not None and host is not None:
         ours |= {str(nic.mac) for nic in site.guest_nics(host.name)}
-    others = {nic: ear.without(ours) for nic, ear in heard.items()}
-    seen = {nic: devices(ear) for nic, ear in others.items()}
-    ports = {nic: switch_port(ear, seen[nic]) for nic, ear in others.items()}
-    segs = {nic: segments(ear, seen[nic]) for nic, ear in others.items()}
+    others = {nic: traffic.without(ours) for nic, traffic in heard.items()}
+    seen = {nic: devices(traffic) for nic, traffic in others.items()}
+    ports = {nic: switch_port(traffic, seen[nic]) for nic, traffic in others.items()}
+    segs = {nic: segments(traffic, seen[nic]) for nic, traffic in others.items()}
     verdicts = {nic: _verdicts(nic, own, site, {}) for nic, own in segs.items()}
-    nics_evidence = {nic: NicEvidence.of(ear, ports[nic][0], verdicts[nic], segs[nic]) for nic, ear in heard.items()}
+    nics_evidence = {
+        nic: NicEvidence.of(traffic, ports[nic][0], verdicts[nic], segs[nic]) for nic, traffic in heard.items()
+    }
     wires = shared_segments(nics_evidence, proofs)
     if site is not None and (extra := _from_others(wires, verdicts, segs)):
         verdicts = {nic: _verdicts(nic, own, site, extra) for nic, own in segs.items()}
     networks = {nic: tuple(v.network for v in found.values() if v.network) for nic, found in verdicts.items()}
     heard_ports = {nic: port for nic, (port, _) in ports.items()}
-    against = {nic: _contradiction(ear, host, site, verdicts[nic]) for nic, ear in others.items()}
+    against = {nic: _contradiction(traffic, host, site, verdicts[nic]) for nic, traffic in others.items()}
     cabling = check_cabling(host, heard_ports, networks, against) if host is not None else {}
     closed = cut_wires(others, heard_ports)
     return Survey(
         nics={
             nic: _nic(
-                ear,
+                traffic,
                 site,
                 host,
                 seen[nic],
@@ -135,7 +137,7 @@ def judge(
                 cabling.get(nic),
                 makers,
             )
-            for nic, ear in others.items()
+            for nic, traffic in others.items()
         },
         wires=wires,
         site=site,

@@ -23,6 +23,6 @@ def makes_no_ipv6(link: Link) -> bool:
 
 
 def hears_routers(link: Link, routes: Iterable[Route]) -> bool:
-    """Whether the link has learnt from a router: networkd and NetworkManager listen with the kernel's ear shut."""
+    """Whether the link has learnt from a router: networkd and NetworkManager listen in the kernel's place."""
     learnt = any(a.dynamic and a.is_ipv6 and not a.is_link_local for a in link.addresses)
     return learnt or any(route.dev == link.name and route.protocol == "ra" for route in routes)

@@ -21,7 +21,7 @@ from bascule.plan.diff import diff
 from bascule.plan.guest_ports import losses
 from bascule.plan.merge import parts_alone, way_back
 from bascule.plan.step import Context
-from bascule.plan.warnings.spanning_tree import deaf_bridges, hidden_times
+from bascule.plan.warnings.spanning_tree import bridges_with_delayed_ports, hidden_times
 from bascule.system.net.netlink import NetlinkMonitor
 
 BEFORE = Context(otherwise="it was so before the change")
@@ -31,7 +31,7 @@ class UndoPreview(Struct, frozen=True, kw_only=True):
     """The change that would be taken back, and the plan that leads to what was before it.
 
     ``losses`` says of each guest's port that would be left without its bridge or its wire what it loses, and of each
-    bridge for how long its spanning tree makes ports deaf; ``files`` what would become of which file, ``kept`` what
+    bridge for how long its spanning tree blocks ports; ``files`` what would become of which file, ``kept`` what
     others changed meanwhile and what therefore stays. ``observer`` has seen the host.
     """
 
@@ -93,7 +93,7 @@ def _plan(
     told = tuple(
         f"{port} {words}" for port, _ in lost for words in ("is new and loses", "was plugged into", "is new and stands")
     )
-    lost += (*deaf_bridges(now, goal), *hidden_times(now, goal), *forgotten_entries(now, goal))
+    lost += (*bridges_with_delayed_ports(now, goal), *hidden_times(now, goal), *forgotten_entries(now, goal))
     return diff(now, goal, BEFORE), lost, tuple(line for line in merged.kept if not told or not line.startswith(told))
 
 

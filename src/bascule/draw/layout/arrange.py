@@ -218,7 +218,7 @@ def fit(scene: Scene, m: Metrics, *, width: int) -> Layout | None:
             for depth in (1, 4):
                 if fits(layout := arrange(scene, m, depth=depth, width=width, notes=notes)):
                     return layout
-        elif (found := _flattest(scene, m, notes, fits)) is not None:
+        elif (found := _lowest(scene, m, notes, fits)) is not None:
             return found
     return None
 
@@ -238,7 +238,7 @@ ASPECT = 1.6  # width of a page by its height, where one can be made so
 
 def page(scene: Scene, m: Metrics, *, notes: Notes = Notes.FULL) -> Layout:
     """The flattest layout that is not much wider than its height allows; what cannot be may be wider."""
-    found = _flattest(scene, m, notes, lambda layout: layout.width <= ASPECT * layout.height)
+    found = _lowest(scene, m, notes, lambda layout: layout.width <= ASPECT * layout.height)
     if found is not None:
         return found
     deepest = arrange(scene, m, depth=_depths(scene)[-1], notes=notes)
@@ -258,7 +258,7 @@ def _depths(scene: Scene) -> list[int]:
     return [depth for place, depth in enumerate(DEPTHS) if place == 0 or DEPTHS[place - 1] < most]
 
 
-def _flattest(scene: Scene, m: Metrics, notes: Notes, fits: Callable[[Layout], bool]) -> Layout | None:
+def _lowest(scene: Scene, m: Metrics, notes: Notes, fits: Callable[[Layout], bool]) -> Layout | None:
     """The first that fits, found by halving: deeper columns make a page narrower and higher."""
     depths, hosts = _depths(scene), _hosts(scene, m, notes)
     found: Layout | None = None

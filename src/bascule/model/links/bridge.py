@@ -55,7 +55,7 @@ class Bridge(LinkOptions, frozen=True, kw_only=True):
         return {}
 
     @property
-    def deaf_s(self) -> float:
+    def time_to_forwarding_s(self) -> float:
         """How long a port that comes up passes no frame: listening and learning, one forward delay each (802.1D)."""
         return 2 * (self.with_times(Bridge()).forward_delay or 0) / 100 if self.stp_state else 0.0
 

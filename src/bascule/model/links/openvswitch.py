@@ -41,7 +41,7 @@ class OpenVSwitch(_OfTheSwitch, Bridge, frozen=True, kw_only=True):
     datapath: str = ""  # netdev, or the kernel's own
 
     @property
-    def deaf_s(self) -> float:
+    def time_to_forwarding_s(self) -> float:
         """With RSTP a port at which no other bridge speaks forwards at once."""
         return DEAF_S if self.stp_state and not self.rstp else 0.0
 

@@ -140,14 +140,14 @@ def add_gateway(draft: LinkDraft, text: str) -> None:
 class Builder:
     """All drafts of a host, and what could not be taken."""
 
-    __slots__ = ("barred", "drafts", "implied", "left", "routes", "rules", "unmanaged", "unsure")
+    __slots__ = ("drafts", "excluded", "implied", "left", "routes", "rules", "unmanaged", "unsure")
 
     def __init__(self) -> None:
         self.drafts: dict[IfName, LinkDraft] = {}
         self.left = UnparsedLines()
         self.implied: dict[str, str] = {}  # masters that are named by their ports, and their kind
         self.unmanaged: list[str] = []
-        self.barred: dict[
+        self.excluded: dict[
             str, str
         ] = {}  # links that are not supported, and why: they are nobody's port and no hardware
         self.unsure: set[IfName] = set()  # masters with ports that nobody can tell
@@ -163,14 +163,14 @@ class Builder:
         self.drafts[draft.name] = draft
         return draft
 
-    def bar(self, name: str, why: str) -> None:
+    def exclude(self, name: str, why: str) -> None:
         """A link that is not supported: ``why`` says what it is ("a team, which is not supported")."""
-        self.barred[name] = why
+        self.excluded[name] = why
 
     def enslave(self, port: str, master: str, file: str, line: int) -> LinkDraft | None:
         """Put a link, which may be new, under a master; a second master is left over, and so is a link not taken."""
-        if port in self.barred:
-            self.left.add(file, line, f"{port} under {master}", f"{port} is {self.barred[port]}")
+        if port in self.excluded:
+            self.left.add(file, line, f"{port} under {master}", f"{port} is {self.excluded[port]}")
             self.doubt(master)
             return None
         try:
@@ -198,8 +198,8 @@ class Builder:
 
     def finish(self) -> Parsed:
         """The configuration; what does not fit together is taken out and listed."""
-        self._bar_by_name()
-        self._drop_barred()
+        self._exclude_by_name()
+        self._drop_excluded()
         for draft in list(self.drafts.values()):
             self._check_master(draft)
         self._break_loops()
@@ -232,19 +232,19 @@ class Builder:
             else:
                 yield found
 
-    def _bar_by_name(self) -> None:
+    def _exclude_by_name(self) -> None:
         """Links that are named like a tap or a tunnel, and of which nothing says that they are hardware."""
         for draft in self.drafts.values():
             what = "" if draft.kind or draft.pin_mac or draft.pin_path else ODD_NAMES.get(_stem(draft.name), "")
-            if what and draft.name not in self.barred:
-                self.bar(draft.name, f"{what} by its name, which is not supported")
+            if what and draft.name not in self.excluded:
+                self.exclude(draft.name, f"{what} by its name, which is not supported")
 
-    def _drop_barred(self) -> None:
+    def _drop_excluded(self) -> None:
         """Links that are not supported, and the ports of such: a NIC that the site file named would be taken off."""
         for draft in list(self.drafts.values()):
-            if draft.master is not None and draft.master in self.barred:
-                self.bar(draft.name, f"a port of {draft.master}, and that is {self.barred[draft.master]}")
-        for name, why in self.barred.items():
+            if draft.master is not None and draft.master in self.excluded:
+                self.exclude(draft.name, f"a port of {draft.master}, and that is {self.excluded[draft.master]}")
+        for name, why in self.excluded.items():
             draft_or_none = self.drafts.get(name)  # type: ignore[call-overload]  # a key is a checked name
             if draft_or_none is not None:
                 said = _with_all(draft_or_none)
@@ -264,9 +264,9 @@ class Builder:
 
     def _check_vlan(self, draft: LinkDraft) -> bool:
         """Whether it had to be dropped."""
-        if draft.parent is None or not draft.options.get("id") or draft.parent in self.barred:
+        if draft.parent is None or not draft.options.get("id") or draft.parent in self.excluded:
             why = "a VLAN without its number or the link below it"
-            why = f"a VLAN of {draft.parent}, {self.barred[draft.parent]}" if draft.parent in self.barred else why
+            why = f"a VLAN of {draft.parent}, {self.excluded[draft.parent]}" if draft.parent in self.excluded else why
             self.left.add(draft.file, draft.line, _with_all(draft), why)
             self.doubt(draft.master) if draft.master else None
             self._drop(draft)

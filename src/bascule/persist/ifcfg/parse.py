@@ -208,7 +208,7 @@ class _IfcfgFile(AssignmentFile):
         odd = next((what for key, what in ODD_KEYS.items() if key in self.found), odd)
         if odd:
             name = self.value("DEVICE") or self.suffix
-            self.builder.bar(name, f"{odd}, which is not supported")
+            self.builder.exclude(name, f"{odd}, which is not supported")
             self.leave_all(f"{name} is {odd}, which is not supported")
             for master in filter(None, (self.value("BRIDGE"), self.value("MASTER"))):
                 self.builder.doubt(master)
@@ -374,5 +374,5 @@ def _six(address: str) -> str:
 def _implied(builder: Builder) -> None:
     """A bridge that a port names is made by the scripts even without a file of its own."""
     for draft in list(builder.drafts.values()):
-        if draft.master is not None and not (draft.master in builder.drafts or draft.master in builder.barred):
+        if draft.master is not None and not (draft.master in builder.drafts or draft.master in builder.excluded):
             builder.draft(draft.master, draft.file, draft.line).kind = builder.implied.get(draft.master, "bridge")

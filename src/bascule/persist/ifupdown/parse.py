@@ -199,7 +199,7 @@ class InterfacesFiles:
             take_executors(self.builder, stanza)
             self.autos |= {stanza.name for pattern in self.patterns if fnmatchcase(stanza.name, pattern)}
         self._inherit()
-        self._bar()
+        self._exclude_unsupported()
         for stanza in self.stanzas:
             base, colon, _ = stanza.name.partition(":")
             try:
@@ -236,21 +236,21 @@ class InterfacesFiles:
             own = {line.key for line in stanza.options}
             stanza.options += [line for line in above.options if line.key not in own]
 
-    def _bar(self) -> None:
+    def _exclude_unsupported(self) -> None:
         """Stanzas of links that are not supported, and what stands in those of the loopback."""
         for stanza in [*self.stanzas]:
             odd = next((line for line in stanza.options if line.key in ODD_TYPES and not is_taken(line)), None)
             if odd is not None:
                 kind = ODD_TYPES[odd.key]
                 kind = f"a {odd.words[1]}" if kind == "of another kind" and len(odd.words) > 1 else kind
-                self.builder.bar(stanza.name, f"{kind}, which is not supported")
+                self.builder.exclude(stanza.name, f"{kind}, which is not supported")
             for line in stanza.options if odd is None else ():
                 if line.key in HOOKS and not line.key.endswith("down"):
                     for name, kind in made_by(" ".join(line.words[1:]), stanza.name):
-                        self.builder.bar(name, f"{kind} that a command makes, which is not supported")
+                        self.builder.exclude(name, f"{kind} that a command makes, which is not supported")
         for stanza in [*self.stanzas]:
-            if stanza.name in self.builder.barred:
-                self.refused.append((stanza, f"{stanza.name} is {self.builder.barred[stanza.name]}"))
+            if stanza.name in self.builder.excluded:
+                self.refused.append((stanza, f"{stanza.name} is {self.builder.excluded[stanza.name]}"))
                 self.stanzas.remove(stanza)
         for stanza, why in self.refused:
             lines = [(line.number, line.text) for line in (stanza.head, *stanza.options)]

@@ -144,7 +144,7 @@ def _switched(link: LinkConfig, config: NetworkConfig, members: list[LinkConfig]
         out = ["ovs_type OVSBridge", *([f"ovs_ports {' '.join(names)}"] if names else [])]
         out += [f"ovs_extra {commands}"] if (commands := switch_commands(link)) else []
         # ifupdown2 takes every other port off when it reloads; to ifupdown the line says nothing
-        return out + ([f"ovs_ports_condone_regex {condone(config.unmanaged)}"] if config.unmanaged else [])
+        return out + ([f"ovs_ports_condone_regex {unmanaged_regex(config.unmanaged)}"] if config.unmanaged else [])
     kind = "OVSBond" if is_switch(link) else "OVSPort"
     out = [f"ovs_type {kind}", f"ovs_bridge {link.master}", *([f"ovs_bonds {' '.join(names)}"] if names else [])]
     return [*out, f"ovs_options {' '.join(words)}"] if (words := port_columns(link)) else out
@@ -170,7 +170,7 @@ def _low(link: LinkConfig, config: NetworkConfig, members: list[LinkConfig], gap
         if options.vlan_filtering:
             out.append("bridge-vlan-aware yes")
         if config.unmanaged:
-            out.append(f"bridge-ports-condone-regex {condone(config.unmanaged)}")
+            out.append(f"bridge-ports-condone-regex {unmanaged_regex(config.unmanaged)}")
     elif isinstance(options, Bond):
         out += [f"bond-slaves {names}", f"bond-mode {options.mode}", f"bond-miimon {options.miimon}"]
         said = [(field, word) for field, word in bond_words(options) if field not in {"mode", "miimon", *BY_COMMAND}]
@@ -217,7 +217,7 @@ def _inner_tags(link: LinkConfig, above: Iterable[LinkConfig]) -> Iterator[str]:
             yield f"up ip link add link {link.name} name {each.name} type vlan id {each.options.id} || true"
 
 
-def condone(patterns: tuple[str, ...]) -> str:
+def unmanaged_regex(patterns: tuple[str, ...]) -> str:
     """The names as the regular expression that keeps ifupdown2 from taking the guests' taps off the bridge.
 
     Without a backslash, at which ifupdown2 joins lines wherever it stands. Names have no other sign with a meaning.

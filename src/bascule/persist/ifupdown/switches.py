@@ -34,7 +34,7 @@ class SwitchWords(Columns):
         given = [re.sub(r"\$(IFACE\b|\{IFACE\})", lambda _: draft.name, word) for word in line.words[1:]]
         if key in {"ovs-ports", "ovs-bonds"}:
             for name in given:
-                if name not in builder.barred:  # told there; an internal port is none that leads out
+                if name not in builder.excluded:  # told there; an internal port is none that leads out
                     member = builder.enslave(name, draft.name, line.file, line.number)
                     if member is not None and key == "ovs-bonds":
                         member.onboot = True  # the script sets it up

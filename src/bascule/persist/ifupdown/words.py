@@ -125,7 +125,7 @@ def take_executors(builder: Builder, stanza: Stanza) -> None:
         if line.words[1] == "dhcp":
             stanza.method = "dhcp"
         if what:
-            builder.bar(stanza.name, f"{what}, which is not supported")
+            builder.exclude(stanza.name, f"{what}, which is not supported")
     for line in stanza.options:
         line.key = "bond-slaves" if line.key == "bond-members" else line.key
 

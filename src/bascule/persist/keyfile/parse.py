@@ -156,7 +156,7 @@ class _Profile:
             odd = f"of type {kind or 'none'}" if kind not in TYPES else f"a port of a {port_of}"
             name = self.value("connection", "interface-name")
             if name:
-                self.builder.bar(name, f"{odd}, which is not supported")
+                self.builder.exclude(name, f"{odd}, which is not supported")
             self._leave_all(f"{odd}, which is not supported")
             return
         pin = self.take("ethernet", "mac-address", parse_mac)

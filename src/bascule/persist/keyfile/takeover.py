@@ -69,7 +69,7 @@ class _NetworkManager(Takeover):
         return faults
 
     @contextlib.contextmanager
-    def at_rest(self, ours: Ours, touched: Collection[str] | None, *, back: bool) -> Iterator[bool]:
+    def paused(self, ours: Ours, touched: Collection[str] | None, *, back: bool) -> Iterator[bool]:
         """It is down while links are put back, and forgets which profiles they had: it would take those from them.
 
         A link whose profile of ours went gets the one back that it had before, and with it whoever keeps its lease.

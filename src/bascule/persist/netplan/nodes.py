@@ -9,7 +9,7 @@ import yaml
 
 from bascule.persist.formats.builder import Builder
 from bascule.persist.netplan import FOLDER
-from bascule.persist.netplan.spoiled import compose
+from bascule.persist.netplan.broken_yaml import compose
 from bascule.persist.parsed import Files
 
 DEEPEST = 40  # levels of nesting; a netplan file has seven

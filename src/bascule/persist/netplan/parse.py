@@ -144,21 +144,21 @@ class NetplanFiles:
                     if renderer:
                         self.manager.update(dict.fromkeys(self.called[str(name.value)], renderer))
                     if odd := foreign_kind(kind, body):
-                        self._bar(path, name, body, odd)
+                        self._exclude(path, name, body, odd)
                     else:
                         self._definition(path, SWITCHES.get(kind, kind) if is_switched(body) else kind, name, body)
             elif group.value not in {"version", "renderer"}:
                 kind = {"wifis": "wireless", "openvswitch": "Open vSwitch's"}.get(group.value, f"among {group.value}")
                 for name, body in definitions(links):
-                    self._bar(path, name, body, kind)
+                    self._exclude(path, name, body, kind)
                     for link, why in refused_members(group.value, name, body, self.called):
-                        self.builder.bar(link, f"{why}, which is not supported")
+                        self.builder.exclude(link, f"{why}, which is not supported")
                 if not definitions(links):
                     self.leave(path, group, str(group.value), "such links are not supported")
 
-    def _bar(self, path: str, ident: yaml.ScalarNode, body: Node, kind: str) -> None:
+    def _exclude(self, path: str, ident: yaml.ScalarNode, body: Node, kind: str) -> None:
         """A definition that is not supported, with all that it says."""
-        self.builder.bar(str(ident.value), f"{kind}, which is not supported")
+        self.builder.exclude(str(ident.value), f"{kind}, which is not supported")
         self.leave(path, ident, f"{ident.value}: {in_words(body)}", f"{ident.value} is {kind}, which is not supported")
 
     def _definition(self, path: str, kind: str, ident: yaml.ScalarNode, body: Node) -> None:
@@ -351,7 +351,7 @@ class NetplanFiles:
             draft.options["stp_state"] = int(True if stp is None else stp)
         below = self.builder.drafts.get(draft.parent) if draft.parent else None
         if below is not None and below.kind == SWITCHES["bridge"]:
-            self.builder.bar(draft.name, "a fake bridge of Open vSwitch, which is not supported")
+            self.builder.exclude(draft.name, "a fake bridge of Open vSwitch, which is not supported")
         local = self.local.get(draft.name, draft.master is None)
         if draft.name in self.dhcp6:
             draft.ipv6 = Ipv6.DHCP

@@ -120,7 +120,7 @@ class UnitReader:
             self.builder.left.add_file(path, self.files[path], "no Name= or no Kind= in [NetDev]")
             return
         if kind.value not in KINDS or not kind.value:
-            self.builder.bar(name.value, f"a {kind.value}, which is not supported")
+            self.builder.exclude(name.value, f"a {kind.value}, which is not supported")
             self.leave_all(sections, f"{name.value} is a {kind.value}, which is not supported")
             return
         try:
@@ -328,10 +328,10 @@ class _Network:
         elif key == "IPv6PrivacyExtensions":
             draft.ipv6_privacy = parse_networkd_privacy(text)
         elif key == "VRF":
-            self.reader.builder.bar(draft.name, f"in the VRF {text}, which is not supported")
+            self.reader.builder.exclude(draft.name, f"in the VRF {text}, which is not supported")
         elif key in MAKES:
             for name in text.split():
-                self.reader.builder.bar(name, f"{MAKES[key]}, which is not supported")
+                self.reader.builder.exclude(name, f"{MAKES[key]}, which is not supported")
             raise ValueError("not taken")
         else:
             raise ValueError("not taken")

@@ -33,7 +33,7 @@ from bascule.plan.diff import diff
 from bascule.providers.observe import observe
 from bascule.system.disk.durable import make_folder
 from bascule.system.net.iproute import batch
-from bascule.system.net.managers import networkd_dhcp, networkd_file, networkd_has, networkd_ponders, runs_here
+from bascule.system.net.managers import networkd_dhcp, networkd_file, networkd_has, networkd_is_configuring, runs_here
 
 SETTLE_S = 1.0  # in which networkd begins with a link
 ANSWER_S = 0.5  # for the server to answer in
@@ -59,14 +59,14 @@ class _Networkd(Takeover):
         return _read_anew(back) if written or back else []
 
     @contextlib.contextmanager
-    def at_rest(self, ours: Ours, touched: Collection[str] | None, *, back: bool) -> Iterator[bool]:
+    def paused(self, ours: Ours, touched: Collection[str] | None, *, back: bool) -> Iterator[bool]:
         """It leaves ports alone, and goes on with them by the files that it is told of afterwards."""
         del back
         ports: dict[str, str] = {}
         if runs_here("systemd-networkd"):
             names = ours() if touched is None else touched
             found = {name: bridge for name in names if (bridge := _bridge(name))}
-            _await(lambda: not any(map(networkd_ponders, found)), SETTLE_S)
+            _await(lambda: not any(map(networkd_is_configuring, found)), SETTLE_S)
             ports = {name: bridge for name, bridge in found.items() if _puts_back(name)}
         if ports:
             _leave_alone({**_left_alone(), **ports})

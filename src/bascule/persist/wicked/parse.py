@@ -123,7 +123,7 @@ class _WickedFile(AssignmentFile):
         draft = self.draft
         odd = next((what for key, what in ODD_KEYS.items() if self.value(key).lower() not in {"", "no"}), None)
         if odd is not None:
-            self.builder.bar(draft.name, f"{odd}, which is not supported")
+            self.builder.exclude(draft.name, f"{odd}, which is not supported")
             self.builder.drafts.pop(draft.name)
             self.leave_all(f"{draft.name} is {odd}, which is not supported")
             return

@@ -28,7 +28,7 @@ from bascule.plan.earlier import NOTHING, EarlierChanges
 from bascule.plan.target.addresses import (
     give_back,
     lay_host_routes,
-    lay_twins,
+    lay_links_of_one_subnet,
     policy_rules,
     refuse_scopes,
     tell_moved,
@@ -112,7 +112,7 @@ def target(
             lay_bridge(build, link)
     lay_patches(build)
     networks = lay_networks(build)
-    lay_twins(build)
+    lay_links_of_one_subnet(build)
     lay_host_routes(build)
     lay_guests(build)
     count_foreign(build)

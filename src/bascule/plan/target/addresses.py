@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from bascule.errors import BasculeError, Problem
 from bascule.model.host_links import HostLink, Ipv6, StaticRoute, table_name
 from bascule.model.kernel_parameters import conf, takes_token
-from bascule.model.same_subnet import twins
+from bascule.model.same_subnet import links_of_one_subnet
 from bascule.model.site import Host
 from bascule.model.state import (
     BY_SECRET,
@@ -69,9 +69,9 @@ def _refuse_port_of_others(build: TargetBuilder, said: HostLink) -> None:
         )
 
 
-def lay_twins(build: TargetBuilder) -> None:
+def lay_links_of_one_subnet(build: TargetBuilder) -> None:
     """Two links with an address in one subnet answer ARP for their own alone, or the last asker's answer wins."""
-    for pair in twins(build.site, build.host):
+    for pair in links_of_one_subnet(build.site, build.host):
         build.notes.append(Note(kind="warning", subject=pair.second.name, text=pair.words))
         if pair.subnet.version == 6:  # a neighbour solicitation is answered by the link that has the address
             continue

@@ -1,4 +1,4 @@
-"""The wanted state of a host while it is being laid over what is there, and the strokes that every part of it needs."""
+"""The wanted state of a host while it is being made, and what every part of the target adds to it."""
 
 from __future__ import annotations
 

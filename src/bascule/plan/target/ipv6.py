@@ -141,7 +141,7 @@ def _is_unused(route: Route, said: HostLink, *, is_leased: bool) -> bool:
 
 
 def lay_offers(build: TargetBuilder, said: HostLink) -> None:
-    """The kernel's own ear: it takes no routers and no routes from advertisements that the host does not use."""
+    """The kernel's own listening: it takes no routers and no routes from advertisements that the host does not use."""
     gone = of_version(said.unused, 6)
     if not build.observed.has_ipv6 or (said.ipv6 is not None and said.ipv6 not in LISTENING):
         return

@@ -1,4 +1,4 @@
-"""What the spanning tree protocol costs: how long a port stays deaf, and what a switch may do about it. Pure."""
+"""What the spanning tree protocol costs: how long a port passes no frame, and what a switch may do about it. Pure."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from bascule.model.state import HostState, Link
 from bascule.plan.change import Note
 
 
-def deaf_s(bridge: Link | None) -> float:
+def time_to_forwarding_s(bridge: Link | None) -> float:
     """How long a port that comes up on a bridge passes no frame."""
-    return bridge.options.deaf_s if bridge is not None and isinstance(bridge.options, Bridge) else 0.0
+    return bridge.options.time_to_forwarding_s if bridge is not None and isinstance(bridge.options, Bridge) else 0.0
 
 
 def settling_s(before: HostState, after: HostState) -> float:
     """How long the slowest bridge needs from one state to another until its new ports forward."""
-    found = (deaf_s(link) for link in after.links.values() if link.is_bridge and _begins(link, before, after))
+    found = (
+        time_to_forwarding_s(link) for link in after.links.values() if link.is_bridge and _begins(link, before, after)
+    )
     return max(found, default=0.0)
 
 
@@ -34,10 +36,10 @@ def _is_joined(bridge: Link, before: HostState, after: HostState) -> bool:
     return bool({port.name for port in after.ports(bridge.name)} - {port.name for port in before.ports(bridge.name)})
 
 
-def deaf_bridges(before: HostState, after: HostState) -> Iterator[tuple[str, str]]:
-    """The bridges on which a port is deaf for a while after a change, and what that means."""
+def bridges_with_delayed_ports(before: HostState, after: HostState) -> Iterator[tuple[str, str]]:
+    """The bridges on which a port passes no frame for a while after a change, and what that means."""
     for link in after.links.values():
-        wait_s = deaf_s(link) if link.is_bridge and _is_joined(link, before, after) else 0.0
+        wait_s = time_to_forwarding_s(link) if link.is_bridge and _is_joined(link, before, after) else 0.0
         if wait_s:
             text = f"runs the spanning tree protocol: a port that joins it passes no frame for {wait_s:g} s"
             yield link.name, text + ("; during that time the host does not answer on it" if link.addresses else "")
@@ -57,7 +59,7 @@ def spanning_tree_notes(bridges: Iterable[DeclaredBridge], before: HostState, af
     """What somebody should know before the spanning tree begins on a bridge, or a port joins one that speaks it."""
     for bridge in bridges:
         link = after.links.get(bridge.name)
-        wait_s = deaf_s(link)
+        wait_s = time_to_forwarding_s(link)
         speaks = link is not None and isinstance(link.options, Bridge) and link.options.stp_state
         if link is None or not speaks or not _begins(link, before, after):
             continue

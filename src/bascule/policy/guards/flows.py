@@ -114,7 +114,7 @@ def _of_port(port: GuardedPort) -> Iterator[FlowRule]:
     for reason in NUMBERS.values():
         yield flow(COUNTED, 100, f"{own},reg1={reason:#x}", "drop")
     yield from _addresses(port, own)
-    yield from _liberties(port, own)
+    yield from _extra_permissions(port, own)
     yield from _apart(port, own)
 
 
@@ -147,7 +147,7 @@ def _addresses(port: GuardedPort, own: str) -> Iterator[FlowRule]:
             yield flow(IPV6, 90, f"ipv6,{own},ipv6_src={subnet}", go(FROM6))
 
 
-def _liberties(port: GuardedPort, own: str) -> Iterator[FlowRule]:
+def _extra_permissions(port: GuardedPort, own: str) -> Iterator[FlowRule]:
     """What the guard forbids others: the general rules have a priority below these."""
     may = port.guarding.may
     if "tags" in may:

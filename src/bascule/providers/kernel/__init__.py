@@ -42,7 +42,7 @@ class KernelProvider(PlainProvider):
         """The site with the MACs of 0.1.0 where taps show that guests have them: there was no host's name in them."""
         nics = (nic for nic in site.guest_nics(host.name) if not nic.mac_given and nic.tap in observed.links)
         first = ((nic, derive_mac(site.name, nic.guest, nic.index)) for nic in nics)
-        old = {nic.tap: mac for nic, mac in first if _is_worn(mac, nic, observed)}
+        old = {nic.tap: mac for nic, mac in first if _has_mac(mac, nic, observed)}
         if not old:
             return site
         guests = {
@@ -78,7 +78,7 @@ class KernelProvider(PlainProvider):
         return settle(goal, change.now, change.wanted)
 
 
-def _is_worn(mac: Mac, nic: GuestNic, observed: HostState) -> bool:
+def _has_mac(mac: Mac, nic: GuestNic, observed: HostState) -> bool:
     """Whether the host's end of a guest's NIC shows that the guest has a MAC; a macvtap has the same one."""
     seen = observed.links[nic.tap].mac  # None of a link that is only declared, which tells nothing of its guest
     return seen is not None and seen in {tap_mac(mac), mac if nic.shared_nic else None}

@@ -112,7 +112,7 @@ def _bridges(old: SwitchState, new: SwitchState) -> Iterator[Step]:
 
 
 def _close_s(old: SwitchState, new: SwitchState) -> float:
-    """How long ports that leave their switch are deaf."""
+    """How long ports that leave their switch pass no frame."""
     leaving = sum(name not in new.ports or new.ports[name].bridge != row.bridge for name, row in old.ports.items())
     return CLOSE_S + CLOSE_EACH_S * leaving
 

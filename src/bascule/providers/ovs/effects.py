@@ -27,7 +27,7 @@ class OvsEffects(PlainEffects):
     Nothing of it is loaded where nobody keeps switches.
     """
 
-    deaf_s = DEAF_S
+    time_to_forwarding_s = DEAF_S
     passes = staticmethod(passes)
     tree_states = staticmethod(tree_states)
     learned = staticmethod(forwarding)

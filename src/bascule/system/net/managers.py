@@ -86,7 +86,7 @@ def networkd_file(link: str) -> str:
     return _in_state_file(NETWORKD_LINKS, link, r"NETWORK_FILE=(.+)")
 
 
-def networkd_ponders(link: str) -> bool:
+def networkd_is_configuring(link: str) -> bool:
     """Whether networkd has not decided yet by which file it configures the link, or whether by any."""
     return _in_state_file(NETWORKD_LINKS, link, r"ADMIN_STATE=(.+)") in {"pending", "initialized"}
 

@@ -93,7 +93,7 @@ def attach_filter(sock: socket.socket, program: Sequence[Instruction]) -> None:
 
 
 class Listener:
-    """An open ear on one link: promiscuous, behind a filter, deaf to what the host itself sends there.
+    """Listens on one link: promiscuous, behind a filter, without what the host itself sends there.
 
     Raises NotPermitted, MissingTool, UsageFault for a link that is not there.
     """

@@ -35,22 +35,22 @@ def sending(
 ) -> Iterator[PacedSender]:
     """The way from one attachment to others; ``legitimate`` are frames of which some must pass."""
     with contextlib.ExitStack() as stack:
-        ears = []
+        listeners = []
         for other in others:
             with other.namespace.entered():
-                ears.append(stack.enter_context(contextlib.closing(Listener(other.link, EVERYTHING))))
+                listeners.append(stack.enter_context(contextlib.closing(Listener(other.link, EVERYTHING))))
         with inside.namespace.entered():
             raw = stack.enter_context(open_packet(inside.link, protocol=0))
-        yield PacedSender(raw, ears, {bytes.fromhex(other.mac.replace(":", "")) for other in others}, legitimate)
+        yield PacedSender(raw, listeners, {bytes.fromhex(other.mac.replace(":", "")) for other in others}, legitimate)
 
 
 class PacedSender:
     """What was sent by it, and what of that was heard."""
 
     def __init__(
-        self, raw: socket.socket, ears: Sequence[Listener], macs: set[bytes], legitimate: Sequence[bytes]
+        self, raw: socket.socket, listeners: Sequence[Listener], macs: set[bytes], legitimate: Sequence[bytes]
     ) -> None:
-        self._raw, self._ears = raw, ears
+        self._raw, self._listeners = raw, listeners
         self._heard: set[bytes] = set()
         self._sent: set[bytes] = set()
         self._to_one = [frame for frame in legitimate if frame[:6] in macs][:1]
@@ -69,7 +69,7 @@ class PacedSender:
 
     def wait(self) -> None:
         """Until a frame that must pass has passed. Where none does, nobody waits for one again."""
-        if self._to_one and not self._until(self._to_one, len(self._ears) - 1, set()):
+        if self._to_one and not self._until(self._to_one, len(self._listeners) - 1, set()):
             self._to_one = []
 
     def finish(self, due: Iterable[bytes]) -> None:
@@ -85,15 +85,15 @@ class PacedSender:
         """Whether any listener heard it."""
         return _key(frame) in self._heard
 
-    def _until(self, last: Sequence[bytes], deaf: int, due: set[bytes]) -> bool:
+    def _until(self, last: Sequence[bytes], spared: int, due: set[bytes]) -> bool:
         """Send frames that must pass until all but so many listeners heard one; False after LATEST_S."""
         marks = {_key(frame) for frame in last}
-        hears = [False] * len(self._ears)
+        hears = [False] * len(self._listeners)
         again = begun = time.monotonic()
         while (now := time.monotonic()) < begun + LATEST_S:
-            if sum(hears) >= len(hears) - deaf and due <= self._heard:
+            if sum(hears) >= len(hears) - spared and due <= self._heard:
                 return True
-            if now >= again and sum(hears) < len(hears) - deaf:
+            if now >= again and sum(hears) < len(hears) - spared:
                 again = now + AGAIN_S
                 for frame in last:
                     self._raw.send(frame)
@@ -103,16 +103,16 @@ class PacedSender:
 
     def _drain(self, wait_s: float, marks: Iterable[bytes] = ()) -> list[set[bytes]]:
         """What each listener has heard of ours, after it was waited so long at most."""
-        ready = select.select(self._ears, (), (), max(wait_s, 0))[0]
+        ready = select.select(self._listeners, (), (), max(wait_s, 0))[0]
         ours = self._sent.union(marks)
-        found = [_frames(ear) & ours if ear in ready else set[bytes]() for ear in self._ears]
+        found = [_frames(listener) & ours if listener in ready else set[bytes]() for listener in self._listeners]
         self._heard.update(*(one & self._sent for one in found))
         return found
 
 
-def _frames(ear: Listener) -> set[bytes]:
+def _frames(listener: Listener) -> set[bytes]:
     found = set()
-    for data, tci in ear.frames(4096):
+    for data, tci in listener.frames(4096):
         whole = data if tci is None else data[:12] + VLAN.to_bytes(2, "big") + tci.to_bytes(2, "big") + data[12:]
         found.add(_key(whole))
         if whole[12:14] == IPV4 and is_of_fragments(whole) and not int.from_bytes(whole[20:22]) & 0x3FFF:

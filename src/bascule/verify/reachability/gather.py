@@ -17,7 +17,7 @@ from bascule.model.links.plain import Macvtap
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
-from bascule.observe.held import sitting
+from bascule.observe.held import links_on_our_nics
 from bascule.observe.packet_path import read_network
 from bascule.providers.guest_nics import with_live_taps
 from bascule.topology.trace.network import HostNetwork
@@ -42,17 +42,17 @@ def gather(
     if closed := unread_state(networks):
         network = replace(network, rules=replace(network.rules, unread=(*network.rules.unread, *closed)))
     rows = _running(networks, network.state)
-    network, seated = _with_seated(network)
+    network, seated = _with_links_on_our_nics(network)
     if site is not None and host is not None:  # a guest that somebody else made has a tap of libvirt's choice
         site = with_live_taps(site, host, tuple({row.domain.name: row.domain for row in rows}.values()))
     return model_host(network, name, where, site, host, (*_guests(rows), *seated))
 
 
-def _with_seated(network: HostNetwork) -> tuple[HostNetwork, list[ObservedGuest]]:
+def _with_links_on_our_nics(network: HostNetwork) -> tuple[HostNetwork, list[ObservedGuest]]:
     """The host with what sits on its NICs from other namespaces, which none of its own listings shows."""
     names = {link.facts.index: link.name for link in network.state.links.values()}
     links, found = dict(network.state.links), list[ObservedGuest]()
-    for one in sitting():
+    for one in links_on_our_nics():
         if one.index in names:
             name = IfName(f"{one.whose} ({one.kind} {one.name})")
             links[name] = Link(name=name, options=Macvtap(mode=one.mode), up=True, mac=one.mac, parent=names[one.index])

@@ -165,10 +165,10 @@ def _links_by_network(site: Site, host: Host, state: HostState) -> Mapping[str, 
 
 
 class ForeignMacs:
-    """Ears on the uplinks of a host's bridges, in the namespace that we are in. A context manager."""
+    """Listens on the uplinks of a host's bridges, in the namespace that we are in. A context manager."""
 
     def __init__(self, uplinks: Iterator[Uplink]) -> None:
-        self._ears: dict[IfName, socket.socket] = {}
+        self._sockets: dict[IfName, socket.socket] = {}
         self._uplinks = {one.name: one for one in uplinks}
         self._asked: dict[IfName, frozenset[bytes]] = {}
         self._began = 0.0
@@ -181,7 +181,7 @@ class ForeignMacs:
             for link, uplink in self._uplinks.items():
                 with contextlib.suppress(OSError):  # it is gone meanwhile
                     macs = filters.from_macs(uplink.owners) if len(uplink.owners) <= FILTERED_AT_MOST else []
-                    self._ears[link] = open_packet(
+                    self._sockets[link] = open_packet(
                         link, bpf.any_of(*(macs or [filters.all_frames()]), refuse_outgoing=True)
                     )
                     self._asked[link] = frozenset(uplink.questions())
@@ -191,15 +191,15 @@ class ForeignMacs:
         return self
 
     def __exit__(self, *_: object) -> None:
-        close_all([*self._ears.values()])
+        close_all([*self._sockets.values()])
 
     def checks(self) -> Iterator[Check]:
         """What was heard, after LISTEN_S at least: a check for each uplink, or for each MAC that somebody has, too."""
-        if self._ears:
+        if self._sockets:
             time.sleep(max(0.0, self._began + LISTEN_S - time.monotonic()))
-        for link, ear in self._ears.items():
+        for link, sock in self._sockets.items():
             uplink = self._uplinks[link]
-            bad = [*_heard(uplink, ear, self._asked.get(link, frozenset()))]
+            bad = [*_heard(uplink, sock, self._asked.get(link, frozenset()))]
             if uplink.own:
                 yield from bad
                 continue
@@ -208,10 +208,10 @@ class ForeignMacs:
             yield from bad or (_nothing(uplink, seen),)
 
 
-def _heard(uplink: Uplink, ear: socket.socket, asked: frozenset[bytes]) -> Iterator[Check]:
+def _heard(uplink: Uplink, sock: socket.socket, asked: frozenset[bytes]) -> Iterator[Check]:
     """A check for each MAC that spoke outside, or one where the wire gives back what was sent."""
     heard: dict[Mac, list[str]] = {}
-    for data in received(ear):
+    for data in received(sock):
         if data in asked:
             detail = (
                 f"what is sent by {uplink.name} comes in by it again: a loop, a port that reflects (hairpin), or links "
@@ -278,11 +278,11 @@ def live_uplinks(site: Site, host: Host, state: HostState, here: Namespace) -> I
     yield from own_links(site, host, state, known)
 
 
-def received(ear: socket.socket) -> Iterator[bytes]:
-    """What waits in an ear; the link may have gone."""
+def received(sock: socket.socket) -> Iterator[bytes]:
+    """What waits in a socket; the link may have gone."""
     while True:
         try:
-            yield ear.recv(bpf.SNAPLEN)
+            yield sock.recv(bpf.SNAPLEN)
         except OSError:
             return
 

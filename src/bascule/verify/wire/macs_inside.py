@@ -33,7 +33,7 @@ class PortOwners(Struct, frozen=True):
 
 
 class MacsInside:
-    """An ear on all ports of the bridges on which guests are. A context manager."""
+    """Listens on all ports of the bridges on which guests are. A context manager."""
 
     def __init__(self, site: Site, host: Host, state: HostState) -> None:
         self._state = state

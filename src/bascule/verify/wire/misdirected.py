@@ -31,20 +31,20 @@ def arrivals(other: IfName, other_mac: Mac, uplink: IfName, macs: Collection[Mac
     source = ethernet.mac_bytes(other_mac)
     frames = [ethernet.frame(ethernet.mac_bytes(mac), source, ethernet.EXPERIMENTAL, mark) for mac in macs]
     kinds = bpf.any_of(filters.of_ethertype(ethernet.EXPERIMENTAL), refuse_outgoing=True)
-    with open_packet(uplink, kinds) as ear, open_packet(other, protocol=0) as mouth:
+    with open_packet(uplink, kinds) as sock, open_packet(other, protocol=0) as sender:
         for _ in range(ROUNDS):
             for frame in frames:
                 with contextlib.suppress(BlockingIOError):  # its queue is full
-                    mouth.send(frame)
+                    sender.send(frame)
             time.sleep(EVERY_S)
-            found.update(_heard(ear, mark))
+            found.update(_heard(sock, mark))
     return found
 
 
-def _heard(ear: socket.socket, mark: bytes) -> list[Mac]:
+def _heard(sock: socket.socket, mark: bytes) -> list[Mac]:
     heard = []
     with contextlib.suppress(BlockingIOError):
-        while data := ear.recv(bpf.SNAPLEN):
+        while data := sock.recv(bpf.SNAPLEN):
             if data[14:22] == mark:
                 heard.append(ethernet.mac_text(data[:6]))
     return heard

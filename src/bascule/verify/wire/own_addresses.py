@@ -38,7 +38,7 @@ class OwnAddresses:
         self._own = {link.mac for link in state.links.values() if link.mac is not None}
         self._asked = {link.name: _addresses(link) for link in _speaking(host, state)}
         self._macs = {name: state.links[name].mac for name in self._asked}
-        self._ears: dict[IfName, socket.socket] = {}
+        self._sockets: dict[IfName, socket.socket] = {}
         self._began = 0.0
 
     def __enter__(self) -> Self:
@@ -49,21 +49,21 @@ class OwnAddresses:
             for name, addresses in self._asked.items():
                 with contextlib.suppress(OSError):  # it is gone meanwhile
                     program = bpf.any_of(*filters.neighbour_answers(), refuse_outgoing=True)
-                    self._ears[name] = open_packet(name, program)
+                    self._sockets[name] = open_packet(name, program)
                     for frame in _questions(ethernet.mac_bytes(self._macs[name] or ""), addresses):
                         sender.sendto(frame, (name, 0))
         self._began = time.monotonic()
         return self
 
     def __exit__(self, *_: object) -> None:
-        close_all([*self._ears.values()])
+        close_all([*self._sockets.values()])
 
     def checks(self) -> Iterator[Check]:
         """A check for each address that somebody else answered for, after LISTEN_S at least."""
-        if self._ears:
+        if self._sockets:
             time.sleep(max(0.0, self._began + LISTEN_S - time.monotonic()))
-        for name, ear in self._ears.items():
-            answers = [one for one in _answers(ear) if one[1] not in self._own]
+        for name, sock in self._sockets.items():
+            answers = [one for one in _answers(sock) if one[1] not in self._own]
             for address in self._asked[name]:
                 controls = set(_controls(address))
                 for mac in dict.fromkeys(mac for ip, mac in answers if ip == address.ip):
@@ -98,8 +98,8 @@ def _questions(mac: bytes, addresses: Iterable[IpInterface]) -> Iterator[bytes]:
             yield arp.build(arp.REQUEST, mac, UNSPECIFIED, address)
 
 
-def _answers(ear: socket.socket) -> Iterator[tuple[IpAddress, Mac]]:
-    for data in received(ear):
+def _answers(sock: socket.socket) -> Iterator[tuple[IpAddress, Mac]]:
+    for data in received(sock):
         if (frame := read_frame(data)) is not None and (found := _answer(frame)) is not None:
             yield found
 

@@ -10,7 +10,7 @@ from bascule.model.links import Bond, BridgePort
 from bascule.model.state import HostState, Link
 from bascule.plan.change import Risk
 from bascule.plan.step import PLUG_S, Phase, Step, ip, step
-from bascule.plan.warnings.spanning_tree import deaf_s
+from bascule.plan.warnings.spanning_tree import time_to_forwarding_s
 
 
 def master_steps(old: Link, new: Link, before: HostState, after: HostState) -> Iterator[Step]:
@@ -48,7 +48,7 @@ def master_steps(old: Link, new: Link, before: HostState, after: HostState) -> I
         words,
         *up,
         risk=Risk.DETACHES if old.master else joins,
-        outage_s=max(PLUG_S if old.master or old.addresses else 0.0, deaf_s(master)),
+        outage_s=max(PLUG_S if old.master or old.addresses else 0.0, time_to_forwarding_s(master)),
         about="master",
     )
 

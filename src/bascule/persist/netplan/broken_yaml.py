@@ -12,14 +12,14 @@ MOST = 8  # lines that are passed over before a file is given up
 LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
 
-class Mended(Struct, frozen=True):
+class RecoveredYaml(Struct, frozen=True):
     """The tree, and the lines that it does without: the number from 1, and why."""
 
     root: yaml.Node | None
     without: tuple[tuple[int, str], ...] = ()
 
 
-def compose(text: str) -> Mended:
+def compose(text: str) -> RecoveredYaml:
     """The tree of a file, without the lines that are no YAML.
 
     A line is found to be wrong where it ends, or behind it: of the line that is named and the one before it, each alone
@@ -32,7 +32,7 @@ def compose(text: str) -> Mended:
     for _ in range(MOST + 1):
         root, fault = _tried(lines)
         if fault is None:
-            return Mended(root, tuple(sorted(without)))
+            return RecoveredYaml(root, tuple(sorted(without)))
         first = first or fault
         tried = list(_without_a_suspect(lines, fault))
         if not tried:
