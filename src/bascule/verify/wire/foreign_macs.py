@@ -12,14 +12,10 @@ same network.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import socket
-import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from ipaddress import IPv4Address, IPv6Address
-from typing import Self
+from ipaddress import IPv4Address
 
 from msgspec import Struct
 
@@ -31,15 +27,12 @@ from bascule.model.site import Host, Network, Site
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName, IpAddress, IpInterface, Mac, link_local
 from bascule.system.net.netns import Namespace
-from bascule.system.net.packet import open_packet, open_sender
-from bascule.system.net.sockets import close_all
 from bascule.verify.checks import Check, read_neighbours
+from bascule.verify.wire.link_sockets import LISTEN_S, UNSPECIFIED, LinkQuestions, LinkSockets, address_probes
 from bascule.verify.wire.misdirected import MACS_AT_MOST, ROUNDS, arrivals
 
 FILTERED_AT_MOST = 500  # MACs that the kernel looks for: a filter has 4096 instructions at most (linux/filter.h)
-LISTEN_S = 1.0  # after everybody was asked to speak
 AT_MOST = 3  # frames that are described
-UNSPECIFIED = IPv4Address(0)  # the sender of an ARP probe
 
 
 class Uplink(Struct, frozen=True):
@@ -61,13 +54,9 @@ class Uplink(Struct, frozen=True):
 
     def questions(self) -> Iterator[bytes]:
         """The frames that make whoever has one of the MACs speak."""
-        source, interface = ethernet.mac_bytes(self.mac), os.urandom(8)
-        yield icmp.echo_to_all_nodes(source, interface)
-        for address in (*self.addresses, *map(link_local, self.owners)):
-            if isinstance(address, IPv4Address):
-                yield arp.build(arp.REQUEST, source, UNSPECIFIED, address)
-            else:
-                yield icmp.solicitation(source, IPv6Address(b"\xfe\x80" + bytes(6) + interface), address)
+        source = ethernet.mac_bytes(self.mac)
+        yield icmp.echo_to_all_nodes(source, os.urandom(8))
+        yield from address_probes(source, (*self.addresses, *map(link_local, self.owners)))
         for own in self.host_addresses:  # a copy of this host would answer its own MAC, which is to say itself
             yield arp.build(arp.REQUEST, source, UNSPECIFIED, own, answer_to=ethernet.BROADCAST)
 
@@ -164,54 +153,38 @@ def _links_by_network(site: Site, host: Host, state: HostState) -> Mapping[str, 
     return found
 
 
-class ForeignMacs:
+class ForeignMacs(LinkSockets):
     """Listens on the uplinks of a host's bridges, in the namespace that we are in. A context manager."""
 
-    def __init__(self, uplinks: Iterator[Uplink]) -> None:
-        self._sockets: dict[IfName, socket.socket] = {}
+    def __init__(self, uplinks: Iterable[Uplink]) -> None:
         self._uplinks = {one.name: one for one in uplinks}
-        self._asked: dict[IfName, frozenset[bytes]] = {}
-        self._began = 0.0
-
-    def __enter__(self) -> Self:
-        """Listen, and let everybody out there speak. Raises NotPermitted."""
-        if not self._uplinks:
-            return self
-        with open_sender() as sender:
-            for link, uplink in self._uplinks.items():
-                with contextlib.suppress(OSError):  # it is gone meanwhile
-                    macs = filters.from_macs(uplink.owners) if len(uplink.owners) <= FILTERED_AT_MOST else []
-                    self._sockets[link] = open_packet(
-                        link, bpf.any_of(*(macs or [filters.all_frames()]), refuse_outgoing=True)
-                    )
-                    self._asked[link] = frozenset(uplink.questions())
-                    for frame in self._asked[link]:
-                        sender.sendto(frame, (link, 0))
-        self._began = time.monotonic()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        close_all([*self._sockets.values()])
+        self._asked = {name: frozenset(one.questions()) for name, one in self._uplinks.items()}
+        super().__init__({
+            name: LinkQuestions(_program(one), tuple(self._asked[name])) for name, one in self._uplinks.items()
+        })  # fmt: skip
 
     def checks(self) -> Iterator[Check]:
         """What was heard, after LISTEN_S at least: a check for each uplink, or for each MAC that somebody has, too."""
-        if self._sockets:
-            time.sleep(max(0.0, self._began + LISTEN_S - time.monotonic()))
-        for link, sock in self._sockets.items():
+        for link, frames in self.received():
             uplink = self._uplinks[link]
-            bad = [*_heard(uplink, sock, self._asked.get(link, frozenset()))]
+            bad = [*_heard(uplink, frames, self._asked[link])]
             if uplink.own:
                 yield from bad
                 continue
-            others, seen = _astray(uplink)
+            others, seen = _misdirected(uplink)
             bad += [check for check in others if check.subject not in {each.subject for each in bad}]
             yield from bad or (_nothing(uplink, seen),)
 
 
-def _heard(uplink: Uplink, sock: socket.socket, asked: frozenset[bytes]) -> Iterator[Check]:
+def _program(uplink: Uplink) -> tuple[bpf.Instruction, ...]:
+    macs = filters.from_macs(uplink.owners) if len(uplink.owners) <= FILTERED_AT_MOST else []
+    return bpf.any_of(*(macs or [filters.all_frames()]), refuse_outgoing=True)
+
+
+def _heard(uplink: Uplink, frames: Iterable[bytes], asked: frozenset[bytes]) -> Iterator[Check]:
     """A check for each MAC that spoke outside, or one where the wire gives back what was sent."""
     heard: dict[Mac, list[str]] = {}
-    for data in received(sock):
+    for data in frames:
         if data in asked:
             detail = (
                 f"what is sent by {uplink.name} comes in by it again: a loop, a port that reflects (hairpin), or links "
@@ -231,7 +204,7 @@ def _heard(uplink: Uplink, sock: socket.socket, asked: frozenset[bytes]) -> Iter
         yield Check(id="foreign-mac", subject=uplink.owners[mac], ok=False, detail=detail)
 
 
-def _astray(uplink: Uplink) -> tuple[list[Check], str]:
+def _misdirected(uplink: Uplink) -> tuple[list[Check], str]:
     """A check for each MAC whose frames the switch sends to somebody else, and what was seen of all others."""
     if uplink.other is None:
         return [], ""
@@ -276,15 +249,6 @@ def live_uplinks(site: Site, host: Host, state: HostState, here: Namespace) -> I
     known = tuple(address for addresses in read_neighbours(here).values() for address in addresses)
     yield from uplinks_of(site, host, state, known)
     yield from own_links(site, host, state, known)
-
-
-def received(sock: socket.socket) -> Iterator[bytes]:
-    """What waits in a socket; the link may have gone."""
-    while True:
-        try:
-            yield sock.recv(bpf.SNAPLEN)
-        except OSError:
-            return
 
 
 def described(frame: Frame) -> str:

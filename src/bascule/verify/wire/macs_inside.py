@@ -39,14 +39,14 @@ class MacsInside:
         self._state = state
         self._nics = [nic for nic in site.guest_nics(host.name) if nic.shared_nic is None]
         self._bridges = [*_owners(host, state, self._nics)]
-        self._ear: socket.socket | None = None
+        self._socket: socket.socket | None = None
 
     def __enter__(self) -> Self:
         """Listen, and let everybody on the bridges speak. Raises NotPermitted."""
         if not self._bridges:
             return self
         kinds = bpf.any_of(filters.arp_frames(), filters.neighbour_discovery(), refuse_outgoing=True)
-        self._ear = open_packet(None, kinds, buffer_bytes=BUFFER)
+        self._socket = open_packet(None, kinds, buffer_bytes=BUFFER)
         with open_sender() as sender:
             for one in self._bridges:
                 with contextlib.suppress(OSError):
@@ -55,8 +55,8 @@ class MacsInside:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._ear is not None:
-            self._ear.close()
+        if self._socket is not None:
+            self._socket.close()
 
     def checks(self) -> Iterator[Check]:
         """A check for each MAC that spoke by a port of somebody else, or that another link of the host has."""
@@ -82,9 +82,9 @@ class MacsInside:
                     yield Check(id="foreign-mac", subject=nic.guest, ok=False, detail=detail)
 
     def _received(self) -> Iterator[tuple[str, bytes]]:
-        while self._ear is not None:
+        while self._socket is not None:
             try:
-                data, (port, *_) = self._ear.recvfrom(bpf.SNAPLEN)
+                data, (port, *_) = self._socket.recvfrom(bpf.SNAPLEN)
             except OSError:
                 return
             yield port, data

@@ -7,63 +7,39 @@ solicitations from an address that nobody has.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import socket
-import time
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv6Address, IPv6Interface, ip_interface
-from typing import Self
+from ipaddress import IPv6Interface, ip_interface
 
 from bascule.frames import bpf, filters
-from bascule.frames.codecs import arp, ethernet, icmp
+from bascule.frames.codecs import ethernet
 from bascule.frames.packet import Frame, read_frame
 from bascule.frames.vendors import hypervisor, maker
 from bascule.model.site import Host
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName, IpAddress, IpInterface, Mac
-from bascule.system.net.packet import open_packet, open_sender
-from bascule.system.net.sockets import close_all
 from bascule.verify.checks import Check
-from bascule.verify.wire.foreign_macs import LISTEN_S, UNSPECIFIED, received
+from bascule.verify.wire.link_sockets import LinkQuestions, LinkSockets, address_probes
 
 LEAST = 16  # addresses of a subnet in which others can be asked for
 CONTROLS = (3, 5, 7)  # sixteenths of a subnet: who answers for all of these as well answers for every address
 
 
-class OwnAddresses:
+class OwnAddresses(LinkSockets):
     """The questions, and whoever answers them. A context manager, in the namespace that we are in."""
 
     def __init__(self, host: Host, state: HostState) -> None:
         self._own = {link.mac for link in state.links.values() if link.mac is not None}
         self._asked = {link.name: _addresses(link) for link in _speaking(host, state)}
-        self._macs = {name: state.links[name].mac for name in self._asked}
-        self._sockets: dict[IfName, socket.socket] = {}
-        self._began = 0.0
-
-    def __enter__(self) -> Self:
-        """Listen and ask. Raises NotPermitted."""
-        if not self._asked:
-            return self
-        with open_sender() as sender:
-            for name, addresses in self._asked.items():
-                with contextlib.suppress(OSError):  # it is gone meanwhile
-                    program = bpf.any_of(*filters.neighbour_answers(), refuse_outgoing=True)
-                    self._sockets[name] = open_packet(name, program)
-                    for frame in _questions(ethernet.mac_bytes(self._macs[name] or ""), addresses):
-                        sender.sendto(frame, (name, 0))
-        self._began = time.monotonic()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        close_all([*self._sockets.values()])
+        program = bpf.any_of(*filters.neighbour_answers(), refuse_outgoing=True)
+        super().__init__({
+            name: LinkQuestions(program, tuple(_questions(ethernet.mac_bytes(state.links[name].mac or ""), some)))
+            for name, some in self._asked.items()
+        })  # fmt: skip
 
     def checks(self) -> Iterator[Check]:
         """A check for each address that somebody else answered for, after LISTEN_S at least."""
-        if self._sockets:
-            time.sleep(max(0.0, self._began + LISTEN_S - time.monotonic()))
-        for name, sock in self._sockets.items():
-            answers = [one for one in _answers(sock) if one[1] not in self._own]
+        for name, frames in self.received():
+            answers = [one for one in _answers(frames) if one[1] not in self._own]
             for address in self._asked[name]:
                 controls = set(_controls(address))
                 for mac in dict.fromkeys(mac for ip, mac in answers if ip == address.ip):
@@ -89,17 +65,11 @@ def _controls(address: IpInterface) -> list[IpAddress]:
 
 
 def _questions(mac: bytes, addresses: Iterable[IpInterface]) -> Iterator[bytes]:
-    nobody = IPv6Address(b"\xfe\x80" + bytes(6) + os.urandom(8))
-    every = dict.fromkeys(ip for one in addresses for ip in (one.ip, *_controls(one)))
-    for address in every:
-        if isinstance(address, IPv6Address):
-            yield icmp.solicitation(mac, nobody, address)
-        else:
-            yield arp.build(arp.REQUEST, mac, UNSPECIFIED, address)
+    yield from address_probes(mac, dict.fromkeys(ip for one in addresses for ip in (one.ip, *_controls(one))))
 
 
-def _answers(sock: socket.socket) -> Iterator[tuple[IpAddress, Mac]]:
-    for data in received(sock):
+def _answers(frames: Iterable[bytes]) -> Iterator[tuple[IpAddress, Mac]]:
+    for data in frames:
         if (frame := read_frame(data)) is not None and (found := _answer(frame)) is not None:
             yield found
 
