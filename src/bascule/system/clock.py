@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import perf_counter
+from time import monotonic, perf_counter, sleep
 
 Progress = Callable[[str], None]  # is told what goes on now; nothing when that is over
 
@@ -25,6 +25,16 @@ def still_waiting(words: str) -> None:
     """Say what is waited for."""
     for tell in _watching:
         tell(words)
+
+
+def wait_until(so: Callable[[], bool], *, within_s: float, every_s: float) -> bool:
+    """Ask again and again whether it is so, for so long at most; whether it came so."""
+    end = monotonic() + within_s
+    while not so():
+        if monotonic() > end:
+            return False
+        sleep(every_s)
+    return True
 
 
 class Clock:

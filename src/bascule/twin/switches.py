@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from msgspec.structs import replace
 
-from bascule.errors import CommandFailed, MissingTool, NotPermitted, Problem
+from bascule.errors import CommandFailed, MissingTool, NotPermitted
 from bascule.guests.runtimes.runtime import bring
 from bascule.host.live import HERE
 from bascule.model.links import PatchPort
@@ -128,13 +127,9 @@ def _initialise(door: Path) -> None:
 
 
 def _await(daemon: Daemon, path: Path) -> None:
-    end = time.monotonic() + READY_S
-    while not _listens(path):
-        if not daemon.is_alive or time.monotonic() > end:
-            words = " ".join(daemon.output.split()) or "it said nothing"
-            problem = Problem("OPENVSWITCH", f"{' or '.join(TOOLS[1:])} did not start in the twin: {words}")
-            raise CommandFailed(problem)
-        time.sleep(0.002)
+    if not daemon.wait(lambda: _listens(path), timeout_s=READY_S):
+        words = " ".join(daemon.output.split()) or "it said nothing"
+        raise CommandFailed.of("OPENVSWITCH", f"{' or '.join(TOOLS[1:])} did not start in the twin: {words}")
 
 
 def lay_tags(wiring: Wiring, building: Namespace, folder: Path, masters: Mapping[str, int]) -> Iterator[Daemon]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from ipaddress import ip_interface
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from bascule.persist.networkd import LEFT_ALONE
 from bascule.persist.takeover import tell
 from bascule.plan.diff import diff
 from bascule.providers.observe import observe
+from bascule.system.clock import wait_until
 from bascule.system.disk.durable import make_folder
 from bascule.system.net.iproute import batch
 from bascule.system.net.managers import networkd_dhcp, networkd_file, networkd_has, networkd_is_configuring, runs_here
@@ -66,7 +67,7 @@ class _Networkd(Takeover):
         if runs_here("systemd-networkd"):
             names = ours() if touched is None else touched
             found = {name: bridge for name in names if (bridge := _bridge(name))}
-            _await(lambda: not any(map(networkd_is_configuring, found)), SETTLE_S)
+            wait_until(lambda: not any(map(networkd_is_configuring, found)), within_s=SETTLE_S, every_s=LOOK_S / 10)
             ports = {name: bridge for name, bridge in found.items() if _puts_back(name)}
         if ports:
             _leave_alone({**_left_alone(), **ports})
@@ -112,13 +113,7 @@ def _leave_alone(ports: Mapping[str, str]) -> None:
     except OSError:  # the change itself will say what is wrong with the disk
         return
     tell("networkctl", "reload")
-    _await(lambda: not any(map(networkd_file, ports)), LET_GO_S)
-
-
-def _await(so: Callable[[], bool], patience_s: float) -> None:
-    end = time.monotonic() + patience_s
-    while not so() and time.monotonic() < end:
-        time.sleep(LOOK_S / 10)
+    wait_until(lambda: not any(map(networkd_file, ports)), within_s=LET_GO_S, every_s=LOOK_S / 10)
 
 
 def _write(ports: Mapping[str, str]) -> None:

@@ -6,12 +6,12 @@ import contextlib
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from msgspec import Struct
 
+from bascule.system.clock import wait_until
 from bascule.system.process import proc
 
 GONE_S = 2.0  # how long a killed process may take to leave the machine
@@ -86,6 +86,4 @@ def end_with_children(pid: int, among: Iterable[Program]) -> None:
         if proc.started(member.pid) == member.started:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(member.pid, signal.SIGKILL)
-    until = time.monotonic() + GONE_S
-    while any(proc.started(member.pid) == member.started for member in family) and time.monotonic() < until:
-        time.sleep(0.005)
+    wait_until(lambda: all(proc.started(one.pid) != one.started for one in family), within_s=GONE_S, every_s=0.005)

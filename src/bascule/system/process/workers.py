@@ -9,11 +9,11 @@ import select
 import signal
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from bascule.system.clock import wait_until
 from bascule.system.net.netns import Namespace, call
 from bascule.system.run import find_tool
 
@@ -109,14 +109,12 @@ class Daemon:
 
     def wait_for(self, text: str, *, timeout_s: float = 5.0) -> bool:
         """Whether it printed ``text`` before it ended and before the time was over."""
-        end = time.monotonic() + timeout_s
-        while text not in self.output:
-            if self._process.poll() is not None:
-                return text in self.output
-            if time.monotonic() > end:
-                return False
-            time.sleep(0.002)
-        return True
+        return self.wait(lambda: text in self.output, timeout_s=timeout_s)
+
+    def wait(self, ready: Callable[[], bool], *, timeout_s: float) -> bool:
+        """Whether it was ready before it ended and before the time was over."""
+        wait_until(lambda: not self.is_alive or ready(), within_s=timeout_s, every_s=0.002)
+        return ready()
 
     def stop(self) -> None:
         """End it and wait for its end."""
