@@ -131,7 +131,7 @@ def _is_sayable(link: Link) -> bool:
 def _host_config(link: Link, state: HostState, routes: Mapping[str, Sequence[Route]]) -> LinkConfig:
     """A link with its addresses and routes, which a port has not, and what is in a VRF has."""
     said = link_config(link, state, routes)
-    master = state.links.get(link.master) if link.master else None
+    master = state.master_of(link)
     if master is None or not isinstance(master.options, Other) or master.options.info_kind != "vrf":
         return said
     return link_config(replace(link, master=None), state, routes)
@@ -152,7 +152,7 @@ def _of_others(
 ) -> Iterator[str]:
     """Tell of the ports of bridges that are left out, and leave out those that are no hardware."""
     for name, link in list(links.items()):
-        master = state.links.get(link.master) if link.master is not None else None
+        master = state.master_of(state.links[name])
         if master is None or master.name in links:
             continue
         own = replace(_host_config(state.links[name], state, routes), master=None)
@@ -205,7 +205,7 @@ def _left_out(link: Link, state: HostState, taken: Collection[str], *, is_hardwa
 
 def _is_cable(link: Link, state: HostState) -> bool:
     """Whether it leads from one bridge of this host to another."""
-    peer = state.links.get(link.parent) if link.parent else None
+    peer = state.parent_of(link)
     return peer is not None and peer.master is not None and link.master is not None
 
 

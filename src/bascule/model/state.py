@@ -358,8 +358,16 @@ class HostState(Struct, frozen=True, kw_only=True, dict=True):
     def bridge_of(self, port: IfName) -> Link | None:
         """The bridge that a link is a port of."""
         link = self.links.get(port)
-        master = self.links.get(link.master) if link is not None and link.master is not None else None
+        master = self.master_of(link) if link is not None else None
         return master if master is not None and master.is_bridge else None
+
+    def master_of(self, link: Link) -> Link | None:
+        """The bridge, the bond or the VRF that a link belongs to."""
+        return self.links.get(link.master) if link.master is not None else None
+
+    def parent_of(self, link: Link) -> Link | None:
+        """The link that another sits on, or the other end of a veth pair."""
+        return self.links.get(link.parent) if link.parent is not None else None
 
     def ports(self, bridge: str) -> tuple[Link, ...]:
         """The links whose master is ``bridge``, in the order of their names."""

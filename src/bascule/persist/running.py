@@ -80,7 +80,7 @@ def link_config(link: Link, state: HostState, written: Mapping[str, Sequence[Rou
     options = link.options if isinstance(link.options, Bridge | Bond | Vlan) else Physical()
     if isinstance(options, Bridge):  # no dialect says them; a rule of udev does for the first
         options = _kept(options)
-    master = state.links.get(link.master) if link.master else None
+    master = state.master_of(link)
     own = tuple(a for a in link.addresses if is_own(a))
     routes = tuple(
         StaticRoute(
@@ -97,7 +97,7 @@ def link_config(link: Link, state: HostState, written: Mapping[str, Sequence[Rou
     port = link.port if master is not None and master.is_bridge else None
     if port is not None and port.cost is not None:
         port = replace(port, cost=None)  # follows from the speed
-    parent = state.links.get(link.parent) if link.parent else None
+    parent = state.parent_of(link)
     return LinkConfig(
         name=link.name,
         options=options,

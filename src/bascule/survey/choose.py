@@ -57,10 +57,10 @@ def _hardware(state: HostState) -> list[Link]:
 
 
 def _below(link: Link, state: HostState) -> Iterator[str]:
-    if isinstance(link.options, Vlan) and link.parent in state.links and link.parent is not None:
-        yield from _below(state.links[link.parent], state)
+    if isinstance(link.options, Vlan) and (parent := state.parent_of(link)) is not None:
+        yield from _below(parent, state)
     elif isinstance(link.options, Bond):
-        yield from sorted(other.name for other in state.links.values() if other.master == link.name)
+        yield from (port.name for port in state.ports(link.name))
     elif link.is_bridge:
         ports = [port for port in state.ports(link.name) if not isinstance(port.options, Tap)]
         hardware = [port for port in ports if not isinstance(port.options, Veth)]

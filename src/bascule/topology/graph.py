@@ -150,7 +150,7 @@ class Topology(Struct, frozen=True, kw_only=True, dict=True):
                     yield FramePosition("link", host, above.name, tags[1:])
             elif not first:
                 yield FramePosition("link", host, above.name, tags)
-        master = state.links.get(link.master) if link.master else None
+        master = state.master_of(link)
         if master is not None and switch_kind(master) is not None:
             if passes(link, tags) and not self.held(host, link.name):
                 apart = link.port is not None and link.port.isolated

@@ -75,18 +75,20 @@ def outside(port: Link, tags: Tags) -> Tags:
 
 def hardware(link: Link, state: HostState) -> Link:
     """What a stack of VLAN links stands on: a NIC or a bond; another link is its own."""
-    while isinstance(link.options, Vlan) and link.parent is not None and link.parent in state.links:
-        link = state.links[link.parent]
-    return link
+    return _hardware_and_tags(link, state)[0]
+
+
+def _hardware_and_tags(link: Link, state: HostState) -> tuple[Link, Tags]:
+    tags: Tags = ()
+    while isinstance(link.options, Vlan) and (parent := state.parent_of(link)) is not None:
+        tags = (link.options.id, *tags)
+        link = parent
+    return link, tags
 
 
 def carried(port: Link, state: HostState, tags: Iterable[Tags]) -> Iterator[tuple[Tags, CableEnd]]:
     """Which of some tags outside a port joins to which VLAN inside its switch; a bond has a cable for each member."""
-    outer: Tags = ()
-    base = port
-    while isinstance(base.options, Vlan) and base.parent is not None and base.parent in state.links:
-        outer = (base.options.id, *outer)
-        base = state.links[base.parent]
+    base, outer = _hardware_and_tags(port, state)
     bond = isinstance(base.options, Bond)
     nics = [link.name for link in state.ports(base.name)] if bond else [base.name]
     for tag in tags:
@@ -97,8 +99,6 @@ def carried(port: Link, state: HostState, tags: Iterable[Tags]) -> Iterator[tupl
 
 def patched(port: Link, state: HostState) -> Link | None:
     """The port of a switch at the other end of a veth pair, where both ends are ports."""
-    if not isinstance(port.options, Veth) or port.parent is None or port.parent not in state.links:
-        return None
-    peer = state.links[port.parent]
-    master = state.links.get(peer.master) if peer.master else None
+    peer = state.parent_of(port) if isinstance(port.options, Veth) else None
+    master = state.master_of(peer) if peer is not None else None
     return peer if master is not None and switch_kind(master) else None

@@ -33,7 +33,7 @@ def host_path(state: HostState, device: IfName) -> frozenset[str]:
     found = set(management_path(state, device))
     for name in tuple(found):
         link = state.links[IfName(name)]
-        far = state.links.get(link.parent) if link.options.kind == "veth" and link.parent is not None else None
+        far = state.parent_of(link) if link.options.kind == "veth" else None
         if far is not None and far.master is not None:
             found |= management_path(state, far.master)
     return frozenset(found)

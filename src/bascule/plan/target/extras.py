@@ -100,7 +100,7 @@ def _note_ports(build: TargetBuilder) -> None:
     """Ports of the file's bridges that pass no frame though nothing says so, or only as many as a queue lets."""
     limited = {nic.tap for nic in build.site.guest_nics(build.host.name) if nic.bandwidth != Bandwidth()}
     for name, link in build.observed.links.items():
-        bridge = build.observed.links.get(link.master) if link.master is not None else None
+        bridge = build.observed.master_of(link)
         if bridge is None or not _is_ours(build, bridge.name) or build.links.get(name) is None:
             continue
         if _is_blocked(link, bridge) and build.links[name].master == bridge.name:

@@ -128,7 +128,7 @@ def forget_settings(build: TargetBuilder) -> None:
 
 
 def _is_port_of_others(build: TargetBuilder, link: Link) -> bool:
-    master = build.observed.links.get(link.master) if link.master is not None else None
+    master = build.observed.master_of(link)
     return master is not None and not master.is_ours and build.host.link(master.name) is None
 
 

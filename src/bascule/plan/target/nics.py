@@ -24,7 +24,7 @@ def _leave(build: TargetBuilder, name: IfName) -> None:
     """Out of the bridge or bond of ours that the file no longer puts it into; then it wears its own MAC again."""
     host = build.host
     link = build.links.get(name)
-    master = build.observed.links.get(link.master) if link is not None and link.master is not None else None
+    master = build.observed.master_of(link) if link is not None else None
     if link is None or master is None:
         return
     members = {name for bond in host.bonds.values() if bond.name == master.name for name in bond.nics}

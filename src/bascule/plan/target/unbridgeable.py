@@ -82,7 +82,7 @@ def _balances(link: Link, host: Host) -> str:
 
 def _in_bond(link: Link, host: Host, observed: HostState) -> str:
     """Whether it is one of several interfaces of a port of another switch that the file does not know."""
-    port = observed.links.get(link.master) if link.master is not None else None
+    port = observed.master_of(link)
     if port is None or not isinstance(port.options, Bond) or port.options.by_kernel:
         return ""
     if port.name in host.bonds or port.is_ours:  # one of ours goes with its line

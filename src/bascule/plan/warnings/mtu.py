@@ -63,7 +63,7 @@ def mtu_problems(host: Host, wanted: HostState) -> Iterator[Problem]:
     places |= {vlan.name: vlan.place for vlan in host.vlans.values()}
     for name, place in places.items():
         link = wanted.links.get(name)
-        below = wanted.links.get(link.parent) if link is not None and link.parent is not None else None
+        below = wanted.parent_of(link) if link is not None else None
         if link is None or below is None or not isinstance(link.options, Vlan) or link.mtu <= below.mtu:
             continue
         message = f"VLAN link '{name}' cannot have MTU {link.mtu}: '{below.name}' below it has {below.mtu}"

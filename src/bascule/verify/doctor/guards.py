@@ -77,7 +77,7 @@ def _missing(facts: DoctorFacts, missing: set[str], wanted: dict[str, str]) -> I
 def _maker(state: HostState, name: str) -> str:
     """Who makes the bridge of a port and keeps its guards, where they are no rules of nft."""
     link = state.links.get(IfName(name))
-    master = state.links.get(link.master) if link is not None and link.master else None
+    master = state.master_of(link) if link is not None else None
     return master.options.maker if master is not None else ""
 
 

@@ -94,7 +94,7 @@ def link_steps(
         return
     if not new.options.by_kernel:
         old = replace(old, **{facet: getattr(new, facet) for facet in ("options", "mac", "mtu", "alias", "vlans")})
-    master = after.links.get(new.master) if new.master else None
+    master = after.master_of(new)
     if master is not None and isinstance(master.options, Bond):
         new = replace(new, mac=old.mac)  # a bond's members wear its MAC, or not, as its mode has it
     yield from _settings(old, new, released=released)

@@ -18,10 +18,10 @@ def master_steps(old: Link, new: Link, before: HostState, after: HostState) -> I
     if new.master == old.master:
         return
     name = new.name
-    left = before.links.get(old.master) if old.master is not None else None
+    left = before.master_of(old)
     if left is not None and not left.options.by_kernel:
         old, left = replace(old, master=None), None  # whoever keeps that switch takes the port off it
-    joined = after.links.get(new.master) if new.master is not None else None
+    joined = after.master_of(new)
     if joined is None or not joined.options.by_kernel:
         if old.master in after.links or left is not None:
             yield step(

@@ -16,7 +16,7 @@ Flags = tuple[bool, bool]  # of one VLAN: whether it is the PVID, whether it lea
 
 def vlan_steps(old: Link, new: Link, before: HostState, after: HostState) -> Iterator[Step]:
     """What is new first, then what is no more: a port that changes its VLAN is never without one."""
-    bridge = new if new.is_bridge else after.links.get(new.master) if new.master is not None else None
+    bridge = new if new.is_bridge else after.master_of(new)
     if bridge is None or not isinstance(bridge.options, Bridge) or not bridge.options.by_kernel:
         return  # the kernel forgets the VLANs of a port that leaves
     joins = new is not bridge and (old.master != new.master or bridge.name not in before.links)

@@ -45,7 +45,7 @@ class SeparateSegments:
 
 def _leads_out(port: Link, network: HostNetwork) -> bool:
     """Whether what is behind a port is no part of this host: a guest, a cable, a VLAN of a cable that is no port."""
-    below = network.state.links.get(port.parent) if port.parent is not None else None
+    below = network.state.parent_of(port)
     if isinstance(port.options, Vlan):
         return below is not None and below.master is None and isinstance(below.options, Physical | Bond)
     return isinstance(port.options, Tap | Physical | Bond) or (isinstance(port.options, Veth) and below is None)
