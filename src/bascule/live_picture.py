@@ -25,12 +25,12 @@ def seen_as_declared(site: Site, host: Host, root: str | None) -> tuple[Site, Ma
 
 def seen_host(site: Site, host: Host, root: str | None) -> SeenHost:
     """What this host shows, and what the plan would change on it, for the picture."""
-    from bascule.apply.listed_files import plan_to_look_at
+    from bascule.apply.plan_preview import plan_preview
     from bascule.apply.prepare import look
     from bascule.host.identity import compare
 
     try:
-        found = plan_to_look_at(site, host, root)
+        found = plan_preview(site, host, root)
     except BasculeError as error:
         problems = tuple(problem.message for problem in error.problems)
         state = look(site, host)

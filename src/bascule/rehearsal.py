@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.apply.engine import execute
-from bascule.apply.listed_files import with_listed_files
+from bascule.apply.plan_preview import with_listed_files
 from bascule.apply.prepare import PreparedPlan, earlier_changes, look, prepare_from, prepare_known, refuse_unmakable
 from bascule.apply.rollback.passes import apply_or_roll_back, roll_back
 from bascule.apply.state_directory import here as state_folder
@@ -318,7 +318,7 @@ def with_files_here(
         except BasculeError as error:
             words = (f"apply will refuse this: {each.code}: {each.message}" for each in error.problems)
             refused = tuple(Note(kind="warning", subject=name, text=text) for text in words)
-            told[name] = replace(told[name], notes=(*told[name].notes, *refused))
+            told[name] = told[name].with_notes(refused)
             continue
         listed = with_listed_files(made, root).plan
         there = told[name].notes

@@ -95,17 +95,18 @@ def plan(
     who runs the guests, whoever is there if it is not given; for a saved state nobody is asked, and no file is looked
     at.
     """
-    from bascule.apply.listed_files import with_listed_files
     from bascule.apply.options import ANY_DRIVER
-    from bascule.apply.prepare import prepare, prepare_from, runnable
+    from bascule.apply.plan_preview import not_asked_notes, runnable, with_listed_files
+    from bascule.apply.prepare import prepare, prepare_from
     from bascule.providers.observe import begin
-    from bascule.remarks import with_remarks
+    from bascule.verify.plan_notes import plan_notes
 
     if observed is not None:
         return prepare_from(*load_for(site, host), observed)
     with begin() as begun:  # while the file is read
         found = prepare(*load_for(site, host), choice=choice or ANY_DRIVER, begun=begun, must_be_here=not here)
-    return with_remarks(with_listed_files(runnable(found), root), nobody_asked=True)
+    found = with_listed_files(runnable(found), root)
+    return found.with_notes((*plan_notes(found), *not_asked_notes(found)))
 
 
 def rehearse(
@@ -153,10 +154,10 @@ def ready(
     from bascule.apply.options import ANY_DRIVER
     from bascule.apply.request import ApplyRequest, makable
     from bascule.persist.persister import find_persister
-    from bascule.remarks import with_remarks
+    from bascule.verify.plan_notes import plan_notes
 
     with makable(lambda: load_for(site, host), choice=choice or ANY_DRIVER, must_be_here=not here) as (found, waiting):
-        prepared = with_remarks(found)
+        prepared = found.with_notes(plan_notes(found))
         persister, not_kept = find_persister(prepared.site, prepared.host, root=root)
         remarks = gate(prepared, seconds=survey_s, progress=progress) if survey_s is not None else ()  # it takes long
         yield ApplyRequest.of(prepared, persister, not_kept=not_kept, remarks=remarks, waiting=waiting)
@@ -183,10 +184,11 @@ def apply(
 
     ``agree`` is asked again where the host has changed meanwhile. Raises TakenBack when a step or a check failed.
     """
-    from bascule.apply.transaction import ApplyOptions
-    from bascule.apply.transaction import apply as make
+    from bascule.apply import transaction
+    from bascule.apply.follow import follow
+    from bascule.persist.takeover import managers_paused
 
-    wish = ApplyOptions(
+    options = transaction.ApplyOptions(
         window_s=window_s,
         agree=agree,
         tell=tell,
@@ -195,11 +197,8 @@ def apply(
         waiting=given.waiting,
         progress=progress,
     )
-    from bascule.apply.follow import follow
-    from bascule.persist.takeover import managers_paused
-
     with managers_paused({change.subject for change in given.prepared.plan.changes}):
-        done = make(given.prepared, wish)
+        done = transaction.apply(given.prepared, options)
     if window_s is None and given.persister is not None:
         follow(done.folder, "the files are written", tell, progress)
     return done
@@ -256,12 +255,12 @@ def verify(
     site: SiteLike, *, host: str | None = None, root: str | None = None, progress: Progress = unseen
 ) -> Verified:
     """The checks of this host, its files (those below ``root``) and the expectations that it can ask, live."""
-    from bascule.apply.listed_files import plan_to_look_at
     from bascule.apply.pending import waiting_words
+    from bascule.apply.plan_preview import plan_preview
     from bascule.apply.state_directory import here
     from bascule.verify.live import verify_live
 
-    found, place = plan_to_look_at(*load_for(site, host), root), here()
+    found, place = plan_preview(*load_for(site, host), root), here()
     about = found.site, found.host, found.observed, found.plan
     return verify_live(*about, place.state / "networks", waiting_words(place), progress)
 
@@ -335,14 +334,18 @@ def import_host(
     site_name: str | None = None,
     bridge: NewBridge | None = None,
 ) -> Imported:
-    """A site file from this host, or from the files below ``root`` alone; its plan is empty.
-
-    With ``bridge`` it has one more bridge, which the plan makes.
-    """
-    from bascule.import_without_a_plan import import_without_a_plan
+    """A site file from this host, or from the files below ``root`` alone; its plan is empty but for the ``bridge``."""
     from bascule.importer.gather import gather
+    from bascule.importer.importing import import_with_empty_plan
 
-    return import_without_a_plan(gather(root=root, dialect_name=dialect_name, host=host, site_name=site_name), bridge)
+    def changes_something(read: Site, there: Host) -> bool:
+        from bascule.apply.prepare import look, prepare_from  # files alone need no plan, and none of what makes one
+
+        # the networks that its files told of are libvirt's, whether it runs or rests
+        return bool(prepare_from(read, there, look(read, there), networks_are_made=True).plan)
+
+    sources = gather(root=root, dialect_name=dialect_name, host=host, site_name=site_name)
+    return import_with_empty_plan(sources, changes_something, bridge)
 
 
 # ---- pictures

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -18,11 +18,11 @@ import pytest
 from msgspec.structs import replace
 
 from bascule.apply.prepare import prepare_from
-from bascule.import_without_a_plan import import_without_a_plan
-from bascule.importer.importing import Imported, Sources
+from bascule.importer.importing import Imported, Sources, import_with_empty_plan
 from bascule.model.kernel_parameters import conf
 from bascule.model.links import Physical
 from bascule.model.route_tables import numbers, table_names
+from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.model.values import IfName
 from bascule.persist.dialect import dialect, dialects
@@ -46,6 +46,11 @@ def saved(host: Path) -> HostState:
     return from_texts([json.dumps(said[part]) for part in PARTS], lambda: json.dumps(said["vlan"]), tables)
 
 
+def changed_from(state: HostState) -> Callable[[Site, Host], bool]:
+    """Whether a plan changes something of a host in this state."""
+    return lambda site, there: bool(prepare_from(site, there, state, networks_are_made=True).plan)
+
+
 @cache
 def imported(host: Path) -> Imported:
     """What import makes of it, with its files."""
@@ -53,7 +58,7 @@ def imported(host: Path) -> Imported:
     name = next((each.name for each in dialects() if each.own and read_tree(host, each.own).files), None)
     files = read_tree(host, dialect(name).reads, dialect(name).includes).files if name else {}
     sources = Sources(host="h", site="h", dialect=name, files=files, tables=table_files(host), state=state)
-    return import_without_a_plan(sources, look=lambda site, there: state)
+    return import_with_empty_plan(sources, changed_from(state))
 
 
 @each_host
@@ -77,7 +82,7 @@ def test_temporary_addresses_are_said_where_no_router_has_spoken_yet() -> None:
     state = saved(next(host for host in HOSTS if host.name == "router"))
     links = {**state.links, IfName("opt1"): replace(state.links[IfName("opt1")], up=True)}
     state = replace(state, links=links, sysctls={**state.sysctls, **sysctls})
-    found = import_without_a_plan(Sources(host="h", site="h", dialect=None, state=state), look=lambda *_: state)
+    found = import_with_empty_plan(Sources(host="h", site="h", dialect=None, state=state), changed_from(state))
     nic = found.site.hosts["h"].nics[IfName("opt1")]
     assert (nic.ipv6, nic.ipv6_privacy) == ("auto", "prefer-temporary")
     assert not prepare_from(found.site, found.site.hosts["h"], state).plan.changes

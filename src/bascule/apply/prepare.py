@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -60,6 +59,10 @@ class PreparedPlan(Struct, frozen=True, kw_only=True):
     choice: DriverChoice = NO_DRIVER  # for when it has to be planned again
     leases: Leases = field(default_factory=Leases)
     monitor: NetlinkMonitor | None = None  # knows whether the host may have changed since it was observed
+
+    def with_notes(self, notes: Iterable[Note]) -> PreparedPlan:
+        """The same, its plan with further notes."""
+        return replace(self, plan=self.plan.with_notes(notes))
 
     def does_what(self, shown: PreparedPlan) -> bool:
         """Whether the same would be done to the same guests as by a plan that was shown before.
@@ -201,7 +204,7 @@ def _planned(
     if is_here and (stranded := on_bridges_that_go(observed, wanted)):
         raise BasculeError(*(one.problem(host.place) for one in stranded))
     found, told = _of_a_change(host, observed, wanted) if plan and is_here else (Leases(), ())
-    planned = _with_own_line(replace(plan, notes=(*plan.notes, *notes, *found.notes, *told)), line, wanted)
+    planned = _with_own_line(plan.with_notes((*notes, *found.notes, *told)), line, wanted)
     return PreparedPlan(
         site=site,
         host=host,
@@ -369,30 +372,3 @@ def refuse_unmakable(prepared: PreparedPlan) -> None:
     require_tools(tools(prepared.plan))
     if refused := tuple(not_made_here(prepared.observed, prepared.wanted)):
         raise MissingTool(*refused)
-
-
-def runnable(prepared: PreparedPlan) -> PreparedPlan:
-    """See that the plan's programs are here. Raises MissingTool.
-
-    What this kernel cannot make, and what an ordinary user could not see, is a note.
-    """
-    if not prepared.plan:
-        return prepared
-    from bascule.observe.kernel_support import not_made_here
-
-    needed = tools(prepared.plan)
-    require_tools(needed)
-    problems = not_made_here(prepared.observed, prepared.wanted)
-    notes = [
-        Note(kind="warning", subject="kernel", text=f"apply will refuse this: {x.code}: {x.message}") for x in problems
-    ]
-    prepared = replace(prepared, plan=replace(prepared.plan, notes=(*prepared.plan.notes, *notes)))
-    if "nft" not in needed or may_read_tables():
-        return prepared
-    note = Note(kind="warning", subject="nft", text="shows its tables to root only: the rules may be there already")
-    return replace(prepared, plan=replace(prepared.plan, notes=(*prepared.plan.notes, note)))
-
-
-def may_read_tables() -> bool:
-    """Whether nft shows us its tables: it does to root."""
-    return os.geteuid() == 0

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from msgspec import Struct
 
 from bascule.apply.address_conflicts import refuse_taken
-from bascule.apply.listed_files import unkept, unread
 from bascule.apply.lock import refuse_if_waiting
 from bascule.apply.options import DriverChoice
+from bascule.apply.plan_preview import unkept, unread
 from bascule.apply.prepare import PreparedPlan, prepare, refuse_unmakable, with_files
 from bascule.apply.rollback import boot_unit
 from bascule.apply.rollback.watchdog import StandbyWatchdog, standby

@@ -9,9 +9,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.apply.engine import execute
-from bascule.apply.listed_files import read_only_problems
 from bascule.apply.lock import LOCK_S, lock, refuse_if_pending
 from bascule.apply.options import Writer
+from bascule.apply.plan_preview import read_only_problems
 from bascule.apply.prepare import PreparedPlan, again, with_files
 from bascule.apply.probes import Probes, dhcp_answers
 from bascule.apply.rollback import boot_unit

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct, field
@@ -24,7 +24,7 @@ from bascule.importer.to_site import host_entry
 from bascule.model.host_links import Ipv6
 from bascule.model.links import Bond
 from bascule.model.route_tables import numbers, table_names
-from bascule.model.site import Site
+from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.model.values import IfName
 from bascule.persist.config import NetworkConfig
@@ -160,6 +160,21 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
         notes=tuple(notes),
         others=others,
     )
+
+
+def import_with_empty_plan(
+    sources: Sources, changes_something: Callable[[Site, Host], bool], bridge: NewBridge | None = None
+) -> Imported:
+    """The site file, which says ``as_found`` where a plan for this host, by Bascule's defaults, ``changes_something``.
+
+    A ``bridge`` is the one thing that its plan then makes. Raises as import_sources does.
+    """
+    imported = import_sources(sources)
+    is_here = sources.state is not None
+    as_found = is_here and changes_something(imported.site, imported.site.hosts[sources.host])
+    if as_found or bridge is not None:
+        imported = import_sources(sources, as_found=as_found, bridge=bridge)
+    return imported
 
 
 _SIGN = re.compile(

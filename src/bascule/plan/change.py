@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from enum import IntEnum
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bascule.plan.file_change import FILES, FileChange
 
@@ -163,6 +164,10 @@ class Plan(Struct, frozen=True, kw_only=True):
     def mind(self) -> tuple[str, ...]:
         """What somebody should know, a line for each."""
         return tuple(f"{note.subject}: {note.text}" for note in self.notes if note.kind in {"warning", "extra"})
+
+    def with_notes(self, notes: Iterable[Note]) -> Plan:
+        """The same with further notes."""
+        return replace(self, notes=(*self.notes, *notes))
 
     def before(self, stage: int) -> Plan:
         """The changes of the phases before one."""

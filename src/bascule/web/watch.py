@@ -14,7 +14,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from bascule import questions, workflow
-from bascule.apply.listed_files import plan_to_look_at
+from bascule.apply.plan_preview import plan_preview
 from bascule.apply.prepare import look
 from bascule.draw.report.reach import reach_table
 from bascule.errors import BasculeError, internal_error
@@ -141,7 +141,7 @@ class Watcher:
         plan: Plan | None = None
         if self.source.site_file is not None:
             try:
-                found = plan_to_look_at(site, host, self.source.root)
+                found = plan_preview(site, host, self.source.root)
                 observed, plan = found.observed, found.plan
             except BasculeError as error:
                 problems.append(first(error))

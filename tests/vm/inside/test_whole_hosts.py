@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from bascule.apply.prepare import look, prepare_from
-from bascule.import_without_a_plan import import_without_a_plan
-from bascule.importer.importing import Sources
+from bascule.importer.importing import Sources, import_with_empty_plan
+from bascule.model.site import Host, Site
 from bascule.providers.observe import observe
 from bascule.system.run import run
 from tests.lab import Lab
@@ -27,7 +27,11 @@ def test_nothing_is_to_do_on_a_host_that_was_imported(lab: Lab, build: Path) -> 
     script = f"WIRE=/proc/{os.getpid()}/fd/{wire.fd}\n{(HOSTS / 'prelude.sh').read_text()}{build.read_text()}"
     run(("sh", "-c", script), namespace=host)
     sources = Sources(host="h", site="h", dialect=None, state=observe(namespace=host))
-    found = import_without_a_plan(sources, look=lambda site, there: look(site, there, host))
+
+    def is_changed(site: Site, there: Host) -> bool:
+        return bool(prepare_from(site, there, look(site, there, host), networks_are_made=True).plan)
+
+    found = import_with_empty_plan(sources, is_changed)
     prepared = prepare_from(found.site, found.site.hosts["h"], look(found.site, found.site.hosts["h"], host))
     assert [(change.subject, change.action) for change in prepared.plan.changes] == [], found.text
     expected = build.with_name("site.yaml").read_text()

@@ -88,7 +88,7 @@ def command(
 def _print(
     planned: PreparedPlan, *, as_json: bool, commands: bool, as_diff: bool, observed: bool, root: str | None
 ) -> None:
-    from bascule.apply.listed_files import no_files
+    from bascule.apply.plan_preview import no_files
     from bascule.cli.entry import emit
     from bascule.cli.show.plan import plan_as_json, show_diff, show_own_line, show_plan
     from bascule.plan.batch import script

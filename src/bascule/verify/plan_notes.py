@@ -1,10 +1,8 @@
-"""What to know of this machine beside what a plan changes: its memory, and others' firewall rules."""
+"""What a plan tells of this machine beside its changes: its memory, others' firewall rules, who reaches whom."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-
-from msgspec.structs import replace
 
 from bascule.host.identity import is_here
 from bascule.model.ruleset.rules import ForeignTable
@@ -15,17 +13,9 @@ if TYPE_CHECKING:
     from bascule.apply.prepare import PreparedPlan
 
 
-def with_remarks(prepared: PreparedPlan, *, nobody_asked: bool = False) -> PreparedPlan:
-    """The same, its plan with a note for each thing.
-
-    ``nobody_asked``: also for the new addresses, whose wires are asked only by an apply.
-    """
-    notes = (*memory_notes(prepared), *firewall_notes(prepared), *reach_notes(prepared))
-    if nobody_asked and prepared.plan.changes:
-        from bascule.apply.address_conflicts import asking_notes
-
-        notes += asking_notes(prepared)
-    return replace(prepared, plan=replace(prepared.plan, notes=(*prepared.plan.notes, *notes))) if notes else prepared
+def plan_notes(prepared: PreparedPlan) -> tuple[Note, ...]:
+    """A note for each thing to know."""
+    return (*memory_notes(prepared), *firewall_notes(prepared), *reach_notes(prepared))
 
 
 def memory_notes(prepared: PreparedPlan) -> tuple[Note, ...]:

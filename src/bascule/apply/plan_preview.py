@@ -1,7 +1,8 @@
-"""A plan that is only looked at: with the files that an apply would write, and what stands in their way."""
+"""A plan that is only looked at: with the files that an apply would write, and why it would refuse."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
 from msgspec.structs import replace
@@ -11,17 +12,40 @@ from bascule.apply.prepare import PreparedPlan, prepare, with_files
 from bascule.errors import BasculeError, Problem
 from bascule.model.site import Host, Site
 from bascule.persist.persister import ON_PURPOSE, OWN_NAMESPACE, Persister, find_persister
+from bascule.plan.batch import tools
 from bascule.plan.change import Note
 from bascule.plan.file_change import FILES
 from bascule.system.disk.mounts import read_only
+from bascule.system.run import require_tools
 
 
-def plan_to_look_at(site: Site, host: Host, root: str | None) -> PreparedPlan:
+def plan_preview(site: Site, host: Host, root: str | None) -> PreparedPlan:
     """What would change on this host and in its files, those below ``root``, to hold what is there against it.
 
     Raises BasculeError.
     """
     return with_listed_files(prepare(site, host, choice=ANY_DRIVER), root)
+
+
+def runnable(prepared: PreparedPlan) -> PreparedPlan:
+    """See that the plan's programs are here. Raises MissingTool.
+
+    What this kernel cannot make, and what an ordinary user could not see, is a note.
+    """
+    if not prepared.plan:
+        return prepared
+    from bascule.observe.kernel_support import not_made_here
+
+    needed = tools(prepared.plan)
+    require_tools(needed)
+    notes = [
+        Note(kind="warning", subject="kernel", text=f"apply will refuse this: {problem.code}: {problem.message}")
+        for problem in not_made_here(prepared.observed, prepared.wanted)
+    ]
+    if "nft" in needed and os.geteuid() != 0:
+        text = "shows its tables to root only: the rules may be there already"
+        notes.append(Note(kind="warning", subject="nft", text=text))
+    return prepared.with_notes(notes)
 
 
 def with_listed_files(prepared: PreparedPlan, root: str | None) -> PreparedPlan:
@@ -37,8 +61,16 @@ def with_listed_files(prepared: PreparedPlan, root: str | None) -> PreparedPlan:
         refused = tuple(f"apply will refuse this: {_words(each)}" for each in stopped)
         texts += refused
         found = replace(found, plan=replace(found.plan, refused=refused))
-    notes = (Note(kind="warning", subject=FILES, text=text) for text in texts)
-    return replace(found, plan=replace(found.plan, notes=(*found.plan.notes, *notes)))
+    return found.with_notes(Note(kind="warning", subject=FILES, text=text) for text in texts)
+
+
+def not_asked_notes(prepared: PreparedPlan) -> tuple[Note, ...]:
+    """A note for each new address: only an apply asks its wire whether somebody has it."""
+    if not prepared.plan.changes:
+        return ()
+    from bascule.apply.address_conflicts import asking_notes
+
+    return asking_notes(prepared)
 
 
 def read_only_problems(folders: Iterable[str], then: str = "") -> tuple[Problem, ...]:
