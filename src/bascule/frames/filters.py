@@ -21,7 +21,7 @@ from bascule.frames.bpf import (
     one_of,
 )
 from bascule.frames.codecs import arp, dhcp, icmp, ip
-from bascule.frames.codecs.ethernet import ARP, IPV4, IPV6
+from bascule.frames.codecs.ethernet import ARP, IPV4, IPV6, mac_bytes
 
 HEADER, HEADER6 = 14, 14 + 40  # where IPv4 begins, and where it goes on behind an IPv6 header without extensions
 SYN = 0x02
@@ -54,7 +54,7 @@ def arp_frames() -> Block:
 
 def from_macs(macs: Iterable[str]) -> list[Block]:
     """Frames of some senders."""
-    parts = [bytes.fromhex(mac.replace(":", "")) for mac in macs]
+    parts = [mac_bytes(mac) for mac in macs]
     return [
         [
             *loads((LD_W, 6, int.from_bytes(mac[:4], "big"))),

@@ -46,7 +46,7 @@ def announce(tap: IfName, mac: Mac, *, namespace: Namespace | None = None) -> No
 
 def reverse_arp(mac: Mac) -> bytes:
     """A reverse ARP request for one's own MAC, to all: it asks nobody anything and only shows where it comes from."""
-    return arp.reverse_request(ethernet.mac_bytes(mac)).ljust(60, b"\0")
+    return ethernet.padded(arp.reverse_request(ethernet.mac_bytes(mac)))
 
 
 def _is_tap(port: Mapping[str, Any]) -> bool:

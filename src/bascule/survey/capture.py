@@ -208,5 +208,5 @@ class _Capture:
 
 def _frame(mac: str, tags: Tags, token: bytes) -> bytes:
     """A broadcast of the shortest size, so that every switch floods it; its EtherType means nothing to anybody."""
-    frame = ethernet.frame(ethernet.BROADCAST, ethernet.mac_bytes(mac), ethernet.EXPERIMENTAL, token, tags)
-    return frame.ljust(60, b"\0")
+    mac_of_nic = ethernet.mac_bytes(mac)
+    return ethernet.padded(ethernet.frame(ethernet.BROADCAST, mac_of_nic, ethernet.EXPERIMENTAL, token, tags))

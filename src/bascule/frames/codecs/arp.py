@@ -42,9 +42,10 @@ def build(
     return ethernet.frame(dst, sender_mac, ethernet.ARP, body)
 
 
-def reverse_request(mac: bytes) -> bytes:
-    """The broadcast frame of a reverse ARP request for one's own address."""
-    body = HEADS[0] + REVERSE_REQUEST.to_bytes(2, "big") + mac + bytes(4) + mac + bytes(4)
+def reverse_request(mac: bytes, about: bytes = b"") -> bytes:
+    """The broadcast frame of a reverse ARP request for one's own address; ``about`` is another MAC that it names."""
+    asked = about or mac
+    body = HEADS[0] + REVERSE_REQUEST.to_bytes(2, "big") + asked + bytes(4) + asked + bytes(4)
     return ethernet.frame(ethernet.BROADCAST, mac, ethernet.REVERSE_ARP, body)
 
 

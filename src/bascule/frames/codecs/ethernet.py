@@ -20,6 +20,11 @@ def mac_bytes(mac: str) -> bytes:
     return bytes.fromhex(mac.replace(":", ""))
 
 
+def padded(frame: bytes) -> bytes:
+    """The frame with the zeros that a NIC adds to a short one: a wire carries 60 bytes at least."""
+    return frame.ljust(60, b"\0")
+
+
 def mac_text(mac: bytes) -> Mac:
     """A MAC as text."""
     return Mac(mac.hex(":"))

@@ -10,7 +10,9 @@ from ipaddress import IPv4Address, IPv6Address
 
 from msgspec import Struct
 
+from bascule.frames.codecs import arp as codec
 from bascule.frames.codecs import ethernet, icmp, ip
+from bascule.frames.codecs.dhcp import COOKIE
 from bascule.frames.codecs.ethernet import BROADCAST, mac_bytes
 from bascule.model.values import Mac
 
@@ -53,7 +55,7 @@ class Parties(Struct, frozen=True, kw_only=True):
 
 def ether(dst: bytes, src: bytes, kind: int, body: bytes) -> bytes:
     """An Ethernet frame, padded to the least that there is on a wire."""
-    return (dst + src + struct.pack("!H", kind) + body).ljust(60, b"\0")
+    return ethernet.padded(ethernet.frame(dst, src, kind, body))
 
 
 def llc(dst: bytes, src: bytes, body: bytes) -> bytes:
@@ -76,14 +78,13 @@ def arp(
     *, dst: bytes = BROADCAST, target: bytes = bytes(6),
 ) -> bytes:  # fmt: skip
     """ARP with any sender behind any source."""
-    body = struct.pack("!HHBBH", 1, IPV4, 6, 4, operation)
-    return ether(dst, me, ARP, body + sender + sender_ip.packed + target + target_ip.packed)
+    frame = codec.build(operation, me, sender_ip, target_ip, target_mac=target, dst=dst, answer_to=sender)
+    return ethernet.padded(frame)
 
 
 def rarp(me: bytes, inner: bytes) -> bytes:
     """The announcement of a guest that was moved, as QEMU sends it."""
-    body = struct.pack("!HHBBH", 1, IPV4, 6, 4, 3) + inner + bytes(4) + inner + bytes(4)
-    return ether(BROADCAST, me, RARP, body)
+    return ethernet.padded(codec.reverse_request(me, inner))
 
 
 def ipv4(
@@ -104,7 +105,7 @@ def dhcp(
 ) -> bytes:
     """A DHCP message of a client (1) or a server (2), with the kind and the length of the hardware address."""
     head = struct.pack("!BBBBIHH", operation, hardware, length, 0, 0xBA5C, 0, 0x8000) + bytes(12) + relay.packed
-    return head + mac.ljust(16, b"\0") + bytes(192) + b"\x63\x82\x53\x63" + bytes([53, 1, kind, 255])
+    return head + mac.ljust(16, b"\0") + bytes(192) + COOKIE + bytes([53, 1, kind, 255])
 
 
 def icmp4(kind: int, code: int, rest: bytes) -> bytes:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 
 from bascule.frames import bpf
-from bascule.frames.codecs.ethernet import VLAN
+from bascule.frames.codecs.ethernet import VLAN, mac_bytes
 from bascule.frames.guarding import build
 from bascule.frames.guarding.build import is_of_fragments
 from bascule.probe.domain import ProbeAttachment
@@ -41,7 +41,7 @@ def sending(
                 listeners.append(stack.enter_context(contextlib.closing(Listener(other.link, EVERYTHING))))
         with inside.namespace.entered():
             raw = stack.enter_context(open_packet(inside.link, protocol=0))
-        yield PacedSender(raw, listeners, {bytes.fromhex(other.mac.replace(":", "")) for other in others}, legitimate)
+        yield PacedSender(raw, listeners, {mac_bytes(other.mac) for other in others}, legitimate)
 
 
 class PacedSender:
