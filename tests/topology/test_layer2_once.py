@@ -30,3 +30,26 @@ def test_the_graph_leads_where_the_file_says(file: Path) -> None:
             named = site.network_of(nic)
             found = graph.networks_at(FramePosition("link", host.name, IfName(nic.tap)))
             assert found == ((named.name,) if named is not None else ()), nic.tap
+
+
+TRUNKS = """
+site: s
+networks:
+  ten: {subnet: 10.0.10.0/24, vlan: 10}
+  twenty: {subnet: 10.0.20.0/24, vlan: 20}
+hosts: {h: {nics: {eth0: {}}, bridges: {ovs0: {kind: openvswitch, uplink: eth0, vlan_aware: true}}}}
+guests:
+  trunk: {host: h, nics: [{bridge: ovs0, vlan: 10, vlans: [20]}]}
+  plain: {host: h, nics: [{bridge: ovs0, vlan: 10}]}
+  other: {host: h, nics: [{bridge: ovs0, vlan: 20}]}
+"""
+
+
+def test_a_trunk_of_a_guest_has_its_native_vlan() -> None:
+    """What it sends without a tag is in the VLAN that the file gives it, as the plan makes its port."""
+    site = parse(TRUNKS.encode(), "site.yaml")
+    graph = Topology.of(site)
+    taps = {nic.guest: FramePosition("link", "h", IfName(nic.tap)) for nic in site.guest_nics("h")}
+    reached = graph.reach(taps["trunk"])
+    assert (taps["plain"] in reached, taps["other"] in reached) == (True, False)
+    assert graph.networks_at(taps["trunk"]) == ("ten",)

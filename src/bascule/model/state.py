@@ -218,6 +218,11 @@ def tagged_vlans(vids: Iterable[int]) -> list[PortVlans]:
     return vlan_ranges(dict.fromkeys(vids, (False, False)))
 
 
+def vlan_numbers(ranges: Iterable[tuple[int, int]]) -> set[int]:
+    """Each VLAN of some ranges."""
+    return {vid for first, last in ranges for vid in range(first, last + 1)}
+
+
 def default_vlans(pvid: int) -> tuple[PortVlans, ...]:
     """What the kernel gives to every port that joins a bridge, and to the bridge itself (``vlan_default_pvid``)."""
     return (PortVlans(first=pvid, last=pvid, pvid=True, untagged=True),) if pvid else ()

@@ -8,7 +8,7 @@ from bascule.model.host_links import Bridge as SiteBridge
 from bascule.model.host_links import DeclaredPort
 from bascule.model.links import Bond, Bridge, Macvtap, Physical, Tap, Veth, Vlan
 from bascule.model.site import GuestNic, Host, Network, Site
-from bascule.model.state import HostState, Link, PortVlans
+from bascule.model.state import HostState, Link, PortVlans, tagged_vlans, vlan_numbers
 from bascule.model.values import NO_VLAN, IfName, Vid, bridge_name
 from bascule.topology.layer2 import ALL_VLANS, UNTAGGED
 
@@ -45,7 +45,7 @@ def declared_links(site: Site, host: Host) -> HostState:
             links[nic.tap] = {"options": Tap(type="tap")}  # it gets copies, and stands on no network
         else:
             known = host.bridges.get(nic.bridge) if nic.bridge else None
-            vlans = access_vlans(nic) if known is not None and known.vlan_aware else ()
+            vlans = guest_vlans(nic) if known is not None and known.vlan_aware else ()
             links[nic.tap] = {"options": Tap(type="tap"), "master": nic.master, "vlans": vlans}
     return HostState.of(Link(name=name, **rest) for name, rest in links.items())
 
@@ -61,11 +61,14 @@ def _port_vlans(port: DeclaredPort) -> tuple[PortVlans, ...]:
     return (*own, *(PortVlans(first=first, last=last) for first, last in port.vlans))
 
 
-def access_vlans(nic: GuestNic) -> tuple[PortVlans, ...]:
+def guest_vlans(nic: GuestNic, native: int = 1) -> tuple[PortVlans, ...]:
     """The VLANs of a guest's tap on a VLAN-aware switch: one access VLAN, or a trunk, or the untagged default."""
     if nic.vlans:
-        return tuple(PortVlans(first=first, last=last) for first, last in nic.vlans)
-    vid = nic.vlan or 1
+        untagged = not nic.native_tagged
+        own = () if nic.vlan is None else (PortVlans(first=nic.vlan, last=nic.vlan, pvid=True, untagged=untagged),)
+        tagged = tagged_vlans(vlan_numbers(nic.vlans) - {nic.vlan})
+        return tuple(sorted((*own, *tagged), key=lambda one: one.first))
+    vid = nic.vlan or native
     return (PortVlans(first=vid, last=vid, pvid=True, untagged=True),)
 
 

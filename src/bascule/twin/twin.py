@@ -20,7 +20,6 @@ from bascule.model.values import IfName, IpInterface, IpNetwork
 from bascule.observe.spanning_tree import await_forwarding
 from bascule.plan.change import Note
 from bascule.plan.target.networks import set_aside
-from bascule.plan.target.port_vlans import port_vlans
 from bascule.plan.virtual_network import needs_server, resolved_networks
 from bascule.policy.masquerade import router_table
 from bascule.probe.dhcp_client import DhcpLease
@@ -32,6 +31,7 @@ from bascule.system.net.netns import Namespace
 from bascule.system.process.sandbox import privilege
 from bascule.system.process.workers import Daemon
 from bascule.system.run import run
+from bascule.topology.declared import guest_vlans
 from bascule.twin import dnsmasq, fabric, leases, switches
 from bascule.twin.backend import GuestBackend
 from bascule.twin.backend_choice import BackendChoice
@@ -215,7 +215,7 @@ class Twin(Closing):
                     bridge=bridge,
                     mtu=nic.mtu,
                     by_kernel=bridge not in others,
-                    vlans=port_vlans(plug) if bridge in aware else None,
+                    vlans=guest_vlans(plug) if bridge in aware else None,
                 )
                 for guest in self.site.guests_on(host)
                 for plug, bridge, nic in self.wiring.guests[guest.name].plugs

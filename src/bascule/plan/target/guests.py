@@ -15,7 +15,7 @@ from bascule.model.site import GuestNic, Host
 from bascule.model.values import IfName, bridge_name
 from bascule.plan.guest_ports import guest_ports, is_between, wires_of
 from bascule.plan.target.builder import TargetBuilder
-from bascule.plan.target.port_vlans import port_vlans
+from bascule.topology.declared import guest_vlans
 
 USUAL = BridgePort()
 BY_COURSE = {"priority", "cost"}  # of a port, which only the spanning tree asks for
@@ -34,7 +34,7 @@ def lay_guests(build: TargetBuilder) -> None:
         else:
             bridge = build.host.bridges[nic.bridge]
             if _plug(build, nic, bridge.name, ways[bridge.name]) and bridge.vlan_aware:
-                build.set(nic.tap, vlans=port_vlans(nic, bridge.native))
+                build.set(nic.tap, vlans=guest_vlans(nic, bridge.native))
 
 
 def _way(host: Host, bridge: Bridge) -> tuple[IfName, ...]:

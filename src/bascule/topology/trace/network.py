@@ -257,9 +257,8 @@ class HostNetwork(Struct, frozen=True, kw_only=True, dict=True):
 
     def bridge_of(self, port: str) -> str:
         """The bridge of which a link is a port, empty where it is none."""
-        link = self.link(port)
-        master = self.link(link.master) if link is not None and link.master else None
-        return master.name if master is not None and isinstance(master.options, Bridge) else ""
+        bridge = self.state.bridge_of(IfName(port)) if port else None
+        return bridge.name if bridge is not None else ""
 
     @cached_property
     def cables(self) -> Mapping[str, tuple[tuple[str, str], ...]]:
