@@ -15,6 +15,7 @@ from msgspec import Struct
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName, bridge_name
+from bascule.policy.guards.declared import servers
 from bascule.probe.dhcp_client import DhcpLease, DhcpNic, Discovery
 from bascule.system.net.netns import Namespace
 from bascule.verify.checks import Check
@@ -33,11 +34,6 @@ class AskedLink(Struct, frozen=True):
 
 def asked_links(site: Site, host: Host, state: HostState) -> Iterator[AskedLink]:
     """One for each network on which somebody shall get a lease, where it is up."""
-    servers: dict[str, set[IPv4Address]] = {}
-    for machine in site.machines.values():
-        if machine.dhcp is not None:
-            own = {one.ip for nic in machine.nics for one in nic.addresses if isinstance(one.ip, IPv4Address)}
-            servers.setdefault(machine.dhcp.network, set()).update(own)
     wanted = {site.segment_of(nic) for nic in site.guest_nics(host.name) if nic.dhcp}
     seen: set[str] = set()
     for said in host.links():
@@ -45,9 +41,10 @@ def asked_links(site: Site, host: Host, state: HostState) -> Iterator[AskedLink]
         link = state.links.get(said.name)
         if network is None or network.name in seen or link is None or not _speaks(link):
             continue
-        if said.dhcp or network.name in wanted or network.name in servers:
+        named = servers(site, network.name) or ()
+        if said.dhcp or network.name in wanted or named:
             seen.add(network.name)
-            yield AskedLink(link, network.name, frozenset(servers.get(network.name, ())))
+            yield AskedLink(link, network.name, frozenset(one for one in named if isinstance(one, IPv4Address)))
     for name, virtual in host.virtual_networks.items():
         link = state.links.get(bridge_name(name))
         if virtual.dhcp is not None and link is not None and _speaks(link):
