@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from ipaddress import ip_address, ip_interface, ip_network
 
@@ -11,7 +11,7 @@ from msgspec import Struct
 from bascule.model.host_links import StaticRoute
 from bascule.model.site import GuestNic, Host, Mode, Network, Site, virtual_segment
 from bascule.model.site_place import NOWHERE
-from bascule.model.state import HostState
+from bascule.model.state import HostState, Link
 from bascule.model.values import ETHERNET_MTU, IfName, IpAddress, IpInterface, IpNetwork, Mac, bridge_name, derive_mac
 from bascule.topology.virtual_networks import existing_bridge, host_address
 
@@ -235,7 +235,7 @@ def _leased(site: Site, host: Host, nic: GuestNic, network: Network | None) -> t
 
 
 def _mtu(host: Host, nic: GuestNic, observed: HostState | None) -> int:
-    """Of a guest's NIC: of the bridge, else of the NIC below it, as declared or as it was found."""
+    """Of a guest's NIC: of the bridge, else of the narrowest link under it, as declared or as it was found."""
     seen = observed.links if observed is not None else {}
     if nic.shared_nic is not None:
         found = seen.get(nic.shared_nic)
@@ -244,5 +244,15 @@ def _mtu(host: Host, nic: GuestNic, observed: HostState | None) -> int:
         virtual = host.virtual_networks.get(nic.virtual_network) if nic.virtual_network else None
         return (virtual.mtu if virtual is not None else None) or ETHERNET_MTU
     bridge = host.bridges[nic.bridge]
-    below = (x.mtu or (seen[x.name].mtu if x.name in seen else 0) for x in host.uplink_nics(bridge))
-    return bridge.mtu or next(filter(None, below), ETHERNET_MTU)
+    return bridge.mtu or min((_link_mtu(host, name, seen) for name in host.below(bridge)), default=ETHERNET_MTU)
+
+
+def _link_mtu(host: Host, name: IfName, seen: Mapping[IfName, Link]) -> int:
+    """A link's own, else what it was found with, else that of the first link that it is made of."""
+    link = host.link(name)
+    if link is not None and link.mtu:
+        return link.mtu
+    if name in seen:
+        return seen[name].mtu
+    below = host.below(link) if link is not None else ()
+    return _link_mtu(host, below[0], seen) if below else ETHERNET_MTU
