@@ -53,6 +53,7 @@ ROWS = {  # interface: what the NIC is in the site file (None: left out), and wh
     plug("bridge", "br0", OVS): (None, "a port of Open vSwitch, and bridge br0 is none of its bridges"),
     plug("bridge", "br9", OVS): (None, "bridge br9 is not there"),
     plug("bridge", "ovs0", OVS): ({"bridge": "ovs0"}, ""),
+    plug("bridge", "br0", "<target dev='macvlan0'/>"): ({"bridge": "br0"}, ""),  # libvirt's own choice of a name
     plug("bridge", "ovs0", "<virtualport type='openvswitch'><parameters profileid='gold'/></virtualport>"): (
         {"bridge": "ovs0"}, "profileid='gold'"),
     plug("network", "lab", OVS): (None, "a port of Open vSwitch, and network lab is none of its bridges"),

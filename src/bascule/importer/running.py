@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from ipaddress import ip_interface
@@ -19,16 +18,9 @@ from bascule.persist.config import LinkConfig, NetworkConfig
 from bascule.persist.formats.host_routes import kernel_host_route
 from bascule.persist.formats.rules import kernel_rule
 from bascule.persist.running import is_written, link_config, routes_by_link, table_of
+from bascule.topology.foreign_links import is_bridge_of_program, is_end_of_guest
 from bascule.topology.layer2 import patched
 
-FOREIGN = re.compile(  # bridges that other programs make, name and remove as they please
-    r"docker[0-9]+|docker_gwbridge|br-[0-9a-f]{12}|virbr[0-9]+(-nic)?|lxcbr[0-9]+|lxdbr[0-9]+|incusbr[0-9]+|cni[0-9]+"
-    r"|mpqemubr[0-9]+|cni-podman[0-9]+|podman[0-9]+|nerdctl[0-9]+|cbr[0-9]+|kube-bridge|weave|cilium_.*|flannel.*|ovs-system|br-int|br-tun"
-    r"|fwbr[0-9]+i[0-9]+|(brq|qbr)[0-9a-f]{8}-[0-9a-f]{2}"
-)
-GUEST_END = re.compile(
-    r"veth[0-9a-z]+|tap.*|vnet[0-9]+|lxc.*|cali.*|vb-.*|ve-.*|fwln.*|fwpr.*|(qvb|qvo|qr-|qg-|ns-)[0-9a-f]{8}-[0-9a-f]{2}"
-)
 FALLBACK = {"gre0", "gretap0", "erspan0", "tunl0", "sit0", "ip6tnl0", "ip6gre0", "ip_vti0", "ip6_vti0"}
 LAST_VLAN = 4094
 
@@ -125,7 +117,7 @@ class _Patches:
 def _is_sayable(link: Link) -> bool:
     """Whether an end carries every VLAN, as the file has it."""
     carried = sum(one.last - one.first + 1 for one in link.vlans)
-    return FOREIGN.fullmatch(link.master or "") is None and (not link.vlans or carried >= LAST_VLAN)
+    return not is_bridge_of_program(link.master or "") and (not link.vlans or carried >= LAST_VLAN)
 
 
 def _host_config(link: Link, state: HostState, routes: Mapping[str, Sequence[Route]]) -> LinkConfig:
@@ -169,7 +161,7 @@ def _other_ways_out(links: Mapping[IfName, LinkConfig], state: HostState) -> Ite
     """Bridges of which the site file says that they have no uplink, though a tunnel or the like leads out of them."""
     for name, link in links.items():
         ports = state.ports(name)
-        out = [port.name for port in ports if isinstance(port.options, Other) and not FOREIGN.fullmatch(port.name)]
+        out = [port.name for port in ports if isinstance(port.options, Other) and not is_bridge_of_program(port.name)]
         if link.is_bridge and out and not any(port.name in links for port in ports):
             yield f"{name}: 'uplink: none' is not the whole truth: {', '.join(out)} leads out of it, and has no key"
 
@@ -187,7 +179,7 @@ def _is_hardware(link: Link) -> bool:
 
 def _left_out(link: Link, state: HostState, taken: Collection[str], *, is_hardware: bool) -> str | None:
     """None for a link that belongs to the host's configuration, else why it does not ("": not worth a word)."""
-    if FOREIGN.fullmatch(link.name) or link.name in taken:
+    if is_bridge_of_program(link.name) or link.name in taken:
         return "left out, another program makes and removes it"
     if isinstance(link.options, Bridge | Bond | Vlan):
         return None
@@ -195,7 +187,7 @@ def _left_out(link: Link, state: HostState, taken: Collection[str], *, is_hardwa
         return None if link.mac is not None else ""  # tunnels' fallback links and the like have no MAC
     if isinstance(link.options, Veth):
         # the NIC of a host that is itself a namespace or a container
-        is_nic = not is_hardware and not GUEST_END.fullmatch(link.name) and not _is_cable(link, state)
+        is_nic = not is_hardware and not is_end_of_guest(link.name) and not _is_cable(link, state)
         return None if is_nic else ""
     if isinstance(link.options, Tap) or (link.name in FALLBACK and _is_idle(link)):
         return ""

@@ -19,6 +19,10 @@ def memory_bytes(number: str, unit: str) -> int:
     return int(number) * _UNITS.get(unit, 2**10)
 
 
+# names of taps that begin so are libvirt's own choice: it takes them out of a definition again
+CHOSEN_BY_LIBVIRT = ("vnet", "macvtap", "macvlan")
+
+
 class DomainNic(Struct, frozen=True, kw_only=True):
     """A NIC of a domain. ``kind`` is libvirt's (bridge, network, direct, ethernet, user, hostdev…).
 

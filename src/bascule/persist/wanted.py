@@ -8,6 +8,7 @@ a plan leads to adds what the site file leaves open: MACs, options, what a NIC h
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
 from ipaddress import ip_address, ip_interface
 
 from msgspec.structs import replace
@@ -182,4 +183,4 @@ def _other_taps(site: Site, host: Host) -> Iterable[IfName]:
     """Guests' taps with names of their own, and ends of cables: ports that files leave where they are."""
     taps = [nic.tap for nic in site.guest_nics(host.name) if nic.plug is PlugKind.BRIDGE]
     taps += [patch.name for bridge in host.bridges.values() for patch in bridge.patches]
-    return (tap for tap in taps if not tap.startswith(("tap", "vnet", "macvtap")))
+    return (tap for tap in taps if not any(fnmatchcase(tap, pattern) for pattern in GUEST_TAPS))

@@ -10,7 +10,7 @@ from bascule.importer.libvirt import LibvirtFiles, LibvirtNic, PortGroup, Told
 from bascule.importer.libvirt.filters import filter_of
 from bascule.importer.libvirt.networks import is_switched, vlans_of
 from bascule.importer.libvirt.nodes import XmlElement
-from bascule.model.domain import memory_bytes
+from bascule.model.domain import CHOSEN_BY_LIBVIRT, memory_bytes
 from bascule.model.guarding import rate_words
 from bascule.model.values import parse_ifname, parse_label, parse_mac
 
@@ -109,7 +109,7 @@ def _interface(interface: XmlElement, out: LibvirtFiles) -> LibvirtNic:
     tap = interface.first("target")
     if tap is not None and tap.attributes.get("dev"):
         name = tap.take("dev")
-        if not name.startswith(("vnet", "macvtap")):
+        if not name.startswith(CHOSEN_BY_LIBVIRT):
             nic["tap"] = parse_ifname(name)
     isolated = interface.first("port")
     if group.isolated or (isolated is not None and isolated.take("isolated") == "yes"):

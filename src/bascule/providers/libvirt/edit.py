@@ -6,14 +6,13 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from bascule.model.domain import DomainText
+from bascule.model.domain import CHOSEN_BY_LIBVIRT, DomainText
 from bascule.model.site import Attachment, GuestNic
 from bascule.model.values import IfName
 from bascule.providers.libvirt import domain_xml
 from bascule.providers.libvirt.domain_xml import Element
 
 Edit = Callable[[Element], None]
-CHOSEN_BY_LIBVIRT = ("vnet", "macvtap", "macvlan")  # prefixes that libvirt takes out of a definition again
 
 
 def edited(domain: DomainText, *, live: Edit | None = None, config: Edit | None = None) -> DomainText:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator
 
 from bascule.model.domain import LibvirtNetwork
 from bascule.model.links import Bridge
 from bascule.model.ruleset.owners import owner
 from bascule.model.state import HostState
+from bascule.topology.foreign_links import is_bridge_of_program
 from bascule.topology.trace.rules.lines import Decision, Rules
 from bascule.topology.trace.rules.naming import NamingRule, rules_naming
 
-BY_NAME = re.compile(  # what programs call their bridges unless they are told otherwise
-    r"(docker|virbr|lxcbr|lxdbr|incusbr|cni|podman|nerdctl|buildkit|kube-bridge|weave)|br-[0-9a-f]{12}$"
-)
 KEEPERS = {
     *("Docker", "libvirt", "Incus", "LXD", "LXC", "Podman", "a CNI plugin", "Kubernetes", "Flannel", "Calico"),
     *("Cilium", "Weave", "NetworkManager"),
@@ -27,7 +24,7 @@ def own_bridges(state: HostState, rules: Rules, networks: Collection[LibvirtNetw
     libvirts = {one.bridge for one in networks if one.mode != "bridge"}
     for link in state.links.values():
         name = str(link.name)
-        if not isinstance(link.options, Bridge) or BY_NAME.match(name) or name in libvirts:
+        if not isinstance(link.options, Bridge) or is_bridge_of_program(name) or name in libvirts:
             continue
         if not any(_keeper(one) in KEEPERS for one in rules_naming(rules, name)):
             yield name
