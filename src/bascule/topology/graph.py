@@ -22,7 +22,7 @@ from bascule.topology.endpoints import (
     host_endpoint,
     machine_endpoint,
 )
-from bascule.topology.layer2 import Tags, inside, outside, passes, switch_kind
+from bascule.topology.layer2 import Tags, inside, outside, passes
 from bascule.topology.virtual_networks import existing_bridge
 
 
@@ -151,13 +151,13 @@ class Topology(Struct, frozen=True, kw_only=True, dict=True):
             elif not first:
                 yield FramePosition("link", host, above.name, tags)
         master = state.master_of(link)
-        if master is not None and switch_kind(master) is not None:
+        if master is not None and master.is_bridge:
             if passes(link, tags) and not self.held(host, link.name):
                 apart = link.port is not None and link.port.isolated
                 yield FramePosition("switch", host, master.name, inside(link, tags), isolated=apart)
         elif master is not None:
             yield FramePosition("link", host, master.name, tags)
-        if switch_kind(link) is not None and passes(link, tags):
+        if link.is_bridge and passes(link, tags):
             yield FramePosition("switch", host, link.name, inside(link, tags))
         if isinstance(link.options, Bond):
             yield from (FramePosition("link", host, port.name, tags) for port in state.ports(link.name))
@@ -180,7 +180,7 @@ class Topology(Struct, frozen=True, kw_only=True, dict=True):
             return ""
         if not seen.up:
             return "is down"
-        return "has no carrier" if not seen.facts.carrier and switch_kind(seen) is None else ""
+        return "has no carrier" if not seen.facts.carrier and not seen.is_bridge else ""
 
     def held(self, host: str, port: str) -> str:
         """Why a switch takes nothing at a port at the moment, or nothing."""

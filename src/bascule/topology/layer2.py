@@ -7,7 +7,6 @@ switch and the VLAN inside it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from enum import StrEnum
 from typing import NamedTuple
 
 from bascule.model.links import Bond, Bridge, Veth, Vlan
@@ -17,12 +16,6 @@ Tags = tuple[int, ...]
 
 ALL_VLANS = (PortVlans(first=1, last=1, pvid=True, untagged=True), PortVlans(first=2, last=4094))
 UNTAGGED = ALL_VLANS[:1]
-
-
-class SwitchKind(StrEnum):
-    """What joins links to one broadcast domain."""
-
-    LINUX_BRIDGE = "bridge"
 
 
 class CableEnd(NamedTuple):
@@ -40,11 +33,6 @@ def tag_words(tags: Tags) -> str:
     if not tags:
         return "untagged"
     return f"VLAN {tags[0]}" if len(tags) == 1 else f"VLAN {'.'.join(map(str, tags[1:]))} in {tags[0]}"
-
-
-def switch_kind(link: Link) -> SwitchKind | None:
-    """What kind of switch a link is; None where other links cannot be its ports."""
-    return SwitchKind.LINUX_BRIDGE if isinstance(link.options, Bridge) else None
 
 
 def runs_stp(link: Link) -> bool:
@@ -101,4 +89,4 @@ def patched(port: Link, state: HostState) -> Link | None:
     """The port of a switch at the other end of a veth pair, where both ends are ports."""
     peer = state.parent_of(port) if isinstance(port.options, Veth) else None
     master = state.master_of(peer) if peer is not None else None
-    return peer if master is not None and switch_kind(master) else None
+    return peer if master is not None and master.is_bridge else None

@@ -10,7 +10,6 @@ from bascule.model.state import HostState
 from bascule.model.values import IfName, Service
 from bascule.topology.elements import Element, Trace, label
 from bascule.topology.graph import Topology
-from bascule.topology.layer2 import switch_kind
 from bascule.topology.trace.declared_way import trace
 
 
@@ -48,7 +47,7 @@ def _broken(seen: Topology, one: Element, other: Element) -> str:
         beside = other if one == ("link", host, name) else one
         if beside[0] == "link" and beside[1] == host and link.master != beside[2]:
             under = state.links.get(IfName(beside[2]))
-            if under is not None and switch_kind(under) is not None and switch_kind(link) is None:
+            if under is not None and under.is_bridge and not link.is_bridge:
                 return f"{name} is not wired to {beside[2]}"
         cut = seen.stopped(host, name)
         if cut and (beside[0] != "link" or cut == "is down" or link.options.kind == "tun"):

@@ -15,7 +15,7 @@ from msgspec import Struct
 from bascule.errors import Problem
 from bascule.model.state import HostState
 from bascule.model.values import IfName, series
-from bascule.topology.layer2 import CableEnd, carried, hardware, patched, runs_stp, switch_kind, tag_words
+from bascule.topology.layer2 import CableEnd, carried, hardware, patched, runs_stp, tag_words
 from bascule.topology.wires import Wire, join
 
 
@@ -75,7 +75,7 @@ def _edges(state: HostState, wires: tuple[Wire, ...]) -> Iterator[tuple[str, str
     """Node, node, and the link between them."""
     tags = {end.tags for wire in wires for domain in wire.domains for end in domain} | {()}
     domain_of = {end: name for name, domain in _domains(wires) for end in domain}
-    for switch in (link for link in state.links.values() if switch_kind(link)):
+    for switch in (link for link in state.links.values() if link.is_bridge):
         for port in state.ports(switch.name):
             joined = {(within, domain_of[end]) for within, end in carried(port, state, tags) if end in domain_of}
             for within, domain in sorted(joined):

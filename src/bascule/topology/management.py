@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from bascule.model.links import Tap
 from bascule.model.state import HostState
 from bascule.model.values import IfName
-from bascule.topology.layer2 import switch_kind
 
 
 def management_path(state: HostState, device: IfName) -> frozenset[str]:
@@ -23,7 +22,7 @@ def management_path(state: HostState, device: IfName) -> frozenset[str]:
         waiting += [port.name for port in state.ports(name) if not isinstance(port.options, Tap)]
         if link.stands_on is not None:
             waiting.append(link.stands_on)
-        if link.master is not None and switch_kind(link) is None:
+        if link.master is not None and not link.is_bridge:
             waiting.append(link.master)
     return frozenset(found)
 
