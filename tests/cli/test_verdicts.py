@@ -11,9 +11,9 @@ from bascule.verify.witness import Witness
 
 
 def unproven(source: str, target: str, off: str) -> Outcome:
-    wish = Expectation(source=source, target=target, service=Service(protocol="icmp"), verdict=Verdict.REACH)
+    expected = Expectation(source=source, target=target, service=Service(protocol="icmp"), verdict=Verdict.REACH)
     return Outcome(
-        expectation=wish, observed=UNPROVEN, ok=None, witness=Witness(sentence=f"unproven, because {off} is off")
+        expectation=expected, observed=UNPROVEN, ok=None, witness=Witness(sentence=f"unproven, because {off} is off")
     )
 
 

@@ -207,7 +207,7 @@ def test_hostile_words_stay_words(seen: Rehearsal) -> None:
         source="customer",
         target="guest_01",
         service=HOSTILE,
-        wish="reach",
+        wanted="reach",
         observed=HOSTILE,
         ok=False,
         sentence=HOSTILE,

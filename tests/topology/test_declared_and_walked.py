@@ -36,8 +36,8 @@ def test_the_graph_and_the_walk_do_not_contradict_each_other(path: Path) -> None
     for source, target in permutations(sorted(topology.endpoints)[:MOST], 2):
         for service in SERVICES:
             way = trace(topology, source, target, service)
-            wish = Expectation(source=source, target=target, service=service, verdict=Verdict.REACH)
-            said = model_says(hosts, wish)
+            expected = Expectation(source=source, target=target, service=service, verdict=Verdict.REACH)
+            said = model_says(hosts, expected)
             blockers = [blocker for one in said.asked for blocker in one.answer.blockers]
             by_rule = any(blocker.chain is not None for blocker in blockers)
             if (way.reached is False and said.result is Certainty.YES) or (

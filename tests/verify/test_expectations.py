@@ -24,8 +24,8 @@ def scene() -> Iterator[Builder]:
         yield builder
 
 
-def outcome(scene: Builder, wish: Expectation) -> Outcome:
-    return judge(sites.production(wish), scene.probe_domain)[0]
+def outcome(scene: Builder, expected: Expectation) -> Outcome:
+    return judge(sites.production(expected), scene.probe_domain)[0]
 
 
 def test_production_holds_with_its_witnesses(scene: Builder) -> None:
@@ -73,12 +73,12 @@ def test_a_range_is_asked_port_by_port(scene: Builder) -> None:
 
 
 def test_the_host_asks_and_arp_and_udp_count(scene: Builder) -> None:
-    for wish in (
+    for expected in (
         sites.expect("vmserver", "guest_01", "reach", "arp"),
         sites.expect("vmserver", "guest_02", "reach"),
         sites.expect("desk", "dmz", "reach", "udp/53", seen_as="desk"),
     ):
-        assert outcome(scene, wish).ok is True, wish
+        assert outcome(scene, expected).ok is True, expected
 
 
 def test_what_cannot_be_asked_is_not_green(scene: Builder) -> None:

@@ -24,8 +24,8 @@ WISH = Expectation(source="web", target="db", service=Service("tcp", 5432, 5432)
 def outcome(observed: str, result: Certainty, hops: tuple[Hop, ...] = ()) -> Outcome:
     witness = Witness(sentence="left web", hops=hops)
     said = ModelVerdict(result=result, words="policy DROP of ip filter FORWARD (Docker)")
-    wish = WISH if observed == "reach" else replace(WISH, verdict=Verdict.NO_REACH)
-    return Outcome(expectation=wish, observed=observed, ok=True, witness=witness, model=said)
+    expected = WISH if observed == "reach" else replace(WISH, verdict=Verdict.NO_REACH)
+    return Outcome(expectation=expected, observed=observed, ok=True, witness=witness, model=said)
 
 
 @pytest.mark.parametrize(

@@ -29,8 +29,8 @@ def scene() -> Iterator[Builder]:
         yield builder
 
 
-def outcome(scene: Builder, wish: Expectation) -> Outcome:
-    return judge(sites.production(wish), scene.probe_domain)[0]
+def outcome(scene: Builder, expected: Expectation) -> Outcome:
+    return judge(sites.production(expected), scene.probe_domain)[0]
 
 
 def test_a_dead_guest_is_no_isolation(scene: Builder) -> None:

@@ -23,7 +23,7 @@ class AnsweredExpectation(Struct, frozen=True, kw_only=True):
     source: str
     target: str
     service: str
-    wish: str  # reach, no-reach
+    wanted: str  # reach, no-reach
     observed: str
     ok: bool | None
     sentence: str
@@ -54,7 +54,7 @@ def answers(outcomes: Iterable[Outcome]) -> tuple[AnsweredExpectation, ...]:
             source=one.expectation.source,
             target=one.expectation.target,
             service=str(one.expectation.service),
-            wish=str(one.expectation.verdict),
+            wanted=str(one.expectation.verdict),
             seen_as=one.expectation.seen_as or "",
             observed=one.observed,
             ok=one.ok,

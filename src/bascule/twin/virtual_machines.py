@@ -99,7 +99,7 @@ class VirtualMachines:
         count = sum(len(service.ports) for service in guest.serves if service.protocol == "tcp")
         if count <= PORTS:
             return guest.serves
-        services = [wish.service for wish in self._site.expectations if wish.target == guest.name]
+        services = [expected.service for expected in self._site.expectations if expected.target == guest.name]
         services += [
             x.service
             for one in self._wiring.resolved_networks[guest.host]

@@ -21,7 +21,7 @@ CONTROLS = 3  # endpoints that are asked whether the target lives
 class Case(Struct):
     """The questions of one expectation, by address of the target; all ports of a range for each."""
 
-    wish: Expectation
+    expected: Expectation
     ways: list[list[Question]] = field(default_factory=list)
     controls: list[Control] = field(default_factory=list)  # one per way of a no-reach
     refusal: str = ""
@@ -53,43 +53,43 @@ def share_of_silence(answers: Collection[Answer]) -> float:
     return min(1.0, max(PUT_TWICE_S, SLOWER_THAN_ANY * max(waits) / 1000) / NEGATIVE_PATIENCE_S)
 
 
-def prepare(wish: Expectation, endpoints: Endpoints, off: GuestsOff = NONE_OFF, no_router: str = "") -> Case:
+def prepare(expected: Expectation, endpoints: Endpoints, off: GuestsOff = NONE_OFF, no_router: str = "") -> Case:
     """What to ask for an expectation, or why it cannot be asked here; ``no_router``: who is off by whom it would go."""
-    ends = (wish.source, wish.target)
+    ends = (expected.source, expected.target)
     silent = [name for name in ends if endpoints.is_silent(name)]
     if words := are_off(ends, off):
-        return Case(wish, unproven=words)
+        return Case(expected, unproven=words)
     if no_router:
-        return Case(wish, unproven=no_router)
+        return Case(expected, unproven=no_router)
     if silent:
         return Case(
-            wish, unproven=f"{' and '.join(silent)} {'have' if len(silent) > 1 else 'has'} no address in this file"
+            expected, unproven=f"{' and '.join(silent)} {'have' if len(silent) > 1 else 'has'} no address in this file"
         )
-    case = Case(wish)
-    if not endpoints.attachments(wish.source):
-        case.refusal = f"{wish.source} cannot be used as a source here"
+    case = Case(expected)
+    if not endpoints.attachments(expected.source):
+        case.refusal = f"{expected.source} cannot be used as a source here"
         return case
-    if not endpoints.addresses(wish.target):
-        case.refusal = f"no address of {wish.target} is known here"
+    if not endpoints.addresses(expected.target):
+        case.refusal = f"no address of {expected.target} is known here"
         return case
-    protocol = wish.service.protocol
-    if not any(attachment.asks(protocol) for attachment in endpoints.attachments(wish.source)):
-        case.refusal = f"{wish.source} cannot ask by {protocol} here"
+    protocol = expected.service.protocol
+    if not any(attachment.asks(protocol) for attachment in endpoints.attachments(expected.source)):
+        case.refusal = f"{expected.source} cannot ask by {protocol} here"
         return case
-    every = endpoints.ways(wish.source, wish.target)
+    every = endpoints.ways(expected.source, expected.target)
     ways = [(attachment, goal) for attachment, goal in every if attachment.asks(protocol) and _answers(goal, protocol)]
-    if not every and all(map(endpoints.is_inside, endpoints.addresses(wish.target))):
-        case.unproven = f"{wish.target} has no address but on its own virtual networks, by which no other means it"
+    if not every and all(map(endpoints.is_inside, endpoints.addresses(expected.target))):
+        case.unproven = f"{expected.target} has no address but on its own virtual networks, by which no other means it"
         return case
     if not ways:
-        case.refusal = f"{wish.target} answers nothing by {protocol} here"
+        case.refusal = f"{expected.target} answers nothing by {protocol} here"
         return case
-    is_positive = wish.verdict is Verdict.REACH
+    is_positive = expected.verdict is Verdict.REACH
     patience = PATIENCE_S if is_positive else NEGATIVE_PATIENCE_S
     for attachment, goal in ways:
-        case.ways.append(list(_questions(attachment, goal, wish.service, patience)))
+        case.ways.append(list(_questions(attachment, goal, expected.service, patience)))
         if not is_positive:
-            case.controls.append(_control(wish, goal, endpoints))
+            case.controls.append(_control(expected, goal, endpoints))
     return case
 
 
@@ -97,16 +97,16 @@ def _answers(goal: EndpointAddress, protocol: str) -> bool:
     return goal.attachment is None or goal.attachment.answers(protocol)
 
 
-def _control(wish: Expectation, goal: EndpointAddress, endpoints: Endpoints) -> Control:
+def _control(expected: Expectation, goal: EndpointAddress, endpoints: Endpoints) -> Control:
     others: dict[str, ProbeAttachment] = {}
-    for neighbour in endpoints.neighbours(goal, wish.source, wish.target):
-        if neighbour.asks(wish.service.protocol):
+    for neighbour in endpoints.neighbours(goal, expected.source, expected.target):
+        if neighbour.asks(expected.service.protocol):
             others.setdefault(neighbour.endpoint, neighbour)
     lists = [
-        tuple(_questions(other, goal, wish.service, PATIENCE_S, via_own=True))
+        tuple(_questions(other, goal, expected.service, PATIENCE_S, via_own=True))
         for other in list(others.values())[:CONTROLS]
     ]
-    known = {wish.source, wish.target}
+    known = {expected.source, expected.target}
     strangers = [name for name in endpoints.names if name not in known and not endpoints.attachments(name)]
     return Control(goal, tuple(lists), tuple(strangers))
 

@@ -62,12 +62,12 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
     def as_json(self) -> dict[str, object]:
         """The outcome for ``--json``."""
-        wish = self.expectation
-        data: dict[str, object] = {"from": wish.source, "to": wish.target, "service": str(wish.service)}
-        if wish.seen_as:
-            data["seen_as"] = wish.seen_as
+        expected = self.expectation
+        data: dict[str, object] = {"from": expected.source, "to": expected.target, "service": str(expected.service)}
+        if expected.seen_as:
+            data["seen_as"] = expected.seen_as
         return data | {
-            "verdict": str(wish.verdict),
+            "verdict": str(expected.verdict),
             "observed": self.observed,
             "ok": self.ok,
             "witness": self.witness.as_json(),
@@ -111,9 +111,9 @@ def judge(
     endpoints = endpoints or Endpoints(site, probe_domain)
     boundaries = NatBoundaries(site, endpoints)
     without = RoutersOff(site, endpoints, off)
-    cases = [prepare(wish, endpoints, off, without.gateway(wish)) for wish in site.expectations]
-    positive = [case for case in cases if case.wish.verdict is Verdict.REACH]
-    negative = [case for case in cases if case.wish.verdict is Verdict.NO_REACH]
+    cases = [prepare(expected, endpoints, off, without.gateway(expected)) for expected in site.expectations]
+    positive = [case for case in cases if case.expected.verdict is Verdict.REACH]
+    negative = [case for case in cases if case.expected.verdict is Verdict.NO_REACH]
     first = [question for case in positive for way in case.ways[:1] for question in way]
     first += [question for case in negative for control in case.controls for some in control.lists for question in some]
     replies = _ask(probe_domain, boundaries, first)
@@ -169,10 +169,10 @@ class _Judging:
         """The verdict on one expectation."""
         if case.unproven:
             witness = Witness(sentence=f"unproven, because {case.unproven}")
-            return Outcome(expectation=case.wish, observed=UNPROVEN, ok=None, witness=witness)
+            return Outcome(expectation=case.expected, observed=UNPROVEN, ok=None, witness=witness)
         if case.refusal:
-            return _not_asked(case.wish, case.refusal)
-        if case.wish.verdict is Verdict.REACH:
+            return _not_asked(case.expected, case.refusal)
+        if case.expected.verdict is Verdict.REACH:
             return self._reach(case)
         return self._no_reach(case)
 
@@ -184,57 +184,57 @@ class _Judging:
         if whole is None:
             lost = [reply for reply in asked[0] if not reply.answer.ok]
             if unsaid := next((reply for reply in lost if reply.is_unreported), None):
-                return _not_asked(case.wish, unsaid)
-            witness = self._witness(lost[0], case.wish)
+                return _not_asked(case.expected, unsaid)
+            witness = self._witness(lost[0], case.expected)
             if len(asked[0]) > 1:
                 missing = _ports([reply.answer.question.port for reply in lost])
                 witness = replace(witness, sentence=f"{missing} not reached: {witness.sentence}")
-            if is_off := self._router_off(case.wish, lost):
-                return self._unproven(case.wish, lost[0], is_off)
-            if unsaid_router := self._router(case.wish, lost):
-                return self._unproven(case.wish, lost[0], self.routers.words((unsaid_router,)))
-            if self._proves_nothing(case.wish, lost):
-                words = f"unproven: no answer to {case.wish.service}, but Bascule does not play {case.wish.target}, "
-                words += "and only its clients know what its server answers"
+            if is_off := self._router_off(case.expected, lost):
+                return self._unproven(case.expected, lost[0], is_off)
+            if unsaid_router := self._router(case.expected, lost):
+                return self._unproven(case.expected, lost[0], self.routers.words((unsaid_router,)))
+            if self._proves_nothing(case.expected, lost):
+                words = f"unproven: no answer to {case.expected.service}, but Bascule does not play "
+                words += f"{case.expected.target}, and only its clients know what its server answers"
                 witness = replace(witness, sentence=f"{words}; {witness.sentence}")
-                return Outcome(expectation=case.wish, observed=UNPROVEN, ok=None, witness=witness)
-            arrived = any(hop.node == case.wish.target and not hop.bridge for hop in witness.hops)
+                return Outcome(expectation=case.expected, observed=UNPROVEN, ok=None, witness=witness)
+            arrived = any(hop.node == case.expected.target and not hop.bridge for hop in witness.hops)
             apart = None if arrived or witness.because else self._apart(case)
-            if witness.because and (beside := self.boundaries.beside(case.wish.target, lost[0].answer.question)):
+            if witness.because and (beside := self.boundaries.beside(case.expected.target, lost[0].answer.question)):
                 witness = replace(witness, sentence=f"{witness.sentence}; {beside}")
             if apart:
                 why, place = apart
                 sentence = f"{witness.sentence}; {why} ({place})" if place else f"{witness.sentence}; {why}"
                 witness = replace(witness, sentence=sentence, because=why, place=place)
-            return Outcome(expectation=case.wish, observed=Verdict.NO_REACH, ok=False, witness=witness)
-        witness = self._witness(whole[0], case.wish)
+            return Outcome(expectation=case.expected, observed=Verdict.NO_REACH, ok=False, witness=witness)
+        witness = self._witness(whole[0], case.expected)
         if len(whole) > 1:
-            every = len(case.wish.service.ports)
+            every = len(case.expected.service.ports)
             asked_ports = f"{every:,}" if len(whole) == every else f"{len(whole)} spread over {every:,}"
             witness = replace(witness, sentence=f"{witness.sentence}, {asked_ports} ports asked")
         ok: bool | None = True
-        if case.wish.seen_as:
-            ok, words = self._seen_as(whole, case.wish.target, case.wish.seen_as)
+        if case.expected.seen_as:
+            ok, words = self._seen_as(whole, case.expected.target, case.expected.seen_as)
             witness = replace(witness, sentence=f"{witness.sentence}, {words}")
-        return Outcome(expectation=case.wish, observed=Verdict.REACH, ok=ok, witness=witness)
+        return Outcome(expectation=case.expected, observed=Verdict.REACH, ok=ok, witness=witness)
 
-    def _router(self, wish: Expectation, replies: Sequence[_Reply]) -> str:
+    def _router(self, expected: Expectation, replies: Sequence[_Reply]) -> str:
         """Who was to pass something on, and may do so in truth."""
         tracks = [reply.track for reply in replies]
-        return self.routers.met(wish, (seen for track in tracks for seen in (*track.requests, *track.replies)))
+        return self.routers.met(expected, (seen for track in tracks for seen in (*track.requests, *track.replies)))
 
-    def _router_off(self, wish: Expectation, replies: Sequence[_Reply]) -> str:
+    def _router_off(self, expected: Expectation, replies: Sequence[_Reply]) -> str:
         """Who was looked for to pass something on, and is off."""
-        return self.without.sought(wish, (seen for reply in replies for seen in reply.track.searches))
+        return self.without.sought(expected, (seen for reply in replies for seen in reply.track.searches))
 
-    def _unproven(self, wish: Expectation, reply: _Reply, why: str) -> Outcome:
-        witness = self._witness(reply, wish)
+    def _unproven(self, expected: Expectation, reply: _Reply, why: str) -> Outcome:
+        witness = self._witness(reply, expected)
         witness = replace(witness, sentence=f"unproven: {why}; {witness.sentence}", because=why)
-        return Outcome(expectation=wish, observed=UNPROVEN, ok=None, witness=witness)
+        return Outcome(expectation=expected, observed=UNPROVEN, ok=None, witness=witness)
 
-    def _proves_nothing(self, wish: Expectation, lost: Sequence[_Reply]) -> bool:
+    def _proves_nothing(self, expected: Expectation, lost: Sequence[_Reply]) -> bool:
         """Whether silence says nothing: a UDP server that is not ours need not answer what it does not know."""
-        if wish.service.protocol != "udp" or self.endpoints.attachments(wish.target):
+        if expected.service.protocol != "udp" or self.endpoints.attachments(expected.target):
             return False
         return all(
             reply.answer.response is Response.SILENCE and reply.answer.question.port not in ANSWERED_BY_ALL
@@ -243,14 +243,14 @@ class _Judging:
 
     def _apart(self, case: Case) -> tuple[str, Place | None] | None:
         """For a question that was lost between networks: who stands where, and the guest's line."""
-        wish = case.wish
-        theirs = {goal.network for goal in self.endpoints.addresses(wish.target)}
-        ours = {attachment.network for attachment in self.endpoints.attachments(wish.source)}
+        expected = case.expected
+        theirs = {goal.network for goal in self.endpoints.addresses(expected.target)}
+        ours = {attachment.network for attachment in self.endpoints.attachments(expected.source)}
         if ours & theirs or None in ours | theirs:
             return None
         words = [f"{name} is on {', '.join(sorted(map(str, on)))}" for name, on in
-                 ((wish.source, ours), (wish.target, theirs))]  # fmt: skip
-        guest = self.site.guests.get(wish.target) or self.site.guests.get(wish.source)
+                 ((expected.source, ours), (expected.target, theirs))]  # fmt: skip
+        guest = self.site.guests.get(expected.target) or self.site.guests.get(expected.source)
         place = guest.nics[0].place if guest and guest.nics else None
         return " and ".join(words), place
 
@@ -274,76 +274,81 @@ class _Judging:
         replies = [self.replies[question] for way in case.ways for question in way]
         passed = next((reply for reply in replies if reply.answer.ok), None)
         if passed is not None:
-            witness = self._witness(passed, case.wish)
-            opened = self.boundaries.opened(passed.answer.question, witness.hops, case.wish.target)
+            witness = self._witness(passed, case.expected)
+            opened = self.boundaries.opened(passed.answer.question, witness.hops, case.expected.target)
             why, place = (
-                (opened.words, opened.place) if opened else cause(self.site, self.endpoints, case.wish, witness.hops)
+                (opened.words, opened.place)
+                if opened
+                else cause(self.site, self.endpoints, case.expected, witness.hops)
             )
             witness = replace(
                 witness, sentence=f"{witness.sentence}, because of {place} ({why})", because=why, place=place
             )
-            return Outcome(expectation=case.wish, observed=Verdict.REACH, ok=False, witness=witness)
+            return Outcome(expectation=case.expected, observed=Verdict.REACH, ok=False, witness=witness)
         if unsaid := next((reply for reply in replies if reply.answer.response is Response.NOT_ASKED), None):
-            return _not_asked(case.wish, unsaid)
-        if is_off := self._router_off(case.wish, replies):
-            return self._unproven(case.wish, replies[0], is_off)
+            return _not_asked(case.expected, unsaid)
+        if is_off := self._router_off(case.expected, replies):
+            return self._unproven(case.expected, replies[0], is_off)
         proofs: list[str] = []
         for control in case.controls:
             if not control.lists and not control.strangers:
-                why = f"nobody else on {control.where} can show that {case.wish.target} answers at all"
-                return self._unproven(case.wish, replies[0], why)
-            ok, words = self._proof(case.wish, control)
+                why = f"nobody else on {control.where} can show that {case.expected.target} answers at all"
+                return self._unproven(case.expected, replies[0], why)
+            ok, words = self._proof(case.expected, control)
             if not ok:
-                witness = self._witness(replies[0], case.wish)
+                witness = self._witness(replies[0], case.expected)
                 observed = UNPROVEN if ok is False else NOT_ASKED
                 sentence = f"unproven: {words}; {witness.sentence}" if ok is False else f"not asked, because {words}"
                 witness = replace(witness, sentence=sentence, control=words)
-                return Outcome(expectation=case.wish, observed=observed, ok=ok, witness=witness)
+                return Outcome(expectation=case.expected, observed=observed, ok=ok, witness=witness)
             proofs.append(words)
-        met = self._router(case.wish, replies)
-        if between := (met,) if met else self.routers.between(case.wish):
-            return self._unproven(case.wish, replies[0], self.routers.words(between))
-        if absent := self.routers.absent(case.wish):
-            return self._unproven(case.wish, replies[0], absent)
-        witness = replace(self._witness(replies[0], case.wish), control="; ".join(proofs))
-        return Outcome(expectation=case.wish, observed=Verdict.NO_REACH, ok=True, witness=witness)
+        met = self._router(case.expected, replies)
+        if between := (met,) if met else self.routers.between(case.expected):
+            return self._unproven(case.expected, replies[0], self.routers.words(between))
+        if absent := self.routers.absent(case.expected):
+            return self._unproven(case.expected, replies[0], absent)
+        witness = replace(self._witness(replies[0], case.expected), control="; ".join(proofs))
+        return Outcome(expectation=case.expected, observed=Verdict.NO_REACH, ok=True, witness=witness)
 
-    def _proof(self, wish: Expectation, control: Control) -> tuple[bool | None, str]:
+    def _proof(self, expected: Expectation, control: Control) -> tuple[bool | None, str]:
         """Whether the same question passes from the target's own network; None where nobody there is ours."""
         goal, lists = control.goal, control.lists
-        service = f"{goal.address.ip} by {wish.service}"
+        service = f"{goal.address.ip} by {expected.service}"
         if not lists:
-            return None, f"nobody on {control.where} that we can ask from can show that {wish.target} answers at all"
+            return (
+                None,
+                f"nobody on {control.where} that we can ask from can show that {expected.target} answers at all",
+            )
         for questions in lists:
             if all(self.replies[question].answer.ok for question in questions):
                 return True, f"{questions[0].source.endpoint} reaches {service}"
         failed = next(reply for q in lists[0] if not (reply := self.replies[q]).answer.ok)
         asked = ", ".join(questions[0].source.endpoint for questions in lists)
         words = failed.answer.words
-        return False, f"{wish.target} does not answer its own network either ({asked} asked {service}: {words})"
+        return False, f"{expected.target} does not answer its own network either ({asked} asked {service}: {words})"
 
     # witnesses
 
-    def _witness(self, reply: _Reply, wish: Expectation) -> Witness:
+    def _witness(self, reply: _Reply, expected: Expectation) -> Witness:
         answer, track = reply.answer, reply.track
         is_arp = answer.question.protocol is Protocol.ARP
         searched = () if answer.ok else track.requests if is_arp else track.searches
         if searched:
             hops = self.traces.hops(searched)
-            sentence = self.traces.search(searched, answer, wish.target)
+            sentence = self.traces.search(searched, answer, expected.target)
         else:
-            hops = self.traces.hops(track.requests, wish.target)
-            sentence = self.traces.sentence(hops, answer, wish.target)
-            if not answer.ok and track.replies and hops and hops[-1].node == wish.target:
+            hops = self.traces.hops(track.requests, expected.target)
+            sentence = self.traces.sentence(hops, answer, expected.target)
+            if not answer.ok and track.replies and hops and hops[-1].node == expected.target:
                 sentence = self.traces.lost_reply(sentence, track, answer)
-        seen = self._seen(reply, wish.target)
+        seen = self._seen(reply, expected.target)
         seen_as = ""
         if seen is not None:
             owner = self.endpoints.owner(seen)
             seen_as = f"{seen} ({owner})" if owner else str(seen)
         if answer.ok:
             sentence = f"{sentence}, {answer.words}" if hops else answer.words
-        stopped = None if answer.ok else self.boundaries.stopped(answer, () if searched else hops, wish.target)
+        stopped = None if answer.ok else self.boundaries.stopped(answer, () if searched else hops, expected.target)
         if stopped is None:
             return Witness(sentence=sentence, hops=hops, reply=answer.words, seen_as=seen_as)
         return Witness(
@@ -367,11 +372,11 @@ class _Judging:
         return None
 
 
-def _not_asked(wish: Expectation, why: str | _Reply) -> Outcome:
+def _not_asked(expected: Expectation, why: str | _Reply) -> Outcome:
     """What is not known is neither a reach nor a no-reach."""
     words = why if isinstance(why, str) else why.answer.words
     witness = Witness(sentence=f"not asked, because {words}")
-    return Outcome(expectation=wish, observed=NOT_ASKED, ok=None, witness=witness)
+    return Outcome(expectation=expected, observed=NOT_ASKED, ok=None, witness=witness)
 
 
 def _ports(ports: Sequence[int]) -> str:

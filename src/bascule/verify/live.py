@@ -131,11 +131,11 @@ def _without_rights(site: Site, host: Host, state: HostState, plan: Plan, lackin
     checks = (*check_state(site, host, state, plan, off), *_is_another(site, host, state), rights)
     outcomes = tuple(
         Outcome(
-            expectation=wish,
+            expectation=expected,
             observed=NOT_ASKED,
             ok=None,
             witness=Witness(sentence=f"not asked: that needs {lacks}; run it as root"),
         )
-        for wish in site.expectations
+        for expected in site.expectations
     )
     return Verified(host=host, checks=checks, outcomes=outcomes, off=off)

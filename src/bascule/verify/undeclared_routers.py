@@ -41,29 +41,33 @@ class UndeclaredRouters:
         self._networks_of = {name: on for name, on in networks_of.items() if endpoints.attachments(name)}
         self._machines = frozenset(self._networks_of) & frozenset(site.machines)
 
-    def met(self, wish: Expectation, captured: Iterable[CapturedFrame]) -> str:
+    def met(self, expected: Expectation, captured: Iterable[CapturedFrame]) -> str:
         """The first of them that a question or its reply was sent to on its way; nothing where none was.
 
         Nor where an end stands on an isolated network: our own rules let nothing through, whoever forwards.
         """
-        ends = ({one.network for one in self._endpoints.attachments(name)} for name in (wish.source, wish.target))
+        ends = (
+            {one.network for one in self._endpoints.attachments(name)} for name in (expected.source, expected.target)
+        )
         if any(on and on <= self._closed for on in ends):
             return ""
         for seen in captured:
             node = seen.point.node
             is_for_it = not seen.outgoing and seen.addressed and not int(seen.frame.dst[:2], 16) & 1
-            if is_for_it and node in self._networks_of and node not in {wish.source, wish.target}:
+            if is_for_it and node in self._networks_of and node not in {expected.source, expected.target}:
                 return node
         return ""
 
-    def between(self, wish: Expectation) -> tuple[str, ...]:
+    def between(self, expected: Expectation) -> tuple[str, ...]:
         """The machines by which one end of an expectation may be led to the other, through whatever gateway."""
-        ends = [{one.network for one in self._endpoints.attachments(name)} for name in (wish.source, wish.target)]
-        if wish.service.protocol == "arp" or ends[0] & ends[1]:
+        ends = [
+            {one.network for one in self._endpoints.attachments(name)} for name in (expected.source, expected.target)
+        ]
+        if expected.service.protocol == "arp" or ends[0] & ends[1]:
             return ()
         found: list[str] = []
         reached = set(ends[0])
-        waiting = [name for name in self._networks_of if name in self._machines - {wish.source, wish.target}]
+        waiting = [name for name in self._networks_of if name in self._machines - {expected.source, expected.target}]
         while step := next((name for name in waiting if self._networks_of[name] & reached), None):
             waiting.remove(step)
             found.append(step)
@@ -72,18 +76,18 @@ class UndeclaredRouters:
                 return tuple(found)
         return ()
 
-    def absent(self, wish: Expectation) -> str:
+    def absent(self, expected: Expectation) -> str:
         """The gateway by which the source would lead its packets to another network, where nobody plays it."""
-        ends = [self._endpoints.attachments(name) for name in (wish.source, wish.target)]
+        ends = [self._endpoints.attachments(name) for name in (expected.source, expected.target)]
         networks, theirs = ({one.network for one in some if one.network} - self._closed for some in ends)
-        if self._endpoints.probe_domain.live or networks & theirs or wish.service.protocol == "arp":
+        if self._endpoints.probe_domain.live or networks & theirs or expected.service.protocol == "arp":
             return ""
         versions = {address.version for one in ends[1] for address in one.addresses}
-        gateways = [one for one in self._gateways(wish.source, networks) if one.version in versions]
+        gateways = [one for one in self._gateways(expected.source, networks) if one.version in versions]
         nobody = [str(one) for one in gateways if self._endpoints.owner(one) is None]
         if not nobody or not theirs or theirs - self._site.networks.keys():  # behind a host of ours its rules decide
             return ""
-        words = f"nobody in the file has {' and '.join(nobody)}, the gateway of {wish.source}"
+        words = f"nobody in the file has {' and '.join(nobody)}, the gateway of {expected.source}"
         return f"{words}, so what it forwards is not known (a machine with that address and 'forwards' says it)"
 
     def _gateways(self, name: str, networks: Iterable[str]) -> list[IpAddress]:
@@ -110,12 +114,12 @@ class RoutersOff:
         self._site, self._endpoints, self._off = site, endpoints, off
         self._owners = {goal.address.ip: name for name in off for goal in endpoints.addresses(name)}
 
-    def gateway(self, wish: Expectation) -> str:
+    def gateway(self, expected: Expectation) -> str:
         """That an end of an expectation has no gateway but guests that are off, and the other is on another network.
 
         A host leads its packets where its own routes lead.
         """
-        names = (wish.source, wish.target)
+        names = (expected.source, expected.target)
         ends = [{goal.network for goal in self._endpoints.addresses(name)} for name in names]
         if not self._owners or ends[0] & ends[1] or None in ends[0] | ends[1]:
             return ""
@@ -129,11 +133,11 @@ class RoutersOff:
                 return f"{owner}, the gateway of {known[0].name}, is {self._off[owner]}"
         return ""
 
-    def sought(self, wish: Expectation, captured: Iterable[CapturedFrame]) -> str:
+    def sought(self, expected: Expectation, captured: Iterable[CapturedFrame]) -> str:
         """That somebody looked for the address of a guest that is off, to hand a packet to it."""
         for seen in captured if self._owners else ():
             address = looked_for(seen)
             owner = self._owners.get(address) if address is not None else None
-            if owner is not None and owner not in {wish.source, wish.target}:
+            if owner is not None and owner not in {expected.source, expected.target}:
                 return f"{owner}, which has {address} and is to forward it, is {self._off[owner]}"
         return ""

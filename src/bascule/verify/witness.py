@@ -66,39 +66,39 @@ class Witness(Struct, frozen=True, kw_only=True):
         return data
 
 
-def cause(site: Site, endpoints: Endpoints, wish: Expectation, hops: Sequence[Hop]) -> tuple[str, Place]:
+def cause(site: Site, endpoints: Endpoints, expected: Expectation, hops: Sequence[Hop]) -> tuple[str, Place]:
     """What in the file let a frame pass, and its line.
 
     A masquerade on the way or a flow that a machine forwards, else where a guest is plugged in.
     """
     for hop in hops:
         machine = site.machines.get(hop.node)
-        is_way = machine and hop.node not in {wish.source, wish.target}
-        if machine and is_way and machine.masquerade and wish.source in machine.masquerade.sources:
-            return f"{machine.name} masquerades {wish.source} to {machine.masquerade.to}", machine.masquerade.place
-        flow = _flow(endpoints, wish, machine) if machine and is_way else None
+        is_way = machine and hop.node not in {expected.source, expected.target}
+        if machine and is_way and machine.masquerade and expected.source in machine.masquerade.sources:
+            return f"{machine.name} masquerades {expected.source} to {machine.masquerade.to}", machine.masquerade.place
+        flow = _flow(endpoints, expected, machine) if machine and is_way else None
         if machine and flow:
             return f"{machine.name} forwards {flow}", flow.place
-    for name in (wish.source, wish.target):
+    for name in (expected.source, expected.target):
         guest = site.guests.get(name)
         for nic in guest.nics if guest else ():
             taps = {hop.link for hop in hops}
             if nic.tap in taps or len(guest.nics if guest else ()) == 1:
                 return f"{name} is plugged into {nic.into}", nic.place
-    for name in (wish.source, wish.target):
+    for name in (expected.source, expected.target):
         place = getattr(site.machines.get(name) or site.hosts.get(name), "place", NOWHERE)
         if place != NOWHERE:
             return (
                 f"{name} is on {', '.join(sorted({str(f.network) for f in endpoints.attachments(name)}))}",
                 place,
             )
-    return "the expectation itself", wish.place
+    return "the expectation itself", expected.place
 
 
-def _flow(endpoints: Endpoints, wish: Expectation, machine: Machine) -> Flow | None:
+def _flow(endpoints: Endpoints, expected: Expectation, machine: Machine) -> Flow | None:
     """What a machine is said to forward that is about both ends, by name or by network."""
     for flow in machine.forwards or ():
-        for names, end in ((flow.sources, wish.source), (flow.targets, wish.target)):
+        for names, end in ((flow.sources, expected.source), (flow.targets, expected.target)):
             own = {end, *(str(attachment.network) for attachment in endpoints.attachments(end))}
             if names and not own & set(names):
                 break

@@ -93,14 +93,14 @@ def _asks(
     site: Site, scene: Scene, answered: Sequence[AnsweredExpectation], ways: Mapping[str, Path]
 ) -> list[dict[str, Any]]:
     listed = []
-    for place, wish in enumerate(site.expectations):
+    for place, expected in enumerate(site.expectations):
         answer = answered[place] if place < len(answered) else None
         entry: dict[str, Any] = {
-            "from": wish.source,
-            "to": wish.target,
-            "service": str(wish.service),
-            "verdict": str(wish.verdict),
-            "seen_as": wish.seen_as or "",
+            "from": expected.source,
+            "to": expected.target,
+            "service": str(expected.service),
+            "verdict": str(expected.verdict),
+            "seen_as": expected.seen_as or "",
         }
         if answer is not None:
             entry |= {"observed": answer.observed, "ok": answer.ok, "sentence": answer.sentence}

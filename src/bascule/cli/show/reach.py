@@ -181,9 +181,9 @@ def _violations(found: Iterable[Violation], columns: int) -> Iterator[str]:
 
 
 def _how_it_differs(one: Violation) -> tuple[object, ...]:
-    wish = one.expectation
+    expected = one.expectation
     why = tuple((blocker.code, without_numbers(f"{blocker.subject} {blocker.text}")) for blocker in one.blockers)
-    return wish.place.line, str(wish.service), wish.verdict, one.cell.result, why
+    return expected.place.line, str(expected.service), expected.verdict, one.cell.result, why
 
 
 def _violation(some: Sequence[Violation], columns: int) -> Iterator[str]:

@@ -36,11 +36,11 @@ def show_failures(checks: Iterable[Check], outcomes: Iterable[Outcome], *, colum
     ]
     outcomes = list(outcomes)
     for some in _failed_alike(one for one in outcomes if one.ok is False):
-        wish = some[0].expectation
+        expected = some[0].expectation
         sources, targets = (_names(getattr(one.expectation, end) for one in some) for end in ("source", "target"))
-        words = f"{sources} → {targets} {wish.service} must be {wish.verdict} ({_places(some)})"
+        words = f"{sources} → {targets} {expected.service} must be {expected.verdict} ({_places(some)})"
         lines.append("FAIL  " + wrapped(words, indent=6, columns=columns))
-        first = f"{wish.source} → {wish.target}: " if len(some) > 1 else ""
+        first = f"{expected.source} → {expected.target}: " if len(some) > 1 else ""
         lines.append("      " + wrapped(first + some[0].witness.sentence, indent=6, columns=columns))
     apart = [outcome for outcome in outcomes if outcome.disagrees]
     lines += ["FAIL  " + wrapped(f"{_asked(one)}: {_both(one)}", indent=6, columns=columns) for one in apart]
@@ -157,10 +157,10 @@ def _alike(outcomes: Sequence[Outcome]) -> list[tuple[str, str, str, str]]:
     """Source, target, service and verdict; one row for those that differ in the target alone, or the source alone."""
     by_target: dict[tuple[str, str, str], list[str]] = {}
     for outcome in outcomes:
-        wish = outcome.expectation
-        seen_as = f", seen as {wish.seen_as}" if wish.seen_as else ""
-        key = (wish.source, str(wish.service), f"{wish.verdict}{seen_as}")
-        by_target.setdefault(key, []).append(wish.target)
+        expected = outcome.expectation
+        seen_as = f", seen as {expected.seen_as}" if expected.seen_as else ""
+        key = (expected.source, str(expected.service), f"{expected.verdict}{seen_as}")
+        by_target.setdefault(key, []).append(expected.target)
     by_source = grouped(
         ((tuple(targets), service, verdict), source) for (source, service, verdict), targets in by_target.items()
     )
@@ -172,15 +172,15 @@ def _alike(outcomes: Sequence[Outcome]) -> list[tuple[str, str, str, str]]:
 
 def _witnessed(outcomes: Sequence[Outcome], *, columns: int, model: bool) -> Iterator[str]:
     for outcome in outcomes:
-        wish = outcome.expectation
+        expected = outcome.expectation
         if outcome.ok is False:
             continue
         if outcome.ok is None:
             line = f"{_asked(outcome)}: {outcome.witness.sentence}"
             yield f"  {MARKS[None]:<4}  {wrapped(line, indent=8, columns=columns)}"
             continue
-        seen_as = f", seen as {wish.seen_as}" if wish.seen_as else ""
-        yield f"  ok    {wrapped(f'{_asked(outcome)}: {wish.verdict}{seen_as}', indent=8, columns=columns)}"
+        seen_as = f", seen as {expected.seen_as}" if expected.seen_as else ""
+        yield f"  ok    {wrapped(f'{_asked(outcome)}: {expected.verdict}{seen_as}', indent=8, columns=columns)}"
         yield " " * 8 + wrapped(outcome.witness.sentence, indent=8, columns=columns)
         if outcome.witness.control:
             yield " " * 8 + wrapped(f"while {outcome.witness.control}", indent=8, columns=columns)
@@ -189,8 +189,8 @@ def _witnessed(outcomes: Sequence[Outcome], *, columns: int, model: bool) -> Ite
 
 
 def _asked(outcome: Outcome) -> str:
-    wish = outcome.expectation
-    return f"{wish.source} → {wish.target} {wish.service}"
+    expected = outcome.expectation
+    return f"{expected.source} → {expected.target} {expected.service}"
 
 
 def _both(outcome: Outcome) -> str:

@@ -129,7 +129,10 @@ def _look_ahead(site_file: str, highlight: str | None, report_file: str | None) 
         from bascule.cli.show.highlight import choose, ends
 
         site = workflow.load(site_file)
-        choose(ends(highlight), [((wish.source, wish.target, str(wish.service)), None) for wish in site.expectations])
+        choose(
+            ends(highlight),
+            [((expected.source, expected.target, str(expected.service)), None) for expected in site.expectations],
+        )
 
 
 def _chosen(outcomes: Sequence[Outcome], highlight: str | None) -> int | None:

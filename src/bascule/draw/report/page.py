@@ -149,7 +149,7 @@ def _broken(page: Report) -> Iterable[str]:
     for check in checks:
         yield f"<li><strong>{_e(check.subject)}, {_e(check.what)}</strong>: {_e(check.detail)}</li>"
     for place, one in unmet:
-        must = f"must be {one.wish}" + (f", seen as {one.seen_as}" if one.seen_as else "")
+        must = f"must be {one.wanted}" + (f", seen as {one.seen_as}" if one.seen_as else "")
         where = f' <span class="place">{_e(one.place)}</span>' if one.place else ""
         yield (
             f'<li><a href="#ask-{place}"><strong>{_e(one.name)}</strong></a> {_e(must)}, '
@@ -215,9 +215,9 @@ def _asks(page: Report, scene: Scene, ways: dict[str, Path]) -> Iterable[str]:
 
 
 def _question(one: AnsweredExpectation) -> str:
-    wish = {"reach": "must reach", "no-reach": "must not reach"}.get(one.wish, one.wish)
+    must = {"reach": "must reach", "no-reach": "must not reach"}.get(one.wanted, one.wanted)
     sign = f'<span class="sig" aria-hidden="true">{SIGNS[one.ok]}</span>'
-    words = [f"<b>{_e(one.source)}</b> {wish} <b>{_e(one.target)}</b>", f'<span class="svc">{_e(one.service)}</span>']
+    words = [f"<b>{_e(one.source)}</b> {must} <b>{_e(one.target)}</b>", f'<span class="svc">{_e(one.service)}</span>']
     if one.seen_as:
         words.append(f"seen as <b>{_e(one.seen_as)}</b>")
     state = {True: "holds", False: f"does not hold: {one.observed}", None: one.observed}[one.ok]

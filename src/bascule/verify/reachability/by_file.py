@@ -28,32 +28,32 @@ def contradicted(site: Site, hosts: Sequence[HostModel], progress: Callable[[str
     topology = Topology.of(site)
     places = {name: rule_places(site, site.hosts[name]) for name in site.hosts}
     walks = walks_by_host(hosts)
-    for number, wish in enumerate(site.expectations):
+    for number, expected in enumerate(site.expectations):
         if number % TOLD_EVERY == 0:
             progress(f"expectation {number + 1} of {len(site.expectations)}")
-        said = model_says(hosts, wish, walks)
-        wants = wish.verdict is Verdict.REACH
+        said = model_says(hosts, expected, walks)
+        wants = expected.verdict is Verdict.REACH
         contrary = Certainty.NO if wants else Certainty.YES
         against = [one for one in said.asked if one.answer.result is contrary]  # of a range of ports one is enough
         if against or said.result is contrary:
-            words, place = _cause(site, places, wish, against)
+            words, place = _cause(site, places, expected, against)
             if len(against) < len(said.asked):
                 words = f"{', '.join(str(one.service) for one in against)}: {words}"
         elif said.result is Certainty.UNKNOWN and wants and not _awaits(said.asked):
-            way = trace(topology, wish.source, wish.target, wish.service)
+            way = trace(topology, expected.source, expected.target, expected.service)
             if way.reached is not False:
                 continue
-            words, place = way.end, _plugged(site, wish)[1]
+            words, place = way.end, _plugged(site, expected)[1]
         else:
             continue
         does = "must reach" if wants else "must not reach"
         but = "this file prevents it" if wants else "by this file it does"
         yield Problem(
             code=CODE,
-            message=f"'{wish.source}' {does} '{wish.target}' by {wish.service}, and {but}: {words}",
-            place=wish.place,
+            message=f"'{expected.source}' {does} '{expected.target}' by {expected.service}, and {but}: {words}",
+            place=expected.place,
             also=((but if wants else "what lets it through", place),) if place != NOWHERE else (),
-            hint=HINT.format(wish.source, wish.target, wish.service, site.source.path or "SITE"),
+            hint=HINT.format(expected.source, expected.target, expected.service, site.source.path or "SITE"),
         )
 
 
@@ -63,17 +63,17 @@ def _awaits(asked: Sequence[AnsweredQuestion]) -> bool:
 
 
 def _cause(
-    site: Site, places: Mapping[str, Mapping[str, Place]], wish: Expectation, against: Sequence[AnsweredQuestion]
+    site: Site, places: Mapping[str, Mapping[str, Place]], expected: Expectation, against: Sequence[AnsweredQuestion]
 ) -> Cause:
     """What of the file decides, and its line."""
     for asked in against:
         for blocker in (one for one in asked.answer.blockers if one.certain and one.code not in UNKNOWN):
-            return blocker_words(blocker), _place(site, places, wish, blocker)
+            return blocker_words(blocker), _place(site, places, expected, blocker)
         for machine in _routers(site, asked):
             rule = machine.masquerade if machine.masquerade is not None else machine
             words = f"{machine.name} masquerades" if machine.masquerade is not None else f"{machine.name} forwards it"
             return words, rule.place
-    return _plugged(site, wish)
+    return _plugged(site, expected)
 
 
 def _routers(site: Site, asked: AnsweredQuestion) -> Iterator[Machine]:
@@ -82,7 +82,7 @@ def _routers(site: Site, asked: AnsweredQuestion) -> Iterator[Machine]:
     return (site.machines[stage.where] for stage in stages if stage.name == "router" and stage.where in site.machines)
 
 
-def _place(site: Site, places: Mapping[str, Mapping[str, Place]], wish: Expectation, blocker: Blocker) -> Place:
+def _place(site: Site, places: Mapping[str, Mapping[str, Place]], expected: Expectation, blocker: Blocker) -> Place:
     if blocker.subject in site.machines:
         machine = site.machines[blocker.subject]
         flows = (machine.masquerade, *(machine.forwards or ()))
@@ -90,13 +90,13 @@ def _place(site: Site, places: Mapping[str, Mapping[str, Place]], wish: Expectat
     if blocker.chain is not None and owner(blocker.chain.table, blocker.chain.name) == BASCULE:
         links = (str(blocker.fields.get("meta iifname")), str(blocker.fields.get("meta oifname")))
         known = (named[link] for named in places.values() for link in links if link in named)
-        return next(known, _plugged(site, wish)[1])
-    return _plugged(site, wish, blocker.subject)[1]
+        return next(known, _plugged(site, expected)[1])
+    return _plugged(site, expected, blocker.subject)[1]
 
 
-def _plugged(site: Site, wish: Expectation, subject: str = "") -> Cause:
+def _plugged(site: Site, expected: Expectation, subject: str = "") -> Cause:
     """Where one of the two is plugged in: the one that is meant, else the target, else the source."""
-    names = sorted((wish.target, wish.source), key=lambda name: name not in subject)
+    names = sorted((expected.target, expected.source), key=lambda name: name not in subject)
     for name in names:
         guest = site.guests.get(name)
         if guest is not None and guest.nics:
@@ -105,4 +105,4 @@ def _plugged(site: Site, wish: Expectation, subject: str = "") -> Cause:
         place = getattr(site.machines.get(name) or site.hosts.get(name), "place", NOWHERE)
         if place != NOWHERE:
             return f"{name} stands where it is reached", place
-    return "where the two stand", wish.place
+    return "where the two stand", expected.place

@@ -54,12 +54,15 @@ def walks_by_host(hosts: Sequence[HostModel]) -> Mapping[str, Walks]:
 
 
 def model_says(
-    hosts: Sequence[HostModel], wish: Expectation, walks: Mapping[str, Walks] = MappingProxyType({})
+    hosts: Sequence[HostModel], expected: Expectation, walks: Mapping[str, Walks] = MappingProxyType({})
 ) -> ModelVerdict:
     """The model's answer to an expectation, from the host that both are at; ``walks`` are those of walks_by_host."""
-    if len(between := hosts_between(hosts, wish.source, wish.target)) > 1 and wish.service.protocol != "arp":
-        return _of_both(between, wish)
-    told = [one for given in hosts if (one := _by(given, wish, walks.get(given.here))) is not None]
+    if (
+        len(between := hosts_between(hosts, expected.source, expected.target)) > 1
+        and expected.service.protocol != "arp"
+    ):
+        return _of_both(between, expected)
+    told = [one for given in hosts if (one := _by(given, expected, walks.get(given.here))) is not None]
     for result in (Certainty.YES, Certainty.NO, Certainty.PERHAPS, Certainty.UNKNOWN):
         for one in told:
             if one.result is result:
@@ -67,26 +70,26 @@ def model_says(
     return SEEN_BY_NONE
 
 
-def _of_both(between: Sequence[HostModel], wish: Expectation) -> ModelVerdict:
+def _of_both(between: Sequence[HostModel], expected: Expectation) -> ModelVerdict:
     """What the two hosts say together, each of its part of the way."""
     try:
         ends = (end for host in between for party in host.known.values() for end in party.ends)
-        asked = told_apart([one.network for one in between], ends, wish.service)
-        told = [decisive(parts(between, wish.source, wish.target, one))[1] for one in asked]
+        asked = told_apart([one.network for one in between], ends, expected.service)
+        told = [decisive(parts(between, expected.source, expected.target, one))[1] for one in asked]
     except UsageFault as fault:
         return ModelVerdict(result=Certainty.UNKNOWN, words=fault.problems[0].message)
     return ModelVerdict(result=of_range(one.answer.result for one in told), words=_words(told), asked=tuple(told))
 
 
-def _by(given: HostModel, wish: Expectation, walks: Walks | None) -> ModelVerdict | None:
+def _by(given: HostModel, expected: Expectation, walks: Walks | None) -> ModelVerdict | None:
     """What one host's model says; None where that is not this host's to say."""
-    by, of = given.known.get(wish.source), given.known.get(wish.target)
-    if by is None or of is None or wish.service.protocol == "arp":
+    by, of = given.known.get(expected.source), given.known.get(expected.target)
+    if by is None or of is None or expected.service.protocol == "arp":
         return None
     if by.elsewhere or of.elsewhere or (by.is_outside and of.is_outside):
         return None
     try:
-        told = ask_each_port(given.network, given.known, by, of, wish.service, walks)
+        told = ask_each_port(given.network, given.known, by, of, expected.service, walks)
     except UsageFault as fault:  # no address of one family is known
         return ModelVerdict(result=Certainty.UNKNOWN, words=fault.problems[0].message)
     result = of_range(one.answer.result for one in told)

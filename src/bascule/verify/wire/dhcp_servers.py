@@ -19,6 +19,7 @@ from bascule.policy.guards.declared import servers
 from bascule.probe.dhcp_client import DhcpLease, DhcpNic, Discovery
 from bascule.system.net.netns import Namespace
 from bascule.verify.checks import Check
+from bascule.verify.wire.link_sockets import can_ask
 
 WAIT_S = 3.5  # dnsmasq looks for three seconds whether somebody has the address that it is to offer
 
@@ -39,7 +40,7 @@ def asked_links(site: Site, host: Host, state: HostState) -> Iterator[AskedLink]
     for said in host.links():
         network = site.network_of_link(host, said.name)
         link = state.links.get(said.name)
-        if network is None or network.name in seen or link is None or not _speaks(link):
+        if network is None or network.name in seen or not can_ask(link):
             continue
         named = servers(site, network.name) or ()
         if said.dhcp or network.name in wanted or named:
@@ -47,12 +48,8 @@ def asked_links(site: Site, host: Host, state: HostState) -> Iterator[AskedLink]
             yield AskedLink(link, network.name, frozenset(one for one in named if isinstance(one, IPv4Address)))
     for name, virtual in host.virtual_networks.items():
         link = state.links.get(bridge_name(name))
-        if virtual.dhcp is not None and link is not None and _speaks(link):
+        if virtual.dhcp is not None and can_ask(link):
             yield AskedLink(link, name, frozenset(), own=True)
-
-
-def _speaks(link: Link) -> bool:
-    return link.master is None and link.mac is not None and link.up and link.facts.carrier
 
 
 class DhcpServers:

@@ -28,7 +28,7 @@ from bascule.model.state import HostState, Link
 from bascule.model.values import IfName, IpAddress, IpInterface, Mac, link_local
 from bascule.system.net.netns import Namespace
 from bascule.verify.checks import Check, read_neighbours
-from bascule.verify.wire.link_sockets import LISTEN_S, UNSPECIFIED, LinkQuestions, LinkSockets, address_probes
+from bascule.verify.wire.link_sockets import LISTEN_S, UNSPECIFIED, LinkQuestions, LinkSockets, address_probes, can_ask
 from bascule.verify.wire.misdirected import MACS_AT_MOST, ROUNDS, arrivals
 
 FILTERED_AT_MOST = 500  # MACs that the kernel looks for: a filter has 4096 instructions at most (linux/filter.h)
@@ -146,7 +146,7 @@ def _links_by_network(site: Site, host: Host, state: HostState) -> Mapping[str, 
     """The links of the host that are no ports, and their MACs, by the network that they are in."""
     found: dict[str, list[tuple[IfName, Mac]]] = {}
     for link in state.links.values():
-        if link.master is None and link.mac is not None and link.up and link.facts.carrier:
+        if can_ask(link) and link.mac is not None:
             network = site.network_of_link(host, link.name)
             if network is not None:
                 found.setdefault(network.name, []).append((link.name, link.mac))

@@ -17,9 +17,9 @@ def without_impostors(outcomes: Sequence[Outcome], site: Site, host: Host, known
     """The outcomes, those unproven that a host heard from somebody else's MAC; ``known`` are its neighbours."""
     found = []
     for one in outcomes:
-        wish = one.expectation
-        words = _impostor(site, host, wish.target, known) if wish.source == host.name else ""
-        held = one.ok is True or (one.observed == Verdict.REACH and wish.verdict is Verdict.NO_REACH)
+        expected = one.expectation
+        words = _impostor(site, host, expected.target, known) if expected.source == host.name else ""
+        held = one.ok is True or (one.observed == Verdict.REACH and expected.verdict is Verdict.NO_REACH)
         if words and held:
             witness = replace(one.witness, sentence=f"unproven: {words}; {one.witness.sentence}", because=words)
             one = replace(one, observed=UNPROVEN, ok=None, witness=witness)  # noqa: PLW2901  # the same expectation

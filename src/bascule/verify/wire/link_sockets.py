@@ -8,12 +8,13 @@ import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv6Address
-from typing import Self
+from typing import Self, TypeGuard
 
 from msgspec import Struct
 
 from bascule.frames import bpf
 from bascule.frames.codecs import arp, icmp
+from bascule.model.state import Link
 from bascule.model.values import IfName, IpAddress
 from bascule.system.net.packet import open_packet, open_sender
 from bascule.system.net.sockets import close_all
@@ -68,6 +69,11 @@ def waiting(sock: socket.socket) -> Iterator[bytes]:
             yield sock.recv(bpf.SNAPLEN)
         except OSError:
             return
+
+
+def can_ask(link: Link | None) -> TypeGuard[Link]:
+    """Whether the host itself speaks on a link that is there and works."""
+    return link is not None and link.master is None and link.mac is not None and link.up and bool(link.facts.carrier)
 
 
 def address_probes(mac: bytes, addresses: Iterable[IpAddress]) -> Iterator[bytes]:

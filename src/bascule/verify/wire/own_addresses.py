@@ -18,7 +18,7 @@ from bascule.model.site import Host
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName, IpAddress, IpInterface, Mac
 from bascule.verify.checks import Check
-from bascule.verify.wire.link_sockets import LinkQuestions, LinkSockets, address_probes
+from bascule.verify.wire.link_sockets import LinkQuestions, LinkSockets, address_probes, can_ask
 
 LEAST = 16  # addresses of a subnet in which others can be asked for
 CONTROLS = (3, 5, 7)  # sixteenths of a subnet: who answers for all of these as well answers for every address
@@ -50,7 +50,7 @@ class OwnAddresses(LinkSockets):
 def _speaking(host: Host, state: HostState) -> Iterator[Link]:
     for said in host.speakers():
         link = state.links.get(said.name)
-        if link is not None and link.master is None and link.mac is not None and link.up and link.facts.carrier:
+        if can_ask(link):
             yield link
 
 
