@@ -187,18 +187,13 @@ def _left_out(link: Link, state: HostState, taken: Collection[str], *, is_hardwa
         return None if link.mac is not None else ""  # tunnels' fallback links and the like have no MAC
     if isinstance(link.options, Veth):
         # the NIC of a host that is itself a namespace or a container
-        is_nic = not is_hardware and not is_end_of_guest(link.name) and not _is_cable(link, state)
+        is_cable = link.master is not None and patched(link, state) is not None
+        is_nic = not is_hardware and not is_end_of_guest(link.name) and not is_cable
         return None if is_nic else ""
     if isinstance(link.options, Tap) or (link.name in FALLBACK and _is_idle(link)):
         return ""
     kind = link.options.info_kind if isinstance(link.options, Other) else link.options.kind
     return "" if kind in {"loopback", "macvtap"} else f"left out, links of kind '{kind}' are not supported"
-
-
-def _is_cable(link: Link, state: HostState) -> bool:
-    """Whether it leads from one bridge of this host to another."""
-    peer = state.parent_of(link)
-    return peer is not None and peer.master is not None and link.master is not None
 
 
 def _is_idle(link: Link) -> bool:

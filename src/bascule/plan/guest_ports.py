@@ -16,6 +16,7 @@ from bascule.model.links import Other, Veth
 from bascule.model.state import HostState, Link, stood_on
 from bascule.model.values import IfName
 from bascule.plan.change import Plan, Risk
+from bascule.topology.layer2 import patched
 from bascule.topology.management import management_path
 
 
@@ -51,10 +52,8 @@ def is_between(state: HostState, name: IfName) -> bool:
 
 def _far_bridge(state: HostState, name: IfName) -> Link | None:
     """The other bridge to which a port is the cable."""
-    far = state.links.get(state.links[name].parent or IfName(""))
-    if far is None or far.options.kind != "veth" or state.bridge_of(name) is None:
-        return None
-    return state.bridge_of(far.name)
+    far = patched(state.links[name], state) if state.bridge_of(name) is not None else None
+    return state.bridge_of(far.name) if far is not None else None
 
 
 def _joined(state: HostState, bridge: IfName) -> list[Link]:
