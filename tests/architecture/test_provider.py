@@ -38,7 +38,7 @@ class Notices(PlainProvider):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
+    def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, inputs: PlanInputs) -> Wanted:
         return Wanted(part={**observed.parts[self.name], "motd": f"this is {host.name} of {site.name}"})
 
     def diff(self, before: HostState, after: HostState) -> Iterable[Step]:

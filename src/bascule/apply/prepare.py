@@ -190,7 +190,7 @@ def _planned(
     is_here: bool = False,
 ) -> PreparedPlan:
     """The one place that makes plans from a site file."""
-    surroundings = PlanInputs(
+    inputs = PlanInputs(
         earlier=earlier,
         management=line.links if line else frozenset(),
         learned=_learned() if is_here and _guests_run(observed) else {},
@@ -200,7 +200,7 @@ def _planned(
         connected=incoming if is_here else dict,
         served=served() if is_here and any(x.forwards for x in host.virtual_networks.values()) else frozenset(),
     )
-    plan, wanted = make_plan(site, host, observed, surroundings)
+    plan, wanted = make_plan(site, host, observed, inputs)
     if is_here and (stranded := on_bridges_that_go(observed, wanted)):
         raise BasculeError(*(one.problem(host.place) for one in stranded))
     found, told = _of_a_change(host, observed, wanted) if plan and is_here else (Leases(), ())

@@ -25,13 +25,11 @@ from bascule.providers.registry import PROVIDERS
 from bascule.topology.loops import loop_problems
 from bascule.topology.wires import declared_wires
 
-NOWHERE = PlanInputs()
+NO_INPUTS = PlanInputs()
 NO_CARRIER = {"DOWN", "LOWERLAYERDOWN"}  # operstate of a link that is up (RFC 2863)
 
 
-def make_plan(
-    site: Site, host: Host, observed: HostState, surroundings: PlanInputs = NOWHERE
-) -> tuple[Plan, HostState]:
+def make_plan(site: Site, host: Host, observed: HostState, inputs: PlanInputs = NO_INPUTS) -> tuple[Plan, HostState]:
     """The plan and the state that it leads to.
 
     Where a provider makes the virtual networks (libvirt, where it was asked), bridge, rules and forwarding are its own.
@@ -40,9 +38,9 @@ def make_plan(
     link below them, and for what a provider cannot make.
     """
     as_it_runs = site_as_it_runs(site, host, observed)
-    made = surroundings.networks_are_made or any(one.makes_networks and one.part(observed) for one in PROVIDERS)
-    wanted = target(as_it_runs, host, observed, surroundings.earlier, by_libvirt=made)
-    refuse_shared(observed, wanted.state, surroundings.held)
+    made = inputs.networks_are_made or any(one.makes_networks and one.part(observed) for one in PROVIDERS)
+    wanted = target(as_it_runs, host, observed, inputs.earlier, by_libvirt=made)
+    refuse_shared(observed, wanted.state, inputs.held)
     if problems := loop_problems(wanted.state, declared_wires(site, host), observed):
         raise BasculeError(*problems)
     if problems := tuple(mtu_problems(host, wanted.state)):
@@ -55,7 +53,7 @@ def make_plan(
     for provider in PROVIDERS:
         if provider.part(observed) is None:
             continue
-        own = provider.want(as_it_runs, host, observed, state, surroundings)
+        own = provider.want(as_it_runs, host, observed, state, inputs)
         state = provider.with_part(state, own.part)
         reasons |= own.reasons
         guests |= own.guests
@@ -64,8 +62,8 @@ def make_plan(
     notes += (*notes_of(astray), *spanning_tree_notes(host.bridges.values(), observed, state))
     notes += (*_without_carrier(host, observed), *_until_the_lease(host, observed, state))
     notes += mtu_notes(site, host, observed, state)
-    context = Context(reasons=reasons, guests=guests, running=running, management=surroundings.management)
-    nics = {*host.nics, *surroundings.earlier.ports}
+    context = Context(reasons=reasons, guests=guests, running=running, management=inputs.management)
+    nics = {*host.nics, *inputs.earlier.ports}
     refuse_stranded(observed, state, nics, host.place)
     names = {nic.tap: nic.guest for nic in as_it_runs.guest_nics(host.name)}
     plan = with_losses(diff(observed, state, context), observed, state, nics, names)
@@ -73,10 +71,10 @@ def make_plan(
     if plan:
         from bascule.plan.host_connectivity import HostConnectivity
 
-        line = HostConnectivity(observed, state, nics, surroundings.connected(), host.listeners)
+        line = HostConnectivity(observed, state, nics, inputs.connected(), host.listeners)
         notes += line.warnings()
         own_line = line.changes(plan)
-    taken = tuple(taken_ports(host, observed, state, surroundings.served))
+    taken = tuple(taken_ports(host, observed, state, inputs.served))
     notes += (one.note for one in taken)
     own_line += tuple(one.own_line for one in taken if one.is_new)
     return replace(plan, notes=tuple(notes), own_line=own_line), state

@@ -139,7 +139,7 @@ class Provider(Protocol):
     def as_it_runs(self, site: Site, host: Host, observed: HostState) -> Site:
         """The site with what running guests have now in place of derived names (a tap of libvirt's choice)."""
 
-    def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
+    def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, inputs: PlanInputs) -> Wanted:
         """The part that the site file asks for; ``wanted`` has the parts of the providers before it in PROVIDERS.
 
         Called only where ``observed`` has the part, as ``diff`` and ``merge`` are where all their states have it.

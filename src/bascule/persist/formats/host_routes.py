@@ -22,7 +22,7 @@ from bascule.persist.formats.values import (
 )
 from bascule.persist.parsed import UnparsedLines
 
-NOWHERE = IfName("")  # the link of a hop that names none, until all links are read
+NO_LINK = IfName("")  # the link of a hop that names none, until all links are read
 
 
 def is_host_route(words: Container[str]) -> bool:
@@ -135,7 +135,7 @@ def hop_of(router: str, link: str, weight: str, *, onlink: bool = False) -> Rout
     """A way of its words. Raises ValueError."""
     return RouteHop(
         router=ip_address(parse_ip(router)),
-        link=parse_ifname(link) if link else NOWHERE,
+        link=parse_ifname(link) if link else NO_LINK,
         weight=parse_number(weight, 1, 256),
         onlink=onlink,
     )
@@ -162,7 +162,7 @@ def with_links(route: HostRoute, links: Iterable[LinkConfig]) -> tuple[HostRoute
     near = {link.name: [ip_interface(text).network for text in link.addresses] for link in links}
     hops = []
     for hop in route.hops:
-        home = next((name for name, nets in near.items() if any(hop.router in net for net in nets)), NOWHERE)
+        home = next((name for name, nets in near.items() if any(hop.router in net for net in nets)), NO_LINK)
         hops.append(hop if hop.link else replace(hop, link=home))
     return replace(route, hops=tuple(hops)), [str(hop.router) for hop in hops if hop.link not in near]
 

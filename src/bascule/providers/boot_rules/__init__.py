@@ -26,7 +26,7 @@ class BootRulesProvider(BootFilesProvider):
     name: ClassVar[str] = "boot_rules"
     state: ClassVar[str] = "BootRules"
 
-    def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
+    def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, inputs: PlanInputs) -> Wanted:
         """The file with every table of Bascule's, and the unit; neither where there is no table."""
         now: BootRules = self.part(observed)
         tables = owned(wanted.tables)
@@ -38,7 +38,7 @@ class BootRulesProvider(BootFilesProvider):
             )  # of another Bascule, with a state directory elsewhere
             none = replace(now, rules=None, unit=unit, enabled=unit is None or now.enabled, udev=udev)
             return Wanted(part=none, reasons=reasons)
-        if not surroundings.lasting:
+        if not inputs.lasting:
             return Wanted(part=now)
         guarded = [name for name, link in wanted.links.items() if getattr(link.options, "no_linklocal_learn", 0)]
         udev = (udev_text(guarded) if KEY in tables else None) or theirs(now.udev)

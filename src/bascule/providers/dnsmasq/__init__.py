@@ -29,12 +29,12 @@ class DnsmasqProvider(PlainProvider):
     programs: ClassVar[frozenset[str]] = frozenset({"dnsmasq"})
     drifts: ClassVar[bool] = True
 
-    def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
+    def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, inputs: PlanInputs) -> Wanted:
         """The servers of declared networks, none of those whose bridge goes away."""
         from bascule.providers.dnsmasq.want import want
 
         by_libvirt = "libvirt" in observed.parts
-        return want(site, host, self.part(observed), wanted, lasting=surroundings.lasting, by_libvirt=by_libvirt)
+        return want(site, host, self.part(observed), wanted, lasting=inputs.lasting, by_libvirt=by_libvirt)
 
     def diff(self, before: HostState, after: HostState) -> Iterable[Step]:
         """Lines of dnsmasq and systemctl, and files."""

@@ -21,7 +21,7 @@ class FilesProvider(PlainProvider):
     name: ClassVar[str] = "files"
     tools: ClassVar[frozenset[str]] = frozenset({"install", "rm", "systemctl"})
 
-    def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
+    def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, inputs: PlanInputs) -> Wanted:
         """Nothing of its own."""
         return Wanted()
 

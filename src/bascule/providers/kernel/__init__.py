@@ -34,7 +34,7 @@ class KernelProvider(PlainProvider):
         """The state with the links, routes, rules and parameters of another one."""
         return replace(state, **{name: getattr(part, name) for name in OWN})
 
-    def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
+    def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, inputs: PlanInputs) -> Wanted:
         """What the target has laid out."""
         return Wanted(part=wanted)
 

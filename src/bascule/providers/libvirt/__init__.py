@@ -21,11 +21,11 @@ class LibvirtProvider(GuestsProvider):
     makes_networks: ClassVar[bool] = True
     tools: ClassVar[frozenset[str]] = frozenset({"virsh"})  # its binding does the same, so no program is needed
 
-    def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
+    def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, inputs: PlanInputs) -> Wanted:
         """The file's networks, guests and NICs over what is there."""
         from bascule.providers.libvirt.want import want
 
-        return want(site, host, observed, self.part(observed), surroundings.learned.values())
+        return want(site, host, observed, self.part(observed), inputs.learned.values())
 
     def diff(self, before: HostState, after: HostState) -> Iterable[Step]:
         """Lines of ``virsh``."""

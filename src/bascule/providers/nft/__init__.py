@@ -31,7 +31,7 @@ class NftProvider(PlainProvider):
         """The state with other tables."""
         return replace(state, tables=part or {})
 
-    def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
+    def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, inputs: PlanInputs) -> Wanted:
         """The tables that the target of the kernel's part has laid out, for they belong to its links."""
         return Wanted(part=wanted.tables)
 

@@ -42,7 +42,7 @@ class OvsProvider(PlainProvider):
 
         return lay_over(state, part)
 
-    def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
+    def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, inputs: PlanInputs) -> Wanted:
         """Rows for the links that the target has put under a bridge of Open vSwitch."""
         part: SwitchState | None = self.part(observed)
         if part is None:

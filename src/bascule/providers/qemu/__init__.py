@@ -22,11 +22,11 @@ class QemuProvider(GuestsProvider):
     state: ClassVar[str] = "QemuState"
     tools: ClassVar[frozenset[str]] = frozenset({"socat"})  # the words go over a socket of our own
 
-    def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
+    def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, inputs: PlanInputs) -> Wanted:
         """The file's guests and NICs over what is there."""
         from bascule.providers.qemu.want import want
 
-        return want(site, host, observed, self.part(observed), surroundings.learned.values())
+        return want(site, host, observed, self.part(observed), inputs.learned.values())
 
     def diff(self, before: HostState, after: HostState) -> Iterable[Step]:
         """Lines of ip, words to monitors, and files."""

@@ -29,14 +29,14 @@ class ShapingProvider(TapSettingsProvider):
     boot: ClassVar[str] = "limits at boot"
     verb: ClassVar[str] = "set"
 
-    def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
+    def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, inputs: PlanInputs) -> Wanted:
         """The limits of the site file, on the taps that are there."""
         now: Shaping = self.part(observed)
         nics = [nic for nic in site.guest_nics(host.name) if nic.bandwidth and nic.by_kernel]
         declared = {str(nic.tap): nic for nic in nics if nic.plug is not PlugKind.DIRECT}
         limits = {name: nic.bandwidth for name, nic in declared.items() if name in observed.links}
         every = {str(nic.next_tap or name): nic.bandwidth for name, nic in declared.items()}
-        text = udev_text(every) if surroundings.lasting or not every else now.udev
+        text = udev_text(every) if inputs.lasting or not every else now.udev
         text = text or theirs(now.udev)
         reasons = {name: f"limit of {nic.guest} ({nic.bandwidth})" for name, nic in declared.items()}
         reasons |= {name: "the site file has no limit for it" for name in now.limits if name not in declared}

@@ -36,14 +36,14 @@ class StaticFdbProvider(TapSettingsProvider):
     boot: ClassVar[str] = "static FDB entries at boot"
     verb: ClassVar[str] = "made"
 
-    def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
+    def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, inputs: PlanInputs) -> Wanted:
         """The MACs of the guests whose NICs say so, on the taps that are there."""
         now: StaticFdb = self.part(observed)
         said = {str(nic.tap): nic for nic in site.guest_nics(host.name) if nic.guarding.fdb}
         macs = declared_entries(site, host)
         there = {name: some for name, some in macs.items() if IfName(name) in wanted.links}
         kept = {name: some for name, some in now.entries.items() if name not in said}
-        text = udev_text(macs) if surroundings.lasting or not macs else now.udev
+        text = udev_text(macs) if inputs.lasting or not macs else now.udev
         text = text or theirs(now.udev)
         reasons = {_subject(name): f"{nic.guest} has fdb: {nic.guarding.fdb}" for name, nic in said.items()}
         return Wanted(

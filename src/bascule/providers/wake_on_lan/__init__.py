@@ -33,7 +33,7 @@ class WakeOnLanProvider(PlainProvider):
     programs: ClassVar[frozenset[str]] = tools
     drifts: ClassVar[bool] = True
 
-    def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
+    def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, inputs: PlanInputs) -> Wanted:
         """What the file says, where the NIC can; a note where it cannot."""
         seen: Mapping[str, WakeOnLan] = self.part(observed)
         said = {name: nic for name, nic in host.nics.items() if nic.wol is not None}

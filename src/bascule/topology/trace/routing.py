@@ -41,7 +41,7 @@ class NextHop(Struct, frozen=True, kw_only=True):
         return self.kind == "none" or self.kind in REFUSING
 
 
-NOWHERE = NextHop(kind="none")
+NO_ROUTE = NextHop(kind="none")
 
 
 class TableRoute(Struct, frozen=True, kw_only=True):
@@ -171,7 +171,7 @@ class RouteTables:
                 return NextHop(kind=rule.action, doubt=doubt)
             for entry in self.best(rule, destination, oif):
                 return _doubted(entry.hop, doubt)
-        return _doubted(NOWHERE, doubt)
+        return _doubted(NO_ROUTE, doubt)
 
     def rules_for(
         self, destination: int, source: int = 0, *, iif: str = "lo", oif: str = "", mark: int | None = 0

@@ -28,7 +28,7 @@ class BootFlowsProvider(BootFilesProvider):
     name: ClassVar[str] = "boot_flows"
     state: ClassVar[str] = "BootFlows"
 
-    def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: PlanInputs) -> Wanted:
+    def want(self, site: Site, host: Host, observed: HostState, wanted: HostState, inputs: PlanInputs) -> Wanted:
         """The files where a switch has guards; none elsewhere."""
         now: BootFlows = self.part(observed)
         switches: SwitchState | None = OVS.part(wanted)
@@ -36,7 +36,7 @@ class BootFlowsProvider(BootFilesProvider):
             unit = theirs(now.unit, now.file)
             none = replace(now, rules=None, script=None, unit=unit, enabled=unit is None or now.enabled)
             return Wanted(part=none, reasons={SUBJECT: "no switch has guards"})
-        if not surroundings.lasting:
+        if not inputs.lasting:
             return Wanted(part=now)
         from bascule.providers.ovs.boot_flows.texts import rules_text, script_text, unit_text
 
