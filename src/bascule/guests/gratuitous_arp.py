@@ -17,7 +17,7 @@ from bascule.frames.codecs import arp, ethernet
 from bascule.model.sightings import FdbEntry
 from bascule.model.values import IfName, Mac
 from bascule.observe.bridge_tables import read_fdb
-from bascule.system.net.iproute import batch
+from bascule.system.net.iproute import batch_lines
 from bascule.system.net.netns import Namespace
 from bascule.system.net.packet import send_frame
 from bascule.system.run import rows
@@ -27,9 +27,7 @@ def forget_elsewhere(mac: Mac, tap: IfName, *, namespace: Namespace | None = Non
     """Take what bridges of this host learned of a MAC at other ports than the guest's own tap."""
     with contextlib.suppress(BasculeError, ValueError):
         learned = [entry for entry in read_fdb(namespace) if entry.mac == mac and not entry.static]
-        lines = [_line(entry) for entry in learned if entry.port != tap]
-        if lines:
-            batch("bridge", "".join(f"{line}\n" for line in lines), namespace=namespace)
+        batch_lines("bridge", (_line(entry) for entry in learned if entry.port != tap), namespace=namespace)
 
 
 def announce(tap: IfName, mac: Mac, *, namespace: Namespace | None = None) -> None:

@@ -10,7 +10,7 @@ from bascule.guests.plug import Plug
 from bascule.model.kernel_parameters import conf
 from bascule.providers.kernel.diff.vlans import port_words
 from bascule.providers.shaping.state import setting
-from bascule.system.net import iproute
+from bascule.system.net.iproute import batch_lines
 from bascule.system.net.netns import Namespace
 from bascule.system.net.sysctl import write_sysctls
 from bascule.system.run import run
@@ -22,9 +22,7 @@ def tag(plugs: Sequence[Plug], host: Namespace | None) -> None:
     isolated = [plug.nic.tap for plug in plugs if plug.by_kernel and plug.nic.guarding.port_flag]
     commands += [f"link set dev {tap} isolated on" for tap in isolated]
     shape(plugs, host)
-    if not commands:
-        return
-    error = iproute.batch("bridge", "".join(f"{words}\n" for words in commands), namespace=host)
+    error = batch_lines("bridge", commands, namespace=host)
     if error is not None:
         where = f" on {host.name}" if host else ""
         raise CommandFailed.of("TAP-VLANS", f"the flags or VLANs of taps{where} were refused: {error.reason}")
@@ -43,7 +41,7 @@ def addrgenmode_none(plugs: Sequence[Plug], host: Namespace) -> None:
     lines = [
         f"link set dev {plug.nic.tap} addrgenmode none\naddr flush dev {plug.nic.tap} scope link" for plug in plugs
     ]
-    error = iproute.batch("ip", "".join(f"{line}\n" for line in lines), namespace=host) if lines else None
+    error = batch_lines("ip", lines, namespace=host)
     if error is not None:
         message = f"the taps of {host.name} keep addresses of the host: {error.reason}"
         raise CommandFailed.of("TAP-FAILED", message)

@@ -19,7 +19,7 @@ from bascule.model.links import Veth
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
 from bascule.system.net import managers
-from bascule.system.net.iproute import batch
+from bascule.system.net.iproute import batch_lines
 from bascule.system.net.sysctl import read_sysctls, write_sysctl
 from bascule.system.process.on_death import OnDeath
 from bascule.system.run import run
@@ -137,7 +137,7 @@ def _ipv6_off(name: str) -> str | None:
 
 
 def _ip(lines: Iterable[str]) -> None:
-    failed = batch("ip", "".join(f"{line}\n" for line in lines))
+    failed = batch_lines("ip", lines)
     if failed is not None:
         raise CommandFailed.of(
             "NIC-UP", f"a NIC could not be brought up quietly: {failed.reason}", hint="run it as root"

@@ -21,7 +21,7 @@ from bascule.providers.guest_nics import DEFAULT_MEMORY
 from bascule.providers.qemu import command_line
 from bascule.providers.qemu.command_line import Boot, Files
 from bascule.providers.qemu.effects import process_of
-from bascule.system.net.iproute import batch, masters_of_links
+from bascule.system.net.iproute import batch_lines, masters_of_links
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
 
@@ -86,11 +86,9 @@ class QemuDriver:
             raise BasculeError(*problems)
 
     def _ip(self, lines: Sequence[str], *, undo: Sequence[str] = ()) -> None:
-        if not lines:
-            return
-        wrong = batch("ip", "\n".join(lines) + "\n", namespace=self._namespace)
+        wrong = batch_lines("ip", lines, namespace=self._namespace)
         if wrong is not None:
-            batch("ip -force", "\n".join(undo) + "\n", namespace=self._namespace)
+            batch_lines("ip -force", undo, namespace=self._namespace)
             what = (
                 f"'ip {lines[wrong.line]}'"
                 if wrong.line is not None and wrong.line < len(lines)

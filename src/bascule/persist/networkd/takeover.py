@@ -33,7 +33,7 @@ from bascule.plan.diff import diff
 from bascule.providers.observe import observe
 from bascule.system.clock import wait_until
 from bascule.system.disk.durable import make_folder
-from bascule.system.net.iproute import batch
+from bascule.system.net.iproute import batch_lines
 from bascule.system.net.managers import networkd_dhcp, networkd_file, networkd_has, networkd_is_configuring, runs_here
 
 SETTLE_S = 1.0  # in which networkd begins with a link
@@ -179,7 +179,7 @@ def _show(state: HostState) -> None:
     (networkd 252, netdev_bridge_post_create). A group that is set tells everybody of a link, the same one as well.
     """
     bridges = [link for link in state.links.values() if link.up and isinstance(link.options, Bridge)]
-    batch("ip", "".join(f"link set dev {link.name} group {link.group}\n" for link in bridges))
+    batch_lines("ip", (f"link set dev {link.name} group {link.group}" for link in bridges))
 
 
 def _show_addresses(state: HostState, names: Collection[str]) -> None:
@@ -191,7 +191,7 @@ def _show_addresses(state: HostState, names: Collection[str]) -> None:
     links = [link for name, link in state.links.items() if name in names]
     lines = [line for link in links for line in _again(link)]
     if lines:
-        batch("ip -force", "".join(f"{line}\n" for line in lines))
+        batch_lines("ip -force", lines)
 
 
 def _again(link: Link) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -52,6 +52,12 @@ def batch(tool: str, text: str, *, namespace: Namespace | None = None, keep: Seq
 def masters_of_links(namespace: Namespace | None) -> dict[str, str]:
     """The master of each link, "" where it has none. Raises as ``run`` does."""
     return {row["ifname"]: row.get("master", "") for row in rows(("ip", "-j", "link", "show"), namespace=namespace)}
+
+
+def batch_lines(tool: str, lines: Iterable[str], *, namespace: Namespace | None = None) -> BatchError | None:
+    """The same for a change in each line; nothing is run where there is none."""
+    text = "".join(f"{line}\n" for line in lines)
+    return batch(tool, text, namespace=namespace) if text else None
 
 
 Way = Mapping[str, Any]

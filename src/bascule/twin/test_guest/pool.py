@@ -29,7 +29,7 @@ from bascule.plan.virtual_network import ResolvedNetwork
 from bascule.providers.libvirt import LIBVIRT, domain_xml, network_xml
 from bascule.providers.libvirt.observe import observe
 from bascule.providers.qemu.command_line import Files
-from bascule.system.net.iproute import batch
+from bascule.system.net.iproute import batch_lines
 from bascule.system.net.links import link_names
 from bascule.system.net.netns import Namespace
 from bascule.twin.switches import socket_folder
@@ -56,7 +56,7 @@ class VmPool(ABC):
         """Taps that are there before anything is plugged, on no bridge and down, each with a MAC and an MTU."""
         lines = [f"tuntap add dev {nic.tap} mode tap" for nic, _, _ in existing]
         lines += [f"link set dev {nic.tap} address {mac} mtu {mtu}" for nic, mac, mtu in existing]
-        wrong = batch("ip", "".join(f"{line}\n" for line in lines), namespace=self._host) if lines else None
+        wrong = batch_lines("ip", lines, namespace=self._host)
         if wrong is not None:
             raise BasculeError.of("TAP-FAILED", f"the taps of the twin could not be made: {wrong.reason}")
 
@@ -183,7 +183,7 @@ class LibvirtPool(VmPool):
     def launch(self) -> None:
         """The virtual networks, then the domains. Raises BasculeError with libvirt's own words."""
         if self._existing:  # libvirt starts no guest whose tap is there
-            batch("ip", "".join(f"link del dev {tap}\n" for tap in self._existing), namespace=self._host)
+            batch_lines("ip", (f"link del dev {tap}" for tap in self._existing), namespace=self._host)
         for name in self._guests:
             self._files(name).folder.mkdir(parents=True, exist_ok=True)
         now = observe(self._hypervisor)
