@@ -334,7 +334,7 @@ def import_host(
     site_name: str | None = None,
     bridge: NewBridge | None = None,
 ) -> Imported:
-    """A site file from this host, or from the files below ``root`` alone; its plan is empty but for the ``bridge``."""
+    """A site file from this host, or only from files below ``root``; its plan is empty, or makes the ``bridge``."""
     from bascule.importer.gather import gather
     from bascule.importer.importing import import_with_empty_plan
 
