@@ -22,6 +22,7 @@ from bascule.model.values import IfName, IpAddress, IpInterface, Mac
 from bascule.observe.bridge_tables import read_fdb
 from bascule.plan.change import Note
 from bascule.plan.guest_ports import wires_of
+from bascule.probe.control_addresses import controls
 from bascule.probe.domain import ProbeAttachment
 from bascule.probe.question import Protocol, Question
 from bascule.system.net.netns import Namespace
@@ -29,7 +30,6 @@ from bascule.system.net.netns import Namespace
 T = TypeVar("T")
 EVERY_S = 1.0  # RFC 5227's PROBE_MIN
 NO_WIRE = "{} has no carrier yet"
-CONTROLS, LEAST = (1, 3, 6), 16  # eighths of a subnet in which others are asked for, and how big it must be for that
 WAIT_S = 4.0  # three probes, and its ANNOUNCE_WAIT of 2 s after the last one
 
 
@@ -130,16 +130,10 @@ def refuse_taken(prepared: PreparedPlan) -> tuple[str, ...]:
 
 def _proxied(prepared: PreparedPlan, taken: Sequence[tuple[NewAddress, Mac]]) -> set[tuple[IfName | None, Mac]]:
     """Who answers for addresses all over a subnet as well, as a provider's router does: that they do says nothing."""
-    controls: list[tuple[IpAddress, IfName | None, tuple[IfName | None, Mac]]] = []
-    for one, mac in taken:
-        net = one.address.network
-        steps = (net.num_addresses * part // 8 + 1 for part in CONTROLS) if net.num_addresses >= LEAST else ()
-        spread = [net[step] for step in steps]
-        if net.num_addresses < LEAST or one.address.ip in spread:
-            continue
-        controls += [(address, one.asked_on, (one.asked_on, mac)) for address in spread]
-    answers = [key for key, mac in _answered(prepared, controls) if key[1] == mac]
-    return {key for key in answers if answers.count(key) >= len(CONTROLS)}
+    others = {(one.asked_on, mac): controls(one.address) for one, mac in taken}
+    asked = [(address, key[0], (key, address)) for key, some in others.items() for address in some]
+    answered = {about for about, mac in _answered(prepared, asked) if about[0][1] == mac}
+    return {key for key, some in others.items() if some and all((key, address) in answered for address in some)}
 
 
 def _answered(prepared: PreparedPlan, asked: Sequence[tuple[IpAddress, IfName | None, T]]) -> Iterator[tuple[T, Mac]]:

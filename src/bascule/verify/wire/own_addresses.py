@@ -17,11 +17,9 @@ from bascule.frames.vendors import hypervisor, maker
 from bascule.model.site import Host
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName, IpAddress, IpInterface, Mac
+from bascule.probe.control_addresses import controls
 from bascule.verify.checks import Check
 from bascule.verify.wire.link_sockets import LinkQuestions, LinkSockets, address_probes, can_ask
-
-LEAST = 16  # addresses of a subnet in which others can be asked for
-CONTROLS = (3, 5, 7)  # sixteenths of a subnet: who answers for all of these as well answers for every address
 
 
 class OwnAddresses(LinkSockets):
@@ -41,10 +39,10 @@ class OwnAddresses(LinkSockets):
         for name, frames in self.received():
             answers = [one for one in _answers(frames) if one[1] not in self._own]
             for address in self._asked[name]:
-                controls = set(_controls(address))
+                further = set(controls(address))
                 for mac in dict.fromkeys(mac for ip, mac in answers if ip == address.ip):
                     others = {ip for ip, who in answers if who == mac}
-                    yield _check(name, address, mac, everybodys=bool(controls) and controls <= others)
+                    yield _check(name, address, mac, everybodys=bool(further) and further <= others)
 
 
 def _speaking(host: Host, state: HostState) -> Iterator[Link]:
@@ -58,14 +56,8 @@ def _addresses(link: Link) -> tuple[IpInterface, ...]:
     return tuple(ip_interface(one.ip) for one in link.addresses if not one.is_link_local and not one.peer)
 
 
-def _controls(address: IpInterface) -> list[IpAddress]:
-    """Others of its subnet, of which nobody has all."""
-    net = address.network
-    return [net[net.num_addresses * part // 16 + 1] for part in CONTROLS] if net.num_addresses >= LEAST else []
-
-
 def _questions(mac: bytes, addresses: Iterable[IpInterface]) -> Iterator[bytes]:
-    yield from address_probes(mac, dict.fromkeys(ip for one in addresses for ip in (one.ip, *_controls(one))))
+    yield from address_probes(mac, dict.fromkeys(ip for one in addresses for ip in (one.ip, *controls(one))))
 
 
 def _answers(frames: Iterable[bytes]) -> Iterator[tuple[IpAddress, Mac]]:
