@@ -23,7 +23,7 @@ from bascule.model.ruleset.rules import AnyTable
 from bascule.model.values import IfName, Mac, span_words
 from bascule.model.volatile import FOREVER, Lifetime, Volatile
 
-MARK = "bascule:"  # the alias of every link that Bascule made starts with it; nothing without it is ever deleted
+MARK = "bascule:"  # begins what marks a link (its alias) or a table as Bascule's; nothing without it is ever deleted
 ROUTING_DAEMONS = frozenset(
     {"zebra", "bird", "bgp", "ospf", "isis", "rip", "eigrp", "babel", "openr", "gated", "xorp"}
 )  # the protocols of their routes (rt_protos of iproute2), which come and go as their neighbours say

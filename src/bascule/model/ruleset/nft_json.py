@@ -13,9 +13,9 @@ from bascule.model.ruleset import normal_form
 from bascule.model.ruleset import rules as nft
 from bascule.model.ruleset.numbers import number
 from bascule.model.ruleset.text import MARK_CHAIN
+from bascule.model.state import MARK
 from bascule.model.values import grouped
 
-MARK = "bascule:"  # how the mark of a table begins; the name of the site follows
 VERDICTS = {"accept", "drop", "continue", "return", "jump", "goto"}
 NATS = {"snat", "dnat", "masquerade", "redirect"}
 OF_THE_MOMENT = {"packets", "bytes", "expires"}  # of an element of a set
