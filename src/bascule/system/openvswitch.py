@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from bascule.errors import CommandFailed
 from bascule.system.clock import SOON_S, still_waiting
-from bascule.system.net.netns import Namespace, is_machines_own
+from bascule.system.net.netns import Namespace, current_identity, is_machines_own
 from bascule.system.process import proc
 from bascule.system.run import run_all
 
@@ -213,7 +213,7 @@ def daemons(namespace: Namespace | None) -> Daemons | None:
     """
     if not any(path.exists() for path in PROGRAMS):
         return None
-    wanted = _here() if namespace is None else namespace.identity
+    wanted = current_identity() if namespace is None else namespace.identity
     found: dict[str, int] = {}
     hidden = False
     met = [(pid, name) for name, pid in _met.get(wanted, {}).items() if proc.name(pid) == name]
@@ -235,11 +235,6 @@ def daemons(namespace: Namespace | None) -> Daemons | None:
     if hidden and namespace is None and is_machines_own() and Path(USUAL).exists():
         return Daemons(USUAL, "")
     return None
-
-
-def _here() -> tuple[int, int]:
-    status = Path("/proc/thread-self/ns/net").stat()
-    return status.st_dev, status.st_ino
 
 
 def _processes() -> Iterator[tuple[int, str]]:

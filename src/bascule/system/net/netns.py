@@ -71,10 +71,15 @@ class Namespace(HeldDescriptor):
         return f"Namespace({self.name})"
 
 
+def current_identity() -> tuple[int, int]:
+    """What tells the namespace of the calling thread from every other one, as ``Namespace.identity``."""
+    where = Path("/proc/thread-self/ns/net").stat()
+    return where.st_dev, where.st_ino
+
+
 def _enter(namespace: Namespace) -> None:
     """The calling thread goes there, unless it is: that takes CAP_SYS_ADMIN, which a change here does not need."""
-    where = Path("/proc/thread-self/ns/net").stat()
-    if (where.st_dev, where.st_ino) != namespace.identity:
+    if current_identity() != namespace.identity:
         call("setns", namespace.fd, CLONE_NEWNET)
 
 

@@ -7,6 +7,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from bascule.system.net.netns import current_identity
+
 PROC = Path("/proc")
 PARENT, STARTED = 1, 19  # places among the fields of proc_pid_stat(5), from the state on
 
@@ -59,8 +61,8 @@ def ancestors(pid: int) -> Iterator[int]:
 def is_in_our_namespace(pid: int) -> bool:
     """Whether it is in the network namespace of the calling thread."""
     with contextlib.suppress(OSError):
-        its, ours = (PROC / f"{pid}/ns/net").stat(), (PROC / "thread-self/ns/net").stat()
-        return (its.st_dev, its.st_ino) == (ours.st_dev, ours.st_ino)
+        its = (PROC / f"{pid}/ns/net").stat()
+        return (its.st_dev, its.st_ino) == current_identity()
     return False
 
 
