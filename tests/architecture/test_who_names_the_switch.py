@@ -44,7 +44,7 @@ KNOW = {
         "providers/libvirt/domain_xml.py",
         "providers/qemu/state.py",
     },
-    "what others have put there": {"importer/running.py"},
+    "what others have put there": {"topology/foreign_links.py"},
     "a daemon of its own in the twin": {
         "twin/switches.py",
         "twin/test_guest/libvirtd.py",
