@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bascule.model.site import GuestNic, Host, Site
-from bascule.model.values import grouped
+from bascule.model.values import grouped, natural
 from bascule.plan.change import Note
 
 TRAP = "host and guest cannot talk to each other there, for macvtap sends no frame back to its own host"
@@ -27,7 +27,7 @@ def _beside(nic: GuestNic, guests: Sequence[str]) -> str:
     """Macvtap in bridge mode passes frames among the guests on one NIC."""
     if len(guests) > MANY:  # the same sentence for each of them
         return f"with the other guests on {nic.into} it can; "
-    others = sorted({*guests} - {nic.guest})
+    others = sorted({*guests} - {nic.guest}, key=natural)
     return f"with {' and '.join(others)} on the same NIC it can; " if others else ""
 
 

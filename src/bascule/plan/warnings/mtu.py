@@ -14,7 +14,7 @@ from bascule.model.host_links import Bridge
 from bascule.model.links import Vlan
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
-from bascule.model.values import ETHERNET_MTU, IfName, listed
+from bascule.model.values import ETHERNET_MTU, IfName, listed, natural
 from bascule.plan.change import Note
 from bascule.topology.management import below
 
@@ -47,7 +47,7 @@ def narrows(site: Site, host: Host, bridge: Bridge, state: HostState) -> MtuBott
     carriers = sorted(every, key=lambda name: state.links[name].mtu)
     if link is None or not carriers or state.links[carriers[0]].mtu >= max(link.mtu, bridge.mtu or ETHERNET_MTU):
         return None
-    guests = sorted({nic.guest for nic in site.nics_on(host.name, bridge.name)})
+    guests = sorted({nic.guest for nic in site.nics_on(host.name, bridge.name)}, key=natural)
     own = bridge.mtu or (ETHERNET_MTU if guests else 0)
     sent, passes = max(link.mtu, own), state.links[carriers[0]].mtu
     if passes >= sent:
