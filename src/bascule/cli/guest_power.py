@@ -24,8 +24,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 SHUTDOWN_S = 60.0  # a Linux server needs some 10 s, a Windows that installs updates minutes
 
 
-def driver_options(function: F) -> F:
-    """Which driver, and libvirt's connection."""
+def runtime_options(function: F) -> F:
+    """Which of them runs the guest, and libvirt's connection."""
     driver = click.option(
         "--driver", type=click.Choice(RUNTIMES), help="Default: libvirt where it answers, else bare QEMU."
     )
@@ -35,7 +35,7 @@ def driver_options(function: F) -> F:
 def _of_guests(function: F) -> F:
     """GUEST..., and what each of these verbs takes beside."""
     named = click.argument("names", metavar="GUEST...", nargs=-1, required=True)
-    return named(driver_options(json_option(function)))
+    return named(runtime_options(json_option(function)))
 
 
 def _yes(function: F) -> F:
@@ -151,7 +151,7 @@ def undefine(*, names: tuple[str, ...], yes: bool, driver: str | None, connect: 
 
 @click.command()
 @click.argument("name", metavar="GUEST")
-@driver_options
+@runtime_options
 def console(*, name: str, driver: str | None, connect: str | None) -> int:
     """Show a guest's serial console.
 

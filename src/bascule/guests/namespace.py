@@ -33,10 +33,10 @@ class NamespaceDriver:
     def attach(self, plugs: Sequence[Plug]) -> tuple[Note, ...]:
         """Give guests these NICs, the MTU of a tap set before it is enslaved; one that is there is only plugged in."""
         masters = self._masters(plugs)
-        with Rtnetlink(self._host) as door:
+        with Rtnetlink(self._host) as rtnl:
             have = links.link_names(self._host)
-            door.send([self._pair(plug.nic, plug.mtu) for plug in plugs if plug.nic.tap not in have])
-            door.send(
+            rtnl.send([self._pair(plug.nic, plug.mtu) for plug in plugs if plug.nic.tap not in have])
+            rtnl.send(
                 message
                 for plug in plugs
                 for message in self._plug_in(plug, masters[plug.bridge], set_mtu=plug.nic.tap in have)

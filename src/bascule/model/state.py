@@ -285,7 +285,7 @@ class Link(Struct, frozen=True, kw_only=True):
 
     @property
     def hardware_mac(self) -> Mac | None:
-        """The MAC that the hardware came with, where the kernel tells it; else the one that the link wears."""
+        """The MAC that the hardware came with, where the kernel tells it; else the one that the link has."""
         return self.facts.permanent_mac or self.mac
 
     @property

@@ -67,10 +67,10 @@ def kernel_makes(link: Callable[[int], Message]) -> bool | None:
         fresh = Namespace.new("probe")
     except PermissionError:
         return None
-    with fresh as namespace, Rtnetlink(namespace) as door:
-        door.send([rtnetlink.add_bridge("b")])
+    with fresh as namespace, Rtnetlink(namespace) as rtnl:
+        rtnl.send([rtnetlink.add_bridge("b")])
         try:
-            door.send([link(links.index_of(namespace, "b"))])
+            rtnl.send([link(links.index_of(namespace, "b"))])
         except BasculeError:
             return False
     return True

@@ -204,7 +204,7 @@ class Persister(Struct):
         yet = not_there_yet(chosen, {**there, **files}, left, wanted, nics) if files else ()
         self.notes = (*self.notes, *(Note(kind="warning", subject=name, text=text) for name, text in yet))
         if dhcpcd.FILE in moved:
-            is_whole, names = dhcpcd.let_go(there[dhcpcd.FILE], moved[dhcpcd.FILE], left)
+            is_whole, names = dhcpcd.still_denied(there[dhcpcd.FILE], moved[dhcpcd.FILE], left)
             files |= {dhcpcd.FILE: moved[dhcpcd.FILE]} if is_whole and names else {}
             text = f"dhcpcd is kept away from it by /{dhcpcd.FILE}, and that file was changed since Bascule wrote "
             text += "the line: take its name out of 'denyinterfaces' there"

@@ -20,15 +20,15 @@ def look_up(
     found: dict[tuple[str, int], tuple[IpAddress, ...]] = {}
     family = socket.AF_INET6 if server.version == 6 else socket.AF_INET
     with namespace.entered():
-        door = socket.socket(family, socket.SOCK_DGRAM)
-    with door, contextlib.suppress(OSError):
-        door.settimeout(timeout_s)
-        door.connect((str(server), 53))
+        sock = socket.socket(family, socket.SOCK_DGRAM)
+    with sock, contextlib.suppress(OSError):
+        sock.settimeout(timeout_s)
+        sock.connect((str(server), 53))
         for name, version in names:
             number = os.urandom(2)
-            door.send(dns.question(number, name, dns.AAAA if version == 6 else dns.A))
+            sock.send(dns.question(number, name, dns.AAAA if version == 6 else dns.A))
             with contextlib.suppress(OSError, ValueError, IndexError, struct.error):
-                while not (reply := door.recv(4096)).startswith(number):
+                while not (reply := sock.recv(4096)).startswith(number):
                     pass  # an answer to an earlier question that came too late
                 found[name, version] = dns.addresses(reply)
     return found

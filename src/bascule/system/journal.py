@@ -23,7 +23,7 @@ def write_entry(message: str, priority: int, **fields: str) -> bool:
     """An entry; False where the journal does not take it."""
     named = {"MESSAGE": message, "PRIORITY": str(priority), "SYSLOG_IDENTIFIER": "bascule", **fields}
     lines = "".join(f"{name}={' '.join(value.split())}\n" for name, value in named.items() if value)
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as door:
-        door.sendto(lines.encode(errors="replace"), SOCKET)
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.sendto(lines.encode(errors="replace"), SOCKET)
         return True
     return False

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bascule.errors import CommandFailed
+from bascule.model.links.openvswitch import management_socket
 from bascule.system.clock import SOON_S, still_waiting
 from bascule.system.net.netns import Namespace, current_identity, is_machines_own
 from bascule.system.process import proc
@@ -90,16 +91,16 @@ def _calls(
     path: str, asked: Sequence[tuple[str, list[Any]]], within_s: float | None = None, *, wait_s: float = 0.0
 ) -> list[Any]:
     """The answers to several questions, asked at once."""
-    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as door:
-        door.settimeout(UNSEEN_S if within_s is None else within_s)
-        door.connect(path)
+    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as sock:
+        sock.settimeout(UNSEEN_S if within_s is None else within_s)
+        sock.connect(path)
         texts = (json.dumps({"method": method, "params": words, "id": at}) for at, (method, words) in enumerate(asked))
-        door.sendall("".join(texts).encode())
+        sock.sendall("".join(texts).encode())
         answers: list[Any] = []
         decoder, text = json.JSONDecoder(), b""
         while len(answers) < len(asked):
-            _await_answer(door, within_s, wait_s)
-            received = door.recv(1 << 20)
+            _await_answer(sock, within_s, wait_s)
+            received = sock.recv(1 << 20)
             if not received:
                 raise ConnectionResetError("it hung up")
             text += received
@@ -115,16 +116,16 @@ def _calls(
     return [one["result"] for one in answers]
 
 
-def _await_answer(door: socket.socket, within_s: float | None, wait_s: float = 0.0) -> None:
+def _await_answer(sock: socket.socket, within_s: float | None, wait_s: float = 0.0) -> None:
     """Until there is something to read. Raises OSError where nothing comes, at once where nobody can say it.
 
     While he works he is waited for, or ``within_s`` at most; ``wait_s`` is what he was asked to wait himself.
     """
     begun = active = time.monotonic()
-    peer = struct.unpack("3i", door.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    peer = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
     pid, told, worked = int(peer[0]), False, [""]  # 0 where it is not seen (unix(7))
     limit_s = within_s if within_s is not None else wait_s + (ANSWER_S if proc.status(pid) else UNSEEN_S)
-    while not select.select([door], [], [], min(LOOK_S, limit_s))[0]:
+    while not select.select([sock], [], [], min(LOOK_S, limit_s))[0]:
         now, status = time.monotonic(), proc.status(pid)
         if proc.is_stopped(pid):
             raise ConnectionRefusedError(f"its process {HELD}")
@@ -134,7 +135,7 @@ def _await_answer(door: socket.socket, within_s: float | None, wait_s: float = 0
             raise TimeoutError(f"no answer within {now - begun:.0f} s")
         if now - begun > wait_s + SOON_S and not told:
             told = True
-            still_waiting(f"waiting for the answer of Open vSwitch at {door.getpeername()}")
+            still_waiting(f"waiting for the answer of Open vSwitch at {sock.getpeername()}")
 
 
 class Daemons(NamedTuple):
@@ -324,11 +325,6 @@ def passes(bridge: str, flow: str, namespace: Namespace | None = None) -> bool |
     return False if actions[0] == "drop" else True if plain else None
 
 
-def door(path: str, bridge: str) -> str:
-    """Where a switch speaks OpenFlow: beside the socket ``path`` of its database."""
-    return f"unix:{Path(path).parent}/{bridge}.mgmt"
-
-
 def settle(namespace: Namespace | None) -> None:
     """Wait until every frame meets the rules as they are: the datapath goes by older ones for some milliseconds."""
     found = daemons(namespace)
@@ -343,7 +339,7 @@ def rules_of(path: str, bridges: Iterable[str]) -> dict[str, tuple[str, str]]:
     Raises CommandFailed, MissingTool, NotPermitted.
     """
     names = list(bridges)
-    asked = [(*OFCTL, verb, door(path, name)) for name in names for verb in ("get-frags", "dump-flows")]
+    asked = [(*OFCTL, verb, management_socket(path, name)) for name in names for verb in ("get-frags", "dump-flows")]
     told = run_all(asked)
     return {name: (told[2 * at].strip(), told[2 * at + 1]) for at, name in enumerate(names)}
 

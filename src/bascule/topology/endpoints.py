@@ -166,11 +166,11 @@ def host_endpoint(site: Site, host: Host, observed: HostState | None = None) -> 
                 addresses=own,
                 network=network,
                 segment=virtual.get(link.name, network.name if network else None),
-                gateways=tuple(ip_address(route.gateway) for route in through if route.dst.endswith("/0")),
+                gateways=tuple(ip_address(route.gateway) for route in through if route.is_default),
                 routes=tuple(
                     StaticRoute(to=ip_network(route.dst), via=ip_address(route.gateway), place=NOWHERE)
                     for route in through
-                    if not route.dst.endswith("/0")
+                    if not route.is_default
                 ),
             )
         )

@@ -49,17 +49,17 @@ def lay(wiring: Wiring, namespaces: Mapping[str, Namespace], lay_tags: Tagging |
     """
     building = namespaces[FABRIC]
     switches = wiring.switches
-    with Rtnetlink(building) as door:
-        door.send(rtnetlink.add_bridge(bridge) for bridge in switches.values())
-        door.send(message for bridge in switches.values() for message in rtnetlink.addrgenmode_none(bridge))
-        door.send(rtnetlink.set_link(bridge, up=True) for bridge in switches.values())
+    with Rtnetlink(building) as rtnl:
+        rtnl.send(rtnetlink.add_bridge(bridge) for bridge in switches.values())
+        rtnl.send(message for bridge in switches.values() for message in rtnetlink.addrgenmode_none(bridge))
+        rtnl.send(rtnetlink.set_link(bridge, up=True) for bridge in switches.values())
         masters = {name: links.index_of(building, bridge) for name, bridge in switches.items()}
-        door.send(_cable(cable, masters, namespaces[cable.node]) for cable in wiring.cables)
-        door.send(message for cable in wiring.cables for message in rtnetlink.addrgenmode_none(cable.port))
-        door.send(rtnetlink.set_link(cable.port, up=True) for cable in wiring.cables)
+        rtnl.send(_cable(cable, masters, namespaces[cable.node]) for cable in wiring.cables)
+        rtnl.send(message for cable in wiring.cables for message in rtnetlink.addrgenmode_none(cable.port))
+        rtnl.send(rtnetlink.set_link(cable.port, up=True) for cable in wiring.cables)
         if any(cable.tagged for cable in wiring.cables):
             if lay_tags is None or kernel_makes(_vlan_link):
-                _lay_vlans(wiring, building, door, masters)
+                _lay_vlans(wiring, building, rtnl, masters)
             else:
                 lay_tags(masters)
 
@@ -76,7 +76,7 @@ def _cable(cable: Cable, masters: Mapping[str, int], namespace: Namespace) -> Me
     )
 
 
-def _lay_vlans(wiring: Wiring, building: Namespace, door: Rtnetlink, masters: Mapping[str, int]) -> None:
+def _lay_vlans(wiring: Wiring, building: Namespace, rtnl: Rtnetlink, masters: Mapping[str, int]) -> None:
     tagged = [cable for cable in wiring.cables if cable.tagged]
     if not kernel_makes(_vlan_link):
         networks = ", ".join(f"'{name}'" for name in sorted({name for cable in tagged for name in cable.tagged}))
@@ -95,7 +95,7 @@ def _lay_vlans(wiring: Wiring, building: Namespace, door: Rtnetlink, masters: Ma
             *rtnetlink.addrgenmode_none(name),
             rtnetlink.set_link(name, up=True),
         ]
-    door.send(messages)
+    rtnl.send(messages)
 
 
 def settle(end: Endpoint, namespace: Namespace, *, routes: bool = False) -> None:
@@ -105,7 +105,7 @@ def settle(end: Endpoint, namespace: Namespace, *, routes: bool = False) -> None
     """
     if not end.nics:
         return
-    with Rtnetlink(namespace) as door:
+    with Rtnetlink(namespace) as rtnl:
         present = links.link_names(namespace)
         messages: list[Message] = [rtnetlink.set_link("lo", up=True)]
         indexes: dict[IfName, int] = {}
@@ -124,7 +124,7 @@ def settle(end: Endpoint, namespace: Namespace, *, routes: bool = False) -> None
             for route in nic.routes
             if nic.link in indexes and route.via is not None
         ]
-        door.send(messages)
+        rtnl.send(messages)
 
 
 def trust_addresses(namespace: Namespace) -> None:

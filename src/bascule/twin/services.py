@@ -62,8 +62,8 @@ class Services:
             if doors:
                 self._worker = Worker(lambda ready: _serve(doors, ready))
         finally:
-            for door in doors:
-                door.close()
+            for sock in doors:
+                sock.close()
         if self._worker is not None and not self._worker.ready:
             raise BasculeError.of("SERVICES", "the process that plays the services did not start")
 
@@ -119,46 +119,46 @@ def _open(protocol: str, port: int) -> socket.socket:
     kind = style | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
     six = True
     try:
-        door = socket.socket(socket.AF_INET6, kind)
+        sock = socket.socket(socket.AF_INET6, kind)
     except OSError:
         six = False
-        door = socket.socket(socket.AF_INET, kind)
+        sock = socket.socket(socket.AF_INET, kind)
     try:
         if protocol == "tcp":
-            door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         elif six:
-            door.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
         else:
-            door.setsockopt(socket.IPPROTO_IP, 8, 1)  # IP_PKTINFO
+            sock.setsockopt(socket.IPPROTO_IP, 8, 1)  # IP_PKTINFO
         if six:
-            door.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        door.bind(("::" if six else "0.0.0.0", port))
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        sock.bind(("::" if six else "0.0.0.0", port))
         if protocol == "tcp":
-            door.listen(_BACKLOG)
+            sock.listen(_BACKLOG)
     except OSError:
-        door.close()
+        sock.close()
         raise
-    return door
+    return sock
 
 
 def _serve(doors: list[socket.socket], ready: Callable[[], None]) -> None:
-    by_fd = {door.fileno(): door for door in doors}
+    by_fd = {sock.fileno(): sock for sock in doors}
     with select.epoll() as poll:
         for fd in by_fd:
             poll.register(fd, select.EPOLLIN)
         ready()
         while True:
             for fd, _ in poll.poll():
-                door = by_fd[fd]
-                answer = _accept if door.type & socket.SOCK_STREAM else _echo
+                sock = by_fd[fd]
+                answer = _accept if sock.type & socket.SOCK_STREAM else _echo
                 with contextlib.suppress(BlockingIOError):
                     for _ in range(_BURST):
-                        answer(door)
+                        answer(sock)
 
 
-def _accept(door: socket.socket) -> None:
+def _accept(sock: socket.socket) -> None:
     try:
-        talk, peer = door.accept()
+        talk, peer = sock.accept()
     except ConnectionError:
         return  # it hung up before we looked
     with talk, contextlib.suppress(OSError):
@@ -166,16 +166,16 @@ def _accept(door: socket.socket) -> None:
         talk.shutdown(socket.SHUT_WR)
 
 
-def _echo(door: socket.socket) -> None:
+def _echo(sock: socket.socket) -> None:
     try:
-        data, ancillary, _, peer = door.recvmsg(65535, 128)
+        data, ancillary, _, peer = sock.recvmsg(65535, 128)
     except ConnectionError:
         return  # an earlier answer met a closed port
     answer = b"%s %s %d " % (GREETING, plain_address(peer[0]).encode(), peer[1]) + data
     # answer from the address that was asked, else a machine with several would be taken for another
     asked = [_without_link(item) for item in ancillary]
     with contextlib.suppress(OSError):
-        door.sendmsg([answer[:65000]], asked, 0, peer)
+        sock.sendmsg([answer[:65000]], asked, 0, peer)
 
 
 def _without_link(item: tuple[int, int, bytes]) -> tuple[int, int, bytes]:

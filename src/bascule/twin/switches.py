@@ -98,18 +98,18 @@ def start(namespace: Namespace, folder: Path) -> Iterator[Daemon]:
         message = f"Open vSwitch moves frames in userspace through {TUN}, which may not be opened by you"
         raise NotPermitted.of("NOT-PERMITTED", message, hint=f"run it as root, or let it be opened: chmod 666 {TUN}")
     folder.mkdir(parents=True, exist_ok=True)
-    base, door = folder / "conf.db", folder / "db.sock"
+    base, database = folder / "conf.db", folder / "db.sock"
     if is_new := not base.exists():
         run(("ovsdb-tool", "create", str(base), str(schema)))
     room = ("env", *(f"OVS_{name}DIR={folder}" for name in ("RUN", "LOG", "DB", "SYSCONF")))
-    own = (f"--remote=punix:{door}", f"--unixctl={folder}/ovsdb-server.ctl", str(base))
+    own = (f"--remote=punix:{database}", f"--unixctl={folder}/ovsdb-server.ctl", str(base))
     server = Daemon((*room, "ovsdb-server", *NO_LOG, *own), namespace, folder / "ovsdb-server.log")
     yield server
-    _await(server, door)
+    _await(server, database)
     if is_new:
-        _initialise(door)
+        _initialise(database)
     control = folder / "ovs-vswitchd.ctl"
-    words = (*room, "ovs-vswitchd", *NO_LOG, f"--unixctl={control}", f"unix:{door}")
+    words = (*room, "ovs-vswitchd", *NO_LOG, f"--unixctl={control}", f"unix:{database}")
     switch = Daemon(words, namespace, folder / "ovs-vswitchd.log")
     yield switch
     _await(switch, control)
@@ -117,13 +117,13 @@ def start(namespace: Namespace, folder: Path) -> Iterator[Daemon]:
 
 def _listens(path: Path) -> bool:
     """Whether somebody takes connections there; the file alone is there a moment before."""
-    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as door:
-        return door.connect_ex(str(path)) == 0
+    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as sock:
+        return sock.connect_ex(str(path)) == 0
 
 
-def _initialise(door: Path) -> None:
+def _initialise(database: Path) -> None:
     """The one row that a new database lacks."""
-    ask(str(door), ["Open_vSwitch", {"op": "insert", "table": "Open_vSwitch", "row": {}}])
+    ask(str(database), ["Open_vSwitch", {"op": "insert", "table": "Open_vSwitch", "row": {}}])
 
 
 def _await(daemon: Daemon, path: Path) -> None:
@@ -139,8 +139,8 @@ def lay_tags(wiring: Wiring, building: Namespace, folder: Path, masters: Mapping
     cable it passes BPDUs, by which a switch with two cables knows of the loop.
     """
     yield from start(building, folder)
-    door = str(folder / "db.sock")
-    before = observe(door)
+    database = str(folder / "db.sock")
+    before = observe(database)
     bridges: dict[str, BridgeRow] = {}
     ports: dict[str, PortRow] = {}
     behind: dict[str, int] = {}

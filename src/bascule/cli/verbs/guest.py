@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from bascule.cli.common import WholeHelp, here_option, host_option, json_option, show
-from bascule.cli.guest_power import POWER, chosen_guests, driver_options, report
+from bascule.cli.guest_power import POWER, chosen_guests, report, runtime_options
 from bascule.cli.show.folding import ranges
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def command(ctx: click.Context) -> None:
 @click.option(
     "--listen", metavar="SECONDS", type=click.FloatRange(0.1, 3600), help="Also listen on the bridges for this long."
 )
-@driver_options
+@runtime_options
 @json_option
 def list_(
     *, site_file: str | None, listen: float | None, driver: str | None, connect: str | None, as_json: bool
@@ -72,7 +72,7 @@ def list_(
 @here_option
 @click.option("--start", "then_start", is_flag=True, help="Start them, too.")
 @click.option("--nic-model", default="virtio", show_default=True, help="e1000e or rtl8139 for systems without virtio.")
-@driver_options
+@runtime_options
 @json_option
 def define(
     *,
@@ -117,7 +117,7 @@ for power in POWER:
 @click.argument("name", metavar="GUEST")
 @click.argument("nic", metavar="[NIC]", required=False)
 @plug_options
-@driver_options
+@runtime_options
 @json_option
 def replug(
     *,
@@ -148,7 +148,7 @@ def replug(
 @command.command()
 @click.argument("name", metavar="GUEST")
 @click.argument("nic", metavar="[NIC]", required=False)
-@driver_options
+@runtime_options
 @json_option
 def unplug(*, name: str, nic: str | None, driver: str | None, connect: str | None, as_json: bool) -> int:
     """Pull the cable: the guest sees its link go down, the NIC stays. `replug` puts it in again.
@@ -167,7 +167,7 @@ def unplug(*, name: str, nic: str | None, driver: str | None, connect: str | Non
 @click.option("--mac", metavar="MAC", help="Derived from the guest's name and the NIC's number if not given.")
 @click.option("--tap", metavar="NAME", help="The host's end; at most 15 bytes.")
 @click.option("--model", default="virtio", show_default=True, help="e1000e or rtl8139 for systems without virtio.")
-@driver_options
+@runtime_options
 @json_option
 def attach(
     *,
@@ -202,7 +202,7 @@ def attach(
 @command.command()
 @click.argument("name", metavar="GUEST")
 @click.argument("nic", metavar="[NIC]", required=False)
-@driver_options
+@runtime_options
 @json_option
 def detach(*, name: str, nic: str | None, driver: str | None, connect: str | None, as_json: bool) -> int:
     """Remove a NIC from a guest, now and for every start.

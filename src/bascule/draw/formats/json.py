@@ -13,7 +13,7 @@ from bascule.model.guarding import GuardLevel
 def _document(scene: Scene, date: str | None) -> dict[str, Any]:
     """The scene as plain values; empty ones are left out."""
     nodes = [
-        _lean(
+        _without_empty(
             {
                 "id": node.id,
                 "layer": node.layer.name.lower(),
@@ -34,7 +34,7 @@ def _document(scene: Scene, date: str | None) -> dict[str, Any]:
         for node in scene.nodes.values()
     ]
     edges = [
-        _lean(
+        _without_empty(
             {
                 "upper": edge.upper,
                 "lower": edge.lower,
@@ -73,5 +73,5 @@ def render(scene: Scene, options: Options) -> str:
     return json.dumps({"schema": "bascule/draw/1", "ok": True, **_document(scene, options.date)}, indent=2) + "\n"
 
 
-def _lean(values: dict[str, Any]) -> dict[str, Any]:
+def _without_empty(values: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value not in (None, "", [])}

@@ -10,7 +10,12 @@ from bascule.model.links.plain import Veth
 from bascule.model.links.vlan import Vlan
 
 MAKER = "Open vSwitch"
-DEAF_S = 30.0  # two forward delays (stp-forward-delay in ovs-vswitchd.conf.db(5))
+TIME_TO_FORWARDING_S = 30.0  # two forward delays (stp-forward-delay in ovs-vswitchd.conf.db(5))
+
+
+def management_socket(database: str, bridge: str) -> str:
+    """Where a switch speaks OpenFlow, as ovs-ofctl(8) takes it: beside the socket of its database."""
+    return f"unix:{database.rpartition('/')[0]}/{bridge}.mgmt"
 
 
 class _OfTheSwitch:
@@ -43,7 +48,7 @@ class OpenVSwitch(_OfTheSwitch, Bridge, frozen=True, kw_only=True):
     @property
     def time_to_forwarding_s(self) -> float:
         """With RSTP a port at which no other bridge speaks forwards at once."""
-        return DEAF_S if self.stp_state and not self.rstp else 0.0
+        return TIME_TO_FORWARDING_S if self.stp_state and not self.rstp else 0.0
 
     def site_keys(self) -> dict[str, Any]:
         """Its spanning tree, and what else is no matter of the kernel's."""

@@ -104,7 +104,7 @@ def kept_away(files: Files, config: NetworkConfig, dialect: str) -> tuple[Files,
     return ({FILE: f"{_DENY}{' '.join(names)}\n{files[FILE]}"} if names else {}), names
 
 
-def let_go(now: str, moved: str, left: Iterable[IfName]) -> tuple[bool, tuple[IfName, ...]]:
+def still_denied(now: str, moved: str, left: Iterable[IfName]) -> tuple[bool, tuple[IfName, ...]]:
     """Of the links that the site file has no more those that dhcpcd is still kept away from, by a line of ours.
 
     And whether the file is as it was ``moved`` but for such lines, so that it can come back.

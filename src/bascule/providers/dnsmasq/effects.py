@@ -74,11 +74,11 @@ def stop(pid_file: Path) -> None:
     if pid_file.stem not in running(pid_file.parent):
         return
     with contextlib.suppress(OSError, ValueError):
-        door = os.pidfd_open(int(pid_file.read_text()))  # tells of the end when the sockets are closed
+        pidfd = os.pidfd_open(int(pid_file.read_text()))  # tells of the end when the sockets are closed
         try:
             for number in (signal.SIGTERM, signal.SIGKILL):
-                signal.pidfd_send_signal(door, number)
-                if select.select([door], [], [], END_S)[0]:
+                signal.pidfd_send_signal(pidfd, number)
+                if select.select([pidfd], [], [], END_S)[0]:
                     return
         finally:
-            os.close(door)
+            os.close(pidfd)

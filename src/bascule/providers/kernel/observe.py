@@ -298,7 +298,7 @@ def _text(value: object) -> str:
 
 
 def _permanent(entry: Json, otherwise: str | None) -> str | None:
-    """A NIC's own MAC: the hardware's, or what a bond keeps for its member while that wears the bond's."""
+    """A NIC's own MAC: the hardware's, or what a bond keeps for its member while that has the bond's."""
     kept = entry.get("linkinfo", {}).get("info_slave_data", {}).get("perm_hwaddr")
     found: str | None = entry.get("permaddr") or kept or otherwise
     return found

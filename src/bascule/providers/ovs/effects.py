@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bascule.errors import CommandFailed, NotPermitted
 from bascule.host.live import LiveHost
-from bascule.model.links.openvswitch import DEAF_S
+from bascule.model.links.openvswitch import TIME_TO_FORWARDING_S
 from bascule.plan.batch import Batch
 from bascule.plan.change import Note
 from bascule.providers.effects import ObserveScope, PlainEffects
@@ -27,7 +27,7 @@ class OvsEffects(PlainEffects):
     Nothing of it is loaded where nobody keeps switches.
     """
 
-    time_to_forwarding_s = DEAF_S
+    time_to_forwarding_s = TIME_TO_FORWARDING_S
     passes = staticmethod(passes)
     tree_states = staticmethod(tree_states)
     learned = staticmethod(forwarding)

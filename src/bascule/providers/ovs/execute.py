@@ -11,6 +11,7 @@ from typing import Any
 
 from bascule.errors import CommandFailed, Problem
 from bascule.host.live import LiveHost
+from bascule.model.links.openvswitch import management_socket
 from bascule.plan.batch import Batch
 from bascule.plan.change import Change
 from bascule.providers.ovs.diff import PATIENCE_S, reopen
@@ -18,7 +19,7 @@ from bascule.providers.ovs.guard_steps import takes_guards_away
 from bascule.providers.ovs.observe import look, rebinding
 from bascule.providers.ovs.transaction import interfaces_in
 from bascule.system.net.netns import Namespace
-from bascule.system.openvswitch import OFCTL, ask, daemons, door, failed, refused_links, settle
+from bascule.system.openvswitch import OFCTL, ask, daemons, failed, refused_links, settle
 from bascule.system.run import run
 
 JOURNAL = "/etc/openvswitch/conf.db"  # as packages have it; programs name themselves in its records
@@ -81,7 +82,7 @@ def bind_ports(namespace: Namespace | None) -> None:
     if part is None or not part.flows:
         return
     for bridge, lines in rebinding(part):
-        run((*OFCTL, "--bundle", "add-flows", door(part.socket, bridge), "-"), stdin=lines)
+        run((*OFCTL, "--bundle", "add-flows", management_socket(part.socket, bridge), "-"), stdin=lines)
 
 
 def _transact(path: str, parameters: list[Any], change: Change) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from bascule.model.links.openvswitch import management_socket
 from bascule.model.ruleset.openflow import FlowRule
 from bascule.model.state import HostState
 from bascule.model.values import IfName, count
@@ -27,15 +28,15 @@ def guard_steps(old: SwitchState, new: SwitchState, after: HostState) -> Iterato
         before, wanted = old.flows.get(name, NONE), new.flows.get(name, NONE)
         if before == wanted or name not in new.bridges:
             continue
-        door = f"unix:{old.socket.rpartition('/')[0]}/{name}.mgmt"
+        switch = management_socket(old.socket, name)
         if not wanted.flows:
-            calls = [_bundle(door, NO_GUARDS), _fragments(door, USUAL)]
+            calls = [_bundle(switch, NO_GUARDS), _fragments(switch, USUAL)]
             yield step(Phase.SWITCHED, name, "delete the guards' rules", *calls, risk=Risk.CHANGES, about="ruleset")
             continue
         present = present_on(name, new, after)
         text = loading(before.flows, wanted.flows, present)
-        calls = [_fragments(door, wanted.fragments)] if before.fragments != wanted.fragments else []
-        calls += [_bundle(door, text)] if text else []
+        calls = [_fragments(switch, wanted.fragments)] if before.fragments != wanted.fragments else []
+        calls += [_bundle(switch, text)] if text else []
         if calls:
             guarded = new.bridges[name].external_ids.get(GUARDS, "").split()
             words = f"guard {', '.join(guarded)} by OpenFlow: {_words(before.flows, wanted.flows, present)}"
@@ -54,12 +55,12 @@ def present_on(bridge: str, part: SwitchState, state: HostState) -> frozenset[st
     )
 
 
-def _fragments(door: str, how: str) -> Command:
-    return Command("ovs-ofctl", (*OPENFLOW, "set-frags", door, how))
+def _fragments(switch: str, how: str) -> Command:
+    return Command("ovs-ofctl", (*OPENFLOW, "set-frags", switch, how))
 
 
-def _bundle(door: str, lines: str) -> Command:
-    return Command("ovs-ofctl", (*OPENFLOW, "--bundle", "add-flows", door, "-"), lines)
+def _bundle(switch: str, lines: str) -> Command:
+    return Command("ovs-ofctl", (*OPENFLOW, "--bundle", "add-flows", switch, "-"), lines)
 
 
 def takes_guards_away(command: Command) -> bool:

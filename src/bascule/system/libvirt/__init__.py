@@ -1,4 +1,4 @@
-"""The door to libvirt: its own Python binding where it can be loaded, else ``virsh``; the same questions to both."""
+"""The way to libvirt: its own Python binding where it can be loaded, else ``virsh``; the same questions to both."""
 
 from __future__ import annotations
 

@@ -39,9 +39,9 @@ class WakeBits(Struct, frozen=True):
 def wake_on_lan(link: str) -> WakeBits | None:
     """What wakes the machine by a link of the namespace that we are in; None where its driver has no such thing."""
     told = ctypes.create_string_buffer(struct.pack("=I16x", _GET_WAKE), 20)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as door:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         try:
-            ethtool_ioctl(door, link, told)
+            ethtool_ioctl(sock, link, told)
         except OSError:
             return None
     _, able, now = struct.unpack_from("=III", told.raw)

@@ -51,14 +51,14 @@ def wireless_links(root: Path = Path("/")) -> frozenset[str]:
 
 def mac_of(namespace: Namespace, link: str) -> Mac | None:
     """The MAC of a link, None if there is none (SIOCGIFHWADDR of netdevice(7))."""
-    with namespace.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as door:
-        answer = _ask(door, _GET_MAC, link)
+    with namespace.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        answer = _ask(sock, _GET_MAC, link)
     return Mac(answer[18:24].hex(":")) if answer else None
 
 
-def _ask(door: socket.socket, question: int, link: str) -> bytes:
+def _ask(sock: socket.socket, question: int, link: str) -> bytes:
     try:
-        return fcntl.ioctl(door, question, struct.pack("16s24x", link.encode()[:15]))
+        return fcntl.ioctl(sock, question, struct.pack("16s24x", link.encode()[:15]))
     except OSError:
         return b""
 
@@ -71,9 +71,9 @@ def _flags(answer: bytes) -> int:
 def idle(namespace: Namespace, links: Iterable[str]) -> frozenset[str]:
     """Those that are up and do not run yet: no carrier, or the kernel has not taken note of it."""
     found = set()
-    with namespace.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as door:
+    with namespace.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         for link in links:
-            if answer := _ask(door, _GET_FLAGS, link):
+            if answer := _ask(sock, _GET_FLAGS, link):
                 flags = _flags(answer)
                 if flags & _UP and not flags & _RUNNING:
                     found.add(link)
@@ -82,8 +82,8 @@ def idle(namespace: Namespace, links: Iterable[str]) -> frozenset[str]:
 
 def is_up(namespace: Namespace, link: str) -> bool:
     """Whether a link is there and was set up."""
-    with namespace.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as door:
-        answer = _ask(door, _GET_FLAGS, link)
+    with namespace.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        answer = _ask(sock, _GET_FLAGS, link)
     return bool(answer) and bool(_flags(answer) & _UP)
 
 
@@ -104,19 +104,19 @@ def wait_until_running(links: Mapping[Namespace, Iterable[str]]) -> list[tuple[s
     return sorted((namespace.name, link) for namespace, names in left.items() for link in names)
 
 
-def ethtool_ioctl(door: socket.socket, link: str, told: ctypes.Array[ctypes.c_char]) -> None:
+def ethtool_ioctl(sock: socket.socket, link: str, told: ctypes.Array[ctypes.c_char]) -> None:
     """One question or order of ethtool(8) by a socket, whose number ``told`` begins with. Raises OSError."""
-    fcntl.ioctl(door, _ETHTOOL, struct.pack("@16sP16x", link.encode(), ctypes.addressof(told)))
+    fcntl.ioctl(sock, _ETHTOOL, struct.pack("@16sP16x", link.encode(), ctypes.addressof(told)))
 
 
 def drivers(namespace: Namespace) -> frozenset[str]:
     """The drivers of a namespace's links, as ``veth`` and ``macvlan``, asked without a program (ethtool.h)."""
     found = set()
-    with namespace.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as door:
+    with namespace.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         for _, name in socket.if_nameindex():
             told = ctypes.create_string_buffer(struct.pack("=I192x", _GET_DRIVER), 196)
             with contextlib.suppress(OSError):  # loopback has none
-                ethtool_ioctl(door, name, told)
+                ethtool_ioctl(sock, name, told)
                 found.add(told.raw[4:36].split(b"\0", 1)[0].decode("ascii", "replace"))
     return frozenset(found)
 
@@ -126,11 +126,11 @@ def write_checksums(namespace: Namespace) -> None:
 
     A veth pair hands frames on without, and whoever reads them from a packet socket gets them so.
     """
-    with namespace.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as door:
+    with namespace.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         told = ctypes.create_string_buffer(struct.pack("=II", _SET_CHECKSUM, 0), 8)
         for _, name in socket.if_nameindex():
             with contextlib.suppress(OSError):  # a link that never leaves it to others
-                ethtool_ioctl(door, name, told)
+                ethtool_ioctl(sock, name, told)
 
 
 def namespace_id(known_in: Namespace, of: Namespace) -> int | None:
@@ -138,9 +138,9 @@ def namespace_id(known_in: Namespace, of: Namespace) -> int | None:
     with of.entered():
         fd = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        with known_in.entered(), netlink.open_netlink() as door:
-            door.send(netlink.message(_RTM_GETNSID, 0, struct.pack("=BxxxHHI", 0, 8, _NETNSA_FD, fd)))
-            kind, _, body = next(netlink.messages(door.recv(4096)))
+        with known_in.entered(), netlink.open_netlink() as sock:
+            sock.send(netlink.message(_RTM_GETNSID, 0, struct.pack("=BxxxHHI", 0, 8, _NETNSA_FD, fd)))
+            kind, _, body = next(netlink.messages(sock.recv(4096)))
     finally:
         os.close(fd)
     number = struct.unpack_from("=i", body, 8)[0] if kind == _RTM_NEWNSID and len(body) >= 12 else -1

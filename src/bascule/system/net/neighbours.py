@@ -30,14 +30,14 @@ def fixed_neighbours(namespace: Namespace | None = None) -> tuple[Neighbour, ...
 
     The MAC is empty for one for whom the link answers, and for one that the kernel is to look for (``managed``).
     """
-    with namespace.entered() if namespace else contextlib.nullcontext(), netlink.open_netlink() as door:
-        return tuple(one for proxy in (False, True) for one in _dump(door, proxy=proxy))
+    with namespace.entered() if namespace else contextlib.nullcontext(), netlink.open_netlink() as sock:
+        return tuple(one for proxy in (False, True) for one in _dump(sock, proxy=proxy))
 
 
-def _dump(door: socket.socket, *, proxy: bool) -> Iterator[Neighbour]:
+def _dump(sock: socket.socket, *, proxy: bool) -> Iterator[Neighbour]:
     words = NDMSG.pack(socket.AF_UNSPEC, 0, 0, NTF_PROXY if proxy else 0, 0)
-    door.send(netlink.message(RTM_GETNEIGH, netlink.DUMP, words))
-    for family, index, state, flags, attributes in _answers(door):
+    sock.send(netlink.message(RTM_GETNEIGH, netlink.DUMP, words))
+    for family, index, state, flags, attributes in _answers(sock):
         managed = bool(int.from_bytes(attributes.get(NDA_FLAGS_EXT, b""), sys.byteorder) & NTF_EXT_MANAGED)
         mac = attributes.get(NDA_LLADDR, b"")
         noarp = bool(state & NUD_NOARP) and any(mac) and not mac[0] & 1  # the kernel has its own of groups and of lo
@@ -51,10 +51,10 @@ def _dump(door: socket.socket, *, proxy: bool) -> Iterator[Neighbour]:
             yield str(ip_address(attributes[NDA_DST])), socket.if_indextoname(index), at, proxy, said
 
 
-def _answers(door: socket.socket) -> Iterator[tuple[int, int, int, int, dict[int, bytes]]]:
+def _answers(sock: socket.socket) -> Iterator[tuple[int, int, int, int, dict[int, bytes]]]:
     """Family, link, state, flags and attributes of each entry, until the kernel says that it is done."""
     while True:
-        for kind, _, body in netlink.messages(door.recv(SIZE)):
+        for kind, _, body in netlink.messages(sock.recv(SIZE)):
             if kind in {netlink.DONE, netlink.ERROR}:
                 return
             if kind == RTM_NEWNEIGH:

@@ -260,5 +260,5 @@ def _failure(namespace: Namespace, refused: Sequence[tuple[Message, int]]) -> Ba
 
 def change(namespace: Namespace, messages: Iterable[Message]) -> None:
     """Carry out messages in a namespace. Raises as Rtnetlink.send."""
-    with Rtnetlink(namespace) as door:
-        door.send(messages)
+    with Rtnetlink(namespace) as sock:
+        sock.send(messages)

@@ -48,7 +48,7 @@ def check_routing(
     ways = routes_to(list(targets), namespace, by=by)
     answers = routes_to(list(sources), namespace, sources, by=by)
     astray = [
-        _astray(one, ways.get(str(one.address)), state)
+        _misrouted(one, ways.get(str(one.address)), state)
         or (_of_answers(one, answers, sources[one.address], state) if one.address in sources else "")
         for one in targets.values()
     ]
@@ -85,7 +85,7 @@ def _own_source(target: RouteTarget, state: HostState) -> IpAddress | None:
 
 def _of_answers(target: RouteTarget, ways: Mapping[str, Way], source: IpAddress, state: HostState) -> str:
     """Where answers from an address of the host's own go instead."""
-    words = _astray(target, ways.get(str(target.address)), state)
+    words = _misrouted(target, ways.get(str(target.address)), state)
     return f"with packets from {source}, {words}" if words else ""
 
 
@@ -118,7 +118,7 @@ def _is_played(target: RouteTarget, probe_domain: ProbeDomain, endpoints: Endpoi
     return probe_domain.live or endpoints.owner(target.address) is not None
 
 
-def _astray(target: RouteTarget, way: Way | None, state: HostState) -> str:
+def _misrouted(target: RouteTarget, way: Way | None, state: HostState) -> str:
     """Where packets to it go instead of where the file means, and why; empty where they go right."""
     meant = " or ".join(sorted(target.links))
     if way is None:

@@ -299,14 +299,14 @@ class Rules(Struct, frozen=True, dict=True):
                 events.append((CONNTRACK, -(1 << 30), "conntrack"))
             if hook != "forward":
                 place = NAT_DESTINATION if hook in {"prerouting", "output"} else NAT_SOURCE
-                events.append((place, -self._nat_born(family), "nat"))
+                events.append((place, -self._first_nat_chain(family), "nat"))
             events.sort(key=lambda event: event[:2])
             nats = tuple(chain for chain in found if chain.base is not None and chain.base.type == "nat")
             kept[family, hook] = tuple(event for _, _, event in events), nats
         calls: tuple[tuple[RuleChain | str, ...], tuple[RuleChain, ...]] = kept[family, hook]
         return calls
 
-    def _nat_born(self, family: str) -> int:
+    def _first_nat_chain(self, family: str) -> int:
         hooks = ("prerouting", "input", "output", "postrouting")
         chains = [chain for hook in hooks for chain in self.at(family, hook)]
         return min((chain.base.born for chain in chains if chain.base and chain.base.type == "nat"), default=0)
