@@ -12,7 +12,7 @@ from bascule.errors import BasculeError, Problem
 from bascule.model.site import Expectation, Host, Site, Verdict
 from bascule.model.state import HostState
 from bascule.model.values import Service, bridge_name
-from bascule.providers.registry import SWITCH_KEEPERS
+from bascule.providers.registry import SWITCH_PROVIDERS
 from bascule.providers.static_fdb import STATIC_FDB
 from bascule.providers.static_fdb.state import StaticFdb
 from bascule.system.clock import Progress, unseen
@@ -94,8 +94,8 @@ def _bare(site: Site, host: Host) -> HostState:
             facts = replace(link.facts, permanent_mac=nic.mac, bus=nic.path or link.facts.bus)
             links[nic.name] = replace(link, mac=nic.mac or link.mac, facts=facts)
     state = STATIC_FDB.with_part(replace(state, links=links), StaticFdb())
-    for keeper in SWITCH_KEEPERS if switches else ():
-        state = keeper.as_if_there(state)
+    for provider in SWITCH_PROVIDERS if switches else ():
+        state = provider.as_if_there(state)
     return state
 
 
@@ -136,8 +136,8 @@ def why(
     found = ask_why(given, source, target, service, root=root)
     told: dict[tuple[str, str], bool | None] = {}
     while given.where == THIS_HOST and (asked := traces_to_ask(found.asked.answer.blockers) - told.keys()):
-        for keeper in SWITCH_KEEPERS:
-            told |= {each: keeper.effects().passes(*each) for each in asked}  # behind an answer may be another question
+        for provider in SWITCH_PROVIDERS:  # behind an answer may be another question
+            told |= {each: provider.effects().passes(*each) for each in asked}
         known = {each: answer for each, answer in told.items() if answer is not None}
         given = replace(given, network=replace(given.network, traced=known))
         found = ask_why(given, source, target, service, root=root)

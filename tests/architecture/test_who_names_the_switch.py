@@ -2,7 +2,7 @@
 
 `python -m tests.architecture.test_who_names_the_switch` prints the count. Words in comments and docstrings do not
 count. A room that needs to know what a bridge can do asks the kind of its link (``bascule.model.links``), and whoever
-keeps it (``SWITCH_KEEPERS``).
+keeps it (``SWITCH_PROVIDERS``).
 """
 
 from __future__ import annotations

@@ -37,13 +37,13 @@ def facts(**given: object) -> DoctorFacts:
 
 
 def test_each_keeper_of_switches_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(switches, "SWITCH_KEEPERS", (Keeper(),))
+    monkeypatch.setattr(switches, "SWITCH_PROVIDERS", (Keeper(),))
     late, dead = switches.look(facts(state=HostState(parts={"ovn": object()})))
     assert (late.id, late.severity, late.subject) == ("ovn-late", Severity.WARNING, "br0")
     assert (dead.id, dead.severity, dead.evidence, dead.fix) == ("ovn-dead", Severity.PROBLEM, ("as seen",), "start")
 
 
 def test_of_switches_that_could_not_be_seen_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(switches, "SWITCH_KEEPERS", (Keeper(),))
+    monkeypatch.setattr(switches, "SWITCH_PROVIDERS", (Keeper(),))
     assert list(switches.look(facts(state=HostState(), unseen=("ovn: it may not be asked",)))) == []
     assert list(switches.look(facts(state=None))) == []

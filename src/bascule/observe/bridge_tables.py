@@ -11,7 +11,7 @@ from bascule.model.links import Bridge
 from bascule.model.sightings import FdbEntry, fdb_entries
 from bascule.model.state import HostState
 from bascule.model.values import IfName, parse_mac
-from bascule.providers.registry import SWITCH_KEEPERS
+from bascule.providers.registry import SWITCH_PROVIDERS
 from bascule.providers.static_fdb import STATIC_FDB
 from bascule.providers.static_fdb.state import StaticFdb
 from bascule.system.net.fdb import kernel_rows
@@ -33,8 +33,8 @@ def switch_entries(namespace: Namespace | None = None) -> tuple[FdbEntry, ...]:
     """What bridges that are not the kernel's have learned, without their own MACs."""
     return tuple(
         FdbEntry(mac=parse_mac(mac), port=IfName(port), bridge=IfName(bridge), vlan=vlan or None, age_s=age)
-        for keeper in SWITCH_KEEPERS
-        for bridge, port, vlan, mac, age in keeper.effects().learned(namespace)
+        for provider in SWITCH_PROVIDERS
+        for bridge, port, vlan, mac, age in provider.effects().learned(namespace)
         if port != bridge
     )
 

@@ -20,7 +20,7 @@ from bascule.observe.bridge_tables import switch_entries
 from bascule.observe.firewall import HOOKS, balanced_services, calls_of, nft_savers, read_firewall, read_saves
 from bascule.observe.neighbours import NEIGHBOURS, sightings
 from bascule.providers.kernel.observe import PROGRAMS, read
-from bascule.providers.registry import SWITCH_KEEPERS
+from bascule.providers.registry import SWITCH_PROVIDERS
 from bascule.system.net.fdb import FDB
 from bascule.system.net.netlink import NetlinkMonitor
 from bascule.system.net.netns import Namespace
@@ -77,8 +77,8 @@ def _read_once(namespace: Namespace | None) -> HostNetwork:
     with Running((*PROGRAMS, *OWN), namespace=namespace, optional=OPTIONAL) as running:
         texts = running.texts()
     state = read(lambda: texts[: len(PROGRAMS)], namespace=namespace)
-    for keeper in SWITCH_KEEPERS:
-        state = keeper.lay_over(keeper.with_part(state, keeper.effects().look(namespace)))
+    for provider in SWITCH_PROVIDERS:
+        state = provider.lay_over(provider.with_part(state, provider.effects().look(namespace)))
     nft, words, fdb, neighbours, queues, called = texts[len(PROGRAMS) :]
     nft = without_hooks(nft, words) if has_flags(nft) else nft
     hooks = read_hooks(called)
@@ -108,7 +108,7 @@ def _read_once(namespace: Namespace | None) -> HostNetwork:
 
 def rules_of_switches(state: HostState, namespace: Namespace | None = None) -> dict[str, tuple[LoadedRule, ...]]:
     """The rules of each switch of a state that does more than to learn, as they stand in a namespace."""
-    asked = ((keeper.effects(), part) for keeper in SWITCH_KEEPERS if (part := keeper.part(state)) is not None)
+    asked = ((provider.effects(), part) for provider in SWITCH_PROVIDERS if (part := provider.part(state)) is not None)
     return {bridge: rules for effects, part in asked for bridge, rules in effects.rules(namespace, part).items()}
 
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from bascule.model.state import HostState
 from bascule.model.values import IfName
-from bascule.providers.registry import SWITCH_KEEPERS
+from bascule.providers.registry import SWITCH_PROVIDERS
 from bascule.system.clock import Progress, unseen
 from bascule.system.net.netns import Namespace
 from bascule.system.run import rows
@@ -41,9 +41,9 @@ def times_to_forwarding(bridges: Iterable[str], namespace: Namespace | None = No
         options = entry.get("linkinfo", {}).get("info_data", {})
         if entry.get("ifname") in wanted and options.get("stp_state"):
             found[entry["ifname"]] = 2 * options.get("forward_delay", 1500) / 100
-    for keeper in (one.effects() for one in SWITCH_KEEPERS):
+    for effects in (one.effects() for one in SWITCH_PROVIDERS):
         found |= {
-            bridge: keeper.time_to_forwarding_s for bridge, _, _ in keeper.tree_states(namespace) if bridge in wanted
+            bridge: effects.time_to_forwarding_s for bridge, _, _ in effects.tree_states(namespace) if bridge in wanted
         }
     return found
 
@@ -58,8 +58,8 @@ def _ports(namespace: Namespace | None) -> Iterator[SettlingPort]:
     """All ports of bridges, whatever their state."""
     for entry in rows(("bridge", "-j", "link", "show"), namespace=namespace):
         yield SettlingPort(entry.get("master", ""), entry["ifname"], entry.get("state", ""))
-    for keeper in SWITCH_KEEPERS:
-        yield from (SettlingPort(*one) for one in keeper.effects().tree_states(namespace))
+    for provider in SWITCH_PROVIDERS:
+        yield from (SettlingPort(*one) for one in provider.effects().tree_states(namespace))
 
 
 def _timers(namespace: Namespace | None) -> dict[str, float]:

@@ -91,7 +91,7 @@ class SwitchEffects(Effects, Protocol):
         """The rules of each bridge that does more than to learn, whoever made them."""
 
     def passes(self, bridge: str, flow: str) -> bool | None:
-        """Whether a frame passes a bridge's rules, as their keeper says; None where he says neither."""
+        """Whether a frame passes a bridge's rules, as their provider says; None where he says neither."""
 
     def stopped(self, namespace: Namespace | None) -> Iterable[StoppedFrames]:
         """What the guards have stopped. Raises CommandFailed or NotPermitted."""

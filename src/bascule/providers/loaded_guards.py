@@ -8,7 +8,7 @@ from bascule.model.guarding import Guarding, GuardLevel
 from bascule.model.ruleset.openflow import NOT_KNOWN, LoadedRule, flow
 from bascule.model.state import HostState
 from bascule.policy.guards.loaded import loaded_guards
-from bascule.providers.registry import SWITCH_KEEPERS, switches_of, switches_with
+from bascule.providers.registry import SWITCH_PROVIDERS, switches_of, switches_with
 
 SECURE = "secure"  # the fail_mode of a bridge that passes what its rules say and nothing else
 OF_NOBODY = LoadedRule(0, 0, flow(0, 0, "", f"{NOT_KNOWN}: fail_mode is secure, and no rule is Bascule's"))
@@ -36,7 +36,7 @@ def unseen_guards(state: HostState) -> frozenset[str]:
 
 def unseen_frames(guarding: Guarding) -> dict[str, str]:
     """The kinds of hostile frames that such a guard lets through where it is not nft's, each with the reason."""
-    return {kind: why for keeper in SWITCH_KEEPERS for kind, why in keeper.unseen_frames(guarding).items()}
+    return {kind: why for provider in SWITCH_PROVIDERS for kind, why in provider.unseen_frames(guarding).items()}
 
 
 def guards_passed_over(state: HostState, bridges: Container[str]) -> Iterator[tuple[str, str]]:

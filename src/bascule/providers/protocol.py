@@ -122,7 +122,7 @@ class Provider(Protocol):
         """Why what is written down of its part is not done on the host, in words; empty where it is."""
 
     def was_waited_for(self, state: HostState) -> bool:
-        """Whether what the kernel shows may be older than the part: its keeper had still to do what it was told."""
+        """Whether what the kernel shows may be older than the part: its provider had still to do what it was told."""
 
     def running(self, state: HostState) -> Mapping[str, str]:
         """The guests that run, as far as it was asked and knows; why one does nothing (``paused``), "" if it goes."""
@@ -228,7 +228,7 @@ class KeptSwitches(Protocol):
         """The guards' rules on each bridge that has some, as if all their ports were there."""
 
 
-class SwitchKeeper(Provider, Protocol):
+class SwitchProvider(Provider, Protocol):
     """A provider whose part is :class:`KeptSwitches` (``keeps_links``)."""
 
     def part(self, state: HostState) -> KeptSwitches | None:

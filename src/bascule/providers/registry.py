@@ -13,7 +13,7 @@ from bascule.providers.libvirt import LIBVIRT
 from bascule.providers.nft import NFT
 from bascule.providers.ovs import OVS
 from bascule.providers.ovs.boot_flows import BOOT_FLOWS
-from bascule.providers.protocol import KeptSwitches, Provider, SwitchKeeper
+from bascule.providers.protocol import KeptSwitches, Provider, SwitchProvider
 from bascule.providers.qemu import QEMU
 from bascule.providers.shaping import SHAPING
 from bascule.providers.static_fdb import STATIC_FDB
@@ -23,12 +23,12 @@ PROVIDERS: tuple[Provider, ...] = (
     *(KERNEL, NFT, OVS, BOOT_RULES, BOOT_FLOWS, DNSMASQ),
     *(LIBVIRT, QEMU, SHAPING, STATIC_FDB, WAKE_ON_LAN, FILES),
 )
-SWITCH_KEEPERS = tuple(cast(SwitchKeeper, one) for one in PROVIDERS if one.keeps_links)
+SWITCH_PROVIDERS = tuple(cast(SwitchProvider, one) for one in PROVIDERS if one.keeps_links)
 
 
 def switches_of(state: HostState) -> tuple[KeptSwitches, ...]:
-    """What keepers of switches have in a state."""
-    return tuple(part for one in SWITCH_KEEPERS if (part := one.part(state)) is not None)
+    """What providers of switches have in a state."""
+    return tuple(part for one in SWITCH_PROVIDERS if (part := one.part(state)) is not None)
 
 
 def switches_with(state: HostState, bridge: str) -> KeptSwitches | None:

@@ -72,10 +72,10 @@ def observe(folder: Path, where: LiveHost) -> QemuState:
 
 def _masters(where: LiveHost) -> dict[str, str]:
     """The master of each link, the bridge of somebody else's that it is a port of, "" where it has none."""
-    from bascule.providers.registry import SWITCH_KEEPERS
+    from bascule.providers.registry import SWITCH_PROVIDERS
 
     found = masters_of_links(where.namespace)
-    told = (keeper.effects().masters(where.namespace) for keeper in SWITCH_KEEPERS)
+    told = (provider.effects().masters(where.namespace) for provider in SWITCH_PROVIDERS)
     return found | {port: bridge for masters in told for port, bridge in masters.items() if port in found}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bascule.providers.registry import SWITCH_KEEPERS
+from bascule.providers.registry import SWITCH_PROVIDERS
 from bascule.verify.doctor.finding import DoctorFacts, Finding, Severity
 
 
@@ -14,10 +14,10 @@ def look(facts: DoctorFacts) -> Iterator[Finding]:
         return
     host = facts.declared
     declared = {str(one.name): not one.by_kernel for one in host.bridges.values()} if host is not None else {}
-    for keeper in SWITCH_KEEPERS:
-        if keeper.part(facts.state) is None and any(one.startswith(f"{keeper.name}: ") for one in facts.unseen):
+    for provider in SWITCH_PROVIDERS:
+        if provider.part(facts.state) is None and any(one.startswith(f"{provider.name}: ") for one in facts.unseen):
             continue  # whether there are any could not be seen, which is said elsewhere
-        for one in keeper.troubles(facts.state, declared):
+        for one in provider.troubles(facts.state, declared):
             yield Finding(
                 id=one.id,
                 severity=Severity.PROBLEM if one.is_problem else Severity.WARNING,
