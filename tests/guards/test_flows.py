@@ -107,7 +107,7 @@ def test_a_guard_of_the_mac_stops_what_needs_no_address_to_be_known(bridge: Swit
 def test_what_a_guest_may_do_lets_nothing_else_through(bridge: Switch, word: str) -> None:
     bridge.guard(site("strict", f"may: {word}"))
     bridge.greet()
-    hostile = [one for one in ATTACKS if one.liberty != word]
+    hostile = [one for one in ATTACKS if one.permission != word]
     passed = {one.name for one in hostile if any(ports for _, ports in bridge.send(one.frames(PARTIES)))}
     further = UNSEEN_OF_ROUTERS if word == "router" else {}
     assert passed == {one.name for one in hostile if one.name in {**UNSEEN, **further}}

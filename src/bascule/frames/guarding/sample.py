@@ -12,14 +12,14 @@ from bascule.frames.guarding.build import Parties
 class Sample(Struct, frozen=True):
     """A kind of frame; ``reason`` is why a guard stops it, None for one that it must let through.
 
-    ``liberty`` is the word of ``may`` with which a guest may send it. ``by_address`` says that only a guard that knows
-    the guest's addresses can tell. ``rest`` are later pieces of its packets, which do no harm alone: they are sent
-    after its frames, so that whoever joins fragments gets the whole.
+    ``permission`` is the word of ``may`` with which a guest may send it. ``by_address`` says that only a guard that
+    knows the guest's addresses can tell. ``rest`` are later pieces of its packets, which do no harm alone: they are
+    sent after its frames, so that whoever joins fragments gets the whole.
     """
 
     name: str
     frames: Callable[[Parties], Iterable[bytes]]
     reason: str | None = None
-    liberty: str = ""
+    permission: str = ""
     by_address: bool = False
     rest: Callable[[Parties], Iterable[bytes]] | None = None

@@ -65,9 +65,9 @@ def _machine_nics(site: Site, segment: str | None, which: Callable[[Machine], bo
             yield from (nic for nic in machine.nics if nic.network == segment)
 
 
-def _guest_nics(site: Site, segment: str | None, liberty: str) -> Iterator[GuestNic]:
+def _guest_nics(site: Site, segment: str | None, permission: str) -> Iterator[GuestNic]:
     for nic in site.nics_with_permissions:
-        if liberty in nic.guarding.may and site.segment_of(nic) == segment:
+        if permission in nic.guarding.may and site.segment_of(nic) == segment:
             yield nic
 
 

@@ -176,8 +176,8 @@ def _guests_inside(number: int) -> Sample:
 
 def _is_forbidden(sample: Sample, port: GuardedPort) -> bool:
     """Whether this guard must stop it: not what the guest may do, and not what only its addresses would tell."""
-    liberties = port.guarding.may | ({"group"} if port.guarding.routers else set())
-    if sample.liberty and sample.liberty in liberties:
+    permissions = port.guarding.may | ({"group"} if port.guarding.routers else set())
+    if sample.permission and sample.permission in permissions:
         return False
     return port.guarding.level is GuardLevel.STRICT or not sample.by_address
 

@@ -37,13 +37,13 @@ def bridge() -> Iterator[Segment]:
         yield one
 
 
-@pytest.mark.parametrize("liberty", ["router", "dhcp-server", "multicast-querier", "tags", "bpdu"])
-def test_a_liberty_opens_what_it_says_and_nothing_else(bridge: Segment, liberty: str) -> None:
-    bridge.guard(site("strict", f"may: [{liberty}]"))
+@pytest.mark.parametrize("permission", ["router", "dhcp-server", "multicast-querier", "tags", "bpdu"])
+def test_a_permission_opens_what_it_says_and_nothing_else(bridge: Segment, permission: str) -> None:
+    bridge.guard(site("strict", f"may: [{permission}]"))
     bridge.greet()
     passed = {one.name for one in ATTACKS if any(ports for _, ports in bridge.send(one.frames(PARTIES)))}
     assert passed
-    assert passed <= {one.name for one in ATTACKS if one.liberty == liberty}
+    assert passed <= {one.name for one in ATTACKS if one.permission == permission}
     assert all(ports for one in LEGITIMATE for _, ports in bridge.send(one.frames(PARTIES)))
 
 
