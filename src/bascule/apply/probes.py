@@ -20,7 +20,7 @@ from bascule.errors import BasculeError, CommandFailed, UsageFault
 from bascule.model.dhcp.offers import Offer
 from bascule.model.site import GuestNic
 from bascule.model.state import HostState
-from bascule.model.values import IfName, IpAddress, Mac
+from bascule.model.values import NO_MAC, IfName, IpAddress, Mac
 from bascule.observe.neighbours import sightings
 from bascule.probe.domain import ProbeAttachment
 from bascule.probe.question import Answer, Protocol, Question
@@ -151,7 +151,7 @@ def _attachment(state: HostState, name: IfName, here: Namespace) -> ProbeAttachm
         endpoint="this host",
         namespace=here,
         link=name,
-        mac=link.mac or Mac("00:00:00:00:00:00"),
+        mac=link.mac or NO_MAC,
         addresses=tuple(ip_interface(address.ip) for address in link.addresses),
     )
 

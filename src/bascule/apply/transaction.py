@@ -332,4 +332,5 @@ def failure(failed: BaseException, back: RollbackResult) -> BaseException:
     if isinstance(failed, NotPermitted):
         return NotPermitted(*problems)
     words = "the change was taken back; the host is as it was before"
+    words += f", but for this: {'; '.join(back.kept)}" if back.kept else ""
     return TakenBack(*problems, Problem(code="TAKEN-BACK", message=words))

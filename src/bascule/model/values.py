@@ -20,6 +20,7 @@ Vid = NewType("Vid", int)  # 802.1Q VLAN identifier, 1 to 4094
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
+NO_MAC = Mac("00:00:00:00:00:00")  # of nobody: also what a bridge shows that has none since its last port left
 
 IpAddress = IPv4Address | IPv6Address
 IpInterface = IPv4Interface | IPv6Interface
@@ -43,7 +44,7 @@ def parse_mac(text: str) -> Mac:
         raise ValueError(f"'{text}' is the broadcast address, not a MAC of one NIC")
     if int(mac[:2], 16) & 1:
         raise ValueError(f"'{text}' is a multicast address (lowest bit of the first byte), not a MAC of one NIC")
-    if mac == "00:00:00:00:00:00":
+    if mac == NO_MAC:
         raise ValueError(f"'{text}' is all zero, not a MAC of one NIC")
     return Mac(mac)
 

@@ -12,10 +12,18 @@ from bascule.model.host_links import StaticRoute
 from bascule.model.site import GuestNic, Host, Mode, Network, Site, virtual_segment
 from bascule.model.site_place import NOWHERE
 from bascule.model.state import HostState, Link
-from bascule.model.values import ETHERNET_MTU, IfName, IpAddress, IpInterface, IpNetwork, Mac, bridge_name, derive_mac
+from bascule.model.values import (
+    ETHERNET_MTU,
+    NO_MAC,
+    IfName,
+    IpAddress,
+    IpInterface,
+    IpNetwork,
+    Mac,
+    bridge_name,
+    derive_mac,
+)
 from bascule.topology.virtual_networks import existing_bridge, host_address
-
-NO_MAC = Mac("00:00:00:00:00:00")  # of a host's own NIC: its hardware says it
 
 
 class EndpointKind(StrEnum):
@@ -30,7 +38,7 @@ class EndpointNic(Struct, frozen=True, kw_only=True):
     """A NIC of an endpoint. ``segment`` is the network's name, or a virtual one's; None where it is not known."""
 
     link: IfName
-    mac: Mac = NO_MAC
+    mac: Mac = NO_MAC  # of a host's own NIC: its hardware says it
     mac_assumed: bool = False  # of a machine whose MAC the file does not say
     addresses: tuple[IpInterface, ...] = ()
     dhcp: bool = False

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from bascule.apply.rollback.checkpoint import Checkpoint, Folder
 from bascule.apply.rollback.files import FileBackup
 from bascule.errors import BasculeError
-from bascule.model.state import HostState
+from bascule.model.kernel_parameters import conf
+from bascule.model.state import HostState, Link
 from bascule.providers.effects import ObserveScope
 from bascule.providers.kernel import KERNEL
 from bascule.providers.kernel.observe import read_parameters
@@ -32,6 +33,7 @@ class CheckpointObserver:
         self.missed: set[str] = set()
         self._altered = {name for name in checkpoint.before.parts if altered(name, checkpoint)}
         self._keys = tuple(sorted({*checkpoint.before.sysctls, *checkpoint.wanted.sysctls}))
+        self._before = checkpoint.before
         self._known = dict(checkpoint.before.parts)
         self._monitor = monitor
         self._seen: HostState | None = None
@@ -43,7 +45,21 @@ class CheckpointObserver:
         return self._seen
 
     def _scope(self) -> ObserveScope:
-        return ObserveScope(sysctls=self._keys, known=self._known, state=self.folder.state, faults=self.faults)
+        return ObserveScope(
+            sysctls=self._keys,
+            further=self._whether_ipv6_is_off,
+            known=self._known,
+            state=self.folder.state,
+            faults=self.faults,
+        )
+
+    def _whether_ipv6_is_off(self, seen: HostState) -> Iterable[str]:
+        """The parameters of links that have lost IPv6 addresses, from now on: where IPv6 is off, none comes back."""
+        links = ((old, seen.links.get(name)) for name, old in self._before.links.items())
+        lost = [conf(6, new.name, "disable_ipv6") for old, new in links if new and not _ipv6(old) <= _ipv6(new)]
+        unread = [key for key in lost if key not in self._keys]
+        self._keys += tuple(unread)
+        return unread
 
     def _is_still(self, seen: HostState) -> bool:
         """Whether all is as it was seen, and no lease of it has aged; of its parameters the kernel tells nothing."""
@@ -62,6 +78,10 @@ class CheckpointObserver:
         self.missed |= gone
         self._known = {name: part for name, part in self._known.items() if name not in self.missed}
         return state
+
+
+def _ipv6(link: Link) -> set[str]:
+    return {address.ip for address in link.addresses if address.is_ipv6}
 
 
 def altered(name: str, checkpoint: Checkpoint) -> bool:

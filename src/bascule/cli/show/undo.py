@@ -25,7 +25,11 @@ def show_preview(seen: UndoPreview, *, columns: int) -> str:
     if seen.files:
         lines += ["", "files", *table(seen.files, indent=2, columns=columns)]
     if seen.kept:
-        lines += ["", "changed by others meanwhile", *table([(line,) for line in seen.kept], indent=2, columns=columns)]
+        lines += [
+            "",
+            "changed by others meanwhile, or kept by the kernel",
+            *table([(line,) for line in seen.kept], indent=2, columns=columns),
+        ]
     if losses := shortest(seen.losses):
         lines += ["", "warnings", *table(losses, indent=2, columns=columns)]
     return "\n".join(lines)

@@ -86,7 +86,7 @@ def _words(now: HostStatus) -> str:
     if now.left:
         lines += ["what still differs from before:", *_differences(now.left)]
     if now.kept:
-        lines += ["changed by others before it was taken back, and kept:"]
+        lines += ["changed by others before it was taken back, or kept by the kernel:"]
         lines += table([(x,) for x in now.kept], indent=2, columns=width())
     if now.drift:
         lines += ["drifted since the change; to correct it:", *_differences(now.drift)]

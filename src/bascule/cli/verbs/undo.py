@@ -78,11 +78,12 @@ def _done(undone: UndoResult) -> Iterator[str]:
     if back.after_reboot:
         yield f"change {undone.number} went with the restart; its files: {count(len(back.files), 'file')} put back"
     elif back.ok:
-        yield f"change {undone.number} (it was {undone.was.words}) is taken back; the host is as it was before"
+        host = "the host is as it was before" if not back.kept else "but for what follows, the host is as it was before"
+        yield f"change {undone.number} (it was {undone.was.words}) is taken back; {host}"
     yield from (f"  {name} is as before" for name in back.files)
     yield from (f"  as before: {words}" for words in back.besides)
     if back.kept:
-        yield "changed by others meanwhile:"
+        yield "changed by others meanwhile, or kept by the kernel:"
         yield from table(((line,) for line in back.kept), indent=2, columns=width())
 
 

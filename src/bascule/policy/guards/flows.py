@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 
 from bascule.model.guarding import GuardLevel
 from bascule.model.ruleset.openflow import FlowRule, flow
+from bascule.model.values import NO_MAC
 from bascule.policy.guards.ports import GuardedPort
 from bascule.policy.guards.reasons import GuardReason
 from bascule.policy.guards.rules import TAKEOVER_PORTS
@@ -30,7 +31,6 @@ OF_ROUTERS, OF_QUERIERS = (134, 137, 138, 141, 142, 145, 147, 149, 154, 155), (1
 OF_NEIGHBOURS = (133, 135, 136)
 WHOLE_IN_FRAGMENTS = (1, 2, 3, 4, 128, 129)  # errors and pings: discovery is never fragmented (RFC 6980)
 LOCAL_GROUPS4 = ("224.0.0.1", "224.0.0.4", "224.0.0.13", "224.0.0.106")  # of queries, DVMRP, PIM, router discovery
-NO_MAC = "00:00:00:00:00:00"
 
 
 def port_number(name: str) -> int:

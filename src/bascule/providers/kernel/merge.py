@@ -20,8 +20,8 @@ from bascule.model.state import Address, FixedNeighbour, HostState, Link, Route,
 from bascule.model.values import IfName
 from bascule.model.volatile import Lifetime
 from bascule.plan.address_migration import gone_back_to, in_places_of_their_own, newest_first, route_by
-from bascule.providers.kernel.kept_words import facet_words, value_words
-from bascule.providers.kernel.settling import as_taken, is_another, is_out_of_reach, slot, way_with
+from bascule.providers.kernel.kept_words import facet_words, left_beside, value_words
+from bascule.providers.kernel.settling import as_taken, is_another, is_out_of_reach, mac_left, slot, way_with
 from bascule.providers.merging import merge_mapping
 from bascule.providers.protocol import Merged, ThreeWay
 
@@ -34,7 +34,7 @@ FACETS = (
 
 def merge(change: ThreeWay) -> Merged:
     """The state to go back to, and what stays different from before because somebody else wanted it so."""
-    return _Merge(
+    found = _Merge(
         before=change.before,
         wanted=change.wanted,
         now=change.now,
@@ -42,6 +42,7 @@ def merge(change: ThreeWay) -> Merged:
         elapsed_s=change.elapsed_s,
         moved=change.moved,
     ).merge()
+    return replace(found, kept=(*found.kept, *left_beside(change, found.part)))
 
 
 class _Merge(Struct, kw_only=True):
@@ -183,6 +184,9 @@ class _Merge(Struct, kw_only=True):
                 values[facet] = getattr(old, facet)
                 continue
             values[facet] = self._facet(old.name, facet, getattr(old, facet), getattr(seen, facet), pair)
+        if (left := mac_left(old, planned)) is not None and seen.mac == left:
+            self.kept.append(f"{old.name} keeps the MAC {left}: before, it had none and took that of its ports")
+            values["mac"] = left
         if by_others:  # with its bridge goes all that a port has
             self.kept.append(f"{old.name} was plugged into {seen.master} since, and that is removed")
             values["port"] = old.port

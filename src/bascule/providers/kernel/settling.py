@@ -9,10 +9,8 @@ from msgspec.structs import replace
 
 from bascule.model.kernel_parameters import conf
 from bascule.model.state import HostState, Link, Route
-from bascule.model.values import IfName
+from bascule.model.values import NO_MAC, IfName, Mac
 from bascule.plan.address_migration import has_lost_its_net
-
-NO_MAC = "00:00:00:00:00:00"  # of a bridge without ports that has none of its own
 
 
 def settle(goal: HostState, now: HostState, wanted: HostState) -> HostState:
@@ -85,6 +83,12 @@ def is_another(made: Link, seen: Link) -> bool:
     if isinstance(seen.options, type(made.options)):
         return False
     return seen.mac is None or made.mac != seen.mac or made.facts.index not in {0, seen.facts.index}
+
+
+def mac_left(old: Link, planned: Link | None) -> Mac | None:
+    """The MAC that a change has given to a bridge that had none: it stays, for the kernel takes none back."""
+    given = planned.mac if planned is not None and old.mac == NO_MAC else None
+    return given if given != NO_MAC else None
 
 
 def as_taken(link: Link, sysctls: Mapping[str, str]) -> Link:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from msgspec.structs import replace
 
-from bascule.model.ruleset.rules import AnyTable, ForeignTable, owned, writable
+from bascule.model.ruleset.rules import AnyTable, ForeignTable, Table, owned, writable
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.plan.step import Step
@@ -55,9 +55,26 @@ class NftProvider(PlainProvider):
             if table != change.now.tables.get(key) and table != (bare := writable(table)):
                 kept.append(f"nft {key}: others put into it what Bascule cannot write: {changed_rules(table, bare)}")
                 found[key] = bare
-        others = {key: one for key, one in change.now.tables.items() if isinstance(one, ForeignTable)}
-        kept += [f"nft {key} is somebody else's now" for key in found if key in others]
+        others, before = (_others(state) for state in (change.now, change.before))
+        made = owned(change.wanted.tables)
+        kept += [f"nft {key} is somebody else's now" for key in {**found, **made} if key in others]
+        kept += [f"nft {key} is new" for key in others if key not in {**before, **found, **made}]
+        kept += [f"nft {key} is gone" for key in before if key not in change.now.tables]
+        kept += _lost_with(made, owned(change.now.tables), found)
         return Merged(part=found | others, kept=tuple(kept))
+
+
+def _others(state: HostState) -> dict[str, ForeignTable]:
+    return {key: one for key, one in state.tables.items() if isinstance(one, ForeignTable)}
+
+
+def _lost_with(made: Mapping[str, Table], now: Mapping[str, Table], back: Mapping[str, Table]) -> Iterator[str]:
+    """What others have put into tables that go."""
+    from bascule.providers.nft.words import changed_rules
+
+    for key, table in made.items():
+        if key not in back and key in now and now[key] != table:
+            yield f"nft {key}: others changed it, and it is removed all the same: {changed_rules(table, now[key])}"
 
 
 def _changed_by_others(key: str, _: object) -> str:

@@ -10,10 +10,10 @@ from msgspec.structs import replace
 
 from bascule.model.links import Physical, Vlan
 from bascule.model.site import Host, Site
-from bascule.model.values import IpNetwork, Mac
+from bascule.model.values import NO_MAC, IpNetwork, Mac
 from bascule.plan.virtual_network import resolved_networks
 from bascule.topology.declared import native_vlans
-from bascule.topology.endpoints import NO_MAC, Endpoint, EndpointKind, EndpointNic, default_routes
+from bascule.topology.endpoints import Endpoint, EndpointKind, EndpointNic, default_routes
 from bascule.topology.graph import Topology
 from bascule.topology.layer2 import Tags, inside
 from bascule.topology.layer2 import outside as leaving

@@ -11,7 +11,7 @@ from bascule.model.kernel_parameters import FORWARDING, takes_token
 from bascule.model.links import Bond, Bridge, Veth
 from bascule.model.links.options import ON_OFF
 from bascule.model.state import HostState, Link, default_vlans
-from bascule.model.values import IfName
+from bascule.model.values import NO_MAC, IfName
 from bascule.plan.change import Command, Risk
 from bascule.plan.step import Phase, Step, ip, step
 from bascule.providers.kernel.diff.addresses import address_steps
@@ -50,14 +50,15 @@ def create(link: Link, links: Mapping[IfName, Link]) -> Step:
     """Make the link with its MAC, and mark it; of a pair both ends."""
     peer = links.get(link.parent) if link.parent and isinstance(link.options, Veth) else None
     words = ["link", "add", *(("link", link.parent) if link.parent and peer is None else ()), "name", link.name]
-    if link.mac is not None:
-        words += ["address", link.mac]  # in the same message: udev would otherwise choose one
+    own = link.mac if link.mac != NO_MAC else None  # which the kernel refuses
+    if own is not None:
+        words += ["address", own]  # in the same message: udev would otherwise choose one
     words += ["type", link.options.kind, *link.options.arguments()]
     if peer is not None:
         words += ["peer", "name", peer.name, *(("address", peer.mac) if peer.mac else ())]
     made = (link, peer) if peer is not None else (link,)
     commands = [ip(*words), *(ip("link", "set", "dev", one.name, "alias", one.alias) for one in made if one.alias)]
-    mac = f" with MAC {link.mac}" if link.mac else ""
+    mac = f" with MAC {own}" if own else ""
     other = f" pair with {peer.name}" if peer is not None else ""
     return step(Phase.CREATE, link.name, f"create {link.options.kind}{other}{mac}", *commands)
 
@@ -162,12 +163,12 @@ def _settings(old: Link, new: Link, *, released: bool) -> Iterator[Step]:
     if _loses_primary(old, new):
         command = Command("sysfs", (f"class/net/{name}/bonding/primary", ""))
         yield step(Phase.SETTINGS, name, "no primary", command, about="options")
-    if new.mac is not None and new.mac != old.mac:
+    if new.mac not in {None, NO_MAC, old.mac}:
         yield step(
             own,
             name,
             f"change MAC from {old.mac} to {new.mac}",
-            ip("link", "set", "dev", name, "address", new.mac),
+            ip("link", "set", "dev", name, "address", str(new.mac)),
             risk=Risk.CHANGES,
             about="mac",
         )
