@@ -13,12 +13,15 @@ import pytest
 from msgspec import structs
 from msgspec.structs import replace
 
+from bascule.draw.scene.compare import SeenHost
 from bascule.model.links import KINDS, Bridge, BridgePort, Dummy, LinkOptions, Vlan
 from bascule.model.state import Address, HostState, Link, PortVlans, RoutingRule
 from bascule.model.values import IfName, Mac
 from bascule.plan.diff import diff
+from bascule.plan.drift import drift_goal
 from bascule.providers.kernel.merge import merge
 from bascule.providers.protocol import ThreeWay
+from bascule.verify.state import StateChecks
 
 NAME, OTHER = IfName("it"), IfName("other")
 BRIDGE = Link(name=IfName("br0"), options=Bridge(vlan_filtering=1), up=True)
@@ -29,6 +32,7 @@ OF_LINK = {  # what a link may have of each field whose value is none of these
     "addresses": ((), (Address(ip="192.0.2.7/24"),)),
     "master": (None, BRIDGE.name),
     "altnames": ((), ("bascule-other",)),
+    "addrgenmode": ("eui64", "none"),  # which address a link makes itself is no drift, whether it makes one is
 }
 # what says which link it is, and what is of the moment: nothing is to be changed where that differs
 NEITHER = {"name", "options", "facts"}
@@ -48,8 +52,21 @@ def pairs(kind: type, given: dict[str, tuple[Any, Any]]) -> Iterator[tuple[str, 
 
 
 def changes(one: Link, other: Link) -> list[str]:
-    before, after = (HostState.of([BRIDGE, Link(name=OTHER, options=Dummy(), up=True), link]) for link in (one, other))
-    return [change.subject for change in diff(before, after).changes]
+    """Whom a plan from the one to the other is about; verify, draw and status say what it does, and in its words.
+
+    For status a change has made the link, or altered one that was there in this very thing.
+    """
+    beside = [BRIDGE, Link(name=OTHER, options=Dummy(), up=True)]
+    now, wanted, bare = (HostState.of([*beside, *links]) for links in ((one,), (other,), ()))
+    plan = diff(now, wanted)
+    told = [(change.subject, change.action) for change in plan.changes]
+    assert told == list(SeenHost(state=now, plan=plan).drift)
+    said = [(check.subject, check.detail) for check in StateChecks(plan).rest() if check.ok is False]
+    assert [(subject, f"to do: {action}") for subject, action in told] == said
+    for before in (bare, now) if one.altnames == other.altnames else ():  # names are others', whom no change hinders
+        drift = diff(now, drift_goal(ThreeWay(before=before, wanted=wanted, now=now, applied=wanted)))
+        assert [(change.subject, change.action) for change in drift.changes] == told, "status"
+    return [subject for subject, _ in told]
 
 
 OPTIONS = [(kind, *pair) for kind in BY_KERNEL for pair in pairs(kind, {})]

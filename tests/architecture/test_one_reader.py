@@ -55,3 +55,15 @@ def test_one_file_reads_what_proc_tells_of_processes() -> None:
         "observe/held.py",
         "observe/memory.py",
     }
+
+
+def test_one_file_asks_what_this_machine_is_called() -> None:
+    asking = {
+        str(path.relative_to(SOURCE))
+        for path in files()
+        for node in nodes(path)
+        if (isinstance(node, ast.Attribute) and node.attr in {"nodename", "gethostname", "getfqdn"})
+        or (isinstance(node, ast.Constant) and node.value in {"etc/hostname", "/etc/hostname"})
+        or (isinstance(node, ast.Constant) and node.value == "/proc/sys/kernel/hostname")
+    }
+    assert asking == {"host/identity.py"}

@@ -63,7 +63,7 @@ def test_the_way_back_keeps_what_others_did_since() -> None:
     now = state(table(ACCEPT, name="bascule_other"), table(ACCEPT), more)
     found = NFT.merge(ThreeWay(before=before, wanted=wanted, now=now, applied=wanted))
     assert found.part == {"inet bascule_other": table(ACCEPT, name="bascule_other"), "ip filter": more}
-    assert found.kept == ("nft inet bascule_other has other rules by now",)
+    assert found.kept == ("nft inet bascule_other has other rules by now", "nft ip filter is new")
 
 
 def test_the_way_back_leaves_a_table_that_is_somebody_elses_by_now() -> None:
