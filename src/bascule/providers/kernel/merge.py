@@ -21,6 +21,7 @@ from bascule.model.values import IfName
 from bascule.model.volatile import Lifetime
 from bascule.plan.address_migration import gone_back_to, in_places_of_their_own, newest_first, route_by
 from bascule.providers.kernel.kept_words import facet_words, left_beside, value_words
+from bascule.providers.kernel.names_taken import without_taken
 from bascule.providers.kernel.settling import as_taken, is_another, is_out_of_reach, mac_left, slot, way_with
 from bascule.providers.merging import merge_mapping
 from bascule.providers.protocol import Merged, ThreeWay
@@ -34,15 +35,13 @@ FACETS = (
 
 def merge(change: ThreeWay) -> Merged:
     """The state to go back to, and what stays different from before because somebody else wanted it so."""
+    change, taken = without_taken(change)
     found = _Merge(
-        before=change.before,
-        wanted=change.wanted,
-        now=change.now,
-        applied=change.applied,
-        elapsed_s=change.elapsed_s,
-        moved=change.moved,
-    ).merge()
-    return replace(found, kept=(*found.kept, *left_beside(change, found.part)))
+        before=change.before, wanted=change.wanted, now=change.now, applied=change.applied,
+        elapsed_s=change.elapsed_s, moved=change.moved,
+    ).merge()  # fmt: skip
+    kept = (taken.pop(line.partition(" is new")[0], line) for line in found.kept)
+    return replace(found, kept=(*kept, *taken.values(), *left_beside(change, found.part)))
 
 
 class _Merge(Struct, kw_only=True):

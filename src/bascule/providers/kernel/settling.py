@@ -76,12 +76,12 @@ def is_out_of_reach(
 
 
 def is_another(made: Link, seen: Link) -> bool:
-    """Whether somebody has made a link of another kind under the name of one that has gone.
+    """Whether somebody has made a link of another kind, or without our mark, under the name of one that has gone.
 
     A switch that somebody keeps is seen as a tap where he has ended: it has its MAC, and its number in the kernel.
     """
     if isinstance(seen.options, type(made.options)):
-        return False
+        return made.is_ours and not seen.is_ours and made.facts.index not in {0, seen.facts.index}
     return seen.mac is None or made.mac != seen.mac or made.facts.index not in {0, seen.facts.index}
 
 
