@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from bascule.model.state import HostState
     from bascule.persist.rendering import Rendered
     from bascule.plan.capacity import Capacity
+    from bascule.plan.change import Plan
     from bascule.rehearsal import Rehearsal
     from bascule.survey.capture import Progress as Heard
     from bascule.survey.run import SurveyRun
@@ -338,14 +339,14 @@ def import_host(
     from bascule.importer.gather import gather
     from bascule.importer.importing import import_with_empty_plan
 
-    def changes_something(read: Site, there: Host) -> bool:
+    def plan_of(read: Site, there: Host) -> Plan:
         from bascule.apply.prepare import look, prepare_from  # files alone need no plan, and none of what makes one
 
         # the networks that its files told of are libvirt's, whether it runs or rests
-        return bool(prepare_from(read, there, look(read, there), networks_are_made=True).plan)
+        return prepare_from(read, there, look(read, there), networks_are_made=True).plan
 
     sources = gather(root=root, dialect_name=dialect_name, host=host, site_name=site_name)
-    return import_with_empty_plan(sources, changes_something, bridge)
+    return import_with_empty_plan(sources, plan_of, bridge)
 
 
 # ---- pictures

@@ -28,6 +28,7 @@ from bascule.model.values import IfName
 from bascule.persist.dialect import dialect, dialects
 from bascule.persist.files import read_tree
 from bascule.plan.batch import script
+from bascule.plan.change import Plan
 from bascule.providers.kernel.observe import from_texts
 from bascule.site import parse
 from bascule.system.net.route_tables import table_files
@@ -46,9 +47,9 @@ def saved(host: Path) -> HostState:
     return from_texts([json.dumps(said[part]) for part in PARTS], lambda: json.dumps(said["vlan"]), tables)
 
 
-def changed_from(state: HostState) -> Callable[[Site, Host], bool]:
-    """Whether a plan changes something of a host in this state."""
-    return lambda site, there: bool(prepare_from(site, there, state, networks_are_made=True).plan)
+def plan_from(state: HostState) -> Callable[[Site, Host], Plan]:
+    """What a plan does on a host in this state."""
+    return lambda site, there: prepare_from(site, there, state, networks_are_made=True).plan
 
 
 @cache
@@ -58,7 +59,7 @@ def imported(host: Path) -> Imported:
     name = next((each.name for each in dialects() if each.own and read_tree(host, each.own).files), None)
     files = read_tree(host, dialect(name).reads, dialect(name).includes).files if name else {}
     sources = Sources(host="h", site="h", dialect=name, files=files, tables=table_files(host), state=state)
-    return import_with_empty_plan(sources, changed_from(state))
+    return import_with_empty_plan(sources, plan_from(state))
 
 
 @each_host
@@ -82,7 +83,7 @@ def test_temporary_addresses_are_said_where_no_router_has_spoken_yet() -> None:
     state = saved(next(host for host in HOSTS if host.name == "router"))
     links = {**state.links, IfName("opt1"): replace(state.links[IfName("opt1")], up=True)}
     state = replace(state, links=links, sysctls={**state.sysctls, **sysctls})
-    found = import_with_empty_plan(Sources(host="h", site="h", dialect=None, state=state), changed_from(state))
+    found = import_with_empty_plan(Sources(host="h", site="h", dialect=None, state=state), plan_from(state))
     nic = found.site.hosts["h"].nics[IfName("opt1")]
     assert (nic.ipv6, nic.ipv6_privacy) == ("auto", "prefer-temporary")
     assert not prepare_from(found.site, found.site.hosts["h"], state).plan.changes

@@ -35,6 +35,7 @@ from bascule.persist.foreign.dhcpcd import with_dhcpcd
 from bascule.persist.formats.values import named_tables
 from bascule.persist.parsed import MASKED, OF_PACKAGES, Files, Parsed, Unparsed, placed, printable
 from bascule.persist.wanted import GUEST_TAPS
+from bascule.plan.change import Plan
 from bascule.site.write import headed
 from bascule.topology.ipv6_modes import hears_routers
 
@@ -103,9 +104,12 @@ class Sources(Struct, frozen=True, kw_only=True):
         return {**found, **self.clients}
 
 
-def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridge | None = None) -> Imported:
+def import_sources(
+    sources: Sources, *, as_found: bool = False, bridge: NewBridge | None = None, to_do: Sequence[str] = ()
+) -> Imported:
     """The site file of one host, with one more ``bridge`` if that is wished.
 
+    ``to_do`` is what a plan for it does beside that, though nobody asked for it: the file says so.
     Raises UsageFault where the bridge cannot be, BasculeError where host or site have a name that no site file takes.
     """
     parsed = _parsed(sources)
@@ -139,7 +143,7 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
     notes += refused
     more = unsaid(config, said, is_here=is_here, of_ipv6=bool(modes) and not is_here)
     notes += (_placed(parsed, name, why) for name, why in more)
-    notes += unsaid_routes(config, said)
+    notes += (*to_do, *unsaid_routes(config, said))
     beside = (*parsed.passed, *_masked(sources), *_named_tables(config, sources))
     words = (text, " ".join(said.links))
     silent = missing_lines(sources.by_place, words, (*told, *notes, *others), (*left, *beside), said)
@@ -163,17 +167,22 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
 
 
 def import_with_empty_plan(
-    sources: Sources, changes_something: Callable[[Site, Host], bool], bridge: NewBridge | None = None
+    sources: Sources, plan_of: Callable[[Site, Host], Plan], bridge: NewBridge | None = None
 ) -> Imported:
-    """The site file, which says ``as_found`` where a plan for this host, by Bascule's defaults, ``changes_something``.
+    """The site file, which says ``as_found`` where a plan for this host would change something by Bascule's defaults.
 
-    A ``bridge`` is the one thing that its plan then makes. Raises as import_sources does.
+    What it does all the same is said in the file: rules that Bascule made before, and that no key asks for. A
+    ``bridge`` is what its plan then makes. Raises as import_sources does.
     """
-    imported = import_sources(sources)
+    imported, to_do = import_sources(sources), tuple[str, ...]()
     is_here = sources.state is not None
-    as_found = is_here and changes_something(imported.site, imported.site.hosts[sources.host])
-    if as_found or bridge is not None:
-        imported = import_sources(sources, as_found=as_found, bridge=bridge)
+    as_found = is_here and bool(plan_of(imported.site, imported.site.hosts[sources.host]))
+    if as_found:
+        imported = import_sources(sources, as_found=True)
+        changes = plan_of(imported.site, imported.site.hosts[sources.host]).changes
+        to_do = tuple(f"a plan for this file does this: {one.subject}: {one.action}" for one in changes)
+    if to_do or bridge is not None:
+        imported = import_sources(sources, as_found=as_found, bridge=bridge, to_do=to_do)
     return imported
 
 

@@ -10,6 +10,7 @@ import pytest
 from bascule.apply.prepare import look, prepare_from
 from bascule.importer.importing import Sources, import_with_empty_plan
 from bascule.model.site import Host, Site
+from bascule.plan.change import Plan
 from bascule.providers.observe import observe
 from bascule.system.run import run
 from tests.lab import Lab
@@ -28,10 +29,10 @@ def test_nothing_is_to_do_on_a_host_that_was_imported(lab: Lab, build: Path) -> 
     run(("sh", "-c", script), namespace=host)
     sources = Sources(host="h", site="h", dialect=None, state=observe(namespace=host))
 
-    def is_changed(site: Site, there: Host) -> bool:
-        return bool(prepare_from(site, there, look(site, there, host), networks_are_made=True).plan)
+    def plan_of(site: Site, there: Host) -> Plan:
+        return prepare_from(site, there, look(site, there, host), networks_are_made=True).plan
 
-    found = import_with_empty_plan(sources, is_changed)
+    found = import_with_empty_plan(sources, plan_of)
     prepared = prepare_from(found.site, found.site.hosts["h"], look(found.site, found.site.hosts["h"], host))
     assert [(change.subject, change.action) for change in prepared.plan.changes] == [], found.text
     expected = build.with_name("site.yaml").read_text()
