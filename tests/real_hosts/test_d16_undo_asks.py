@@ -53,7 +53,7 @@ def test_it_shows_asks_and_obeys(changed: Field) -> None:
     assert "nothing was changed" in shown
     assert "master br0" in changed.ip("link show vnet7")
     said = typed(changed, "undo", answer=b"y\n")
-    assert "is taken back; the host is as it was before" in said
+    assert "is taken back; but for what follows, the host is as it was before" in said
     assert "master" not in changed.ip("link show vnet7")
     assert pings(changed.pc, "192.168.1.10")
 
