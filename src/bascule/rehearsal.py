@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -11,8 +11,17 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.apply.engine import execute
+from bascule.apply.options import ANY_DRIVER
 from bascule.apply.plan_preview import with_listed_files
-from bascule.apply.prepare import PreparedPlan, earlier_changes, look, prepare_from, prepare_known, refuse_unmakable
+from bascule.apply.prepare import (
+    PreparedPlan,
+    earlier_changes,
+    look,
+    look_here,
+    prepare_from,
+    prepare_known,
+    refuse_unmakable,
+)
 from bascule.apply.rollback.passes import apply_or_roll_back, roll_back
 from bascule.apply.state_directory import here as state_folder
 from bascule.errors import BasculeError
@@ -129,7 +138,8 @@ def rehearsed(
     backend = BackendChoice.of(guests)
     clock.end()
     found = sandboxed(in_the_twin, site, names, found_here, backend, progress)
-    found["plans"] = with_files_here(site, found_here, found["plans"], root)
+    plans = with_files_here(site, found_here, found["plans"], root)
+    found |= {"plans": plans, "notes": (*found["notes"], *_only_in_the_twin(found["plans"], plans))}
     times = {**clock.laps, **found.pop("timings"), "total": clock.total()}
     return Rehearsal(
         site=site, backend=backend, observed=tuple(found_here), changed=changed_since(site), timings=times, **found
@@ -297,7 +307,7 @@ def known_here(site: Site, names: Sequence[str], *, here: bool) -> dict[str, Kno
     if host is None:
         return {}
     earlier = earlier_changes(site, host, state_folder())
-    state = look(site, host, earlier=earlier)
+    state = look_here(site, host, state_folder(), ANY_DRIVER)
     rules = read_foreign_rules(state)
     line, macs = management(state), known_macs()
     return {host.name: KnownHost(observed=state, line=line, earlier=earlier, rules=rules, macs=macs)}
@@ -306,9 +316,10 @@ def known_here(site: Site, names: Sequence[str], *, here: bool) -> dict[str, Kno
 def with_files_here(
     site: Site, found: Mapping[str, KnownHost], plans: Mapping[str, Plan], root: str | None
 ) -> dict[str, Plan]:
-    """The plans of the hosts that this machine is, with what an apply would say of it, write and move.
+    """The plans of the hosts that this machine is, as apply makes them, with what it would say, write and move.
 
-    Where apply would refuse what the twin sets aside, that is said instead.
+    The twin plans without whoever keeps servers, limits or guests: what it has done instead is said. Where apply would
+    refuse what the twin sets aside, that is said, and the plan is the twin's.
     """
     told = dict(plans)
     for name, one in found.items():
@@ -322,9 +333,18 @@ def with_files_here(
             continue
         listed = with_listed_files(made, root).plan
         there = told[name].notes
-        notes = tuple(n for n in listed.notes if n.subject == FILES or (n.kind in HERE and n not in there))
-        told[name] = replace(told[name], files=listed.files, refused=listed.refused, notes=(*there, *notes))
+        notes = (n for n in listed.notes if n.subject == FILES or (n.kind in HERE and n not in there))
+        told[name] = replace(listed, notes=(*there, *notes), own_line=told[name].own_line or listed.own_line)
     return told
+
+
+def _only_in_the_twin(twin: Mapping[str, Plan], here: Mapping[str, Plan]) -> Iterator[Note]:
+    """What plans of the twin did and those of apply do not: another does it here, or the twin began otherwise."""
+    for name, plan in twin.items():
+        known = {(change.subject, change.action) for change in here[name].changes}
+        for one in plan.changes:
+            if (one.subject, one.action) not in known:
+                yield Note(kind="warning", subject=one.subject, text=f"{one.action}: apply does not do this here")
 
 
 def _with_kinds_here(plan: Plan, observed: HostState) -> Plan:
