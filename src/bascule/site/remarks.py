@@ -79,7 +79,7 @@ def _not_kept_apart(site: Site, nic: GuestNic, routers: Mapping[str, str]) -> It
 
 
 def _names(nics: Iterable[GuestNic]) -> str:
-    return listed(dict.fromkeys(nic.guest for nic in nics))
+    return listed(dict.fromkeys(nic.guest for nic in nics), most=5)  # no more than what shows them spells out
 
 
 def _whose(nics: Iterable[GuestNic]) -> str:
