@@ -268,6 +268,45 @@ def test_what_a_manager_made_of_our_files_does_not_stop_the_way_back(bare: Bed) 
             assert wait_for(lambda: difference(before, bare.raw()), lambda found: not found, 2.0) == []
 
 
+def test_what_a_manager_sets_by_a_file_that_came_back_goes_with_it(bare: Bed) -> None:
+    """The host's own file, of a link that had left the site file; its addresses stayed when that was taken back."""
+    bare.batch("link set n1 up\n")
+    with bare.host.entered():
+        start = observe(sysctls=KEYS)
+        before = bare.raw()
+        bare.batch("addr add 10.1.0.2/24 dev n1\naddr add 10.9.0.2/24 dev n1\naddr add fd01::2/64 dev n1 nodad\n"
+                   "route add default via 10.1.0.1 dev n1 proto static\n")  # fmt: skip
+        given = {"n1": frozenset({"10.1.0.2/24", "fd01::2/64"})}
+        change = ThreeWay(before=start, wanted=start, now=start, applied=start, by_files=given)
+        back = roll_back(change, lambda: observe(sysctls=KEYS))
+        assert back.left == ()
+        route = "the route 0.0.0.0/0 by 10.1.0.1 is new, and is removed with the address that it needs"
+        assert back.kept == ("n1: 10.9.0.2/24 is new", route)
+        bare.batch("addr del 10.9.0.2/24 dev n1\n")
+        assert difference(before, bare.raw()) == []
+
+
+def test_a_route_by_a_neighbour_goes_with_the_address_that_another_link_gets_back(bare: Bed) -> None:
+    """systemd-networkd set it by a file of the host's own, which had come back; no way back came to its end."""
+    bare.batch("link set n1 up\nlink set n2 up\naddr add 10.1.0.2/24 dev n2\n")
+    with bare.host.entered():
+        start = observe(sysctls=KEYS)
+        before = bare.raw()
+        n1, n2 = start.links[IfName("n1")], start.links[IfName("n2")]
+        taken = {n1.name: replace(n1, addresses=n2.addresses), n2.name: replace(n2, addresses=())}
+        wanted = replace(start, links={**start.links, **taken})
+        for applied in (True, False):
+            execute(diff(start, wanted))
+            seen = observe(sysctls=KEYS)
+            bare.batch("route add default via 10.1.0.1 dev n1 proto static\n")
+            back = back_from(start, wanted, seen if applied else None)
+            assert back.left == ()
+            assert back.kept == (
+                "the route 0.0.0.0/0 by 10.1.0.1 is new, and is removed with the address that it needs",
+            )
+            assert difference(before, bare.raw()) == []
+
+
 def test_what_cannot_go_back_does_not_keep_the_rest_from_it(bare: Bed) -> None:
     """An address that the kernel refuses stands in the middle of the plan; all else goes back with the last attempt."""
     bare.batch("link set n1 up\naddr add 10.1.0.2/24 dev n1\naddr add fd01::1/64 dev n1 nodad\n")

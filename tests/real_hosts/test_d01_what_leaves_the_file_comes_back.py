@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from bascule.apply.rollback.files import back_up_for, drift, restore
 from bascule.model.links import Physical
-from bascule.model.state import Address, Link
+from bascule.model.state import Address, Link, RoutingRule
 from bascule.model.values import IfName
 from bascule.persist.dialect import dialect as find_dialect
 from bascule.persist.files import read_tree
@@ -128,6 +128,58 @@ def test_d01_all_of_it_comes_back_when_no_link_of_it_is_left(dialect: str, tmp_p
     changed = write(dialect, tmp_path, NEITHER)
     assert own(tmp_path, dialect) == before  # with bytes and mode, and no copy is kept of it
     assert {path for path, one in changed.items() if one.action == "restore"} == set(OWN[dialect])
+
+
+@pytest.mark.parametrize("dialect", OWN)
+def test_d01_it_is_known_which_addresses_come_back_with_it(dialect: str, tmp_path: Path) -> None:
+    """Whoever reads it sets them, and taking this back takes them away again."""
+    install(dialect, tmp_path)
+    write(dialect, tmp_path, BOTH)
+    changed = write(dialect, tmp_path, SECOND)
+    (first, *_) = OWN[dialect]
+    assert changed[first].gives == {"eth0": ("192.0.2.10/24",)}
+    (backup, *_) = back_up_for([changed[first]])
+    assert backup.gives == changed[first].gives
+
+
+BRIDGED = """\
+auto lo
+iface lo inet loopback
+
+source /etc/network/interfaces.d/*
+"""
+VMBR0 = """\
+auto vmbr0
+iface vmbr0 inet static
+    address 192.0.2.10/24
+    bridge-ports eth0
+    up ip rule add from 192.0.2.10 table 120 priority 1003
+    down ip rule del from 192.0.2.10 table 120 priority 1003
+"""
+
+
+def test_d01_a_policy_rule_of_a_file_that_comes_back_is_said_by_that_file_alone(tmp_path: Path) -> None:
+    """Ours said it as well, and the next plan wanted it to go."""
+    for path, text in (("etc/network/interfaces", BRIDGED), ("etc/network/interfaces.d/vmbr0", VMBR0)):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    first = ("{eth0: {}}", "{vmbr0: {uplink: eth0, address: 192.0.2.10/24}}")
+    rule = RoutingRule(priority=1003, words=("from", "192.0.2.10", "lookup", "120"))
+
+    def changes(entries: tuple[str, str]) -> dict[str, FileChange]:
+        one = persister("ifupdown", tmp_path, entries)
+        wanted = replace(declared_state(one.site, one.host), rules=(rule,))
+        found = {change.path.removeprefix(f"{tmp_path}/"): change for change in one.changes(wanted)}
+        one.write(wanted)
+        return found
+
+    ours = "etc/network/interfaces.d/bascule"
+    assert "priority 1003" in str(changes(first)[ours].new)
+    assert changes(first) == {}
+    second = changes(("{eth0: {}}", "{dmz: {uplink: eth0, address: 192.0.2.99/24}}"))
+    assert second["etc/network/interfaces.d/vmbr0"].action == "restore"
+    assert "priority 1003" not in str(second[ours].new)
+    assert changes(("{eth0: {}}", "{dmz: {uplink: eth0, address: 192.0.2.99/24}}")) == {}
 
 
 @pytest.mark.parametrize("dialect", OWN)

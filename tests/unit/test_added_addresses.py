@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec.structs import replace
 
 from bascule.model.kernel_parameters import FORWARDING, conf
 from bascule.model.links import Bridge, Physical
 from bascule.model.state import Address, HostState, Link, Route
 from bascule.model.values import IfName, Mac
+from bascule.model.volatile import Lifetime
 from bascule.plan.earlier import NOTHING, EarlierChanges, route_key
 from bascule.plan.target import target
 from bascule.site import parse
@@ -140,6 +142,53 @@ def test_the_hosts_own_route_that_the_file_named_on_a_bridge_goes_back_with_the_
         state, _ = changed(found, *texts)
         assert of_the_host(state) == {("br5", "129.230.1.10/16"), ("br5", "0.0.0.0/0")}
         assert of_the_host(changed(found, *texts, BARE)[0]) == of_the_host(found)
+
+
+OLD, NEW = "129.230.1.10/16", "129.230.1.20/16"
+
+
+def renumbered(*texts: bytes) -> set[tuple[str, str]]:
+    """Which addresses a host has that was found with one, after site files in turn."""
+    v6 = "2001:db8::5/64"
+    state, _ = changed(HostState.of([nic(OLD, "129.230.1.11/16", v6)]), *texts)
+    return of_the_host(state) - {("eth5", "129.230.1.11/16"), ("eth5", v6), ("br5", "129.230.1.11/16"), ("br5", v6)}
+
+
+@pytest.mark.parametrize("as_found", [b"", b"as_found: true, "])
+def test_an_address_that_the_file_named_goes_where_it_names_another_in_its_place(as_found: bytes) -> None:
+    """It was on the host before any change, and a renumbering left both: one had to be deleted by hand."""
+    bare = BARE.replace(b"{nics", b"{" + as_found + b"nics")
+    own, new = (bare.replace(b"eth5: {}", b"eth5: {address: %s}" % ip.encode()) for ip in (OLD, NEW))
+    both = bare.replace(b"eth5: {}", b"eth5: {address: [%s, %s]}" % (OLD.encode(), NEW.encode()))
+    asks = bare.replace(b"eth5: {}", b"eth5: {address: dhcp}")
+    six = bare.replace(b"eth5: {}", b"eth5: {address: '2001:db8::6/64'}")
+    for texts in ([own, new], [own, both, new], [own, own, new, new]):
+        assert renumbered(*texts) == {("eth5", NEW)}
+    assert renumbered(own, asks) == set()
+    assert renumbered(own, bare) == renumbered(own, bare, bare) == {("eth5", OLD)}, "the host's own, and its only one"
+    assert renumbered(own, six) == {("eth5", OLD), ("eth5", "2001:db8::6/64")}
+    assert renumbered(new) == {("eth5", OLD), ("eth5", NEW)}, "no file ever named the one that was found"
+    assert renumbered(own, bare, new) == {("eth5", OLD), ("eth5", NEW)}, "the file left it to the host meanwhile"
+
+
+def test_so_does_one_of_a_bridge_and_one_that_it_took_over() -> None:
+    on_bridge = [BRIDGED % ip.encode() for ip in (OLD, NEW)]
+    assert renumbered(*on_bridge) == {("br5", NEW)}
+    on_nic = [TAKEN.replace(b"eth5: {}", b"eth5: {address: %s}" % ip.encode()) for ip in (OLD, NEW)]
+    assert renumbered(*on_nic) == renumbered(on_bridge[0], on_nic[1]) == renumbered(on_nic[0], on_bridge[1])
+    assert renumbered(*on_nic) == {("br5", NEW)}
+    assert renumbered(on_nic[0], TAKEN) == {("br5", OLD)}
+
+
+def test_one_that_a_client_or_a_program_keeps_stays() -> None:
+    """Its keeper would set it again."""
+    site = parse(OWN % b"", "s.yaml")
+    leased = Address(ip="192.0.2.20/24", dynamic=True)
+    floating = Address(ip="192.0.2.21/24", lifetime=Lifetime(kept_by="keepalived"))
+    there = replace(nic("192.0.2.10/24"), addresses=(Address(ip="192.0.2.10/24"), leased, floating))
+    earlier = EarlierChanges(named={"eth5": frozenset({leased.ip, floating.ip})})
+    found = target(site, site.hosts["h"], HostState.of([there]), earlier).state
+    assert found.links[there.name].addresses == there.addresses
 
 
 def test_what_the_file_named_beside_an_address_that_it_names_still_does_not_go_along() -> None:

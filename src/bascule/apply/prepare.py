@@ -328,12 +328,13 @@ def earlier_changes(site: Site, host: Host, place: StateDirectory) -> EarlierCha
     facts = found[0].facts() if found else None
     if facts is None or (facts.site, facts.host) != (site.name, host.name):
         return NOTHING  # something old may stay; that is no reason to stop
-    added = {link: frozenset(ips) for link, ips in facts.added.items()}
+    added, named = ({link: frozenset(ips) for link, ips in x.items()} for x in (facts.added, facts.named))
     macs = {name: Mac(mac) for name, mac in facts.macs.items()}
     routed = frozenset((dev, dst, gateway, table) for dev, dst, gateway, table in facts.routed)
     own = frozenset((dst, gateway, table) for dst, gateway, table in facts.found)
     return EarlierChanges(
         added=added,
+        named=named,
         isolated=frozenset(facts.isolated),
         macs=macs,
         routed=routed,

@@ -196,6 +196,7 @@ class _Transaction:
             site=prepared.site.name,
             host=prepared.host.name,
             added={name: sorted(ips) for name, ips in put.added.items()},
+            named={name: sorted(ips) for name, ips in put.named.items()},
             isolated=sorted(put.isolated),
             macs=put.macs,
             parts=tuple(prepared.observed.parts),

@@ -80,7 +80,9 @@ class Persister(Struct):
         nics = _nics(config, wanted)
         own = self._own_files(chosen, existing)
         config = self._as_before(config, wanted, chosen, existing, own, nics)
-        config, self.notes = with_carried(config, wanted, self._rules_aside(config, chosen, own, nics), chosen)
+        returned, back = self._returned(config, chosen, existing, own, nics, wanted)
+        aside = self._rules_aside(config, chosen, own, returned, nics)
+        config, self.notes = with_carried(config, wanted, aside, chosen)
         self.notes += tuple(self._rival_notes(config, nics))
         foreign = chosen.parse(own[0], nics)
         self.notes += tuple(hook_notes(config, foreign.config, self.dialect))
@@ -104,8 +106,9 @@ class Persister(Struct):
             besides=besides,
             hardware=nics,
             below=below,
-            returned=self._returned(config, chosen, existing, own, nics, wanted),
+            returned=returned,
         )
+        self.notes += back
         unread = tuple(str(Path(self.root, path)) for path, _ in self.unread)  # or a folder above it
         changes = (replace(x, differs=x.differs and not x.path.startswith(unread)) for x in writing.changes)
         self._writing = replace(writing, changes=tuple(changes))
@@ -188,8 +191,8 @@ class Persister(Struct):
         own: tuple[Files, Files],
         nics: Hardware,
         wanted: HostState,
-    ) -> Files:
-        """What earlier changes moved aside for links that leave the site file; notes what cannot come back."""
+    ) -> tuple[Files, tuple[Note, ...]]:
+        """What earlier changes moved aside for links that leave the site file, and notes on what cannot come back."""
         from bascule.persist.foreign import dhcpcd
         from bascule.persist.foreign.moved import not_there_yet, returning
 
@@ -198,39 +201,32 @@ class Persister(Struct):
         before = chosen.parse({**chosen.scaffold, **ours}, nics).config.links.keys()
         left = before - config.links.keys()
         if not left:
-            return {}
+            return {}, ()
         found = returning(chosen, moved, there, before=before, left=left, hardware=nics)
         files = {**found.files}
-        yet = not_there_yet(chosen, {**there, **files}, left, wanted, nics) if files else ()
-        self.notes = (*self.notes, *(Note(kind="warning", subject=name, text=text) for name, text in yet))
+        told = [*not_there_yet(chosen, {**there, **files}, left, wanted, nics)] if files else []
         if dhcpcd.FILE in moved:
             is_whole, names = dhcpcd.still_denied(there[dhcpcd.FILE], moved[dhcpcd.FILE], left)
             files |= {dhcpcd.FILE: moved[dhcpcd.FILE]} if is_whole and names else {}
             text = f"dhcpcd is kept away from it by /{dhcpcd.FILE}, and that file was changed since Bascule wrote "
             text += "the line: take its name out of 'denyinterfaces' there"
-            edited = () if is_whole else names
-            self.notes = (*self.notes, *(Note(kind="warning", subject=name, text=text) for name in edited))
-        self.notes = (
-            *self.notes,
-            *(
-                Note(
-                    kind="warning",
-                    subject=name,
-                    text=f"nothing configures it after the next start: what '/{path}' said of it was moved aside, and "
-                    f"that file was changed since; put it back by hand from {Path(self.root, ASIDE, path)}",
-                )
-                for name, path in found.edited
-            ),
-        )
-        return files
+            told += [(name, text) for name in (() if is_whole else names)]
+        for name, path in found.edited:
+            text = f"nothing configures it after the next start: what '/{path}' said of it was moved aside, and "
+            text += f"that file was changed since; put it back by hand from {Path(self.root, ASIDE, path)}"
+            told.append((name, text))
+        return files, tuple(Note(kind="warning", subject=name, text=text) for name, text in told)
 
     def _rules_aside(
-        self, config: NetworkConfig, chosen: Dialect, own: tuple[Files, Files], nics: Hardware
+        self, config: NetworkConfig, chosen: Dialect, own: tuple[Files, Files], returned: Files, nics: Hardware
     ) -> Collection[PolicyRule]:
-        """The policy rules of the host's own files that go or went aside: those that speak for links of ours."""
+        """The policy rules of the host's own files that go or went aside: those that speak for links of ours.
+
+        A file that comes back for a link that is ours no more says its rules itself from then on.
+        """
         from bascule.persist.formats.rules import is_same_rule
 
-        there, aside = own
+        there, aside = {**own[0], **returned}, own[1]
         said = stand = chosen.parse(there, nics).config.rules
         if said:  # a file of rules may go with one that says whose they are
             left = {**there, **chosen.without(there, config.links.keys(), nics)}

@@ -222,7 +222,9 @@ class _Decision(Struct, frozen=True):
     def _returns(self, one: FileChange, path: str) -> FileChange:
         """A file that was moved aside comes back, as much of it as speaks for no link of ours."""
         whole, copy = self.returned[path], _places(self.root, path)[0]
-        back = self.dialect.parse({path: whole}, self.hardware).config.links.keys() - self.config.links.keys()
+        said = self.dialect.parse({path: whole}, self.hardware).config.links
+        back = said.keys() - self.config.links.keys()
+        gives = {str(name): tuple(said[name].addresses) for name in sorted(back) if said[name].addresses}
         reason = f"it configures {', '.join(sorted(back))} again, which the site file does not name any more"
         if path == dhcpcd.FILE:
             reason, back = "dhcpcd may configure again what the site file does not name any more", {*self.config.links}
@@ -231,6 +233,7 @@ class _Decision(Struct, frozen=True):
             action="restore",
             kept=str(copy),
             kept_text=whole,
+            gives=gives,
             raw=_other_bytes(copy, whole),
             reason=reason if back else "what it says is needed again",
         )

@@ -25,7 +25,9 @@ ALTERED = {
 
 
 class EarlierChanges(Struct, frozen=True, kw_only=True):
-    """``added`` are addresses, by link; ``isolated`` the ports of guests that got the flag of that name.
+    """``added`` are addresses, by link, ``named`` those that a site file named there, whoever had put them.
+
+    ``isolated`` are the ports of guests that got the flag of that name.
 
     ``macs`` are those that bridges were made with. ``routed`` are routes: a manager that sets one again by our files
     does so under a protocol of its own. ``found`` are routes that the host had of itself, which a change may have set
@@ -34,6 +36,7 @@ class EarlierChanges(Struct, frozen=True, kw_only=True):
     """
 
     added: Mapping[str, frozenset[str]] = MappingProxyType({})
+    named: Mapping[str, frozenset[str]] = MappingProxyType({})
     isolated: frozenset[str] = frozenset()
     macs: Mapping[str, Mac] = MappingProxyType({})
     routed: frozenset[RouteKey] = frozenset()
@@ -55,6 +58,7 @@ class EarlierChanges(Struct, frozen=True, kw_only=True):
         found = _ways(there) & (self.found | _ways(own) & _ways(named) | _ways(ours - named))
         return EarlierChanges(
             added=self._added(host, before, after),
+            named=_named(host, after),
             isolated=self._isolated(site, host, before, after),
             macs={name: x.mac for name, x in after.links.items() if x.is_bridge and x.is_ours and x.mac},
             routed=frozenset(x for x in there & named if x[1:] not in found and (x in ours or x[1:] in ways)),
@@ -111,6 +115,16 @@ class EarlierChanges(Struct, frozen=True, kw_only=True):
             if nic.guarding.port_flag and new is not None and (not was or nic.tap in self.isolated):
                 found.add(nic.tap)
         return frozenset(found)
+
+
+def _named(host: Host, after: HostState) -> dict[str, frozenset[str]]:
+    """The addresses that the file names and that are on their links, by link."""
+    found = {}
+    for said in map(host.effective, host.links()):
+        there = after.links.get(said.name)
+        if there is not None and (own := {*map(str, said.addresses)} & {one.ip for one in there.addresses}):
+            found[str(said.name)] = frozenset(own)
+    return found
 
 
 def named_links(host: Host) -> Iterator[IfName]:

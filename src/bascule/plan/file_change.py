@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -18,8 +18,8 @@ class FileChange(Struct, frozen=True, kw_only=True):
 
     ``write`` makes or changes a file of ours, ``remove`` takes one away; ``move`` puts a foreign one aside, whole,
     where ``place`` says, and leaves ``new`` in its place; ``restore`` brings one back that an earlier change moved,
-    from where it is ``kept``, as much of ``kept_text`` as ``new`` says. ``reason`` says why, ``lost`` what nobody takes
-    over of it.
+    from where it is ``kept``, as much of ``kept_text`` as ``new`` says, and ``gives`` these addresses to its links once
+    something reads it. ``reason`` says why, ``lost`` what nobody takes over of it.
     ``raw`` is what stands in a file of which a part stays, where that is not what its text would be written as.
     ``differs`` is False where nothing is known to be different but the first line, by which a file of ours names the
     version of the site file, and where what stands there could not be read.
@@ -33,6 +33,7 @@ class FileChange(Struct, frozen=True, kw_only=True):
     place: str = ""  # where it is kept: a foreign file that moves, or what others made of one meanwhile
     kept: str = ""
     kept_text: str | None = None
+    gives: Mapping[str, tuple[str, ...]] = {}
     reason: str = ""
     lost: tuple[str, ...] = ()
     raw: bytes | None = None

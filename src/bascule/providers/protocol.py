@@ -66,7 +66,9 @@ class ThreeWay(Struct, frozen=True, kw_only=True):
 
     ``applied`` was observed right after the change; None when it was ended half-way. ``elapsed_s`` is the time since
     ``before`` was observed, by which leases have aged. ``moved`` are the links that a provider other than the kernel
-    put under another master. ``rebooted`` says that the kernel that was changed runs no more.
+    put under another master. ``by_files`` are addresses, by link, that files of the host's own give which the change
+    brought back: whoever reads them sets those, and that is of the change. ``rebooted`` says that the kernel that was
+    changed runs no more.
     """
 
     before: HostState
@@ -75,6 +77,7 @@ class ThreeWay(Struct, frozen=True, kw_only=True):
     applied: HostState | None = None
     elapsed_s: float = 0.0
     moved: frozenset[str] = frozenset()
+    by_files: Mapping[str, frozenset[str]] = {}
     rebooted: bool = False
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -24,7 +24,8 @@ class FileBackup(Struct, frozen=True, kw_only=True):
     """A file as it was; ``content`` None means that there was none.
 
     ``aside`` is where the change keeps the very file if it moves it, ``made`` the digest of what the change puts in its
-    place, "" for nothing, None where nobody knows; ``folder`` is the lowest folder above it that was there.
+    place, "" for nothing, None where nobody knows; ``folder`` is the lowest folder above it that was there, ``gives``
+    what addresses one that the change brings back gives to its links.
     """
 
     path: str
@@ -37,6 +38,7 @@ class FileBackup(Struct, frozen=True, kw_only=True):
     aside: str = ""
     made: str | None = None
     restored: bool = False
+    gives: Mapping[str, Sequence[str]] = field(default_factory=dict)
     folder: str = ""
     root: str = "/"
 
@@ -118,6 +120,7 @@ def back_up_for(changes: Iterable[FileChange]) -> tuple[FileBackup, ...]:
             aside=one.place,
             made=_digest(one.content),
             restored=one.action == "restore",
+            gives=one.gives,
             root=one.root,
         )
         for one in changes

@@ -74,7 +74,10 @@ def note(folder: Folder, status: Status, **values: object) -> bool:
 def three_way(folder: Folder, checkpoint: Checkpoint) -> ThreeWay:
     """What the way back is decided from, before anybody has looked at the host."""
     before, wanted = checkpoint.before, checkpoint.wanted
-    change = ThreeWay(before=before, wanted=wanted, now=before, applied=folder.applied())
+    given: dict[str, frozenset[str]] = {}
+    for file in checkpoint.files:
+        given |= {name: given.get(name, frozenset()).union(ips) for name, ips in file.gives.items()}
+    change = ThreeWay(before=before, wanted=wanted, now=before, applied=folder.applied(), by_files=given)
     if not folder.is_of_this_boot:  # what kernel and nft had went with the machine
         return replace(change, rebooted=True)
     moved = moved_links(before, wanted) if checkpoint.moved is None else checkpoint.moved

@@ -33,7 +33,8 @@ def followed(change: ThreeWay) -> ThreeWay:
     applied = None if change.applied is None else _renamed(change.applied, names)
     moved = frozenset(names.get(name, name) for name in change.moved)
     before, wanted = _renamed(change.before, names), _renamed(change.wanted, names)
-    return replace(change, before=before, wanted=wanted, applied=applied, moved=moved)
+    given = {str(names.get(name, name)): ips for name, ips in change.by_files.items()}
+    return replace(change, before=before, wanted=wanted, applied=applied, moved=moved, by_files=given)
 
 
 def _renamed(state: HostState, names: Names) -> HostState:

@@ -6,7 +6,7 @@ Addresses and routes, neighbours that somebody fixed, queues, ports that he bloc
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import ip_network
+from ipaddress import ip_interface, ip_network
 
 from bascule.model.guarding import Bandwidth
 from bascule.model.host_links import Bridge, HostLink
@@ -50,9 +50,8 @@ def note_extras(build: TargetBuilder) -> None:
         from_uplink = isinstance(said, Bridge) and said.from_uplink  # all that its uplink has is wanted there
         if link is None or said.name not in build.observed.links or link.master is not None or from_uplink:
             continue
-        told = [*_addresses(build, said), *_routes(build, said)]
-        for words in dict.fromkeys(told):
-            build.note("extra", said.name, f"{words} is not in the file: it stays as it is")
+        for words, fix in dict([*_addresses(build, said), *((words, "") for words in _routes(build, said))]).items():
+            build.note("extra", said.name, f"{words} is not in the file{STAYS}{f' ({fix})' if fix else ''}")
 
 
 def _note_lost_rules(build: TargetBuilder) -> None:
@@ -64,14 +63,25 @@ def _note_lost_rules(build: TargetBuilder) -> None:
             build.note("extra", rule.name, f"the kernel's own is not there, so {LOST[rule.words[-1]]}{STAYS} ({add})")
 
 
-def _addresses(build: TargetBuilder, said: HostLink) -> Iterator[str]:
-    declared = {str(ip) for ip in said.addresses}
+def _addresses(build: TargetBuilder, said: HostLink) -> Iterator[tuple[str, str]]:
+    """Each with what takes it away, where the file has others of its version there.
+
+    No change that was confirmed has named it. With the first address of an IPv4 subnet the kernel deletes the others
+    of that subnet, unless it promotes them (promote_secondaries of ip-sysctl.rst).
+    """
+    declared, versions = {str(ip) for ip in said.addresses}, {ip.version == 6 for ip in said.addresses}
+    subnets = [str(ip_interface(one.ip).network) for one in build.links[said.name].addresses]
     there = {address.ip for address in build.observed.links[said.name].addresses}
-    for address in build.links[said.name].addresses:
+    for place, address in enumerate(build.links[said.name].addresses):
         leased = address.is_leased and not said.dhcp
         passing = address.is_link_local or address.lifetime.kept_by
         if address.ip in there - declared and not passing and (leased or not address.dynamic):
-            yield f"{address.ip}{' (a lease)' if leased else ''}"
+            own = subnets[place]
+            leads = not address.is_ipv6 and own not in subnets[:place] and own in subnets[place + 1 :]
+            fix = f"sysctl -w net.ipv4.conf.{said.name}.promote_secondaries=1; " if leads else ""
+            fix += f"ip address del {address.ip} dev {said.name}"
+            is_replaced = not leased and address.is_ipv6 in versions
+            yield f"{address.ip}{' (a lease)' if leased else ''}", fix if is_replaced else ""
 
 
 def _routes(build: TargetBuilder, said: HostLink) -> Iterator[str]:

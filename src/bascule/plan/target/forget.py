@@ -7,7 +7,7 @@ from ipaddress import ip_address, ip_interface
 
 from msgspec.structs import replace
 
-from bascule.model.host_links import Bridge
+from bascule.model.host_links import Bridge, HostLink
 from bascule.model.kernel_parameters import conf
 from bascule.model.links import Other
 from bascule.model.site import Host, Site
@@ -36,18 +36,35 @@ def outdated_links(site: Site, host: Host, observed: HostState, *, by_libvirt: b
 def forget_addresses(
     build: TargetBuilder, networks: Iterable[ResolvedNetwork], handed: Mapping[IfName, Bridge]
 ) -> None:
-    """Addresses that Bascule put there before and that the file no longer names go, but for those ``handed_over``."""
+    """Addresses that Bascule put there before and that the file no longer names go, but for those ``handed_over``.
+
+    So do others that it named, where it names another one in their place.
+    """
     own = {one.bridge: one for one in networks}
-    for name, added in build.earlier.added.items():
+    earlier = build.earlier
+    for name in dict.fromkeys((*earlier.added, *earlier.named)):
         link = build.links.get(build.moved.get(name, IfName(name)))
         if link is None or name in handed:
             continue
-        said = build.host.link(link.name)
-        naming = (build.host.effective(said) if said else None, own.get(link.name))
-        old = added - {str(ip) for thing in naming if thing for ip in thing.addresses}
+        link_said = build.host.link(link.name)
+        said = build.host.effective(link_said) if link_said else None
+        old = earlier.added.get(name, frozenset()) | _replaced(link, said, earlier.named.get(name, frozenset()))
+        old -= {str(ip) for thing in (said, own.get(link.name)) if thing for ip in thing.addresses}
         if link.mac is not None:
             old -= {f"{link_local(link.mac)}/64"}  # which the link makes itself, or its manager in its stead
         build.set(link.name, addresses=tuple(a for a in link.addresses if a.ip not in old))
+
+
+def _replaced(link: Link, said: HostLink | None, named: frozenset[str]) -> frozenset[str]:
+    """The addresses that the file named on a link, the host's own as well, where it has others of their version now.
+
+    Of a link of which it says no address any more they stay: the host had them before.
+    """
+    if said is None:
+        return frozenset()
+    versions = {ip.version == 6 for ip in said.addresses} | ({False} if said.dhcp else set())
+    lasting = {one.ip for one in link.addresses if not one.dynamic and not one.lifetime.kept_by}
+    return frozenset(ip for ip in named & lasting if (":" in ip) in versions)
 
 
 def remaining_routes(

@@ -38,7 +38,7 @@ def merge(change: ThreeWay) -> Merged:
     change, taken = without_taken(change)
     found = _Merge(
         before=change.before, wanted=change.wanted, now=change.now, applied=change.applied,
-        elapsed_s=change.elapsed_s, moved=change.moved,
+        elapsed_s=change.elapsed_s, moved=change.moved, by_files=change.by_files,
     ).merge()  # fmt: skip
     kept = (taken.pop(line.partition(" is new")[0], line) for line in found.kept)
     return replace(found, kept=(*kept, *taken.values(), *left_beside(change, found.part)))
@@ -52,6 +52,7 @@ class _Merge(Struct, kw_only=True):
     elapsed_s: float
     kept: list[str] = field(default_factory=list)
     moved: frozenset[str] = frozenset()
+    by_files: Mapping[str, frozenset[str]] = {}
     touched: frozenset[str] = frozenset()
     successors: Mapping[str, IfName] = field(default_factory=dict)  # on which the host spoke instead
     now_ips: Mapping[str, Address] = field(default_factory=dict)  # on any link: a lease may have moved
@@ -235,7 +236,8 @@ class _Merge(Struct, kw_only=True):
 
     def _addresses(self, old: Link, seen: Link, addrgenmode: str, *, up: bool) -> Iterator[Address]:
         now = {address.ip: address for address in seen.addresses}
-        planned = {a.ip: a for a in getattr(self.wanted.links.get(old.name), "addresses", ())}
+        planned = {*self.by_files.get(old.name, ())}
+        planned |= {a.ip for a in getattr(self.wanted.links.get(old.name), "addresses", ())}
         after = {a.ip: a for a in getattr(self._after().links.get(old.name), "addresses", ())}
         crashed = old.name in self.touched
         away: Mapping[str, Address] | None = None  # looked up only where one is missing

@@ -65,14 +65,21 @@ def way_with(route: Route, metric: int | None) -> tuple[object, ...]:
 def is_out_of_reach(
     route: Route, gone: Iterable[IPv4Interface | IPv6Interface], now: HostState, links: Mapping[IfName, Link]
 ) -> bool:
-    """Whether only an address that goes makes a route's gateway a neighbour, or its destination."""
+    """Whether only an address that goes makes a route's gateway a neighbour, or its destination.
+
+    ``gone`` are those that no link has any more; one of the route's link goes as well where another link gets it.
+    """
     if has_lost_its_net(route, now, links):
         return True
     if not route.gateway or "onlink" in route.flags:
         return False
     gateway = ip_address(route.gateway)
-    left = (ip_interface(a.ip) for a in getattr(links.get(IfName(route.dev)), "addresses", ()))
-    return any(gateway in one.network for one in gone) and not any(gateway in one.network for one in left)
+    has, left = (
+        {ip_interface(a.ip).network for a in getattr(known.get(IfName(route.dev)), "addresses", ())}
+        for known in (now.links, links)
+    )
+    near = has.union(one.network for one in gone)
+    return any(gateway in net for net in near) and not any(gateway in net for net in left)
 
 
 def is_another(made: Link, seen: Link) -> bool:
