@@ -135,6 +135,7 @@ class State(Struct, frozen=True):
     addresses: Mapping[str, frozenset[str]]
     mtus: Mapping[str, int]
     macs: Mapping[str, str]
+    masters: Mapping[str, str]
     names: Mapping[str, frozenset[str]]
     routes: frozenset[str]
     rules: frozenset[str]
@@ -173,7 +174,7 @@ def faults(seed: int, dialect: str, folder: Path, refused: list[str]) -> Iterato
         if "was taken back" not in seen["undo"]:
             yield f"after the power cut: {seen['bascule-boot']} {seen['bascule-boot-rest']} {seen['undo']}"
     before = _state(seen["found"])
-    yield from _taken_back(before, seen, links)
+    yield from _taken_back(before, seen, links, by_hand=ending != POWER_CUT)
     if ending in (KILLED, POWER_CUT):
         return
     if "status " in seen["apply"]:
@@ -183,9 +184,10 @@ def faults(seed: int, dialect: str, folder: Path, refused: list[str]) -> Iterato
     named, followed = _named(site, facts), set[str]()
     if ending == TWICE:
         tree["site.yaml"] = tree["second.yaml"]
-        followed = _with_files_again(facts, seen, named - _named(second, facts))
+        host = second["hosts"]["kvm"]
+        followed = _with_files_again(facts, seen, named - {*host["nics"], *host.get("bridges", ())})
         named |= _named(second, facts)
-        yield from _second_taken_back(seen, followed)
+        yield from _second_taken_back(seen)
     yield from _changes("the second plan", seen["again"])
     booted = _room(folder / "second", dialect, {**tree, "disk": seen["disk"]}, BOOT, facts)
     yield from _changes("after the next start", booted["boot"])
@@ -201,25 +203,25 @@ def faults(seed: int, dialect: str, folder: Path, refused: list[str]) -> Iterato
         yield f"nft: {before.ruleset} became {applied.ruleset}"
 
 
-def _taken_back(before: State, seen: Mapping[str, str], links: Sequence[str]) -> Iterator[str]:
+def _taken_back(before: State, seen: Mapping[str, str], links: Sequence[str], *, by_hand: bool) -> Iterator[str]:
+    """What was set ``by_hand`` went with the power."""
     if "status " in seen["undo"]:
         yield f"undo: {seen['undo'][-600:]}"
     yield from _files_differ("undo", seen["found-files"], seen["back-files"])
     back = _state(seen["back"])
     yield from _differences("undo", before, back, links)
-    for field in ("names", "rules", "neighbours", "ruleset", "switches"):
+    for field in ("rules", *(("names", "neighbours", "ruleset", "switches") if by_hand else ())):
         if (one := getattr(before, field)) != (other := getattr(back, field)):
             yield f"undo: {field}: {one} became {other}"
 
 
-def _second_taken_back(seen: Mapping[str, str], followed: Collection[str]) -> Iterator[str]:
+def _second_taken_back(seen: Mapping[str, str]) -> Iterator[str]:
     yield from _changes("the plan between", seen["between"])
     if "status " in seen["second-undo"]:
         yield f"undo of the second: {seen['second-undo'][-600:]}"
     yield from _files_differ("undo of the second", seen["first-files"], seen["first-back-files"])
     first, back = _state(seen["first"]), _state(seen["first-back"])
-    there = {**first.addresses, **back.addresses}
-    yield from _differences("undo of the second", first, back, [link for link in there if link not in followed])
+    yield from _differences("undo of the second", first, back, [*{**first.addresses, **back.addresses}])
 
 
 def _with_files_again(facts: Sequence[Facts], seen: Mapping[str, str], left: Collection[str]) -> set[str]:
@@ -284,6 +286,7 @@ def _state(text: str) -> State:
         },
         mtus={link["ifname"]: link["mtu"] for link in own},
         macs={link["ifname"]: link["address"] for link in own},
+        masters={link["ifname"]: link.get("master", "") for link in own},
         names={link["ifname"]: frozenset(link.get("altnames", ())) for link in own},
         rules=frozenset(str({**rule, "protocol": ""}) for rule in rules),
         neighbours=frozenset(f"{one['dst']} {one['lladdr']} {one['dev']}" for one in neighbours if "lladdr" in one),
@@ -311,6 +314,8 @@ def _differences(when: str, one: State, other: State, nics: Sequence[str]) -> It
             yield f"{when}: addresses of {nic}: {sorted(had or ())} became {sorted(has or ())}"
         if one.mtus.get(nic) != other.mtus.get(nic):
             yield f"{when}: MTU of {nic}: {one.mtus.get(nic)} became {other.mtus.get(nic)}"
+        if one.masters.get(nic) != other.masters.get(nic):
+            yield f"{when}: master of {nic}: {one.masters.get(nic)} became {other.masters.get(nic)}"
         if one.macs.get(nic) != other.macs.get(nic):
             yield f"{when}: MAC of {nic}: {one.macs.get(nic)} became {other.macs.get(nic)}"
         ways, now = ({way for way in state.routes if f" dev {nic} " in f"{way} "} for state in (one, other))

@@ -84,12 +84,12 @@ class Checkpoint(Struct, frozen=True, kw_only=True):
 class ChangeFacts(Struct, frozen=True, kw_only=True):
     """The little that later plans need to know, in a file of its own: a checkpoint may be large.
 
-    ``added`` are the addresses on each link that Bascule has put there, by this change or an earlier one, ``named`` those
-    that its site file names there, ``isolated`` the guests' ports that it has isolated, ``parts`` the providers beside
-    the kernel and nft that the change knows, ``macs`` those of bridges that Bascule has made, ``routed`` its routes:
-    link, destination, gateway and table, ``found`` the host's own among those that a site file named, ``altered`` what
-    it has set on links of others: as it was found and as it was set, by property or parameter, ``ports`` which of them
-    it has made ports, and of what.
+    ``added`` are the addresses on each link that Bascule has put there, by this change or an earlier one, ``named``
+    those that its site file names there, ``isolated`` the guests' ports that it has isolated, ``parts`` the providers
+    beside the kernel and nft that the change knows, ``macs`` those of bridges that Bascule has made, ``routed`` its
+    routes: link, destination, gateway and table, ``found`` the host's own among those that a site file named,
+    ``altered`` what it has set on links of others: as it was found and as it was set, by property or parameter,
+    ``ports`` which of them it has made ports, and of what.
     """
 
     site: str
