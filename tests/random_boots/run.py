@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from ipaddress import ip_address, ip_interface
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -197,7 +198,11 @@ def faults(seed: int, dialect: str, folder: Path, refused: list[str]) -> Iterato
     for when, state in (("apply", applied), ("start", after)):
         if before.rules != state.rules:
             yield f"{when}: rules: {sorted(before.rules)} became {sorted(state.rules)}"
-    if {one.split()[0] for one in before.neighbours} - {one.split()[0] for one in applied.neighbours}:
+    nets = [
+        ip_interface(ip).network for ips in applied.addresses.values() for ip in ips
+    ]  # one in no subnet is of no use
+    lost = {one.split()[0] for one in before.neighbours} - {one.split()[0] for one in applied.neighbours}
+    if any(ip_address(one) in net for one in lost for net in nets):
         yield f"neighbours: {before.neighbours} became {applied.neighbours}"
     if before.ruleset != applied.ruleset:
         yield f"nft: {before.ruleset} became {applied.ruleset}"

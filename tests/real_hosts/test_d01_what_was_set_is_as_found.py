@@ -82,6 +82,19 @@ def test_d01_an_mtu_that_leaves_the_file_is_as_it_was_found_after_another(real_h
     assert shown(field)["mtu"] == 1300
 
 
+def test_d01_the_mtus_of_a_bridge_of_others_and_of_its_port_are_as_they_were_found(real_host: Field) -> None:
+    """The port kept its one, as the bridge might have been given it by others: the next start had another."""
+    field = real_host
+    field.batch("link add mine up type bridge\nlink set eth1 master mine\n")
+    applied(field, HEAD % "eth0: {network: office}, eth1: {network: office}"
+            + "    bridges: {mine: {uplink: eth1, mtu: 1400}}\n")  # fmt: skip
+    assert shown(field)["mtu"] == 1400
+    applied(field, GONE)
+    assert (shown(field)["mtu"], shown(field)["master"]) == (1500, "mine")
+    assert "mtu 1500" in field.ip("link show dev mine")
+    assert field.document("plan", field.site(GONE))["changes"] == []
+
+
 def test_d01_temporary_addresses_that_leave_the_file_are_as_they_were_found(real_host: Field) -> None:
     field, key = real_host, "/proc/sys/net/ipv6/conf/eth1/use_tempaddr"
     wanted = HEAD % "eth0: {network: office}, eth1: {ipv6: auto, ipv6_privacy: prefer-temporary}"

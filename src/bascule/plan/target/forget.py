@@ -110,12 +110,14 @@ def handed_over(host: Host, observed: HostState, earlier: EarlierChanges) -> Ite
 def forget_options(build: TargetBuilder) -> None:
     """An MTU and the temporary addresses of a link of others are as they were found, where the file leaves them open.
 
-    What it goes on saying is laid over that.
+    What it goes on saying is laid over that. A port has the MTU of the bridge of others that it is in, which comes
+    first.
     """
-    for name in map(IfName, build.earlier.altered):
+    known = {name: build.links.get(name) for name in map(IfName, build.earlier.altered)}
+    for name in sorted(known, key=lambda name: getattr(known[name], "master", None) is not None):
         altered, link = build.earlier.altered[name], build.links.get(name)
         found, ours = altered.get("mtu", ("", ""))
-        if link is not None and str(link.mtu) == ours and not _is_port_of_others(build, link):
+        if link is not None and str(link.mtu) == ours and not _is_held(build, link, int(found)):
             build.set(name, mtu=int(found))
         key = conf(6, name, "use_tempaddr")
         found, ours = altered.get(key, ("", ""))
@@ -144,9 +146,12 @@ def forget_settings(build: TargetBuilder) -> None:
         build.reasons.setdefault(name, words)
 
 
-def _is_port_of_others(build: TargetBuilder, link: Link) -> bool:
-    master = build.observed.master_of(link)
-    return master is not None and not master.is_ours and build.host.link(master.name) is None
+def _is_held(build: TargetBuilder, link: Link, mtu: int) -> bool:
+    """Whether a link is a port of a bridge of others that has not this MTU."""
+    master = build.links.get(link.master) if link.master is not None else None
+    if master is None or master.is_ours or build.host.link(master.name) is not None:
+        return False
+    return master.mtu != mtu
 
 
 def move_addresses(build: TargetBuilder) -> None:
