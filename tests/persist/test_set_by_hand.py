@@ -44,6 +44,7 @@ BY_HAND = (
     "inet 192.168.1.11/24", "10.99.0.0/16 via 192.168.1.7 dev eth2", "default via 192.168.1.1 dev eth2",
     "500:\tfrom 192.168.1.11 lookup 99", "192.168.1.9 dev eth2 lladdr 02:00:00:00:00:99 PERMANENT",
 )  # fmt: skip
+TAKES_AWAY = ("networkd", "netplan")
 
 
 @pytest.mark.kernel
@@ -55,3 +56,20 @@ def test_what_somebody_set_by_hand_is_there_after_the_change_and_after_undo(mana
     assert seen.status == 0, seen.stdout + seen.stderr
     assert [words for words in BY_HAND if words not in seen.stdout] == [], seen.stdout + seen.stderr
     assert "rule 500 from 192.168.1.11 lookup 99 is gone" not in seen.stderr
+    settings = "ManageForeignRoutes=no and ManageForeignRoutingPolicyRules=no under [Network] of "
+    words = f"{settings}/etc/systemd/networkd.conf.d/foreign.conf keeps it"
+    assert seen.stderr.count(words) == (2 if manager in TAKES_AWAY else 0), "after apply and after undo"
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("manager", TAKES_AWAY)
+def test_what_is_said_to_keep_it_keeps_it(manager: str, tmp_path: Path) -> None:
+    """systemd-networkd takes nothing away then, and nothing is said."""
+    host = HOSTS[manager]
+    script = SCRIPT.format(bin=Path(sys.executable).parent, before=host.before, up=host.up)
+    setting = "[Network]\nManageForeignRoutes=no\nManageForeignRoutingPolicyRules=no\n"
+    files = {**host.files, "site.yaml": SITE, "etc/systemd/networkd.conf.d/foreign.conf": setting}
+    seen = ask(tmp_path, host.packages, files, script, nics=NICS, timeout_s=90)
+    assert seen.status == 0, seen.stdout + seen.stderr
+    assert [words for words in BY_HAND if words not in seen.stdout] == [], seen.stdout + seen.stderr
+    assert "taken away by" not in seen.stderr

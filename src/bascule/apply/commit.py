@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from bascule.apply.follow import TAKEN, reload_managers
+from bascule.apply.follow import reload_managers
 from bascule.apply.lock import LOST, lock, open_elsewhere
 from bascule.apply.rollback import boot_unit
 from bascule.apply.rollback import checkpoint as checkpoints
@@ -163,7 +163,7 @@ def undo(
     faults, again = reload_managers(undone.back.files, progress)
     progress("")
     for line in again:
-        tell(f"warning: {TAKEN}: {line}")
+        tell(f"warning: {line}")
     for fault in faults:
         tell(f"warning: the change is taken back, but the configuration system has not loaded the files yet: {fault}")
     return undone

@@ -28,6 +28,9 @@ from bascule.system.clock import Progress, unseen
 from bascule.system.net.managers import runs_here
 
 TAKEN = "taken away by the host's configuration system, whose files do not say it, and set again"
+NETWORKD = "systemd-networkd"
+KEEPING = {"routes": "ManageForeignRoutes=no", "rules": "ManageForeignRoutingPolicyRules=no"}  # networkd.conf(5)
+KEPT_IN = "/etc/systemd/networkd.conf.d/foreign.conf"
 LOOKS_S = 0.0, 0.25, 0.75  # from look to look: it answers before it has done; a rule went 0.1 s later
 OF_OTHERS = {"kernel", "ra", "dhcp", "redirect"} | ROUTING_DAEMONS  # protocols of routes that come and go by themselves
 
@@ -47,7 +50,7 @@ def follow(folder: Folder, so_far: str, tell: Callable[[str], None], progress: P
     for path in changed_since(backups):
         tell(f"warning: {path} was written by somebody else since the change; 'bascule plan' says if it is in the way")
     for line in again:
-        tell(f"warning: {TAKEN}: {line}")
+        tell(f"warning: {line}")
     for line in swept:
         tell(f"warning: set again on a port by others, and taken off: {line}")
 
@@ -76,22 +79,36 @@ def _plan(checkpoint: Checkpoint, now: HostState) -> Plan:
 
 
 def reload_managers(paths: Collection[str], progress: Progress = unseen) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Let whoever reads these files take them over: its faults, and what it took away and was set again, in words."""
+    """Let whoever reads these files take them over: its faults, and what it took away and was set again, in words.
+
+    Then it is said how to keep what systemd-networkd takes away at each reading.
+    """
     if not paths:
         return take_over((), progress), ()
     before = _seen()
     faults = take_over(paths, progress)
-    again: list[str] = []
+    again, about, looks = list[str](), set[str](), LOOKS_S if runs_here(NETWORKD) else LOOKS_S[:1]
     try:
-        for wait_s in LOOKS_S if runs_here("systemd-networkd") else LOOKS_S[:1]:
+        for wait_s in looks:
             time.sleep(wait_s)
             now = observe()
             lost = diff(now, with_what_stood(before or now, now))
             execute(lost)
-            again += (f"{one.subject}: {one.action}" for one in lost.changes)
+            again += (f"{TAKEN}: {one.subject}: {one.action}" for one in lost.changes)
+            about |= {one.about for one in lost.changes}
     except BasculeError as error:  # the change stands all the same
         faults += tuple(problem.message for problem in error.problems)
+    if looks is LOOKS_S:
+        again += _how_to_keep(about)
     return faults, tuple(dict.fromkeys(again))
+
+
+def _how_to_keep(about: Collection[str]) -> Iterator[str]:
+    """What systemd-networkd took away it takes away again."""
+    if settings := [setting for what, setting in KEEPING.items() if what in about]:
+        text = f"{NETWORKD} takes this away again when it reads files the next time ('networkctl reload', a restart; a "
+        text += f"change or undo sets it again): {' and '.join(settings)} under [Network] of {KEPT_IN} keeps it until "
+        yield text + "the machine starts, 'routes:' and 'rules:' of the site file from then on as well"
 
 
 def _seen() -> HostState | None:
