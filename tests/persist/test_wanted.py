@@ -96,6 +96,15 @@ def test_the_hosts_own_address_moves_to_the_bridge_and_stays_there() -> None:
     assert found.links[IfName("eth4")].addresses == ()
 
 
+def test_what_the_file_names_is_no_other_route_of_another_table() -> None:
+    """A default route in a table of policy rules was in no file once the bridge that took it over named a router."""
+    own = Route(dst="0.0.0.0/0", dev="eth5", gateway="129.230.0.9", table="120", protocol="static")
+    link = nic("eth5", ETH5, addresses=(Address(ip="129.230.1.10/16"),))
+    text = "{nics: {eth5: {}}, bridges: {br5: {uplink: eth5, address: from-uplink, gateway: 129.230.0.1}}}"
+    found = config(text, HostState.of([link], routes=[own])).links[IfName("br5")]
+    assert {(route.gateway, route.table) for route in found.routes} == {("129.230.0.1", 254), ("129.230.0.9", 120)}
+
+
 def test_routes_and_name_servers() -> None:
     found = config(
         "{nics: {eth0: {address: [192.0.2.5/24, '2001:db8::5/64'], gateway: 192.0.2.1,"

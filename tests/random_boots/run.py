@@ -123,6 +123,7 @@ tell undo; bascule status --json
 # whose files and names an installer and a site file can make up
 CHOICES = tuple(name for name in HOSTS if name != "netplan for NetworkManager")
 KEYS = ("rp_filter", "proxy_arp", "arp_ignore", "accept_redirects")  # that somebody sets by hand
+NO_MAC = "00:00:00:00:00:00"  # of a bridge that has lost its last port
 SETTLES_S = {"networkd": 2, "netplan": 2, "keyfile": 4}
 FOLDERS = (
     "etc/network", "etc/netplan", "etc/systemd/network", "etc/systemd/system", "etc/NetworkManager", "etc/sysctl.d",
@@ -321,7 +322,7 @@ def _differences(when: str, one: State, other: State, nics: Sequence[str]) -> It
             yield f"{when}: MTU of {nic}: {one.mtus.get(nic)} became {other.mtus.get(nic)}"
         if one.masters.get(nic) != other.masters.get(nic):
             yield f"{when}: master of {nic}: {one.masters.get(nic)} became {other.masters.get(nic)}"
-        if one.macs.get(nic) != other.macs.get(nic):
+        if one.macs.get(nic) not in {other.macs.get(nic), NO_MAC}:
             yield f"{when}: MAC of {nic}: {one.macs.get(nic)} became {other.macs.get(nic)}"
         ways, now = ({way for way in state.routes if f" dev {nic} " in f"{way} "} for state in (one, other))
         yield from (f"{when}: - {way}" for way in sorted(ways - now))

@@ -42,7 +42,7 @@ def random_wanted(random: Random, facts: Sequence[Facts], dialect: str) -> Entry
             if not routed and random.random() < 0.5:
                 keys["gateway"], routed = f"10.{number}.0.1", True
             if random.random() < 0.3:
-                keys["routes"] = [{"to": "172.29.0.0/16", "via": f"10.{number}.0.7"}]
+                keys["routes"] = [{"to": f"172.29.{number}.0/24", "via": f"10.{number}.0.7"}]
             if random.random() < 0.3:
                 keys["dns"] = [f"10.{number}.0.54"]
         if random.random() < 0.2:

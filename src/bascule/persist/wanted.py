@@ -47,9 +47,9 @@ def wanted_config(site: Site, host: Host, state: HostState | None = None) -> Net
         now = seen.links.get(name, link)
         config = link_config(link, said, said_routes)
         found = config if now is link and seen is said else link_config(now, seen, seen_routes)
-        told = {route.dst for route in config.routes}
+        told = {(route.dst, route.table) for route in config.routes}
         addresses = (*(a.ip for a in link.addresses), *(found.addresses if inherits else ()))
-        routes = (*config.routes, *(r for r in found.routes if inherits and r.dst not in told))
+        routes = (*config.routes, *(r for r in found.routes if inherits and (r.dst, r.table) not in told))
         links.append(
             replace(
                 config,
