@@ -268,6 +268,36 @@ def test_what_a_manager_made_of_our_files_does_not_stop_the_way_back(bare: Bed) 
             assert wait_for(lambda: difference(before, bare.raw()), lambda found: not found, 2.0) == []
 
 
+def test_an_ipv6_route_that_a_manager_sets_again_by_the_link_that_loses_it_goes(bare: Bed) -> None:
+    """systemd-networkd does when an address goes; the kernel makes one route by both links of it and of ours."""
+    bare.batch("link set n1 up\nlink set n2 up\naddr add fd01::2/64 dev n1 nodad\n"
+               "route add default via fd01::1 dev n1 proto static\n")  # fmt: skip
+    with bare.host.entered():
+        start = observe(sysctls=KEYS)
+        before = bare.raw()
+        n1, n2 = start.links[IfName("n1")], start.links[IfName("n2")]
+        moved = {n1.name: replace(n1, addresses=()), n2.name: replace(n2, addresses=(*n1.addresses, *n2.addresses))}
+        routes = tuple(replace(route, dev="n2") if route.dev == "n1" else route for route in start.routes)
+        wanted = replace(start, links={**start.links, **moved}, routes=routes)
+        for applied in (True, False):
+            execute(diff(start, wanted))
+            seen = observe(sysctls=KEYS)
+            looks: list[bool] = []
+
+            def look(looks: list[bool] = looks) -> HostState:
+                if len(looks) == 1:
+                    bare.batch("addr add fd01::9/64 dev n2 nodad\n"
+                               "route append default via fd01::1 dev n2 proto static metric 1024\n"
+                               "addr del fd01::9/64 dev n2\n")  # fmt: skip
+                looks.append(True)
+                return observe(sysctls=KEYS)
+
+            change = ThreeWay(before=start, wanted=wanted, now=start, applied=seen if applied else None)
+            back = roll_back(change, look)
+            assert back.left == ()
+            assert difference(before, bare.raw()) == []
+
+
 def test_what_a_manager_sets_by_a_file_that_came_back_goes_with_it(bare: Bed) -> None:
     """The host's own file, of a link that had left the site file; its addresses stayed when that was taken back."""
     bare.batch("link set n1 up\n")

@@ -11,7 +11,9 @@ from bascule.model.state import Address, HostState, Link, Route
 from bascule.model.values import IfName, Mac
 from bascule.model.volatile import Lifetime
 from bascule.plan.earlier import NOTHING, EarlierChanges, route_key
+from bascule.plan.make import make_plan
 from bascule.plan.target import target
+from bascule.providers.protocol import PlanInputs
 from bascule.site import parse
 
 SITE = b"""\
@@ -267,6 +269,42 @@ def test_a_nic_whose_bridge_goes_is_not_said_to_be_left_alone() -> None:
     notes = target(site, site.hosts["h"], state).notes
     words = "is not in the file, and in no bridge any more when br5 has gone"
     assert [(one.kind, one.text) for one in notes if one.subject == "eth5"] == [("warning", words)]
+
+
+def test_a_bridge_that_our_files_have_made_again_is_ours_without_its_mark() -> None:
+    """A manager sets no mark; one of another MAC, with another's mark, or that no file of ours makes is somebody's."""
+    site = parse(b"site: s\nhosts: {h: {nics: {eth5: {}}}}\n", "s.yaml")
+    mac, there = Mac("52:54:00:00:00:05"), (Address(ip="129.230.1.10/16"),)
+    again = Link(name=IfName("br5"), options=Bridge(), mac=mac, up=True, addresses=there)
+    earlier = EarlierChanges(macs={"br5": mac}, kept=True, ports={"eth5": IfName("br5")})
+
+    def links(bridge: Link, known: EarlierChanges) -> dict[str, list[str]]:
+        state = HostState.of([bridge, replace(nic(), master=bridge.name)])
+        plan, wanted = make_plan(site, site.hosts["h"], state, PlanInputs(earlier=known))
+        assert [step for step in plan.changes if step.action == "mark"] == []
+        return {name: [one.ip for one in link.addresses] for name, link in wanted.links.items()}
+
+    assert links(again, earlier) == {"eth5": ["129.230.1.10/16"]}, "the host's own goes back to the NIC"
+    for other in (replace(again, mac=Mac("52:54:00:00:00:06")), replace(again, alias="hello")):
+        assert "br5" in links(other, earlier)
+    assert "br5" in links(again, replace(earlier, kept=False))
+
+
+def test_a_lost_mark_is_no_change_and_comes_back_with_the_next_one() -> None:
+    site = parse(UPLINKED % b"eth5: {}", "s.yaml")
+    mac = Mac("52:54:00:00:00:05")
+    earlier = EarlierChanges(macs={"br5": mac}, kept=True, ports={"eth5": IfName("br5")})
+    state = HostState.of([replace(nic(), mac=mac)], sysctls={FORWARDING[6]: "0"})
+    made = make_plan(site, site.hosts["h"], state)[1]
+    links = {**made.links, IfName("br5"): replace(made.links[IfName("br5")], alias="")}
+    again = PlanInputs(earlier=earlier)
+    plan, _ = make_plan(site, site.hosts["h"], replace(made, links=links), again)
+    assert plan.changes == ()
+    assert [note.text for note in plan.notes if "mark" in note.text] == []
+    other = parse(UPLINKED.replace(b"uplink: eth5", b"uplink: eth5, mtu: 1400") % b"eth5: {}", "s.yaml")
+    plan, wanted = make_plan(other, other.hosts["h"], replace(made, links=links), again)
+    assert "mark" in [step.action for step in plan.changes if step.subject == "br5"]
+    assert wanted.links[IfName("br5")].alias == "bascule:s"
 
 
 UPLINKED = b"""\

@@ -296,7 +296,7 @@ def _keys_that_go_back(site: Site, host: Host, earlier: EarlierChanges, seen: Ho
 
     And those that an earlier change has set on links of others.
     """
-    going = sorted(outdated_links(site, host, seen, by_libvirt=False))
+    going = sorted(outdated_links(site, host, earlier.recognised(site, seen), by_libvirt=False))
     bridges = [name for name in going if seen.links[name].is_bridge and seen.links[name].addresses]
     links = dict.fromkeys((*going, *(port.name for name in bridges for port in seen.ports(name))))
     left = (foreign_bridge(host, seen, x.uplink) for x in host.bridges.values() if x.from_uplink and x.uplink)
@@ -337,6 +337,7 @@ def earlier_changes(site: Site, host: Host, place: StateDirectory) -> EarlierCha
         named=named,
         isolated=frozenset(facts.isolated),
         macs=macs,
+        kept=facts.kept,
         routed=routed,
         found=own,
         altered=facts.altered,

@@ -199,6 +199,7 @@ class _Transaction:
             named={name: sorted(ips) for name, ips in put.named.items()},
             isolated=sorted(put.isolated),
             macs=put.macs,
+            kept=self.options.writer is not None,
             parts=tuple(prepared.observed.parts),
             routed=sorted(put.routed),
             found=sorted(put.found),

@@ -6,17 +6,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bascule.model.host_links import table_name
 from bascule.model.kernel_parameters import conf
 from bascule.model.site import Host, Site
-from bascule.model.state import DEFAULT_DST, HostState, Route
+from bascule.model.state import DEFAULT_DST, MARK, HostState, Route
 from bascule.model.values import IfName, Mac
 
 RouteKey = tuple[str, str, str, str]  # link, destination, gateway and table
 Way = tuple[str, str, str]  # the same, over whatever link
 Altered = Mapping[str, tuple[str, str]]  # by property or kernel parameter: as it was found, and as a change set it
 OF_THE_KERNEL = {"kernel", "ra", "redirect"}  # protocols of routes
+
+MADE = {"bridge", "bond", "vlan"}  # kinds of links that files make
 
 ALTERED = {
     4: ("arp_ignore", "arp_announce", "rp_filter"),
@@ -29,7 +32,8 @@ class EarlierChanges(Struct, frozen=True, kw_only=True):
 
     ``isolated`` are the ports of guests that got the flag of that name.
 
-    ``macs`` are those that bridges were made with. ``routed`` are routes: a manager that sets one again by our files
+    ``macs`` are those of bridges, bonds and VLAN links that were made, ``kept`` says whether files make them at each
+    start: a manager that does so sets no mark. ``routed`` are routes: a manager that sets one again by our files
     does so under a protocol of its own. ``found`` are routes that the host had of itself, which a change may have set
     anew on another link: they stay the host's. ``altered`` is what changes have set on links that Bascule did not make,
     ``ports`` which of those became ports, and of what, uplinks first.
@@ -39,6 +43,7 @@ class EarlierChanges(Struct, frozen=True, kw_only=True):
     named: Mapping[str, frozenset[str]] = MappingProxyType({})
     isolated: frozenset[str] = frozenset()
     macs: Mapping[str, Mac] = MappingProxyType({})
+    kept: bool = False
     routed: frozenset[RouteKey] = frozenset()
     found: frozenset[Way] = frozenset()
     altered: Mapping[str, Altered] = MappingProxyType({})
@@ -48,6 +53,15 @@ class EarlierChanges(Struct, frozen=True, kw_only=True):
     def parameters(self) -> tuple[str, ...]:
         """The kernel parameters that are looked at, so that they can be as they were found."""
         return tuple(key for link in self.altered.values() for key in link if "/" in key)
+
+    def recognised(self, site: Site, state: HostState) -> HostState:
+        """The state with the mark on the links that files of ours have made again since, under their MACs."""
+        found = {}
+        for name, mac in self.macs.items() if self.kept else ():
+            link = state.links.get(IfName(name))
+            if link is not None and not link.alias and link.mac == mac and link.options.kind in MADE:
+                found[link.name] = replace(link, alias=MARK + site.name)
+        return replace(state, links={**state.links, **found}) if found else state
 
     def with_change(self, site: Site, host: Host, before: HostState, after: HostState) -> EarlierChanges:
         """What there is of it when one more change is made; what has moved or was found was not put there."""
@@ -60,7 +74,7 @@ class EarlierChanges(Struct, frozen=True, kw_only=True):
             added=self._added(host, before, after),
             named=_named(host, after),
             isolated=self._isolated(site, host, before, after),
-            macs={name: x.mac for name, x in after.links.items() if x.is_bridge and x.is_ours and x.mac},
+            macs={name: x.mac for name, x in after.links.items() if x.options.kind in MADE and x.is_ours and x.mac},
             routed=frozenset(x for x in there & named if x[1:] not in found and (x in ours or x[1:] in ways)),
             found=frozenset(found),
             altered=self._altered(host, before, after),

@@ -37,7 +37,8 @@ def make_plan(site: Site, host: Host, observed: HostState, inputs: PlanInputs = 
     for every loop that would be closed, as far as the file knows the wires, for VLAN links with a larger MTU than the
     link below them, and for what a provider cannot make.
     """
-    as_it_runs = site_as_it_runs(site, host, observed)
+    as_it_runs, raw = site_as_it_runs(site, host, observed), observed
+    observed = inputs.earlier.recognised(site, observed)
     made = inputs.networks_are_made or any(one.makes_networks and one.part(observed) for one in PROVIDERS)
     wanted = target(as_it_runs, host, observed, inputs.earlier, by_libvirt=made)
     refuse_shared(observed, wanted.state, inputs.held)
@@ -67,6 +68,8 @@ def make_plan(site: Site, host: Host, observed: HostState, inputs: PlanInputs = 
     refuse_stranded(observed, state, nics, host.place)
     names = {nic.tap: nic.guest for nic in as_it_runs.guest_nics(host.name)}
     plan = with_losses(diff(observed, state, context), observed, state, nics, names)
+    if plan and raw is not observed:  # a lost mark alone is no change, and comes back with the next one
+        plan = with_losses(diff(raw, state, context), observed, state, nics, names)
     own_line: tuple[str, ...] = ()
     if plan:
         from bascule.plan.host_connectivity import HostConnectivity

@@ -86,8 +86,9 @@ class ChangeFacts(Struct, frozen=True, kw_only=True):
 
     ``added`` are the addresses on each link that Bascule has put there, by this change or an earlier one, ``named``
     those that its site file names there, ``isolated`` the guests' ports that it has isolated, ``parts`` the providers
-    beside the kernel and nft that the change knows, ``macs`` those of bridges that Bascule has made, ``routed`` its
-    routes: link, destination, gateway and table, ``found`` the host's own among those that a site file named,
+    beside the kernel and nft that the change knows, ``macs`` those of the links that Bascule has made, ``kept`` whether
+    files make these at each start, ``routed`` its routes: link, destination, gateway and table, ``found`` the host's
+    own among those that a site file named,
     ``altered`` what it has set on links of others: as it was found and as it was set, by property or parameter,
     ``ports`` which of them it has made ports, and of what.
     """
@@ -98,6 +99,7 @@ class ChangeFacts(Struct, frozen=True, kw_only=True):
     named: Mapping[str, Sequence[str]] = field(default_factory=dict)
     isolated: Sequence[str] = ()
     macs: Mapping[str, str] = field(default_factory=dict)
+    kept: bool = False
     parts: Sequence[str] = ()
     routed: Sequence[tuple[str, str, str, str]] = ()
     found: Sequence[tuple[str, str, str]] = ()

@@ -22,7 +22,7 @@ from bascule.model.volatile import Lifetime
 from bascule.plan.address_migration import gone_back_to, in_places_of_their_own, newest_first, route_by
 from bascule.providers.kernel.kept_words import facet_words, left_beside, value_words
 from bascule.providers.kernel.names_taken import without_taken
-from bascule.providers.kernel.settling import as_taken, is_another, is_out_of_reach, mac_left, slot, way_with
+from bascule.providers.kernel.settling import as_taken, in_place, is_another, is_out_of_reach, mac_left, slot, way_with
 from bascule.providers.merging import merge_mapping
 from bascule.providers.protocol import Merged, ThreeWay
 
@@ -330,8 +330,9 @@ class _Merge(Struct, kw_only=True):
                     way = f"the route {route.dst} by {route.gateway or route.dev}"
                     self.kept.append(f"{way} is new, and is removed with the address that it needs")
                 continue  # the kernel takes none from a source that is not there, nor to a gateway that nobody is near
-            if slot(route) in back:
-                self.kept.append(f"the route {route.dst} by {route.dev} is replaced by the one before")
+            if in_place(route, back):
+                way = route.dev or " and ".join(dev for _, dev in route.hops)
+                self.kept.append(f"the route {route.dst} by {way} is replaced by the one before")
                 continue
             if route.lifetime.valid_s is None and route.protocol not in {"ra", "dhcp"}:
                 self.kept.append(f"the route {route.dst} by {route.gateway or route.dev} is new")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
 
 from msgspec.structs import replace
@@ -31,7 +31,7 @@ def settle(goal: HostState, now: HostState, wanted: HostState) -> HostState:
             links[name] = replace(link, addresses=link.addresses + new) if new else link
     slots = {slot(route) for route in goal.routes} | set(map(slot, wanted.routes))
     new_routes = tuple(
-        r for r in now.routes if slot(r) not in slots and (not r.dev or (r.dev in links and links[IfName(r.dev)].up))
+        r for r in now.routes if not in_place(r, slots) and (not r.dev or (r.dev in links and links[IfName(r.dev)].up))
     )
     routes = tuple(r for r in goal.routes if not r.dev or r.dev in links)
     return replace(goal, links=links, routes=routes + new_routes)
@@ -55,6 +55,15 @@ def with_bridges_left(goal: HostState, now: HostState) -> HostState:
 def slot(route: Route) -> tuple[object, ...]:
     """What there is one route for."""
     return *route.slot, route.dev if route.is_ipv6 else ""
+
+
+def in_place(route: Route, slots: Collection[tuple[object, ...]]) -> bool:
+    """Whether a route has one of these places, or part of one.
+
+    An IPv6 route that a manager sets again beside ours by another link makes one of both (fib6_add_rt2node in Linux).
+    """
+    several = route.is_ipv6 and bool(route.nexthops)
+    return slot(route) in slots or (several and route.slot in {place[:-1] for place in slots})
 
 
 def way_with(route: Route, metric: int | None) -> tuple[object, ...]:
