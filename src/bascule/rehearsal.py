@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from bascule.apply.engine import execute
 from bascule.apply.options import ANY_DRIVER
-from bascule.apply.plan_preview import with_listed_files
+from bascule.apply.plan_preview import not_asked_notes, with_listed_files
 from bascule.apply.prepare import (
     PreparedPlan,
     earlier_changes,
@@ -60,6 +60,7 @@ from bascule.verify.checks import Check, second_plan, way_back
 from bascule.verify.expectations import UNPROVEN, Outcome, judge, with_model
 from bascule.verify.guards.frames import check_guards
 from bascule.verify.host import check_host
+from bascule.verify.plan_notes import plan_notes
 from bascule.verify.reachability.host_model import model_host
 from bascule.verify.reachability.matrix import Matrix, matrix
 from bascule.verify.reachability.participant import HostModel
@@ -331,7 +332,8 @@ def with_files_here(
             refused = tuple(Note(kind="warning", subject=name, text=text) for text in words)
             told[name] = told[name].with_notes(refused)
             continue
-        listed = with_listed_files(made, root).plan
+        with_files = with_listed_files(made, root)
+        listed = with_files.plan.with_notes((*plan_notes(with_files), *not_asked_notes(with_files)))
         there = told[name].notes
         notes = (n for n in listed.notes if n.subject == FILES or (n.kind in HERE and n not in there))
         told[name] = replace(listed, notes=(*there, *notes), own_line=told[name].own_line or listed.own_line)

@@ -15,6 +15,7 @@ from bascule.persist.config import NetworkConfig
 from bascule.persist.dialect import dialect
 from bascule.persist.files import read_tree
 from bascule.persist.formats.gaps import Inexpressible
+from bascule.plan.file_change import FileChange
 from bascule.system.disk.durable import write_whole
 from tests.persist.configs import bridge, nic, recipe
 
@@ -210,3 +211,15 @@ def test_a_catch_all_that_takes_our_links_is_moved_where_no_other_nic_needs_it(t
     with pytest.raises(BasculeError, match=r"eth4.*master is br3 wanted, none") as caught:
         writer.prepare(dialect("networkd"), recipe(), files, stamp=STAMP, root=tmp_path, hardware=nics)
     assert {problem.code for problem in caught.value.problems} == {"FILE-FOREIGN"}
+
+
+def test_what_a_killed_change_was_writing_goes_with_it(tmp_path: Path) -> None:
+    """It was left beside the file, in a folder that was made for it as well."""
+    path = tmp_path / "etc/sysctl.d/60-bascule.conf"
+    (backup,) = back_up_for([FileChange(path=str(path), action="write", new="ours")])
+    path.parent.mkdir(parents=True)
+    for name in (".60-bascule.conf.126.new", ".60-bascule.conf.mine.new", ".70-other.conf.126.new"):
+        (path.parent / name).write_text("half")
+    _, faults, kept = restore([backup])
+    assert (faults, kept) == ((), ())
+    assert sorted(one.name for one in path.parent.iterdir()) == [".60-bascule.conf.mine.new", ".70-other.conf.126.new"]

@@ -232,3 +232,30 @@ def test_d15_what_a_program_of_xdp_drops_no_capture_sees(
     site = bench.field.site(SITE)
     ends = ("router", "web") if link == "eth1" else ("web", "router")
     assert bench.field.document("why", *ends, "--site", site)["result"] == "perhaps"
+
+
+@pytest.mark.parametrize(
+    ("hook", "rule", "asked", "asks"),
+    [
+        ("input", "ip saddr 10.9.0.21 drop", "drops it", "drops its answer"),
+        ("input", "ip saddr 10.9.0.21 ct state new drop", "drops it", None),
+        ("output", "ip daddr 10.9.0.21 drop", "drops its answer", "drops it"),
+    ],
+)
+def test_d15_what_the_hosts_own_chains_drop_is_told_in_a_rehearsal(
+    real_host: Field, hook: str, rule: str, asked: str, asks: str | None
+) -> None:
+    """A question of a guest to the host, or of the host to it, was unexplained, though ``why`` explains it."""
+    field = real_host
+    text = ONE_NIC.replace("networks:\n", "networks:\n  back: {subnet: 10.9.0.0/24}\n")
+    text = text.replace("from-uplink}}", "from-uplink}, br9: {uplink: none, address: 10.9.0.10/24}}")
+    text += "guests:\n  web: {host: kvm, nics: [{bridge: br9, address: 10.9.0.21/24}]}\n"
+    feed(field.host, f"table inet d {{ chain c {{ type filter hook {hook} priority 0; {rule}; }}; }}")
+    checks = field.document("rehearse", field.site(text))["checks"]
+    (lost,) = (one["detail"] for one in checks if one["id"] == TRAFFIC and one["ok"] is False)
+    said = dict(part.split(": ", 1) for part in lost.split("; "))
+    assert said["web → kvm icmp"].endswith(f"in chain c of table inet d {asked}"), lost
+    own = "kvm → web icmp" if hook == "input" else "kvm → web tcp"  # a ping is refused with the reason at once
+    assert (own in said) == (asks is not None)
+    if asks is not None:
+        assert said[own].endswith(f"in chain c of table inet d {asks}"), lost

@@ -40,6 +40,15 @@ def test_d20_a_rehearsal_says_who_else_names_the_nic(real_host: Field) -> None:
     assert told <= {(n["kind"], n["subject"], n["text"]) for n in plan["notes"]}
 
 
+def test_d20_a_rehearsal_says_what_plan_says_of_the_guests_memory_and_of_what_comes_to_reach(real_host: Field) -> None:
+    text = ONE_NIC + "guests:\n  web: {host: kvm, memory: 9TiB, nics: [{bridge: br0, address: 192.168.1.21/24}]}\n"
+    site = real_host.site(text)
+    planned = real_host.document("plan", site)["mind"]
+    assert any("the guests need" in line for line in planned)
+    (plan,) = real_host.document("rehearse", site)["plans"]
+    assert set(planned) <= set(plan["mind"])
+
+
 def test_d20_a_quiet_rehearsal_says_what_apply_will_refuse(real_host: Field) -> None:
     site = real_host.site(ONE_NIC)
     assert real_host.bascule("rehearse", site, "-q", "--root", str(real_host.folder)).stdout.count("refuse") == 0

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.lab import pings
 from tests.real_hosts.field import Field
 
 pytestmark = pytest.mark.kernel
@@ -71,3 +72,31 @@ def test_t10_what_goes_by_a_router_that_nobody_has_declared_is_unknown(made: Fie
     assert why(made, silent, "web", "db")["result"] == "no"
     made.ip("link set eth0 down")
     assert why(made, SITE, "web", "db")["result"] == "no", "no wire leads to any gateway"
+
+
+ONE = """\
+site: r
+networks: {office: {subnet: 192.168.1.0/24, gateway: 192.168.1.1}}
+hosts:
+  kvm: {nics: {eth0: {network: office}}, bridges: {br0: {uplink: eth0, address: from-uplink}}}
+guests:
+  web: {host: kvm, nics: [{bridge: br0, address: 192.168.1.21/24}]}
+"""
+
+
+def test_t10_the_hosts_gateway_itself_is_found_as_any_neighbour_is(real_host: Field) -> None:
+    """It was taken for the router before the internet, of which nobody knows what it lets through."""
+    field, router = real_host, "192.168.1.1"
+    field.guest("web", "web.0", site=ONE)
+    assert field.bascule("apply", field.site(ONE), "--yes", "--no-confirm").returncode == 0
+    for text in (ONE, ONE.replace(", gateway: 192.168.1.1", "")):
+        for source in ("kvm", "web"):
+            assert why(field, text, source, router)["result"] == "yes"
+        assert why(field, text, "kvm", "10.1.1.1")["result"] == "unknown", "behind it nobody knows"
+    assert pings(field.host, router), "and its MAC is known behind a port of the bridge"
+    assert field.document("why", "host", router)["result"] == "yes", "without a file"
+    field.run("nft", "add table inet mine")
+    field.run("nft", "add chain inet mine in { type filter hook input priority 0 ; }")
+    field.run("nft", "add rule inet mine in ip saddr 192.168.1.1 drop")
+    assert why(field, ONE, "kvm", router)["result"] == "no"
+    assert why(field, ONE, "web", router)["result"] == "yes"

@@ -154,6 +154,7 @@ class _Restoring:
     def _restore(self, file: FileBackup) -> bool:
         """A file, or a link, as it was; whether it was not. Raises OSError."""
         path = Path(file.path)
+        durable.clear_beside(path)
         now = _backed_up_now(file.path)
         if stat.S_ISLNK(file.mode):
             if now is not None and not path.is_symlink():

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+UNFINISHED = ".new"  # the end of a name that stands beside a file's until it is whole
 ROOM = 16 * 1024  # bytes kept free for a journal, so that it can be written to when the disk is full
 
 
@@ -55,7 +56,7 @@ def write_whole(path: Path, data: bytes, *, mode: int = 0o600, owner: tuple[int,
 
     ``owner`` is (uid, gid). Raises OSError; the old file is then still there and nothing is left beside it.
     """
-    beside = path.with_name(f".{path.name[:200]}.{os.getpid()}.new")
+    beside = path.with_name(f"{_beside(path)}{os.getpid()}{UNFINISHED}")
     fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     try:
         try:
@@ -73,6 +74,18 @@ def write_whole(path: Path, data: bytes, *, mode: int = 0o600, owner: tuple[int,
             beside.unlink()
         raise
     sync_folder(path.parent)
+
+
+def _beside(path: Path) -> str:
+    return f".{path.name[:200]}."
+
+
+def clear_beside(path: Path) -> None:
+    """Remove what a process that was killed while it wrote a file has left beside it. Raises OSError."""
+    for one in path.parent.iterdir() if path.parent.is_dir() else ():
+        number = one.name.removeprefix(_beside(path)).removesuffix(UNFINISHED)
+        if number.isdigit() and one.name == f"{_beside(path)}{number}{UNFINISHED}":
+            one.unlink(missing_ok=True)
 
 
 def _write_all(fd: int, data: bytes) -> None:

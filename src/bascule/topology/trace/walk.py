@@ -259,8 +259,8 @@ class Walk(NeighbourSearch):
 
     def _delivered(self, passage: PacketPath, port: str) -> WireEnd | None:
         """Who gets a frame that left by a port; what it does with a packet that is not for it."""
-        mac = passage.fields.get("ether daddr")
-        end = self.walks.ends.behind(port, mac)
+        mac, to = passage.fields.get("ether daddr"), passage.fields[key(self.version, "daddr")]
+        end = self.walks.ends.behind(port, mac, self.version, to)
         if end is not None:
             refuse(passage, end.name, end.mtu)
             self._untagged_by(passage, end)

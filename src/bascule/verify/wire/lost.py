@@ -20,6 +20,7 @@ from bascule.probe.question import Answer, Protocol, Question
 from bascule.system.net.fdb import kernel_rows
 from bascule.system.net.netns import Namespace
 from bascule.system.run import rows
+from bascule.topology.trace.any_frame.own_exchange import own_packet
 from bascule.topology.trace.any_frame.passages import RuleVerdict, between, own_search
 from bascule.topology.trace.any_frame.ways import FAMILY_OF
 from bascule.verify.wire.wrong_vlan import is_above, lost_inside, wrong_tag
@@ -63,6 +64,7 @@ def where_lost(
         queues=queues,
         stops=_stops(state, namespace),
         refuses=_refuses(state, namespace),
+        of_host=_of_host(host.name, state, namespace),
     )
     silent = [pair for pair in zip(asked, answers, strict=True) if pair[1].is_unheard]
     small = {(one.source, one.protocol, one.address) for one, _ in silent if not one.size}
@@ -103,7 +105,8 @@ class LossReasons:
     ``stp`` are the states of its ports that do not forward, ``own`` the MACs for which its bridges hand frames up to
     it, ``moved`` the rules of others that dropped packets meanwhile, in words, ``queues`` those queues and filters of
     tc that did, by their links. ``stops`` tells what drops a family's frames between two ports of a bridge, where
-    nothing counted them, and ``refuses`` what drops the ARP reply of whom a question is for.
+    nothing counted them, ``refuses`` what drops the ARP reply of whom a question is for, and ``of_host`` what of the
+    host's own chains drops a question that it asks by a link or is asked there, or the answer.
     """
 
     def __init__(
@@ -117,6 +120,7 @@ class LossReasons:
         queues: Mapping[str, str] = MappingProxyType({}),
         stops: Callable[[str, str, str, str], Iterable[str]] = lambda *_: (),
         refuses: Callable[[str, Question], Iterable[str]] = lambda *_: (),
+        of_host: Callable[[str, Question], Iterable[str]] = lambda *_: (),
     ) -> None:
         self._host = host
         self._state = state
@@ -126,6 +130,7 @@ class LossReasons:
         self._queues = queues
         self._stops = stops
         self._refuses = refuses
+        self._of_host = of_host
 
     def sentence(self, nic: GuestNic, question: Question, tracker: Tracker, answer: Answer, *, by_size: bool) -> str:
         """How far the question and its answer came; ``by_size``: a smaller packet of the kind is not lost."""
@@ -139,15 +144,25 @@ class LossReasons:
         if asker != self._host.name and not asked.sent:
             return f"it never left {asker} by {source}"
         if asker == nic.guest:
-            return self.told_outward(nic, asked, replied, family)
+            return self._by_host(self._bridge(nic), question, self.told_outward(nic, asked, replied, family))
         if asker == self._host.name and (words := self._unheard(nic, question, track)):
             return words
         words = self.told(nic, asker, source, asked, replied, family)
+        if asker == self._host.name:
+            words = self._by_host(source, question, words)
         if not question.size or not by_size or nic.tap in replied.came:
             return words
         if nic.tap in asked.left:
             return f"{words} ({nic.guest} may take smaller packets only)"
         return self._too_large(question.size, (nic.tap, *self._wires(self._bridge(nic))), words)
+
+    def _by_host(self, link: str, question: Question, words: str) -> str:
+        """The host's own chains are the reason where it asks or is asked, and no other one was found."""
+        left = f"it never left {self._host.name} by {link}"
+        if not (words.endswith(UNKNOWN) or words == left):
+            return words
+        why = "; ".join(self._of_host(link, question))
+        return f"{left}: {why}" if why and words == left else f"{words.removesuffix(UNKNOWN)}{why}" if why else words
 
     def _unheard(self, nic: GuestNic, question: Question, track: FrameTrack) -> str:
         """The host asked for its neighbour and was answered, and nothing followed: it has not taken the answer."""
@@ -351,6 +366,27 @@ def _refuses(state: HostState, namespace: Namespace) -> Callable[[str, Question]
             yield from (f"{stop} drops it" for passage in answers for stop in passage.stops)
 
     return refuses
+
+
+def _of_host(name: str, state: HostState, namespace: Namespace) -> Callable[[str, Question], Iterator[str]]:
+    """What of the rules in force drops a packet that the host itself sends or is sent: read when it is asked for."""
+
+    def of_host(link: str, question: Question) -> Iterator[str]:
+        to, asks = question.address, question.source.endpoint == name
+        near = [one.ip for one in question.source.addresses if to is not None and one.version == to.version]
+        own = {one.local for each in state.links.values() for one in each.addresses}
+        if to is None or not near or question.protocol not in {Protocol.ICMP, Protocol.TCP, Protocol.UDP}:
+            return
+        if not asks and str(to) not in own:
+            return
+        with namespace.entered():
+            network = read_firewall(state)
+        for answer, what in ((False, "it"), (True, "its answer")):
+            ends = (to, near[0]) if answer else (near[0], to)
+            passage = own_packet(network, link, *ends, str(question.protocol), into=asks == answer, answer=answer)
+            yield from (f"{stop} drops {what}" for stop in passage.stops)
+
+    return of_host
 
 
 def _forwards(stop: RuleVerdict) -> bool:

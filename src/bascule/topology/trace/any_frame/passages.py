@@ -195,7 +195,7 @@ def into_host(network: HostNetwork, link: str, family: str, protocol: str, port:
         known |= {name: link for name in known if name.startswith("fib ") and "saddr" in name}  # it has no address yet
     ways = inward(network, link, family, known)
     up = tuple(ip_hook(network, family, "input", known, iif=link))
-    return _of_all(network, family, [replace(way, stations=way.stations + up) for way in ways])
+    return of_all(network, family, [replace(way, stations=way.stations + up) for way in ways])
 
 
 def from_host(network: HostNetwork, link: str, family: str, protocol: str, port: int) -> FramePassage:
@@ -206,7 +206,7 @@ def from_host(network: HostNetwork, link: str, family: str, protocol: str, port:
     known |= dict.fromkeys(("th dport", f"{protocol} dport"), CLIENTS.get((protocol, port)))
     down = tuple(ip_hook(network, family, "output", known, oif=link))
     ways = outward(network, link, family, known)
-    return _of_all(network, family, [replace(way, stations=down + way.stations) for way in ways])
+    return of_all(network, family, [replace(way, stations=down + way.stations) for way in ways])
 
 
 def own_arp(network: HostNetwork, link: str, hook: str, other: int) -> FramePassage:
@@ -215,7 +215,7 @@ def own_arp(network: HostNetwork, link: str, hook: str, other: int) -> FramePass
     known = plain(network, "arp") | {"arp htype": 1, "arp hlen": 6, "arp plen": 4}
     known |= {f"arp {'saddr' if takes else 'daddr'} ip": other}
     stations = tuple(ip_hook(network, "arp", hook, known, **{"iif" if takes else "oif": link}))
-    return _of_all(network, "arp", [FramePath(link, None, stations)])
+    return of_all(network, "arp", [FramePath(link, None, stations)])
 
 
 def own_search(
@@ -239,7 +239,7 @@ def own_search(
         to = "multicast" if operation == 1 else "local" if takes else "unicast"
         known |= fib(network, "ip6", link, daddr=to)
         stations = tuple(ip_hook(network, "ip6", hook, known, **{"iif" if takes else "oif": link}))
-        yield _of_all(network, "ip6", [FramePath(link, None, stations)])
+        yield of_all(network, "ip6", [FramePath(link, None, stations)])
 
 
 def _of_protocol(network: HostNetwork, family: str, protocol: str) -> dict[str, Any]:
@@ -263,9 +263,9 @@ def routed(network: HostNetwork, family: str, *, into: str = "", out: str = "", 
     across = tuple(ip_hook(network, family, "forward", known, iif=into, oif=out))
     if into:
         ways = inward(network, into, family, known | asked)
-        return _of_all(network, family, [replace(way, stations=way.stations + across) for way in ways])
+        return of_all(network, family, [replace(way, stations=way.stations + across) for way in ways])
     ways = outward(network, out, family, known)
-    return _of_all(network, family, [replace(way, stations=across + way.stations) for way in ways])
+    return of_all(network, family, [replace(way, stations=across + way.stations) for way in ways])
 
 
 # ---- what comes of it
@@ -278,7 +278,8 @@ def _told(rules: Rules, ways: Iterable[FramePath]) -> Told:
     return [(way, _outcome(rules, way)) for way in ways]
 
 
-def _of_all(network: HostNetwork, family: str, ways: Iterable[FramePath]) -> FramePassage:
+def of_all(network: HostNetwork, family: str, ways: Iterable[FramePath]) -> FramePassage:
+    """What becomes of frames that go one of these ways."""
     return _passage(network, family, [one for _, one in _told(network.rules, ways)])
 
 

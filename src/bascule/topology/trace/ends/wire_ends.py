@@ -45,11 +45,11 @@ class WireEnds:
         self.network = network
         self.ends = tuple(ends)
         self._by_address: dict[tuple[int, int], list[WireEnd]] = {}
-        self._by_mac: dict[tuple[str, object], WireEnd] = {}
+        self._by_mac: dict[tuple[str, object], list[WireEnd]] = {}
         self._by_name: dict[str, list[WireEnd]] = {}
         for end in ends:
             self._by_name.setdefault(end.name, []).append(end)
-            self._by_mac.setdefault((end.port, end.mac), end)
+            self._by_mac.setdefault((end.port, end.mac), []).append(end)
             for number, version, _ in (*end.addresses, *end.router):
                 self._by_address.setdefault((version, number), []).append(end)
 
@@ -61,7 +61,8 @@ class WireEnds:
         for end, other in pairs:
             found._by_name[end.name] = [other if one is end else one for one in found._by_name[end.name]]
             ends = [other if one is end else one for one in ends]
-            found._by_mac[end.port, end.mac] = other
+            same = found._by_mac[end.port, end.mac]
+            found._by_mac[end.port, end.mac] = [other if one is end else one for one in same]
             for number, version, _ in (*end.addresses, *end.router):
                 known = found._by_address[version, number]
                 found._by_address[version, number] = [other if one is end else one for one in known]
@@ -98,9 +99,9 @@ class WireEnds:
         nics = sending(own, version, to)
         return end if len(own) < 2 or end in nics else nics[0]
 
-    def behind(self, port: str, mac: object) -> WireEnd | None:
-        """Who has a MAC behind a port."""
-        return self._by_mac.get((port, mac))
+    def behind(self, port: str, mac: object, version: int, to: int) -> WireEnd | None:
+        """Who has a MAC behind a port: of a router and those behind it, who have one there, whose address it is."""
+        return _owner_first(self._by_mac.get((port, mac), ()), version, to)
 
     def owned(self, version: int, number: int) -> bool:
         """Whether an address is somebody's, wherever that is."""
@@ -108,7 +109,14 @@ class WireEnds:
 
     def at(self, link: str, version: int, number: int) -> WireEnd | None:
         """Who has an address behind a link: on a bridge, or a VLAN of it, behind any of its ports."""
-        for end in self._by_address.get((version, number), ()):
-            if link in {end.port, self.network.bridge_of(end.port)} or link == self.network.host_side(end):
-                return end
-        return None
+        near = [
+            end
+            for end in self._by_address.get((version, number), ())
+            if link in {end.port, self.network.bridge_of(end.port)} or link == self.network.host_side(end)
+        ]
+        return _owner_first(near, version, number)
+
+
+def _owner_first(ends: Sequence[WireEnd], version: int, number: int) -> WireEnd | None:
+    """The end on the wire whose own address it is; else the first: a router, or who is behind one."""
+    return next((end for end in ends if end.owns(version, number) and not end.router), next(iter(ends), None))
