@@ -33,19 +33,21 @@ until_has eth2
 sleep 1
 change /site.yaml
 until_has br2
-ip link del br2; ip addr flush dev eth2; rm -f /run/network/ifstate*
-{restart}
+{stop}
+ip link del br2; ip addr flush dev eth2
+rm -rf /run/network/ifstate* /run/NetworkManager/devices /run/NetworkManager/state
+{start}
 until_has br2
-sleep 2
+plan="bascule plan /site.yaml --here --driver none --json"
+for i in $(seq 60); do $plan >/tmp/plan; grep -q '"changes": *\\[\\]' /tmp/plan && break; sleep 1; done
 echo "### alias $(cat /sys/class/net/br2/ifalias)"
-bascule plan /site.yaml --here --driver none --json
+cat /tmp/plan
 change /left.yaml
 until_has eth2
-sleep 2
 echo "### $(cat /sys/class/net/br2/ifalias 2>/dev/null || echo gone), eth2 $(has eth2 && echo has its address)"
 bascule undo --yes >/dev/null
 until_has br2
-sleep 2
+for i in $(seq 100); do [ -e /sys/class/net/eth2/master ] && break; sleep 0.1; done
 echo "### eth2 in $(basename $(readlink /sys/class/net/eth2/master))"
 """
 
@@ -53,11 +55,9 @@ echo "### eth2 in $(basename $(readlink /sys/class/net/eth2/master))"
 @pytest.mark.parametrize("name", [name for name in HOSTS if name != "netplan for NetworkManager"])
 def test_a_bridge_that_a_manager_made_again_goes_with_its_line(name: str, tmp_path: Path) -> None:
     host = HOSTS[name]
-    script = SCRIPT.format(
-        bin=Path(sys.executable).parent,
-        unit=ENABLED.get(name, ""),
-        **{key: getattr(host, key) for key in ("before", "up", "restart")},
-    )
+    stop, start = ("stop", host.restart.removeprefix("stop; ")) if "stop; " in host.restart else ("", host.up)
+    values = {"bin": Path(sys.executable).parent, "unit": ENABLED.get(name, ""), "before": host.before, "up": host.up}
+    script = SCRIPT.format(stop=stop, start=start, **values)
     files = {**host.files, "site.yaml": SITE, "left.yaml": LEFT}
     seen = ask(tmp_path, host.packages, files, script, nics=NICS, timeout_s=200)
     assert seen.status == 0, seen.stdout[-2000:] + seen.stderr[-2000:]
