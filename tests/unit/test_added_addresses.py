@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from bascule.model.kernel_parameters import FORWARDING, conf
 from bascule.model.links import Bridge, Physical
-from bascule.model.state import Address, HostState, Link, Route
+from bascule.model.state import Address, FixedNeighbour, HostState, Link, Route, RoutingRule
 from bascule.model.values import IfName, Mac
 from bascule.model.volatile import Lifetime
 from bascule.plan.earlier import NOTHING, EarlierChanges, route_key
@@ -180,6 +180,19 @@ def test_so_does_one_of_a_bridge_and_one_that_it_took_over() -> None:
     assert renumbered(*on_nic) == renumbered(on_bridge[0], on_nic[1]) == renumbered(on_nic[0], on_bridge[1])
     assert renumbered(*on_nic) == {("br5", NEW)}
     assert renumbered(on_nic[0], TAKEN) == {("br5", OLD)}
+
+
+def test_what_knows_a_bridge_by_name_goes_with_the_address_that_the_file_names_on_its_nic_again() -> None:
+    """A permanent neighbour and a policy rule of the host's own, which had gone along to the bridge, were lost."""
+    text = BRIDGED % NEW.encode()
+    neighbour = FixedNeighbour(ip="129.230.1.77", dev="eth5", mac=Mac("02:00:00:00:00:77"))
+    rule = RoutingRule(priority=900, words=("from", "all", "iif", "eth5", "lookup", "120"))
+    found = HostState.of([nic(OLD)], rules=[rule], neighbours=[neighbour])
+    state, _ = changed(found, text)
+    assert ([one.dev for one in state.neighbours], state.rules[0].words[3]) == (["br5"], "br5")
+    state, _ = changed(found, text, BARE.replace(b"eth5: {}", b"eth5: {address: %s}" % NEW.encode()))
+    assert IfName("br5") not in state.links
+    assert (state.neighbours, state.rules) == (found.neighbours, found.rules)
 
 
 def test_one_that_a_client_or_a_program_keeps_stays() -> None:

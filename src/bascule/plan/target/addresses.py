@@ -339,13 +339,18 @@ def _tell_carried(build: TargetBuilder, old: str, new: str) -> None:
 
 
 def give_back(build: TargetBuilder) -> None:
-    """The host's own addresses go back to the NIC when the bridge that had taken them goes."""
+    """The host's own addresses go back to the NIC when the bridge that had taken them goes.
+
+    So does what else knows it as the link on which the host speaks, where the file names its address on the NIC.
+    """
     for name, bridge in build.observed.links.items():
         added = build.earlier.added.get(name, frozenset())
         if name in build.links:
             continue
         nic = address_successor(bridge, build.observed, added, build.earlier.ports)
         if nic is None:
+            if (port := _named_instead(build, bridge)) is not None:
+                build.moved[name] = port
             continue
         build.links[nic.name] = inherit(build.links[nic.name], bridge, added)
         build.routes = moved_routes(build.routes, name, nic.name)
@@ -354,3 +359,13 @@ def give_back(build: TargetBuilder) -> None:
         build.sysctls |= moved_parameters(build.observed, name, nic.name, build.observed.sysctls)
         build.moved[name] = nic.name
         build.reasons[nic.name] = f"{nic.name} gets its addresses back from {name}, which is not in the file any more"
+
+
+def _named_instead(build: TargetBuilder, bridge: Link) -> IfName | None:
+    """The port on which the file names an address that a bridge of ours had."""
+    had = {address.ip for address in bridge.addresses}
+    for port in build.observed.ports(bridge.name):
+        said = build.host.link(port.name)
+        if said is not None and had.intersection(map(str, build.host.effective(said).addresses)):
+            return port.name
+    return None
