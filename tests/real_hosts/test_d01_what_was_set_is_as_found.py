@@ -106,6 +106,17 @@ def test_d01_temporary_addresses_that_leave_the_file_are_as_they_were_found(real
     assert field.run("cat", key).stdout.strip() == "2"
 
 
+def test_d01_a_nic_whose_ipv6_was_turned_off_since_gets_no_address_of_it(real_host: Field) -> None:
+    """ifupdown2 does so on ports when the machine starts: the change failed, as the kernel takes none."""
+    field = real_host
+    applied(field, WITH["an uplink"])
+    with field.host.entered():
+        Path("/proc/sys/net/ipv6/conf/eth1/disable_ipv6").write_text("1")
+    applied(field, GONE)
+    assert (shown(field)["master"], shown(field)["addresses"]) == (None, [])
+    assert field.document("plan", field.site(GONE))["changes"] == []
+
+
 def test_d01_what_somebody_else_has_set_since_stays(real_host: Field) -> None:
     field = real_host
     applied(field, WITH["a NIC"])

@@ -51,8 +51,13 @@ class EarlierChanges(Struct, frozen=True, kw_only=True):
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """The kernel parameters that are looked at, so that they can be as they were found."""
-        return tuple(key for link in self.altered.values() for key in link if "/" in key)
+        """The kernel parameters that are looked at, so that they can be as they were found.
+
+        Of a link that makes its own IPv6 address again whether it may: ifupdown2 turns IPv6 off on ports.
+        """
+        makers = [name for name, altered in self.altered.items() if "addrgenmode" in altered]
+        known = [key for link in self.altered.values() for key in link if "/" in key]
+        return tuple(dict.fromkeys((*known, *(conf(6, name, "disable_ipv6") for name in makers))))
 
     def recognised(self, site: Site, state: HostState) -> HostState:
         """The state with the mark on the links that files of ours have made again since, under their MACs."""
