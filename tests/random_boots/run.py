@@ -115,6 +115,10 @@ tell back-files; listing
 BOOT = """\
 until_empty boot
 state booted
+cp /nothing.yaml /site.yaml
+tell leave; bascule apply /site.yaml --here --yes --driver none --json --no-confirm || echo "status $?"
+state left
+tell left-files; listing
 """
 REST = """\
 unit bascule-boot-rest || echo "status $?"
@@ -123,6 +127,7 @@ tell undo; bascule status --json
 # whose files and names an installer and a site file can make up
 CHOICES = tuple(name for name in HOSTS if name != "netplan for NetworkManager")
 KEYS = ("rp_filter", "proxy_arp", "arp_ignore", "accept_redirects")  # that somebody sets by hand
+STUB = "/etc/network/interfaces.d/bascule"  # of no links: it stays for whoever includes it
 NO_MAC = "00:00:00:00:00:00"  # of a bridge that has lost its last port
 SETTLES_S = {"networkd": 2, "netplan": 2, "keyfile": 4}
 FOLDERS = (
@@ -155,7 +160,9 @@ def faults(seed: int, dialect: str, folder: Path, refused: list[str]) -> Iterato
     wanted = [random_wanted(random, facts, dialect) for _ in range(2)]
     site, second = (with_their_bridges(more, one, facts) for one in wanted)
     links = [*NICS, *(one.bridge for one in facts if one.bridge)]
-    tree = {"site.yaml": yaml.safe_dump(site, sort_keys=False), "second.yaml": yaml.safe_dump(second, sort_keys=False)}
+    nothing = {"site": "s", "hosts": {"kvm": {"nics": {}, "persist": dialect.removesuffix("2")}}}
+    sites = {"site": site, "second": second, "nothing": nothing}
+    tree = {f"{name}.yaml": yaml.safe_dump(document, sort_keys=False) for name, document in sites.items()}
     ending = random.choices((KEPT, TWICE, UNCONFIRMED, KILLED, POWER_CUT), (4, 4, 2, 2, 3))[0]
     script = FOUND + ending.replace("{after}", f"{random.uniform(0, 1.5):.2f}")
     back = "" if ending == POWER_CUT else BACK
@@ -193,12 +200,16 @@ def faults(seed: int, dialect: str, folder: Path, refused: list[str]) -> Iterato
     yield from _changes("the second plan", seen["again"])
     booted = _room(folder / "second", dialect, {**tree, "disk": seen["disk"]}, BOOT, facts)
     yield from _changes("after the next start", booted["boot"])
+    yield from _left(
+        seen, booted, {*site["hosts"]["kvm"].get("bridges", ()), *second["hosts"]["kvm"].get("bridges", ())}
+    )
     applied, after = _state(seen["applied"]), _state(booted["booted"])
     yield from _differences("start", applied, after, [x for x in applied.addresses if x not in followed | {"lo"}])
     yield from _differences("links of others", before, after, [link for link in links if link not in named])
     for when, state in (("apply", applied), ("start", after)):
-        if before.rules != state.rules:
-            yield f"{when}: rules: {sorted(before.rules)} became {sorted(state.rules)}"
+        rules = {one for one in state.rules if "'priority': 900" not in one}  # of the site files
+        if before.rules != rules:
+            yield f"{when}: rules: {sorted(before.rules)} became {sorted(rules)}"
     nets = [
         ip_interface(ip).network for ips in applied.addresses.values() for ip in ips
     ]  # one in no subnet is of no use
@@ -219,6 +230,32 @@ def _taken_back(before: State, seen: Mapping[str, str], links: Sequence[str], *,
     for field in ("rules", *(("names", "neighbours", "ruleset", "switches") if by_hand else ())):
         if (one := getattr(before, field)) != (other := getattr(back, field)):
             yield f"undo: {field}: {one} became {other}"
+
+
+def _left(seen: Mapping[str, str], booted: Mapping[str, str], bridges: Collection[str]) -> Iterator[str]:
+    """A site file that names nothing any more, after a start: what Bascule made is gone, the host's files are back."""
+    if "status " in booted["leave"]:
+        yield f"leaving: {booted['leave'][-600:]}"
+    ours = (
+        "/etc/network",
+        "/etc/netplan",
+        "/etc/systemd/network",
+        "/etc/NetworkManager",
+        "/etc/sysctl.d",
+        "/etc/bascule",
+    )
+    listed = [
+        "\n".join(line for line in text.splitlines() if any(f"{x}/" in line for x in ours) and STUB not in line)
+        for text in (seen["found-files"], booted["left-files"])
+    ]
+    yield from _files_differ("leaving", *listed)
+    before, left = _state(seen["found"]), _state(booted["left"])
+    stay = sorted(name for name in left.addresses.keys() & {*bridges} - before.addresses.keys())
+    if stay:
+        yield f"leaving: {stay} stayed"
+    for nic in NICS:
+        if before.masters.get(nic) == "" and left.masters.get(nic):
+            yield f"leaving: {nic} stays a port of {left.masters[nic]}"
 
 
 def _second_taken_back(seen: Mapping[str, str]) -> Iterator[str]:

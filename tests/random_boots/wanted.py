@@ -45,6 +45,10 @@ def random_wanted(random: Random, facts: Sequence[Facts], dialect: str) -> Entry
                 keys["routes"] = [{"to": f"172.29.{number}.0/24", "via": f"10.{number}.0.7"}]
             if random.random() < 0.3:
                 keys["dns"] = [f"10.{number}.0.54"]
+        if "routes" in keys and random.random() < 0.4:
+            keys["routes"].append(
+                {"to": f"172.30.{number}.0/24", "via": f"10.{number}.0.6", "table": 130, "metric": 40}
+            )
         if random.random() < 0.2:
             keys["ipv6"] = random.choice(["off", "manual"])
     if random.random() < 0.3:
@@ -52,6 +56,8 @@ def random_wanted(random: Random, facts: Sequence[Facts], dialect: str) -> Entry
     host: Entry = {"nics": nics, "persist": dialect.removesuffix("2")} | ({"bridges": bridges} if bridges else {})
     if as_found:
         host["as_found"] = True
+    if random.random() < 0.2:
+        host["rules"] = [{"from": "10.9.0.0/16", "table": 130, "priority": 900}]
     guests = {f"g{n}": {"host": "kvm", "nics": [{"bridge": name}]} for n, name in enumerate(bridges)}
     return {"site": "s", "hosts": {"kvm": host}} | ({"guests": guests} if guests else {})
 

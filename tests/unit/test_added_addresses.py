@@ -13,7 +13,8 @@ from bascule.model.volatile import Lifetime
 from bascule.plan.earlier import NOTHING, EarlierChanges, route_key
 from bascule.plan.make import make_plan
 from bascule.plan.target import target
-from bascule.providers.protocol import PlanInputs
+from bascule.providers.kernel.merge import merge
+from bascule.providers.protocol import PlanInputs, ThreeWay
 from bascule.site import parse
 
 SITE = b"""\
@@ -193,6 +194,25 @@ def test_what_knows_a_bridge_by_name_goes_with_the_address_that_the_file_names_o
     state, _ = changed(found, text, BARE.replace(b"eth5: {}", b"eth5: {address: %s}" % NEW.encode()))
     assert IfName("br5") not in state.links
     assert (state.neighbours, state.rules) == (found.neighbours, found.rules)
+
+
+def test_a_rule_that_a_manager_has_set_beside_ours_is_no_change_and_goes_with_ours() -> None:
+    """systemd-networkd does by our files, and takes ours away or not: the second plan removed one, an undo kept one."""
+    bare = RoutingRule(priority=900, words=("from", "10.9.0.0/16", "lookup", "130"))
+    own = replace(bare, words=(*bare.words, "protocol", "66"))
+    text = b"site: s\nhosts: {h: {nics: {eth5: {}}%s}}\n"
+    named = parse(text % b", rules: [{from: 10.9.0.0/16, table: 130, priority: 900}]", "s.yaml")
+    unnamed = parse(text % b"", "s.yaml")
+    for there in ([own], [bare], [own, bare]):
+        found = target(named, named.hosts["h"], HostState.of([nic(OLD)], rules=there)).state
+        assert {*found.rules} == {*there}
+    left = target(unnamed, unnamed.hosts["h"], HostState.of([nic(OLD)], rules=[own, bare])).state
+    assert left.rules == ()
+    left = target(unnamed, unnamed.hosts["h"], HostState.of([nic(OLD)], rules=[bare])).state
+    assert left.rules == (bare,), "somebody's own"
+    before, after = HostState.of([nic(OLD)]), HostState.of([nic(OLD)], rules=[own])
+    now = HostState.of([nic(OLD)], rules=[own, bare])
+    assert merge(ThreeWay(before=before, wanted=after, now=now, applied=after)).part.rules == ()
 
 
 def test_one_that_a_client_or_a_program_keeps_stays() -> None:

@@ -21,6 +21,7 @@ from bascule.errors import BasculeError
 from bascule.model.state import ROUTING_DAEMONS, HostState, Link, Route
 from bascule.model.values import IfName
 from bascule.persist.takeover import take_over
+from bascule.plan.address_migration import bare
 from bascule.plan.change import Plan
 from bascule.plan.diff import diff
 from bascule.providers.observe import observe
@@ -121,8 +122,8 @@ def _seen() -> HostState | None:
 def with_what_stood(before: HostState, now: HostState) -> HostState:
     """The host as it is, and what it had before beside that: addresses, routes, rules and neighbours without an end."""
     links = {name: _with_addresses(link, before.links.get(name)) for name, link in now.links.items()}
-    there = {(one.priority, one.words, one.ipv6) for one in now.rules}
-    rules = [one for one in before.rules if (one.priority, one.words, one.ipv6) not in there]
+    there = set(map(bare, now.rules))
+    rules = [one for one in before.rules if bare(one) not in there]
     known = {(one.ip, one.dev, one.proxy) for one in now.neighbours}
     neighbours = [x for x in before.neighbours if x.dev in now.links and (x.ip, x.dev, x.proxy) not in known]
     return replace(

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from bascule.model.kernel_parameters import conf, first_value, neigh, secret_key
 from bascule.model.links import Tap
-from bascule.model.state import Address, FixedNeighbour, HostState, Link, Route, RouteFacts, RoutingRule
+from bascule.model.state import OWN_PROTOCOL, Address, FixedNeighbour, HostState, Link, Route, RouteFacts, RoutingRule
 from bascule.model.values import IfName, link_local
 
 LOCAL = IPv6Network("fc00::/7")  # from no such address anything is sent where another one fits, and the reverse
@@ -201,6 +201,20 @@ def _renamed(words: tuple[str, ...], moved: Mapping[str, IfName]) -> tuple[str, 
     return tuple(
         moved.get(word, word) if key in {"iif", "oif"} else word for key, word in zip(before, words, strict=False)
     )
+
+
+def with_copies(
+    before: Collection[RoutingRule], wanted: Collection[RoutingRule], now: Collection[RoutingRule]
+) -> tuple[RoutingRule, ...]:
+    """The wanted policy rules, and those that a manager has set beside them by our files."""
+    ours = {bare(rule) for rule in wanted} - {bare(rule) for rule in before}
+    return (*wanted, *(rule for rule in now if rule not in wanted and bare(rule) in ours))
+
+
+def bare(rule: RoutingRule) -> RoutingRule:
+    """A policy rule without our mark: a manager sets one of our files again as its own."""
+    is_ours = rule.words[-2:] == ("protocol", OWN_PROTOCOL)
+    return replace(rule, words=rule.words[:-2]) if is_ours else rule
 
 
 def moved_neighbours(

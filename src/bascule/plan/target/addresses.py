@@ -25,7 +25,7 @@ from bascule.model.state import (
 )
 from bascule.model.values import IfName, IpAddress, is_onlink, link_local
 from bascule.model.volatile import FOREVER
-from bascule.plan.address_migration import address_successor, inherit, moved_parameters, moved_routes
+from bascule.plan.address_migration import address_successor, bare, inherit, moved_parameters, moved_routes
 from bascule.plan.change import Note
 from bascule.plan.target.builder import TargetBuilder
 from bascule.plan.target.ipv6 import drop_unused, hear_routers, lay_ipv6
@@ -203,8 +203,13 @@ def _same(one: Route, wanted: Route, said: StaticRoute) -> bool:
 
 
 def policy_rules(build: TargetBuilder, there: Iterable[RoutingRule]) -> tuple[RoutingRule, ...]:
-    """The host's rules: those of others, and those that the file names; whoever made one, it is the same."""
-    others = tuple(rule for rule in there if rule.words[-2:] != OWN_RULE)
+    """The host's rules: those of others, and those that the file names; whoever made one, it is the same.
+
+    What a manager has set by our files beside a rule of ours goes with that.
+    """
+    known = tuple(there)
+    ours = {rule for rule in known if rule.words[-2:] == OWN_RULE}
+    others = tuple(rule for rule in known if rule not in ours)
     named = []
     for rule in build.host.rules:
         words = ["not"] if rule.inverted else []
@@ -216,7 +221,10 @@ def policy_rules(build: TargetBuilder, there: Iterable[RoutingRule]) -> tuple[Ro
         words += [rule.action] if rule.action else []
         wanted = RoutingRule(priority=rule.priority, words=tuple(words), ipv6=rule.ipv6)
         build.because(wanted.name, "it is declared", rule.place)
-        named.append(wanted if wanted in others else replace(wanted, words=(*wanted.words, *OWN_RULE)))
+        own = replace(wanted, words=(*wanted.words, *OWN_RULE))
+        named.append(wanted if wanted in others and own not in ours else own)
+    copies = set(map(bare, ours)) - set(map(bare, named))
+    others = tuple(rule for rule in others if rule not in copies)
     return (*others, *(rule for rule in named if rule not in others))
 
 

@@ -19,7 +19,7 @@ from bascule.model.kernel_parameters import conf, first_value, link_of
 from bascule.model.state import Address, FixedNeighbour, HostState, Link, Route, stood_on
 from bascule.model.values import IfName
 from bascule.model.volatile import Lifetime
-from bascule.plan.address_migration import gone_back_to, in_places_of_their_own, newest_first, route_by
+from bascule.plan.address_migration import gone_back_to, in_places_of_their_own, newest_first, route_by, with_copies
 from bascule.providers.kernel.kept_words import facet_words, left_beside, value_words
 from bascule.providers.kernel.names_taken import without_taken
 from bascule.providers.kernel.settling import as_taken, in_place, is_another, is_out_of_reach, mac_left, slot, way_with
@@ -75,10 +75,11 @@ class _Merge(Struct, kw_only=True):
             if link.master is not None and link.master not in links:
                 links[name] = replace(link, master=None, port=None, vlans=())
         sysctls = self._sysctls(links)
+        rules = with_copies(self.before.rules, self.wanted.rules, self.now.rules)
         state = HostState(
             links={name: as_taken(link, sysctls) for name, link in links.items()},
             routes=tuple(in_places_of_their_own(self._routes(links), set(self.now.routes))),
-            rules=tuple(self._set(self.before.rules, self.wanted.rules, self.now.rules, self._after().rules)),
+            rules=tuple(self._set(self.before.rules, rules, self.now.rules, self._after().rules)),
             lost_rules=tuple(
                 self._set(
                     *(x.lost_rules for x in (self.before, self.wanted, self.now, self._after())),
