@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 
 from bascule.model.kernel_parameters import conf
 from bascule.model.links import BridgePort
-from bascule.model.state import HostState, LinkFacts, PortVlans, RoutingRule
+from bascule.model.state import HostState, LinkFacts, PortVlans, Route, RoutingRule
 from bascule.providers.kernel.diff.vlans import vlan_words
 from bascule.providers.protocol import ThreeWay
 
@@ -73,3 +73,9 @@ def _neighbours(change: ThreeWay, after: HostState, links: Collection[str]) -> I
     for one in change.before.neighbours:
         if one in after.neighbours and one not in change.now.neighbours and one.dev in change.now.links:
             yield f"the neighbour {one.ip} on {one.dev} is gone"
+
+
+def replaced_words(route: Route) -> str:
+    """That one of before comes back in the place of another; one by several links is of the kernel's making."""
+    by = route.dev or " and ".join(dev for _, dev in route.hops)
+    return f"the route {route.dst}{f' by {by}' if by else ''} is replaced by the one before"

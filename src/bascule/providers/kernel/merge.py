@@ -20,7 +20,7 @@ from bascule.model.state import Address, FixedNeighbour, HostState, Link, Route,
 from bascule.model.values import IfName
 from bascule.model.volatile import Lifetime
 from bascule.plan.address_migration import gone_back_to, in_places_of_their_own, newest_first, route_by, with_copies
-from bascule.providers.kernel.kept_words import facet_words, left_beside, value_words
+from bascule.providers.kernel.kept_words import facet_words, left_beside, replaced_words, value_words
 from bascule.providers.kernel.names_taken import without_taken
 from bascule.providers.kernel.settling import as_taken, in_place, is_another, is_out_of_reach, mac_left, slot, way_with
 from bascule.providers.merging import merge_mapping
@@ -332,8 +332,7 @@ class _Merge(Struct, kw_only=True):
                     self.kept.append(f"{way} is new, and is removed with the address that it needs")
                 continue  # the kernel takes none from a source that is not there, nor to a gateway that nobody is near
             if in_place(route, back):
-                way = route.dev or " and ".join(dev for _, dev in route.hops)
-                self.kept.append(f"the route {route.dst} by {way} is replaced by the one before")
+                self.kept.append(replaced_words(route))
                 continue
             if route.lifetime.valid_s is None and route.protocol not in {"ra", "dhcp"}:
                 self.kept.append(f"the route {route.dst} by {route.gateway or route.dev} is new")
