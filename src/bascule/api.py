@@ -18,12 +18,11 @@ The .deb and the .rpm keep the modules apart from those of the system's Python: 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from bascule import __version__
 from bascule.errors import BasculeError, NotPermitted, Place, Problem, SiteFault, TakenBack, UsageFault
 from bascule.workflow import (
     apply,
+    attack,
     capacity,
     check,
     confirm,
@@ -34,6 +33,7 @@ from bascule.workflow import (
     import_host,
     load,
     plan,
+    reach,
     ready,
     rehearse,
     render,
@@ -43,10 +43,8 @@ from bascule.workflow import (
     undo,
     undo_preview,
     verify,
+    why,
 )
-
-if TYPE_CHECKING:
-    from bascule.questions import reach, why
 
 __all__ = [
     "BasculeError",
@@ -58,6 +56,7 @@ __all__ = [
     "UsageFault",
     "__version__",
     "apply",
+    "attack",
     "capacity",
     "check",
     "confirm",
@@ -80,12 +79,3 @@ __all__ = [
     "verify",
     "why",
 ]
-
-
-def __getattr__(name: str) -> object:
-    """``why`` and ``reach`` are imported on their first use: the model of a host takes longer than all of the rest."""
-    if name in {"reach", "why"}:
-        from bascule import questions
-
-        return getattr(questions, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

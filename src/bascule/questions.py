@@ -1,14 +1,15 @@
-"""The verbs that ask about a host, mostly its model: this one as it is, or as it was saved, or as its file wants it."""
+"""What is asked of a model of a host: of this one as it is, or as it was saved, or as its file wants it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from msgspec.structs import replace
 
 from bascule.apply.state_directory import here as state_directory
 from bascule.errors import BasculeError, Problem
+from bascule.host.identity import choose_host
 from bascule.model.site import Expectation, Host, Site, Verdict
 from bascule.model.state import HostState
 from bascule.model.values import Service, bridge_name
@@ -99,40 +100,33 @@ def _bare(site: Site, host: Host) -> HostState:
     return state
 
 
-def _loaded(site: Site | str | None, host: str | None) -> tuple[Site | None, Host | None]:
-    if site is None:
-        return None, None
-    from bascule.workflow import load_for
+class OnHost(TypedDict, total=False):
+    """The host that is asked about: this one, or (``wanted``) as its file wants it, or a ``state`` that was saved.
 
-    return load_for(site, host)
-
-
-def why(
-    source: str,
-    target: str,
-    service: Service,
-    *,
-    site: Site | str | None = None,
-    host: str | None = None,
-    here: bool = False,
-    state: HostState | None = None,
-    wanted: bool = False,
-    root: str = "/",
-) -> WhyAnswer:
-    """Whether one reaches another by a service, and everything that is in the way.
-
-    ``state`` is asked about instead of this host; ``root`` is the folder above the files of firewalls.
+    ``here`` says that this machine is the file's host, where nothing else says so.
     """
-    if wanted and site is not None:
-        from bascule.workflow import load
 
-        site = load(site)
+    host: str | None
+    here: bool
+    state: HostState | None
+    wanted: bool
+
+
+def _model(site: Site | None, host: str | None, on: OnHost) -> HostModel:
+    chosen = choose_host(site, host) if site is not None else None
+    here, state, wanted = on.get("here", False), on.get("state"), on.get("wanted", False)
+    return host_model(site, chosen, here=here, state=state, wanted=wanted)
+
+
+def why(source: str, target: str, service: Service, site: Site | None, root: str, **on: Unpack[OnHost]) -> WhyAnswer:
+    """Whether one reaches another by a service, and everything that is in the way."""
+    host, wanted = on.get("host"), on.get("wanted", False)
+    if wanted and site is not None:
         hosts = _wanted_hosts(site) if len(site.hosts) > 1 else ()
         if between := hosts_between(hosts, source, target):
             return why_between(between, source, target, service, root=root)
         host = host or run_on(hosts, source, target) or None
-    read, chosen = _loaded(site, host)
-    given = host_model(read, chosen, here=here, state=state, wanted=wanted)
+    given = _model(site, host, on)
     found = ask_why(given, source, target, service, root=root)
     told: dict[tuple[str, str], bool | None] = {}
     while given.where == THIS_HOST and (asked := traces_to_ask(found.asked.answer.blockers) - told.keys()):
@@ -183,46 +177,33 @@ def said_of_way(site: Site, source: str, target: str, service: Service, *, live:
 
 
 def reach(
-    site: Site | str | None = None,
-    *,
-    host: str | None = None,
-    here: bool = False,
-    state: HostState | None = None,
-    wanted: bool = False,
-    services: Sequence[Service] = (),
-    sources: Sequence[str] = (),
-    targets: Sequence[str] = (),
+    site: Site | None,
+    services: Sequence[Service],
+    sources: Sequence[str],
+    targets: Sequence[str],
+    **on: Unpack[OnHost],
 ) -> Matrix:
-    """Who reaches whom by which service; raises UsageFault where nobody is called as ``sources`` or ``targets`` say.
-
-    ``wanted`` without ``host`` asks about all hosts of the file.
-    """
+    """Who reaches whom by which service."""
     from bascule.verify.reachability.matrix import matrix
-    from bascule.workflow import load
 
-    read = load(site) if wanted and site is not None else None
-    hosts = _wanted_hosts(read) if read is not None and len(read.hosts) > 1 else ()
+    host, wanted = on.get("host"), on.get("wanted", False)
+    hosts = _wanted_hosts(site) if wanted and site is not None and len(site.hosts) > 1 else ()
     of_all = bool(hosts) and host is None
-    if of_all:
-        asked = hosts[0]
-    else:
-        read, chosen = _loaded(site if read is None else read, host)
-        asked = host_model(read, chosen, here=here, state=state, wanted=wanted)
+    asked = hosts[0] if of_all else _model(site, host, on)
     others = tuple(one for one in hosts if one.here != asked.here)
     for name in (*sources, *targets):
         if not any(name in one.known for one in others):
             party_of(name, asked.known, asked.network, asked.here)
-    return matrix(asked, read, services=services, sources=sources, targets=targets, others=others, of_all=of_all)
+    return matrix(asked, site, services=services, sources=sources, targets=targets, others=others, of_all=of_all)
 
 
-def verify_attacked(site: Site | str, guest: str, *, host: str | None = None) -> tuple[Check, ...]:
+def attacked(site: Site, host: Host, guest: str) -> tuple[Check, ...]:
     """Whether the guard of a guest holds on this host, by hostile frames that reach nobody else."""
     from bascule.apply.options import ANY_DRIVER
     from bascule.apply.prepare import prepare
     from bascule.plan.make import site_as_it_runs
     from bascule.verify.guards.live import check_attacks
-    from bascule.workflow import load_for
 
-    found = prepare(*load_for(site, host), choice=ANY_DRIVER)
+    found = prepare(site, host, choice=ANY_DRIVER)
     seen = site_as_it_runs(found.site, found.host, found.observed)
     return tuple(check_attacks(seen, found.host, found.observed, guest))

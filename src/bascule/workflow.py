@@ -1,5 +1,6 @@
 """The page to read first: every verb as a few straight lines over the folders below.
 
+In the order of the work: the file, what would change, the change, whether it is so, the wires, files, pictures, guests.
 Whatever takes a site takes the path of its file, or a Site that was read before. What one verb alone needs is
 imported by it: half of the time of a small `plan` would be imports.
 """
@@ -9,14 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os import PathLike, fspath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
-from bascule.errors import SiteFault
+from bascule.errors import Problem, SiteFault
 from bascule.system.clock import Clock, Progress, unseen
 
 if TYPE_CHECKING:
-    from mmap import mmap
-
     from bascule.apply.commit import UndoResult
     from bascule.apply.host_status import HostStatus
     from bascule.apply.options import DriverChoice
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from bascule.apply.rollback.preview import UndoPreview
     from bascule.apply.transaction import ApplyResult
     from bascule.draw import SeenHost
-    from bascule.errors import Problem
     from bascule.guests.chosen import ChosenGuests
     from bascule.guests.inventory import Inventory
     from bascule.guests.runtimes.runtime import GuestRuntime
@@ -33,21 +31,23 @@ if TYPE_CHECKING:
     from bascule.importer.put_under_bridge import NewBridge
     from bascule.model.site import Host, Site
     from bascule.model.state import HostState
+    from bascule.model.values import Service
     from bascule.persist.rendering import Rendered
     from bascule.plan.capacity import Capacity
     from bascule.plan.change import Plan
+    from bascule.questions import OnHost
     from bascule.rehearsal import Rehearsal
     from bascule.survey.capture import Progress as Heard
-    from bascule.survey.run import SurveyRun
+    from bascule.survey.run import Captures, SurveyRun
     from bascule.system.net.netlink import NetlinkMonitor
     from bascule.twin.backend_choice import BackendKind
+    from bascule.verify.checks import Check
     from bascule.verify.doctor import Finding
     from bascule.verify.live import Verified
+    from bascule.verify.reachability.live import WhyAnswer
+    from bascule.verify.reachability.matrix import Matrix
 
     SiteLike = Site | str | PathLike[str]
-
-
-# ---- the file
 
 
 def load(site: SiteLike) -> Site:
@@ -61,13 +61,14 @@ def load(site: SiteLike) -> Site:
     return parse(read_bytes(path), "stdin" if path == "-" else path)
 
 
-def check(site_file: str | PathLike[str]) -> tuple[Problem, ...]:
-    """Every problem of a site file, none where it is valid."""
+def check(site: SiteLike, progress: Progress = unseen) -> tuple[Problem, ...]:
+    """Every problem of a site file, none where it is valid; also each expectation that the file itself contradicts."""
+    from bascule.questions import contradictions
+
     try:
-        load(site_file)
+        return contradictions(load(site), progress)
     except SiteFault as fault:
         return fault.problems
-    return ()
 
 
 def load_for(site: SiteLike, host: str | None) -> tuple[Site, Host]:
@@ -76,9 +77,6 @@ def load_for(site: SiteLike, host: str | None) -> tuple[Site, Host]:
 
     found = load(site)
     return found, choose_host(found, host)
-
-
-# ---- what would change
 
 
 def plan(
@@ -93,8 +91,7 @@ def plan(
     """What would change on this host and in its files (those below ``root``), or on the one whose state was saved.
 
     ``here`` insists that this machine is that host, where neither its name nor its hardware says so. ``choice`` says
-    who runs the guests, whoever is there if it is not given; for a saved state nobody is asked, and no file is looked
-    at.
+    who runs the guests, else whoever is there; for a saved state nobody is asked, and no file is looked at.
     """
     from bascule.apply.options import ANY_DRIVER
     from bascule.apply.plan_preview import not_asked_notes, runnable, with_listed_files
@@ -130,9 +127,6 @@ def rehearse(
     read = load(site)
     names = tuple(read.hosts) if host is None else (load_for(read, host)[1].name,)
     return rehearsed(read, names, clock, here=here, root=root, guests=guests, progress=progress)
-
-
-# ---- the change
 
 
 @contextmanager
@@ -185,21 +179,13 @@ def apply(
 
     ``agree`` is asked again where the host has changed meanwhile. Raises TakenBack when a step or a check failed.
     """
-    from bascule.apply import transaction
     from bascule.apply.follow import follow
+    from bascule.apply.transaction import apply as make
     from bascule.persist.takeover import managers_paused
 
-    options = transaction.ApplyOptions(
-        window_s=window_s,
-        agree=agree,
-        tell=tell,
-        probes=probes,
-        writer=given.persister,
-        waiting=given.waiting,
-        progress=progress,
-    )
+    options = given.options(window_s=window_s, agree=agree, tell=tell, probes=probes, progress=progress)
     with managers_paused({change.subject for change in given.prepared.plan.changes}):
-        done = transaction.apply(given.prepared, options)
+        done = make(given.prepared, options)
     if window_s is None and given.persister is not None:
         follow(done.folder, "the files are written", tell, progress)
     return done
@@ -249,9 +235,6 @@ def status() -> HostStatus:
     return host_status()
 
 
-# ---- is it so?
-
-
 def verify(
     site: SiteLike, *, host: str | None = None, root: str | None = None, progress: Progress = unseen
 ) -> Verified:
@@ -261,9 +244,42 @@ def verify(
     from bascule.apply.state_directory import here
     from bascule.verify.live import verify_live
 
-    found, place = plan_preview(*load_for(site, host), root), here()
-    about = found.site, found.host, found.observed, found.plan
-    return verify_live(*about, place.state / "networks", waiting_words(place), progress)
+    seen, place = plan_preview(*load_for(site, host), root), here()
+    networks, waiting = place.state / "networks", waiting_words(place)
+    return verify_live(seen.site, seen.host, seen.observed, seen.plan, networks, waiting, progress)
+
+
+def attack(site: SiteLike, guest: str, *, host: str | None = None) -> tuple[Check, ...]:
+    """Whether the guard of a guest holds on this host, by hostile frames that reach nobody else."""
+    from bascule.questions import attacked
+
+    return attacked(*load_for(site, host), guest)
+
+
+def why(
+    source: str, target: str, service: Service, *, site: SiteLike | None = None, root: str = "/", **on: Unpack[OnHost]
+) -> WhyAnswer:
+    """Whether one reaches another by a service on a host, and what is in the way; firewalls' files below ``root``."""
+    from bascule.questions import why as ask
+
+    return ask(source, target, service, load(site) if site is not None else None, root, **on)
+
+
+def reach(
+    site: SiteLike | None = None,
+    *,
+    services: Sequence[Service] = (),
+    sources: Sequence[str] = (),
+    targets: Sequence[str] = (),
+    **on: Unpack[OnHost],
+) -> Matrix:
+    """Who reaches whom by which service; ``wanted`` (as the file wants it) without ``host`` asks about all hosts.
+
+    Raises UsageFault where nobody is called as ``sources`` or ``targets`` say.
+    """
+    from bascule.questions import reach as ask
+
+    return ask(load(site) if site is not None else None, services, sources, targets, **on)
 
 
 def doctor(site: SiteLike | None = None, *, host: str | None = None, uri: str | None = None) -> tuple[Finding, ...]:
@@ -284,9 +300,6 @@ def capacity(site: SiteLike, *, host: str | None = None, uri: str | None = None)
     return memory_account(*load_for(site, host), uri=uri)
 
 
-# ---- which wire is this?
-
-
 def survey(
     nics: Sequence[str] = (),
     *,
@@ -294,7 +307,7 @@ def survey(
     site: SiteLike | None = None,
     host: str | None = None,
     active: bool = False,
-    captures: Mapping[str, Sequence[tuple[str, bytes | mmap]]] | None = None,
+    captures: Captures | None = None,
     progress: Heard | None = None,
 ) -> SurveyRun:
     """Which network is on which wire: by listening on this host's NICs, or from ``captures`` by NIC."""
@@ -313,9 +326,6 @@ def blink(
     from bascule.survey.run import blink as one_by_one
 
     return one_by_one(nics, seconds, remark=remark, begun=begun)
-
-
-# ---- files
 
 
 def render(site: SiteLike, dialect: str, *, host: str | None = None, here: bool = False) -> Rendered:
@@ -349,9 +359,6 @@ def import_host(
     return import_with_empty_plan(sources, plan_of, bridge)
 
 
-# ---- pictures
-
-
 def seen(
     site: SiteLike | None = None, *, host: str | None = None, root: str | None = None
 ) -> tuple[Site, Mapping[str, SeenHost]]:
@@ -368,16 +375,10 @@ def draw(site: SiteLike, *, form: str = "svg", observed: Mapping[str, SeenHost] 
     return picture(load(site), format=form, observed=observed, width=width)
 
 
-# ---- guests
-
-
 def guests(
     site: SiteLike | None = None, *, driver: str | None = None, uri: str | None = None, listen_s: float | None = None
 ) -> Inventory:
-    """The guests of this host: those of every driver, joined with what the kernel and libvirt know.
-
-    With ``listen_s`` also with what guests and DHCP servers say meanwhile on the bridges.
-    """
+    """The guests of this host, of every driver; ``listen_s`` seconds also by what is said meanwhile on the bridges."""
     from bascule.apply.state_directory import here
     from bascule.guests.gather import gather
 

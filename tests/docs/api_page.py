@@ -7,7 +7,7 @@ import inspect
 import re
 from collections.abc import Iterator
 
-from bascule import api
+from bascule import api, questions
 
 LONG = 80  # characters
 VALUES = (  # what the functions give, by the module where each stands
@@ -60,12 +60,21 @@ def _signature(signature: inspect.Signature) -> str:
         if one.kind is one.KEYWORD_ONLY and not starred:
             words.append("*")
             starred = True
+        if one.kind is one.VAR_KEYWORD:
+            words += [f"{key}: {kind} = ..." for key, kind in _keys(one.annotation).items()]
+            continue
         default = "..." if inspect.isroutine(one.default) else repr(one.default)
         words.append(f"{one.name}: {one.annotation}" + ("" if one.default is one.empty else f" = {default}"))
     short = f"({', '.join(words)}) -> {signature.return_annotation}"
     if len(short) <= LONG:
         return short
     return "(\n" + "".join(f"    {word},\n" for word in words) + f") -> {signature.return_annotation}"
+
+
+def _keys(annotation: str) -> dict[str, str]:
+    """The keyword arguments of ``Unpack[OnHost]``."""
+    kind = getattr(questions, annotation.removeprefix("Unpack[").removesuffix("]"))
+    return {key: value.__forward_arg__ for key, value in kind.__annotations__.items()}
 
 
 def _values() -> Iterator[str]:

@@ -24,12 +24,12 @@ from bascule.policy.guards.ports import guarded_ports
 from bascule.policy.guards.rules import guard_table
 from bascule.policy.guards.table import KEY
 from bascule.providers.observe import observe
-from bascule.questions import why
 from bascule.site.parsers import read_service
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
 from bascule.verify.doctor import DoctorFacts, Finding, examine
 from bascule.verify.reachability.question import ask
+from bascule.workflow import why
 from tests.guards.segment import Segment, segment, site
 
 pytestmark = pytest.mark.kernel

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from bascule import api
 from bascule.cli import group
 from bascule.questions import contradictions
 from bascule.site import parse
@@ -96,3 +97,12 @@ def test_no_example_contradicts_itself_but_the_slip(path: Path, monkeypatch: pyt
     if slip:
         assert "'guest_03' must not reach 'customer' by icmp, and by this file it does" in result.stdout
         assert " --> examples/slip.yaml:34:12 what lets it through" in result.stdout
+
+
+def test_a_program_is_told_what_the_command_line_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    told = api.check("examples/slip.yaml")
+    assert {one.code for one in told} == {"EXPECT-CONTRADICTED"}
+    assert api.check(api.load("examples/slip.yaml")) == told
+    assert api.check("examples/production.yaml") == ()
+    assert [one.code for one in api.check("tests/errors/subnet-overlap.yaml")] == ["SUBNET-OVERLAP"]

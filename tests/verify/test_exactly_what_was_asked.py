@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bascule import questions
+from bascule import questions, workflow
 from bascule.model.values import Service
 from bascule.site import parse
 from bascule.topology.trace.answer import Certainty
@@ -115,7 +115,7 @@ machines:
   desk: {nics: [{network: lan, address: 10.0.0.9/24}]}
 """
     )
-    found = questions.why("desk", "web", Service("icmp"), site=str(site), wanted=True)
+    found = workflow.why("desk", "web", Service("icmp"), site=str(site), wanted=True)
     assert found.result is Certainty.YES
     assert found.where == f"what {site} wants"
 

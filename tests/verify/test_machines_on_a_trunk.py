@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bascule import questions
+from bascule import workflow
 from bascule.model.site import Site
 from bascule.model.values import Service
 from bascule.site import parse
@@ -54,23 +54,23 @@ def read(routes: str) -> Site:
     ],
 )
 def test_who_stands_on_a_tagged_network_is_reached_with_its_tag(source: str, target: str) -> None:
-    found = questions.why(source, target, HTTP, site=read("forwards: all"), wanted=True)
+    found = workflow.why(source, target, HTTP, site=read("forwards: all"), wanted=True)
     assert found.result is Certainty.YES, found.asked.answer.blockers
 
 
 def test_a_router_that_forwards_nothing_keeps_the_two_networks_of_a_trunk_apart() -> None:
-    found = questions.why("web", "office", HTTP, site=read("forwards: [{from: lan, to: prod}]"), wanted=True)
+    found = workflow.why("web", "office", HTTP, site=read("forwards: [{from: lan, to: prod}]"), wanted=True)
     assert found.result is Certainty.NO
     assert next(one.code for one in found.asked.answer.blockers) is Code.NOT_FORWARDING
 
 
 def test_a_router_on_one_trunk_hides_who_asks_from_the_other_network() -> None:
     site = read("masquerade: {from: [web], to: lan}")
-    found = questions.why("web", "office", HTTP, site=site, wanted=True)
+    found = workflow.why("web", "office", HTTP, site=site, wanted=True)
     assert found.result is Certainty.YES
     words = [stage.words for leg in found.asked.answer.legs for stage in leg.stages if stage.name == "router"]
     assert words[0] == "rtr forwards it as 10.0.0.1"
-    assert questions.why("office", "web", HTTP, site=site, wanted=True).result is Certainty.NO
+    assert workflow.why("office", "web", HTTP, site=site, wanted=True).result is Certainty.NO
 
 
 TRUNKS = """\
@@ -90,8 +90,8 @@ guests:
 def test_a_tagged_network_may_connect_two_trunks_outside() -> None:
     """Their untagged networks differ, and by these alone each would be on a wire of its own."""
     site = parse(TRUNKS.encode(), "trunks.yaml")
-    found = questions.why("one", "two", HTTP, site=site, wanted=True)
+    found = workflow.why("one", "two", HTTP, site=site, wanted=True)
     assert found.result is Certainty.UNKNOWN, found.asked.answer.blockers
-    pairs = {(pair.source, pair.target): pair.result for pair in questions.reach(site, wanted=True).pairs()}
+    pairs = {(pair.source, pair.target): pair.result for pair in workflow.reach(site, wanted=True).pairs()}
     assert pairs["one", "two"] is pairs["two", "one"] is Certainty.UNKNOWN
     assert pairs["one", "far"] is Certainty.NO

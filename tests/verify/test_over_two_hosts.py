@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from bascule import questions
+from bascule import questions, workflow
 from bascule.model.site import Site
 from bascule.model.values import Service
 from bascule.site import parse
@@ -66,7 +66,7 @@ def site() -> Site:
     ],
 )
 def test_the_file_decides_over_both_hosts(site: Site, source: str, target: str, result: Certainty) -> None:
-    assert questions.why(source, target, HTTP, site=site, wanted=True).result is result
+    assert workflow.why(source, target, HTTP, site=site, wanted=True).result is result
 
 
 def test_check_knows_what_the_file_contradicts_between_hosts(site: Site) -> None:
@@ -133,30 +133,30 @@ HTTPS, PING = Service("tcp", 443, 443), Service("icmp")
 )
 def test_pairs_of_all_hosts_are_decided_as_one_by_one(source: str, target: str, https: str, ping: str) -> None:
     site = parse(OVER_VLANS.encode(), "over.yaml")
-    found = questions.reach(site, wanted=True, services=[HTTPS, PING])
+    found = workflow.reach(site, wanted=True, services=[HTTPS, PING])
     cells = {(one.source, one.target, one.service): one.result for one in found.pairs()}
     assert (cells[source, target, HTTPS], cells[source, target, PING]) == (https, ping)
     assert ("db", "db2") in found.classes
-    one_by_one = {service: questions.why(source, target, service, site=site, wanted=True) for service in (HTTPS, PING)}
+    one_by_one = {service: workflow.why(source, target, service, site=site, wanted=True) for service in (HTTPS, PING)}
     assert (one_by_one[HTTPS].result, one_by_one[PING].result) == (https, ping)
 
 
 def test_of_all_hosts_no_pair_is_told_otherwise_than_by_its_own_walk() -> None:
     site = parse(OVER_VLANS.encode(), "over.yaml")
-    found = questions.reach(site, wanted=True, services=[HTTPS, PING])
+    found = workflow.reach(site, wanted=True, services=[HTTPS, PING])
     cells = [one for one in found.pairs() if "internet" not in (one.source, one.target)]
     assert len(cells) == 2 * 10 * 9
     for one in cells:
-        walked = questions.why(one.source, one.target, one.service, site=site, wanted=True)
+        walked = workflow.why(one.source, one.target, one.service, site=site, wanted=True)
         assert walked.result is one.result, one
 
 
 def test_the_pairs_of_one_host_are_decided_to_guests_of_the_others(site: Site) -> None:
-    found = questions.reach(site, host="h1", wanted=True, services=[HTTP])
+    found = workflow.reach(site, host="h1", wanted=True, services=[HTTP])
     cells = {(one.source, one.target): one.result for one in found.pairs()}
     assert (cells["web", "db"], cells["db", "web"], cells["sealed", "db"]) == ("yes", "yes", "no")
     assert ("db", "desk") not in cells  # which is for h2 to say
-    told = questions.reach(site, host="h1", wanted=True)
+    told = workflow.reach(site, host="h1", wanted=True)
     assert [(one.cell.source, one.cell.target, one.cell.result) for one in told.violations] == [("web", "db", "yes")]
 
 

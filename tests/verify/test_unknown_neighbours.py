@@ -10,10 +10,11 @@ import pytest
 from msgspec.structs import replace
 
 from bascule.model.values import Service
-from bascule.questions import contradictions, host_model, reach, why
+from bascule.questions import contradictions, host_model
 from bascule.site import parse
 from bascule.system.run import run
 from bascule.verify.reachability.question import ask
+from bascule.workflow import reach, why
 from tests.lab import Lab, pings
 
 SITE = """\

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from msgspec import Struct
@@ -15,9 +15,11 @@ from bascule.apply.prepare import PreparedPlan, prepare, refuse_unmakable, with_
 from bascule.apply.rollback import boot_unit
 from bascule.apply.rollback.watchdog import StandbyWatchdog, standby
 from bascule.apply.state_directory import here, relative_words
+from bascule.apply.transaction import ApplyOptions
 from bascule.model.site import Host, Site
 from bascule.persist.persister import Persister
 from bascule.providers.observe import begin
+from bascule.system.clock import Progress
 from bascule.system.net.netlink import NetlinkMonitor
 from bascule.system.process.rights import require_rights
 
@@ -53,6 +55,26 @@ class ApplyRequest(Struct, frozen=True, kw_only=True):
     no_boot_rollback: str = ""
     remarks: tuple[str, ...] = ()
     waiting: StandbyWatchdog | None = None  # a dead-man, in case that there is something to do
+
+    def options(
+        self,
+        *,
+        window_s: float | None,
+        agree: Callable[[PreparedPlan], bool],
+        tell: Callable[[str], None],
+        probes: Sequence[str],
+        progress: Progress,
+    ) -> ApplyOptions:
+        """How the change shall be made, with what is ready for it."""
+        return ApplyOptions(
+            window_s=window_s,
+            agree=agree,
+            tell=tell,
+            probes=probes,
+            writer=self.persister,
+            waiting=self.waiting,
+            progress=progress,
+        )
 
     @classmethod
     def of(

@@ -24,6 +24,8 @@ from bascule.system.disk import registry
 from bascule.system.net.ethtool import identify
 from bascule.topology.loops import loop_problems
 
+Captures = Mapping[str, Sequence[tuple[str, bytes | mmap]]]  # by NIC: each one's name, and its bytes
+
 
 class SurveyRun(Struct, frozen=True, kw_only=True):
     """The survey, the state before it (None for captures), remarks, and the signal that ended it early (or 0)."""

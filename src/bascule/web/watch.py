@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from bascule import questions, workflow
+from bascule import workflow
 from bascule.apply.plan_preview import plan_preview
 from bascule.apply.prepare import look
 from bascule.draw.report.reach import reach_table
@@ -170,7 +170,7 @@ class Watcher:
     def _reach(self) -> dict[str, Any]:
         """Who reaches whom by the model of this host as it is, as a table of HTML."""
         try:
-            found = questions.reach(self.source.site, host=self.source.host.name, here=True)
+            found = workflow.reach(self.source.site, host=self.source.host.name, here=True)
             return {"table": reach_table(found), "problem": ""}
         except (BasculeError, OSError) as error:
             return {"table": "", "problem": first(error)}

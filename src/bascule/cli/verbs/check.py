@@ -23,18 +23,17 @@ def command(*, site_file: str, as_json: bool) -> int:
 
     Example: bascule check site.yaml
     """
+    from bascule import workflow
     from bascule.cli.show.problems import show_problems, show_remarks
     from bascule.errors import SiteFault
-    from bascule.questions import contradictions
-    from bascule.site import parse
     from bascule.site.remarks import remarks
-    from bascule.system.disk.files import STDIN, read_bytes
+    from bascule.system.disk.files import STDIN
 
-    data, name = read_bytes(site_file), STDIN if site_file == "-" else site_file
+    name = STDIN if site_file == "-" else site_file
     try:
-        site = parse(data, "stdin" if site_file == "-" else site_file)
+        site = workflow.load(site_file)
         doing = steps(as_json=as_json)
-        problems = contradictions(site, doing)
+        problems = workflow.check(site, doing)
         doing("")
         if problems:
             raise SiteFault(*problems)

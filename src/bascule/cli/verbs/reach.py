@@ -36,7 +36,7 @@ def command(
 
     Example: bascule reach site.yaml --services tcp/22,icmp
     """
-    from bascule import questions
+    from bascule import workflow
     from bascule.cli.entry import emit
     from bascule.cli.show.reach import reach_as_json, show_reach
     from bascule.errors import UsageFault
@@ -46,7 +46,7 @@ def command(
     if wanted and site_file is None:
         raise UsageFault.of("USAGE", "--wanted needs a site file", hint="name the site file")
     state = read_state(observed) if observed else None
-    found = questions.reach(
+    found = workflow.reach(
         site_file, host=host, here=here, state=state, wanted=wanted, services=asked, sources=sources, targets=targets
     )
     if as_json:

@@ -69,11 +69,11 @@ def command(
 
 
 def _attacked(site_file: str, host: str | None, guest: str, *, as_json: bool) -> int:
-    from bascule import questions
+    from bascule import workflow
     from bascule.cli.entry import emit
     from bascule.cli.show.verdicts import show_checks, show_failures
 
-    checks = questions.verify_attacked(site_file, guest, host=host)
+    checks = workflow.attack(site_file, guest, host=host)
     ok = all(check.ok for check in checks)
     if as_json:
         emit("verify", {"ok": ok, "checks": [check.as_json() for check in checks], "expectations": []})

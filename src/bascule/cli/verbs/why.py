@@ -46,12 +46,13 @@ def command(
 
     Example: bascule why web db tcp/5432
     """
-    from bascule import questions
+    from bascule import workflow
     from bascule.cli.entry import emit
     from bascule.cli.show.frames import frames_as_json, show_frames
     from bascule.cli.show.why import show_why, why_as_json
     from bascule.errors import UsageFault
     from bascule.providers.state_file import read_state
+    from bascule.questions import probed
 
     asked = asked_service(service, "SERVICE")
     if wanted and site_file is None:
@@ -60,10 +61,10 @@ def command(
         hint = "leave --wanted and --observed out"
         raise UsageFault.of("USAGE", "--probe asks this host as it is", hint=hint)
     state = read_state(observed) if observed else None
-    found = questions.why(
+    found = workflow.why(
         source, target, asked, site=site_file, host=host, here=here, state=state, wanted=wanted, root=root
     )
-    seen = questions.probed(found) if frames else None
+    seen = probed(found) if frames else None
     ok = found.result.value == "yes" and (seen is None or seen.agrees is not False)
     if as_json:
         emit("why", {"ok": ok, **why_as_json(found), **frames_as_json(seen)})
