@@ -127,7 +127,7 @@ tell undo; bascule status --json
 # whose files and names an installer and a site file can make up
 CHOICES = tuple(name for name in HOSTS if name != "netplan for NetworkManager")
 KEYS = ("rp_filter", "proxy_arp", "arp_ignore", "accept_redirects")  # that somebody sets by hand
-STUB = "/etc/network/interfaces.d/bascule"  # of no links: it stays for whoever includes it
+STUBS = ("/etc/network/interfaces.d/bascule", "/etc/netplan/60-bascule.yaml")  # of no links: what includes them stays
 NO_MAC = "00:00:00:00:00:00"  # of a bridge that has lost its last port
 SETTLES_S = {"networkd": 2, "netplan": 2, "keyfile": 4}
 FOLDERS = (
@@ -245,7 +245,11 @@ def _left(seen: Mapping[str, str], booted: Mapping[str, str], bridges: Collectio
         "/etc/bascule",
     )
     listed = [
-        "\n".join(line for line in text.splitlines() if any(f"{x}/" in line for x in ours) and STUB not in line)
+        "\n".join(
+            line
+            for line in text.splitlines()
+            if any(f"{x}/" in line for x in ours) and not any(x in line for x in STUBS)
+        )
         for text in (seen["found-files"], booted["left-files"])
     ]
     yield from _files_differ("leaving", *listed)
