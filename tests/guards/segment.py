@@ -92,6 +92,12 @@ class Segment:
         listing = run(("nft", "-j", "list", "ruleset"), namespace=self.host).stdout
         return read_table(KEY, read_ruleset(listing)[KEY])
 
+    def reloaded(self) -> str:
+        """Load what nft lists, with all that the table has learned and counted, as the machine does when it starts."""
+        words = run(("nft", "list", "ruleset"), namespace=self.host).stdout
+        run(("nft", "-f", "-"), stdin=f"flush ruleset\n{words}", namespace=self.host)
+        return words
+
     def send(self, frames: Iterable[bytes], port: str = "web.0") -> list[tuple[bytes, set[str]]]:
         """Each frame with the ports by which a copy of it left."""
         found = []

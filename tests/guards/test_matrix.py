@@ -61,6 +61,19 @@ def test_the_verdicts_are_the_same_without_br_netfilter(strict: Segment) -> None
         run(("sysctl", "-qw", f"net.bridge.bridge-nf-call-{family}=1"), namespace=strict.host)
 
 
+@pytest.mark.parametrize("extra", ["", "isolated: true", "limit: {broadcast: 100/s}"])
+def test_the_verdicts_are_the_same_when_nft_has_listed_and_loaded_it(extra: str) -> None:
+    """With what was counted, and what somebody claimed to be: a ruleset is saved while it works."""
+    with segment() as one:
+        wanted = one.guard(site("strict", extra))
+        one.greet()
+        for sample in ATTACKS:
+            one.send(sample.frames(PARTIES))
+        assert "counter packets" in one.reloaded(), "nothing of what was counted is listed"
+        assert one.loaded() == wanted
+        assert not [sample.name for sample in ATTACKS if any(ports for _, ports in one.send(sample.frames(PARTIES)))]
+
+
 def test_without_a_guard_hostile_frames_reach_the_others() -> None:
     """So the matrix can fail: an ordinary bridge stops what its kernel keeps for itself, and hardly anything else."""
     with segment() as bare:

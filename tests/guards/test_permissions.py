@@ -138,6 +138,11 @@ def test_so_many_guests_inside_and_no_more_and_never_as_somebody_else(bridge: Se
     assert "web.0" in ports
     passed = [x.name for x in ATTACKS if any(ports for _, ports in bridge.send(x.frames(PARTIES)))]
     assert level == "mac" or passed == []
+    wanted = bridge.loaded()
+    assert "expires" in bridge.reloaded(), "none of what was learned is listed"
+    assert bridge.loaded() == wanted
+    assert [bool(ports) for _, ports in bridge.send(legitimate)] == [True] * len(legitimate)
+    assert not any(ports for _, ports in bridge.send(always))
 
 
 def test_a_guarded_guest_hears_only_what_is_meant_for_it(bridge: Segment) -> None:

@@ -121,8 +121,6 @@ def read_table(key: str, objects: Iterable[Json]) -> nft.Table:
     objects = list(objects)
     rules = grouped((told["chain"], read_rule(told)) for entry in objects if (told := entry.get("rule")) is not None)
     mark, filled = mark_of(objects), _filled(objects)
-    bits = {one["set"]["name"] for one in objects if "set" in one and one["set"]["type"] == "integer"}
-    rules = {chain: [_in_bits(rule, bits) for rule in some] for chain, some in rules.items()} if bits else rules
     sets: list[nft.NamedSet | nft.NamedMap] = []
     others: list[str] = []
     for entry in objects:
@@ -146,28 +144,6 @@ def read_table(key: str, objects: Iterable[Json]) -> nft.Table:
         mark,
         tuple(sorted(others)),
     )
-
-
-ETHERNET = {  # nft tells bits of these places by name, also where they are looked up in a set of bits
-    nft.Payload("ether", "daddr"): nft.RawPayload("ll", 0, 48),
-    nft.Payload("ether", "saddr"): nft.RawPayload("ll", 48, 48),
-}
-
-
-def _in_bits(rule: nft.Rule | nft.OpaqueRule, bits: Container[str]) -> nft.Rule | nft.OpaqueRule:
-    """The rule as it must be written, where sets of bits are meant."""
-    if isinstance(rule, nft.OpaqueRule):
-        return rule
-    found: list[nft.Statement] = []
-    for one in rule.statements:
-        match one:
-            case nft.SetUpdate(_, name, nft.Payload() as key) if name in bits and key in ETHERNET:
-                found.append(msgspec.structs.replace(one, key=ETHERNET[key]))
-            case nft.Match(nft.Payload() as left, (nft.SetReference(name),)) if name in bits and left in ETHERNET:
-                found.append(msgspec.structs.replace(one, left=ETHERNET[left]))
-            case _:
-                found.append(one)
-    return msgspec.structs.replace(rule, statements=tuple(found))
 
 
 def _filled(objects: Iterable[Json]) -> set[str]:

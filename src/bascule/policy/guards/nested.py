@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from bascule.model.ruleset.normal_form import match
 from bascule.model.ruleset.rules import (
     Chain,
+    Concatenation,
     Masked,
     Match,
     NamedSet,
@@ -40,10 +41,10 @@ from bascule.policy.guards.statements import (
 )  # fmt: skip
 
 SILENT_S = 600
-SENDER, RECEIVER = RawPayload("ll", 48, 48), RawPayload("ll", 0, 48)
+SENDER, RECEIVER = ("ll", 48), ("ll", 0)  # where MACs stand, as is ARP_MAC
 RARP_HEAD = 0x0001_0800_0604_0003
 FROM4, FROM6, NEXT = Payload("ip", "saddr"), Payload("ip6", "saddr"), Payload("ip6", "nexthdr")
-ARP_IP, ARP_MAC = Payload("arp", "saddr ip"), RawPayload("nh", 64, 48)
+ARP_IP, ARP_MAC = Payload("arp", "saddr ip"), ("nh", 64)
 ARP_HEAD = RawPayload("nh", 0, 48)  # Ethernet, IPv4, and their lengths
 LENGTH6, ICMP6 = Payload("ip6", "length"), Payload("icmpv6", "type")
 
@@ -56,7 +57,8 @@ def nesting(ports: Iterable[GuardedPort]) -> list[GuardedPort]:
 def nested_sets(ports: Iterable[GuardedPort]) -> Iterator[NamedSet]:
     """A set for each port, as large as it has guests inside."""
     for number, port in enumerate(nesting(ports)):
-        yield NamedSet(_name(number), "integer", ("dynamic", "timeout"), (), port.guarding.nested or 0, SILENT_S)
+        room, flags = port.guarding.nested or 0, ("dynamic", "timeout")
+        yield NamedSet(_name(number), "integer . integer", flags, (), room, SILENT_S)
 
 
 def nested_chains(ports: Iterable[GuardedPort]) -> Iterator[Chain]:
@@ -65,7 +67,7 @@ def nested_chains(ports: Iterable[GuardedPort]) -> Iterator[Chain]:
     if not some:
         return
     learning = [
-        rule(equal(PORT, str(port.name)), SetUpdate("update", _name(number), SENDER), goto(_name(number)))
+        rule(equal(PORT, str(port.name)), SetUpdate("update", _name(number), _mac(*SENDER)), goto(_name(number)))
         for number, port in enumerate(some)
     ]
     yield Chain(
@@ -95,15 +97,24 @@ def _name(number: int) -> str:
     return f"nested_{number}"
 
 
-def _learned(what: RawPayload, number: int) -> Match:
-    return match(what, SetReference(_name(number)))
+def _learned(place: tuple[str, int], number: int) -> Match:
+    return match(_mac(*place), SetReference(_name(number)))
+
+
+def _mac(base: str, offset: int) -> Concatenation:
+    """A MAC that begins at a bit of a header, in two parts.
+
+    In one, nft's listing calls the frame's own ``ether saddr``, and what has that name it does not take from a file
+    for a set of bits: who saves the listing could not load it.
+    """
+    return Concatenation((RawPayload(base, offset, 32), RawPayload(base, offset + 32, 16)))
 
 
 def _by_type(number: int) -> Iterator[Rule]:
     """By the type of the frame first, so that what stands behind a tag is nothing of these."""
     for kind, name in (("arp", "arp"), ("ip", "ip"), ("ip6", "ip6")):
         yield rule(equal(TYPE, kind), goto(f"nested_{name}_{number}"))
-    head, again = equal(RawPayload("nh", 0, 64), RARP_HEAD), _learned(RawPayload("nh", 144, 48), number)
+    head, again = equal(RawPayload("nh", 0, 64), RARP_HEAD), _learned(("nh", 144), number)
     yield rule(equal(TYPE, 0x8035), head, _learned(ARP_MAC, number), again, ACCEPT)
     yield rule(stop_for(GuardReason.TYPE))
 
@@ -122,7 +133,7 @@ def _arp(number: int, port: GuardedPort) -> Iterator[Rule]:
 
 def _ip(number: int, port: GuardedPort) -> Iterator[Rule]:
     asks = (equal(Payload("udp", "sport"), 68), equal(Payload("udp", "dport"), 67))
-    own = (*ASKS_FOR_ITSELF, _learned(CHADDR, number))
+    own = (*ASKS_FOR_ITSELF, _learned((CHADDR.base, CHADDR.offset), number))
     yield rule(equal(FROM4, "0.0.0.0"), *asks, *own, ACCEPT)
     yield rule(equal(FROM4, "0.0.0.0"), stop_for(GuardReason.IPV4))
     if port.is_strict:
@@ -153,7 +164,7 @@ def _discovery(number: int, port: GuardedPort) -> Iterator[Rule]:
     yield rule(not_equal(Payload("ip6", "hoplimit"), 255), stop_for(GuardReason.ND))
     yield rule(within(FROM6, "known_local"), stop_for(GuardReason.ND))
     yield rule(equal(ICMP6, "nd-router-solicit"), equal(LENGTH6, 8), ACCEPT)
-    solicited = _learned(RawPayload("th", 80, 48), number)
+    solicited = _learned(("th", 80), number)
     yield rule(
         equal(ICMP6, "nd-router-solicit"),
         equal(LENGTH6, 16),
@@ -162,7 +173,7 @@ def _discovery(number: int, port: GuardedPort) -> Iterator[Rule]:
         ACCEPT,
     )
     yield rule(equal(ICMP6, "nd-router-solicit"), stop_for(GuardReason.ND))
-    option = _learned(RawPayload("th", 208, 48), number)
+    option = _learned(("th", 208), number)
     asks = (equal(ICMP6, "nd-neighbor-solicit"), not_equal(FROM6, "::"))
     yield rule(*asks, equal(LENGTH6, 24), ACCEPT)
     yield rule(*asks, equal(LENGTH6, 32), equal(RawPayload("th", 192, 16), 0x0101), option, ACCEPT)
