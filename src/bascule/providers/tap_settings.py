@@ -45,6 +45,8 @@ class TapSettingsProvider(PlainProvider):
         kept: list[str] = []
         parts = (before, wanted, now, (after if change.applied is not None else wanted) or now)
         values = merge_mapping(*map(self._values, parts), kept=kept, words=self.since)
+        new = values.keys() - self._values(before).keys()
+        kept += [self.since(tap, values[tap]) for tap in sorted(new) if tap in change.before.links]
         return Merged(part=self._on_taps(now, values, change.now, before.udev), kept=tuple(kept))
 
     def put_right(self, change: ThreeWay) -> Any:

@@ -46,7 +46,7 @@ def value_words(value: object, instead_of: object = None) -> str:
 
 def left_beside(change: ThreeWay, goal: HostState) -> Iterator[str]:
     """What others have done since to what no way back touches."""
-    after = change.applied if change.applied is not None else change.before
+    after = change.applied if change.applied is not None else change.wanted
     yield from _neighbours(change, after, goal.links)
     for name in change.before.links:
         if name not in change.now.links or name not in goal.links:

@@ -248,13 +248,13 @@ class _Merge(Struct, kw_only=True):
                     continue  # whoever keeps it gives it back, unless another machine has it by now
                 if address.ip not in after or crashed or address.is_link_local:
                     away = self.now_ips if away is None else away
-                    yield from self._with_time_left(
-                        old.name, (address,), away
-                    )  # in its place: the first of a subnet speaks
+                    yield from self._with_time_left(old.name, (address,), away)  # in its place: the first one speaks
                 elif not address.dynamic:
                     self.kept.append(f"{old.name}: {address.ip} is gone")
             elif now[address.ip] == address or (after.get(address.ip) == address and not crashed):
                 yield now[address.ip]  # as it is, with the lifetime that it has by now
+                if now[address.ip] != address:
+                    self.kept.append(f"{old.name}: {address.ip} is set in another way now")
             else:
                 yield self._aged(address, now)
         yield from self._came_meanwhile(old)

@@ -1,0 +1,48 @@
+"""The way back of every field of every part: what a change made goes, and what others made stays and is named.
+
+The fields are those of test_every_part.py, which asks of the same states whether every verb sees them.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from bascule.model.state import HostState
+from bascule.plan.diff import diff
+from bascule.plan.merge import way_back
+from bascule.providers.protocol import ThreeWay
+from tests.architecture.test_every_part import OF_LINKS, REST, STATE
+
+# what no change does: a guest goes or stops by its administrator's hand, its link tells of a tap without a bridge, and
+# a route or a neighbour has a link that is there
+NEVER_OURS = ("QemuState.guests without", "DomainText.running", "QemuGuest.bridges without", "Route.dev",
+              "FixedNeighbour.dev")  # fmt: skip
+NOT_NAMED = (  # what else their administrator does with guests, networks and their servers is not told again
+    "QemuState", "QemuGuest", "LibvirtState", "DomainText", "NetworkText", "DnsmasqState", "Server"
+)  # fmt: skip
+NO_VALUE = ("Route.gateway",)  # which the merge asks whether somebody can reach it
+FIELDS = [(place, *pair) for place, one in (*OF_LINKS, *REST) for pair in ((STATE, one), (one, STATE))]
+NAMES = [f"{place}-{'back' if other is STATE else 'there'}" for place, _, other in FIELDS]
+
+
+def left(one: HostState, other: HostState) -> list[str]:
+    return [f"{change.subject}: {change.action}" for change in diff(one, other).changes]
+
+
+@pytest.mark.parametrize("ended", [True, False], ids=["whole", "half-way"])
+@pytest.mark.parametrize(("place", "before", "wanted"), FIELDS, ids=NAMES)
+def test_what_a_change_made_goes(place: str, before: HostState, wanted: HostState, ended: bool) -> None:
+    merged = way_back(ThreeWay(before=before, wanted=wanted, now=wanted, applied=wanted if ended else None))
+    if not place.startswith(NEVER_OURS):
+        assert (left(merged.part, before), merged.kept) == ([], ())
+
+
+@pytest.mark.parametrize(("place", "before", "now"), FIELDS, ids=NAMES)
+def test_what_others_made_stays_or_goes_whole_and_is_named(place: str, before: HostState, now: HostState) -> None:
+    if place.startswith((*NEVER_OURS, *NO_VALUE)):
+        return
+    merged = way_back(ThreeWay(before=before, wanted=before, now=now, applied=before))
+    goes, stays = left(now, merged.part), left(merged.part, before)
+    assert not (goes and stays)
+    assert goes or merged.kept or place.startswith(NOT_NAMED)
+    assert not (goes and merged.kept), "it goes, and is called kept"
