@@ -99,6 +99,15 @@ def test_a_limit_is_set_seen_as_drift_changed_and_taken_back(stage: Stage) -> No
     assert "lim-" not in run(("ip", "link"), namespace=stage.host).stdout
 
 
+def test_a_limit_is_seen_as_drift_whichever_change_has_set_it(stage: Stage) -> None:
+    stage.bascule("apply", stage.write("{down: 30Mbit}"), "--yes", "--no-confirm")
+    stage.file.write_text(stage.file.read_text().replace("uplink: up0", "uplink: up0, ageing: 60"))
+    stage.bascule("apply", str(stage.file), "--yes", "--no-confirm")
+    run(("tc", "qdisc", "del", "dev", "web.0", "root"), namespace=stage.host)
+    assert any("web.0" in words for words in json.loads(stage.bascule("status", "--json", status=1))["drift"])
+    stage.bascule("apply", stage.write(""), "--yes", "--no-confirm")
+
+
 @pytest.mark.parametrize(
     "broken",
     [

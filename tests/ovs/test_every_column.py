@@ -6,6 +6,7 @@ The columns are those of the model: one that is new is asked about here, and fai
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from bascule.apply.state_directory import here
 from bascule.model.site import Site
 from bascule.model.state import HostState
 from bascule.plan.diff import diff
+from bascule.providers.ovs.merge import merge
 from bascule.providers.ovs.state import (
     BridgeRow,
     InterfaceRow,
@@ -129,6 +131,34 @@ def test_what_differs_is_a_change(kind: type[Any]) -> None:
     for column, *values in pairs(kind):
         one, other = (HostState(parts={"ovs": with_row(kind, column, value)}) for value in values)
         assert diff(one, other).changes, column
+
+
+def rows_of(state: SwitchState) -> tuple[Any, ...]:
+    return dict(state.bridges), dict(state.ports), dict(state.mirrors)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, QosRow])
+def test_what_a_change_made_goes_and_what_others_made_stays(kind: type[Any]) -> None:
+    for column, *values in pairs(kind):
+        for one, other in permutations(with_row(kind, column, value) for value in values):
+            for applied in (other, None):
+                back = merge(one, other, other, applied)
+                assert (rows_of(back.part), back.kept) == (rows_of(one), ()), column
+            theirs = merge(one, one, other, one)
+            assert rows_of(theirs.part) == rows_of(other), column
+            assert theirs.kept, column
+
+
+def test_what_the_switch_made_of_a_change_goes_with_it() -> None:
+    one, other = (with_row(PortRow, "lacp", value) for value in (None, "active"))
+    assert rows_of(merge(one, one, other, other).part) == rows_of(one)
+
+
+def test_a_port_of_others_on_a_bridge_that_goes_is_named() -> None:
+    made = state(port("a"))
+    found = merge(replace(made, bridges={}, ports={}), replace(made, ports={}), made, replace(made, ports={}))
+    assert rows_of(found.part) == ({}, {}, {})
+    assert found.kept == ("a is new and loses its bridge ovs0, which is removed",)
 
 
 @pytest.fixture(scope="module")

@@ -74,6 +74,12 @@ def test_the_way_back_leaves_a_table_that_is_somebody_elses_by_now() -> None:
     assert said(state(THEIRS), NFT.with_part(HostState(), found.part)) == []
 
 
+def test_the_way_back_makes_none_beside_somebody_elses_that_took_the_name() -> None:
+    found = NFT.merge(ThreeWay(before=state(table(DROP)), wanted=state(), now=state(THEIRS), applied=state()))
+    assert found.part == {THEIRS.key: THEIRS}
+    assert found.kept == ("nft inet bascule_lab is somebody else's now",)
+
+
 def test_a_dump_is_read_back() -> None:
     there = state(table(ACCEPT, DROP), ForeignTable("ip", "filter", "[]"))
     assert from_json(to_json(there)) == there

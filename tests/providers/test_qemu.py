@@ -9,6 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from bascule.apply.engine import execute
+from bascule.apply.host_status import drift as status_drift
+from bascule.apply.rollback.checkpoint import Checkpoint, Folder
 from bascule.errors import BasculeError
 from bascule.guests.plug import Plug
 from bascule.guests.runtimes.qemu_process import QemuDriver
@@ -191,6 +193,16 @@ def test_an_edited_definition_is_drift_where_a_plan_would_put_it_right() -> None
     assert drift(state(runs(ELSEWHERE, "br3")), state(), made) == [
         "g1, NIC 0: re-plugged from bridge br3 to bridge br4: link down, move, link up"
     ]
+
+
+@pytest.mark.kernel
+def test_status_asks_for_what_the_change_altered(tmp_path: Path) -> None:
+    before = HostState(parts={"qemu": QemuState(folder=str(tmp_path))})
+    made = HostState(parts={"qemu": QEMU.part(wanted(site(G1), before))})
+    told, folder = Checkpoint.now(before=before, wanted=made), Folder(tmp_path / "checkpoints" / "000001")
+    assert status_drift(told, folder) == ("g1: defined, not started",)
+    untouched = Checkpoint.now(before=made, wanted=made)
+    assert status_drift(untouched, folder) == ()
 
 
 def test_a_checkpoint_of_version_0_1_0_is_read() -> None:
