@@ -108,6 +108,19 @@ def test_what_others_made_of_a_field_has_words(field: str, one: Any, other: Any)
     assert not [words for words in kept if re.search(r"\(|True|False|None|=", words)]
 
 
+@pytest.mark.parametrize(
+    ("field", "one", "other"),
+    [x for x in pairs(Link, {**OF_LINK, **dict.fromkeys(NEITHER, (0, 0))}) if x[0] not in NEITHER | {"addresses"}],
+)
+def test_what_the_kernel_made_of_a_field_with_a_change_goes_with_it(field: str, one: Any, other: Any) -> None:
+    """No plan said so, but it was otherwise right after the change: nobody else did it."""
+    link = Link(name=NAME, options=Bridge(), up=True, master=BRIDGE.name if field in {"port", "vlans"} else None)
+    before, now = (HostState.of([BRIDGE, replace(link, **{field: value})]) for value in (one, other))
+    back = merge(ThreeWay(before=before, wanted=before, now=now, applied=now))
+    assert getattr(back.part.links[NAME], field) == one
+    assert back.kept == ()
+
+
 def test_what_others_made_of_rules_has_words() -> None:
     state = HostState.of([BRIDGE])
     now = replace(state, rules=(RoutingRule(priority=100, words=("from", "192.0.2.0/24", "table", "52"), ipv6=True),))
