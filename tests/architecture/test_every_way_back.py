@@ -6,11 +6,15 @@ The fields are those of test_every_part.py, which asks of the same states whethe
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from bascule.model.state import HostState
 from bascule.plan.diff import diff
 from bascule.plan.merge import way_back
 from bascule.providers.protocol import ThreeWay
+from bascule.providers.shaping import SHAPING
+from bascule.providers.static_fdb import STATIC_FDB
+from bascule.providers.tap_settings import TapSettingsProvider
 from tests.architecture.test_every_part import OF_LINKS, REST, STATE
 
 # what no change does: a guest goes or stops by its administrator's hand, its link tells of a tap without a bridge, and
@@ -46,3 +50,23 @@ def test_what_others_made_stays_or_goes_whole_and_is_named(place: str, before: H
     assert not (goes and stays)
     assert goes or merged.kept or place.startswith(NOT_NAMED)
     assert not (goes and merged.kept), "it goes, and is called kept"
+
+
+def without_tap(state: HostState) -> HostState:
+    """The guest has stopped: its tap has gone, with what was set at it."""
+    parts = {
+        **state.parts,
+        "shaping": replace(state.parts["shaping"], limits={}),
+        "static_fdb": replace(state.parts["static_fdb"], entries={}),
+    }
+    links = {name: link for name, link in state.links.items() if name != "vnet0"}
+    return replace(state, links=links, parts=parts)
+
+
+@pytest.mark.parametrize("one", [SHAPING, STATIC_FDB], ids=lambda one: one.name)
+def test_what_was_set_at_a_tap_that_has_gone_is_neither_put_back_nor_missed(one: TapSettingsProvider) -> None:
+    bare = without_tap(STATE)
+    change = ThreeWay(before=STATE, wanted=one.with_part(STATE, one.part(bare)), now=bare, applied=None)
+    assert one.merge(change).part == one.part(bare)
+    for before in (STATE, one.with_part(STATE, one.part(bare))):
+        assert one.put_right(ThreeWay(before=before, wanted=STATE, now=bare, applied=STATE)) == one.part(bare)

@@ -329,6 +329,45 @@ def test_a_nic_that_others_moved_or_gave_goes_back_or_stays() -> None:
     assert 'network="default"' in found.part.domains["g1"].now
 
 
+@pytest.mark.parametrize("applied", [True, False])
+def test_a_guest_that_the_change_had_nothing_to_do_with_is_left_alone(applied: bool) -> None:
+    """Whatever was done to it meanwhile: re-plugged, edited, set to start with the host, or undefined."""
+    other = text(guest("g7", nic("g7", 0, "br4")), running=True)
+    before, made = with_domain(BEFORE, other), with_domain(MADE, other)
+    moved = edit.replug(other, nic("g7", 0, "br4").mac, Attachment(PlugKind.BRIDGE, "br9"))
+    for now in (moved, replace(other, autostart=True), replace(other, next=other.next.replace(">1<", ">2<"))):
+        found, some = back(before, made, with_domain(made, now), applied=applied)
+        assert found.part.domains["g7"] == now
+        assert (found.kept, "g7" in str([one.subject for one in some])) == ((), False)
+    found, _ = back(before, made, MADE, applied=applied)
+    assert "g7" not in found.part.domains
+
+
+@pytest.mark.parametrize("applied", [True, False])
+def test_a_nic_that_the_change_gave_a_running_guest_goes(applied: bool) -> None:
+    before = state(text(guest("g1"), running=True))
+    made = wanted(site(G1), before)
+    found, some = back(before, made, made, applied=applied)
+    assert (found.part, found.kept) == (LIBVIRT.part(before), ())
+    assert "detach-device --live" in [words for each in verbs(some) for words in each]
+
+
+@pytest.mark.parametrize("applied", [True, False])
+def test_a_network_that_the_change_had_nothing_to_do_with_is_left_alone(applied: bool) -> None:
+    theirs = replace(net(), name="theirs")
+    before, made = (
+        LIBVIRT.with_part(one, replace(LIBVIRT.part(one), networks={**LIBVIRT.part(one).networks, "theirs": theirs}))
+        for one in (BEFORE, MADE)
+    )
+    part = LIBVIRT.part(made)
+    for networks in (
+        {**part.networks, "theirs": replace(theirs, autostart=not theirs.autostart)},
+        LIBVIRT.part(MADE).networks,
+    ):
+        found, _ = back(before, made, LIBVIRT.with_part(made, replace(part, networks=networks)), applied=applied)
+        assert found.part.networks.get("theirs") == networks.get("theirs")
+
+
 def test_a_guest_that_could_not_start_with_the_machine_is_started() -> None:
     autostart = state(replace(plugged(PlugKind.NETWORK, "default"), autostart=True))
     made = wanted(site(G1), autostart)
@@ -336,6 +375,22 @@ def test_a_guest_that_could_not_start_with_the_machine_is_started() -> None:
     found, some = back(autostart, made, off, applied=False, rebooted=True)
     assert "it is started now" in found.kept[0]
     assert verbs(some) == [["update-device --config"], ["start"]]
+
+
+@pytest.mark.parametrize(
+    ("autostart", "rebooted", "is_missed"), [(True, False, True), (False, True, True), (True, True, False)]
+)
+def test_a_guest_that_does_not_run_for_another_reason_is_not_started(
+    autostart: bool, rebooted: bool, is_missed: bool
+) -> None:
+    """Its administrator has stopped it, it does not start with the machine, or its definition is as it was."""
+    before = state(replace(plugged(PlugKind.NETWORK, "default"), autostart=autostart))
+    made = wanted(site(G1), before)
+    there = domain(made if is_missed else before, "g1")
+    off = with_domain(made, replace(there, running=False, now=there.next))
+    found, some = back(before, made, off, applied=False, rebooted=rebooted)
+    assert (found.kept, ["start"] in verbs(some)) == ((), False)
+    assert not found.part.domains["g1"].running
 
 
 def drift(now: HostState) -> list[tuple[str, str]]:
