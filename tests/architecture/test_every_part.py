@@ -19,6 +19,7 @@ from bascule.model.guarding import Bandwidth
 from bascule.model.links import Bridge, Physical, Tap
 from bascule.model.state import Address, FixedNeighbour, HostState, Link, PortVlans, Route, RoutingRule
 from bascule.model.values import IfName
+from bascule.plan.batch import script
 from bascule.plan.diff import diff
 from bascule.plan.drift import drift_goal
 from bascule.providers.boot_rules.state import BootRules
@@ -65,10 +66,13 @@ PARTS: dict[str, Any] = {
 }
 STATE = HostState.of(
     LINKS,
-    routes=(Route(dst="198.51.100.0/24", dev="eth0", gateway="192.0.2.1"),),
+    routes=(
+        Route(dst="198.51.100.0/24", dev="eth0", gateway="192.0.2.1", flags=("onlink",), extra=("mtu", "1400")),
+        Route(dst="203.0.113.0/24", nexthops=("nexthop via 192.0.2.1 dev eth0 weight 2",)),
+    ),
     rules=(RoutingRule(priority=100, words=("from", "192.0.2.0/24", "table", "52")),),
     lost_rules=(RoutingRule(priority=32767, words=("from", "all", "lookup", "default")),),
-    neighbours=(FixedNeighbour(ip="192.0.2.9", dev="eth0", mac=MAC),),
+    neighbours=(FixedNeighbour(ip="192.0.2.9", dev="eth0", mac=MAC, flags=("router",)),),
     parts=PARTS,
 )
 BEFORE = HostState.of(
@@ -177,6 +181,18 @@ def test_every_verb_says_of_it_what_the_plan_does(place: str, now: HostState) ->
     said = {(change.subject, change.action) for change in righted.changes}
     assert said, "status"
     assert said <= told, "status"  # what somebody has put there beside it is his
+
+
+# with what a server's unit is called the unit is written, and of where there is no tap nothing is said
+NOT_IN_WORDS = ("Server.arguments", "BootRules.program", "QemuGuest.bridges")
+WITHOUT_VALUES = replace(BEFORE, links={one.name: replace(one, vlans=(), addresses=()) for one in LINKS})
+
+
+@pytest.mark.parametrize(("place", "one"), [*OF_LINKS, *REST], ids=[place for place, _ in (*OF_LINKS, *REST)])
+def test_a_field_is_said_where_it_is_made(place: str, one: HostState) -> None:
+    """Seen is not set: a route of another MTU must come with it, and not only be found to be without."""
+    words = [script(diff(WITHOUT_VALUES, state)) for state in (STATE, one)]
+    assert words[0] != words[1] or place.startswith(NOT_IN_WORDS)
 
 
 def test_a_state_has_something_of_everything() -> None:
