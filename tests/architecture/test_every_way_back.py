@@ -10,12 +10,12 @@ from msgspec.structs import replace
 
 from bascule.model.state import HostState
 from bascule.plan.diff import diff
-from bascule.plan.merge import way_back
+from bascule.plan.merge import first_pass, settle, way_back
 from bascule.providers.protocol import ThreeWay
 from bascule.providers.shaping import SHAPING
 from bascule.providers.static_fdb import STATIC_FDB
 from bascule.providers.tap_settings import TapSettingsProvider
-from tests.architecture.test_every_part import OF_LINKS, REST, STATE
+from tests.architecture.test_every_part import OF_LINKS, PARTS, REST, STATE
 
 # what no change does: a guest goes or stops by its administrator's hand, its link tells of a tap without a bridge, and
 # a route or a neighbour has a link that is there
@@ -70,3 +70,16 @@ def test_what_was_set_at_a_tap_that_has_gone_is_neither_put_back_nor_missed(one:
     assert one.merge(change).part == one.part(bare)
     for before in (STATE, one.with_part(STATE, one.part(bare))):
         assert one.put_right(ThreeWay(before=before, wanted=STATE, now=bare, applied=STATE)) == one.part(bare)
+
+
+@pytest.mark.parametrize("name", sorted(PARTS))
+def test_a_part_that_was_not_asked_before_or_now_stays_as_it_is(name: str) -> None:
+    """Of who does not answer any more, and of who came to run after the change, an undo knows nothing."""
+    bare = replace(STATE, parts={one: part for one, part in STATE.parts.items() if one != name})
+    for before, now in ((bare, STATE), (STATE, bare)):
+        for applied in (STATE, None):
+            change = ThreeWay(before=before, wanted=STATE, now=now, applied=applied)
+            merged = way_back(change)
+            assert merged.part.parts.get(name) == now.parts.get(name)
+            assert first_pass(merged.part, now).parts.get(name) == now.parts.get(name)
+            assert settle(merged.part, change).parts.get(name) == now.parts.get(name)

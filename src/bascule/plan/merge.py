@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from bascule.model.state import HostState
-from bascule.providers.protocol import Merged, ThreeWay
+from bascule.providers.protocol import Merged, Provider, ThreeWay
 from bascule.providers.registry import PROVIDERS
 
 
@@ -13,12 +13,17 @@ def way_back(change: ThreeWay) -> Merged:
     """The state to go back to: what the change altered as it was before, what other hands altered as it is now."""
     goal, kept = change.now, list[str]()
     for provider in PROVIDERS:
-        if provider.part(change.now) is None or provider.part(change.before) is None:
+        if not _was_asked(provider, change):
             continue
         merged = provider.merge(change)
         goal = provider.with_part(goal, merged.part)
         kept += merged.kept
     return Merged(part=goal, kept=tuple(kept))
+
+
+def _was_asked(provider: Provider, change: ThreeWay) -> bool:
+    """Before the change and now: of a part that was not, nothing can be said."""
+    return all(provider.part(state) is not None for state in (change.before, change.now))
 
 
 def parts_alone(change: ThreeWay) -> ThreeWay:
@@ -39,6 +44,6 @@ def first_pass(goal: HostState, now: HostState) -> HostState:
 def settle(goal: HostState, change: ThreeWay) -> HostState:
     """The goal again for another look, ``change.now``: what came meanwhile is left alone."""
     for provider in PROVIDERS:
-        if provider.part(goal) is not None:
+        if provider.part(goal) is not None and _was_asked(provider, change):
             goal = provider.with_part(goal, provider.settle(goal, change))
     return goal
