@@ -11,11 +11,12 @@ from msgspec.structs import replace
 from bascule.model.state import HostState
 from bascule.plan.diff import diff
 from bascule.plan.merge import first_pass, settle, way_back
+from bascule.providers.dnsmasq import DNSMASQ
 from bascule.providers.protocol import ThreeWay
 from bascule.providers.shaping import SHAPING
 from bascule.providers.static_fdb import STATIC_FDB
 from bascule.providers.tap_settings import TapSettingsProvider
-from tests.architecture.test_every_part import OF_LINKS, PARTS, REST, STATE
+from tests.architecture.test_every_part import BEFORE, OF_LINKS, PARTS, REST, STATE
 
 # what no change does: a guest goes or stops by its administrator's hand, its link tells of a tap without a bridge, and
 # a route or a neighbour has a link that is there
@@ -83,3 +84,26 @@ def test_a_part_that_was_not_asked_before_or_now_stays_as_it_is(name: str) -> No
             assert merged.part.parts.get(name) == now.parts.get(name)
             assert first_pass(merged.part, now).parts.get(name) == now.parts.get(name)
             assert settle(merged.part, change).parts.get(name) == now.parts.get(name)
+
+
+@pytest.mark.parametrize("rebooted", [True, False])
+def test_what_the_unit_of_a_change_made_when_the_machine_started_goes_as_well(rebooted: bool) -> None:
+    """Only where it has such a unit, and none of before has made the network."""
+    for before, wanted, some in ((BEFORE, STATE, ("lab",)), (STATE, BEFORE, ()), (BEFORE, without_unit(STATE), ())):
+        change = ThreeWay(before=before, wanted=wanted, now=wanted, applied=None, rebooted=rebooted)
+        assert DNSMASQ.merge(change).part.unmade == (some if rebooted else ())
+    old = without_unit(STATE)
+    assert DNSMASQ.merge(ThreeWay(before=old, wanted=STATE, now=STATE, rebooted=True, applied=None)).part.unmade == (
+        "lab",
+    )
+    other = DNSMASQ.with_part(STATE, replace(STATE.parts["dnsmasq"], servers={"lab": OTHER_SERVER}))
+    assert DNSMASQ.merge(ThreeWay(before=other, wanted=STATE, now=STATE, rebooted=True, applied=None)).part.unmade == ()
+
+
+OTHER_SERVER = replace(STATE.parts["dnsmasq"].servers["lab"], arguments=("b",))
+
+
+def without_unit(state: HostState) -> HostState:
+    part = state.parts["dnsmasq"]
+    servers = {name: replace(one, unit=None, script=None) for name, one in part.servers.items()}
+    return DNSMASQ.with_part(state, replace(part, servers=servers))

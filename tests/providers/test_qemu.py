@@ -15,17 +15,19 @@ from bascule.errors import BasculeError
 from bascule.guests.plug import Plug
 from bascule.guests.runtimes.qemu_process import QemuDriver
 from bascule.host.live import LiveHost
-from bascule.model.links import Bridge
+from bascule.model.links import Bridge, Physical
 from bascule.model.site import Guest, PlugKind, Site
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
 from bascule.plan.change import Plan, Risk
+from bascule.plan.make import make_plan
 from bascule.plan.step import Context, Step
 from bascule.providers.protocol import PlanInputs, ThreeWay
 from bascule.providers.qemu import QEMU
 from bascule.providers.qemu.effects import observe
 from bascule.providers.qemu.old import parts_from_besides
 from bascule.providers.qemu.state import QemuGuest, QemuState, definition
+from bascule.site import parse
 from bascule.system.process.sandbox import sandboxed
 from bascule.system.run import run
 from bascule.twin.test_guest.init import READY
@@ -262,3 +264,22 @@ def real(image: GuestImage) -> None:
 @pytest.mark.kernel
 def test_a_real_guest_is_moved_given_a_nic_and_put_back(image: GuestImage) -> None:
     sandboxed(real, image)
+
+
+SITE = b"""\
+site: t
+networks: {lan: {subnet: 10.0.0.0/24}}
+hosts: {h: {nics: {eth4: {network: lan}}, bridges: {br4: {uplink: eth4}}}}
+guests: {g1: {host: h, autostart: true, nics: [{bridge: br4}]}}
+"""
+
+
+def test_what_a_provider_has_to_say_is_in_the_plan() -> None:
+    told = parse(SITE, "site.yaml")
+    observed = state(links=(Link(name=IfName("eth4"), options=Physical(), up=True),))
+    plan, made = make_plan(told, told.hosts["h"], observed)
+    said = QEMU.want(told, told.hosts["h"], observed, made, PlanInputs())
+    assert said.notes
+    assert set(said.notes) <= set(plan.notes)
+    (step,) = (one for one in plan.changes if one.subject == "g1")
+    assert (step.reason, step.guests) == (said.reasons["g1"], said.guests["g1"])

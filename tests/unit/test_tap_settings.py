@@ -14,7 +14,7 @@ from bascule.model.values import IfName
 from bascule.providers.boot_files import HEADER
 from bascule.providers.protocol import PlanInputs
 from bascule.providers.shaping import SHAPING
-from bascule.providers.shaping.state import Shaping
+from bascule.providers.shaping.state import Shaping, queue_name
 from bascule.providers.static_fdb import STATIC_FDB
 from bascule.providers.static_fdb.state import StaticFdb
 from bascule.site import parse
@@ -82,3 +82,16 @@ def test_entries_are_made_anew_where_a_tap_moves_and_what_was_learned_is_forgott
         ]
     (step,) = STATIC_FDB.diff(stays, bare)
     assert [str(command) for command in step.commands] == ["bridge fdb del 52:54:00:00:00:0a dev web.0 master"]
+
+
+def test_entries_go_where_the_file_says_that_a_port_learns() -> None:
+    assert wanted("fdb: learned", STATIC_FDB, StaticFdb(entries={"web.0": FDB[3]}), "web.0", "db.0").entries == {}
+
+
+def test_of_a_tap_that_has_gone_only_the_device_behind_its_limit_is_left_to_remove() -> None:
+    limited, bare = (Shaping(limits=some) for some in ({"web.0": Bandwidth(up=10**7, down=10**7)}, {}))
+    before = HostState.of(links("web.0"), parts={"shaping": limited})
+    for taps, count in (((), 1), (("web.0",), 3)):
+        (step,) = SHAPING.diff(before, HostState.of(links(*taps), parts={"shaping": bare}))
+        assert len(step.commands) == count
+        assert str(step.commands[-1]) == f"ip link del dev {queue_name('web.0')}"
