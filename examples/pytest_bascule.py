@@ -29,11 +29,13 @@ class SiteFile(pytest.File):
 
     def collect(self) -> Iterator[pytest.Item]:
         """Nothing is rehearsed yet; of a file that is wrong there is nothing to expect."""
-        if api.check(str(self.path)):
+        try:
+            site = api.load(str(self.path))
+        except api.SiteFault:
             yield Wrong.from_parent(self, name="the site file")
             return
         yield Checks.from_parent(self, name="checks")
-        for place, one in enumerate(api.load(str(self.path)).expectations):
+        for place, one in enumerate(site.expectations):
             seen_as = f", seen as {one.seen_as}" if one.seen_as else ""
             name = f"{one.source} -> {one.target} {one.service}: {one.verdict}{seen_as}"
             yield Expectation.from_parent(self, name=name, place=place)

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from bascule.model.host_links import table_name
 from bascule.model.kernel_parameters import conf
 from bascule.model.site import Host, Site
-from bascule.model.state import DEFAULT_DST, MARK, HostState, Route
+from bascule.model.state import DEFAULT_DST, MARK, HostState, Link, Route
 from bascule.model.values import IfName, Mac
 
 RouteKey = tuple[str, str, str, str]  # link, destination, gateway and table
@@ -79,7 +79,7 @@ class EarlierChanges(Struct, frozen=True, kw_only=True):
             added=self._added(host, before, after),
             named=_named(host, after),
             isolated=self._isolated(site, host, before, after),
-            macs={name: x.mac for name, x in after.links.items() if x.options.kind in MADE and x.is_ours and x.mac},
+            macs={name: x.mac for name, x in after.links.items() if _is_remembered(x) and x.is_ours and x.mac},
             routed=frozenset(x for x in there & named if x[1:] not in found and (x in ours or x[1:] in ways)),
             found=frozenset(found),
             altered=self._altered(host, before, after),
@@ -134,6 +134,10 @@ class EarlierChanges(Struct, frozen=True, kw_only=True):
             if nic.guarding.port_flag and new is not None and (not was or nic.tap in self.isolated):
                 found.add(nic.tap)
         return frozenset(found)
+
+
+def _is_remembered(link: Link) -> bool:
+    return link.is_bridge or link.options.kind in MADE
 
 
 def _named(host: Host, after: HostState) -> dict[str, frozenset[str]]:

@@ -26,12 +26,13 @@ def command(*, site_file: str, as_json: bool) -> int:
     from bascule import workflow
     from bascule.cli.show.problems import show_problems, show_remarks
     from bascule.errors import SiteFault
+    from bascule.site import parse
     from bascule.site.remarks import remarks
-    from bascule.system.disk.files import STDIN
+    from bascule.system.disk.files import STDIN, read_bytes
 
-    name = STDIN if site_file == "-" else site_file
+    data, name = read_bytes(site_file), STDIN if site_file == "-" else site_file
     try:
-        site = workflow.load(site_file)
+        site = parse(data, "stdin" if site_file == "-" else site_file)
         doing = steps(as_json=as_json)
         problems = workflow.check(site, doing)
         doing("")
